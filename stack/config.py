@@ -1,0 +1,133 @@
+"""Where one stack lives and which ports it has, from the environment, `.env` and what an earlier start wrote.
+
+The first that says something wins: environment, then `.env` of the checkout, then the default. `make up` writes the
+outcome to `run/stack.json` of its folder; each part and all other commands read it from there.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from stack.errors import StackError
+
+REPO = Path(__file__).resolve().parent.parent
+
+OFFSETS = {
+    "web": 0,
+    "serving": 1,
+    "postgres": 10,
+    "redis": 11,
+    "kafka": 12,
+    "kafka-controller": 13,
+    "mlflow": 14,
+    "airflow": 15,
+}
+HIGHEST_BASE = 65535 - 99
+
+
+@dataclass(frozen=True)
+class Config:
+    """One stack: its folder, its ports, and the settings that the console is started with."""
+
+    var_dir: Path
+    venv_dir: Path
+    port_base: int
+    bind: str
+    dags_dir: Path
+    loads_examples: bool
+    settings: dict[str, str] = field(default_factory=dict)  # each CONSOLE_* that the caller set
+
+    def port(self, name: str) -> int:
+        return self.port_base + OFFSETS[name]
+
+    @property
+    def console_python(self) -> Path:
+        return self.venv_dir / "console" / "bin" / "python"
+
+    @property
+    def airflow_python(self) -> Path:
+        return self.venv_dir / "airflow" / "bin" / "python"
+
+    @property
+    def jars_dir(self) -> Path:
+        return self.venv_dir / "jars"
+
+    @property
+    def run_dir(self) -> Path:
+        return self.var_dir / "run"
+
+    @property
+    def logs_dir(self) -> Path:
+        return self.var_dir / "logs"
+
+    @property
+    def public_url(self) -> str:
+        return self.settings.get("CONSOLE_PUBLIC_URL") or f"http://127.0.0.1:{self.port('web')}"
+
+    def save(self) -> None:
+        self.run_dir.mkdir(parents=True, exist_ok=True)
+        values = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(self).items()}
+        write_private(self.run_dir / "stack.json", json.dumps(values, indent=1))
+
+
+def from_environment(environ: Mapping[str, str] = os.environ, *, dotenv: Path = REPO / ".env") -> Config:
+    """The stack that the caller means.
+
+    Raises StackError for a value that cannot be.
+    """
+    said = {**read_env_file(dotenv), **{name: value for name, value in environ.items() if value}}
+    settings = {name: value for name, value in said.items() if name.startswith("CONSOLE_")}
+    var_dir = _folder(settings.pop("CONSOLE_VAR_DIR", None), REPO / "var")
+    return Config(
+        var_dir=var_dir,
+        venv_dir=_folder(settings.pop("CONSOLE_VENV_DIR", None), REPO / "var" / "venv"),
+        port_base=_port_base(settings.pop("CONSOLE_PORT_BASE", "8000")),
+        bind=settings.pop("CONSOLE_BIND", "127.0.0.1"),
+        dags_dir=REPO / "dags",
+        loads_examples=settings.pop("CONSOLE_LOAD_EXAMPLES", "0") == "1",
+        settings=settings,
+    )
+
+
+def load(var_dir: Path) -> Config | None:
+    """The configuration of the stack that was last started in this folder; None when there is none."""
+    try:
+        values = json.loads((var_dir / "run" / "stack.json").read_text())
+    except FileNotFoundError:
+        return None
+    folders = {name: Path(values.pop(name)) for name in ("var_dir", "venv_dir", "dags_dir")}
+    return Config(**folders, **values)
+
+
+def read_env_file(path: Path) -> dict[str, str]:
+    """KEY=value lines; quotes around a value are dropped, comments and empty lines left out."""
+    if not path.exists():
+        return {}
+    pairs = (line.partition("=") for line in map(str.strip, path.read_text().splitlines()) if line)
+    return {key.strip(): _unquoted(value.strip()) for key, mark, value in pairs if mark and not key.startswith("#")}
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read, whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    part.unlink(missing_ok=True)
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as stream:
+        stream.write(text)
+    part.replace(path)
+
+
+def _folder(said: str | None, default: Path) -> Path:
+    return Path(os.path.abspath(Path(said).expanduser())) if said else default
+
+
+def _port_base(said: str) -> int:
+    if not said.isdecimal() or not 1024 <= int(said) <= HIGHEST_BASE:
+        raise StackError(f"CONSOLE_PORT_BASE is {said!r}: it must be a number from 1024 to {HIGHEST_BASE}.")
+    return int(said)
+
+
+def _unquoted(value: str) -> str:
+    return value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'" else value

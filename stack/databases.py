@@ -1,0 +1,54 @@
+"""The four databases of the stack, each with an owner and a password of its own; safe to run at every start."""
+
+import psycopg2
+from psycopg2 import sql
+
+from stack.config import Config
+
+NAMES = ("console", "airflow", "mlflow", "usecases")
+
+
+def url(config: Config, secrets: dict[str, str], name: str, *, scheme: str = "postgresql") -> str:
+    """The address of one database as its owner; the secrets hold nothing that a URL would have to quote."""
+    return f"{scheme}://{name}:{secrets[f'database_{name}']}@127.0.0.1:{config.port('postgres')}/{name}"
+
+
+def connect(config: Config, secrets: dict[str, str], *, timeout_s: int = 5) -> psycopg2.extensions.connection:
+    """A connection as the superuser, who is needed for nothing but this and `make psql`."""
+    return psycopg2.connect(
+        host="127.0.0.1",
+        port=config.port("postgres"),
+        user="postgres",
+        password=secrets["postgres"],
+        dbname="postgres",
+        connect_timeout=timeout_s,
+    )
+
+
+def ensure(config: Config, secrets: dict[str, str]) -> None:
+    """Make the owners and databases that are missing; each database admits its owner alone."""
+    connection = connect(config, secrets)
+    connection.autocommit = True
+    try:
+        with connection.cursor() as cursor:
+            for name in NAMES:
+                _ensure_owner(cursor, name, secrets[f"database_{name}"])
+                _ensure_database(cursor, name)
+    finally:
+        connection.close()
+
+
+def _ensure_owner(cursor: psycopg2.extensions.cursor, name: str, password: str) -> None:
+    cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [name])
+    verb = sql.SQL("ALTER" if cursor.fetchone() else "CREATE")
+    statement = sql.SQL("{} ROLE {} LOGIN NOSUPERUSER PASSWORD {}")
+    cursor.execute(statement.format(verb, sql.Identifier(name), sql.Literal(password)))
+
+
+def _ensure_database(cursor: psycopg2.extensions.cursor, name: str) -> None:
+    cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name])
+    if cursor.fetchone():
+        return
+    identifier = sql.Identifier(name)
+    cursor.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(identifier, identifier))
+    cursor.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(identifier))

@@ -1,0 +1,36 @@
+"""The passwords and keys of one stack: generated once, kept in `secrets.json` of its folder with mode 0600."""
+
+import base64
+import json
+import os
+import secrets
+from pathlib import Path
+
+from stack.config import write_private
+
+TOKENS = (
+    "postgres",
+    "database_console",
+    "database_airflow",
+    "database_mlflow",
+    "database_usecases",
+    "redis",
+    "console",
+    "airflow_jwt",
+    "airflow_web",
+    "airflow_admin",
+)
+
+
+def ensure(var_dir: Path) -> dict[str, str]:
+    """The secrets of this stack; those that are missing are made. All are safe inside a URL."""
+    path = var_dir / "secrets.json"
+    known: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+    wanted = {name: secrets.token_urlsafe(48) for name in TOKENS}
+    wanted["airflow_fernet"] = base64.urlsafe_b64encode(os.urandom(32)).decode()
+    kafka_id = base64.urlsafe_b64encode(os.urandom(16)).decode().rstrip("=")
+    wanted["kafka_cluster_id"] = "k" + kafka_id[1:]  # a leading dash would read as an option
+    if wanted.keys() - known.keys():
+        known = wanted | known
+        write_private(path, json.dumps(known, indent=1))
+    return known
