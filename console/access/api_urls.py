@@ -1,0 +1,5 @@
+"""REST paths, in the namespace `api`."""
+
+from django.urls import URLPattern
+
+urlpatterns: list[URLPattern] = []

@@ -1,0 +1,55 @@
+"""Users with roles (groups), and the API tokens by which programs act for them."""
+
+from typing import ClassVar
+
+from django.contrib.auth.models import AbstractUser
+from django.db import models
+from django.utils import timezone
+
+
+class User(AbstractUser):
+    """A person, or a pipeline's system principal, which cannot sign in."""
+
+    is_system = models.BooleanField(default=False)
+    is_demo = models.BooleanField(default=False)
+    must_change_password = models.BooleanField(default=False)
+
+    # Set on the instance when a token acts for the user: only these scopes of theirs count.
+    token_scopes: frozenset[str] | None = None
+    token_name: str = ""
+
+    class Meta:
+        ordering: ClassVar = ["username"]
+
+    @property
+    def role_names(self) -> list[str]:
+        """Names of the user's roles, read once for each instance."""
+        if not hasattr(self, "_role_names"):
+            self._role_names = sorted(self.groups.values_list("name", flat=True))
+        return self._role_names
+
+
+class ApiToken(models.Model):
+    """A named key with some of its owner's scopes and an end. Only the SHA-256 of the key is kept."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="tokens")
+    name = models.CharField(max_length=100)
+    key_sha256 = models.CharField(max_length=64, unique=True)
+    key_hint = models.CharField(max_length=12)
+    scopes = models.JSONField(default=list)
+    created_at = models.DateTimeField(default=timezone.now)
+    created_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+    expires_at = models.DateTimeField()
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["-created_at"]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.key_hint}…)"
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the token opens anything now."""
+        return self.revoked_at is None and self.expires_at > timezone.now()

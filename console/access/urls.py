@@ -1,0 +1,7 @@
+"""Pages."""
+
+from django.urls import URLPattern
+
+app_name = "access"
+
+urlpatterns: list[URLPattern] = []

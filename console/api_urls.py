@@ -1,0 +1,13 @@
+"""REST, version 1: one namespace, each app's paths in its own `api_urls.py`."""
+
+from django.urls import include, path
+
+app_name = "api"
+
+urlpatterns = [
+    path("", include("console.access.api_urls")),
+    path("", include("console.audit.api_urls")),
+    path("", include("pipelines.api_urls")),
+    path("", include("models_registry.api_urls")),
+    path("", include("predictions.api_urls")),
+]

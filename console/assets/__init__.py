@@ -1,0 +1,1 @@
+"""The stylesheet and the icons: their parts, and what makes the served files from them."""

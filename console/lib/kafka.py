@@ -1,0 +1,44 @@
+"""Kafka: settings for producers, consumers and the admin client, the same for every app.
+
+`CONSOLE_KAFKA_CONFIG` (JSON of librdkafka settings) passes through, so SASL and TLS need no code.
+"""
+
+from typing import Any
+
+from confluent_kafka.admin import AdminClient
+from django.conf import settings
+
+
+def _common() -> dict[str, Any]:
+    return {
+        "bootstrap.servers": settings.CONSOLE_KAFKA_BOOTSTRAP,
+        "client.id": "atalaya",
+        **settings.CONSOLE_KAFKA_CONFIG,
+    }
+
+
+def producer_config(**settings_: Any) -> dict[str, Any]:
+    """A producer that has lost nothing it reported as delivered: all replicas acknowledge, sent once, in order."""
+    return {
+        **_common(),
+        "acks": "all",
+        "enable.idempotence": True,
+        "compression.type": "lz4",
+        **settings_,
+    }
+
+
+def consumer_config(group: str, **settings_: Any) -> dict[str, Any]:
+    """A consumer that commits nothing by itself: offsets follow the work."""
+    return {
+        **_common(),
+        "group.id": group,
+        "enable.auto.commit": False,
+        "auto.offset.reset": "earliest",
+        **settings_,
+    }
+
+
+def admin() -> AdminClient:
+    """The admin client; it connects with the first call."""
+    return AdminClient(_common())

@@ -1,0 +1,42 @@
+"""When each mirror last caught up with its service."""
+
+from datetime import datetime
+
+from django.db import models
+from django.utils import timezone
+
+
+class SyncState(models.Model):
+    """One poll of one service: its last success, and its last error while it has not succeeded since."""
+
+    name = models.CharField(max_length=100, primary_key=True)
+    service = models.CharField(max_length=30, db_index=True)
+    last_success_at = models.DateTimeField(null=True)
+    last_error_at = models.DateTimeField(null=True)
+    last_error = models.TextField(blank=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the last poll succeeded."""
+        return self.last_success_at is not None and not self.last_error
+
+    @classmethod
+    def succeeded(cls, name: str, service: str) -> None:
+        """Note a poll that worked."""
+        values = {"service": service, "last_success_at": timezone.now(), "last_error": ""}
+        cls.objects.update_or_create(name=name, defaults=values)
+
+    @classmethod
+    def failed(cls, name: str, service: str, error: str) -> None:
+        """Note a poll that did not."""
+        values = {"service": service, "last_error_at": timezone.now(), "last_error": error}
+        cls.objects.update_or_create(name=name, defaults=values)
+
+    @classmethod
+    def stale_since(cls, service: str) -> datetime | None:
+        """The time as of which rows of `service` hold, when it does not answer now; None while all is well."""
+        stale = cls.objects.filter(service=service).exclude(last_error="").order_by("last_success_at").first()
+        return (stale.last_success_at or stale.last_error_at) if stale else None

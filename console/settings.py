@@ -1,0 +1,250 @@
+"""Settings, all from the environment (`.env.example`); `make up` writes them into var/console.env.
+
+Defaults suit one machine. Secrets have none.
+"""
+
+import json
+import os
+from typing import Any
+from urllib.parse import urlsplit
+
+from csp.constants import NONCE, SELF
+from django.urls import reverse_lazy
+from psycopg2.extensions import parse_dsn
+
+from console.lib import env
+from console.lib.logs import logging_config
+
+BASE_DIR = env.REPO
+CONSOLE_VAR_DIR = env.path("CONSOLE_VAR_DIR", BASE_DIR / "var")
+env.load_file(CONSOLE_VAR_DIR / "console.env")
+
+# --- what this installation is
+DEBUG = env.flag("CONSOLE_DEBUG")
+SECRET_KEY = env.text("CONSOLE_SECRET_KEY")
+ALLOWED_HOSTS = env.words("CONSOLE_ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]")
+CONSOLE_PORT_BASE = env.number("CONSOLE_PORT_BASE", 8000)
+CONSOLE_PUBLIC_URL = env.text("CONSOLE_PUBLIC_URL", f"http://127.0.0.1:{CONSOLE_PORT_BASE}")
+CONSOLE_SERVING_URL = env.text("CONSOLE_SERVING_URL", f"http://127.0.0.1:{CONSOLE_PORT_BASE + 1}")
+CONSOLE_DATA_DIR = env.path("CONSOLE_DATA_DIR")
+CONSOLE_OUTPUT_DIR = env.path("CONSOLE_OUTPUT_DIR", CONSOLE_VAR_DIR / "output")
+_public = urlsplit(CONSOLE_PUBLIC_URL)
+IS_HTTPS = _public.scheme == "https"
+
+# --- services
+CONSOLE_REDIS_URL = env.text("CONSOLE_REDIS_URL")
+CONSOLE_KAFKA_BOOTSTRAP = env.text("CONSOLE_KAFKA_BOOTSTRAP", f"127.0.0.1:{CONSOLE_PORT_BASE + 12}")
+CONSOLE_KAFKA_CONFIG = json.loads(env.text("CONSOLE_KAFKA_CONFIG", "{}"))
+CONSOLE_MLFLOW_URL = env.text("CONSOLE_MLFLOW_URL", f"http://127.0.0.1:{CONSOLE_PORT_BASE + 14}")
+CONSOLE_AIRFLOW_URL = env.text("CONSOLE_AIRFLOW_URL", f"http://127.0.0.1:{CONSOLE_PORT_BASE + 15}")
+# "jwt": the console mints a token for each person; "service": one account through /auth/token.
+CONSOLE_AIRFLOW_AUTH = env.text("CONSOLE_AIRFLOW_AUTH", "jwt")
+CONSOLE_AIRFLOW_JWT_SECRET = env.text("CONSOLE_AIRFLOW_JWT_SECRET", "")
+CONSOLE_AIRFLOW_USERNAME = env.text("CONSOLE_AIRFLOW_USERNAME", "")
+CONSOLE_AIRFLOW_PASSWORD = env.text("CONSOLE_AIRFLOW_PASSWORD", "")
+CONSOLE_PIPELINE_TOKENS = env.path(
+    "CONSOLE_PIPELINE_TOKENS", CONSOLE_VAR_DIR / "airflow" / "console_tokens.json"
+)
+
+
+def _database(url: str) -> dict[str, Any]:
+    parts = parse_dsn(url)
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": parts["dbname"],
+        "USER": parts.get("user", ""),
+        "PASSWORD": parts.get("password", ""),
+        "HOST": parts.get("host", ""),
+        "PORT": parts.get("port", ""),
+        # Under ASGI every request may run on another thread: a kept connection would be kept by nobody.
+        "CONN_MAX_AGE": 0,
+        "OPTIONS": {"connect_timeout": 3, "application_name": "atalaya"},
+        "TEST": {"NAME": os.environ.get("CONSOLE_TEST_DATABASE", "test_console")},
+    }
+
+
+DATABASES = {"default": _database(env.text("CONSOLE_DATABASE_URL"))}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- Django
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.humanize",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.postgres",
+    "django.contrib.staticfiles",
+    "axes",
+    "channels",
+    "django_htmx",
+    "rest_framework",
+    "drf_spectacular",
+    "console.apps.ConsoleConfig",
+    "console.lib",
+    "console.audit",
+    "console.access",
+    "pipelines",
+    "models_registry",
+    "predictions",
+]
+MIDDLEWARE = [
+    "console.middleware.RequestContextMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "console.middleware.ErrorPagesMiddleware",
+    "console.access.middleware.AccessMiddleware",
+    "axes.middleware.AxesMiddleware",
+]
+ROOT_URLCONF = "console.urls"
+ASGI_APPLICATION = "console.asgi.application"
+APPEND_SLASH = False
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "console.access.context_processors.may",
+            ],
+        },
+    },
+]
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English"), ("es", "Español")]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+USE_I18N = True
+USE_TZ = True
+TIME_ZONE = "UTC"
+STATIC_URL = "static/"
+STATIC_ROOT = CONSOLE_VAR_DIR / "static"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 500
+FILE_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+
+# --- sign-in
+AUTH_USER_MODEL = "access.User"
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "django.contrib.auth.backends.ModelBackend",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+LOGIN_URL = reverse_lazy("access:sign-in")
+LOGIN_REDIRECT_URL = reverse_lazy("console:overview")
+LOGOUT_REDIRECT_URL = reverse_lazy("access:sign-in")
+# The same name from the same address: one person's typing locks nobody else out.
+AXES_FAILURE_LIMIT = 5
+AXES_COOLOFF_TIME = 0.25  # hours
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_ON_SUCCESS = True
+AXES_LOCKOUT_CALLABLE = "console.access.views.locked_out"
+AXES_VERBOSE = False
+AXES_IPWARE_PROXY_COUNT = env.number("CONSOLE_PROXY_COUNT", 0)
+
+# --- cookies and headers
+SESSION_COOKIE_NAME = "atalaya_session"
+SESSION_COOKIE_AGE = 12 * 3600
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_HTTPS
+CSRF_COOKIE_NAME = "atalaya_csrf"
+CSRF_COOKIE_SAMESITE = "Lax"
+CSRF_TRUSTED_ORIGINS = [f"{_public.scheme}://{_public.netloc}"]
+CSRF_FAILURE_VIEW = "console.views.csrf_failure"
+SECURE_SSL_REDIRECT = IS_HTTPS
+SECURE_REDIRECT_EXEMPT = [r"^livez$", r"^readyz$", r"^metrics$"]
+SECURE_HSTS_SECONDS = 365 * 24 * 3600 if IS_HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = IS_HTTPS
+SECURE_PROXY_SSL_HEADER = (
+    ("HTTP_X_FORWARDED_PROTO", "https") if env.number("CONSOLE_PROXY_COUNT", 0) else None
+)
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "script-src": [SELF, NONCE],
+        "style-src": [SELF, NONCE],
+        "img-src": [SELF, "data:"],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "object-src": ["'none'"],
+        "base-uri": ["'none'"],
+        "form-action": [SELF],
+        "frame-ancestors": ["'none'"],
+        "report-uri": ["/csp-report"],
+    },
+}
+
+# --- REST
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["console.access.authentication.ConsoleAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_PAGINATION_CLASS": "console.lib.pages.CursorPages",
+    "EXCEPTION_HANDLER": "console.lib.problems.handle",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Atalaya",
+    "VERSION": "1",
+    "DESCRIPTION": "Pipelines, models, promotions and predictions of one Atalaya console.",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+}
+
+# --- workers and live pages
+CELERY_BROKER_URL = CONSOLE_REDIS_URL
+CELERY_IMPORTS = ["console.lib.outbox"]
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_DEFAULT_QUEUE = "control"
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": 3600,
+    "socket_timeout": 5,
+    "socket_connect_timeout": 2,
+}
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_TASK_TIME_LIMIT = 1800
+CELERY_BEAT_SCHEDULE_FILENAME = str(CONSOLE_VAR_DIR / "beat" / "schedule")
+CELERY_BEAT_SCHEDULE = {
+    "sweep-outbox": {"task": "console.lib.outbox.sweep", "schedule": 5.0, "options": {"expires": 5}},
+}
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": [CONSOLE_REDIS_URL], "prefix": "atalaya"},
+    },
+}
+
+# --- logs
+LOG_FORMAT = env.text("CONSOLE_LOG_FORMAT", "text")
+LOGGING = logging_config(LOG_FORMAT, env.text("CONSOLE_LOG_LEVEL", "INFO"))
+SILENCED_SYSTEM_CHECKS: list[str] = []

@@ -1,0 +1,7 @@
+"""Pages."""
+
+from django.urls import URLPattern
+
+app_name = "pipelines"
+
+urlpatterns: list[URLPattern] = []
