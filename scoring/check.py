@@ -1,0 +1,199 @@
+"""Rows that come in: decoded and checked against the spec, or refused with every fault named.
+
+The fast way is a msgspec decoder whose types are made from the spec. What it accepts is right; what it
+refuses goes through `values.normalise`, field by field, which finds all faults, and is also the way for forms
+and files.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from itertools import islice
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec.structs import astuple
+
+from scoring import row_types, values
+from scoring.language import Field
+from scoring.spec import Spec
+
+MAX_BYTES = 1024 * 1024
+MAX_ROWS = row_types.MAX_ROWS
+MAX_FAULTS = 100
+
+Row = dict[str, values.Value]
+
+
+class CheckError(Exception):
+    """Nothing was accepted. errors: {"row": index or None, "field": name or None, "message": sentence}."""
+
+    status = 422
+
+    def __init__(self, message: str, errors: list[dict[str, Any]] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.errors = errors or []
+
+
+class NotJSON(CheckError):
+    status = 400
+
+
+class TooLarge(CheckError):
+    status = 413
+
+
+class RowsInvalid(CheckError):
+    status = 422
+
+
+class Fault(NamedTuple):
+    row: int | None
+    field: str | None
+    message: str
+
+
+class Rows:
+    """Checked rows. inputs: every field of the spec, null where missing. warnings: sentences for each row."""
+
+    __slots__ = ("inputs", "warnings")
+
+    def __init__(self, inputs: list[Row], warnings: list[list[str]]) -> None:
+        self.inputs = inputs
+        self.warnings = warnings
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+
+class RowDecoder:
+    """Reads rows for one spec; made once when the model is loaded."""
+
+    def __init__(self, spec: Spec) -> None:
+        self._fields = spec.fields
+        self._names = [field.name for field in spec.fields]
+        self._known = frozenset(self._names)
+        self._decoder = msgspec.json.Decoder(row_types.body_type(spec))
+        self._seen = [(f.name, *f.seen, f) for f in spec.fields if f.seen is not None]
+        self._open = [
+            (f.name, row_types.known_values(f), f)
+            for f in spec.fields
+            if f.choices is not None and f.choices.open
+        ]
+
+    def decode(self, body: bytes) -> Rows:
+        """body: {"rows": [{…}, …]}, up to 1,000 rows and 1 MiB. Raises NotJSON, TooLarge, RowsInvalid."""
+        if len(body) > MAX_BYTES:
+            raise TooLarge(
+                f"The request holds {len(body):,} bytes, at most {MAX_BYTES:,} are taken: send fewer rows."
+            )
+        try:
+            structs = self._decoder.decode(body).rows
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            return self.decode_rows(_rows_of(_json(body)))
+        return self._rows([dict(zip(self._names, astuple(struct), strict=True)) for struct in structs])
+
+    def decode_rows(self, rows: Sequence[object], *, first: int = 0) -> Rows:
+        """Rows that are parsed already. first: index of the first one, for messages about a file."""
+        if len(rows) > MAX_ROWS:
+            raise TooLarge(
+                f"{len(rows):,} rows came, at most {MAX_ROWS:,} are taken at once: send them in parts."
+            )
+        inputs: list[Row] = []
+        faults = list(islice(self._collect(rows, inputs, first), MAX_FAULTS + 1))
+        if faults:
+            raise _invalid(faults)
+        return self._rows(inputs)
+
+    def decode_texts(self, rows: Iterable[Mapping[str, str]], *, first: int = 0) -> Rows:
+        """Rows of text, as a CSV file holds them: "" is missing, "true" or "1" is true."""
+        return self.decode_rows([self._from_texts(row) for row in rows], first=first)
+
+    def decode_form(self, form: Mapping[str, str]) -> Rows:
+        """One row as a browser sends it: keys that are no field are ignored, an unticked box is not sent."""
+        row = self._from_texts({name: text for name, text in form.items() if name in self._known})
+        unticked = {f.name: False for f in self._fields if f.type == "boolean" and not f.nullable}
+        return self.decode_rows([unticked | row])
+
+    def _from_texts(self, row: Mapping[str, str]) -> dict[str, object]:
+        by_name = {field.name: field for field in self._fields}
+        return {
+            name: values.from_text(by_name[name], text) if name in by_name else text
+            for name, text in row.items()
+        }
+
+    def _rows(self, inputs: list[Row]) -> Rows:
+        return Rows(inputs, [self._warnings(row) for row in inputs])
+
+    def _warnings(self, row: Row) -> list[str]:
+        unusual: list[Field] = []
+        for name, low, high, field in self._seen:
+            value = row[name]
+            if value is not None and not low <= value <= high:  # type: ignore[operator]
+                unusual.append(field)
+        for name, known, field in self._open:
+            value = row[name]
+            if value is not None and value not in known:
+                unusual.append(field)
+        return [sentence for field in unusual if (sentence := values.warning(field, row[field.name]))]
+
+    def _collect(self, rows: Sequence[object], inputs: list[Row], first: int) -> Iterator[Fault]:
+        """Yields faults; fills `inputs` with the normalised rows as it goes."""
+        if not rows:
+            yield Fault(None, "rows", "rows is empty: send at least one row")
+        for index, row in enumerate(rows, first):
+            if not isinstance(row, dict):
+                yield Fault(index, None, f"a row must be an object of fields, not {values.shown(row)}")
+                continue
+            yield from self._unknown(index, row)
+            clean: Row = {}
+            for field in self._fields:
+                try:
+                    given = field.name in row
+                    clean[field.name] = (
+                        values.normalise(field, row[field.name]) if given else values.absent(field)
+                    )
+                except values.ValueFault as fault:
+                    yield Fault(index, field.name, f"{field.name} {fault}")
+            inputs.append(clean)
+
+    def _unknown(self, index: int, row: dict[Any, object]) -> Iterator[Fault]:
+        for shown in sorted(str(name)[:64] for name in row.keys() - self._known):
+            close = get_close_matches(shown, self._names, n=1)
+            hint = f"did you mean {close[0]}?" if close else "leave it out"
+            yield Fault(index, shown, f"{shown} is not a field of this model: {hint}")
+
+
+def _json(body: bytes) -> object:
+    """JSON with Python's NaN and Infinity, so that a message can name the field that holds one."""
+    try:
+        return json.loads(
+            body.decode(), parse_int=lambda digits: int(digits) if len(digits) < 20 else float(digits)
+        )
+    except RecursionError as error:
+        raise NotJSON("The request is nested too deeply to be rows.") from error
+    except ValueError as error:
+        raise NotJSON(f"The request is not JSON: {error}.") from error
+
+
+def _rows_of(plain: object) -> list[object]:
+    if not isinstance(plain, dict) or not isinstance(plain.get("rows"), list):
+        raise _invalid([Fault(None, "rows", 'send an object with a list of rows: {"rows": [{…}]}')])
+    if extra := sorted(str(key)[:64] for key in plain.keys() - {"rows"}):
+        faults = [
+            Fault(None, name, f"{name} is not known here: only rows is taken") for name in extra[:MAX_FAULTS]
+        ]
+        raise _invalid(faults)
+    return plain["rows"]
+
+
+def _invalid(faults: list[Fault]) -> RowsInvalid:
+    kept = faults[:MAX_FAULTS]
+    if len(faults) > MAX_FAULTS:
+        kept.append(Fault(None, None, f"There are more faults than these {MAX_FAULTS}."))
+    noun = "fault" if len(faults) == 1 else "faults"
+    count = f"more than {MAX_FAULTS}" if len(faults) > MAX_FAULTS else str(len(faults))
+    return RowsInvalid(
+        f"The rows have {count} {noun}; nothing was predicted.", [fault._asdict() for fault in kept]
+    )

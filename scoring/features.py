@@ -1,0 +1,94 @@
+"""From raw fields to the model's input columns: the same arithmetic for training, for one row and for a file.
+
+Derived columns are worked out in float64 from the raw values and rounded once to float32, so that a row gives
+the same bits alone and in a table.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+
+from scoring.check import Rows
+from scoring.expressions import compile_expression
+from scoring.spec import Spec
+
+Columns = dict[str, np.ndarray]
+RawRows = Rows | Sequence[Mapping[str, Any]] | Mapping[str, Any] | pd.DataFrame
+
+
+class Featurizer:
+    """Makes the input columns of one spec; compiled once when the model is loaded."""
+
+    def __init__(self, spec: Spec) -> None:
+        names = [field.name for field in spec.fields]
+        self.spec = spec
+        self._names = names
+        self._texts = frozenset(spec.text_columns)
+        self._number_fields = [name for name in names if name not in self._texts]
+        self._derived = [
+            (derived.name, compile_expression(derived.expression, names, texts=self._texts))
+            for derived in spec.derived
+        ]
+
+    def columns(self, rows: RawRows) -> Columns:
+        """Every column of the spec, in order: float32 (NaN is missing) or text objects ("" is missing).
+
+        rows: checked rows, dicts, or a table with at least the fields. Raises KeyError for one it lacks.
+        """
+        raw = self._raw(rows)
+        for name, expression in self._derived:
+            raw[name] = expression(raw)
+        return {
+            name: raw[name] if name in self._texts else raw[name].astype(np.float32)
+            for name in self.spec.columns
+        }
+
+    def one(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """The columns of one row as floats and text: about ten times quicker than `columns`."""
+        values: dict[str, Any] = {}
+        for name in self._number_fields:
+            value = row[name]
+            values[name] = math.nan if value is None else float(value)
+        for name in self._texts:
+            values[name] = row[name] or ""
+        for name, expression in self._derived:
+            values[name] = expression.scalar(values)
+        return values
+
+    def _raw(self, rows: RawRows) -> Columns:
+        """The fields alone: float64 and text."""
+        if isinstance(rows, Rows):
+            rows = rows.inputs
+        if isinstance(rows, Sequence):
+            rows = {name: [row[name] for row in rows] for name in self._names}
+        table = cast(Mapping[str, Any], rows)
+        return {
+            name: _texts(table[name]) if name in self._texts else _numbers(table[name])
+            for name in self._names
+        }
+
+
+def frame(spec: Spec, rows: RawRows) -> Columns:
+    """`Featurizer.columns` for a single use, as in training."""
+    return Featurizer(spec).columns(rows)
+
+
+def table(spec: Spec, rows: RawRows) -> pd.DataFrame:
+    """The columns as the DataFrame that a model is fitted on."""
+    return pd.DataFrame(frame(spec, rows), columns=spec.columns)
+
+
+def _numbers(values: Any) -> np.ndarray:
+    if isinstance(values, pd.Series):
+        return values.to_numpy(dtype=np.float64, na_value=np.nan)
+    return np.asarray([math.nan if value is None else value for value in values], dtype=np.float64)
+
+
+def _texts(values: Any) -> np.ndarray:
+    clean = ["" if value is None or value != value or value is pd.NA else str(value) for value in values]
+    texts = np.empty(len(clean), dtype=object)
+    texts[:] = clean
+    return texts

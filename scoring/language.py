@@ -1,0 +1,82 @@
+"""The field language: how one raw input, a derived column and an answer are described."""
+
+import re
+from typing import Literal
+
+from msgspec import Struct
+
+FieldType = Literal["integer", "number", "text", "boolean"]
+
+MAX_TEXT = 1_000  # characters of a text value
+MAX_INTEGER = 2**53  # beyond it whole numbers are not exact
+MAX_NUMBER = 3.4028234e38  # the models take float32
+
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z")
+
+
+class Label(Struct, forbid_unknown_fields=True, frozen=True):
+    """A value and the words people see for it."""
+
+    value: int | str
+    label: str = ""
+
+    @property
+    def text(self) -> str:
+        return self.label or str(self.value)
+
+
+class Choices(Struct, forbid_unknown_fields=True, frozen=True):
+    """The values a field knows; `open` lets others through with a warning."""
+
+    values: list[Label]
+    open: bool = False
+
+
+class Field(Struct, forbid_unknown_fields=True, frozen=True, omit_defaults=True):
+    """One raw input.
+
+    required: the key must be present; an absent one becomes `default`, else null.
+    min, max: hard bounds, outside is refused. seen: range of the training rows, outside is a warning.
+    """
+
+    name: str
+    type: FieldType
+    label: str = ""
+    help: str = ""
+    unit: str = ""
+    group: str = ""
+    required: bool = True
+    nullable: bool = False
+    min: float | None = None
+    max: float | None = None
+    seen: tuple[float, float] | None = None
+    choices: Choices | None = None
+    default: int | float | str | bool | None = None
+    personal: bool = False
+
+    @property
+    def is_text(self) -> bool:
+        return self.type == "text"
+
+    @property
+    def is_numeric(self) -> bool:
+        return self.type in ("integer", "number")
+
+    @property
+    def title(self) -> str:
+        return self.label or self.name
+
+
+class Derived(Struct, forbid_unknown_fields=True, frozen=True):
+    """A column worked out from fields, on the server, the same way in training and in serving."""
+
+    name: str
+    expression: str
+
+
+class Output(Struct, forbid_unknown_fields=True, frozen=True, omit_defaults=True):
+    """labels: the classes, in the model's own order. usual_error: of a regression, in `unit`."""
+
+    labels: list[Label] = []
+    unit: str = ""
+    usual_error: float | None = None

@@ -1,0 +1,118 @@
+"""A compiled model in memory: columns in, values, labels and probabilities out. Nothing is unpickled here."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import onnxruntime as ort
+
+from scoring.check import Rows
+from scoring.features import Columns, Featurizer
+from scoring.spec import Spec
+
+
+class ScorerError(Exception):
+    """This model cannot be served with this spec."""
+
+
+class Outcome(NamedTuple):
+    """values: shape (n,). probabilities: shape (n, n_classes), in the spec's order; None for a regression."""
+
+    values: np.ndarray
+    probabilities: np.ndarray | None
+
+
+class Scores(NamedTuple):
+    """One entry a row, ready for JSON. A regression has None for each label and probability."""
+
+    values: list[Any]
+    labels: list[str | None]
+    probabilities: list[dict[str, float] | None]
+
+
+class Predictor(Protocol):
+    """What explains, measures and judges a model needs of it: the compiled and the original both offer it."""
+
+    spec: Spec
+
+    def predict(self, columns: Columns) -> Outcome: ...
+
+
+class Presenter:
+    """Turns outcomes into what an answer says."""
+
+    def __init__(self, spec: Spec) -> None:
+        self._labels: dict[Any, str] = {label.value: label.text for label in spec.output.labels}
+        self._keys = [str(label.value) for label in spec.output.labels]
+
+    def scores(self, outcome: Outcome) -> Scores:
+        values = outcome.values.tolist()
+        if outcome.probabilities is None:
+            return Scores(values, [None] * len(values), [None] * len(values))
+        keys = self._keys
+        probabilities: list[dict[str, float] | None] = [
+            {key: round(share, 6) for key, share in zip(keys, shares, strict=True)}
+            for shares in outcome.probabilities.tolist()
+        ]
+        return Scores(values, [self._labels[value] for value in values], probabilities)
+
+
+class Scorer:
+    """One ONNX model and its spec. Safe to use from several threads."""
+
+    def __init__(self, session: ort.InferenceSession, spec: Spec) -> None:
+        self.spec = spec
+        self._session = session
+        self._featurizer = Featurizer(spec)
+        self._presenter = Presenter(spec)
+        self._inputs = [node.name for node in session.get_inputs()]
+        self._number_inputs = [name for name in self._inputs if name not in spec.text_columns]
+        self._text_inputs = [name for name in self._inputs if name in spec.text_columns]
+        if unknown := set(self._inputs) - set(spec.columns):
+            raise ScorerError(
+                f"The model asks for columns that the spec does not have: {', '.join(sorted(unknown))}."
+            )
+        expected = 2 if spec.class_values else 1
+        if (found := len(session.get_outputs())) != expected:
+            raise ScorerError(f"A {spec.task} model must have {expected} outputs, this one has {found}.")
+
+    @classmethod
+    def from_onnx(cls, model: bytes, spec: Spec) -> "Scorer":
+        """Raises ScorerError."""
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 4
+        try:
+            session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's own classes have no common base
+            raise ScorerError(f"The compiled model does not load: {error}") from error
+        return cls(session, spec)
+
+    def predict(self, columns: Mapping[str, np.ndarray]) -> Outcome:
+        """columns: from `features.frame`."""
+        return self._run({name: columns[name].reshape(-1, 1) for name in self._inputs})
+
+    def score(self, columns: Mapping[str, np.ndarray]) -> Scores:
+        return self._presenter.scores(self.predict(columns))
+
+    def score_rows(self, rows: Rows | Sequence[Mapping[str, Any]]) -> Scores:
+        """Checked raw rows, derived columns worked out on the way: what a request calls."""
+        inputs = rows.inputs if isinstance(rows, Rows) else rows
+        if len(inputs) == 1:
+            return self._presenter.scores(self._run(self._feed_one(inputs[0])))
+        return self.score(self._featurizer.columns(inputs))
+
+    def _feed_one(self, row: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        values = self._featurizer.one(row)
+        numbers = np.array([[values[name]] for name in self._number_inputs], dtype=np.float32)
+        feed = {name: numbers[i : i + 1] for i, name in enumerate(self._number_inputs)}
+        for name in self._text_inputs:
+            feed[name] = np.array([[values[name]]], dtype=object)
+        return feed
+
+    def _run(self, feed: dict[str, np.ndarray]) -> Outcome:
+        results = self._session.run(None, feed)
+        if len(results) == 1:
+            return Outcome(results[0].reshape(-1), None)
+        return Outcome(results[0], results[1])

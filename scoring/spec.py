@@ -1,0 +1,97 @@
+"""spec.json: what a model version takes, what it answers, and how both are shown to people.
+
+Forms, request checks, file checks, OpenAPI and drift columns all come from this one description, so a model
+trained anywhere can be served. Reading it lists every fault at once: whoever writes one mends it in one go.
+"""
+
+from functools import cached_property
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from scoring.language import Derived, Field, Output
+
+Task = Literal["classification", "regression"]
+
+MAX_BYTES = 1024 * 1024
+METRICS: dict[str, frozenset[str]] = {
+    "classification": frozenset({"accuracy", "macro_f1", "roc_auc", "log_loss"}),
+    "regression": frozenset({"mae", "rmse", "r2"}),
+}
+ERROR_METRICS = frozenset({"log_loss", "mae", "rmse"})  # smaller is better
+
+
+class SpecError(ValueError):
+    """The description cannot be used; `faults` says everything that is wrong with it."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("; ".join(faults))
+        self.faults = faults
+
+
+class Spec(Struct, forbid_unknown_fields=True, frozen=True, dict=True):
+    """`title` is the question the form asks; `entity` is what one row describes."""
+
+    task: Task
+    fields: list[Field]
+    output: Output
+    primary_metric: str
+    derived: list[Derived] = []
+    slices: list[str] = []
+    title: str = ""
+    entity: str = ""
+    description: str = ""
+    example: dict[str, Any] = {}
+    format: Literal[1] = 1
+
+    @classmethod
+    def from_json(cls, data: bytes | str) -> "Spec":
+        """Raises SpecError with every fault found."""
+        from scoring import spec_faults  # it needs the classes of this module
+
+        if len(data) > MAX_BYTES:
+            raise SpecError([f"the description is larger than {MAX_BYTES} bytes"])
+        try:
+            plain = msgspec.json.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise SpecError([f"the description is not JSON: {error}"]) from error
+        if faults := list(spec_faults.of_shape(plain)):
+            raise SpecError(faults)
+        spec = msgspec.convert(plain, cls)
+        if faults := list(spec_faults.of_meaning(spec)):
+            raise SpecError(faults)
+        return spec
+
+    def to_json(self) -> bytes:
+        return msgspec.json.format(msgspec.json.encode(self), indent=2)
+
+    @cached_property
+    def columns(self) -> list[str]:
+        """The model's input columns, in order."""
+        return [field.name for field in self.fields] + [derived.name for derived in self.derived]
+
+    @cached_property
+    def text_columns(self) -> list[str]:
+        return [field.name for field in self.fields if field.is_text]
+
+    @cached_property
+    def number_columns(self) -> list[str]:
+        return [name for name in self.columns if name not in self.text_columns]
+
+    @cached_property
+    def metric_is_error(self) -> bool:
+        return self.primary_metric in ERROR_METRICS
+
+    @cached_property
+    def class_values(self) -> list[int | str]:
+        """Empty for a regression."""
+        return [label.value for label in self.output.labels]
+
+    def field(self, name: str) -> Field:
+        """Raises KeyError for a name that is no field."""
+        return self._fields_by_name[name]
+
+    @cached_property
+    def _fields_by_name(self) -> dict[str, Field]:
+        return {field.name: field for field in self.fields}

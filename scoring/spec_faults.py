@@ -1,0 +1,185 @@
+"""Everything that can be wrong with a spec.json, one sentence each, starting with where it is."""
+
+import math
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from scoring import expressions, values
+from scoring.language import MAX_TEXT, NAME, Derived, Field, Label, Output
+from scoring.spec import METRICS, Spec
+
+MAX_FIELDS = 500
+MAX_DERIVED = 200
+MAX_CHOICES = 2_000
+MAX_CLASSES = 1_000
+RESERVED_NAMES = frozenset({"label", "score"})  # columns that reference and hold-out files add
+
+
+def of_shape(plain: object) -> Iterator[str]:
+    """Wrong types and unknown keys, at least one sentence for each part that has any."""
+    if not isinstance(plain, dict):
+        yield "the description must be a JSON object"
+        return
+    outline = dict(plain)
+    for name, kind in (("fields", Field), ("derived", Derived)):
+        items = plain.get(name)
+        if isinstance(items, list):
+            outline[name] = []
+            for index, item in enumerate(items[:MAX_FIELDS]):
+                yield from _of_conversion(item, kind, f"{name}[{index}]")
+    if isinstance(plain.get("output"), dict):
+        outline["output"] = {}
+        yield from _of_conversion(plain["output"], Output, "output")
+    yield from _of_conversion(outline, Spec, "")
+
+
+def _of_conversion(item: object, kind: type, where: str) -> Iterator[str]:
+    try:
+        msgspec.convert(item, kind)
+    except msgspec.ValidationError as error:
+        sentence, _, path = str(error).partition(" - at `")
+        place = (where + path.rstrip("`").removeprefix("$")).lstrip(".")
+        yield f"{place or 'the description'}: {sentence}"
+
+
+def of_meaning(spec: Spec) -> Iterator[str]:
+    """spec: of the right shape."""
+    yield from _of_names(spec)
+    for index, field in enumerate(spec.fields):
+        yield from (f"fields[{index}] ({field.name}): {fault}" for fault in _of_field(field))
+    yield from _of_derived(spec)
+    yield from _of_slices(spec)
+    yield from _of_output(spec)
+    yield from _of_example(spec)
+    for name in ("title", "entity", "description"):
+        if len(getattr(spec, name)) > MAX_TEXT:
+            yield f"{name}: longer than {MAX_TEXT} characters"
+
+
+def _of_names(spec: Spec) -> Iterator[str]:
+    if not 1 <= len(spec.fields) <= MAX_FIELDS:
+        yield f"fields: {len(spec.fields)} of them; there must be 1 to {MAX_FIELDS}"
+    if len(spec.derived) > MAX_DERIVED:
+        yield f"derived: {len(spec.derived)} of them, at most {MAX_DERIVED}"
+    seen: set[str] = set()
+    for name in spec.columns:
+        if not NAME.match(name):
+            yield f"name {name!r}: only letters, digits and underscores, no digit first, at most 64"
+        if name in RESERVED_NAMES or name == "is_missing":
+            yield f"name {name!r}: kept for the program's own use"
+        if name in seen:
+            yield f"name {name!r}: used twice"
+        seen.add(name)
+
+
+def _of_field(field: Field) -> Iterator[str]:
+    for name in ("label", "help", "unit", "group"):
+        if len(getattr(field, name)) > MAX_TEXT:
+            yield f"{name} is longer than {MAX_TEXT} characters"
+    if not field.is_numeric and (field.min is not None or field.max is not None or field.seen is not None):
+        yield f"min, max and seen are for numbers, not for {field.type}"
+    if any(
+        bound is not None and not math.isfinite(bound)
+        for bound in (field.min, field.max, *(field.seen or ()))
+    ):
+        yield "min, max and seen must be finite"
+    if field.min is not None and field.max is not None and field.min > field.max:
+        yield f"min {field.min:g} is above max {field.max:g}"
+    if field.seen is not None and field.seen[0] > field.seen[1]:
+        yield f"seen starts at {field.seen[0]:g}, above its end {field.seen[1]:g}"
+    yield from _of_choices(field)
+    yield from _of_default(field)
+
+
+def _of_choices(field: Field) -> Iterator[str]:
+    if field.choices is None:
+        return
+    if field.type not in ("integer", "text"):
+        yield f"choices are for integer and text, not for {field.type}"
+        return
+    yield from _of_labels(field.choices.values, "choices", at_least=1, at_most=MAX_CHOICES)
+    kind = int if field.type == "integer" else str
+    if any(type(choice.value) is not kind for choice in field.choices.values):
+        yield f"choices must all be of type {field.type}"
+    if any(choice.value == "" for choice in field.choices.values):
+        yield 'choices may not hold "": make the field nullable instead'
+
+
+def _of_labels(labels: list[Label], where: str, *, at_least: int, at_most: int) -> Iterator[str]:
+    if not at_least <= len(labels) <= at_most:
+        yield f"{where}: {len(labels)} values; there must be {at_least} to {at_most}"
+    if len({label.value for label in labels}) < len(labels):
+        yield f"{where}: a value is there twice"
+    if any(len(label.text) > MAX_TEXT for label in labels):
+        yield f"{where}: a value or label is longer than {MAX_TEXT} characters"
+
+
+def _of_default(field: Field) -> Iterator[str]:
+    if field.required and field.default is not None:
+        yield "a required field has no use for a default: set required to false"
+    if not field.required and field.default is None and not field.nullable:
+        yield "a field that is not required needs a default, or must be nullable"
+    if field.default is not None:
+        try:
+            values.normalise(field, field.default)
+        except values.ValueFault as fault:
+            yield f"default {fault}"
+
+
+def _of_derived(spec: Spec) -> Iterator[str]:
+    names = {field.name for field in spec.fields}
+    texts = set(spec.text_columns)
+    for derived in spec.derived[:MAX_DERIVED]:
+        try:
+            expressions.compile_expression(derived.expression, names, texts=texts)
+        except expressions.ExpressionError as error:
+            yield f"derived {derived.name}: {error}"
+
+
+def _of_slices(spec: Spec) -> Iterator[str]:
+    sliceable = {field.name for field in spec.fields if field.type != "number"}
+    for name in spec.slices:
+        if name not in sliceable:
+            yield f"slices: {name!r} is not a field of type text, integer or boolean"
+
+
+def _of_output(spec: Spec) -> Iterator[str]:
+    if spec.primary_metric not in METRICS[spec.task]:
+        known = ", ".join(sorted(METRICS[spec.task]))
+        yield f"primary_metric: {spec.primary_metric!r} is not a metric of a {spec.task}; known are {known}"
+    checks: dict[str, Callable[[Spec], Iterator[str]]] = {
+        "classification": _of_classes,
+        "regression": _of_amount,
+    }
+    yield from checks[spec.task](spec)
+
+
+def _of_classes(spec: Spec) -> Iterator[str]:
+    labels = spec.output.labels
+    yield from _of_labels(labels, "output.labels", at_least=2, at_most=MAX_CLASSES)
+    if len({type(label.value) for label in labels}) > 1:
+        yield "output.labels: values must all be whole numbers or all be text"
+    if spec.primary_metric == "roc_auc" and len(labels) != 2:
+        yield "primary_metric: roc_auc is for two classes"
+
+
+def _of_amount(spec: Spec) -> Iterator[str]:
+    if spec.output.labels:
+        yield "output.labels: a regression has none"
+    error = spec.output.usual_error
+    if error is not None and not (math.isfinite(error) and error >= 0):
+        yield "output.usual_error: must be a finite number, not below 0"
+
+
+def _of_example(spec: Spec) -> Iterator[str]:
+    for name in spec.example.keys() - {field.name for field in spec.fields}:
+        yield f"example: {name!r} is no field"
+    for field in spec.fields:
+        try:
+            if field.name in spec.example:
+                values.normalise(field, spec.example[field.name])
+            elif spec.example:
+                values.absent(field)
+        except values.ValueFault as fault:
+            yield f"example: {field.name} {fault}"

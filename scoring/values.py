@@ -1,0 +1,157 @@
+"""One value against its field: the definition of what is right, with a sentence for what is not."""
+
+import math
+from typing import Any
+
+from scoring.language import MAX_INTEGER, MAX_NUMBER, MAX_TEXT, Field
+
+Value = int | float | str | bool | None
+
+_TRUE = frozenset({"true", "1", "yes", "on", "y", "t"})
+_FALSE = frozenset({"false", "0", "no", "off", "n", "f"})
+_SHOWN_CHOICES = 12
+
+
+class ValueFault(ValueError):
+    """What is wrong with a value and how to mend it, for the person who sent it."""
+
+
+def normalise(field: Field, value: object) -> Value:
+    """The value as the model takes it: whole floats become integers, "" becomes null.
+
+    Raises ValueFault.
+    """
+    if value is None or value == "":
+        if field.nullable:
+            return None
+        raise ValueFault(
+            "must not be empty: give a value" if value == "" else "must not be null: give a value"
+        )
+    checked = _CHECKS[field.type](value)
+    _check_bounds(field, checked)
+    _check_choice(field, checked)
+    return checked
+
+
+def absent(field: Field) -> Value:
+    """What a field becomes when its key is not there. Raises ValueFault."""
+    if field.required:
+        raise ValueFault("is missing: this field is required")
+    return field.default
+
+
+def from_text(field: Field, text: str) -> object:
+    """A value typed into a form or read from a CSV file, before `normalise`; unreadable text stays text."""
+    text = text.strip() if field.type != "text" else text
+    if text == "":
+        return ""
+    if field.type == "boolean":
+        lowered = text.lower()
+        return True if lowered in _TRUE else False if lowered in _FALSE else text
+    if field.is_numeric:
+        return _number_from_text(text)
+    return text
+
+
+def warning(field: Field, value: Value) -> str | None:
+    """Unusual but allowed: outside the training rows' range, or a new value of an open choice."""
+    if value is None:
+        return None
+    if field.seen is not None and not field.seen[0] <= float(value) <= field.seen[1]:
+        low, high = field.seen
+        return f"{field.name} is {value:g}, outside the range the model was trained on ({low:g} to {high:g})"
+    choices = field.choices
+    if choices is not None and choices.open and all(value != known.value for known in choices.values):
+        return f"{field.name} is {shown(value)}, a value the model has not seen"
+    return None
+
+
+def shown(value: object) -> str:
+    """A value inside a sentence, never longer than a sentence bears."""
+    if isinstance(value, str):
+        return f'"{value[:40]}…"' if len(value) > 40 else f'"{value}"'
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict | list):
+        return "an object" if isinstance(value, dict) else "a list"
+    return str(value) if not isinstance(value, int) or abs(value) <= MAX_INTEGER else "a very large number"
+
+
+def _number_from_text(text: str) -> object:
+    try:
+        return int(text) if len(text) <= 20 else float(text)
+    except ValueError:
+        pass
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _integer(value: object) -> int:
+    if isinstance(value, float) and math.isfinite(value) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueFault(f"must be a whole number such as 3, not {_described(value)}")
+    if abs(value) > MAX_INTEGER:
+        raise ValueFault(f"is too large: whole numbers go up to {MAX_INTEGER}")
+    return value
+
+
+def _number(value: object) -> int | float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueFault(f"must be a number such as 22.5, not {_described(value)}")
+    if isinstance(value, float) and math.isnan(value):
+        raise ValueFault(
+            "must be a number: NaN is not allowed; send null, or leave it out, when it is not known"
+        )
+    if abs(value) > MAX_NUMBER:
+        raise ValueFault("must be a finite number: this one is infinite or too large")
+    return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueFault(f'must be text such as "abc", not {_described(value)}')
+    if len(value) > MAX_TEXT:
+        raise ValueFault(f"is too long: {len(value)} characters, at most {MAX_TEXT}")
+    if "\x00" in value:
+        raise ValueFault("holds a null character: remove it")
+    if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+        raise ValueFault("holds half of a character pair: send whole characters")
+    return value
+
+
+def _boolean(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueFault(f"must be true or false, not {_described(value)}")
+    return value
+
+
+_CHECKS: dict[str, Any] = {"integer": _integer, "number": _number, "text": _text, "boolean": _boolean}
+
+
+def _described(value: object) -> str:
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "an infinite number"
+    if isinstance(value, str):
+        return f"the text {shown(value)}"
+    return shown(value)
+
+
+def _check_bounds(field: Field, value: Value) -> None:
+    if not field.is_numeric or not isinstance(value, int | float):
+        return
+    if field.min is not None and value < field.min:
+        raise ValueFault(f"must be at least {field.min:g}, not {shown(value)}")
+    if field.max is not None and value > field.max:
+        raise ValueFault(f"must be at most {field.max:g}, not {shown(value)}")
+
+
+def _check_choice(field: Field, value: Value) -> None:
+    choices = field.choices
+    if choices is None or choices.open or any(value == known.value for known in choices.values):
+        return
+    known = [shown(choice.value) for choice in choices.values]
+    more = f" or one of {len(known) - _SHOWN_CHOICES} more" if len(known) > _SHOWN_CHOICES else ""
+    raise ValueFault(f"must be one of {', '.join(known[:_SHOWN_CHOICES])}{more}, not {shown(value)}")
