@@ -45,7 +45,6 @@ CLASS = re.compile(r"\.(-?[A-Za-z_][\w-]*)")
 DROPPED = re.compile(
     r"\[data-(theme|bs-navbar|pc|theme-)|::-webkit-scrollbar|antialiased|^\.btn-close|apexcharts"
 )
-COLOUR_NAME = re.compile(
     r"--tblr-(gray|facebook|x-|twitter|linkedin|google|youtube|vimeo|dribbble|github|tabler)"
 )
 
@@ -119,7 +118,7 @@ def drop_unread_properties(css: str, *, readers: str) -> str:
         read = set(re.findall(r"var\(\s*(--[\w-]+)", css + readers))
         slim = re.sub(
             r"(--[\w-]+):[^;{}]*(;|(?=\}))",
-            lambda found: found[0] if found[1] in read else "",
+            lambda found, read=read: found[0] if found[1] in read else "",
             css,
         )
         slim = re.sub(r"[^{}]+\{\}", "", slim)

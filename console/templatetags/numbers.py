@@ -1,0 +1,122 @@
+"""Numbers, spans of time and moments as the pages write them. Plain text out; `ui` wraps it in HTML."""
+
+import math
+from datetime import datetime, timedelta
+
+from django.utils import formats, timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+THIN = "\u202f"  # between thousands: narrow, and no line breaks there
+GAP = "\u00a0"  # between a number and its unit
+MINUS = "\u2212"
+NOTHING = "–"
+SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
+
+# {n} is the number; the browser keeps the text fresh with the same words.
+AGO_WORDS = {
+    "now": gettext_lazy("just now"),
+    "s": gettext_lazy("{n} s ago"),
+    "min": gettext_lazy("{n} min ago"),
+    "h": gettext_lazy("{n} h ago"),
+    "d": gettext_lazy("{n} d ago"),
+    "in_s": gettext_lazy("in {n} s"),
+    "in_min": gettext_lazy("in {n} min"),
+    "in_h": gettext_lazy("in {n} h"),
+    "in_d": gettext_lazy("in {n} d"),
+}
+
+
+def _localised(text: str) -> str:
+    separator = str(formats.get_format("DECIMAL_SEPARATOR"))
+    return text.replace("-", MINUS, 1).replace(".", separator)
+
+
+def whole(value: int) -> str:
+    """12430 as "12 430"."""
+    return f"{value:,}".replace(",", THIN).replace("-", MINUS)
+
+
+def short_count(value: int) -> str:
+    """Below a million exact, above it "1.2 M"."""
+    for limit, letter in ((10**9, "G"), (10**6, "M")):
+        if abs(value) >= limit:
+            return _localised(f"{value / limit:.1f}") + GAP + letter
+    return whole(value)
+
+
+def binary_size(value: float) -> str:
+    """Bytes as B, KiB, MiB, GiB or TiB."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(value) < 1024:
+            return _localised(f"{value:.0f}" if unit == "B" else f"{value:.1f}") + GAP + unit
+        value /= 1024
+    return _localised(f"{value:.1f}") + GAP + "TiB"
+
+
+def percent(share: float) -> str:
+    """0.1234 as "12.3 %"."""
+    return _localised(f"{share * 100:.1f}") + GAP + "%"
+
+
+def significant(value: float, digits: int = 4) -> str:
+    """`digits` significant digits, trailing zeros kept; powers of ten for the very large and very small."""
+    if isinstance(value, int) and abs(value) < 10**6:
+        return whole(value)
+    if not math.isfinite(value):
+        return {math.inf: "∞", -math.inf: f"{MINUS}∞"}.get(value, "NaN")
+    mantissa, _e, power = f"{value:.{digits - 1}e}".partition("e")
+    exponent = int(power)
+    if value and not -4 <= exponent < 7:
+        return f"{_localised(mantissa)}{GAP}×{GAP}10{str(exponent).translate(SUPERSCRIPTS)}"
+    rounded = round(value, digits - 1 - exponent) if value else 0.0
+    return _localised(f"{rounded:,.{max(0, digits - 1 - exponent)}f}".replace(",", THIN))
+
+
+def span(value: timedelta | float) -> str:
+    """A duration: "340 ms", "4.2 s", "41 s", "2 m 14 s", "3 h 05 m", "2 d 4 h"."""
+    seconds = value.total_seconds() if isinstance(value, timedelta) else float(value)
+    if seconds < 0:
+        return MINUS + span(-seconds)
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.0f}{GAP}ms"
+    if seconds < 9.95:
+        return _localised(f"{seconds:.1f}") + GAP + "s"
+    total = round(seconds)
+    if total < 60:
+        return f"{total}{GAP}s"
+    if total < 3600:
+        return f"{total // 60}{GAP}m {total % 60:02d}{GAP}s".replace(" ", GAP)
+    if total < 86400:
+        return f"{total // 3600}{GAP}h {total % 3600 // 60:02d}{GAP}m".replace(" ", GAP)
+    return f"{total // 86400}{GAP}d {total % 86400 // 3600}{GAP}h".replace(" ", GAP)
+
+
+def relative(moment: datetime, now: datetime | None = None) -> str:
+    """ "3 min ago", "in 14 h"; the date when that is a week or more away."""
+    seconds = ((now or timezone.now()) - moment).total_seconds()
+    away = abs(seconds)
+    if away >= 7 * 86400:
+        return formats.date_format(timezone.localtime(moment), "j M Y")
+    prefix = "in_" if seconds < 0 else ""
+    if away < 10:
+        return str(AGO_WORDS["now"])
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")):
+        if away >= size:
+            return str(AGO_WORDS[prefix + unit]).replace("{n}", str(int(away // size)))
+    return str(AGO_WORDS["now"])
+
+
+def absolute(moment: datetime) -> str:
+    """Date, time to the second and zone."""
+    local = timezone.localtime(moment)
+    return _("%(date)s, %(time)s %(zone)s") % {
+        "date": formats.date_format(local, "j M Y"),
+        "time": local.strftime("%H:%M:%S"),
+        "zone": local.tzname(),
+    }
+
+
+def shortened(value: str, head: int = 4, tail: int = 4) -> str:
+    """The middle left out of a long id."""
+    return value if len(value) <= head + tail + 4 else f"{value[:head]}…{value[-tail:]}"

@@ -1,0 +1,68 @@
+"""How a state looks: its kind (the colour), its icon and its word, in one table for every page."""
+
+from typing import NamedTuple
+
+from django.utils.translation import gettext_lazy as _
+
+OK, RUN, BAD, WAIT, IDLE = "ok", "run", "bad", "wait", "idle"
+
+
+class Look(NamedTuple):
+    kind: str
+    icon: str
+    word: object
+
+
+LOOKS: dict[str, Look] = {
+    "queued": Look(IDLE, "clock", _("queued")),
+    "scheduled": Look(IDLE, "clock", _("scheduled")),
+    "requested": Look(IDLE, "clock", _("requested")),
+    "deferred": Look(IDLE, "clock", _("deferred")),
+    "pending": Look(IDLE, "clock", _("pending")),
+    "candidate": Look(IDLE, "clock", _("candidate")),
+    "starting": Look(RUN, "spinner", _("starting")),
+    "running": Look(RUN, "spinner", _("running")),
+    "checking": Look(RUN, "spinner", _("checking")),
+    "restarting": Look(RUN, "spinner", _("restarting")),
+    "up_for_retry": Look(WAIT, "clock", _("up for retry")),
+    "up_for_reschedule": Look(WAIT, "clock", _("up for reschedule")),
+    "success": Look(OK, "check", _("success")),
+    "succeeded": Look(OK, "check", _("succeeded")),
+    "passed": Look(OK, "check", _("passed")),
+    "approved": Look(OK, "check", _("approved")),
+    "champion": Look(OK, "check", _("champion")),
+    "delivered": Look(OK, "check", _("delivered")),
+    "done": Look(OK, "check", _("done")),
+    "healthy": Look(OK, "check", _("healthy")),
+    "active": Look(OK, "check", _("active")),
+    "failed": Look(BAD, "x", _("failed")),
+    "refused": Look(BAD, "x", _("refused")),
+    "rejected": Look(BAD, "x", _("rejected")),
+    "upstream_failed": Look(BAD, "x", _("upstream failed")),
+    "unhealthy": Look(BAD, "x", _("not answering")),
+    "revoked": Look(BAD, "x", _("revoked")),
+    "waiting": Look(WAIT, "hand", _("waiting")),
+    "needs_approval": Look(WAIT, "hand", _("waits for approval")),
+    "inconclusive": Look(WAIT, "hand", _("inconclusive")),
+    "look": Look(WAIT, "hand", _("look")),
+    "warning": Look(WAIT, "alert", _("warning")),
+    "paused": Look(IDLE, "pause", _("paused")),
+    "cancelled": Look(IDLE, "ban", _("cancelled")),
+    "withdrawn": Look(IDLE, "ban", _("withdrawn")),
+    "lost": Look(IDLE, "help", _("lost")),
+    "expired": Look(IDLE, "clock-off", _("expired")),
+    "superseded": Look(IDLE, "minus", _("superseded")),
+    "retired": Look(IDLE, "minus", _("retired")),
+    "archived": Look(IDLE, "minus", _("archived")),
+    "skipped": Look(IDLE, "minus", _("skipped")),
+    "removed": Look(IDLE, "minus", _("removed")),
+    "disabled": Look(IDLE, "minus", _("disabled")),
+    "no_status": Look(IDLE, "minus", _("not reached")),
+    "none": Look(IDLE, "minus", _("not reached")),
+}
+
+
+def look_of(value: object) -> Look:
+    """The look of a state; one that the table does not know is grey and keeps its own word."""
+    key = str(value or "none").lower().replace(" ", "_").replace("-", "_")
+    return LOOKS.get(key) or Look(IDLE, "minus", str(value).replace("_", " "))
