@@ -177,7 +177,7 @@ def _json(body: bytes) -> object:
         raise NotJSON(f"The request is not JSON: {error}.") from error
 
 
-def _rows_of(plain: object) -> list[object]:
+def _rows_of(plain: Any) -> list[object]:
     if not isinstance(plain, dict) or not isinstance(plain.get("rows"), list):
         raise _invalid([Fault(None, "rows", 'send an object with a list of rows: {"rows": [{…}]}')])
     if extra := sorted(str(key)[:64] for key in plain.keys() - {"rows"}):
@@ -185,7 +185,8 @@ def _rows_of(plain: object) -> list[object]:
             Fault(None, name, f"{name} is not known here: only rows is taken") for name in extra[:MAX_FAULTS]
         ]
         raise _invalid(faults)
-    return plain["rows"]
+    rows: list[object] = plain["rows"]
+    return rows
 
 
 def _invalid(faults: list[Fault]) -> RowsInvalid:

@@ -22,8 +22,11 @@ MAX_NODES = 200
 Columns = Mapping[str, np.ndarray]
 _Evaluate = Callable[[Any], Any]
 
-_ARITHMETIC: dict[type, Callable] = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul}
-_COMPARISONS: dict[type, Callable] = {
+_Apply = Callable[..., Any]
+_Operations = dict[Any, _Apply]
+
+_ARITHMETIC: _Operations = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul}
+_COMPARISONS: _Operations = {
     ast.Lt: operator.lt,
     ast.LtE: operator.le,
     ast.Gt: operator.gt,
@@ -88,7 +91,9 @@ def _check(node: ast.AST, names: _Names, *, depth: int) -> None:
     if depth > MAX_DEPTH:
         raise ExpressionError(f"is nested deeper than {MAX_DEPTH}")
     match node:
-        case ast.Constant(value=value) if type(value) in (int, float) and abs(value) < 1e300:
+        case ast.Constant(value=int() | float() as value) if (
+            type(value) is not bool and abs(value) <= MAX_NUMBER
+        ):
             return
         case ast.Name(id=name):
             _use(name, names)
@@ -125,18 +130,18 @@ def _divided(left: float, right: float) -> float:
     return left / right if right else math.nan
 
 
-def _compared(compare: Callable) -> Callable[[float, float], float]:
+def _compared(compare: _Apply) -> Callable[[float, float], float]:
     return lambda left, right: math.nan if left != left or right != right else float(compare(left, right))
 
 
-def _compared_columns(compare: Callable) -> Callable:
+def _compared_columns(compare: _Apply) -> _Apply:
     def evaluate(left: np.ndarray, right: np.ndarray) -> np.ndarray:
         return np.where(np.isnan(left) | np.isnan(right), np.nan, compare(left, right))
 
     return evaluate
 
 
-def _divided_columns(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+def _divided_columns(left: Any, right: Any) -> Any:
     return np.divide(left, np.where(np.equal(right, 0), np.nan, right))
 
 
@@ -144,11 +149,10 @@ def _is_missing(value: float | str) -> float:
     return float(value == "" if isinstance(value, str) else value != value)
 
 
-def _is_missing_column(column: np.ndarray) -> np.ndarray:
+def _is_missing_column(column: np.ndarray) -> Any:
     return ((column == "") if column.dtype == object else np.isnan(column)).astype(np.float64)
 
 
-_Operations = dict[Any, Callable]
 _SCALAR: _Operations = {
     **_ARITHMETIC,
     ast.Div: _divided,
@@ -182,5 +186,5 @@ def _closure(node: ast.AST, operations: _Operations) -> _Evaluate:
     raise AssertionError(f"unchecked node {node!r}")
 
 
-def _binary(apply: Callable, left: _Evaluate, right: _Evaluate) -> _Evaluate:
+def _binary(apply: _Apply, left: _Evaluate, right: _Evaluate) -> _Evaluate:
     return lambda row: apply(left(row), right(row))

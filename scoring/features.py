@@ -4,19 +4,24 @@ Derived columns are worked out in float64 from the raw values and rounded once t
 the same bits alone and in a table.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-import pandas as pd
 
 from scoring.check import Rows
 from scoring.expressions import compile_expression
 from scoring.spec import Spec
 
+if TYPE_CHECKING:  # a process that only serves does without it
+    import pandas as pd
+
 Columns = dict[str, np.ndarray]
-RawRows = Rows | Sequence[Mapping[str, Any]] | Mapping[str, Any] | pd.DataFrame
+# checked rows, dicts, or a table: a mapping of columns or a DataFrame
+RawRows = Rows | Sequence[Mapping[str, Any]] | Mapping[str, Any] | Any
 
 
 class Featurizer:
@@ -78,17 +83,24 @@ def frame(spec: Spec, rows: RawRows) -> Columns:
 
 def table(spec: Spec, rows: RawRows) -> pd.DataFrame:
     """The columns as the DataFrame that a model is fitted on."""
+    import pandas as pd
+
     return pd.DataFrame(frame(spec, rows), columns=spec.columns)
 
 
 def _numbers(values: Any) -> np.ndarray:
-    if isinstance(values, pd.Series):
-        return values.to_numpy(dtype=np.float64, na_value=np.nan)
+    if hasattr(values, "to_numpy"):  # a pandas Series, whose own missing values numpy does not know
+        return np.asarray(values.to_numpy(dtype=np.float64, na_value=np.nan))
     return np.asarray([math.nan if value is None else value for value in values], dtype=np.float64)
 
 
 def _texts(values: Any) -> np.ndarray:
-    clean = ["" if value is None or value != value or value is pd.NA else str(value) for value in values]
+    clean = ["" if value is None or _is_nan(value) else str(value) for value in values]
     texts = np.empty(len(clean), dtype=object)
     texts[:] = clean
     return texts
+
+
+def _is_nan(value: Any) -> bool:
+    """NaN, or pandas' NA, which is equal to nothing, not even to be asked."""
+    return (isinstance(value, float) and math.isnan(value)) or type(value).__name__ == "NAType"

@@ -4,7 +4,7 @@ import math
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from scoring.language import MAX_INTEGER, MAX_NUMBER, MAX_TEXT, Field
 from scoring.spec import Spec
@@ -12,7 +12,7 @@ from scoring.spec import Spec
 MAX_ROWS = 1_000
 
 
-def body_type(spec: Spec) -> type[Struct]:
+def body_type(spec: Spec) -> Any:
     """A Struct for the whole body. Its rows' attributes are f0, f1, …: a field may be called anything."""
     definitions: list[tuple[str, Any, Any] | tuple[str, Any]] = []
     for position, field in enumerate(spec.fields):
@@ -42,14 +42,14 @@ def _number_type(field: Field) -> Any:
 
 def _integer_type(field: Field) -> Any:
     if field.choices is not None and not field.choices.open:
-        return Literal[tuple(value for value in known_values(field) if _within(field, value))]  # type: ignore[misc]
+        return Literal[tuple(value for value in known_values(field) if _within(field, value))]
     low, high = _bounds(field, MAX_INTEGER)
     return Annotated[int, Meta(ge=math.ceil(low), le=math.floor(high))]
 
 
 def _text_type(field: Field) -> Any:
     if field.choices is not None and not field.choices.open:
-        return Literal[tuple(known_values(field))]  # type: ignore[misc]
+        return Literal[tuple(known_values(field))]
     return Annotated[str, Meta(min_length=1, max_length=MAX_TEXT, pattern=r"\A[^\x00]*\Z")]
 
 

@@ -27,7 +27,7 @@ def normalise(field: Field, value: object) -> Value:
         raise ValueFault(
             "must not be empty: give a value" if value == "" else "must not be null: give a value"
         )
-    checked = _CHECKS[field.type](value)
+    checked: Value = _CHECKS[field.type](value)
     _check_bounds(field, checked)
     _check_choice(field, checked)
     return checked

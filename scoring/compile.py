@@ -1,0 +1,221 @@
+"""Makes a model version ready to serve and measures it: `python -m scoring.compile JOB_DIR`, in the sandbox.
+
+In: job.json, the original, its spec, its reference and hold-out rows, and the champion if there is one.
+Out: model.onnx when ONNX answers like the original, and result.json with everything that the gate judges.
+"""
+
+import hashlib
+import importlib.metadata
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pandas as pd
+
+from scoring import convert, features, metrics
+from scoring.check import CheckError, RowDecoder
+from scoring.convert import ConversionError, Parity
+from scoring.originals import Original, OriginalError
+from scoring.result import Evaluation, Job, Result, read_result
+from scoring.score import Outcome, Predictor, Scorer, ScorerError
+from scoring.spec import Spec, SpecError
+
+COMPARED_ROWS = 2_000
+LATENCY_CALLS = 500
+LATENCY_WARM_UP = 50
+MAX_HOLDOUT_ROWS = 50_000
+__all__ = ["CompileError", "compile_version", "main", "read_result"]
+
+_LIBRARIES = ("scikit-learn", "skl2onnx", "onnx", "onnxruntime", "numpy", "pandas")
+
+
+class CompileError(Exception):
+    """Nothing can be scored; the message is for the person who asked."""
+
+
+def compile_version(folder: Path) -> Result:
+    """Raises CompileError."""
+    job = _job(folder)
+    spec = _spec(folder / job.spec)
+    original = _original(folder / job.model, spec)
+    reference = _table(folder / job.reference, spec, limit=20_000)
+    holdout = _table(folder / job.holdout, spec, limit=MAX_HOLDOUT_ROWS)
+    compiled, sha256, parity, reason = _compiled(original, reference, folder)
+    served: Predictor = compiled or original
+    truth = holdout["label"].tolist()
+    columns = features.frame(spec, holdout)
+    slices = metrics.slice_keys(spec, columns)
+    champion, champion_error = _champion(folder, job, spec, holdout, slices)
+    p50, p99 = _latency_ms(served, reference)
+    return Result(
+        serve_as="onnx" if compiled else "runner",
+        reason=reason,
+        sha256=sha256,
+        parity=parity,
+        holdout_rows=len(truth),
+        holdout_sha256=hashlib.sha256((folder / job.holdout).read_bytes()).hexdigest(),
+        truth=truth,
+        slices=slices,
+        candidate=_evaluation(spec, truth, served.predict(columns), slices),
+        baseline=_evaluation(spec, truth, metrics.baseline(spec, reference["label"], len(truth)), slices),
+        champion=champion,
+        champion_error=champion_error,
+        latency_p50_ms=p50,
+        latency_p99_ms=p99,
+        library_versions={name: importlib.metadata.version(name) for name in _LIBRARIES},
+    )
+
+
+def _compiled(
+    original: Original, reference: pd.DataFrame, folder: Path
+) -> tuple[Scorer | None, str, Parity | None, str]:
+    """The compiled model, its hash, the comparison and a sentence; no model when the original must serve."""
+    spec = original.spec
+    try:
+        data = convert.to_onnx(original)
+        scorer = Scorer.from_onnx(data, spec)
+        rows = convert.with_gaps(spec, reference.head(COMPARED_ROWS))
+        parity = convert.compare(original, scorer, features.frame(spec, rows))
+    except (ConversionError, ScorerError) as error:
+        return (
+            None,
+            "",
+            None,
+            f"It does not convert to ONNX ({error}), so the original is served by a runner.",
+        )
+    if not parity.holds:
+        return None, "", parity, _difference(parity) + " The original is served by a runner."
+    (folder / "model.onnx").write_bytes(data)
+    return scorer, hashlib.sha256(data).hexdigest(), parity, _difference(parity)
+
+
+def _difference(parity: Parity) -> str:
+    return (
+        f"Compiled and original differ by at most {parity.max_difference:.2g} on {parity.rows:,} rows "
+        f"(tolerance {parity.tolerance:g}), with {parity.labels_different} different labels."
+    )
+
+
+def _champion(
+    folder: Path, job: Job, candidate: Spec, holdout: pd.DataFrame, slices: dict[str, list[str]]
+) -> tuple[Evaluation | None, str]:
+    """The champion on the candidate's hold-out; a sentence where it cannot be scored there."""
+    if job.champion is None:
+        return None, ""
+    try:
+        spec = _spec(folder / job.champion.spec)
+        if job.champion.onnx is not None:
+            champion: Predictor = Scorer.from_onnx((folder / job.champion.onnx).read_bytes(), spec)
+        else:
+            champion = _original(folder / (job.champion.model or "champion"), spec)
+        if spec.task != candidate.task or spec.class_values != candidate.class_values:
+            return None, "The champion answers something else: its task or its labels differ."
+        outcome = champion.predict(features.frame(spec, holdout))
+    except KeyError as error:
+        return None, f"The champion cannot be scored on this hold-out: it has no column {error}."
+    except (CompileError, ScorerError, OSError) as error:
+        return None, f"The champion cannot be scored: {error}"
+    return _evaluation(candidate, holdout["label"].tolist(), outcome, slices), ""
+
+
+def _evaluation(spec: Spec, truth: list[Any], outcome: Outcome, slices: dict[str, list[str]]) -> Evaluation:
+    return Evaluation(
+        values=outcome.values.tolist(),
+        probabilities=None if outcome.probabilities is None else outcome.probabilities.tolist(),
+        metrics=metrics.evaluate(spec, truth, outcome),
+        slices=metrics.by_slice(spec, truth, outcome, slices),
+    )
+
+
+def _latency_ms(served: Predictor, reference: pd.DataFrame) -> tuple[float, float]:
+    """Median and 99th percentile of one row: decoded, checked, derived and scored, as a request is."""
+    decoder = RowDecoder(served.spec)
+    inputs = _inputs(served.spec, reference)
+    body = msgspec.json.encode({"rows": [inputs]})
+    calls = LATENCY_CALLS if isinstance(served, Scorer) else LATENCY_CALLS // 10
+    times: list[float] = []
+    for _ in range(LATENCY_WARM_UP + calls):
+        start = time.perf_counter()
+        rows = decoder.decode(body)
+        if isinstance(served, Scorer):
+            served.score_rows(rows)
+        else:
+            served.predict(features.frame(served.spec, rows))
+        times.append((time.perf_counter() - start) * 1000)
+    p50, p99 = np.percentile(times[LATENCY_WARM_UP:], [50, 99])
+    return float(p50), float(p99)
+
+
+def _inputs(spec: Spec, reference: pd.DataFrame) -> dict[str, Any]:
+    """A row to time: the example, else the first reference row. Raises CompileError when it is refused."""
+    row = spec.example or next(iter(reference[[field.name for field in spec.fields]].to_dict("records")))
+    kinds: dict[str, Any] = {"integer": int, "number": float, "text": str, "boolean": bool}
+    plain = {
+        f.name: None if pd.isna(row[f.name]) else kinds[f.type](row[f.name])
+        for f in spec.fields
+        if f.name in row
+    }
+    try:
+        RowDecoder(spec).decode_rows([plain])
+    except CheckError as error:
+        raise CompileError(
+            f"The spec refuses a row of its own reference: {error.errors[0]['message']}."
+        ) from error
+    return plain
+
+
+def _job(folder: Path) -> Job:
+    try:
+        return msgspec.json.decode((folder / "job.json").read_bytes(), type=Job)
+    except (OSError, msgspec.DecodeError) as error:
+        raise CompileError(f"job.json cannot be read: {error}") from error
+
+
+def _spec(path: Path) -> Spec:
+    try:
+        return Spec.from_json(path.read_bytes())
+    except OSError as error:
+        raise CompileError(f"The version has no {path.name}: {error}") from error
+    except SpecError as error:
+        raise CompileError(f"{path.name} cannot be used: {error}") from error
+
+
+def _original(folder: Path, spec: Spec) -> Original:
+    try:
+        return Original.load(folder, spec)
+    except OriginalError as error:
+        raise CompileError(str(error)) from error
+    except Exception as error:  # a broken or crafted model raises anything; it must end as a sentence
+        raise CompileError(f"The model does not load: {type(error).__name__}: {error}") from error
+
+
+def _table(path: Path, spec: Spec, *, limit: int) -> pd.DataFrame:
+    """Rows of raw fields with their label."""
+    try:
+        table = pd.read_parquet(path).head(limit)
+    except (OSError, ValueError) as error:
+        raise CompileError(f"{path.name} cannot be read: {error}") from error
+    wanted = [field.name for field in spec.fields] + ["label"]
+    if missing := [name for name in wanted if name not in table.columns]:
+        raise CompileError(f"{path.name} lacks the columns {', '.join(missing)}.")
+    if table.empty:
+        raise CompileError(f"{path.name} holds no rows.")
+    return table
+
+
+def main(argv: list[str]) -> int:
+    folder = Path(argv[1])
+    try:
+        result = compile_version(folder)
+    except (CompileError, ValueError) as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 1
+    (folder / "result.json").write_bytes(msgspec.json.encode(result))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

@@ -1,0 +1,231 @@
+"""Whether a version may be promoted: arithmetic over what `compile` measured, one sentence for each check."""
+
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
+
+import numpy as np
+from msgspec import Struct
+
+from scoring import schema
+from scoring.metrics import Measured
+from scoring.result import Evaluation, Result
+from scoring.spec import Spec
+
+N_DRAWS = 2_000
+SEED = 42
+CONFIDENCE = 0.95
+MARGIN = 0.01  # of a score; of an error it is a share: 1 %
+SLICE_MARGIN = 0.05
+SLICE_MIN_ROWS = 30
+LATENCY_LIMIT_MS = 50.0
+
+NO_CHAMPION = "Skipped: no champion yet."
+
+
+Outcome = Literal["passed", "failed", "look", "skipped"]
+
+
+class Check(Struct, frozen=True):
+    """verdict "look": it does not fail, and a person has to weigh it."""
+
+    name: str
+    verdict: Outcome
+    sentence: str
+    value: float | None = None
+    threshold: float | None = None
+    interval: tuple[float, float] | None = None
+
+
+class Verdict(NamedTuple):
+    has_passed: bool
+    is_conclusive: bool
+
+
+def judge(
+    spec: Spec,
+    result: Result,
+    *,
+    champion_spec: Spec | None = None,
+    hashes: Mapping[str, tuple[str, str]] | None = None,
+    margin: float | None = None,
+) -> list[Check]:
+    """hashes: file -> (recorded, found). margin: how far under the champion is still fine."""
+    return [
+        _against_baseline(spec, result),
+        _against_champion(spec, result, MARGIN if margin is None else margin),
+        *_slices(spec, result),
+        _schema(spec, champion_spec),
+        _hash(hashes or {}),
+        _parity(result),
+        _latency(result),
+    ]
+
+
+def verdict(checks: list[Check]) -> Verdict:
+    verdicts = {check.verdict for check in checks}
+    return Verdict(has_passed="failed" not in verdicts, is_conclusive="look" not in verdicts)
+
+
+def paired_interval(
+    candidate: Measured, champion: Measured, metric: str, *, is_error: bool
+) -> tuple[float, float] | None:
+    """95 % percentile bootstrap interval of how much better the candidate is, both on the same drawn rows.
+
+    For an error the difference is relative to the champion's. Draws where the metric is not defined are left
+    out; None when it is defined in no draw.
+    Source: B. Efron and R. Tibshirani, An Introduction to the Bootstrap, 1993, section 13.3.
+    """
+    dice = np.random.default_rng(SEED)
+    n_rows = len(candidate.truth)
+    gains = np.empty(N_DRAWS)
+    for draw in range(N_DRAWS):
+        rows = dice.integers(0, n_rows, n_rows)
+        gains[draw] = _gain(candidate.take(rows).metric(metric), champion.take(rows).metric(metric), is_error)
+    defined = gains[np.isfinite(gains)]
+    if not len(defined):
+        return None
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(defined, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def _gain(candidate: float, champion: float, is_error: bool) -> float:
+    """How much better; for an error as a share of the champion's, or as it is where that is 0."""
+    if not is_error:
+        return candidate - champion
+    if champion == 0:
+        return -candidate
+    return (champion - candidate) / champion
+
+
+def _against_baseline(spec: Spec, result: Result) -> Check:
+    name = spec.primary_metric
+    found, trivial = result.candidate.metrics.get(name), result.baseline.metrics.get(name)
+    if found is None or trivial is None:
+        reason = f"The {name} is not defined on this hold-out of {result.holdout_rows} rows."
+        return Check("baseline", "failed", reason, value=found, threshold=trivial)
+    is_better = found < trivial if spec.metric_is_error else found > trivial
+    words = "better than" if is_better else "not better than"
+    model = (
+        "always answering the mean" if spec.task == "regression" else "always answering the commonest class"
+    )
+    sentence = (
+        f"{name} {found:.4g} on {result.holdout_rows:,} hold-out rows is {words} {model} ({trivial:.4g})."
+    )
+    return Check("baseline", "passed" if is_better else "failed", sentence, value=found, threshold=trivial)
+
+
+def _against_champion(spec: Spec, result: Result, margin: float) -> Check:
+    if result.champion is None:
+        return _no_champion("champion", result)
+    candidate = Measured.of(spec, result.truth, result.candidate.outcome())
+    champion = Measured.of(spec, result.truth, result.champion.outcome())
+    name = spec.primary_metric
+    interval = paired_interval(candidate, champion, name, is_error=spec.metric_is_error)
+    if interval is None:
+        return Check(
+            "champion", "look", f"The {name} is not defined on this hold-out: a person has to decide."
+        )
+    low, high = interval
+    gain = _gain(candidate.metric(name), champion.metric(name), spec.metric_is_error)
+    unit = "%" if spec.metric_is_error else ""
+    scale = 100 if spec.metric_is_error else 1
+    direction = "better" if gain > 0 else "worse" if gain < 0 else "no better"
+    numbers = (
+        f"{name} is {direction} than the champion's by {abs(gain) * scale:.4g}{unit} "
+        f"(95 % interval {low * scale:.4g} to {high * scale:.4g}, margin {margin * scale:g}{unit})"
+    )
+    outcome, words = _champion_verdict(low, high, margin)
+    return Check(
+        "champion", outcome, f"{numbers}: {words}.", value=gain, threshold=-margin, interval=(low, high)
+    )
+
+
+def _champion_verdict(low: float, high: float, margin: float) -> tuple[Outcome, str]:
+    if high < -margin:
+        return "failed", "worse than the champion"
+    if low < -margin:
+        return "look", "these rows cannot tell; a person has to decide"
+    return "passed", "not worse than the champion"
+
+
+def _slices(spec: Spec, result: Result) -> list[Check]:
+    if not spec.slices:
+        return [Check("slices", "skipped", "Skipped: the spec names no slices.")]
+    if result.champion is None:
+        return [_no_champion(f"slice:{name}", result) for name in spec.slices]
+    return [_slice(spec, name, result.candidate, result.champion) for name in spec.slices]
+
+
+def _slice(spec: Spec, field: str, candidate: Evaluation, champion: Evaluation) -> Check:
+    """The worst value of one field against the champion there."""
+    metric = spec.primary_metric
+    gains: dict[str, float] = {}
+    for value, scores in candidate.slices.get(field, {}).items():
+        theirs = champion.slices.get(field, {}).get(value, {})
+        if scores["n"] >= SLICE_MIN_ROWS and metric in scores and metric in theirs:
+            gains[value] = _gain(scores[metric], theirs[metric], spec.metric_is_error)
+    if not gains:
+        return Check(f"slice:{field}", "skipped", f"Skipped: no value of {field} has {SLICE_MIN_ROWS} rows.")
+    worst = min(gains, key=lambda value: gains[value])
+    has_passed = gains[worst] >= -SLICE_MARGIN
+    scale, unit = (100, "%") if spec.metric_is_error else (1, "")
+    direction = "better" if gains[worst] >= 0 else "worse"
+    sentence = (
+        f"Of {len(gains)} values of {field} with {SLICE_MIN_ROWS} rows or more, {worst} fares worst: its "
+        f"{metric} is {abs(gains[worst]) * scale:.4g}{unit} {direction} than the champion's "
+        f"(floor {SLICE_MARGIN * scale:g}{unit} worse)."
+    )
+    return Check(f"slice:{field}", _passed(has_passed), sentence, value=gains[worst], threshold=-SLICE_MARGIN)
+
+
+def _passed(has_passed: bool) -> Outcome:
+    return "passed" if has_passed else "failed"
+
+
+def _no_champion(name: str, result: Result) -> Check:
+    return (
+        Check(name, "look", result.champion_error)
+        if result.champion_error
+        else Check(name, "skipped", NO_CHAMPION)
+    )
+
+
+def _schema(spec: Spec, champion: Spec | None) -> Check:
+    if champion is None:
+        return Check("schema", "skipped", NO_CHAMPION)
+    breaks = schema.breaks(champion, spec)
+    if not breaks:
+        return Check("schema", "passed", "Whatever the champion takes, this version takes too.", value=0.0)
+    return Check(
+        "schema", "failed", f"Callers would break: {'; '.join(breaks[:10])}.", value=float(len(breaks))
+    )
+
+
+def _hash(hashes: Mapping[str, tuple[str, str]]) -> Check:
+    if not hashes:
+        return Check("hash", "skipped", "Skipped: no hash was recorded.")
+    different = [name for name, (recorded, found) in hashes.items() if recorded != found]
+    if different:
+        return Check("hash", "failed", f"Changed since it was recorded: {', '.join(different)}.")
+    return Check("hash", "passed", f"As recorded by SHA-256: {', '.join(hashes)}.")
+
+
+def _parity(result: Result) -> Check:
+    parity = result.parity
+    value, threshold = (parity.max_difference, parity.tolerance) if parity is not None else (None, None)
+    how = "Served compiled (ONNX). " if result.serve_as == "onnx" else "Served by a runner. "
+    return Check("parity", "passed", how + result.reason, value=value, threshold=threshold)
+
+
+def _latency(result: Result) -> Check:
+    found = result.latency_p99_ms
+    words = "within" if found <= LATENCY_LIMIT_MS else "over"
+    sentence = f"One row takes {found:.3g} ms (99th percentile), {words} the {LATENCY_LIMIT_MS:g} ms allowed."
+    return Check(
+        "latency",
+        "passed" if words == "within" else "failed",
+        sentence,
+        value=found,
+        threshold=LATENCY_LIMIT_MS,
+    )

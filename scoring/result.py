@@ -1,0 +1,67 @@
+"""What `compile` is asked and what it answers: the files job.json and result.json of one job's folder."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+
+from scoring.convert import Parity
+from scoring.score import Outcome
+
+
+class ChampionFiles(Struct, frozen=True):
+    """The champion as it is served: its compiled form, or its original where that is served by the runner."""
+
+    spec: str
+    onnx: str | None = None
+    model: str | None = None
+
+
+class Job(Struct, frozen=True):
+    """What to compile; paths are relative to the job's folder."""
+
+    model: str = "model"
+    spec: str = "spec.json"
+    reference: str = "reference.parquet"
+    holdout: str = "holdout.parquet"
+    champion: ChampionFiles | None = None
+
+
+class Evaluation(Struct, frozen=True):
+    """One model on the hold-out, row by row and summed up."""
+
+    values: list[Any]
+    probabilities: list[list[float]] | None
+    metrics: dict[str, float]
+    slices: dict[str, dict[str, dict[str, float]]]
+
+    def outcome(self) -> Outcome:
+        shares = None if self.probabilities is None else np.asarray(self.probabilities, np.float64)
+        return Outcome(np.asarray(self.values), shares)
+
+
+class Result(Struct, frozen=True):
+    """reason: why it is served as it is. parity: None when there was nothing to compare."""
+
+    serve_as: Literal["onnx", "runner"]
+    reason: str
+    sha256: str
+    parity: Parity | None
+    holdout_rows: int
+    holdout_sha256: str
+    truth: list[Any]
+    slices: dict[str, list[str]]
+    candidate: Evaluation
+    baseline: Evaluation
+    champion: Evaluation | None
+    champion_error: str
+    latency_p50_ms: float
+    latency_p99_ms: float
+    library_versions: dict[str, str]
+
+
+def read_result(job_dir: Path | str) -> Result:
+    """Raises FileNotFoundError, msgspec.ValidationError."""
+    return msgspec.json.decode((Path(job_dir) / "result.json").read_bytes(), type=Result)
