@@ -45,8 +45,6 @@ CLASS = re.compile(r"\.(-?[A-Za-z_][\w-]*)")
 DROPPED = re.compile(
     r"\[data-(theme|bs-navbar|pc|theme-)|::-webkit-scrollbar|antialiased|^\.btn-close|apexcharts"
 )
-    r"--tblr-(gray|facebook|x-|twitter|linkedin|google|youtube|vimeo|dribbble|github|tabler)"
-)
 
 
 @dataclass

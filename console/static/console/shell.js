@@ -295,6 +295,8 @@
     for (const item of findAll("[data-toast]", scope)) expireLater(item);
     for (const input of findAll("[data-must-equal]", scope)) checkTyped(input);
     for (const link of findAll("#main .tab[aria-current]", scope)) link.scrollIntoView({ block: "nearest", inline: "center" });
+    for (const box of findAll(".table-wrap, .table-scroll, .code, .log, .chain", scope))
+      if (box.scrollWidth > box.clientWidth || box.scrollHeight > box.clientHeight) box.tabIndex = 0;
     find("[data-error-summary]", scope)?.focus();
     if (scope.id === "palette-results") choose(1);
   }
