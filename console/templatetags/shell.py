@@ -38,7 +38,7 @@ SECTIONS = (
     ),
     Section("models", "models", _("Models"), ("models:model-list",), "see", frozenset({"models"})),
     Section("predict", "predict", _("Predict"), ("predict:index",), "predict", frozenset({"predict"})),
-    Section("system", "system", _("System"), ("access:user-list",), "admin", frozenset({"access", "audit"})),
+    Section("system", "system", _("System"), ("access:system",), "admin", frozenset({"access", "audit"})),
 )
 
 
