@@ -108,7 +108,7 @@ def _root() -> Path:
 def _readable() -> list[Path]:
     """Python, its libraries and the system's; not /etc, /home or this project's settings and data."""
     system = ["/usr", "/lib", "/lib64", "/bin", "/etc/ld.so.cache", "/etc/localtime", "/etc/passwd"]
-    devices = ["/dev/null", "/dev/urandom", "/dev/random", "/sys/devices/system", "/proc"]
+    devices = ["/dev/null", "/dev/urandom", "/dev/random", "/sys/devices", "/sys/bus", "/proc"]
     python = [sys.prefix, sys.base_prefix, str(Path(sys.executable).resolve().parent.parent)]
     return [Path(path) for path in [*system, *devices, *python]] + [_root() / "scoring"]
 

@@ -1,6 +1,6 @@
 """Whether a version may be promoted: arithmetic over what `compile` measured, one sentence for each check."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -128,12 +128,10 @@ def _against_champion(spec: Spec, result: Result, margin: float) -> Check:
         )
     low, high = interval
     gain = _gain(candidate.metric(name), champion.metric(name), spec.metric_is_error)
-    unit = "%" if spec.metric_is_error else ""
-    scale = 100 if spec.metric_is_error else 1
-    direction = "better" if gain > 0 else "worse" if gain < 0 else "no better"
+    show = _percent if spec.metric_is_error else _plain
     numbers = (
-        f"{name} is {direction} than the champion's by {abs(gain) * scale:.4g}{unit} "
-        f"(95 % interval {low * scale:.4g} to {high * scale:.4g}, margin {margin * scale:g}{unit})"
+        f"{name} is {_compared(gain, show)} the champion's "
+        f"(95 % interval {show(low)} to {show(high)}, margin {show(margin)})"
     )
     outcome, words = _champion_verdict(low, high, margin)
     return Check(
@@ -169,14 +167,32 @@ def _slice(spec: Spec, field: str, candidate: Evaluation, champion: Evaluation) 
         return Check(f"slice:{field}", "skipped", f"Skipped: no value of {field} has {SLICE_MIN_ROWS} rows.")
     worst = min(gains, key=lambda value: gains[value])
     has_passed = gains[worst] >= -SLICE_MARGIN
-    scale, unit = (100, "%") if spec.metric_is_error else (1, "")
-    direction = "better" if gains[worst] >= 0 else "worse"
+    show = _percent if spec.metric_is_error else _plain
     sentence = (
-        f"Of {len(gains)} values of {field} with {SLICE_MIN_ROWS} rows or more, {worst} fares worst: its "
-        f"{metric} is {abs(gains[worst]) * scale:.4g}{unit} {direction} than the champion's "
-        f"(floor {SLICE_MARGIN * scale:g}{unit} worse)."
+        f"Of {len(gains)} values of {spec.field(field).title} with {SLICE_MIN_ROWS} rows or more, "
+        f"{_choice(spec, field, worst)} fares worst: its {metric} is {_compared(gains[worst], show)} the champion's "
+        f"(at most {show(SLICE_MARGIN)} worse is allowed)."
     )
     return Check(f"slice:{field}", _passed(has_passed), sentence, value=gains[worst], threshold=-SLICE_MARGIN)
+
+
+def _plain(amount: float) -> str:
+    return f"{amount:.4g}"
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.4g} %"
+
+
+def _compared(gain: float, show: Callable[[float], str]) -> str:
+    return "equal to" if gain == 0 else f"{show(abs(gain))} {'better' if gain > 0 else 'worse'} than"
+
+
+def _choice(spec: Spec, field: str, value: str) -> str:
+    """A slice in the words of the spec."""
+    choices = spec.field(field).choices
+    known = {str(choice.value): choice.text for choice in choices.values} if choices is not None else {}
+    return known.get(value, value)
 
 
 def _passed(has_passed: bool) -> Outcome:

@@ -104,7 +104,7 @@ def _environment(cwd: Path) -> dict[str, str]:
         "PYTHONDONTWRITEBYTECODE": "1",
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
-        "LOKY_MAX_CPU_COUNT": "1",
+        "JOBLIB_MULTIPROCESSING": "0",  # it would ask for shared memory, which is out of reach
     }
 
 

@@ -1,0 +1,1 @@
+"""One file per pipeline; what they run is in `recipes`."""

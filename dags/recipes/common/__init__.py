@@ -1,0 +1,1 @@
+"""What every recipe needs: its run folder, its data, MLflow, the console."""

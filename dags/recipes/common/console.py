@@ -1,0 +1,113 @@
+"""The console, as a pipeline meets it: with the token of its own system account."""
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from dags.recipes.common.log import say
+
+TIMEOUT_S = 10.0
+MIRROR_S = 60.0  # how long the console may take to notice a version that was just registered
+VERDICT_S = 300.0
+POLL_S = 2.0
+SETTLED = frozenset({"passed", "failed", "error"})
+
+
+class ConsoleRefused(Exception):
+    """The console did not do what was asked; the message holds its words."""
+
+
+def connect(dag_id: str) -> httpx.Client:
+    """Raises ConsoleRefused when this pipeline was given no token."""
+    tokens: dict[str, str] = json.loads(Path(_environment("ATALAYA_TOKENS")).read_text())
+    if dag_id not in tokens:
+        raise ConsoleRefused(
+            f"There is no token for {dag_id}: `manage.py issue_pipeline_tokens` issues them."
+        )
+    return httpx.Client(
+        base_url=_environment("ATALAYA_URL"),
+        headers={"Authorization": f"Bearer {tokens[dag_id]}", "Accept": "application/json"},
+        timeout=TIMEOUT_S,
+    )
+
+
+def gate(client: httpx.Client, model: str, version: str, *, key: str) -> dict[str, Any]:
+    """Ask for the gate and wait for its verdict: {"state": …, "checks": […]}.
+
+    key: names this wish, so that a task that is retried does not ask twice.
+    Raises ConsoleRefused when it is refused, does not end in time, or ends in an error.
+    """
+    path = f"/api/v1/models/{model}/versions/{version}"
+    _request(client, f"{path}/gate", key)
+    give_up_at = time.monotonic() + VERDICT_S
+    while time.monotonic() < give_up_at:
+        found = _answer(client, "GET", path).json().get("gate") or {}
+        if found.get("state") in SETTLED:
+            return _told(found)
+        time.sleep(POLL_S)
+    raise ConsoleRefused(f"The gate gave no verdict within {VERDICT_S:g} s; its page shows how far it is.")
+
+
+def _request(client: httpx.Client, path: str, key: str) -> None:
+    """The console mirrors MLflow every few seconds: until then the version is not known there."""
+    give_up_at = time.monotonic() + MIRROR_S
+    while True:
+        answer = _answer(client, "POST", path, headers={"Idempotency-Key": key})
+        if answer.status_code == httpx.codes.NOT_FOUND and time.monotonic() < give_up_at:
+            say("The console does not know the version yet; asking again.")
+            time.sleep(POLL_S)
+            continue
+        if answer.status_code == httpx.codes.CONFLICT:
+            say(f"The gate was asked for before: {_words(answer)}")
+            return
+        if answer.is_error:
+            raise ConsoleRefused(f"The console refused the gate ({answer.status_code}): {_words(answer)}")
+        say("The gate is asked for; waiting for its verdict.")
+        return
+
+
+def _answer(
+    client: httpx.Client, method: str, path: str, headers: dict[str, str] | None = None
+) -> httpx.Response:
+    """One call; a console that is restarting is waited for."""
+    give_up_at = time.monotonic() + MIRROR_S
+    while True:
+        try:
+            answer = client.request(method, path, headers=headers)
+            if answer.status_code < 500 or time.monotonic() > give_up_at:
+                return answer
+            say(f"The console answered {answer.status_code}; asking again.")
+        except httpx.TransportError as error:
+            if time.monotonic() > give_up_at:
+                raise ConsoleRefused(f"The console at {client.base_url} does not answer: {error}") from error
+            say(f"The console does not answer ({error}); asking again.")
+        time.sleep(POLL_S)
+
+
+def _told(found: dict[str, Any]) -> dict[str, Any]:
+    say(f"The gate's verdict: {found['state']}.")
+    for check in found.get("checks") or []:
+        say(f"  {check.get('name')}: {check.get('verdict')}. {check.get('sentence')}")
+    if found["state"] == "error":
+        raise ConsoleRefused(f"The gate could not judge: {found.get('error') or 'no reason was given'}")
+    return found
+
+
+def _words(answer: httpx.Response) -> str:
+    """The detail of a problem document, else the first of the text."""
+    try:
+        problem = answer.json()
+    except ValueError:
+        return answer.text[:300]
+    return str(problem.get("detail") or problem) if isinstance(problem, dict) else str(problem)
+
+
+def _environment(name: str) -> str:
+    value = os.environ.get(name)
+    if not value:
+        raise ConsoleRefused(f"The environment of Airflow's tasks lacks {name}; `make up` sets it.")
+    return value

@@ -1,0 +1,86 @@
+"""What a version carries besides the model: reference rows, figures, pictures."""
+
+import io
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+
+from scoring import features, metrics
+from scoring.originals import Original
+from scoring.score import Outcome
+from scoring.spec import Spec
+
+mpl.use("agg")
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+MAX_REFERENCE_ROWS = 20_000
+
+
+def reference(spec: Spec, rows: pd.DataFrame, model: Original, *, seed: int) -> pd.DataFrame:
+    """At most 20,000 training rows with their label and the model's score. rows: fields and `label`."""
+    table = rows if len(rows) <= MAX_REFERENCE_ROWS else rows.sample(MAX_REFERENCE_ROWS, random_state=seed)
+    outcome = model.predict(features.frame(spec, table))
+    return table.assign(score=_score(outcome)).reset_index(drop=True)
+
+
+def figures(spec: Spec, model: Original, train: pd.DataFrame, holdout: pd.DataFrame) -> dict[str, Any]:
+    """Metrics on the hold-out beside those of the trivial baseline, and per slice."""
+    columns = features.frame(spec, holdout)
+    truth = holdout["label"].to_numpy()
+    outcome = model.predict(columns)
+    trivial = metrics.baseline(spec, train["label"].to_numpy(), len(holdout))
+    slices = metrics.slice_keys(spec, columns)
+    return {
+        "train_rows": len(train),
+        "holdout_rows": len(holdout),
+        "holdout": metrics.evaluate(spec, truth, outcome),
+        "baseline": metrics.evaluate(spec, truth, trivial),
+        "slices": metrics.by_slice(spec, truth, outcome, slices),
+    }
+
+
+def confusion_picture(spec: Spec, model: Original, holdout: pd.DataFrame) -> bytes:
+    """A PNG: truth down, prediction across, counts in the cells."""
+    labels = spec.output.labels
+    position = {label.value: index for index, label in enumerate(labels)}
+    predicted = model.predict(features.frame(spec, holdout)).values.tolist()
+    table = np.zeros((len(labels), len(labels)), dtype=int)
+    for truth, guess in zip(holdout["label"].tolist(), predicted, strict=True):
+        table[position[truth], position[guess]] += 1
+    figure, axes = plt.subplots(figsize=(5, 4.2), layout="constrained")
+    axes.imshow(table, cmap="Blues")
+    axes.set_xticks(range(len(labels)), [label.text for label in labels])
+    axes.set_yticks(range(len(labels)), [label.text for label in labels])
+    axes.set(xlabel="Predicted", ylabel="True", title=f"Confusion on {len(holdout):,} hold-out rows")
+    for (row, column), count in np.ndenumerate(table):
+        colour = "white" if count > table.max() / 2 else "black"
+        axes.text(column, row, f"{count:,}", ha="center", va="center", color=colour)
+    return png(figure)
+
+
+def shap_picture(values: np.ndarray, table: np.ndarray, names: list[str]) -> bytes:
+    """A PNG of SHAP's summary. values: shape (n_rows, n_names), of one output; table: what they explain."""
+    import shap
+
+    shap.summary_plot(
+        values, table, feature_names=names, show=False, max_display=15, rng=np.random.default_rng(0)
+    )
+    return png(plt.gcf())
+
+
+def png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=120)
+    plt.close(figure)
+    return buffer.getvalue()
+
+
+def _score(outcome: Outcome) -> np.ndarray:
+    """The number that drift watches: of two classes the second's probability, of more the winner's."""
+    if outcome.probabilities is None:
+        return outcome.values
+    shares = outcome.probabilities
+    return shares[:, 1] if shares.shape[1] == 2 else shares.max(axis=1)

@@ -1,0 +1,86 @@
+"""Where a run's data come from: a file, else a public address, else a generator; always said."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+
+from dags.recipes.common.log import say
+
+MAX_BYTES = 50 * 1024 * 1024
+TIMEOUT_S = 30.0
+
+
+class SourceError(Exception):
+    """The data cannot be had from where they were asked for."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """data_source: "file", "url" or "synthetic". origin: the file's name or the address."""
+
+    data: bytes
+    data_source: str
+    origin: str
+
+    @property
+    def sha256(self) -> str:
+        return sha256(self.data).hexdigest()
+
+
+def load(source: str, *, file_name: str, url: str, generate: Callable[[], bytes]) -> Loaded:
+    """source: "file", "url", "synthetic", or "auto", which takes the first of these that is there.
+
+    Raises SourceError.
+    """
+    if source == "synthetic":
+        return _generated(generate)
+    if source == "file" or (source == "auto" and _path(file_name) is not None):
+        return _from_file(file_name)
+    if source == "url":
+        return _from_url(url)
+    try:
+        return _from_url(url)
+    except SourceError as error:
+        say(f"{error} Generating rows with the same columns instead.")
+        return _generated(generate)
+
+
+def _path(file_name: str) -> Path | None:
+    folder = os.environ.get("CONSOLE_DATA_DIR")
+    path = Path(folder) / file_name if folder else None
+    return path if path is not None and path.is_file() else None
+
+
+def _from_file(file_name: str) -> Loaded:
+    path = _path(file_name)
+    if path is None:
+        folder = os.environ.get("CONSOLE_DATA_DIR") or "not set"
+        raise SourceError(f"There is no file {file_name} in CONSOLE_DATA_DIR ({folder}).")
+    if path.stat().st_size > MAX_BYTES:
+        raise SourceError(f"{file_name} is larger than {MAX_BYTES:,} bytes.")
+    return Loaded(path.read_bytes(), "file", file_name)
+
+
+def _from_url(url: str) -> Loaded:
+    if urlsplit(url).scheme != "https":
+        raise SourceError(f"{url} is no https address.")
+    data = bytearray()
+    try:
+        with httpx.stream("GET", url, timeout=TIMEOUT_S, follow_redirects=True) as answer:
+            answer.raise_for_status()
+            for piece in answer.iter_bytes():
+                data += piece
+                if len(data) > MAX_BYTES:
+                    raise SourceError(f"{url} holds more than {MAX_BYTES:,} bytes.")
+    except httpx.HTTPError as error:
+        raise SourceError(f"{url} did not answer with the data: {error}.") from error
+    return Loaded(bytes(data), "url", url)
+
+
+def _generated(generate: Callable[[], bytes]) -> Loaded:
+    return Loaded(generate(), "synthetic", "generator")

@@ -1,0 +1,138 @@
+"""Logging a trained model to MLflow and registering it, once per DAG run however often the task runs."""
+
+import os
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+import skops.io
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.models import infer_signature
+
+from dags.recipes.common.log import say
+from scoring import features
+from scoring.spec import Spec
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "4")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
+
+REQUIREMENTS = ["scikit-learn", "pandas", "numpy", "skops"]
+EXAMPLE_ROWS = 5
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a model comes from; all of it becomes tags of the MLflow run."""
+
+    dag_id: str
+    dag_run_id: str
+    data_sha256: str
+    data_source: str
+    seed: int
+    requested_by: str = ""
+
+    def tags(self) -> dict[str, str]:
+        tags = {
+            "dag_id": self.dag_id,
+            "dag_run_id": self.dag_run_id,
+            "git_sha": git_sha(),
+            "data_sha256": self.data_sha256,
+            "data_source": self.data_source,
+            "seed": str(self.seed),
+        }
+        return tags | ({"requested_by": self.requested_by} if self.requested_by else {})
+
+
+@dataclass(frozen=True)
+class Package:
+    """Everything that is logged with one model. files: artefact path -> file on disk."""
+
+    model: Any
+    spec: Spec
+    rows: pd.DataFrame
+    params: Mapping[str, Any]
+    metrics: Mapping[str, float]
+    files: Mapping[str, Path]
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Registered:
+    name: str
+    version: str
+    run_id: str
+
+
+def register(name: str, package: Package, origin: Origin) -> Registered:
+    """Log `package` in experiment `name` and register it as the model `name`.
+
+    A version that this DAG run registered before is returned as it is; a half-logged run is gone on with.
+    """
+    client = mlflow.MlflowClient()
+    if (existing := registered_by(client, name, origin.dag_run_id)) is not None:
+        say(f"Version {existing.version} of {name} was registered by this run already.")
+        return existing
+    mlflow.set_experiment(name)
+    tags = {**origin.tags(), **package.tags}
+    with mlflow.start_run(
+        run_id=_begun(client, name, origin.dag_run_id), run_name=origin.dag_run_id, tags=tags
+    ) as run:
+        mlflow.log_params(dict(package.params))
+        mlflow.log_metrics(dict(package.metrics))
+        for target, path in package.files.items():
+            mlflow.log_artifact(str(path), str(Path(target).parent))
+        uri = _log_model(package)
+    version: ModelVersion = mlflow.register_model(uri, name, tags=origin.tags())
+    say(f"Registered {name} version {version.version} from MLflow run {run.info.run_id}.")
+    return Registered(name, str(version.version), run.info.run_id)
+
+
+def registered_by(client: mlflow.MlflowClient, name: str, dag_run_id: str) -> Registered | None:
+    """The version that a DAG run registered, if it did."""
+    for version in client.search_model_versions(f"name='{name}'", max_results=1000):
+        if version.tags.get("dag_run_id") == dag_run_id:
+            return Registered(name, str(version.version), str(version.run_id))
+    return None
+
+
+def git_sha() -> str:
+    """The commit that runs: ATALAYA_GIT_SHA where there is no checkout, else git's, else "unknown"."""
+    if told := os.environ.get("ATALAYA_GIT_SHA"):
+        return told
+    here = Path(__file__).resolve().parent
+    try:
+        answer = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return answer.stdout.strip()
+
+
+def _begun(client: mlflow.MlflowClient, name: str, dag_run_id: str) -> str | None:
+    """The MLflow run that an earlier try of this task began."""
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        return None
+    runs = client.search_runs([experiment.experiment_id], f"tags.dag_run_id = '{dag_run_id}'", max_results=1)
+    return str(runs[0].info.run_id) if runs else None
+
+
+def _log_model(package: Package) -> str:
+    """The model in the skops format, which the gate's sandbox reads; all its types are our own."""
+    example = features.table(package.spec, package.rows.head(EXAMPLE_ROWS))
+    info = mlflow.sklearn.log_model(
+        package.model,
+        name="model",
+        signature=infer_signature(example, package.model.predict(example)),
+        input_example=example,
+        serialization_format="skops",
+        skops_trusted_types=skops.io.get_untrusted_types(data=skops.io.dumps(package.model)),
+        pip_requirements=REQUIREMENTS,
+    )
+    return str(info.model_uri)
