@@ -112,7 +112,7 @@
   const held = new WeakMap();
   document.addEventListener("htmx:before:request", (event) => {
     const { sourceElement: list, sourceEvent } = event.detail.ctx;
-    if (list.dataset.liveHold === undefined || !sourceEvent?.type.startsWith("live:")) return;
+    if (list.dataset.liveHold === undefined || !sourceEvent?.type?.startsWith("live:")) return;
     if (list.getBoundingClientRect().top > -40) return;
     event.preventDefault();
     const ids = held.get(list) || new Set();

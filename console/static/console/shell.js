@@ -290,13 +290,24 @@
     else location.reload();
   }
 
+  // What scrolls can be reached with the keyboard; a table that needs no scrolling keeps its header in sight.
+  function fitBoxes(scope) {
+    for (const box of findAll(".table-wrap, .table-scroll, .code, .log, .chain", scope)) {
+      box.classList.remove("fits");
+      const scrolls = box.scrollWidth > box.clientWidth || box.scrollHeight > box.clientHeight;
+      box.classList.toggle("fits", !scrolls);
+      if (scrolls) box.tabIndex = 0;
+      else box.removeAttribute("tabindex");
+    }
+  }
+  addEventListener("resize", () => requestAnimationFrame(() => fitBoxes(document)));
+
   function settle(scope) {
     refreshTimes();
     for (const item of findAll("[data-toast]", scope)) expireLater(item);
     for (const input of findAll("[data-must-equal]", scope)) checkTyped(input);
     for (const link of findAll("#main .tab[aria-current]", scope)) link.scrollIntoView({ block: "nearest", inline: "center" });
-    for (const box of findAll(".table-wrap, .table-scroll, .code, .log, .chain", scope))
-      if (box.scrollWidth > box.clientWidth || box.scrollHeight > box.clientHeight) box.tabIndex = 0;
+    fitBoxes(scope);
     find("[data-error-summary]", scope)?.focus();
     if (scope.id === "palette-results") choose(1);
   }
