@@ -41,8 +41,9 @@ def popen_options(account: pwd.struct_passwd | None) -> dict[str, Any]:
 
 
 def can_reach(path: Path, account: pwd.struct_passwd | None) -> bool:
-    """Whether the account may walk through every folder above `path`; the present user always may."""
-    return account is None or all(_may_enter(folder.stat(), account) for folder in path.resolve().parents)
+    """Whether the account may walk through each folder above `path` that exists; the present user always may."""
+    folders = (folder for folder in path.resolve().parents if folder.exists())
+    return account is None or all(_may_enter(folder.stat(), account) for folder in folders)
 
 
 def hand_over(folder: Path, account: pwd.struct_passwd | None) -> None:

@@ -8,8 +8,10 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 
+from stack import files, secrets
 from stack.errors import StackError
 
 REPO = Path(__file__).resolve().parent.parent
@@ -38,6 +40,11 @@ class Config:
     dags_dir: Path
     loads_examples: bool
     settings: dict[str, str] = field(default_factory=dict)  # each CONSOLE_* that the caller set
+
+    @cached_property
+    def secrets(self) -> dict[str, str]:
+        """Passwords and keys of this stack; made when they are first asked for."""
+        return secrets.ensure(self.var_dir)
 
     def port(self, name: str) -> int:
         return self.port_base + OFFSETS[name]
@@ -68,8 +75,10 @@ class Config:
 
     def save(self) -> None:
         self.run_dir.mkdir(parents=True, exist_ok=True)
-        values = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(self).items()}
-        write_private(self.run_dir / "stack.json", json.dumps(values, indent=1))
+        values = {
+            name: str(value) if isinstance(value, Path) else value for name, value in asdict(self).items()
+        }
+        files.write_private(self.run_dir / "stack.json", json.dumps(values, indent=1))
 
 
 def from_environment(environ: Mapping[str, str] = os.environ, *, dotenv: Path = REPO / ".env") -> Config:
@@ -106,17 +115,11 @@ def read_env_file(path: Path) -> dict[str, str]:
     if not path.exists():
         return {}
     pairs = (line.partition("=") for line in map(str.strip, path.read_text().splitlines()) if line)
-    return {key.strip(): _unquoted(value.strip()) for key, mark, value in pairs if mark and not key.startswith("#")}
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    part.unlink(missing_ok=True)
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as stream:
-        stream.write(text)
-    part.replace(path)
+    return {
+        key.strip(): _unquoted(value.strip())
+        for key, mark, value in pairs
+        if mark and not key.startswith("#")
+    }
 
 
 def _folder(said: str | None, default: Path) -> Path:

@@ -8,31 +8,33 @@ from stack.config import Config
 NAMES = ("console", "airflow", "mlflow", "usecases")
 
 
-def url(config: Config, secrets: dict[str, str], name: str, *, scheme: str = "postgresql") -> str:
+def url(config: Config, name: str, *, scheme: str = "postgresql") -> str:
     """The address of one database as its owner; the secrets hold nothing that a URL would have to quote."""
-    return f"{scheme}://{name}:{secrets[f'database_{name}']}@127.0.0.1:{config.port('postgres')}/{name}"
+    return (
+        f"{scheme}://{name}:{config.secrets[f'database_{name}']}@127.0.0.1:{config.port('postgres')}/{name}"
+    )
 
 
-def connect(config: Config, secrets: dict[str, str], *, timeout_s: int = 5) -> psycopg2.extensions.connection:
+def connect(config: Config, *, timeout_s: int = 5) -> psycopg2.extensions.connection:
     """A connection as the superuser, who is needed for nothing but this and `make psql`."""
     return psycopg2.connect(
         host="127.0.0.1",
         port=config.port("postgres"),
         user="postgres",
-        password=secrets["postgres"],
+        password=config.secrets["postgres"],
         dbname="postgres",
         connect_timeout=timeout_s,
     )
 
 
-def ensure(config: Config, secrets: dict[str, str]) -> None:
+def ensure(config: Config) -> None:
     """Make the owners and databases that are missing; each database admits its owner alone."""
-    connection = connect(config, secrets)
+    connection = connect(config)
     connection.autocommit = True
     try:
         with connection.cursor() as cursor:
             for name in NAMES:
-                _ensure_owner(cursor, name, secrets[f"database_{name}"])
+                _ensure_owner(cursor, name, config.secrets[f"database_{name}"])
                 _ensure_database(cursor, name)
     finally:
         connection.close()

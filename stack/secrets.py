@@ -6,7 +6,7 @@ import os
 import secrets
 from pathlib import Path
 
-from stack.config import write_private
+from stack.files import write_private
 
 TOKENS = (
     "postgres",

@@ -11,7 +11,7 @@ import tempfile
 
 import pytest
 
-from stack import postgres
+from stack import throwaway
 
 KEPT = {"CONSOLE_DATA_DIR", "CONSOLE_VENV_DIR", "CONSOLE_TEST_DATABASE"}
 SECRET = "only-for-tests-" + "x" * 50
@@ -53,7 +53,7 @@ def _settings(var_dir: str) -> dict[str, str]:
 
 def _database_url() -> str:
     given = os.environ.get("CONSOLE_TEST_DATABASE")
-    return given or _until_the_end.enter_context(postgres.throwaway()).format(database="console")
+    return given or _until_the_end.enter_context(throwaway.server()).format(database="console")
 
 
 if "PYTEST_XDIST_WORKER" not in os.environ:

@@ -1,0 +1,152 @@
+"""The stack's commands, which the Makefile calls: `python -m stack up|down|status|logs|reset|psql|shell|kill|…`."""
+
+import argparse
+import fcntl
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from stack import catalogue, config, console_parts, databases, groups, health, postgres, report, supervisor
+from stack.config import REPO, Config
+from stack.down import reset, stop
+from stack.errors import StackError
+from stack.up import last_lines, up
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    try:
+        wanted = config.from_environment()
+        if options.command == "up":
+            with _alone(wanted):
+                up(wanted, catalogue.chosen(options.only))
+            return 0
+        site = config.load(wanted.var_dir)
+        if site is None:
+            print(f"There is no stack in {wanted.var_dir}; `make up` starts one.")
+            return 0 if options.command in ("down", "reset") else 1
+        return COMMANDS[options.command](site, options)
+    except StackError as error:
+        print(f"\n{error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("\nInterrupted.", file=sys.stderr)
+    return 1
+
+
+def _down(site: Config, _options: argparse.Namespace) -> int:
+    with _alone(site):
+        print("Stopped." if stop(site) else "Nothing was running.")
+    return 0
+
+
+def _reset(site: Config, _options: argparse.Namespace) -> int:
+    with _alone(site):
+        reset(site)
+    print(f"Removed {site.var_dir}.")
+    return 0
+
+
+def _status(site: Config, options: argparse.Namespace) -> int:
+    standings = health.standings(site, catalogue.PARTS.values())
+    print(report.as_json(site, standings) if options.json else report.table(standings))
+    return 0 if all(standing.health == "healthy" for standing in standings) else 1
+
+
+def _measure(site: Config, options: argparse.Namespace) -> int:
+    parts = list(catalogue.PARTS.values())
+    processes = report.processes(site, parts)
+    before, began_at = health.cpu_s(processes), time.monotonic()
+    time.sleep(options.seconds)
+    share = (health.cpu_s(processes) - before) / (time.monotonic() - began_at)
+    memory = report.total_memory_bytes(site, parts) / report.GIB
+    print(
+        f"load   {share:.0%} of one core over {options.seconds:.0f} s (target when idle: {report.CPU_TARGET:.0%})"
+    )
+    print(f"memory {memory:.2f} GiB proportional set size (target: {report.MEMORY_TARGET_GIB} GiB)")
+    return 0
+
+
+def _logs(site: Config, options: argparse.Namespace) -> int:
+    if options.part:
+        catalogue.find(options.part)
+        logs = [site.logs_dir / f"{options.part}.log"]
+    else:
+        logs = sorted(site.logs_dir.glob("*.log"))
+    os.execvp("tail", ["tail", "-n", "100" if options.part else "5", "-F", *map(str, logs)])
+
+
+def _kill(site: Config, options: argparse.Namespace) -> int:
+    (part,) = catalogue.find(options.part)
+    print(f"Killed {groups.kill(site, part)} processes of {part.name}; the supervisor starts it again.")
+    return 0
+
+
+def _psql(site: Config, options: argparse.Namespace) -> int:
+    environment = {**os.environ, "PGPASSWORD": site.secrets[f"database_{options.database}"]}
+    address = ["--host", "127.0.0.1", "--port", str(site.port("postgres")), "--username", options.database]
+    program = postgres.binaries() / "psql"
+    return subprocess.run([program, *address, *options.rest, options.database], env=environment).returncode
+
+
+def _shell(site: Config, options: argparse.Namespace) -> int:
+    return _manage(site, argparse.Namespace(rest=["shell", *options.rest]))
+
+
+def _manage(site: Config, options: argparse.Namespace) -> int:
+    command = [site.console_python, "manage.py", *options.rest]
+    environment = {**console_parts.environment(site), "TERM": os.environ.get("TERM", "dumb")}
+    return subprocess.run(command, cwd=REPO, env=environment).returncode
+
+
+COMMANDS = {
+    "down": _down,
+    "reset": _reset,
+    "status": _status,
+    "measure": _measure,
+    "logs": _logs,
+    "kill": _kill,
+    "psql": _psql,
+    "shell": _shell,
+    "manage": _manage,
+}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m stack", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("up", help="start").add_argument(
+        "--only", metavar="PART,PART", help="just these parts"
+    )
+    commands.add_parser("down", help="stop everything")
+    commands.add_parser("reset", help="stop everything and remove all data")
+    commands.add_parser("status", help="how the parts are").add_argument("--json", action="store_true")
+    commands.add_parser("measure", help="load and memory").add_argument("--seconds", type=float, default=30)
+    commands.add_parser("logs", help="follow the logs").add_argument("part", nargs="?")
+    commands.add_parser("kill", help="kill -9 a part, for tests").add_argument("part")
+    psql = commands.add_parser("psql", help="a prompt in one of the databases")
+    psql.add_argument("--database", choices=databases.NAMES, default="console")
+    for command in (psql, commands.add_parser("shell"), commands.add_parser("manage")):
+        command.add_argument("rest", nargs=argparse.REMAINDER)
+    return parser
+
+
+@contextmanager
+def _alone(site: Config) -> Iterator[None]:
+    """One command at a time changes a stack."""
+    try:
+        site.var_dir.mkdir(parents=True, exist_ok=True)
+        stream = (site.var_dir / ".lock").open("w")
+    except OSError as error:
+        raise StackError(
+            f"Cannot write to {error.filename}: {error.strerror}. CONSOLE_VAR_DIR names another place."
+        ) from error
+    with stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,128 @@
+"""Airflow 3.3 in an environment of its own: API server, scheduler with local executor, DAG processor, triggerer.
+
+Its tasks inherit the environment made here, so it holds nothing of the console's own secrets: what a task needs to
+call the console is the address and the path of the tokens file.
+"""
+
+import json
+import subprocess
+from datetime import datetime
+from pathlib import Path
+
+from stack import base, databases, mlflow_server
+from stack.config import REPO, Config
+from stack.errors import StackError
+from stack.files import write_private
+from stack.parts import Part, Program
+
+ADMIN = "admin"
+
+
+def url(config: Config) -> str:
+    return f"http://127.0.0.1:{config.port('airflow')}"
+
+
+def tokens_file(config: Config) -> Path:
+    """Where `manage.py issue_pipeline_tokens` puts the tokens with which pipelines call the console."""
+    return _folder(config) / "console_tokens.json"
+
+
+def prepare(config: Config) -> None:
+    _folder(config).mkdir(parents=True, mode=0o700, exist_ok=True)
+    passwords = json.dumps({ADMIN: config.secrets["airflow_admin"]})
+    write_private(_folder(config) / "passwords.json", passwords)
+
+
+def migrate(config: Config) -> None:
+    """Bring the metadata database to this release; once done for a lock, not again (it takes 6 s)."""
+    done_for, lock = _folder(config) / "migrated", (REPO / "requirements" / "airflow.txt").read_text()
+    if done_for.exists() and done_for.read_text() == lock:
+        return
+    command = [str(config.airflow_python), "-m", "airflow", "db", "migrate"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=environment(config), cwd=_folder(config)
+    )
+    if done.returncode != 0:
+        raise StackError(f"`airflow db migrate` failed:\n{(done.stdout + done.stderr)[-3000:]}")
+    done_for.write_text(lock)
+
+
+def environment(config: Config) -> dict[str, str]:
+    settings = {f"AIRFLOW__{section}__{key}": value for (section, key), value in _settings(config).items()}
+    console = {
+        "ATALAYA_PYTHON": str(config.console_python),
+        "ATALAYA_URL": f"http://127.0.0.1:{config.port('web')}",
+        "ATALAYA_TOKENS": str(tokens_file(config)),
+        "MLFLOW_TRACKING_URI": mlflow_server.url(config),
+        "PYTHONPATH": str(REPO),
+    }
+    if config.settings.get("CONSOLE_DATA_DIR"):
+        console["CONSOLE_DATA_DIR"] = config.settings["CONSOLE_DATA_DIR"]
+    return base.environment(AIRFLOW_HOME=str(_folder(config)), **settings, **console)
+
+
+def _settings(config: Config) -> dict[tuple[str, str], str]:
+    folder, secrets, port = _folder(config), config.secrets, str(config.port("airflow"))
+    return {
+        ("CORE", "DAGS_FOLDER"): str(config.dags_dir),
+        ("CORE", "PLUGINS_FOLDER"): str(folder / "plugins"),
+        ("CORE", "LOAD_EXAMPLES"): str(config.loads_examples),
+        ("CORE", "EXECUTOR"): "LocalExecutor",
+        ("CORE", "PARALLELISM"): "4",
+        ("CORE", "FERNET_KEY"): secrets["airflow_fernet"],
+        ("CORE", "HOSTNAME_CALLABLE"): "socket.gethostname",  # the default asks a name server
+        ("CORE", "EXECUTION_API_SERVER_URL"): f"{url(config)}/execution/",
+        ("CORE", "SIMPLE_AUTH_MANAGER_USERS"): f"{ADMIN}:admin",
+        ("CORE", "SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"): str(folder / "passwords.json"),
+        ("DATABASE", "SQL_ALCHEMY_CONN"): databases.url(config, "airflow", scheme="postgresql+psycopg2"),
+        ("DATABASE", "SQL_ALCHEMY_CONN_ASYNC"): databases.url(config, "airflow", scheme="postgresql+asyncpg"),
+        ("API", "HOST"): "127.0.0.1",
+        ("API", "PORT"): port,
+        ("API", "WORKERS"): "1",
+        ("API", "BASE_URL"): url(config),
+        ("API", "SECRET_KEY"): secrets["airflow_web"],
+        ("API_AUTH", "JWT_SECRET"): secrets["airflow_jwt"],
+        (
+            "DAG_PROCESSOR",
+            "REFRESH_INTERVAL",
+        ): "10",  # seconds until a new file is noticed; the default is minutes
+        ("DAG_PROCESSOR", "MIN_FILE_PROCESS_INTERVAL"): "60",
+        ("DAG_PROCESSOR", "PARSING_PROCESSES"): "1",
+        ("DAG_PROCESSOR", "PRINT_STATS_INTERVAL"): "600",
+        ("LOGGING", "BASE_LOG_FOLDER"): str(folder / "logs"),
+        ("USAGE_DATA_COLLECTION", "ENABLED"): "False",
+    }
+
+
+def _folder(config: Config) -> Path:
+    return config.var_dir / "airflow"
+
+
+def _part(name: str, arguments: tuple[str, ...], *, component: str, port: str | None = None) -> Part:
+    def program(config: Config) -> Program:
+        argv = [str(config.airflow_python), "-m", "airflow", *arguments]
+        return Program(argv, environment(config), _folder(config))
+
+    def health(config: Config, started_at: float) -> None:
+        _check(config, component, since=started_at)
+
+    # stopping ends running tasks first, which Airflow gives some seconds to clean up
+    return Part(name, program=program, health=health, port=port, needs=("postgres",), stop_wait_s=20)
+
+
+def _check(config: Config, component: str, *, since: float) -> None:
+    """Airflow calls a heartbeat of an earlier life healthy for half a minute; only one since the start counts."""
+    told = base.ask(f"{url(config)}/api/v2/monitor/health").json()[component]
+    if told["status"] != "healthy":
+        raise StackError(f"Airflow says that its {component} is {told['status'] or 'not there'}")
+    heartbeat = told.get(f"latest_{component}_heartbeat")
+    if heartbeat is not None and datetime.fromisoformat(heartbeat).timestamp() < since:
+        raise StackError("no heartbeat since the start")
+
+
+PARTS = (
+    _part("airflow-api", ("api-server",), component="metadatabase", port="airflow"),
+    _part("airflow-scheduler", ("scheduler", "--skip-serve-logs"), component="scheduler"),
+    _part("airflow-dag-processor", ("dag-processor",), component="dag_processor"),
+    _part("airflow-triggerer", ("triggerer", "--skip-serve-logs"), component="triggerer"),
+)

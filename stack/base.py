@@ -1,0 +1,28 @@
+"""What programs of the stack have in common: a small clean environment, and ways to ask for signs of life."""
+
+import os
+import socket
+
+import httpx
+
+from stack.config import Config
+
+KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "TZ", "JAVA_HOME")
+PATIENCE_S = 3.0
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The few variables that every program needs, and these; nothing else of the caller's goes in."""
+    kept = {name: os.environ[name] for name in KEPT if os.environ.get(name)}
+    return {"LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1", **kept, **more}
+
+
+def ask(url: str) -> httpx.Response:
+    """GET this URL; raises for anything but success."""
+    with httpx.Client(timeout=PATIENCE_S, trust_env=False) as client:
+        return client.get(url).raise_for_status()
+
+
+def listens(config: Config, port: str) -> None:
+    """Raises OSError when nothing accepts connections there."""
+    socket.create_connection(("127.0.0.1", config.port(port)), timeout=PATIENCE_S).close()

@@ -1,0 +1,130 @@
+"""The console's own processes, and the settings that they all are started with: `console.env` of the stack."""
+
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+
+from stack import airflow, base, databases, mlflow_server, redis_server
+from stack.config import REPO, Config
+from stack.errors import StackError
+from stack.files import write_private
+from stack.parts import Part, Program
+
+HEARTBEAT_OLD_S = 30
+
+
+def settings(config: Config) -> dict[str, str]:
+    """Every setting of the console; what the caller said himself comes last and wins."""
+    return {
+        "CONSOLE_VAR_DIR": str(config.var_dir),
+        "CONSOLE_PORT_BASE": str(config.port_base),
+        "CONSOLE_BIND": config.bind,
+        "CONSOLE_PUBLIC_URL": config.public_url,
+        "CONSOLE_ALLOWED_HOSTS": "127.0.0.1,localhost",
+        "CONSOLE_SECRET_KEY": config.secrets["console"],
+        "CONSOLE_DATABASE_URL": databases.url(config, "console"),
+        "CONSOLE_REDIS_URL": redis_server.url(config),
+        "CONSOLE_KAFKA_BOOTSTRAP": f"127.0.0.1:{config.port('kafka')}",
+        "CONSOLE_KAFKA_CONFIG": "{}",
+        "CONSOLE_MLFLOW_URL": mlflow_server.url(config),
+        "CONSOLE_AIRFLOW_URL": airflow.url(config),
+        "CONSOLE_AIRFLOW_JWT_SECRET": config.secrets["airflow_jwt"],
+        "CONSOLE_OUTPUT_DIR": str(config.var_dir / "output"),
+        "CONSOLE_PIPELINE_TOKENS": str(airflow.tokens_file(config)),
+        "PROMETHEUS_MULTIPROC_DIR": str(config.var_dir / "metrics"),
+        **config.settings,
+    }
+
+
+def prepare(config: Config) -> None:
+    """Write `console.env`, and empty the folder in which the processes share their metrics."""
+    lines = (f"{name}={value}" for name, value in settings(config).items())
+    write_private(config.var_dir / "console.env", "\n".join(lines) + "\n")
+    shutil.rmtree(config.var_dir / "metrics", ignore_errors=True)
+    for name in ("metrics", "output", "serving", "celery"):
+        (config.var_dir / name).mkdir(mode=0o700, exist_ok=True)
+
+
+def environment(config: Config) -> dict[str, str]:
+    return base.environment(DJANGO_SETTINGS_MODULE="console.settings", **settings(config))
+
+
+def set_up(config: Config) -> str:
+    """Bring database, static files, first account, tokens and topics up to date; answers what to tell the user."""
+    command = [str(config.console_python), "-m", "stack.set_up_console"]
+    log = config.logs_dir / "set-up.log"
+    with log.open("w") as stream:
+        done = subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=stream, text=True, env=environment(config), cwd=REPO
+        )
+    if done.returncode != 0:
+        raise StackError(f"Setting up the console failed ({log}):\n{log.read_text()[-3000:]}")
+    told: str = json.loads(done.stdout)
+    return told
+
+
+def _python_part(
+    name: str,
+    arguments: Callable[[Config], tuple[str, ...]],
+    *,
+    needs: tuple[str, ...],
+    stop_wait_s: int = 15,
+) -> Part:
+    """A process without HTTP: it proves its life by a heartbeat in Redis."""
+
+    def program(config: Config) -> Program:
+        return Program([str(config.console_python), *arguments(config)], environment(config), REPO)
+
+    def health(config: Config, started_at: float) -> None:
+        with redis_server.connect(config) as client:
+            beat = client.get(f"heartbeat:{name}")
+        if beat is None:
+            raise StackError("no heartbeat")
+        if float(beat) < max(started_at, time.time() - HEARTBEAT_OLD_S):
+            raise StackError("no heartbeat since the start")
+
+    return Part(name, program=program, health=health, needs=needs, stop_wait_s=stop_wait_s)
+
+
+def _http_part(name: str, application: str) -> Part:
+    def program(config: Config) -> Program:
+        address = ["--host", config.bind, "--port", str(config.port(name))]
+        options = ["--no-access-log", "--no-server-header", "--timeout-graceful-shutdown", "8"]
+        argv = [str(config.console_python), "-m", "uvicorn", application, *address, *options]
+        return Program(argv, environment(config), REPO)
+
+    def health(config: Config, _started_at: float) -> None:
+        host = "127.0.0.1" if config.bind in ("0.0.0.0", "127.0.0.1") else config.bind
+        base.ask(f"http://{host}:{config.port(name)}/livez")
+
+    return Part(name, program=program, health=health, port=name)
+
+
+def _worker(_config: Config) -> tuple[str, ...]:
+    options = ("-Q", "control,heavy", "--concurrency", "2", "--without-gossip", "--without-mingle")
+    return ("-m", "celery", "-A", "console", "worker", "--loglevel", "INFO", *options)
+
+
+def _beat(config: Config) -> tuple[str, ...]:
+    schedule = str(config.var_dir / "celery" / "beat")
+    return ("-m", "celery", "-A", "console", "beat", "--loglevel", "INFO", "--schedule", schedule)
+
+
+def _watch(_config: Config) -> tuple[str, ...]:
+    return ("manage.py", "watch")
+
+
+def _recorder(_config: Config) -> tuple[str, ...]:
+    return ("manage.py", "record_predictions")
+
+
+PARTS = (
+    _http_part("web", "console.asgi:application"),
+    _http_part("serving", "predictions.serving:app"),
+    _python_part("worker", _worker, needs=("redis", "postgres"), stop_wait_s=25),
+    _python_part("beat", _beat, needs=("redis",)),
+    _python_part("watch", _watch, needs=("postgres", "redis")),
+    _python_part("recorder", _recorder, needs=("postgres", "kafka")),
+)

@@ -1,0 +1,32 @@
+"""`make down` and `make reset`: stop, leave nobody behind, and forget."""
+
+import shutil
+from collections.abc import Sequence
+
+from stack import account, catalogue, groups, postgres, supervisor
+from stack.config import Config
+from stack.parts import Part
+
+FOUNDATIONS = ("postgres", "redis", "kafka")
+
+
+def stop(config: Config, parts: Sequence[Part] | None = None) -> bool:
+    """Stop these parts, or everything with the supervisor; answers whether there was anything to stop."""
+    was_running = supervisor.is_running(config)
+    if parts is not None:
+        supervisor.stop(config, {part.name for part in parts})
+    elif was_running:
+        supervisor.shut_down(config, last=FOUNDATIONS)
+    stopped = parts if parts is not None else list(catalogue.PARTS.values())
+    left_behind = [part.name for part in stopped if groups.end(config, part)]
+    return was_running or bool(left_behind)
+
+
+def reset(config: Config) -> None:
+    """Stop the stack and remove all that it ever wrote, what is installed too when that lies in its folder."""
+    stop(config)
+    for folder in (config.var_dir, account.refuge(config.var_dir)):
+        if folder.exists():
+            shutil.rmtree(folder)
+    if config.venv_dir.is_relative_to(config.var_dir):
+        shutil.rmtree(account.refuge(postgres.package()), ignore_errors=True)

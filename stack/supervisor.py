@@ -1,0 +1,177 @@
+"""supervisord, which restarts what dies and writes one log a part: its file, its start, and its RPC."""
+
+import contextlib
+import hashlib
+import http.client
+import os
+import shlex
+import subprocess
+import tempfile
+import time
+import xmlrpc.client
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+from supervisor.xmlrpc import SupervisorTransport
+
+from stack import base
+from stack.config import REPO, Config
+from stack.errors import StackError
+from stack.parts import Part
+
+UP = {"STARTING", "RUNNING"}
+SOCKET_PATH_LIMIT = 100  # of 107 that the kernel allows, for the temporary name that supervisord binds first
+GONE = (OSError, http.client.HTTPException, xmlrpc.client.Error)
+
+HEAD = """\
+[supervisord]
+logfile={logs}/supervisord.log
+logfile_maxbytes=5MB
+logfile_backups=2
+pidfile={run}/supervisord.pid
+childlogdir={logs}
+minfds=1024
+{user}
+[unix_http_server]
+file={socket}
+chmod=0700
+
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
+"""
+
+PROGRAM = """
+[program:{name}]
+command={command}
+directory={repo}
+autostart=false
+autorestart=true
+startsecs=1
+startretries=30
+stopsignal={stop_signal}
+stopwaitsecs={stop_wait_s}
+stopasgroup=false
+killasgroup=true
+redirect_stderr=true
+stdout_logfile={logs}/{name}.log
+stdout_logfile_maxbytes=10MB
+stdout_logfile_backups=3
+"""
+
+
+@dataclass(frozen=True)
+class State:
+    """What the supervisor knows of one program."""
+
+    is_up: bool
+    pid: int
+    started_at: float
+    description: str
+
+
+def write_file(config: Config, parts: Iterable[Part]) -> None:
+    folders = {"logs": _quoted(config.logs_dir), "run": _quoted(config.run_dir), "repo": _quoted(REPO)}
+    user = "user=root\n" if os.geteuid() == 0 else ""
+    text = HEAD.format(socket=_quoted(socket_path(config)), user=user, **folders)
+    for part in parts:
+        command = shlex.join([str(config.console_python), "-m", "stack.run", part.name]).replace("%", "%%")
+        options = {"stop_signal": part.stop_signal, "stop_wait_s": part.stop_wait_s}
+        text += PROGRAM.format(name=part.name, command=command, **options, **folders)
+    _file(config).write_text(text)
+
+
+def socket_path(config: Config) -> Path:
+    """Its socket: in the stack's folder, or in the temporary one when that path is too long for a socket."""
+    path = config.run_dir / "supervisor.sock"
+    if len(os.fsencode(path)) <= SOCKET_PATH_LIMIT:
+        return path
+    name = hashlib.sha256(os.fsencode(config.var_dir)).hexdigest()[:12]
+    folder = Path(tempfile.gettempdir()) / f"atalaya-{os.geteuid()}-{name}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_uid != os.geteuid():
+        raise StackError(f"{folder} belongs to somebody else.")
+    return folder / "supervisor.sock"
+
+
+def start(config: Config, *, patience_s: float = 15) -> None:
+    """Start supervisord with no program running, and wait for its RPC."""
+    command = [str(config.console_python), "-m", "supervisor.supervisord", "-c", str(_file(config))]
+    environment = base.environment(CONSOLE_VAR_DIR=str(config.var_dir))
+    done = subprocess.run(command, cwd=REPO, env=environment, capture_output=True, text=True)
+    deadline = time.monotonic() + patience_s
+    while done.returncode == 0 and not is_running(config) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    if not is_running(config):
+        raise StackError(f"The supervisor did not start:\n{done.stdout}{done.stderr}")
+
+
+def is_running(config: Config) -> bool:
+    with contextlib.suppress(*GONE):
+        return bool(rpc(config).getState()["statename"] == "RUNNING")
+    return False
+
+
+def pid(config: Config) -> int | None:
+    """Its process id, from its own answer."""
+    with contextlib.suppress(*GONE):
+        return int(rpc(config).getPID())
+    return None
+
+
+def states(config: Config) -> dict[str, State]:
+    """What it knows of each program; nothing when it does not run."""
+    with contextlib.suppress(*GONE):
+        return {info["name"]: _state(info) for info in rpc(config).getAllProcessInfo()}
+    return {}
+
+
+def start_program(config: Config, part: Part) -> None:
+    """Start one program and do not wait; one that runs already is left alone."""
+    if not (state := states(config).get(part.name)) or not state.is_up:
+        rpc(config).startProcess(part.name, False)
+
+
+def shut_down(config: Config, *, last: Iterable[str]) -> None:
+    """Stop all programs, those that others lean on last, then supervisord itself."""
+    names = set(states(config))
+    foundations = names & set(last)
+    for wave in (names - foundations, foundations):
+        stop(config, wave)
+    number = pid(config)
+    with contextlib.suppress(*GONE):
+        rpc(config).shutdown()
+    if number is not None:
+        with contextlib.suppress(psutil.Error):
+            psutil.Process(number).wait(30)
+
+
+def rpc(config: Config) -> Any:
+    transport = SupervisorTransport(None, None, f"unix://{socket_path(config)}")
+    return xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport).supervisor
+
+
+def stop(config: Config, names: set[str]) -> None:
+    """Stop these programs at the same time, and wait until they are gone."""
+    for name, state in states(config).items():
+        if name in names and state.is_up:
+            with contextlib.suppress(xmlrpc.client.Fault):  # it ended by itself in this very moment
+                rpc(config).stopProcess(name, False)
+    while any(state.is_up for name, state in states(config).items() if name in names):
+        time.sleep(0.1)
+
+
+def _state(info: dict[str, Any]) -> State:
+    is_up = info["statename"] in (*UP, "STOPPING", "BACKOFF")
+    return State(is_up, info["pid"], float(info["start"]), info["spawnerr"] or info["description"])
+
+
+def _file(config: Config) -> Path:
+    return config.run_dir / "supervisord.conf"
+
+
+def _quoted(path: Path) -> str:
+    """supervisord expands %(…)s everywhere in its file."""
+    return str(path).replace("%", "%%")

@@ -1,0 +1,166 @@
+"""`make up`: from whatever state to a stack in which every part is healthy, or to none and a reason."""
+
+import os
+import shutil
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+from stack import airflow, catalogue, console_parts, databases, groups, health, kafka, mlflow_server, ports
+from stack import postgres, redis_server, report, supervisor
+from stack.config import Config
+from stack.down import stop
+from stack.errors import StackError
+from stack.files import write_private
+from stack.parts import Part
+
+PATIENCE_S = 120.0
+LEAST_FREE_BYTES = 500_000_000
+LOG_LINES = 25
+PREPARED = (postgres, redis_server, kafka, mlflow_server, airflow, console_parts)
+
+
+def up(config: Config, parts: Sequence[Part]) -> None:
+    """Start these parts, unless they run and are healthy already.
+
+    Raises StackError after stopping again what this call started.
+    """
+    began_at = time.monotonic()
+    _require_room(config)
+    was_running = supervisor.is_running(config)
+    if was_running:
+        _require_same_ports(config)
+    missing = [part for part in parts if not _is_healthy(config, part)] if was_running else list(parts)
+    if not missing:
+        report.already_up(config, parts)
+        return
+    try:
+        if not was_running:
+            _start_supervisor(config)
+        told = _start(config, missing)
+    except BaseException:
+        print("\nStopping what was started ...", flush=True)
+        stop(config, None if not was_running else missing)
+        raise
+    report.ready(config, parts, took_s=time.monotonic() - began_at, told=told)
+
+
+def _start_supervisor(config: Config) -> None:
+    for part in catalogue.PARTS.values():  # a supervisor that was killed alone leaves its programs running
+        if groups.end(config, part):
+            print(f"ended what an earlier stack left of {part.name}", flush=True)
+    ports.require_free(config, catalogue.PARTS.values())
+    config.save()
+    for module in PREPARED:
+        module.prepare(config)
+    supervisor.write_file(config, catalogue.PARTS.values())
+    supervisor.start(config)
+
+
+def _start(config: Config, parts: Sequence[Part]) -> str:
+    """Servers first, then what the console needs in them, then its own processes; answers what to tell the user."""
+    servers = [part for part in parts if part in catalogue.SERVERS]
+    console = [part for part in parts if part in catalogue.CONSOLE]
+    told = ""
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        _launch(config, servers, {"postgres", "redis", "kafka"})
+        if any(part.needs == ("postgres",) for part in servers) or console:
+            _await(config, catalogue.find("postgres"))
+            databases.ensure(config)
+        _launch(config, servers, {"mlflow"})
+        migration = _migrate_airflow(config, servers, pool)
+        if console:
+            _await(config, catalogue.find("redis", "kafka"))
+            print("setting up the console: database, static files, first account, topics", flush=True)
+            told = console_parts.set_up(config)
+        _launch(config, console, {part.name for part in console})
+        if migration is not None:
+            migration.result()
+    _await(config, parts)
+    return told
+
+
+def _migrate_airflow(
+    config: Config, servers: Sequence[Part], pool: ThreadPoolExecutor
+) -> Future[None] | None:
+    """Bring Airflow's database up to date beside everything else, then start its parts."""
+    parts = [part for part in servers if part in airflow.PARTS]
+
+    def migrate_and_launch() -> None:
+        airflow.migrate(config)
+        _launch(config, parts, {part.name for part in parts})
+
+    return pool.submit(migrate_and_launch) if parts else None
+
+
+def _launch(config: Config, parts: Iterable[Part], names: set[str]) -> None:
+    for part in parts:
+        if part.name in names:
+            supervisor.start_program(config, part)
+
+
+def _await(config: Config, parts: Iterable[Part]) -> None:
+    """Wait until each of these parts is healthy, and say so as they come.
+
+    Raises StackError with the end of its log for one that does not in time.
+    """
+    began_at = time.monotonic()
+    left = {part.name: part for part in parts}
+    reasons: dict[str, str] = {}
+    while left:
+        for standing in health.standings(config, left.values()):
+            reasons[standing.part] = standing.reason
+            if standing.health == "healthy":
+                report.healthy(standing)
+                del left[standing.part]
+        if time.monotonic() - began_at > PATIENCE_S:
+            name = next(iter(left))
+            raise StackError(f"{name} did not become healthy: {reasons[name]}\n{last_lines(config, name)}")
+        time.sleep(0.2 if left else 0)
+
+
+def last_lines(config: Config, name: str, n_lines: int = LOG_LINES) -> str:
+    """The end of a part's log, with where the rest is."""
+    log = config.logs_dir / f"{name}.log"
+    if not log.exists():
+        return f"It has written no log ({log})."
+    lines = log.read_text(errors="replace").splitlines()[-n_lines:]
+    return "\n".join([f"The last lines of {log}:", *(f"  {line}" for line in lines)])
+
+
+def _is_healthy(config: Config, part: Part) -> bool:
+    return health.standings(config, [part])[0].health == "healthy"
+
+
+def _require_same_ports(config: Config) -> None:
+    from stack.config import load
+
+    running = load(config.var_dir)
+    if running is not None and running.port_base != config.port_base:
+        raise StackError(
+            f"{config.var_dir} belongs to a stack that runs on ports from {running.port_base}. "
+            "A second one beside it needs a folder of its own: set CONSOLE_VAR_DIR too."
+        )
+
+
+def _require_room(config: Config) -> None:
+    """Raises StackError when the stack's folder cannot be made, written to, or has no room left."""
+    try:
+        for folder in (config.var_dir, config.run_dir, config.logs_dir):
+            folder.mkdir(parents=True, exist_ok=True)
+        config.var_dir.chmod(
+            0o711 if os.geteuid() == 0 else 0o700
+        )  # as root, PostgreSQL's account passes through
+        config.logs_dir.chmod(0o700)
+        write_private(config.run_dir / "probe", "")
+    except OSError as error:
+        raise StackError(
+            f"Cannot write to {config.var_dir}: {error.strerror} ({error.filename}). "
+            "CONSOLE_VAR_DIR names another place."
+        ) from error
+    free = shutil.disk_usage(config.var_dir).free
+    if free < LEAST_FREE_BYTES:
+        raise StackError(
+            f"The disk of {config.var_dir} has only {free // 1_000_000} MB left; {LEAST_FREE_BYTES // 1_000_000} MB are needed."
+        )
