@@ -12,7 +12,7 @@ from django.test import RequestFactory
 from django.utils import timezone
 from django.utils.translation import gettext_lazy
 
-from console.assets import build, sprite
+from console.assets import sprite
 from console.templatetags import shell
 from console.templatetags.states import LOOKS, look_of
 
@@ -262,12 +262,3 @@ def test_lazy_labels_are_printed_in_tabs():
 def test_nothing_needs_inline_script_or_style(source):
     html = rendered(source, runs=[{"state": "success"}], values=[1, 2])
     assert not re.search(r"\s(style|on\w+)=|<script(?! src)|javascript:", html)
-
-
-# --- the served stylesheet
-
-
-def test_stylesheet_is_the_sum_of_its_parts():
-    assert build.STYLESHEET.read_text(encoding="utf-8") == build.stylesheet(), (
-        "run: python -m console.assets.build"
-    )
