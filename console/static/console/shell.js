@@ -111,6 +111,7 @@
     if (event.target.id !== "palette-q") return false;
     if (event.key === "ArrowDown" || event.key === "ArrowUp") choose(event.key === "ArrowDown" ? 1 : -1);
     else if (event.key === "Enter") find("#palette-results [aria-selected=true]")?.click();
+    else if (event.key === "Escape") find("#palette").close(); // a search field would first only empty itself
     else return false;
     event.preventDefault();
     return true;
