@@ -1,0 +1,82 @@
+"""Who serves now, and the files that serving needs for it, each checked by its hash."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Literal, Self, cast
+
+from models_registry import artefacts, gateway
+from models_registry.digest import folder_sha256
+from models_registry.models import ChampionPeriod, ModelVersion
+
+
+@dataclass(frozen=True)
+class Champion:
+    """A model's champion. Its files never change under their SHA-256: keep them on disk by it.
+
+    sha256: of the compiled model, or (`digest.folder_sha256`) of the folder that the runner serves.
+    spec_json: serving/spec.json byte for byte.
+    """
+
+    model: str
+    version: str
+    run_id: str
+    sha256: str
+    spec_json: bytes
+    serve_as: Literal["onnx", "runner"]
+    size_bytes: int
+    reference_sha256: str
+    since: datetime
+    is_demo: bool
+
+    @classmethod
+    def of(cls, period: ChampionPeriod) -> Self:
+        version = period.version
+        return cls(
+            model=period.model.name,
+            version=str(version.version),
+            run_id=version.run_id,
+            sha256=version.served_sha256,
+            spec_json=version.spec_json.encode(),
+            serve_as=cast(Literal["onnx", "runner"], version.serve_as),
+            size_bytes=version.size_bytes or 0,
+            reference_sha256=version.reference_sha256,
+            since=period.since,
+            is_demo=version.is_demo,
+        )
+
+
+def champions() -> list[Champion]:
+    """The champions of all models by the ledger, by name. One query."""
+    rows = (
+        ChampionPeriod.objects.filter(until=None).select_related("version", "model").order_by("model__name")
+    )
+    return [Champion.of(period) for period in rows]
+
+
+def champion(model: str) -> Champion | None:
+    """The champion of one model."""
+    rows = ChampionPeriod.objects.filter(until=None, model__name=model).select_related("version", "model")
+    return next((Champion.of(period) for period in rows), None)
+
+
+def champion_onnx(of: Champion) -> bytes:
+    """The compiled model. Raises Unavailable, NotFound, Conflict when it is not what the gate judged."""
+    path = artefacts.compiled_path(of.sha256)
+    limit_bytes = artefacts.MODEL_LIMIT_BYTES
+    return artefacts.read_checked(gateway.connect(), of.run_id, path, of.sha256, limit_bytes=limit_bytes)
+
+
+def champion_folder(of: Champion, target: Path) -> None:
+    """The original's folder, for the runner, into `target`. Raises as `champion_onnx`."""
+    version = ModelVersion.objects.select_related("model").get(model__name=of.model, version=int(of.version))
+    artefacts.fetch_model(gateway.connect(), version, target)
+    artefacts.check_hash("model/", of.sha256, folder_sha256(target))
+
+
+def champion_reference(of: Champion) -> bytes:
+    """The frozen reference rows, Parquet: raw fields, score and label. Raises as `champion_onnx`."""
+    limit_bytes = artefacts.REFERENCE_LIMIT_BYTES
+    return artefacts.read_checked(
+        gateway.connect(), of.run_id, artefacts.REFERENCE, of.reference_sha256, limit_bytes=limit_bytes
+    )

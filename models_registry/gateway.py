@@ -1,0 +1,282 @@
+"""MLflow, through its REST API 2.0, written against release 3.17.
+
+The client library is left out on purpose: importing it costs every process seconds and memory that a few
+calls do not earn. Artefacts go through MLflow's own proxy (`mlflow server --serve-artifacts`), so the console
+needs no key of any object store.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import httpx
+from django.conf import settings
+from django.utils.translation import gettext as _
+
+from console.lib.errors import Conflict, InvalidRequest, NotFound, Unauthorized, Unavailable
+from models_registry.mlflow_types import (
+    ALIAS,
+    ExperimentInfo,
+    FileInfo,
+    ModelInfo,
+    Point,
+    RunInfo,
+    VersionInfo,
+    error_message,
+)
+
+SERVICE = "mlflow"
+TIMEOUT_S = 5.0
+TRANSFER_TIMEOUT_S = 60.0
+PAGE = 200
+# 1,000 runs with 20 metrics are 5 MB and take MLflow seconds: ask for few at a time.
+RUNS_PAGE = 100
+MOST_POINTS = 2000
+MOST_FILES = 2000
+API = "/api/2.0/mlflow"
+FILES = "/api/2.0/mlflow-artifacts/artifacts"
+
+
+class MlflowGateway:
+    """All that the console asks of MLflow. Calls end within a time limit and raise `console.lib.errors`."""
+
+    def __init__(self, client: httpx.Client) -> None:
+        self._client = client
+
+    # --- experiments and runs
+
+    def experiments(self) -> list[ExperimentInfo]:
+        """All that are not deleted."""
+        found = self._pages("POST", "/experiments/search", {"max_results": PAGE}, "experiments")
+        return [ExperimentInfo.from_answer(data) for data in found]
+
+    def runs(
+        self, experiment_ids: list[str], condition: str = "", most: int | None = None
+    ) -> Iterator[RunInfo]:
+        """Runs of these experiments that meet MLflow's own filter, newest first, fetched page by page."""
+        if not experiment_ids:
+            return
+        asked = {
+            "experiment_ids": experiment_ids,
+            "filter": condition,
+            "order_by": ["attributes.start_time DESC"],
+            "max_results": min(RUNS_PAGE, most or RUNS_PAGE),
+        }
+        for position, data in enumerate(self._pages("POST", "/runs/search", asked, "runs")):
+            if most is not None and position >= most:
+                return
+            yield RunInfo.from_answer(data)
+
+    def run(self, run_id: str) -> RunInfo:
+        """One run. Raises NotFound."""
+        return RunInfo.from_answer(self._get("/runs/get", {"run_id": run_id})["run"])
+
+    def metric_history(self, run_id: str, key: str) -> list[Point]:
+        """All values of a metric that are finite numbers, in the order they were logged; at most 2,000."""
+        asked = {"run_id": run_id, "metric_key": key, "max_results": MOST_POINTS}
+        entries = self._get("/metrics/get-history", asked).get("metrics", [])
+        return [Point.from_answer(entry) for entry in entries if not isinstance(entry.get("value", 0.0), str)]
+
+    # --- models and versions
+
+    def models(self) -> list[ModelInfo]:
+        """All registered models."""
+        found = self._pages("GET", "/registered-models/search", {"max_results": PAGE}, "registered_models")
+        return [ModelInfo.from_answer(data) for data in found]
+
+    def versions(self, most: int | None = None) -> Iterator[VersionInfo]:
+        """Versions of all models, newest first."""
+        asked = {"max_results": min(PAGE, most or PAGE), "order_by": "creation_timestamp DESC"}
+        found = self._pages("GET", "/model-versions/search", asked, "model_versions")
+        for position, data in enumerate(found):
+            if most is not None and position >= most:
+                return
+            yield VersionInfo.from_answer(data)
+
+    def version(self, model: str, version: int) -> VersionInfo:
+        """One version. Raises NotFound."""
+        asked = {"name": model, "version": str(version)}
+        return VersionInfo.from_answer(self._get("/model-versions/get", asked)["model_version"])
+
+    def set_champion(self, model: str, version: int) -> None:
+        """Point the alias `champion` to this version; the same again does no harm."""
+        body = {"name": model, "alias": ALIAS, "version": str(version)}
+        self._call("POST", f"{API}/registered-models/alias", json=body)
+
+    # --- artefacts: `root` is the URI of a run's or a version's artefacts
+
+    def run_root(self, run_id: str) -> str:
+        """Where the artefacts of a run are."""
+        return self.run(run_id).artifact_uri
+
+    def model_root(self, model: str, version: int) -> str:
+        """Where the folder of a version's model is, the one with `MLmodel` in it."""
+        asked = {"name": model, "version": str(version)}
+        return str(self._get("/model-versions/get-download-uri", asked)["artifact_uri"])
+
+    def list_files(self, root: str, folder: str = "") -> list[FileInfo]:
+        """Files and folders directly in `folder`, folders first; none for a folder that is not there."""
+        answer = self._data("GET", FILES, params={"path": _proxied(root, folder)})
+        found = [
+            FileInfo(_join(folder, entry["path"]), entry.get("is_dir", False), _size(entry))
+            for entry in answer.get("files", [])
+        ]
+        return sorted(found, key=lambda file: (not file.is_dir, file.path))
+
+    def read_file(self, root: str, path: str, *, limit_bytes: int) -> bytes:
+        """The whole file. Raises NotFound, and InvalidRequest when it is larger than the limit."""
+        chunks: list[bytes] = []
+        self._receive(root, path, chunks.append, limit_bytes)
+        return b"".join(chunks)
+
+    def download_file(self, root: str, path: str, target: Path, *, limit_bytes: int) -> int:
+        """Write the file to `target` and return its size. Raises as `read_file`."""
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("wb") as file:
+            return self._receive(root, path, file.write, limit_bytes)
+
+    def download_folder(self, root: str, target: Path, *, limit_bytes: int) -> int:
+        """Write all files below `root` to `target`, return how many bytes. NotFound when there are none."""
+        n_files = n_bytes = 0
+        folders = [""]
+        while folders:
+            for file in self.list_files(root, folders.pop()):
+                if file.is_dir:
+                    folders.append(file.path)
+                    continue
+                n_files += 1
+                if n_files > MOST_FILES:
+                    raise InvalidRequest(_("The folder holds more than 2,000 files."), service=SERVICE)
+                left = limit_bytes - n_bytes
+                n_bytes += self.download_file(
+                    root, file.path, target / check_path(file.path), limit_bytes=left
+                )
+        if not n_files:
+            raise NotFound(_("MLflow has no files there."), service=SERVICE)
+        return n_bytes
+
+    def write_file(self, root: str, path: str, content: bytes) -> None:
+        """Store the file; one of the same name is replaced."""
+        url = f"{FILES}/{quote(_proxied(root, path))}"
+        self._call("PUT", url, content=content, timeout=TRANSFER_TIMEOUT_S)
+
+    # --- transport
+
+    def _receive(self, root: str, path: str, write: Callable[[bytes], Any], limit_bytes: int) -> int:
+        n_bytes = 0
+        url = f"{FILES}/{quote(_proxied(root, path))}"
+        with _translated(), self._client.stream("GET", url, timeout=TRANSFER_TIMEOUT_S) as answer:
+            if answer.is_error:
+                answer.read()
+            _check(answer)
+            for chunk in answer.iter_bytes():
+                n_bytes += len(chunk)
+                if n_bytes > limit_bytes:
+                    raise InvalidRequest(
+                        _("%(path)s is larger than %(limit)s MiB, the limit here.")
+                        % {"path": path, "limit": limit_bytes // 2**20},
+                        service=SERVICE,
+                    )
+                write(chunk)
+        return n_bytes
+
+    def _get(self, path: str, params: dict[str, Any]) -> dict[str, Any]:
+        return self._data("GET", API + path, params=params)
+
+    def _pages(self, method: str, path: str, asked: dict[str, Any], key: str) -> Iterator[dict[str, Any]]:
+        token = ""
+        while True:
+            body = {**asked, "page_token": token} if token else asked
+            sent = {"json": body} if method == "POST" else {"params": body}
+            answer = self._data(method, API + path, **sent)
+            yield from answer.get(key, [])
+            token = answer.get("next_page_token", "")
+            if not token:
+                return
+
+    def _data(self, method: str, url: str, **sent: Any) -> dict[str, Any]:
+        answer = self._call(method, url, **sent)
+        try:
+            return dict(answer.json())
+        except ValueError as error:
+            message = _("What answers at MLflow's address is not MLflow: check CONSOLE_MLFLOW_URL.")
+            raise Unavailable(message, service=SERVICE) from error
+
+    def _call(self, method: str, url: str, **sent: Any) -> httpx.Response:
+        with _translated():
+            return _check(self._client.request(method, url, **sent))
+
+
+def connect() -> MlflowGateway:
+    """A gateway to the MLflow of the settings."""
+    return MlflowGateway(_client(settings.CONSOLE_MLFLOW_URL))
+
+
+@cache
+def _client(url: str) -> httpx.Client:
+    timeout = httpx.Timeout(TIMEOUT_S, connect=2.0)
+    return httpx.Client(base_url=url.rstrip("/"), timeout=timeout, trust_env=False)
+
+
+def check_path(path: str) -> str:
+    """The path of an artefact as asked for. Raises InvalidRequest for one that leads elsewhere."""
+    parts = PurePosixPath(path).parts
+    if len(path) > 500 or path.startswith("/") or ".." in parts or any(ord(char) < 32 for char in path):
+        raise InvalidRequest(_("That is no path of an artefact."))
+    return "/".join(parts)
+
+
+def _proxied(root: str, path: str) -> str:
+    parts = urlsplit(root)
+    if parts.scheme != "mlflow-artifacts":
+        raise InvalidRequest(
+            _(
+                "These artefacts are at %(root)s, which MLflow does not hand on."
+                " Start `mlflow server` with --serve-artifacts."
+            )
+            % {"root": root},
+            service=SERVICE,
+        )
+    return _join(parts.path.strip("/"), check_path(path))
+
+
+def _join(folder: str, name: str) -> str:
+    return f"{folder}/{name}".strip("/")
+
+
+def _size(entry: dict[str, Any]) -> int | None:
+    return None if entry.get("is_dir") else int(entry.get("file_size", 0))
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except httpx.TimeoutException as error:
+        raise Unavailable(
+            _("MLflow did not answer in time. Try again in a moment."), service=SERVICE
+        ) from error
+    except httpx.TransportError as error:
+        raise Unavailable(_("MLflow is not answering. Try again in a moment."), service=SERVICE) from error
+
+
+def _check(answer: httpx.Response) -> httpx.Response:
+    if answer.is_success:
+        return answer
+    words = error_message(answer.text)
+    if "RESOURCE_DOES_NOT_EXIST" in answer.text or answer.status_code == 404:
+        raise NotFound(_("MLflow: %(words)s") % {"words": words}, service=SERVICE)
+    if "RESOURCE_ALREADY_EXISTS" in answer.text or answer.status_code == 409:
+        raise Conflict(_("MLflow: %(words)s") % {"words": words}, service=SERVICE)
+    if answer.status_code in {401, 403}:
+        raise Unauthorized(_("MLflow refused the console: %(words)s") % {"words": words}, service=SERVICE)
+    if answer.status_code in {400, 413, 422}:
+        raise InvalidRequest(_("MLflow: %(words)s") % {"words": words}, service=SERVICE)
+    raise Unavailable(
+        _("MLflow answered with an error (%(status)s). Try again in a moment.")
+        % {"status": answer.status_code},
+        service=SERVICE,
+    )

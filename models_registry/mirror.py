@@ -1,0 +1,155 @@
+"""Saves what MLflow says as rows: only what differs is written, and who asks learns whether something did."""
+
+import json
+import math
+from collections.abc import Iterable
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from django.db import models
+from django.utils import timezone
+
+from console.lib.errors import InvalidRequest, NotFound
+from models_registry.gateway import ExperimentInfo, MlflowGateway, ModelInfo, RunInfo, VersionInfo
+from models_registry.models import Experiment, MlflowRun, ModelVersion, RegisteredModel
+
+SPEC = "serving/spec.json"
+SPEC_LIMIT_BYTES = 2**20
+BATCH = 100
+# tags of a run that say what a version was made from, and how long their columns are
+LINEAGE = {"dag_run_id": 250, "git_sha": 64, "data_sha256": 64, "data_source": 20, "holdout_sha256": 64}
+
+
+def save_experiments(found: list[ExperimentInfo], *, are_all: bool = False) -> None:
+    """Add and rename; `are_all` also marks those that MLflow lacks now."""
+    known = {row.experiment_id: row for row in Experiment.objects.all()}
+    for info in found:
+        values = {"name": info.name[:500], "created_at": info.created_at, "updated_at": info.updated_at}
+        _save(known.get(info.experiment_id) or Experiment(experiment_id=info.experiment_id), values)
+    if are_all:
+        gone = set(known) - {info.experiment_id for info in found}
+        Experiment.objects.filter(pk__in=gone, gone_at=None).update(gone_at=timezone.now())
+
+
+def save_runs(runs: Iterable[RunInfo]) -> list[str]:
+    """Ids of the runs whose rows changed."""
+    changed = []
+    remaining = iter(runs)
+    while batch := list(islice(remaining, BATCH)):
+        known = MlflowRun.objects.in_bulk([run.run_id for run in batch])
+        for run in batch:
+            row = known.get(run.run_id) or MlflowRun(run_id=run.run_id)
+            if _save(row, _run_values(run), is_gone=run.is_deleted):
+                changed.append(run.run_id)
+    return changed
+
+
+def _run_values(run: RunInfo) -> dict[str, Any]:
+    return {
+        "experiment_id": run.experiment_id,
+        "name": run.name[:500],
+        "status": run.status,
+        "user": run.user[:250],
+        "started_at": run.started_at,
+        "ended_at": run.ended_at,
+        "artifact_uri": run.artifact_uri,
+        "params": run.params,
+        "metrics": {key: _storable(value) for key, value in run.metrics.items()},
+        "tags": run.tags,
+        "dag_run_id": run.tags.get("dag_run_id", "")[:250],
+    }
+
+
+def save_model(info: ModelInfo) -> bool:
+    """Whether the model is new or changed."""
+    row = RegisteredModel.objects.filter(name=info.name).first() or RegisteredModel(name=info.name)
+    values = {
+        "description": info.description,
+        "alias_version": info.champion,
+        "created_at": info.created_at,
+    }
+    return _save(row, values)
+
+
+def save_version(mlflow: MlflowGateway, info: VersionInfo) -> ModelVersion:
+    """The version's row, with lineage from its run's tags and its spec, where they are found."""
+    model, _is_new = RegisteredModel.objects.get_or_create(name=info.model)
+    row = model.versions.filter(version=info.version).first() or ModelVersion(
+        model=model, version=info.version
+    )
+    run = _run_of(mlflow, info)
+    values: dict[str, Any] = {
+        "run_id": info.run_id,
+        "source": info.source,
+        "description": info.description,
+        "registered_at": info.created_at,
+    }
+    if run is not None:
+        values |= {key: run.tags[key][:size] for key, size in LINEAGE.items() if key in run.tags}
+        values["registered_by"] = (run.tags.get("requested_by") or info.user or run.user)[:250]
+        values["is_demo"] = run.tags.get("is_demo") == "true"
+        values["spec_json"] = row.spec_json or _spec(mlflow, run)
+        values["primary_metric"] = primary_metric(values["spec_json"])
+    _save(row, values)
+    return row
+
+
+def mark_gone(at: datetime, *, runs: set[str], versions: set[tuple[str, int]], models: set[str]) -> set[str]:
+    """Note what MLflow has no more: rows from before `at` that are not among these. Names of such models."""
+    MlflowRun.objects.filter(gone_at=None, started_at__lt=at).exclude(run_id__in=runs).update(gone_at=at)
+    RegisteredModel.objects.filter(gone_at=None, created_at__lt=at).exclude(name__in=models).update(
+        gone_at=at
+    )
+    lost = set()
+    for row in ModelVersion.objects.filter(gone_at=None, registered_at__lt=at).select_related("model"):
+        if (row.model.name, row.version) not in versions:
+            ModelVersion.objects.filter(pk=row.pk).update(gone_at=at)
+            lost.add(row.model.name)
+    return lost
+
+
+def _save(row: models.Model, values: dict[str, Any], *, is_gone: bool = False) -> bool:
+    gone_at = (getattr(row, "gone_at", None) or timezone.now()) if is_gone else None
+    changed = {
+        key: value for key, value in (values | {"gone_at": gone_at}).items() if getattr(row, key) != value
+    }
+    is_new = row._state.adding
+    for key, value in changed.items():
+        setattr(row, key, value)
+    if is_new:
+        row.save(force_insert=True)
+    elif changed:
+        row.save(update_fields=list(changed))
+    return is_new or bool(changed)
+
+
+def _storable(value: float | str) -> float | str:
+    return value if isinstance(value, str) or math.isfinite(value) else str(value)
+
+
+def primary_metric(spec_json: str) -> str:
+    """The metric that the spec names first of all; nothing for a spec that is none."""
+    try:
+        spec = json.loads(spec_json or "{}")
+    except ValueError:
+        return ""
+    return str(spec.get("primary_metric", ""))[:40] if isinstance(spec, dict) else ""
+
+
+def _run_of(mlflow: MlflowGateway, info: VersionInfo) -> RunInfo | None:
+    """The version's run; None for a version that has none, or whose run was deleted for good."""
+    if not info.run_id:
+        return None
+    try:
+        return mlflow.run(info.run_id)
+    except NotFound:
+        return None
+
+
+def _spec(mlflow: MlflowGateway, run: RunInfo) -> str:
+    """The text of the spec; nothing when there is none that can be read: the gate then says so in words."""
+    try:
+        return mlflow.read_file(run.artifact_uri, SPEC, limit_bytes=SPEC_LIMIT_BYTES).decode()
+    except (NotFound, InvalidRequest, UnicodeDecodeError):
+        return ""

@@ -1,0 +1,230 @@
+"""Reads: models, versions, requests and runs, for the pages, REST and the apps above."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Count, Exists, F, OuterRef, Prefetch, Q, QuerySet, Subquery
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from console.access import policy
+from console.lib.errors import NotFound
+from console.lib.hits import Hit
+from models_registry.champions import (
+    Champion,
+    champion,
+    champion_folder,
+    champion_onnx,
+    champion_reference,
+    champions,
+)
+from models_registry.models import (
+    ChampionPeriod,
+    Experiment,
+    GateRun,
+    MlflowRun,
+    ModelVersion,
+    PromotionRequest,
+    RegisteredModel,
+)
+from models_registry.states import RequestState, VersionState
+
+__all__ = [
+    "Champion",
+    "champion",
+    "champion_folder",
+    "champion_onnx",
+    "champion_reference",
+    "champions",
+]
+
+RECENT_VERSIONS = 20
+
+
+# --- models and versions
+
+
+def models() -> QuerySet[RegisteredModel]:
+    """Registered models by name, with `open_requests`, and `newest` and `periods_now` fetched along."""
+    newest = ModelVersion.objects.filter(gone_at=None).defer("spec_json").order_by("-version")
+    now = ChampionPeriod.objects.filter(until=None).select_related("version", "by")
+    is_open = Q(versions__requests__state=RequestState.REQUESTED)
+    is_served = Exists(ChampionPeriod.objects.filter(model=OuterRef("pk"), until=None))
+    return (
+        RegisteredModel.objects.filter(Q(gone_at=None) | is_served)
+        .annotate(open_requests=Count("versions__requests", filter=is_open, distinct=True))
+        .prefetch_related(
+            Prefetch("versions", newest[:RECENT_VERSIONS], "newest"), Prefetch("periods", now, "periods_now")
+        )
+        .order_by("name")
+    )
+
+
+def model(name: str) -> RegisteredModel:
+    """One model, as `models` gives them. Raises NotFound."""
+    found = models().filter(name=name).first()
+    if found is None:
+        raise NotFound(_("There is no model %(name)s.") % {"name": name})
+    return found
+
+
+def versions(model_name: str) -> QuerySet[ModelVersion]:
+    """Versions of a model, newest first, each with its `last_gate_state`."""
+    last_gate = GateRun.objects.filter(version=OuterRef("pk")).order_by("-pk").values("state")[:1]
+    rows = ModelVersion.objects.filter(model__name=model_name).select_related("model")
+    return rows.annotate(last_gate_state=Subquery(last_gate)).order_by("-version")
+
+
+def version(model_name: str, number: int) -> ModelVersion:
+    """One version. Raises NotFound."""
+    found = versions(model_name).filter(version=number).first()
+    if found is None:
+        raise NotFound(_("%(model)s has no version %(version)s.") % {"model": model_name, "version": number})
+    return found
+
+
+def last_gate(row: ModelVersion) -> GateRun | None:
+    """The newest judgement of the version, running ones too."""
+    return row.gates.select_related("requested_by").order_by("-pk").first()
+
+
+def open_request(row: ModelVersion) -> PromotionRequest | None:
+    """The request that waits for a decision."""
+    return row.requests.filter(state=RequestState.REQUESTED).select_related("requested_by").first()
+
+
+def champion_version(model_name: str) -> ModelVersion | None:
+    """The version that is champion."""
+    return ModelVersion.objects.filter(model__name=model_name, state=VersionState.CHAMPION).first()
+
+
+def exists(name: str) -> bool:
+    """Whether the model is registered."""
+    return RegisteredModel.objects.filter(name=name).exists()
+
+
+def model_names() -> list[str]:
+    """All names, sorted."""
+    return list(RegisteredModel.objects.filter(gone_at=None).order_by("name").values_list("name", flat=True))
+
+
+def spec_json(name: str, number: int | None = None) -> bytes | None:
+    """serving/spec.json of the champion, or of one version; None when there is none."""
+    rows = ModelVersion.objects.filter(model__name=name)
+    row = rows.filter(version=number) if number is not None else rows.filter(state=VersionState.CHAMPION)
+    text = row.values_list("spec_json", flat=True).first()
+    return text.encode() if text else None
+
+
+# --- the ledger and the inbox
+
+
+def history(model_name: str, at: datetime | None = None) -> QuerySet[ChampionPeriod]:
+    """Who was champion, newest first; `at` leaves only who was at that moment."""
+    rows = ChampionPeriod.objects.filter(model__name=model_name)
+    if at is not None:
+        rows = rows.filter(since__lte=at).filter(Q(until=None) | Q(until__gt=at))
+    return rows.select_related("version__model", "model", "by", "request__requested_by").order_by(
+        "-since", "-pk"
+    )
+
+
+def alias_warning(row: RegisteredModel) -> dict[str, Any] | None:
+    """What MLflow's alias says when it is not what the ledger says, and no delivery is on its way."""
+    now = row.periods.filter(until=None).select_related("version").first()
+    ledger_version = now.version.version if now else None
+    if row.alias_version == ledger_version or (now is not None and now.next_attempt_at is not None):
+        return None
+    return {"alias": row.alias_version, "ledger": ledger_version}
+
+
+def promotions() -> QuerySet[PromotionRequest]:
+    """All requests with what a list shows of them."""
+    return PromotionRequest.objects.select_related("version__model", "requested_by", "decided_by", "period")
+
+
+def promotion(request_id: int) -> PromotionRequest:
+    """One request. Raises NotFound."""
+    found = promotions().filter(pk=request_id).first()
+    if found is None:
+        raise NotFound(_("There is no promotion request %(id)s.") % {"id": request_id})
+    return found
+
+
+def waiting() -> QuerySet[PromotionRequest]:
+    """Requests that wait for a decision, oldest first."""
+    return promotions().filter(state=RequestState.REQUESTED).order_by("requested_at")
+
+
+def needs_you(user: Any) -> list[PromotionRequest]:
+    """What waits for this person's decision: open requests of others, for who may decide."""
+    if not policy.allows(user, "models.decide"):
+        return []
+    return list(waiting().exclude(requested_by_id=user.pk)[:10])
+
+
+# --- experiments and runs
+
+
+def experiments() -> QuerySet[Experiment]:
+    """Experiments with `n_runs`, those with the newest runs first."""
+    newest = MlflowRun.objects.filter(experiment=OuterRef("pk"), gone_at=None).order_by(
+        F("started_at").desc(nulls_last=True)
+    )
+    return (
+        Experiment.objects.filter(gone_at=None)
+        .annotate(
+            n_runs=Count("runs", filter=Q(runs__gone_at=None)),
+            last_run_at=Subquery(newest.values("started_at")[:1]),
+        )
+        .order_by(F("last_run_at").desc(nulls_last=True), "name")
+    )
+
+
+def experiment(experiment_id: str) -> Experiment:
+    """One experiment. Raises NotFound."""
+    found = experiments().filter(pk=experiment_id).first()
+    if found is None:
+        raise NotFound(_("There is no experiment %(id)s.") % {"id": experiment_id})
+    return found
+
+
+def run(run_id: str) -> MlflowRun:
+    """One run. Raises NotFound."""
+    found = MlflowRun.objects.select_related("experiment").filter(pk=run_id).first()
+    if found is None:
+        raise NotFound(
+            _("There is no MLflow run %(id)s here. New ones show within seconds.") % {"id": run_id}
+        )
+    return found
+
+
+def runs_of_dag_run(dag_run_id: str) -> list[MlflowRun]:
+    """MLflow runs that a pipeline run made, oldest first."""
+    if not dag_run_id:
+        return []
+    rows = MlflowRun.objects.filter(dag_run_id=dag_run_id, gone_at=None).select_related("experiment")
+    return list(rows.order_by("started_at")[:50])
+
+
+def versions_of_runs(run_ids: Iterable[str]) -> dict[str, list[ModelVersion]]:
+    """Versions registered from these runs, by run."""
+    found: dict[str, list[ModelVersion]] = {}
+    for row in ModelVersion.objects.filter(run_id__in=list(run_ids)).select_related("model"):
+        found.setdefault(row.run_id, []).append(row)
+    return found
+
+
+def search(text: str, user: Any) -> list[Hit]:
+    """Models and experiments whose name contains the text, for the search box."""
+    if not policy.allows(user, "see"):
+        return []
+    found = RegisteredModel.objects.filter(name__icontains=text, gone_at=None).order_by("name")[:5]
+    hits = [
+        Hit(row.name, reverse("models:model-detail", args=[row.name]), _("model"), "models") for row in found
+    ]
+    for row in Experiment.objects.filter(name__icontains=text, gone_at=None).order_by("name")[:3]:
+        url = reverse("models:experiment-detail", args=[row.pk])
+        hits.append(Hit(row.name, url, _("experiment"), "models"))
+    return hits

@@ -1,0 +1,167 @@
+"""The worker's half: judge versions, write MLflow's alias after the ledger, let old requests expire."""
+
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import structlog
+from celery import shared_task
+from django.conf import settings
+from django.db import OperationalError, connection, transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from console.audit.actions import record
+from console.lib import outbox
+from console.lib.errors import ConsoleError, Unavailable
+from models_registry import gateway, ledger, verdicts
+from models_registry.models import ChampionPeriod, GateRun, ModelVersion, PromotionRequest
+from models_registry.states import GateState, RequestState, VersionState
+
+log = structlog.get_logger(__name__)
+
+RENEW_S = 10
+MOST_CRASHES = 3
+MOST_ATTEMPTS = 30
+
+
+@shared_task(queue="heavy")
+def run_gate(gate_id: str) -> None:
+    """Judge one version. When a worker dies on the way its lease ends, and the gate runs again."""
+    gate = outbox.claim(GateRun, gate_id)
+    if gate is None or not _begin(gate):
+        return
+    from models_registry import gating  # the web process imports this module and needs no numpy
+
+    try:
+        with _lease(gate), _job_dir(gate) as job_dir:
+            outcome = gating.judge(gateway.connect(), gate.version, _champion_of(gate.version), job_dir)
+    except Unavailable as error:
+        _try_later(gate, error.message)
+    except ConsoleError as error:
+        verdicts.settle_error(gate, error.message)
+    except gating.GateError as error:
+        verdicts.settle_error(gate, str(error))
+    else:
+        period = verdicts.settle(gate, outcome)
+        if period is not None:
+            deliver_alias.delay_on_commit(str(period.pk))
+
+
+@shared_task(queue="control")
+def deliver_alias(period_id: str) -> None:
+    """Point MLflow's alias to the champion of the ledger; tried until it is done or another is champion."""
+    period = outbox.claim(ChampionPeriod, period_id)
+    if period is None:
+        return
+    if period.until is not None:
+        period.mark_delivered()
+        return
+    try:
+        gateway.connect().set_champion(period.model.name, period.version.version)
+    except ConsoleError as error:
+        period.mark_retry(error.message)
+        ledger.announce(period.model.name, period.version.version)
+        return
+    _note_delivery(period)
+
+
+@shared_task(queue="control")
+def expire_requests() -> int:
+    """Close requests that nobody decided in time; returns how many."""
+    with transaction.atomic():
+        late = PromotionRequest.objects.filter(state=RequestState.REQUESTED, expires_at__lte=timezone.now())
+        rows = list(late.select_for_update(skip_locked=True, of=("self",)).select_related("version__model"))
+        for request in rows:
+            request.move_to(RequestState.EXPIRED)
+            request.save(update_fields=["state"])
+            record("promotion.expire", request, by=None, after={"state": request.state})
+            ledger.announce(request.version.model.name, request.version.version)
+    return len(rows)
+
+
+def _begin(gate: GateRun) -> bool:
+    """Note that this worker judges now; False, and the gate an error, when workers died of it too often."""
+    is_orphan = gate.state == GateState.RUNNING
+    gate.crashes += is_orphan
+    if gate.crashes >= MOST_CRASHES:
+        gate.save(update_fields=["crashes"])
+        verdicts.settle_error(gate, _("The worker died three times while it judged this version. Ask again."))
+        return False
+    gate.state = GateState.RUNNING
+    gate.started_at = timezone.now()
+    gate.save(update_fields=["crashes", "state", "started_at"])
+    ledger.announce(gate.version.model.name, gate.version.version)
+    return True
+
+
+def _try_later(gate: GateRun, message: str) -> None:
+    if gate.delivery_attempts >= MOST_ATTEMPTS:
+        verdicts.settle_error(gate, message)
+        return
+    gate.state = GateState.REQUESTED
+    gate.save(update_fields=["state"])
+    gate.mark_retry(message)
+    ledger.announce(gate.version.model.name, gate.version.version)
+
+
+def _champion_of(version: ModelVersion) -> ModelVersion | None:
+    champions = ModelVersion.objects.select_related("model").filter(state=VersionState.CHAMPION)
+    return champions.filter(model=version.model).first()
+
+
+def _note_delivery(period: ChampionPeriod) -> None:
+    with transaction.atomic():
+        model = ledger.locked(period.model.name)
+        period.refresh_from_db()
+        period.mark_delivered()
+        if period.until is not None:  # another became champion meanwhile; its own call may have come first
+            model.periods.filter(until=None).update(next_attempt_at=timezone.now())
+            return
+        model.alias_version = period.version.version
+        model.save(update_fields=["alias_version"])
+        PromotionRequest.objects.filter(pk=period.request_id).update(delivered_at=timezone.now())
+        ledger.announce(model.name, period.version.version)
+
+
+@contextmanager
+def _lease(gate: GateRun) -> Iterator[None]:
+    """Keep the row for this worker while it works; it falls to another soon after this process dies."""
+    stop = threading.Event()
+    renewal = threading.Thread(target=_renew, args=(gate.pk, gate.delivery_attempts, stop), daemon=True)
+    renewal.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        renewal.join()
+
+
+def _renew(gate_id: int, attempt: int, stop: threading.Event) -> None:
+    while not stop.wait(RENEW_S):
+        lease_ends = timezone.now() + timedelta(seconds=GateRun.lease_s)
+        try:
+            mine = GateRun.objects.filter(pk=gate_id, delivery_attempts=attempt, state=GateState.RUNNING)
+            mine.update(next_attempt_at=lease_ends)
+        except OperationalError as error:
+            log.warning("gate.lease_not_renewed", gate=gate_id, error=str(error))
+        finally:
+            connection.close()
+
+
+@contextmanager
+def _job_dir(gate: GateRun) -> Iterator[Path]:
+    """An empty folder for this attempt; what an attempt that died left behind goes first."""
+    gates = settings.CONSOLE_VAR_DIR / "gates"
+    gates.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for left in gates.glob(f"{gate.pk}-*"):
+        shutil.rmtree(left)
+    folder = gates / f"{gate.pk}-{gate.delivery_attempts}"
+    folder.mkdir(mode=0o700)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

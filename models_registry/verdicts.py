@@ -1,0 +1,135 @@
+"""Writes what a gate found, at once: the gate, the version and, by the model's policy, the promotion."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import structlog
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from console.audit.actions import record
+from models_registry import ledger
+from models_registry.models import ChampionPeriod, GateRun, ModelVersion, PromotionRequest
+from models_registry.states import VERSION_STEPS, GateState, Policy, RequestState, VersionState
+
+log = structlog.get_logger(__name__)
+
+
+class Outcome(Protocol):
+    """What `gating.judge` returns; named here so that this module needs none of its imports."""
+
+    has_passed: bool
+    is_conclusive: bool | None
+    reason: str
+    missing: list[str]
+    checks: list[dict[str, Any]]
+    metrics: dict[str, Any]
+    holdout_rows: int | None
+    isolation: str
+    seconds: float | None
+    champion_version: int | None
+    serving: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Held:
+    gate: GateRun
+    version: ModelVersion
+
+
+@transaction.atomic
+def settle(gate: GateRun, outcome: Outcome) -> ChampionPeriod | None:
+    """Write the verdict, unless another worker took the gate over: then this one's came too late.
+
+    Returns the new champion's period when the model's policy promoted the version.
+    """
+    held = _hold(gate)
+    if held is None:
+        return None
+    row, version = held.gate, held.version
+    row.state = GateState.PASSED if outcome.has_passed else GateState.FAILED
+    for name in (
+        "checks",
+        "metrics",
+        "holdout_rows",
+        "is_conclusive",
+        "reason",
+        "isolation",
+        "champion_version",
+    ):
+        setattr(row, name, getattr(outcome, name))
+    _finish(row, outcome.seconds)
+    before = version.state
+    state = VersionState.PASSED if outcome.has_passed else VersionState.FAILED
+    if state in VERSION_STEPS[version.state]:
+        version.move_to(state)
+    version.is_conclusive = outcome.is_conclusive
+    version.missing_artefacts = outcome.missing
+    for name, value in outcome.serving.items():
+        setattr(version, name, value)
+    version.save()
+    record("gate.verdict", version, by=None, before={"state": before}, after=_after(row, version))
+    ledger.announce(version.model.name, version.version)
+    return _promoted_by_policy(row, version) if outcome.has_passed else None
+
+
+@transaction.atomic
+def settle_error(gate: GateRun, reason: str) -> None:
+    """Note that there is no verdict, and why; the version stays what it was, and one can ask again."""
+    held = _hold(gate)
+    if held is None:
+        return
+    held.gate.state = GateState.ERROR
+    held.gate.reason = reason
+    _finish(held.gate, None)
+    ledger.announce(held.version.model.name, held.version.version)
+
+
+def _hold(gate: GateRun) -> _Held | None:
+    """Model, gate and version, locked in this order; None when this attempt counts no more."""
+    model = ledger.locked(gate.version.model.name)
+    row = GateRun.objects.select_for_update().get(pk=gate.pk)
+    if row.delivery_attempts != gate.delivery_attempts or not row.is_open:
+        log.warning("gate.verdict_too_late", gate=gate.pk, attempt=gate.delivery_attempts)
+        return None
+    version = ModelVersion.objects.select_for_update().get(pk=row.version_id)
+    version.model = model
+    row.version = version
+    return _Held(row, version)
+
+
+def _finish(row: GateRun, seconds: float | None) -> None:
+    row.ended_at = timezone.now()
+    row.seconds = seconds
+    row.next_attempt_at = None
+    row.delivery_error = ""
+    row.save()
+
+
+def _after(row: GateRun, version: ModelVersion) -> dict[str, Any]:
+    return {"state": version.state, "is_conclusive": row.is_conclusive, "reason": row.reason}
+
+
+def _promoted_by_policy(row: GateRun, version: ModelVersion) -> ChampionPeriod | None:
+    """Under the automatic policy a conclusive pass against today's champion is enough."""
+    champion = version.model.versions.filter(state=VersionState.CHAMPION).first()
+    is_current = row.champion_version == (champion.version if champion else None)
+    if version.model.policy != Policy.AUTOMATIC or not row.is_conclusive or not is_current:
+        return None
+    reason = _("The gate passed conclusively, and the policy of this model is automatic.")
+    now = timezone.now()
+    version.requests.filter(state=RequestState.REQUESTED).update(
+        state=RequestState.APPROVED, is_by_policy=True, decided_at=now, decision_reason=reason
+    )
+    request = version.requests.filter(is_by_policy=True, decided_at=now).first()
+    request = request or PromotionRequest.objects.create(
+        version=version,
+        state=RequestState.APPROVED,
+        reason=reason,
+        requested_by=row.requested_by,
+        is_by_policy=True,
+        decided_at=now,
+        decision_reason=reason,
+    )
+    return ledger.crown(version, by=None, reason=reason, kind=ChampionPeriod.Kind.PROMOTION, request=request)
