@@ -11,7 +11,7 @@ from scoring.originals import Original
 from scoring.score import Predictor
 from scoring.spec import Spec
 
-# ONNX sums float32 over hundreds of trees: differences of 1e-6 are seen, a scaler before trees makes one of 1e-1.
+# ONNX sums float32 over hundreds of trees: 1e-6 is seen. A scaler before trees, a real fault, makes it 1e-1.
 PROBABILITY_TOLERANCE = 1e-5
 RELATIVE_TOLERANCE = 1e-5  # of a regression
 

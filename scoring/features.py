@@ -43,7 +43,10 @@ class Featurizer:
 
         rows: checked rows, dicts, or a table with at least the fields. Raises KeyError for one it lacks.
         """
-        raw = self._raw(rows)
+        return self.derive(self.raw(rows))
+
+    def derive(self, raw: Columns) -> Columns:
+        """Completes fields (float64 and text) with the derived columns; `raw` is used up."""
         for name, expression in self._derived:
             raw[name] = expression(raw)
         return {
@@ -63,7 +66,7 @@ class Featurizer:
             values[name] = expression.scalar(values)
         return values
 
-    def _raw(self, rows: RawRows) -> Columns:
+    def raw(self, rows: RawRows) -> Columns:
         """The fields alone: float64 and text."""
         if isinstance(rows, Rows):
             rows = rows.inputs

@@ -170,8 +170,8 @@ def _slice(spec: Spec, field: str, candidate: Evaluation, champion: Evaluation) 
     show = _percent if spec.metric_is_error else _plain
     sentence = (
         f"Of {len(gains)} values of {spec.field(field).title} with {SLICE_MIN_ROWS} rows or more, "
-        f"{_choice(spec, field, worst)} fares worst: its {metric} is {_compared(gains[worst], show)} the champion's "
-        f"(at most {show(SLICE_MARGIN)} worse is allowed)."
+        f"{_choice(spec, field, worst)} fares worst: its {metric} is {_compared(gains[worst], show)} "
+        f"the champion's (at most {show(SLICE_MARGIN)} worse is allowed)."
     )
     return Check(f"slice:{field}", _passed(has_passed), sentence, value=gains[worst], threshold=-SLICE_MARGIN)
 

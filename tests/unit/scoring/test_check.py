@@ -1,0 +1,198 @@
+"""Rows that come in: what is taken, and what each kind of bad row is told."""
+
+import json
+
+import msgspec
+import numpy as np
+import pytest
+
+from scoring.check import NotJSON, RowDecoder, RowsInvalid, TooLarge
+from tests.unit.scoring import specs
+
+NAN_MESSAGE = "Age must be a number: NaN is not allowed; send null, or leave it out, when it is not known"
+TITANIC = RowDecoder(specs.titanic())
+HOUSE = RowDecoder(specs.house())
+
+
+def body(*rows: object) -> bytes:
+    return json.dumps({"rows": rows}).encode()
+
+
+def messages(raw: bytes) -> list[tuple[int | None, str | None, str]]:
+    with pytest.raises(RowsInvalid) as error:
+        TITANIC.decode(raw)
+    return [(fault["row"], fault["field"], fault["message"]) for fault in error.value.errors]
+
+
+def test_sound_row_is_taken_with_gaps_filled_in():
+    row = specs.titanic_row()
+    del row["Age"], row["Embarked"]
+    rows = TITANIC.decode(body(row))
+    assert len(rows) == 1
+    assert rows.inputs == [specs.titanic_row(Age=None, Embarked=None)]
+    assert rows.warnings == [[]]
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "message"),
+    [
+        ({"Age": "22"}, "Age", 'Age must be a number such as 22.5, not the text "22"'),
+        ({"Age": True}, "Age", "Age must be a number such as 22.5, not true"),
+        ({"Age": [1]}, "Age", "Age must be a number such as 22.5, not a list"),
+        ({"Age": -1}, "Age", "Age must be at least 0, not -1"),
+        ({"Age": 121}, "Age", "Age must be at most 120, not 121"),
+        ({"Age": float("nan")}, "Age", NAN_MESSAGE),
+        ({"Fare": float("inf")}, "Fare", "Fare must be a finite number: this one is infinite or too large"),
+        ({"Fare": 1e300}, "Fare", "Fare must be a finite number: this one is infinite or too large"),
+        ({"Pclass": 4}, "Pclass", "Pclass must be one of 1, 2, 3, not 4"),
+        ({"Pclass": None}, "Pclass", "Pclass must not be null: give a value"),
+        ({"SibSp": 1.5}, "SibSp", "SibSp must be a whole number such as 3, not 1.5"),
+        ({"SibSp": 10**40}, "SibSp", "SibSp is too large: whole numbers go up to 9007199254740992"),
+        ({"Sex": "x"}, "Sex", 'Sex must be one of "male", "female", not "x"'),
+        ({"Sex": 1}, "Sex", 'Sex must be text such as "abc", not 1'),
+        ({"Sex": ""}, "Sex", "Sex must not be empty: give a value"),
+        ({"HasCabin": 1}, "HasCabin", "HasCabin must be true or false, not 1"),
+        ({"age": 3}, "age", "age is not a field of this model: did you mean Age?"),
+        ({"zzz": 3}, "zzz", "zzz is not a field of this model: leave it out"),
+    ],
+)  # fmt: skip
+def test_bad_value_is_named_with_its_row_and_how_to_mend_it(changes, field, message):
+    assert messages(body(specs.titanic_row(), specs.titanic_row(**changes))) == [(1, field, message)]
+
+
+@pytest.mark.parametrize(
+    ("literal", "word"), [("1e999", "infinite"), ("-Infinity", "infinite"), ("NaN", "NaN")]
+)
+def test_number_that_json_should_not_hold_is_named_by_its_field(literal, word):
+    raw = body(specs.titanic_row(Fare=777)).replace(b"777", literal.encode())
+    ((row, field, message),) = messages(raw)
+    assert (row, field) == (0, "Fare")
+    assert word in message
+
+
+def test_all_faults_of_all_rows_are_named():
+    found = messages(body({"Pclass": 9}, specs.titanic_row(Age="old"), 3))
+    assert [(row, field) for row, field, _ in found] == [
+        (0, "Pclass"), (0, "Sex"), (0, "SibSp"), (0, "Parch"), (0, "HasCabin"), (0, "Title"),
+        (1, "Age"), (2, None),
+    ]  # fmt: skip
+    assert found[1][2] == "Sex is missing: this field is required"
+    assert found[-1][2] == "a row must be an object of fields, not 3"
+
+
+def test_faults_beyond_a_hundred_are_said_to_exist():
+    found = messages(body(*[{}] * 500))
+    assert len(found) == 101
+    assert found[-1] == (None, None, "There are more faults than these 100.")
+
+
+@pytest.mark.parametrize(
+    ("raw", "field", "part"),
+    [
+        (b"[]", "rows", "send an object with a list of rows"),
+        (b'{"row": []}', "rows", "send an object with a list of rows"),
+        (b'{"rows": {}}', "rows", "send an object with a list of rows"),
+        (b'{"rows": []}', "rows", "send at least one row"),
+        (b'{"rows": [], "mode": 1}', "mode", "only rows is taken"),
+    ],
+)
+def test_body_of_another_shape_is_told_what_to_send(raw, field, part):
+    ((_, found, message),) = messages(raw)
+    assert found == field
+    assert part in message
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"{", b"rows", b'{"rows": [}', b"\xff\xfe", b"[" * 200_000, b'{"rows":' + b"[" * 9999]
+)
+def test_what_is_no_json_is_refused(raw):
+    with pytest.raises(NotJSON) as error:
+        TITANIC.decode(raw)
+    assert error.value.status == 400
+
+
+def test_a_thousand_rows_are_taken_and_one_more_is_not():
+    assert len(TITANIC.decode(body(*[specs.titanic_row()] * 1000))) == 1000
+    with pytest.raises(TooLarge, match="1,001 rows came, at most 1,000") as error:
+        TITANIC.decode(body(*[specs.titanic_row()] * 1001))
+    assert error.value.status == 413
+
+
+def test_body_over_a_mebibyte_is_refused():
+    with pytest.raises(TooLarge, match="2,097,152 bytes, at most 1,048,576"):
+        TITANIC.decode(b" " * (2 * 1024 * 1024))
+
+
+def test_null_characters_and_half_characters_are_refused():
+    for text, part in (
+        ("a\x00b", "null character"),
+        ("\ud800", "half of a character pair"),
+        ("x" * 1001, "too long"),
+    ):
+        with pytest.raises(RowsInvalid) as error:
+            HOUSE.decode(body({"rooms": 3, "area": 80, "town": text}))
+        assert part in error.value.errors[0]["message"]
+
+
+def test_unusual_values_are_taken_with_a_warning():
+    rows = HOUSE.decode(
+        body({"rooms": 20, "area": 80, "town": "Soria"}, {"rooms": 3, "area": 80.5, "town": "Lugo"})
+    )
+    assert rows.warnings == [
+        [
+            "rooms is 20, outside the range the model was trained on (1 to 12)",
+            'town is "Soria", a value the model has not seen',
+        ],
+        [],
+    ]
+
+
+def test_form_gives_the_same_row_as_json():
+    form = {"Pclass": "3", "Sex": "male", "Age": " 22 ", "SibSp": "1", "Parch": "0", "Fare": "7.25",
+            "Embarked": "S", "Title": "Mr", "csrfmiddlewaretoken": "x"}  # fmt: skip
+    assert TITANIC.decode_form(form).inputs == TITANIC.decode(body(specs.titanic_row())).inputs
+    ticked = TITANIC.decode_form(form | {"HasCabin": "on", "Age": "", "Embarked": ""}).inputs[0]
+    assert (ticked["HasCabin"], ticked["Age"], ticked["Embarked"]) == (True, None, None)
+
+
+def test_form_with_faults_names_the_fields():
+    with pytest.raises(RowsInvalid) as error:
+        TITANIC.decode_form(
+            {"Pclass": "", "Sex": "male", "Age": "old", "SibSp": "1", "Parch": "nan", "Title": "Mr"}
+        )
+    assert [(fault["field"], fault["message"]) for fault in error.value.errors] == [
+        ("Pclass", "Pclass must not be empty: give a value"),
+        ("Age", 'Age must be a number such as 22.5, not the text "old"'),
+        ("Parch", "Parch must be a whole number such as 3, not NaN"),
+    ]
+
+
+def test_file_rows_keep_their_number_in_messages():
+    good = {name: str(value) for name, value in specs.titanic_row().items()}
+    assert TITANIC.decode_texts([good]).inputs[0]["HasCabin"] is False
+    with pytest.raises(RowsInvalid) as error:
+        TITANIC.decode_texts([good, good | {"Age": "?"}], first=2000)
+    assert error.value.errors[0]["row"] == 2001
+
+
+def test_whole_float_is_a_whole_number():
+    assert TITANIC.decode(body(specs.titanic_row(Pclass=3.0))).inputs[0]["Pclass"] == 3
+
+
+def test_fast_and_slow_way_agree_on_random_rows():
+    """What the typed decoder takes, the slow pass takes too, with the same values."""
+    dice = np.random.default_rng(5)
+    pool = [None, 0, 1, 3, 4, -1, 2.5, 21, 1e39, "", "male", "S", "Mr", "x", True, False, [], 8.0]
+    decoder = msgspec.json.Decoder()
+    taken = 0
+    for _ in range(3000):
+        row = specs.titanic_row()
+        row[str(dice.choice(list(row)))] = pool[dice.integers(len(pool))]
+        raw = body(row)
+        try:
+            fast = TITANIC.decode(raw).inputs
+        except RowsInvalid:
+            continue
+        taken += 1
+        assert fast == TITANIC.decode_rows(decoder.decode(raw)["rows"]).inputs
+    assert 200 < taken < 2000

@@ -1,0 +1,198 @@
+"""Compiling: what is served compiled, what falls to the runner, and what is refused with a sentence."""
+
+import hashlib
+import shutil
+
+import numpy as np
+import pytest
+from sklearn.ensemble import (
+    GradientBoostingClassifier,
+    HistGradientBoostingClassifier,
+    RandomForestClassifier,
+)
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
+
+from scoring import sandbox
+from scoring.compile import CompileError, compile_version
+from scoring.result import ChampionFiles, read_result
+from scoring.score import Scorer
+from tests.unit.scoring import fitted, specs
+
+
+def test_forest_is_compiled_in_the_sandbox(tmp_path):
+    spec, rows = specs.titanic(), fitted.passengers()
+    folder = fitted.job(tmp_path, spec, rows, fitted.pipeline(spec, rows))
+    finished = sandbox.run(["scoring.compile", str(folder)], cwd=folder, timeout_s=120)
+    assert finished.returncode == 0, finished.stderr
+    result = read_result(folder)
+    assert result.serve_as == "onnx"
+    assert result.parity.max_difference <= 1e-6
+    assert result.parity.labels_different == 0
+    assert result.sha256 == hashlib.sha256((folder / "model.onnx").read_bytes()).hexdigest()
+    assert result.holdout_rows == len(result.truth) == 100
+    assert result.candidate.metrics["accuracy"] > result.baseline.metrics["accuracy"]
+    assert set(result.candidate.slices) == {"Sex", "Pclass"}
+    assert 0 < result.latency_p50_ms <= result.latency_p99_ms
+    assert Scorer.from_onnx((folder / "model.onnx").read_bytes(), spec)
+
+
+@pytest.mark.parametrize(
+    ("model", "scaler"),
+    [
+        (GradientBoostingClassifier(n_estimators=20, random_state=1), None),
+        (LogisticRegression(), StandardScaler()),
+    ],
+)
+def test_other_models_are_compiled_too(tmp_path, model, scaler):
+    spec, rows = specs.titanic(), fitted.passengers()
+    pipeline = fitted.pipeline(spec, rows, model, scaler=scaler)
+    result = compile_version(fitted.job(tmp_path, spec, rows, pipeline))
+    assert result.serve_as == "onnx"
+    assert result.parity.max_difference <= 1e-6
+
+
+def test_regression_is_compiled(tmp_path):
+    spec, rows = specs.house(), fitted.houses()
+    result = compile_version(fitted.job(tmp_path, spec, rows, fitted.pipeline(spec, rows)))
+    assert result.serve_as == "onnx"
+    assert result.candidate.probabilities is None
+    assert result.candidate.metrics["mae"] < result.baseline.metrics["mae"]
+
+
+def test_scaler_before_trees_is_noticed_and_falls_to_the_runner(tmp_path):
+    spec, rows = specs.titanic(), fitted.passengers(2000)
+    forest = RandomForestClassifier(50, random_state=1)  # grown until thresholds lie between close neighbours
+    model = fitted.pipeline(spec, rows, forest, scaler=StandardScaler())
+    result = compile_version(fitted.job(tmp_path, spec, rows, model))
+    assert result.parity.max_difference > 1e-5
+    assert result.serve_as == "runner"
+    assert "served by a runner" in result.reason
+    assert result.sha256 == ""
+    assert not (tmp_path / "model.onnx").exists()
+
+
+def test_model_that_onnx_cannot_express_falls_to_the_runner(tmp_path):
+    spec, rows = specs.titanic(), fitted.passengers()
+    model = fitted.pipeline(spec, rows, HistGradientBoostingClassifier(max_iter=5, categorical_features=[0]))
+    result = compile_version(fitted.job(tmp_path, spec, rows, model))
+    assert (result.serve_as, result.parity) == ("runner", None)
+    assert "does not convert to ONNX" in result.reason
+    assert result.candidate.metrics["accuracy"] > 0.5
+
+
+def test_champion_is_scored_on_the_candidate_s_holdout(tmp_path):
+    spec, rows = specs.titanic(), fitted.passengers()
+    old = fitted.job(
+        tmp_path / "old", spec, fitted.passengers(seed=8), fitted.pipeline(spec, fitted.passengers(seed=8))
+    )
+    compile_version(old)
+    champion = ChampionFiles(spec="champion/spec.json", onnx="champion/model.onnx")
+    folder = fitted.job(tmp_path / "new", spec, rows, fitted.pipeline(spec, rows), champion)
+    (folder / "champion").mkdir()
+    for name in ("spec.json", "model.onnx"):
+        shutil.copy(old / name, folder / "champion" / name)
+    result = compile_version(folder)
+    assert result.champion_error == ""
+    assert len(result.champion.values) == result.holdout_rows
+    assert result.champion.metrics["accuracy"] != result.candidate.metrics["accuracy"]
+
+
+def test_champion_with_a_column_that_is_gone_is_said(tmp_path):
+    plain, rows = specs.titanic_plain(), fitted.passengers()
+    old = fitted.job(tmp_path / "old", specs.titanic(), rows, fitted.pipeline(specs.titanic(), rows))
+    plain["fields"].pop(2)
+    plain["derived"].pop()
+    plain["example"].pop("Age")
+    spec = specs.titanic(fields=plain["fields"], derived=plain["derived"], example=plain["example"])
+    champion = ChampionFiles(spec="champion/spec.json", model="champion/model")
+    folder = fitted.job(
+        tmp_path / "new", spec, rows.drop(columns="Age"), fitted.pipeline(spec, rows), champion
+    )
+    shutil.copytree(old / "model", folder / "champion" / "model")
+    shutil.copy(old / "spec.json", folder / "champion" / "spec.json")
+    result = compile_version(folder)
+    assert result.champion is None
+    assert result.champion_error == "The champion cannot be scored on this hold-out: it has no column 'Age'."
+
+
+def break_spec(folder):
+    (folder / "spec.json").write_text("{")
+
+
+def remove_model(folder):
+    shutil.rmtree(folder / "model")
+
+
+def break_model(folder):
+    (folder / "model" / "model.pkl").write_bytes(b"junk")
+
+
+def empty_holdout(folder):
+    fitted.passengers(4).head(0).to_parquet(folder / "holdout.parquet")
+
+
+def unlabelled_holdout(folder):
+    fitted.passengers(4).drop(columns="label").to_parquet(folder / "holdout.parquet")
+
+
+def strange_label(folder):
+    fitted.passengers(4).assign(label=7).to_parquet(folder / "holdout.parquet")
+
+
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        (break_spec, "spec.json cannot be used: the description is not JSON"),
+        (remove_model, "model is no MLflow model"),
+        (break_model, "The model does not load"),
+        (empty_holdout, "holdout.parquet holds no rows"),
+        (unlabelled_holdout, "holdout.parquet lacks the columns label"),
+        (strange_label, "7 is not among the labels of the spec"),
+    ],
+)
+def test_version_that_cannot_be_scored_ends_with_a_sentence(tmp_path, harm, message):
+    spec, rows = specs.titanic(), fitted.passengers(80)
+    folder = fitted.job(tmp_path, spec, rows, fitted.pipeline(spec, rows))
+    harm(folder)
+    with pytest.raises((CompileError, ValueError), match=message):
+        compile_version(folder)
+
+
+def test_sentence_is_the_last_line_of_the_sandboxed_process(tmp_path):
+    (tmp_path / "job.json").write_text("{}")
+    finished = sandbox.run(["scoring.compile", str(tmp_path)], cwd=tmp_path, timeout_s=60)
+    assert finished.returncode == 1
+    assert finished.stderr.strip().splitlines()[-1].startswith("The version has no spec.json")
+    assert not (tmp_path / "result.json").exists()
+
+
+def test_classifier_without_probabilities_is_refused(tmp_path):
+    spec, rows = specs.titanic(), fitted.passengers(80)
+    folder = fitted.job(tmp_path, spec, rows, fitted.pipeline(spec, rows, LinearSVC()))
+    with pytest.raises(CompileError, match="gives no probabilities"):
+        compile_version(folder)
+
+
+def test_classes_in_another_order_are_refused(tmp_path):
+    spec = specs.titanic(output={"labels": [{"value": 1}, {"value": 0}]})
+    rows = fitted.passengers(80)
+    folder = fitted.job(tmp_path, spec, rows, fitted.pipeline(spec, rows))
+    with pytest.raises(CompileError, match=r"classes are \[0, 1\], the spec lists \[1, 0\]"):
+        compile_version(folder)
+
+
+def test_served_answers_are_what_was_measured(tmp_path):
+    spec, rows = specs.titanic(), fitted.passengers()
+    folder = fitted.job(tmp_path, spec, rows, fitted.pipeline(spec, rows))
+    result = compile_version(folder)
+    scorer = Scorer.from_onnx((folder / "model.onnx").read_bytes(), spec)
+    held = rows[len(rows) * 3 // 4 :]
+    scores = scorer.score_rows(held.astype(object).where(held.notna(), None).to_dict("records"))
+    assert scores.values == result.candidate.values
+    np.testing.assert_allclose(
+        [shares["1"] for shares in scores.probabilities],
+        np.array(result.candidate.probabilities)[:, 1],
+        atol=1e-6,
+    )

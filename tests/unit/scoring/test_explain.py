@@ -1,0 +1,123 @@
+"""Shapley values against two other ways: every order by hand, and shap's own explainer."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import shap
+
+from scoring import explain, features
+from scoring.explain import shapley
+from scoring.score import Outcome
+from scoring.spec import Spec
+from tests.unit.scoring import fitted, specs
+
+
+class Formula:
+    """A model that is a formula over the columns."""
+
+    def __init__(self, spec: Spec, formula) -> None:
+        self.spec = spec
+        self._formula = formula
+
+    def predict(self, columns) -> Outcome:
+        return Outcome(np.asarray(self._formula(columns), np.float64), None)
+
+
+HOUSE_ROW = {"rooms": 4, "area": 120.0, "town": "Lugo"}
+
+
+def references(rows) -> list[dict]:
+    return rows.drop(columns="label").astype(object).where(rows.notna(), None).to_dict("records")
+
+
+def by_every_order(worth, names: list[str]) -> dict[str, float]:
+    """The definition: the mean of what a field adds, over all orders in which fields can join."""
+    total = dict.fromkeys(names, 0.0)
+    for order in itertools.permutations(names):
+        joined: set[str] = set()
+        for name in order:
+            before = worth(frozenset(joined))
+            joined.add(name)
+            total[name] += worth(frozenset(joined)) - before
+    return {name: value / math.factorial(len(names)) for name, value in total.items()}
+
+
+def test_exact_values_are_the_mean_over_every_order():
+    spec, rows = specs.house(), fitted.houses(40)
+    scorer, background = fitted.scorer(spec, fitted.houses()), references(rows)
+    cache: dict[frozenset, float] = {}
+
+    def worth(coalition: frozenset) -> float:
+        if coalition not in cache:
+            mixed = [{n: HOUSE_ROW[n] if n in coalition else row[n] for n in HOUSE_ROW} for row in background]
+            cache[coalition] = float(
+                scorer.predict(features.frame(spec, mixed)).values.astype(np.float64).mean()
+            )
+        return cache[coalition]
+
+    found = shapley(scorer, spec, HOUSE_ROW, background)
+    assert found.is_exact
+    assert found.errors is None
+    assert found.contributions == pytest.approx(by_every_order(worth, list(HOUSE_ROW)), rel=1e-6)
+    assert sum(found.contributions.values()) == pytest.approx(found.prediction - found.base)
+
+
+def test_exact_values_are_those_of_shap():
+    spec, rows = specs.house(derived=[]), fitted.houses(30)
+    numbers = rows[["rooms", "area"]].to_numpy()
+    is_lugo = (rows["town"] == "Lugo").to_numpy().astype(float)
+
+    def formula(table: np.ndarray) -> np.ndarray:
+        return table[:, 0] * table[:, 1] + np.sqrt(table[:, 1]) * table[:, 2]
+
+    model = Formula(
+        spec,
+        lambda c: formula(np.column_stack([c["rooms"], c["area"], c["town"] == "Lugo"]).astype(np.float64)),
+    )
+    background = np.column_stack([numbers, is_lugo])
+    theirs = shap.explainers.ExactExplainer(formula, shap.maskers.Independent(background, max_samples=30))
+    expected = theirs(np.array([[4.0, 120.0, 1.0]])).values[0]
+    found = shapley(model, spec, HOUSE_ROW, references(rows))
+    np.testing.assert_allclose(
+        list(found.contributions.values()), expected, rtol=1e-5
+    )  # ours are float32 columns
+
+
+def test_derived_column_credits_its_fields():
+    spec, rows = specs.house(), fitted.houses(20)
+    model = Formula(spec, lambda columns: columns["area_per_room"])
+    found = shapley(model, spec, HOUSE_ROW, references(rows))
+    assert found.prediction == pytest.approx(30.0)
+    assert found.contributions["town"] == pytest.approx(0.0, abs=1e-9)
+    assert abs(found.contributions["area"]) > 1e-3
+    assert abs(found.contributions["rooms"]) > 1e-3
+
+
+def test_classifier_explains_the_second_class_of_two():
+    spec, rows = specs.titanic(), fitted.passengers()
+    scorer = fitted.scorer(spec, rows)
+    found = shapley(scorer, spec, specs.titanic_row(Age=None), references(rows), n_background=50)
+    assert found.target == "1"
+    probability = scorer.score_rows([specs.titanic_row(Age=None)]).probabilities[0]["1"]
+    assert found.prediction == pytest.approx(probability, abs=1e-6)
+    assert sum(found.contributions.values()) == pytest.approx(found.prediction - found.base)
+    assert max(found.contributions, key=lambda name: abs(found.contributions[name])) in ("Sex", "Title")
+
+
+def test_sampled_values_lie_within_their_errors(monkeypatch):
+    spec, rows = specs.titanic(), fitted.passengers()
+    scorer = fitted.scorer(spec, rows)
+    exact = shapley(scorer, spec, specs.titanic_row(), references(rows), n_background=20)
+    monkeypatch.setattr(explain, "EXACT_FIELDS", 3)
+    found = shapley(scorer, spec, specs.titanic_row(), references(rows), n_background=20)
+    assert not found.is_exact
+    assert sum(found.contributions.values()) == pytest.approx(found.prediction - found.base)
+    for name, value in exact.contributions.items():
+        assert abs(found.contributions[name] - value) <= 4 * found.errors[name] + 1e-9
+
+
+def test_explanation_without_reference_is_refused():
+    with pytest.raises(ValueError, match="needs reference rows"):
+        shapley(Formula(specs.house(), len), specs.house(), HOUSE_ROW, [])

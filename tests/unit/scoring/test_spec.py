@@ -1,0 +1,100 @@
+"""spec.json: a sound one comes back unchanged, a broken one is told all its faults."""
+
+import json
+
+import pytest
+
+from scoring.spec import Spec, SpecError
+from tests.unit.scoring import specs
+
+
+def faults(plain: object) -> list[str]:
+    with pytest.raises(SpecError) as error:
+        Spec.from_json(json.dumps(plain))
+    return error.value.faults
+
+
+def field(**changes: object) -> dict:
+    """A spec whose second field, a number, is changed."""
+    plain = specs.house_plain()
+    plain["fields"][1] |= changes
+    return plain
+
+
+def test_sound_spec_survives_a_round_trip():
+    spec = specs.titanic()
+    assert Spec.from_json(spec.to_json()) == spec
+    assert spec.columns[-5:] == ["Title", "FamilySize", "IsAlone", "PclassFare", "AgeFare"]
+    assert spec.text_columns == ["Sex", "Embarked", "Title"]
+    assert spec.class_values == [0, 1]
+    assert spec.field("Age").seen == (0.42, 80)
+    assert not spec.metric_is_error
+    assert specs.house().metric_is_error
+
+
+def test_every_fault_is_listed_at_once():
+    plain = specs.titanic_plain(primary_metric="mae", slices=["Age", "Nothing"])
+    plain["fields"][2] |= {"min": 5, "max": 1}
+    plain["fields"][4]["name"] = "SibSp"
+    plain["derived"][0]["expression"] = "Missing + 1"
+    plain["example"]["Sex"] = "robot"
+    found = "\n".join(faults(plain))
+    for part in (
+        "primary_metric: 'mae' is not a metric of a classification",
+        "slices: 'Age' is not",
+        "slices: 'Nothing' is not",
+        "min 5 is above max 1",
+        "name 'SibSp': used twice",
+        "derived FamilySize: uses 'Missing', which is no field",
+        'example: Sex must be one of "male", "female", not "robot"',
+    ):
+        assert part in found
+
+
+@pytest.mark.parametrize(
+    ("plain", "message"),
+    [
+        ([1], "the description must be a JSON object"),
+        ({}, "missing required field"),
+        (specs.titanic_plain(task="ranking"), "task: Invalid enum value 'ranking'"),
+        (specs.titanic_plain(surprise=1), "unknown field `surprise`"),
+        (specs.titanic_plain(format=2), "format: Invalid enum value 2"),
+        (specs.titanic_plain(fields=[]), "0 of them; there must be 1 to 500"),
+        (field(type="date"), "fields[1].type: Invalid enum value 'date'"),
+        (field(colour="red"), "fields[1]: Object contains unknown field `colour`"),
+        (field(name="two words"), "name 'two words': only letters, digits and underscores"),
+        (field(name="label"), "name 'label': kept for the program's own use"),
+        (field(seen=[5, 1]), "seen starts at 5, above its end 1"),
+        (field(required=False), "needs a default, or must be nullable"),
+        (field(default=3), "a required field has no use for a default"),
+        (field(required=False, default="x"), "default must be a number such as 22.5"),
+        (field(choices={"values": [{"value": 1}]}), "choices are for integer and text, not for number"),
+        (field(type="text"), "min, max and seen are for numbers, not for text"),
+        (field(type="text", choices={"values": []}), "choices: 0 values"),
+        (field(type="text", choices={"values": [{"value": 1}]}), "choices must all be of type text"),
+        (field(type="text", choices={"values": [{"value": "a"}, {"value": "a"}]}), "a value is there twice"),
+        (specs.house_plain(output={"labels": [{"value": 1}]}), "a regression has none"),
+        (specs.house_plain(output={"usual_error": -1}), "must be a finite number, not below 0"),
+        (specs.titanic_plain(output={"labels": [{"value": 1}]}), "1 values; there must be 2"),
+        (
+            specs.titanic_plain(output={"labels": [{"value": 1}, {"value": "b"}]}),
+            "all be whole numbers or all",
+        ),
+        (specs.titanic_plain(example={"Pclass": 1}), "example: Sex is missing"),
+        (specs.titanic_plain(example=specs.titanic_row(Deck=1)), "example: 'Deck' is no field"),
+    ],
+)
+def test_fault_is_named(plain, message):
+    assert any(message in fault for fault in faults(plain)), faults(plain)
+
+
+def test_auc_as_the_measure_needs_two_classes():
+    labels = [{"value": n} for n in range(3)]
+    found = faults(specs.titanic_plain(output={"labels": labels}, primary_metric="roc_auc"))
+    assert "primary_metric: roc_auc is for two classes" in found
+
+
+@pytest.mark.parametrize("text", [b"{", b"\xff", b"[" * 100_000, b" " * (1024 * 1024 + 1)])
+def test_what_is_no_json_or_too_large_is_refused(text):
+    with pytest.raises(SpecError, match=r"not JSON|larger than"):
+        Spec.from_json(text)
