@@ -1,4 +1,4 @@
-"""The stack's commands, which the Makefile calls: `python -m stack up|down|status|logs|reset|psql|shell|kill|…`."""
+"""The stack's commands, which the Makefile calls: `python -m stack up`, `down`, `status` and so on."""
 
 import argparse
 import fcntl
@@ -9,11 +9,11 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from stack import catalogue, config, console_parts, databases, groups, health, postgres, report, supervisor
+from stack import catalogue, config, console_parts, databases, groups, health, postgres, report
 from stack.config import REPO, Config
 from stack.down import reset, stop
 from stack.errors import StackError
-from stack.up import last_lines, up
+from stack.up import up
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -63,7 +63,7 @@ def _measure(site: Config, options: argparse.Namespace) -> int:
     share = (health.cpu_s(processes) - before) / (time.monotonic() - began_at)
     memory = report.total_memory_bytes(site, parts) / report.GIB
     print(
-        f"load   {share:.0%} of one core over {options.seconds:.0f} s (target when idle: {report.CPU_TARGET:.0%})"
+        f"load   {share:.0%} of one core over {options.seconds:.0f} s (target, idle: {report.CPU_TARGET:.0%})"
     )
     print(f"memory {memory:.2f} GiB proportional set size (target: {report.MEMORY_TARGET_GIB} GiB)")
     return 0
@@ -75,7 +75,8 @@ def _logs(site: Config, options: argparse.Namespace) -> int:
         logs = [site.logs_dir / f"{options.part}.log"]
     else:
         logs = sorted(site.logs_dir.glob("*.log"))
-    os.execvp("tail", ["tail", "-n", "100" if options.part else "5", "-F", *map(str, logs)])
+    n_lines = "100" if options.part else "5"
+    return subprocess.run(["tail", "-n", n_lines, "-F", *logs]).returncode
 
 
 def _kill(site: Config, options: argparse.Namespace) -> int:

@@ -1,11 +1,12 @@
 """The OS account that PostgreSQL runs as when the stack is started by root.
 
-PostgreSQL refuses to run as root, so root lends it a system account, made on first use. An ordinary user needs
-none of this: `owner()` is None and everything runs as that user.
+PostgreSQL refuses to run as root, so root lends it a system account, made on first use. An ordinary user
+needs none of this: `owner()` is None and everything runs as that user.
 
-The account must be able to walk to the server's binaries and to its data. Where a parent folder keeps others out
-(a checkout below a home folder of mode 0700), `postgres` keeps a copy of the binaries, and the data, in `refuge()`
-instead; `make reset` removes that folder with the rest. The account itself stays: several stacks may share it.
+The account must be able to walk to the server's binaries and to its data. Where a parent folder keeps others
+out (a checkout below a home folder of mode 0700), `postgres` keeps a copy of the binaries, and the data, in
+`refuge()` instead; `make reset` removes that folder with the rest. The account itself stays: several stacks
+may share it.
 """
 
 import hashlib
@@ -41,7 +42,7 @@ def popen_options(account: pwd.struct_passwd | None) -> dict[str, Any]:
 
 
 def can_reach(path: Path, account: pwd.struct_passwd | None) -> bool:
-    """Whether the account may walk through each folder above `path` that exists; the present user always may."""
+    """Whether the account may walk through each existing folder above `path`; the present user always may."""
     folders = (folder for folder in path.resolve().parents if folder.exists())
     return account is None or all(_may_enter(folder.stat(), account) for folder in folders)
 

@@ -1,7 +1,7 @@
-"""Airflow 3.3 in an environment of its own: API server, scheduler with local executor, DAG processor, triggerer.
+"""Airflow 3.3 in an environment of its own: API server, scheduler, DAG processor, triggerer.
 
-Its tasks inherit the environment made here, so it holds nothing of the console's own secrets: what a task needs to
-call the console is the address and the path of the tokens file.
+Its tasks inherit the environment made here, so it holds nothing of the console's own secrets: what a task
+needs to call the console is the address and the path of the tokens file.
 """
 
 import json
@@ -111,7 +111,7 @@ def _part(name: str, arguments: tuple[str, ...], *, component: str, port: str | 
 
 
 def _check(config: Config, component: str, *, since: float) -> None:
-    """Airflow calls a heartbeat of an earlier life healthy for half a minute; only one since the start counts."""
+    """Airflow calls a heartbeat of an earlier life healthy for a while; only one since the start counts."""
     told = base.ask(f"{url(config)}/api/v2/monitor/health").json()[component]
     if told["status"] != "healthy":
         raise StackError(f"Airflow says that its {component} is {told['status'] or 'not there'}")

@@ -1,4 +1,4 @@
-"""The door to the stack for whatever `python3` there is: it must parse under old ones, to tell them so kindly."""
+"""The door to the stack for whatever `python3` there is: old ones must be able to parse it to be told so."""
 
 import sys
 

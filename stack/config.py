@@ -1,7 +1,7 @@
 """Where one stack lives and which ports it has, from the environment, `.env` and what an earlier start wrote.
 
-The first that says something wins: environment, then `.env` of the checkout, then the default. `make up` writes the
-outcome to `run/stack.json` of its folder; each part and all other commands read it from there.
+The first that says something wins: environment, then `.env` of the checkout, then the default. `make up`
+writes the outcome to `run/stack.json` of its folder; each part and all other commands read it from there.
 """
 
 import json

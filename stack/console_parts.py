@@ -1,4 +1,4 @@
-"""The console's own processes, and the settings that they all are started with: `console.env` of the stack."""
+"""The console's own processes, and the settings that all are started with: `console.env` of the stack."""
 
 import json
 import shutil
@@ -43,7 +43,7 @@ def prepare(config: Config) -> None:
     lines = (f"{name}={value}" for name, value in settings(config).items())
     write_private(config.var_dir / "console.env", "\n".join(lines) + "\n")
     shutil.rmtree(config.var_dir / "metrics", ignore_errors=True)
-    for name in ("metrics", "output", "serving", "celery"):
+    for name in ("metrics", "output", "serving"):
         (config.var_dir / name).mkdir(mode=0o700, exist_ok=True)
 
 
@@ -52,7 +52,7 @@ def environment(config: Config) -> dict[str, str]:
 
 
 def set_up(config: Config) -> str:
-    """Bring database, static files, first account, tokens and topics up to date; answers what to tell the user."""
+    """Bring database, static files, first account, tokens, topics up to date; answers what to tell."""
     command = [str(config.console_python), "-m", "stack.set_up_console"]
     log = config.logs_dir / "set-up.log"
     with log.open("w") as stream:
@@ -96,10 +96,14 @@ def _http_part(name: str, application: str) -> Part:
         return Program(argv, environment(config), REPO)
 
     def health(config: Config, _started_at: float) -> None:
-        host = "127.0.0.1" if config.bind in ("0.0.0.0", "127.0.0.1") else config.bind
-        base.ask(f"http://{host}:{config.port(name)}/livez")
+        base.ask(f"http://{_reachable(config.bind)}:{config.port(name)}/livez")
 
     return Part(name, program=program, health=health, port=name)
+
+
+def _reachable(bind: str) -> str:
+    """An address at which this machine reaches what binds to `bind`."""
+    return "127.0.0.1" if bind in ("0.0.0.0", "::") else bind  # noqa: S104 - compared, not bound
 
 
 def _worker(_config: Config) -> tuple[str, ...]:
@@ -107,9 +111,8 @@ def _worker(_config: Config) -> tuple[str, ...]:
     return ("-m", "celery", "-A", "console", "worker", "--loglevel", "INFO", *options)
 
 
-def _beat(config: Config) -> tuple[str, ...]:
-    schedule = str(config.var_dir / "celery" / "beat")
-    return ("-m", "celery", "-A", "console", "beat", "--loglevel", "INFO", "--schedule", schedule)
+def _beat(_config: Config) -> tuple[str, ...]:
+    return ("-m", "celery", "-A", "console", "beat", "--loglevel", "INFO")
 
 
 def _watch(_config: Config) -> tuple[str, ...]:

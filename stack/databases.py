@@ -1,4 +1,4 @@
-"""The four databases of the stack, each with an owner and a password of its own; safe to run at every start."""
+"""The four databases of the stack, each with an owner and a password of its own; safe at every start."""
 
 import psycopg2
 from psycopg2 import sql

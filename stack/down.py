@@ -23,7 +23,7 @@ def stop(config: Config, parts: Sequence[Part] | None = None) -> bool:
 
 
 def reset(config: Config) -> None:
-    """Stop the stack and remove all that it ever wrote, what is installed too when that lies in its folder."""
+    """Stop the stack and remove all that it wrote, and what is installed when that lies in its folder."""
     stop(config)
     for folder in (config.var_dir, account.refuge(config.var_dir)):
         if folder.exists():

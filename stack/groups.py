@@ -1,7 +1,7 @@
 """Which processes belong to a part, also when the one that started them is dead.
 
-Each program leads a process group of its own, noted in `run/groups` together with the machine's boot id and the
-session that it was started in: a group number alone may by now be somebody else's.
+Each program leads a process group of its own, noted in `run/groups` together with the machine's boot id and
+the session that it was started in: a group number alone may by now be somebody else's.
 """
 
 import contextlib

@@ -1,11 +1,11 @@
-"""What must be on this machine before the stack can start: two environments from hashed locks, and Java's jars.
+"""What must be there before the stack can start: two environments from hashed locks, and Kafka's jars.
 
-Runs under any Python 3.11+ with nothing installed, hence standard library only. Each environment remembers the
-hashes of the locks that it was made from, so that an up-to-date one costs nothing, not even a look at the network.
+Runs under any Python 3.11+ with nothing installed, hence standard library only. Each environment remembers
+the hashes of the locks that it was made from, so that an up-to-date one costs no look at the network.
 
-    python -m stack.bootstrap -m stack up          install what is missing, then run this in the console's environment
-    python -m stack.bootstrap --dev -m pytest      the same, with the tools for tests and checks
-    python -m stack.bootstrap --as-is -m stack …   install nothing
+    python -m stack.bootstrap -m stack up           install what is missing, then run `python -m stack up`
+    python -m stack.bootstrap --dev -m pytest       the same, with the tools for tests and checks
+    python -m stack.bootstrap --as-is -m stack ...  install nothing
 """
 
 import fcntl
@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> NoReturn:
         sys.exit(f"\n{error}")
     except KeyboardInterrupt:
         sys.exit("\nInterrupted; the next run goes on from here.")
-    os.execv(site.console_python, [str(site.console_python), *arguments])
+    os.execv(site.console_python, [str(site.console_python), *arguments])  # noqa: S606 - no shell is wanted
 
 
 def ensure(folder: Path, *, with_tools: bool) -> None:

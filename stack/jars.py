@@ -1,4 +1,4 @@
-"""Kafka's jars: resolved by the Ivy inside PySpark, and accepted only when they are those of `jars.sha256`."""
+"""Kafka's jars: resolved by the Ivy inside PySpark, accepted only when they are those of `jars.sha256`."""
 
 import hashlib
 import shutil

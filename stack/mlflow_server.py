@@ -1,4 +1,4 @@
-"""The MLflow server: PostgreSQL behind it, artefacts served from a folder, one worker, nothing told to anybody."""
+"""The MLflow server: PostgreSQL behind it, artefacts served from a folder, one worker, no telemetry."""
 
 from pathlib import Path
 

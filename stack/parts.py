@@ -32,8 +32,9 @@ def _nothing(_config: Config) -> None:
 class Part:
     """One supervised program of the stack.
 
-    health: returns when the part works; raises when not, with a reason. Its second argument is when the process
-    started (unix time), for parts that prove their life by a heartbeat: an older one is of an earlier life.
+    health: returns when the part works; raises when not, with a reason. Its second argument is when the
+    process started (unix time), for parts that prove their life by a heartbeat: an older one is of an
+    earlier life.
     needs: parts that must answer before this one's program is started.
     processes: what belongs to the part beyond its process group.
     """

@@ -24,7 +24,7 @@ def require_free(config: Config, parts: Iterable[Part]) -> None:
         raise StackError(
             "These ports are taken:\n"
             + "\n".join(lines)
-            + "\nStop what uses them, or choose another block: make up CONSOLE_PORT_BASE=9000 CONSOLE_VAR_DIR=var-9000"
+            + "\nStop what uses them, or choose another block: make up CONSOLE_PORT_BASE=9000"
         )
 
 

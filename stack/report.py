@@ -25,9 +25,8 @@ def ready(config: Config, parts: Sequence[Part], *, took_s: float, told: str) ->
     if told.strip():
         print(f"\n{told.strip()}\n")
     print(f"ready in {took_s:.1f} s (target on 2 cores: {READY_TARGET_S} s)")
-    print(
-        f"memory   {total_memory_bytes(config, parts) / GIB:.2f} GiB proportional set size (target: {MEMORY_TARGET_GIB} GiB)"
-    )
+    memory = total_memory_bytes(config, parts) / GIB
+    print(f"memory   {memory:.2f} GiB proportional set size (target: {MEMORY_TARGET_GIB} GiB)")
     print("idle load: `make measure`; parts: `make status`; stop: `make down`", flush=True)
 
 

@@ -1,7 +1,7 @@
 """What the supervisor runs for each part: `python -m stack.run PART`, which becomes the part's own program.
 
-Before that it ends what an earlier life of the part left behind (a parent that was killed leaves its children,
-which keep the port or go on working), and waits for the parts that this one needs.
+Before that it ends what an earlier life of the part left behind (a parent that was killed leaves its
+children, which keep the port or go on working), and waits for the parts that this one needs.
 """
 
 import os

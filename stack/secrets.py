@@ -1,4 +1,4 @@
-"""The passwords and keys of one stack: generated once, kept in `secrets.json` of its folder with mode 0600."""
+"""The passwords and keys of one stack: generated once, kept in `secrets.json` of its folder, mode 0600."""
 
 import base64
 import json

@@ -1,7 +1,7 @@
 """Run inside the console's environment at each `make up`: its set-up commands, in one process to save time.
 
-Writes to standard output one JSON text: what the user must be told, the one-time password of a first admin. What
-the commands say otherwise goes to standard error.
+Writes to standard output one JSON text: what the user must be told, the one-time password of a first admin.
+What the commands say otherwise goes to standard error.
 """
 
 import io

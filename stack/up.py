@@ -5,18 +5,31 @@ import shutil
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 
-from stack import airflow, catalogue, console_parts, databases, groups, health, kafka, mlflow_server, ports
-from stack import postgres, redis_server, report, supervisor
-from stack.config import Config
+from stack import (
+    airflow,
+    catalogue,
+    console_parts,
+    databases,
+    groups,
+    health,
+    kafka,
+    mlflow_server,
+    ports,
+    postgres,
+    redis_server,
+    report,
+    supervisor,
+)
+from stack.config import Config, load
 from stack.down import stop
 from stack.errors import StackError
 from stack.files import write_private
 from stack.parts import Part
 
 PATIENCE_S = 120.0
-LEAST_FREE_BYTES = 500_000_000
+MB = 1_000_000
+LEAST_FREE_BYTES = 500 * MB
 LOG_LINES = 25
 PREPARED = (postgres, redis_server, kafka, mlflow_server, airflow, console_parts)
 
@@ -59,25 +72,26 @@ def _start_supervisor(config: Config) -> None:
 
 
 def _start(config: Config, parts: Sequence[Part]) -> str:
-    """Servers first, then what the console needs in them, then its own processes; answers what to tell the user."""
+    """Servers, then what the console needs in them, then its own processes; answers what to tell the user."""
     servers = [part for part in parts if part in catalogue.SERVERS]
     console = [part for part in parts if part in catalogue.CONSOLE]
     told = ""
+    said: set[str] = set()
     with ThreadPoolExecutor(max_workers=4) as pool:
         _launch(config, servers, {"postgres", "redis", "kafka"})
         if any(part.needs == ("postgres",) for part in servers) or console:
-            _await(config, catalogue.find("postgres"))
+            _await(config, catalogue.find("postgres"), said)
             databases.ensure(config)
         _launch(config, servers, {"mlflow"})
         migration = _migrate_airflow(config, servers, pool)
         if console:
-            _await(config, catalogue.find("redis", "kafka"))
+            _await(config, catalogue.find("redis", "kafka"), said)
             print("setting up the console: database, static files, first account, topics", flush=True)
             told = console_parts.set_up(config)
         _launch(config, console, {part.name for part in console})
         if migration is not None:
             migration.result()
-    _await(config, parts)
+    _await(config, parts, said)
     return told
 
 
@@ -100,8 +114,8 @@ def _launch(config: Config, parts: Iterable[Part], names: set[str]) -> None:
             supervisor.start_program(config, part)
 
 
-def _await(config: Config, parts: Iterable[Part]) -> None:
-    """Wait until each of these parts is healthy, and say so as they come.
+def _await(config: Config, parts: Iterable[Part], said: set[str]) -> None:
+    """Wait until each of these parts is healthy, and say so as they come; `said` holds those that are told.
 
     Raises StackError with the end of its log for one that does not in time.
     """
@@ -112,7 +126,9 @@ def _await(config: Config, parts: Iterable[Part]) -> None:
         for standing in health.standings(config, left.values()):
             reasons[standing.part] = standing.reason
             if standing.health == "healthy":
-                report.healthy(standing)
+                if standing.part not in said:
+                    report.healthy(standing)
+                said.add(standing.part)
                 del left[standing.part]
         if time.monotonic() - began_at > PATIENCE_S:
             name = next(iter(left))
@@ -134,8 +150,6 @@ def _is_healthy(config: Config, part: Part) -> bool:
 
 
 def _require_same_ports(config: Config) -> None:
-    from stack.config import load
-
     running = load(config.var_dir)
     if running is not None and running.port_base != config.port_base:
         raise StackError(
@@ -162,5 +176,5 @@ def _require_room(config: Config) -> None:
     free = shutil.disk_usage(config.var_dir).free
     if free < LEAST_FREE_BYTES:
         raise StackError(
-            f"The disk of {config.var_dir} has only {free // 1_000_000} MB left; {LEAST_FREE_BYTES // 1_000_000} MB are needed."
+            f"The disk of {config.var_dir} has {free // MB} MB left; {LEAST_FREE_BYTES // MB} MB are needed."
         )

@@ -1,0 +1,80 @@
+# The door to everything: `make` alone lists the commands. Variables of .env.example may be given on the command
+# line (`make up CONSOLE_PORT_BASE=9000`), in the environment or in .env.
+
+SHELL := /bin/bash
+PYTHON ?= python3
+INSTALLED := $(PYTHON) -m stack.bootstrap
+TOOLS := $(PYTHON) -m stack.bootstrap --dev
+AS_IS := $(PYTHON) -m stack.bootstrap --as-is
+UV := $(or $(CONSOLE_VENV_DIR),../var/venv)/tools/bin/uv
+COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
+
+unexport PYTHONDONTWRITEBYTECODE PYTHONPATH VIRTUAL_ENV
+export PYTHONUNBUFFERED := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help up down status measure logs reset psql shell kill manage check format test test-unit \
+        test-integration test-browser soak bench lock openapi
+
+help:  ## list these commands
+	@echo "Usage: make COMMAND"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' Makefile
+
+up:  ## install what is missing, start the stack, wait until it is healthy
+	@$(INSTALLED) -m stack up
+
+down:  ## stop the stack
+	@$(AS_IS) -m stack down
+
+status:  ## part, health, pid, port, memory, uptime
+	@$(AS_IS) -m stack status
+
+measure:  ## load and memory of the running stack over 30 seconds
+	@$(AS_IS) -m stack measure
+
+logs:  ## follow the logs: all, or one part's with PART=web
+	@$(AS_IS) -m stack logs $(PART)
+
+reset:  ## stop the stack and remove its folder with all data
+	@$(AS_IS) -m stack reset
+
+psql:  ## a prompt in the console's database
+	@$(AS_IS) -m stack psql
+
+shell:  ## a Python prompt with the console's settings
+	@$(AS_IS) -m stack shell
+
+kill:  ## kill -9 one part: PART=kafka
+	@$(AS_IS) -m stack kill $(PART)
+
+check:  ## format, lint, types, import contracts, Django checks, templates, API schema
+	@$(TOOLS) -m stack.check
+
+format:  ## put code and templates into shape
+	@$(TOOLS) -m ruff format
+	@$(TOOLS) -m ruff check --fix
+
+test:  ## every test: unit, integration, browser
+	@$(TOOLS) -m pytest tests
+
+test-unit:  ## without any server but a throwaway PostgreSQL
+	@$(TOOLS) -m pytest tests/unit
+
+test-integration:  ## on the real servers, which it starts on ports from 18000
+	@$(TOOLS) -m pytest tests/integration
+
+test-browser:  ## journeys in a real browser
+	@$(TOOLS) -m pytest tests/browser
+
+soak:  ## the tests that kill parts, ten rounds of each
+	@CONSOLE_KILL_ROUNDS=10 $(TOOLS) -m pytest tests/integration/stack
+
+bench:  ## measure against peers, in an environment of its own
+	@$(TOOLS) -m benchmarks
+
+openapi:  ## write openapi.yaml anew from the code
+	@$(TOOLS) -m stack.api_schema --write
+
+lock:  ## compile requirements/*.in into hashed locks
+	@$(TOOLS) -c ""
+	@cd requirements && for name in bootstrap build console airflow dev; do $(COMPILE) $$name.in -o $$name.txt; done

@@ -1,0 +1,57 @@
+"""`make check`: what can be told without a server; goes on after a failure and names them all."""
+
+import os
+import subprocess
+import sys
+import time
+
+from stack import nowhere
+from stack.config import REPO
+
+APPS = ("console", "pipelines", "models_registry", "predictions", "scoring", "stack")
+LINT_IMPORTS = "from importlinter.cli import lint_imports_command; lint_imports_command()"
+PRODUCTION = {
+    "CONSOLE_PUBLIC_URL": "https://console.example.org",
+    "CONSOLE_ALLOWED_HOSTS": "console.example.org",
+    "CONSOLE_SECRET_KEY": "Vx3-Zq8_pL5nR2tW9yB4mK7cJ1hG6fD0sA-eUoIiTrPlQwNbGhYt",
+}
+
+CHECKS: dict[str, list[str]] = {
+    "format": ["-m", "ruff", "format", "--check", "--quiet"],
+    "lint": ["-m", "ruff", "check", "--quiet"],
+    "types": ["-m", "mypy", *APPS],
+    "import contracts": ["-c", LINT_IMPORTS],
+    "Django": ["manage.py", "check", "--fail-level", "WARNING"],
+    "Django, production": ["manage.py", "check", "--deploy", "--fail-level", "WARNING"],
+    "migrations": ["manage.py", "makemigrations", "--check", "--dry-run"],
+    "templates": ["-m", "djlint", "templates", "--lint", "--quiet"],
+    "API schema": ["-m", "stack.api_schema"],
+}
+
+
+def main() -> int:
+    failed = []
+    nowhere.put_in_place()
+    for name, arguments in CHECKS.items():
+        began_at = time.monotonic()
+        is_fine = _passes(name, arguments)
+        print(
+            f"{name:<20} {'ok' if is_fine else 'FAILED':<7} {time.monotonic() - began_at:4.1f} s", flush=True
+        )
+        failed += [] if is_fine else [name]
+    print(f"\nFailed: {', '.join(failed)}" if failed else "\nAll checks pass.")
+    return 1 if failed else 0
+
+
+def _passes(name: str, arguments: list[str]) -> bool:
+    environment = os.environ | (PRODUCTION if name == "Django, production" else {})
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=REPO, env=environment, capture_output=True, text=True
+    )
+    if done.returncode != 0:
+        print(f"\n{done.stdout}{done.stderr}", flush=True)
+    return done.returncode == 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
