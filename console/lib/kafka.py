@@ -3,10 +3,14 @@
 `CONSOLE_KAFKA_CONFIG` (JSON of librdkafka settings) passes through, so SASL and TLS need no code.
 """
 
-from typing import Any
+import time
+from typing import Any, Final
 
+from confluent_kafka import KafkaError
 from confluent_kafka.admin import AdminClient
 from django.conf import settings
+
+QUIET_S: Final = 60.0
 
 
 def _common() -> dict[str, Any]:
@@ -39,6 +43,19 @@ def consumer_config(group: str, **settings_: Any) -> dict[str, Any]:
     }
 
 
-def admin() -> AdminClient:
+def admin(**settings_: Any) -> AdminClient:
     """The admin client; it connects with the first call."""
-    return AdminClient(_common())
+    return AdminClient({**_common(), **settings_})
+
+
+def quiet(log: Any) -> dict[str, Any]:
+    """Settings that keep an absent broker from filling the log: one line a minute instead of twenty a second."""
+    said_at = -QUIET_S
+
+    def on_error(error: KafkaError) -> None:
+        nonlocal said_at
+        if error.fatal() or time.monotonic() - said_at >= QUIET_S:
+            said_at = time.monotonic()
+            log.warning("kafka.unreachable", error=error.str(), is_fatal=error.fatal())
+
+    return {"error_cb": on_error, "log_level": 0}

@@ -1,0 +1,19 @@
+"""Create the topics that the console needs; those that exist stay as they are."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from console.lib.errors import ConsoleError
+from predictions import topics
+
+
+class Command(BaseCommand):
+    help = "Create the Kafka topics of predictions where they are missing."
+
+    def handle(self, *_args: Any, **_options: Any) -> None:
+        try:
+            made = topics.ensure()
+        except ConsoleError as error:
+            raise CommandError(error.message) from error
+        self.stdout.write(f"created {', '.join(made)}" if made else "all topics are there")

@@ -1,0 +1,61 @@
+"""The daily partitions of recorded predictions: a day's bounds are the ids of its first and last moment."""
+
+import uuid
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, timedelta
+
+import structlog
+from django.db import IntegrityError, connection, transaction
+
+log = structlog.get_logger(__name__)
+
+DAYS_AHEAD = 2
+# Older ids, and those of a clock that is wrong, go to the default partition: nobody makes a table for each.
+DAYS_BACK = 31
+
+MAX_MS = 253_402_300_799_000  # the end of the year 9999
+
+_made: set[date] = set()
+
+
+def first_id(day: date) -> uuid.UUID:
+    """The smallest UUIDv7 of a day (UTC)."""
+    midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    return uuid.UUID(int=int(midnight.timestamp() * 1000) << 80)
+
+
+def at_of(id_: uuid.UUID) -> datetime:
+    """When an id of version 7 was made; the year 1970 for a time that no calendar holds."""
+    milliseconds = id_.int >> 80
+    return datetime.fromtimestamp(milliseconds / 1000 if milliseconds < MAX_MS else 0, tz=UTC)
+
+
+def upcoming() -> list[date]:
+    """Today and the days for which partitions are made ahead."""
+    today = datetime.now(UTC).date()
+    return [today + timedelta(days=n) for n in range(DAYS_AHEAD + 1)]
+
+
+def ensure_for(ids: Iterable[uuid.UUID]) -> None:
+    """The partitions that these ids need, and those of the coming days."""
+    ahead = upcoming()
+    oldest = ahead[0] - timedelta(days=DAYS_BACK)
+    needed = {at_of(id_).date() for id_ in ids}
+    for day in sorted({day for day in needed if oldest <= day <= ahead[-1]} | set(ahead)):
+        if day not in _made:
+            ensure(day)
+            _made.add(day)
+
+
+def ensure(day: date) -> None:
+    """Create one day's partition; rows that lie in the default partition already keep that day there."""
+    bounds = [str(first_id(day)), str(first_id(day + timedelta(days=1)))]
+    create = (
+        f"CREATE TABLE IF NOT EXISTS predictions_prediction_{day:%Y%m%d}"
+        " PARTITION OF predictions_prediction FOR VALUES FROM (%s) TO (%s)"
+    )
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(create, bounds)
+    except IntegrityError as error:
+        log.warning("predictions.partition_not_made", day=str(day), error=str(error))

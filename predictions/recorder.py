@@ -1,0 +1,119 @@
+"""The loop around `recording.handle`: fetch a batch, record it, put aside what is unusable, commit."""
+
+import threading
+import time
+from collections.abc import Sequence
+
+import structlog
+from confluent_kafka import Consumer, KafkaException, Message, Producer
+from django.db import InterfaceError, OperationalError, connection
+
+from console.lib import kafka, live, metrics
+from predictions import recording
+
+log = structlog.get_logger(__name__)
+
+GROUP = "atalaya-recorder"
+BATCH = 1_000
+WAIT_S = 0.5
+GATHER_S = 0.02
+PUBLISH_EVERY_S = 0.5
+LONGEST_RETRY_S = 15.0
+SEND_TIMEOUT_S = 10
+
+
+class Recorder:
+    """Runs until `stop` is set."""
+
+    def __init__(self, topic: str, stop: threading.Event, *, group: str = GROUP) -> None:
+        self._topic = topic
+        self._stop = stop
+        self._consumer = Consumer(
+            kafka.consumer_config(
+                group,
+                **{"partition.assignment.strategy": "cooperative-sticky", "fetch.wait.max.ms": 100},
+                **kafka.quiet(log),
+            )
+        )
+        self._dead_letters = Producer(kafka.producer_config(**kafka.quiet(log)))
+        self._news = _News()
+
+    def run(self) -> None:
+        """Consume until stopped; what was fetched and not committed comes again next time."""
+        self._consumer.subscribe([self._topic])
+        try:
+            while not self._stop.is_set():
+                batch = self._fetch()
+                if batch:
+                    self._record(batch)
+                self._news.tell()
+        finally:
+            self._consumer.close()
+
+    def _fetch(self) -> list[Message]:
+        """The first message as soon as it is there, and those that follow at once."""
+        messages = self._consumer.consume(1, WAIT_S)
+        if messages:
+            messages += self._consumer.consume(BATCH - 1, GATHER_S)
+        sound = []
+        for message in messages:
+            if message.error() is None:
+                sound.append(message)
+            else:
+                log.warning("recorder.fetch_failed", error=str(message.error()))
+        return sound
+
+    def _record(self, batch: Sequence[Message]) -> None:
+        wait_s = 0.5
+        while not self._stop.is_set():
+            try:
+                handled = recording.handle([message.value() or b"" for message in batch])
+                self._send_aside(handled.dead)
+                break
+            except (OperationalError, InterfaceError, KafkaException, BufferError) as error:
+                log.warning("recorder.waits", error=str(error), messages=len(batch))
+                connection.close()
+                self._stop.wait(wait_s)
+                wait_s = min(wait_s * 2, LONGEST_RETRY_S)
+        else:
+            return
+        self._commit()
+        metrics.RECORDER_ROWS.inc(handled.n_rows)
+        metrics.RECORDER_BAD.inc(len(handled.dead))
+        self._news.note(handled.n_rows)
+
+    def _send_aside(self, dead: Sequence[recording.Dead]) -> None:
+        """To `<topic>.dead`, with the reason. Raises KafkaException unless all are safe there."""
+        failures: list[object] = []
+        for letter in dead:
+            self._dead_letters.produce(
+                f"{self._topic}.dead",
+                letter.message,
+                headers={"reason": letter.reason.encode()},
+                on_delivery=lambda error, _message: failures.append(error) if error else None,
+            )
+        if dead and (self._dead_letters.flush(SEND_TIMEOUT_S) or failures):
+            raise KafkaException(*failures[:1])
+
+    def _commit(self) -> None:
+        try:
+            self._consumer.commit(asynchronous=False)
+        except KafkaException as error:  # the rows are safe; messages that come again find their ids taken
+            log.warning("recorder.not_committed", error=str(error))
+
+
+class _News:
+    """Tells open pages about new rows, twice a second at most."""
+
+    def __init__(self) -> None:
+        self._has_news = False
+        self._told_at = 0.0
+
+    def note(self, n_rows: int) -> None:
+        self._has_news |= n_rows > 0
+
+    def tell(self) -> None:
+        if self._has_news and time.monotonic() - self._told_at >= PUBLISH_EVERY_S:
+            self._has_news = False
+            self._told_at = time.monotonic()
+            live.publish("predictions")

@@ -1,0 +1,177 @@
+"""The ASGI side of the predict path: reads the request, calls the engine, writes the answer."""
+
+import re
+import time
+import uuid
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import orjson
+import structlog
+from django.utils.translation import gettext as _
+
+from console.lib import context, idempotency, problems
+from console.lib import redis as console_redis
+from console.lib.errors import ConsoleError
+from predictions.errors import TooLarge, extra_of, headers_of
+from predictions.serving import metrics
+from predictions.serving.callers import Caller
+from predictions.serving.served import Served
+from predictions.serving.service import Service, service
+from scoring.check import MAX_BYTES, Rows
+
+log = structlog.get_logger(__name__)
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Reply = tuple[int, bytes, list[tuple[bytes, bytes]]]
+
+PREFIX = "/api/v1/models/"
+VERBS = frozenset({"predict", "explain"})
+_SAFE_ID = re.compile(rb"^[A-Za-z0-9._-]{8,64}$")
+_JSON = [(b"content-type", b"application/json")]
+_PROBLEM = (b"content-type", b"application/problem+json")
+
+
+class PredictApp:
+    """Answers POST /api/v1/models/<name>/predict and /explain to callers with a token."""
+
+    def __init__(self, found: Service | None = None) -> None:
+        self._service = found or service()
+        self._redis: Any = None
+
+    def matches(self, scope: Scope) -> bool:
+        """Whether the call is this application's: one with a session goes to Django."""
+        return (
+            scope["type"] == "http"
+            and scope["method"] == "POST"
+            and is_predict_path(scope["path"])
+            and any(name == b"authorization" for name, _value in scope["headers"])
+        )
+
+    async def startup(self) -> None:
+        """Begin to keep champions and tokens current. Raises nothing when services are away."""
+        await self._service.start()
+
+    async def shutdown(self) -> None:
+        await self._service.stop()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = time.perf_counter()
+        headers = dict(scope["headers"])
+        request_id = _request_id(headers)
+        token = context.request_id.set(request_id)
+        try:
+            status, body, extra = await self._reply(scope, headers, receive, request_id)
+        finally:
+            context.request_id.reset(token)
+        extra = [*extra, (b"content-length", b"%d" % len(body)), (b"x-request-id", request_id.encode())]
+        await send({"type": "http.response.start", "status": status, "headers": extra})
+        await send({"type": "http.response.body", "body": body})
+        metrics.answered(status, time.perf_counter() - started)
+
+    async def _reply(
+        self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, request_id: str
+    ) -> Reply:
+        try:
+            caller = self._service.callers.authenticate(headers.get(b"authorization"))
+            body = await read_body(headers, receive)
+            key = headers.get(b"idempotency-key")
+            if key is None:
+                return 200, await self._answer(scope["path"], body, caller, request_id), _JSON
+            return await self._answer_once(scope["path"], body, caller, request_id, key)
+        except ConsoleError as error:
+            return problem(error)
+        except Exception:
+            log.exception("predict.failed", path=scope["path"])
+            content = problems.body(
+                500, problems.TITLES[500], _("This is a fault of the console; it is in its log.")
+            )
+            return 500, orjson.dumps(content), [_PROBLEM]
+
+    async def _answer(self, path: str, body: bytes, caller: Caller, request_id: str) -> bytes:
+        model, _slash, verb = path[len(PREFIX) :].partition("/")
+
+        def decode(served: Served) -> Rows:
+            return served.decoder.decode(body)
+
+        engine = self._service.engine
+        if verb == "explain":
+            return orjson.dumps(await engine.explain(model, decode))
+        answer = await engine.predict(model, decode, caller, source="api", request_id=request_id)
+        return answer.json()
+
+    async def _answer_once(
+        self, path: str, body: bytes, caller: Caller, request_id: str, key: bytes
+    ) -> Reply:
+        """The first answer given to this key, now or before."""
+        if self._redis is None:
+            self._redis = console_redis.async_client()
+        found = await idempotency.abegin(self._redis, caller.user_id, path, key.decode("latin-1"), body)
+        if isinstance(found, idempotency.Replay):
+            replay = (idempotency.REPLAY_HEADER.lower().encode(), b"true")
+            return found.status, found.body, [(b"content-type", found.content_type.encode()), replay]
+        try:
+            answer = await self._answer(path, body, caller, request_id)
+        except ConsoleError as error:
+            status, content, _headers = problem(error)
+            if status < 500 and status != 429:
+                await found.akeep(status, "application/problem+json", content)
+            else:
+                await found.adrop()
+            raise
+        except BaseException:
+            await found.adrop()
+            raise
+        await found.akeep(200, "application/json", answer)
+        return 200, answer, _JSON
+
+
+def is_predict_path(path: str) -> bool:
+    """/api/v1/models/<name>/<verb>"""
+    if not path.startswith(PREFIX):
+        return False
+    name, _slash, verb = path[len(PREFIX) :].partition("/")
+    return bool(name) and verb in VERBS
+
+
+async def read_body(headers: dict[bytes, bytes], receive: Receive) -> bytes:
+    """The whole body, counted while it comes in. Raises TooLarge."""
+    announced = headers.get(b"content-length", b"0")
+    if not announced.isdigit() or int(announced) > MAX_BYTES:
+        raise _too_large()
+    message = await receive()
+    body = message.get("body", b"")
+    if not message.get("more_body"):
+        return _within(body)
+    parts, size = [body], len(body)
+    while message.get("more_body"):
+        message = await receive()
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > MAX_BYTES:
+            raise _too_large()
+    return b"".join(parts)
+
+
+def _within(body: bytes) -> bytes:
+    if len(body) > MAX_BYTES:
+        raise _too_large()
+    return body
+
+
+def _too_large() -> TooLarge:
+    return TooLarge(_("A call may carry at most 1 MiB: send fewer rows."))
+
+
+def problem(error: ConsoleError) -> Reply:
+    """The error as a problem document."""
+    content = problems.body(error.status, str(error.title), error.message, error.errors) | extra_of(error)
+    headers = [(name.lower().encode(), value.encode()) for name, value in headers_of(error).items()]
+    return error.status, orjson.dumps(content), [_PROBLEM, *headers]
+
+
+def _request_id(headers: dict[bytes, bytes]) -> str:
+    given = headers.get(b"x-request-id", b"")
+    return given.decode() if given and _SAFE_ID.match(given) else uuid.uuid4().hex

@@ -1,0 +1,138 @@
+"""From body to recorded answer: what the ASGI path, the form and REST in a session share."""
+
+import asyncio
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import orjson
+from django.utils.translation import gettext as _
+
+from console.lib.errors import Conflict, InvalidRequest, NotFound
+from console.lib.ids import uuid7
+from predictions.errors import Busy, NotJSON, TooLarge
+from predictions.serving.callers import Caller
+from predictions.serving.records import RecordWriter
+from predictions.serving.served import Served
+from scoring.check import CheckError, Rows
+
+MAX_EXPLAINED_ROWS = 10
+
+Decode = Callable[[Served], Rows]
+
+
+class Answer(NamedTuple):
+    """What the caller gets, once recorded. predictions: id, value, label, probabilities, warnings each."""
+
+    request_id: str
+    model: str
+    version: str
+    predictions: list[dict[str, Any]]
+
+    def json(self) -> bytes:
+        return orjson.dumps(self._asdict())
+
+
+class Engine:
+    """Holds the champions by name. `served` and `model_names` are replaced as a whole by the refresher."""
+
+    def __init__(self, writer: RecordWriter) -> None:
+        self.served: dict[str, Served] = {}
+        self.model_names: frozenset[str] = frozenset()
+        self._writer = writer
+        self._explainer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="explain")
+        self._n_explaining = 0
+
+    def champion(self, model: str) -> Served:
+        """Raises NotFound for an unknown model, Conflict for one without a champion."""
+        served = self.served.get(model)
+        if served is not None:
+            return served
+        if model in self.model_names:
+            raise Conflict(
+                _("%(model)s has no champion yet. Promote a version, then ask again.") % {"model": model}
+            )
+        raise NotFound(_("No model is called “%(model)s”.") % {"model": model[:100]})
+
+    async def predict(
+        self, model: str, decode: Decode, caller: Caller, *, source: str, request_id: str = ""
+    ) -> Answer:
+        """Check, score, record, answer. source: "form" or "api".
+
+        Raises NotFound, Conflict, NotJSON, TooLarge, InvalidRequest, Busy, NotRecorded, Unavailable.
+        """
+        served = self.champion(model)
+        rows = checked(served, decode)
+        scores = await served.score(rows)
+        ref = served.ref
+        answer = Answer(request_id or uuid.uuid4().hex, ref.model, ref.version, [])
+        common = {
+            "request_id": answer.request_id,
+            "at": datetime.now(UTC),
+            "model": ref.model,
+            "version": ref.version,
+            "user_id": caller.user_id,
+            "username": caller.username,
+            "token_id": caller.token_id,
+            "source": source,
+            "is_demo": caller.is_demo or ref.is_demo,
+        }
+        records = []
+        for n_row, (inputs, value, label, shares, warnings) in enumerate(
+            zip(rows.inputs, scores.values, scores.labels, scores.probabilities, rows.warnings, strict=True)
+        ):
+            given = {
+                "id": str(uuid7()),
+                "value": value,
+                "label": label,
+                "probabilities": shares,
+                "warnings": warnings,
+            }
+            answer.predictions.append(given)
+            records.append(orjson.dumps({**common, **given, "row": n_row, "inputs": inputs}))
+        await self._writer.write(records, [given["id"] for given in answer.predictions])
+        return answer
+
+    async def explain(self, model: str, decode: Decode) -> dict[str, Any]:
+        """What moved the answers, field by field; nothing is recorded. One call at a time, a few may wait."""
+        served = self.champion(model)
+        rows = checked(served, decode)
+        if len(rows) > MAX_EXPLAINED_ROWS:
+            raise TooLarge(
+                _("At most %(n)d rows are explained at once: send them in parts.") % {"n": MAX_EXPLAINED_ROWS}
+            )
+        explanations = [await self._explained(served, row) for row in rows.inputs]
+        return {"model": served.ref.model, "version": served.ref.version, "explanations": explanations}
+
+    async def _explained(self, served: Served, row: dict[str, Any]) -> dict[str, Any]:
+        if self._n_explaining >= MAX_EXPLAINED_ROWS:
+            raise Busy(_("Other explanations are being worked out. Try again in a moment."), retry_after_s=2)
+        self._n_explaining += 1
+        try:
+            loop = asyncio.get_running_loop()
+            found = await loop.run_in_executor(self._explainer, served.explain, row)
+        finally:
+            self._n_explaining -= 1
+        return {
+            "base": found.base,
+            "prediction": found.prediction,
+            "contributions": found.contributions,
+            "errors": found.errors,
+            "target": found.target,
+            "is_exact": found.is_exact,
+        }
+
+
+def checked(served: Served, decode: Decode) -> Rows:
+    """The rows, or the console's own error with every fault."""
+    try:
+        return decode(served)
+    except CheckError as error:
+        raise _as_ours(error) from error
+
+
+def _as_ours(error: CheckError) -> NotJSON | TooLarge | InvalidRequest:
+    kind = {400: NotJSON, 413: TooLarge}.get(error.status, InvalidRequest)
+    return kind(error.message, errors=error.errors)

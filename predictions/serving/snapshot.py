@@ -1,0 +1,64 @@
+"""What a serving process needs to start without the database and MLflow: champions and token hashes, on disk.
+
+Only this user may read the file: whoever could write it could let tokens in.
+"""
+
+import os
+import tempfile
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from predictions.serving.callers import Grant
+
+
+class ChampionRef(msgspec.Struct, frozen=True):
+    """Which version of a model serves, and the hashes of its files. spec_json: text of serving/spec.json."""
+
+    model: str
+    version: str
+    run_id: str
+    sha256: str
+    spec_json: str
+    serve_as: str
+    reference_sha256: str
+    since: datetime
+    is_demo: bool = False
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """The state as of a Unix time. model_names: every registered model, with or without a champion."""
+
+    as_of: float
+    champions: list[ChampionRef]
+    model_names: list[str]
+    grants: list[Grant]
+
+
+def read(path: Path) -> Snapshot | None:
+    """None when there is none yet, or it is of another release's shape."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Snapshot)
+    except (FileNotFoundError, msgspec.MsgspecError):
+        return None
+
+
+def write(path: Path, snapshot: Snapshot) -> None:
+    """Replace the file in one step; mode 0600."""
+    write_whole(path, msgspec.json.encode(snapshot))
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file that others see either not at all or complete, readable by this user alone."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise

@@ -1,0 +1,109 @@
+"""Where the background thread learns champions and tokens: the console's own queries."""
+
+from pathlib import Path
+from typing import Protocol
+
+from django.utils.translation import gettext as _
+
+from console.access import queries as access_queries
+from console.lib.errors import Unavailable
+from models_registry import queries as registry_queries
+from predictions.serving.callers import Caller, Grant
+from predictions.serving.snapshot import ChampionRef
+
+
+class FileSource(Protocol):
+    """Where a champion's files come from; each call may raise ConsoleError."""
+
+    def onnx(self, ref: ChampionRef) -> bytes: ...
+    def folder(self, ref: ChampionRef, target: Path) -> None: ...
+    def reference(self, ref: ChampionRef) -> bytes: ...
+
+
+class Source(FileSource, Protocol):
+    """What serving asks of the rest of the console; each call may raise ConsoleError or a database error."""
+
+    def grants(self) -> list[Grant]: ...
+    def champions(self) -> list[ChampionRef]: ...
+    def model_names(self) -> list[str]: ...
+
+
+class NoSource:
+    """Nothing but what is on disk already."""
+
+    def onnx(self, ref: ChampionRef) -> bytes:
+        raise _not_here(ref)
+
+    def folder(self, ref: ChampionRef, target: Path) -> None:
+        raise _not_here(ref)
+
+    def reference(self, ref: ChampionRef) -> bytes:
+        raise _not_here(ref)
+
+
+def _not_here(ref: ChampionRef) -> Unavailable:
+    message = _("The files of %(model)s v%(version)s are not on this machine's disk yet.")
+    return Unavailable(message % {"model": ref.model, "version": ref.version}, service="mlflow")
+
+
+class ConsoleSource:
+    """The live installation: PostgreSQL for tokens and champions, MLflow for their files."""
+
+    def grants(self) -> list[Grant]:
+        return [
+            Grant(
+                token.key_sha256,
+                Caller(
+                    user_id=token.user_id,
+                    username=token.username,
+                    token_id=token.token_id,
+                    scopes=frozenset(token.scopes),
+                    expires_at=token.expires_at.timestamp(),
+                    is_demo=token.is_demo,
+                ),
+            )
+            for token in access_queries.live_tokens()
+        ]
+
+    def champions(self) -> list[ChampionRef]:
+        return [
+            ChampionRef(
+                model=found.model,
+                version=found.version,
+                run_id=found.run_id,
+                sha256=found.sha256,
+                spec_json=found.spec_json.decode(),
+                serve_as=found.serve_as,
+                reference_sha256=found.reference_sha256,
+                since=found.since,
+                is_demo=found.is_demo,
+            )
+            for found in registry_queries.champions()
+        ]
+
+    def model_names(self) -> list[str]:
+        return list(registry_queries.model_names())
+
+    def onnx(self, ref: ChampionRef) -> bytes:
+        return registry_queries.champion_onnx(_champion(ref))
+
+    def folder(self, ref: ChampionRef, target: Path) -> None:
+        registry_queries.champion_folder(_champion(ref), target)
+
+    def reference(self, ref: ChampionRef) -> bytes:
+        return registry_queries.champion_reference(_champion(ref))
+
+
+def _champion(ref: ChampionRef) -> registry_queries.Champion:
+    return registry_queries.Champion(
+        model=ref.model,
+        version=ref.version,
+        run_id=ref.run_id,
+        sha256=ref.sha256,
+        spec_json=ref.spec_json.encode(),
+        serve_as=ref.serve_as,
+        size_bytes=0,
+        reference_sha256=ref.reference_sha256,
+        since=ref.since,
+        is_demo=ref.is_demo,
+    )

@@ -1,0 +1,68 @@
+"""Ids of predictions that were refused to the caller although their records may yet arrive.
+
+They are kept in small files until Kafka has taken a marker for them; the recorder then marks the rows.
+"""
+
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+import orjson
+import structlog
+from confluent_kafka import KafkaException, Producer
+
+from console.lib import kafka
+from predictions.serving.snapshot import write_whole
+
+log = structlog.get_logger(__name__)
+
+KIND = "unanswered"
+N_IDS_PER_MARKER = 500
+MOST_FILES = 2_000
+SEND_TIMEOUT_S = 5
+
+
+class Unanswered:
+    """A folder of files of ids, one file a refused call; any process may send what another left behind."""
+
+    def __init__(self, folder: Path, topic: str) -> None:
+        self._folder = folder
+        self._topic = topic
+
+    def add(self, ids: Sequence[str]) -> None:
+        """Remember ids; survives the death of this process."""
+        write_whole(self._folder / f"{uuid.uuid4().hex}.ids", "\n".join(ids).encode())
+
+    def send(self) -> int:
+        """Hand markers to Kafka and forget what it has taken; returns how many ids went."""
+        paths = sorted(self._folder.glob("*.ids"))[:MOST_FILES]
+        ids = [id_ for path in paths for id_ in _ids(path)]
+        if not ids or not self._deliver(ids):
+            return 0
+        for path in paths:
+            path.unlink(missing_ok=True)
+        return len(ids)
+
+    def _deliver(self, ids: list[str]) -> bool:
+        failures: list[object] = []
+        limits = {"delivery.timeout.ms": SEND_TIMEOUT_S * 1000, **kafka.quiet(log)}
+        producer = Producer(kafka.producer_config(**limits))
+        try:
+            for start in range(0, len(ids), N_IDS_PER_MARKER):
+                marker = orjson.dumps({"kind": KIND, "ids": ids[start : start + N_IDS_PER_MARKER]})
+                producer.produce(
+                    self._topic, marker, on_delivery=lambda error, _message: error and failures.append(error)
+                )
+            n_left = producer.flush(SEND_TIMEOUT_S + 1)
+        except (BufferError, KafkaException) as error:
+            log.warning("predictions.markers_not_sent", error=str(error))
+            return False
+        return n_left == 0 and not failures
+
+
+def _ids(path: Path) -> list[str]:
+    """None of a file that another process has sent meanwhile."""
+    try:
+        return path.read_text(encoding="ascii").split()
+    except FileNotFoundError:
+        return []
