@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 TRIMMED = Path(__file__).parent / "tabler.trimmed.css"
@@ -114,15 +115,16 @@ def drop_unread_properties(css: str, *, readers: str) -> str:
     """Drop custom properties that neither this stylesheet nor `readers` reads, until nothing changes."""
     while True:
         read = set(re.findall(r"var\(\s*(--[\w-]+)", css + readers))
-        slim = re.sub(
-            r"(--[\w-]+):[^;{}]*(;|(?=\}))",
-            lambda found, read=read: found[0] if found[1] in read else "",
-            css,
-        )
+        unread = set(re.findall(r"(--[\w-]+):", css)) - read
+        slim = re.sub(r"(--[\w-]+):[^;{}]*(?:;|(?=\}))", partial(_unless_in, unread), css)
         slim = re.sub(r"[^{}]+\{\}", "", slim)
         if slim == css:
             return css
         css = slim
+
+
+def _unless_in(unread: set[str], found: re.Match[str]) -> str:
+    return "" if found[1] in unread else found[0]
 
 
 def main(source: str) -> None:

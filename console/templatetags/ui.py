@@ -55,10 +55,6 @@ def state_kind(value: object) -> str:
 # --- numbers and times
 
 
-def _is_nothing(value: object) -> bool:
-    return value is None or value == ""
-
-
 @register.filter
 def ago(value: datetime | date | None) -> SafeString | str:
     """A moment as relative text, with the absolute one in the tooltip; the browser keeps it fresh."""
@@ -77,15 +73,15 @@ def at(value: datetime | None) -> SafeString | str:
 
 
 @register.filter
-def duration(value: timedelta | float | None) -> str:
+def duration(value: timedelta | float | str | None) -> str:
     """A timedelta or seconds as "2 m 14 s"."""
-    return numbers.NOTHING if _is_nothing(value) else numbers.span(value)
+    return numbers.NOTHING if value is None or isinstance(value, str) else numbers.span(value)
 
 
 @register.filter
-def count(value: int | None) -> SafeString | str:
+def count(value: int | str | None) -> SafeString | str:
     """A number of things, with thin spaces; from a million on short, the exact one in the tooltip."""
-    if _is_nothing(value):
+    if value is None or value == "":
         return numbers.NOTHING
     whole = int(value)
     shown = numbers.short_count(whole)
@@ -94,20 +90,20 @@ def count(value: int | None) -> SafeString | str:
 
 
 @register.filter(name="bytes")
-def size(value: float | None) -> str:
-    return numbers.NOTHING if _is_nothing(value) else numbers.binary_size(float(value))
+def size(value: float | str | None) -> str:
+    return numbers.NOTHING if value is None or value == "" else numbers.binary_size(float(value))
 
 
 @register.filter
-def share(value: float | None) -> str:
+def share(value: float | str | None) -> str:
     """A share in 0..1 as per cent with one decimal."""
-    return numbers.NOTHING if _is_nothing(value) else numbers.percent(float(value))
+    return numbers.NOTHING if value is None or value == "" else numbers.percent(float(value))
 
 
 @register.filter
-def metric(value: float | None) -> str:
+def metric(value: float | str | None) -> str:
     """Four significant digits; words pass as they are."""
-    if _is_nothing(value):
+    if value is None or value == "":
         return numbers.NOTHING
     return numbers.significant(value) if isinstance(value, int | float) else str(value)
 
@@ -115,7 +111,7 @@ def metric(value: float | None) -> str:
 @register.filter
 def shortid(value: object) -> SafeString | str:
     """An id, shortened in the middle, that copies itself when clicked. Not for use inside a link."""
-    if _is_nothing(value):
+    if value is None or value == "":
         return numbers.NOTHING
     whole = str(value)
     return format_html(
@@ -129,20 +125,20 @@ def shortid(value: object) -> SafeString | str:
 @register.filter
 def shorten(value: object) -> str:
     """The same shortening as text only, for use inside a link."""
-    return numbers.NOTHING if _is_nothing(value) else numbers.shortened(str(value))
+    return numbers.NOTHING if value is None or value == "" else numbers.shortened(str(value))
 
 
 # --- drawings
 
 
 @register.simple_tag
-def sparkline(values: list[float], label: str = "") -> SafeString:
+def sparkline(values: list[float], label: str = "") -> SafeString | str:
     """A line of a few numbers, oldest first."""
     return drawings.sparkline(values, label)
 
 
 @register.simple_tag
-def run_bars(runs: list[Any], label: str = "") -> SafeString:
+def run_bars(runs: list[Any], label: str = "") -> SafeString | str:
     """A strip of bars, oldest first. Each run has `state`, and may have `duration_s`, `label` and `url`."""
     return drawings.run_bars(runs, label)
 
@@ -171,7 +167,7 @@ def ago_words() -> str:
 @register.simple_tag(takes_context=True)
 def nav_entries(context: Context) -> list[shell.Entry]:
     """The entries of the main navigation that this user may open."""
-    return shell.entries(context["request"], may=context.get("may", {}), current=context.get("nav", ""))
+    return shell.entries(context["request"], may=context.get("may") or {}, current=context.get("nav") or "")
 
 
 @register.simple_tag

@@ -1,4 +1,4 @@
-// The page shell: times, copying, menus, dialogs, search, toasts, forms that cannot be sent twice, htmx's errors.
+// The page shell: times, copying, menus, dialogs, toasts, forms that cannot be sent twice, htmx's errors.
 (() => {
   const root = document.documentElement;
   const find = (selector, from = document) => from.querySelector(selector);
@@ -80,7 +80,7 @@
     setTimeout(() => button.classList.remove("is-copied"), 1200);
   }
 
-  // --- dialogs and the search palette
+  // --- dialogs
   function openDialog(id) {
     const dialog = document.getElementById(id);
     if (!dialog || dialog.open) return;
@@ -88,52 +88,14 @@
     find("[autofocus], input:not([type=hidden]), textarea", dialog)?.focus();
   }
 
-  function openPalette() {
-    const palette = find("#palette");
-    if (!palette || palette.open) return;
-    palette.showModal();
-    const input = find("#palette-q");
-    input.select();
-    input.dispatchEvent(new CustomEvent("palette-open"));
-  }
-
-  function choose(step) {
-    const hits = findAll("#palette-results a[role=option]");
-    if (!hits.length) return;
-    const now = hits.findIndex((hit) => hit.getAttribute("aria-selected") === "true");
-    const next = hits[(now + step + hits.length) % hits.length];
-    for (const hit of hits) hit.setAttribute("aria-selected", String(hit === next));
-    find("#palette-q").setAttribute("aria-activedescendant", next.id);
-    next.scrollIntoView({ block: "nearest" });
-  }
-
-  function onPaletteKey(event) {
-    if (event.target.id !== "palette-q") return false;
-    if (event.key === "ArrowDown" || event.key === "ArrowUp") choose(event.key === "ArrowDown" ? 1 : -1);
-    else if (event.key === "Enter") find("#palette-results [aria-selected=true]")?.click();
-    else if (event.key === "Escape") find("#palette").close(); // a search field would first only empty itself
-    else return false;
-    event.preventDefault();
-    return true;
-  }
-
-  const isTyping = (element) => element.closest("input, textarea, select, [contenteditable]") !== null;
-
   document.addEventListener("keydown", (event) => {
-    if (onPaletteKey(event)) return;
-    const wantsSearch =
-      (event.key === "/" && !isTyping(event.target)) || (event.key.toLowerCase() === "k" && (event.ctrlKey || event.metaKey));
-    if (wantsSearch && !event.altKey && find("#palette")) {
-      event.preventDefault();
-      openPalette();
-    } else if (event.key === "Escape") {
-      const menu = find("details[data-menu][open]");
-      if (menu) {
-        menu.open = false;
-        find("summary", menu).focus();
-      }
-      if (document.body.dataset.drawer) setDrawer(false);
+    if (event.key !== "Escape") return;
+    const menu = find("details[data-menu][open]");
+    if (menu) {
+      menu.open = false;
+      find("summary", menu).focus();
     }
+    if (document.body.dataset.drawer) setDrawer(false);
   });
 
   // --- toasts
@@ -176,10 +138,7 @@
     else if ((found = hit("[data-dialog-open]"))) openDialog(found.dataset.dialogOpen);
     else if ((found = hit("[data-dialog-close]"))) found.closest("dialog").close();
     else if ((found = hit("[data-retry]"))) retry(found);
-    else if (hit("[data-palette-open]") && !event.ctrlKey && !event.metaKey) {
-      event.preventDefault();
-      openPalette();
-    } else if (event.target.matches?.("dialog[open]")) event.target.close();
+    else if (event.target.matches?.("dialog[open]")) event.target.close();
     else if ((found = hit("tr[data-href]")) && !hit("a, button, input, label, select")) follow(event, found.dataset.href);
   });
 
@@ -310,7 +269,6 @@
     for (const link of findAll("#main .tab[aria-current]", scope)) link.scrollIntoView({ block: "nearest", inline: "center" });
     fitBoxes(scope);
     find("[data-error-summary]", scope)?.focus();
-    if (scope.id === "palette-results") choose(1);
   }
   document.addEventListener("htmx:after:settle", (event) => settle(event.target));
 

@@ -14,6 +14,7 @@ FIRST_LOAD = [
     STATIC / "app.css",
     STATIC / "early.js",
     STATIC / "shell.js",
+    STATIC / "palette.js",
     STATIC / "live.js",
     STATIC / "icons.svg",
     VENDOR / "htmx-4.0.1.min.js",
