@@ -7,6 +7,9 @@ from django.db import models
 from console.audit.models import AuditEntry
 from console.lib import context
 
+CONSOLE_ITSELF = "system"
+NOBODY = "nobody"
+
 
 def record(
     action: str,
@@ -22,18 +25,38 @@ def record(
     obj: a row, or a name where the truth lives in a service. before, after: the values that changed.
     upstream_id: what the service calls the outcome, such as Airflow's run id.
     """
-    is_row = isinstance(obj, models.Model)
+    if isinstance(obj, models.Model):
+        object_type, object_id = obj._meta.label_lower, str(obj.pk)
+    else:
+        object_type, object_id = action.partition(".")[0], obj
     return AuditEntry.objects.create(
         actor_id=getattr(by, "pk", None),
-        actor_name=by.get_username() if by is not None else "system",
+        actor_name=actor_name(by),
         token_name=getattr(by, "token_name", ""),
         action=action,
-        object_type=obj._meta.label_lower if is_row else action.partition(".")[0],
-        object_id=str(obj.pk if is_row else obj)[:200],
-        object_label=str(obj)[:250],
-        before=before,
-        after=after,
+        object_type=object_type,
+        object_id=_storable(object_id)[:200],
+        object_label=_storable(str(obj))[:250],
+        before=_storable(before),
+        after=_storable(after),
         remote_addr=context.remote_addr.get() or None,
         request_id=context.request_id.get(),
-        upstream_id=upstream_id,
+        upstream_id=upstream_id[:250],
     )
+
+
+def actor_name(by: Any) -> str:
+    """The name that stands in the trail: a user's, or one that no user can have."""
+    return CONSOLE_ITSELF if by is None else by.get_username() or NOBODY
+
+
+def _storable(value: Any) -> Any:
+    """The value without NUL characters, which PostgreSQL takes neither in text nor in JSON."""
+    match value:
+        case str():
+            return value.replace("\x00", "\N{REPLACEMENT CHARACTER}")
+        case dict():
+            return {_storable(key): _storable(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_storable(item) for item in value]
+    return value

@@ -1,5 +1,9 @@
 """REST paths, in the namespace `api`."""
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from console.audit import api
+
+urlpatterns = [
+    path("audit", api.EntryList.as_view(), name="audit-list"),
+]

@@ -1,7 +1,8 @@
-"""Who did what, on which object, before and after, from where. Rows are only ever added: a trigger says so."""
+"""Who did what, on which object, before and after, from where. A trigger lets rows only be added."""
 
 from typing import ClassVar
 
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.utils import timezone
 
@@ -17,8 +18,8 @@ class AuditEntry(models.Model):
     object_type = models.CharField(max_length=60)
     object_id = models.CharField(max_length=200)
     object_label = models.CharField(max_length=250, blank=True)
-    before = models.JSONField(null=True)
-    after = models.JSONField(null=True)
+    before = models.JSONField(null=True, encoder=DjangoJSONEncoder)
+    after = models.JSONField(null=True, encoder=DjangoJSONEncoder)
     remote_addr = models.GenericIPAddressField(null=True)
     request_id = models.CharField(max_length=64, blank=True, db_index=True)
     upstream_id = models.CharField(max_length=250, blank=True)

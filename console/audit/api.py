@@ -1,0 +1,31 @@
+"""The audit trail over REST."""
+
+from django.db.models import QuerySet
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.generics import ListAPIView
+
+from console.audit import queries
+from console.audit.forms import EntryFilters
+from console.audit.models import AuditEntry
+from console.audit.serializers import EntrySerializer
+
+TEXT_FILTERS = ("actor", "action", "object_type", "object", "request_id")
+TIME_FILTERS = ("since", "until")
+
+
+@extend_schema(
+    operation_id="audit_list",
+    parameters=[
+        *(OpenApiParameter(name, OpenApiTypes.STR) for name in TEXT_FILTERS),
+        *(OpenApiParameter(name, OpenApiTypes.DATETIME) for name in TIME_FILTERS),
+    ],
+)
+class EntryList(ListAPIView):
+    """Who did what, newest first. `action` takes a whole action, or its first word for all of that kind."""
+
+    serializer_class = EntrySerializer
+
+    def get_queryset(self) -> QuerySet[AuditEntry]:
+        """Entries that fit the filters of the URL."""
+        return queries.matching(EntryFilters(self.request.query_params).filters_or_raise())
