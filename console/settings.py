@@ -3,7 +3,6 @@
 Defaults suit one machine. Secrets have none.
 """
 
-import json
 import os
 from typing import Any
 from urllib.parse import urlsplit
@@ -34,7 +33,7 @@ IS_HTTPS = _public.scheme == "https"
 # --- services
 CONSOLE_REDIS_URL = env.text("CONSOLE_REDIS_URL")
 CONSOLE_KAFKA_BOOTSTRAP = env.text("CONSOLE_KAFKA_BOOTSTRAP", f"127.0.0.1:{CONSOLE_PORT_BASE + 12}")
-CONSOLE_KAFKA_CONFIG = json.loads(env.text("CONSOLE_KAFKA_CONFIG", "{}"))
+CONSOLE_KAFKA_CONFIG = env.json_value("CONSOLE_KAFKA_CONFIG", "{}")
 CONSOLE_MLFLOW_URL = env.text("CONSOLE_MLFLOW_URL", f"http://127.0.0.1:{CONSOLE_PORT_BASE + 14}")
 CONSOLE_AIRFLOW_URL = env.text("CONSOLE_AIRFLOW_URL", f"http://127.0.0.1:{CONSOLE_PORT_BASE + 15}")
 # "jwt": the console mints a token for each person; "service": one account through /auth/token.
@@ -45,6 +44,13 @@ CONSOLE_AIRFLOW_PASSWORD = env.text("CONSOLE_AIRFLOW_PASSWORD", "")
 CONSOLE_PIPELINE_TOKENS = env.path(
     "CONSOLE_PIPELINE_TOKENS", CONSOLE_VAR_DIR / "airflow" / "console_tokens.json"
 )
+
+# --- predictions
+CONSOLE_PREDICTIONS_TOPIC = env.text("CONSOLE_PREDICTIONS_TOPIC", "predictions")
+# How long calls are answered from memory and disk while the database does not say which tokens live.
+CONSOLE_SERVING_MAX_STALE_S = env.number("CONSOLE_SERVING_MAX_STALE_S", 3600)
+# Rows waiting for Kafka in one process before it answers 429.
+CONSOLE_SERVING_MAX_IN_FLIGHT = env.number("CONSOLE_SERVING_MAX_IN_FLIGHT", 10_000)
 
 
 def _database(url: str) -> dict[str, Any]:
@@ -92,6 +98,7 @@ MIDDLEWARE = [
     "console.middleware.RequestContextMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.middleware.gzip.GZipMiddleware",  # after static files, which are compressed already; hides lengths by padding
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
@@ -103,6 +110,7 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "console.middleware.ErrorPagesMiddleware",
     "console.access.middleware.AccessMiddleware",
+    "console.middleware.IdempotencyMiddleware",
     "axes.middleware.AxesMiddleware",
 ]
 ROOT_URLCONF = "console.urls"
@@ -159,6 +167,9 @@ AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
+# Trying on while locked does not lengthen the lock: the page says 15 minutes, and means it.
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_DISABLE_ACCESS_LOG = True  # the audit trail has it
 AXES_LOCKOUT_CALLABLE = "console.access.views.locked_out"
 AXES_VERBOSE = False
 AXES_IPWARE_PROXY_COUNT = env.number("CONSOLE_PROXY_COUNT", 0)
@@ -215,6 +226,10 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "console.openapi.add_common",
+    ],
 }
 
 # --- workers and live pages
@@ -233,14 +248,24 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 }
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TASK_TIME_LIMIT = 1800
-CELERY_BEAT_SCHEDULE_FILENAME = str(CONSOLE_VAR_DIR / "beat" / "schedule")
+CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 3.0  # seconds that running tasks get when the worker is told to stop
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = (
+    True  # Redis gave their messages to another by then
+)
+CELERY_TASK_PUBLISH_RETRY = False  # a page waits; what is not sent now the sweep sends
+CELERY_BEAT_SCHEDULER = "console.workers:LivingScheduler"
 CELERY_BEAT_SCHEDULE = {
     "sweep-outbox": {"task": "console.lib.outbox.sweep", "schedule": 5.0, "options": {"expires": 5}},
+    "renew-pipeline-tokens": {"task": "console.access.tasks.renew_pipeline_tokens", "schedule": 24 * 3600.0},
+    "clear-sessions": {"task": "console.access.tasks.clear_sessions", "schedule": 24 * 3600.0},
 }
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-        "CONFIG": {"hosts": [CONSOLE_REDIS_URL], "prefix": "atalaya"},
+        "CONFIG": {
+            "hosts": [{"address": CONSOLE_REDIS_URL, "socket_connect_timeout": 2, "retry": None}],
+            "prefix": "atalaya",
+        },
     },
 }
 

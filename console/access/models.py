@@ -1,5 +1,6 @@
 """Users with roles (groups), and the API tokens by which programs act for them."""
 
+from datetime import datetime
 from typing import ClassVar
 
 from django.contrib.auth.models import AbstractUser
@@ -17,16 +18,30 @@ class User(AbstractUser):
     # Set on the instance when a token acts for the user: only these scopes of theirs count.
     token_scopes: frozenset[str] | None = None
     token_name: str = ""
+    token_expires_at: datetime | None = None
 
     class Meta:
         ordering: ClassVar = ["username"]
 
     @property
     def role_names(self) -> list[str]:
-        """Names of the user's roles, read once for each instance."""
+        """Names of the user's roles, read once for each instance; prefetched groups cost nothing."""
         if not hasattr(self, "_role_names"):
-            self._role_names = sorted(self.groups.values_list("name", flat=True))
+            self._role_names = sorted(group.name for group in self.groups.all())
         return self._role_names
+
+    def forget_roles(self) -> None:
+        """Read the roles anew when asked next."""
+        del self._role_names
+
+    @property
+    def state(self) -> str:
+        """The account's state for a badge."""
+        if not self.is_active:
+            return "deactivated"
+        if self.is_system:
+            return "system"
+        return "one_time_password" if self.must_change_password else "active"
 
 
 class ApiToken(models.Model):
@@ -50,6 +65,13 @@ class ApiToken(models.Model):
         return f"{self.name} ({self.key_hint}…)"
 
     @property
+    def state(self) -> str:
+        """active, revoked or expired."""
+        if self.revoked_at is not None:
+            return "revoked"
+        return "active" if self.expires_at > timezone.now() else "expired"
+
+    @property
     def is_live(self) -> bool:
         """Whether the token opens anything now."""
-        return self.revoked_at is None and self.expires_at > timezone.now()
+        return self.state == "active"

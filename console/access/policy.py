@@ -3,6 +3,7 @@
 A route that is not in `ROUTES` is refused to everybody. `check` is what actions call.
 """
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from django.contrib.auth.models import AnonymousUser
@@ -33,6 +34,11 @@ SCOPES: Final[dict[str, frozenset[str]]] = {
     "admin": frozenset({ADMIN}),
 }
 
+# Pipelines act under these names. They cannot sign in; their tokens never open more than this.
+PRINCIPALS: Final[dict[str, frozenset[str]]] = {
+    "system:titanic_training": frozenset({"see", "models.gate", "models.request"}),
+}
+
 PUBLIC: Final = "public"
 SIGNED_IN: Final = "signed in"
 
@@ -40,8 +46,41 @@ SIGNED_IN: Final = "signed in"
 ROUTES: dict[str, str | dict[str, str]] = {
     # console
     "console:overview": SIGNED_IN,
+    "console:overview-health": "see",
+    "console:health-dot": "see",
+    "console:search": SIGNED_IN,
+    "console:livez": PUBLIC,
+    "console:readyz": PUBLIC,
+    "console:metrics": PUBLIC,
+    "console:csp-report": PUBLIC,
+    "console:api-schema": SIGNED_IN,
+    "console:api-docs": SIGNED_IN,
     # access
+    "access:sign-in": PUBLIC,
+    "access:sign-out": SIGNED_IN,
+    "access:account": SIGNED_IN,
+    "access:password-change": SIGNED_IN,
+    "access:token-list": SIGNED_IN,
+    "access:token-revoke": SIGNED_IN,
+    "access:system": "admin",
+    "access:service-list": "admin",
+    "access:role-list": "admin",
+    "access:user-list": "admin",
+    "access:user-create": "admin",
+    "access:user-detail": "admin",
+    "access:user-deactivate": "admin",
+    "access:user-activate": "admin",
+    "access:user-reset-password": "admin",
+    "access:all-token-list": "admin",
+    "api:me": SIGNED_IN,
+    "api:token-list": SIGNED_IN,
+    "api:token-detail": SIGNED_IN,
     # audit
+    "audit:entry-list": "admin",
+    "audit:entry-detail": "admin",
+    "audit:entry-export": "admin",
+    "audit:for-object": "see",
+    "api:audit-list": "admin",
     # pipelines
     # models_registry
     # predictions
@@ -69,13 +108,19 @@ class Denied(PermissionDenied):
         self.message = message
 
 
+def scopes_of_roles(roles: Iterable[str]) -> frozenset[str]:
+    """What these roles allow together."""
+    names = frozenset(roles)
+    return frozenset(scope for scope, holders in SCOPES.items() if not holders.isdisjoint(names))
+
+
 def scopes_of(user: "User | AnonymousUser") -> frozenset[str]:
     """All scopes the user has now: those of their roles, less what their token leaves out."""
     if not user.is_authenticated or not user.is_active:
         return frozenset()
     if user.is_system:
-        return user.token_scopes or frozenset()
-    held = frozenset(scope for scope, roles in SCOPES.items() if not roles.isdisjoint(user.role_names))
+        return PRINCIPALS.get(user.username, frozenset()) & (user.token_scopes or frozenset())
+    held = scopes_of_roles(user.role_names)
     return held if user.token_scopes is None else held & user.token_scopes
 
 
@@ -94,7 +139,8 @@ def check(user: "User | AnonymousUser", scope: str, what: object = "") -> None:
     subject = f" ({what})" if what else ""
     raise Denied(
         _(
-            "Your roles do not include “%(scope)s”%(subject)s. These roles do: %(roles)s. An administrator can add one."
+            "Your roles do not include “%(scope)s”%(subject)s. These roles do: %(roles)s. "
+            "An administrator can add one."
         )
         % {"scope": scope, "subject": subject, "roles": roles}
     )
