@@ -14,6 +14,7 @@
   const REFETCH_MS = 5000; // between two refetches because of missed messages
   const AWAY_MS = 2000; // before the page says that it is away
   const MOST_WAIT_MS = 30000;
+  const STEADY_MS = 10000; // a connection that lived so long starts the waiting anew
   const SIGNED_OUT = 4401;
   const REFUSED = 4403;
 
@@ -81,25 +82,31 @@
     if (mark && !mark.hidden) announce(away ? mark.dataset.away : mark.dataset.back);
   }
 
+  function backAgain() {
+    clearTimeout(awayTimer);
+    awayTimer = 0;
+    lastSeq.clear();
+    setAway(false);
+    if (failures) refetchAll("back");
+  }
+
   function connect() {
     const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws/live`);
-    let wasOpen = false;
-    socket.addEventListener("open", () => {
-      wasOpen = true;
-      socket.send(JSON.stringify({ subscribe: topics }));
-      clearTimeout(awayTimer);
-      awayTimer = 0;
-      setAway(false);
-      if (failures) refetchAll("back");
-      failures = 0;
-      lastSeq.clear();
+    let answeredAt = 0;
+    socket.addEventListener("open", () => socket.send(JSON.stringify({ subscribe: topics })));
+    socket.addEventListener("message", (event) => {
+      if (!answeredAt) {
+        answeredAt = performance.now(); // open is not enough: a server in trouble accepts and closes
+        backAgain();
+      }
+      receive(JSON.parse(event.data));
     });
-    socket.addEventListener("message", (event) => receive(JSON.parse(event.data)));
     socket.addEventListener("close", (event) => {
       awayTimer ||= setTimeout(() => setAway(true), AWAY_MS);
       if (event.code === SIGNED_OUT || event.code === REFUSED) return;
-      failures = wasOpen ? 1 : failures + 1;
-      const most = Math.min(MOST_WAIT_MS, 500 * 2 ** (failures - 1));
+      const wasSteady = answeredAt && performance.now() - answeredAt > STEADY_MS;
+      failures = wasSteady ? 1 : failures + 1;
+      const most = Math.min(MOST_WAIT_MS, 500 * 2 ** Math.min(failures - 1, 10));
       setTimeout(connect, most * (0.5 + Math.random() / 2));
     });
   }
