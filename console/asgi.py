@@ -1,8 +1,72 @@
-"""The web process: the predict path first, then Django for pages and REST, and websockets."""
+"""The web process: the predict path first, then Django for pages and REST; websockets for live pages.
 
+`predictions.serving.predict_app` decides by the request's head alone whether a call is its own, so that a
+prediction passes neither Django nor the database.
+"""
+
+import asyncio
 import os
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
-application = get_asgi_application()
+_django = get_asgi_application()  # before whatever needs Django's apps
+
+from channels.routing import URLRouter  # noqa: E402
+from channels.sessions import CookieMiddleware  # noqa: E402
+from django.urls import path  # noqa: E402
+
+from console.consumers import LiveConsumer  # noqa: E402
+from console.origins import SameOrigin  # noqa: E402
+from predictions.serving import predict_app  # noqa: E402
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+# Each request that Django answers holds a thread and a connection to PostgreSQL: the rest waits its turn.
+MOST_AT_ONCE = 40
+PROBES = {"/livez", "/readyz", "/metrics"}
+
+
+class Console:
+    """One ASGI application of three."""
+
+    def __init__(self, *, predict: Any, django: Any, live: Any) -> None:
+        self.predict = predict
+        self.django = django
+        self.live = live
+        self._places = asyncio.Semaphore(MOST_AT_ONCE)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand the connection to whose it is."""
+        match scope["type"]:
+            case "lifespan":
+                await self._lifespan(receive, send)
+            case "websocket":
+                await self.live(scope, receive, send)
+            case "http" if self.predict.matches(scope):
+                await self.predict(scope, receive, send)
+            case _:
+                await self._page(scope, receive, send)
+
+    async def _page(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] in PROBES:  # a busy process is alive
+            await self.django(scope, receive, send)
+            return
+        async with self._places:
+            await self.django(scope, receive, send)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        await self.predict.startup()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self.predict.shutdown()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+_live = SameOrigin(CookieMiddleware(URLRouter([path("ws/live", LiveConsumer.as_asgi())])))
+application = Console(predict=predict_app(), django=_django, live=_live)

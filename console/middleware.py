@@ -1,40 +1,79 @@
-"""Around every request: its id and address for logs and audit; errors as pages, fragments or problem documents."""
+"""Around every request: its id, a log line and a metric; errors as pages or problems; Idempotency-Key."""
 
 import re
+import time
 import uuid
 from collections.abc import Callable
+from typing import Any
 
 import structlog
-from django.core.exceptions import PermissionDenied
-from django.db import OperationalError
-from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
+from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 
-from console.lib import context, problems
+from console import error_pages
+from console.error_pages import error_page, show_error
+from console.lib import context, idempotency, metrics, problems
 from console.lib.errors import ConsoleError
 
-log = structlog.get_logger(__name__)
+__all__ = [
+    "ErrorPagesMiddleware",
+    "IdempotencyMiddleware",
+    "RequestContextMiddleware",
+    "error_page",
+    "show_error",
+]
 
-_SAFE_ID = re.compile(r"^[A-Za-z0-9._-]{8,64}$")
+log = structlog.get_logger("console.http")
+
+_SAFE_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+
+# Asked by machines every few seconds: counted, not logged.
+_QUIET_VIEWS = {"console:livez", "console:readyz", "console:metrics"}
 
 Handler = Callable[[HttpRequest], HttpResponse]
 
 
 class RequestContextMiddleware:
-    """Gives the request an id (the caller's own if it is a plain one), says it in the answer, and logs the request."""
+    """Gives the request an id (the caller's own if it is a plain one), and logs the request."""
 
     def __init__(self, get_response: Handler) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        started = time.perf_counter()
         given = request.headers.get("X-Request-ID", "")
-        request_id = given if _SAFE_ID.match(given) else uuid.uuid4().hex
+        request_id = given if _SAFE_ID.fullmatch(given) else uuid.uuid4().hex
         context.request_id.set(request_id)
         context.remote_addr.set(request.META.get("REMOTE_ADDR", ""))
         response = self.get_response(request)
         response["X-Request-ID"] = request_id
+        if not request.path.startswith(settings.STATIC_URL):
+            response.headers.setdefault("Cache-Control", "private, no-store")
+            _note(request, response, time.perf_counter() - started)
         return response
+
+
+def _note(request: HttpRequest, response: HttpResponse, seconds: float) -> None:
+    view = request.resolver_match.view_name if request.resolver_match else "none"
+    metrics.observe_http(view, request.method or "other", response.status_code, seconds)
+    if view not in _QUIET_VIEWS:
+        log.info(
+            "http.request",
+            method=request.method,
+            path=request.path,
+            status=response.status_code,
+            ms=round(seconds * 1000, 1),
+            user=_user_name(request),
+        )
+
+
+def _user_name(request: HttpRequest) -> str:
+    """Who asked, if the request had to find that out anyway: logging asks the database nothing."""
+    token = getattr(request, "auth_token", None)
+    user = token.user if token is not None else getattr(request, "_cached_user", None)
+    return user.get_username() if user is not None else ""
 
 
 class ErrorPagesMiddleware:
@@ -44,28 +83,58 @@ class ErrorPagesMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        return self.get_response(request)
+        response = self.get_response(request)
+        if response.status_code == 405 and not response.content:  # what Django's require_* decorators answer
+            message = _("This address does not take %(method)s.") % {"method": request.method}
+            page = error_pages.answer(request, 405, _("Not that method"), message)
+            page["Allow"] = response["Allow"]
+            return page
+        return response
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         """None for a bug, which stays a 500 with a traceback in the log."""
-        if request.path.startswith(("/api/", "/v2/")):
+        return show_error(request, error)
+
+
+class IdempotencyMiddleware:
+    """Honours `Idempotency-Key` on every POST under /api, after it is known who asks and that they may."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        claim = getattr(request, "idempotency_claim", None)
+        if claim is not None:
+            _end(claim, response)
+        return response
+
+    def process_view(self, request: HttpRequest, _view: Any, _args: Any, _kwargs: Any) -> HttpResponse | None:
+        """Claim the key, or answer as the first time."""
+        key = request.headers.get("Idempotency-Key")
+        if key is None or request.method != "POST" or not error_pages.is_api(request):
+            return None
+        if not request.user.is_authenticated:
+            return None
+        try:
+            found = idempotency.begin(request.user.pk, request.path, key, request.body)
+        except (ConsoleError, RequestDataTooBig) as error:  # what is raised here meets no other middleware
             return problems.from_exception(error)
-        match error:
-            case ConsoleError():
-                return error_page(request, error.status, str(error.title), error.message)
-            case PermissionDenied():
-                return error_page(request, 403, _("Not allowed"), getattr(error, "message", str(error)))
-            case Http404():
-                return error_page(request, 404, _("Not found"), _("There is nothing at this address."))
-            case OperationalError():
-                log.error("database.unavailable", error=str(error))
-                message = _("The console's database does not answer. Try again in a moment.")
-                return error_page(request, 503, _("Not available"), message)
-        return None
+        if isinstance(found, idempotency.Claim):
+            request.idempotency_claim = found  # type: ignore[attr-defined]
+            return None
+        headers = {**found.headers, idempotency.REPLAY_HEADER: "true"}
+        return HttpResponse(found.body, status=found.status, content_type=found.content_type, headers=headers)
 
 
-def error_page(request: HttpRequest, status: int, title: str, message: str) -> HttpResponse:
-    """The error as a fragment for htmx, else as a page."""
-    template = "_shared/_error.html" if request.headers.get("HX-Request") == "true" else "errors/page.html"
-    values = {"status": status, "title": title, "message": message, "request_id": context.request_id.get()}
-    return render(request, template, values, status=status)
+def _end(claim: idempotency.Claim, response: HttpResponse) -> None:
+    try:
+        if idempotency.is_kept(response.status_code) and not response.streaming:
+            headers = {name: response[name] for name in ("Location", "Retry-After") if name in response}
+            claim.keep(
+                response.status_code, response.get("Content-Type", ""), bytes(response.content), headers
+            )
+        else:
+            claim.drop()
+    except ConsoleError as error:  # the work is done and answered; only a repetition would not be noticed
+        log.warning("idempotency.not_kept", error=error.message)

@@ -98,7 +98,7 @@ MIDDLEWARE = [
     "console.middleware.RequestContextMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "django.middleware.gzip.GZipMiddleware",  # after static files, which are compressed already; hides lengths by padding
+    "django.middleware.gzip.GZipMiddleware",  # static files are compressed already; lengths are padded
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",

@@ -2,10 +2,19 @@
 
 from django.urls import include, path
 
-from console import views
+from console import openapi, views
 
 console_patterns = [
     path("", views.overview, name="overview"),
+    path("overview/health", views.overview_health, name="overview-health"),
+    path("health-dot", views.health_dot, name="health-dot"),
+    path("search", views.search, name="search"),
+    path("livez", views.livez, name="livez"),
+    path("readyz", views.readyz, name="readyz"),
+    path("metrics", views.metrics_text, name="metrics"),
+    path("csp-report", views.csp_report, name="csp-report"),
+    path("api/schema", openapi.schema, name="api-schema"),
+    path("api/docs", openapi.docs, name="api-docs"),
 ]
 
 urlpatterns = [
@@ -17,3 +26,8 @@ urlpatterns = [
     path("", include("predictions.urls")),
     path("api/v1/", include("console.api_urls")),
 ]
+
+handler400 = "console.error_pages.handler400"
+handler403 = "console.error_pages.handler403"
+handler404 = "console.error_pages.handler404"
+handler500 = "console.error_pages.handler500"

@@ -1,8 +1,10 @@
 """Settings from the environment: every missing or unusable variable is named, with where to look it up."""
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, overload
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -10,7 +12,7 @@ REPO = Path(__file__).resolve().parents[2]
 
 
 def load_file(path: Path) -> None:
-    """Read KEY=value lines into the environment; what is set already wins. A file that is not there is no error."""
+    """Read KEY=value lines into the environment; what is set already wins. A missing file is no error."""
     if not path.is_file():
         return
     for key, value in _pairs(path):
@@ -55,11 +57,24 @@ def flag(name: str, *, default: bool = False) -> bool:
     raise ImproperlyConfigured(f"{name} is {value!r}; write 1 or 0. See .env.example.")
 
 
+def json_value(name: str, default: str) -> Any:
+    """Whatever the JSON text holds."""
+    value = os.environ.get(name, default)
+    try:
+        return json.loads(value)
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name} is {value!r}, which is no JSON; see .env.example.") from error
+
+
 def words(name: str, default: str = "") -> list[str]:
     """A comma-separated list without its empty members."""
     return [word.strip() for word in os.environ.get(name, default).split(",") if word.strip()]
 
 
+@overload
+def path(name: str, default: Path) -> Path: ...
+@overload
+def path(name: str) -> Path | None: ...
 def path(name: str, default: Path | None = None) -> Path | None:
     """An absolute path, or the default where the variable is unset or empty."""
     value = os.environ.get(name)

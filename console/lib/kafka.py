@@ -22,7 +22,7 @@ def _common() -> dict[str, Any]:
 
 
 def producer_config(**settings_: Any) -> dict[str, Any]:
-    """A producer that has lost nothing it reported as delivered: all replicas acknowledge, sent once, in order."""
+    """A producer that loses nothing it reported as delivered: on all replicas, once, in order."""
     return {
         **_common(),
         "acks": "all",
@@ -49,7 +49,7 @@ def admin(**settings_: Any) -> AdminClient:
 
 
 def quiet(log: Any) -> dict[str, Any]:
-    """Settings that keep an absent broker from filling the log: one line a minute instead of twenty a second."""
+    """Settings that keep an absent broker from filling the log: one line a minute, not twenty a second."""
     said_at = -QUIET_S
 
     def on_error(error: KafkaError) -> None:

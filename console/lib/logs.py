@@ -1,5 +1,6 @@
 """Structured logs: one event a line with the request id, as key=value text or as JSON."""
 
+import logging
 from typing import Any
 
 import structlog
@@ -49,15 +50,33 @@ def logging_config(log_format: str, level: str) -> dict[str, Any]:
                 "processors": processors,
             },
         },
+        "filters": {"without_traceback": {"()": "console.lib.logs.WithoutTraceback"}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}},
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
             "django.server": {"level": "WARNING"},
-            "uvicorn.access": {"level": "WARNING"},
+            "django.request": {"level": "ERROR"},  # 4xx are in our own line for each request
+            "uvicorn": {"handlers": [], "propagate": True},
+            "uvicorn.access": {"handlers": [], "propagate": True, "level": "WARNING"},
+            "channels_redis.pubsub": {"filters": ["without_traceback"]},  # once a second while Redis is away
             "httpx": {"level": "WARNING"},
         },
     }
 
 
+class WithoutTraceback(logging.Filter):
+    """Keeps the error of a library that logs a traceback for what is no bug: a server that is away."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Always True; the exception becomes part of the message."""
+        if record.exc_info:
+            record.msg, record.args = f"{record.getMessage()}: {record.exc_info[1]!r}", ()
+            record.exc_info = None
+        return True
+
+
 def _text_renderer() -> structlog.dev.ConsoleRenderer:
-    return structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0)
+    # The default traceback shows local variables, secrets among them.
+    return structlog.dev.ConsoleRenderer(
+        colors=False, pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
+    )

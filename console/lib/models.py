@@ -1,9 +1,13 @@
 """When each mirror last caught up with its service."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 from django.db import models
 from django.utils import timezone
+
+# After this long without any success nobody is polling: `manage.py watch` itself is away.
+STALE_AFTER: Final = timedelta(seconds=30)
 
 
 class SyncState(models.Model):
@@ -37,6 +41,10 @@ class SyncState(models.Model):
 
     @classmethod
     def stale_since(cls, service: str) -> datetime | None:
-        """The time as of which rows of `service` hold, when it does not answer now; None while all is well."""
-        stale = cls.objects.filter(service=service).exclude(last_error="").order_by("last_success_at").first()
-        return (stale.last_success_at or stale.last_error_at) if stale else None
+        """As of when rows of `service` hold, when it fails or nobody asks it. None while all is well."""
+        states = list(cls.objects.filter(service=service))
+        failing = [state.last_success_at or state.last_error_at for state in states if state.last_error]
+        if failing:
+            return min(at for at in failing if at)
+        newest = max((state.last_success_at for state in states if state.last_success_at), default=None)
+        return newest if newest and timezone.now() - newest > STALE_AFTER else None

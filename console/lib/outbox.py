@@ -21,6 +21,8 @@ from django.db import models
 from django.db.models import F
 from django.utils import timezone
 
+from console.lib import metrics, redis
+
 log = structlog.get_logger(__name__)
 
 _Row = TypeVar("_Row", bound="Deliverable")
@@ -29,6 +31,7 @@ _registered: list[tuple[type["Deliverable"], Task]] = []
 FIRST_RETRY_S = 2
 LONGEST_RETRY_S = 60
 SWEEP_BATCH = 200
+SENT_AGAIN_AFTER_S = 15
 
 
 class Deliverable(models.Model):
@@ -83,11 +86,21 @@ def claim(model: type[_Row], pk: Any) -> _Row | None:
 @shared_task(queue="control", expires=10)
 def sweep() -> int:
     """Send every due row to its task again; returns how many were sent."""
-    n_sent = 0
-    for model, task in _registered:
-        for pk in model.due().values_list("pk", flat=True)[:SWEEP_BATCH]:
-            task.delay(str(pk))
-            n_sent += 1
+    n_sent = sum(_send_again(model, task) for model, task in _registered)
     if n_sent:
+        metrics.OUTBOX_SWEPT.inc(n_sent)
         log.info("outbox.swept", sent=n_sent)
     return n_sent
+
+
+def _send_again(model: type[Deliverable], task: Task) -> int:
+    due = model.due().values_list("pk", flat=True)[:SWEEP_BATCH]
+    return sum(_send_once(task, str(pk)) for pk in due)
+
+
+def _send_once(task: Task, pk: str) -> bool:
+    """False while an earlier message for the row is young: behind a long queue each sweep would add one."""
+    is_ours = redis.client().set(f"outbox:sent:{task.name}:{pk}", "1", nx=True, ex=SENT_AGAIN_AFTER_S)
+    if is_ours:
+        task.delay(pk)
+    return bool(is_ours)

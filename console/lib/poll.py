@@ -22,7 +22,7 @@ POLLS: dict[str, Poll] = {}
 
 
 def poll(*, every_s: float, service: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
-    """Register the function; it keeps being callable as it is. A ConsoleError it raises is noted, and it runs again."""
+    """Register the function, which stays callable. A ConsoleError it raises is noted, and it runs again."""
 
     def register(function: Callable[[], None]) -> Callable[[], None]:
         name = f"{function.__module__}.{function.__qualname__}"

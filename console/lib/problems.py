@@ -3,7 +3,8 @@
 from typing import Any
 
 import orjson
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import BadRequest, PermissionDenied, RequestDataTooBig
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpResponse
 from django.utils.translation import gettext as _
 from rest_framework import exceptions
@@ -56,7 +57,13 @@ def from_exception(error: Exception) -> HttpResponse | None:
     """The problem that an exception stands for; None when it is a bug."""
     match error:
         case ConsoleError():
-            return response(error.status, str(error.title), error.message, error.errors, _headers(error))
+            return response(error.status, str(error.title), error.message, error.errors, headers_of(error))
+        case OperationalError() | InterfaceError():
+            return response(503, TITLES[503], no_database_detail(), headers={"Retry-After": "5"})
+        case RequestDataTooBig():
+            return response(413, TITLES[413], _("This is more than the console takes in one request."))
+        case BadRequest():
+            return response(400, TITLES[400], str(error))
         case PermissionDenied():
             return response(
                 403, TITLES[403], getattr(error, "message", str(error)) or _("You may not do this.")
@@ -72,7 +79,13 @@ def from_exception(error: Exception) -> HttpResponse | None:
     return None
 
 
-def _headers(error: ConsoleError) -> dict[str, str]:
+def no_database_detail() -> str:
+    """What to say while PostgreSQL does not answer."""
+    return _("The console's database does not answer. Try again in a moment.")
+
+
+def headers_of(error: ConsoleError) -> dict[str, str]:
+    """Headers that belong to the error's status."""
     if isinstance(error, Unavailable):
         return {"Retry-After": str(error.retry_after_s)}
     return {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
@@ -80,10 +93,10 @@ def _headers(error: ConsoleError) -> dict[str, str]:
 
 def _from_drf(error: exceptions.APIException) -> HttpResponse:
     headers = {}
-    if getattr(error, "auth_header", None):
-        headers["WWW-Authenticate"] = str(error.auth_header)
-    if getattr(error, "wait", None):
-        headers["Retry-After"] = str(int(error.wait) + 1)
+    if auth_header := getattr(error, "auth_header", None):
+        headers["WWW-Authenticate"] = str(auth_header)
+    if wait_s := getattr(error, "wait", None):
+        headers["Retry-After"] = str(int(wait_s) + 1)
     title = TITLES.get(error.status_code, "Error")
     return response(error.status_code, title, str(error.detail), headers=headers)
 

@@ -1,0 +1,125 @@
+"""System checks: settings that cannot work. `manage.py check` says which, and what to write instead."""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning, register
+from django.http.request import validate_host
+
+# HS512 wants a key as long as its output (RFC 7518, section 3.2).
+SHORTEST_JWT_SECRET = 64
+URLS = ("CONSOLE_PUBLIC_URL", "CONSOLE_SERVING_URL", "CONSOLE_MLFLOW_URL", "CONSOLE_AIRFLOW_URL")
+
+
+@register()
+def check_settings(app_configs: Sequence[AppConfig] | None, **_kwargs: Any) -> list[CheckMessage]:
+    """All of them; they ask nothing outside of this machine."""
+    return [*_urls(), *_public_host(), *_airflow(), *_redis(), *_kafka(), *_folders(), *_secret_key()]
+
+
+def _urls() -> Iterator[CheckMessage]:
+    for name in URLS:
+        value = getattr(settings, name)
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            yield Error(
+                f"{name} is {value!r}, which is no address.",
+                hint="Write it as http://host:port, or https://host.",
+                id="console.E001",
+            )
+        elif value.endswith("/"):
+            yield Error(
+                f"{name} ends in a slash, and paths are added to it.",
+                hint="Leave the slash out.",
+                id="console.E002",
+            )
+
+
+def _public_host() -> Iterator[CheckMessage]:
+    host = urlsplit(settings.CONSOLE_PUBLIC_URL).hostname
+    if host and not validate_host(host, settings.ALLOWED_HOSTS):
+        yield Error(
+            f"CONSOLE_PUBLIC_URL names the host {host!r}, which CONSOLE_ALLOWED_HOSTS does not allow.",
+            hint=f"Add {host} to CONSOLE_ALLOWED_HOSTS.",
+            id="console.E003",
+        )
+
+
+def _airflow() -> Iterator[CheckMessage]:
+    match settings.CONSOLE_AIRFLOW_AUTH:
+        case "jwt":
+            if len(settings.CONSOLE_AIRFLOW_JWT_SECRET) < SHORTEST_JWT_SECRET:
+                yield Error(
+                    f"CONSOLE_AIRFLOW_JWT_SECRET is shorter than HS512's {SHORTEST_JWT_SECRET} characters.",
+                    hint="Give this variable and Airflow's [api_auth] jwt_secret the same long value, "
+                    'such as `python -c "import secrets; print(secrets.token_hex(48))"` prints.',
+                    id="console.E004",
+                )
+        case "service":
+            if not (settings.CONSOLE_AIRFLOW_USERNAME and settings.CONSOLE_AIRFLOW_PASSWORD):
+                yield Error(
+                    "CONSOLE_AIRFLOW_AUTH is 'service', without a name and password to sign in with.",
+                    hint="Set CONSOLE_AIRFLOW_USERNAME and CONSOLE_AIRFLOW_PASSWORD.",
+                    id="console.E005",
+                )
+        case other:
+            yield Error(
+                f"CONSOLE_AIRFLOW_AUTH is {other!r}.", hint="Write 'jwt' or 'service'.", id="console.E006"
+            )
+
+
+def _redis() -> Iterator[CheckMessage]:
+    parts = urlsplit(settings.CONSOLE_REDIS_URL)
+    if parts.scheme not in {"redis", "rediss", "unix"}:
+        yield Error(
+            "CONSOLE_REDIS_URL is no address of a Redis server.",
+            hint="Write it as redis://:password@host:port/0, or rediss:// for TLS.",
+            id="console.E007",
+        )
+
+
+def _kafka() -> Iterator[CheckMessage]:
+    config = settings.CONSOLE_KAFKA_CONFIG
+    if not isinstance(config, dict) or any(isinstance(value, dict | list) for value in config.values()):
+        yield Error(
+            "CONSOLE_KAFKA_CONFIG is no flat JSON object.",
+            hint='Write librdkafka settings, such as {"security.protocol": "SASL_SSL"}, or {}.',
+            id="console.E008",
+        )
+
+
+def _folders() -> Iterator[CheckMessage]:
+    for name in ("CONSOLE_VAR_DIR", "CONSOLE_OUTPUT_DIR"):
+        folder: Path = getattr(settings, name)
+        if not os.access(_nearest(folder), os.W_OK | os.X_OK):
+            yield Error(
+                f"{name} ({folder}) cannot be written to.",
+                hint="Choose a folder that belongs to the account which runs the console.",
+                id="console.E009",
+            )
+    data = settings.CONSOLE_DATA_DIR
+    if data is not None and not data.is_dir():
+        yield Warning(
+            f"CONSOLE_DATA_DIR ({data}) is no folder.",
+            hint="Leave it unset to use public or generated data.",
+            id="console.W001",
+        )
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder, or the first above it that exists."""
+    return next(path for path in (folder, *folder.parents) if path.exists())
+
+
+def _secret_key() -> Iterator[CheckMessage]:
+    if len(settings.SECRET_KEY) < 50:
+        yield Error(
+            "CONSOLE_SECRET_KEY has fewer than 50 characters.",
+            hint='`python -c "import secrets; print(secrets.token_urlsafe(48))"` prints a good one.',
+            id="console.E010",
+        )

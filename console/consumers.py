@@ -1,0 +1,224 @@
+"""`/ws/live`: one socket a page, which says what it wants to hear of and hears what changed.
+
+in   {"subscribe": ["runs", "run:7"]}   {"unsubscribe": ["run:7"]}
+out  {"topic", "seq", "kind": "subscribed"}
+     {"topic", "seq", "at", "kind": "changed", "ids"}   {"topic", "seq", "at", "kind": "frame", "state"}
+     {"topic", "kind": "refused", "detail"}   {"kind": "error", "detail"}
+
+A slow socket keeps the newest message of each topic and no more: a browser sees the gap in `seq` and fetches
+again. Messages may be lost on the way (Redis restarts): every few seconds the socket compares numbers and
+catches up.
+"""
+
+import asyncio
+import contextlib
+import re
+from typing import Any
+
+import orjson
+import redis
+import structlog
+from channels.db import database_sync_to_async
+from channels.generic.websocket import AsyncWebsocketConsumer
+from django.conf import settings
+from django.db import Error as DatabaseError
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from console import sessions
+from console.access import policy
+from console.lib import live, metrics
+from console.lib import redis as console_redis
+
+log = structlog.get_logger(__name__)
+
+MOST_TOPICS = 32
+LONGEST_MESSAGE = 4096
+TOPIC = re.compile(r"[a-z]+(:[A-Za-z0-9._~+/-]{1,200})?")
+
+CATCH_UP_EVERY_S = 15.0
+CATCH_UPS_PER_CHECK = 4  # so the user is looked at once a minute
+
+CLOSE_SESSION_ENDED = 4401
+CLOSE_TRY_LATER = 1013
+
+
+class LiveConsumer(AsyncWebsocketConsumer):
+    """One browser's socket."""
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        """Without Redis there is nothing to hear: refuse (or end) the socket, the browser comes again."""
+        try:
+            await super().__call__(scope, receive, send)
+        except (redis.RedisError, OSError) as error:
+            log.warning("socket.no_redis", error=str(error))
+            await send({"type": "websocket.close", "code": CLOSE_TRY_LATER})
+
+    async def connect(self) -> None:
+        """Accept whoever has a session that still counts; everybody else gets 403 in the handshake."""
+        self.topics: dict[str, int] = {}  # topic: number of the last message sent
+        self.waiting: dict[str, dict[str, Any]] = {}
+        self.has_news = asyncio.Event()
+        self.background: list[asyncio.Task[None]] = []
+        self.session_key = self.scope["cookies"].get(settings.SESSION_COOKIE_NAME, "")
+        try:
+            self.user = await database_sync_to_async(sessions.user_of)(self.session_key)
+        except DatabaseError as error:
+            log.error("socket.no_database", error=str(error).strip())
+            self.user = None
+        if self.user is None:
+            await self.close()
+            return
+        await self.accept()
+        metrics.SOCKETS.inc()
+        self.background = [asyncio.create_task(self._send_news()), asyncio.create_task(self._keep_up())]
+
+    async def disconnect(self, code: int) -> None:
+        """Forget the socket."""
+        if self.background:
+            metrics.SOCKETS.dec()
+        for task in self.background:
+            task.cancel()
+        for topic in list(self.topics):
+            await self._leave(topic)
+
+    # --- what the browser says
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        """One message; what cannot be read is answered and changes nothing."""
+        wanted = _read(text_data)
+        if wanted is None:
+            await self._say(
+                {"kind": "error", "detail": _('Send {"subscribe": ["runs"]}, 4 KiB and 32 names at most.')}
+            )
+            return
+        for topic in wanted.get("unsubscribe", []):
+            await self._leave(topic)
+        for topic in wanted.get("subscribe", []):
+            await self._join(topic)
+
+    async def _join(self, topic: str) -> None:
+        if topic not in self.topics:
+            reason = await self._reason_against(topic)
+            if reason:
+                await self._say({"topic": topic, "kind": "refused", "detail": reason})
+                return
+        try:
+            await self.channel_layer.group_add(live.group_name(topic), self.channel_name)
+            seq = (await self._numbers([topic]))[0]
+        except (redis.RedisError, OSError) as error:
+            log.warning("socket.no_redis", error=str(error))
+            await self.close(CLOSE_TRY_LATER)
+            return
+        self.topics[topic] = seq
+        await self._say({"topic": topic, "seq": seq, "kind": "subscribed"})
+
+    async def _reason_against(self, topic: str) -> str:
+        """Why this user may not hear of the topic; empty when they may."""
+        if not TOPIC.fullmatch(topic):
+            return _("There is no such topic.")
+        if len(self.topics) >= MOST_TOPICS:
+            return _("One socket hears of 32 topics at most.")
+        scope = policy.LIVE_TOPICS.get(topic.partition(":")[0])
+        if scope is None:
+            return _("There is no such topic.")
+        if not await database_sync_to_async(policy.allows)(self.user, scope):
+            return _("Your roles do not include “%(scope)s”.") % {"scope": scope}
+        return ""
+
+    async def _leave(self, topic: str) -> None:
+        if self.topics.pop(topic, None) is None:
+            return
+        self.waiting.pop(topic, None)
+        with contextlib.suppress(redis.RedisError, OSError):  # the server forgets the subscription by itself
+            await self.channel_layer.group_discard(live.group_name(topic), self.channel_name)
+
+    # --- what the console says
+
+    async def live_message(self, event: dict[str, Any]) -> None:
+        """From the channel layer: keep the newest of each topic until the socket can take it."""
+        body = event["body"]
+        topic = body["topic"]
+        if topic not in self.topics:
+            return
+        if topic in self.waiting:
+            metrics.SOCKET_DROPPED.inc()
+        self.waiting[topic] = body
+        self.has_news.set()
+
+    async def _send_news(self) -> None:
+        while True:
+            await self.has_news.wait()
+            self.has_news.clear()
+            while self.waiting:
+                topic = next(iter(self.waiting))
+                body = self.waiting.pop(topic)
+                self.topics[topic] = body["seq"]
+                await self._say(body)
+
+    async def _keep_up(self) -> None:
+        """Catch up with what was lost on the way, and end the socket of a session that ended."""
+        turn = 0
+        while True:
+            await asyncio.sleep(CATCH_UP_EVERY_S)
+            turn += 1
+            if turn % CATCH_UPS_PER_CHECK == 0:
+                await self._check_user()
+            await self._catch_up()
+
+    async def _check_user(self) -> None:
+        try:
+            user = await database_sync_to_async(sessions.user_of)(self.session_key)
+        except DatabaseError as error:
+            log.warning("socket.not_checked", error=str(error).strip())
+            return
+        if user is None:
+            await self.close(CLOSE_SESSION_ENDED)
+            return
+        self.user = user
+        for topic in list(self.topics):
+            scope = policy.LIVE_TOPICS[topic.partition(":")[0]]
+            if not await database_sync_to_async(policy.allows)(user, scope):
+                await self._leave(topic)
+                await self._say({"topic": topic, "kind": "refused", "detail": _("Your roles have changed.")})
+
+    async def _catch_up(self) -> None:
+        topics = list(self.topics)
+        if not topics:
+            return
+        try:
+            numbers = await self._numbers(topics)
+        except redis.RedisError as error:
+            log.warning("socket.no_redis", error=str(error))
+            return
+        now = timezone.now().isoformat()
+        for topic, seq in zip(topics, numbers, strict=True):
+            if topic in self.topics and seq != self.topics[topic] and topic not in self.waiting:
+                body = {"topic": topic, "seq": seq, "at": now, "kind": "changed", "ids": []}
+                await self.live_message({"body": body})
+
+    async def _numbers(self, topics: list[str]) -> list[int]:
+        found = await console_redis.loop_client().mget([live.seq_key(topic) for topic in topics])
+        return [int(value or 0) for value in found]
+
+    async def _say(self, body: dict[str, Any]) -> None:
+        await self.send(text_data=orjson.dumps(body).decode())
+        metrics.SOCKET_MESSAGES.inc()
+
+
+def _read(text: str | None) -> dict[str, list[str]] | None:
+    """The two lists of names; None for anything else."""
+    if text is None or len(text.encode()) > LONGEST_MESSAGE:
+        return None
+    try:
+        message = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(message, dict) or not message.keys() <= {"subscribe", "unsubscribe"}:
+        return None
+    lists = list(message.values())
+    is_sound = all(
+        isinstance(names, list) and len(names) <= MOST_TOPICS and all(isinstance(name, str) for name in names)
+        for names in lists
+    )
+    return message if is_sound else None

@@ -1,0 +1,57 @@
+"""What the shell asks of all apps together: its search, and whether there is anything to show yet."""
+
+from collections.abc import Iterable
+from itertools import islice
+from typing import Any
+
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from console.access import policy
+from console.lib.hits import Hit
+from models_registry import queries as models_registry
+from pipelines import queries as pipelines
+
+MOST_HITS = 8
+LONGEST_TEXT = 100
+
+# Words of a page, its view, its icon. Who may not open it does not find it.
+PAGES = (
+    (gettext_lazy("Overview"), "console:overview", "home"),
+    (gettext_lazy("Pipelines"), "pipelines:pipeline-list", "pipelines"),
+    (gettext_lazy("Runs"), "pipelines:run-list", "pipelines"),
+    (gettext_lazy("Models"), "models:model-list", "models"),
+    (gettext_lazy("Experiments"), "models:experiment-list", "models"),
+    (gettext_lazy("Promotions"), "models:promotion-list", "models"),
+    (gettext_lazy("Predict"), "predict:index", "predict"),
+    (gettext_lazy("Users"), "access:user-list", "system"),
+    (gettext_lazy("Audit trail"), "audit:entry-list", "system"),
+    (gettext_lazy("API tokens"), "access:token-list", "system"),
+    (gettext_lazy("REST API"), "console:api-docs", "system"),
+)
+PROVIDERS = (pipelines.search, models_registry.search)
+
+
+def is_new_installation() -> bool:
+    """Whether nothing has ever run here and nothing serves."""
+    return not pipelines.runs().exists() and not models_registry.champions()
+
+
+def search(text: str, user: Any) -> list[Hit]:
+    """What `user` may open and `text` (any case) names; nothing for no text."""
+    text = text.strip()[:LONGEST_TEXT]
+    if not text:
+        return []
+    hits = [hit for hit in _pages(user) if text.casefold() in str(hit.label).casefold()]
+    if policy.allows(user, "see"):
+        for find in PROVIDERS:
+            hits += islice(find(text, user), MOST_HITS)
+    return hits
+
+
+def _pages(user: Any) -> Iterable[Hit]:
+    for label, view_name, icon in PAGES:
+        rule = policy.needed(view_name, "GET")
+        if rule is not None and (rule == policy.SIGNED_IN or policy.allows(user, rule)):
+            yield Hit(str(label), reverse(view_name), _("Page"), icon)

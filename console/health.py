@@ -1,0 +1,183 @@
+"""How each part of the installation is, asked all at once, each within two seconds, and remembered for one.
+
+Parts with HTTP are asked by it; the others leave a sign of life in Redis. A check returns a detail worth
+showing, often none, and raises `Unwell` (or what its client raises) when the part is not well.
+"""
+
+import functools
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import httpx
+import psycopg2
+import redis
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+from django.conf import settings
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from console.lib import heartbeat, kafka
+from console.lib import redis as console_redis
+
+REMEMBERED_S = 1.0
+TIMEOUT_S = 1.8
+SILENT_AFTER_S = 3 * heartbeat.EVERY_S
+
+
+class Unwell(Exception):
+    """The part answered, and is not well; or its sign of life is missing."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part as it was at `as_of`. The web process is not ready without the required ones."""
+
+    name: str
+    label: str | Promise
+    is_healthy: bool
+    detail: str
+    is_required: bool
+    as_of: datetime
+
+
+def _postgres() -> str:
+    database = settings.DATABASES["default"]
+    connection = psycopg2.connect(
+        dbname=database["NAME"],
+        user=database["USER"],
+        password=database["PASSWORD"],
+        host=database["HOST"],
+        port=database["PORT"] or None,
+        connect_timeout=2,
+        options="-c statement_timeout=1500",
+        application_name="atalaya health",
+    )
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    finally:
+        connection.close()
+    return ""
+
+
+def _redis() -> str:
+    console_redis.client().ping()
+    return ""
+
+
+@functools.cache
+def _kafka_admin() -> AdminClient:
+    # Kept, because each one starts threads. Level 2: "connection refused" is on the page, not in the log.
+    return kafka.admin(log_level=2, **{"reconnect.backoff.max.ms": 2000})
+
+
+def _kafka() -> str:
+    brokers = _kafka_admin().list_topics(timeout=TIMEOUT_S).brokers
+    if not brokers:
+        raise Unwell(_("It knows of no broker."))
+    return ""
+
+
+@functools.cache
+def _http() -> httpx.Client:
+    # No connection is kept: one from before a restart would report a healthy part as ill. The client itself
+    # is kept, since making one reads all certificates.
+    limits = httpx.Limits(max_connections=16, max_keepalive_connections=0)
+    return httpx.Client(timeout=TIMEOUT_S, limits=limits, follow_redirects=False)
+
+
+def _answer(url: str) -> httpx.Response:
+    answer = _http().get(url)
+    if answer.status_code != httpx.codes.OK:
+        raise Unwell(_("It answered with status %(status)d.") % {"status": answer.status_code})
+    return answer
+
+
+def _airflow() -> str:
+    components = _answer(f"{settings.CONSOLE_AIRFLOW_URL}/api/v2/monitor/health").json()
+    unwell = [name for name, state in components.items() if state and state.get("status") == "unhealthy"]
+    if unwell:
+        raise Unwell(_("Not healthy: %(names)s") % {"names": ", ".join(sorted(unwell))})
+    return ""
+
+
+def _mlflow() -> str:
+    _answer(f"{settings.CONSOLE_MLFLOW_URL}/health")
+    return ""
+
+
+def _serving() -> str:
+    _answer(f"{settings.CONSOLE_SERVING_URL}/livez")
+    return ""
+
+
+def _sign_of_life(name: str) -> str:
+    try:
+        at = heartbeat.last(name)
+    except redis.RedisError as error:
+        raise Unwell(_("Nobody can tell: its sign of life is in Redis, which does not answer.")) from error
+    if at is None or time.time() - at > SILENT_AFTER_S:
+        raise Unwell(_("No sign of life."))
+    return ""
+
+
+CHECKS: dict[str, tuple[str | Promise, Callable[[], str]]] = {
+    "postgres": ("PostgreSQL", _postgres),
+    "redis": ("Redis", _redis),
+    "kafka": ("Kafka", _kafka),
+    "airflow": ("Airflow", _airflow),
+    "mlflow": ("MLflow", _mlflow),
+    "serving": (gettext_lazy("Serving"), _serving),
+    "worker": (gettext_lazy("Worker"), functools.partial(_sign_of_life, "worker")),
+    "beat": (gettext_lazy("Schedule"), functools.partial(_sign_of_life, "beat")),
+    "watch": (gettext_lazy("Watch"), functools.partial(_sign_of_life, "watch")),
+    "recorder": (gettext_lazy("Recorder"), functools.partial(_sign_of_life, "recorder")),
+}
+REQUIRED = frozenset({"postgres", "redis"})
+
+_pool = ThreadPoolExecutor(max_workers=2 * len(CHECKS), thread_name_prefix="health")
+_lock = threading.Lock()
+_remembered: tuple[float, list[Part]] = (float("-inf"), [])
+
+
+def report() -> list[Part]:
+    """Every part, at most a second old; takes two seconds at most."""
+    global _remembered
+    with _lock:  # who comes while the checks run gets their outcome
+        asked_at, parts = _remembered
+        if time.monotonic() - asked_at > REMEMBERED_S:
+            parts = _ask_all()
+            _remembered = (time.monotonic(), parts)
+        return parts
+
+
+def _ask_all() -> list[Part]:
+    futures = {name: _pool.submit(check) for name, (_label, check) in CHECKS.items()}
+    wait(futures.values(), timeout=TIMEOUT_S + 0.2)
+    now = datetime.now(tz=UTC)
+    return [_part(name, futures[name], now) for name in CHECKS]
+
+
+def _part(name: str, future: Future[str], as_of: datetime) -> Part:
+    is_healthy, detail = _outcome(future)
+    return Part(name, CHECKS[name][0], is_healthy, detail, name in REQUIRED, as_of)
+
+
+def _outcome(future: Future[str]) -> tuple[bool, str]:
+    if not future.done():
+        future.cancel()
+        return False, _("No answer within two seconds.")
+    match error := future.exception():
+        case None:
+            return True, future.result()
+        case Unwell():
+            return False, str(error)
+        case psycopg2.Error() | redis.RedisError() | KafkaException() | httpx.HTTPError() | ValueError():
+            return False, _("It does not answer.")
+    raise error

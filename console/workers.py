@@ -1,0 +1,99 @@
+"""What every task and worker has in common: the caller's request id, signs of life, logs, metrics.
+
+Loaded with the task class that `console.celery` names, in every process that sends or runs tasks.
+"""
+
+import logging.config
+import time
+from typing import Any
+
+import structlog
+from celery import bootsteps, signals
+from celery.beat import Scheduler
+from celery.contrib.django.task import DjangoTask
+from django.conf import settings
+from django.db import transaction
+from kombu.exceptions import OperationalError
+
+from console.celery import app
+from console.lib import context, heartbeat, metrics
+
+log = structlog.get_logger(__name__)
+
+
+class ConsoleTask(DjangoTask):
+    """A task whose row is safe before it is sent: when the broker is away, the sweep sends it later."""
+
+    abstract = True
+
+    def apply_async(self, *args: Any, **kwargs: Any) -> Any:
+        """Carries the request id and address of whoever asks."""
+        headers = {"request_id": context.request_id.get(), "remote_addr": context.remote_addr.get()}
+        kwargs["headers"] = {**headers, **(kwargs.get("headers") or {})}
+        return super().apply_async(*args, **kwargs)
+
+    def delay_on_commit(self, *args: Any, **kwargs: Any) -> None:
+        """Send once the transaction is committed; never raises, because by then the wish is a row."""
+        self.apply_async_on_commit(args, kwargs)
+
+    def apply_async_on_commit(self, *args: Any, **kwargs: Any) -> None:
+        """The same with options."""
+        transaction.on_commit(lambda: self._try_to_send(*args, **kwargs))
+
+    def _try_to_send(self, *args: Any, **kwargs: Any) -> None:
+        try:
+            self.apply_async(*args, **kwargs)
+        except OperationalError as error:
+            metrics.TASKS_NOT_SENT.inc()
+            log.warning("task.not_sent", task=self.name, error=str(error))
+
+
+class Alive(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Beats from the worker's own event loop, so that a loop that hangs falls silent."""
+
+    requires = {"celery.worker.consumer.tasks:Tasks"}
+
+    def start(self, consumer: Any) -> None:
+        heartbeat.try_beat("worker")
+        self.timer = consumer.timer.call_repeatedly(heartbeat.EVERY_S, heartbeat.try_beat, ("worker",))
+
+    def stop(self, _consumer: Any) -> None:
+        self.timer.cancel()
+
+
+app.steps["consumer"].add(Alive)
+
+
+class LivingScheduler(Scheduler):  # type: ignore[misc]
+    """Beat's schedule in memory: it holds intervals only, and kill -9 can break a file."""
+
+    beaten_at = float("-inf")
+
+    def tick(self, *args: Any, **kwargs: Any) -> float:
+        """One turn of beat's loop, with a sign of life at most every few seconds."""
+        if time.monotonic() - self.beaten_at >= heartbeat.EVERY_S:
+            heartbeat.try_beat("beat")
+            self.beaten_at = time.monotonic()
+        return min(super().tick(*args, **kwargs), float(heartbeat.EVERY_S))
+
+
+@signals.setup_logging.connect
+def _use_our_logs(**_kwargs: Any) -> None:
+    logging.config.dictConfig(settings.LOGGING)
+
+
+@signals.task_prerun.connect
+def _remember_caller(task: Any, **_kwargs: Any) -> None:
+    context.request_id.set(getattr(task.request, "request_id", None) or task.request.id or "")
+    context.remote_addr.set(getattr(task.request, "remote_addr", None) or "")
+    task.request.started_at = time.monotonic()
+
+
+@signals.task_postrun.connect
+def _count(task: Any, state: str | None = None, **_kwargs: Any) -> None:
+    started_at = getattr(task.request, "started_at", None)
+    if started_at is not None:
+        outcome = {"SUCCESS": "ok", "RETRY": "retry"}.get(state or "", "failed")
+        metrics.TASK_SECONDS.labels(task.name, outcome).observe(time.monotonic() - started_at)
+    context.request_id.set("")
+    context.remote_addr.set("")
