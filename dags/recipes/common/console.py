@@ -23,10 +23,11 @@ class ConsoleRefused(Exception):
 
 def connect(dag_id: str) -> httpx.Client:
     """Raises ConsoleRefused when this pipeline was given no token."""
-    tokens: dict[str, str] = json.loads(Path(_environment("ATALAYA_TOKENS")).read_text())
+    path = Path(_environment("ATALAYA_TOKENS"))
+    tokens: dict[str, str] = json.loads(path.read_text()) if path.is_file() else {}
     if dag_id not in tokens:
         raise ConsoleRefused(
-            f"There is no token for {dag_id}: `manage.py issue_pipeline_tokens` issues them."
+            f"{path} holds no token for {dag_id}: `manage.py issue_pipeline_tokens` writes them."
         )
     return httpx.Client(
         base_url=_environment("ATALAYA_URL"),
