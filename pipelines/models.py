@@ -82,7 +82,7 @@ class Pipeline(Deliverable):
     file = models.TextField(blank=True)
     version = models.PositiveIntegerField(null=True)
     max_active_runs = models.PositiveIntegerField(null=True)
-    # [{"name", "value", "schema", "description"}]: a list, because JSON objects lose their order in PostgreSQL
+    # [{"name", "value", "schema", "description"}]: a list keeps the order, which an object in PostgreSQL loses
     param_list = models.JSONField(default=list)
     # [{"id", "label", "operator", "downstream": [ids], "is_mapped"}]
     tasks = models.JSONField(default=list)
