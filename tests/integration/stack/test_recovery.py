@@ -1,0 +1,110 @@
+"""Parts die, and the stack comes back with all that it knew. `make soak` does each case ten times."""
+
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+
+import psutil
+import pytest
+
+from stack import catalogue, groups, supervisor
+from stack.parts import Part
+from tests.integration.stack.notes import read_everywhere, write_everywhere
+from tests.running_stack import RunningStack
+
+ROUNDS = range(int(os.environ.get("CONSOLE_KILL_ROUNDS", "1")))
+SEED = 20260101
+
+
+@pytest.fixture(params=ROUNDS, ids=lambda number: f"round{number}")
+def dice(request) -> random.Random:
+    return random.Random(SEED + request.param)
+
+
+@pytest.mark.parametrize("name", catalogue.PARTS)
+def test_part_comes_back_when_killed(stack: RunningStack, dice: random.Random, name: str):
+    """By turns the whole part, or its parent alone, whose children must not go on beside the new ones."""
+    (part,) = catalogue.find(name)
+    before = processes(stack, part)
+    victims = before if dice.random() < 0.5 else [leader(stack, name)]
+    for victim in victims:
+        victim.kill()
+    wait_for(lambda: (now := stack.status()[name]).health == "healthy" and now.pid != victims[0].pid)
+    assert not [process for process in before if process.is_running() and process.status() != "zombie"]
+
+
+def test_parent_alone_killed_leaves_no_children(stack: RunningStack, dice: random.Random):
+    name = dice.choice(["mlflow", "worker", "airflow-scheduler", "postgres"])
+    (part,) = catalogue.find(name)
+    before = processes(stack, part)
+    leader(stack, name).kill()
+    wait_for(lambda: not any(process.is_running() for process in before))
+    stack.wait_until_healthy()
+    assert len(processes(stack, part)) >= 1
+
+
+def test_everything_killed_at_once_keeps_all_data(stack: RunningStack, dice: random.Random):
+    note = f"note-{dice.getrandbits(64):x}"
+    write_everywhere(stack, note)
+    victims = [process for part in catalogue.PARTS.values() for process in processes(stack, part)]
+    victims.append(psutil.Process(supervisor.pid(stack.config)))
+    dice.shuffle(victims)
+    for victim in victims:
+        victim.send_signal(signal.SIGSTOP)  # nobody restarts anybody while they die
+    for victim in victims:
+        victim.kill()
+    stack.up()
+    assert read_everywhere(stack, note) == {"postgres", "redis", "kafka", "mlflow"}
+
+
+def test_supervisor_killed_alone_starts_no_second_set(stack: RunningStack, dice: random.Random):
+    before = {part.name: processes(stack, part) for part in catalogue.PARTS.values()}
+    psutil.Process(supervisor.pid(stack.config)).kill()
+    time.sleep(dice.random())
+    stack.up()
+    alive = {name: [p.pid for p in found if p.is_running()] for name, found in before.items()}
+    assert not any(alive.values()), alive
+
+
+def test_nobody_is_left_after_down(stack: RunningStack):
+    members = [process for part in catalogue.PARTS.values() for process in processes(stack, part)]
+    stack.down()
+    try:
+        left = [process.cmdline() for process in members if process.is_running()]
+        assert left == []
+        assert belonging_to(stack) == []
+    finally:
+        stack.up()
+
+
+def processes(stack: RunningStack, part: Part) -> list[psutil.Process]:
+    return groups.members(stack.config, part)
+
+
+def leader(stack: RunningStack, name: str) -> psutil.Process:
+    return psutil.Process(stack.status()[name].pid)
+
+
+def belonging_to(stack: RunningStack) -> list[list[str]]:
+    """Command lines of whatever works in the stack's folder or listens in its block of ports."""
+    folder, found = str(stack.config.var_dir), []
+    block = range(stack.config.port_base, stack.config.port_base + 100)
+    for process in psutil.process_iter():
+        try:
+            listens = any(
+                c.status == "LISTEN" and c.laddr.port in block for c in process.net_connections("tcp")
+            )
+            if listens or process.cwd().startswith(folder):
+                found.append(process.cmdline())
+        except psutil.Error:
+            continue
+    return found
+
+
+def wait_for(condition: Callable[[], bool], *, timeout_s: float = 90) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to pass in time"
+        time.sleep(0.3)
