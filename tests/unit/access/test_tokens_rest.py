@@ -9,6 +9,7 @@ from django.utils import timezone
 from console.access import policy, tokens
 from console.access.models import ApiToken
 from console.audit.models import AuditEntry
+from console.lib import redis as console_redis
 from tests.people import bearer, make_admin, make_token, make_user, signed_in
 
 pytestmark = pytest.mark.django_db
@@ -205,3 +206,16 @@ def test_an_action_checks_the_scope_behind_the_route():
     approver.token_scopes = frozenset({"see"})
     with pytest.raises(policy.Denied, match="This token lacks"):
         policy.check(approver, "models.decide")
+
+
+def test_a_key_is_not_kept_for_repetitions_of_the_call(client, real_redis):
+    """`Idempotency-Key` keeps answers in Redis, but a new token is kept nowhere: each call makes another."""
+    _token, key = make_token(make_user("ana", "viewer"))
+    call = bearer(key)
+    call["headers"]["Idempotency-Key"] = "once"
+    made = [
+        client.post(URL, {"name": "x"}, content_type="application/json", **call).json()["key"]
+        for _n in range(2)
+    ]
+    assert made[0] != made[1]
+    assert not console_redis.client().keys("*idem*")
