@@ -101,7 +101,7 @@ def finish(row: TaskLog, error: str = "") -> None:
     """Nothing more will come of this try."""
     done = {"is_complete": True, "next_attempt_at": None, "delivery_error": error}
     TaskLog.objects.filter(pk=row.pk).update(**done)
-    live.publish(row.topic)
+    tell(row)
 
 
 def follow(row: TaskLog) -> None:
@@ -143,7 +143,13 @@ def write(row: TaskLog, lines: Iterable[LogLine | None], *, token: str = "") -> 
         row.is_cut = row.size_bytes > LONGEST_BYTES
         row.is_complete = row.is_cut
         row.save(update_fields=["size_bytes", "n_lines", "token", "is_cut", "is_complete"])
-    live.publish(row.topic)
+    tell(row)
+
+
+def tell(row: TaskLog) -> None:
+    """Pages that show this log fetch it again."""
+    for topic in row.topics:
+        live.publish(topic, [row.pk])
 
 
 def remove_unread() -> None:

@@ -18,6 +18,7 @@ _QUIET = {"timestamp", "event", "level", "logger", "filename", "lineno", "chan",
 _QUIET |= {"run_id", "dag_id", "task_id", "map_index", "try_number", "ti_id"}
 _GROUP, _GROUP_END = "::group::", "::endgroup::"
 _SOURCES = "::group::Log message source details"
+_SOURCE = re.compile(r"\S*attempt=\d+\.log\S*")
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ def from_airflow(item: Any) -> LogLine | None:
     """A structured message, or plain text from an older log; None for what only Airflow's own page needs."""
     if isinstance(item, str):
         return LogLine(None, "", clean(item))
-    if item.get("event") in {_GROUP_END, _SOURCES}:
+    event = str(item.get("event", ""))
+    if event in {_GROUP_END, _SOURCES} or (not item.get("timestamp") and _SOURCE.fullmatch(event)):
         return None
     level = str(item.get("level") or "").lower()
     level = {"warn": "warning", "fatal": "critical"}.get(level, level)

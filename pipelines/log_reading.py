@@ -19,6 +19,11 @@ class LogView:
     copy: TaskLog | None
 
     @property
+    def has_ended(self) -> bool:
+        """Whether this try writes no more."""
+        return self.task.has_ended or self.try_number < self.task.try_number
+
+    @property
     def tries(self) -> range:
         """The tries to choose from; empty while there is one at most."""
         return range(1, self.task.try_number + 1) if self.task.try_number > 1 else range(0)
@@ -59,7 +64,7 @@ def open_log(run: Run, task_id: str, *, map_index: int = -1, try_number: int | N
     if number == 0:
         return LogView(task, 0, None)
     row = log_copy.of_try(run, task, number)
-    has_ended = task.has_ended or number < task.try_number
-    if not row.is_complete and has_ended and log_copy.want_copy(row):
-        tasks.copy_log.delay(str(row.pk))
-    return LogView(task, number, row)
+    view = LogView(task, number, row)
+    if view.has_ended and log_copy.want_copy(row):
+        tasks.copy_log.delay_on_commit(str(row.pk))
+    return view

@@ -82,7 +82,7 @@ class Pipeline(Deliverable):
     file = models.TextField(blank=True)
     version = models.PositiveIntegerField(null=True)
     max_active_runs = models.PositiveIntegerField(null=True)
-    # [{"name", "value", "schema", "description"}]: a list keeps the order, which an object in PostgreSQL loses
+    # [{"name", "value", "schema", "description"}]: a list, because PostgreSQL does not keep an object's order
     param_list = models.JSONField(default=list)
     # [{"id", "label", "operator", "downstream": [ids], "is_mapped"}]
     tasks = models.JSONField(default=list)
@@ -221,6 +221,13 @@ class TaskInstance(models.Model):
         return self.task_id if self.map_index < 0 else f"{self.task_id}[{self.map_index}]"
 
     @property
+    def seconds(self) -> float | None:
+        """How long the latest try took, or takes so far; None for a task without a try."""
+        if self.duration_s is None and self.started_at is not None and not self.has_ended:
+            return max((timezone.now() - self.started_at).total_seconds(), 0.0)
+        return self.duration_s if self.try_number else None
+
+    @property
     def has_ended(self) -> bool:
         """Whether the latest try writes no more."""
         return self.state in TASK_ENDED
@@ -279,15 +286,11 @@ class TaskLog(Deliverable):
         indexes: ClassVar = [models.Index(fields=["read_at"], name="logs_by_last_read")]
 
     def __str__(self) -> str:
-        return self.topic
+        return self.topics[-1]
 
     @property
-    def topic(self) -> str:
-        """Where its news are published."""
+    def topics(self) -> list[str]:
+        """Where its news are published: for this try, and for whoever looks at the run."""
         task = re.sub(r"[^A-Za-z0-9._-]", "~", self.task_id)[:150]
-        return f"log:{self.run_id}.{task}.{self.map_index}.{self.try_number}"
-
-    @property
-    def topic_event(self) -> str:
-        """The topic as the page's script spells it in events."""
-        return self.topic.replace(":", ".")
+        run = f"log:{self.run_id}"
+        return [run, f"{run}.{task}.{self.map_index}.{self.try_number}"]

@@ -8,7 +8,7 @@ from django.http import HttpRequest
 
 from pipelines import graph, grid
 from pipelines.graph import Box, Drawing
-from pipelines.models import Run, TaskInstance, TaskLog
+from pipelines.models import Run, TaskInstance
 
 
 @dataclass(frozen=True)
@@ -66,11 +66,3 @@ def chosen_task(request: HttpRequest, tasks: Sequence[TaskInstance]) -> TaskInst
             return found
     started = [task for task in tasks if task.started_at is not None]
     return max(started, key=lambda task: task.started_at, default=tasks[0] if tasks else None)
-
-
-def log_topic(run: Run, task: TaskInstance | None) -> str:
-    """Where news of the shown log are published; empty without one."""
-    if task is None:
-        return ""
-    number = max(task.try_number, 1)
-    return TaskLog(run=run, task_id=task.task_id, map_index=task.map_index, try_number=number).topic

@@ -180,7 +180,7 @@ def copy_log(log_id: str) -> None:
             log_copy.copy(row, lines)
     except (Unavailable, Unauthorized) as error:
         row.mark_retry(error.message)
-        live.publish(row.topic)
+        log_copy.tell(row)
         return
     except (NotFound, InvalidRequest, Conflict) as error:
         log_copy.finish(row, error.message)

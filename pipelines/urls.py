@@ -17,6 +17,7 @@ urlpatterns = [
     path("runs", views.run_list, name="run-list"),
     path("runs/recent", views.recent_runs, name="recent-runs"),
     path("runs/<int:run_id>", views.run_detail, name="run-detail"),
+    path("runs/<int:run_id>/log", views.run_log, name="run-log"),
     path("runs/<int:run_id>/cancel", views.run_cancel, name="run-cancel"),
     path("runs/<int:run_id>/clear", views.run_clear, name="run-clear"),
     path("runs/<int:run_id>/tasks/<str:task_id>/log", views.task_log, name="task-log"),

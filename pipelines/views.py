@@ -9,6 +9,7 @@ from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -18,7 +19,7 @@ from console.lib.models import SyncState
 from pipelines import actions, grid, log_reading, pictures, queries
 from pipelines.airflow_auth import SERVICE
 from pipelines.forms import TriggerForm
-from pipelines.models import Pipeline, Run, RunState
+from pipelines.models import Pipeline, Run, RunState, TaskInstance
 
 PAGE = 50
 SHOWN_LINES = 400
@@ -193,7 +194,6 @@ def run_detail(request: HttpRequest, run_id: int) -> HttpResponse:
         "run": run,
         "tasks": tasks,
         "shown": shown,
-        "topic": pictures.log_topic(run, shown),
         "graph": pictures.coloured(queries.graph_of(run.dag_id), run, tasks=tasks, shown=shown),
         "median_s": queries.median_duration_s(run.dag_id),
         "pipeline_is_paused": queries.is_paused(run.dag_id),
@@ -202,9 +202,7 @@ def run_detail(request: HttpRequest, run_id: int) -> HttpResponse:
     }
     if request.htmx:
         return render(request, "pipelines/_run_body.html", context)
-    if shown is not None:
-        context |= _log_context(request, run, shown.task_id)
-    return render(request, "pipelines/run_detail.html", context)
+    return render(request, "pipelines/run_detail.html", context | _shown_log(request, run, shown))
 
 
 @require_POST
@@ -228,21 +226,39 @@ def run_clear(request: HttpRequest, run_id: int) -> HttpResponse:
 
 
 @require_GET
-def task_log(request: HttpRequest, run_id: int, task_id: str) -> HttpResponse:
-    """The last lines of a task's log."""
+def run_log(request: HttpRequest, run_id: int) -> HttpResponse:
+    """The log that the run's page shows: of the task that `?task=` names, else of the one now at work."""
     run = queries.run(run_id)
-    context = {"run": run, **_log_context(request, run, task_id)}
+    shown = pictures.chosen_task(request, queries.task_instances(run))
+    return render(request, "pipelines/_log.html", {"run": run, **_shown_log(request, run, shown)})
+
+
+def _shown_log(request: HttpRequest, run: Run, shown: TaskInstance | None) -> dict[str, Any]:
+    query = request.GET.copy()
+    follows = "task" not in query
+    refresh_url = f"{reverse('pipelines:run-log', args=[run.pk])}?{query.urlencode()}"
+    context: dict[str, Any] = {"refresh_url": refresh_url, "may_change": follows and not run.has_ended}
+    if shown is None:
+        return context
+    map_index = query.get("map_index") if not follows else None
+    return context | _log_context(request, run, shown.task_id, map_index=_number(map_index, shown.map_index))
+
+
+@require_GET
+def task_log(request: HttpRequest, run_id: int, task_id: str) -> HttpResponse:
+    """The last lines of a task's log, on a page of its own."""
+    run = queries.run(run_id)
+    map_index = _number(request.GET.get("map_index"), -1)
+    context = {"run": run, **_log_context(request, run, task_id, map_index=map_index)}
     template = "_log" if request.htmx else "task_log"
-    return render(request, f"pipelines/{template}.html", {**context, **_age()})
-
-
-def _log_context(request: HttpRequest, run: Run, task_id: str) -> dict[str, Any]:
-    view = log_reading.open_log(
-        run,
-        task_id,
-        map_index=_number(request.GET.get("map_index"), -1),
-        try_number=_number(request.GET.get("try"), None),
+    return render(
+        request, f"pipelines/{template}.html", {**context, "refresh_url": request.get_full_path(), **_age()}
     )
+
+
+def _log_context(request: HttpRequest, run: Run, task_id: str, *, map_index: int) -> dict[str, Any]:
+    number = _number(request.GET.get("try"), None)
+    view = log_reading.open_log(run, task_id, map_index=map_index, try_number=number)
     piece = view.tail(limit=SHOWN_LINES, before=_number(request.GET.get("before"), None))
     level = request.GET.get("level", "")
     lines = (

@@ -94,6 +94,7 @@ ROUTES: dict[str, str | dict[str, str]] = {
     "pipelines:run-detail": "see",
     "pipelines:run-cancel": {"POST": "pipelines.run"},
     "pipelines:run-clear": {"POST": "pipelines.run"},
+    "pipelines:run-log": "see",
     "pipelines:task-log": "see",
     "pipelines:task-log-text": "see",
     "api:pipeline-list": "see",
