@@ -1,7 +1,8 @@
 """Serves one original that ONNX cannot express: `python -m scoring.runner MODEL_DIR SPEC_PATH SOCKET_PATH`.
 
-It runs in the sandbox, a child of the process that predicts. Requests that arrive while the model works wait and
-are answered together: one call of scikit-learn costs milliseconds for one row, and hardly more for a hundred.
+It runs in the sandbox, a child of the process that predicts. Requests that arrive while the model works wait
+and are answered together: one call of scikit-learn costs milliseconds for one row, and hardly more for a
+hundred.
 """
 
 import asyncio
