@@ -20,7 +20,7 @@ def model_list(request: HttpRequest) -> HttpResponse:
     rows = queries.models()
     found = page(request, rows.filter(name__icontains=text) if text else rows)
     template = "models_registry/_model_table.html" if request.htmx else "models_registry/model_list.html"
-    return render(request, template, {"page": found, "waiting": queries.waiting().count(), **shared()})
+    return render(request, template, {"page": found, "waiting_count": queries.waiting().count(), **shared()})
 
 
 @require_GET

@@ -1,6 +1,7 @@
 """Pages of one version: evidence and decision, metrics, artefacts, spec and form, history."""
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -42,12 +43,25 @@ def _evidence(request: HttpRequest, name: str, number: int) -> dict[str, Any]:
         "checks": evidence.check_rows(gate, version.spec) if gate else [],
         "chain": evidence.chain(version, champion),
         "champion": champion,
+        "compare_url": _compare_url(version, champion),
         "others": queries.versions(name).defer("spec_json")[:6],
         "is_own": context["request_open"] is not None
         and context["request_open"].requested_by_id == request.user.pk,
         "may_gate": version.state not in {VersionState.CHAMPION, VersionState.RETIRED},
         "decided": version.requests.exclude(state="requested").select_related("decided_by").first(),
     }
+
+
+def _compare_url(version: ModelVersion, champion: ModelVersion | None) -> str:
+    """The runs of the version and of the champion side by side, where one experiment holds both."""
+    if champion is None or champion.pk == version.pk:
+        return ""
+    runs = MlflowRun.objects.filter(pk__in=[version.run_id, champion.run_id])
+    experiments = list(runs.values_list("experiment_id", flat=True))
+    if len(experiments) != 2 or len(set(experiments)) != 1:
+        return ""
+    query = urlencode([("run", champion.run_id), ("run", version.run_id)])
+    return f"{reverse('models:experiment-compare', args=[experiments[0]])}?{query}"
 
 
 @require_GET
@@ -168,7 +182,8 @@ def promotion_withdraw(request: HttpRequest, pk: int) -> HttpResponse:
 def promotion_list(request: HttpRequest) -> HttpResponse:
     """The inbox: what waits first, then what was decided."""
     decided = queries.promotions().exclude(state="requested")[:100]
-    context = {"waiting": queries.waiting(), "decided": decided, **shared()}
+    waiting = list(queries.waiting())
+    context = {"waiting": waiting, "waiting_count": len(waiting), "decided": decided, **shared()}
     template = (
         "models_registry/_promotion_lists.html" if request.htmx else "models_registry/promotion_list.html"
     )

@@ -43,6 +43,14 @@ def test_a_run_that_was_going_is_followed_to_its_end(run_id, mlflow):
     assert MlflowRun.objects.get(run_id=run_id).status == "FINISHED"
 
 
+def test_a_burst_of_runs_is_seen_whole(run_id, mlflow):
+    sync.sync_runs()
+    for number in range(130):
+        mlflow.create_run("1", f"trial {number}")
+    sync.sync_runs()
+    assert MlflowRun.objects.count() == 131
+
+
 def test_idle_is_cheap(run_id, mlflow, django_assert_max_num_queries):
     mlflow.end_run(run_id)
     sync.sync_runs()
