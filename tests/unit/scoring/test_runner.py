@@ -42,8 +42,6 @@ async def test_runner_scores_as_the_original_and_ends(folder):
         assert not process.is_alive
         with pytest.raises(RunnerUnavailable):
             await client.score_rows([specs.titanic_row()])
-        with pytest.raises(RunnerUnavailable, match="no runner"):
-            await client.score_rows([specs.titanic_row()])
         again = await asyncio.to_thread(RunnerProcess.start, folder)
         assert (await client.score_rows([specs.titanic_row()])).values == [0]
         again.stop()
