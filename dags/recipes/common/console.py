@@ -94,7 +94,7 @@ def _told(found: dict[str, Any]) -> dict[str, Any]:
     for check in found.get("checks") or []:
         say(f"  {check.get('name')}: {check.get('verdict')}. {check.get('sentence')}")
     if found["state"] == "error":
-        raise ConsoleRefused(f"The gate could not judge: {found.get('error') or 'no reason was given'}")
+        raise ConsoleRefused(f"The gate could not judge: {found.get('reason') or 'no reason was given'}")
     return found
 
 

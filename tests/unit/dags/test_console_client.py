@@ -101,7 +101,7 @@ def test_gate_without_a_verdict_is_given_up_after_five_minutes(clock):
 
 
 def test_gate_that_broke_fails_the_task_with_its_reason():
-    fake = FakeConsole(settled={"state": "error", "error": "no spec.json"})
+    fake = FakeConsole(settled={"state": "error", "reason": "no spec.json"})
     with pytest.raises(ConsoleRefused, match=r"could not judge: no spec\.json"):
         console.gate(client(fake), "titanic", "3", key="k")
 
