@@ -59,9 +59,9 @@ def up(config: Config, parts: Sequence[Part]) -> None:
 
 
 def _start_supervisor(config: Config) -> None:
-    for part in catalogue.PARTS.values():  # a supervisor that was killed alone leaves its programs running
-        if groups.end(config, part):
-            print(f"ended what an earlier stack left of {part.name}", flush=True)
+    left = groups.end_all(config, catalogue.PARTS.values())  # of a supervisor that was killed alone
+    if left:
+        print(f"ended what an earlier stack left of {', '.join(left)}", flush=True)
     ports.require_free(config, catalogue.PARTS.values())
     config.save()
     for module in PREPARED:

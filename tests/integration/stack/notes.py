@@ -36,7 +36,8 @@ def read_everywhere(stack: RunningStack, note: str) -> set[str]:
 
 def _produce(stack: RunningStack, note: str) -> None:
     servers = {"bootstrap.servers": stack.env["CONSOLE_KAFKA_BOOTSTRAP"]}
-    for future in AdminClient(servers).create_topics([NewTopic(note, 1, 1)]).values():
+    admin = AdminClient(servers)
+    for future in admin.create_topics([NewTopic(note, 1, 1)]).values():
         future.result(20)
     producer = Producer({**servers, "acks": "all"})
     producer.produce(note, note.encode())
