@@ -114,6 +114,12 @@ class AirflowGateway:
             if len(page) < PAGE or (since is None and len(found) >= limit):
                 return found, looked_at
 
+    def runs_under_way(self) -> set[tuple[str, str]]:
+        """(dag_id, dag_run_id) of all that are queued or running."""
+        call = self._runs.get_dag_runs_without_preload_content
+        found = self._pages(call, "dag_runs", dag_id="~", state=["queued", "running"], order_by=["id"])
+        return {(item["dag_id"], item["dag_run_id"]) for item in found}
+
     def fail_run(self, dag_id: str, dag_run_id: str) -> DagRun:
         """End a run: its running tasks are stopped. Airflow's word for that is the state `failed`."""
         body = DAGRunPatchBody(state="failed")
