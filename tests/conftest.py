@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import running_stack
+from tests import first_path, running_stack
+from tests.first_path import FirstPath
 from tests.running_stack import RunningStack
 
 FOLDER_MARKS = ("integration", "browser")
@@ -44,3 +45,9 @@ def on_the_stack(stack: RunningStack, settings) -> RunningStack:
         elif hasattr(settings, name):
             setattr(settings, name, type(getattr(settings, name) or "")(value))
     return stack
+
+
+@pytest.fixture(scope="session")
+def path(stack: RunningStack) -> FirstPath:
+    """The stack with one champion, trained, gated and approved by REST."""
+    return first_path.walk(stack)
