@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 from django.utils.translation import gettext as _
+from pyarrow import ArrowException, parquet
 
 from console.lib.errors import NotFound
 from models_registry import artefacts
@@ -79,7 +80,21 @@ def _fetch(mlflow: MlflowGateway, version: ModelVersion, job_dir: Path) -> list[
             mlflow.download_file(root, path, job_dir / Path(path).name, limit_bytes=limit_bytes)
         except NotFound:
             missing.append(path)
+    if artefacts.REFERENCE not in missing:
+        missing += _missing_columns(job_dir / Path(artefacts.REFERENCE).name)
     return missing
+
+
+def _missing_columns(reference: Path) -> list[str]:
+    """Serving tests itself on the reference's scores; what cannot be tested there must not pass here."""
+    try:
+        names = set(parquet.read_schema(reference).names)
+    except (ArrowException, OSError) as error:
+        raise GateError(
+            _("serving/reference.parquet cannot be read: %(error)s") % {"error": error}
+        ) from error
+    wanted = ("score", "label")
+    return [f"{artefacts.REFERENCE} ({name})" for name in wanted if name not in names]
 
 
 def _missing_words(version: ModelVersion, missing: list[str]) -> str:
