@@ -96,8 +96,6 @@ class Refresher:
         except _FAILURES as error:
             self._note_source_error(str(error))
             return
-        finally:
-            connection.close()
         self._note_source_error("")
         self._take_over(state, self._files)
         self._keep(state)
@@ -161,6 +159,7 @@ class Refresher:
             if not self.load_from_disk():
                 self.refresh()
         finally:
+            connection.close()
             self._has_begun.set()
         with _Wakeups() as wakeups:
             while not self._stop.is_set():
@@ -169,6 +168,8 @@ class Refresher:
                     markers.run_if_due()
                 except Exception:
                     log.exception("serving.refresh_broken")  # what is loaded goes on answering
+                finally:
+                    connection.close()
                 wakeups.wait(EVERY_S, self._stop)
 
 

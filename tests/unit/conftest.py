@@ -1,6 +1,8 @@
 """What every unit test gets."""
 
 import pytest
+
+from predictions.serving.refresh import Refresher
 from django.db.backends.postgresql.operations import DatabaseOperations
 
 
@@ -28,3 +30,9 @@ def _audit_rows_go_between_tests():
 def _quick_passwords(settings):
     """The real hash takes a quarter of a second, on purpose; `access/test_sign_in.py` looks at it."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture(autouse=True)
+def _serving_at_rest(monkeypatch):
+    """Pages find the serving machinery as its disk has it: no thread asks the database behind a test's back."""
+    monkeypatch.setattr(Refresher, "start", lambda refresher: refresher.load_from_disk())

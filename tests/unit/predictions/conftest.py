@@ -1,7 +1,7 @@
 """A serving process in memory: a small model, tokens, and a broker that does as the test says."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import orjson
@@ -12,6 +12,7 @@ from predictions.serving.application import PredictApp
 from predictions.serving.service import Service
 from tests import champions
 from tests.champions import FakeSource
+from tests.redis_fixtures import *  # noqa: F403
 
 
 class FakeBroker:
@@ -70,17 +71,23 @@ def running(source, broker, tmp_path, monkeypatch) -> Service:
 
 
 @pytest.fixture
-def call(running):
+def call(running) -> Iterator[Callable[..., Any]]:
     """POST to the predict application; answers (status, document, headers)."""
     app = PredictApp(running)
+    with asyncio.Runner() as runner:
 
-    def post(
-        body: bytes | dict, *, path: str = "titanic/predict", key: str | None = champions.KEY, **headers: str
-    ):
-        content = body if isinstance(body, bytes) else orjson.dumps(body)
-        return asyncio.run(_call(app, path, content, key, headers))
+        def post(
+            body: bytes | dict,
+            *,
+            path: str = "titanic/predict",
+            key: str | None = champions.KEY,
+            **headers: str,
+        ) -> tuple[int, Any, dict[str, str]]:
+            content = body if isinstance(body, bytes) else orjson.dumps(body)
+            return runner.run(_call(app, path, content, key, headers))
 
-    return post
+        yield post
+        runner.run(app.shutdown())
 
 
 async def _call(app: PredictApp, path: str, content: bytes, key: str | None, headers: dict[str, str]):
@@ -101,3 +108,8 @@ async def _call(app: PredictApp, path: str, content: bytes, key: str | None, hea
     await app(scope, receive, send)
     answered = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
     return sent[0]["status"], orjson.loads(sent[1]["body"]), answered
+
+
+@pytest.fixture(autouse=True)
+def _serving_at_rest() -> None:
+    """Here threads may turn: each test that starts one stops it."""
