@@ -1,8 +1,7 @@
 """The Celery application; `celery -A console worker` and `celery -A console beat` start from here.
 
-Start a worker with REMAP_SIGTERM=SIGQUIT in its environment: TERM then gives what runs a few seconds
-(`worker_soft_shutdown_timeout`) before it goes back to the queue, instead of waiting for the longest task.
-Nothing depends on it, since every wish is a row that the sweep sends again.
+Stop a worker by QUIT: what runs gets a few seconds (`worker_soft_shutdown_timeout`), then goes back to the
+queue. TERM waits for the longest task. Nothing depends on it: every wish is a row that the sweep sends again.
 """
 
 import os
