@@ -48,7 +48,7 @@ def test_nothing_to_draw_is_empty():
 
 def test_a_long_name_is_shortened_in_the_middle():
     label = graph.draw([{"id": "a_very_long_name_of_a_task", "downstream": []}]).boxes[0].label
-    assert (len(label), label) == (17, "a_very_lo…_a_task")
+    assert (len(label), label) == (15, "a_very_…_a_task")
 
 
 def run_of(seconds, **states):
