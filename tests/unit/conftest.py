@@ -2,28 +2,12 @@
 
 import pytest
 
-from predictions.serving.refresh import Refresher
-from django.db.backends.postgresql.operations import DatabaseOperations
-
 
 @pytest.fixture(autouse=True)
 def _plain_static_files(settings):
     """Addresses of static files as they are in the source: nobody has collected and hashed them."""
     plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
     settings.STORAGES = {**settings.STORAGES, "staticfiles": plain}
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _audit_rows_go_between_tests():
-    """Tests with real transactions empty all tables afterwards; the guard of the audit trail stands aside."""
-    flush = DatabaseOperations.execute_sql_flush
-
-    def without_triggers(self, sql_list):
-        flush(self, ["SET session_replication_role = replica", *sql_list, "RESET session_replication_role"])
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(DatabaseOperations, "execute_sql_flush", without_triggers)
-        yield
 
 
 @pytest.fixture(autouse=True)
@@ -34,5 +18,6 @@ def _quick_passwords(settings):
 
 @pytest.fixture(autouse=True)
 def _serving_at_rest(monkeypatch):
-    """Pages find the serving machinery as its disk has it: no thread asks the database behind a test's back."""
-    monkeypatch.setattr(Refresher, "start", lambda refresher: refresher.load_from_disk())
+    """Pages find the serving machinery as its disk has it: no thread asks the database meanwhile."""
+    start = "predictions.serving.refresh.Refresher.start"
+    monkeypatch.setattr(start, lambda refresher: refresher.load_from_disk())
