@@ -155,6 +155,25 @@ ROUTES: dict[str, str | dict[str, str]] = {
     "api:model-rollback": {"POST": "models.decide"},
     "api:model-detail": {"GET": "see", "PATCH": "admin"},
     # predictions
+    "predict:index": "predict",
+    "predict:one": "predict",
+    "predict:check": {"POST": "predict"},
+    "predict:why": {"POST": "predict"},
+    "predict:mine": "predict",
+    "predict:mine-export": "predict",
+    "predict:api": "predict",
+    "predict:recent": "predict",
+    "predict:list": "predictions.see_all",
+    "predict:list-export": "predictions.see_all",
+    "predict:detail": "predict",
+    "predict:why-recorded": "predict",
+    "predict:feedback": {"POST": "predict"},
+    "predict:erase": {"POST": "predict"},
+    "api:model-predict": {"POST": "predict"},
+    "api:model-explain": {"POST": "predict"},
+    "api:prediction-list": "predict",
+    "api:prediction-detail": {"GET": "predict", "DELETE": "predict"},
+    "api:prediction-feedback": {"POST": "predict"},
 }
 
 # topic, or the part before its first colon: the scope that a subscription needs.
@@ -166,7 +185,7 @@ LIVE_TOPICS: Final[dict[str, str]] = {
     "models": "see",
     "model": "see",
     "promotions": "see",
-    "predictions": "see",
+    "predictions": "predict",
     "health": "see",
 }
 
