@@ -104,7 +104,7 @@ def _manage(site: Config, options: argparse.Namespace) -> int:
 
 
 def _python(site: Config, options: argparse.Namespace) -> int:
-    """The console's Python with the stack's settings, and with nothing else of the caller's but the terminal."""
+    """The console's Python with the stack's settings and nothing of the caller's but the terminal."""
     environment = {**console_parts.environment(site), "TERM": os.environ.get("TERM", "dumb")}
     return subprocess.run([site.console_python, *options.rest], cwd=REPO, env=environment).returncode
 
