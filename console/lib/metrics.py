@@ -65,7 +65,9 @@ PREDICT_SECONDS = Histogram(
 PREDICT_ANSWERS = Counter("console_predict_answer_calls", "Answers to predict calls, by status.", ["status"])
 PREDICT_ROWS = Counter("console_predict_score_rows", "Rows scored.")
 PREDICT_IN_FLIGHT = Gauge(
-    "console_predict_flight_calls", "Predict calls being answered now.", multiprocess_mode="livesum"
+    "console_predict_flight_rows",
+    "Rows that wait for Kafka before they are answered.",
+    multiprocess_mode="livesum",
 )
 KAFKA_PRODUCE_SECONDS = Histogram(
     "console_kafka_produce_seconds",

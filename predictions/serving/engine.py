@@ -45,6 +45,11 @@ class Engine:
         self._explainer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="explain")
         self._n_explaining = 0
 
+    @property
+    def in_flight(self) -> int:
+        """Rows that wait for their acknowledgement."""
+        return self._writer.in_flight
+
     def champion(self, model: str) -> Served:
         """Raises NotFound for an unknown model, Conflict for one without a champion."""
         served = self.served.get(model)

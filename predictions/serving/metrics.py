@@ -3,6 +3,7 @@
 from console.lib.metrics import (
     KAFKA_PRODUCE_SECONDS,
     PREDICT_ANSWERS,
+    PREDICT_IN_FLIGHT,
     PREDICT_ROWS,
     PREDICT_SECONDS,
     PREDICT_STATUSES,
@@ -22,3 +23,8 @@ def recorded(n_rows: int, seconds: float) -> None:
     """So many rows acknowledged after so many seconds."""
     PREDICT_ROWS.inc(n_rows)
     KAFKA_PRODUCE_SECONDS.observe(seconds)
+
+
+def waiting(n_rows: int) -> None:
+    """How many rows wait for Kafka now; sampled, since counting up and down would cost every call."""
+    PREDICT_IN_FLIGHT.set(n_rows)

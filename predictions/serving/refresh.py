@@ -18,7 +18,7 @@ from msgspec import structs
 
 from console.lib import redis as console_redis
 from console.lib.errors import ConsoleError
-from predictions.serving import served, snapshot
+from predictions.serving import metrics, served, snapshot
 from predictions.serving.callers import Callers
 from predictions.serving.engine import Engine
 from predictions.serving.files import ModelFiles
@@ -169,6 +169,7 @@ class Refresher:
                 try:
                     self.refresh()
                     markers.run_if_due()
+                    metrics.waiting(self._engine.in_flight)
                 except Exception:
                     log.exception("serving.refresh_broken")  # what is loaded goes on answering
                 finally:

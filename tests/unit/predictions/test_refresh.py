@@ -8,6 +8,7 @@ import pytest
 
 from predictions.serving.callers import Callers
 from predictions.serving.engine import Engine
+from predictions.serving.records import RecordWriter
 from predictions.serving.refresh import Refresher
 from predictions.serving.service import Service
 from predictions.serving.unanswered import Unanswered
@@ -132,9 +133,9 @@ def waiting(tmp_path):
     """A refresher whose thread turns, with a source that is away at first."""
     source = FakeSource(is_away=True)
     callers = Callers(60)
-    made = Refresher(
-        Engine(writer=None), callers, source, tmp_path, Unanswered(tmp_path / "u", "predictions")
-    )
+    unanswered = Unanswered(tmp_path / "unanswered", "predictions")
+    engine = Engine(RecordWriter("predictions", unanswered, max_in_flight=1))
+    made = Refresher(engine, callers, source, tmp_path, unanswered)
     yield made, source, callers
     made.stop()
 
