@@ -78,4 +78,4 @@ def predict(page: Page, version: str) -> None:
     expect(page.get_by_role("heading", name=re.compile("^(Did not survive|Survived)$"))).to_be_visible()
     shoot(page, "journey-answer")
     page.goto("/predict/titanic/mine")
-    expect(page.get_by_role("row").nth(1)).to_be_visible()
+    expect(page.get_by_role("rowheader").get_by_role("link").first).to_be_visible()
