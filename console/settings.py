@@ -92,6 +92,7 @@ INSTALLED_APPS = [
     "console.access",
     "pipelines",
     "models_registry",
+    "streaming",
     "predictions",
 ]
 MIDDLEWARE = [
