@@ -14,4 +14,9 @@ from celery import Celery
 
 app = Celery("console", task_cls="console.workers:ConsoleTask")
 app.config_from_object("django.conf:settings", namespace="CELERY")
+# Minutes of work; everything else is a short call and goes to the default queue.
+app.conf.task_routes = {
+    "models_registry.tasks.run_gate": {"queue": "heavy"},
+    "pipelines.tasks.copy_log": {"queue": "heavy"},
+}
 app.autodiscover_tasks()

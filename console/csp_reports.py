@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 import structlog
+from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest
 
 from console.lib import metrics
@@ -51,10 +52,10 @@ _allowance = _Allowance(LOGGED_PER_MINUTE)
 
 
 def take(request: HttpRequest) -> None:
-    """Count and log one report. Raises InvalidRequest for anything else."""
+    """Count and log one report. Raises RequestDataTooBig, and InvalidRequest for anything else."""
     length = int(request.headers.get("Content-Length") or 0)
     if length > LONGEST_BODY:
-        raise InvalidRequest("A report has at most 16 KiB.")
+        raise RequestDataTooBig
     report = _read(request.body)
     metrics.CSP_REPORTS.inc()
     if _allowance.take():

@@ -127,9 +127,15 @@ class IdempotencyMiddleware:
         return HttpResponse(found.body, status=found.status, content_type=found.content_type, headers=headers)
 
 
+def _may_be_kept(response: HttpResponse) -> bool:
+    """Not a stream, nor what says itself that it is not to be stored: a new token's key stands in it."""
+    is_secret = "no-store" in response.get("Cache-Control", "")
+    return idempotency.is_kept(response.status_code) and not response.streaming and not is_secret
+
+
 def _end(claim: idempotency.Claim, response: HttpResponse) -> None:
     try:
-        if idempotency.is_kept(response.status_code) and not response.streaming:
+        if _may_be_kept(response):
             headers = {name: response[name] for name in ("Location", "Retry-After") if name in response}
             claim.keep(
                 response.status_code, response.get("Content-Type", ""), bytes(response.content), headers

@@ -227,6 +227,13 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "ENUM_NAME_OVERRIDES": {
+        "RunState": "pipelines.models.RunState",
+        "VersionState": "models_registry.states.VersionState",
+        "RequestState": "models_registry.states.RequestState",
+        "GateState": "models_registry.states.GateState",
+        "TokenState": ["active", "revoked", "expired"],
+    },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "console.openapi.add_common",
@@ -259,6 +266,7 @@ CELERY_BEAT_SCHEDULE = {
     "sweep-outbox": {"task": "console.lib.outbox.sweep", "schedule": 5.0, "options": {"expires": 5}},
     "renew-pipeline-tokens": {"task": "console.access.tasks.renew_pipeline_tokens", "schedule": 24 * 3600.0},
     "clear-sessions": {"task": "console.access.tasks.clear_sessions", "schedule": 24 * 3600.0},
+    "expire-promotions": {"task": "models_registry.tasks.expire_requests", "schedule": 600.0},
 }
 CHANNEL_LAYERS = {
     "default": {

@@ -13,19 +13,19 @@ from airflow.sdk import Param, dag, task
 from dags.recipes.titanic.params import DAG_ID, SOURCES, Settings
 
 DEFAULTS = Settings()
-RUN_ID = "{{ run_id }}"
-PARAMS = "{{ params | tojson }}"
+RUN = "{{ run_id }}"
+SETTINGS = "{{ params | tojson }}"
 REQUESTED_BY = "{{ (dag_run.conf or {}).get('requested_by', '') }}"
 
-in_console = task.external_python(
-    python=os.environ["ATALAYA_PYTHON"], expect_airflow=False, expect_pendulum=False
-)
+# the console's environment, which has what Airflow's has not: numpy, scikit-learn, MLflow
+IN_CONSOLE = {"python": os.environ["ATALAYA_PYTHON"], "expect_airflow": False, "expect_pendulum": False}
 
 
 @dag(
     dag_id=DAG_ID,
     schedule=None,
     catchup=False,
+    is_paused_upon_creation=False,  # nothing runs without being asked
     max_active_runs=2,
     tags=["titanic", "training"],
     doc_md=__doc__,
@@ -50,9 +50,30 @@ in_console = task.external_python(
             title="Address",
             description="Of a CSV with the columns of the passenger list.",
         ),
-        "n_iter": Param(DEFAULTS.n_iter, type="integer", minimum=1, maximum=50, title="Forests to try"),
-        "cv": Param(DEFAULTS.cv, type="integer", minimum=2, maximum=10, title="Folds"),
-        "seed": Param(DEFAULTS.seed, type="integer", minimum=0, maximum=2**31 - 1, title="Seed"),
+        "n_iter": Param(
+            DEFAULTS.n_iter,
+            type="integer",
+            minimum=1,
+            maximum=50,
+            title="Forests to try",
+            description="Combinations of the grid, drawn with the seed and compared by cross-validation.",
+        ),
+        "cv": Param(
+            DEFAULTS.cv,
+            type="integer",
+            minimum=2,
+            maximum=10,
+            title="Folds",
+            description="Of the cross-validation.",
+        ),
+        "seed": Param(
+            DEFAULTS.seed,
+            type="integer",
+            minimum=0,
+            maximum=2**31 - 1,
+            title="Seed",
+            description="Of every draw: the same seed and data give the same model.",
+        ),
         "holdout_share": Param(
             DEFAULTS.holdout_share,
             type="number",
@@ -64,76 +85,76 @@ in_console = task.external_python(
     },
 )
 def titanic_training():
-    @in_console
-    def load(run_id, params):
+    @task.external_python(**IN_CONSOLE)
+    def load(run, settings):
         import json
 
         from dags.recipes.titanic import steps
 
-        return steps.load(run_id, json.loads(params))
+        return steps.load(run, json.loads(settings))
 
-    @in_console
-    def validate(run_id):
+    @task.external_python(**IN_CONSOLE)
+    def validate(run):
         from dags.recipes.titanic import steps
 
-        return steps.validate(run_id)
+        return steps.validate(run)
 
-    @in_console
-    def split(run_id, params):
+    @task.external_python(**IN_CONSOLE)
+    def split(run, settings):
         import json
 
         from dags.recipes.titanic import steps
 
-        return steps.split(run_id, json.loads(params))
+        return steps.split(run, json.loads(settings))
 
-    @in_console
-    def features(run_id):
+    @task.external_python(**IN_CONSOLE)
+    def features(run):
         from dags.recipes.titanic import steps
 
-        return steps.make_features(run_id)
+        return steps.make_features(run)
 
-    @in_console
-    def search(run_id, params):
+    @task.external_python(**IN_CONSOLE)
+    def search(run, settings):
         import json
 
         from dags.recipes.titanic import steps
 
-        return steps.search(run_id, json.loads(params))
+        return steps.search(run, json.loads(settings))
 
-    @in_console
-    def evaluate(run_id):
+    @task.external_python(**IN_CONSOLE)
+    def evaluate(run):
         from dags.recipes.titanic import steps
 
-        return steps.evaluate(run_id)
+        return steps.evaluate(run)
 
-    @in_console
-    def explain(run_id, params):
+    @task.external_python(**IN_CONSOLE)
+    def explain(run, settings):
         import json
 
         from dags.recipes.titanic import steps
 
-        return steps.explain_model(run_id, json.loads(params))
+        return steps.explain_model(run, json.loads(settings))
 
-    @in_console
-    def register(run_id, params, requested_by):
+    @task.external_python(**IN_CONSOLE)
+    def register(run, settings, requested_by):
         import json
 
         from dags.recipes.titanic import steps
 
-        return steps.register(run_id, json.loads(params), requested_by)
+        return steps.register(run, json.loads(settings), requested_by)
 
-    @in_console
-    def gate(run_id, registered):
+    @task.external_python(**IN_CONSOLE)
+    def gate(run, registered):
         from dags.recipes.titanic import steps
 
-        return steps.gate(run_id, registered["version"])
+        return steps.gate(run, registered["version"])
 
-    measured = [evaluate(RUN_ID), explain(RUN_ID, PARAMS)]
-    registered = register(RUN_ID, PARAMS, REQUESTED_BY)
-    searched = search(RUN_ID, PARAMS)
-    load(RUN_ID, PARAMS) >> validate(RUN_ID) >> split(RUN_ID, PARAMS) >> features(RUN_ID) >> searched
+    measured = [evaluate(RUN), explain(RUN, SETTINGS)]
+    registered = register(RUN, SETTINGS, REQUESTED_BY)
+    searched = search(RUN, SETTINGS)
+    load(RUN, SETTINGS) >> validate(RUN) >> split(RUN, SETTINGS) >> features(RUN) >> searched
     searched >> measured >> registered
-    gate(RUN_ID, registered)
+    gate(RUN, registered)
 
 
 titanic_training()

@@ -1,5 +1,35 @@
 """REST paths, in the namespace `api`."""
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from models_registry import api
+
+VERSION = "models/<str:name>/versions/<int:version>"
+RUN = "mlflow-runs/<str:run_id>"
+
+urlpatterns = [
+    path("experiments", api.ExperimentListView.as_view(), name="experiment-list"),
+    path(
+        "experiments/<str:experiment_id>/runs",
+        api.ExperimentRunListView.as_view(),
+        name="experiment-run-list",
+    ),
+    path(RUN, api.MlflowRunDetailView.as_view(), name="mlflow-run-detail"),
+    path(f"{RUN}/metrics/<path:key>", api.MlflowRunMetricView.as_view(), name="mlflow-run-metric"),
+    path(f"{RUN}/artifacts", api.MlflowRunArtifactsView.as_view(), name="mlflow-run-artifacts"),
+    path("models", api.ModelListView.as_view(), name="model-list"),
+    path("models/<str:name>", api.ModelDetailView.as_view(), name="model-detail"),
+    path("models/<str:name>/versions", api.VersionListView.as_view(), name="version-list"),
+    path(VERSION, api.VersionDetailView.as_view(), name="version-detail"),
+    path(f"{VERSION}/gate", api.VersionGateView.as_view(), name="version-gate"),
+    path(f"{VERSION}/override", api.VersionOverrideView.as_view(), name="version-override"),
+    path(f"{VERSION}/promotions", api.VersionPromotionsView.as_view(), name="version-promotions"),
+    path("models/<str:name>/history", api.ModelHistoryView.as_view(), name="model-history"),
+    path("models/<str:name>/rollback", api.ModelRollbackView.as_view(), name="model-rollback"),
+    path("models/<str:name>/spec", api.ModelSpecView.as_view(), name="model-spec"),
+    path("promotions", api.PromotionListView.as_view(), name="promotion-list"),
+    path("promotions/<int:pk>", api.PromotionDetailView.as_view(), name="promotion-detail"),
+    path("promotions/<int:pk>/approve", api.PromotionApproveView.as_view(), name="promotion-approve"),
+    path("promotions/<int:pk>/reject", api.PromotionRejectView.as_view(), name="promotion-reject"),
+    path("promotions/<int:pk>/withdraw", api.PromotionWithdrawView.as_view(), name="promotion-withdraw"),
+]

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from console.lib.outbox import Deliverable
 from models_registry.states import (
@@ -277,3 +278,8 @@ class ChampionPeriod(Deliverable):
 
     def __str__(self) -> str:
         return f"{self.version} since {self.since:%Y-%m-%d %H:%M}"
+
+    @property
+    def decider(self) -> str:
+        """Who decided, a person or the model's policy."""
+        return _("policy: automatic") if self.by is None else self.by.get_username()

@@ -16,7 +16,7 @@ from models_registry.models import Experiment, MlflowRun, ModelVersion
 
 NEWEST = 50
 # A run may be stored a little after another that started later.
-OVERLAP = timedelta(minutes=1)
+OVERLAP = timedelta(seconds=10)
 RUNNING = ("RUNNING", "SCHEDULED")
 
 
@@ -26,7 +26,8 @@ def sync_runs() -> None:
     mlflow = gateway.connect()
     mirror.save_experiments(mlflow.experiments())
     going = set(MlflowRun.objects.filter(status__in=RUNNING, gone_at=None).values_list("run_id", flat=True))
-    new = list(mlflow.runs(_experiment_ids(), _new_runs(), NEWEST))
+    condition = _new_runs()
+    new = list(mlflow.runs(_experiment_ids(), condition, None if condition else NEWEST))
     earlier = sorted(going - {run.run_id for run in new})[:NEWEST]
     refreshed = [run for run_id in earlier if (run := _run_or_gone(mlflow, run_id))]
     _publish(mirror.save_runs([*new, *refreshed]))

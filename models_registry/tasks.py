@@ -28,7 +28,7 @@ MOST_CRASHES = 3
 MOST_ATTEMPTS = 30
 
 
-@shared_task(queue="heavy")
+@shared_task
 def run_gate(gate_id: str) -> None:
     """Judge one version. When a worker dies on the way its lease ends, and the gate runs again."""
     gate = outbox.claim(GateRun, gate_id)
@@ -51,7 +51,7 @@ def run_gate(gate_id: str) -> None:
             deliver_alias.delay_on_commit(str(period.pk))
 
 
-@shared_task(queue="control")
+@shared_task
 def deliver_alias(period_id: str) -> None:
     """Point MLflow's alias to the champion of the ledger; tried until it is done or another is champion."""
     period = outbox.claim(ChampionPeriod, period_id)
@@ -69,7 +69,7 @@ def deliver_alias(period_id: str) -> None:
     _note_delivery(period)
 
 
-@shared_task(queue="control")
+@shared_task
 def expire_requests() -> int:
     """Close requests that nobody decided in time; returns how many."""
     with transaction.atomic():
@@ -123,7 +123,7 @@ def _note_delivery(period: ChampionPeriod) -> None:
             return
         model.alias_version = period.version.version
         model.save(update_fields=["alias_version"])
-        PromotionRequest.objects.filter(pk=period.request_id).update(delivered_at=timezone.now())
+        PromotionRequest.objects.filter(period=period).update(delivered_at=timezone.now())
         ledger.announce(model.name, period.version.version)
 
 

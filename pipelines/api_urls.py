@@ -1,5 +1,17 @@
 """REST paths, in the namespace `api`."""
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from pipelines import api
+
+urlpatterns = [
+    path("pipelines", api.PipelineListView.as_view(), name="pipeline-list"),
+    path("pipelines/<str:dag_id>", api.PipelineDetailView.as_view(), name="pipeline-detail"),
+    path("pipelines/<str:dag_id>/runs", api.PipelineRunListView.as_view(), name="pipeline-run-list"),
+    path("runs", api.RunListView.as_view(), name="run-list"),
+    path("runs/<int:run_id>", api.RunDetailView.as_view(), name="run-detail"),
+    path("runs/<int:run_id>/cancel", api.RunCancelView.as_view(), name="run-cancel"),
+    path("runs/<int:run_id>/clear", api.RunClearView.as_view(), name="run-clear"),
+    path("runs/<int:run_id>/tasks", api.RunTaskListView.as_view(), name="run-task-list"),
+    path("runs/<int:run_id>/tasks/<str:task_id>/log", api.TaskLogView.as_view(), name="task-log"),
+]

@@ -3,3 +3,13 @@ from django.apps import AppConfig
 
 class PipelinesConfig(AppConfig):
     name = "pipelines"
+
+    def ready(self) -> None:
+        """What the sweep sends again."""
+        from console.lib import outbox
+        from pipelines import tasks
+        from pipelines.models import Pipeline, Run, TaskLog
+
+        outbox.register(Run, tasks.deliver_run)
+        outbox.register(Pipeline, tasks.deliver_pause)
+        outbox.register(TaskLog, tasks.copy_log)

@@ -1,7 +1,24 @@
 """Pages."""
 
-from django.urls import URLPattern
+from django.urls import path
+
+from predictions import lists, views
 
 app_name = "predict"
 
-urlpatterns: list[URLPattern] = []
+urlpatterns = [
+    path("predict", views.index, name="index"),
+    path("predict/<str:model>", views.one, name="one"),
+    path("predict/<str:model>/check", views.check, name="check"),
+    path("predict/<str:model>/why", views.why, name="why"),
+    path("predict/<str:model>/mine", lists.mine, name="mine"),
+    path("predict/<str:model>/mine.csv", lists.export_mine, name="mine-export"),
+    path("predict/<str:model>/api", views.api_help, name="api"),
+    path("predictions", lists.everybodys, name="list"),
+    path("predictions.csv", lists.export_all, name="list-export"),
+    path("predictions/recent", views.recent, name="recent"),
+    path("predictions/<uuid:pk>", views.detail, name="detail"),
+    path("predictions/<uuid:pk>/why", views.why_recorded, name="why-recorded"),
+    path("predictions/<uuid:pk>/feedback", views.feedback, name="feedback"),
+    path("predictions/<uuid:pk>/erase", views.erase, name="erase"),
+]

@@ -50,7 +50,8 @@ def _reset(site: Config, _options: argparse.Namespace) -> int:
 
 
 def _status(site: Config, options: argparse.Namespace) -> int:
-    standings = health.standings(site, catalogue.PARTS.values())
+    found = health.standings(site, catalogue.PARTS.values())
+    standings = [health.with_memory(site, standing) for standing in found]
     print(report.as_json(site, standings) if options.json else report.table(standings))
     return 0 if all(standing.health == "healthy" for standing in standings) else 1
 

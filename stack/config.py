@@ -39,6 +39,7 @@ class Config:
     bind: str
     dags_dir: Path
     loads_examples: bool
+    start_timeout_s: float
     settings: dict[str, str] = field(default_factory=dict)  # each CONSOLE_* that the caller set
 
     @cached_property
@@ -96,6 +97,7 @@ def from_environment(environ: Mapping[str, str] = os.environ, *, dotenv: Path = 
         bind=settings.pop("CONSOLE_BIND", "127.0.0.1"),
         dags_dir=REPO / "dags",
         loads_examples=settings.pop("CONSOLE_LOAD_EXAMPLES", "0") == "1",
+        start_timeout_s=_seconds("CONSOLE_START_TIMEOUT_S", settings.pop("CONSOLE_START_TIMEOUT_S", "180")),
         settings=settings,
     )
 
@@ -130,6 +132,12 @@ def _port_base(said: str) -> int:
     if not said.isdecimal() or not 1024 <= int(said) <= HIGHEST_BASE:
         raise StackError(f"CONSOLE_PORT_BASE is {said!r}: it must be a number from 1024 to {HIGHEST_BASE}.")
     return int(said)
+
+
+def _seconds(name: str, said: str) -> float:
+    if not said.isdecimal() or int(said) == 0:
+        raise StackError(f"{name} is {said!r}: it must be a number of seconds above 0.")
+    return float(said)
 
 
 def _unquoted(value: str) -> str:

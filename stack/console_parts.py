@@ -92,6 +92,10 @@ def _http_part(name: str, application: str) -> Part:
     def program(config: Config) -> Program:
         address = ["--host", config.bind, "--port", str(config.port(name))]
         options = ["--no-access-log", "--no-server-header", "--timeout-graceful-shutdown", "8"]
+        # uvicorn believes X-Forwarded-For of callers on this machine: each could choose the address that the
+        # lock after wrong passwords and the audit trail see.
+        is_behind_proxy = config.settings.get("CONSOLE_PROXY_COUNT", "0") != "0"
+        options.append("--proxy-headers" if is_behind_proxy else "--no-proxy-headers")
         argv = [str(config.console_python), "-m", "uvicorn", application, *address, *options]
         return Program(argv, environment(config), REPO)
 

@@ -18,7 +18,7 @@ def stop(config: Config, parts: Sequence[Part] | None = None) -> bool:
     elif was_running:
         supervisor.shut_down(config, last=FOUNDATIONS)
     stopped = parts if parts is not None else list(catalogue.PARTS.values())
-    left_behind = [part.name for part in stopped if groups.end(config, part)]
+    left_behind = groups.end_all(config, stopped)
     return was_running or bool(left_behind)
 
 

@@ -4,14 +4,14 @@ import contextlib
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import httpx
 import psutil
 import psycopg2
 import redis
 
-from stack import groups, supervisor
+from stack import catalogue, groups, supervisor
 from stack.config import Config
 from stack.errors import StackError
 from stack.parts import Part
@@ -37,6 +37,14 @@ def standings(config: Config, parts: Iterable[Part]) -> list[Standing]:
     states = supervisor.states(config)
     with ThreadPoolExecutor(max_workers=16) as pool:
         return list(pool.map(lambda part: _standing(config, part, states.get(part.name)), parts))
+
+
+def with_memory(config: Config, standing: Standing) -> Standing:
+    """The same with what it takes of memory, which is dear to find out."""
+    if standing.pid is None:
+        return standing
+    (part,) = catalogue.find(standing.part)
+    return replace(standing, memory_bytes=memory_bytes(groups.members(config, part)))
 
 
 def reason_unhealthy(config: Config, part: Part, *, started_at: float) -> str:

@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 SECRET = "no-secret-" + "x" * 60
-KEPT = {"CONSOLE_DATA_DIR", "CONSOLE_VENV_DIR", "CONSOLE_TEST_DATABASE"}
+KEPT = ("CONSOLE_DATA_DIR", "CONSOLE_VENV_DIR", "CONSOLE_KILL_ROUNDS", "CONSOLE_TEST_")
 
 
 def settings(
@@ -30,7 +30,7 @@ def settings(
 
 def forget_the_callers() -> None:
     """Take the caller's CONSOLE_* out of the environment, but for where input data and programs are."""
-    for name in [name for name in os.environ if name.startswith("CONSOLE_") and name not in KEPT]:
+    for name in [name for name in os.environ if name.startswith("CONSOLE_") and not name.startswith(KEPT)]:
         del os.environ[name]
 
 

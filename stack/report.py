@@ -36,7 +36,7 @@ def already_up(config: Config, parts: Sequence[Part]) -> None:
 
 def table(standings: Iterable[Standing]) -> str:
     """The lines of `make status`."""
-    rows = [("part", "health", "pid", "port", "memory", "uptime", "")]
+    rows = [["part", "health", "pid", "port", "memory", "uptime", ""]]
     rows += [_row(standing) for standing in standings]
     widths = [max(len(row[column]) for row in rows) for column in range(6)]
     lines = (
@@ -65,11 +65,11 @@ def processes(config: Config, parts: Iterable[Part]) -> list[health.psutil.Proce
     return list(found.values())
 
 
-def _row(standing: Standing) -> tuple[str, ...]:
+def _row(standing: Standing) -> list[str]:
     memory = f"{standing.memory_bytes / MIB:.0f} MiB" if standing.memory_bytes else ""
     uptime = _uptime(standing.uptime_s) if standing.pid else ""
     pid, port = (str(number) if number else "" for number in (standing.pid, standing.port))
-    return (standing.part, standing.health, pid, port, memory, uptime, standing.reason[:100])
+    return [standing.part, standing.health, pid, port, memory, uptime, standing.reason[:100]]
 
 
 def _uptime(seconds: float) -> str:

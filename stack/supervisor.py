@@ -110,28 +110,28 @@ def start(config: Config, *, patience_s: float = 15) -> None:
 
 def is_running(config: Config) -> bool:
     with contextlib.suppress(*GONE):
-        return bool(rpc(config).getState()["statename"] == "RUNNING")
+        return bool(call(config, "getState")["statename"] == "RUNNING")
     return False
 
 
 def pid(config: Config) -> int | None:
     """Its process id, from its own answer."""
     with contextlib.suppress(*GONE):
-        return int(rpc(config).getPID())
+        return int(call(config, "getPID"))
     return None
 
 
 def states(config: Config) -> dict[str, State]:
     """What it knows of each program; nothing when it does not run."""
     with contextlib.suppress(*GONE):
-        return {info["name"]: _state(info) for info in rpc(config).getAllProcessInfo()}
+        return {info["name"]: _state(info) for info in call(config, "getAllProcessInfo")}
     return {}
 
 
 def start_program(config: Config, part: Part) -> None:
     """Start one program and do not wait; one that runs already is left alone."""
     if not (state := states(config).get(part.name)) or not state.is_up:
-        rpc(config).startProcess(part.name, False)
+        call(config, "startProcess", part.name, False)
 
 
 def shut_down(config: Config, *, last: Iterable[str]) -> None:
@@ -142,15 +142,17 @@ def shut_down(config: Config, *, last: Iterable[str]) -> None:
         stop(config, wave)
     number = pid(config)
     with contextlib.suppress(*GONE):
-        rpc(config).shutdown()
+        call(config, "shutdown")
     if number is not None:
         with contextlib.suppress(psutil.Error):
             psutil.Process(number).wait(30)
 
 
-def rpc(config: Config) -> Any:
+def call(config: Config, method: str, *arguments: Any) -> Any:
+    """One call of its RPC; raises one of GONE when it does not answer."""
     transport = SupervisorTransport(None, None, f"unix://{socket_path(config)}")
-    return xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport).supervisor
+    with xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport) as proxy:
+        return getattr(proxy.supervisor, method)(*arguments)
 
 
 def stop(config: Config, names: set[str]) -> None:
@@ -158,7 +160,7 @@ def stop(config: Config, names: set[str]) -> None:
     for name, state in states(config).items():
         if name in names and state.is_up:
             with contextlib.suppress(xmlrpc.client.Fault):  # it ended by itself in this very moment
-                rpc(config).stopProcess(name, False)
+                call(config, "stopProcess", name, False)
     while any(state.is_up for name, state in states(config).items() if name in names):
         time.sleep(0.1)
 

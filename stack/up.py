@@ -27,7 +27,6 @@ from stack.errors import StackError
 from stack.files import write_private
 from stack.parts import Part
 
-PATIENCE_S = 120.0
 MB = 1_000_000
 LEAST_FREE_BYTES = 500 * MB
 LOG_LINES = 25
@@ -60,9 +59,9 @@ def up(config: Config, parts: Sequence[Part]) -> None:
 
 
 def _start_supervisor(config: Config) -> None:
-    for part in catalogue.PARTS.values():  # a supervisor that was killed alone leaves its programs running
-        if groups.end(config, part):
-            print(f"ended what an earlier stack left of {part.name}", flush=True)
+    left = groups.end_all(config, catalogue.PARTS.values())  # of a supervisor that was killed alone
+    if left:
+        print(f"ended what an earlier stack left of {', '.join(left)}", flush=True)
     ports.require_free(config, catalogue.PARTS.values())
     config.save()
     for module in PREPARED:
@@ -130,7 +129,7 @@ def _await(config: Config, parts: Iterable[Part], said: set[str]) -> None:
                     report.healthy(standing)
                 said.add(standing.part)
                 del left[standing.part]
-        if time.monotonic() - began_at > PATIENCE_S:
+        if time.monotonic() - began_at > config.start_timeout_s:
             name = next(iter(left))
             raise StackError(f"{name} did not become healthy: {reasons[name]}\n{last_lines(config, name)}")
         time.sleep(0.2 if left else 0)

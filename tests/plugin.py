@@ -23,6 +23,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def _prepare() -> None:
     nowhere.forget_the_callers()
     var_dir = Path(_until_the_end.enter_context(tempfile.TemporaryDirectory(prefix="atalaya-test-")))
+    (var_dir / "static").mkdir()  # whitenoise warns when nobody has collected files into it
     url = _until_the_end.enter_context(throwaway.server()).format(database="console")
     os.environ.update(nowhere.settings(var_dir, database_url=url))
 

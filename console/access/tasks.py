@@ -6,13 +6,13 @@ from django.core.management import call_command
 from console.access import principals
 
 
-@shared_task(queue="control")
+@shared_task
 def renew_pipeline_tokens() -> list[str]:
     """Pipelines' tokens are renewed long before they end, also while the stack runs for months."""
     return principals.issue_tokens()
 
 
-@shared_task(queue="control")
+@shared_task
 def clear_sessions() -> None:
     """Sessions that have ended are removed from the database."""
     call_command("clearsessions")

@@ -2,7 +2,7 @@
 
 from django.db.models import QuerySet
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework.generics import ListAPIView
 
 from console.audit import queries
@@ -14,12 +14,14 @@ TEXT_FILTERS = ("actor", "action", "object_type", "object", "request_id")
 TIME_FILTERS = ("since", "until")
 
 
-@extend_schema(
-    operation_id="audit_list",
-    parameters=[
-        *(OpenApiParameter(name, OpenApiTypes.STR) for name in TEXT_FILTERS),
-        *(OpenApiParameter(name, OpenApiTypes.DATETIME) for name in TIME_FILTERS),
-    ],
+@extend_schema_view(
+    get=extend_schema(
+        operation_id="audit_list",
+        parameters=[
+            *(OpenApiParameter(name, OpenApiTypes.STR) for name in TEXT_FILTERS),
+            *(OpenApiParameter(name, OpenApiTypes.DATETIME) for name in TIME_FILTERS),
+        ],
+    )
 )
 class EntryList(ListAPIView):
     """Who did what, newest first. `action` takes a whole action, or its first word for all of that kind."""

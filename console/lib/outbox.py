@@ -3,7 +3,7 @@
 class Run(Deliverable): …
 outbox.register(Run, tasks.start_run)           # in AppConfig.ready
 
-@shared_task(queue="control")
+@shared_task
 def start_run(run_id: int) -> None:
     run = outbox.claim(Run, run_id)
     if run is None:                             # delivered already, or another worker has it
@@ -83,7 +83,7 @@ def claim(model: type[_Row], pk: Any) -> _Row | None:
     return model._default_manager.get(pk=pk) if taken else None
 
 
-@shared_task(queue="control", expires=10)
+@shared_task(expires=10)
 def sweep() -> int:
     """Send every due row to its task again; returns how many were sent."""
     n_sent = sum(_send_again(model, task) for model, task in _registered)

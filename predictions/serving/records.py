@@ -1,9 +1,7 @@
 """Records on their way into Kafka: an answer waits here until the broker has acknowledged its rows."""
 
 import asyncio
-import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,7 +17,7 @@ from predictions.serving.unanswered import Unanswered
 log = structlog.get_logger(__name__)
 
 DELIVERY_TIMEOUT_S = 5
-POLL_S = 0.1
+POLL_S = 0.001
 
 
 def make_producer() -> Producer:
@@ -40,50 +38,32 @@ def make_producer() -> Producer:
 class _Delivery:
     """The records of one call: done when the broker has answered for each of them."""
 
-    __slots__ = ("_inbox", "_lock", "future", "has_failed", "n_left")
+    __slots__ = ("_loop", "future", "has_failed", "n_left")
 
-    def __init__(self, n_left: int, future: asyncio.Future[bool], inbox: "_Inbox") -> None:
+    def __init__(self, n_left: int, loop: asyncio.AbstractEventLoop) -> None:
         self.n_left = n_left
-        self.future = future
         self.has_failed = False
-        self._inbox = inbox
-        self._lock = threading.Lock()
+        self.future: asyncio.Future[bool] = loop.create_future()
+        self._loop = loop
 
     def report(self, error: KafkaError | None, _message: Any) -> None:
-        """librdkafka calls this in the polling thread."""
+        """librdkafka calls this from within `poll`, in whichever event loop polls."""
         self.count(1, has_failed=error is not None)
 
     def count(self, n_records: int, *, has_failed: bool) -> None:
         """So many records more are settled."""
-        with self._lock:
-            self.n_left -= n_records
-            self.has_failed |= has_failed
-            is_done = self.n_left == 0
-        if is_done:
-            self._inbox.put(self)
+        self.n_left -= n_records
+        self.has_failed |= has_failed
+        if self.n_left:
+            return
+        if asyncio._get_running_loop() is self._loop:
+            self._settle()
+        else:
+            self._loop.call_soon_threadsafe(self._settle)
 
-
-class _Inbox:
-    """Carries finished deliveries into one event loop: one wake-up for many."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
-        self._done: deque[_Delivery] = deque()
-        self._is_called = False
-
-    def put(self, delivery: _Delivery) -> None:
-        self._done.append(delivery)
-        if not self._is_called:
-            self._is_called = True
-            self.loop.call_soon_threadsafe(self._drain)
-
-    def _drain(self) -> None:
-        self._is_called = False
-        done = self._done
-        while done:
-            delivery = done.popleft()
-            if not delivery.future.done():
-                delivery.future.set_result(not delivery.has_failed)
+    def _settle(self) -> None:
+        if not self.future.done():
+            self.future.set_result(not self.has_failed)
 
 
 class RecordWriter:
@@ -102,17 +82,12 @@ class RecordWriter:
         self._max_in_flight = max_in_flight
         self._make_producer = producer
         self._producer: Any = None
-        self._inbox: _Inbox | None = None
         self.in_flight = 0
-        self._is_stopping = False
-        self._thread: threading.Thread | None = None
+        self._polling: asyncio.AbstractEventLoop | None = None
 
     def start(self) -> None:
-        """Make the producer and the thread that hears its acknowledgements; nothing has to be up yet."""
-        self._is_stopping = False
+        """Make the producer; nothing has to be up yet."""
         self._producer = self._make_producer()
-        self._thread = threading.Thread(target=self._poll, name="predictions-delivery", daemon=True)
-        self._thread.start()
 
     async def write(self, records: Sequence[bytes], ids: Sequence[str]) -> None:
         """Return once all records are safe. Raises Busy before anything is sent, NotRecorded after."""
@@ -141,10 +116,7 @@ class RecordWriter:
 
     def _send(self, records: Sequence[bytes]) -> asyncio.Future[bool]:
         loop = asyncio.get_running_loop()
-        inbox = self._inbox
-        if inbox is None or inbox.loop is not loop:
-            inbox = self._inbox = _Inbox(loop)
-        delivery = _Delivery(len(records), loop.create_future(), inbox)
+        delivery = _Delivery(len(records), loop)
         produce, topic, report = self._producer.produce, self._topic, delivery.report
         for n_sent, record in enumerate(records):
             try:
@@ -152,7 +124,18 @@ class RecordWriter:
             except (BufferError, KafkaException) as error:
                 self._refused(delivery, len(records) - n_sent, error)
                 break
+        if self._polling is not loop:
+            self._polling = loop
+            loop.call_later(POLL_S, self._poll, loop)
         return delivery.future
+
+    def _poll(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Hear acknowledgements on the loop that waits for them: a thread would fight it for the GIL."""
+        self._producer.poll(0)
+        if self.in_flight and self._polling is loop:
+            loop.call_later(POLL_S, self._poll, loop)
+        else:
+            self._polling = None
 
     def _refused(self, delivery: _Delivery, n_unsent: int, error: Exception) -> None:
         """librdkafka took no more: those that it took still report."""
@@ -161,13 +144,7 @@ class RecordWriter:
         if isinstance(error, KafkaException) and error.args[0].fatal():
             self._producer = self._make_producer()
 
-    def _poll(self) -> None:
-        while not self._is_stopping:
-            self._producer.poll(POLL_S)
-
     def close(self, timeout_s: float = DELIVERY_TIMEOUT_S) -> None:
-        """Wait for what is under way, then stop."""
-        self._is_stopping = True
-        if self._thread is not None:
+        """Wait for what is under way."""
+        if self._producer is not None:
             self._producer.flush(timeout_s)
-            self._thread.join(timeout_s)

@@ -68,3 +68,10 @@ def service() -> Service:
     """This process's own."""
     folder = settings.CONSOLE_VAR_DIR / "serving"
     return Service(folder, ConsoleSource(), settings.CONSOLE_PREDICTIONS_TOPIC)
+
+
+def started() -> Service:
+    """The same, at work: what Django's views use. Under ASGI the lifespan has started it already."""
+    found = service()
+    found.ensure_started()
+    return found

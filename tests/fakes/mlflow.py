@@ -161,7 +161,11 @@ class FakeMlflow:
         paths = [key.removeprefix(start) for key in self.files if key.startswith(start)]
         if not paths:
             raise NotFound("MLflow has no files there.", service="mlflow")
-        return sum(self.download_file(root, path, target / path, limit_bytes=limit_bytes) for path in paths)
+        n_bytes = 0
+        for path in paths:
+            left = limit_bytes - n_bytes
+            n_bytes += self.download_file(root, path, target / path, limit_bytes=left)
+        return n_bytes
 
     def write_file(self, root: str, path: str, content: bytes) -> None:
         self._answer("write_file")

@@ -22,3 +22,9 @@ def _audit_rows_go_between_tests():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(DatabaseOperations, "execute_sql_flush", without_triggers)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _quick_passwords(settings):
+    """The real hash takes a quarter of a second, on purpose; `access/test_sign_in.py` looks at it."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

@@ -23,10 +23,11 @@ class ConsoleRefused(Exception):
 
 def connect(dag_id: str) -> httpx.Client:
     """Raises ConsoleRefused when this pipeline was given no token."""
-    tokens: dict[str, str] = json.loads(Path(_environment("ATALAYA_TOKENS")).read_text())
+    path = Path(_environment("ATALAYA_TOKENS"))
+    tokens: dict[str, str] = json.loads(path.read_text()) if path.is_file() else {}
     if dag_id not in tokens:
         raise ConsoleRefused(
-            f"There is no token for {dag_id}: `manage.py issue_pipeline_tokens` issues them."
+            f"{path} holds no token for {dag_id}: `manage.py issue_pipeline_tokens` writes them."
         )
     return httpx.Client(
         base_url=_environment("ATALAYA_URL"),
@@ -93,7 +94,7 @@ def _told(found: dict[str, Any]) -> dict[str, Any]:
     for check in found.get("checks") or []:
         say(f"  {check.get('name')}: {check.get('verdict')}. {check.get('sentence')}")
     if found["state"] == "error":
-        raise ConsoleRefused(f"The gate could not judge: {found.get('error') or 'no reason was given'}")
+        raise ConsoleRefused(f"The gate could not judge: {found.get('reason') or 'no reason was given'}")
     return found
 
 

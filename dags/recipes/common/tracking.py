@@ -1,5 +1,6 @@
 """Logging a trained model to MLflow and registering it, once per DAG run however often the task runs."""
 
+import logging
 import os
 import subprocess
 from collections.abc import Mapping
@@ -18,8 +19,11 @@ from scoring import features
 from scoring.spec import Spec
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "4")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
+
+logging.getLogger("mlflow").setLevel(logging.WARNING)  # the task's log says what matters
 
 REQUIREMENTS = ["scikit-learn", "pandas", "numpy", "skops"]
 EXAMPLE_ROWS = 5

@@ -1,14 +1,16 @@
-"""The tasks of `titanic_training`, each from the files of its run to the next ones."""
+"""The tasks of `titanic_training`, each from the files of its run to the next ones.
+
+Each runs in a process of its own, so slow imports (MLflow 3 s, SHAP 2 s) are made only where they are needed.
+"""
 
 from collections.abc import Mapping
 from typing import Any
 
-from dags.recipes.common import console, evidence, holdout, run_folder, sources, tracking
+from dags.recipes.common import console, holdout, run_folder, sources
 from dags.recipes.common.log import say
 from dags.recipes.common.run_folder import RunFolder
-from dags.recipes.titanic import data, explain, features, train
+from dags.recipes.titanic import data, features
 from dags.recipes.titanic.params import DAG_ID, FILE_NAME, MODEL, Settings
-from scoring.originals import Original
 from scoring.spec import Spec
 
 
@@ -64,6 +66,8 @@ def make_features(run_id: str) -> dict[str, Any]:
 
 
 def search(run_id: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    from dags.recipes.titanic import train
+
     folder, settings = _folder(run_id), Settings.of(params)
     say(f"Trying up to {settings.n_iter} forests in {settings.cv} folds, seed {settings.seed}.")
     found = train.search(
@@ -82,6 +86,9 @@ def search(run_id: str, params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def evaluate(run_id: str) -> dict[str, Any]:
+    from dags.recipes.common import evidence
+    from scoring.originals import Original
+
     folder, spec = _folder(run_id), _spec(_folder(run_id))
     model = Original(folder.read_model("model.bin"), spec)
     held_rows = folder.read_table("holdout.parquet")
@@ -95,6 +102,8 @@ def evaluate(run_id: str) -> dict[str, Any]:
 
 
 def explain_model(run_id: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    from dags.recipes.titanic import explain
+
     folder = _folder(run_id)
     picture, importance = explain.summary(
         _spec(folder),
@@ -109,6 +118,9 @@ def explain_model(run_id: str, params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def register(run_id: str, params: Mapping[str, Any], requested_by: str) -> dict[str, Any]:
+    from dags.recipes.common import evidence, tracking
+    from scoring.originals import Original
+
     folder, settings = _folder(run_id), Settings.of(params)
     source, searched, figures = (folder.read_json(f"{name}.json") for name in ("source", "search", "metrics"))
     spec, model = _spec(folder), folder.read_model("model.bin")

@@ -8,10 +8,11 @@ import pandas as pd
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.impute import SimpleImputer
-from sklearn.model_selection import ParameterGrid, RandomizedSearchCV, StratifiedKFold
+from sklearn.model_selection import ParameterGrid, ParameterSampler, StratifiedKFold, cross_val_score
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder
 
+from dags.recipes.common.log import say
 from scoring import features
 from scoring.spec import Spec
 
@@ -47,17 +48,23 @@ def pipeline(spec: Spec, *, seed: int) -> Pipeline:
 
 def search(spec: Spec, train: pd.DataFrame, *, n_iter: int, cv: int, seed: int) -> Found:
     """train: fields and `label`."""
-    n_tried = min(n_iter, len(ParameterGrid(GRID)))
+    table, labels = features.table(spec, train), train["label"].to_numpy()
     folds = StratifiedKFold(cv, shuffle=True, random_state=seed)
-    trials = RandomizedSearchCV(
-        pipeline(spec, seed=seed), GRID, n_iter=n_tried, cv=folds, scoring="accuracy", random_state=seed
-    )
-    trials.fit(features.table(spec, train), train["label"].to_numpy())
-    best = trials.best_index_
+    candidates = list(ParameterSampler(GRID, min(n_iter, len(ParameterGrid(GRID))), random_state=seed))
+    tried: list[np.ndarray] = []
+    for number, params in enumerate(candidates, 1):
+        model = pipeline(spec, seed=seed).set_params(**params)
+        tried.append(cross_val_score(model, table, labels, cv=folds, scoring="accuracy"))
+        say(f"{number} of {len(candidates)}: accuracy {tried[-1].mean():.4f} with {_shown(params)}.")
+    best = int(np.argmax([scores.mean() for scores in tried]))
     return Found(
-        model=trials.best_estimator_,
-        params={name.removeprefix("forest__"): value for name, value in trials.best_params_.items()},
-        accuracy=float(trials.cv_results_["mean_test_score"][best]),
-        accuracy_std=float(trials.cv_results_["std_test_score"][best]),
-        n_tried=n_tried,
+        model=pipeline(spec, seed=seed).set_params(**candidates[best]).fit(table, labels),
+        params={name.removeprefix("forest__"): value for name, value in candidates[best].items()},
+        accuracy=float(tried[best].mean()),
+        accuracy_std=float(tried[best].std()),
+        n_tried=len(candidates),
     )
+
+
+def _shown(params: dict[str, Any]) -> str:
+    return ", ".join(f"{name.removeprefix('forest__')} {value}" for name, value in sorted(params.items()))

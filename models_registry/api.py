@@ -1,0 +1,310 @@
+"""REST: experiments and runs, models and versions, gates, promotions and the ledger."""
+
+from typing import Any
+
+from django.db.models import QuerySet
+from django.http import HttpResponse
+from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext as _
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import generics
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from console.lib.errors import InvalidRequest, NotFound
+from console.lib.pages import CursorPages
+from models_registry import actions, gateway, queries, run_filter
+from models_registry import serializers as shapes
+from models_registry.gateway import check_path
+from models_registry.models import Experiment, MlflowRun, ModelVersion, PromotionRequest, RegisteredModel
+from models_registry.states import RequestState
+
+
+def _valid(serializer: type[shapes.StrictSerializer], data: Any) -> dict[str, Any]:
+    given = serializer(data=data)
+    given.is_valid(raise_exception=True)
+    return dict(given.validated_data)
+
+
+class NamePages(CursorPages):
+    """By name."""
+
+    ordering = "name"
+
+
+class VersionPages(CursorPages):
+    """Newest first."""
+
+    ordering = "-version"
+
+
+# --- experiments and runs
+
+
+class ExperimentListView(generics.ListAPIView):
+    """Experiments of MLflow."""
+
+    serializer_class = shapes.ExperimentSerializer
+    pagination_class = NamePages
+
+    def get_queryset(self) -> QuerySet[Experiment]:
+        """By name."""
+        return queries.experiments().order_by("name")
+
+
+@extend_schema(
+    parameters=[
+        OpenApiParameter("filter", str, description="metrics.accuracy > 0.8 and params.seed = '42'"),
+        OpenApiParameter(
+            "order", str, description="started_at, name, status, metrics.<key>, params.<key>; - turns"
+        ),
+    ]
+)
+class ExperimentRunListView(generics.ListAPIView):
+    """Runs of an experiment, newest first unless ordered otherwise. A run that lacks a metric comes last."""
+
+    serializer_class = shapes.MlflowRunSerializer
+
+    def get_queryset(self) -> QuerySet[MlflowRun]:
+        """Filtered and ordered as the URL says."""
+        given = self.request.query_params
+        runs = queries.experiment(self.kwargs["experiment_id"]).runs.filter(gone_at=None)
+        runs, order = run_filter.ordered(
+            run_filter.matching(runs, given.get("filter", "")), given.get("order", "")
+        )
+        self.paginator.ordering = order
+        return runs
+
+
+class MlflowRunDetailView(APIView):
+    """One run."""
+
+    @extend_schema(responses=shapes.MlflowRunSerializer)
+    def get(self, request: Request, run_id: str) -> Response:
+        """Parameters, latest metrics, tags."""
+        return Response(shapes.MlflowRunSerializer(queries.run(run_id)).data)
+
+
+class MlflowRunMetricView(APIView):
+    """The history of one metric."""
+
+    @extend_schema(responses=shapes.PointsSerializer)
+    def get(self, request: Request, run_id: str, key: str) -> Response:
+        """From MLflow itself."""
+        if key not in queries.run(run_id).metrics:
+            raise NotFound(_("This run has no metric %(key)s.") % {"key": key})
+        points = gateway.connect().metric_history(run_id, key)
+        return Response(shapes.PointsSerializer({"key": key, "results": points}).data)
+
+
+class MlflowRunArtifactsView(APIView):
+    """Files of a run."""
+
+    @extend_schema(parameters=[OpenApiParameter("path", str)], responses=shapes.FilesSerializer)
+    def get(self, request: Request, run_id: str) -> Response:
+        """Those in the folder `path`, from MLflow itself."""
+        folder = check_path(request.query_params.get("path", ""))
+        files = gateway.connect().list_files(queries.run(run_id).artifact_uri, folder)
+        return Response(shapes.FilesSerializer({"results": files}).data)
+
+
+# --- models and versions
+
+
+class ModelListView(generics.ListAPIView):
+    """Registered models."""
+
+    serializer_class = shapes.ModelSerializer
+    pagination_class = NamePages
+
+    def get_queryset(self) -> QuerySet[RegisteredModel]:
+        """By name."""
+        return queries.models()
+
+
+class ModelDetailView(APIView):
+    """One model."""
+
+    @extend_schema(responses=shapes.ModelSerializer)
+    def get(self, request: Request, name: str) -> Response:
+        """With its champion by the ledger."""
+        return Response(shapes.ModelSerializer(queries.model(name)).data)
+
+    @extend_schema(request=shapes.PolicySerializer, responses=shapes.ModelSerializer)
+    def patch(self, request: Request, name: str) -> Response:
+        """Set who approves its promotions."""
+        actions.set_policy(
+            name, value=_valid(shapes.PolicySerializer, request.data)["policy"], by=request.user
+        )
+        return Response(shapes.ModelSerializer(queries.model(name)).data)
+
+
+class VersionListView(generics.ListAPIView):
+    """Versions of a model, newest first."""
+
+    serializer_class = shapes.VersionSerializer
+    pagination_class = VersionPages
+
+    def get_queryset(self) -> QuerySet[ModelVersion]:
+        """Raises NotFound for an unknown model."""
+        name = self.kwargs["name"]
+        if not queries.exists(name):
+            raise NotFound(_("There is no model %(name)s.") % {"name": name})
+        return queries.versions(name).defer("spec_json")
+
+
+class VersionDetailView(APIView):
+    """One version."""
+
+    @extend_schema(responses=shapes.VersionDetailSerializer)
+    def get(self, request: Request, name: str, version: int) -> Response:
+        """With its newest gate, null when nobody has asked for one."""
+        return Response(_version_data(queries.version(name, version)))
+
+
+def _version_data(row: ModelVersion) -> dict[str, Any]:
+    row.gate = queries.last_gate(row)  # type: ignore[attr-defined]
+    return dict(shapes.VersionDetailSerializer(row).data)
+
+
+class VersionGateView(APIView):
+    """The gate of a version."""
+
+    @extend_schema(request=shapes.NothingSerializer, responses={202: shapes.GateSerializer})
+    def post(self, request: Request, name: str, version: int) -> Response:
+        """Have a worker judge it; 409 while one is at work."""
+        _valid(shapes.NothingSerializer, request.data)
+        gate = actions.ask_gate(name, version, by=request.user)
+        return Response(shapes.GateSerializer(gate).data, status=202)
+
+
+class VersionOverrideView(APIView):
+    """A failed gate, overridden by an admin."""
+
+    @extend_schema(request=shapes.ReasonSerializer, responses=shapes.VersionDetailSerializer)
+    def post(self, request: Request, name: str, version: int) -> Response:
+        """The version counts as passed, and is marked for ever."""
+        reason = _valid(shapes.ReasonSerializer, request.data)["reason"]
+        return Response(_version_data(actions.override_gate(name, version, reason=reason, by=request.user)))
+
+
+class VersionPromotionsView(APIView):
+    """Requests to promote a version."""
+
+    @extend_schema(request=shapes.ReasonSerializer, responses={202: shapes.PromotionSerializer})
+    def post(self, request: Request, name: str, version: int) -> Response:
+        """Ask for it; 409 until the gate has passed. Somebody else decides."""
+        reason = _valid(shapes.ReasonSerializer, request.data)["reason"]
+        asked = actions.request_promotion(name, version, reason=reason, by=request.user)
+        return Response(shapes.PromotionSerializer(asked).data, status=202)
+
+
+class ModelHistoryView(APIView):
+    """The ledger of a model."""
+
+    @extend_schema(
+        parameters=[OpenApiParameter("at", OpenApiTypes.DATETIME)], responses=shapes.PeriodsSerializer
+    )
+    def get(self, request: Request, name: str) -> Response:
+        """Who was champion, newest first; `at` leaves who was then."""
+        if not queries.exists(name):
+            raise NotFound(_("There is no model %(name)s.") % {"name": name})
+        rows = queries.history(name, _moment(request.query_params.get("at")))[:500]
+        return Response(shapes.PeriodsSerializer({"results": rows}).data)
+
+
+def _moment(text: str | None) -> Any:
+    if text is None:
+        return None
+    try:
+        found = parse_datetime(text)
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        message = _("Write the time as 2026-03-01T12:00:00Z.")
+        raise InvalidRequest(message, errors=[{"field": "at", "message": message}])
+    return found
+
+
+class ModelRollbackView(APIView):
+    """Back to the champion before."""
+
+    @extend_schema(request=shapes.ReasonSerializer, responses=shapes.PeriodSerializer)
+    def post(self, request: Request, name: str) -> Response:
+        """Now; 409 when there was none before."""
+        reason = _valid(shapes.ReasonSerializer, request.data)["reason"]
+        return Response(shapes.PeriodSerializer(actions.rollback(name, reason=reason, by=request.user)).data)
+
+
+class ModelSpecView(APIView):
+    """What a model takes and answers."""
+
+    @extend_schema(
+        parameters=[OpenApiParameter("version", int)],
+        responses={(200, "application/json"): OpenApiTypes.OBJECT},
+    )
+    def get(self, request: Request, name: str) -> HttpResponse:
+        """serving/spec.json of the champion, or of `version`, byte for byte."""
+        given = request.query_params.get("version")
+        if given is not None and not given.isdecimal():
+            raise InvalidRequest(_("The version is a whole number."))
+        text = queries.spec_json(name, int(given) if given else None)
+        if text is None:
+            raise NotFound(_("%(name)s has no champion, or the version has no spec.") % {"name": name})
+        return HttpResponse(text, content_type="application/json")
+
+
+# --- promotions
+
+
+@extend_schema(parameters=[OpenApiParameter("state", str, enum=RequestState.values)])
+class PromotionListView(generics.ListAPIView):
+    """Requests for promotion, newest first."""
+
+    serializer_class = shapes.PromotionSerializer
+
+    def get_queryset(self) -> QuerySet[PromotionRequest]:
+        """`?state=requested` leaves those that wait."""
+        state = self.request.query_params.get("state")
+        return queries.promotions().filter(state=state) if state else queries.promotions()
+
+
+class PromotionDetailView(APIView):
+    """One request."""
+
+    @extend_schema(responses=shapes.PromotionSerializer)
+    def get(self, request: Request, pk: int) -> Response:
+        """`delivered_at` is set once MLflow has the alias."""
+        return Response(shapes.PromotionSerializer(queries.promotion(pk)).data)
+
+
+class PromotionApproveView(APIView):
+    """Approve."""
+
+    @extend_schema(request=shapes.OptionalReasonSerializer, responses=shapes.PromotionSerializer)
+    def post(self, request: Request, pk: int) -> Response:
+        """Makes the version champion; never by who asked."""
+        reason = _valid(shapes.OptionalReasonSerializer, request.data)["reason"]
+        return Response(shapes.PromotionSerializer(actions.approve(pk, reason=reason, by=request.user)).data)
+
+
+class PromotionRejectView(APIView):
+    """Reject."""
+
+    @extend_schema(request=shapes.ReasonSerializer, responses=shapes.PromotionSerializer)
+    def post(self, request: Request, pk: int) -> Response:
+        """With a reason; never by who asked."""
+        reason = _valid(shapes.ReasonSerializer, request.data)["reason"]
+        return Response(shapes.PromotionSerializer(actions.reject(pk, reason=reason, by=request.user)).data)
+
+
+class PromotionWithdrawView(APIView):
+    """Withdraw."""
+
+    @extend_schema(request=shapes.OptionalReasonSerializer, responses=shapes.PromotionSerializer)
+    def post(self, request: Request, pk: int) -> Response:
+        """Only by who asked."""
+        reason = _valid(shapes.OptionalReasonSerializer, request.data)["reason"]
+        return Response(shapes.PromotionSerializer(actions.withdraw(pk, reason=reason, by=request.user)).data)

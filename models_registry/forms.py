@@ -1,0 +1,32 @@
+"""What people type: reasons, decisions, a policy."""
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from models_registry.actions import LONGEST_REASON
+from models_registry.states import Policy
+
+
+class ReasonForm(forms.Form):
+    """Why; always asked, because the ledger keeps it."""
+
+    reason = forms.CharField(
+        label=_("Your reason"),
+        max_length=LONGEST_REASON,
+        widget=forms.Textarea(attrs={"rows": 3}),
+        error_messages={"required": _("Say why: it is kept with the decision.")},
+    )
+
+
+class DecisionForm(ReasonForm):
+    """Approve or reject, by the button that was pressed."""
+
+    decision = forms.ChoiceField(
+        choices=[("approve", "approve"), ("reject", "reject")], widget=forms.HiddenInput, required=False
+    )
+
+
+class PolicyForm(forms.Form):
+    """Who approves promotions."""
+
+    policy = forms.ChoiceField(label=_("Approval"), choices=Policy.choices)

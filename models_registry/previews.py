@@ -1,0 +1,60 @@
+"""Artefacts shown through the console: pictures by their first bytes, text as text, else a download."""
+
+from django.http import HttpResponse
+from django.utils.http import content_disposition_header
+from django.utils.translation import gettext as _
+
+from console.lib.errors import InvalidRequest
+from models_registry import gateway
+from models_registry.mlflow_types import FileInfo
+
+MIB = 2**20
+PICTURE_LIMIT_BYTES = 8 * MIB
+DOWNLOAD_LIMIT_BYTES = 64 * MIB
+TEXT_LIMIT_BYTES = 256 * 1024
+PICTURES = (".png", ".jpg", ".jpeg")
+TEXTS = (".json", ".txt", ".yaml", ".yml", ".md", ".csv", ".log", "MLmodel")
+# A file is a picture when it begins like one, whatever its name says. SVG can carry scripts: never inline.
+SIGNATURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
+
+
+def is_picture(file: FileInfo) -> bool:
+    """Whether the page shows it."""
+    return (
+        not file.is_dir
+        and file.path.lower().endswith(PICTURES)
+        and (file.size_bytes or 0) <= PICTURE_LIMIT_BYTES
+    )
+
+
+def is_text(file: FileInfo) -> bool:
+    """Whether the page can show it in a box."""
+    return not file.is_dir and file.path.endswith(TEXTS) and (file.size_bytes or 0) <= TEXT_LIMIT_BYTES
+
+
+def parents(folder: str) -> list[tuple[str, str]]:
+    """(name, path) of the folder and all above it, outermost first."""
+    parts = folder.split("/") if folder else []
+    return [(part, "/".join(parts[: position + 1])) for position, part in enumerate(parts)]
+
+
+def response(root: str, path: str) -> HttpResponse:
+    """The file, inline only where it is a picture. Raises NotFound, InvalidRequest, Unavailable."""
+    content = gateway.connect().read_file(root, path, limit_bytes=DOWNLOAD_LIMIT_BYTES)
+    kind = next((kind for start, kind in SIGNATURES.items() if content.startswith(start)), "")
+    answer = HttpResponse(content, content_type=kind or "application/octet-stream")
+    name = path.rpartition("/")[2]
+    answer["Content-Disposition"] = str(content_disposition_header(not kind, name))
+    answer["Content-Security-Policy"] = "default-src 'none'; sandbox"
+    answer["X-Content-Type-Options"] = "nosniff"
+    answer["Cache-Control"] = "private, max-age=300"
+    return answer
+
+
+def text(root: str, path: str) -> str:
+    """The file as text. Raises InvalidRequest for what is none."""
+    content = gateway.connect().read_file(root, path, limit_bytes=TEXT_LIMIT_BYTES)
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(_("%(path)s is no text. Download it.") % {"path": path}) from error

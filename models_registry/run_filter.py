@@ -1,0 +1,90 @@
+"""The small language by which runs are filtered and ordered, the same on the page and over REST.
+
+metrics.accuracy > 0.8 and params.max_depth = '20' and tags.data_source = 'file' and status = 'FINISHED'
+"""
+
+import re
+from typing import Any
+
+from django.db.models import FloatField, QuerySet, Value
+from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Cast, Coalesce
+from django.utils.translation import gettext as _
+
+from console.lib.errors import InvalidRequest
+from models_registry.models import MlflowRun
+
+MOST_CONDITIONS = 10
+COLUMNS = {"status": "status", "name": "name", "user": "user", "run_id": "run_id", "dag_run_id": "dag_run_id"}
+ORDERS = {"started_at": "started_at", "name": "name", "status": "status"}
+OPERATORS = {"=": "exact", "!=": "exact", ">": "gt", ">=": "gte", "<": "lt", "<=": "lte", "like": "icontains"}
+
+_CONDITION = re.compile(
+    r"""\s*(?:(?P<kind>metrics|params|tags)\.)?
+        (?:`(?P<quoted>[^`]{1,250})`|(?P<key>[\w./-]{1,250}))\s*
+        (?P<operator>!=|>=|<=|=|>|<|like)\s*
+        (?:'(?P<text>[^']*)'|"(?P<text2>[^"]*)"|(?P<number>-?\d+(?:\.\d+)?(?:e[+-]?\d+)?))\s*(?P<and>and\b)?""",
+    re.VERBOSE | re.IGNORECASE,
+)
+
+
+def matching(runs: QuerySet[MlflowRun], text: str) -> QuerySet[MlflowRun]:
+    """Runs that meet all conditions. Raises InvalidRequest, at the field `filter`, when it is unreadable."""
+    position, n_conditions, goes_on = 0, 0, bool(text.strip())
+    while goes_on:
+        found = _CONDITION.match(text, position)
+        n_conditions += 1
+        if found is None or n_conditions > MOST_CONDITIONS:
+            raise _unreadable(text[position : position + 40])
+        runs = _narrowed(runs, found, n_conditions)
+        position = found.end()
+        goes_on = bool(found["and"])
+    if text[position:].strip():
+        raise _unreadable(text[position : position + 40])
+    return runs
+
+
+def ordered(runs: QuerySet[MlflowRun], order: str) -> tuple[QuerySet[MlflowRun], tuple[str, str]]:
+    """The runs with what they are ordered by, and the order. Runs that lack a metric come last."""
+    sign, name = ("-", order[1:]) if order.startswith("-") else ("", order)
+    if name in ORDERS:
+        return runs, (sign + ORDERS[name], "run_id")
+    kind, _dot, key = name.partition(".")
+    if kind not in {"metrics", "params"} or not key:
+        return runs, ("-started_at", "run_id")
+    value: Any = KeyTextTransform(key, kind)
+    if kind == "metrics":
+        last = Value(float("-inf") if sign else float("inf"), output_field=FloatField())
+        value = Coalesce(Cast(value, FloatField()), last)
+    else:
+        value = Coalesce(value, Value(""))
+    return runs.annotate(order_value=value), (f"{sign}order_value", "run_id")
+
+
+def _narrowed(runs: QuerySet[MlflowRun], found: re.Match[str], position: int) -> QuerySet[MlflowRun]:
+    kind, key = (found["kind"] or "").lower(), found["quoted"] or found["key"]
+    operator = found["operator"].lower()
+    text = found["text"] if found["text"] is not None else found["text2"]
+    if not kind:
+        if key not in COLUMNS or text is None:
+            raise _unreadable(found[0].strip()[:40])
+        field, value = COLUMNS[key], text
+    else:
+        field = f"condition_{position}"
+        transform: Any = KeyTextTransform(key, kind)
+        if kind == "metrics":
+            if found["number"] is None or operator == "like":
+                raise _unreadable(found[0].strip()[:40])
+            transform, value = Cast(transform, FloatField()), float(found["number"])
+        else:
+            value = text if text is not None else found["number"]
+        runs = runs.alias(**{field: transform})
+    condition = {f"{field}__{OPERATORS[operator]}": value}
+    return runs.exclude(**condition) if operator == "!=" else runs.filter(**condition)
+
+
+def _unreadable(where: str) -> InvalidRequest:
+    message = _(
+        "The filter cannot be read at “%(where)s”. Write, say, metrics.accuracy > 0.8 and params.seed = '42'."
+    ) % {"where": where}
+    return InvalidRequest(message, errors=[{"field": "filter", "message": message}])

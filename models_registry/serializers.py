@@ -1,0 +1,256 @@
+"""The shape of models, versions, requests and runs over REST; what comes in may carry no unknown field."""
+
+from typing import Any, ClassVar
+
+from django.utils.translation import gettext as _
+from rest_framework import serializers
+
+from models_registry.actions import LONGEST_REASON
+from models_registry.models import (
+    ChampionPeriod,
+    Experiment,
+    GateRun,
+    MlflowRun,
+    ModelVersion,
+    PromotionRequest,
+    RegisteredModel,
+)
+from models_registry.states import Policy
+
+
+class StrictSerializer(serializers.Serializer):
+    """Refuses fields that it does not know: a misspelt one must not be ignored."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Raises ValidationError with each unknown field."""
+        if isinstance(data, dict) and (unknown := sorted(set(data) - set(self.fields))):
+            raise serializers.ValidationError({name: [_("There is no such field.")] for name in unknown})
+        return super().to_internal_value(data)
+
+
+class NothingSerializer(StrictSerializer):
+    """A call that takes no values."""
+
+
+class ReasonSerializer(StrictSerializer):
+    """Why."""
+
+    reason = serializers.CharField(max_length=LONGEST_REASON)
+
+
+class OptionalReasonSerializer(StrictSerializer):
+    """Why, if one wants to say so."""
+
+    reason = serializers.CharField(max_length=LONGEST_REASON, required=False, allow_blank=True, default="")
+
+
+class PolicySerializer(StrictSerializer):
+    """Who approves promotions of a model."""
+
+    policy = serializers.ChoiceField(choices=Policy.choices)
+
+
+class ExperimentSerializer(serializers.ModelSerializer):
+    n_runs = serializers.IntegerField()
+    last_run_at = serializers.DateTimeField(allow_null=True)
+
+    class Meta:
+        model = Experiment
+        fields: ClassVar = ["experiment_id", "name", "created_at", "n_runs", "last_run_at"]
+
+
+class MlflowRunSerializer(serializers.ModelSerializer):
+    """A run with its latest metrics; one that is no finite number is text."""
+
+    params = serializers.DictField(child=serializers.CharField())
+    metrics = serializers.DictField(help_text="name: number, or text for NaN and infinities")
+    tags = serializers.DictField(child=serializers.CharField())
+
+    class Meta:
+        model = MlflowRun
+        fields: ClassVar = [
+            "run_id",
+            "experiment_id",
+            "name",
+            "status",
+            "user",
+            "started_at",
+            "ended_at",
+            "params",
+            "metrics",
+            "tags",
+            "dag_run_id",
+        ]
+
+
+class PointSerializer(serializers.Serializer):
+    step = serializers.IntegerField()
+    value = serializers.FloatField()
+    at = serializers.DateTimeField(allow_null=True)
+
+
+class PointsSerializer(serializers.Serializer):
+    """The history of a metric, at most 2,000 values."""
+
+    key = serializers.CharField()
+    results = PointSerializer(many=True)
+
+
+class FileSerializer(serializers.Serializer):
+    path = serializers.CharField()
+    is_dir = serializers.BooleanField()
+    size_bytes = serializers.IntegerField(allow_null=True)
+
+
+class FilesSerializer(serializers.Serializer):
+    """Files and folders in one folder."""
+
+    results = FileSerializer(many=True)
+
+
+class CheckSerializer(serializers.Serializer):
+    """One check of the gate."""
+
+    name = serializers.CharField()
+    verdict = serializers.ChoiceField(choices=["passed", "failed", "look", "skipped"])
+    sentence = serializers.CharField()
+    value = serializers.FloatField(allow_null=True)
+    threshold = serializers.FloatField(allow_null=True)
+    interval = serializers.ListField(child=serializers.FloatField(), allow_null=True)
+
+
+class GateSerializer(serializers.ModelSerializer):
+    checks = CheckSerializer(many=True)
+    requested_by = serializers.CharField(source="requested_by.username")
+    metrics = serializers.DictField(help_text="candidate, baseline and champion on the same hold-out")
+
+    class Meta:
+        model = GateRun
+        fields: ClassVar = [
+            "id",
+            "state",
+            "checks",
+            "is_conclusive",
+            "reason",
+            "champion_version",
+            "holdout_rows",
+            "metrics",
+            "isolation",
+            "seconds",
+            "requested_by",
+            "requested_at",
+            "ended_at",
+            "delivery_error",
+        ]
+
+
+class VersionSerializer(serializers.ModelSerializer):
+    """A version in a list. `version` is text, as in MLflow."""
+
+    model = serializers.CharField(source="model.name")
+    version = serializers.CharField()
+    missing_artefacts = serializers.ListField(child=serializers.CharField())
+    metrics = serializers.DictField(help_text="on the frozen hold-out, as scored by the gate")
+
+    class Meta:
+        model = ModelVersion
+        fields: ClassVar = [
+            "model",
+            "version",
+            "state",
+            "is_overridden",
+            "override_reason",
+            "is_conclusive",
+            "is_demo",
+            "run_id",
+            "dag_run_id",
+            "git_sha",
+            "data_sha256",
+            "data_source",
+            "holdout_sha256",
+            "missing_artefacts",
+            "primary_metric",
+            "metrics",
+            "serve_as",
+            "serve_reason",
+            "served_sha256",
+            "size_bytes",
+            "registered_at",
+            "registered_by",
+        ]
+
+
+class VersionDetailSerializer(VersionSerializer):
+    """A version with its newest gate."""
+
+    gate = GateSerializer(allow_null=True)
+
+    class Meta(VersionSerializer.Meta):
+        fields: ClassVar = [*VersionSerializer.Meta.fields, "gate"]
+
+
+class ModelSerializer(serializers.ModelSerializer):
+    """A registered model; `champion` is the version that the ledger names."""
+
+    champion = serializers.SerializerMethodField()
+    newest_version = serializers.SerializerMethodField()
+
+    class Meta:
+        model = RegisteredModel
+        fields: ClassVar = ["name", "description", "policy", "champion", "newest_version", "alias_version"]
+
+    def get_champion(self, row: RegisteredModel) -> str | None:
+        """The champion's version."""
+        return next((str(period.version.version) for period in row.periods_now), None)  # type: ignore[attr-defined]
+
+    def get_newest_version(self, row: RegisteredModel) -> str | None:
+        """The newest version."""
+        return next((str(version.version) for version in row.newest), None)  # type: ignore[attr-defined]
+
+
+class PeriodSerializer(serializers.ModelSerializer):
+    """One line of the ledger. `decided_by` is "policy: automatic" where no person decided."""
+
+    model = serializers.CharField(source="model.name")
+    version = serializers.CharField(source="version.version")
+    decided_by = serializers.SerializerMethodField()
+    request = serializers.IntegerField(source="request_id", allow_null=True)
+
+    class Meta:
+        model = ChampionPeriod
+        fields: ClassVar = ["model", "version", "kind", "since", "until", "decided_by", "reason", "request"]
+
+    def get_decided_by(self, row: ChampionPeriod) -> str:
+        """Who decided."""
+        return "policy: automatic" if row.by is None else row.by.get_username()
+
+
+class PeriodsSerializer(serializers.Serializer):
+    """Who was champion, newest first."""
+
+    results = PeriodSerializer(many=True)
+
+
+class PromotionSerializer(serializers.ModelSerializer):
+    model = serializers.CharField(source="version.model.name")
+    version = serializers.CharField(source="version.version")
+    requested_by = serializers.CharField(source="requested_by.username")
+    decided_by = serializers.CharField(source="decided_by.username", allow_null=True, default=None)
+
+    class Meta:
+        model = PromotionRequest
+        fields: ClassVar = [
+            "id",
+            "model",
+            "version",
+            "state",
+            "reason",
+            "requested_by",
+            "requested_at",
+            "expires_at",
+            "decided_by",
+            "is_by_policy",
+            "decided_at",
+            "decision_reason",
+            "delivered_at",
+        ]

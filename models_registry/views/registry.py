@@ -1,0 +1,92 @@
+"""Pages of registered models: the list, one model, its policy and its rollback."""
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_POST
+
+from console.lib.errors import InvalidRequest
+from models_registry import actions, ledger, queries
+from models_registry.forms import PolicyForm, ReasonForm
+from models_registry.models import ChampionPeriod
+from models_registry.views.answers import done, page, shared
+
+
+@require_GET
+def model_list(request: HttpRequest) -> HttpResponse:
+    """Every registered model with its champion."""
+    text = request.GET.get("q", "").strip()[:250]
+    rows = queries.models()
+    found = page(request, rows.filter(name__icontains=text) if text else rows)
+    template = "models_registry/_model_table.html" if request.htmx else "models_registry/model_list.html"
+    return render(request, template, {"page": found, "waiting_count": queries.waiting().count(), **shared()})
+
+
+@require_GET
+def model_detail(request: HttpRequest, name: str) -> HttpResponse:
+    """One model: who is champion, all versions, and who was champion when."""
+    model = queries.model(name)
+    period = next(iter(model.periods_now), None)
+    context = {
+        "model": model,
+        "period": period,
+        "champion": period.version if period else None,
+        "page": page(request, queries.versions(name).defer("spec_json")),
+        "alias_warning": queries.alias_warning(model),
+        "history": queries.history(name)[:20],
+        "previous": ledger.previous_champion(model),
+        "scores": _scores(model.newest),
+        "policy_form": PolicyForm(initial={"policy": model.policy}),
+        "rollback_form": ReasonForm(auto_id="rollback-%s"),
+        **shared(),
+    }
+    template = "models_registry/_model_body.html" if request.htmx else "models_registry/model_detail.html"
+    return render(request, template, context)
+
+
+def _scores(newest: list) -> list[float]:
+    return [row.score for row in reversed(newest) if row.score is not None]
+
+
+@require_POST
+def policy_set(request: HttpRequest, name: str) -> HttpResponse:
+    """Choose who approves."""
+    model = actions.set_policy(name, value=request.POST.get("policy", ""), by=request.user)
+    message = _("Promotions of %(model)s: %(policy)s.") % {
+        "model": name,
+        "policy": model.get_policy_display(),
+    }
+    return done(request, reverse("models:model-detail", args=[name]), message)
+
+
+@require_POST
+def model_rollback(request: HttpRequest, name: str) -> HttpResponse:
+    """Back to the champion before."""
+    form = ReasonForm(request.POST)
+    if not form.is_valid():
+        raise InvalidRequest(" ".join(form.errors["reason"]))
+    period = actions.rollback(name, reason=form.cleaned_data["reason"], by=request.user)
+    message = _("%(version)s is champion again. Serving changes within 5 seconds.") % {
+        "version": period.version
+    }
+    return done(request, reverse("models:model-detail", args=[name]), message)
+
+
+@require_GET
+def champions(request: HttpRequest) -> HttpResponse:
+    """Box of the overview: who serves now."""
+    periods = (
+        ChampionPeriod.objects.filter(until=None)
+        .select_related("model", "version", "by")
+        .defer("version__spec_json")
+    )
+    return render(
+        request, "models_registry/_champions.html", {"periods": periods.order_by("model__name")[:10]}
+    )
+
+
+@require_GET
+def needs_you(request: HttpRequest) -> HttpResponse:
+    """Box of the overview: requests that this person may decide."""
+    return render(request, "models_registry/_needs_you.html", {"requests": queries.needs_you(request.user)})

@@ -1,0 +1,158 @@
+"""The click's half: record what somebody wants of a pipeline; a worker takes it to Airflow."""
+
+import orjson
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from console.access import policy
+from console.access.models import User
+from console.audit import actions as audit
+from console.lib import live
+from console.lib.errors import Conflict, InvalidRequest, NotFound
+from console.lib.ids import uuid7
+from pipelines import mirror, params, queries, tasks
+from pipelines.models import Pipeline, Run, RunState, Wish
+
+LONGEST_CONF_BYTES = 64 * 1024
+LONGEST_NOTE = 1000
+
+
+@transaction.atomic
+def trigger_run(dag_id: str, *, conf: dict, by: User, note: str = "") -> Run:
+    """Record that somebody wants this run. A paused pipeline takes it too: Airflow keeps it queued.
+
+    Raises NotFound for an unknown pipeline, Conflict for one that Airflow no longer has, InvalidRequest with
+    the faults by field for a conf that the pipeline's parameters do not allow.
+    """
+    policy.check(by, "pipelines.run", dag_id)
+    pipeline = queries.pipeline(dag_id)
+    _refuse_unusable(pipeline)
+    _refuse_invalid(pipeline, conf, note)
+    run = Run.objects.create(
+        dag_id=dag_id,
+        dag_run_id=f"console__{uuid7()}",
+        conf=conf,
+        note=note,
+        requested_by=by,
+        triggered_by=by.get_username(),
+        run_type="manual",
+        is_demo=by.is_demo,
+    )
+    audit.record("run.trigger", run, by=by, after={"conf": conf, "note": note}, upstream_id=run.dag_run_id)
+    tasks.deliver_run.delay_on_commit(str(run.pk))
+    mirror.publish_runs([run])
+    return run
+
+
+def _refuse_unusable(pipeline: Pipeline) -> None:
+    if pipeline.gone_at is not None:
+        message = _("Airflow no longer has the pipeline “%(dag_id)s”: its file was removed or renamed.")
+        raise Conflict(message % {"dag_id": pipeline.dag_id})
+    if pipeline.has_import_errors:
+        message = _("Airflow cannot read the file of “%(dag_id)s” now. The list of pipelines shows why.")
+        raise Conflict(message % {"dag_id": pipeline.dag_id})
+
+
+def _refuse_invalid(pipeline: Pipeline, conf: dict, note: str) -> None:
+    faults = params.faults(pipeline.params, conf)
+    if len(orjson.dumps(conf)) > LONGEST_CONF_BYTES:
+        faults.append({"field": "conf", "message": _("Settings may take 64 KiB at most.")})
+    if len(note) > LONGEST_NOTE:
+        faults.append({"field": "note", "message": _("A note may have 1000 characters at most.")})
+    if faults:
+        message = _("These settings do not fit the pipeline “%(dag_id)s”.") % {"dag_id": pipeline.dag_id}
+        raise InvalidRequest(message, errors=faults)
+
+
+@transaction.atomic
+def set_paused(dag_id: str, *, is_paused: bool, by: User) -> Pipeline:
+    """Record where somebody wants the pipeline's switch; the latest wish wins."""
+    policy.check(by, "pipelines.run", dag_id)
+    pipeline = queries.pipeline(dag_id)
+    if pipeline.gone_at is not None:
+        _refuse_unusable(pipeline)
+    before = {"is_paused": pipeline.shows_paused}
+    if is_paused == pipeline.shows_paused:
+        return pipeline
+    pipeline.wanted_is_paused, pipeline.wanted_by = is_paused, by
+    # A worker that is moving the switch now finishes first; it then sees that the wish is another.
+    pipeline.next_attempt_at = pipeline.next_attempt_at or timezone.now()
+    pipeline.delivery_error = ""
+    pipeline.save(update_fields=["wanted_is_paused", "wanted_by", "next_attempt_at", "delivery_error"])
+    action = "pipeline.pause" if is_paused else "pipeline.resume"
+    audit.record(action, pipeline, by=by, before=before, after={"is_paused": is_paused})
+    tasks.deliver_pause.delay_on_commit(dag_id)
+    live.publish("pipelines", [dag_id])
+    return pipeline
+
+
+@transaction.atomic
+def cancel_run(run_id: int, *, by: User) -> Run:
+    """End a run. One that was never sent to Airflow is cancelled at once; of others Airflow is asked.
+
+    Raises NotFound for an unknown run, Conflict for one that has ended.
+    """
+    run = _locked(run_id, by)
+    if run.has_ended or run.wish == Wish.CLEAR:
+        raise Conflict(_already(run))
+    if run.wish == Wish.CANCEL:
+        return run
+    before = {"state": run.state}
+    if run.state == RunState.REQUESTED:
+        _cancel_request(run)
+    else:
+        # A start that is still to be confirmed keeps its lease: nobody may post it after this.
+        run.next_attempt_at = run.next_attempt_at or timezone.now()
+        run.wish = Wish.CANCEL
+    run.wished_by, run.delivery_error = by, ""
+    run.save()
+    audit.record("run.cancel", run, by=by, before=before, after={"state": run.state})
+    _send(run)
+    return run
+
+
+def _cancel_request(run: Run) -> None:
+    """It may have reached Airflow if a worker tried: then that is asked too, once that worker is done."""
+    was_tried = run.delivery_attempts > 0
+    run.state, run.cancelled_at = RunState.CANCELLED, timezone.now()
+    run.wish = Wish.CANCEL if was_tried else Wish.NOTHING
+    run.next_attempt_at = run.next_attempt_at if was_tried else None
+
+
+@transaction.atomic
+def clear_run(run_id: int, *, by: User, only_failed: bool = False) -> Run:
+    """Run the tasks of an ended run again in place, all or the failed ones.
+
+    Raises NotFound for an unknown run, Conflict for one that has not ended or that Airflow never had.
+    """
+    run = _locked(run_id, by)
+    if not run.has_ended or run.wish != Wish.NOTHING or run.state in {RunState.REFUSED, RunState.LOST}:
+        raise Conflict(_already(run))
+    run.wish, run.is_clear_of_failed_only, run.wished_by = Wish.CLEAR, only_failed, by
+    run.next_attempt_at, run.delivery_attempts, run.delivery_error = timezone.now(), 0, ""
+    run.save()
+    after = {"only_failed": only_failed}
+    audit.record("run.clear", run, by=by, before={"state": run.state}, after=after)
+    _send(run)
+    return run
+
+
+def _locked(run_id: int, by: User) -> Run:
+    policy.check(by, "pipelines.run", run_id)
+    run = Run.objects.select_for_update().filter(pk=run_id).first()
+    if run is None:
+        raise NotFound(_("There is no run %(id)s.") % {"id": run_id})
+    return run
+
+
+def _already(run: Run) -> str:
+    if run.wish != Wish.NOTHING:
+        return _("This run waits for Airflow to confirm “%(wish)s” first.") % {"wish": run.get_wish_display()}
+    return _("This run is “%(state)s”; that cannot be done now.") % {"state": run.state}
+
+
+def _send(run: Run) -> None:
+    if run.wish != Wish.NOTHING:
+        tasks.deliver_run.delay_on_commit(str(run.pk))
+    mirror.publish_runs([run])

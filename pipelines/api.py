@@ -1,0 +1,171 @@
+"""REST: pipelines, runs, tasks and their logs."""
+
+from typing import Any
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import generics
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from console.lib.pages import CursorPages
+from pipelines import actions, log_reading, queries
+from pipelines.models import Pipeline, Run
+from pipelines.serializers import (
+    ClearSerializer,
+    LogQuerySerializer,
+    LogSerializer,
+    NothingSerializer,
+    PipelineChangeSerializer,
+    PipelineDetailSerializer,
+    PipelineSerializer,
+    RunRequestSerializer,
+    RunSerializer,
+    StrictSerializer,
+    TaskInstanceSerializer,
+    TaskListSerializer,
+)
+
+LINES = 1000
+
+
+def _valid(serializer: type[StrictSerializer], data: Any) -> dict[str, Any]:
+    given = serializer(data=data)
+    given.is_valid(raise_exception=True)
+    return given.validated_data
+
+
+class PipelinePages(CursorPages):
+    """By name."""
+
+    ordering = "dag_id"
+
+
+class RunPages(CursorPages):
+    """Newest first."""
+
+    ordering = ("-created_at", "-pk")
+
+
+class PipelineListView(generics.ListAPIView):
+    """Pipelines that Airflow has now."""
+
+    serializer_class = PipelineSerializer
+    pagination_class = PipelinePages
+
+    def get_queryset(self) -> QuerySet[Pipeline]:
+        """By name; `?q=` and `?tag=` narrow it."""
+        given = self.request.query_params
+        return queries.pipelines(text=given.get("q", ""), tag=given.get("tag", ""))
+
+
+class PipelineDetailView(APIView):
+    """One pipeline."""
+
+    @extend_schema(responses=PipelineDetailSerializer)
+    def get(self, _request: Request, dag_id: str) -> Response:
+        """With parameters and graph."""
+        return Response(PipelineDetailSerializer(queries.pipeline(dag_id)).data)
+
+    @extend_schema(request=PipelineChangeSerializer, responses={202: PipelineDetailSerializer})
+    def patch(self, request: Request, dag_id: str) -> Response:
+        """Pause or resume its schedule; Airflow is told at once or as soon as it answers."""
+        given = _valid(PipelineChangeSerializer, request.data)
+        pipeline = actions.set_paused(dag_id, is_paused=given["is_paused"], by=request.user)
+        return Response(PipelineDetailSerializer(pipeline).data, status=202)
+
+
+class RunListView(generics.ListAPIView):
+    """Runs of all pipelines, newest first."""
+
+    serializer_class = RunSerializer
+    pagination_class = RunPages
+
+    def get_queryset(self) -> QuerySet[Run]:
+        """`?state=` narrows it."""
+        return queries.runs(state=self.request.query_params.get("state", ""))
+
+
+class PipelineRunListView(generics.ListAPIView):
+    """Runs of one pipeline, newest first."""
+
+    serializer_class = RunSerializer
+    pagination_class = RunPages
+
+    def get_queryset(self) -> QuerySet[Run]:
+        """`?state=` narrows it."""
+        if getattr(self, "swagger_fake_view", False):
+            return Run.objects.none()
+        pipeline = queries.pipeline(self.kwargs["dag_id"])
+        return queries.runs(dag_id=pipeline.dag_id, state=self.request.query_params.get("state", ""))
+
+    @extend_schema(request=RunRequestSerializer, responses={202: RunSerializer})
+    def post(self, request: Request, dag_id: str) -> Response:
+        """Run the pipeline. The row answers at once; Airflow gets it now, or as soon as it answers."""
+        given = _valid(RunRequestSerializer, request.data)
+        run = actions.trigger_run(dag_id, conf=given["conf"], note=given["note"], by=request.user)
+        return Response(RunSerializer(run).data, status=202)
+
+
+class RunDetailView(APIView):
+    """One run."""
+
+    @extend_schema(responses=RunSerializer)
+    def get(self, _request: Request, run_id: int) -> Response:
+        """As it stands."""
+        return Response(RunSerializer(queries.run(run_id)).data)
+
+
+class RunCancelView(APIView):
+    """Ending a run."""
+
+    @extend_schema(request=NothingSerializer, responses={202: RunSerializer})
+    def post(self, request: Request, run_id: int) -> Response:
+        """Its running tasks are stopped."""
+        _valid(NothingSerializer, request.data)
+        return Response(RunSerializer(actions.cancel_run(run_id, by=request.user)).data, status=202)
+
+
+class RunClearView(APIView):
+    """Running the tasks of an ended run again."""
+
+    @extend_schema(request=ClearSerializer, responses={202: RunSerializer})
+    def post(self, request: Request, run_id: int) -> Response:
+        """All of them, or those that failed."""
+        given = _valid(ClearSerializer, request.data)
+        run = actions.clear_run(run_id, by=request.user, only_failed=given["only_failed"])
+        return Response(RunSerializer(run).data, status=202)
+
+
+class RunTaskListView(APIView):
+    """The tasks of a run."""
+
+    @extend_schema(responses=TaskListSerializer)
+    def get(self, _request: Request, run_id: int) -> Response:
+        """In the order of the graph."""
+        tasks = queries.task_instances(queries.run(run_id))
+        return Response({"results": TaskInstanceSerializer(tasks, many=True).data})
+
+
+class TaskLogView(APIView):
+    """The log of one try of a task."""
+
+    @extend_schema(
+        responses=LogSerializer,
+        parameters=[
+            OpenApiParameter("try", int, description="The latest when left out"),
+            OpenApiParameter("map_index", int, description="-1 unless the task is mapped"),
+            OpenApiParameter("cursor", str, description="Of the answer before; the start when left out"),
+        ],
+    )
+    def get(self, request: Request, run_id: int, task_id: str) -> Response:
+        """At most 1,000 lines. While `is_complete` is false, ask again with the cursor for what follows."""
+        given = _valid(LogQuerySerializer, request.query_params.dict())
+        view = log_reading.open_log(
+            queries.run(run_id), task_id, map_index=given["map_index"], try_number=given.get("try")
+        )
+        piece = view.read(int(given["cursor"]), limit=LINES)
+        is_complete = view.is_complete and piece.end >= view.size_bytes
+        answer = {"lines": piece.lines, "cursor": str(piece.end), "is_complete": is_complete}
+        return Response(LogSerializer(answer).data)

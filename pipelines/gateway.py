@@ -1,0 +1,264 @@
+"""Airflow, through its REST API v2, written against release 3.3.
+
+Answers are read as plain JSON, not through the client's typed models: those refuse a whole page for one
+state that is newer than they are.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from functools import cache
+from http import HTTPStatus
+from typing import Any
+
+import urllib3
+from airflow_client.client import (
+    ApiClient,
+    Configuration,
+    DAGApi,
+    DagRunApi,
+    DAGRunClearBody,
+    DAGRunPatchBody,
+    ImportErrorApi,
+    TaskApi,
+    TaskInstanceApi,
+    TaskInstancesBatchBody,
+    TriggerDAGRunPostBody,
+)
+from airflow_client.client.exceptions import ApiException, OpenApiException
+from django.conf import settings
+from django.utils.translation import gettext as _
+
+from console.lib.errors import Conflict, ConsoleError, InvalidRequest, NotFound, Unauthorized, Unavailable
+from pipelines import airflow_auth, answers, log_lines
+from pipelines.airflow_auth import SERVICE
+from pipelines.answers import Dag, DagDetails, DagRun, ImportFault, LogPage, TaskNode, TaskState
+from pipelines.log_lines import LogLine
+
+PAGE = 100  # Airflow cuts larger pages silently
+CONNECT_S, READ_S, LOG_READ_S = 2.0, 10.0, 60.0
+
+
+class AirflowGateway:
+    """One caller's view of Airflow: the watcher (`viewer`), or the person for whom a worker acts (`user`)."""
+
+    def __init__(self, client: ApiClient, timeout: tuple[float, float]) -> None:
+        self._dags, self._runs, self._tasks = DAGApi(client), DagRunApi(client), TaskApi(client)
+        self._instances, self._faults = TaskInstanceApi(client), ImportErrorApi(client)
+        self._options = {"_request_timeout": timeout}
+
+    # --- pipelines
+
+    def dags(self) -> list[Dag]:
+        """Every DAG that Airflow finds in its files now."""
+        pages = self._pages(self._dags.get_dags_without_preload_content, "dags", order_by=["dag_id"])
+        return [answers.dag(item) for item in pages]
+
+    def dag_details(self, dag_id: str) -> DagDetails:
+        """What the list leaves out: parameters with their schema, documentation, version."""
+        return answers.dag_details(
+            self._read(self._dags.get_dag_details_without_preload_content, dag_id=dag_id)
+        )
+
+    def dag_tasks(self, dag_id: str) -> list[TaskNode]:
+        """The tasks and what follows each."""
+        answer = self._read(self._tasks.get_tasks_without_preload_content, dag_id=dag_id)
+        return [answers.task_node(item) for item in answer["tasks"]]
+
+    def set_paused(self, dag_id: str, *, is_paused: bool) -> None:
+        """Stop or resume scheduling. Raises NotFound for an unknown DAG."""
+        body = {"is_paused": is_paused}
+        self._read(self._dags.patch_dag_without_preload_content, dag_id=dag_id, dag_patch_body=body)
+
+    def import_faults(self) -> list[ImportFault]:
+        """DAG files that could not be read."""
+        pages = self._pages(self._faults.get_import_errors_without_preload_content, "import_errors")
+        return [answers.import_fault(item) for item in pages]
+
+    # --- runs
+
+    def trigger_run(self, dag_id: str, *, dag_run_id: str, conf: dict, note: str = "") -> DagRun:
+        """Ask Airflow to run a DAG as soon as it may; a paused one waits queued.
+
+        Raises NotFound for an unknown DAG, Conflict when the run id is taken, InvalidRequest for a conf that
+        the DAG's parameters do not allow.
+        """
+        body = TriggerDAGRunPostBody(dag_run_id=dag_run_id, logical_date=None, conf=conf, note=note or None)
+        call = self._runs.trigger_dag_run_without_preload_content
+        return answers.dag_run(self._read(call, dag_id=dag_id, trigger_dag_run_post_body=body))
+
+    def run(self, dag_id: str, dag_run_id: str) -> DagRun:
+        """Raises NotFound when Airflow has no such run."""
+        call = self._runs.get_dag_run_without_preload_content
+        return answers.dag_run(self._read(call, dag_id=dag_id, dag_run_id=dag_run_id))
+
+    def runs_changed_since(self, since: datetime | None, *, limit: int) -> tuple[list[DagRun], datetime]:
+        """Runs of every DAG that changed since then, and the time by Airflow's clock when it looked.
+
+        since: None for the newest runs, at most `limit` of them.
+        """
+        options: dict[str, Any] = {"dag_id": "~", "order_by": ["-id"], "limit": PAGE}
+        if since is not None:
+            # In the order of their making: rows that change while we turn pages keep their place.
+            options |= {"order_by": ["id"], "updated_at_gte": since}
+        call = self._runs.get_dag_runs_without_preload_content
+        found: list[DagRun] = []
+        looked_at = None
+        while True:
+            with _translated():
+                answer = _checked(call(**options, offset=len(found), **self._options))
+                looked_at = looked_at or answers.http_date(answer.headers["Date"])
+                page = [answers.dag_run(item) for item in json.loads(answer.data)["dag_runs"]]
+            found += page
+            if len(page) < PAGE or (since is None and len(found) >= limit):
+                return found, looked_at
+
+    def fail_run(self, dag_id: str, dag_run_id: str) -> DagRun:
+        """End a run: its running tasks are stopped. Airflow's word for that is the state `failed`."""
+        body = DAGRunPatchBody(state="failed")
+        call = self._runs.patch_dag_run_without_preload_content
+        return answers.dag_run(
+            self._read(call, dag_id=dag_id, dag_run_id=dag_run_id, dag_run_patch_body=body)
+        )
+
+    def clear_run(self, dag_id: str, dag_run_id: str, *, only_failed: bool) -> None:
+        """Run the tasks of an ended run again, all or the failed ones."""
+        body = DAGRunClearBody(dry_run=False, only_failed=only_failed)
+        call = self._runs.clear_dag_run_without_preload_content
+        self._read(call, dag_id=dag_id, dag_run_id=dag_run_id, dag_run_clear_body=body)
+
+    # --- tasks and logs
+
+    def task_states(self, runs: list[tuple[str, str]]) -> list[TaskState]:
+        """The tasks of these runs, each given as (dag_id, dag_run_id), at their latest try."""
+        wanted, found, offset = set(runs), [], 0
+        call = self._instances.get_task_instances_batch_without_preload_content
+        while wanted:
+            body = TaskInstancesBatchBody(
+                dag_ids=sorted({dag_id for dag_id, _run in wanted}),
+                dag_run_ids=sorted({run_id for _dag, run_id in wanted}),
+                page_limit=PAGE,
+                page_offset=offset,
+                order_by="id",
+            )
+            items = self._read(call, dag_id="~", dag_run_id="~", task_instances_batch_body=body)[
+                "task_instances"
+            ]
+            found += [answers.task_state(item) for item in items]
+            offset += len(items)
+            if len(items) < PAGE:
+                break
+        return [task for task in found if (task.dag_id, task.dag_run_id) in wanted]
+
+    def log_page(
+        self, dag_id: str, dag_run_id: str, task_id: str, *, try_number: int, map_index: int, token: str
+    ) -> LogPage:
+        """The lines since `token`, all when it is empty. Raises NotFound for an unknown task or try."""
+        options = {"token": token} if token else {}
+        call = self._instances.get_log_without_preload_content
+        answer = self._read(
+            call,
+            dag_id=dag_id,
+            dag_run_id=dag_run_id,
+            task_id=task_id,
+            try_number=try_number,
+            map_index=map_index,
+            accept="application/json",
+            _request_timeout=(CONNECT_S, LOG_READ_S),
+            **options,
+        )
+        return answers.log_page(answer)
+
+    @contextmanager
+    def whole_log(
+        self, dag_id: str, dag_run_id: str, task_id: str, *, try_number: int, map_index: int
+    ) -> Iterator[Iterator[LogLine | None]]:
+        """The log of a try that has ended, line by line as it arrives, so that its size does not matter.
+
+        A line that is only Airflow's bookkeeping is None.
+        """
+        with _translated():
+            answer = self._instances.get_log_without_preload_content(
+                dag_id,
+                dag_run_id,
+                task_id,
+                try_number,
+                map_index=map_index,
+                accept="application/x-ndjson",
+                _headers={"Accept": "application/x-ndjson"},
+                _request_timeout=(CONNECT_S, LOG_READ_S),
+            )
+            _checked(answer)
+            try:
+                yield (log_lines.from_airflow(json.loads(line)) for line in answer if line.strip())
+            finally:
+                answer.release_conn()
+
+    # --- how
+
+    def _read(self, call: Any, **arguments: Any) -> Any:
+        with _translated():
+            answer = _checked(call(**{**self._options, **arguments}))
+            return json.loads(answer.data) if answer.data else None
+
+    def _pages(self, call: Any, key: str, **arguments: Any) -> Iterator[dict[str, Any]]:
+        offset, n_items = 0, PAGE
+        while n_items == PAGE:
+            items = self._read(call, limit=PAGE, offset=offset, **arguments)[key]
+            yield from items
+            n_items = len(items)
+            offset += n_items
+
+
+def _checked(answer: urllib3.BaseHTTPResponse) -> urllib3.BaseHTTPResponse:
+    if answer.status >= HTTPStatus.BAD_REQUEST:
+        raise ApiException(http_resp=answer, body=answer.data.decode(errors="replace"))
+    return answer
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """The one place where the client's exceptions, and those of the transport beneath it, become ours."""
+    try:
+        yield
+    except ApiException as error:
+        raise _from_status(error) from error
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise Unavailable(_("Airflow is not answering."), service=SERVICE) from error
+    except (OpenApiException, ValueError, KeyError) as error:
+        message = _("Airflow gave an answer that the console does not understand: %(error)s")
+        raise Unavailable(message % {"error": str(error)[:200]}, service=SERVICE) from error
+
+
+def _from_status(error: ApiException) -> ConsoleError:
+    words = answers.words_of_error(error.body or "") or str(error.reason)
+    match error.status:
+        case 404:
+            return NotFound(words, service=SERVICE)
+        case 409:
+            return Conflict(words, service=SERVICE)
+        case 400 | 422:
+            return InvalidRequest(words, service=SERVICE, errors=answers.fields_of_error(words))
+        case 401 | 403:
+            message = _("Airflow refused the console's own credentials: %(words)s")
+            return Unauthorized(message % {"words": words}, service=SERVICE)
+    message = _("Airflow could not answer (%(status)s): %(words)s")
+    return Unavailable(message % {"status": error.status, "words": words[:200]}, service=SERVICE)
+
+
+@cache
+def _transport() -> ApiClient:
+    configuration = Configuration(host=settings.CONSOLE_AIRFLOW_URL)
+    configuration.retries = urllib3.Retry(0, redirect=0)
+    return ApiClient(configuration)
+
+
+def connect(username: str = airflow_auth.WATCHER, role: str = airflow_auth.VIEWER) -> AirflowGateway:
+    """A gateway for this person, with no more rights in Airflow than `role` gives."""
+    configuration = Configuration(
+        host=settings.CONSOLE_AIRFLOW_URL, access_token=airflow_auth.access_token(username, role)
+    )
+    client = ApiClient(configuration)
+    client.rest_client = _transport().rest_client  # one pool of connections for all callers
+    return AirflowGateway(client, (CONNECT_S, READ_S))

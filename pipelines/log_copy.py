@@ -1,0 +1,169 @@
+"""Which logs somebody watches, and how their copies grow.
+
+Each read of a log on a page or over REST renews a presence mark in Redis. While a try runs, the watcher asks
+Airflow for what is new since its token. A try that has ended is copied once by a worker, line by line.
+"""
+
+import os
+import time
+from collections.abc import Iterable
+from datetime import timedelta
+from itertools import islice
+
+import redis
+import structlog
+from django.db.models import Sum
+from django.utils import timezone
+
+from console.lib import live
+from console.lib import redis as console_redis
+from console.lib.errors import InvalidRequest, NotFound
+from pipelines import spool
+from pipelines.log_lines import LogLine
+from pipelines.models import Run, TaskInstance, TaskLog
+
+log = structlog.get_logger(__name__)
+
+WATCHED = "pipelines:watched-logs"  # a sorted set: the log's id, scored by when its presence ends
+WATCHED_S = 15
+LONGEST_BYTES = 64 * 1024 * 1024
+ALL_BYTES = 1024 * 1024 * 1024
+UNREAD_FOR = timedelta(days=1)
+AT_ONCE = 500
+READ_NOTED_EVERY = timedelta(minutes=1)
+
+
+def of_try(run: Run, task: TaskInstance, try_number: int) -> TaskLog:
+    """The copy's row, made at the first look; the caller is noted as watching."""
+    row, _is_new = TaskLog.objects.get_or_create(
+        run=run,
+        task_id=task.task_id,
+        map_index=task.map_index,
+        try_number=try_number,
+        defaults={"next_attempt_at": None},
+    )
+    if row.size_bytes and not spool.path_of(row.pk).is_file():
+        TaskLog.objects.filter(pk=row.pk).update(size_bytes=0, n_lines=0, token="", is_complete=False)
+        row.refresh_from_db()
+    if timezone.now() - row.read_at > READ_NOTED_EVERY:
+        TaskLog.objects.filter(pk=row.pk).update(read_at=timezone.now())
+    if not row.is_complete:
+        _mark_watched(row)
+    return row
+
+
+def _mark_watched(row: TaskLog) -> None:
+    try:
+        console_redis.client().zadd(WATCHED, {str(row.pk): time.time() + WATCHED_S})
+    except redis.RedisError as error:
+        log.warning("log.watch_not_noted", log=row.pk, error=str(error))
+
+
+def watched() -> list[TaskLog]:
+    """Copies that somebody looks at and that are not whole yet."""
+    now = time.time()
+    try:
+        client = console_redis.client()
+        ids = client.zrangebyscore(WATCHED, now, "+inf")
+        if not ids:
+            return []
+        client.zremrangebyscore(WATCHED, 0, now)
+    except redis.RedisError as error:
+        log.warning("log.watched_unknown", error=str(error))
+        return []
+    return list(TaskLog.objects.filter(pk__in=ids, is_complete=False).select_related("run"))
+
+
+def has_ended(row: TaskLog) -> bool:
+    """Whether this try writes no more, by the mirrored task."""
+    task = TaskInstance.objects.filter(
+        run_id=row.run_id, task_id=row.task_id, map_index=row.map_index
+    ).first()
+    if task is None or task.try_number > row.try_number:
+        return True
+    return task.has_ended
+
+
+def want_copy(row: TaskLog) -> bool:
+    """Let a worker copy the log of an ended try, unless one is at it; True when it has to be sent to one."""
+    due = TaskLog.objects.filter(pk=row.pk, is_complete=False, next_attempt_at=None)
+    return bool(due.update(next_attempt_at=timezone.now()))
+
+
+def copy(row: TaskLog, lines: Iterable[LogLine | None]) -> None:
+    """Append what the copy lacks, some hundred lines at a time, until the end or until it is too long."""
+    rest = islice(lines, row.n_lines, None)
+    while (some := list(islice(rest, AT_ONCE))) and not row.is_cut:
+        write(row, some)
+
+
+def finish(row: TaskLog, error: str = "") -> None:
+    """Nothing more will come of this try."""
+    done = {"is_complete": True, "next_attempt_at": None, "delivery_error": error}
+    TaskLog.objects.filter(pk=row.pk).update(**done)
+    tell(row)
+
+
+def follow(row: TaskLog) -> None:
+    """Append what Airflow has beyond the copy. A try that Airflow does not know yet is no error."""
+    from pipelines import gateway
+
+    try:
+        page = gateway.connect().log_page(
+            row.run.dag_id,
+            row.run.dag_run_id,
+            row.task_id,
+            try_number=row.try_number,
+            map_index=row.map_index,
+            token=row.token,
+        )
+    except NotFound:
+        return
+    except InvalidRequest:  # a token of an Airflow with another secret: from the start, without what we have
+        TaskLog.objects.filter(pk=row.pk).update(token="")
+        return
+    # Without a token the answer starts at the first line.
+    fresh = page.lines if row.token else page.lines[row.n_lines :]
+    if fresh or page.token != row.token:
+        write(row, fresh, token=page.token)
+
+
+def write(row: TaskLog, lines: Iterable[LogLine | None], *, token: str = "") -> None:
+    """Append to the copy and tell its watchers; what another writer appended meanwhile is left out."""
+    fresh = list(lines)
+    with spool.writing(row.pk) as file:
+        expected = row.n_lines
+        row.refresh_from_db(fields=["n_lines", "size_bytes"])
+        fresh = fresh[row.n_lines - expected :]
+        if os.fstat(file.fileno()).st_size != row.size_bytes:  # a writer died between file and row
+            file.truncate(row.size_bytes)
+        row.size_bytes = spool.append(file, [line for line in fresh if line is not None])
+        row.n_lines += len(fresh)
+        row.token = token
+        row.is_cut = row.size_bytes > LONGEST_BYTES
+        row.is_complete = row.is_cut
+        row.save(update_fields=["size_bytes", "n_lines", "token", "is_cut", "is_complete"])
+    tell(row)
+
+
+def tell(row: TaskLog) -> None:
+    """Pages that show this log fetch it again."""
+    for topic in row.topics:
+        live.publish(topic, [row.pk])
+
+
+def remove_unread() -> None:
+    """Copies that nobody read for a day go, and the longest unread while all together are too large."""
+    for row in TaskLog.objects.filter(read_at__lt=timezone.now() - UNREAD_FOR):
+        _remove(row)
+    total = TaskLog.objects.aggregate(n=Sum("size_bytes"))["n"] or 0
+    for row in TaskLog.objects.order_by("read_at").iterator():
+        if total <= ALL_BYTES:
+            return
+        total -= row.size_bytes
+        _remove(row)
+
+
+def _remove(row: TaskLog) -> None:
+    row.delete()
+    spool.remove(row.pk)

@@ -1,0 +1,296 @@
+"""What the console keeps of Airflow: pipelines (DAGs), their runs, the tasks of those runs, and copied logs.
+
+Airflow has the truth; `sync` mirrors it. What somebody asked for and Airflow has not done yet stands in the
+same rows: `Run.wish` and `Pipeline.wanted_is_paused`, delivered by `tasks`.
+"""
+
+import re
+from datetime import timedelta
+from typing import Any, ClassVar, NamedTuple
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from console.lib.outbox import Deliverable
+
+
+class RunState(models.TextChoices):
+    """Our own states and those of Airflow 3.3; others, of a newer Airflow, are kept as they come."""
+
+    REQUESTED = "requested", _("requested")
+    REFUSED = "refused", _("refused")
+    QUEUED = "queued", _("queued")
+    RUNNING = "running", _("running")
+    SUCCESS = "success", _("success")
+    FAILED = "failed", _("failed")
+    CANCELLED = "cancelled", _("cancelled")
+    LOST = "lost", _("lost")  # deleted in Airflow before it ended
+
+
+ENDED = (RunState.REFUSED, RunState.SUCCESS, RunState.FAILED, RunState.CANCELLED, RunState.LOST)
+# After these a task try writes no more; Airflow has no others in release 3.3.
+TASK_ENDED = ("success", "failed", "skipped", "upstream_failed", "removed", "up_for_retry")
+
+
+class Wish(models.TextChoices):
+    """What a worker still has to ask of Airflow for a run; empty once that is done."""
+
+    START = "start", _("start")
+    CANCEL = "cancel", _("cancel")
+    CLEAR = "clear", _("clear")
+    NOTHING = "", _("nothing")
+
+
+def _user(**options: Any) -> models.ForeignKey:
+    return models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+", **options
+    )
+
+
+class Setting(NamedTuple):
+    """A parameter in words: its default and what else it may be."""
+
+    name: str
+    default: Any
+    description: str
+    allowed: str
+
+
+def _setting(param: dict[str, Any]) -> Setting:
+    rules = {key: value for key, value in param["schema"].items() if key not in {"title", "description"}}
+    allowed = ", ".join(f"{key}: {value}" for key, value in rules.items())
+    return Setting(param["name"], param["value"], param["description"], allowed)
+
+
+class Pipeline(Deliverable):
+    """A DAG, as its author wrote it. `wanted_is_paused` is a switch that somebody moved here."""
+
+    dag_id = models.CharField(max_length=250, primary_key=True)
+    display_name = models.CharField(max_length=250)
+    description = models.TextField(blank=True)
+    doc_md = models.TextField(blank=True)
+    tags = models.JSONField(default=list)
+    owners = models.JSONField(default=list)
+    schedule = models.CharField(max_length=250, blank=True)
+    schedule_text = models.TextField(blank=True)
+    next_run_at = models.DateTimeField(null=True)
+    is_paused = models.BooleanField(default=False)
+    has_import_errors = models.BooleanField(default=False)
+    file = models.TextField(blank=True)
+    version = models.PositiveIntegerField(null=True)
+    max_active_runs = models.PositiveIntegerField(null=True)
+    # [{"name", "value", "schema", "description"}]: a list, because PostgreSQL does not keep an object's order
+    param_list = models.JSONField(default=list)
+    # [{"id", "label", "operator", "downstream": [ids], "is_mapped"}]
+    tasks = models.JSONField(default=list)
+    details_at = models.DateTimeField(null=True)
+    gone_at = models.DateTimeField(null=True)
+    wanted_is_paused = models.BooleanField(null=True)
+    wanted_by = _user()
+
+    class Meta:
+        ordering: ClassVar = ["dag_id"]
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(wanted_is_paused__isnull=True) | Q(next_attempt_at__isnull=False),
+                name="wanted_pause_has_next_attempt",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.dag_id
+
+    @property
+    def shows_paused(self) -> bool:
+        """The switch as somebody left it, though Airflow may not know yet."""
+        return self.is_paused if self.wanted_is_paused is None else self.wanted_is_paused
+
+    @property
+    def settings(self) -> list[Setting]:
+        """Its parameters for reading."""
+        return [_setting(param) for param in self.param_list]
+
+    @property
+    def params(self) -> dict[str, dict[str, Any]]:
+        """name -> {"value", "schema", "description"}, in the author's order."""
+        return {
+            param["name"]: {key: value for key, value in param.items() if key != "name"}
+            for param in self.param_list
+        }
+
+
+class Run(Deliverable):
+    """One run of a pipeline: asked for here (then `requested_by` says by whom) or seen in Airflow."""
+
+    dag_id = models.CharField(max_length=250)
+    dag_run_id = models.CharField(max_length=250)
+    conf = models.JSONField(default=dict)
+    note = models.TextField(blank=True)
+    state = models.CharField(max_length=30, default=RunState.REQUESTED)
+    wish = models.CharField(max_length=10, choices=Wish, default=Wish.START, blank=True)
+    wished_by = _user()
+    is_clear_of_failed_only = models.BooleanField(default=False)
+    requested_by = _user()
+    run_type = models.CharField(max_length=40, blank=True)
+    triggered_by = models.CharField(max_length=250, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    started_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+    cancelled_at = models.DateTimeField(null=True)  # by us: Airflow itself only knows `failed`
+    is_demo = models.BooleanField(default=False)
+
+    class Meta:
+        ordering: ClassVar = ["-created_at", "-pk"]
+        constraints: ClassVar = [
+            # Scheduled runs of two pipelines carry the same id: Airflow's is unique within a pipeline only.
+            models.UniqueConstraint(fields=["dag_id", "dag_run_id"], name="run_id_once_per_pipeline"),
+            models.CheckConstraint(
+                condition=~Q(state=RunState.REQUESTED) | Q(wish=Wish.START), name="requested_run_wishes_start"
+            ),
+            models.CheckConstraint(
+                condition=Q(wish=Wish.NOTHING) | Q(next_attempt_at__isnull=False),
+                name="wish_has_next_attempt",
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["dag_id", "-created_at"], name="runs_of_pipeline"),
+            models.Index(fields=["-created_at"], name="runs_recent"),
+            models.Index(
+                fields=["state"], condition=~Q(state__in=["success", "failed"]), name="runs_not_done"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.dag_id} {self.dag_run_id}"
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more will happen unless somebody asks."""
+        return self.state in ENDED
+
+    @property
+    def settings(self) -> list[tuple[str, Any]]:
+        """The conf as pairs: a template would take a key `items` for the method."""
+        return list(self.conf.items())
+
+    @property
+    def is_cancelling(self) -> bool:
+        """Somebody cancelled it and Airflow has not confirmed."""
+        return self.wish == Wish.CANCEL
+
+    @property
+    def is_clearing(self) -> bool:
+        """Somebody asked to run its tasks again and Airflow has not confirmed."""
+        return self.wish == Wish.CLEAR
+
+    @property
+    def duration(self) -> timedelta | None:
+        """From start to end, or to now; None before the start."""
+        if self.started_at is None:
+            return None
+        if self.ended_at is None and self.has_ended:
+            return None
+        return max((self.ended_at or timezone.now()) - self.started_at, timedelta())
+
+
+class TaskInstance(models.Model):
+    """A task within a run, at its latest try. `map_index` is -1 unless the task is mapped."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="task_instances")
+    task_id = models.CharField(max_length=250)
+    map_index = models.IntegerField(default=-1)
+    try_number = models.PositiveIntegerField(default=0)
+    max_tries = models.PositiveIntegerField(default=0)
+    state = models.CharField(max_length=30, blank=True)
+    operator = models.CharField(max_length=250, blank=True)
+    started_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+    duration_s = models.FloatField(null=True)
+
+    class Meta:
+        ordering: ClassVar = ["pk"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["run", "task_id", "map_index"], name="task_once_per_run"),
+            models.CheckConstraint(condition=Q(map_index__gte=-1), name="map_index_from_minus_one"),
+        ]
+
+    def __str__(self) -> str:
+        return self.task_id if self.map_index < 0 else f"{self.task_id}[{self.map_index}]"
+
+    @property
+    def seconds(self) -> float | None:
+        """How long the latest try took, or takes so far; None for a task without a try."""
+        if self.duration_s is None and self.started_at is not None and not self.has_ended:
+            return max((timezone.now() - self.started_at).total_seconds(), 0.0)
+        return self.duration_s if self.try_number else None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the latest try writes no more."""
+        return self.state in TASK_ENDED
+
+
+class ImportFault(models.Model):
+    """A DAG file that Airflow could not read."""
+
+    airflow_id = models.PositiveBigIntegerField(unique=True)
+    filename = models.TextField()
+    stack_trace = models.TextField()
+    at = models.DateTimeField()
+
+    class Meta:
+        ordering: ClassVar = ["filename"]
+
+    def __str__(self) -> str:
+        return self.filename
+
+
+class Bookmark(models.Model):
+    """How far a mirror has read, by Airflow's own clock."""
+
+    name = models.CharField(max_length=50, primary_key=True)
+    read_until = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.read_until:%Y-%m-%d %H:%M:%S}"
+
+
+class TaskLog(Deliverable):
+    """The copy of one try's log: lines in a file (`spool`), and here how far it goes.
+
+    It is Deliverable for a try that has ended: a worker then copies the whole log once.
+    """
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="logs")
+    task_id = models.CharField(max_length=250)
+    map_index = models.IntegerField(default=-1)
+    try_number = models.PositiveIntegerField()
+    token = models.TextField(blank=True)
+    n_lines = models.PositiveBigIntegerField(default=0)
+    size_bytes = models.PositiveBigIntegerField(default=0)
+    is_complete = models.BooleanField(default=False)
+    is_cut = models.BooleanField(default=False)
+    read_at = models.DateTimeField(default=timezone.now)
+
+    lease_s: ClassVar[int] = 300  # a log of hundreds of megabytes takes minutes
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["run", "task_id", "map_index", "try_number"], name="log_once_per_try"
+            ),
+        ]
+        indexes: ClassVar = [models.Index(fields=["read_at"], name="logs_by_last_read")]
+
+    def __str__(self) -> str:
+        return self.topics[-1]
+
+    @property
+    def topics(self) -> list[str]:
+        """Where its news are published: for this try, and for whoever looks at the run."""
+        task = re.sub(r"[^A-Za-z0-9._-]", "~", self.task_id)[:150]
+        run = f"log:{self.run_id}"
+        return [run, f"{run}.{task}.{self.map_index}.{self.try_number}"]

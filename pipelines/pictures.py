@@ -1,0 +1,68 @@
+"""What the pages draw beside rows: the graph in a run's colours, and which task's log is shown."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import HttpRequest
+
+from pipelines import graph, grid
+from pipelines.graph import Box, Drawing
+from pipelines.models import Run, TaskInstance
+
+
+@dataclass(frozen=True)
+class ColouredBox:
+    """A task's box with its state; `url_query` chooses its log."""
+
+    box: Box
+    state: str
+    is_shown: bool
+    n_instances: int
+
+
+@dataclass(frozen=True)
+class ColouredGraph:
+    """The drawing, its boxes with states. Empty for a pipeline without known tasks."""
+
+    drawing: Drawing
+    boxes: list[ColouredBox]
+
+
+def coloured(
+    tasks_of_graph: list[dict[str, Any]],
+    run: Run | None,
+    *,
+    tasks: Sequence[TaskInstance] | None = None,
+    shown: TaskInstance | None = None,
+) -> ColouredGraph:
+    """The graph; without a run all boxes are plain."""
+    drawing = graph.draw(tasks_of_graph)
+    if tasks is None:
+        tasks = list(run.task_instances.all()) if run else []
+    states = grid.states_by_task(tasks)
+    boxes = [
+        ColouredBox(
+            box,
+            grid.worst(states.get(box.id, [])),
+            shown is not None and shown.task_id == box.id,
+            len(states.get(box.id, [])),
+        )
+        for box in drawing.boxes
+    ]
+    return ColouredGraph(drawing, boxes)
+
+
+def chosen_task(request: HttpRequest, tasks: Sequence[TaskInstance]) -> TaskInstance | None:
+    """The task that `?task=` names, else the one that a reader looks for: failed, running, latest started."""
+    wanted, index = request.GET.get("task", ""), request.GET.get("map_index", "")
+    named = [task for task in tasks if task.task_id == wanted]
+    exact = [task for task in named if str(task.map_index) == index]
+    if exact or named:
+        return (exact or named)[0]
+    for states in ({"failed"}, {"running", "up_for_retry"}):
+        found = next((task for task in tasks if task.state in states), None)
+        if found is not None:
+            return found
+    started = [task for task in tasks if task.started_at is not None]
+    return max(started, key=lambda task: task.started_at, default=tasks[0] if tasks else None)

@@ -1,0 +1,170 @@
+"""What pages and REST read of pipelines and runs; nothing here asks Airflow."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from django.db.models import F, Q, QuerySet, Window
+from django.db.models.functions import RowNumber
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from console.access.models import User
+from console.lib.errors import NotFound
+from console.lib.hits import Hit
+from pipelines.models import ImportFault, Pipeline, Run, RunState, TaskInstance
+
+STRIP = 14
+GRID = 24
+HITS = 8
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A run in a strip of small bars."""
+
+    state: str
+    duration_s: float | None
+    label: str
+    url: str
+
+
+def pipelines(*, text: str = "", tag: str = "", show: str = "") -> QuerySet[Pipeline]:
+    """By name. show: "paused", "active" or "gone"; anything else is all that Airflow has now."""
+    found = Pipeline.objects.filter(gone_at__isnull=show != "gone")
+    if text:
+        found = found.filter(
+            Q(dag_id__icontains=text) | Q(display_name__icontains=text) | Q(description__icontains=text)
+        )
+    if tag:
+        found = found.filter(tags__contains=[tag])
+    if show in {"paused", "active"}:
+        found = found.filter(is_paused=show == "paused")
+    return found
+
+
+def tags() -> list[str]:
+    """Every tag in use."""
+    used = Pipeline.objects.filter(gone_at=None).values_list("tags", flat=True)
+    return sorted({tag for some in used for tag in some})
+
+
+def pipeline(dag_id: str) -> Pipeline:
+    """Raises NotFound."""
+    found = Pipeline.objects.filter(pk=dag_id).first()
+    if found is None:
+        raise NotFound(_("There is no pipeline “%(dag_id)s”.") % {"dag_id": dag_id})
+    return found
+
+
+def runs(*, dag_id: str = "", state: str = "", text: str = "") -> QuerySet[Run]:
+    """Newest first, of one pipeline or of all."""
+    found = Run.objects.select_related("requested_by").order_by("-created_at", "-pk")
+    if dag_id:
+        found = found.filter(dag_id=dag_id)
+    if state:
+        found = found.filter(state=state)
+    if text:
+        found = found.filter(
+            Q(dag_id__icontains=text)
+            | Q(dag_run_id__icontains=text)
+            | Q(triggered_by__icontains=text)
+            | Q(note__icontains=text)
+        )
+    return found
+
+
+def recent_runs(limit: int = 8) -> list[Run]:
+    """The newest runs of all pipelines."""
+    return list(runs()[:limit])
+
+
+def run(run_id: int) -> Run:
+    """Raises NotFound."""
+    found = Run.objects.select_related("requested_by", "wished_by").filter(pk=run_id).first()
+    if found is None:
+        raise NotFound(_("There is no run %(id)s.") % {"id": run_id})
+    return found
+
+
+def strips(dag_ids: Iterable[str]) -> dict[str, list[Bar]]:
+    """The last runs of each pipeline, oldest first, in one query."""
+    place = Window(RowNumber(), partition_by=[F("dag_id")], order_by=[F("created_at").desc(), F("pk").desc()])
+    latest = Run.objects.filter(dag_id__in=list(dag_ids)).annotate(place=place).filter(place__lte=STRIP)
+    bars = defaultdict(list)
+    for found in latest.order_by("created_at", "pk"):
+        bars[found.dag_id].append(bar(found))
+    return bars
+
+
+def bar(found: Run) -> Bar:
+    """The run as a small bar."""
+    duration_s = found.duration.total_seconds() if found.duration is not None else None
+    label = f"{found.created_at:%Y-%m-%d %H:%M} UTC"
+    return Bar(found.state, duration_s, label, reverse("pipelines:run-detail", args=[found.pk]))
+
+
+def grid_runs(dag_id: str) -> list[Run]:
+    """The runs of the grid, oldest first, each with its task instances read along."""
+    newest = (
+        Run.objects.filter(dag_id=dag_id).order_by("-created_at", "-pk").prefetch_related("task_instances")
+    )
+    return list(newest[:GRID])[::-1]
+
+
+def median_duration_s(dag_id: str) -> float | None:
+    """Of the last 50 successful runs; None before the first."""
+    ended = Run.objects.filter(dag_id=dag_id, state=RunState.SUCCESS, started_at__isnull=False)
+    times = ended.exclude(ended_at=None).order_by("-created_at").values_list("started_at", "ended_at")[:50]
+    return median((end - start).total_seconds() for start, end in times) if times else None
+
+
+def task_instances(found: Run) -> list[TaskInstance]:
+    """In the order of the pipeline's graph; mapped ones by their index."""
+    from pipelines.graph import topological
+
+    order = {task_id: place for place, task_id in enumerate(topological(graph_of(found.dag_id)))}
+    last = len(order)
+    return sorted(
+        found.task_instances.all(), key=lambda ti: (order.get(ti.task_id, last), ti.task_id, ti.map_index)
+    )
+
+
+def graph_of(dag_id: str) -> list[dict[str, Any]]:
+    """The pipeline's tasks with what follows each; empty when the pipeline is not known."""
+    return Pipeline.objects.filter(pk=dag_id).values_list("tasks", flat=True).first() or []
+
+
+def task_instance(found: Run, task_id: str, map_index: int = -1) -> TaskInstance:
+    """Raises NotFound."""
+    task = found.task_instances.filter(task_id=task_id, map_index=map_index).first()
+    if task is None:
+        message = _("Run %(run)s has no task “%(task)s” (map index %(index)s).")
+        raise NotFound(message % {"run": found.pk, "task": task_id, "index": map_index})
+    return task
+
+
+def is_paused(dag_id: str) -> bool:
+    """Whether the pipeline's queued runs have to wait."""
+    return Pipeline.objects.filter(pk=dag_id, is_paused=True).exists()
+
+
+def import_faults() -> list[ImportFault]:
+    """DAG files that Airflow cannot read now."""
+    return list(ImportFault.objects.all())
+
+
+def search(text: str, _user: User) -> list[Hit]:
+    """Pipelines by name, and runs by the start of their id."""
+    hits = [
+        Hit(row.dag_id, reverse("pipelines:pipeline-detail", args=[row.dag_id]), "pipeline", "pipelines")
+        for row in pipelines(text=text)[:HITS]
+    ]
+    if len(text) >= 4:
+        found = Run.objects.filter(dag_run_id__startswith=text).order_by("-created_at")
+        hits += [
+            Hit(str(row), reverse("pipelines:run-detail", args=[row.pk]), "run", "clock") for row in found[:3]
+        ]
+    return hits[:HITS]

@@ -1,0 +1,167 @@
+"""The shape of pipelines, runs and tasks over REST; what comes in may carry no unknown field."""
+
+from typing import Any, ClassVar
+
+from django.utils.translation import gettext as _
+from rest_framework import serializers
+
+from pipelines.actions import LONGEST_NOTE
+from pipelines.models import Pipeline, Run, TaskInstance
+
+
+class StrictSerializer(serializers.Serializer):
+    """Refuses fields that it does not know: a misspelt one must not be ignored."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Raises ValidationError with each unknown field."""
+        if isinstance(data, dict) and (unknown := sorted(set(data) - set(self.fields))):
+            raise serializers.ValidationError({name: [_("There is no such field.")] for name in unknown})
+        return super().to_internal_value(data)
+
+
+class PipelineSerializer(serializers.ModelSerializer):
+    """A pipeline in a list."""
+
+    is_paused = serializers.BooleanField(source="shows_paused")
+
+    class Meta:
+        model = Pipeline
+        fields: ClassVar = [
+            "dag_id",
+            "display_name",
+            "description",
+            "tags",
+            "owners",
+            "schedule",
+            "next_run_at",
+            "is_paused",
+            "has_import_errors",
+            "gone_at",
+        ]
+
+
+class PipelineDetailSerializer(PipelineSerializer):
+    """A pipeline with its parameters and graph."""
+
+    params = serializers.DictField(help_text="name: {value, schema, description}")
+    tasks = serializers.ListField(child=serializers.DictField(), help_text="id, label, operator, downstream")
+
+    class Meta(PipelineSerializer.Meta):
+        fields: ClassVar = [
+            *PipelineSerializer.Meta.fields,
+            "doc_md",
+            "schedule_text",
+            "file",
+            "version",
+            "params",
+            "tasks",
+        ]
+
+
+class PipelineChangeSerializer(StrictSerializer):
+    """What may be changed of a pipeline."""
+
+    is_paused = serializers.BooleanField()
+
+
+class RunSerializer(serializers.ModelSerializer):
+    """A run: Airflow's state, or ours while Airflow does not know it."""
+
+    requested_by = serializers.CharField(source="requested_by.username", default=None, allow_null=True)
+    wish = serializers.CharField(help_text="start, cancel or clear while Airflow has not confirmed it")
+    conf = serializers.DictField()
+    duration_s = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Run
+        fields: ClassVar = [
+            "id",
+            "dag_run_id",
+            "dag_id",
+            "state",
+            "wish",
+            "conf",
+            "note",
+            "requested_by",
+            "run_type",
+            "triggered_by",
+            "created_at",
+            "started_at",
+            "ended_at",
+            "duration_s",
+            "delivery_attempts",
+            "delivery_error",
+        ]
+
+    def get_duration_s(self, run: Run) -> float | None:
+        """Seconds from start to end, or to now."""
+        return run.duration.total_seconds() if run.duration is not None else None
+
+
+class RunRequestSerializer(StrictSerializer):
+    """A run that somebody wants."""
+
+    conf = serializers.DictField(required=False, default=dict)
+    note = serializers.CharField(required=False, default="", allow_blank=True, max_length=LONGEST_NOTE)
+
+
+class NothingSerializer(StrictSerializer):
+    """A body without fields."""
+
+
+class ClearSerializer(StrictSerializer):
+    """What of a run to clear."""
+
+    only_failed = serializers.BooleanField(required=False, default=False)
+
+
+class TaskInstanceSerializer(serializers.ModelSerializer):
+    """A task of a run at its latest try."""
+
+    class Meta:
+        model = TaskInstance
+        fields: ClassVar = [
+            "task_id",
+            "map_index",
+            "try_number",
+            "max_tries",
+            "state",
+            "operator",
+            "started_at",
+            "ended_at",
+            "duration_s",
+        ]
+
+
+class TaskListSerializer(serializers.Serializer):
+    """The tasks of a run, all of them."""
+
+    results = TaskInstanceSerializer(many=True)
+
+
+class LogQuerySerializer(StrictSerializer):
+    """Which log, and from where."""
+
+    # `try` is a word of Python's own.
+    def get_fields(self) -> dict[str, serializers.Field]:
+        """With the try, which defaults to the latest."""
+        return {"try": serializers.IntegerField(required=False, min_value=0), **super().get_fields()}
+
+    map_index = serializers.IntegerField(required=False, default=-1, min_value=-1)
+    cursor = serializers.RegexField(r"^\d{1,15}$", required=False, default="0")
+
+
+class LogLineSerializer(serializers.Serializer):
+    """One line."""
+
+    at = serializers.DateTimeField(allow_null=True)
+    level = serializers.CharField(allow_blank=True)
+    message = serializers.CharField(allow_blank=True)
+
+
+class LogSerializer(serializers.Serializer):
+    """A page of a log; `cursor` asks for what follows."""
+
+    lines = LogLineSerializer(many=True)
+    cursor = serializers.CharField()
+    is_complete = serializers.BooleanField(help_text="true when nothing will follow the cursor")

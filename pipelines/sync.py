@@ -1,0 +1,97 @@
+"""The watcher's half: Airflow's DAGs, runs, tasks and watched logs into rows, one poll whoever looks."""
+
+from datetime import timedelta
+
+from django.db.models import Q
+from django.utils import timezone
+
+from console.lib.errors import NotFound
+from console.lib.poll import poll
+from pipelines import gateway, log_copy, mirror, tasks
+from pipelines.models import ENDED, Bookmark, Pipeline, Run, RunState, Wish
+
+SERVICE = gateway.SERVICE
+# Airflow stamps a row when it writes it and commits later: a look back catches what was not visible then.
+OVERLAP = timedelta(seconds=15)
+NEWEST_RUNS = 1000  # of an Airflow seen for the first time; older history stays there
+DETAILS_AT_ONCE = 20
+DETAILS_IN_TURN = 2
+BOOKMARK_EVERY = timedelta(seconds=10)
+
+
+@poll(every_s=10, service=SERVICE)
+def sync_pipelines() -> None:
+    """DAGs and unreadable files; details of new and changed ones at once, of the others in turn."""
+    airflow = gateway.connect()
+    before = dict(Pipeline.objects.values_list("dag_id", "file"))
+    mirror.save_dags(airflow.dags())
+    mirror.save_import_faults(airflow.import_faults())
+    here = Pipeline.objects.filter(gone_at=None)
+    new = here.filter(Q(details_at=None) | ~Q(dag_id__in=before))[:DETAILS_AT_ONCE]
+    in_turn = here.exclude(details_at=None).order_by("details_at")[:DETAILS_IN_TURN]
+    for pipeline in [*new, *in_turn]:
+        _sync_details(airflow, pipeline)
+
+
+def _sync_details(airflow: gateway.AirflowGateway, pipeline: Pipeline) -> None:
+    try:
+        details, tasks = airflow.dag_details(pipeline.dag_id), airflow.dag_tasks(pipeline.dag_id)
+    except NotFound:  # it vanished in between: the next list says so
+        return
+    mirror.save_details(pipeline, details, tasks)
+
+
+@poll(every_s=2, service=SERVICE)
+def sync_runs() -> None:
+    """Runs that changed since the last look, and the tasks of those and of all that are under way.
+
+    An idle Airflow costs one request, whatever its history.
+    """
+    airflow = gateway.connect()
+    bookmark = Bookmark.objects.filter(name="runs").first()
+    since = bookmark.read_until - OVERLAP if bookmark else None
+    found, looked_at = airflow.runs_changed_since(since, limit=NEWEST_RUNS)
+    touched = mirror.save_runs(found)
+    under_way = list(Run.objects.filter(state__in=[RunState.QUEUED, RunState.RUNNING]))
+    lately = Run.objects.filter(state__in=ENDED, ended_at__gt=timezone.now() - OVERLAP)
+    wanted = {run.pk: run for run in [*touched, *under_way, *lately]}
+    _sync_tasks(airflow, list(wanted.values()))
+    if bookmark is None or looked_at - bookmark.read_until >= BOOKMARK_EVERY:
+        Bookmark.objects.update_or_create(name="runs", defaults={"read_until": looked_at})
+
+
+def _sync_tasks(airflow: gateway.AirflowGateway, runs: list[Run]) -> None:
+    for start in range(0, len(runs), gateway.PAGE):
+        batch = runs[start : start + gateway.PAGE]
+        mirror.save_tasks(batch, airflow.task_states([(run.dag_id, run.dag_run_id) for run in batch]))
+
+
+@poll(every_s=60, service=SERVICE)
+def sync_lost_runs() -> None:
+    """Runs that seem to be under way but no longer exist in Airflow, where somebody deleted them."""
+    airflow = gateway.connect()
+    oldest_first = Run.objects.filter(
+        state__in=[RunState.QUEUED, RunState.RUNNING], wish=Wish.NOTHING
+    ).order_by("pk")
+    for run in oldest_first[: gateway.PAGE]:
+        try:
+            mirror.save_runs([airflow.run(run.dag_id, run.dag_run_id)])
+        except NotFound:
+            Run.objects.filter(pk=run.pk, state=run.state).update(state=RunState.LOST)
+            mirror.publish_runs([run])
+
+
+@poll(every_s=1, service=SERVICE)
+def sync_logs() -> None:
+    """New lines of the logs that somebody watches. Nobody watching costs one call to Redis."""
+    for log in log_copy.watched():
+        if not log_copy.has_ended(log):
+            log_copy.follow(log)
+        elif log_copy.want_copy(log):
+            tasks.copy_log.delay(str(log.pk))
+
+
+@poll(every_s=600, service=SERVICE)
+def sync_log_room() -> None:
+    """Copies that nobody has read for a day go."""
+    log_copy.remove_unread()

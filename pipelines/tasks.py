@@ -1,0 +1,188 @@
+"""The worker's half: what somebody asked for, delivered to Airflow once; what Airflow said, into the row."""
+
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from celery import shared_task
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from console.audit import actions as audit
+from console.lib import live, outbox
+from console.lib.errors import Conflict, InvalidRequest, NotFound, Unauthorized, Unavailable
+from pipelines import log_copy, mirror
+from pipelines.airflow_auth import USER, WATCHER
+from pipelines.models import ENDED, Pipeline, Run, RunState, TaskLog, Wish
+
+if TYPE_CHECKING:
+    from pipelines.answers import DagRun
+    from pipelines.gateway import AirflowGateway
+
+log = structlog.get_logger(__name__)
+
+
+def airflow_for(username: str) -> "AirflowGateway":
+    """Airflow as this person. Imported late: web processes need none of the client's 50 MB."""
+    from pipelines import gateway
+
+    return gateway.connect(username, USER)
+
+
+@shared_task(queue="control")
+def deliver_run(run_id: str) -> None:
+    """Do what is wished for the run: start, cancel or clear it."""
+    run = outbox.claim(Run, run_id)
+    if run is None:
+        return
+    deliver = {Wish.START: start_run, Wish.CANCEL: cancel_run, Wish.CLEAR: clear_run}[Wish(run.wish)]
+    try:
+        deliver(run)
+    except Unauthorized as error:
+        log.error("airflow.refused_credentials", run=run.pk, error=error.message)
+        _try_again(run, error.message)
+    except Unavailable as error:
+        _try_again(run, error.message)
+
+
+def _try_again(run: Run, message: str) -> None:
+    with transaction.atomic():
+        run.mark_retry(message)
+        mirror.publish_runs([run])
+
+
+def start_run(run: Run) -> None:
+    """Hand the run to Airflow. A 409 counts as delivered when the run there is this very one."""
+    airflow = airflow_for(run.triggered_by)
+    try:
+        found = airflow.trigger_run(run.dag_id, dag_run_id=run.dag_run_id, conf=run.conf, note=run.note)
+    except Conflict as error:
+        found = airflow.run(run.dag_id, run.dag_run_id)
+        if not is_ours(run, found):
+            _settle(run, "run.refused", state=RunState.REFUSED, delivery_error=error.message)
+            return
+    except (InvalidRequest, NotFound) as error:
+        _settle(run, "run.refused", state=RunState.REFUSED, delivery_error=error.message)
+        return
+    _settle(run, "run.started", state=mirror.seen_state(run, found.state), run_type=found.run_type)
+
+
+def is_ours(run: Run, found: "DagRun") -> bool:
+    """Whether the run in Airflow carries what this row asked for, from the person who asked."""
+    same = found.conf == run.conf and found.note == run.note
+    return same and (settings.CONSOLE_AIRFLOW_AUTH == "service" or found.triggered_by == run.triggered_by)
+
+
+def cancel_run(run: Run) -> None:
+    """End the run in Airflow; one that never arrived there is cancelled, one that ended keeps its state."""
+    airflow = airflow_for(_wisher(run))
+    outcome: dict[str, Any] = {"state": RunState.CANCELLED, "cancelled_at": timezone.now()}
+    try:
+        found = airflow.run(run.dag_id, run.dag_run_id)
+        if found.state in ENDED:
+            outcome = {"state": _final(run, found), "ended_at": found.ended_at}
+        else:
+            airflow.fail_run(run.dag_id, run.dag_run_id)
+    except NotFound:
+        log.info("run.never_arrived", run=run.pk)
+    except (Conflict, InvalidRequest) as error:
+        outcome = {"delivery_error": error.message}
+    _settle(run, "run.cancelled" if "cancelled_at" in outcome else "run.not_cancelled", **outcome)
+
+
+def _final(run: Run, found: "DagRun") -> str:
+    return RunState.CANCELLED if run.cancelled_at and found.state == RunState.FAILED else found.state
+
+
+def clear_run(run: Run) -> None:
+    """Run its tasks again. A run that is under way was cleared already."""
+    airflow = airflow_for(_wisher(run))
+    try:
+        if airflow.run(run.dag_id, run.dag_run_id).state in ENDED:
+            airflow.clear_run(run.dag_id, run.dag_run_id, only_failed=run.is_clear_of_failed_only)
+    except (NotFound, Conflict, InvalidRequest) as error:
+        _settle(run, "run.not_cleared", delivery_error=error.message)
+        return
+    _settle(run, "run.cleared", state=RunState.QUEUED, cancelled_at=None, ended_at=None)
+
+
+def _wisher(run: Run) -> str:
+    return run.wished_by.get_username() if run.wished_by else WATCHER
+
+
+@transaction.atomic
+def _settle(run: Run, action: str, **values: Any) -> None:
+    """Write the outcome, unless somebody changed their mind meanwhile: then the new wish is due at once."""
+    done = {"wish": Wish.NOTHING, "next_attempt_at": None, "delivery_error": "", **values}
+    settled = Run.objects.filter(pk=run.pk, wish=run.wish).update(**done)
+    if not settled:
+        Run.objects.filter(pk=run.pk).exclude(wish=Wish.NOTHING).update(next_attempt_at=timezone.now())
+        deliver_run.delay_on_commit(str(run.pk))
+    by = run.wished_by if run.wish != Wish.START else run.requested_by
+    after = {"state": values.get("state", run.state), "words": values.get("delivery_error", "")}
+    audit.record(action, run, by=by, before={"state": run.state}, after=after, upstream_id=run.dag_run_id)
+    mirror.publish_runs([run])
+
+
+@shared_task(queue="control")
+def deliver_pause(dag_id: str) -> None:
+    """Move the switch in Airflow to where somebody wants it."""
+    pipeline = outbox.claim(Pipeline, dag_id)
+    if pipeline is None or pipeline.wanted_is_paused is None:
+        return
+    outcome = {"is_paused": pipeline.wanted_is_paused, "delivery_error": ""}
+    try:
+        username = pipeline.wanted_by.get_username() if pipeline.wanted_by else WATCHER
+        airflow_for(username).set_paused(dag_id, is_paused=pipeline.wanted_is_paused)
+    except (Unavailable, Unauthorized) as error:
+        log.warning("pipeline.switch_not_moved", dag_id=dag_id, error=error.message)
+        pipeline.mark_retry(error.message)
+        live.publish("pipelines", [dag_id])
+        return
+    except (NotFound, InvalidRequest, Conflict) as error:
+        outcome = {"is_paused": pipeline.is_paused, "delivery_error": error.message}
+    _settle_pause(pipeline, **outcome)
+
+
+@transaction.atomic
+def _settle_pause(pipeline: Pipeline, **values: Any) -> None:
+    same = Pipeline.objects.filter(pk=pipeline.pk, wanted_is_paused=pipeline.wanted_is_paused)
+    if not same.update(wanted_is_paused=None, next_attempt_at=None, **values):
+        Pipeline.objects.filter(pk=pipeline.pk).update(next_attempt_at=timezone.now())
+        deliver_pause.delay_on_commit(pipeline.pk)
+    audit.record(
+        "pipeline.paused" if values["is_paused"] else "pipeline.resumed",
+        pipeline,
+        by=pipeline.wanted_by,
+        before={"is_paused": pipeline.is_paused},
+        after=values,
+        upstream_id=pipeline.dag_id,
+    )
+    live.publish("pipelines", [pipeline.dag_id])
+
+
+@shared_task(queue="heavy")
+def copy_log(log_id: str) -> None:
+    """Copy the rest of an ended try's log, telling watchers how far it is."""
+    from pipelines import gateway
+
+    row = outbox.claim(TaskLog, log_id)
+    if row is None:
+        return
+    try:
+        with gateway.connect().whole_log(
+            row.run.dag_id,
+            row.run.dag_run_id,
+            row.task_id,
+            try_number=row.try_number,
+            map_index=row.map_index,
+        ) as lines:
+            log_copy.copy(row, lines)
+    except (Unavailable, Unauthorized) as error:
+        row.mark_retry(error.message)
+        log_copy.tell(row)
+        return
+    except (NotFound, InvalidRequest, Conflict) as error:
+        log_copy.finish(row, error.message)
+        return
+    log_copy.finish(row)

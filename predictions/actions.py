@@ -1,0 +1,80 @@
+"""What people do with their predictions: say what turned out to be true, and erase."""
+
+import uuid
+from typing import Any
+
+from django.db import connection, transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from console.access import policy
+from console.audit import actions as audit
+from console.lib import live
+from console.lib.errors import Conflict, InvalidRequest, NotFound
+from predictions import queries
+from predictions.models import ErasedPrediction, Prediction
+from predictions.recording import LOCK
+from scoring.spec import Spec
+
+
+@transaction.atomic
+def label_prediction(id_: uuid.UUID, *, actual: Any, by: Any, spec: Spec | None) -> Prediction:
+    """Note what turned out to be true. spec: of the version that answered, where it is known.
+
+    Raises NotFound, Conflict while the prediction is being recorded, InvalidRequest for an impossible value.
+    """
+    found = _own(id_, by)
+    found.actual = _checked_actual(actual, found, spec)
+    found.actual_by = by.get_username()
+    found.actual_at = timezone.now()
+    found.save(update_fields=["actual", "actual_by", "actual_at"])
+    audit.record("prediction.label", found, by=by, after={"actual": found.actual})
+    live.publish("predictions")
+    return found
+
+
+@transaction.atomic
+def erase_prediction(id_: uuid.UUID, *, by: Any) -> None:
+    """Delete the row for good and remember its id. Raises NotFound, Conflict."""
+    found = _own(id_, by)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
+    ErasedPrediction.objects.create(
+        id=found.pk, model=found.model, user_id=found.user_id, erased_by=by.get_username()
+    )
+    audit.record("prediction.erase", found, by=by)
+    found.delete()
+    live.publish("predictions")
+
+
+def _own(id_: uuid.UUID, by: Any) -> Prediction:
+    policy.check(by, "predict")
+    seen = queries.prediction(id_, by=by)
+    if seen is None:
+        raise Conflict(_("This prediction is still being recorded. Try again in a moment."))
+    if seen.user_id != by.pk:
+        raise NotFound(_("Only the person who made a prediction may change it."))
+    return Prediction.objects.select_for_update().get(pk=id_)
+
+
+def _checked_actual(actual: Any, found: Prediction, spec: Spec | None) -> int | float | str:
+    """One of the classes, by value or text, or a number."""
+    if spec is not None and spec.class_values:
+        for value in spec.class_values:
+            if str(actual) == str(value):
+                return value
+        known = ", ".join(str(value) for value in spec.class_values)
+        message = _("actual must be one of %(known)s.") % {"known": known}
+        raise InvalidRequest(message, errors=[{"field": "actual", "message": message}])
+    try:
+        return type(found.value)(actual) if isinstance(found.value, str) else _number(actual)
+    except (TypeError, ValueError) as error:
+        message = _("actual must be a number.")
+        raise InvalidRequest(message, errors=[{"field": "actual", "message": message}]) from error
+
+
+def _number(actual: Any) -> float:
+    number = float(actual)
+    if isinstance(actual, bool) or number != number or number in (float("inf"), float("-inf")):
+        raise ValueError
+    return number

@@ -1,0 +1,171 @@
+"""REST: predict and explain in a session, recorded predictions, feedback.
+
+Calls with a token to predict and explain never come here: `predictions.serving` answers them before Django.
+"""
+
+import uuid
+from typing import Any
+
+import orjson
+from asgiref.sync import async_to_sync
+from django.db.models import QuerySet
+from django.http import HttpResponse
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.generics import ListAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from console.access import policy
+from console.lib import context, problems
+from console.lib.errors import ConsoleError, NotFound
+from predictions import actions, queries, views
+from predictions.errors import NotRecorded, TooLarge, extra_of, headers_of
+from predictions.models import Prediction
+from predictions.serializers import (
+    AnswerSerializer,
+    ExplanationsSerializer,
+    FeedbackSerializer,
+    PredictionSerializer,
+    RowsSerializer,
+)
+from predictions.serving import callers, service
+from predictions.serving.served import Served
+from scoring.check import MAX_BYTES, Rows
+
+
+class _RowsView(APIView):
+    """Takes the body as it is: the model's own decoder reads it, the same as for tokens."""
+
+    def post(self, request: Request, name: str) -> HttpResponse:
+        length = request.META.get("CONTENT_LENGTH") or "0"
+        if not length.isdigit() or int(length) > MAX_BYTES:
+            raise TooLarge("A call may carry at most 1 MiB: send fewer rows.")
+        body = request._request.body
+
+        def decode(served: Served) -> Rows:
+            return served.decoder.decode(body)
+
+        try:
+            return HttpResponse(self.answer(request, name, decode), content_type="application/json")
+        except NotRecorded as error:
+            return _problem(error)
+
+    def answer(self, request: Request, name: str, decode: Any) -> bytes:
+        raise NotImplementedError
+
+
+def _problem(error: ConsoleError) -> HttpResponse:
+    content = problems.body(error.status, str(error.title), error.message, error.errors) | extra_of(error)
+    return HttpResponse(
+        orjson.dumps(content),
+        status=error.status,
+        content_type="application/problem+json",
+        headers=headers_of(error),
+    )
+
+
+class ModelPredict(_RowsView):
+    """Answers of the champion, each recorded before it is given."""
+
+    @extend_schema(
+        operation_id="model_predict",
+        request=RowsSerializer,
+        responses={200: AnswerSerializer},
+        tags=["predictions"],
+    )
+    def post(self, request: Request, name: str) -> HttpResponse:
+        return super().post(request, name)
+
+    def answer(self, request: Request, name: str, decode: Any) -> bytes:
+        engine = service.started().engine
+        caller = callers.of_user(request.user)
+        request_id = context.request_id.get()
+        return async_to_sync(engine.predict)(name, decode, caller, source="api", request_id=request_id).json()
+
+
+class ModelExplain(_RowsView):
+    """What moved the champion's answers: Shapley values over the raw fields. Nothing is recorded."""
+
+    @extend_schema(
+        operation_id="model_explain",
+        request=RowsSerializer,
+        responses={200: ExplanationsSerializer},
+        tags=["predictions"],
+    )
+    def post(self, request: Request, name: str) -> HttpResponse:
+        return super().post(request, name)
+
+    def answer(self, request: Request, name: str, decode: Any) -> bytes:
+        return orjson.dumps(async_to_sync(service.started().engine.explain)(name, decode))
+
+
+class PredictionList(ListAPIView):
+    """One's own predictions, newest first; with `all=true` everybody's, for those who may see them."""
+
+    serializer_class = PredictionSerializer
+
+    @extend_schema(
+        operation_id="prediction_list",
+        tags=["predictions"],
+        parameters=[
+            OpenApiParameter(
+                "all", bool, description="Everybody's predictions; needs `predictions.see_all`."
+            ),
+            OpenApiParameter("model", str),
+            OpenApiParameter("version", str),
+            OpenApiParameter("source", str, enum=["form", "api"]),
+        ],
+    )
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().get(request, *args, **kwargs)
+
+    def get_queryset(self) -> QuerySet[Prediction]:
+        query = self.request.query_params
+        rows = queries.of_user(self.request.user)
+        if query.get("all", "").lower() in {"1", "true"}:
+            policy.check(self.request.user, "predictions.see_all")
+            rows = Prediction.objects.all()
+        return queries.matching(rows, {name: query.get(name) for name in ("model", "version", "source")})
+
+
+class PredictionDetail(APIView):
+    """One recorded prediction."""
+
+    @extend_schema(
+        operation_id="prediction_detail", responses={200: PredictionSerializer}, tags=["predictions"]
+    )
+    def get(self, request: Request, pk: uuid.UUID) -> Response:
+        return Response(PredictionSerializer(_recorded(pk, request)).data)
+
+    @extend_schema(operation_id="prediction_erase", responses={204: None}, tags=["predictions"])
+    def delete(self, request: Request, pk: uuid.UUID) -> Response:
+        """Erase one's own for good; a replay of the topic does not bring it back."""
+        actions.erase_prediction(pk, by=request.user)
+        return Response(status=204)
+
+
+class PredictionFeedback(APIView):
+    """What turned out to be true."""
+
+    @extend_schema(
+        operation_id="prediction_feedback",
+        request=FeedbackSerializer,
+        responses={200: PredictionSerializer},
+        tags=["predictions"],
+    )
+    def post(self, request: Request, pk: uuid.UUID) -> Response:
+        given = FeedbackSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        found = queries.prediction(pk, by=request.user)
+        spec = views.spec_of(found) if found is not None else None
+        actual = given.validated_data["actual"]
+        labelled = actions.label_prediction(pk, actual=actual, by=request.user, spec=spec)
+        return Response(PredictionSerializer(labelled).data)
+
+
+def _recorded(pk: uuid.UUID, request: Request) -> Prediction:
+    found = queries.prediction(pk, by=request.user)
+    if found is None:
+        raise NotFound("This prediction is not recorded yet. Ask again in a moment.")
+    return found

@@ -1,0 +1,130 @@
+"""Tables of recorded predictions, one's own and everybody's, and their export."""
+
+import csv
+import io
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import orjson
+from asgiref.sync import sync_to_async
+from django.core.handlers.asgi import ASGIRequest
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_GET
+
+from console.audit import actions as audit
+from predictions import queries
+from predictions.forms import Filters
+from predictions.models import Prediction
+
+EXPORT_ROWS = 100_000
+CHUNK = 1_000
+COLUMNS = ("id", "at", "model", "version", "username", "source", "value", "label", "probability", "actual")
+# A spreadsheet runs a cell that starts with one of these as a formula.
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+@require_GET
+def mine(request: HttpRequest, model: str) -> HttpResponse:
+    """One's own predictions of a model."""
+    rows = queries.of_user(request.user).filter(model=model)
+    return _table(request, rows, "predictions/mine.html", {"model": model, "is_mine": True})
+
+
+@require_GET
+def everybodys(request: HttpRequest) -> HttpResponse:
+    """All predictions."""
+    return _table(request, Prediction.objects.all(), "predictions/list.html", {"is_mine": False})
+
+
+def _table(
+    request: HttpRequest, rows: QuerySet[Prediction], whole: str, values: dict[str, Any]
+) -> HttpResponse:
+    filters = Filters(request.GET)
+    is_valid = filters.is_valid()
+    found, following = ([], None)
+    if is_valid:
+        found, following = queries.page(
+            queries.matching(rows, filters.cleaned_data), filters.cleaned_data["before"]
+        )
+    values |= {
+        "form": filters,
+        "predictions": found,
+        "page": _pager(request, following),
+        "is_filtered": any(value for name, value in request.GET.items() if name != "before"),
+    }
+    template = "predictions/_table.html" if request.htmx else whole
+    return render(request, template, values, status=200 if is_valid else 422)
+
+
+def _pager(request: HttpRequest, following: uuid.UUID | None) -> dict[str, str | None]:
+    first = request.GET.copy()
+    was_further = bool(first.pop("before", None))
+    after = first.copy()
+    after["before"] = str(following)
+    return {
+        "next_url": f"?{after.urlencode()}" if following else None,
+        "previous_url": f"?{first.urlencode()}" if was_further else None,
+    }
+
+
+@require_GET
+def export_mine(request: HttpRequest, model: str) -> HttpResponse:
+    """One's own as CSV, inputs in columns of their own."""
+    return _export(request, queries.of_user(request.user).filter(model=model), model)
+
+
+@require_GET
+def export_all(request: HttpRequest) -> HttpResponse:
+    """Everybody's as CSV; that somebody took it is in the audit trail."""
+    audit.record("predictions.export", "predictions", by=request.user, after={"filters": request.GET.dict()})
+    return _export(request, Prediction.objects.all(), "predictions")
+
+
+def _export(request: HttpRequest, rows: QuerySet[Prediction], name: str) -> HttpResponse:
+    filters = Filters(request.GET)
+    if not filters.is_valid():
+        return HttpResponse(status=422)
+    parts = _csv(queries.matching(rows, filters.cleaned_data)[:EXPORT_ROWS])
+    content = _in_a_thread(parts) if isinstance(request, ASGIRequest) else parts
+    return StreamingHttpResponse(
+        content,
+        content_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{name}.csv"', "Cache-Control": "no-store"},
+    )
+
+
+async def _in_a_thread(parts: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """ASGI wants an asynchronous iterator, or it would read everything first."""
+    while (part := await sync_to_async(lambda: next(parts, None))()) is not None:
+        yield part
+
+
+def _csv(rows: QuerySet[Prediction]) -> Iterator[bytes]:
+    yield _lines([[*COLUMNS, "inputs", "warnings"]])
+    batch: list[list[Any]] = []
+    for row in rows.iterator(chunk_size=CHUNK):
+        batch.append(
+            [_cell(getattr(row, name)) for name in COLUMNS]
+            + [_cell(row.inputs), _cell("; ".join(row.warnings))]
+        )
+        if len(batch) == CHUNK:
+            yield _lines(batch)
+            batch = []
+    yield _lines(batch)
+
+
+def _lines(rows: list[list[Any]]) -> bytes:
+    buffer = io.StringIO()
+    csv.writer(buffer).writerows(rows)
+    return buffer.getvalue().encode()
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, dict):
+        return orjson.dumps(value).decode()
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value

@@ -1,0 +1,103 @@
+"""Reads of recorded predictions, for pages and REST."""
+
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.db.models import Count, QuerySet
+from django.db.models.functions import TruncMinute
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from console.access import policy
+from console.lib.errors import NotFound
+from console.lib.hits import Hit
+from predictions import partitions
+from predictions.models import ErasedPrediction, Prediction
+
+PAGE = 50
+# So long after it was answered a prediction may still be on its way into the database.
+RECORDING_FOR = timedelta(minutes=15)
+CHART_MINUTES = 30
+NO_FILTERS: dict[str, str] = {}
+
+
+def of_user(user: Any) -> QuerySet[Prediction]:
+    """The user's own, newest first."""
+    return Prediction.objects.filter(user_id=user.pk)
+
+
+def visible_to(user: Any) -> QuerySet[Prediction]:
+    """Everybody's for those who may see them, else one's own."""
+    return Prediction.objects.all() if policy.allows(user, "predictions.see_all") else of_user(user)
+
+
+def matching(rows: QuerySet[Prediction], filters: dict[str, Any]) -> QuerySet[Prediction]:
+    """Keep what the filters say: model, version, username, source, is_warned, has_actual, since."""
+    for name in ("model", "version", "username", "source"):
+        if filters.get(name):
+            rows = rows.filter(**{name: filters[name]})
+    if filters.get("only") == "warned":
+        rows = rows.exclude(warnings=[])
+    elif filters.get("only") == "labelled":
+        rows = rows.filter(actual_at__isnull=False)
+    elif filters.get("only") == "unanswered":
+        rows = rows.filter(is_answered=False)
+    if filters.get("since"):
+        rows = rows.filter(id__gte=partitions.first_id(filters["since"]))
+    return rows
+
+
+def page(rows: QuerySet[Prediction], before: uuid.UUID | None) -> tuple[list[Prediction], uuid.UUID | None]:
+    """Up to fifty, and the id after which the next page starts."""
+    if before is not None:
+        rows = rows.filter(id__lt=before)
+    found = list(rows[: PAGE + 1])
+    return found[:PAGE], found[PAGE - 1].id if len(found) > PAGE else None
+
+
+def prediction(id_: uuid.UUID, *, by: Any) -> Prediction | None:
+    """A recorded one that the user may see; None while it may still arrive. Raises NotFound."""
+    found = visible_to(by).filter(pk=id_).first()
+    if found is not None:
+        return found
+    if ErasedPrediction.objects.filter(pk=id_, user_id=by.pk).exists():
+        raise NotFound(_("This prediction was erased."))
+    age = timezone.now() - partitions.at_of(id_)
+    if (
+        id_.version != 7
+        or not -RECORDING_FOR < age < RECORDING_FOR
+        or Prediction.objects.filter(pk=id_).exists()
+    ):
+        raise NotFound(_("There is no such prediction, or it is not yours."))
+    return None
+
+
+def per_minute(rows: QuerySet[Prediction]) -> list[tuple[datetime, int]]:
+    """How many in each of the last thirty minutes, oldest first."""
+    start = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=CHART_MINUTES - 1)
+    first = uuid.UUID(int=int(start.timestamp() * 1000) << 80)
+    counted = dict(
+        rows.filter(id__gte=first)
+        .order_by()
+        .annotate(minute=TruncMinute("at"))
+        .values_list("minute")
+        .annotate(n=Count("pk"))
+    )
+    minutes = [start + timedelta(minutes=n) for n in range(CHART_MINUTES)]
+    return [(minute, counted.get(minute, 0)) for minute in minutes]
+
+
+def search(text: str, user: Any) -> list[Hit]:
+    """A prediction by its id, for the search of the page shell."""
+    if not policy.allows(user, "predict"):
+        return []
+    try:
+        id_ = uuid.UUID(text.strip())
+    except ValueError:
+        return []
+    found = visible_to(user).filter(pk=id_).first()
+    if found is None:
+        return []
+    return [Hit(str(found), reverse("predict:detail", args=[found.pk]), _("prediction"), "predict")]

@@ -1,0 +1,73 @@
+"""The shape of predictions over REST."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from predictions.models import Prediction
+
+
+class PredictionSerializer(serializers.ModelSerializer):
+    class Meta:
+        model = Prediction
+        fields = (
+            "id",
+            "request_id",
+            "at",
+            "model",
+            "version",
+            "username",
+            "source",
+            "row",
+            "inputs",
+            "value",
+            "label",
+            "probabilities",
+            "warnings",
+            "is_answered",
+            "actual",
+            "actual_by",
+            "actual_at",
+        )
+
+
+class RowsSerializer(serializers.Serializer[Any]):
+    """What a predict call sends: rows of the fields that the model's spec names."""
+
+    rows = serializers.ListField(child=serializers.DictField(), min_length=1, max_length=1000)
+
+
+class GivenSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    value = serializers.JSONField()
+    label = serializers.CharField(allow_null=True)
+    probabilities = serializers.DictField(child=serializers.FloatField(), allow_null=True)
+    warnings = serializers.ListField(child=serializers.CharField())
+
+
+class AnswerSerializer(serializers.Serializer[Any]):
+    request_id = serializers.CharField()
+    model = serializers.CharField()
+    version = serializers.CharField()
+    predictions = GivenSerializer(many=True)
+
+
+class ExplanationSerializer(serializers.Serializer[Any]):
+    base = serializers.FloatField(help_text="Mean answer over reference rows.")
+    prediction = serializers.FloatField()
+    contributions = serializers.DictField(
+        child=serializers.FloatField(), help_text="They add up to prediction - base."
+    )
+    errors = serializers.DictField(child=serializers.FloatField(), allow_null=True)
+    target = serializers.CharField(allow_null=True, help_text="The class whose probability is explained.")
+    is_exact = serializers.BooleanField()
+
+
+class ExplanationsSerializer(serializers.Serializer[Any]):
+    model = serializers.CharField()
+    version = serializers.CharField()
+    explanations = ExplanationSerializer(many=True)
+
+
+class FeedbackSerializer(serializers.Serializer[Any]):
+    actual = serializers.JSONField(help_text="The class, or the number, that turned out to be true.")

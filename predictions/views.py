@@ -1,0 +1,225 @@
+"""Pages: models to predict with, the form and its answer, recorded predictions."""
+
+import time
+import uuid
+from typing import Any
+
+from asgiref.sync import async_to_sync
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from console.access import policy
+from console.lib import context
+from console.lib.errors import InvalidRequest
+from models_registry import queries as registry
+from predictions import actions, explanation, form, partitions, queries
+from predictions.serving import callers, service
+from predictions.serving.engine import Answer
+from predictions.serving.served import Served
+from scoring.spec import Spec
+
+
+@require_GET
+def index(request: HttpRequest) -> HttpResponse:
+    """The champions that answer."""
+    running = service.started()
+    values = {
+        "champions": [found for _name, found in sorted(running.engine.served.items())],
+        "problems": running.refresher.freshness.problems,
+        "recent": queries.of_user(request.user)[:5],
+    }
+    return render(request, "predictions/index.html", values)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def one(request: HttpRequest, model: str) -> HttpResponse:
+    """The form; sent, it comes back with its answer or with what has to be mended."""
+    served = service.started().engine.champion(model)
+    if request.method != "POST":
+        typed = form.example(served.spec) if "example" in request.GET else _given(request, served.spec)
+        return _one(request, served, form.build(served.spec, typed))
+    typed = request.POST.dict()
+    started = time.perf_counter()
+    try:
+        answer = _predicted(request, model, typed)
+    except InvalidRequest as error:
+        return _one(request, served, form.build(served.spec, typed, errors=error.errors), status=422)
+    took_ms = (time.perf_counter() - started) * 1000
+    made = {"answer": answer, "given": _given_answer(served, answer), "took_ms": took_ms}
+    return _one(request, served, form.build(served.spec, typed), **made)
+
+
+def _one(
+    request: HttpRequest, served: Served, drawn: form.PredictForm, status: int = 200, **more: Any
+) -> HttpResponse:
+    template = "predictions/_one.html" if request.htmx else "predictions/one.html"
+    values = {"model": served.ref.model, "served": served, "form": drawn, "quality": _quality(served), **more}
+    return render(request, template, values, status=status)
+
+
+def _given(request: HttpRequest, spec: Spec) -> dict[str, str]:
+    """Values in the address fill the form, so that a link can."""
+    known = {field.name for field in spec.fields}
+    return {name: text for name, text in request.GET.items() if name in known}
+
+
+def _predicted(request: HttpRequest, model: str, typed: dict[str, str]) -> Answer:
+    engine = service.started().engine
+    return async_to_sync(engine.predict)(
+        model,
+        lambda served: served.decoder.decode_form(typed),
+        callers.of_user(request.user),
+        source="form",
+        request_id=context.request_id.get(),
+    )
+
+
+def _given_answer(served: Served, answer: Answer) -> dict[str, Any]:
+    """The one answer with its probabilities as bars, likeliest first."""
+    given = answer.predictions[0]
+    return {**given, "shares": shares(served.spec, given), "at": partitions.at_of(uuid.UUID(given["id"]))}
+
+
+def shares(spec: Spec | None, given: dict[str, Any]) -> list[dict[str, Any]]:
+    """Probability of each class by label; the answered one is marked."""
+    probabilities = given["probabilities"] or {}
+    labels = {str(label.value): label.text for label in spec.output.labels} if spec else {}
+    found = [
+        {"label": labels.get(key, key), "share": share, "is_answer": key == str(given["value"])}
+        for key, share in probabilities.items()
+    ]
+    return sorted(found, key=lambda one: -one["share"])
+
+
+def _quality(served: Served) -> dict[str, Any] | None:
+    """What the gate measured on rows that the model had not seen."""
+    row = registry.champion_version(served.ref.model)
+    gate = registry.last_gate(row) if row and str(row.version) == served.ref.version else None
+    if gate is None or not gate.holdout_rows:
+        return None
+    figures = gate.metrics.get("candidate", {})
+    metric = served.spec.primary_metric
+    value = figures.get(metric)
+    return {"metric": metric, "value": value, "rows": gate.holdout_rows} if value is not None else None
+
+
+@require_POST
+def check(request: HttpRequest, model: str) -> HttpResponse:
+    """A fragment: derived values and warnings of what is typed so far. Nothing is predicted."""
+    served = service.started().engine.champion(model)
+    drawn = form.build(served.spec, request.POST.dict())
+    return render(request, "predictions/_check.html", {"form": drawn})
+
+
+@require_POST
+def why(request: HttpRequest, model: str) -> HttpResponse:
+    """A fragment: what moved the answer to the row that the form holds."""
+    typed = request.POST.dict()
+    engine = service.started().engine
+    served = engine.champion(model)
+    found = async_to_sync(engine.explain)(model, lambda served: served.decoder.decode_form(typed))
+    inputs = served.decoder.decode_form(typed).inputs[0]
+    values = {"why": explanation.drawn(served.spec, inputs, found["explanations"][0])}
+    return render(request, "predictions/_why.html", values)
+
+
+@require_GET
+def api_help(request: HttpRequest, model: str) -> HttpResponse:
+    """How a program asks for the same."""
+    served = service.started().engine.champion(model)
+    values = {"model": model, "served": served, **explanation.curl(request, served)}
+    return render(request, "predictions/api.html", values)
+
+
+# --- recorded predictions
+
+
+@require_GET
+def detail(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    """One prediction: inputs, warnings, explanation, what turned out to be true."""
+    found = queries.prediction(pk, by=request.user)
+    values: dict[str, Any] = {"id": pk, "prediction": found, "at": partitions.at_of(pk)}
+    if found is not None:
+        spec = spec_of(found)
+        given = {"value": found.value, "probabilities": found.probabilities}
+        values |= {
+            "spec": spec,
+            "inputs": form.shown_inputs(spec, found.inputs),
+            "shares": shares(spec, given),
+            "is_own": found.user_id == request.user.pk,
+            "is_served": _is_served(found),
+        }
+    template = "predictions/_detail.html" if request.htmx else "predictions/detail.html"
+    return render(request, template, values)
+
+
+def spec_of(found: Any) -> Spec | None:
+    """The spec of the version that answered; None once nobody knows it any more."""
+    served = service.started().engine.served.get(found.model)
+    if served is not None and served.ref.version == found.version:
+        return served.spec
+    text = registry.spec_json(found.model, int(found.version)) if found.version.isdigit() else None
+    return Spec.from_json(text) if text else None
+
+
+def _is_served(found: Any) -> bool:
+    served = service.started().engine.served.get(found.model)
+    return served is not None and served.ref.version == found.version
+
+
+@require_GET
+def why_recorded(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    """A fragment: what moved a recorded answer, while its version still serves."""
+    found = queries.prediction(pk, by=request.user)
+    if found is None or not _is_served(found):
+        return render(request, "predictions/_why.html", {"why": None})
+    engine = service.started().engine
+    given = async_to_sync(engine.explain)(
+        found.model, lambda served: served.decoder.decode_rows([found.inputs])
+    )
+    drawn = explanation.drawn(engine.champion(found.model).spec, found.inputs, given["explanations"][0])
+    return render(request, "predictions/_why.html", {"why": drawn})
+
+
+@require_POST
+def feedback(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    """Note what turned out to be true."""
+    found = queries.prediction(pk, by=request.user)
+    spec = spec_of(found) if found is not None else None
+    labelled = actions.label_prediction(pk, actual=request.POST.get("actual", ""), by=request.user, spec=spec)
+    if not request.htmx:
+        return redirect("predict:detail", pk=pk)
+    values = {"id": pk, "spec": spec, "prediction": labelled}
+    return render(request, "predictions/_feedback.html", values)
+
+
+@require_POST
+def erase(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    """Erase one's own prediction for good."""
+    found = queries.prediction(pk, by=request.user)
+    actions.erase_prediction(pk, by=request.user)
+    messages.success(request, _("The prediction was erased."))
+    model = found.model if found is not None else ""
+    target = redirect("predict:mine", model=model) if model else redirect("predict:index")
+    return (
+        HttpResponse(headers={"HX-Redirect": target.url})
+        if request.htmx
+        else HttpResponseRedirect(target.url)
+    )
+
+
+@require_GET
+def recent(request: HttpRequest) -> HttpResponse:
+    """A fragment for the overview: predictions a minute, and the last ones."""
+    rows = queries.visible_to(request.user)
+    minutes = queries.per_minute(rows)
+    values = {
+        "predictions": rows[:6],
+        "bars": explanation.minute_bars(minutes),
+        "n_shown": sum(n for _minute, n in minutes),
+        "is_all": policy.allows(request.user, "predictions.see_all"),
+    }
+    return render(request, "predictions/_recent.html", values)

@@ -1,0 +1,115 @@
+"""Serves one original that ONNX cannot express: `python -m scoring.runner MODEL_DIR SPEC_PATH SOCKET_PATH`.
+
+It runs in the sandbox, a child of the process that predicts. Requests that arrive while the model works wait
+and are answered together: one call of scikit-learn costs milliseconds for one row, and hardly more for a
+hundred.
+"""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from scoring import frames
+from scoring.features import Columns
+from scoring.originals import Original
+from scoring.score import Outcome, Predictor
+from scoring.spec import Spec
+
+BATCH_ROWS = 2_000
+
+
+class _Waiting(NamedTuple):
+    number: int
+    columns: Columns
+    n_rows: int
+    writer: asyncio.StreamWriter
+
+
+class Runner:
+    """Answers requests of any number of connections with one model, a batch at a time."""
+
+    def __init__(self, model: Predictor) -> None:
+        self._model = model
+        self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(maxsize=10_000)
+        self._decoder = msgspec.msgpack.Decoder(frames.Request)
+        self.n_batches = 0
+
+    async def serve(self, socket_path: Path) -> None:
+        """Until cancelled."""
+        socket_path.unlink(missing_ok=True)
+        server = await asyncio.start_unix_server(self._connection, str(socket_path))
+        socket_path.chmod(0o600)
+        async with server:
+            await self._work()
+
+    async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                await self._take(await frames.read(reader), writer)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass  # the client went away, as clients do
+        except (ValueError, msgspec.MsgspecError) as error:
+            frames.write(writer, frames.Reply(0, error=f"not understood: {error}"))
+        finally:
+            writer.close()
+
+    async def _take(self, message: bytes, writer: asyncio.StreamWriter) -> None:
+        asked = self._decoder.decode(message)
+        try:
+            columns = frames.columns(self._model.spec, asked)
+        except ValueError as error:
+            frames.write(writer, frames.Reply(asked.id, error=f"the columns do not fit the spec: {error}"))
+            return
+        await self._queue.put(_Waiting(asked.id, columns, asked.n_rows, writer))
+
+    async def _work(self) -> None:
+        while True:
+            batch = self._gather(await self._queue.get())
+            joined = {name: np.concatenate([w.columns[name] for w in batch]) for name in batch[0].columns}
+            try:
+                outcome = await asyncio.to_thread(self._model.predict, joined)
+            except Exception as error:  # noqa: BLE001  (models raise what they like; the caller is told, we go on)
+                self._refuse(batch, f"{type(error).__name__}: {error}")
+                continue
+            self.n_batches += 1
+            self._answer(batch, outcome)
+
+    def _gather(self, first: _Waiting) -> list[_Waiting]:
+        """What waits by now, up to a batch."""
+        batch, n_rows = [first], first.n_rows
+        while n_rows < BATCH_ROWS and not self._queue.empty():
+            batch.append(self._queue.get_nowait())
+            n_rows += batch[-1].n_rows
+        return batch
+
+    @staticmethod
+    def _answer(batch: list[_Waiting], outcome: Outcome) -> None:
+        start = 0
+        for waiting in batch:
+            rows = slice(start, start + waiting.n_rows)
+            shares = None if outcome.probabilities is None else outcome.probabilities[rows]
+            if not waiting.writer.is_closing():
+                frames.write(
+                    waiting.writer, frames.reply(waiting.number, Outcome(outcome.values[rows], shares))
+                )
+            start += waiting.n_rows
+
+    @staticmethod
+    def _refuse(batch: list[_Waiting], error: str) -> None:
+        for waiting in batch:
+            if not waiting.writer.is_closing():
+                frames.write(waiting.writer, frames.Reply(waiting.number, error=error[:1000]))
+
+
+def main(argv: list[str]) -> None:
+    model_dir, spec_path, socket_path = (Path(argument) for argument in argv[1:4])
+    model = Original.load(model_dir, Spec.from_json(spec_path.read_bytes()))
+    asyncio.run(Runner(model).serve(socket_path))
+
+
+if __name__ == "__main__":
+    main(sys.argv)

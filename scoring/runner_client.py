@@ -1,0 +1,164 @@
+"""The predicting process's side of a runner: the child itself, and a client that scores like a `Scorer`."""
+
+import asyncio
+import itertools
+import os
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from scoring import frames, sandbox
+from scoring.check import Rows
+from scoring.confine import Limits
+from scoring.features import Columns, Featurizer
+from scoring.score import Outcome, Presenter, Scores
+from scoring.spec import Spec
+
+START_TIMEOUT_S = 60.0
+ANSWER_TIMEOUT_S = 10.0
+SOCKET = "runner.sock"
+
+
+class RunnerError(Exception):
+    """The model failed on these rows; the message says how."""
+
+
+class RunnerUnavailable(Exception):
+    """No runner answers; the rows may be sent again."""
+
+
+class RunnerProcess:
+    """One runner, a sandboxed child. It dies with this process.
+
+    folder: holds `model/` and `spec.json`, and is all that the child may read or write.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], folder: Path, isolation: str) -> None:
+        self._process = process
+        self.folder = folder
+        self.isolation = isolation
+
+    @classmethod
+    def start(cls, folder: Path, *, memory_bytes: int = 4 * 1024**3) -> "RunnerProcess":
+        """Wait until it answers. Raises RunnerUnavailable, with the end of its log."""
+        argv = ["scoring.runner", "model", "spec.json", SOCKET]
+        (folder / SOCKET).unlink(missing_ok=True)
+        with (folder / "runner.log").open("wb") as log, tempfile.TemporaryFile() as news:
+            limits = Limits(memory_bytes=memory_bytes)
+            process = sandbox.start(argv, cwd=folder, limits=limits, stdout=log, stderr=log, news=news)
+            give_up_at = time.monotonic() + START_TIMEOUT_S
+            while not _answers(folder):
+                if process.poll() is not None or time.monotonic() > give_up_at:
+                    sandbox.end(process)
+                    raise RunnerUnavailable(f"The runner did not start: {_last_line(folder / 'runner.log')}")
+                time.sleep(0.05)
+            news.seek(0)
+            return cls(process, folder, news.read().decode())
+
+    @property
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
+
+    def stop(self) -> None:
+        sandbox.end(self._process)
+
+
+class RunnerClient:
+    """Scores through a runner's socket: many calls at a time over one connection, made when needed."""
+
+    def __init__(self, folder: Path, spec: Spec) -> None:
+        self.spec = spec
+        self._folder = folder
+        self._featurizer = Featurizer(spec)
+        self._presenter = Presenter(spec)
+        self._numbers = itertools.count(1)
+        self._waiting: dict[int, asyncio.Future[frames.Reply]] = {}
+        self._connecting = asyncio.Lock()
+        self._writer: asyncio.StreamWriter | None = None
+        self._listener: asyncio.Task[None] | None = None
+
+    async def score_rows(self, rows: Rows | Sequence[Mapping[str, Any]]) -> Scores:
+        """Checked raw rows. Raises RunnerError, RunnerUnavailable."""
+        return await self.score(self._featurizer.columns(rows))
+
+    async def score(self, columns: Columns) -> Scores:
+        return self._presenter.scores(await self.predict(columns))
+
+    async def predict(self, columns: Columns) -> Outcome:
+        writer = await self._connected()
+        asked = frames.request(next(self._numbers), self.spec, columns)
+        answer = asyncio.get_running_loop().create_future()
+        self._waiting[asked.id] = answer
+        try:
+            frames.write(writer, asked)
+            reply = await asyncio.wait_for(answer, ANSWER_TIMEOUT_S)
+        except (TimeoutError, ConnectionError) as error:
+            raise RunnerUnavailable("The runner does not answer.") from error
+        finally:
+            self._waiting.pop(asked.id, None)
+        if reply.error:
+            raise RunnerError(reply.error)
+        return frames.outcome(self.spec, reply)
+
+    async def close(self) -> None:
+        if self._listener is not None:
+            self._listener.cancel()
+            await asyncio.gather(self._listener, return_exceptions=True)
+        if self._writer is not None:
+            self._writer.close()
+        self._writer = None
+
+    async def _connected(self) -> asyncio.StreamWriter:
+        async with self._connecting:
+            if self._writer is not None and not self._writer.is_closing():
+                return self._writer
+            try:
+                with _short_path(self._folder) as path:
+                    reader, self._writer = await asyncio.open_unix_connection(path)
+            except OSError as error:
+                raise RunnerUnavailable("There is no runner for this model.") from error
+            self._listener = asyncio.create_task(self._listen(reader, self._writer))
+            return self._writer
+
+    async def _listen(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        decoder = msgspec.msgpack.Decoder(frames.Reply)
+        try:
+            while True:
+                reply = decoder.decode(await frames.read(reader))
+                if (answer := self._waiting.get(reply.id)) is not None and not answer.done():
+                    answer.set_result(reply)
+        except (asyncio.IncompleteReadError, ConnectionError, ValueError, msgspec.MsgspecError) as error:
+            writer.close()
+            for answer in self._waiting.values():
+                if not answer.done():
+                    answer.set_exception(ConnectionResetError(f"the runner hung up: {error}"))
+
+
+class _short_path:
+    """The socket's path in a form that fits the 107 characters of a socket address, however deep it lies."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __enter__(self) -> str:
+        self._descriptor = os.open(self._folder, os.O_PATH)
+        return f"/proc/self/fd/{self._descriptor}/{SOCKET}"
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
+
+
+def _answers(folder: Path) -> bool:
+    with _short_path(folder) as path, socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(path) == 0
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(errors="replace").strip().splitlines()
+    return lines[-1][:500] if lines else "it said nothing"

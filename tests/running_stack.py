@@ -1,0 +1,109 @@
+"""A stack of the tests' own, driven by the commands that people use."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from stack import catalogue, config, groups
+from stack.config import REPO, Config
+from stack.health import Standing
+
+PORT_BASE = os.environ.get("CONSOLE_TEST_PORT_BASE", "18000")
+VAR_DIR = os.environ.get("CONSOLE_TEST_VAR_DIR", str(REPO / "var" / "test"))
+PASSED_ON = ("PATH", "HOME", "LANG", "JAVA_HOME", "CONSOLE_VENV_DIR", "CONSOLE_DATA_DIR")
+
+
+@dataclass
+class RunningStack:
+    """One stack; `command` runs `python -m stack ...` with its environment."""
+
+    environ: dict[str, str]
+    output: str = ""  # of the `up` that started it: address, one-time password of the first admin
+
+    @cached_property
+    def config(self) -> Config:
+        return config.from_environment(self.environ, dotenv=Path(os.devnull))
+
+    @property
+    def env(self) -> dict[str, str]:
+        """Every setting that its console runs with."""
+        return config.read_env_file(self.config.var_dir / "console.env")
+
+    @property
+    def url(self) -> str:
+        return self.config.public_url
+
+    @property
+    def serving_url(self) -> str:
+        return f"http://127.0.0.1:{self.config.port('serving')}"
+
+    @property
+    def airflow_url(self) -> str:
+        return self.env["CONSOLE_AIRFLOW_URL"]
+
+    @property
+    def mlflow_url(self) -> str:
+        return self.env["CONSOLE_MLFLOW_URL"]
+
+    def command(self, *arguments: str, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
+        return self._run([sys.executable, "-m", "stack", *arguments], timeout_s=timeout_s)
+
+    def up(self) -> str:
+        """Start what does not run, wait until all is healthy; answers what the command printed."""
+        return self._checked(self.command("up"))
+
+    def down(self) -> str:
+        return self._checked(self.command("down"))
+
+    def manage(self, *arguments: str) -> str:
+        """What `manage.py` with these arguments prints, run with the stack's settings."""
+        return self._checked(self.command("manage", *arguments))
+
+    def status(self) -> dict[str, Standing]:
+        """How each part is, by its name."""
+        parts: list[dict[str, Any]] = json.loads(self.command("status", "--json").stdout)["parts"]
+        return {part["part"]: Standing(**part) for part in parts}
+
+    def kill(self, *names: str) -> None:
+        """kill -9 every process of these parts at once."""
+        for part in catalogue.find(*names):
+            groups.kill(self.config, part)
+
+    def wait_until_healthy(self, names: Iterable[str] = catalogue.PARTS, *, timeout_s: float = 90) -> None:
+        """Raises AssertionError that names those that are not healthy in time."""
+        deadline = time.monotonic() + timeout_s
+        while ill := self._ill(names):
+            assert time.monotonic() < deadline, f"not healthy after {timeout_s} s: {ill}"
+            time.sleep(0.5)
+
+    def _ill(self, names: Iterable[str]) -> dict[str, str]:
+        found = self.status()
+        return {name: found[name].reason for name in names if found[name].health != "healthy"}
+
+    def _run(self, command: Sequence[str], *, timeout_s: float) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command, cwd=REPO, env=self.environ, capture_output=True, text=True, timeout=timeout_s
+        )
+
+    @staticmethod
+    def _checked(done: subprocess.CompletedProcess[str]) -> str:
+        assert done.returncode == 0, f"{done.args} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The environment of a stack's commands: little of the caller's, and these."""
+    kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    return {**kept, **more}
+
+
+def own() -> RunningStack:
+    """The one stack of a test run."""
+    return RunningStack(environment(CONSOLE_PORT_BASE=PORT_BASE, CONSOLE_VAR_DIR=VAR_DIR))

@@ -1,0 +1,3 @@
+"""What the tests of access share."""
+
+from tests.redis_fixtures import *  # noqa: F403

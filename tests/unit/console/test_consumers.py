@@ -1,0 +1,281 @@
+"""The live socket: who gets one, which topics, what arrives; on a real Redis."""
+
+import asyncio
+import json
+
+import pytest
+from asgiref.sync import sync_to_async
+from asgiref.testing import ApplicationCommunicator
+from channels.sessions import CookieMiddleware
+from django.db import OperationalError
+from django.test import Client
+
+from console import consumers, origins, sessions
+from console.access.models import User
+from console.consumers import LiveConsumer
+from console.lib import live, redis
+
+pytestmark = pytest.mark.usefixtures("real_redis")
+
+ORIGIN, HOST = b"http://127.0.0.1:18000", b"127.0.0.1:18000"
+APPLICATION = origins.SameOrigin(CookieMiddleware(LiveConsumer.as_asgi()))
+
+
+class Socket(ApplicationCommunicator):
+    """A browser's end of a websocket."""
+
+    def __init__(self, headers: list[tuple[bytes, bytes]]) -> None:
+        super().__init__(APPLICATION, {"type": "websocket", "path": "/ws/live", "headers": headers})
+
+    async def opens(self) -> bool:
+        await self.send_input({"type": "websocket.connect"})
+        return (await self.receive_output(timeout=5))["type"] == "websocket.accept"
+
+    async def says(self, text: str) -> None:
+        await self.send_input({"type": "websocket.receive", "text": text})
+
+    async def hears(self) -> dict:
+        return json.loads((await self.receive_output(timeout=5))["text"])
+
+    async def hears_nothing(self) -> bool:
+        return await self.receive_nothing(timeout=0.3)
+
+    async def closes(self) -> None:
+        await self.send_input({"type": "websocket.disconnect", "code": 1001})
+        await self.wait(timeout=5)
+
+
+def socket(cookie: str = "", origin: bytes = ORIGIN, host: bytes = HOST) -> Socket:
+    headers = [(b"host", host), (b"cookie", f"atalaya_session={cookie}".encode())]
+    if origin:
+        headers.append((b"origin", origin))
+    return Socket(headers)
+
+
+def known(role: str) -> User:
+    """A user that no database has."""
+    user = User(pk=1, username=f"socket_{role}")
+    user._role_names = [role]
+    return user
+
+
+@pytest.fixture
+def sessions_of(monkeypatch):
+    """Who each cookie stands for; the tests below that mark a database use the real look-up."""
+    users: dict[str, User | None] = {}
+    monkeypatch.setattr(sessions, "user_of", users.get)
+    return users
+
+
+@pytest.fixture
+async def open_socket(sessions_of):
+    """Opens sockets of one role, and closes them at the end."""
+    opened = []
+
+    async def open_(role: str = "engineer") -> Socket:
+        sessions_of["cookie"] = known(role)
+        communicator = socket("cookie")
+        assert await communicator.opens()
+        opened.append(communicator)
+        return communicator
+
+    yield open_
+    for communicator in opened:
+        await communicator.closes()
+
+
+async def subscribe(communicator: Socket, *topics: str) -> list[dict]:
+    await communicator.says(json.dumps({"subscribe": topics}))
+    return [await communicator.hears() for _ in topics]
+
+
+async def publish(topic: str, *ids: object) -> None:
+    """As after a commit; the tests have no database."""
+    await sync_to_async(live._send)(topic, {"kind": "changed", "ids": [str(id_) for id_ in ids]})
+
+
+# --- who gets one
+
+
+async def test_our_own_page_gets_a_socket(open_socket):
+    await open_socket()
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [b"", b"http://evil.example", b"http://127.0.0.1:9999", b"https://127.0.0.1:18000.evil.example", b"null"],
+)
+async def test_foreign_origin_is_refused(sessions_of, origin):
+    sessions_of["cookie"] = known("engineer")
+    assert not await socket("cookie", origin).opens()
+
+
+async def test_name_that_leads_here_but_is_not_ours_is_refused(sessions_of):
+    """A page of evil.example whose name resolves to this machine has its own origin as host."""
+    sessions_of["cookie"] = known("engineer")
+    assert not await socket("cookie", b"http://evil.example:18000", b"evil.example:18000").opens()
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_only_a_live_session_of_an_active_user_gets_a_socket():
+    user = await User.objects.acreate(username="ana")
+    client = Client()
+    await client.aforce_login(user)
+    cookie = client.cookies["atalaya_session"].value
+    communicator = socket(cookie)
+    assert await communicator.opens()
+    await communicator.closes()
+    for bad in ("", "unknown-session"):
+        assert not await socket(bad).opens()
+    await User.objects.filter(pk=user.pk).aupdate(is_active=False)
+    assert not await socket(cookie).opens()
+
+
+async def test_socket_without_redis_is_refused(sessions_of, real_redis):
+    sessions_of["cookie"] = known("engineer")
+    real_redis.stop()
+    assert not await socket("cookie").opens()
+
+
+async def test_socket_without_a_database_is_refused(monkeypatch):
+    def refuse(_cookie):
+        raise OperationalError("gone")
+
+    monkeypatch.setattr(sessions, "user_of", refuse)
+    assert not await socket("cookie").opens()
+
+
+# --- what arrives
+
+
+async def test_change_of_a_subscribed_topic_arrives_with_its_number(open_socket):
+    communicator = await open_socket()
+    assert await subscribe(communicator, "runs") == [{"topic": "runs", "seq": 0, "kind": "subscribed"}]
+    await publish("runs", 7, 8)
+    message = await communicator.hears()
+    assert message.pop("at")
+    assert message == {"topic": "runs", "seq": 1, "kind": "changed", "ids": ["7", "8"]}
+
+
+async def test_frame_carries_its_state(open_socket):
+    communicator = await open_socket()
+    await subscribe(communicator, "log:abc")
+    await sync_to_async(live.frame)("log:abc", {"lines": ["a"]})
+    message = await communicator.hears()
+    assert (message["kind"], message["state"]) == ("frame", {"lines": ["a"]})
+
+
+async def test_subscription_tells_the_current_number(open_socket):
+    await publish("runs")
+    await publish("runs")
+    communicator = await open_socket()
+    assert (await subscribe(communicator, "runs"))[0]["seq"] == 2
+
+
+async def test_other_topics_do_not_arrive(open_socket):
+    communicator = await open_socket()
+    await subscribe(communicator, "run:1")
+    await publish("run:2", 2)
+    assert await communicator.hears_nothing()
+
+
+async def test_nothing_arrives_after_unsubscribing(open_socket):
+    communicator = await open_socket()
+    await subscribe(communicator, "runs")
+    await communicator.says('{"unsubscribe": ["runs"]}')
+    await asyncio.sleep(0.2)
+    await publish("runs", 1)
+    assert await communicator.hears_nothing()
+
+
+@pytest.mark.parametrize(
+    ("role", "topic", "words"),
+    [
+        ("predictor", "runs", "do not include “see”"),
+        ("engineer", "secrets", "no such topic"),
+        ("engineer", "run:" + "x" * 201, "no such topic"),
+        ("engineer", "run:../\u0000", "no such topic"),
+    ],
+)
+async def test_topic_that_is_not_allowed_is_refused_alone(open_socket, role, topic, words):
+    communicator = await open_socket(role)
+    answer = (await subscribe(communicator, topic))[0]
+    assert (answer["topic"], answer["kind"]) == (topic, "refused")
+    assert words in answer["detail"]
+    await publish(topic, 1)
+    assert await communicator.hears_nothing()
+
+
+async def test_a_socket_has_32_topics_at_most(open_socket):
+    communicator = await open_socket()
+    await subscribe(communicator, *[f"run:{n}" for n in range(32)])
+    assert (await subscribe(communicator, "run:32"))[0]["kind"] == "refused"
+    assert (await subscribe(communicator, "run:1"))[0]["kind"] == "subscribed", (
+        "what it has it may ask for again"
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        '{"subscribe": "runs"}',
+        '{"subscribe": [1]}',
+        '{"delete": []}',
+        '{"subscribe": ["' + "x" * 4096 + '"]}',
+    ],
+)
+async def test_message_that_cannot_be_read_is_answered_and_changes_nothing(open_socket, text):
+    communicator = await open_socket()
+    await communicator.says(text)
+    assert (await communicator.hears())["kind"] == "error"
+    assert (await subscribe(communicator, "runs"))[0]["kind"] == "subscribed"
+
+
+# --- while it lasts
+
+
+async def test_slow_socket_gets_the_newest_state_of_each_topic():
+    """Nobody takes what is waiting, as when the browser's connection is full."""
+    consumer = LiveConsumer()
+    consumer.topics, consumer.waiting, consumer.has_news = {"log:a": 0, "runs": 0}, {}, asyncio.Event()
+    for seq in range(1, 1001):
+        await consumer.live_message({"body": {"topic": "log:a", "seq": seq}})
+    await consumer.live_message({"body": {"topic": "runs", "seq": 1}})
+    assert consumer.waiting == {"log:a": {"topic": "log:a", "seq": 1000}, "runs": {"topic": "runs", "seq": 1}}
+
+
+@pytest.fixture
+def _quick_checks(monkeypatch):
+    monkeypatch.setattr(consumers, "CATCH_UP_EVERY_S", 0.1)
+    monkeypatch.setattr(consumers, "CATCH_UPS_PER_CHECK", 1)
+
+
+@pytest.mark.usefixtures("_quick_checks")
+async def test_message_that_was_lost_is_made_up_for(open_socket):
+    communicator = await open_socket()
+    await subscribe(communicator, "runs")
+    await sync_to_async(redis.client().set)(live.seq_key("runs"), 5)  # numbered, but never heard
+    message = await communicator.hears()
+    assert (message["topic"], message["seq"], message["kind"], message["ids"]) == ("runs", 5, "changed", [])
+
+
+@pytest.mark.usefixtures("_quick_checks")
+async def test_socket_of_a_session_that_ended_is_closed(open_socket, sessions_of):
+    communicator = await open_socket()
+    sessions_of["cookie"] = None
+    assert await communicator.receive_output(timeout=5) == {
+        "type": "websocket.close",
+        "code": consumers.CLOSE_SESSION_ENDED,
+    }
+
+
+@pytest.mark.usefixtures("_quick_checks")
+async def test_topic_is_taken_away_with_the_role(open_socket, sessions_of):
+    communicator = await open_socket()
+    await subscribe(communicator, "runs")
+    sessions_of["cookie"] = known("predictor")
+    answer = await communicator.hears()
+    assert (answer["topic"], answer["kind"]) == ("runs", "refused")

@@ -1,0 +1,183 @@
+"""Health: real answers of small servers here, real time limits, nothing that needs the stack."""
+
+import http.server
+import json
+import threading
+import time
+
+import pytest
+
+from console import health
+from console.lib import heartbeat
+
+
+@pytest.fixture(autouse=True)
+def _nothing_remembered(monkeypatch):
+    monkeypatch.setattr(health, "_remembered", (float("-inf"), []))
+
+
+@pytest.fixture
+def web_server():
+    """An HTTP server that answers with (status, body, seconds of delay)."""
+    answer = [200, b"{}", 0.0]
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            time.sleep(answer[2])
+            self.send_response(answer[0])
+            self.end_headers()
+            self.wfile.write(answer[1])
+
+        def log_message(self, *_args):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", answer
+    server.shutdown()
+    server.server_close()
+
+
+def only(monkeypatch, *names):
+    monkeypatch.setattr(health, "CHECKS", {name: health.CHECKS[name] for name in names})
+
+
+def part(name):
+    return next(part for part in health.report() if part.name == name)
+
+
+def test_servers_that_answer_are_healthy(monkeypatch, real_redis):
+    only(monkeypatch, "postgres", "redis")
+    assert [part.is_healthy for part in health.report()] == [True, True]
+
+
+def test_redis_away_is_unhealthy_and_takes_the_signs_of_life_along(monkeypatch, real_redis):
+    real_redis.stop()
+    only(monkeypatch, "redis", "worker")
+    assert (part("redis").is_healthy, part("redis").is_required) == (False, True)
+    assert "Nobody can tell" in part("worker").detail
+
+
+def test_part_that_beats_is_healthy(monkeypatch, real_redis):
+    only(monkeypatch, "worker", "beat")
+    heartbeat.beat("worker")
+    assert part("worker").is_healthy
+    assert (part("beat").is_healthy, part("beat").detail) == (False, "No sign of life.")
+
+
+def test_part_that_beat_long_ago_is_unhealthy(monkeypatch, real_redis):
+    only(monkeypatch, "worker")
+    heartbeat.beat("worker")
+    monkeypatch.setattr(health, "SILENT_AFTER_S", -1)
+    assert not part("worker").is_healthy
+
+
+@pytest.mark.parametrize(
+    ("body", "is_healthy", "detail"),
+    [
+        ({"scheduler": {"status": "healthy"}, "triggerer": {"status": None}}, True, ""),
+        ({"scheduler": {"status": "unhealthy"}}, False, "Not healthy: scheduler"),
+    ],
+)
+def test_airflow_says_which_component_is_ill(monkeypatch, settings, web_server, body, is_healthy, detail):
+    settings.CONSOLE_AIRFLOW_URL, answer = web_server
+    answer[1] = json.dumps(body).encode()
+    only(monkeypatch, "airflow")
+    assert (part("airflow").is_healthy, part("airflow").detail) == (is_healthy, detail)
+
+
+def test_server_that_answers_with_an_error_is_unhealthy(monkeypatch, settings, web_server):
+    settings.CONSOLE_MLFLOW_URL, answer = web_server
+    answer[0] = 500
+    only(monkeypatch, "mlflow")
+    assert part("mlflow").detail == "It answered with status 500."
+
+
+def test_server_that_hangs_costs_two_seconds_and_no_more(monkeypatch, settings, web_server):
+    settings.CONSOLE_MLFLOW_URL, answer = web_server
+    answer[2] = 4
+    only(monkeypatch, "mlflow", "airflow")
+    started = time.monotonic()
+    assert [part.is_healthy for part in health.report()] == [False, False]
+    assert time.monotonic() - started < 3
+
+
+def test_outcome_is_remembered_for_a_second(monkeypatch, settings, web_server):
+    settings.CONSOLE_MLFLOW_URL, answer = web_server
+    only(monkeypatch, "mlflow")
+    assert part("mlflow").is_healthy
+    answer[0] = 500
+    assert part("mlflow").is_healthy
+    monkeypatch.setattr(health, "REMEMBERED_S", 0)
+    assert not part("mlflow").is_healthy
+
+
+@pytest.fixture
+def parts(monkeypatch):
+    """Which parts answer, as `health.report` says it."""
+    healthy = dict.fromkeys(health.CHECKS, True)
+
+    def ask_all():
+        return [
+            health.Part(
+                name,
+                health.CHECKS[name][0],
+                is_well,
+                "" if is_well else "Gone.",
+                name in health.REQUIRED,
+                None,
+            )
+            for name, is_well in healthy.items()
+        ]
+
+    monkeypatch.setattr(health, "_ask_all", ask_all)
+    return healthy
+
+
+def test_readyz_names_each_part(client, parts):
+    parts["kafka"] = False
+    response = client.get("/readyz")
+    assert response.status_code == 200, "pages go on without Kafka"
+    assert response.json()["parts"]["kafka"] == {
+        "status": "unavailable",
+        "required": False,
+        "detail": "Gone.",
+    }
+    assert set(response.json()["parts"]) == set(health.CHECKS)
+
+
+@pytest.mark.parametrize("name", ["postgres", "redis"])
+def test_readyz_is_503_without_what_is_needed(client, parts, name):
+    parts[name] = False
+    response = client.get("/readyz")
+    assert (response.status_code, response.json()["status"]) == (503, "unavailable")
+
+
+def test_readyz_tells_no_secret(client, settings):
+    text = client.get("/readyz").text
+    for secret in (settings.SECRET_KEY, settings.CONSOLE_REDIS_URL, settings.DATABASES["default"]["HOST"]):
+        assert secret not in text
+
+
+def test_livez_asks_nobody(client, monkeypatch):
+    monkeypatch.setattr(health, "report", lambda: 1 / 0)
+    assert client.get("/livez").json() == {"status": "ok"}
+
+
+def test_metrics_are_prometheus_text(client):
+    response = client.get("/metrics")
+    assert response["Content-Type"].startswith("text/plain; version=0.0.4")
+    assert "# TYPE console_http_answer_seconds histogram" in response.text
+
+
+def test_dot_names_what_is_away(admin_page, parts):
+    parts["kafka"] = False
+    assert "Kafka is not answering" in admin_page.get("/health-dot").text
+
+
+def test_cards_show_each_part(admin_page, parts):
+    parts["mlflow"] = False
+    text = admin_page.get("/overview/health").text
+    assert 'id="part-postgres"' in text
+    assert "Gone." in text

@@ -1,0 +1,124 @@
+"""Search, reports of browsers, the API's page."""
+
+import json
+
+import pytest
+from django.test import Client
+
+from console import csp_reports, openapi, openapi_shapes
+from console.access.models import User
+from console.lib import env, metrics
+
+
+def test_search_finds_pages_by_part_of_their_name(admin_page):
+    response = admin_page.get("/search?q=tOke", headers={"HX-Request": "true"})
+    assert "API tokens" in response.text
+    assert "<html" not in response.text
+
+
+def test_search_is_a_page_without_htmx(admin_page):
+    assert "<html" in admin_page.get("/search?q=users").text
+
+
+def test_search_does_not_find_what_one_may_not_open(db):
+    client = Client()
+    client.force_login(User.objects.create_user("nobody_special"))
+    text = client.get("/search?q=s", headers={"HX-Request": "true"}).text
+    assert "Users" not in text
+    assert "API tokens" in text
+
+
+def test_search_for_nothing_finds_nothing(admin_page):
+    assert "palette-hit" not in admin_page.get("/search?q=+", headers={"HX-Request": "true"}).text
+
+
+def test_search_does_not_repeat_markup(admin_page):
+    text = admin_page.get("/search?q=<script>alert(1)</script>").text
+    assert "<script>alert" not in text
+
+
+# --- reports about the Content-Security-Policy
+
+
+def report(client, body, **headers):
+    return client.post("/csp-report", body, content_type="application/csp-report", headers=headers)
+
+
+def test_report_is_counted_and_logged(caplog):
+    before = metrics.CSP_REPORTS._value.get()
+    body = json.dumps({"csp-report": {"violated-directive": "script-src", "blocked-uri": "inline"}})
+    assert report(Client(enforce_csrf_checks=True), body).status_code == 204
+    assert metrics.CSP_REPORTS._value.get() == before + 1
+    line = next(record.msg for record in caplog.records if record.name == "console.csp_reports")
+    assert (line["violated_directive"], line["blocked_uri"]) == ("script-src", "inline")
+
+
+@pytest.mark.parametrize("body", ["", "{", "[]", '{"csp-report": []}', '{"other": {}}'])
+def test_what_is_no_report_is_refused(client, body):
+    assert report(client, body).status_code == 422
+
+
+def test_long_report_is_refused(client):
+    assert report(client, json.dumps({"csp-report": {"blocked-uri": "x" * 20_000}})).status_code == 413
+
+
+def test_many_reports_do_not_fill_the_log(client, caplog, monkeypatch):
+    monkeypatch.setattr(csp_reports, "_allowance", csp_reports._Allowance(3))
+    for _ in range(10):
+        report(client, '{"csp-report": {}}')
+    assert len([record for record in caplog.records if record.name == "console.csp_reports"]) == 3
+
+
+# --- OpenAPI
+
+
+def test_committed_schema_is_that_of_the_code():
+    committed = (env.REPO / "openapi.yaml").read_bytes()
+    assert committed == openapi.as_yaml(), "run `make openapi` and commit openapi.yaml"
+
+
+def test_schema_is_served_as_yaml_and_json(admin_page):
+    assert admin_page.get("/api/schema").content == openapi.as_yaml()
+    assert admin_page.get("/api/schema?format=json").json()["info"]["title"] == "Atalaya"
+
+
+def test_every_post_takes_an_idempotency_key_and_every_operation_may_fail():
+    for path, item in openapi.document()["paths"].items():
+        for method in openapi.METHODS:
+            assert "default" in item.get(method, {"responses": {"default": 1}})["responses"], path
+        if "post" in item:
+            assert openapi.IDEMPOTENCY_KEY in item["post"]["parameters"], path
+
+
+def test_page_lists_every_operation_with_its_scope(admin_page):
+    text = admin_page.get("/api/docs").text
+    for path in openapi.document()["paths"]:
+        assert path in text
+    assert "needs admin" in text
+
+
+def test_page_keeps_to_the_policy_on_scripts(admin_page):
+    text = admin_page.get("/api/docs").text
+    assert "style=" not in text
+    assert "onclick" not in text
+
+
+@pytest.mark.parametrize(
+    ("schema", "words"),
+    [
+        ({"type": "string", "format": "date-time", "nullable": True}, "date-time | null"),
+        ({"enum": ["a", "b"]}, '"a" | "b"'),
+        ({"type": "array", "items": {"$ref": "#/components/schemas/Row"}}, '[{\n    "id": integer\n  }]'),
+        ({"oneOf": [{"type": "string"}, {"type": "integer"}]}, "string | integer"),
+        ({"type": "object"}, "{…}"),
+        ({}, "any"),
+    ],
+)
+def test_schema_in_words(schema, words):
+    row = {"type": "object", "required": ["id"], "properties": {"id": {"type": "integer"}}}
+    assert openapi_shapes.of_schema(schema, {"Row": row}) == words
+
+
+def test_schema_that_contains_itself_ends():
+    tree = {"type": "object", "properties": {"child": {"$ref": "#/components/schemas/Tree"}}}
+    assert openapi_shapes.of_schema(tree, {"Tree": tree}).count("child") <= openapi_shapes.DEEPEST + 1

@@ -1,0 +1,143 @@
+"""A pipeline's call for the gate, against a console that keeps state: late mirrors, refusals, verdicts."""
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from dags.recipes.common import console
+from dags.recipes.common.console import ConsoleRefused
+
+PATH = "/api/v1/models/titanic/versions/3"
+
+
+class FakeConsole:
+    """Knows a version after some calls, and settles its gate after some more."""
+
+    def __init__(
+        self, *, unknown_for: int = 0, pending_for: int = 1, settled: dict[str, Any] | None = None
+    ) -> None:
+        self.unknown_for = unknown_for
+        self.pending_for = pending_for
+        self.settled = settled or {"state": "passed", "checks": []}
+        self.gate: dict[str, Any] | None = None
+        self.keys: list[str] = []
+        self.down_for = 0
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        if self.down_for:
+            self.down_for -= 1
+            raise httpx.ConnectError("connection refused")
+        if request.headers["Authorization"] != "Bearer secret":
+            return httpx.Response(401, json={"detail": "No such token."})
+        return self._post(request) if request.method == "POST" else self._get()
+
+    def _post(self, request: httpx.Request) -> httpx.Response:
+        assert request.url.path == f"{PATH}/gate"
+        if self.unknown_for:
+            self.unknown_for -= 1
+            return httpx.Response(404, json={"detail": "There is no version 3."})
+        self.keys.append(request.headers["Idempotency-Key"])
+        if self.gate is not None:
+            return httpx.Response(409, json={"detail": "It was judged before."})
+        self.gate = {"state": "requested", "checks": []}
+        return httpx.Response(202, json=self.gate)
+
+    def _get(self) -> httpx.Response:
+        if self.pending_for:
+            self.pending_for -= 1
+            return httpx.Response(200, json={"version": "3", "gate": self.gate})
+        self.gate = self.settled
+        return httpx.Response(200, json={"version": "3", "gate": self.gate})
+
+
+def client(fake: FakeConsole, *, bearer: str = "secret") -> httpx.Client:
+    return httpx.Client(
+        base_url="http://console",
+        headers={"Authorization": f"Bearer {bearer}"},
+        transport=httpx.MockTransport(fake),
+    )
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch):
+    """Time that passes only when somebody waits."""
+    now = [0.0]
+    monkeypatch.setattr(console.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(console.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+    return now
+
+
+def test_verdict_is_waited_for_and_printed(capsys):
+    checks = [{"name": "baseline", "verdict": "passed", "sentence": "It is better."}]
+    fake = FakeConsole(unknown_for=3, pending_for=4, settled={"state": "passed", "checks": checks})
+    assert console.gate(client(fake), "titanic", "3", key="run-1")["state"] == "passed"
+    assert fake.keys == ["run-1"]
+    assert "baseline: passed. It is better." in capsys.readouterr().out
+
+
+def test_gate_that_was_asked_for_before_is_only_waited_for():
+    fake = FakeConsole()
+    fake.gate = {"state": "running"}
+    assert console.gate(client(fake), "titanic", "3", key="k")["state"] == "passed"
+
+
+def test_failed_gate_is_a_verdict_and_no_failure():
+    fake = FakeConsole(settled={"state": "failed", "checks": []})
+    assert console.gate(client(fake), "titanic", "3", key="k")["state"] == "failed"
+
+
+def test_version_that_never_appears_is_refused_after_a_minute(clock):
+    with pytest.raises(ConsoleRefused, match=r"\(404\): There is no version 3"):
+        console.gate(client(FakeConsole(unknown_for=1000)), "titanic", "3", key="k")
+    assert 60 <= clock[0] < 65
+
+
+def test_gate_without_a_verdict_is_given_up_after_five_minutes(clock):
+    with pytest.raises(ConsoleRefused, match="no verdict within 300 s"):
+        console.gate(client(FakeConsole(pending_for=1000)), "titanic", "3", key="k")
+    assert 300 <= clock[0] < 305
+
+
+def test_gate_that_broke_fails_the_task_with_its_reason():
+    fake = FakeConsole(settled={"state": "error", "reason": "no spec.json"})
+    with pytest.raises(ConsoleRefused, match=r"could not judge: no spec\.json"):
+        console.gate(client(fake), "titanic", "3", key="k")
+
+
+def test_wrong_token_is_refused_at_once(clock):
+    with pytest.raises(ConsoleRefused, match=r"\(401\): No such token"):
+        console.gate(client(FakeConsole(), bearer="other"), "titanic", "3", key="k")
+    assert clock[0] == 0
+
+
+def test_console_that_restarts_is_waited_for():
+    fake = FakeConsole()
+    fake.down_for = 5
+    assert console.gate(client(fake), "titanic", "3", key="k")["state"] == "passed"
+
+
+def test_console_that_stays_away_is_said(clock):
+    fake = FakeConsole()
+    fake.down_for = 1000
+    with pytest.raises(ConsoleRefused, match="does not answer: connection refused"):
+        console.gate(client(fake), "titanic", "3", key="k")
+    assert clock[0] < 70
+
+
+def test_token_is_read_from_its_file(monkeypatch, tmp_path):
+    path = tmp_path / "tokens.json"
+    path.write_text(json.dumps({"titanic_training": "secret"}))
+    monkeypatch.setenv("ATALAYA_TOKENS", str(path))
+    monkeypatch.setenv("ATALAYA_URL", "http://127.0.0.1:1")
+    with console.connect("titanic_training") as made:
+        assert made.headers["Authorization"] == "Bearer secret"
+    with pytest.raises(ConsoleRefused, match="holds no token for other_dag"):
+        console.connect("other_dag")
+    path.unlink()
+    with pytest.raises(ConsoleRefused, match="issue_pipeline_tokens"):
+        console.connect("titanic_training")
+    monkeypatch.delenv("ATALAYA_TOKENS")
+    with pytest.raises(ConsoleRefused, match="lacks ATALAYA_TOKENS"):
+        console.connect("titanic_training")

@@ -1,0 +1,85 @@
+"""DAG files under Airflow's own Python: they parse, import nothing but Airflow and params, and do no work."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+SCRIPT = """
+import importlib.util, json, sys
+import airflow.sdk
+before = set(sys.modules)
+spec = importlib.util.spec_from_file_location("parsed", sys.argv[1])
+module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+found = module.titanic_training()
+json.dump({
+    "dag_id": found.dag_id,
+    "tasks": {task.task_id: sorted(task.downstream_task_ids) for task in found.tasks},
+    "python": sorted({task.python for task in found.tasks}),
+    "params": {name: {"value": param.value, **param.schema} for name, param in found.params.items()},
+    "loaded": sorted(name for name in set(sys.modules) - before if name.split(".")[0] in ("dags", "scoring")),
+    "heavy": sorted({name.split(".")[0] for name in sys.modules} & {"numpy", "pandas", "sklearn", "mlflow"}),
+}, sys.stdout)
+"""
+
+
+def airflow_python() -> Path:
+    venvs = Path(os.environ.get("CONSOLE_VENV_DIR") or Path(sys.prefix).parent)
+    return venvs / "airflow" / "bin" / "python"
+
+
+@pytest.fixture(scope="module")
+def parsed(tmp_path_factory):
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path_factory.mktemp("home")),
+        "AIRFLOW_HOME": str(tmp_path_factory.mktemp("airflow")),
+        "PYTHONPATH": str(ROOT),
+        "ATALAYA_PYTHON": sys.executable,
+    }
+    answer = subprocess.run(
+        [airflow_python(), "-c", SCRIPT, ROOT / "dags" / "titanic_training.py"],
+        env=environment, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert answer.returncode == 0, answer.stderr
+    return json.loads(answer.stdout.splitlines()[-1])
+
+
+def test_tasks_come_in_their_order(parsed):
+    assert parsed["dag_id"] == "titanic_training"
+    assert parsed["tasks"] == {
+        "load": ["validate"],
+        "validate": ["split"],
+        "split": ["features"],
+        "features": ["search"],
+        "search": ["evaluate", "explain"],
+        "evaluate": ["register"],
+        "explain": ["register"],
+        "register": ["gate"],
+        "gate": [],
+    }
+    assert parsed["python"] == [sys.executable]
+
+
+def test_parsing_loads_params_and_nothing_heavy(parsed):
+    assert parsed["loaded"] == ["dags", "dags.recipes", "dags.recipes.titanic", "dags.recipes.titanic.params"]
+    assert parsed["heavy"] == []
+
+
+def test_params_carry_a_schema_that_draws_a_form(parsed):
+    params = parsed["params"]
+    assert list(params) == ["source", "url", "n_iter", "cv", "seed", "holdout_share"]
+    assert params["source"]["enum"] == ["auto", "file", "url", "synthetic"]
+    assert (params["n_iter"]["minimum"], params["n_iter"]["maximum"]) == (1, 50)
+    assert (params["cv"]["minimum"], params["cv"]["maximum"]) == (2, 10)
+    assert (params["holdout_share"]["minimum"], params["holdout_share"]["maximum"]) == (0.1, 0.4)
+    assert all(param["title"] for param in params.values())
+
+
+def test_recipes_are_kept_from_the_parser():
+    assert "recipes/" in (ROOT / "dags" / ".airflowignore").read_text().splitlines()

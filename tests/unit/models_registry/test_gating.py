@@ -1,0 +1,162 @@
+"""The gate on real, small models: fetched, compiled in the sandbox, judged, ready to be served."""
+
+import hashlib
+
+import pytest
+from sklearn.dummy import DummyClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+
+from console.lib.errors import Conflict
+from models_registry import actions, queries, tasks
+from models_registry.models import GateRun, ModelVersion
+from models_registry.states import GateState, ServeAs, VersionState
+from scoring.score import Scorer
+from tests.registry import make_request
+from tests.trained import publish
+from tests.unit.scoring import fitted, specs
+
+pytestmark = pytest.mark.django_db
+
+ROWS = fitted.passengers(1200)
+
+
+@pytest.fixture
+def judge(mlflow, tmp_path, scientist, settings):
+    """Registers a model and takes it through the gate."""
+    settings.CONSOLE_VAR_DIR = tmp_path
+
+    def do(model, rows=ROWS, **tags):
+        number = publish(mlflow, tmp_path / "trained", specs.titanic(), rows, model, **tags)
+        gate = actions.ask_gate("titanic", number, by=scientist)
+        tasks.run_gate(str(gate.pk))
+        return GateRun.objects.select_related("version__model").get(pk=gate.pk)
+
+    return do
+
+
+def _promote(gate, scientist, approver):
+    actions.approve(make_request(gate.version, scientist).pk, by=approver)
+
+
+def _verdicts(gate):
+    return {check["name"]: check["verdict"] for check in gate.checks}
+
+
+def _forest(rows=ROWS, **values):
+    model = RandomForestClassifier(20, max_depth=5, random_state=1, **values)
+    return fitted.pipeline(specs.titanic(), rows, model)
+
+
+def test_a_good_model_passes_and_can_be_served_from_what_was_stored(judge, scientist, approver, tmp_path):
+    gate = judge(_forest())
+    assert (gate.state, gate.is_conclusive) == (GateState.PASSED, True), gate.reason
+    assert _verdicts(gate)["baseline"] == "passed"
+    assert _verdicts(gate)["hash"] == "passed"
+    assert gate.holdout_rows == 300
+    assert gate.isolation
+    version = gate.version
+    assert (version.state, version.serve_as) == (VersionState.PASSED, ServeAs.ONNX)
+    assert version.metrics["accuracy"] > gate.metrics["baseline"]["accuracy"]
+    _promote(gate, scientist, approver)
+    champion = queries.champion("titanic")
+    onnx = queries.champion_onnx(champion)
+    assert hashlib.sha256(onnx).hexdigest() == champion.sha256
+    assert len(onnx) == champion.size_bytes
+    assert Scorer.from_onnx(onnx, specs.titanic())
+    reference = queries.champion_reference(champion)
+    assert hashlib.sha256(reference).hexdigest() == champion.reference_sha256
+    assert list((tmp_path / "gates").iterdir()) == []
+
+
+def test_a_model_no_better_than_the_baseline_fails_with_numbers(judge, scientist):
+    gate = judge(fitted.pipeline(specs.titanic(), ROWS, DummyClassifier(strategy="uniform", random_state=1)))
+    assert gate.state == GateState.FAILED
+    assert _verdicts(gate)["baseline"] == "failed"
+    assert "is not better than" in gate.reason
+    assert gate.version.state == VersionState.FAILED
+
+
+def test_a_model_wholly_below_the_champion_fails(judge, scientist, approver):
+    _promote(judge(_forest()), scientist, approver)
+    gate = judge(_forest(ROWS.assign(label=ROWS["label"].sample(frac=1, random_state=3).to_numpy())))
+    check = next(check for check in gate.checks if check["name"] == "champion")
+    assert (gate.state, check["verdict"], gate.champion_version) == (GateState.FAILED, "failed", 1)
+    assert check["interval"][1] < check["threshold"]
+
+
+def test_a_model_that_these_rows_cannot_tell_apart_passes_inconclusively(judge, scientist, approver):
+    _promote(judge(_forest()), scientist, approver)
+    fewer_rows = fitted.pipeline(
+        specs.titanic(), ROWS[:400], RandomForestClassifier(20, max_depth=3, random_state=2)
+    )
+    gate = judge(fewer_rows)
+    check = next(check for check in gate.checks if check["name"] == "champion")
+    assert check["interval"][0] < check["threshold"] < check["interval"][1]
+    assert (check["verdict"], gate.state, gate.is_conclusive) == ("look", GateState.PASSED, False), (
+        gate.reason
+    )
+
+
+def test_a_model_that_onnx_cannot_express_is_served_by_the_runner(judge, scientist, approver, tmp_path):
+    gate = judge(
+        fitted.pipeline(specs.titanic(), ROWS, HistGradientBoostingClassifier(random_state=1, max_iter=20))
+    )
+    assert gate.version.serve_as == ServeAs.RUNNER, gate.reason
+    assert gate.version.state == VersionState.PASSED
+    _promote(gate, scientist, approver)
+    champion = queries.champion("titanic")
+    queries.champion_folder(champion, tmp_path / "served")
+    assert (tmp_path / "served" / "MLmodel").is_file()
+    again = judge(_forest())
+    assert again.champion_version == 1
+    assert again.metrics["champion"]["accuracy"] > 0.5
+
+
+def test_missing_artefacts_fail_and_say_what_to_add_where(judge, mlflow, scientist):
+    run_id = mlflow.create_run(mlflow.create_experiment("titanic"), "training")
+    mlflow.register("titanic", run_id)
+    gate = actions.ask_gate("titanic", 1, by=scientist)
+    tasks.run_gate(str(gate.pk))
+    gate.refresh_from_db()
+    missing = ["model/", "serving/spec.json", "serving/reference.parquet", "evaluation/holdout.parquet"]
+    assert ModelVersion.objects.get().missing_artefacts == missing
+    assert gate.reason == (
+        f"titanic v1 lacks {', '.join(missing)}. Log them to its MLflow run {run_id}, as "
+        'mlflow.log_artifact(file, "serving") does, and ask for the gate again.'
+    )
+
+
+def test_a_holdout_that_changed_since_it_was_recorded_fails(judge):
+    gate = judge(_forest(), holdout_sha256="0" * 64)
+    assert (gate.state, _verdicts(gate)["hash"]) == (GateState.FAILED, "failed")
+    assert "Changed since it was recorded: holdout.parquet" in gate.reason
+
+
+def test_a_broken_model_is_an_error_with_a_sentence(judge, mlflow, scientist):
+    number = publish_broken(mlflow, judge)
+    gate = actions.ask_gate("titanic", number, by=scientist)
+    tasks.run_gate(str(gate.pk))
+    gate.refresh_from_db()
+    assert gate.state == GateState.ERROR
+    assert gate.reason.startswith("Nothing could be scored: The model does not load")
+
+
+def publish_broken(mlflow, judge):
+    """A version whose pickle is cut short."""
+    judge(_forest())
+    run_id = mlflow.create_run("1", "broken")
+    for path, content in list(mlflow.files.items()):
+        first = ModelVersion.objects.get(version=1).run_id
+        if first in path:
+            cut = content[: len(content) // 2] if path.endswith("model.pkl") else content
+            mlflow.files[path.replace(first, run_id)] = cut
+    return mlflow.register("titanic", run_id)
+
+
+def test_a_stored_model_that_was_changed_is_not_served(judge, mlflow, scientist, approver):
+    _promote(judge(_forest()), scientist, approver)
+    champion = queries.champion("titanic")
+    path = next(path for path in mlflow.files if path.endswith(".onnx"))
+    mlflow.files[path] += b"x"
+    with pytest.raises(Conflict, match="is not what the gate judged"):
+        queries.champion_onnx(champion)

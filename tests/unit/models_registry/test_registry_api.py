@@ -1,0 +1,253 @@
+"""REST: the shapes, the statuses, the faults at their fields."""
+
+import pytest
+
+from models_registry.models import ChampionPeriod, ModelVersion
+from models_registry.states import GateState, VersionState
+from tests.registry import make_champion, make_gate, make_request, make_run, make_user, make_version
+
+pytestmark = pytest.mark.django_db
+
+BACKEND = "django.contrib.auth.backends.ModelBackend"
+API = "/api/v1"
+
+
+@pytest.fixture
+def call(client):
+    """Calls as somebody: call(user, "get", path, body)."""
+
+    def do(user, method, path, body=None):
+        client.force_login(user, backend=BACKEND)
+        data = {"data": body, "content_type": "application/json"} if body is not None else {}
+        return getattr(client, method)(f"{API}{path}", **data)
+
+    return do
+
+
+@pytest.fixture
+def passed(scientist):
+    version = make_version(2, state=VersionState.PASSED)
+    make_gate(version, scientist)
+    return version
+
+
+def test_models_with_their_champion(call, scientist, approver):
+    make_champion(1, approver)
+    answer = call(scientist, "get", "/models").json()
+    assert answer["next"] is None
+    assert answer["results"][0] == {
+        "name": "titanic",
+        "description": "",
+        "policy": "person",
+        "champion": "1",
+        "newest_version": "1",
+        "alias_version": 1,
+    }
+    assert call(scientist, "get", "/models/titanic").json()["champion"] == "1"
+
+
+def test_a_version_with_its_gate(call, scientist, passed):
+    answer = call(scientist, "get", "/models/titanic/versions/2").json()
+    assert (answer["version"], answer["state"]) == ("2", "passed")
+    gate = answer["gate"]
+    assert (gate["state"], gate["is_conclusive"], len(gate["checks"])) == ("passed", True, 2)
+    assert gate["checks"][1]["interval"] == [-0.005, 0.04]
+    assert [
+        row["version"] for row in call(scientist, "get", "/models/titanic/versions").json()["results"]
+    ] == ["2"]
+
+
+def test_a_version_that_nobody_judged_has_no_gate(call, scientist):
+    make_version(1)
+    assert call(scientist, "get", "/models/titanic/versions/1").json()["gate"] is None
+
+
+def test_the_gate_is_accepted_and_a_second_is_not_now(call, scientist):
+    make_version(1)
+    first = call(scientist, "post", "/models/titanic/versions/1/gate", {})
+    assert (first.status_code, first.json()["state"]) == (202, "requested")
+    second = call(scientist, "post", "/models/titanic/versions/1/gate", {})
+    assert second.status_code == 409
+    assert second.headers["Content-Type"] == "application/problem+json"
+
+
+def test_promotion_from_request_to_ledger(call, scientist, approver, passed):
+    asked = call(scientist, "post", "/models/titanic/versions/2/promotions", {"reason": "Better."})
+    assert (asked.status_code, asked.json()["state"]) == (202, "requested")
+    id_ = asked.json()["id"]
+    approved = call(approver, "post", f"/promotions/{id_}/approve", {"reason": "Fine."})
+    assert (approved.status_code, approved.json()["decided_by"]) == (200, "bert")
+    ledger = call(scientist, "get", "/models/titanic/history").json()["results"]
+    assert [(line["version"], line["decided_by"], line["until"]) for line in ledger] == [("2", "bert", None)]
+    spec = call(scientist, "get", "/models/titanic/spec")
+    assert spec.json()["primary_metric"] == "accuracy"
+    assert spec.content.decode() == ModelVersion.objects.get().spec_json
+
+
+def test_promotion_before_the_gate_is_not_now(call, scientist):
+    version = make_version(1, missing_artefacts=["serving/spec.json"], state=VersionState.FAILED)
+    make_gate(version, scientist, GateState.FAILED, reason="titanic v1 lacks serving/spec.json.")
+    answer = call(scientist, "post", "/models/titanic/versions/1/promotions", {"reason": "Please."})
+    assert answer.status_code == 409
+    assert answer.json()["detail"] == "titanic v1 did not pass its gate: titanic v1 lacks serving/spec.json."
+
+
+def test_approval_by_the_requester_is_refused_in_words(call, passed):
+    both = make_user("eva", "scientist", "approver")
+    request = make_request(passed, both)
+    answer = call(both, "post", f"/promotions/{request.pk}/approve", {})
+    assert answer.status_code == 403
+    assert "You asked for this promotion, so somebody else has to decide" in answer.json()["detail"]
+    assert not ChampionPeriod.objects.exists()
+
+
+@pytest.mark.parametrize("verb", ["approve", "reject"])
+def test_a_scientist_does_not_decide(call, scientist, passed, verb):
+    request = make_request(passed, make_user("eva", "scientist"))
+    assert call(scientist, "post", f"/promotions/{request.pk}/{verb}", {"reason": "x"}).status_code == 403
+
+
+def test_a_misspelt_field_is_refused_at_the_field(call, scientist, passed):
+    answer = call(scientist, "post", "/models/titanic/versions/2/promotions", {"raeson": "Better."})
+    assert answer.status_code == 422
+    assert answer.json()["errors"] == [{"field": "raeson", "message": "There is no such field."}]
+
+
+@pytest.mark.parametrize("body", [{}, {"reason": ""}, {"reason": 5 * "x" * 2000}])
+def test_a_reason_is_needed_and_has_a_limit(call, scientist, passed, body):
+    answer = call(scientist, "post", "/models/titanic/versions/2/promotions", body)
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] == "reason"
+
+
+def test_reject_withdraw_and_rollback(call, scientist, approver, passed):
+    request = make_request(passed, scientist)
+    rejected = call(approver, "post", f"/promotions/{request.pk}/reject", {"reason": "No."}).json()
+    assert (rejected["state"], rejected["decision_reason"]) == ("rejected", "No.")
+    again = make_request(passed, scientist)
+    assert call(scientist, "post", f"/promotions/{again.pk}/withdraw", {}).json()["state"] == "withdrawn"
+    assert call(approver, "post", "/models/titanic/rollback", {"reason": "x"}).status_code == 409
+    waiting = call(scientist, "get", "/promotions?state=requested").json()["results"]
+    assert waiting == []
+    assert len(call(scientist, "get", "/promotions").json()["results"]) == 2
+    assert call(scientist, "get", f"/promotions/{again.pk}").json()["model"] == "titanic"
+
+
+def test_override_and_policy_are_for_admins(call, scientist, admin):
+    make_version(1, state=VersionState.FAILED, served_sha256="a" * 64)
+    path = "/models/titanic/versions/1/override"
+    assert call(scientist, "post", path, {"reason": "x"}).status_code == 403
+    assert call(admin, "post", path, {"reason": "x"}).json()["is_overridden"] is True
+    assert call(scientist, "patch", "/models/titanic", {"policy": "automatic"}).status_code == 403
+    assert call(admin, "patch", "/models/titanic", {"policy": "automatic"}).json()["policy"] == "automatic"
+    assert call(admin, "patch", "/models/titanic", {"policy": "nobody"}).status_code == 422
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/models/x",
+        "/models/x/versions",
+        "/models/x/versions/1",
+        "/models/x/history",
+        "/models/x/spec",
+        "/promotions/9",
+        "/mlflow-runs/x",
+        "/mlflow-runs/x/metrics/y",
+        "/mlflow-runs/x/artifacts",
+        "/experiments/x/runs",
+    ],
+)
+def test_what_is_not_there_is_a_404_problem(call, scientist, path):
+    answer = call(scientist, "get", path)
+    assert (answer.status_code, answer.json()["status"]) == (404, 404)
+
+
+def test_the_ledger_at_a_moment(call, scientist, approver):
+    make_champion(1, approver)
+    path = "/models/titanic/history?at="
+    assert call(scientist, "get", f"{path}2020-01-01T00:00:00Z").json()["results"] == []
+    wrong = call(scientist, "get", f"{path}yesterday")
+    assert (wrong.status_code, wrong.json()["errors"][0]["field"]) == (422, "at")
+
+
+# --- runs
+
+
+@pytest.fixture
+def runs():
+    for number, accuracy in enumerate([0.7, 0.9, 0.8]):
+        metrics = {"accuracy": accuracy, "f1.macro": accuracy} if number else {"accuracy": accuracy}
+        make_run(
+            f"{number}" * 32,
+            name=f"run {number}",
+            metrics=metrics,
+            params={"depth": str(10 * number)},
+            tags={"data_source": "file" if number else "synthetic"},
+        )
+
+
+def _names(answer):
+    assert answer.status_code == 200, answer.content
+    return [row["name"] for row in answer.json()["results"]]
+
+
+@pytest.mark.parametrize(
+    ("condition", "names"),
+    [
+        ("", ["run 2", "run 1", "run 0"]),
+        ("metrics.accuracy > 0.75", ["run 2", "run 1"]),
+        ("metrics.accuracy >= 0.9", ["run 1"]),
+        ("metrics.`f1.macro` < 0.85", ["run 2"]),
+        ("params.depth = '10'", ["run 1"]),
+        ("params.depth != '10'", ["run 2", "run 0"]),
+        ("tags.data_source = 'file' and metrics.accuracy < 0.85", ["run 2"]),
+        ("name like 'RUN'", ["run 2", "run 1", "run 0"]),
+        ("status = 'FINISHED' AND name = 'run 0'", ["run 0"]),
+        ("metrics.nothing > 0", []),
+    ],
+)
+def test_runs_by_filter(call, scientist, runs, condition, names):
+    path = f"/experiments/titanic/runs?filter={condition.replace('`', '%60')}"
+    assert _names(call(scientist, "get", path)) == names
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "accuracy",
+        "metrics.accuracy > 'x'",
+        "metrics.accuracy like 3",
+        "password = 'x'",
+        "name = 'a' or name = 'b'",
+        "and",
+    ],
+)
+def test_a_filter_that_cannot_be_read_is_refused_at_the_field(call, scientist, runs, condition):
+    answer = call(scientist, "get", f"/experiments/titanic/runs?filter={condition}")
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "filter")
+
+
+def test_runs_ordered_by_a_metric_page_by_page_with_those_that_lack_it_last(call, scientist, runs):
+    path = "/experiments/titanic/runs?order=-metrics.f1.macro&limit=1"
+    names = []
+    while path:
+        answer = call(scientist, "get", path)
+        names += _names(answer)
+        path = (answer.json()["next"] or "").partition(API)[2]
+    assert names == ["run 1", "run 2", "run 0"]
+
+
+def test_a_run_its_metric_and_its_files(call, scientist, mlflow):
+    run_id = mlflow.create_run(mlflow.create_experiment("titanic"), "training")
+    mlflow.log_metric(run_id, "train/loss", 0.5, 1)
+    mlflow.write_file(mlflow.run_root(run_id), "serving/spec.json", b"{}")
+    make_run(run_id, metrics={"train/loss": 0.5}, artifact_uri=mlflow.run_root(run_id))
+    assert call(scientist, "get", f"/mlflow-runs/{run_id}").json()["metrics"] == {"train/loss": 0.5}
+    points = call(scientist, "get", f"/mlflow-runs/{run_id}/metrics/train/loss").json()["results"]
+    assert [(point["step"], point["value"]) for point in points] == [(1, 0.5)]
+    files = call(scientist, "get", f"/mlflow-runs/{run_id}/artifacts?path=serving").json()["results"]
+    assert files == [{"path": "serving/spec.json", "is_dir": False, "size_bytes": 2}]
+    mlflow.is_away = True
+    away = call(scientist, "get", f"/mlflow-runs/{run_id}/artifacts")
+    assert (away.status_code, away.headers["Retry-After"]) == (503, "5")

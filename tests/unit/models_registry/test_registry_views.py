@@ -1,0 +1,330 @@
+"""Every page with nothing, with rows, with MLflow away; what buttons do; what is refused."""
+
+import pytest
+from django.contrib.messages import get_messages
+from django.urls import reverse
+from django.utils import timezone
+
+from console.lib.models import SyncState
+from models_registry.models import ChampionPeriod, GateRun, PromotionRequest
+from models_registry.states import GateState, Policy, RequestState, VersionState
+from tests.registry import (
+    make_champion,
+    make_gate,
+    make_model,
+    make_request,
+    make_run,
+    make_user,
+    make_version,
+)
+
+pytestmark = pytest.mark.django_db
+
+HTMX = {"HX-Request": "true"}
+
+
+@pytest.fixture
+def as_scientist(client, scientist):
+    client.force_login(scientist, backend="django.contrib.auth.backends.ModelBackend")
+    return client
+
+
+@pytest.fixture
+def as_approver(client, approver):
+    client.force_login(approver, backend="django.contrib.auth.backends.ModelBackend")
+    return client
+
+
+@pytest.fixture
+def as_admin(client, admin):
+    client.force_login(admin, backend="django.contrib.auth.backends.ModelBackend")
+    return client
+
+
+def _page(client, name, *args, **query):
+    response = client.get(reverse(f"models:{name}", args=args), query)
+    assert response.status_code == 200, response.content.decode()[:800]
+    return response.content.decode()
+
+
+EMPTY = [
+    ("model-list", "No model yet"),
+    ("promotion-list", "Nothing waits"),
+    ("experiment-list", "No experiment"),
+    ("champions", "No champion yet"),
+    ("needs-you", "Nothing waits for you"),
+]
+
+
+@pytest.mark.parametrize(("name", "words"), EMPTY)
+def test_a_page_without_rows_says_what_ends_it(as_scientist, name, words):
+    assert words in _page(as_scientist, name)
+
+
+VERSION_PAGES = ["version-detail", "version-metrics", "version-artifacts", "version-spec", "version-history"]
+
+
+@pytest.mark.parametrize("name", VERSION_PAGES)
+@pytest.mark.parametrize("state", list(VersionState))
+def test_every_tab_draws_every_state(as_scientist, scientist, name, state):
+    version = make_version(3, state=state)
+    make_gate(version, scientist)
+    assert "titanic v3" in _page(as_scientist, name, "titanic", 3)
+
+
+@pytest.mark.parametrize("gate_state", list(GateState))
+def test_the_evidence_draws_every_state_of_the_gate(as_scientist, scientist, gate_state):
+    make_gate(make_version(3), scientist, gate_state, reason="It lacks serving/spec.json.", checks=[])
+    assert "Gate" in _page(as_scientist, "version-detail", "titanic", 3)
+
+
+def test_the_interval_is_drawn_with_its_numbers_in_words(as_scientist, scientist):
+    make_gate(make_version(3, state=VersionState.PASSED), scientist, champion_version=2)
+    page = _page(as_scientist, "version-detail", "titanic", 3)
+    assert "Against champion v2" in page
+    assert "95 % interval −0.005000 to 0.04000, threshold −0.01000" in page
+
+
+def test_a_version_without_spec_or_run_is_still_a_page(as_scientist):
+    make_version(1, spec_json="", run_id="")
+    for name in VERSION_PAGES:
+        _page(as_scientist, name, "titanic", 1)
+
+
+def test_the_model_page_warns_of_an_alias_set_elsewhere(as_scientist, approver):
+    period = make_champion(1, approver)
+    period.model.alias_version = 9
+    period.model.save()
+    page = _page(as_scientist, "model-detail", "titanic")
+    assert "alias was changed elsewhere" in page
+    assert "points to v9" in page
+
+
+def test_rows_say_as_of_when_while_mlflow_is_away(as_scientist):
+    SyncState.objects.create(
+        name="x",
+        service="mlflow",
+        last_success_at=timezone.now(),
+        last_error="away",
+        last_error_at=timezone.now(),
+    )
+    make_version(1)
+    for name, *args in [("model-list",), ("model-detail", "titanic"), ("version-detail", "titanic", 1)]:
+        assert "MLflow is not answering" in _page(as_scientist, name, *args)
+
+
+def test_only_the_box_fails_when_mlflow_is_away(as_scientist, mlflow):
+    run = make_run()
+    mlflow.is_away = True
+    _page(as_scientist, "run-detail", run.pk)
+    for name in ("run-artifacts", "run-pictures"):
+        response = as_scientist.get(reverse(f"models:{name}", args=[run.pk]), headers=HTMX)
+        assert response.status_code == 503
+        assert "MLflow is not answering" in response.content.decode()
+
+
+@pytest.mark.parametrize(
+    "page",
+    [("model-detail", "x"), ("version-detail", "x", 1), ("experiment-detail", "x"), ("run-detail", "x")],
+)
+def test_what_is_not_there_is_not_found(as_scientist, page):
+    assert as_scientist.get(reverse(f"models:{page[0]}", args=page[1:])).status_code == 404
+
+
+def test_a_predictor_does_not_see_models(client):
+    client.force_login(make_user("pia", "predictor"), backend="django.contrib.auth.backends.ModelBackend")
+    assert client.get(reverse("models:model-list")).status_code == 403
+
+
+# --- what buttons do
+
+
+def _post(client, name, *args, **data):
+    return client.post(reverse(f"models:{name}", args=args), data, headers=HTMX)
+
+
+def _messages(response):
+    return [str(message) for message in get_messages(response.wsgi_request)]
+
+
+def test_the_gate_is_asked_for_from_the_page(as_scientist):
+    make_version(1)
+    response = _post(as_scientist, "version-gate", "titanic", 1)
+    assert response.headers["HX-Redirect"] == reverse("models:version-detail", args=["titanic", 1])
+    assert _messages(response) == ["The gate of titanic v1 is asked for."]
+    assert GateRun.objects.get().state == GateState.REQUESTED
+
+
+def test_a_browser_without_htmx_gets_a_redirect(as_scientist):
+    make_version(1)
+    response = as_scientist.post(reverse("models:version-gate", args=["titanic", 1]))
+    assert response.status_code == 302
+
+
+def test_a_request_without_a_reason_comes_back_with_the_fault(as_scientist, scientist):
+    make_gate(make_version(1, state=VersionState.PASSED), scientist)
+    response = _post(as_scientist, "version-request", "titanic", 1, reason="")
+    assert response.status_code == 422
+    assert "Say why: it is kept with the decision." in response.content.decode()
+    assert not PromotionRequest.objects.exists()
+
+
+def test_a_request_is_approved_by_somebody_else(client, scientist, approver):
+    backend = "django.contrib.auth.backends.ModelBackend"
+    make_gate(make_version(1, state=VersionState.PASSED), scientist)
+    client.force_login(scientist, backend=backend)
+    _post(client, "version-request", "titanic", 1, reason="Better.")
+    request = PromotionRequest.objects.get()
+    own = _page(client, "version-detail", "titanic", 1)
+    assert "somebody else has to decide" in own
+    client.force_login(approver, backend=backend)
+    assert "titanic v1" in _page(client, "needs-you")
+    response = _post(client, "promotion-decide", request.pk, reason="Fine.", decision="approve")
+    assert _messages(response)[-1] == "titanic v1 is champion. Serving changes within 5 seconds."
+    assert ChampionPeriod.objects.get().by == approver
+
+
+def test_rejecting_needs_a_reason_and_keeps_it(as_approver, scientist):
+    request = make_request(make_version(1, state=VersionState.PASSED), scientist)
+    assert _post(as_approver, "promotion-decide", request.pk, reason="", decision="reject").status_code == 422
+    _post(as_approver, "promotion-decide", request.pk, reason="Too few rows.", decision="reject")
+    request.refresh_from_db()
+    assert (request.state, request.decision_reason) == (RequestState.REJECTED, "Too few rows.")
+    assert "Too few rows." in _page(as_approver, "promotion-list")
+
+
+def test_who_asked_withdraws(as_scientist, scientist):
+    request = make_request(make_version(1, state=VersionState.PASSED), scientist)
+    _post(as_scientist, "promotion-withdraw", request.pk)
+    request.refresh_from_db()
+    assert request.state == RequestState.WITHDRAWN
+
+
+def test_buttons_without_the_right_say_which_right_is_missing(client, scientist):
+    make_gate(make_version(1, state=VersionState.PASSED), scientist)
+    client.force_login(make_user("vera", "viewer"), backend="django.contrib.auth.backends.ModelBackend")
+    page = _page(client, "version-detail", "titanic", 1)
+    assert "You need the right “models.request”" in page
+    assert "You need the right “models.gate”" in page
+
+
+def test_an_admin_overrides_with_a_reason(as_admin):
+    version = make_version(1, state=VersionState.FAILED, served_sha256="a" * 64)
+    assert _post(as_admin, "version-override", "titanic", 1, reason="").status_code == 422
+    _post(as_admin, "version-override", "titanic", 1, reason="One family.")
+    version.refresh_from_db()
+    assert version.is_overridden
+    assert "One family." in _page(as_admin, "version-detail", "titanic", 1)
+
+
+def test_an_admin_sets_the_policy(as_admin):
+    model = make_model()
+    _post(as_admin, "policy-set", "titanic", policy="automatic")
+    model.refresh_from_db()
+    assert model.policy == Policy.AUTOMATIC
+
+
+def test_rollback_from_the_page(as_approver, approver):
+    first = make_champion(1, approver)
+    first.until = timezone.now()
+    first.save()
+    first.version.state = VersionState.RETIRED
+    first.version.save()
+    make_champion(2, approver)
+    assert "Roll back to v1" in _page(as_approver, "model-detail", "titanic")
+    _post(as_approver, "model-rollback", "titanic", reason="It fails on Sundays.")
+    assert ChampionPeriod.objects.get(until=None).version.version == 1
+
+
+# --- runs
+
+
+def test_a_pipeline_runs_box_lists_its_runs_and_versions(as_scientist):
+    run = make_run(dag_run_id="console__1", name="training")
+    make_version(4, run_id=run.pk)
+    page = _page(as_scientist, "runs-of-dag-run", dag_run_id="console__1")
+    assert "training" in page
+    assert "titanic v4" in page
+
+
+def test_runs_are_filtered_ordered_and_compared(as_scientist):
+    for number, accuracy in enumerate([0.7, 0.8, 0.9]):
+        make_run(
+            f"{number}" * 32, name=f"run {number}", metrics={"accuracy": accuracy}, params={"depth": "10"}
+        )
+    page = _page(
+        as_scientist,
+        "experiment-detail",
+        "titanic",
+        filter="metrics.accuracy > 0.75",
+        order="metrics.accuracy",
+    )
+    assert "run 0" not in page
+    assert page.index("run 1") < page.index("run 2")
+    compared = _page(as_scientist, "experiment-compare", "titanic", run=["0" * 32, "2" * 32])
+    assert "run 2" in compared
+    assert 'class="num best">0.9000' in compared
+
+
+def test_a_filter_that_cannot_be_read_is_said_on_the_page(as_scientist):
+    make_run()
+    assert "cannot be read at" in _page(as_scientist, "experiment-detail", "titanic", filter="accuracy !! 3")
+
+
+@pytest.fixture
+def run_with_files(mlflow):
+    run_id = mlflow.create_run(mlflow.create_experiment("titanic"), "training")
+    root = mlflow.run_root(run_id)
+    mlflow.write_file(root, "evaluation/confusion.png", b"\x89PNG\r\n\x1a\n....")
+    mlflow.write_file(root, "evaluation/evil.png", b"<svg onload=alert(1)>")
+    mlflow.write_file(root, "serving/spec.json", b'{"task": "classification"}')
+    return make_run(run_id, artifact_uri=root)
+
+
+def test_pictures_are_shown_and_files_are_listed(as_scientist, run_with_files):
+    assert "confusion.png" in _page(as_scientist, "run-pictures", run_with_files.pk)
+    assert "evaluation/" in _page(as_scientist, "run-artifacts", run_with_files.pk)
+    preview = _page(as_scientist, "run-preview", run_with_files.pk, path="serving/spec.json")
+    assert "&quot;task&quot;: &quot;classification&quot;" in preview
+
+
+def test_a_picture_is_inline_and_what_only_claims_to_be_one_is_a_download(as_scientist, run_with_files):
+    url = reverse("models:run-artifact", args=[run_with_files.pk])
+    picture = as_scientist.get(url, {"path": "evaluation/confusion.png"})
+    assert (picture.headers["Content-Type"], picture.headers["Content-Disposition"]) == (
+        "image/png",
+        'inline; filename="confusion.png"',
+    )
+    claimed = as_scientist.get(url, {"path": "evaluation/evil.png"})
+    assert claimed.headers["Content-Type"] == "application/octet-stream"
+    assert claimed.headers["Content-Disposition"].startswith("attachment")
+    assert "sandbox" in claimed.headers["Content-Security-Policy"]
+    assert claimed.headers["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize("path", ["../../secret", "/etc/passwd", "a/../../b", "x" * 501])
+def test_a_path_that_leads_elsewhere_is_refused(as_scientist, run_with_files, path):
+    for name in ("run-artifact", "run-artifacts", "run-preview"):
+        response = as_scientist.get(reverse(f"models:{name}", args=[run_with_files.pk]), {"path": path})
+        assert response.status_code == 422
+
+
+def test_a_metric_shows_its_history(as_scientist, mlflow):
+    run_id = mlflow.create_run(mlflow.create_experiment("titanic"), "training")
+    for step, value in enumerate([0.9, 0.5, 0.2]):
+        mlflow.log_metric(run_id, "loss", value, step)
+    make_run(run_id, metrics={"loss": 0.2})
+    page = _page(as_scientist, "run-metric", run_id, key="loss")
+    assert "loss over 3 values, from 0.2000 to 0.9000" in page
+
+
+def test_lists_ask_the_database_the_same_for_one_row_and_for_many(
+    as_scientist, approver, django_assert_max_num_queries
+):
+    for number in range(1, 9):
+        model = make_model(f"model_{number}")
+        make_champion(1, approver, model=model)
+        make_version(2, model=model)
+    for name, most in [("model-list", 14), ("promotion-list", 12), ("experiment-list", 12)]:
+        with django_assert_max_num_queries(most):
+            _page(as_scientist, name)

@@ -1,0 +1,112 @@
+"""The runner: a real sandboxed child over its real socket, and what happens when it dies or fails."""
+
+import asyncio
+import time
+
+import msgspec
+import numpy as np
+import pytest
+from sklearn.ensemble import HistGradientBoostingClassifier
+
+from scoring import features, frames
+from scoring.runner import Runner
+from scoring.runner_client import RunnerClient, RunnerError, RunnerProcess, RunnerUnavailable
+from scoring.score import Outcome
+from tests.unit.scoring import fitted, specs
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder as deep as folders get, with a model that ONNX does not express."""
+    deep = tmp_path / ("a folder with spaces " * 5)
+    spec, rows = specs.titanic(), fitted.passengers()
+    model = fitted.pipeline(spec, rows, HistGradientBoostingClassifier(max_iter=5, random_state=1))
+    fitted.save(deep / "model", model)
+    (deep / "spec.json").write_bytes(spec.to_json())
+    return deep
+
+
+async def test_runner_scores_as_the_original_and_ends(folder):
+    spec, rows = specs.titanic(), fitted.passengers()
+    process = await asyncio.to_thread(RunnerProcess.start, folder)
+    client = RunnerClient(folder, spec)
+    try:
+        scores = await client.score(features.frame(spec, rows))
+        model = fitted.pipeline(spec, rows, HistGradientBoostingClassifier(max_iter=5, random_state=1))
+        expected = model.predict_proba(features.table(spec, rows))[:, 1]
+        np.testing.assert_allclose([shares["1"] for shares in scores.probabilities], expected, atol=1e-6)
+        alone = await client.score_rows([specs.titanic_row(Age=None)])
+        assert alone.labels == ["Did not survive"]
+        assert process.isolation.split(", ")[0] in ("namespace", "audit-hook")
+        process.stop()
+        assert not process.is_alive
+        with pytest.raises(RunnerUnavailable):
+            await client.score_rows([specs.titanic_row()])
+        again = await asyncio.to_thread(RunnerProcess.start, folder)
+        assert (await client.score_rows([specs.titanic_row()])).values == [0]
+        again.stop()
+    finally:
+        process.stop()
+        await client.close()
+
+
+def test_runner_without_a_model_says_why(tmp_path):
+    (tmp_path / "spec.json").write_bytes(specs.titanic().to_json())
+    with pytest.raises(RunnerUnavailable, match="is no MLflow model"):
+        RunnerProcess.start(tmp_path)
+
+
+class Slow:
+    """A model that takes its time, and fails on passengers of a hundred years."""
+
+    spec = specs.titanic()
+
+    def predict(self, columns):
+        time.sleep(0.02)
+        if np.any(columns["Age"] == 100):
+            raise RuntimeError("too old")
+        is_old = columns["Age"] > 40
+        return Outcome(is_old.astype(int), np.column_stack([~is_old, is_old]).astype(float))
+
+
+@pytest.fixture
+async def slow(tmp_path):
+    runner = Runner(Slow())
+    task = asyncio.create_task(runner.serve(tmp_path / "runner.sock"))
+    client = RunnerClient(tmp_path, Slow.spec)
+    for _ in range(100):
+        if (tmp_path / "runner.sock").exists():
+            break
+        await asyncio.sleep(0.01)
+    yield runner, client
+    await client.close()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_requests_that_wait_are_answered_together_each_with_its_own(slow):
+    runner, client = slow
+    ages = list(range(0, 100))
+    scores = await asyncio.gather(*(client.score_rows([specs.titanic_row(Age=age)]) for age in ages))
+    assert [answer.values[0] for answer in scores] == [int(age > 40) for age in ages]
+    assert runner.n_batches <= 5  # a hundred calls of 20 ms, in a few
+
+
+async def test_failure_of_the_model_is_told_and_the_next_rows_are_answered(slow):
+    _, client = slow
+    with pytest.raises(RunnerError, match="RuntimeError: too old"):
+        await client.score_rows([specs.titanic_row(Age=100)])
+    assert (await client.score_rows([specs.titanic_row(Age=50)])).values == [1]
+
+
+async def test_rows_that_do_not_fit_the_spec_are_refused(slow, tmp_path):
+    reader, writer = await asyncio.open_unix_connection(str(tmp_path / "runner.sock"))
+    frames.write(writer, frames.Request(7, 3, b"\0\0\0\0", [["x"]]))
+    reply = msgspec.msgpack.decode(await frames.read(reader), type=frames.Reply)
+    assert reply.id == 7
+    assert "do not fit the spec" in reply.error
+    writer.write(b"\xff\xff\xff\xff")
+    reply = msgspec.msgpack.decode(await frames.read(reader), type=frames.Reply)
+    assert "over the limit" in reply.error
+    assert await reader.read() == b""
+    writer.close()

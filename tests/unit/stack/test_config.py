@@ -1,0 +1,63 @@
+import re
+import stat
+
+import pytest
+
+from stack import config
+from stack.config import REPO
+from stack.errors import StackError
+
+
+def made(tmp_path, text: str = "", **environ: str) -> config.Config:
+    (tmp_path / ".env").write_text(text)
+    return config.from_environment(environ, dotenv=tmp_path / ".env")
+
+
+def test_defaults_are_the_checkouts_own_folder_and_port_8000(tmp_path):
+    found = made(tmp_path)
+    assert (found.var_dir, found.venv_dir) == (REPO / "var", REPO / "var" / "venv")
+    assert (found.port("web"), found.port("airflow"), found.bind) == (8000, 8015, "127.0.0.1")
+
+
+def test_environment_wins_over_dotenv(tmp_path):
+    text = "CONSOLE_PORT_BASE=9000\nCONSOLE_DATA_DIR='/a folder'  \n# CONSOLE_BIND=::1\n"
+    assert made(tmp_path, text).port_base == 9000
+    assert made(tmp_path, text).settings == {"CONSOLE_DATA_DIR": "/a folder"}
+    assert made(tmp_path, text, CONSOLE_PORT_BASE="9100").port_base == 9100
+
+
+@pytest.mark.parametrize("said", ["eight", "80", "65500", "-1", "8000.0"])
+def test_port_base_that_cannot_be_is_refused(tmp_path, said: str):
+    with pytest.raises(StackError, match="CONSOLE_PORT_BASE"):
+        made(tmp_path, CONSOLE_PORT_BASE=said)
+
+
+def test_start_timeout_of_nothing_is_refused(tmp_path):
+    with pytest.raises(StackError, match="CONSOLE_START_TIMEOUT_S"):
+        made(tmp_path, CONSOLE_START_TIMEOUT_S="0")
+
+
+def test_saved_stack_is_loaded_as_it_was(tmp_path):
+    saved = made(tmp_path, CONSOLE_VAR_DIR=str(tmp_path / "a stack"), CONSOLE_DATA_DIR="/data")
+    saved.save()
+    assert config.load(tmp_path / "a stack") == saved
+
+
+def test_no_stack_is_loaded_where_none_was_started(tmp_path):
+    assert config.load(tmp_path) is None
+
+
+def test_secrets_are_made_once_and_for_their_owner(tmp_path):
+    first = made(tmp_path, CONSOLE_VAR_DIR=str(tmp_path)).secrets
+    assert first == made(tmp_path, CONSOLE_VAR_DIR=str(tmp_path)).secrets
+    assert stat.S_IMODE((tmp_path / "secrets.json").stat().st_mode) == 0o600
+    assert len(set(first.values())) == len(first)
+
+
+def test_every_setting_of_the_console_is_in_the_example():
+    documented = set(
+        re.findall(r"^#?((?:CONSOLE|PROMETHEUS)_\w+)=", (REPO / ".env.example").read_text(), re.M)
+    )
+    sources = [REPO / "console" / "settings.py", *(REPO / "stack").glob("*.py")]
+    used = {name for path in sources for name in re.findall(r'"(CONSOLE_[A-Z_]*[A-Z])"', path.read_text())}
+    assert used - documented == set()

@@ -1,0 +1,84 @@
+import configparser
+import shlex
+import socket
+import stat
+
+import pytest
+
+from stack import account, catalogue, config, ports, report, supervisor
+from stack.errors import StackError
+from stack.health import Standing
+
+
+def site(folder, **more: str) -> config.Config:
+    made = config.from_environment({"CONSOLE_VAR_DIR": str(folder), **more}, dotenv=folder / ".env")
+    made.run_dir.mkdir(parents=True)
+    return made
+
+
+def test_file_survives_spaces_and_percent_signs_in_paths(tmp_path):
+    made = site(tmp_path / "100 % mine", CONSOLE_VENV_DIR=str(tmp_path / "my venv"))
+    supervisor.write_file(made, catalogue.PARTS.values())
+    parser = configparser.ConfigParser()
+    parser.read(made.run_dir / "supervisord.conf")
+    command = shlex.split(parser["program:web"]["command"])
+    assert command == [str(tmp_path / "my venv/console/bin/python"), "-m", "stack.run", "web"]
+    assert parser["supervisord"]["logfile"] == str(tmp_path / "100 % mine" / "logs" / "supervisord.log")
+
+
+def test_postgres_is_stopped_without_waiting_for_its_clients(tmp_path):
+    made = site(tmp_path)
+    supervisor.write_file(made, catalogue.PARTS.values())
+    assert "[program:postgres]" in (text := (made.run_dir / "supervisord.conf").read_text())
+    assert "stopsignal=INT" in text.split("[program:postgres]")[1].split("[program:")[0]
+
+
+def test_socket_goes_elsewhere_when_its_path_is_too_long(tmp_path):
+    short, long = site(tmp_path / "s"), site(tmp_path / ("long" * 30))
+    assert supervisor.socket_path(short) == short.run_dir / "supervisor.sock"
+    elsewhere = supervisor.socket_path(long)
+    assert len(str(elsewhere)) < supervisor.SOCKET_PATH_LIMIT
+    assert stat.S_IMODE(elsewhere.parent.stat().st_mode) == 0o700
+    elsewhere.parent.rmdir()
+
+
+def test_supervisor_that_is_not_there_has_no_states(tmp_path):
+    made = site(tmp_path)
+    assert not supervisor.is_running(made)
+    assert supervisor.states(made) == {}
+    assert supervisor.pid(made) is None
+
+
+def test_taken_ports_are_all_named(tmp_path):
+    made = site(tmp_path, CONSOLE_PORT_BASE="18200")
+    with socket.create_server(("127.0.0.1", 18200)), socket.create_server(("127.0.0.1", 18213)):
+        with pytest.raises(StackError, match=r"port 18200 \(web\)[^\n]*\n  port 18213 \(kafka-controller\)"):
+            ports.require_free(made, catalogue.PARTS.values())
+        ports.require_free(made, catalogue.find("postgres", "redis"))
+
+
+def test_unknown_part_is_answered_with_the_known_ones():
+    with pytest.raises(StackError, match=r"no part spark.*postgres, redis, kafka"):
+        catalogue.chosen("web,spark")
+    assert [part.name for part in catalogue.chosen("web,redis")] == ["redis", "web"]
+
+
+def test_status_table_has_a_line_for_each_part():
+    standings = [
+        Standing("web", "healthy", "", 4711, 8000, 120 << 20, 3725.0),
+        Standing("beat", "stopped", "not started", None, None, 0, 0.0),
+    ]
+    assert report.table(standings).splitlines() == [
+        "part  health   pid   port  memory   uptime",
+        "web   healthy  4711  8000  120 MiB  1h 02m",
+        "beat  stopped                               not started",
+    ]
+
+
+def test_account_passes_folders_that_are_open_to_others(tmp_path, monkeypatch):
+    nobody = account.pwd.struct_passwd(("nobody", "x", 65534, 65534, "", "/", ""))
+    tmp_path.chmod(0o711)
+    assert account._may_enter(tmp_path.stat(), nobody)
+    tmp_path.chmod(0o700)
+    assert not account._may_enter(tmp_path.stat(), nobody)
+    assert account.can_reach(tmp_path / "data", None)
