@@ -105,7 +105,10 @@ def start_replay(
         format_ = replay_files.format_of(paths.inside_data_dir(source))
     except (replay_files.FileRefused, NotFound) as error:
         raise _invalid("source", str(error)) from error
-    if Replay.objects.filter(state__in=(ReplayState.REQUESTED, ReplayState.RUNNING)).count() >= MOST_OPEN_REPLAYS:
+    if (
+        Replay.objects.filter(state__in=(ReplayState.REQUESTED, ReplayState.RUNNING)).count()
+        >= MOST_OPEN_REPLAYS
+    ):
         raise Conflict(_("%(n)d replays run already: wait, or stop one.") % {"n": MOST_OPEN_REPLAYS})
     replay = Replay.objects.create(
         source=source, topic=topic or format_.topic, rate=rate, speed=speed, times=times, requested_by=by

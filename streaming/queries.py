@@ -69,7 +69,9 @@ def lags(names: Iterable[str]) -> dict[str, int]:
 def _lag(row: Stream, ends: dict[tuple[str, int], int]) -> int:
     counted = {offset.partition: offset.next_offset for offset in row.offsets.all()}
     return sum(
-        max(0, end - counted.get(partition, 0)) for (topic, partition), end in ends.items() if topic == row.topic
+        max(0, end - counted.get(partition, 0))
+        for (topic, partition), end in ends.items()
+        if topic == row.topic
     )
 
 
@@ -133,4 +135,7 @@ def _counted_lately(row: Stream) -> int:
 def search(text: str, _user: Any) -> list[Hit]:
     """Streams and topics whose names hold the text."""
     found = Stream.objects.filter(Q(name__icontains=text) | Q(topic__icontains=text)).order_by("name")[:8]
-    return [Hit(row.name, reverse("streams:stream-detail", args=[row.name]), _("Stream"), "streams") for row in found]
+    return [
+        Hit(row.name, reverse("streams:stream-detail", args=[row.name]), _("Stream"), "streams")
+        for row in found
+    ]
