@@ -17,7 +17,9 @@ def body_type(spec: Spec) -> Any:
     definitions: list[tuple[str, Any, Any] | tuple[str, Any]] = []
     for position, field in enumerate(spec.fields):
         name = f"f{position}"
-        definitions.append((name, type_of(field)) if field.required else (name, type_of(field), field.default))
+        definitions.append(
+            (name, type_of(field)) if field.required else (name, type_of(field), field.default)
+        )
     row = msgspec.defstruct(
         "Row",
         definitions,

@@ -97,7 +97,7 @@ def ask_redrive(name: str, dead_letter_id: int, *, by: Any) -> DeadLetter:
 def start_replay(
     *, source: str, rate: float | None, speed: float | None, topic: str, times: str, by: Any
 ) -> Replay:
-    """Have a worker send a file of the data folder to a topic, at `rate` events a second or `speed` × life."""
+    """Have a worker send a file of the data folder: `rate` events a second, or `speed` × life."""
     policy.check(by, SCOPE, source)
     if (rate is None) == (speed is None):
         raise _invalid("rate", _("Give a rate, or a speed: one of them."))

@@ -1,4 +1,4 @@
-"""Dead letters on their way: from rows to `<topic>.dead`, each once, with reason, place and original bytes."""
+"""Dead letters, from rows to `<topic>.dead`: each once, with reason, place and original bytes."""
 
 from collections.abc import Sequence
 

@@ -107,7 +107,7 @@ def _event_type(definition: Definition) -> Any:
 
 
 def _type(field: Field) -> Any:
-    """As rows are checked, but text also comes as a whole number: producers write ids one way or the other."""
+    """As rows are checked, but text also comes as a whole number: producers write ids either way."""
     if field.type != "text" or (field.choices is not None and not field.choices.open):
         return row_types.type_of(field)
     kind = Annotated[str, Meta(min_length=1, max_length=MAX_TEXT)] | int

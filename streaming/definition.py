@@ -104,7 +104,7 @@ def _of_meaning(definition: Definition) -> Iterator[str]:
         if field_ is None:
             yield f"measures ({measure.name}): {measure.field!r} is not a field"
         elif not field_.is_numeric and measure.kind != "count":
-            yield f"measures ({measure.name}): {measure.field} is {field_.type}; {measure.kind} is for numbers"
+            yield f"measures ({measure.name}): {measure.field} is {field_.type}, no number"
     if definition.group_by and definition.group_by not in by_name:
         yield f"group_by: {definition.group_by!r} is not a field"
     if not MIN_WINDOW_S <= definition.window_s <= MAX_WINDOW_S:

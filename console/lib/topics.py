@@ -20,7 +20,7 @@ TIMEOUT_S = 15
 
 @dataclass(frozen=True)
 class Topic:
-    """A topic as it is created; one that exists stays as it is. max_bytes: of one message, None as the broker says."""
+    """How a topic is created; one that exists stays. max_bytes: of one message, else the broker's."""
 
     name: str
     n_partitions: int = 1

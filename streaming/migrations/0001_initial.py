@@ -8,7 +8,6 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
@@ -17,104 +16,231 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='Stream',
+            name="Stream",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=63, unique=True, validators=[django.core.validators.RegexValidator('\\A[a-z][a-z0-9_-]{0,62}\\Z')])),
-                ('topic', models.CharField(max_length=200, validators=[django.core.validators.RegexValidator('\\A[A-Za-z0-9._-]{1,200}\\Z')])),
-                ('description', models.TextField(blank=True, max_length=1000)),
-                ('definition', models.JSONField()),
-                ('revision', models.PositiveIntegerField(default=1)),
-                ('shape', models.PositiveIntegerField(default=1)),
-                ('is_builtin', models.BooleanField(default=False)),
-                ('has_dead_topic', models.BooleanField(default=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
-                ('created_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "name",
+                    models.CharField(
+                        max_length=63,
+                        unique=True,
+                        validators=[django.core.validators.RegexValidator("\\A[a-z][a-z0-9_-]{0,62}\\Z")],
+                    ),
+                ),
+                (
+                    "topic",
+                    models.CharField(
+                        max_length=200,
+                        validators=[django.core.validators.RegexValidator("\\A[A-Za-z0-9._-]{1,200}\\Z")],
+                    ),
+                ),
+                ("description", models.TextField(blank=True, max_length=1000)),
+                ("definition", models.JSONField()),
+                ("revision", models.PositiveIntegerField(default=1)),
+                ("shape", models.PositiveIntegerField(default=1)),
+                ("is_builtin", models.BooleanField(default=False)),
+                ("has_dead_topic", models.BooleanField(default=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Replay',
+            name="Replay",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('delivery_attempts', models.PositiveIntegerField(default=0)),
-                ('next_attempt_at', models.DateTimeField(db_index=True, default=django.utils.timezone.now, null=True)),
-                ('delivery_error', models.TextField(blank=True)),
-                ('source', models.CharField(max_length=500)),
-                ('topic', models.CharField(max_length=200)),
-                ('rate', models.FloatField(null=True)),
-                ('speed', models.FloatField(null=True)),
-                ('times', models.CharField(choices=[('auto', 'moved; squeezed when sent quicker than life'), ('moved', 'moved: the first is now, distances kept'), ('sent', 'the moment of sending'), ('kept', 'as in the file')], default='auto', max_length=10)),
-                ('state', models.CharField(choices=[('requested', 'requested'), ('running', 'running'), ('done', 'done'), ('stopped', 'stopped'), ('failed', 'failed')], default='requested', max_length=12)),
-                ('n_sent', models.PositiveBigIntegerField(default=0)),
-                ('n_total', models.PositiveBigIntegerField(null=True)),
-                ('n_skipped', models.PositiveIntegerField(default=0)),
-                ('shift_s', models.FloatField(null=True)),
-                ('is_stop_asked', models.BooleanField(default=False)),
-                ('error', models.TextField(blank=True)),
-                ('requested_at', models.DateTimeField(auto_now_add=True)),
-                ('started_at', models.DateTimeField(null=True)),
-                ('ended_at', models.DateTimeField(null=True)),
-                ('requested_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("delivery_attempts", models.PositiveIntegerField(default=0)),
+                (
+                    "next_attempt_at",
+                    models.DateTimeField(db_index=True, default=django.utils.timezone.now, null=True),
+                ),
+                ("delivery_error", models.TextField(blank=True)),
+                ("source", models.CharField(max_length=500)),
+                ("topic", models.CharField(max_length=200)),
+                ("rate", models.FloatField(null=True)),
+                ("speed", models.FloatField(null=True)),
+                (
+                    "times",
+                    models.CharField(
+                        choices=[
+                            ("auto", "moved; squeezed when sent quicker than life"),
+                            ("moved", "moved: the first is now, distances kept"),
+                            ("sent", "the moment of sending"),
+                            ("kept", "as in the file"),
+                        ],
+                        default="auto",
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("requested", "requested"),
+                            ("running", "running"),
+                            ("done", "done"),
+                            ("stopped", "stopped"),
+                            ("failed", "failed"),
+                        ],
+                        default="requested",
+                        max_length=12,
+                    ),
+                ),
+                ("n_sent", models.PositiveBigIntegerField(default=0)),
+                ("n_total", models.PositiveBigIntegerField(null=True)),
+                ("n_skipped", models.PositiveIntegerField(default=0)),
+                ("shift_s", models.FloatField(null=True)),
+                ("is_stop_asked", models.BooleanField(default=False)),
+                ("error", models.TextField(blank=True)),
+                ("requested_at", models.DateTimeField(auto_now_add=True)),
+                ("started_at", models.DateTimeField(null=True)),
+                ("ended_at", models.DateTimeField(null=True)),
+                (
+                    "requested_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('rate__gt', 0), ('speed', None)), models.Q(('rate', None), ('speed__gt', 0)), _connector='OR'), name='replay_rate_or_speed')],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("rate__gt", 0), ("speed", None)),
+                            models.Q(("rate", None), ("speed__gt", 0)),
+                            _connector="OR",
+                        ),
+                        name="replay_rate_or_speed",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='DeadLetter',
+            name="DeadLetter",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('topic', models.CharField(max_length=200)),
-                ('partition', models.PositiveIntegerField()),
-                ('offset', models.BigIntegerField()),
-                ('reason', models.CharField(max_length=400)),
-                ('size_bytes', models.PositiveIntegerField()),
-                ('preview', models.TextField(blank=True)),
-                ('key', models.BinaryField(null=True)),
-                ('payload', models.BinaryField(null=True)),
-                ('is_null', models.BooleanField(default=False)),
-                ('at', models.DateTimeField()),
-                ('dead_partition', models.PositiveIntegerField(null=True)),
-                ('dead_offset', models.BigIntegerField(null=True)),
-                ('is_sent', models.BooleanField(default=False)),
-                ('redrive_asked_at', models.DateTimeField(null=True)),
-                ('redriven_at', models.DateTimeField(null=True)),
-                ('stream', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='dead_letters', to='streaming.stream')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("topic", models.CharField(max_length=200)),
+                ("partition", models.PositiveIntegerField()),
+                ("offset", models.BigIntegerField()),
+                ("reason", models.CharField(max_length=400)),
+                ("size_bytes", models.PositiveIntegerField()),
+                ("preview", models.TextField(blank=True)),
+                ("key", models.BinaryField(null=True)),
+                ("payload", models.BinaryField(null=True)),
+                ("is_null", models.BooleanField(default=False)),
+                ("at", models.DateTimeField()),
+                ("dead_partition", models.PositiveIntegerField(null=True)),
+                ("dead_offset", models.BigIntegerField(null=True)),
+                ("is_sent", models.BooleanField(default=False)),
+                ("redrive_asked_at", models.DateTimeField(null=True)),
+                ("redriven_at", models.DateTimeField(null=True)),
+                (
+                    "stream",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="dead_letters",
+                        to="streaming.stream",
+                    ),
+                ),
             ],
             options={
-                'indexes': [models.Index(condition=models.Q(('is_sent', False)), fields=['stream', 'id'], name='dead_letter_to_send')],
-                'constraints': [models.UniqueConstraint(fields=('stream', 'topic', 'partition', 'offset'), name='dead_letter_once')],
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("is_sent", False)),
+                        fields=["stream", "id"],
+                        name="dead_letter_to_send",
+                    )
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("stream", "topic", "partition", "offset"), name="dead_letter_once"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='StreamOffset',
+            name="StreamOffset",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('partition', models.PositiveIntegerField()),
-                ('next_offset', models.BigIntegerField()),
-                ('newest_event_at', models.DateTimeField(null=True)),
-                ('stream', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='offsets', to='streaming.stream')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("partition", models.PositiveIntegerField()),
+                ("next_offset", models.BigIntegerField()),
+                ("newest_event_at", models.DateTimeField(null=True)),
+                (
+                    "stream",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="offsets",
+                        to="streaming.stream",
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('stream', 'partition'), name='stream_offset_once')],
+                "constraints": [
+                    models.UniqueConstraint(fields=("stream", "partition"), name="stream_offset_once")
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Window',
+            name="Window",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('shape', models.PositiveIntegerField()),
-                ('start', models.DateTimeField()),
-                ('group', models.CharField(blank=True, max_length=200)),
-                ('count', models.BigIntegerField()),
-                ('measures', models.JSONField()),
-                ('stats', models.JSONField()),
-                ('updated_at', models.DateTimeField(db_index=True)),
-                ('stream', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='windows', to='streaming.stream')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("shape", models.PositiveIntegerField()),
+                ("start", models.DateTimeField()),
+                ("group", models.CharField(blank=True, max_length=200)),
+                ("count", models.BigIntegerField()),
+                ("measures", models.JSONField()),
+                ("stats", models.JSONField()),
+                ("updated_at", models.DateTimeField(db_index=True)),
+                (
+                    "stream",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="windows",
+                        to="streaming.stream",
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('stream', 'shape', 'start', 'group'), name='window_once'), models.CheckConstraint(condition=models.Q(('count__gt', 0)), name='window_counts')],
+                "constraints": [
+                    models.UniqueConstraint(fields=("stream", "shape", "start", "group"), name="window_once"),
+                    models.CheckConstraint(condition=models.Q(("count__gt", 0)), name="window_counts"),
+                ],
             },
         ),
     ]

@@ -11,7 +11,9 @@ from streaming.models import Stream
 class FakeMessage:
     """What a message of confluent-kafka answers."""
 
-    def __init__(self, value: bytes | None, offset: int, *, partition: int = 0, key: bytes | None = b"k") -> None:
+    def __init__(
+        self, value: bytes | None, offset: int, *, partition: int = 0, key: bytes | None = b"k"
+    ) -> None:
         self._value, self._offset, self._partition, self._key = value, offset, partition, key
 
     def value(self) -> bytes | None:

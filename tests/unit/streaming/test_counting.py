@@ -230,5 +230,3 @@ def test_windows_and_dead_letters_equal_what_was_produced(stream):
     assert sum(stream.windows.values_list("count", flat=True)) + n_dead == 10_000
     fares = sum(measures["fare_amount"] for measures in stream.windows.values_list("measures", flat=True))
     assert fares == 10.0 * (10_000 - n_dead)
-
-
