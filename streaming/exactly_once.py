@@ -1,7 +1,7 @@
 """Send numbered messages to Kafka exactly once, whatever dies on the way.
 
-The number of the next message is committed as an offset of a consumer group within the transaction that carries
-the messages: both are there or neither. A second sender with the same name fences the first.
+The number of the next message is committed as an offset of a consumer group, in the transaction that
+carries the messages: both are there or neither. A second sender with the same name fences the first.
 """
 
 from collections.abc import Sequence

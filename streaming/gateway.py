@@ -20,7 +20,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from django.utils.translation import gettext as _
 
 from console.lib import kafka
-from console.lib.errors import InvalidRequest, NotFound, Unauthorized, Unavailable
+from console.lib.errors import NotFound, Unauthorized, Unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -253,7 +253,7 @@ class KafkaGateway:
         elif start.kind == "latest":
             wanted = {number: partition.high - limit for number, partition in partitions.items()}
         else:
-            wanted = {number: start.offset for number in partitions}
+            wanted = dict.fromkeys(partitions, start.offset)
         starts = {number: max(offset, partitions[number].low) for number, offset in wanted.items()}
         return {number: offset for number, offset in starts.items() if offset < partitions[number].high}
 

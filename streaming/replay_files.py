@@ -1,7 +1,7 @@
 """Files that can be replayed: which they are, and their lines as events with event times. Django-free.
 
-`nyc_taxi_ride_events.txt` and its like become events of `ride_events`, months of taxi trips (Parquet, yellow or
-green) those of `taxi_trips`.
+`nyc_taxi_ride_events.txt` and its like become events of `ride_events`, months of taxi trips (Parquet,
+yellow or green) those of `taxi_trips`.
 """
 
 import csv
@@ -55,7 +55,7 @@ def format_of(path: Path) -> Format:
     if path.suffix in (".txt", ".csv") and _has_rides(path):
         return Format("ride_events", "event_time", _ride_lines, _count_lines)
     raise FileRefused(
-        "it is neither ride events (text: ride id, time, START or END, longitude, latitude, passengers, distance)"
+        "it is neither ride events (text: id, time, START or END, longitude, latitude, passengers, distance)"
         " nor a month of taxi trips (Parquet)"
     )
 

@@ -1,4 +1,4 @@
-"""Sending a file to a topic at a pace, each line exactly once, in slices that a worker can do between others."""
+"""Sending a file to a topic at a pace, each line exactly once, in slices between a worker's other tasks."""
 
 import time
 from collections.abc import Callable

@@ -1,6 +1,6 @@
 """Tumbling windows of event time in memory: what was counted, by window start and group. Django-free.
 
-A batch is added column by column in numpy: at tens of thousands of events a second a loop in Python is too slow.
+A batch is added column by column in numpy: for tens of thousands of events a second a loop is too slow.
 """
 
 import math
