@@ -33,9 +33,20 @@ def is_htmx(request: HttpRequest) -> bool:
     return request.headers.get("HX-Request") == "true"
 
 
-def error_page(request: HttpRequest, status: int, title: str, message: str) -> HttpResponse:
-    """The error as a fragment for htmx, else a page within the shell, else (no database) a page alone."""
-    values = {"status": status, "title": title, "message": message, "request_id": context.request_id.get()}
+def error_page(
+    request: HttpRequest, status: int, title: str, message: str, *, what_next: str = ""
+) -> HttpResponse:
+    """The error as a fragment for htmx, else a page within the shell, else (no database) a page alone.
+
+    what_next: the next step, where the usual one of this status does not fit.
+    """
+    values = {
+        "status": status,
+        "title": title,
+        "message": message,
+        "what_next": what_next,
+        "request_id": context.request_id.get(),
+    }
     if is_htmx(request):
         return HttpResponse(render_to_string("_shared/_error.html", values), status=status)
     try:

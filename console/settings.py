@@ -245,6 +245,11 @@ CELERY_BROKER_URL = CONSOLE_REDIS_URL
 CELERY_IMPORTS = ["console.lib.outbox"]
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "control"
+# Minutes of work; everything else is a short call and goes to the default queue.
+CELERY_TASK_ROUTES = {
+    "models_registry.tasks.run_gate": {"queue": "heavy"},
+    "pipelines.tasks.copy_log": {"queue": "heavy"},
+}
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1

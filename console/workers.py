@@ -20,6 +20,8 @@ from console.lib import context, heartbeat, metrics
 
 log = structlog.get_logger(__name__)
 
+QUIET_TASKS = {"console.lib.outbox.sweep"}  # it says itself when it found something
+
 
 class ConsoleTask(DjangoTask):
     """A task whose row is safe before it is sent: when the broker is away, the sweep sends it later."""
@@ -94,6 +96,11 @@ def _count(task: Any, state: str | None = None, **_kwargs: Any) -> None:
     started_at = getattr(task.request, "started_at", None)
     if started_at is not None:
         outcome = {"SUCCESS": "ok", "RETRY": "retry"}.get(state or "", "failed")
-        metrics.TASK_SECONDS.labels(task.name, outcome).observe(time.monotonic() - started_at)
+        seconds = time.monotonic() - started_at
+        metrics.TASK_SECONDS.labels(task.name, outcome).observe(seconds)
+        if task.name not in QUIET_TASKS:
+            log.info(
+                "task.done", task=task.name, id=task.request.id, outcome=outcome, ms=round(seconds * 1000)
+            )
     context.request_id.set("")
     context.remote_addr.set("")

@@ -128,14 +128,19 @@ def withdraw(request_id: int, *, reason: str = "", by: Any) -> PromotionRequest:
 
 
 @transaction.atomic
-def rollback(model_name: str, *, reason: str, by: Any) -> ChampionPeriod:
-    """Make the champion before this one champion again; its gate stands."""
+def rollback(model_name: str, *, reason: str, by: Any, to: int | None = None) -> ChampionPeriod:
+    """Make the champion before this one champion again; its gate stands.
+
+    to: the version that the person saw named. Raises Conflict when it would be another by now.
+    """
     policy.check(by, "models.decide", model_name)
     reason = _checked_reason(reason)
     model = _held_model(model_name)
     former = ledger.previous_champion(model)
     if former is None:
         raise Conflict(_("%(model)s has no earlier champion to go back to.") % {"model": model})
+    if to is not None and former.version != to:
+        raise Conflict(_("The champion has changed meanwhile. Look at the page again, then decide."))
     version = ModelVersion.objects.select_for_update().get(pk=former.pk)
     version.model = model
     period = ledger.crown(version, by=by, reason=reason, kind=ChampionPeriod.Kind.ROLLBACK)

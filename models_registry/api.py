@@ -74,7 +74,8 @@ class ExperimentRunListView(generics.ListAPIView):
         runs, order = run_filter.ordered(
             run_filter.matching(runs, given.get("filter", "")), given.get("order", "")
         )
-        self.paginator.ordering = order
+        assert isinstance(self.paginator, CursorPages)
+        self.paginator.ordering = order  # type: ignore[assignment]
         return runs
 
 

@@ -26,6 +26,12 @@ class DecisionForm(ReasonForm):
     )
 
 
+class RollbackForm(ReasonForm):
+    """Back to the version that the page named."""
+
+    to = forms.IntegerField(min_value=1, widget=forms.HiddenInput)
+
+
 class PolicyForm(forms.Form):
     """Who approves promotions."""
 

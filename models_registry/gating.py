@@ -3,19 +3,19 @@
 This module knows `scoring`; the worker imports it inside the task, so that no page pays for numpy.
 """
 
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from django.utils.translation import gettext as _
+from pyarrow import ArrowException, parquet
 
 from console.lib.errors import NotFound
 from models_registry import artefacts
 from models_registry.digest import file_sha256, folder_sha256
 from models_registry.gateway import MlflowGateway
 from models_registry.models import ModelVersion
-from models_registry.states import ServeAs
+from models_registry.verdicts import Outcome
 from scoring import compile as scoring_compile
 from scoring import gate, sandbox
 from scoring.result import ChampionFiles, Job, Result
@@ -23,27 +23,11 @@ from scoring.spec import Spec
 
 TIMEOUT_S = 600
 MEMORY_BYTES = 4 * 2**30
+ONNX: Final = "onnx"
 
 
 class GateError(Exception):
     """No verdict came about; the message is for the person who asked."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """The verdict with its numbers, and how the version is to be served. `missing` files make it fail."""
-
-    has_passed: bool
-    is_conclusive: bool | None = None
-    reason: str = ""
-    missing: list[str] = field(default_factory=list)
-    checks: list[dict[str, Any]] = field(default_factory=list)
-    metrics: dict[str, Any] = field(default_factory=dict)
-    holdout_rows: int | None = None
-    isolation: str = ""
-    seconds: float | None = None
-    champion_version: int | None = None
-    serving: dict[str, Any] = field(default_factory=dict)  # columns of ModelVersion
 
 
 def judge(
@@ -62,7 +46,7 @@ def judge(
     )
     result = _result(finished, job_dir)
     checks = _checks(result, version, champion, job_dir)
-    if result.serve_as == ServeAs.ONNX:
+    if result.serve_as == ONNX:
         _store(mlflow, version, job_dir, result.sha256)
     decided = gate.verdict(checks)
     return Outcome(
@@ -96,7 +80,21 @@ def _fetch(mlflow: MlflowGateway, version: ModelVersion, job_dir: Path) -> list[
             mlflow.download_file(root, path, job_dir / Path(path).name, limit_bytes=limit_bytes)
         except NotFound:
             missing.append(path)
+    if artefacts.REFERENCE not in missing:
+        missing += _missing_columns(job_dir / Path(artefacts.REFERENCE).name)
     return missing
+
+
+def _missing_columns(reference: Path) -> list[str]:
+    """Serving tests itself on the reference's scores; what cannot be tested there must not pass here."""
+    try:
+        names = set(parquet.read_schema(reference).names)
+    except (ArrowException, OSError) as error:
+        raise GateError(
+            _("serving/reference.parquet cannot be read: %(error)s") % {"error": error}
+        ) from error
+    wanted = ("score", "label")
+    return [f"{artefacts.REFERENCE} ({name})" for name in wanted if name not in names]
 
 
 def _missing_words(version: ModelVersion, missing: list[str]) -> str:
@@ -110,7 +108,7 @@ def _fetch_champion(mlflow: MlflowGateway, champion: ModelVersion, job_dir: Path
     folder = job_dir / "champion"
     folder.mkdir()
     (folder / "spec.json").write_text(champion.spec_json)
-    if champion.serve_as == ServeAs.ONNX:
+    if champion.serve_as == ONNX:
         (folder / "model.onnx").write_bytes(artefacts.compiled(mlflow, champion))
         return ChampionFiles(spec="champion/spec.json", onnx="champion/model.onnx")
     artefacts.fetch_model(mlflow, champion, folder / "model")
@@ -140,7 +138,7 @@ def _checks(
     hashes = {}
     if version.holdout_sha256:
         hashes["holdout.parquet"] = (version.holdout_sha256, file_sha256(job_dir / "holdout.parquet"))
-    if result.serve_as == ServeAs.ONNX:
+    if result.serve_as == ONNX:
         hashes["model.onnx"] = (result.sha256, file_sha256(job_dir / "model.onnx"))
     champion_spec = Spec.from_json(champion.spec_json) if champion else None
     return gate.judge(_spec(job_dir), result, champion_spec=champion_spec, hashes=hashes)
@@ -161,7 +159,7 @@ def _metrics(result: Result) -> dict[str, Any]:
 
 
 def _serving(result: Result, job_dir: Path) -> dict[str, Any]:
-    is_onnx = result.serve_as == ServeAs.ONNX
+    is_onnx = result.serve_as == ONNX
     served = [job_dir / "model.onnx"] if is_onnx else list((job_dir / "model").rglob("*"))
     return {
         "serve_as": result.serve_as,

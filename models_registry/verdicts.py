@@ -1,7 +1,7 @@
 """Writes what a gate found, at once: the gate, the version and, by the model's policy, the promotion."""
 
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
 from django.db import transaction
@@ -16,20 +16,21 @@ from models_registry.states import VERSION_STEPS, GateState, Policy, RequestStat
 log = structlog.get_logger(__name__)
 
 
-class Outcome(Protocol):
-    """What `gating.judge` returns; named here so that this module needs none of its imports."""
+@dataclass(frozen=True)
+class Outcome:
+    """The verdict with its numbers, and how the version is to be served. `missing` files make it fail."""
 
     has_passed: bool
-    is_conclusive: bool | None
-    reason: str
-    missing: list[str]
-    checks: list[dict[str, Any]]
-    metrics: dict[str, Any]
-    holdout_rows: int | None
-    isolation: str
-    seconds: float | None
-    champion_version: int | None
-    serving: dict[str, Any]
+    is_conclusive: bool | None = None
+    reason: str = ""
+    missing: list[str] = field(default_factory=list)
+    checks: list[dict[str, Any]] = field(default_factory=list)
+    metrics: dict[str, Any] = field(default_factory=dict)
+    holdout_rows: int | None = None
+    isolation: str = ""
+    seconds: float | None = None
+    champion_version: int | None = None
+    serving: dict[str, Any] = field(default_factory=dict)  # columns of ModelVersion
 
 
 @dataclass(frozen=True)

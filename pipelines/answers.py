@@ -150,6 +150,18 @@ def task_node(item: dict[str, Any]) -> TaskNode:
     )
 
 
+def task_nodes(answer: dict[str, Any]) -> list[TaskNode]:
+    return [task_node(item) for item in answer["tasks"]]
+
+
+def task_states(answer: dict[str, Any]) -> list[TaskState]:
+    return [task_state(item) for item in answer["task_instances"]]
+
+
+def nothing(_answer: Any) -> None:
+    """Of an answer that says no more than that it worked."""
+
+
 def dag_run(item: dict[str, Any]) -> DagRun:
     return DagRun(
         dag_id=item["dag_id"],

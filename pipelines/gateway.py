@@ -5,12 +5,12 @@ state that is newer than they are.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cache
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 import urllib3
 from airflow_client.client import (
@@ -39,6 +39,8 @@ from pipelines.log_lines import LogLine
 PAGE = 100  # Airflow cuts larger pages silently
 CONNECT_S, READ_S, LOG_READ_S = 2.0, 10.0, 60.0
 
+_Meaning = TypeVar("_Meaning")
+
 
 class AirflowGateway:
     """One caller's view of Airflow: the watcher (`viewer`), or the person for whom a worker acts (`user`)."""
@@ -52,29 +54,28 @@ class AirflowGateway:
 
     def dags(self) -> list[Dag]:
         """Every DAG that Airflow finds in its files now."""
-        pages = self._pages(self._dags.get_dags_without_preload_content, "dags", order_by=["dag_id"])
-        return [answers.dag(item) for item in pages]
+        call = self._dags.get_dags_without_preload_content
+        return self._pages(call, "dags", answers.dag, order_by=["dag_id"])
 
     def dag_details(self, dag_id: str) -> DagDetails:
         """What the list leaves out: parameters with their schema, documentation, version."""
-        return answers.dag_details(
-            self._read(self._dags.get_dag_details_without_preload_content, dag_id=dag_id)
-        )
+        call = self._dags.get_dag_details_without_preload_content
+        return self._read(call, answers.dag_details, dag_id=dag_id)
 
     def dag_tasks(self, dag_id: str) -> list[TaskNode]:
         """The tasks and what follows each."""
-        answer = self._read(self._tasks.get_tasks_without_preload_content, dag_id=dag_id)
-        return [answers.task_node(item) for item in answer["tasks"]]
+        call = self._tasks.get_tasks_without_preload_content
+        return self._read(call, answers.task_nodes, dag_id=dag_id)
 
     def set_paused(self, dag_id: str, *, is_paused: bool) -> None:
         """Stop or resume scheduling. Raises NotFound for an unknown DAG."""
-        body = {"is_paused": is_paused}
-        self._read(self._dags.patch_dag_without_preload_content, dag_id=dag_id, dag_patch_body=body)
+        call = self._dags.patch_dag_without_preload_content
+        self._read(call, answers.nothing, dag_id=dag_id, dag_patch_body={"is_paused": is_paused})
 
     def import_faults(self) -> list[ImportFault]:
         """DAG files that could not be read."""
-        pages = self._pages(self._faults.get_import_errors_without_preload_content, "import_errors")
-        return [answers.import_fault(item) for item in pages]
+        call = self._faults.get_import_errors_without_preload_content
+        return self._pages(call, "import_errors", answers.import_fault)
 
     # --- runs
 
@@ -86,12 +87,12 @@ class AirflowGateway:
         """
         body = TriggerDAGRunPostBody(dag_run_id=dag_run_id, logical_date=None, conf=conf, note=note or None)
         call = self._runs.trigger_dag_run_without_preload_content
-        return answers.dag_run(self._read(call, dag_id=dag_id, trigger_dag_run_post_body=body))
+        return self._read(call, answers.dag_run, dag_id=dag_id, trigger_dag_run_post_body=body)
 
     def run(self, dag_id: str, dag_run_id: str) -> DagRun:
         """Raises NotFound when Airflow has no such run."""
         call = self._runs.get_dag_run_without_preload_content
-        return answers.dag_run(self._read(call, dag_id=dag_id, dag_run_id=dag_run_id))
+        return self._read(call, answers.dag_run, dag_id=dag_id, dag_run_id=dag_run_id)
 
     def runs_changed_since(self, since: datetime | None, *, limit: int) -> tuple[list[DagRun], datetime]:
         """Runs of every DAG that changed since then, and the time by Airflow's clock when it looked.
@@ -114,19 +115,27 @@ class AirflowGateway:
             if len(page) < PAGE or (since is None and len(found) >= limit):
                 return found, looked_at
 
+    def runs_under_way(self) -> set[tuple[str, str]]:
+        """(dag_id, dag_run_id) of all that are queued or running."""
+        call = self._runs.get_dag_runs_without_preload_content
+        options = {"dag_id": "~", "state": ["queued", "running"], "order_by": ["id"]}
+        return {
+            (run.dag_id, run.dag_run_id) for run in self._pages(call, "dag_runs", answers.dag_run, **options)
+        }
+
     def fail_run(self, dag_id: str, dag_run_id: str) -> DagRun:
         """End a run: its running tasks are stopped. Airflow's word for that is the state `failed`."""
         body = DAGRunPatchBody(state="failed")
         call = self._runs.patch_dag_run_without_preload_content
-        return answers.dag_run(
-            self._read(call, dag_id=dag_id, dag_run_id=dag_run_id, dag_run_patch_body=body)
+        return self._read(
+            call, answers.dag_run, dag_id=dag_id, dag_run_id=dag_run_id, dag_run_patch_body=body
         )
 
     def clear_run(self, dag_id: str, dag_run_id: str, *, only_failed: bool) -> None:
         """Run the tasks of an ended run again, all or the failed ones."""
         body = DAGRunClearBody(dry_run=False, only_failed=only_failed)
         call = self._runs.clear_dag_run_without_preload_content
-        self._read(call, dag_id=dag_id, dag_run_id=dag_run_id, dag_run_clear_body=body)
+        self._read(call, answers.nothing, dag_id=dag_id, dag_run_id=dag_run_id, dag_run_clear_body=body)
 
     # --- tasks and logs
 
@@ -142,12 +151,12 @@ class AirflowGateway:
                 page_offset=offset,
                 order_by="id",
             )
-            items = self._read(call, dag_id="~", dag_run_id="~", task_instances_batch_body=body)[
-                "task_instances"
-            ]
-            found += [answers.task_state(item) for item in items]
-            offset += len(items)
-            if len(items) < PAGE:
+            page = self._read(
+                call, answers.task_states, dag_id="~", dag_run_id="~", task_instances_batch_body=body
+            )
+            found += page
+            offset += len(page)
+            if len(page) < PAGE:
                 break
         return [task for task in found if (task.dag_id, task.dag_run_id) in wanted]
 
@@ -157,8 +166,9 @@ class AirflowGateway:
         """The lines since `token`, all when it is empty. Raises NotFound for an unknown task or try."""
         options = {"token": token} if token else {}
         call = self._instances.get_log_without_preload_content
-        answer = self._read(
+        return self._read(
             call,
+            answers.log_page,
             dag_id=dag_id,
             dag_run_id=dag_run_id,
             task_id=task_id,
@@ -168,7 +178,6 @@ class AirflowGateway:
             _request_timeout=(CONNECT_S, LOG_READ_S),
             **options,
         )
-        return answers.log_page(answer)
 
     @contextmanager
     def whole_log(
@@ -190,25 +199,40 @@ class AirflowGateway:
                 _request_timeout=(CONNECT_S, LOG_READ_S),
             )
             _checked(answer)
-            try:
-                yield (log_lines.from_airflow(json.loads(line)) for line in answer if line.strip())
-            finally:
-                answer.release_conn()
+        try:
+            yield _lines(answer)
+        finally:
+            answer.release_conn()
 
     # --- how
 
-    def _read(self, call: Any, **arguments: Any) -> Any:
+    def _read(self, call: Any, meaning: Callable[[Any], _Meaning], **arguments: Any) -> _Meaning:
         with _translated():
             answer = _checked(call(**{**self._options, **arguments}))
-            return json.loads(answer.data) if answer.data else None
+            return meaning(json.loads(answer.data) if answer.data else None)
 
-    def _pages(self, call: Any, key: str, **arguments: Any) -> Iterator[dict[str, Any]]:
-        offset, n_items = 0, PAGE
-        while n_items == PAGE:
-            items = self._read(call, limit=PAGE, offset=offset, **arguments)[key]
-            yield from items
-            n_items = len(items)
-            offset += n_items
+    def _pages(
+        self, call: Any, key: str, meaning: Callable[[Any], _Meaning], **arguments: Any
+    ) -> list[_Meaning]:
+        found: list[_Meaning] = []
+        while True:
+            page = self._read(
+                call,
+                lambda answer: [meaning(item) for item in answer[key]],
+                limit=PAGE,
+                offset=len(found),
+                **arguments,
+            )
+            found += page
+            if len(page) < PAGE:
+                return found
+
+
+def _lines(answer: urllib3.BaseHTTPResponse) -> Iterator[LogLine | None]:
+    with _translated():
+        for line in answer:
+            if line.strip():
+                yield log_lines.from_airflow(json.loads(line))
 
 
 def _checked(answer: urllib3.BaseHTTPResponse) -> urllib3.BaseHTTPResponse:
@@ -226,7 +250,7 @@ def _translated() -> Iterator[None]:
         raise _from_status(error) from error
     except (urllib3.exceptions.HTTPError, OSError) as error:
         raise Unavailable(_("Airflow is not answering."), service=SERVICE) from error
-    except (OpenApiException, ValueError, KeyError) as error:
+    except (OpenApiException, ValueError, KeyError, TypeError) as error:
         message = _("Airflow gave an answer that the console does not understand: %(error)s")
         raise Unavailable(message % {"error": str(error)[:200]}, service=SERVICE) from error
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-BOX_W, BOX_H, GAP_X, GAP_Y, PAD = 132, 40, 34, 18, 8
-LONGEST_LABEL = 17
+BOX_W, BOX_H, GAP_X, GAP_Y, PAD = 116, 40, 24, 18, 8
+LONGEST_LABEL = 15
 SWEEPS = 4
 
 Tasks = Sequence[Mapping[str, Any]]

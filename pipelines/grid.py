@@ -7,8 +7,8 @@ from typing import Any
 
 from pipelines.graph import Tasks, topological
 
-CELL, GAP, BARS_H, LABEL_W, TOP = 20, 6, 44, 150, 6
-LONGEST_LABEL = 22
+CELL, GAP, BARS_H, LABEL_W, TOP = 20, 6, 44, 108, 6
+LONGEST_LABEL = 14
 # Of a task's mapped instances the square shows the one that needs a look most.
 WORST_FIRST = (
     "failed",
@@ -111,4 +111,4 @@ def _row_ids(tasks: Tasks, instances: Sequence[Mapping[str, list[str]]]) -> list
 
 
 def _short(label: str) -> str:
-    return label if len(label) <= LONGEST_LABEL else f"{label[: LONGEST_LABEL - 9]}…{label[-8:]}"
+    return label if len(label) <= LONGEST_LABEL else f"{label[: LONGEST_LABEL - 7]}…{label[-6:]}"

@@ -64,7 +64,7 @@ def watched() -> list[TaskLog]:
     now = time.time()
     try:
         client = console_redis.client()
-        ids = client.zrangebyscore(WATCHED, now, "+inf")
+        ids = [int(str(id_)) for id_ in client.zrangebyscore(WATCHED, now, "+inf")]
         if not ids:
             return []
         client.zremrangebyscore(WATCHED, 0, now)
@@ -165,5 +165,5 @@ def remove_unread() -> None:
 
 
 def _remove(row: TaskLog) -> None:
-    row.delete()
     spool.remove(row.pk)
+    row.delete()

@@ -1,6 +1,6 @@
 """Airflow's answers into rows: only what changed is written, and each function says what that was."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
@@ -69,9 +69,13 @@ def save_import_faults(found: list[FoundFault]) -> None:
         live.publish("pipelines")
 
 
-@transaction.atomic
-def save_runs(found: Iterable[DagRun]) -> list[Run]:
+def save_runs(found: Sequence[DagRun]) -> list[Run]:
     """Add and change runs; returns the rows that are new or changed."""
+    return _save_runs(found) if found else []
+
+
+@transaction.atomic
+def _save_runs(found: Sequence[DagRun]) -> list[Run]:
     by_key = {(run.dag_id, run.dag_run_id): run for run in found}
     known = {
         (row.dag_id, row.dag_run_id): row

@@ -6,7 +6,7 @@ same rows: `Run.wish` and `Pipeline.wanted_is_paused`, delivered by `tasks`.
 
 import re
 from datetime import timedelta
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db import models
@@ -15,6 +15,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from console.lib.outbox import Deliverable
+from pipelines import params
 
 
 class RunState(models.TextChoices):
@@ -48,21 +49,6 @@ def _user(**options: Any) -> models.ForeignKey:
     return models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+", **options
     )
-
-
-class Setting(NamedTuple):
-    """A parameter in words: its default and what else it may be."""
-
-    name: str
-    default: Any
-    description: str
-    allowed: str
-
-
-def _setting(param: dict[str, Any]) -> Setting:
-    rules = {key: value for key, value in param["schema"].items() if key not in {"title", "description"}}
-    allowed = ", ".join(f"{key}: {value}" for key, value in rules.items())
-    return Setting(param["name"], param["value"], param["description"], allowed)
 
 
 class Pipeline(Deliverable):
@@ -109,9 +95,9 @@ class Pipeline(Deliverable):
         return self.is_paused if self.wanted_is_paused is None else self.wanted_is_paused
 
     @property
-    def settings(self) -> list[Setting]:
+    def settings(self) -> list[params.Setting]:
         """Its parameters for reading."""
-        return [_setting(param) for param in self.param_list]
+        return [params.setting(param) for param in self.param_list]
 
     @property
     def params(self) -> dict[str, dict[str, Any]]:
@@ -172,9 +158,9 @@ class Run(Deliverable):
         return self.state in ENDED
 
     @property
-    def settings(self) -> list[tuple[str, Any]]:
-        """The conf as pairs: a template would take a key `items` for the method."""
-        return list(self.conf.items())
+    def settings(self) -> list[tuple[str, str]]:
+        """The conf as pairs of name and JSON: a template would take a key `items` for the method."""
+        return [(name, params.in_words(value)) for name, value in self.conf.items()]
 
     @property
     def is_cancelling(self) -> bool:

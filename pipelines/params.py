@@ -1,11 +1,12 @@
 """A pipeline's parameters, and what in a conf breaks them by Airflow's rule: one JSON schema for each."""
 
+import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.utils.translation import gettext as _
 from jsonschema import FormatChecker
-from jsonschema.exceptions import SchemaError
+from jsonschema.exceptions import SchemaError, ValidationError
 from jsonschema.validators import validator_for
 
 Params = Mapping[str, Mapping[str, Any]]
@@ -42,6 +43,49 @@ def _faults_of(param: Mapping[str, Any], name: str, conf: Mapping[str, Any]) -> 
     try:
         for error in validator.iter_errors(value):
             where = "".join(f"[{part!r}]" for part in error.absolute_path)
-            yield f"{where} {error.message}".strip()[:300]
+            yield f"{where} {_words(error)}".strip()[:300]
     except SchemaError:  # the DAG's own mistake: Airflow's answer will say so
         return
+
+
+def _words(error: ValidationError) -> str:
+    """How to mend it, for the common rules; the validator's own sentence for the others."""
+    limit = error.validator_value
+    match error.validator:
+        case "minimum":
+            return _("Give %(limit)s or more.") % {"limit": limit}
+        case "maximum":
+            return _("Give %(limit)s or less.") % {"limit": limit}
+        case "exclusiveMinimum":
+            return _("Give more than %(limit)s.") % {"limit": limit}
+        case "exclusiveMaximum":
+            return _("Give less than %(limit)s.") % {"limit": limit}
+        case "enum":
+            return _("Give one of these: %(choices)s.") % {"choices": ", ".join(map(str, limit))}
+        case "type":
+            types = limit if isinstance(limit, str) else " or ".join(limit)
+            return _("This has to be of the type %(type)s.") % {"type": types}
+        case "pattern":
+            return _("This has to match %(pattern)s.") % {"pattern": limit}
+    return error.message
+
+
+def in_words(value: Any) -> str:
+    """Text as it is, everything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+class Setting(NamedTuple):
+    """A parameter in words: its default and what else it may be."""
+
+    name: str
+    default: str
+    description: str
+    allowed: str
+
+
+def setting(param: Mapping[str, Any]) -> Setting:
+    """One entry of `Pipeline.param_list`, for reading."""
+    rules = {key: value for key, value in param["schema"].items() if key not in {"title", "description"}}
+    allowed = ", ".join(f"{key}: {in_words(value)}" for key, value in rules.items())
+    return Setting(param["name"], in_words(param["value"]), param["description"], allowed)

@@ -116,9 +116,10 @@ def grid_runs(dag_id: str) -> list[Run]:
 
 def median_duration_s(dag_id: str) -> float | None:
     """Of the last 50 successful runs; None before the first."""
-    ended = Run.objects.filter(dag_id=dag_id, state=RunState.SUCCESS, started_at__isnull=False)
-    times = ended.exclude(ended_at=None).order_by("-created_at").values_list("started_at", "ended_at")[:50]
-    return median((end - start).total_seconds() for start, end in times) if times else None
+    ended = Run.objects.filter(dag_id=dag_id, state=RunState.SUCCESS).exclude(started_at=None)
+    latest = ended.exclude(ended_at=None).order_by("-created_at")[:50]
+    times = [run.duration.total_seconds() for run in latest if run.duration is not None]
+    return median(times) if times else None
 
 
 def task_instances(found: Run) -> list[TaskInstance]:

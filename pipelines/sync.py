@@ -66,19 +66,25 @@ def _sync_tasks(airflow: gateway.AirflowGateway, runs: list[Run]) -> None:
         mirror.save_tasks(batch, airflow.task_states([(run.dag_id, run.dag_run_id) for run in batch]))
 
 
-@poll(every_s=60, service=SERVICE)
+@poll(every_s=20, service=SERVICE)
 def sync_lost_runs() -> None:
-    """Runs that seem to be under way but no longer exist in Airflow, where somebody deleted them."""
+    """Runs that seem to be under way here and not in Airflow: settled meanwhile, or deleted by somebody."""
+    rows = list(Run.objects.filter(state__in=[RunState.QUEUED, RunState.RUNNING], wish=Wish.NOTHING))
+    if not rows:
+        return
     airflow = gateway.connect()
-    oldest_first = Run.objects.filter(
-        state__in=[RunState.QUEUED, RunState.RUNNING], wish=Wish.NOTHING
-    ).order_by("pk")
-    for run in oldest_first[: gateway.PAGE]:
-        try:
-            mirror.save_runs([airflow.run(run.dag_id, run.dag_run_id)])
-        except NotFound:
-            Run.objects.filter(pk=run.pk, state=run.state).update(state=RunState.LOST)
-            mirror.publish_runs([run])
+    under_way = airflow.runs_under_way()
+    for run in rows:
+        if (run.dag_id, run.dag_run_id) not in under_way:
+            _settle_lost(airflow, run)
+
+
+def _settle_lost(airflow: gateway.AirflowGateway, run: Run) -> None:
+    try:
+        mirror.save_runs([airflow.run(run.dag_id, run.dag_run_id)])
+    except NotFound:
+        Run.objects.filter(pk=run.pk, state=run.state, wish=Wish.NOTHING).update(state=RunState.LOST)
+        mirror.publish_runs([run])
 
 
 @poll(every_s=1, service=SERVICE)

@@ -29,7 +29,7 @@ def airflow_for(username: str) -> "AirflowGateway":
     return gateway.connect(username, USER)
 
 
-@shared_task(queue="control")
+@shared_task
 def deliver_run(run_id: str) -> None:
     """Do what is wished for the run: start, cancel or clear it."""
     run = outbox.claim(Run, run_id)
@@ -124,7 +124,7 @@ def _settle(run: Run, action: str, **values: Any) -> None:
     mirror.publish_runs([run])
 
 
-@shared_task(queue="control")
+@shared_task
 def deliver_pause(dag_id: str) -> None:
     """Move the switch in Airflow to where somebody wants it."""
     pipeline = outbox.claim(Pipeline, dag_id)
@@ -161,7 +161,7 @@ def _settle_pause(pipeline: Pipeline, **values: Any) -> None:
     live.publish("pipelines", [pipeline.dag_id])
 
 
-@shared_task(queue="heavy")
+@shared_task
 def copy_log(log_id: str) -> None:
     """Copy the rest of an ended try's log, telling watchers how far it is."""
     from pipelines import gateway

@@ -44,6 +44,8 @@ def drawn(spec: Spec, inputs: Mapping[str, Any], found: Mapping[str, Any]) -> di
 def signed(value: float) -> str:
     """With a real minus, two decimals for shares, four digits for others."""
     text = f"{abs(value):.2f}" if abs(value) < 1 else f"{abs(value):.4g}"
+    if text == "0.00":
+        return text
     return f"{'−' if value < 0 else '+'}{text}"
 
 

@@ -83,6 +83,14 @@ def shown_inputs(spec: Spec | None, inputs: Mapping[str, Any]) -> list[tuple[str
     return [(one.title, shown_value(one, inputs.get(one.name))) for one in spec.fields]
 
 
+def shown_outcome(spec: Spec | None, value: Any) -> str:
+    """A class by its label, a number with its unit."""
+    if spec is None or value is None:
+        return _plain(value)
+    labels = {known.value: known.text for known in spec.output.labels}
+    return labels.get(value) or f"{_plain(value)} {spec.output.unit}".strip()
+
+
 def shown_value(described: Field, value: Any) -> str:
     """A value as people read it: the choice's label, yes or no, the number with its unit."""
     if value is None:

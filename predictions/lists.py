@@ -18,6 +18,7 @@ from console.audit import actions as audit
 from predictions import queries
 from predictions.forms import Filters
 from predictions.models import Prediction
+from predictions.serving import service
 
 EXPORT_ROWS = 100_000
 CHUNK = 1_000
@@ -30,7 +31,8 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 def mine(request: HttpRequest, model: str) -> HttpResponse:
     """One's own predictions of a model."""
     rows = queries.of_user(request.user).filter(model=model)
-    return _table(request, rows, "predictions/mine.html", {"model": model, "is_mine": True})
+    served = service.started().engine.served.get(model)
+    return _table(request, rows, "predictions/mine.html", {"model": model, "served": served, "is_mine": True})
 
 
 @require_GET

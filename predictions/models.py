@@ -57,6 +57,11 @@ class Prediction(models.Model):
         return self.label or str(self.value)
 
     @property
+    def is_right(self) -> bool:
+        """Whether the answer turned out to be true, as far as anybody said so."""
+        return self.actual_at is not None and self.actual == self.value
+
+    @property
     def probability(self) -> float | None:
         """Of the value that was answered."""
         return (self.probabilities or {}).get(str(self.value))

@@ -20,6 +20,8 @@ GATHER_S = 0.02
 PUBLISH_EVERY_S = 0.5
 LONGEST_RETRY_S = 15.0
 SEND_TIMEOUT_S = 10
+# A recorder that was killed holds its partitions for this long; the broker allows no less.
+SESSION_MS = 6_000
 
 
 class Recorder:
@@ -31,7 +33,12 @@ class Recorder:
         self._consumer = Consumer(
             kafka.consumer_config(
                 group,
-                **{"partition.assignment.strategy": "cooperative-sticky", "fetch.wait.max.ms": 100},
+                **{
+                    "partition.assignment.strategy": "cooperative-sticky",
+                    "fetch.wait.max.ms": 100,
+                    "session.timeout.ms": SESSION_MS,
+                    "heartbeat.interval.ms": SESSION_MS // 3,
+                },
                 **kafka.quiet(log),
             )
         )

@@ -149,6 +149,7 @@ def detail(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
             "spec": spec,
             "inputs": form.shown_inputs(spec, found.inputs),
             "shares": shares(spec, given),
+            "actual_text": form.shown_outcome(spec, found.actual),
             "is_own": found.user_id == request.user.pk,
             "is_served": _is_served(found),
         }
@@ -192,7 +193,8 @@ def feedback(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     labelled = actions.label_prediction(pk, actual=request.POST.get("actual", ""), by=request.user, spec=spec)
     if not request.htmx:
         return redirect("predict:detail", pk=pk)
-    values = {"id": pk, "spec": spec, "prediction": labelled}
+    actual = form.shown_outcome(spec, labelled.actual)
+    values = {"id": pk, "spec": spec, "prediction": labelled, "actual_text": actual}
     return render(request, "predictions/_feedback.html", values)
 
 

@@ -53,6 +53,7 @@ def environment(config: Config) -> dict[str, str]:
         "ATALAYA_PYTHON": str(config.console_python),
         "ATALAYA_URL": f"http://127.0.0.1:{config.port('web')}",
         "ATALAYA_TOKENS": str(tokens_file(config)),
+        "ATALAYA_WORK_DIR": str(_folder(config) / "work"),  # where the tasks of a run hand each other files
         "MLFLOW_TRACKING_URI": mlflow_server.url(config),
         "PYTHONPATH": str(REPO),
     }
@@ -112,7 +113,7 @@ def _part(name: str, arguments: tuple[str, ...], *, component: str, port: str | 
 
 def _check(config: Config, component: str, *, since: float) -> None:
     """Airflow calls a heartbeat of an earlier life healthy for a while; only one since the start counts."""
-    told = base.ask(f"{url(config)}/api/v2/monitor/health").json()[component]
+    told = json.loads(base.ask(f"{url(config)}/api/v2/monitor/health"))[component]
     if told["status"] != "healthy":
         raise StackError(f"Airflow says that its {component} is {told['status'] or 'not there'}")
     heartbeat = told.get(f"latest_{component}_heartbeat")

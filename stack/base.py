@@ -2,13 +2,13 @@
 
 import os
 import socket
-
-import httpx
+import urllib.request
 
 from stack.config import Config
 
 KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "TZ", "JAVA_HOME")
 PATIENCE_S = 3.0
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # never through the caller's proxy
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -17,10 +17,11 @@ def environment(**more: str) -> dict[str, str]:
     return {"LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1", **kept, **more}
 
 
-def ask(url: str) -> httpx.Response:
-    """GET this URL; raises for anything but success."""
-    with httpx.Client(timeout=PATIENCE_S, trust_env=False) as client:
-        return client.get(url).raise_for_status()
+def ask(url: str) -> bytes:
+    """What a GET of this URL answers; raises OSError for anything but success."""
+    with _OPENER.open(url, timeout=PATIENCE_S) as answer:
+        content: bytes = answer.read()
+    return content
 
 
 def listens(config: Config, port: str) -> None:

@@ -36,10 +36,10 @@ class Config:
     var_dir: Path
     venv_dir: Path
     port_base: int
-    bind: str
-    dags_dir: Path
-    loads_examples: bool
-    start_timeout_s: float
+    bind: str = "127.0.0.1"
+    dags_dir: Path = REPO / "dags"
+    loads_examples: bool = False
+    start_timeout_s: float = 180.0
     settings: dict[str, str] = field(default_factory=dict)  # each CONSOLE_* that the caller set
 
     @cached_property
@@ -95,7 +95,6 @@ def from_environment(environ: Mapping[str, str] = os.environ, *, dotenv: Path = 
         venv_dir=_folder(settings.pop("CONSOLE_VENV_DIR", None), REPO / "var" / "venv"),
         port_base=_port_base(settings.pop("CONSOLE_PORT_BASE", "8000")),
         bind=settings.pop("CONSOLE_BIND", "127.0.0.1"),
-        dags_dir=REPO / "dags",
         loads_examples=settings.pop("CONSOLE_LOAD_EXAMPLES", "0") == "1",
         start_timeout_s=_seconds("CONSOLE_START_TIMEOUT_S", settings.pop("CONSOLE_START_TIMEOUT_S", "180")),
         settings=settings,
@@ -108,8 +107,10 @@ def load(var_dir: Path) -> Config | None:
         values = json.loads((var_dir / "run" / "stack.json").read_text())
     except FileNotFoundError:
         return None
-    folders = {name: Path(values.pop(name)) for name in ("var_dir", "venv_dir", "dags_dir")}
-    return Config(**folders, **values)
+    known = {
+        name: values[name] for name in Config.__dataclass_fields__ if name in values
+    }  # an older release's too
+    return Config(**known | {name: Path(known[name]) for name in ("var_dir", "venv_dir", "dags_dir")})
 
 
 def read_env_file(path: Path) -> dict[str, str]:

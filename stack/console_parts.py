@@ -71,6 +71,7 @@ def _python_part(
     *,
     needs: tuple[str, ...],
     stop_wait_s: int = 15,
+    stop_signal: str = "TERM",
 ) -> Part:
     """A process without HTTP: it proves its life by a heartbeat in Redis."""
 
@@ -85,7 +86,14 @@ def _python_part(
         if float(beat) < max(started_at, time.time() - HEARTBEAT_OLD_S):
             raise StackError("no heartbeat since the start")
 
-    return Part(name, program=program, health=health, needs=needs, stop_wait_s=stop_wait_s)
+    return Part(
+        name,
+        program=program,
+        health=health,
+        needs=needs,
+        stop_wait_s=stop_wait_s,
+        stop_signal=stop_signal,
+    )
 
 
 def _http_part(name: str, application: str) -> Part:
@@ -134,7 +142,8 @@ def _aggregator(_config: Config) -> tuple[str, ...]:
 PARTS = (
     _http_part("web", "console.asgi:application"),
     _http_part("serving", "predictions.serving:app"),
-    _python_part("worker", _worker, needs=("redis", "postgres"), stop_wait_s=25),
+    # QUIT gives running tasks a few seconds and returns them to the queue; TERM waits for the longest one.
+    _python_part("worker", _worker, needs=("redis", "postgres"), stop_wait_s=25, stop_signal="QUIT"),
     _python_part("beat", _beat, needs=("redis",)),
     _python_part("watch", _watch, needs=("postgres", "redis")),
     _python_part("recorder", _recorder, needs=("postgres", "kafka")),

@@ -5,8 +5,8 @@ import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from http.client import HTTPException
 
-import httpx
 import psutil
 import psycopg2
 import redis
@@ -16,7 +16,7 @@ from stack.config import Config
 from stack.errors import StackError
 from stack.parts import Part
 
-NOT_WORKING = (OSError, httpx.HTTPError, psycopg2.Error, redis.RedisError, StackError, KeyError, ValueError)
+NOT_WORKING = (OSError, HTTPException, psycopg2.Error, redis.RedisError, StackError, KeyError, ValueError)
 
 
 @dataclass(frozen=True)

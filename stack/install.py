@@ -60,8 +60,9 @@ def ensure(folder: Path, *, with_tools: bool) -> None:
 def _environment(folder: Path, name: str, locks: Sequence[str]) -> None:
     target = folder / name
     memory = target / MEMORY
-    wanted = {lock: _sha256(LOCKS / lock) for lock in locks}
     known: dict[str, str] = json.loads(memory.read_text()) if memory.exists() else {}
+    locks = list(dict.fromkeys([*locks, *known]))  # the tools stay where they are once
+    wanted = {lock: _sha256(LOCKS / lock) for lock in locks}
     if wanted.items() <= known.items() and (target / "bin" / "python").exists():
         return
     started_at = time.monotonic()

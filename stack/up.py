@@ -30,6 +30,7 @@ from stack.parts import Part
 MB = 1_000_000
 LEAST_FREE_BYTES = 500 * MB
 LOG_LINES = 25
+LOOKS_EVERY_S = 0.4
 PREPARED = (postgres, redis_server, kafka, mlflow_server, airflow, console_parts)
 
 
@@ -132,7 +133,7 @@ def _await(config: Config, parts: Iterable[Part], said: set[str]) -> None:
         if time.monotonic() - began_at > config.start_timeout_s:
             name = next(iter(left))
             raise StackError(f"{name} did not become healthy: {reasons[name]}\n{last_lines(config, name)}")
-        time.sleep(0.2 if left else 0)
+        time.sleep(LOOKS_EVERY_S if left else 0)
 
 
 def last_lines(config: Config, name: str, n_lines: int = LOG_LINES) -> str:

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.db.backends.postgresql.operations import DatabaseOperations
 
-from tests import running_stack
+from tests import first_path, running_stack
+from tests.first_path import FirstPath
 from tests.running_stack import RunningStack
 
 FOLDER_MARKS = ("integration", "browser")
@@ -44,3 +46,22 @@ def on_the_stack(stack: RunningStack, settings) -> RunningStack:
         elif hasattr(settings, name):
             setattr(settings, name, type(getattr(settings, name) or "")(value))
     return stack
+
+
+@pytest.fixture(scope="session")
+def path(stack: RunningStack) -> FirstPath:
+    """The stack with one champion, trained, gated and approved by REST."""
+    return first_path.walk(stack)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _audit_rows_go_between_tests():
+    """Tests with real transactions empty all tables afterwards; the guard of the audit trail stands aside."""
+    flush = DatabaseOperations.execute_sql_flush
+
+    def without_triggers(self, sql_list):
+        flush(self, ["SET session_replication_role = replica", *sql_list, "RESET session_replication_role"])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DatabaseOperations, "execute_sql_flush", without_triggers)
+        yield

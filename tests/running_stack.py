@@ -5,13 +5,14 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from stack import catalogue, config, groups
+from stack import catalogue, config, groups, supervisor
 from stack.config import REPO, Config
 from stack.health import Standing
 
@@ -75,6 +76,17 @@ class RunningStack:
         """kill -9 every process of these parts at once."""
         for part in catalogue.find(*names):
             groups.kill(self.config, part)
+
+    @contextmanager
+    def without(self, name: str) -> Iterator[None]:
+        """`name` is stopped meanwhile, and healthy again afterwards."""
+        (part,) = catalogue.find(name)
+        supervisor.stop(self.config, {part.name})
+        try:
+            yield
+        finally:
+            supervisor.start_program(self.config, part)
+            self.wait_until_healthy([name])
 
     def wait_until_healthy(self, names: Iterable[str] = catalogue.PARTS, *, timeout_s: float = 90) -> None:
         """Raises AssertionError that names those that are not healthy in time."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from scoring import features
 from scoring.spec import Spec
 from tests.unit.scoring import fitted
 
@@ -23,6 +24,7 @@ def publish(
 ) -> int:
     """Log everything the gate needs to a fresh run of a fake MLflow and register it; the version's number."""
     cut = len(rows) * 3 // 4
+    scores = model.predict(features.table(spec, rows[:cut]))
     holdout = parquet(rows[cut:])
     tags = {"holdout_sha256": hashlib.sha256(holdout).hexdigest(), **tags}
     run_id = mlflow.create_run(mlflow.create_experiment(name), "training", tags)
@@ -31,7 +33,7 @@ def publish(
     for path in (folder / run_id).iterdir():
         mlflow.write_file(root, f"model/{path.name}", path.read_bytes())
     mlflow.write_file(root, "serving/spec.json", spec.to_json())
-    mlflow.write_file(root, "serving/reference.parquet", parquet(rows[:cut]))
+    mlflow.write_file(root, "serving/reference.parquet", parquet(rows[:cut].assign(score=scores)))
     mlflow.write_file(root, "evaluation/holdout.parquet", holdout)
     return mlflow.register(name, run_id)
 

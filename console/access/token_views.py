@@ -8,6 +8,7 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django_htmx.http import trigger_client_event
 
 from console.access import paging, policy, queries, tokens
 from console.access.forms import TokenFilters, TokenForm
@@ -62,10 +63,12 @@ def token_revoke(request: SignedInRequest, pk: int) -> HttpResponse:
         visible = visible.filter(user=request.user)
     token = get_object_or_404(visible, pk=pk)
     tokens.revoke(token, by=request.user)
-    messages.success(request, _("The token “%(name)s” is revoked.") % {"name": token.name})
+    said = _("The token “%(name)s” is revoked.") % {"name": token.name}
     if request.htmx:
         shown = {"token": token, "is_own_page": request.POST.get("back") != "all"}
-        return render(request, "access/_token_row.html", shown)
+        row = render(request, "access/_token_row.html", shown)
+        return trigger_client_event(row, "toast", {"level": "success", "message": said})
+    messages.success(request, said)
     return redirect("access:all-token-list" if request.POST.get("back") == "all" else "access:token-list")
 
 

@@ -49,11 +49,11 @@ def _safe_next(request: HttpRequest) -> str:
 
 def locked_out(request: HttpRequest, *_args: Any, **_kwargs: Any) -> HttpResponse:
     """What django-axes shows after too many wrong passwords."""
-    message = _(
-        "Five wrong passwords in a row, so this name is locked here for 15 minutes. Wait and try again, "
-        "or ask an administrator for a new one-time password: that unlocks it at once."
+    message = _("Five wrong passwords in a row, so this name is locked here for 15 minutes.")
+    what_next = _(
+        "Wait and try again, or ask an administrator for a new one-time password: that unlocks it at once."
     )
-    response = error_page(request, 429, _("Too many attempts"), message)
+    response = error_page(request, 429, _("Too many attempts"), message, what_next=what_next)
     response["Retry-After"] = str(LOCK_S)
     return response
 

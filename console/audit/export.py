@@ -41,6 +41,8 @@ def response(request: HttpRequest, entries: QuerySet[AuditEntry], kind: str) -> 
         "Content-Disposition": f'attachment; filename="audit.{suffix}"',
         "Cache-Control": "no-store",
         "X-Accel-Buffering": "no",
+        # Django would compress each part by itself under ASGI, and browsers read the first of them alone.
+        "Content-Encoding": "identity",
     }
     return StreamingHttpResponse(content, content_type=content_type, headers=headers)
 

@@ -58,6 +58,9 @@ def logging_config(log_format: str, level: str) -> dict[str, Any]:
             "django.request": {"level": "ERROR"},  # 4xx are in our own line for each request
             "uvicorn": {"handlers": [], "propagate": True},
             "uvicorn.access": {"handlers": [], "propagate": True, "level": "WARNING"},
+            "celery.beat": {"level": "WARNING"},  # what is due every five seconds, each time
+            "celery.worker.strategy": {"level": "WARNING"},  # received; what became of it is in our own line
+            "celery.app.trace": {"level": "WARNING"},
             "channels_redis.pubsub": {"filters": ["without_traceback"]},  # once a second while Redis is away
             "httpx": {"level": "WARNING"},
         },

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import structlog
-from django.db import Error, close_old_connections
+from django.db import Error, InterfaceError, OperationalError, close_old_connections
 
 from console.lib import heartbeat, live, metrics
 from console.lib.errors import ConsoleError
@@ -55,7 +55,7 @@ class Watched:
             if self.n_failures == 0:
                 log.warning("poll.failed", poll=self.poll.name, error=error.message)
             return error.message or str(error.title)
-        except Error as error:
+        except (OperationalError, InterfaceError) as error:
             if self.n_failures == 0:
                 log.warning("poll.no_database", poll=self.poll.name, error=str(error))
             return f"{type(error).__name__}: {error}"

@@ -44,9 +44,14 @@ def page(request: HttpRequest, rows: QuerySet[Any]) -> dict[str, Any]:
     }
 
 
+def is_htmx(request: HttpRequest) -> bool:
+    """Whether a fragment is expected instead of a page."""
+    return request.headers.get("HX-Request") == "true"
+
+
 def done(request: HttpRequest, url: str, message: str) -> HttpResponse:
     """To `url`, which shows the message."""
     messages.success(request, message)
-    if request.headers.get("HX-Request") == "true":
+    if is_htmx(request):
         return HttpResponse(headers={"HX-Redirect": url})
     return HttpResponseRedirect(url)

@@ -9,7 +9,7 @@ from django.views.decorators.http import require_GET
 from console.lib.errors import InvalidRequest
 from models_registry import comparison, gateway, previews, queries, run_filter
 from models_registry.gateway import check_path
-from models_registry.views.answers import page, shared, walked
+from models_registry.views.answers import is_htmx, page, shared, walked
 
 MOST_COMPARED = 10
 
@@ -21,7 +21,9 @@ def experiment_list(request: HttpRequest) -> HttpResponse:
     rows = queries.experiments()
     found = page(request, rows.filter(name__icontains=text) if text else rows)
     template = (
-        "models_registry/_experiment_table.html" if request.htmx else "models_registry/experiment_list.html"
+        "models_registry/_experiment_table.html"
+        if is_htmx(request)
+        else "models_registry/experiment_list.html"
     )
     return render(request, template, {"page": found, **shared(), **walked()})
 
@@ -41,7 +43,9 @@ def experiment_detail(request: HttpRequest, experiment_id: str) -> HttpResponse:
     found = page(request, runs.order_by(*order))
     columns = comparison.columns(found["rows"], everything=request.GET.get("columns") == "all")
     context |= {"page": found, "columns": columns}
-    template = "models_registry/_run_table.html" if request.htmx else "models_registry/experiment_detail.html"
+    template = (
+        "models_registry/_run_table.html" if is_htmx(request) else "models_registry/experiment_detail.html"
+    )
     return render(request, template, context)
 
 
@@ -60,7 +64,7 @@ def run_detail(request: HttpRequest, run_id: str) -> HttpResponse:
     """One run: parameters, metrics, pictures, tags, files."""
     run = queries.run(run_id)
     context = {"run": run, "versions": queries.versions_of_runs([run_id]).get(run_id, []), **shared()}
-    template = "models_registry/_run_body.html" if request.htmx else "models_registry/run_detail.html"
+    template = "models_registry/_run_body.html" if is_htmx(request) else "models_registry/run_detail.html"
     return render(request, template, context)
 
 

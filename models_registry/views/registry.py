@@ -8,9 +8,9 @@ from django.views.decorators.http import require_GET, require_POST
 
 from console.lib.errors import InvalidRequest
 from models_registry import actions, ledger, queries
-from models_registry.forms import PolicyForm, ReasonForm
+from models_registry.forms import PolicyForm, RollbackForm
 from models_registry.models import ChampionPeriod
-from models_registry.views.answers import done, page, shared
+from models_registry.views.answers import done, is_htmx, page, shared
 
 
 @require_GET
@@ -19,7 +19,7 @@ def model_list(request: HttpRequest) -> HttpResponse:
     text = request.GET.get("q", "").strip()[:250]
     rows = queries.models()
     found = page(request, rows.filter(name__icontains=text) if text else rows)
-    template = "models_registry/_model_table.html" if request.htmx else "models_registry/model_list.html"
+    template = "models_registry/_model_table.html" if is_htmx(request) else "models_registry/model_list.html"
     return render(request, template, {"page": found, "waiting_count": queries.waiting().count(), **shared()})
 
 
@@ -27,7 +27,8 @@ def model_list(request: HttpRequest) -> HttpResponse:
 def model_detail(request: HttpRequest, name: str) -> HttpResponse:
     """One model: who is champion, all versions, and who was champion when."""
     model = queries.model(name)
-    period = next(iter(model.periods_now), None)
+    period = next(iter(model.periods_now), None)  # type: ignore[attr-defined]
+    previous = ledger.previous_champion(model)
     context = {
         "model": model,
         "period": period,
@@ -35,13 +36,15 @@ def model_detail(request: HttpRequest, name: str) -> HttpResponse:
         "page": page(request, queries.versions(name).defer("spec_json")),
         "alias_warning": queries.alias_warning(model),
         "history": queries.history(name)[:20],
-        "previous": ledger.previous_champion(model),
-        "scores": _scores(model.newest),
+        "previous": previous,
+        "scores": _scores(model.newest),  # type: ignore[attr-defined]
         "policy_form": PolicyForm(initial={"policy": model.policy}),
-        "rollback_form": ReasonForm(auto_id="rollback-%s"),
+        "rollback_form": RollbackForm(
+            auto_id="rollback-%s", initial={"to": previous.version if previous else None}
+        ),
         **shared(),
     }
-    template = "models_registry/_model_body.html" if request.htmx else "models_registry/model_detail.html"
+    template = "models_registry/_model_body.html" if is_htmx(request) else "models_registry/model_detail.html"
     return render(request, template, context)
 
 
@@ -63,10 +66,11 @@ def policy_set(request: HttpRequest, name: str) -> HttpResponse:
 @require_POST
 def model_rollback(request: HttpRequest, name: str) -> HttpResponse:
     """Back to the champion before."""
-    form = ReasonForm(request.POST)
+    form = RollbackForm(request.POST)
     if not form.is_valid():
-        raise InvalidRequest(" ".join(form.errors["reason"]))
-    period = actions.rollback(name, reason=form.cleaned_data["reason"], by=request.user)
+        raise InvalidRequest(form.errors.as_text())
+    given = form.cleaned_data
+    period = actions.rollback(name, reason=given["reason"], to=given["to"], by=request.user)
     message = _("%(version)s is champion again. Serving changes within 5 seconds.") % {
         "version": period.version
     }

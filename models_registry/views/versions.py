@@ -13,7 +13,7 @@ from models_registry import actions, evidence, queries
 from models_registry.forms import DecisionForm, ReasonForm
 from models_registry.models import MlflowRun, ModelVersion
 from models_registry.states import VersionState
-from models_registry.views.answers import done, shared
+from models_registry.views.answers import done, is_htmx, shared
 
 
 def _url(version: ModelVersion | tuple[str, int]) -> str:
@@ -70,7 +70,7 @@ def version_detail(request: HttpRequest, name: str, version: int) -> HttpRespons
     context = _evidence(request, name, version)
     context["form"] = DecisionForm() if context["request_open"] else ReasonForm()
     context["override_form"] = ReasonForm(auto_id="override-%s")
-    template = "models_registry/_evidence.html" if request.htmx else "models_registry/version_detail.html"
+    template = "models_registry/_evidence.html" if is_htmx(request) else "models_registry/version_detail.html"
     return render(request, template, context)
 
 
@@ -148,7 +148,7 @@ def version_request(request: HttpRequest, name: str, version: int) -> HttpRespon
 def _decision_again(request: HttpRequest, name: str, version: int, form: ReasonForm) -> HttpResponse:
     """The decision's card with the form as it was sent, and what is wrong with it."""
     context = {**_evidence(request, name, version), "form": form, "override_form": ReasonForm()}
-    template = "models_registry/_decision.html" if request.htmx else "models_registry/version_detail.html"
+    template = "models_registry/_decision.html" if is_htmx(request) else "models_registry/version_detail.html"
     return render(request, template, context, status=422)
 
 
@@ -185,6 +185,6 @@ def promotion_list(request: HttpRequest) -> HttpResponse:
     waiting = list(queries.waiting())
     context = {"waiting": waiting, "waiting_count": len(waiting), "decided": decided, **shared()}
     template = (
-        "models_registry/_promotion_lists.html" if request.htmx else "models_registry/promotion_list.html"
+        "models_registry/_promotion_lists.html" if is_htmx(request) else "models_registry/promotion_list.html"
     )
     return render(request, template, context)

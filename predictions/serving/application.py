@@ -55,7 +55,11 @@ class PredictApp:
         await self._service.start()
 
     async def shutdown(self) -> None:
+        """Wait for records under way, then let go of everything."""
         await self._service.stop()
+        if self._redis is not None:
+            await self._redis.aclose()
+            self._redis = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()

@@ -14,6 +14,7 @@ import redis
 import structlog
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connection
+from msgspec import structs
 
 from console.lib import redis as console_redis
 from console.lib.errors import ConsoleError
@@ -28,6 +29,7 @@ from predictions.serving.unanswered import Unanswered
 log = structlog.get_logger(__name__)
 
 EVERY_S = 3.0
+BEGIN_S = 10.0
 MARKERS_EVERY_S = 10.0
 CHANNELS = ("champions", "tokens")
 _FAILURES = (ConsoleError, DatabaseError, OSError, ImproperlyConfigured)
@@ -55,26 +57,32 @@ class Refresher:
         self._files = ModelFiles(folder, source)
         self._snapshot_path = folder / "state.json"
         self._unanswered = unanswered
-        self._state: Snapshot | None = None
+        self._kept: list[ChampionRef] = []
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="serving-refresh", daemon=True)
+        self._has_begun = threading.Event()
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Take over what disk knows, then keep up in a thread."""
-        self.load_from_disk()
+        """Keep up in a thread; return once disk, or else the database, has been asked, or after a while."""
+        self._stop.clear()
+        self._has_begun.clear()
+        self._thread = threading.Thread(target=self._run, name="serving-refresh", daemon=True)
         self._thread.start()
+        self._has_begun.wait(BEGIN_S)
 
     def stop(self, timeout_s: float = 5) -> None:
         self._stop.set()
-        self._thread.join(timeout_s)
+        if self._thread is not None:
+            self._thread.join(timeout_s)
         for model in self._engine.served.values():
             model.stop()
 
-    def load_from_disk(self) -> None:
-        """Needs neither the database nor MLflow."""
+    def load_from_disk(self) -> bool:
+        """Needs neither the database nor MLflow; whether there was anything."""
         state = snapshot.read(self._snapshot_path)
         if state is not None:
             self._take_over(state, ModelFiles(self._folder, NoSource()))
+        return state is not None
 
     def refresh(self) -> None:
         """Ask the database once. What it cannot tell stays as it was."""
@@ -88,8 +96,6 @@ class Refresher:
         except _FAILURES as error:
             self._note_source_error(str(error))
             return
-        finally:
-            connection.close()
         self._note_source_error("")
         self._take_over(state, self._files)
         self._keep(state)
@@ -112,7 +118,7 @@ class Refresher:
     ) -> served.Served | None:
         """The champion, loaded if need be; the one before while the new one cannot be loaded."""
         serving = current.get(ref.model)
-        if serving is not None and serving.ref == ref:
+        if serving is not None and serving.ref == ref and serving.is_alive:
             return serving
         try:
             fresh = served.load(ref, files, self._folder)
@@ -128,17 +134,16 @@ class Refresher:
         return fresh
 
     def _keep(self, state: Snapshot) -> None:
+        """Write down what serves: an older champion goes on standing in for one that cannot load."""
+        serving = {model: found.ref for model, found in self._engine.served.items()}
+        champions = [serving.get(ref.model, ref) for ref in state.champions]
         try:
-            snapshot.write(self._snapshot_path, state)
+            snapshot.write(self._snapshot_path, structs.replace(state, champions=champions))
+            if self._kept not in ([], champions):
+                self._files.remove_all_but(champions)
         except OSError as error:
             log.error("serving.snapshot_not_written", error=str(error))
-        if (
-            self._state is not None
-            and self._state.champions != state.champions
-            and not self.freshness.problems
-        ):
-            self._files.remove_all_but([found.ref for found in self._engine.served.values()])
-        self._state = state
+        self._kept = champions
 
     def _note_source_error(self, error: str) -> None:
         if error and not self.freshness.source_error:
@@ -149,10 +154,22 @@ class Refresher:
 
     def _run(self) -> None:
         markers = _Every(MARKERS_EVERY_S, self._unanswered.send)
+        try:
+            # Here, not in `start`: a runner's process dies with the thread that started it.
+            if not self.load_from_disk():
+                self.refresh()
+        finally:
+            connection.close()
+            self._has_begun.set()
         with _Wakeups() as wakeups:
             while not self._stop.is_set():
-                self.refresh()
-                markers.run_if_due()
+                try:
+                    self.refresh()
+                    markers.run_if_due()
+                except Exception:
+                    log.exception("serving.refresh_broken")  # what is loaded goes on answering
+                finally:
+                    connection.close()
                 wakeups.wait(EVERY_S, self._stop)
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import io
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from django.utils.translation import gettext as _
 
-from console.lib.errors import Conflict
+from console.lib.errors import Conflict, Unavailable
 from predictions.serving.files import ModelFiles
+from predictions.serving.original import OriginalScorer, run_folder
 from predictions.serving.snapshot import ChampionRef
 from scoring import features
 from scoring.check import CheckError, RowDecoder, Rows
 from scoring.explain import Explanation, shapley
+from scoring.runner_client import RunnerError, RunnerUnavailable
 from scoring.score import Outcome, Scorer, ScorerError, Scores
 from scoring.spec import Spec, SpecError
 
@@ -35,35 +36,48 @@ class Served:
         self,
         ref: ChampionRef,
         spec: Spec,
-        scorer: Any,
+        scorer: Scorer | OriginalScorer,
         reference: list[dict[str, Any]],
-        stop: Callable[[], None],
     ) -> None:
         self.ref = ref
         self.spec = spec
         self.decoder = RowDecoder(spec)
         self.reference = reference
         self.scorer = scorer
-        self.stop = stop
 
     async def score(self, rows: Rows) -> Scores:
         """Raises Unavailable when the model runs in a process of its own that does not answer."""
+        if isinstance(self.scorer, OriginalScorer):
+            return await self.scorer.score_rows(rows)
         if len(rows) < OFFLOAD_ROWS:
             return self.scorer.score_rows(rows)
         return await asyncio.to_thread(self.scorer.score_rows, rows)
 
     def explain(self, row: dict[str, Any]) -> Explanation:
         """Shapley values over the raw fields, through the served model. Takes a while: call in a thread."""
-        return shapley(self.scorer, self.spec, row, self.reference)
+        try:
+            return shapley(self.scorer, self.spec, row, self.reference)
+        except (RunnerError, RunnerUnavailable) as error:
+            raise Unavailable(str(error), service="runner") from error
+
+    @property
+    def is_alive(self) -> bool:
+        """False once the child that scores has died."""
+        return not isinstance(self.scorer, OriginalScorer) or self.scorer.is_alive
+
+    def stop(self) -> None:
+        """End what serves only this model; a compiled one merely lives in memory."""
+        if isinstance(self.scorer, OriginalScorer):
+            self.scorer.stop()
 
 
-def load(ref: ChampionRef, files: ModelFiles, run_folder: Path) -> Served:
+def load(ref: ChampionRef, files: ModelFiles, folder: Path) -> Served:
     """Fetch, verify, load, and test on stored rows. Raises ConsoleError; nothing that serves is touched."""
     try:
         spec = Spec.from_json(ref.spec_json)
         reference, scores = _rows(files.reference(ref), spec)
-        served = Served(ref, spec, Scorer.from_onnx(files.onnx(ref), spec), reference, stop=_nothing_to_stop)
-    except (SpecError, ScorerError, CheckError, pa.ArrowException) as error:
+        served = Served(ref, spec, _scorer(ref, spec, files, folder), reference)
+    except (SpecError, ScorerError, CheckError, RunnerUnavailable, pa.ArrowException) as error:
         raise Conflict(_cannot(ref, str(error)), service="mlflow") from error
     try:
         _self_test(served, scores)
@@ -73,8 +87,10 @@ def load(ref: ChampionRef, files: ModelFiles, run_folder: Path) -> Served:
     return served
 
 
-def _nothing_to_stop() -> None:
-    """A compiled model lives and dies with the object that holds it."""
+def _scorer(ref: ChampionRef, spec: Spec, files: ModelFiles, folder: Path) -> Scorer | OriginalScorer:
+    if ref.serve_as == "runner":
+        return OriginalScorer(files.model_folder(ref), spec, run_folder(folder, ref.sha256))
+    return Scorer.from_onnx(files.onnx(ref), spec)
 
 
 def _rows(parquet: bytes, spec: Spec) -> tuple[list[dict[str, Any]], list[float]]:
@@ -95,7 +111,10 @@ def _self_test(served: Served, expected: list[float]) -> None:
     inputs = served.reference[:N_TEST_ROWS]
     if not inputs:
         raise Conflict(_cannot(served.ref, _("its reference has no rows")))
-    outcome = served.scorer.predict(features.frame(served.spec, inputs))
+    try:
+        outcome = served.scorer.predict(features.frame(served.spec, inputs))
+    except (RunnerError, RunnerUnavailable) as error:
+        raise Conflict(_cannot(served.ref, str(error))) from error
     found = score_of(outcome)
     wanted = np.asarray(expected[:N_TEST_ROWS], dtype=np.float64)
     if not np.allclose(found, wanted, rtol=TOLERANCE, atol=TOLERANCE):

@@ -82,6 +82,8 @@ def test_the_fifth_wrong_password_locks_with_words(client):
         answer = sign_in(client, password=password)
         assert answer.status_code == 429
         assert "locked here for 15 minutes" in answer.content.decode()
+        assert "ask an administrator" in answer.content.decode()
+        assert "Wait a minute" not in answer.content.decode()
         assert answer["Retry-After"] == "900"
     assert recorded() == ["session.refuse"] * 4 + ["session.lock"]
 

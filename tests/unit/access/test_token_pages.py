@@ -48,7 +48,9 @@ def test_revoking_my_token_from_the_page():
     first, second = make_token(ana)[0], make_token(ana)[0]
     client = signed_in(ana)
     assert client.post(f"/account/tokens/{first.pk}/revoke").url == "/account/tokens"
-    row = client.post(f"/account/tokens/{second.pk}/revoke", **HTMX).content.decode()
+    answer = client.post(f"/account/tokens/{second.pk}/revoke", **HTMX)
+    row = answer.content.decode()
+    assert "is revoked" in answer["HX-Trigger"]
     assert row.startswith(f'<tr id="token-{second.pk}">')
     assert 'data-state="revoked"' in row
     assert not ApiToken.objects.filter(revoked_at=None).exists()

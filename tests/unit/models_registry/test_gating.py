@@ -12,7 +12,7 @@ from models_registry.models import GateRun, ModelVersion
 from models_registry.states import GateState, ServeAs, VersionState
 from scoring.score import Scorer
 from tests.registry import make_request
-from tests.trained import publish
+from tests.trained import parquet, publish
 from tests.unit.scoring import fitted, specs
 
 pytestmark = pytest.mark.django_db
@@ -124,6 +124,17 @@ def test_missing_artefacts_fail_and_say_what_to_add_where(judge, mlflow, scienti
         f"titanic v1 lacks {', '.join(missing)}. Log them to its MLflow run {run_id}, as "
         'mlflow.log_artifact(file, "serving") does, and ask for the gate again.'
     )
+
+
+def test_a_reference_without_scores_fails_and_names_the_column(judge, mlflow, scientist):
+    first = judge(_forest())
+    path = next(path for path in mlflow.files if path.endswith("reference.parquet"))
+    mlflow.files[path] = parquet(ROWS)
+    again = actions.ask_gate("titanic", first.version.version, by=scientist)
+    tasks.run_gate(str(again.pk))
+    again = GateRun.objects.select_related("version").get(pk=again.pk)
+    assert again.state == GateState.FAILED
+    assert again.version.missing_artefacts == ["serving/reference.parquet (score)"]
 
 
 def test_a_holdout_that_changed_since_it_was_recorded_fails(judge):

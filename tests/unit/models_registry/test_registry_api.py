@@ -71,6 +71,13 @@ def test_the_gate_is_accepted_and_a_second_is_not_now(call, scientist):
     assert second.headers["Content-Type"] == "application/problem+json"
 
 
+def test_the_gate_needs_no_body(client, scientist):
+    make_version(1)
+    client.force_login(scientist, backend=BACKEND)
+    answer = client.generic("POST", f"{API}/models/titanic/versions/1/gate", content_type="")
+    assert answer.status_code == 202, answer.content
+
+
 def test_promotion_from_request_to_ledger(call, scientist, approver, passed):
     asked = call(scientist, "post", "/models/titanic/versions/2/promotions", {"reason": "Better."})
     assert (asked.status_code, asked.json()["state"]) == (202, "requested")

@@ -232,7 +232,9 @@ def test_rollback_from_the_page(as_approver, approver):
     first.version.save()
     make_champion(2, approver)
     assert "Roll back to v1" in _page(as_approver, "model-detail", "titanic")
-    _post(as_approver, "model-rollback", "titanic", reason="It fails on Sundays.")
+    stale = _post(as_approver, "model-rollback", "titanic", reason="It fails on Sundays.", to=7)
+    assert stale.status_code == 409
+    _post(as_approver, "model-rollback", "titanic", reason="It fails on Sundays.", to=1)
     assert ChampionPeriod.objects.get(until=None).version.version == 1
 
 

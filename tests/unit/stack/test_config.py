@@ -1,3 +1,4 @@
+import json
 import re
 import stat
 
@@ -61,3 +62,13 @@ def test_every_setting_of_the_console_is_in_the_example():
     sources = [REPO / "console" / "settings.py", *(REPO / "stack").glob("*.py")]
     used = {name for path in sources for name in re.findall(r'"(CONSOLE_[A-Z_]*[A-Z])"', path.read_text())}
     assert used - documented == set()
+
+
+def test_stack_of_another_release_is_loaded_as_far_as_it_is_known(tmp_path):
+    saved = made(tmp_path, CONSOLE_VAR_DIR=str(tmp_path))
+    saved.save()
+    path = tmp_path / "run" / "stack.json"
+    values = json.loads(path.read_text()) | {"of_a_later_release": 1}
+    del values["start_timeout_s"]
+    path.write_text(json.dumps(values))
+    assert config.load(tmp_path) == saved

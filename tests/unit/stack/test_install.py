@@ -63,6 +63,16 @@ def test_environment_of_another_lock_is_made_anew(monkeypatch, tmp_path):
     assert any("--require-hashes" in command for command in commands)
 
 
+def test_tools_stay_when_only_the_console_is_asked_for(monkeypatch, tmp_path):
+    commands = recorded(monkeypatch)
+    write_lock(monkeypatch, tmp_path, "one")
+    install._environment(tmp_path, "console", ["console.txt", "dev.txt"])
+    commands.clear()
+    write_lock(monkeypatch, tmp_path, "two")
+    install._environment(tmp_path, "console", ["console.txt"])
+    assert str(tmp_path / "requirements" / "dev.txt") in commands[-1]
+
+
 def test_interrupted_install_is_not_remembered_as_done(monkeypatch, tmp_path):
     recorded(monkeypatch)
     write_lock(monkeypatch, tmp_path, "one")
@@ -113,7 +123,7 @@ def recorded(monkeypatch) -> list[list[str]]:
 def write_lock(monkeypatch, tmp_path, text: str) -> None:
     locks = tmp_path / "requirements"
     locks.mkdir(exist_ok=True)
-    for name in ("console.txt", "bootstrap.txt", "build.txt"):
+    for name in ("console.txt", "dev.txt", "bootstrap.txt", "build.txt"):
         (locks / name).write_text(text)
     (tmp_path / "tools" / "bin").mkdir(parents=True, exist_ok=True)
     (tmp_path / "tools" / "bin" / "uv").touch()

@@ -1,0 +1,1 @@
+"""Pages of pipelines and runs, and the fragments that keep them fresh."""

@@ -1,0 +1,86 @@
+"""The log of a task: as a box of the run's page, as a page, as a text file."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.http import HttpResponse, StreamingHttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.http import require_GET
+
+from console.access.http import SignedInRequest
+from pipelines import log_reading, pictures, queries
+from pipelines.models import Run, TaskInstance
+from pipelines.views.common import age
+
+SHOWN_LINES = 400
+TEXT_PIECE = 5000
+
+
+@require_GET
+def run_log(request: SignedInRequest, run_id: int) -> HttpResponse:
+    """The log that the run's page shows: of the task that `?task=` names, else of the one now at work."""
+    run = queries.run(run_id)
+    shown = pictures.chosen_task(request, queries.task_instances(run))
+    return render(request, "pipelines/_log.html", {"run": run, **shown_log(request, run, shown)})
+
+
+def shown_log(request: SignedInRequest, run: Run, shown: TaskInstance | None) -> dict[str, Any]:
+    """What the box needs. Without `?task=` it follows the task at work until the run has ended."""
+    query = request.GET.copy()
+    follows = "task" not in query
+    refresh_url = f"{reverse('pipelines:run-log', args=[run.pk])}?{query.urlencode()}"
+    context: dict[str, Any] = {"refresh_url": refresh_url, "may_change": follows and not run.has_ended}
+    if shown is None:
+        return context
+    map_index = query.get("map_index") if not follows else None
+    return context | _log_context(request, run, shown.task_id, map_index=_number(map_index, shown.map_index))
+
+
+@require_GET
+def task_log(request: SignedInRequest, run_id: int, task_id: str) -> HttpResponse:
+    """The last lines of a task's log, on a page of its own."""
+    run = queries.run(run_id)
+    map_index = _number(request.GET.get("map_index"), -1)
+    context = {"run": run, **_log_context(request, run, task_id, map_index=map_index)}
+    template = "_log" if request.htmx else "task_log"
+    return render(
+        request, f"pipelines/{template}.html", {**context, "refresh_url": request.get_full_path(), **age()}
+    )
+
+
+def _log_context(request: SignedInRequest, run: Run, task_id: str, *, map_index: int) -> dict[str, Any]:
+    number = _number(request.GET.get("try"), None)
+    view = log_reading.open_log(run, task_id, map_index=map_index, try_number=number)
+    piece = view.tail(limit=SHOWN_LINES, before=_number(request.GET.get("before"), None))
+    level = request.GET.get("level", "")
+    lines = (
+        [line for line in piece.lines if line.level not in {"debug", "info", ""}] if level else piece.lines
+    )
+    return {"log": view, "piece": piece, "lines": lines, "level": level}
+
+
+def _number(value: str | None, default: Any) -> Any:
+    return int(value) if value and value.lstrip("-").isdecimal() else default
+
+
+@require_GET
+def task_log_text(request: SignedInRequest, run_id: int, task_id: str) -> StreamingHttpResponse:
+    """What is copied of a log, as a text file."""
+    index, number = request.GET.get("map_index"), request.GET.get("try")
+    view = log_reading.open_log(
+        queries.run(run_id), task_id, map_index=_number(index, -1), try_number=_number(number, None)
+    )
+    name = f"{task_id}-run{run_id}-try{view.try_number}.log"
+    answer = StreamingHttpResponse(_text(view), content_type="text/plain; charset=utf-8")
+    answer["Content-Disposition"] = f'attachment; filename="{name.encode("ascii", "replace").decode()}"'
+    return answer
+
+
+def _text(view: log_reading.LogView) -> Iterator[str]:
+    start = 0
+    while (piece := view.read(start, limit=TEXT_PIECE)).lines:
+        for line in piece.lines:
+            at = line.at.isoformat(timespec="milliseconds") if line.at else ""
+            yield f"{at} {line.level} {line.message}\n".lstrip()
+        start = piece.end

@@ -1,0 +1,108 @@
+"""Pages of runs: the form that asks for one, the list, and one with its tasks."""
+
+from django.conf import settings
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from console.access.http import SignedInRequest
+from console.lib.errors import InvalidRequest
+from pipelines import actions, pictures, queries
+from pipelines.forms import TriggerForm
+from pipelines.models import Pipeline, Run, RunState
+from pipelines.views.common import age, page_of
+from pipelines.views.logs import shown_log
+
+
+@require_http_methods(["GET", "POST"])
+def run_trigger(request: SignedInRequest, dag_id: str) -> HttpResponse:
+    """The form to run a pipeline; `?from=` fills it with an earlier run's settings."""
+    pipeline = queries.pipeline(dag_id)
+    if request.method == "GET":
+        earlier = _earlier(request, dag_id)
+        form = TriggerForm(pipeline.params, conf=earlier.conf if earlier else None)
+        return _trigger_form(request, pipeline, form)
+    form = TriggerForm(pipeline.params, request.POST)
+    if form.is_valid() and (run := _triggered(form, dag_id, request)):
+        messages.success(request, _("Asked for. Airflow gets it now."))
+        target = redirect("pipelines:run-detail", run.pk)
+        return HttpResponse(headers={"HX-Redirect": target.url}) if request.htmx else target
+    return _trigger_form(request, pipeline, form, status=422)
+
+
+def _triggered(form: TriggerForm, dag_id: str, request: SignedInRequest) -> Run | None:
+    try:
+        return actions.trigger_run(dag_id, conf=form.conf(), note=form.cleaned_data["note"], by=request.user)
+    except InvalidRequest as error:
+        for fault in error.errors:
+            form.add_fault(fault)
+        return None
+
+
+def _earlier(request: SignedInRequest, dag_id: str) -> Run | None:
+    number = request.GET.get("from", "")
+    return Run.objects.filter(pk=number, dag_id=dag_id).first() if number.isdecimal() else None
+
+
+def _trigger_form(
+    request: SignedInRequest, pipeline: Pipeline, form: TriggerForm, status: int = 200
+) -> HttpResponse:
+    template = "_trigger_form" if request.htmx else "run_trigger"
+    context = {"pipeline": pipeline, "form": form, **age()}
+    return render(request, f"pipelines/{template}.html", context, status=status)
+
+
+@require_GET
+def run_list(request: SignedInRequest) -> HttpResponse:
+    """Every run of every pipeline."""
+    given = request.GET
+    page = page_of(request, queries.runs(state=given.get("state", ""), text=given.get("q", "")))
+    context = {"page": page, "states": RunState.choices, "has_pipeline": True, **age()}
+    template = "_run_table" if request.htmx else "run_list"
+    return render(request, f"pipelines/{template}.html", context)
+
+
+@require_GET
+def recent_runs(request: SignedInRequest) -> HttpResponse:
+    """The box of the overview."""
+    return render(request, "pipelines/_recent_runs.html", {"runs": queries.recent_runs()})
+
+
+@require_GET
+def run_detail(request: SignedInRequest, run_id: int) -> HttpResponse:
+    """A run: facts, graph, tasks, and the log of one task (`?task=&map_index=&try=&level=`)."""
+    run = queries.run(run_id)
+    tasks = queries.task_instances(run)
+    shown = pictures.chosen_task(request, tasks)
+    context = {
+        "run": run,
+        "tasks": tasks,
+        "shown": shown,
+        "graph": pictures.coloured(queries.graph_of(run.dag_id), run, tasks=tasks, shown=shown),
+        "median_s": queries.median_duration_s(run.dag_id),
+        "pipeline_is_paused": queries.is_paused(run.dag_id),
+        "airflow_url": f"{settings.CONSOLE_AIRFLOW_URL}/dags/{run.dag_id}/runs/{run.dag_run_id}",
+        **age(),
+    }
+    if request.htmx:
+        return render(request, "pipelines/_run_body.html", context)
+    return render(request, "pipelines/run_detail.html", context | shown_log(request, run, shown))
+
+
+@require_POST
+def run_cancel(request: SignedInRequest, run_id: int) -> HttpResponse:
+    """End a run."""
+    run = actions.cancel_run(run_id, by=request.user)
+    is_done = run.state == RunState.CANCELLED
+    messages.success(request, _("Cancelled.") if is_done else _("Airflow is asked to end this run."))
+    return redirect("pipelines:run-detail", run_id)
+
+
+@require_POST
+def run_clear(request: SignedInRequest, run_id: int) -> HttpResponse:
+    """Run the tasks of an ended run again."""
+    actions.clear_run(run_id, by=request.user, only_failed=request.POST.get("only_failed") == "1")
+    messages.success(request, _("Airflow is asked to run its tasks again."))
+    return redirect("pipelines:run-detail", run_id)

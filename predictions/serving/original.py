@@ -1,0 +1,75 @@
+"""A champion that ONNX cannot express: its original in a sandboxed child of this process, behind a socket."""
+
+import asyncio
+import os
+import shutil
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from console.lib.errors import Unavailable
+from scoring.check import Rows
+from scoring.runner_client import RunnerClient, RunnerError, RunnerProcess, RunnerUnavailable
+from scoring.score import Outcome, Scores
+from scoring.spec import Spec
+
+# Calls under way when a champion is replaced still get their answers.
+GRACE_S = 15.0
+
+
+class OriginalScorer:
+    """Scores through the child; `predict` is for threads, `score_rows` for the event loop."""
+
+    def __init__(self, model_folder: Path, spec: Spec, run_folder: Path) -> None:
+        """Start the child and wait for it. Raises RunnerUnavailable."""
+        self.spec = spec
+        self._folder = run_folder
+        shutil.rmtree(run_folder, ignore_errors=True)
+        run_folder.mkdir(parents=True, mode=0o700)
+        shutil.copytree(model_folder, run_folder / "model")
+        (run_folder / "spec.json").write_bytes(spec.to_json())
+        self._process = RunnerProcess.start(run_folder)
+        self._clients: dict[asyncio.AbstractEventLoop, RunnerClient] = {}
+
+    async def score_rows(self, rows: Rows) -> Scores:
+        """Raises Unavailable while the child does not answer."""
+        loop = asyncio.get_running_loop()
+        client = self._clients.get(loop)
+        if client is None:
+            client = self._clients[loop] = RunnerClient(self._folder, self.spec)
+        try:
+            return await client.score_rows(rows)
+        except (RunnerError, RunnerUnavailable) as error:
+            raise Unavailable(str(error), service="runner", retry_after_s=2) from error
+
+    def predict(self, columns: Mapping[str, np.ndarray]) -> Outcome:
+        """Raises RunnerError, RunnerUnavailable."""
+        return asyncio.run(self._predict(columns))
+
+    async def _predict(self, columns: Mapping[str, np.ndarray]) -> Outcome:
+        client = RunnerClient(self._folder, self.spec)
+        try:
+            return await client.predict(dict(columns))
+        finally:
+            await client.close()
+
+    @property
+    def is_alive(self) -> bool:
+        return self._process.is_alive
+
+    def stop(self) -> None:
+        """End the child a little later: somebody may still be waiting for it."""
+        timer = threading.Timer(GRACE_S, self._end)
+        timer.daemon = True
+        timer.start()
+
+    def _end(self) -> None:
+        self._process.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def run_folder(root: Path, sha256: str) -> Path:
+    """Where this process keeps the child of one model."""
+    return root / "runners" / f"{os.getpid()}-{sha256[:16]}"

@@ -1,0 +1,91 @@
+"""Each page, wide and on a phone, light and dark: neither axe-core nor the browser finds a fault."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import PHONE, WIDE, People, shoot
+from tests.first_path import FirstPath
+
+SERIOUS = {"serious", "critical"}
+
+Address = Callable[[FirstPath], str]
+PAGES: dict[str, Address] = {
+    "overview": lambda _path: "/",
+    "search": lambda _path: "/search?q=titanic",
+    "pipelines": lambda _path: "/pipelines",
+    "pipeline": lambda _path: "/pipelines/titanic_training",
+    "pipeline-graph": lambda _path: "/pipelines/titanic_training/graph",
+    "pipeline-runs": lambda _path: "/pipelines/titanic_training/runs",
+    "pipeline-details": lambda _path: "/pipelines/titanic_training/details",
+    "trigger": lambda _path: "/pipelines/titanic_training/trigger",
+    "runs": lambda _path: "/runs",
+    "run": lambda path: f"/runs/{path.run['id']}",
+    "task-log": lambda path: f"/runs/{path.run['id']}/tasks/search/log",
+    "models": lambda _path: "/models",
+    "model": lambda _path: "/models/titanic",
+    "evidence": lambda path: f"/models/titanic/versions/{path.version['version']}",
+    "version-metrics": lambda path: f"/models/titanic/versions/{path.version['version']}/metrics",
+    "version-artifacts": lambda path: f"/models/titanic/versions/{path.version['version']}/artifacts",
+    "version-spec": lambda path: f"/models/titanic/versions/{path.version['version']}/spec",
+    "version-history": lambda path: f"/models/titanic/versions/{path.version['version']}/history",
+    "promotions": lambda _path: "/promotions",
+    "experiments": lambda _path: "/experiments",
+    "mlflow-run": lambda path: f"/mlflow-runs/{path.version['run_id']}",
+    "predict": lambda _path: "/predict",
+    "predict-form": lambda _path: "/predict/titanic",
+    "my-predictions": lambda _path: "/predict/titanic/mine",
+    "all-predictions": lambda _path: "/predictions",
+    "account": lambda _path: "/account",
+    "tokens": lambda _path: "/account/tokens",
+    "password": lambda _path: "/account/password",
+    "system": lambda _path: "/system",
+    "services": lambda _path: "/system/services",
+    "roles": lambda _path: "/system/roles",
+    "users": lambda _path: "/system/users",
+    "user-new": lambda _path: "/system/users/new",
+    "all-tokens": lambda _path: "/system/tokens",
+    "audit": lambda _path: "/system/audit",
+    "api-docs": lambda _path: "/api/docs",
+}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page_is_accessible_wide_and_narrow_light_and_dark(people: People, path: FirstPath, name: str):
+    page = people.visitor("all-seeing", "admin", "scientist", "engineer").page()
+    answer = page.goto(PAGES[name](path))
+    assert answer is not None
+    assert answer.status == 200
+    settle(page)
+    for width, viewport in (("wide", WIDE), ("phone", PHONE)):
+        page.set_viewport_size(viewport)
+        for theme in ("light", "dark"):
+            page.emulate_media(color_scheme=theme)
+            shoot(page, f"{name}-{width}-{theme}")
+            found = [
+                f"{width}, {theme}: {violation['help']}: {violation['nodes'][0]['html'][:200]}"
+                for violation in Axe().run(page).response["violations"]
+                if violation["impact"] in SERIOUS
+            ]
+            assert not found, "\n".join(found)
+        scrolls = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert scrolls <= 0, f"{width}: the page is {scrolls} px wider than its window"
+    page.context.close()
+
+
+def test_unknown_address_shows_the_way_on(people: People):
+    visitor = people.visitor("all-seeing", "admin", "scientist", "engineer")
+    visitor.complaints.expected_statuses.add(404)
+    page = visitor.page()
+    page.goto("/no-such-page")
+    expect(page.get_by_role("heading", name=re.compile("not found", re.IGNORECASE))).to_be_visible()
+    expect(page.get_by_role("link", name="Overview").first).to_be_visible()
+
+
+def settle(page: Page) -> None:
+    """Wait until the boxes that load by themselves are there."""
+    page.wait_for_load_state("load")
+    expect(page.locator(".skeleton")).to_have_count(0)

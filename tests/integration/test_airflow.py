@@ -1,0 +1,180 @@
+"""What the gateway promises, checked on the fake and on a real Airflow alike."""
+
+from collections.abc import Iterator
+from uuid import uuid4
+
+import pytest
+from django.contrib.auth.models import Group
+from django.utils import timezone
+
+from console.access.models import User
+from console.lib.errors import Conflict, InvalidRequest, NotFound, Unauthorized, Unavailable
+from pipelines import actions, gateway, sync, tasks
+from pipelines.models import Pipeline, Run, RunState, Wish
+from tests.fakes.airflow import FakeAirflow
+
+DAG = "titanic_training"
+N_ITER = {"name": "n_iter", "value": 10, "schema": {"type": "integer", "minimum": 1}, "description": ""}
+
+
+@pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.integration)])
+def airflow(request, monkeypatch) -> Iterator[None]:
+    """`gateway.connect` leads to the fake or the real one; the pipeline is paused, so nothing runs."""
+    if request.param == "fake":
+        fake = FakeAirflow()
+        fake.add_dag(DAG, [N_ITER], tasks=("load", "validate"))
+        monkeypatch.setattr(
+            gateway, "connect", lambda username="system:console", role="viewer": fake.as_user(username, role)
+        )
+    else:
+        request.getfixturevalue("on_the_stack")
+        gateway._transport.cache_clear()
+    as_ana().set_paused(DAG, is_paused=True)
+    yield
+    for dag_id, dag_run_id in gateway.connect().runs_under_way():
+        as_ana().fail_run(dag_id, dag_run_id)
+    as_ana().set_paused(DAG, is_paused=False)
+    gateway._transport.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def _no_broker_and_no_browser(monkeypatch):
+    monkeypatch.setattr(tasks.deliver_run, "apply_async", lambda *_args, **_kwargs: None)
+    monkeypatch.setattr("console.lib.live._send", lambda _topic, _body: None)
+
+
+def as_ana() -> gateway.AirflowGateway:
+    return gateway.connect("ana", "user")
+
+
+def new_id() -> str:
+    return f"console__{uuid4()}"
+
+
+def start(**values) -> str:
+    dag_run_id = new_id()
+    as_ana().trigger_run(DAG, dag_run_id=dag_run_id, **{"conf": {}, **values})
+    return dag_run_id
+
+
+@pytest.mark.usefixtures("airflow")
+class TestGateway:
+    def test_unknown_dag_is_not_found(self):
+        with pytest.raises(NotFound, match="no_such_dag"):
+            as_ana().trigger_run("no_such_dag", dag_run_id=new_id(), conf={})
+        with pytest.raises(NotFound):
+            gateway.connect().dag_details("no_such_dag")
+        with pytest.raises(NotFound):
+            as_ana().set_paused("no_such_dag", is_paused=True)
+
+    def test_unknown_run_is_not_found(self):
+        with pytest.raises(NotFound):
+            gateway.connect().run(DAG, "no_such_run")
+
+    def test_a_run_keeps_its_conf_its_note_and_who_asked(self):
+        run = gateway.connect().run(DAG, start(conf={"n_iter": 3}, note="why"))
+        assert (run.conf, run.note, run.triggered_by, run.state) == ({"n_iter": 3}, "why", "ana", "queued")
+
+    def test_a_run_id_can_be_used_once(self):
+        dag_run_id = start()
+        with pytest.raises(Conflict):
+            as_ana().trigger_run(DAG, dag_run_id=dag_run_id, conf={})
+
+    def test_conf_that_breaks_the_schema_is_refused_at_its_field(self):
+        with pytest.raises(InvalidRequest, match="Invalid input for param n_iter") as refused:
+            start(conf={"n_iter": 0})
+        assert refused.value.errors == [
+            {"field": "conf.n_iter", "message": "0 is less than the minimum of 1"}
+        ]
+
+    def test_a_viewer_may_read_and_not_trigger(self):
+        vic = gateway.connect("vic", "viewer")
+        assert DAG in {dag.dag_id for dag in vic.dags()}
+        with pytest.raises(Unauthorized):
+            vic.trigger_run(DAG, dag_run_id=new_id(), conf={})
+
+    def test_details_and_graph_tell_what_the_author_wrote(self):
+        details = gateway.connect().dag_details(DAG)
+        n_iter = next(param for param in details.param_list if param["name"] == "n_iter")
+        assert n_iter["schema"]["minimum"] == 1
+        following = {task.id: task.downstream for task in gateway.connect().dag_tasks(DAG)}
+        assert "validate" in following["load"]
+
+    def test_the_switch_moves(self):
+        as_ana().set_paused(DAG, is_paused=False)
+        assert not next(dag for dag in gateway.connect().dags() if dag.dag_id == DAG).is_paused
+        as_ana().set_paused(DAG, is_paused=True)
+        assert next(dag for dag in gateway.connect().dags() if dag.dag_id == DAG).is_paused
+
+    def test_changed_runs_are_found_by_the_time_of_the_last_look(self):
+        dag_run_id = start()
+        newest, looked_at = gateway.connect().runs_changed_since(None, limit=10)
+        assert dag_run_id in {run.dag_run_id for run in newest}
+        changed, again = gateway.connect().runs_changed_since(looked_at, limit=10)
+        assert len(changed) <= len(newest)
+        assert again >= looked_at
+
+    def test_a_run_can_be_ended(self):
+        dag_run_id = start()
+        assert (DAG, dag_run_id) in gateway.connect().runs_under_way()
+        assert as_ana().fail_run(DAG, dag_run_id).state == "failed"
+        assert (DAG, dag_run_id) not in gateway.connect().runs_under_way()
+
+    def test_an_ended_run_can_be_cleared(self):
+        dag_run_id = start()
+        as_ana().fail_run(DAG, dag_run_id)
+        as_ana().clear_run(DAG, dag_run_id, only_failed=False)
+        assert gateway.connect().run(DAG, dag_run_id).dag_run_id == dag_run_id
+
+    def test_the_log_of_an_unknown_task_is_not_found(self):
+        dag_run_id = start()
+        where = {"try_number": 1, "map_index": -1}
+        with pytest.raises(NotFound):
+            gateway.connect().log_page(DAG, dag_run_id, "no_such_task", token="", **where)
+        with pytest.raises(NotFound), gateway.connect().whole_log(DAG, dag_run_id, "none", **where) as lines:
+            list(lines)
+
+
+@pytest.fixture
+def ana(db) -> User:
+    user = User.objects.create_user("ana")
+    user.groups.add(Group.objects.get(name="scientist"))
+    return user
+
+
+def test_a_wish_delivered_twice_makes_one_run(airflow, ana):
+    sync.sync_pipelines()
+    run = actions.trigger_run(DAG, conf={"n_iter": 3}, note="once", by=ana)
+    tasks.deliver_run(str(run.pk))
+    again = {"state": RunState.REQUESTED, "wish": Wish.START, "next_attempt_at": timezone.now()}
+    Run.objects.filter(pk=run.pk).update(**again)
+    tasks.deliver_run(str(run.pk))
+    run.refresh_from_db()
+    assert (run.state, run.wish, run.delivery_error) == ("queued", "", "")
+    under_way = [key for key in gateway.connect().runs_under_way() if key[1] == run.dag_run_id]
+    assert under_way == [(DAG, run.dag_run_id)]
+
+
+def test_pipelines_and_runs_are_mirrored(airflow, ana):
+    sync.sync_pipelines()
+    assert Pipeline.objects.get(pk=DAG).params["n_iter"]["value"] == 10
+    dag_run_id = start(note="seen")
+    sync.sync_runs()
+    row = Run.objects.get(dag_run_id=dag_run_id)
+    assert (row.note, row.triggered_by, row.wish, row.next_attempt_at) == ("seen", "ana", "", None)
+
+
+def test_a_port_where_nobody_listens_is_unavailable(settings):
+    settings.CONSOLE_AIRFLOW_URL = "http://127.0.0.1:9"
+    gateway._transport.cache_clear()
+    with pytest.raises(Unavailable, match="Airflow is not answering"):
+        gateway.connect().dags()
+    gateway._transport.cache_clear()
+
+
+def test_a_wrong_secret_is_unauthorized(on_the_stack, settings):
+    settings.CONSOLE_AIRFLOW_JWT_SECRET = "x" * 64
+    gateway._transport.cache_clear()
+    with pytest.raises(Unauthorized, match="credentials"):
+        gateway.connect().dags()
+    gateway._transport.cache_clear()

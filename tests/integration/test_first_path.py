@@ -1,0 +1,95 @@
+"""Train, gate, approve, predict by REST on real servers; what is recorded afterwards, and where."""
+
+import json
+import os
+
+import httpx
+
+from tests.api import Caller, ok, wait_for
+from tests.first_path import PASSENGER, FirstPath
+from tests.running_stack import RunningStack
+
+
+def test_run_is_mirrored_with_its_tasks_and_their_logs(path: FirstPath):
+    assert path.run["requested_by"] == path.scientist.name
+    tasks = ok(path.scientist.get(f"/runs/{path.run['id']}/tasks"))["results"]
+    assert {task["task_id"]: task["state"] for task in tasks} == dict.fromkeys(
+        ["load", "validate", "split", "features", "search", "evaluate", "explain", "register", "gate"],
+        "success",
+    )
+
+    def whole_log():
+        log = ok(path.scientist.get(f"/runs/{path.run['id']}/tasks/load/log"))
+        return log["lines"] if log["is_complete"] else None
+
+    lines = wait_for("log", whole_log, timeout_s=30)
+    assert any("sha256" in line["message"] for line in lines)
+
+
+def test_airflows_own_log_names_the_person(path: FirstPath, stack: RunningStack):
+    query = "SELECT run_id || ' ' || triggering_user_name FROM dag_run"
+    answer = stack.command("psql", "--database", "airflow", "--", "--tuples-only", "--command", query)
+    assert f"{path.run['dag_run_id']} {path.scientist.name}" in answer.stdout, answer.stderr
+
+
+def test_version_carries_its_evidence(path: FirstPath):
+    version = path.version
+    assert version["gate"]["state"] == "passed", version["gate"]
+    assert {"baseline", "parity", "hash", "latency"} <= {check["name"] for check in version["gate"]["checks"]}
+    assert version["missing_artefacts"] == []
+    run = ok(path.scientist.get(f"/mlflow-runs/{version['run_id']}"))
+    assert run["tags"]["dag_run_id"] == path.run["dag_run_id"]
+
+
+def test_real_data_were_used_when_they_are_there(path: FirstPath):
+    run = ok(path.scientist.get(f"/mlflow-runs/{path.version['run_id']}"))
+    has_file = os.path.isfile(os.path.join(os.environ.get("CONSOLE_DATA_DIR", ""), "titanic_train.csv"))
+    assert run["tags"]["data_source"] == ("file" if has_file else "synthetic")
+
+
+def test_alias_in_mlflow_follows_the_ledger(path: FirstPath, stack: RunningStack):
+    answer = httpx.get(
+        f"{stack.mlflow_url}/api/2.0/mlflow/registered-models/alias",
+        params={"name": "titanic", "alias": "champion"},
+        timeout=10,
+    )
+    champion = ok(path.scientist.get("/models/titanic"))["champion"]
+    assert answer.json()["model_version"]["version"] == str(champion["version"])
+
+
+def test_answer_of_web_and_of_serving_is_recorded_once(path: FirstPath, stack: RunningStack):
+    for base in (stack.url, stack.serving_url):
+        answer = wait_for(
+            "champion in memory", lambda base=base: answered(base, path.predictor), timeout_s=30
+        )
+        (prediction,) = answer["predictions"]
+        assert set(prediction["probabilities"]) == {"0", "1"}
+
+        def recorded(id_=prediction["id"]):
+            found = path.predictor.get(f"/predictions/{id_}")
+            return found.json() if found.status_code == 200 else None
+
+        row = wait_for("record", recorded, timeout_s=30)
+        assert row["version"] == answer["version"]
+        assert row["inputs"]["Sex"] == "male"
+
+
+def answered(base: str, by: Caller):
+    answer = httpx.post(
+        f"{base}/api/v1/models/titanic/predict",
+        content=json.dumps({"rows": [PASSENGER]}),
+        headers={"Authorization": f"Bearer {by.token}", "Content-Type": "application/json"},
+        timeout=10,
+    )
+    return answer.json() if answer.status_code == 200 else None
+
+
+def test_audit_names_everybody_who_took_part(path: FirstPath, stack: RunningStack):
+    auditor = Caller(stack, "path-auditor", "admin")
+    actors = {}
+    for entry in ok(auditor.get("/audit", params={"limit": 200}))["results"]:
+        actors.setdefault(entry["action"], set()).add(entry["actor"])
+    assert path.scientist.name in actors["run.trigger"]
+    assert path.approver.name in {
+        name for action, names in actors.items() if "approve" in action for name in names
+    }

@@ -1,0 +1,232 @@
+"""Records from answer to row on a real broker and database: nothing twice, nothing lost, deaths included."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from django.conf import settings as django_settings
+from django.db import connection
+
+from console.lib import kafka
+from predictions import topics
+from predictions.errors import NotRecorded
+from predictions.models import Prediction
+from predictions.serving import snapshot
+from predictions.serving.service import Service
+from stack.config import REPO
+from tests import champions
+from tests.champions import KEY, ROW, FakeSource
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+DEADLY = """
+import os, signal, sys
+from predictions.recorder import Recorder
+
+def die(self):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+Recorder._commit = die
+"""
+
+
+@pytest.fixture
+def topic(on_the_stack, settings) -> str:
+    """A topic of this test's own, with its dead letters'."""
+    settings.CONSOLE_PREDICTIONS_TOPIC = f"test-{uuid.uuid4().hex[:12]}"
+    topics.ensure()
+    return settings.CONSOLE_PREDICTIONS_TOPIC
+
+
+@pytest.fixture
+def running(topic, tmp_path) -> Iterator[Service]:
+    """A serving process's machinery with a real producer."""
+    source = FakeSource()
+    source.promote("1", champions.packed())
+    made = Service(tmp_path, source, topic)
+    made.writer.start()
+    made.refresher.refresh()
+    yield made
+    made.writer.close()
+
+
+def predict(service: Service, n_rows: int) -> list[str]:
+    """Ids of the answered rows."""
+    answer = asyncio.run(
+        service.engine.predict(
+            "titanic",
+            lambda served: served.decoder.decode_rows([ROW] * n_rows),
+            champions.grant().caller,
+            source="api",
+        )
+    )
+    return [given["id"] for given in answer.predictions]
+
+
+def environment(topic: str) -> dict[str, str]:
+    """For a process of its own: this test's database and topic, the stack's Kafka and Redis."""
+    database = connection.settings_dict
+    url = f"postgresql://{database['USER']}@/{database['NAME']}?host={database['HOST']}"
+    return {
+        **os.environ,
+        "CONSOLE_DATABASE_URL": url,
+        "CONSOLE_REDIS_URL": django_settings.CONSOLE_REDIS_URL,
+        "CONSOLE_KAFKA_BOOTSTRAP": django_settings.CONSOLE_KAFKA_BOOTSTRAP,
+        "CONSOLE_PREDICTIONS_TOPIC": topic,
+        "PYTHONPATH": str(REPO),
+    }
+
+
+def recorder(topic: str, *, prelude: str = "") -> subprocess.Popen[bytes]:
+    """`manage.py record_predictions` for the topic, in a consumer group of its own."""
+    code = f"""
+import os
+os.environ["DJANGO_SETTINGS_MODULE"] = "console.settings"
+import django
+django.setup()
+import predictions.recorder
+predictions.recorder.Recorder.__init__.__kwdefaults__["group"] = {topic!r}
+{prelude}
+from django.core.management import call_command
+call_command("record_predictions")
+"""
+    return subprocess.Popen([sys.executable, "-c", code], env=environment(topic), cwd=REPO)
+
+
+@contextmanager
+def recording(topic: str) -> Iterator[None]:
+    process = recorder(topic)
+    try:
+        yield
+    finally:
+        process.terminate()
+        assert process.wait(20) == 0
+
+
+def wait_for_rows(n_rows: int, *, timeout_s: float = 30) -> None:
+    give_up_at = time.monotonic() + timeout_s
+    while Prediction.objects.count() < n_rows and time.monotonic() < give_up_at:
+        time.sleep(0.1)
+    assert Prediction.objects.count() == n_rows
+
+
+def test_every_answered_row_is_recorded_once(running, topic):
+    ids = predict(running, 500) + predict(running, 1)
+    with recording(topic):
+        wait_for_rows(501)
+    assert {str(pk) for pk in Prediction.objects.values_list("pk", flat=True)} == set(ids)
+
+
+def test_a_recorder_killed_between_insert_and_commit_records_nothing_twice(running, topic):
+    ids = predict(running, 300)
+    doomed = recorder(topic, prelude=DEADLY)
+    assert doomed.wait(60) == -9
+    assert Prediction.objects.count() > 0  # it had inserted
+    ids += predict(running, 200)
+    with recording(topic):
+        wait_for_rows(500)
+        time.sleep(1)
+    assert {str(pk) for pk in Prediction.objects.values_list("pk", flat=True)} == set(ids)
+
+
+def test_what_is_no_record_lands_beside_the_topic(running, topic):
+    from confluent_kafka import Consumer, Producer
+
+    producer = Producer(kafka.producer_config())
+    producer.produce(topic, b"surprise")
+    assert producer.flush(10) == 0
+    predict(running, 1)
+    with recording(topic):
+        wait_for_rows(1)
+    consumer = Consumer(kafka.consumer_config(f"{topic}-reader"))
+    consumer.subscribe([f"{topic}.dead"])
+    letter = consumer.consume(1, 20)[0]
+    consumer.close()
+    assert letter.value() == b"surprise"
+    assert b"not a prediction record" in dict(letter.headers())["reason"]
+
+
+def test_a_broker_that_is_away_gives_the_ids_and_marks_them_later(running, topic, settings, tmp_path):
+    answered = predict(running, 2)
+    real = settings.CONSOLE_KAFKA_BOOTSTRAP
+    settings.CONSOLE_KAFKA_BOOTSTRAP = "127.0.0.1:1"
+    away = Service(tmp_path / "away", running.refresher._source, topic)
+    away.writer.start()
+    away.refresher.refresh()
+    with pytest.raises(NotRecorded) as refused:
+        predict(away, 2)
+    assert away.refresher._unanswered.send() == 0  # still away: they are kept
+    settings.CONSOLE_KAFKA_BOOTSTRAP = real
+    assert away.refresher._unanswered.send() == 2
+    # The same ids arrive after all, as from a broker that took them and could not say so.
+    late = [record(id_, running) for id_ in refused.value.ids]
+    asyncio.run(running.writer.write(late, refused.value.ids))
+    with recording(topic):
+        wait_for_rows(4)
+    unanswered = {str(pk) for pk in Prediction.objects.filter(is_answered=False).values_list("pk", flat=True)}
+    assert unanswered == set(refused.value.ids)
+    assert not unanswered & set(answered)
+
+
+def record(id_: str, service: Service) -> bytes:
+    import orjson
+
+    from tests.unit.predictions.test_recording import message
+
+    return orjson.dumps(orjson.loads(message()) | {"id": id_})
+
+
+def test_a_serving_process_starts_from_disk_alone(running, topic, tmp_path):
+    """Neither PostgreSQL nor MLflow nor Redis answers; Kafka does."""
+    folder = tmp_path / "var" / "serving"
+    folder.mkdir(parents=True)
+    for path in tmp_path.glob("*.*"):
+        if path.is_file():
+            (folder / path.name).write_bytes(path.read_bytes())
+    assert snapshot.read(folder / "state.json") is not None
+    port = django_settings.CONSOLE_PORT_BASE + 61
+    with serving(topic, tmp_path / "var", port) as url:
+        headers = {"Authorization": f"Bearer {KEY}"}
+        answer = httpx.post(f"{url}/api/v1/models/titanic/predict", json={"rows": [ROW]}, headers=headers)
+        ready = httpx.get(f"{url}/readyz")
+    assert answer.status_code == 200, answer.text
+    assert ready.json()["models"] == {"titanic": "1"}
+    assert ready.json()["source"] == "failing"
+
+
+@contextmanager
+def serving(topic: str, var_dir: Path, port: int) -> Iterator[str]:
+    away = {
+        "CONSOLE_VAR_DIR": str(var_dir),
+        "CONSOLE_DATABASE_URL": "postgresql://nobody:none@127.0.0.1:1/none",
+        "CONSOLE_MLFLOW_URL": "http://127.0.0.1:1",
+        "CONSOLE_REDIS_URL": "redis://:none@127.0.0.1:1/0",
+    }
+    command = [sys.executable, "-m", "uvicorn", "predictions.serving:app", "--port", str(port)]
+    process = subprocess.Popen(command, env=environment(topic) | away, cwd=REPO)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        _wait_for(url, process)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
+    for _ in range(300):
+        assert process.poll() is None, "the serving process ended"
+        try:
+            if httpx.get(f"{url}/livez").status_code == 200:
+                return
+        except httpx.TransportError:
+            time.sleep(0.1)
+    raise AssertionError("the serving process does not answer")

@@ -1,0 +1,135 @@
+"""REST of pipelines and runs: answers, errors by field, unknown fields, logs by cursor."""
+
+import pytest
+
+from pipelines import sync
+from pipelines.log_lines import LogLine
+from pipelines.models import Pipeline, Run, RunState
+from tests.pipeline_rows import make_pipeline, make_run, make_task
+
+pytestmark = pytest.mark.django_db
+DAG = "nightly.load-data"
+RUNS = f"/api/v1/pipelines/{DAG}/runs"
+
+
+def post(page, url, body):
+    return page.post(url, body, content_type="application/json")
+
+
+def test_an_asked_run_is_accepted_with_its_row(page):
+    make_pipeline(DAG)
+    answer = post(page, RUNS, {"conf": {"n_iter": 5}, "note": "n"})
+    assert answer.status_code == 202
+    body, run = answer.json(), Run.objects.get()
+    assert body["id"] == run.pk
+    assert body["dag_run_id"].startswith("console__")
+    asked = {key: body[key] for key in ("dag_id", "state", "wish", "conf", "note", "requested_by")}
+    assert asked == {
+        "dag_id": DAG,
+        "state": "requested",
+        "wish": "start",
+        "conf": {"n_iter": 5},
+        "note": "n",
+        "requested_by": "ana",
+    }
+
+
+def test_conf_that_breaks_the_schema_names_each_field(page):
+    make_pipeline(DAG)
+    answer = post(page, RUNS, {"conf": {"n_iter": 0, "scoring": "x"}})
+    assert answer.status_code == 422
+    assert answer["Content-Type"] == "application/problem+json"
+    assert answer.json()["errors"] == [
+        {"field": "conf.n_iter", "message": "Give 1 or more."},
+        {"field": "conf.scoring", "message": "Give one of these: f1, accuracy."},
+    ]
+
+
+def test_unknown_fields_are_refused(page):
+    make_pipeline(DAG)
+    answer = post(page, RUNS, {"config": {}})
+    assert answer.status_code == 422
+    assert answer.json()["errors"] == [{"field": "config", "message": "There is no such field."}]
+
+
+def test_conf_has_to_be_an_object(page):
+    make_pipeline(DAG)
+    assert post(page, RUNS, {"conf": [1]}).json()["errors"][0]["field"] == "conf"
+
+
+def test_an_unknown_pipeline_is_not_found(page):
+    answer = post(page, "/api/v1/pipelines/no_such_dag/runs", {})
+    assert answer.status_code == 404
+    assert "no_such_dag" in answer.json()["detail"]
+
+
+def test_a_viewer_may_not_trigger(client, viewer):
+    make_pipeline(DAG)
+    client.force_login(viewer)
+    assert post(client, RUNS, {}).status_code == 403
+    assert client.get(RUNS).status_code == 200
+
+
+def test_a_pipeline_tells_its_settings_and_its_switch_can_be_moved(page):
+    make_pipeline(DAG)
+    body = page.get(f"/api/v1/pipelines/{DAG}").json()
+    assert body["params"]["n_iter"]["schema"]["maximum"] == 100
+    answer = page.patch(f"/api/v1/pipelines/{DAG}", {"is_paused": True}, content_type="application/json")
+    assert (answer.status_code, answer.json()["is_paused"]) == (202, True)
+    assert Pipeline.objects.get().wanted_is_paused is True
+
+
+@pytest.mark.parametrize("n", [1, 50])
+def test_lists_cost_the_same_for_fifty(page, django_assert_max_num_queries, n):
+    for number in range(n):
+        make_run(make_pipeline(f"dag_{number:02}").dag_id)
+    for url in ("/api/v1/pipelines", "/api/v1/runs"):
+        with django_assert_max_num_queries(6):
+            assert len(page.get(url).json()["results"]) == n
+
+
+def test_pages_of_runs_lead_on(page):
+    for _ in range(3):
+        make_run()
+    first = page.get("/api/v1/runs?limit=2").json()
+    second = page.get(first["next"]).json()
+    assert [len(first["results"]), len(second["results"]), second["next"]] == [2, 1, None]
+
+
+def test_cancel_and_clear_are_accepted_once(page):
+    run = make_run(state=RunState.RUNNING)
+    assert post(page, f"/api/v1/runs/{run.pk}/cancel", {}).status_code == 202
+    ended = make_run(state=RunState.FAILED)
+    assert post(page, f"/api/v1/runs/{ended.pk}/clear", {"only_failed": True}).json()["wish"] == "clear"
+    assert post(page, f"/api/v1/runs/{ended.pk}/cancel", {}).status_code == 409
+
+
+def test_tasks_and_log_by_cursor(page, airflow, real_redis):
+    airflow.add_dag(DAG)
+    airflow.as_user("ana", "user").trigger_run(DAG, dag_run_id="manual__1", conf={})
+    airflow.move_on(DAG, "manual__1", "running", load="running")
+    airflow.log_lines["manual__1", "load", 1] = [LogLine(None, "info", str(n)) for n in range(1200)]
+    sync.sync_runs()
+    run = Run.objects.get()
+    url = f"/api/v1/runs/{run.pk}/tasks"
+    assert page.get(url).json()["results"][0]["task_id"] == "load"
+    assert page.get(f"{url}/load/log").json() == {"lines": [], "cursor": "0", "is_complete": False}
+    sync.sync_logs()
+    first = page.get(f"{url}/load/log").json()
+    rest = page.get(f"{url}/load/log?cursor={first['cursor']}").json()
+    assert [len(first["lines"]), len(rest["lines"])] == [1000, 200]
+    assert rest["lines"][-1] == {"at": None, "level": "info", "message": "1199"}
+    assert rest["is_complete"] is False
+
+
+@pytest.mark.parametrize("query", ["cursor=x", "try=-1", "map_index=a", "from=1"])
+def test_a_log_asked_in_a_wrong_way_says_how(page, query):
+    task = make_task(make_run())
+    answer = page.get(f"/api/v1/runs/{task.run_id}/tasks/search/log?{query}")
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] == query.partition("=")[0]
+
+
+def test_a_try_that_never_was_is_not_found(page):
+    task = make_task(make_run())
+    assert page.get(f"/api/v1/runs/{task.run_id}/tasks/search/log?try=7").status_code == 404

@@ -1,0 +1,114 @@
+"""Airflow into rows: what appears, changes and vanishes, and that nothing is told when nothing changed."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from pipelines import sync
+from pipelines.answers import ImportFault as FoundFault
+from pipelines.models import Bookmark, ImportFault, Pipeline, Run, TaskInstance
+from tests.pipeline_rows import PARAMS, make_run
+
+pytestmark = pytest.mark.django_db
+DAG = "etl"
+
+
+@pytest.fixture
+def dag(airflow):
+    airflow.add_dag(DAG, PARAMS, tasks=("load", "clean"))
+    return airflow
+
+
+@pytest.fixture
+def run(dag):
+    run = dag.as_user("ana", "user").trigger_run(DAG, dag_run_id="manual__1", conf={"a": 1}, note="n")
+    dag.move_on(DAG, "manual__1", "running", load="running")
+    return run
+
+
+def test_dags_come_with_parameters_in_the_authors_order_and_their_graph(dag):
+    sync.sync_pipelines()
+    pipeline = Pipeline.objects.get()
+    assert list(pipeline.params) == ["n_iter", "scoring", "share", "is_quick", "source", "grid"]
+    assert [(task["id"], task["downstream"]) for task in pipeline.tasks] == [
+        ("load", ["clean"]),
+        ("clean", []),
+    ]
+
+
+def test_a_dag_that_vanishes_is_gone_and_comes_back(dag, run):
+    sync.sync_pipelines()
+    sync.sync_runs()
+    dag.remove_dag(DAG)
+    sync.sync_pipelines()
+    assert Pipeline.objects.get().gone_at is not None
+    assert Run.objects.count() == 1
+    dag.add_dag(DAG)
+    sync.sync_pipelines()
+    assert Pipeline.objects.get().gone_at is None
+
+
+def test_unreadable_files_come_and_go(dag):
+    dag.faults = [FoundFault(7, "broken.py", "ImportError: no", datetime(2026, 1, 1, tzinfo=UTC))]
+    sync.sync_pipelines()
+    assert ImportFault.objects.get().filename == "broken.py"
+    dag.faults = []
+    sync.sync_pipelines()
+    assert not ImportFault.objects.exists()
+
+
+def test_runs_and_tasks_are_mirrored_and_nothing_is_told_when_nothing_changed(
+    run, told, django_capture_on_commit_callbacks
+):
+    with django_capture_on_commit_callbacks(execute=True):
+        sync.sync_runs()
+    row = Run.objects.get()
+    assert (row.state, row.triggered_by, row.conf, row.note) == ("running", "ana", {"a": 1}, "n")
+    assert (row.wish, row.next_attempt_at) == ("", None)
+    assert TaskInstance.objects.get().state == "running"
+    assert set(told) == {"runs", f"run:{row.pk}"}
+    told.clear()
+    with django_capture_on_commit_callbacks(execute=True):
+        sync.sync_runs()
+    assert told == []
+
+
+def test_an_idle_airflow_costs_one_request_and_writes_nothing(run, airflow, django_assert_num_queries):
+    airflow.move_on(DAG, "manual__1", "success", load="success")
+    sync.sync_runs()
+    Run.objects.update(ended_at=datetime(2026, 1, 1, tzinfo=UTC), started_at=None)
+    airflow._changed_at.clear()
+    airflow._runs.clear()
+    airflow.calls.clear()
+    with django_assert_num_queries(3):
+        sync.sync_runs()
+    assert airflow.calls == ["runs_changed_since"]
+
+
+def test_states_of_a_newer_airflow_are_kept_as_they_come(run, airflow):
+    airflow.move_on(DAG, "manual__1", "hibernating")
+    sync.sync_runs()
+    assert Run.objects.get().state == "hibernating"
+
+
+def test_two_pipelines_may_have_runs_of_the_same_id(airflow):
+    for dag_id in ("a", "b"):
+        airflow.add_dag(dag_id)
+        airflow.as_user("x", "user").trigger_run(dag_id, dag_run_id="scheduled__2026-01-01", conf={})
+    sync.sync_runs()
+    assert Run.objects.count() == 2
+
+
+def test_a_run_deleted_in_airflow_is_lost_only_while_under_way(run, airflow):
+    ended = make_run(DAG)
+    sync.sync_runs()
+    airflow.delete_run(DAG, "manual__1")
+    sync.sync_lost_runs()
+    assert Run.objects.get(dag_run_id="manual__1").state == "lost"
+    ended.refresh_from_db()
+    assert ended.state == "success"
+
+
+def test_the_bookmark_follows_airflows_clock(run, airflow):
+    sync.sync_runs()
+    assert Bookmark.objects.get().read_until == airflow.now

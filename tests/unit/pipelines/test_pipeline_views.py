@@ -1,0 +1,196 @@
+"""Pages of pipelines and runs: complete from rows alone, forms that lose nothing, rights that hold."""
+
+import pytest
+from django.urls import reverse
+from django.utils import timezone
+
+from console.lib.models import SyncState
+from pipelines import tasks
+from pipelines.log_lines import from_airflow
+from pipelines.models import ImportFault, Pipeline, Run, RunState, TaskLog, Wish
+from tests.pipeline_rows import STARTED, make_pipeline, make_run, make_task
+
+pytestmark = pytest.mark.django_db
+DAG = "nightly.load-data"
+FORM = {
+    "conf-n_iter": "5",
+    "conf-scoring": '"accuracy"',
+    "conf-share": "0.3",
+    "conf-is_quick": "on",
+    "conf-source": "",
+    "conf-grid": '{"depth": [1]}',
+    "other": "",
+    "note": "Größe <b>",
+}
+
+
+@pytest.fixture
+def run(db):
+    make_pipeline(DAG)
+    run = make_run(DAG, note="Größe <b>bold</b>", conf={"items": 3, "grid": {"depth": [1]}})
+    make_task(run, "load")
+    make_task(run, "search", "failed", ended_at=STARTED)
+    return run
+
+
+@pytest.mark.parametrize(
+    "name", ["pipeline-detail", "pipeline-graph", "pipeline-runs", "pipeline-facts", "run-trigger"]
+)
+def test_each_page_of_a_pipeline_stands_while_airflow_is_away(page, run, name):
+    SyncState.succeeded("pipelines.sync.sync_runs", "airflow")
+    SyncState.failed("pipelines.sync.sync_runs", "airflow", "Airflow is not answering.")
+    answer = page.get(reverse(f"pipelines:{name}", args=[DAG]))
+    assert answer.status_code == 200
+    assert "Airflow is not answering" in answer.content.decode()
+
+
+@pytest.mark.parametrize("url", ["/pipelines", "/runs", "/runs/recent", "/pipelines?show=gone"])
+def test_lists_say_what_to_do_when_there_is_nothing(page, url):
+    assert 'class="empty"' in page.get(url).content.decode()
+
+
+@pytest.mark.parametrize("n", [1, 50])
+def test_the_list_of_pipelines_costs_the_same_for_fifty(page, django_assert_max_num_queries, n):
+    for number in range(n):
+        make_run(make_pipeline(f"dag_{number}").dag_id)
+    page.get("/pipelines")
+    with django_assert_max_num_queries(9):
+        assert page.get("/pipelines").status_code == 200
+
+
+@pytest.mark.parametrize("n", [1, 50])
+def test_the_list_of_runs_costs_the_same_for_fifty(page, django_assert_max_num_queries, n):
+    for _ in range(n):
+        make_run()
+    page.get("/runs")
+    with django_assert_max_num_queries(7):
+        assert page.get("/runs").status_code == 200
+
+
+@pytest.mark.parametrize("n", [1, 24])
+def test_the_grid_costs_the_same_for_all_its_runs(page, django_assert_max_num_queries, n):
+    make_pipeline()
+    for _ in range(n):
+        make_task(make_run())
+    page.get("/pipelines/titanic_training")
+    with django_assert_max_num_queries(9):
+        assert page.get("/pipelines/titanic_training").status_code == 200
+
+
+def test_unreadable_files_are_told_with_their_error(page):
+    ImportFault.objects.create(airflow_id=1, filename="b.py", stack_trace="<oops>", at=timezone.now())
+    content = page.get("/pipelines").content.decode()
+    assert "Airflow cannot read b.py" in content
+    assert "&lt;oops&gt;" in content
+
+
+def test_filters_narrow_the_list(page):
+    make_pipeline("a", tags=["x"])
+    make_pipeline("b", is_paused=True)
+    make_pipeline("c", gone_at=timezone.now())
+    shown = [
+        [row.dag_id for row in page.get(f"/pipelines?{query}").context["page"]["rows"]]
+        for query in ("", "tag=x", "show=paused", "show=gone", "q=B")
+    ]
+    assert shown == [["a", "b"], ["a"], ["b"], ["c"], ["b"]]
+
+
+def test_a_run_shows_facts_tasks_and_the_failed_tasks_log_box(page, run):
+    content = page.get(f"/runs/{run.pk}").content.decode()
+    assert "Größe &lt;b&gt;bold&lt;/b&gt;" in content
+    assert "items=3" in content
+    assert "Log of search" in content
+
+
+def test_a_run_that_waits_says_how_often_it_was_tried(page):
+    make_pipeline()
+    run = make_run(
+        state=RunState.REQUESTED,
+        wish=Wish.START,
+        next_attempt_at=timezone.now(),
+        delivery_attempts=3,
+        delivery_error="Airflow is not answering.",
+    )
+    content = page.get(f"/runs/{run.pk}").content.decode()
+    assert "Waiting for Airflow" in content
+    assert "3 tries so far. Airflow is not answering." in content
+
+
+def test_the_form_sends_every_kind_of_value(page, sent):
+    make_pipeline(DAG)
+    answer = page.post(f"/pipelines/{DAG}/trigger", FORM)
+    run = Run.objects.get()
+    assert answer.url == f"/runs/{run.pk}"
+    assert run.conf == {
+        "n_iter": 5,
+        "scoring": "accuracy",
+        "share": 0.3,
+        "is_quick": True,
+        "source": None,
+        "grid": {"depth": [1]},
+    }
+    assert run.note == "Größe <b>"
+
+
+def test_an_error_comes_back_at_its_field_and_nothing_typed_is_lost(page):
+    make_pipeline(DAG)
+    wrong = {"conf-n_iter": "1000", "conf-share": "0", "conf-grid": "{"}
+    answer = page.post(f"/pipelines/{DAG}/trigger", {**FORM, **wrong})
+    assert answer.status_code == 422
+    errors = answer.context["form"].errors
+    assert set(errors) == {"conf-n_iter", "conf-share", "conf-grid"}
+    assert errors["conf-share"] == ["Give more than 0."]
+    content = answer.content.decode()
+    assert 'value="1000"' in content
+    assert "Größe &lt;b&gt;" in content
+    assert not Run.objects.exists()
+
+
+def test_running_again_fills_in_the_earlier_settings(page, run):
+    form = page.get(f"/pipelines/{DAG}/trigger?from={run.pk}").context["form"]
+    assert form.fields["conf-grid"].initial == {"depth": [1]}
+    assert form.fields["other"].initial == {"items": 3}
+
+
+def test_the_switch_answers_with_its_new_place(page):
+    make_pipeline(DAG)
+    answer = page.post(f"/pipelines/{DAG}/pause", {"is_paused": "1"}, headers={"HX-Request": "true"})
+    assert 'aria-checked="false"' in answer.content.decode()
+    assert Pipeline.objects.get().wanted_is_paused is True
+
+
+def test_the_switch_does_not_lead_elsewhere(page):
+    make_pipeline(DAG)
+    answer = page.post(f"/pipelines/{DAG}/pause", {"is_paused": "1", "next": "https://evil.example/"})
+    assert answer.url == f"/pipelines/{DAG}"
+
+
+def test_cancel_and_clear_lead_back_to_the_run(page, run):
+    going = make_run(DAG, RunState.RUNNING)
+    assert page.post(f"/runs/{going.pk}/cancel").url == f"/runs/{going.pk}"
+    assert page.post(f"/runs/{run.pk}/clear", {"only_failed": "1"}).url == f"/runs/{run.pk}"
+    assert set(Run.objects.values_list("wish", flat=True)) == {"cancel", "clear"}
+
+
+def test_a_viewer_sees_all_and_changes_nothing(client, viewer, run):
+    client.force_login(viewer)
+    assert client.get(f"/runs/{run.pk}").status_code == 200
+    for url in (f"/pipelines/{DAG}/trigger", f"/pipelines/{DAG}/pause", f"/runs/{run.pk}/clear"):
+        assert client.post(url).status_code == 403
+    assert not Run.objects.exclude(wish=Wish.NOTHING).exists()
+
+
+def test_a_log_is_text_and_never_html(page, run, airflow, real_redis):
+    airflow.add_dag(DAG)
+    airflow.as_user("ana", "user").trigger_run(DAG, dag_run_id=run.dag_run_id, conf={})
+    airflow.move_on(DAG, run.dag_run_id, "failed", search="failed")
+
+    hostile = from_airflow({"event": "<script>alert(1)</script>", "level": "error"})
+    airflow.log_lines[run.dag_run_id, "search", 1] = [hostile]
+    page.get(f"/runs/{run.pk}/tasks/search/log")
+    tasks.copy_log(str(TaskLog.objects.get().pk))
+    content = page.get(f"/runs/{run.pk}/tasks/search/log").content.decode()
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in content
+    text = page.get(f"/runs/{run.pk}/tasks/search/log.txt")
+    assert b"".join(text.streaming_content) == b"error <script>alert(1)</script>\n"
+    assert "attachment" in text["Content-Disposition"]

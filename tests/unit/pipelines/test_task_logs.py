@@ -1,0 +1,157 @@
+"""Logs: copied while somebody watches, whole once a try has ended, and never as HTML or colours."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.utils import timezone
+
+from pipelines import log_copy, log_lines, log_reading, spool, sync, tasks
+from pipelines.log_lines import LogLine
+from pipelines.models import Run, TaskInstance, TaskLog
+from tests.pipeline_rows import make_run, make_task
+
+DAG, RUN = "etl", "manual__1"
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+
+pytestmark = pytest.mark.django_db
+
+
+def lines(*words):
+    return [LogLine(AT, "info", word) for word in words]
+
+
+@pytest.fixture
+def task(airflow, real_redis):
+    """A task at work, mirrored, with two lines in its log."""
+    airflow.add_dag(DAG)
+    airflow.as_user("ana", "user").trigger_run(DAG, dag_run_id=RUN, conf={})
+    airflow.move_on(DAG, RUN, "running", load="running")
+    airflow.log_lines[RUN, "load", 1] = lines("one", "two")
+    sync.sync_runs()
+    return TaskInstance.objects.get()
+
+
+def messages(view, start=0):
+    return [line.message for line in view.read(start, limit=1000).lines]
+
+
+def test_nobody_watching_asks_nothing(task, airflow):
+    airflow.calls.clear()
+    sync.sync_logs()
+    assert airflow.calls == []
+
+
+def test_lines_come_while_somebody_watches_each_once(task, airflow, told, django_capture_on_commit_callbacks):
+    run = Run.objects.get()
+    view = log_reading.open_log(run, "load")
+    assert messages(view) == []
+    with django_capture_on_commit_callbacks(execute=True):
+        sync.sync_logs()
+    assert f"log:{run.pk}.load.-1.1" in told
+    airflow.log_lines[RUN, "load", 1] += lines("three")
+    sync.sync_logs()
+    sync.sync_logs()
+    view = log_reading.open_log(run, "load")
+    assert messages(view) == ["one", "two", "three"]
+    assert view.is_complete is False
+
+
+def test_an_ended_try_is_copied_whole_by_a_worker(task, airflow, sent, django_capture_on_commit_callbacks):
+    run = Run.objects.get()
+    log_reading.open_log(run, "load")
+    sync.sync_logs()
+    airflow.log_lines[RUN, "load", 1] += [None, *lines("three", "four")]
+    airflow.move_on(DAG, RUN, "success", load="success")
+    sync.sync_runs()
+    with django_capture_on_commit_callbacks(execute=True):
+        log_reading.open_log(run, "load")
+        log_reading.open_log(run, "load")
+    assert sent == [("copy_log", str(TaskLog.objects.get().pk))]
+    tasks.copy_log(sent[0][1])
+    view = log_reading.open_log(run, "load")
+    assert messages(view) == ["one", "two", "three", "four"]
+    assert view.is_complete is True
+
+
+def test_airflow_away_is_said_and_the_copy_tried_again(task, airflow):
+    make_ended = TaskInstance.objects.get()
+    TaskInstance.objects.filter(pk=make_ended.pk).update(state="success")
+    log_reading.open_log(Run.objects.get(), "load")
+    airflow.is_away = True
+    row = TaskLog.objects.get()
+    tasks.copy_log(str(row.pk))
+    row.refresh_from_db()
+    assert row.delivery_error == "Airflow is not answering."
+    assert row.next_attempt_at > timezone.now()
+
+
+def test_a_file_that_vanished_is_copied_again(task, airflow):
+    run = Run.objects.get()
+    row = log_reading.open_log(run, "load").copy
+    sync.sync_logs()
+    spool.remove(row.pk)
+    log_reading.open_log(run, "load")
+    sync.sync_logs()
+    assert messages(log_reading.open_log(run, "load")) == ["one", "two"]
+
+
+def test_what_a_dead_writer_left_behind_is_cut_off(task):
+    run = Run.objects.get()
+    row = log_reading.open_log(run, "load").copy
+    sync.sync_logs()
+    with spool.path_of(row.pk).open("ab") as file:
+        file.write(b'["half a li')
+    log_copy.write(TaskLog.objects.get(), lines("three"))
+    assert messages(log_reading.open_log(run, "load")) == ["one", "two", "three"]
+
+
+def test_a_log_too_long_is_cut_with_a_mark(task, monkeypatch):
+    monkeypatch.setattr(log_copy, "LONGEST_BYTES", 10)
+    log_reading.open_log(Run.objects.get(), "load")
+    sync.sync_logs()
+    row = TaskLog.objects.get()
+    assert (row.is_cut, row.is_complete) == (True, True)
+
+
+def test_unread_copies_go(task):
+    row = log_reading.open_log(Run.objects.get(), "load").copy
+    sync.sync_logs()
+    TaskLog.objects.update(read_at=timezone.now() - timedelta(days=2))
+    log_copy.remove_unread()
+    assert not TaskLog.objects.exists()
+    assert not spool.path_of(row.pk).exists()
+
+
+def test_a_log_can_be_read_while_redis_is_away(db, airflow):
+    make_task(make_run(state="running"), "load", "running")
+    view = log_reading.open_log(Run.objects.get(), "load")
+    assert view.read(0, limit=10).lines == []
+
+
+def test_the_tail_ends_at_the_last_line_and_leads_back(tmp_path, settings):
+    settings.CONSOLE_VAR_DIR = tmp_path
+    with spool.writing(1) as file:
+        size = spool.append(file, lines(*map(str, range(10))))
+    last = spool.tail(1, size_bytes=size, limit=3)
+    before = spool.tail(1, size_bytes=size, limit=3, before=last.start)
+    assert [line.message for line in last.lines] == ["7", "8", "9"]
+    assert [line.message for line in before.lines] == ["4", "5", "6"]
+
+
+def test_colours_and_control_characters_are_taken_out():
+    line = log_lines.from_airflow({"event": "\x1b[31mred\x1b[0m\x00\x07 <b>x</b>", "level": "WARN"})
+    assert (line.message, line.level) == ("red <b>x</b>", "warning")
+
+
+def test_a_long_line_is_cut_and_says_by_how_much():
+    assert log_lines.clean("x" * 5000).endswith("x … [+1000]")
+
+
+def test_an_exception_is_shown_with_its_frames():
+    fault = {
+        "exc_type": "ValueError",
+        "exc_value": "no",
+        "frames": [{"filename": "a.py", "lineno": 3, "name": "f"}],
+    }
+    line = log_lines.from_airflow({"event": "Task failed", "level": "error", "error_detail": [fault]})
+    assert line.message == "Task failed\n  File 'a.py', line 3, in f\nValueError: no"

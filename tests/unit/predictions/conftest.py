@@ -1,0 +1,115 @@
+"""A serving process in memory: a small model, tokens, and a broker that does as the test says."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import orjson
+import pytest
+
+from predictions.serving import service as serving
+from predictions.serving.application import PredictApp
+from predictions.serving.service import Service
+from tests import champions
+from tests.champions import FakeSource
+from tests.redis_fixtures import *  # noqa: F403
+
+
+class FakeBroker:
+    """Stands in for librdkafka's producer. fails: acknowledge nothing, report a failure instead."""
+
+    def __init__(self) -> None:
+        self.messages: list[bytes] = []
+        self.fails = False
+        self.is_full = False
+        self._waiting: list[Callable[[Any, Any], None]] = []
+
+    def produce(self, _topic: str, value: bytes, *, on_delivery: Callable[[Any, Any], None]) -> None:
+        if self.is_full:
+            raise BufferError("Local: Queue full")
+        self.messages.append(value)
+        self._waiting.append(on_delivery)
+
+    def poll(self, _timeout_s: float) -> int:
+        waiting, self._waiting = self._waiting, []
+        for report in waiting:
+            report("timed out" if self.fails else None, None)
+        return len(waiting)
+
+    def flush(self, _timeout_s: float) -> int:
+        self.poll(0)
+        return 0
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        return [orjson.loads(message) for message in self.messages]
+
+
+@pytest.fixture
+def source() -> FakeSource:
+    made = FakeSource()
+    made.promote("1", champions.packed())
+    return made
+
+
+@pytest.fixture
+def broker() -> FakeBroker:
+    return FakeBroker()
+
+
+@pytest.fixture
+def running(source, broker, tmp_path, monkeypatch) -> Service:
+    """The process's service, refreshed once; no thread turns in the background."""
+    made = Service(tmp_path, source, "predictions")
+    made.writer._make_producer = lambda: broker
+    made.writer.start()
+    made.refresher.refresh()
+    made._is_started = True
+    serving.service.cache_clear()
+    monkeypatch.setattr(serving, "service", lambda: made)
+    return made
+
+
+@pytest.fixture
+def call(running) -> Iterator[Callable[..., Any]]:
+    """POST to the predict application; answers (status, document, headers)."""
+    app = PredictApp(running)
+    with asyncio.Runner() as runner:
+
+        def post(
+            body: bytes | dict,
+            *,
+            path: str = "titanic/predict",
+            key: str | None = champions.KEY,
+            **headers: str,
+        ) -> tuple[int, Any, dict[str, str]]:
+            content = body if isinstance(body, bytes) else orjson.dumps(body)
+            return runner.run(_call(app, path, content, key, headers))
+
+        yield post
+        runner.run(app.shutdown())
+
+
+async def _call(app: PredictApp, path: str, content: bytes, key: str | None, headers: dict[str, str]):
+    sent: list[dict[str, Any]] = []
+    parts = [content[at : at + 65_536] for at in range(0, len(content), 65_536)] or [b""]
+
+    async def receive() -> dict[str, Any]:
+        body = parts.pop(0)
+        return {"type": "http.request", "body": body, "more_body": bool(parts)}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    raw = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+    if key is not None:
+        raw.append((b"authorization", f"Bearer {key}".encode()))
+    scope = {"type": "http", "method": "POST", "path": f"/api/v1/models/{path}", "headers": raw}
+    await app(scope, receive, send)
+    answered = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+    return sent[0]["status"], orjson.loads(sent[1]["body"]), answered
+
+
+@pytest.fixture(autouse=True)
+def _serving_at_rest() -> None:
+    """Here threads may turn: each test that starts one stops it."""

@@ -1,0 +1,206 @@
+"""What a program gets from the predict path: answers, and a reason for each kind of bad input."""
+
+import time
+import uuid
+
+import orjson
+import pytest
+
+from predictions.serving.application import PredictApp
+from tests.champions import KEY, ROW, grant
+
+
+def test_a_row_is_answered_and_recorded(call, broker):
+    status, answer, headers = call({"rows": [ROW]})
+    given = answer["predictions"][0]
+    assert status == 200
+    assert (answer["model"], answer["version"]) == ("titanic", "1")
+    assert given["label"] == "Did not survive"
+    assert given["value"] == 0
+    assert sum(given["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+    assert uuid.UUID(given["id"]).version == 7
+    assert headers["x-request-id"] == answer["request_id"]
+    record = broker.records[0]
+    assert record["id"] == given["id"]
+    assert record["inputs"] == ROW
+    assert (record["user_id"], record["username"], record["token_id"], record["source"]) == (
+        7,
+        "ana",
+        3,
+        "api",
+    )
+
+
+def test_every_row_of_a_call_is_recorded(call, broker):
+    status, answer, _headers = call({"rows": [ROW, {**ROW, "Sex": "female"}]})
+    assert status == 200
+    assert [given["label"] for given in answer["predictions"]] == ["Did not survive", "Survived"]
+    assert [record["row"] for record in broker.records] == [0, 1]
+
+
+def test_unusual_values_are_answered_with_warnings(call):
+    _status, answer, _headers = call({"rows": [{**ROW, "Parch": 9, "Embarked": "X"}]})
+    parch, embarked = answer["predictions"][0]["warnings"]
+    assert "Parch is 9" in parch
+    assert "Embarked" in embarked
+
+
+def without(field: str) -> dict:
+    return {name: value for name, value in ROW.items() if name != field}
+
+
+@pytest.mark.parametrize(
+    ("row", "field", "words"),
+    [
+        (without("Sex"), "Sex", "is missing"),
+        ({**ROW, "Age": "old"}, "Age", "must be a number"),
+        ({**ROW, "Pclass": 2.5}, "Pclass", "whole number"),
+        ({**ROW, "Sex": "robot"}, "Sex", "male"),
+        ({**ROW, "Age": 500}, "Age", "120"),
+        ({**ROW, "Cabin": "C85"}, "Cabin", "not a field"),
+        ({**ROW, "Fare": None}, "Fare", "null"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_its_place(call, broker, row, field, words):
+    status, problem, headers = call({"rows": [ROW, row]})
+    assert status == 422
+    assert headers["content-type"] == "application/problem+json"
+    assert [(error["row"], error["field"]) for error in problem["errors"]] == [(1, field)]
+    assert words in problem["errors"][0]["message"]
+    assert broker.messages == []
+
+
+@pytest.mark.parametrize("literal", [b"NaN", b"Infinity", b"-Infinity", b"1e999"])
+def test_a_number_that_is_none_is_refused(call, literal):
+    body = orjson.dumps({"rows": [{**ROW, "Fare": 0}]}).replace(b'"Fare":0', b'"Fare":' + literal)
+    status, problem, _headers = call(body)
+    assert status == 422
+    assert problem["errors"][0]["field"] == "Fare"
+
+
+@pytest.mark.parametrize("body", [b"not json", b"", b'{"rows": [', b"\xff\xfe"])
+def test_what_is_not_json_is_refused(call, body):
+    status, problem, _headers = call(body)
+    assert status == 400
+    assert "not JSON" in problem["detail"]
+
+
+def test_a_thousand_rows_are_answered(call):
+    status, answer, _headers = call({"rows": [ROW] * 1000})
+    assert status == 200
+    assert len({given["id"] for given in answer["predictions"]}) == 1000
+
+
+def test_one_row_more_is_too_many(call):
+    status, problem, _headers = call({"rows": [ROW] * 1001})
+    assert status == 413
+    assert "at most 1,000" in problem["detail"]
+
+
+def test_two_mebibytes_are_too_large_while_they_come_in(call):
+    status, problem, _headers = call(b" " * 2 * 1024 * 1024)
+    assert status == 413
+    assert "1 MiB" in problem["detail"]
+
+
+def test_two_mebibytes_are_too_large_when_announced(call):
+    status, _problem, _headers = call(b"{}", content_length=str(2 * 1024 * 1024))
+    assert status == 413
+
+
+def test_an_unknown_model_is_not_found(call):
+    status, problem, _headers = call({"rows": [ROW]}, path="atlantis/predict")
+    assert status == 404
+    assert "atlantis" in problem["detail"]
+
+
+def test_a_model_without_champion_is_a_conflict(call):
+    status, problem, _headers = call({"rows": [ROW]}, path="unfinished/predict")
+    assert status == 409
+    assert "no champion" in problem["detail"]
+
+
+def test_nobody_gets_in_without_a_token(call):
+    status, _problem, headers = call({"rows": [ROW]}, key=None)
+    assert status == 401
+    assert headers["www-authenticate"] == "Bearer"
+
+
+def test_an_unknown_token_is_refused(call):
+    assert call({"rows": [ROW]}, key="ata_other")[0] == 401
+
+
+def test_a_token_that_expires_meanwhile_is_refused(call, running, source):
+    source.tokens = [grant(expires_at=time.time() - 1)]
+    running.refresher.refresh()
+    status, problem, _headers = call({"rows": [ROW]})
+    assert status == 401
+    assert "expired" in problem["detail"]
+
+
+def test_a_revoked_token_is_refused_after_the_next_refresh(call, running, source):
+    assert call({"rows": [ROW]})[0] == 200
+    source.tokens = []
+    running.refresher.refresh()
+    assert call({"rows": [ROW]})[0] == 401
+
+
+def test_a_token_without_the_scope_is_forbidden(call, running, source):
+    source.tokens = [grant(scopes=frozenset({"see"}))]
+    running.refresher.refresh()
+    status, problem, _headers = call({"rows": [ROW]})
+    assert status == 403
+    assert "predict" in problem["detail"]
+
+
+def test_tokens_that_nobody_could_check_for_too_long_are_not_trusted(call, running):
+    running.callers._as_of = time.time() - 4000
+    assert call({"rows": [ROW]})[0] == 503
+
+
+def test_an_explanation_adds_up_and_records_nothing(call, broker):
+    status, answer, _headers = call({"rows": [ROW]}, path="titanic/explain")
+    found = answer["explanations"][0]
+    assert status == 200
+    assert found["is_exact"]
+    assert sum(found["contributions"].values()) == pytest.approx(found["prediction"] - found["base"])
+    assert broker.messages == []
+
+
+def test_eleven_rows_are_too_many_to_explain(call):
+    assert call({"rows": [ROW] * 11}, path="titanic/explain")[0] == 413
+
+
+def test_a_plain_request_id_is_kept_and_another_is_not(call):
+    assert call({"rows": [ROW]}, x_request_id="job-2026-11-21")[1]["request_id"] == "job-2026-11-21"
+    assert call({"rows": [ROW]}, x_request_id="a b;c")[1]["request_id"] != "a b;c"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "is_ours"),
+    [
+        ("POST", "/api/v1/models/titanic/predict", [(b"authorization", b"Bearer x")], True),
+        ("POST", "/api/v1/models/titanic/explain", [(b"authorization", b"Bearer x")], True),
+        ("POST", "/api/v1/models/titanic/predict", [(b"cookie", b"session=1")], False),
+        ("GET", "/api/v1/models/titanic/predict", [(b"authorization", b"Bearer x")], False),
+        ("POST", "/api/v1/models/titanic/rollback", [(b"authorization", b"Bearer x")], False),
+        ("POST", "/api/v1/models//predict", [(b"authorization", b"Bearer x")], False),
+    ],
+)
+def test_only_predict_calls_with_a_token_are_taken(running, method, path, headers, is_ours):
+    scope = {"type": "http", "method": method, "path": path, "headers": headers}
+    assert PredictApp(running).matches(scope) is is_ours
+
+
+def test_a_key_without_redis_gets_503_and_others_go_on(call, broker):
+    status, _problem, headers = call({"rows": [ROW]}, idempotency_key="once")
+    assert status == 503
+    assert headers["retry-after"]
+    assert broker.messages == []
+    assert call({"rows": [ROW]})[0] == 200
+
+
+def test_the_key_is_never_in_the_snapshot(running, tmp_path):
+    state = (tmp_path / "state.json").read_text()
+    assert KEY not in state
+    assert (tmp_path / "state.json").stat().st_mode & 0o077 == 0

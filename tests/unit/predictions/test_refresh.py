@@ -1,0 +1,146 @@
+"""Champions come and go while calls are answered."""
+
+import asyncio
+import itertools
+
+import orjson
+import pytest
+
+from predictions.serving.callers import Callers
+from predictions.serving.engine import Engine
+from predictions.serving.refresh import Refresher
+from predictions.serving.service import Service
+from predictions.serving.unanswered import Unanswered
+from scoring.check import Rows
+from tests import champions
+from tests.champions import ROW, FakeSource
+
+
+def test_a_promotion_swaps_the_champion(call, running, source):
+    source.promote("2", champions.packed(seed=1))
+    running.refresher.refresh()
+    assert call({"rows": [ROW]})[1]["version"] == "2"
+
+
+def test_a_champion_that_is_not_what_was_checked_is_not_served(call, running, source):
+    source.damaged.add("2")
+    source.promote("2", champions.packed(seed=1))
+    running.refresher.refresh()
+    assert call({"rows": [ROW]})[1]["version"] == "1"
+    assert "SHA-256" in running.readiness()["not_loaded"]["titanic"]
+
+
+def test_a_champion_that_scores_its_own_rows_otherwise_is_not_served(call, running, source):
+    one, other = champions.packed(), champions.packed(seed=1)
+    source.promote("2", champions.Packed(one.spec_json, other.onnx, one.reference))
+    running.refresher.refresh()
+    assert call({"rows": [ROW]})[1]["version"] == "1"
+    assert "differently" in running.readiness()["not_loaded"]["titanic"]
+
+
+def test_a_champion_that_failed_is_served_once_it_is_mended(call, running, source):
+    source.damaged.add("2")
+    source.promote("2", champions.packed(seed=1))
+    running.refresher.refresh()
+    source.damaged.clear()
+    running.refresher.refresh()
+    assert call({"rows": [ROW]})[1]["version"] == "2"
+    assert running.readiness()["not_loaded"] == {}
+
+
+def test_a_restart_needs_neither_database_nor_mlflow(running, source, broker, tmp_path):
+    source.is_away = True
+    again = _restarted(source, tmp_path)
+    assert again.readiness()["models"] == {"titanic": "1"}
+    assert again.readiness()["is_ready"]
+    assert again.callers.authenticate(f"Bearer {champions.KEY}".encode()).username == "ana"
+
+
+def test_after_a_restart_the_older_champion_still_stands_in(running, source, tmp_path):
+    source.damaged.add("2")
+    source.promote("2", champions.packed(seed=1))
+    running.refresher.refresh()
+    again = _restarted(source, tmp_path)
+    again.refresher.refresh()
+    assert again.readiness()["models"] == {"titanic": "1"}
+
+
+def _restarted(source: FakeSource, folder) -> Service:
+    again = Service(folder, source, "predictions")
+    again.refresher.load_from_disk()
+    return again
+
+
+def test_a_damaged_file_on_disk_is_fetched_again(running, source, tmp_path):
+    for path in tmp_path.glob("*.onnx"):
+        path.write_bytes(b"damaged")
+    again = Service(tmp_path, source, "predictions")
+    again.refresher.refresh()
+    assert again.readiness()["models"] == {"titanic": "1"}
+
+
+def test_a_database_that_is_away_changes_nothing(call, running, source):
+    source.is_away = True
+    running.refresher.refresh()
+    assert call({"rows": [ROW]})[0] == 200
+    assert running.readiness()["source"] == "failing"
+
+
+def test_a_model_without_champion_is_no_longer_served(call, running, source):
+    source.without_champion.append("titanic")
+    source.versions.clear()
+    running.refresher.refresh()
+    assert call({"rows": [ROW]})[0] == 409
+
+
+async def test_no_call_fails_while_champions_are_swapped(running, source):
+    """Calls go on in the loop while a thread loads one champion after another."""
+    body = orjson.dumps({"rows": [ROW]})
+    versions = set()
+    made = [champions.packed(), champions.packed(seed=1)]
+
+    def swap() -> None:
+        for number, packed in zip(range(2, 12), itertools.cycle(made), strict=False):
+            source.promote(str(number), packed)
+            running.refresher.refresh()
+
+    swapping = asyncio.create_task(asyncio.to_thread(swap))
+    while not swapping.done():
+        answer = await running.engine.predict(
+            "titanic", lambda served: served.decoder.decode(body), champions.grant().caller, source="api"
+        )
+        versions.add(answer.version)
+    await swapping
+    assert len(versions) > 2
+
+
+async def test_rows_are_scored_by_the_model_that_checked_them(running):
+    served = running.engine.served["titanic"]
+    rows = Rows([{**ROW, "Age": None}], [[]])
+    scores = await served.score(rows)
+    assert scores.labels == ["Did not survive"]
+
+
+@pytest.fixture
+def waiting(tmp_path):
+    """A refresher whose thread turns, with a source that is away at first."""
+    source = FakeSource(is_away=True)
+    callers = Callers(60)
+    made = Refresher(
+        Engine(writer=None), callers, source, tmp_path, Unanswered(tmp_path / "u", "predictions")
+    )
+    yield made, source, callers
+    made.stop()
+
+
+def test_the_thread_goes_on_until_it_is_stopped(waiting, monkeypatch):
+    refresher, source, callers = waiting
+    monkeypatch.setattr("predictions.serving.refresh.EVERY_S", 0.02)
+    refresher.start()
+    assert callers.is_too_old
+    source.is_away = False
+    for _ in range(200):
+        if not callers.is_too_old:
+            break
+        refresher._stop.wait(0.02)
+    assert not callers.is_too_old
