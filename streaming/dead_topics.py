@@ -28,7 +28,7 @@ class DeadSender:
         n_sent = 0
         while rows := list(self._stream.dead_letters.filter(is_sent=False).order_by("pk")[:BATCH]):
             if self._sender is None:
-                self._sender = Sender(f"atalaya-dead-{self._stream.pk}", self._stream.dead_topic)
+                self._sender = Sender(f"dead-{self._stream.pk}", self._stream.dead_topic)
                 self._note_sent(self._sender.next_number())
                 continue
             places = self._sender.send(

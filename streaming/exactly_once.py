@@ -16,6 +16,7 @@ log = structlog.get_logger(__name__)
 
 TIMEOUT_S = 15
 MOST_BYTES = 2 * 1024 * 1024
+GROUP_PREFIX = "atalaya-number-"  # of groups that hold a number, and read nothing
 
 
 class Outgoing(NamedTuple):
@@ -33,9 +34,13 @@ class Sender:
     def __init__(self, name: str, topic: str) -> None:
         self._topic = topic
         self._mark = TopicPartition(topic, 0)
-        config: dict[str, Any] = {"transactional.id": name, "message.max.bytes": MOST_BYTES, "linger.ms": 0}
+        config: dict[str, Any] = {
+            "transactional.id": f"atalaya-{name}",
+            "message.max.bytes": MOST_BYTES,
+            "linger.ms": 0,
+        }
         self._producer = Producer(kafka.producer_config(**config, **kafka.quiet(log)))
-        self._group = Consumer(kafka.consumer_config(name, **kafka.quiet(log)))
+        self._group = Consumer(kafka.consumer_config(GROUP_PREFIX + name, **kafka.quiet(log)))
         try:
             self._producer.init_transactions(TIMEOUT_S)  # fences, and ends what another has begun
         except KafkaException:
@@ -97,9 +102,9 @@ class Sender:
 
 def forget(name: str) -> None:
     """Remove the group that held the number; harmless when there is none."""
+    admin = kafka.admin(**kafka.quiet(log))  # kept until the end: calls under way die with it
+    group = GROUP_PREFIX + name
     try:
-        kafka.admin(**kafka.quiet(log)).delete_consumer_groups([name], request_timeout=TIMEOUT_S)[
-            name
-        ].result()
+        admin.delete_consumer_groups([group], request_timeout=TIMEOUT_S)[group].result(TIMEOUT_S)
     except KafkaException as error:
-        log.info("exactly_once.group_stays", group=name, error=str(error))
+        log.info("exactly_once.group_stays", group=group, error=str(error))

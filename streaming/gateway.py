@@ -21,6 +21,7 @@ from django.utils.translation import gettext as _
 
 from console.lib import kafka
 from console.lib.errors import NotFound, Unauthorized, Unavailable
+from streaming.exactly_once import GROUP_PREFIX
 
 log = structlog.get_logger(__name__)
 
@@ -181,7 +182,7 @@ class KafkaGateway:
         """All consumer groups with their lag, by name; with a topic those that have read from it."""
         with _translated():
             listed = self._admin.list_consumer_groups(request_timeout=TIMEOUT_S).result().valid
-            names = sorted(group.group_id for group in listed)
+            names = sorted(one.group_id for one in listed if not one.group_id.startswith(GROUP_PREFIX))
             if not names:
                 return []
             described = self._admin.describe_consumer_groups(names, request_timeout=TIMEOUT_S)

@@ -11,7 +11,7 @@ from streaming.models import DeadLetter
 
 def send(letter: DeadLetter) -> None:
     """Raises ConsoleError and KafkaException; can be called again after either."""
-    name = f"atalaya-redrive-{letter.pk}"
+    name = f"redrive-{letter.pk}"
     message = Outgoing(
         value=_value(letter),
         key=None if letter.key is None else bytes(letter.key),

@@ -23,7 +23,7 @@ LEASE = timedelta(seconds=30)
 
 def sender_name(replay: Replay) -> str:
     """Of the transactions, and of the group that holds the number of the next line."""
-    return f"atalaya-replay-{replay.pk}"
+    return f"replay-{replay.pk}"
 
 
 class Slice:
