@@ -1,12 +1,12 @@
 from django.apps import AppConfig
-from django.conf import settings
 
 
 class PredictionsConfig(AppConfig):
     name = "predictions"
 
     def ready(self) -> None:
-        from console.lib import topics
+        """Name the topics, so that they are created with those of other apps."""
+        from console.lib import topics as all_topics
+        from predictions import topics
 
-        name = settings.CONSOLE_PREDICTIONS_TOPIC
-        topics.register(topics.Topic(name, 4), topics.Topic(f"{name}.dead", days=30))
+        all_topics.register(*topics.wanted())

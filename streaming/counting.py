@@ -73,7 +73,13 @@ class Counting:
 
     def save(self) -> None:
         """Write all since the last call in one transaction. After any exception this object is spent."""
-        ledger.write(self.stream, self.windows, before=self._saved, after=self.positions, dead=self.dead)
+        ledger.write(
+            self.stream,
+            self.windows,
+            before=self._saved,
+            after=self.positions,
+            dead=sorted(self.dead, key=_place),
+        )
         self._saved = self._copy()
         self.dead, self.dead_bytes = [], 0
         self.windows.forget_old()
@@ -141,3 +147,7 @@ class Counting:
 
     def _copy(self) -> dict[int, Position]:
         return {partition: replace(position) for partition, position in self.positions.items()}
+
+
+def _place(letter: Dead) -> tuple[int, int]:
+    return letter.partition, letter.offset

@@ -11,10 +11,12 @@
   const cursor = uPlot.sync("stream");
   let state = JSON.parse(document.querySelector("#stream-state").textContent);
 
-  const token = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  // A canvas knows neither variables nor light-dark(): the colours are read from what wears them already.
+  const ofText = () => getComputedStyle(root.querySelector("dt")).color;
+  const ofLines = () => getComputedStyle(root.querySelector(".card")).borderTopColor;
 
   function options(box, labels, isSynced) {
-    const axis = { stroke: token("--muted"), grid: { stroke: token("--line"), width: 1 }, ticks: { show: false } };
+    const axis = { stroke: ofText(), grid: { stroke: ofLines(), width: 1 }, ticks: { show: false } };
     const unit = box.dataset.unit;
     return {
       width: Math.max(200, box.clientWidth - 2 * 16),
@@ -23,7 +25,7 @@
       scales: { y: { range: (_, low, high) => [Math.min(0, low ?? 0), Math.max(high ?? 1, 1e-9) * 1.08] } },
       axes: [{ ...axis }, { ...axis, size: 64, values: (_, ticks) => ticks.map((tick) => number.format(tick) + (unit ? ` ${unit}` : "")) }],
       series: [
-        {},
+        { label: root.dataset.time },
         ...labels.map((label, index) => ({
           label,
           stroke: COLOURS[index],

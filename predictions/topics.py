@@ -1,0 +1,16 @@
+"""The Kafka topics that predictions need."""
+
+from django.conf import settings
+
+from console.lib import topics
+
+
+def wanted() -> list[topics.Topic]:
+    """That of the records, and that of what is none."""
+    name = settings.CONSOLE_PREDICTIONS_TOPIC
+    return [topics.Topic(name, 4), topics.Topic(f"{name}.dead", days=30)]
+
+
+def ensure() -> list[str]:
+    """Create those that are missing. Raises Unavailable when Kafka does not answer."""
+    return topics.ensure(wanted())
