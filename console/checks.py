@@ -75,7 +75,7 @@ def _airflow() -> Iterator[CheckMessage]:
 
 def _redis() -> Iterator[CheckMessage]:
     parts = urlsplit(settings.CONSOLE_REDIS_URL)
-    if parts.scheme not in {"redis", "rediss", "unix"}:
+    if parts.scheme not in {"redis", "rediss"}:
         yield Error(
             "CONSOLE_REDIS_URL is no address of a Redis server.",
             hint="Write it as redis://:password@host:port/0, or rediss:// for TLS.",

@@ -33,7 +33,7 @@ def drawn(spec: Spec, inputs: Mapping[str, Any], found: Mapping[str, Any]) -> di
     ]
     return {
         "rows": rows,
-        "limit": max((abs(row["value"]) for row in rows), default=1.0) or 1.0,
+        "limit": max((abs(value) for value in contributions.values()), default=1.0) or 1.0,
         "base": _base(spec, found["base"]),
         "target": _target(spec, found["target"]),
         "is_exact": found["is_exact"],

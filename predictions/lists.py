@@ -10,10 +10,11 @@ import orjson
 from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
+from console.access.middleware import is_htmx
 from console.audit import actions as audit
 from predictions import queries
 from predictions.forms import Filters
@@ -46,7 +47,8 @@ def _table(
 ) -> HttpResponse:
     filters = Filters(request.GET)
     is_valid = filters.is_valid()
-    found, following = ([], None)
+    found: list[Prediction] = []
+    following: uuid.UUID | None = None
     if is_valid:
         found, following = queries.page(
             queries.matching(rows, filters.cleaned_data), filters.cleaned_data["before"]
@@ -57,7 +59,7 @@ def _table(
         "page": _pager(request, following),
         "is_filtered": any(value for name, value in request.GET.items() if name != "before"),
     }
-    template = "predictions/_table.html" if request.htmx else whole
+    template = "predictions/_table.html" if is_htmx(request) else whole
     return render(request, template, values, status=200 if is_valid else 422)
 
 
@@ -73,19 +75,19 @@ def _pager(request: HttpRequest, following: uuid.UUID | None) -> dict[str, str |
 
 
 @require_GET
-def export_mine(request: HttpRequest, model: str) -> HttpResponse:
+def export_mine(request: HttpRequest, model: str) -> HttpResponseBase:
     """One's own as CSV, inputs in columns of their own."""
     return _export(request, queries.of_user(request.user).filter(model=model), model)
 
 
 @require_GET
-def export_all(request: HttpRequest) -> HttpResponse:
+def export_all(request: HttpRequest) -> HttpResponseBase:
     """Everybody's as CSV; that somebody took it is in the audit trail."""
     audit.record("predictions.export", "predictions", by=request.user, after={"filters": request.GET.dict()})
     return _export(request, Prediction.objects.all(), "predictions")
 
 
-def _export(request: HttpRequest, rows: QuerySet[Prediction], name: str) -> HttpResponse:
+def _export(request: HttpRequest, rows: QuerySet[Prediction], name: str) -> HttpResponseBase:
     filters = Filters(request.GET)
     if not filters.is_valid():
         return HttpResponse(status=422)

@@ -40,7 +40,7 @@ class RowsSerializer(serializers.Serializer[Any]):
 class GivenSerializer(serializers.Serializer[Any]):
     id = serializers.UUIDField()
     value = serializers.JSONField()
-    label = serializers.CharField(allow_null=True)
+    label = serializers.CharField(allow_null=True)  # type: ignore[assignment]
     probabilities = serializers.DictField(child=serializers.FloatField(), allow_null=True)
     warnings = serializers.ListField(child=serializers.CharField())
 
@@ -58,7 +58,7 @@ class ExplanationSerializer(serializers.Serializer[Any]):
     contributions = serializers.DictField(
         child=serializers.FloatField(), help_text="They add up to prediction - base."
     )
-    errors = serializers.DictField(child=serializers.FloatField(), allow_null=True)
+    errors = serializers.DictField(child=serializers.FloatField(), allow_null=True)  # type: ignore[assignment]
     target = serializers.CharField(allow_null=True, help_text="The class whose probability is explained.")
     is_exact = serializers.BooleanField()
 

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from console.access import policy
+from console.access.middleware import is_htmx
 from console.lib import context
 from console.lib.errors import InvalidRequest
 from models_registry import queries as registry
@@ -48,14 +49,15 @@ def one(request: HttpRequest, model: str) -> HttpResponse:
     except InvalidRequest as error:
         return _one(request, served, form.build(served.spec, typed, errors=error.errors), status=422)
     took_ms = (time.perf_counter() - started) * 1000
-    made = {"answer": answer, "given": _given_answer(served, answer), "took_ms": took_ms}
-    return _one(request, served, form.build(served.spec, typed), **made)
+    given = _given_answer(served, answer)
+    drawn = form.build(served.spec, typed)
+    return _one(request, served, drawn, answer=answer, given=given, took_ms=took_ms)
 
 
 def _one(
     request: HttpRequest, served: Served, drawn: form.PredictForm, status: int = 200, **more: Any
 ) -> HttpResponse:
-    template = "predictions/_one.html" if request.htmx else "predictions/one.html"
+    template = "predictions/_one.html" if is_htmx(request) else "predictions/one.html"
     values = {"model": served.ref.model, "served": served, "form": drawn, "quality": _quality(served), **more}
     return render(request, template, values, status=status)
 
@@ -63,7 +65,7 @@ def _one(
 def _given(request: HttpRequest, spec: Spec) -> dict[str, str]:
     """Values in the address fill the form, so that a link can."""
     known = {field.name for field in spec.fields}
-    return {name: text for name, text in request.GET.items() if name in known}
+    return {name: text for name, text in request.GET.dict().items() if name in known}
 
 
 def _predicted(request: HttpRequest, model: str, typed: dict[str, str]) -> Answer:
@@ -153,7 +155,7 @@ def detail(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
             "is_own": found.user_id == request.user.pk,
             "is_served": _is_served(found),
         }
-    template = "predictions/_detail.html" if request.htmx else "predictions/detail.html"
+    template = "predictions/_detail.html" if is_htmx(request) else "predictions/detail.html"
     return render(request, template, values)
 
 
@@ -191,7 +193,7 @@ def feedback(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     found = queries.prediction(pk, by=request.user)
     spec = spec_of(found) if found is not None else None
     labelled = actions.label_prediction(pk, actual=request.POST.get("actual", ""), by=request.user, spec=spec)
-    if not request.htmx:
+    if not is_htmx(request):
         return redirect("predict:detail", pk=pk)
     actual = form.shown_outcome(spec, labelled.actual)
     values = {"id": pk, "spec": spec, "prediction": labelled, "actual_text": actual}
@@ -208,7 +210,7 @@ def erase(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     target = redirect("predict:mine", model=model) if model else redirect("predict:index")
     return (
         HttpResponse(headers={"HX-Redirect": target.url})
-        if request.htmx
+        if is_htmx(request)
         else HttpResponseRedirect(target.url)
     )
 

@@ -54,7 +54,7 @@ class Runner(threading.Thread):
                     stream = Stream.objects.filter(pk=self._stream_id).first()
                     if stream is None:
                         return
-                    _Session(stream, self._stopped).run()
+                    Session(stream, self._stopped).run()
                 except Overtaken as error:
                     log.info("stream.starts_again", stream=self._label, why=str(error))
                 except (DatabaseError, InterfaceError, KafkaException, ConsoleError) as error:
@@ -70,7 +70,7 @@ class Runner(threading.Thread):
             connection.close()
 
 
-class _Session:
+class Session:
     """From the rows as they are now until something changes or fails."""
 
     def __init__(self, stream: Stream, stopped: threading.Event) -> None:
@@ -102,7 +102,7 @@ class _Session:
             self._dead_sender.send()
             self._assign()
             while not self._stopped.is_set():
-                self._count()
+                self.count()
                 now = time.monotonic()
                 if now - wrote_at >= WRITE_EVERY_S or self._counting.is_full:
                     wrote_at = now
@@ -151,7 +151,13 @@ class _Session:
             self._write()
             raise Overtaken("the topic has other partitions")
 
-    def _count(self) -> None:
+    @property
+    def n_counted(self) -> int:
+        """Events counted since the start."""
+        return self._counting.n_counted
+
+    def count(self) -> None:
+        """Fetch a batch and count it."""
         sound: list[Message] = []
         ends: list[tuple[int, int]] = []
         for message in self._consumer.consume(BATCH, WAIT_S):

@@ -2,7 +2,7 @@
 
 import io
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from hashlib import sha256
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from msgspec import structs
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.impute import SimpleImputer
@@ -85,6 +86,7 @@ class Packed:
     spec_json: str
     onnx: bytes
     reference: bytes
+    estimator: Any = None
 
     def ref(self, *, model: str = "titanic", version: str = "1") -> ChampionRef:
         return ChampionRef(
@@ -112,7 +114,7 @@ def packed(*, seed: int = 0, n_trees: int = 10) -> Packed:
     scores = original.predict(features.frame(spec, rows)).probabilities[:, 1]
     buffer = io.BytesIO()
     rows.assign(label=label.astype(int), score=scores).to_parquet(buffer)
-    return Packed(spec.to_json().decode(), to_onnx(original), buffer.getvalue())
+    return Packed(spec.to_json().decode(), to_onnx(original), buffer.getvalue(), model)
 
 
 def passengers(n_rows: int, *, seed: int) -> pd.DataFrame:
@@ -160,6 +162,7 @@ class FakeSource:
     tokens: list[Grant] = field(default_factory=lambda: [grant()])
     is_away: bool = False
     damaged: set[str] = field(default_factory=set)
+    used: set[int] = field(default_factory=set)
 
     def promote(self, version: str, made: Packed, *, model: str = "titanic") -> ChampionRef:
         self.versions[model] = (version, made)
@@ -176,6 +179,10 @@ class FakeSource:
     def model_names(self) -> list[str]:
         self._answer()
         return [*self.versions, *self.without_champion]
+
+    def note_used(self, token_ids: set[int]) -> None:
+        self._answer()
+        self.used |= token_ids
 
     def onnx(self, ref: ChampionRef) -> bytes:
         self._answer()
@@ -194,4 +201,4 @@ class FakeSource:
             raise Unavailable("neither database nor MLflow answers")
 
 
-__all__ = ["KEY", "ROW", "SPEC", "FakeSource", "Packed", "grant", "packed", "passengers", "replace"]
+__all__ = ["KEY", "ROW", "SPEC", "FakeSource", "Packed", "grant", "packed", "passengers", "structs"]

@@ -1,8 +1,9 @@
-"""A throwaway Redis on a socket, from the wheel whose server the stack runs too."""
+"""A throwaway Redis on a socket or a port, from the wheel whose server the stack runs too."""
 
 import contextlib
 import importlib.util
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -20,17 +21,32 @@ def binary() -> Path:
     return Path(found.origin).parent / "bin" / "redis-server"
 
 
-class Server:
-    """One server: started, stopped and started again on the same socket."""
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
-    def __init__(self, folder: Path) -> None:
+
+class Server:
+    """One server: started, stopped and started again at the same address."""
+
+    def __init__(self, folder: Path, port: int = 0) -> None:
         self.folder = folder
-        self.url = f"unix://{folder}/redis.sock?db=0"
+        self.port = port
+        self.url = f"redis://127.0.0.1:{port}/0" if port else f"unix://{folder}/redis.sock?db=0"
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Returns once it answers."""
-        options = ["--port", "0", "--unixsocket", f"{self.folder}/redis.sock", "--save", ""]
+        address = [
+            "--port",
+            str(self.port),
+            "--bind",
+            "127.0.0.1",
+            "--unixsocket",
+            f"{self.folder}/redis.sock",
+        ]
+        options = [*address, "--save", ""]
         self.process = subprocess.Popen([binary(), *options], cwd=self.folder, stdout=subprocess.DEVNULL)
         client = redis.Redis.from_url(self.url, retry=None)
         deadline = time.monotonic() + 10
@@ -53,10 +69,10 @@ class Server:
 
 
 @contextlib.contextmanager
-def throwaway() -> Iterator[Server]:
-    """A running server in a folder of its own, gone afterwards."""
+def throwaway(*, with_port: bool = False) -> Iterator[Server]:
+    """A running server in a folder of its own, gone afterwards; Celery reaches one only by a port."""
     folder = Path(tempfile.mkdtemp(prefix="atalaya-redis-"))
-    server = Server(folder)
+    server = Server(folder, _free_port() if with_port else 0)
     try:
         server.start()
         yield server

@@ -186,6 +186,25 @@ ROUTES: dict[str, str | dict[str, str]] = {
     "api:replay-detail": "see",
     "api:replay-stop": {"POST": "streams.edit"},
     # predictions
+    "predict:index": "predict",
+    "predict:one": "predict",
+    "predict:check": {"POST": "predict"},
+    "predict:why": {"POST": "predict"},
+    "predict:mine": "predict",
+    "predict:mine-export": "predict",
+    "predict:api": "predict",
+    "predict:recent": "predict",
+    "predict:list": "predictions.see_all",
+    "predict:list-export": "predictions.see_all",
+    "predict:detail": "predict",
+    "predict:why-recorded": "predict",
+    "predict:feedback": {"POST": "predict"},
+    "predict:erase": {"POST": "predict"},
+    "api:model-predict": {"POST": "predict"},
+    "api:model-explain": {"POST": "predict"},
+    "api:prediction-list": "predict",
+    "api:prediction-detail": {"GET": "predict", "DELETE": "predict"},
+    "api:prediction-feedback": {"POST": "predict"},
 }
 
 # topic, or the part before its first colon: the scope that a subscription needs.
@@ -200,6 +219,7 @@ LIVE_TOPICS: Final[dict[str, str]] = {
     "streams": "see",
     "replays": "see",
     "predictions": "see",
+    "predictions": "predict",
     "health": "see",
 }
 

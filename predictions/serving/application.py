@@ -1,8 +1,8 @@
 """The ASGI side of the predict path: reads the request, calls the engine, writes the answer."""
 
+import os
 import re
 import time
-import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -178,4 +178,4 @@ def problem(error: ConsoleError) -> Reply:
 
 def _request_id(headers: dict[bytes, bytes]) -> str:
     given = headers.get(b"x-request-id", b"")
-    return given.decode() if given and _SAFE_ID.match(given) else uuid.uuid4().hex
+    return given.decode() if given and _SAFE_ID.match(given) else os.urandom(16).hex()

@@ -39,6 +39,7 @@ class Callers:
         self._max_stale_s = max_stale_s
         self._by_hash: dict[str, Caller] = {}
         self._as_of = 0.0
+        self._used: set[int] = set()
 
     def replace(self, grants: Iterable[Grant], *, as_of: float) -> None:
         """Take over what the database said at `as_of` (Unix time)."""
@@ -74,7 +75,14 @@ class Callers:
             raise NotSignedIn(_("This token has expired. Make a new one under your name, API tokens."))
         if SCOPE not in caller.scopes:
             raise Forbidden(_("This token lacks the scope “%(scope)s”.") % {"scope": SCOPE})
+        if caller.token_id is not None:
+            self._used.add(caller.token_id)
         return caller
+
+    def take_used(self) -> set[int]:
+        """Ids of the tokens that called since the last time somebody asked."""
+        used, self._used = self._used, set()
+        return used
 
 
 def of_user(user: Any) -> Caller:

@@ -1,7 +1,7 @@
 """From body to recorded answer: what the ASGI path, the form and REST in a session share."""
 
 import asyncio
-import uuid
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -67,7 +67,7 @@ class Engine:
         rows = checked(served, decode)
         scores = await served.score(rows)
         ref = served.ref
-        answer = Answer(request_id or uuid.uuid4().hex, ref.model, ref.version, [])
+        answer = Answer(request_id or os.urandom(16).hex(), ref.model, ref.version, [])
         common = {
             "request_id": answer.request_id,
             "at": datetime.now(UTC),
@@ -134,5 +134,5 @@ def checked(served: Served, decode: Decode) -> Rows:
 
 
 def _as_ours(error: CheckError) -> NotJSON | TooLarge | InvalidRequest:
-    kind = {400: NotJSON, 413: TooLarge}.get(error.status, InvalidRequest)
-    return kind(error.message, errors=error.errors)
+    kinds: dict[int, type[NotJSON | TooLarge]] = {400: NotJSON, 413: TooLarge}
+    return kinds.get(error.status, InvalidRequest)(error.message, errors=error.errors)

@@ -17,6 +17,7 @@ from scoring.spec import Spec
 
 # Calls under way when a champion is replaced still get their answers.
 GRACE_S = 15.0
+HANG_UP_S = 5.0
 
 
 class OriginalScorer:
@@ -26,6 +27,7 @@ class OriginalScorer:
         """Start the child and wait for it. Raises RunnerUnavailable."""
         self.spec = spec
         self._folder = run_folder
+        _sweep(run_folder.parent)
         shutil.rmtree(run_folder, ignore_errors=True)
         run_folder.mkdir(parents=True, mode=0o700)
         shutil.copytree(model_folder, run_folder / "model")
@@ -59,13 +61,20 @@ class OriginalScorer:
     def is_alive(self) -> bool:
         return self._process.is_alive
 
-    def stop(self) -> None:
-        """End the child a little later: somebody may still be waiting for it."""
-        timer = threading.Timer(GRACE_S, self._end)
-        timer.daemon = True
-        timer.start()
+    def stop(self, grace_s: float = GRACE_S) -> None:
+        """End the child, by default a little later: somebody may still be waiting for it."""
+        if grace_s:
+            timer = threading.Timer(grace_s, self._end)
+            timer.daemon = True
+            timer.start()
+        else:
+            self._end()
 
     def _end(self) -> None:
+        """Not for the event loops that have scored: they are asked to hang up, from another thread."""
+        for loop, client in self._clients.items():
+            if loop.is_running():
+                asyncio.run_coroutine_threadsafe(client.close(), loop).result(HANG_UP_S)
         self._process.stop()
         shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -73,3 +82,10 @@ class OriginalScorer:
 def run_folder(root: Path, sha256: str) -> Path:
     """Where this process keeps the child of one model."""
     return root / "runners" / f"{os.getpid()}-{sha256[:16]}"
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what processes that were killed left behind."""
+    for left in folder.glob("*-*"):
+        if not Path(f"/proc/{left.name.partition('-')[0]}").exists():
+            shutil.rmtree(left, ignore_errors=True)

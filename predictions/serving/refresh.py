@@ -75,7 +75,7 @@ class Refresher:
         if self._thread is not None:
             self._thread.join(timeout_s)
         for model in self._engine.served.values():
-            model.stop()
+            model.stop(grace_s=0)
 
     def load_from_disk(self) -> bool:
         """Needs neither the database nor MLflow; whether there was anything."""
@@ -86,7 +86,10 @@ class Refresher:
 
     def refresh(self) -> None:
         """Ask the database once. What it cannot tell stays as it was."""
+        used = self._callers.take_used()
         try:
+            if used:
+                self._source.note_used(used)
             state = Snapshot(
                 as_of=time.time(),
                 champions=self._source.champions(),

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from console.lib.errors import Conflict, Unavailable
 from predictions.serving.files import ModelFiles
-from predictions.serving.original import OriginalScorer, run_folder
+from predictions.serving.original import GRACE_S, OriginalScorer, run_folder
 from predictions.serving.snapshot import ChampionRef
 from scoring import features
 from scoring.check import CheckError, RowDecoder, Rows
@@ -65,10 +65,10 @@ class Served:
         """False once the child that scores has died."""
         return not isinstance(self.scorer, OriginalScorer) or self.scorer.is_alive
 
-    def stop(self) -> None:
-        """End what serves only this model; a compiled one merely lives in memory."""
+    def stop(self, grace_s: float = GRACE_S) -> None:
+        """End what serves only this model, once nobody waits for it; a compiled one just lives in memory."""
         if isinstance(self.scorer, OriginalScorer):
-            self.scorer.stop()
+            self.scorer.stop(grace_s)
 
 
 def load(ref: ChampionRef, files: ModelFiles, folder: Path) -> Served:

@@ -7,6 +7,7 @@ import os
 import tempfile
 from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -21,7 +22,7 @@ class ChampionRef(msgspec.Struct, frozen=True):
     run_id: str
     sha256: str
     spec_json: str
-    serve_as: str
+    serve_as: Literal["onnx", "runner"]
     reference_sha256: str
     since: datetime
     is_demo: bool = False

@@ -6,6 +6,7 @@ from typing import Protocol
 from django.utils.translation import gettext as _
 
 from console.access import queries as access_queries
+from console.access import tokens
 from console.lib.errors import Unavailable
 from models_registry import queries as registry_queries
 from predictions.serving.callers import Caller, Grant
@@ -26,6 +27,7 @@ class Source(FileSource, Protocol):
     def grants(self) -> list[Grant]: ...
     def champions(self) -> list[ChampionRef]: ...
     def model_names(self) -> list[str]: ...
+    def note_used(self, token_ids: set[int]) -> None: ...
 
 
 class NoSource:
@@ -52,17 +54,17 @@ class ConsoleSource:
     def grants(self) -> list[Grant]:
         return [
             Grant(
-                token.key_sha256,
+                found.key_sha256,
                 Caller(
-                    user_id=token.user_id,
-                    username=token.username,
-                    token_id=token.token_id,
-                    scopes=frozenset(token.scopes),
-                    expires_at=token.expires_at.timestamp(),
-                    is_demo=token.is_demo,
+                    user_id=found.user_id,
+                    username=found.username,
+                    token_id=found.token_id,
+                    scopes=frozenset(found.scopes),
+                    expires_at=found.expires_at.timestamp(),
+                    is_demo=found.is_demo,
                 ),
             )
-            for token in access_queries.live_tokens()
+            for found in access_queries.live_tokens()
         ]
 
     def champions(self) -> list[ChampionRef]:
@@ -83,6 +85,9 @@ class ConsoleSource:
 
     def model_names(self) -> list[str]:
         return list(registry_queries.model_names())
+
+    def note_used(self, token_ids: set[int]) -> None:
+        tokens.note_used(token_ids)
 
     def onnx(self, ref: ChampionRef) -> bytes:
         return registry_queries.champion_onnx(_champion(ref))

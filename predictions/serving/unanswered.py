@@ -9,7 +9,7 @@ from pathlib import Path
 
 import orjson
 import structlog
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from console.lib import kafka
 from predictions.serving.snapshot import write_whole
@@ -47,12 +47,15 @@ class Unanswered:
         failures: list[object] = []
         limits = {"delivery.timeout.ms": SEND_TIMEOUT_S * 1000, **kafka.quiet(log)}
         producer = Producer(kafka.producer_config(**limits))
+
+        def note(error: KafkaError | None, _message: object) -> None:
+            if error is not None:
+                failures.append(error)
+
         try:
             for start in range(0, len(ids), N_IDS_PER_MARKER):
                 marker = orjson.dumps({"kind": KIND, "ids": ids[start : start + N_IDS_PER_MARKER]})
-                producer.produce(
-                    self._topic, marker, on_delivery=lambda error, _message: error and failures.append(error)
-                )
+                producer.produce(self._topic, marker, on_delivery=note)
             n_left = producer.flush(SEND_TIMEOUT_S + 1)
         except (BufferError, KafkaException) as error:
             log.warning("predictions.markers_not_sent", error=str(error))

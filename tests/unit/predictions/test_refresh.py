@@ -86,6 +86,12 @@ def test_a_database_that_is_away_changes_nothing(call, running, source):
     assert running.readiness()["source"] == "failing"
 
 
+def test_tokens_that_called_are_noted(call, running, source):
+    call({"rows": [ROW]})
+    running.refresher.refresh()
+    assert source.used == {3}
+
+
 def test_a_model_without_champion_is_no_longer_served(call, running, source):
     source.without_champion.append("titanic")
     source.versions.clear()

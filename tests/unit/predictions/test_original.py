@@ -1,0 +1,76 @@
+"""A champion that no compiler could express: it answers from a sandboxed child."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+
+from console.lib.errors import Unavailable
+from models_registry.digest import folder_sha256
+from predictions.serving import files, served
+from predictions.serving.snapshot import ChampionRef
+from tests import champions
+from tests.champions import ROW
+from tests.unit.scoring import fitted
+
+
+class Originals:
+    """A source of one model folder."""
+
+    def __init__(self, packed: champions.Packed) -> None:
+        self.packed = packed
+        self.n_fetched = 0
+
+    def folder(self, _ref: ChampionRef, target: Path) -> None:
+        fitted.save(target, self.packed.estimator)
+        self.n_fetched += 1
+
+    def reference(self, _ref: ChampionRef) -> bytes:
+        return self.packed.reference
+
+
+@pytest.fixture
+def loaded(tmp_path):
+    packed = champions.packed()
+    fitted.save(tmp_path / "model", packed.estimator)
+    ref = champions.structs.replace(packed.ref(), serve_as="runner", sha256=folder_sha256(tmp_path / "model"))
+    source = Originals(packed)
+    found = served.load(ref, files.ModelFiles(tmp_path / "files", source), tmp_path / "files")
+    yield found, source, ref, tmp_path
+    found.stop(grace_s=0)
+
+
+async def test_it_answers_as_the_compiled_one(loaded):
+    found, _source, _ref, _folder = loaded
+    scores = await found.score(found.decoder.decode_rows([ROW]))
+    assert scores.labels == ["Did not survive"]
+    explanation = await asyncio.to_thread(found.explain, found.reference[0])
+    assert explanation.is_exact
+    await asyncio.to_thread(found.stop, 0)
+    assert not found.is_alive
+
+
+async def test_a_dead_child_is_told_as_unavailable(loaded):
+    found, _source, _ref, _folder = loaded
+    found.scorer._process.stop()
+    assert not found.is_alive
+    with pytest.raises(Unavailable):
+        await found.score(found.decoder.decode_rows([ROW]))
+
+
+def test_its_files_are_fetched_once(loaded):
+    _found, source, ref, folder = loaded
+    again = served.load(ref, files.ModelFiles(folder / "files", source), folder / "again")
+    again.stop(grace_s=0)
+    assert source.n_fetched == 1
+
+
+def test_the_child_ends_with_its_champion(loaded):
+    found, _source, _ref, _folder = loaded
+    found.stop(grace_s=0.1)
+    assert found.is_alive  # calls under way still get their answers
+    give_up_at = time.monotonic() + 10
+    while found.is_alive and time.monotonic() < give_up_at:
+        time.sleep(0.05)
+    assert not found.is_alive
