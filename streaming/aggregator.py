@@ -106,11 +106,11 @@ class Session:
                 now = time.monotonic()
                 if now - wrote_at >= WRITE_EVERY_S or self._counting.is_full:
                     wrote_at = now
-                    self._write()
+                    self.write()
                 if now - looked_at >= LOOK_EVERY_S:
                     looked_at = now
                     self._look()
-            self._write()
+            self.write()
         finally:
             self._consumer.close()
             self._dead_sender.close()
@@ -148,7 +148,7 @@ class Session:
             raise Overtaken("the definition changed")
         about = self._consumer.list_topics(self._stream.topic, timeout=ADMIN_TIMEOUT_S)
         if set(about.topics[self._stream.topic].partitions) != self._partitions:
-            self._write()
+            self.write()
             raise Overtaken("the topic has other partitions")
 
     @property
@@ -203,7 +203,8 @@ class Session:
             lag += max(0, high - position.next_offset)
         return lag
 
-    def _write(self) -> None:
+    def write(self) -> None:
+        """Save what was counted, send dead letters on, tell the pages."""
         if not self._counting.has_news:
             return
         has_dead = bool(self._counting.dead)

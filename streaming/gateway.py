@@ -27,6 +27,7 @@ log = structlog.get_logger(__name__)
 
 TIMEOUT_S = 5
 READ_FOR_S = 4.0
+PAGE_WAITS_S = 1.0  # where the rest of a page waits for the answer
 MAX_LIMIT = 200
 VIEWER = "atalaya-viewer"  # never joined, never committed
 INTERNAL = "__"
@@ -173,7 +174,7 @@ class KafkaGateway:
     def ends(self, topic_names: Iterable[str]) -> dict[tuple[str, int], int]:
         """The end of each partition of these topics; topics that are not there are left out."""
         with _translated():
-            found = self._admin.list_topics(timeout=TIMEOUT_S).topics
+            found = self._admin.list_topics(timeout=min(TIMEOUT_S, PAGE_WAITS_S)).topics
             abouts = [found[name] for name in set(topic_names) if name in found]
             places = [TopicPartition(about.topic, number) for about in abouts for number in about.partitions]
             return self._offsets(places, OffsetSpec.latest())

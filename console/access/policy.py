@@ -218,7 +218,6 @@ LIVE_TOPICS: Final[dict[str, str]] = {
     "promotions": "see",
     "streams": "see",
     "replays": "see",
-    "predictions": "see",
     "predictions": "predict",
     "health": "see",
 }
