@@ -16,9 +16,10 @@ def inside_data_dir(name: str) -> Path:
     root = Path(folder).resolve()
     try:
         path = (root / name).resolve()
+        is_file = path.is_relative_to(root) and path.is_file()
     except (OSError, ValueError):  # a name that is too long, or holds a NUL
-        path = root
-    if not path.is_relative_to(root) or not path.is_file():
+        is_file = False
+    if not is_file:
         raise NotFound(_("The data folder holds no file “%(name)s”.") % {"name": name[:200]})
     return path
 
