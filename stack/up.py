@@ -44,10 +44,12 @@ def up(config: Config, parts: Sequence[Part]) -> None:
     was_running = supervisor.is_running(config)
     if was_running:
         _require_same_ports(config)
-    missing = [part for part in parts if not _is_healthy(config, part)] if was_running else list(parts)
+    missing = _missing(config, parts) if was_running else list(parts)
     if not missing:
         report.already_up(config, parts)
         return
+    if not was_running:
+        _clear_the_ground(config)
     try:
         if not was_running:
             _start_supervisor(config)
@@ -59,11 +61,14 @@ def up(config: Config, parts: Sequence[Part]) -> None:
     report.ready(config, parts, took_s=time.monotonic() - began_at, told=told)
 
 
-def _start_supervisor(config: Config) -> None:
+def _clear_the_ground(config: Config) -> None:
     left = groups.end_all(config, catalogue.PARTS.values())  # of a supervisor that was killed alone
     if left:
         print(f"ended what an earlier stack left of {', '.join(left)}", flush=True)
     ports.require_free(config, catalogue.PARTS.values())
+
+
+def _start_supervisor(config: Config) -> None:
     config.save()
     for module in PREPARED:
         module.prepare(config)
@@ -79,7 +84,7 @@ def _start(config: Config, parts: Sequence[Part]) -> str:
     said: set[str] = set()
     with ThreadPoolExecutor(max_workers=4) as pool:
         _launch(config, servers, {"postgres", "redis", "kafka"})
-        if any(part.needs == ("postgres",) for part in servers) or console:
+        if any("postgres" in (part.name, *part.needs) for part in parts):
             _await(config, catalogue.find("postgres"), said)
             databases.ensure(config)
         _launch(config, servers, {"mlflow"})
@@ -145,8 +150,9 @@ def last_lines(config: Config, name: str, n_lines: int = LOG_LINES) -> str:
     return "\n".join([f"The last lines of {log}:", *(f"  {line}" for line in lines)])
 
 
-def _is_healthy(config: Config, part: Part) -> bool:
-    return health.standings(config, [part])[0].health == "healthy"
+def _missing(config: Config, parts: Sequence[Part]) -> list[Part]:
+    healthy = {found.part for found in health.standings(config, parts) if found.health == "healthy"}
+    return [part for part in parts if part.name not in healthy]
 
 
 def _require_same_ports(config: Config) -> None:

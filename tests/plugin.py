@@ -6,8 +6,10 @@ of pytest-xdist inherit all this from the process that starts them.
 
 import contextlib
 import os
+import signal
 import tempfile
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
@@ -28,5 +30,10 @@ def _prepare() -> None:
     os.environ.update(nowhere.settings(var_dir, database_url=url))
 
 
+def _end_as_after_ctrl_c(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+signal.signal(signal.SIGTERM, _end_as_after_ctrl_c)  # so that what the tests started is stopped then, too
 if "PYTEST_XDIST_WORKER" not in os.environ:
     _prepare()

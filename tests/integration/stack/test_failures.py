@@ -4,6 +4,7 @@ import os
 import socket
 import stat
 import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -13,10 +14,11 @@ PORT_BASE = 18100
 
 
 @pytest.fixture
-def other(tmp_path) -> RunningStack:
+def other(tmp_path) -> Iterator[RunningStack]:
     """A second stack, of which nothing runs yet."""
     values = {"CONSOLE_PORT_BASE": str(PORT_BASE), "CONSOLE_VAR_DIR": str(tmp_path / "a stack")}
-    return RunningStack(environment(**values))
+    yield RunningStack(environment(**values))
+    RunningStack(environment(**values)).command("reset")
 
 
 def test_taken_port_is_named_with_its_holder(other: RunningStack):

@@ -6,6 +6,7 @@ import json
 import pytest
 from asgiref.sync import sync_to_async
 from asgiref.testing import ApplicationCommunicator
+from channels.layers import get_channel_layer
 from channels.sessions import CookieMiddleware
 from django.db import OperationalError
 from django.test import Client
@@ -65,6 +66,14 @@ def sessions_of(monkeypatch):
     users: dict[str, User | None] = {}
     monkeypatch.setattr(sessions, "user_of", users.get)
     return users
+
+
+@pytest.fixture(autouse=True)
+async def _loop_ends_without_connections(real_redis):
+    """Each test has an event loop of its own, and so have the clients that were made in it."""
+    yield
+    await redis.loop_client().aclose()
+    await get_channel_layer().flush()
 
 
 @pytest.fixture
