@@ -249,6 +249,7 @@ CELERY_TASK_DEFAULT_QUEUE = "control"
 CELERY_TASK_ROUTES = {
     "models_registry.tasks.run_gate": {"queue": "heavy"},
     "pipelines.tasks.copy_log": {"queue": "heavy"},
+    "streaming.tasks.send_replay": {"queue": "heavy"},
 }
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True

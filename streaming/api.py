@@ -50,7 +50,9 @@ class WindowPages(CursorPages):
 class TopicListView(APIView):
     """Topics of Kafka."""
 
-    @extend_schema(responses=_results("Topics", shapes.TopicSerializer(many=True)))
+    @extend_schema(
+        operation_id="topics_list", responses=_results("Topics", shapes.TopicSerializer(many=True))
+    )
     def get(self, request: Request) -> Response:
         """All but Kafka's own, by name, in one page."""
         found = gateway.connect().topics()
@@ -71,6 +73,7 @@ class MessageListView(APIView):
     """Messages of a topic."""
 
     @extend_schema(
+        operation_id="topics_messages_list",
         parameters=[
             OpenApiParameter(
                 "from", str, description="earliest, latest (default), a time, or partition:offset"

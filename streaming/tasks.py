@@ -20,7 +20,7 @@ KEPT = timedelta(days=30)
 MOST_ATTEMPTS = 100
 
 
-@shared_task(queue="heavy")
+@shared_task
 def send_replay(replay_id: str) -> None:
     """One slice of a replay. When a worker dies on the way its lease ends and another goes on."""
     replay = outbox.claim(Replay, replay_id)
@@ -70,7 +70,7 @@ def _end(replay: Replay, state: ReplayState, error: str = "") -> None:
     live.publish("replays", [replay.pk])
 
 
-@shared_task(queue="control")
+@shared_task
 def redrive(dead_letter_id: int) -> None:
     """Send one dead letter to its topic again; a task that runs twice sends it once."""
     letter = DeadLetter.objects.select_related("stream").filter(pk=dead_letter_id, redriven_at=None).first()
@@ -79,7 +79,7 @@ def redrive(dead_letter_id: int) -> None:
         live.publish("streams", [letter.stream.name])
 
 
-@shared_task(queue="control")
+@shared_task
 def redrive_unfinished() -> None:
     """Ask again for those whose task was lost."""
     since = timezone.now() - timedelta(seconds=30)
@@ -88,7 +88,7 @@ def redrive_unfinished() -> None:
         redrive.delay(pk)
 
 
-@shared_task(queue="control")
+@shared_task
 def clear_old() -> None:
     """Windows and dead letters that nobody touched for a month go."""
     before = timezone.now() - KEPT
