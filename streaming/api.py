@@ -41,7 +41,7 @@ class NamePages(CursorPages):
 class WindowPages(CursorPages):
     """Newest first."""
 
-    ordering = ("-start", "group", "-shape")
+    ordering = ("-start", "group", "-shape")  # type: ignore[assignment]
 
 
 # --- Kafka

@@ -93,8 +93,8 @@ class Counting:
         except BadEvent:
             events, of_events = self._with_times(of_events)
             added = self.windows.add(events, now=now, newest=newest)
-        for index, reason in added.refused:
-            self._put_aside(of_events[index], reason)
+        for place, reason in added.refused:
+            self._put_aside(of_events[place], reason)
         self.n_counted += len(events) - len(added.refused)
         position.newest = max(position.newest, added.newest)
         position.next_offset = messages[-1].offset() + 1

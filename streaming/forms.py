@@ -89,7 +89,9 @@ class ReplayForm(forms.Form):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         names = paths.replayable()
-        self.fields["source"].choices = [(name, name) for name in names]
+        self.fields["source"] = forms.ChoiceField(
+            label=gettext_lazy("File"), choices=[(name, name) for name in names]
+        )
         self.has_files = bool(names)
 
     def clean(self) -> dict[str, Any]:

@@ -89,11 +89,12 @@ class Slice:
 
     def _message(self, event: Event, number: int, now: float) -> Outgoing:
         replay = self._replay
-        at = {
+        at_by_times: dict[str, float] = {
             Times.MOVED: event.at + (replay.shift_s or 0.0),
             Times.SENT: now,
             Times.KEPT: event.at,
-        }[_effective(replay)]
+        }
+        at = at_by_times[_effective(replay)]
         text = datetime.fromtimestamp(at, UTC).strftime(replay_files.TIME_FORMAT)
         return Outgoing(
             value=msgspec.json.encode({**event.fields, self._format.time_field: text}),

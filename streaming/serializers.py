@@ -165,7 +165,9 @@ class DeadLetterSerializer(serializers.ModelSerializer):
 
 
 class ReplaySerializer(serializers.ModelSerializer):
-    requested_by = serializers.SlugRelatedField(slug_field="username", read_only=True)
+    requested_by: serializers.SlugRelatedField = serializers.SlugRelatedField(
+        slug_field="username", read_only=True
+    )
 
     class Meta:
         model = Replay
@@ -193,7 +195,9 @@ class ReplaySerializer(serializers.ModelSerializer):
 class NewReplaySerializer(StrictSerializer):
     """Either `rate` (events a second) or `speed` (× event time)."""
 
-    source = serializers.CharField(max_length=500, help_text="Path inside the data folder.")
+    source = serializers.CharField(  # type: ignore[assignment]  # a field of this name is what is meant
+        max_length=500, help_text="Path inside the data folder."
+    )
     rate = serializers.FloatField(required=False, min_value=0.01, max_value=100_000)
     speed = serializers.FloatField(required=False, min_value=0.01, max_value=1_000_000)
     topic = serializers.RegexField(rf"\A{TOPIC_NAME}\Z", required=False, default="")

@@ -46,9 +46,9 @@ class Cell:
 
 
 class Refused(NamedTuple):
-    """An event of the batch, by its place there, and why it is in no window."""
+    """An event of the batch, by its place there from 0, and why it is in no window."""
 
-    index: int
+    place: int
     reason: str
 
 
