@@ -13,8 +13,8 @@ unexport PYTHONDONTWRITEBYTECODE PYTHONPATH VIRTUAL_ENV
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status measure logs reset psql shell kill manage check format test test-unit \
-        test-integration test-browser soak bench lock openapi
+.PHONY: help up down status measure logs reset psql shell kill check format test test-unit \
+        test-integration test-browser soak bench openapi lock
 
 help:  ## list these commands
 	@echo "Usage: make COMMAND"
@@ -69,8 +69,8 @@ test-browser:  ## journeys in a real browser
 soak:  ## the tests that kill parts, ten rounds of each
 	@CONSOLE_KILL_ROUNDS=10 $(TOOLS) -m pytest tests/integration/stack
 
-bench:  ## measure against peers, in an environment of its own
-	@$(TOOLS) -m benchmarks
+bench:  ## calls a second of the predict path, on the running stack
+	@$(AS_IS) -m stack python -- -m benchmarks.predict
 
 openapi:  ## write openapi.yaml anew from the code
 	@$(TOOLS) -m stack.api_schema --write

@@ -1,4 +1,4 @@
-"""A load generator: keep-alive connections that send the same request again as soon as its answer is complete."""
+"""A load generator: kept connections that send the same request again once its answer is complete."""
 
 import asyncio
 import re

@@ -137,7 +137,7 @@ def _kind(described: Field) -> str:
 def _seen(described: Field) -> str:
     if described.seen is None:
         return ""
-    low, high = (_plain(bound) for bound in described.seen)
+    low, high = (f"{bound:.4g}" for bound in described.seen)
     return _("%(low)s to %(high)s seen") % {"low": low, "high": high}
 
 
@@ -152,7 +152,7 @@ def _warning(described: Field, text: str) -> str:
     if described.seen is None:
         return _("The model has not seen this value.")
     low, high = described.seen
-    bounds = {"low": _plain(low), "high": _plain(high)}
+    bounds = {"low": f"{low:.4g}", "high": f"{high:.4g}"}
     if float(value) > high:
         return _("More than any the model has seen (%(low)s to %(high)s)") % bounds
     return _("Less than any the model has seen (%(low)s to %(high)s)") % bounds

@@ -8,6 +8,7 @@ from asgiref.sync import async_to_sync
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
@@ -155,6 +156,8 @@ def detail(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
             "is_own": found.user_id == request.user.pk,
             "is_served": _is_served(found),
         }
+        if is_htmx(request):  # the page that waited for it shows it whole
+            return HttpResponse(headers={"HX-Redirect": reverse("predict:detail", args=[pk])})
     template = "predictions/_detail.html" if is_htmx(request) else "predictions/detail.html"
     return render(request, template, values)
 

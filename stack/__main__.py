@@ -100,9 +100,13 @@ def _shell(site: Config, options: argparse.Namespace) -> int:
 
 
 def _manage(site: Config, options: argparse.Namespace) -> int:
-    command = [site.console_python, "manage.py", *options.rest]
+    return _python(site, argparse.Namespace(rest=["manage.py", *options.rest]))
+
+
+def _python(site: Config, options: argparse.Namespace) -> int:
+    """The console's Python with the stack's settings and nothing of the caller's but the terminal."""
     environment = {**console_parts.environment(site), "TERM": os.environ.get("TERM", "dumb")}
-    return subprocess.run(command, cwd=REPO, env=environment).returncode
+    return subprocess.run([site.console_python, *options.rest], cwd=REPO, env=environment).returncode
 
 
 COMMANDS = {
@@ -115,6 +119,7 @@ COMMANDS = {
     "psql": _psql,
     "shell": _shell,
     "manage": _manage,
+    "python": _python,
 }
 
 
@@ -132,7 +137,8 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("kill", help="kill -9 a part, for tests").add_argument("part")
     psql = commands.add_parser("psql", help="a prompt in one of the databases")
     psql.add_argument("--database", choices=databases.NAMES, default="console")
-    for command in (psql, commands.add_parser("shell"), commands.add_parser("manage")):
+    others = (commands.add_parser(name) for name in ("shell", "manage", "python"))
+    for command in (psql, *others):
         command.add_argument("rest", nargs=argparse.REMAINDER)
     return parser
 

@@ -154,6 +154,12 @@ def test_one_that_is_on_its_way_is_being_recorded(browser):
     assert "being recorded" in browser.get(f"/predictions/{uuid7()}").content.decode()
 
 
+def test_the_waiting_page_goes_to_the_recorded_one(ana, browser):
+    found = recorded(ana)
+    answer = browser.get(f"/predictions/{found.pk}", headers={"HX-Request": "true"})
+    assert answer["HX-Redirect"] == f"/predictions/{found.pk}"
+
+
 def test_one_that_never_was_is_not_found(browser):
     assert browser.get(f"/predictions/{uuid.UUID(int=7)}").status_code == 404
 
