@@ -154,3 +154,26 @@ def test_a_dead_letter_sent_again_is_counted_once_it_fits(stack, engineer, strea
     ok(engineer.post(f"{path}/{letter['id']}/redrive"), 202)
     wait_for("the event", lambda: n_counted(engineer, stream) == 1, timeout_s=60)
     assert engineer.post(f"{path}/{letter['id']}/redrive").status_code == 409
+
+
+def test_a_replay_sends_each_line_once_when_its_worker_is_killed(stack, engineer, stream):
+    body = {"source": "nyc_taxi_ride_events.txt", "rate": 400, "topic": stream}
+    replay = ok(engineer.post("/replays", body), 202)
+
+    def now() -> dict[str, Any]:
+        return ok(engineer.get(f"/replays/{replay['id']}"))
+
+    wait_for("some lines", lambda: now()["n_sent"] > 300, timeout_s=60)
+    stack.kill("worker")
+    wait_for("the end", lambda: now()["state"] == "done", timeout_s=150)
+    assert now()["n_sent"] == now()["n_total"] == 3000
+    # Ride events are no taxi trips: each line of the file is a dead letter of this stream, once.
+    letters = wait_for(
+        "the letters",
+        lambda: (
+            (found := every(engineer, f"/streams/{stream}/dead-letters")) and len(found) >= 3000 and found
+        ),
+        timeout_s=30,
+    )
+    assert len(letters) == 3000
+    assert len({letter["offset"] for letter in letters}) == 3000
