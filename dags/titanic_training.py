@@ -15,7 +15,7 @@ from dags.recipes.titanic.params import DAG_ID, SOURCES, Settings
 DEFAULTS = Settings()
 RUN = "{{ run_id }}"
 SETTINGS = "{{ params | tojson }}"
-REQUESTED_BY = "{{ (dag_run.conf or {}).get('requested_by', '') }}"
+REQUESTED_BY = "{{ dag_run.triggering_user_name or '' }}"
 
 # the console's environment, which has what Airflow's has not: numpy, scikit-learn, MLflow
 IN_CONSOLE = {"python": os.environ["ATALAYA_PYTHON"], "expect_airflow": False, "expect_pendulum": False}

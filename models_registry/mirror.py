@@ -7,12 +7,15 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from django.db import models
+import structlog
+from django.db import IntegrityError, models, transaction
 from django.utils import timezone
 
 from console.lib.errors import InvalidRequest, NotFound
 from models_registry.gateway import ExperimentInfo, MlflowGateway, ModelInfo, RunInfo, VersionInfo
 from models_registry.models import Experiment, MlflowRun, ModelVersion, RegisteredModel
+
+log = structlog.get_logger(__name__)
 
 SPEC = "serving/spec.json"
 SPEC_LIMIT_BYTES = 2**20
@@ -92,7 +95,7 @@ def save_version(mlflow: MlflowGateway, info: VersionInfo) -> ModelVersion:
         values["spec_json"] = row.spec_json or _spec(mlflow, run)
         values["primary_metric"] = primary_metric(values["spec_json"])
     _save(row, values)
-    return row
+    return model.versions.get(version=info.version)
 
 
 def mark_gone(at: datetime, *, runs: set[str], versions: set[tuple[str, int]], models: set[str]) -> set[str]:
@@ -118,10 +121,21 @@ def _save(row: models.Model, values: dict[str, Any], *, is_gone: bool = False) -
     for key, value in changed.items():
         setattr(row, key, value)
     if is_new:
-        row.save(force_insert=True)
-    elif changed:
+        return _insert(row)
+    if changed:
         row.save(update_fields=list(changed))
-    return is_new or bool(changed)
+    return bool(changed)
+
+
+def _insert(row: models.Model) -> bool:
+    """False when another poll, which runs beside this one, added the same row a moment ago."""
+    try:
+        with transaction.atomic():
+            row.save(force_insert=True)
+    except IntegrityError:
+        log.info("mirror.written_meanwhile", row=str(row))
+        return False
+    return True
 
 
 def _storable(value: float | str) -> float | str:

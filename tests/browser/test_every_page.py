@@ -7,7 +7,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import PHONE, WIDE, People, shoot
+from tests.browser.visitors import PHONE, WIDE, People, shoot
 from tests.first_path import FirstPath
 
 SERIOUS = {"serious", "critical"}

@@ -4,30 +4,31 @@ import re
 
 from playwright.sync_api import Browser, expect
 
-from tests.browser.conftest import PASSWORD, People, sign_in
+from tests.browser.visitors import PASSWORD, People, sign_in
 from tests.running_stack import RunningStack
 
 
 def test_first_sign_in_leads_to_a_password_of_ones_own_and_out_again(people: People):
-    page = people.visitor("sign-in-ana", "viewer").page()
+    visitor = people.visitor("sign-in-ana", "viewer")
+    page = visitor.page()
     page.goto("/")
     expect(page.get_by_role("heading", name="Overview")).to_be_visible()
-    page.get_by_role("button", name=re.compile("sign-in-ana")).click()
+    page.get_by_label(re.compile("^Menu of sign-in-ana")).click()
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
     page.goto("/pipelines")
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
-    sign_in(page, "sign-in-ana", PASSWORD)
+    sign_in(page, visitor.name, PASSWORD)
     expect(page.get_by_role("heading", name="Overview")).to_be_visible()
 
 
 def test_sign_in_returns_to_the_page_that_was_asked_for(
     people: People, browser: Browser, stack: RunningStack
 ):
-    people.visitor("sign-in-ben", "viewer")
+    ben = people.visitor("sign-in-ben", "viewer").name
     page = browser.new_context(base_url=stack.url).new_page()
     page.goto("/models")
-    page.get_by_label("Username").fill("sign-in-ben")
+    page.get_by_label("Name").fill(ben)
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("heading", name="Models")).to_be_visible()
@@ -38,11 +39,13 @@ def test_five_wrong_passwords_lock_that_name_and_say_for_how_long(browser: Brows
     page = browser.new_context(base_url=stack.url).new_page()
     for _attempt in range(5):
         sign_in(page, "sign-in-cleo", "not the password")
-    expect(page.get_by_text(re.compile("wait 15 minutes", re.IGNORECASE))).to_be_visible()
+    expect(page.get_by_text(re.compile("locked here for 15 minutes"))).to_be_visible()
 
 
 def test_viewer_sees_what_is_missing_instead_of_a_button_that_works(people: People):
-    page = people.visitor("sign-in-dora", "viewer").page()
+    visitor = people.visitor("sign-in-dora", "viewer")
+    visitor.complaints.expected_statuses.add(403)
+    page = visitor.page()
     page.goto("/pipelines/titanic_training/trigger")
     expect(page.get_by_text(re.compile("pipelines.run")).first).to_be_visible()
 

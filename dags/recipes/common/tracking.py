@@ -1,5 +1,6 @@
 """Logging a trained model to MLflow and registering it, once per DAG run however often the task runs."""
 
+import hashlib
 import logging
 import os
 import subprocess
@@ -82,7 +83,7 @@ def register(name: str, package: Package, origin: Origin) -> Registered:
         say(f"Version {existing.version} of {name} was registered by this run already.")
         return existing
     mlflow.set_experiment(name)
-    tags = {**origin.tags(), **package.tags}
+    tags = {**origin.tags(), **package.tags, **_holdout_tag(package)}
     with mlflow.start_run(
         run_id=_begun(client, name, origin.dag_run_id), run_name=origin.dag_run_id, tags=tags
     ) as run:
@@ -94,6 +95,12 @@ def register(name: str, package: Package, origin: Origin) -> Registered:
     version: ModelVersion = mlflow.register_model(uri, name, tags=origin.tags())
     say(f"Registered {name} version {version.version} from MLflow run {run.info.run_id}.")
     return Registered(name, str(version.version), run.info.run_id)
+
+
+def _holdout_tag(package: Package) -> dict[str, str]:
+    """By this the gate tells whether the frozen hold-out is still the one that was logged."""
+    holdout = package.files.get("evaluation/holdout.parquet")
+    return {"holdout_sha256": hashlib.sha256(holdout.read_bytes()).hexdigest()} if holdout else {}
 
 
 def registered_by(client: mlflow.MlflowClient, name: str, dag_run_id: str) -> Registered | None:
