@@ -9,5 +9,6 @@ urlpatterns = [
     path("", include("console.audit.api_urls")),
     path("", include("pipelines.api_urls")),
     path("", include("models_registry.api_urls")),
+    path("", include("streaming.api_urls")),
     path("", include("predictions.api_urls")),
 ]

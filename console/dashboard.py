@@ -12,6 +12,7 @@ from console.access import policy
 from console.lib.hits import Hit
 from models_registry import queries as models_registry
 from pipelines import queries as pipelines
+from streaming import queries as streaming
 
 MOST_HITS = 8
 LONGEST_TEXT = 100
@@ -24,13 +25,16 @@ PAGES = (
     (gettext_lazy("Models"), "models:model-list", "models"),
     (gettext_lazy("Experiments"), "models:experiment-list", "models"),
     (gettext_lazy("Promotions"), "models:promotion-list", "models"),
+    (gettext_lazy("Streams"), "streams:stream-list", "streams"),
+    (gettext_lazy("Topics"), "streams:topic-list", "streams"),
+    (gettext_lazy("Replays"), "streams:replay-list", "streams"),
     (gettext_lazy("Predict"), "predict:index", "predict"),
     (gettext_lazy("Users"), "access:user-list", "system"),
     (gettext_lazy("Audit trail"), "audit:entry-list", "system"),
     (gettext_lazy("API tokens"), "access:token-list", "system"),
     (gettext_lazy("REST API"), "console:api-docs", "system"),
 )
-PROVIDERS = (pipelines.search, models_registry.search)
+PROVIDERS = (pipelines.search, models_registry.search, streaming.search)
 
 
 def is_new_installation() -> bool:

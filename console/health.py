@@ -138,6 +138,7 @@ CHECKS: dict[str, tuple[str | Promise, Callable[[], str]]] = {
     "beat": (gettext_lazy("Schedule"), functools.partial(_sign_of_life, "beat")),
     "watch": (gettext_lazy("Watch"), functools.partial(_sign_of_life, "watch")),
     "recorder": (gettext_lazy("Recorder"), functools.partial(_sign_of_life, "recorder")),
+    "aggregator": (gettext_lazy("Aggregator"), functools.partial(_sign_of_life, "aggregator")),
 }
 REQUIRED = frozenset({"postgres", "redis"})
 

@@ -92,6 +92,7 @@ INSTALLED_APPS = [
     "console.access",
     "pipelines",
     "models_registry",
+    "streaming",
     "predictions",
 ]
 MIDDLEWARE = [
@@ -248,6 +249,7 @@ CELERY_TASK_DEFAULT_QUEUE = "control"
 CELERY_TASK_ROUTES = {
     "models_registry.tasks.run_gate": {"queue": "heavy"},
     "pipelines.tasks.copy_log": {"queue": "heavy"},
+    "streaming.tasks.send_replay": {"queue": "heavy"},
 }
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
@@ -269,6 +271,8 @@ CELERY_BEAT_SCHEDULER = "console.workers:LivingScheduler"
 CELERY_BEAT_SCHEDULE = {
     "sweep-outbox": {"task": "console.lib.outbox.sweep", "schedule": 5.0, "options": {"expires": 5}},
     "renew-pipeline-tokens": {"task": "console.access.tasks.renew_pipeline_tokens", "schedule": 24 * 3600.0},
+    "redrive-unfinished": {"task": "streaming.tasks.redrive_unfinished", "schedule": 60.0},
+    "clear-old-windows": {"task": "streaming.tasks.clear_old", "schedule": 24 * 3600.0},
     "clear-sessions": {"task": "console.access.tasks.clear_sessions", "schedule": 24 * 3600.0},
     "expire-promotions": {"task": "models_registry.tasks.expire_requests", "schedule": 600.0},
 }

@@ -23,6 +23,7 @@ urlpatterns = [
     path("", include("console.audit.urls")),
     path("", include("pipelines.urls")),
     path("", include("models_registry.urls")),
+    path("", include("streaming.urls")),
     path("", include("predictions.urls")),
     path("api/v1/", include("console.api_urls")),
 ]

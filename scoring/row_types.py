@@ -17,7 +17,9 @@ def body_type(spec: Spec) -> Any:
     definitions: list[tuple[str, Any, Any] | tuple[str, Any]] = []
     for position, field in enumerate(spec.fields):
         name = f"f{position}"
-        definitions.append((name, _type(field)) if field.required else (name, _type(field), field.default))
+        definitions.append(
+            (name, type_of(field)) if field.required else (name, type_of(field), field.default)
+        )
     row = msgspec.defstruct(
         "Row",
         definitions,
@@ -30,7 +32,8 @@ def body_type(spec: Spec) -> Any:
     return msgspec.defstruct("Body", [("rows", rows)], forbid_unknown_fields=True)
 
 
-def _type(field: Field) -> Any:
+def type_of(field: Field) -> Any:
+    """The msgspec type of one field: null is in it where the field may be null."""
     kind = _TYPES[field.type](field)
     return kind | None if field.nullable else kind
 

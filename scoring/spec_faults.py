@@ -27,14 +27,15 @@ def of_shape(plain: object) -> Iterator[str]:
         if isinstance(items, list):
             outline[name] = []
             for index, item in enumerate(items[:MAX_FIELDS]):
-                yield from _of_conversion(item, kind, f"{name}[{index}]")
+                yield from of_conversion(item, kind, f"{name}[{index}]")
     if isinstance(plain.get("output"), dict):
         outline["output"] = {}
-        yield from _of_conversion(plain["output"], Output, "output")
-    yield from _of_conversion(outline, Spec, "")
+        yield from of_conversion(plain["output"], Output, "output")
+    yield from of_conversion(outline, Spec, "")
 
 
-def _of_conversion(item: object, kind: type, where: str) -> Iterator[str]:
+def of_conversion(item: object, kind: type, where: str) -> Iterator[str]:
+    """The first wrong type or unknown key of `item`, if any, with the place where it is."""
     try:
         msgspec.convert(item, kind)
     except msgspec.ValidationError as error:
@@ -47,7 +48,7 @@ def of_meaning(spec: Spec) -> Iterator[str]:
     """spec: of the right shape."""
     yield from _of_names(spec)
     for index, field in enumerate(spec.fields):
-        yield from (f"fields[{index}] ({field.name}): {fault}" for fault in _of_field(field))
+        yield from (f"fields[{index}] ({field.name}): {fault}" for fault in of_field(field))
     yield from _of_derived(spec)
     yield from _of_slices(spec)
     yield from _of_output(spec)
@@ -73,7 +74,8 @@ def _of_names(spec: Spec) -> Iterator[str]:
         seen.add(name)
 
 
-def _of_field(field: Field) -> Iterator[str]:
+def of_field(field: Field) -> Iterator[str]:
+    """Faults of one field by itself."""
     for name in ("label", "help", "unit", "group"):
         if len(getattr(field, name)) > MAX_TEXT:
             yield f"{name} is longer than {MAX_TEXT} characters"

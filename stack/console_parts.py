@@ -135,6 +135,10 @@ def _recorder(_config: Config) -> tuple[str, ...]:
     return ("manage.py", "record_predictions")
 
 
+def _aggregator(_config: Config) -> tuple[str, ...]:
+    return ("manage.py", "aggregate_streams")
+
+
 PARTS = (
     _http_part("web", "console.asgi:application"),
     _http_part("serving", "predictions.serving:app"),
@@ -143,4 +147,5 @@ PARTS = (
     _python_part("beat", _beat, needs=("redis",)),
     _python_part("watch", _watch, needs=("postgres", "redis")),
     _python_part("recorder", _recorder, needs=("postgres", "kafka")),
+    _python_part("aggregator", _aggregator, needs=("postgres", "kafka")),
 )

@@ -21,6 +21,8 @@ SCOPES: Final[dict[str, Promise]] = {
     "predict": _("Get predictions, and see your own"),
     "predictions.see_all": _("See everybody's predictions"),
     "pipelines.run": _("Trigger, pause, clear and cancel pipelines"),
+    "messages.read": _("Read messages of topics"),
+    "streams.edit": _("Define streams, replay files, send dead letters again"),
     "models.gate": _("Start the gate of a model version"),
     "models.request": _("Request a promotion"),
     "models.decide": _("Approve or reject promotions, and roll back"),

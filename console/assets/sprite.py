@@ -16,6 +16,7 @@ ICONS = {
     "home": "home",
     "pipelines": "git-merge",
     "models": "box",
+    "streams": "broadcast",
     "predict": "bolt",
     "system": "settings",
     "search": "search",

@@ -79,6 +79,16 @@ RECORDER_BAD = Counter(
     "console_recorder_skip_messages", "Messages on the topic that are no prediction record."
 )
 
+# --- streams
+STREAM_EVENTS = Counter("console_stream_count_events", "Events counted into windows.")
+STREAM_DEAD = Counter("console_stream_refuse_messages", "Messages that fit no window: dead letters.")
+STREAM_WRITE_SECONDS = Histogram(
+    "console_stream_write_seconds",
+    "Time to write changed windows and offsets.",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5),
+)
+REPLAY_LINES = Counter("console_replay_send_lines", "Lines of files sent to topics.")
+
 PREDICT_STATUSES = ("200", "400", "401", "403", "404", "409", "413", "415", "422", "429", "500", "503")
 for _status in PREDICT_STATUSES:
     PREDICT_ANSWERS.labels(_status)

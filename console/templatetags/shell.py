@@ -37,6 +37,7 @@ SECTIONS = (
         frozenset({"pipelines"}),
     ),
     Section("models", "models", _("Models"), ("models:model-list",), "see", frozenset({"models"})),
+    Section("streams", "streams", _("Streams"), ("streams:stream-list",), "see", frozenset({"streams"})),
     Section("predict", "predict", _("Predict"), ("predict:index",), "predict", frozenset({"predict"})),
     Section("system", "system", _("System"), ("access:system",), "admin", frozenset({"access", "audit"})),
 )

@@ -11,6 +11,7 @@
   if (!topics.length) return;
 
   const GAP_MS = 500; // between two events of one topic
+  const FRAME_GAP_MS = 90; // between two frames, which carry all that is drawn
   const REFETCH_MS = 5000; // between two refetches because of missed messages
   const AWAY_MS = 2000; // before the page says that it is away
   const MOST_WAIT_MS = 30000;
@@ -50,7 +51,8 @@
     waiting.set(topic, { ...message, ids });
     if (timers.has(topic)) return;
     const since = performance.now() - (lastEvent.get(topic) ?? -GAP_MS);
-    timers.set(topic, setTimeout(() => dispatch(topic), Math.max(0, GAP_MS - since)));
+    const gap = message.kind === "frame" ? FRAME_GAP_MS : GAP_MS;
+    timers.set(topic, setTimeout(() => dispatch(topic), Math.max(0, gap - since)));
   }
 
   function refetchAll(kind) {

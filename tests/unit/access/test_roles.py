@@ -12,6 +12,8 @@ TABLE = {  # viewer, predictor, engineer, scientist, approver, admin
     "predict": (0, X, X, X, X, X),
     "predictions.see_all": (0, 0, X, X, 0, X),
     "pipelines.run": (0, 0, X, X, 0, X),
+    "messages.read": (0, 0, X, X, 0, X),
+    "streams.edit": (0, 0, X, 0, 0, X),
     "models.gate": (0, 0, 0, X, 0, X),
     "models.request": (0, 0, 0, X, 0, X),
     "models.decide": (0, 0, 0, 0, X, X),

@@ -15,6 +15,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from console import health
 from console.access import policy
 from console.access.models import User
+from streaming import gateway
 
 SAMPLES = {"int": 999999, "str": "sample", "slug": "sample", "path": "sample/file", "uuid": uuid.UUID(int=7)}
 NOBODY = "nobody"
@@ -76,6 +77,7 @@ def seen(response) -> str:
 def _health_is_remembered(monkeypatch):
     """No server runs here: asking all of them once, and waiting two seconds for it, is enough."""
     monkeypatch.setattr(health, "REMEMBERED_S", 600)
+    monkeypatch.setattr(gateway, "TIMEOUT_S", 0.2)
 
 
 def test_every_route_is_in_the_table():

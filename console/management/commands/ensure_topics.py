@@ -4,12 +4,12 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from console.lib import topics
 from console.lib.errors import ConsoleError
-from predictions import topics
 
 
 class Command(BaseCommand):
-    help = "Create the Kafka topics of predictions where they are missing."
+    help = "Create the Kafka topics that the console needs, where they are missing."
 
     def handle(self, *_args: Any, **_options: Any) -> None:
         try:

@@ -1,0 +1,217 @@
+"""The loop of one stream: fetch, count, every second write windows and offsets, tell the pages.
+
+One thread for each stream, so that a topic that is gone stops no other stream. Whatever fails, the memory is
+thrown away and the loop starts again from the rows: what was not written is read again.
+"""
+
+import threading
+import time
+
+import structlog
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from django.db import DatabaseError, InterfaceError, connection
+
+from console.lib import kafka, live, metrics, topics
+from console.lib.errors import ConsoleError
+from streaming import dead_topics, frames
+from streaming.counting import Counting
+from streaming.dead_topics import DeadSender
+from streaming.ledger import Overtaken
+from streaming.models import Stream
+
+log = structlog.get_logger(__name__)
+
+GROUP = "atalaya-aggregator"  # never joined and never committed: offsets are in PostgreSQL
+BATCH = 5_000
+WAIT_S = 0.1
+WRITE_EVERY_S = 1.0
+LOOK_EVERY_S = 5.0  # for a new definition, for new partitions
+TELL_EVERY_S = 2.0
+LONGEST_RETRY_S = 15.0
+ADMIN_TIMEOUT_S = 10
+
+
+class Runner(threading.Thread):
+    """Counts one stream until `stop`, or until its definition is deleted."""
+
+    def __init__(self, stream_id: int, name: str) -> None:
+        super().__init__(name=f"stream-{name}", daemon=True)
+        self._stream_id = stream_id
+        self._label = name
+        self._stopped = threading.Event()
+
+    def stop(self) -> None:
+        """Ask it to write what it has and end."""
+        self._stopped.set()
+
+    def run(self) -> None:
+        """Sessions one after the other, with a pause after one that failed."""
+        wait_s = 0.5
+        try:
+            while not self._stopped.is_set():
+                began_at = time.monotonic()
+                try:
+                    stream = Stream.objects.filter(pk=self._stream_id).first()
+                    if stream is None:
+                        return
+                    Session(stream, self._stopped).run()
+                except Overtaken as error:
+                    log.info("stream.starts_again", stream=self._label, why=str(error))
+                except (DatabaseError, InterfaceError, KafkaException, ConsoleError) as error:
+                    wait_s = (
+                        0.5
+                        if time.monotonic() - began_at > LONGEST_RETRY_S
+                        else min(wait_s * 2, LONGEST_RETRY_S)
+                    )
+                    log.warning("stream.waits", stream=self._label, error=str(error), wait_s=wait_s)
+                    connection.close()
+                    self._stopped.wait(wait_s)
+        finally:
+            connection.close()
+
+
+class Session:
+    """From the rows as they are now until something changes or fails."""
+
+    def __init__(self, stream: Stream, stopped: threading.Event) -> None:
+        self._stream = stream
+        self._stopped = stopped
+        self._counting = Counting(stream)
+        self._pulse = frames.Pulse()
+        self._dead_sender = DeadSender(stream)
+        self._is_one_partition = False
+        self._partitions: set[int] = set()
+        self._told_at = 0.0
+        self._consumer = Consumer(
+            kafka.consumer_config(
+                GROUP,
+                **{
+                    "enable.partition.eof": True,
+                    "fetch.wait.max.ms": 50,
+                    "queued.max.messages.kbytes": 32 * 1024,
+                    "fetch.message.max.bytes": 1024 * 1024,
+                },
+                **kafka.quiet(log),
+            )
+        )
+
+    def run(self) -> None:
+        wrote_at = looked_at = time.monotonic()
+        try:
+            self._ensure_topics()
+            self._dead_sender.send()
+            self._assign()
+            while not self._stopped.is_set():
+                self.count()
+                now = time.monotonic()
+                if now - wrote_at >= WRITE_EVERY_S or self._counting.is_full:
+                    wrote_at = now
+                    self.write()
+                if now - looked_at >= LOOK_EVERY_S:
+                    looked_at = now
+                    self._look()
+            self.write()
+        finally:
+            self._consumer.close()
+            self._dead_sender.close()
+
+    def _ensure_topics(self) -> None:
+        wanted = [topics.Topic(self._stream.topic)]
+        if self._stream.has_dead_topic:
+            wanted.append(dead_topics.topic(self._stream.dead_topic))
+        if made := topics.ensure(wanted):
+            log.info("stream.topics_made", stream=self._stream.name, topics=made)
+
+    def _assign(self) -> None:
+        found = self._consumer.list_topics(self._stream.topic, timeout=ADMIN_TIMEOUT_S)
+        about = found.topics[self._stream.topic]
+        if about.error is not None:
+            raise KafkaException(about.error)
+        self._partitions = set(about.partitions)
+        self._is_one_partition = len(self._partitions) == 1
+        positions = self._counting.positions
+        self._consumer.assign(
+            [
+                TopicPartition(
+                    self._stream.topic,
+                    partition,
+                    positions[partition].next_offset if partition in positions else OFFSET_BEGINNING,
+                )
+                for partition in self._partitions
+            ]
+        )
+
+    def _look(self) -> None:
+        """Raises Overtaken when the topic has grown or the definition changed."""
+        revision = Stream.objects.filter(pk=self._stream.pk).values_list("revision", flat=True).first()
+        if revision != self._stream.revision:
+            raise Overtaken("the definition changed")
+        about = self._consumer.list_topics(self._stream.topic, timeout=ADMIN_TIMEOUT_S)
+        if set(about.topics[self._stream.topic].partitions) != self._partitions:
+            self.write()
+            raise Overtaken("the topic has other partitions")
+
+    @property
+    def n_counted(self) -> int:
+        """Events counted since the start."""
+        return self._counting.n_counted
+
+    def count(self) -> None:
+        """Fetch a batch and count it."""
+        sound: list[Message] = []
+        ends: list[tuple[int, int]] = []
+        for message in self._consumer.consume(BATCH, WAIT_S):
+            error = message.error()
+            if error is None:
+                sound.append(message)
+            elif error.code() == KafkaError._PARTITION_EOF:
+                ends.append((message.partition(), message.offset()))
+            else:
+                self._note(error)
+        counting = self._counting
+        n_before, n_dead = counting.n_counted, len(counting.dead)
+        counting.handle(sound, is_one_partition=self._is_one_partition)
+        for partition, offset in ends:
+            position = counting.positions.get(partition)
+            if position is None or offset >= position.next_offset:
+                counting.reached_end(partition, offset)
+        self._pulse.counted(counting.n_counted - n_before)
+        metrics.STREAM_EVENTS.inc(counting.n_counted - n_before)
+        metrics.STREAM_DEAD.inc(len(counting.dead) - n_dead)
+        if self._pulse.is_due():
+            began_at = time.monotonic()
+            live.frame(f"streams:{self._stream.name}", self._frame())
+            self._pulse.took(time.monotonic() - began_at)
+
+    def _note(self, error: KafkaError) -> None:
+        """A topic that is gone ends the session; what librdkafka mends by itself is only logged."""
+        gone = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION, KafkaError._UNKNOWN_TOPIC)
+        if error.fatal() or error.code() in gone:
+            raise KafkaException(error)
+        log.warning("stream.fetch_failed", stream=self._stream.name, error=error.str())
+
+    def _frame(self) -> dict:
+        return frames.of_memory(self._counting.windows) | self._pulse.state(lag=self._lag())
+
+    def _lag(self) -> int:
+        """Messages that are there and not counted, by what the last fetch told of the ends."""
+        lag = 0
+        for partition, position in self._counting.positions.items():
+            _low, high = self._consumer.get_watermark_offsets(
+                TopicPartition(self._stream.topic, partition), cached=True
+            )
+            lag += max(0, high - position.next_offset)
+        return lag
+
+    def write(self) -> None:
+        """Save what was counted, send dead letters on, tell the pages."""
+        if not self._counting.has_news:
+            return
+        has_dead = bool(self._counting.dead)
+        with metrics.STREAM_WRITE_SECONDS.time():
+            self._counting.save()
+        if has_dead and self._stream.has_dead_topic:
+            self._dead_sender.send()
+        if time.monotonic() - self._told_at >= TELL_EVERY_S:
+            self._told_at = time.monotonic()
+            live.publish("streams", [self._stream.name])

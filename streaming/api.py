@@ -1,0 +1,240 @@
+"""REST: topics, messages and groups as Kafka tells them; streams and replays from rows."""
+
+from typing import Any
+
+from django.db.models import QuerySet
+from django.utils.dateparse import parse_datetime
+from django.utils.timezone import is_naive
+from django.utils.translation import gettext as _
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
+from rest_framework import generics
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from console.lib.errors import InvalidRequest
+from console.lib.pages import CursorPages
+from streaming import actions, gateway, queries, reading
+from streaming import serializers as shapes
+from streaming.models import DeadLetter, Replay, Stream, Window
+
+
+def _valid(serializer: type[shapes.StrictSerializer], data: Any) -> dict[str, Any]:
+    given = serializer(data=data)
+    given.is_valid(raise_exception=True)
+    return dict(given.validated_data)
+
+
+def _results(name: str, serializer: Any) -> Any:
+    return inline_serializer(
+        name, {"results": serializer, "next": shapes.serializers.URLField(allow_null=True)}
+    )
+
+
+class NamePages(CursorPages):
+    """By name."""
+
+    ordering = "name"
+
+
+class WindowPages(CursorPages):
+    """Newest first."""
+
+    ordering = ("-start", "group", "-shape")  # type: ignore[assignment]
+
+
+# --- Kafka
+
+
+class TopicListView(APIView):
+    """Topics of Kafka."""
+
+    @extend_schema(
+        operation_id="topics_list", responses=_results("Topics", shapes.TopicSerializer(many=True))
+    )
+    def get(self, request: Request) -> Response:
+        """All but Kafka's own, by name, in one page."""
+        found = gateway.connect().topics()
+        return Response({"results": shapes.TopicSerializer(found, many=True).data, "next": None})
+
+
+class TopicDetailView(APIView):
+    """One topic."""
+
+    @extend_schema(responses=shapes.TopicSerializer)
+    def get(self, request: Request, name: str) -> Response:
+        """With its partitions."""
+        found = gateway.connect().topic(reading.topic_name(name))
+        return Response(shapes.TopicSerializer(found).data)
+
+
+class MessageListView(APIView):
+    """Messages of a topic."""
+
+    @extend_schema(
+        operation_id="topics_messages_list",
+        parameters=[
+            OpenApiParameter(
+                "from", str, description="earliest, latest (default), a time, or partition:offset"
+            ),
+            OpenApiParameter("limit", int, description="1 to 200, by default 50"),
+        ],
+        responses=_results("Messages", shapes.MessageSerializer(many=True)),
+    )
+    def get(self, request: Request, name: str) -> Response:
+        """Read without a consumer group, oldest first, for four seconds at most."""
+        given = request.query_params
+        start = reading.start(given.get("from", "latest"))
+        limit = reading.limit(given.get("limit", "50"))
+        found = gateway.connect().messages(reading.topic_name(name), start=start, limit=limit)
+        results = shapes.MessageSerializer([shapes.message(read) for read in found], many=True).data
+        return Response({"results": results, "next": None})
+
+
+class GroupListView(APIView):
+    """Consumer groups."""
+
+    @extend_schema(
+        operation_id="consumer_groups_list",
+        parameters=[OpenApiParameter("topic", str, description="Only groups that have read from it")],
+        responses=_results("Groups", shapes.GroupSerializer(many=True)),
+    )
+    def get(self, request: Request) -> Response:
+        """With their lag, by name, in one page."""
+        found = gateway.connect().groups(topic=request.query_params.get("topic", ""))
+        return Response({"results": shapes.GroupSerializer(found, many=True).data, "next": None})
+
+
+# --- streams
+
+
+class StreamListView(generics.ListAPIView):
+    """Stream definitions."""
+
+    serializer_class = shapes.StreamSerializer
+    pagination_class = NamePages
+
+    def get_queryset(self) -> QuerySet[Stream]:
+        """By name."""
+        return Stream.objects.order_by("name")
+
+    @extend_schema(request=shapes.NewStreamSerializer, responses={201: shapes.StreamSerializer})
+    def post(self, request: Request) -> Response:
+        """Define one; it is counted from the topic's first message on."""
+        stream = actions.create_stream(**_valid(shapes.NewStreamSerializer, request.data), by=request.user)
+        return Response(shapes.StreamSerializer(stream).data, status=201)
+
+
+class StreamDetailView(APIView):
+    """One stream definition."""
+
+    @extend_schema(responses=shapes.StreamSerializer)
+    def get(self, request: Request, name: str) -> Response:
+        """Its definition."""
+        return Response(shapes.StreamSerializer(queries.stream(name)).data)
+
+    @extend_schema(request=shapes.StreamChangeSerializer, responses=shapes.StreamSerializer)
+    def patch(self, request: Request, name: str) -> Response:
+        """Change the description or the whole definition."""
+        changes = _valid(shapes.StreamChangeSerializer, request.data)
+        return Response(shapes.StreamSerializer(actions.change_stream(name, by=request.user, **changes)).data)
+
+    @extend_schema(responses={204: None})
+    def delete(self, request: Request, name: str) -> Response:
+        """Delete it with its windows and dead letters; the topics stay."""
+        actions.delete_stream(name, by=request.user)
+        return Response(status=204)
+
+
+@extend_schema(
+    parameters=[
+        OpenApiParameter("since", OpenApiTypes.DATETIME),
+        OpenApiParameter("until", OpenApiTypes.DATETIME),
+        OpenApiParameter("group", str),
+    ]
+)
+class WindowListView(generics.ListAPIView):
+    """Windows of a stream, newest first; the open ones too."""
+
+    serializer_class = shapes.WindowSerializer
+    pagination_class = WindowPages
+
+    def get_queryset(self) -> QuerySet[Window]:
+        """Those that start in [since, until)."""
+        given = self.request.query_params
+        since, until = (_time(given.get(name), name) for name in ("since", "until"))
+        stream = queries.stream(self.kwargs["name"])
+        return queries.windows(stream, since=since, until=until, group=given.get("group"))
+
+
+def _time(text: str | None, name: str) -> Any:
+    if not text:
+        return None
+    try:
+        at = parse_datetime(text)
+    except ValueError:
+        at = None
+    if at is None or is_naive(at):
+        message = _("Write a time with its zone, like 2024-01-31T12:30:00Z.")
+        raise InvalidRequest(message, errors=[{"field": name, "message": message}])
+    return at
+
+
+class DeadLetterListView(generics.ListAPIView):
+    """Messages that are in no window, and why, newest first."""
+
+    serializer_class = shapes.DeadLetterSerializer
+
+    def get_queryset(self) -> QuerySet[DeadLetter]:
+        """Of one stream."""
+        return queries.dead_letters(queries.stream(self.kwargs["name"]))
+
+
+class RedriveView(APIView):
+    """A dead letter, once more."""
+
+    @extend_schema(request=None, responses={202: shapes.DeadLetterSerializer})
+    def post(self, request: Request, name: str, pk: int) -> Response:
+        """Have it sent to its topic again, by a worker."""
+        letter = actions.ask_redrive(name, pk, by=request.user)
+        return Response(shapes.DeadLetterSerializer(letter).data, status=202)
+
+
+# --- replays
+
+
+class ReplayListView(generics.ListAPIView):
+    """Files sent to topics."""
+
+    serializer_class = shapes.ReplaySerializer
+
+    def get_queryset(self) -> QuerySet[Replay]:
+        """Newest first."""
+        return queries.replays()
+
+    @extend_schema(request=shapes.NewReplaySerializer, responses={202: shapes.ReplaySerializer})
+    def post(self, request: Request) -> Response:
+        """Have a worker send a file."""
+        wish = {"rate": None, "speed": None, **_valid(shapes.NewReplaySerializer, request.data)}
+        return Response(
+            shapes.ReplaySerializer(actions.start_replay(**wish, by=request.user)).data, status=202
+        )
+
+
+class ReplayDetailView(APIView):
+    """One replay."""
+
+    @extend_schema(responses=shapes.ReplaySerializer)
+    def get(self, request: Request, pk: int) -> Response:
+        """With its progress."""
+        return Response(shapes.ReplaySerializer(queries.replay(pk)).data)
+
+
+class ReplayStopView(APIView):
+    """The end of a replay before its time."""
+
+    @extend_schema(request=None, responses={202: shapes.ReplaySerializer})
+    def post(self, request: Request, pk: int) -> Response:
+        """Ask the worker to stop; what was sent stays."""
+        return Response(shapes.ReplaySerializer(actions.stop_replay(pk, by=request.user)).data, status=202)

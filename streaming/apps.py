@@ -1,0 +1,17 @@
+from django.apps import AppConfig
+
+
+class StreamingConfig(AppConfig):
+    name = "streaming"
+
+    def ready(self) -> None:
+        """Let the sweep send unfinished replays again; name the topics that the default streams need."""
+        from console.lib import outbox, topics
+        from streaming import dead_topics, models, tasks
+
+        outbox.register(models.Replay, tasks.send_replay)
+        topics.register(
+            topics.Topic("taxi_trips"),
+            dead_topics.topic("taxi_trips.dead"),
+            topics.Topic("ride_events"),
+        )

@@ -1,0 +1,132 @@
+"""What a stream is: the topic, the fields of its events, and what is measured over windows of event time.
+
+Django-free. Fields are written in the field language of `spec.json`.
+"""
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from scoring import spec_faults
+from scoring.language import NAME, Field
+
+Kind = Literal["sum", "mean", "min", "max", "count"]
+
+MAX_FIELDS = 100
+MAX_MEASURES = 20
+MIN_WINDOW_S, MAX_WINDOW_S = 1, 24 * 3600
+MAX_LATENESS_S = 7 * 24 * 3600
+
+
+class DefinitionError(ValueError):
+    """The definition cannot be used; `faults` says everything that is wrong with it."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("; ".join(faults))
+        self.faults = faults
+
+
+class Measure(Struct, forbid_unknown_fields=True, frozen=True):
+    """One number of a window: `kind` over the values of `field` that are not null."""
+
+    name: str
+    kind: Kind
+    field: str
+
+
+class Definition(Struct, forbid_unknown_fields=True, frozen=True, dict=True):
+    """Windows are [k·window_s, (k+1)·window_s) of Unix time, for each value of `group_by`.
+
+    event_time_field: text in RFC 3339 (without a zone: UTC), or an integer of Unix milliseconds.
+    lateness_s: how far behind the newest accepted event time an event may lie.
+    ignore: a message that does not fit and has these texts in these fields is meant for others, and no fault.
+    """
+
+    fields: list[Field]
+    event_time_field: str
+    measures: list[Measure]
+    window_s: int
+    lateness_s: int
+    group_by: str = ""
+    ignore: dict[str, str] = {}
+
+    @cached_property
+    def measured_fields(self) -> list[str]:
+        """Each field that some measure needs, once, in the order of the measures."""
+        return list(dict.fromkeys(measure.field for measure in self.measures))
+
+    @cached_property
+    def shape(self) -> tuple[Any, ...]:
+        """Windows of definitions that differ in this cannot be added to one another."""
+        return (self.event_time_field, self.group_by, self.window_s, tuple(self.measured_fields))
+
+
+def parse(plain: object) -> Definition:
+    """Raises DefinitionError with every fault found."""
+    if faults := list(_of_shape(plain)):
+        raise DefinitionError(faults)
+    definition = msgspec.convert(plain, Definition)
+    if faults := list(_of_meaning(definition)):
+        raise DefinitionError(faults)
+    return definition
+
+
+def _of_shape(plain: object) -> Iterator[str]:
+    if not isinstance(plain, dict):
+        yield "the definition must be a JSON object"
+        return
+    outline = dict(plain)
+    for name, kind, most in (("fields", Field, MAX_FIELDS), ("measures", Measure, MAX_MEASURES)):
+        items = plain.get(name)
+        if not isinstance(items, list):
+            continue
+        if len(items) > most:
+            yield f"{name}: {len(items)} of them, at most {most}"
+            return
+        outline[name] = []
+        for index, item in enumerate(items):
+            yield from spec_faults.of_conversion(item, kind, f"{name}[{index}]")
+    yield from spec_faults.of_conversion(outline, Definition, "")
+
+
+def _of_meaning(definition: Definition) -> Iterator[str]:
+    by_name = {field.name: field for field in definition.fields}
+    yield from _of_names([field.name for field in definition.fields], "fields")
+    yield from _of_names([measure.name for measure in definition.measures], "measures")
+    for field in definition.fields:
+        yield from (f"fields ({field.name}): {fault}" for fault in spec_faults.of_field(field))
+    yield from _of_event_time(by_name.get(definition.event_time_field), definition.event_time_field)
+    for measure in definition.measures:
+        field_ = by_name.get(measure.field)
+        if field_ is None:
+            yield f"measures ({measure.name}): {measure.field!r} is not a field"
+        elif not field_.is_numeric and measure.kind != "count":
+            yield f"measures ({measure.name}): {measure.field} is {field_.type}, no number"
+    if definition.group_by and definition.group_by not in by_name:
+        yield f"group_by: {definition.group_by!r} is not a field"
+    if not MIN_WINDOW_S <= definition.window_s <= MAX_WINDOW_S:
+        yield f"window_s: must be {MIN_WINDOW_S} to {MAX_WINDOW_S} seconds"
+    if not 0 <= definition.lateness_s <= MAX_LATENESS_S:
+        yield f"lateness_s: must be 0 to {MAX_LATENESS_S} seconds"
+
+
+def _of_names(names: list[str], where: str) -> Iterator[str]:
+    if not names and where == "fields":
+        yield "fields: there must be one at least, for the event time"
+    for name in names:
+        if not NAME.match(name):
+            yield f"{where}: name {name!r}: only letters, digits and underscores, no digit first, at most 64"
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield f"{where}: {name!r} is there twice"
+
+
+def _of_event_time(field: Field | None, name: str) -> Iterator[str]:
+    if field is None:
+        yield f"event_time_field: {name!r} is not a field"
+    elif field.type not in ("text", "integer") or field.choices is not None:
+        yield "event_time_field: must be text, or an integer of Unix milliseconds, without choices"
+    elif field.nullable or not field.required:
+        yield "event_time_field: must be required and not nullable"

@@ -1,0 +1,110 @@
+"""Send numbered messages to Kafka exactly once, whatever dies on the way.
+
+The number of the next message is committed as an offset of a consumer group, in the transaction that
+carries the messages: both are there or neither. A second sender with the same name fences the first.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Self
+
+import structlog
+from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException, Message, Producer, TopicPartition
+
+from console.lib import kafka
+
+log = structlog.get_logger(__name__)
+
+TIMEOUT_S = 15
+MOST_BYTES = 2 * 1024 * 1024
+GROUP_PREFIX = "atalaya-number-"  # of groups that hold a number, and read nothing
+
+
+class Outgoing(NamedTuple):
+    """A message to send."""
+
+    value: bytes | None
+    key: bytes | None = None
+    headers: list[tuple[str, bytes]] = []
+    timestamp_ms: int = 0
+
+
+class Sender:
+    """Sends to one topic under one name. Every method raises KafkaException; the sender is then spent."""
+
+    def __init__(self, name: str, topic: str) -> None:
+        self._topic = topic
+        self._mark = TopicPartition(topic, 0)
+        config: dict[str, Any] = {
+            "transactional.id": f"atalaya-{name}",
+            "message.max.bytes": MOST_BYTES,
+            "linger.ms": 0,
+        }
+        self._producer = Producer(kafka.producer_config(**config, **kafka.quiet(log)))
+        self._group = Consumer(kafka.consumer_config(GROUP_PREFIX + name, **kafka.quiet(log)))
+        try:
+            self._producer.init_transactions(TIMEOUT_S)  # fences, and ends what another has begun
+        except KafkaException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def next_number(self) -> int:
+        """The number of the first message that is not in Kafka."""
+        offset: int = self._group.committed([self._mark], TIMEOUT_S)[0].offset
+        return 0 if offset == OFFSET_INVALID else offset
+
+    def send(self, messages: Sequence[Outgoing], *, next_number: int) -> list[tuple[int, int]]:
+        """Send all, and let `next_number` follow them. Returns partition and offset of each."""
+        places: list[tuple[int, int]] = [(-1, -1)] * len(messages)
+
+        def note(index: int) -> Any:
+            def on_delivery(error: object, message: Message) -> None:
+                if error is None:
+                    places[index] = (message.partition(), message.offset())
+
+            return on_delivery
+
+        self._producer.begin_transaction()
+        for index, message in enumerate(messages):
+            self._produce(message, note(index))
+        mark = TopicPartition(self._topic, 0, next_number)
+        self._producer.send_offsets_to_transaction([mark], self._group.consumer_group_metadata(), TIMEOUT_S)
+        self._producer.commit_transaction(TIMEOUT_S)
+        return places
+
+    def _produce(self, message: Outgoing, on_delivery: Any) -> None:
+        for _ in range(2):
+            try:
+                self._producer.produce(
+                    self._topic,
+                    message.value,
+                    message.key,
+                    headers=message.headers,
+                    on_delivery=on_delivery,
+                    timestamp=message.timestamp_ms,
+                )
+            except BufferError:  # the queue is full: let what is in it go first
+                self._producer.flush(TIMEOUT_S)
+            else:
+                self._producer.poll(0)
+                return
+        raise KafkaException("the queue of the producer stays full")
+
+    def close(self) -> None:
+        """Leave; a transaction that was begun and not committed is ended by the broker."""
+        self._group.close()
+
+
+def forget(name: str) -> None:
+    """Remove the group that held the number; harmless when there is none."""
+    admin = kafka.admin(**kafka.quiet(log))  # kept until the end: calls under way die with it
+    group = GROUP_PREFIX + name
+    try:
+        admin.delete_consumer_groups([group], request_timeout=TIMEOUT_S)[group].result(TIMEOUT_S)
+    except KafkaException as error:
+        log.info("exactly_once.group_stays", group=group, error=str(error))

@@ -1,0 +1,196 @@
+"""What a stream counted, to and from PostgreSQL: windows, offsets and dead letters in one transaction."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Max
+from django.utils import timezone
+
+from streaming.models import DeadLetter, Stream, StreamOffset, Window
+from streaming.windows import SHOWN_WINDOWS, Cell, Key, Windows, measures
+
+PREVIEW_CHARACTERS = 2000
+
+
+class Overtaken(Exception):
+    """The definition changed, or another process counted the same messages: start again from the rows."""
+
+
+@dataclass
+class Position:
+    """Where a partition is read next, and the newest event time accepted from it (Unix s)."""
+
+    next_offset: int
+    newest: float = -math.inf
+
+
+@dataclass(frozen=True)
+class Dead:
+    """A message that is in no window, as it came. value: None for a null value."""
+
+    partition: int
+    offset: int
+    reason: str
+    key: bytes | None
+    value: bytes | None
+
+
+def positions(stream: Stream) -> dict[int, Position]:
+    """By partition; those never read are not in it."""
+    return {
+        row.partition: Position(
+            row.next_offset, row.newest_event_at.timestamp() if row.newest_event_at else -math.inf
+        )
+        for row in stream.offsets.all()
+    }
+
+
+def load(stream: Stream, windows: Windows) -> None:
+    """Bring back the windows that may still change, or are shown, and the newest event time."""
+    newest = stream.offsets.aggregate(at=Max("newest_event_at"))["at"]
+    if newest is None:
+        return
+    windows.newest = newest.timestamp()
+    definition = stream.parsed
+    kept_s = max(definition.lateness_s, SHOWN_WINDOWS * definition.window_s) + definition.window_s
+    rows = stream.windows.filter(shape=stream.shape, start__gte=newest - timedelta(seconds=kept_s))
+    for row in rows:
+        windows.put(int(row.start.timestamp()), row.group, row.count, _with_infinities(row.stats))
+
+
+def write(
+    stream: Stream,
+    windows: Windows,
+    *,
+    before: Mapping[int, Position],
+    after: Mapping[int, Position],
+    dead: Sequence[Dead],
+) -> None:
+    """Save everything since the last call, or nothing. before: the positions of the last call.
+
+    Raises Overtaken, with nothing saved, when those are not what the rows say.
+    """
+    with transaction.atomic():
+        _hold(stream, before)
+        _complete(stream, windows)
+        _save_windows(stream, windows)
+        _save_dead(stream, dead)
+        _save_positions(stream, before, after)
+    windows.changed.clear()
+
+
+def _hold(stream: Stream, before: Mapping[int, Position]) -> None:
+    """Take the stream's row, so that nobody else counts, edits or deletes it meanwhile."""
+    held = (
+        Stream.objects.select_for_update(no_key=True).filter(pk=stream.pk).values_list("revision", flat=True)
+    )
+    if list(held) != [stream.revision]:
+        raise Overtaken("the definition changed")
+    offsets = dict(stream.offsets.values_list("partition", "next_offset"))
+    if offsets != {partition: position.next_offset for partition, position in before.items()}:
+        raise Overtaken("another process counted")
+
+
+def _complete(stream: Stream, windows: Windows) -> None:
+    """Add what the database holds of windows that were met again after they had been forgotten."""
+    unsure: dict[Key, Cell] = {
+        key: windows.cells[key] for key in windows.changed if not windows.cells[key].is_complete
+    }
+    if not unsure:
+        return
+    rows = stream.windows.filter(shape=stream.shape, start__in={_time(start) for start, _ in unsure})
+    for row in rows:
+        cell = unsure.get((int(row.start.timestamp()), row.group))
+        if cell is not None:
+            cell.add(row.count, _with_infinities(row.stats))
+    for cell in unsure.values():
+        cell.is_complete = True
+
+
+def _save_windows(stream: Stream, windows: Windows) -> None:
+    now = timezone.now()
+    rows = [_row(stream, windows, key, now) for key in windows.changed]
+    Window.objects.bulk_create(
+        rows,
+        batch_size=1000,
+        update_conflicts=True,
+        unique_fields=["stream", "shape", "start", "group"],
+        update_fields=["count", "measures", "stats", "updated_at"],
+    )
+
+
+def _row(stream: Stream, windows: Windows, key: Key, now: datetime) -> Window:
+    cell = windows.cells[key]
+    return Window(
+        stream=stream,
+        shape=stream.shape,
+        start=_time(key[0]),
+        group=key[1],
+        count=cell.count,
+        measures=measures(stream.parsed, cell.count, cell.stats),
+        stats=[[None if math.isinf(number) else number for number in stats] for stats in cell.stats],
+        updated_at=now,
+    )
+
+
+def _with_infinities(stats: Iterable[Sequence[Any]]) -> list[list[float]]:
+    """JSON has no infinity: the smallest and largest of no values are stored as null."""
+    return [
+        [n, total, math.inf if low is None else low, -math.inf if high is None else high]
+        for n, total, low, high in stats
+    ]
+
+
+def _save_dead(stream: Stream, dead: Sequence[Dead]) -> None:
+    now = timezone.now()
+    rows = [
+        DeadLetter(
+            stream=stream,
+            topic=stream.topic,
+            partition=letter.partition,
+            offset=letter.offset,
+            reason=letter.reason.replace("\x00", "\N{REPLACEMENT CHARACTER}")[:400],
+            size_bytes=len(letter.value or b""),
+            preview=preview(letter.value),
+            key=letter.key,
+            payload=letter.value if stream.has_dead_topic else None,
+            is_null=letter.value is None,
+            at=now,
+            is_sent=not stream.has_dead_topic,
+        )
+        for letter in dead
+    ]
+    DeadLetter.objects.bulk_create(rows, batch_size=500, ignore_conflicts=True)
+
+
+def preview(value: bytes | None) -> str:
+    """The start of a message as text that PostgreSQL takes."""
+    text = (value or b"")[: PREVIEW_CHARACTERS * 4].decode("utf-8", "replace")[:PREVIEW_CHARACTERS]
+    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
+
+
+def _save_positions(stream: Stream, before: Mapping[int, Position], after: Mapping[int, Position]) -> None:
+    rows = [
+        StreamOffset(
+            stream=stream,
+            partition=partition,
+            next_offset=position.next_offset,
+            newest_event_at=None if math.isinf(position.newest) else _time(position.newest),
+        )
+        for partition, position in after.items()
+        if before.get(partition) != position
+    ]
+    StreamOffset.objects.bulk_create(
+        rows,
+        update_conflicts=True,
+        unique_fields=["stream", "partition"],
+        update_fields=["next_offset", "newest_event_at"],
+    )
+
+
+def _time(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

@@ -1,0 +1,181 @@
+"""Rows: streams and what they counted, how far they have read, what did not fit, replays of files."""
+
+from functools import cached_property
+from typing import ClassVar
+
+from django.conf import settings
+from django.core.validators import RegexValidator
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from console.lib.outbox import Deliverable
+from streaming import definition as definitions
+
+TOPIC_NAME = r"[A-Za-z0-9._-]{1,200}"
+STREAM_NAME = r"[a-z][a-z0-9_-]{0,62}"
+
+
+class Stream(models.Model):
+    """A stream definition. `revision` counts its changes; `shape` is the one since which windows add up."""
+
+    name = models.CharField(max_length=63, unique=True, validators=[RegexValidator(rf"\A{STREAM_NAME}\Z")])
+    topic = models.CharField(max_length=200, validators=[RegexValidator(rf"\A{TOPIC_NAME}\Z")])
+    description = models.TextField(blank=True, max_length=1000)
+    definition = models.JSONField()
+    revision = models.PositiveIntegerField(default=1)
+    shape = models.PositiveIntegerField(default=1)
+    is_builtin = models.BooleanField(default=False)
+    # False where another consumer of the topic puts aside what does not fit, with the bytes.
+    has_dead_topic = models.BooleanField(default=True)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+    @cached_property
+    def parsed(self) -> definitions.Definition:
+        """The definition as the code uses it; what is stored has been checked."""
+        return definitions.parse(self.definition)
+
+    @property
+    def dead_topic(self) -> str:
+        """Where messages that do not fit go."""
+        return f"{self.topic}.dead"
+
+
+class Window(models.Model):
+    """What was counted in one window of one group. stats: what `measures` is worked out from."""
+
+    stream = models.ForeignKey(Stream, on_delete=models.CASCADE, related_name="windows")
+    shape = models.PositiveIntegerField()
+    start = models.DateTimeField()
+    group = models.CharField(max_length=200, blank=True)
+    count = models.BigIntegerField()
+    measures = models.JSONField()
+    stats = models.JSONField()
+    updated_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["stream", "shape", "start", "group"], name="window_once"),
+            models.CheckConstraint(condition=Q(count__gt=0), name="window_counts"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.stream} {self.start:%Y-%m-%d %H:%M:%S} {self.group}"
+
+
+class StreamOffset(models.Model):
+    """How far one partition has been counted, saved in the transaction of the windows."""
+
+    stream = models.ForeignKey(Stream, on_delete=models.CASCADE, related_name="offsets")
+    partition = models.PositiveIntegerField()
+    next_offset = models.BigIntegerField()
+    newest_event_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["stream", "partition"], name="stream_offset_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.stream} {self.partition}: {self.next_offset}"
+
+
+class DeadLetter(models.Model):
+    """A message that is in no window, and why. `payload` is kept until the dead topic has the bytes."""
+
+    stream = models.ForeignKey(Stream, on_delete=models.CASCADE, related_name="dead_letters")
+    topic = models.CharField(max_length=200)
+    partition = models.PositiveIntegerField()
+    offset = models.BigIntegerField()
+    reason = models.CharField(max_length=400)
+    size_bytes = models.PositiveIntegerField()
+    preview = models.TextField(blank=True)
+    key = models.BinaryField(null=True)
+    payload = models.BinaryField(null=True)
+    is_null = models.BooleanField(default=False)
+    at = models.DateTimeField()
+    dead_partition = models.PositiveIntegerField(null=True)
+    dead_offset = models.BigIntegerField(null=True)
+    is_sent = models.BooleanField(default=False)
+    redrive_asked_at = models.DateTimeField(null=True)
+    redriven_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["stream", "topic", "partition", "offset"], name="dead_letter_once"
+            )
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["stream", "id"], condition=Q(is_sent=False), name="dead_letter_to_send")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.topic} {self.partition}:{self.offset}"
+
+
+class ReplayState(models.TextChoices):
+    REQUESTED = "requested", _("requested")
+    RUNNING = "running", _("running")
+    DONE = "done", _("done")
+    STOPPED = "stopped", _("stopped")
+    FAILED = "failed", _("failed")
+
+
+class Times(models.TextChoices):
+    """Which event times the messages of a replay carry."""
+
+    AUTO = "auto", _("moved; squeezed when sent quicker than life")
+    MOVED = "moved", _("moved: the first is now, distances kept")
+    SENT = "sent", _("the moment of sending")
+    KEPT = "kept", _("as in the file")
+
+
+class Replay(Deliverable):
+    """A file sent to a topic, line by line. `n_sent` lines are safe in Kafka and will not be sent again."""
+
+    source = models.CharField(max_length=500)
+    topic = models.CharField(max_length=200)
+    rate = models.FloatField(null=True)  # events a second
+    speed = models.FloatField(null=True)  # or seconds of event time a second
+    times = models.CharField(max_length=10, choices=Times.choices, default=Times.AUTO)
+    state = models.CharField(max_length=12, choices=ReplayState.choices, default=ReplayState.REQUESTED)
+    n_sent = models.PositiveBigIntegerField(default=0)
+    n_total = models.PositiveBigIntegerField(null=True)
+    n_skipped = models.PositiveIntegerField(default=0)
+    shift_s = models.FloatField(null=True)
+    is_stop_asked = models.BooleanField(default=False)
+    error = models.TextField(blank=True)
+    requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    requested_at = models.DateTimeField(auto_now_add=True)
+    started_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(rate__gt=0, speed=None) | Q(rate=None, speed__gt=0), name="replay_rate_or_speed"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.source} → {self.topic}"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it still sends, or will."""
+        return self.state in (ReplayState.REQUESTED, ReplayState.RUNNING)
+
+    @property
+    def share_sent(self) -> float:
+        """Lines dealt with, of all, 0..1."""
+        return self.n_sent / self.n_total if self.n_total else 0.0

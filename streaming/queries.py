@@ -1,0 +1,141 @@
+"""Reads: streams with rate and lag, windows, dead letters, replays."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Count, Max, Q, QuerySet, Sum
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from console.lib.errors import NotFound
+from console.lib.hits import Hit
+from streaming import frames, gateway
+from streaming.models import DeadLetter, Replay, Stream, Window
+from streaming.windows import SHOWN_WINDOWS
+
+RECENT = timedelta(minutes=1)
+MOST_SHOWN_ROWS = 20_000
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A stream in the list. rate: events a second over the last minute. lag: None while nobody can tell."""
+
+    stream: Stream
+    newest_event_at: datetime | None
+    n_dead: int
+    updated_at: datetime | None
+    n_events: int
+
+
+def stream(name: str) -> Stream:
+    """Raises NotFound."""
+    found = Stream.objects.filter(name=name).first()
+    if found is None:
+        raise NotFound(_("There is no stream “%(name)s”.") % {"name": name})
+    return found
+
+
+def streams() -> list[Standing]:
+    """Every stream by name, with what it has counted."""
+    dead = dict(DeadLetter.objects.values_list("stream").annotate(n=Count("pk")).values_list("stream", "n"))
+    counted = {
+        row["stream"]: row
+        for row in Window.objects.values("stream").annotate(n=Sum("count"), at=Max("updated_at"))
+    }
+    newest = Max("offsets__newest_event_at")
+    return [
+        Standing(
+            row,
+            row.newest,
+            dead.get(row.pk, 0),
+            counted[row.pk]["at"] if row.pk in counted else None,
+            int(counted[row.pk]["n"]) if row.pk in counted else 0,
+        )
+        for row in Stream.objects.annotate(newest=newest).order_by("name")
+    ]
+
+
+def lags(names: Iterable[str]) -> dict[str, int]:
+    """Messages not counted yet, by stream. Asks Kafka: raises Unavailable."""
+    rows = list(Stream.objects.filter(name__in=list(names)).prefetch_related("offsets"))
+    ends = gateway.connect().ends({row.topic for row in rows})
+    return {row.name: _lag(row, ends) for row in rows}
+
+
+def _lag(row: Stream, ends: dict[tuple[str, int], int]) -> int:
+    counted = {offset.partition: offset.next_offset for offset in row.offsets.all()}
+    return sum(
+        max(0, end - counted.get(partition, 0))
+        for (topic, partition), end in ends.items()
+        if topic == row.topic
+    )
+
+
+def chart(row: Stream) -> dict[str, Any]:
+    """The last windows, as frames carry them."""
+    newest = row.windows.filter(shape=row.shape).aggregate(at=Max("start"))["at"]
+    if newest is None:
+        return frames.of_rows([], _names(row))
+    since = newest - timedelta(seconds=SHOWN_WINDOWS * row.parsed.window_s)
+    rows = row.windows.filter(shape=row.shape, start__gt=since)[:MOST_SHOWN_ROWS]
+    return frames.of_rows(rows, _names(row))
+
+
+def _names(row: Stream) -> list[str]:
+    return [measure.name for measure in row.parsed.measures]
+
+
+def windows(
+    row: Stream, *, since: datetime | None = None, until: datetime | None = None, group: str | None = None
+) -> QuerySet[Window]:
+    """Windows that start in [since, until), newest first."""
+    wanted = Q()
+    if since is not None:
+        wanted &= Q(start__gte=since)
+    if until is not None:
+        wanted &= Q(start__lt=until)
+    if group is not None:
+        wanted &= Q(group=group)
+    return row.windows.filter(wanted).order_by("-start", "group")
+
+
+def dead_letters(row: Stream) -> QuerySet[DeadLetter]:
+    """Newest first, without the bytes."""
+    return row.dead_letters.defer("payload").order_by("-pk")
+
+
+def replays() -> QuerySet[Replay]:
+    """Newest first."""
+    return Replay.objects.select_related("requested_by").order_by("-pk")
+
+
+def replay(replay_id: int) -> Replay:
+    """Raises NotFound."""
+    found = replays().filter(pk=replay_id).first()
+    if found is None:
+        raise NotFound(_("There is no replay %(id)s.") % {"id": replay_id})
+    return found
+
+
+def predictions_by_second() -> dict[str, Any]:
+    """The stream that the overview draws; empty while there is none."""
+    row = Stream.objects.filter(name="predictions").first()
+    return {"stream": row, "n": _counted_lately(row) if row else 0}
+
+
+def _counted_lately(row: Stream) -> int:
+    since = timezone.now() - timedelta(minutes=5)
+    return row.windows.filter(start__gte=since).aggregate(n=Sum("count"))["n"] or 0
+
+
+def search(text: str, _user: Any) -> list[Hit]:
+    """Streams and topics whose names hold the text."""
+    found = Stream.objects.filter(Q(name__icontains=text) | Q(topic__icontains=text)).order_by("name")[:8]
+    return [
+        Hit(row.name, reverse("streams:stream-detail", args=[row.name]), _("Stream"), "streams")
+        for row in found
+    ]

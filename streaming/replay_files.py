@@ -1,0 +1,169 @@
+"""Files that can be replayed: which they are, and their lines as events with event times. Django-free.
+
+`nyc_taxi_ride_events.txt` and its like become events of `ride_events`, months of taxi trips (Parquet,
+yellow or green) those of `taxi_trips`.
+"""
+
+import csv
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+RIDE_COLUMNS = 7
+PARQUET_BATCH = 5_000
+UNKNOWN_PAYMENT = 5  # as the taxi commission's own list of codes calls it
+TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
+MAX_BYTES = 8 * 1024**3
+
+
+class FileRefused(ValueError):
+    """The file is not one that can be replayed; the text says why and what would be."""
+
+
+class BadLine(NamedTuple):
+    """A line that is no event."""
+
+    reason: str
+
+
+class Event(NamedTuple):
+    """One event. at: Unix seconds, as the file has it; fields: without the event time."""
+
+    at: float
+    key: str
+    fields: dict[str, Any]
+
+
+class Format(NamedTuple):
+    """How one kind of file is read. time_field: what the event time is called in the message."""
+
+    topic: str
+    time_field: str
+    lines: Any
+    count: Any
+
+
+def format_of(path: Path) -> Format:
+    """Raises FileRefused."""
+    if not path.is_file():
+        raise FileRefused("there is no such file")
+    if path.stat().st_size > MAX_BYTES:
+        raise FileRefused("the file is larger than 8 GiB")
+    if path.suffix == ".parquet":
+        return _trips(path)
+    if path.suffix in (".txt", ".csv") and _has_rides(path):
+        return Format("ride_events", "event_time", _ride_lines, _count_lines)
+    raise FileRefused(
+        "it is neither ride events (text: id, time, START or END, longitude, latitude, passengers, distance)"
+        " nor a month of taxi trips (Parquet)"
+    )
+
+
+def _has_rides(path: Path) -> bool:
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            first = next(csv.reader(stream), [])
+    except (UnicodeDecodeError, csv.Error):
+        return False
+    return isinstance(_ride(first), Event)
+
+
+def _count_lines(path: Path) -> int:
+    with path.open("rb") as stream:
+        return sum(1 for _ in stream)
+
+
+def _ride_lines(path: Path, first: int) -> Iterator[Event | BadLine]:
+    """From line `first` on, counted from 0."""
+    with path.open(encoding="utf-8", errors="replace") as stream:
+        for number, line in enumerate(stream):
+            if number >= first:
+                yield _ride(line.rstrip("\r\n").split(","))
+
+
+def _ride(columns: list[str]) -> Event | BadLine:
+    if len(columns) != RIDE_COLUMNS:
+        return BadLine(f"{len(columns)} columns, not {RIDE_COLUMNS}")
+    ride_id, at, kind, longitude, latitude, passengers, distance = columns
+    if kind not in ("START", "END"):
+        return BadLine("the third column is neither START nor END")
+    try:
+        when = datetime.strptime(at, TIME_FORMAT).replace(tzinfo=UTC).timestamp()
+        far = float(distance)
+        fields = {
+            "ride_id": int(ride_id),
+            "event": kind,
+            "longitude": float(longitude),
+            "latitude": float(latitude),
+            "passengers": int(passengers),
+            "distance": None if far < 0 else far,
+        }
+    except ValueError as error:
+        return BadLine(str(error))
+    return Event(when, ride_id, fields)
+
+
+def _trips(path: Path) -> Format:
+    import pyarrow  # heavy, and only needed here
+    import pyarrow.parquet
+
+    try:
+        names = set(pyarrow.parquet.read_schema(path).names)
+    except (pyarrow.ArrowInvalid, OSError) as error:
+        raise FileRefused(f"it is no Parquet file that can be read: {error}") from error
+    prefix = next((prefix for prefix in ("lpep", "tpep") if f"{prefix}_pickup_datetime" in names), None)
+    needed = {"VendorID", "passenger_count", "trip_distance", "payment_type", "fare_amount", "tip_amount"}
+    if prefix is None or needed - names:
+        missing = ", ".join(sorted(needed - names)) or "lpep_pickup_datetime or tpep_pickup_datetime"
+        raise FileRefused(f"it is no month of taxi trips: {missing} is missing")
+    columns = [f"{prefix}_pickup_datetime", *sorted(needed)]
+
+    def lines(path: Path, first: int) -> Iterator[Event | BadLine]:
+        return _trip_lines(path, first, columns)
+
+    return Format("taxi_trips", "pickup_datetime", lines, _count_rows)
+
+
+def _count_rows(path: Path) -> int:
+    import pyarrow.parquet
+
+    n_rows: int = pyarrow.parquet.read_metadata(path).num_rows
+    return n_rows
+
+
+def _trip_lines(path: Path, first: int, columns: list[str]) -> Iterator[Event | BadLine]:
+    """In the order of the file; a broken page ends it with FileRefused."""
+    import pyarrow
+    import pyarrow.parquet
+
+    number = 0
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches(PARQUET_BATCH, columns=columns):
+                if number + batch.num_rows > first:
+                    for row in batch.slice(max(0, first - number)).to_pylist():
+                        yield _trip(row, columns[0])
+                number += batch.num_rows
+    except (pyarrow.ArrowException, OSError) as error:
+        raise FileRefused(f"it is broken after row {number:,}: {error}") from error
+
+
+def _trip(row: dict[str, Any], time_column: str) -> Event | BadLine:
+    at = row[time_column]
+    if not isinstance(at, datetime):
+        return BadLine("no pickup time")
+    payment = row["payment_type"]
+    fields = {
+        "vendor_id": row["VendorID"],
+        "passenger_count": row["passenger_count"],
+        "trip_distance": row["trip_distance"],
+        "pickup_longitude": None,
+        "pickup_latitude": None,
+        "dropoff_longitude": None,
+        "dropoff_latitude": None,
+        "payment_type": UNKNOWN_PAYMENT if payment is None else int(payment),
+        "fare_amount": row["fare_amount"],
+        "tip_amount": row["tip_amount"],
+    }
+    return Event(at.replace(tzinfo=UTC).timestamp(), str(row["VendorID"]), fields)

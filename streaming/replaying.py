@@ -1,0 +1,145 @@
+"""Sending a file to a topic at a pace, each line exactly once, in slices between a worker's other tasks."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+from django.utils import timezone
+
+from console.lib import live, metrics, topics
+from streaming import replay_files
+from streaming.exactly_once import Outgoing, Sender, forget
+from streaming.models import Replay, Times
+from streaming.replay_files import BadLine, Event, Format
+
+SLICE_S = 60.0  # then another task of the queue has its turn
+BATCH = 2_000
+EVERY_S = 0.1
+PROGRESS_EVERY_S = 1.0
+LEASE = timedelta(seconds=30)
+
+
+def sender_name(replay: Replay) -> str:
+    """Of the transactions, and of the group that holds the number of the next line."""
+    return f"replay-{replay.pk}"
+
+
+class Slice:
+    """A minute of one replay. `run` returns whether anything is left."""
+
+    def __init__(self, replay: Replay, path: Path, *, clock: Callable[[], float] = time.time) -> None:
+        self._replay = replay
+        self._path = path
+        self._format: Format = replay_files.format_of(path)
+        self._clock = clock
+        self._noted_at = 0.0
+
+    def run(self) -> bool:
+        """Raises KafkaException and FileRefused; the lines that were sent stay sent."""
+        replay = self._replay
+        topics.ensure([topics.Topic(replay.topic)])
+        with Sender(sender_name(replay), replay.topic) as sender:
+            replay.n_sent = sender.next_number()  # Kafka knows best
+            self._begin()
+            is_left = self._send(sender)
+        self._note()
+        if not is_left:
+            forget(sender_name(replay))
+        return is_left
+
+    def _begin(self) -> None:
+        replay = self._replay
+        if replay.n_total is None:
+            replay.n_total = self._format.count(self._path)
+        if replay.shift_s is None:
+            first = next(
+                (line for line in self._format.lines(self._path, 0) if isinstance(line, Event)), None
+            )
+            replay.shift_s = self._clock() - first.at if first else 0.0
+        self._note()
+
+    def _send(self, sender: Sender) -> bool:
+        """Lines as they fall due, those that are due together in one transaction."""
+        replay, began_at = self._replay, self._clock()
+        pace = _Pace(replay, began_at)
+        lines = enumerate(self._format.lines(self._path, replay.n_sent), replay.n_sent)
+        waiting = next(lines, None)
+        while waiting is not None:
+            batch: list[Outgoing] = []
+            n_lines, now = 0, self._clock()
+            while waiting is not None and n_lines < BATCH and pace.due_at(*waiting) <= now:
+                number, line = waiting
+                if isinstance(line, BadLine):
+                    replay.n_skipped += 1
+                else:
+                    batch.append(self._message(line, number, now))
+                n_lines += 1
+                waiting = next(lines, None)
+            if n_lines:
+                sender.send(batch, next_number=replay.n_sent + n_lines)
+                replay.n_sent += n_lines
+                metrics.REPLAY_LINES.inc(n_lines)
+            if self._should_pause(began_at):
+                return waiting is not None
+            if n_lines < BATCH:
+                time.sleep(EVERY_S)
+        return False
+
+    def _message(self, event: Event, number: int, now: float) -> Outgoing:
+        replay = self._replay
+        at_by_times: dict[str, float] = {
+            Times.MOVED: event.at + (replay.shift_s or 0.0),
+            Times.SENT: now,
+            Times.KEPT: event.at,
+        }
+        at = at_by_times[_effective(replay)]
+        text = datetime.fromtimestamp(at, UTC).strftime(replay_files.TIME_FORMAT)
+        return Outgoing(
+            value=msgspec.json.encode({**event.fields, self._format.time_field: text}),
+            key=event.key.encode(),
+            headers=[("replay", str(replay.pk).encode()), ("line", str(number).encode())],
+        )
+
+    def _should_pause(self, began_at: float) -> bool:
+        """True when somebody asked for a stop, or the slice is over; notes progress once a second."""
+        if self._clock() - self._noted_at >= PROGRESS_EVERY_S:
+            self._note()
+            self._replay.refresh_from_db(fields=["is_stop_asked"])
+        return self._replay.is_stop_asked or self._clock() - began_at > SLICE_S
+
+    def _note(self) -> None:
+        """Progress for the pages, and a longer lease, so that no other worker takes the row."""
+        replay = self._replay
+        replay.next_attempt_at = timezone.now() + LEASE
+        replay.save(update_fields=["n_sent", "n_total", "n_skipped", "shift_s", "next_attempt_at"])
+        self._noted_at = self._clock()
+        live.publish("replays", [replay.pk])
+
+
+class _Pace:
+    """When each line is due, from the first line of the slice on."""
+
+    def __init__(self, replay: Replay, began_at: float) -> None:
+        self._replay = replay
+        self._began_at = began_at
+        self._first_number = replay.n_sent
+        self._first_at: float | None = None
+
+    def due_at(self, number: int, line: Event | BadLine) -> float:
+        """Unix time. A bad line, or one from before the first, is due at once."""
+        if self._replay.rate is not None:
+            return self._began_at + (number - self._first_number) / self._replay.rate
+        if isinstance(line, BadLine):
+            return self._began_at
+        if self._first_at is None:
+            self._first_at = line.at
+        return self._began_at + (line.at - self._first_at) / (self._replay.speed or 1.0)
+
+
+def _effective(replay: Replay) -> str:
+    """Events ahead of the clock fit no stream: what is sent quicker than life gets the moment of sending."""
+    if replay.times != Times.AUTO:
+        return replay.times
+    return Times.MOVED if replay.speed is not None and replay.speed <= 1 else Times.SENT

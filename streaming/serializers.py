@@ -1,0 +1,204 @@
+"""The shape of topics, streams, windows, dead letters and replays over REST."""
+
+import base64
+from typing import Any, ClassVar
+
+from django.utils.translation import gettext as _
+from rest_framework import serializers
+
+from streaming.gateway import Read
+from streaming.models import STREAM_NAME, TOPIC_NAME, DeadLetter, Replay, Stream, Times, Window
+
+LONGEST_VALUE = 16 * 1024  # characters of one message; more is cut, and said
+
+
+class StrictSerializer(serializers.Serializer):
+    """Refuses fields that it does not know: a misspelt one must not be ignored."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Raises ValidationError with each unknown field."""
+        if isinstance(data, dict) and (unknown := sorted(set(data) - set(self.fields))):
+            raise serializers.ValidationError({name: [_("There is no such field.")] for name in unknown})
+        return super().to_internal_value(data)
+
+
+class PartitionSerializer(serializers.Serializer):
+    number = serializers.IntegerField()
+    low = serializers.IntegerField()
+    high = serializers.IntegerField()
+    leader = serializers.IntegerField()
+    n_replicas = serializers.IntegerField()
+    n_in_sync = serializers.IntegerField()
+
+
+class TopicSerializer(serializers.Serializer):
+    name = serializers.CharField()
+    n_messages = serializers.IntegerField()
+    partitions = PartitionSerializer(many=True)
+
+
+class GroupLagSerializer(serializers.Serializer):
+    topic = serializers.CharField()
+    partition = serializers.IntegerField()
+    committed = serializers.IntegerField()
+    lag_messages = serializers.IntegerField()
+
+
+class GroupSerializer(serializers.Serializer):
+    name = serializers.CharField()
+    state = serializers.CharField()
+    n_members = serializers.IntegerField()
+    lag_messages = serializers.IntegerField()
+    offsets = GroupLagSerializer(many=True)
+
+
+class TextOrBytes(serializers.Serializer):
+    """Text where it is UTF-8, else base64. Long ones are cut."""
+
+    encoding = serializers.ChoiceField(choices=["utf-8", "base64"])
+    content = serializers.CharField()
+    size_bytes = serializers.IntegerField()
+    is_cut = serializers.BooleanField()
+
+
+class HeaderSerializer(serializers.Serializer):
+    name = serializers.CharField()
+    value = TextOrBytes()
+
+
+class MessageSerializer(serializers.Serializer):
+    partition = serializers.IntegerField()
+    offset = serializers.IntegerField()
+    at_ms = serializers.IntegerField(allow_null=True)
+    key = TextOrBytes(allow_null=True)
+    value = TextOrBytes(allow_null=True)
+    headers = HeaderSerializer(many=True)
+
+
+def shown(data: bytes | None) -> dict[str, Any] | None:
+    """Bytes of a message as `TextOrBytes`."""
+    if data is None:
+        return None
+    try:
+        content, encoding = data.decode("utf-8"), "utf-8"
+    except UnicodeDecodeError:
+        content, encoding = base64.b64encode(data).decode("ascii"), "base64"
+    is_cut = len(content) > LONGEST_VALUE
+    return {
+        "encoding": encoding,
+        "content": content[:LONGEST_VALUE],
+        "size_bytes": len(data),
+        "is_cut": is_cut,
+    }
+
+
+def message(read: Read) -> dict[str, Any]:
+    """A message of a topic as `MessageSerializer`."""
+    return {
+        "partition": read.partition,
+        "offset": read.offset,
+        "at_ms": read.at_ms,
+        "key": shown(read.key),
+        "value": shown(read.value),
+        "headers": [{"name": name, "value": shown(value)} for name, value in read.headers],
+    }
+
+
+class StreamSerializer(serializers.ModelSerializer):
+    dead_topic = serializers.CharField(read_only=True)
+
+    class Meta:
+        model = Stream
+        fields: ClassVar = [
+            "name",
+            "topic",
+            "dead_topic",
+            "description",
+            "definition",
+            "revision",
+            "is_builtin",
+            "created_at",
+            "updated_at",
+        ]
+        read_only_fields = fields
+
+
+class NewStreamSerializer(StrictSerializer):
+    name = serializers.RegexField(rf"\A{STREAM_NAME}\Z")
+    topic = serializers.RegexField(rf"\A{TOPIC_NAME}\Z")
+    description = serializers.CharField(max_length=1000, required=False, allow_blank=True, default="")
+    definition = serializers.DictField()
+
+
+class StreamChangeSerializer(StrictSerializer):
+    description = serializers.CharField(max_length=1000, required=False, allow_blank=True)
+    definition = serializers.DictField(required=False)
+
+
+class WindowSerializer(serializers.ModelSerializer):
+    class Meta:
+        model = Window
+        fields: ClassVar = ["start", "group", "count", "measures", "updated_at"]
+        read_only_fields = fields
+
+
+class DeadLetterSerializer(serializers.ModelSerializer):
+    """Without what the message holds: that needs `messages.read`, and is in the dead topic."""
+
+    class Meta:
+        model = DeadLetter
+        fields: ClassVar = [
+            "id",
+            "topic",
+            "partition",
+            "offset",
+            "reason",
+            "size_bytes",
+            "at",
+            "dead_partition",
+            "dead_offset",
+            "is_sent",
+            "redrive_asked_at",
+            "redriven_at",
+        ]
+        read_only_fields = fields
+
+
+class ReplaySerializer(serializers.ModelSerializer):
+    requested_by: serializers.SlugRelatedField = serializers.SlugRelatedField(
+        slug_field="username", read_only=True
+    )
+
+    class Meta:
+        model = Replay
+        fields: ClassVar = [
+            "id",
+            "source",
+            "topic",
+            "rate",
+            "speed",
+            "times",
+            "state",
+            "n_sent",
+            "n_total",
+            "n_skipped",
+            "is_stop_asked",
+            "error",
+            "requested_by",
+            "requested_at",
+            "started_at",
+            "ended_at",
+        ]
+        read_only_fields = fields
+
+
+class NewReplaySerializer(StrictSerializer):
+    """Either `rate` (events a second) or `speed` (× event time)."""
+
+    source = serializers.CharField(  # type: ignore[assignment]  # a field of this name is what is meant
+        max_length=500, help_text="Path inside the data folder."
+    )
+    rate = serializers.FloatField(required=False, min_value=0.01, max_value=100_000)
+    speed = serializers.FloatField(required=False, min_value=0.01, max_value=1_000_000)
+    topic = serializers.RegexField(rf"\A{TOPIC_NAME}\Z", required=False, default="")
+    times = serializers.ChoiceField(choices=Times.choices, required=False, default=Times.AUTO)

@@ -1,0 +1,111 @@
+// The live page of a stream: each frame carries its full state, so drawing is only ever "what the last one said".
+(() => {
+  const root = document.querySelector("#stream-live");
+  if (!root || !window.uPlot) return;
+  // Okabe–Ito, told apart by people who see colours otherwise; the last is for "others".
+  const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#8a8f98"];
+  const DASHES = [[], [6, 3], [2, 2], [8, 3, 2, 3], [1, 3], [4, 4]];
+  const charts = new Map(); // name: {plot, key}
+  const number = new Intl.NumberFormat(document.documentElement.lang, { maximumSignificantDigits: 4 });
+  const whole = new Intl.NumberFormat(document.documentElement.lang);
+  const cursor = uPlot.sync("stream");
+  let state = JSON.parse(document.querySelector("#stream-state").textContent);
+
+  // A canvas knows neither variables nor light-dark(): the colours are read from what wears them already.
+  const ofText = () => getComputedStyle(root.querySelector("dt")).color;
+  const ofLines = () => getComputedStyle(root.querySelector(".card")).borderTopColor;
+
+  function options(box, labels, isSynced) {
+    const axis = { stroke: ofText(), grid: { stroke: ofLines(), width: 1 }, ticks: { show: false } };
+    const unit = box.dataset.unit;
+    return {
+      width: Math.max(200, box.clientWidth - 2 * 16),
+      height: 190,
+      cursor: isSynced ? { sync: { key: cursor.key } } : {},
+      scales: { y: { range: (_, low, high) => [Math.min(0, low ?? 0), Math.max(high ?? 1, 1e-9) * 1.08] } },
+      axes: [{ ...axis }, { ...axis, size: 64, values: (_, ticks) => ticks.map((tick) => number.format(tick) + (unit ? ` ${unit}` : "")) }],
+      series: [
+        { label: root.dataset.time },
+        ...labels.map((label, index) => ({
+          label,
+          stroke: COLOURS[index],
+          dash: DASHES[index],
+          width: 2,
+          points: { show: labels.length && state.starts.length < 3 && isSynced, size: 6 },
+          value: (_, value) => (value === null || value === undefined ? "–" : number.format(value)),
+        })),
+      ],
+    };
+  }
+
+  function draw(name, labels, data, isSynced) {
+    const box = root.querySelector(`[data-chart="${CSS.escape(name)}"]`);
+    if (!box) return;
+    const key = JSON.stringify([labels, data[0].length < 3, document.documentElement.dataset.theme]);
+    const known = charts.get(name);
+    if (known && known.key === key) {
+      known.plot.setData(data);
+      return;
+    }
+    known?.plot.destroy();
+    charts.set(name, { key, plot: new uPlot(options(box, labels, isSynced), data, box) });
+  }
+
+  function drawAll() {
+    const { starts, groups, values } = state;
+    const names = groups.map((group) => group || root.dataset.all);
+    for (const [name, columns] of Object.entries(values)) {
+      const labels = columns.length > names.length ? [...names, root.dataset.others] : names;
+      draw(name, labels, [starts, ...columns], true);
+    }
+    if (state.rates) draw("rate", [root.dataset.rate], [state.rates.at, state.rates.n], false);
+    if (starts.length) root.querySelector("#stream-empty")?.remove();
+    write("#figure-total", whole.format(state.total));
+    if (state.rate !== undefined) write("#figure-rate", number.format(state.rate));
+    if (state.lag !== undefined) write("#figure-lag", whole.format(state.lag));
+  }
+
+  function write(selector, text) {
+    const place = root.querySelector(selector);
+    if (place.textContent !== text) place.textContent = text;
+  }
+
+  let isWaiting = false;
+  function drawSoon() {
+    if (isWaiting) return;
+    isWaiting = true;
+    requestAnimationFrame(() => {
+      isWaiting = false;
+      drawAll();
+    });
+  }
+
+  document.body.addEventListener(`live:streams.${root.dataset.stream}`, async ({ detail }) => {
+    if (detail.kind === "frame") {
+      state = detail.state;
+      drawSoon();
+      return;
+    }
+    const answer = await fetch(root.dataset.stateUrl); // frames were missed: the rows know the rest
+    if (answer.ok) {
+      state = { ...state, ...(await answer.json()) };
+      drawSoon();
+    }
+  });
+
+  function redraw() {
+    for (const { plot } of charts.values()) plot.destroy();
+    charts.clear();
+    drawSoon();
+  }
+  let width = root.clientWidth;
+  new ResizeObserver(() => {
+    if (root.clientWidth !== width) {
+      width = root.clientWidth;
+      redraw();
+    }
+  }).observe(root);
+  new MutationObserver(redraw).observe(document.documentElement, { attributeFilter: ["data-theme", "data-bs-theme"] });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+  drawAll();
+})();

@@ -1,0 +1,100 @@
+"""Reading files to replay: good lines, broken lines, files that are none."""
+
+from datetime import datetime
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from console.lib.errors import NotFound
+from streaming import paths, replay_files
+from streaming.decoding import EventDecoder
+from streaming.defaults import TAXI_TRIPS
+from streaming.definition import parse
+from streaming.replay_files import BadLine, Event, FileRefused
+
+RIDE = "6,2013-01-01 00:00:00,START,-73.86,40.77,6,-1"
+
+
+def test_ride_events_are_read_and_broken_lines_are_named(tmp_path):
+    path = tmp_path / "rides.txt"
+    path.write_text(f"{RIDE}\nno line\n7,yesterday,END,1,2,3,4\n8,2013-01-01 00:00:05,END,-73.0,40.0,1,2.5\n")
+    format_ = replay_files.format_of(path)
+    lines = list(format_.lines(path, 0))
+    assert format_.topic == "ride_events"
+    assert format_.count(path) == 4
+    assert isinstance(lines[1], BadLine)
+    assert isinstance(lines[2], BadLine)
+    assert lines[0].fields["distance"] is None
+    assert lines[3].at - lines[0].at == 5
+    assert list(format_.lines(path, 3)) == lines[3:]
+
+
+def trips(tmp_path, **columns):
+    values = {
+        "VendorID": [1, 2],
+        "lpep_pickup_datetime": [datetime(2024, 1, 1, 0, 46, 55), datetime(2024, 1, 1, 0, 31, 42)],
+        "passenger_count": [1.0, None],
+        "trip_distance": [1.98, 6.54],
+        "payment_type": [2.0, None],
+        "fare_amount": [12.8, 30.3],
+        "tip_amount": [0.0, 0.0],
+        **columns,
+    }
+    path = tmp_path / "green.parquet"
+    pq.write_table(pa.table({name: column for name, column in values.items() if column is not None}), path)
+    return path
+
+
+def test_taxi_trips_fit_the_default_stream(tmp_path):
+    path = trips(tmp_path)
+    format_ = replay_files.format_of(path)
+    first, second = format_.lines(path, 0)
+    assert isinstance(first, Event)
+    assert first.at - second.at == 15 * 60 + 13
+    assert second.fields["payment_type"] == replay_files.UNKNOWN_PAYMENT
+    assert list(format_.lines(path, 1)) == [second]
+    decoder = EventDecoder(parse(TAXI_TRIPS))
+    for line in (first, second):
+        decoder.checked(msgspec.json.encode({**line.fields, "pickup_datetime": "2024-01-01 00:46:55"}))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.parquet", b"PAR1 and nothing that follows PAR1"),
+        ("b.txt", b"one line of something else\n"),
+        ("c.txt", b"\xff\xfe\x00"),
+        ("d.txt", b""),
+        ("e.exe", RIDE.encode()),
+    ],
+)
+def test_a_file_that_is_none_is_refused(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(FileRefused):
+        replay_files.format_of(tmp_path / name)
+
+
+def test_parquet_without_the_columns_is_refused_by_name(tmp_path):
+    with pytest.raises(FileRefused, match="fare_amount is missing"):
+        replay_files.format_of(trips(tmp_path, fare_amount=None))
+
+
+def test_a_parquet_file_cut_in_the_middle_ends_with_a_reason(tmp_path):
+    path = trips(tmp_path, VendorID=[1, 2])
+    data = bytearray(path.read_bytes())
+    data[4:200] = bytes(196)
+    path.write_bytes(data)
+    with pytest.raises(FileRefused, match="broken after row 0"):
+        list(replay_files.format_of(path).lines(path, 0))
+
+
+@pytest.mark.parametrize("name", ["../secret.txt", "/etc/passwd", "", "a\x00b", "x" * 5000, "link.txt"])
+def test_files_outside_the_data_folder_are_not_found(tmp_path, settings, name):
+    settings.CONSOLE_DATA_DIR = tmp_path / "data"
+    settings.CONSOLE_DATA_DIR.mkdir()
+    (tmp_path / "secret.txt").write_text(RIDE)
+    (settings.CONSOLE_DATA_DIR / "link.txt").symlink_to(tmp_path / "secret.txt")
+    with pytest.raises(NotFound):
+        paths.inside_data_dir(name)

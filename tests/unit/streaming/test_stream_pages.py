@@ -1,0 +1,144 @@
+"""Pages, REST and actions of streams, from rows; Kafka is away here."""
+
+import copy
+import json
+import time
+
+import pytest
+
+from streaming import defaults, gateway
+from streaming.counting import Counting
+from streaming.models import Replay, ReplayState, Stream
+from tests.people import make_user, signed_in
+from tests.unit.streaming.events import make_stream, messages, trip
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting_for_kafka(monkeypatch):
+    monkeypatch.setattr(gateway, "TIMEOUT_S", 0.2)
+
+
+@pytest.fixture
+def engineer():
+    return signed_in(make_user("eng", "engineer"))
+
+
+@pytest.fixture
+def viewer():
+    return signed_in(make_user("vic", "viewer"))
+
+
+@pytest.fixture
+def stream():
+    stream = make_stream()
+    one = Counting(stream)
+    one.handle(messages(trip(time.time()), b"<b>bad</b>"))
+    one.save()
+    return stream
+
+
+@pytest.mark.parametrize("path", ["", "/windows", "/dead-letters", "/definition"])
+def test_pages_of_a_stream_open_while_kafka_is_away(viewer, stream, path):
+    assert viewer.get(f"/streams/{stream.name}{path}").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/streams", "/topics", "/topics/anything", "/replays"])
+def test_lists_open_while_kafka_is_away(viewer, path):
+    assert viewer.get(path).status_code == 200
+
+
+def test_a_dead_letter_shows_its_message_only_to_readers(viewer, engineer, stream):
+    path = f"/streams/{stream.name}/dead-letters"
+    assert b"&lt;b&gt;bad" in engineer.get(path).content
+    assert b"bad&lt;" not in viewer.get(path).content
+
+
+def test_windows_by_rest_have_start_group_count_and_measures(viewer, stream):
+    [window] = viewer.get(f"/api/v1/streams/{stream.name}/windows").json()["results"]
+    assert window["group"] == "2"
+    assert window["count"] == 1
+    assert window["measures"] == {"fare_amount": 10.0, "tip_amount": 1.5, "trip_distance": 2.0}
+
+
+def test_a_stream_is_defined_changed_and_deleted_by_rest(engineer):
+    body = {"name": "mine", "topic": "mine", "definition": defaults.TAXI_TRIPS}
+    assert engineer.post("/api/v1/streams", body, content_type="application/json").status_code == 201
+    assert engineer.post("/api/v1/streams", body, content_type="application/json").status_code == 409
+    wider = {**copy.deepcopy(defaults.TAXI_TRIPS), "window_s": 60}
+    answer = engineer.patch("/api/v1/streams/mine", {"definition": wider}, content_type="application/json")
+    assert answer.json()["revision"] == 2
+    assert Stream.objects.get(name="mine").shape == 2
+    later = {**wider, "lateness_s": 5}
+    engineer.patch("/api/v1/streams/mine", {"definition": later}, content_type="application/json")
+    assert Stream.objects.get(name="mine").shape == 2
+    assert engineer.delete("/api/v1/streams/mine").status_code == 204
+    assert engineer.delete("/api/v1/streams/taxi_trips").status_code == 409
+
+
+def test_a_bad_definition_is_refused_with_every_fault(engineer):
+    definition = {**defaults.TAXI_TRIPS, "window_s": 0, "group_by": "no"}
+    body = {"name": "mine", "topic": "mine", "definition": definition}
+    answer = engineer.post("/api/v1/streams", body, content_type="application/json")
+    assert answer.status_code == 422
+    assert len(answer.json()["errors"]) == 2
+
+
+def test_the_form_keeps_what_was_typed_when_it_is_refused(engineer):
+    body = {"name": "mine", "topic": "mine", "definition": '{"half": '}
+    answer = engineer.post("/streams/-/new", body)
+    assert answer.status_code == 422
+    assert b"This is not JSON" in answer.content
+    assert b"&quot;half&quot;" in answer.content
+
+
+def test_a_definition_changes_by_the_form(engineer, stream):
+    definition = {**defaults.TAXI_TRIPS, "lateness_s": 7}
+    body = {"description": "é", "definition": json.dumps(definition)}
+    assert engineer.post(f"/streams/{stream.name}/definition", body).status_code == 302
+    stream.refresh_from_db()
+    assert (stream.description, stream.definition["lateness_s"]) == ("é", 7)
+
+
+def test_messages_need_their_scope_and_a_sound_place(viewer, engineer):
+    path = "/api/v1/topics/anything/messages"
+    assert viewer.get(path).status_code == 403
+    assert engineer.get(path, {"from": "tomorrow"}).status_code == 422
+    assert engineer.get(path, {"limit": "0"}).status_code == 422
+    assert engineer.get(path, {"limit": "201"}).status_code == 422
+    assert engineer.get(path).status_code == 503
+
+
+def test_a_redrive_is_asked_for_once(engineer, stream):
+    letter = stream.dead_letters.get()
+    path = f"/api/v1/streams/{stream.name}/dead-letters/{letter.pk}/redrive"
+    assert engineer.post(path).status_code == 202
+    assert engineer.post(path).status_code == 409
+    assert engineer.post(path.replace(str(letter.pk), "999999")).status_code == 404
+
+
+def test_a_replay_starts_and_stops(engineer, tmp_path, settings):
+    settings.CONSOLE_DATA_DIR = tmp_path
+    (tmp_path / "rides.txt").write_text("6,2013-01-01 00:00:00,START,-73.86,40.77,6,-1\n")
+
+    def ask(**body):
+        return engineer.post("/api/v1/replays", body, content_type="application/json")
+
+    assert ask(source="rides.txt").status_code == 422
+    assert ask(source="rides.txt", rate=1, speed=1).status_code == 422
+    assert ask(source="../rides.txt", rate=1).status_code == 422
+    assert ask(source="rides.txt", rate=0).status_code == 422
+    answer = ask(source="rides.txt", rate=10)
+    assert answer.status_code == 202
+    assert answer.json()["topic"] == "ride_events"
+    assert engineer.post(f"/api/v1/replays/{answer.json()['id']}/stop").status_code == 202
+    Replay.objects.update(state=ReplayState.STOPPED)
+    assert engineer.post(f"/api/v1/replays/{answer.json()['id']}/stop").status_code == 409
+
+
+def test_the_state_holds_what_the_chart_draws(viewer, stream):
+    state = viewer.get(f"/streams/{stream.name}/state").json()
+    assert state["groups"] == ["2"]
+    assert state["values"]["count"] == [[1]]
+    assert state["values"]["fare_amount"] == [[10.0]]
