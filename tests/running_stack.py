@@ -15,6 +15,7 @@ from typing import Any
 from stack import catalogue, config, groups, supervisor
 from stack.config import REPO, Config
 from stack.health import Standing
+from tests import made_data
 
 PORT_BASE = os.environ.get("CONSOLE_TEST_PORT_BASE", "18000")
 VAR_DIR = os.environ.get("CONSOLE_TEST_VAR_DIR", str(REPO / "var" / "test"))
@@ -118,4 +119,7 @@ def environment(**more: str) -> dict[str, str]:
 
 def own() -> RunningStack:
     """The one stack of a test run."""
-    return RunningStack(environment(CONSOLE_PORT_BASE=PORT_BASE, CONSOLE_VAR_DIR=VAR_DIR))
+    data_dir = os.environ.get("CONSOLE_DATA_DIR") or str(made_data.folder(Path(f"{VAR_DIR}-data")))
+    return RunningStack(
+        environment(CONSOLE_PORT_BASE=PORT_BASE, CONSOLE_VAR_DIR=VAR_DIR, CONSOLE_DATA_DIR=data_dir)
+    )

@@ -37,6 +37,14 @@ PAGES = (
     "/predict/titanic",
     "/predict/titanic/mine",
     "/predictions",
+    "/streams",
+    "/streams/taxi_trips",
+    "/streams/taxi_trips/windows",
+    "/streams/taxi_trips/dead-letters",
+    "/topics",
+    "/topics/predictions",
+    "/topics/-/groups",
+    "/replays",
     "/account",
     "/account/tokens",
     "/system",
@@ -70,7 +78,8 @@ def post_form(client: httpx.Client, address: str, fields: dict[str, str]) -> htt
 
 
 @pytest.mark.parametrize(
-    "part", ["airflow-api", "mlflow", "kafka", "redis", "watch", "worker", "recorder", "postgres"]
+    "part",
+    ["airflow-api", "mlflow", "kafka", "redis", "watch", "worker", "recorder", "aggregator", "postgres"],
 )
 def test_every_page_answers_without(stack: RunningStack, visitor: httpx.Client, part: str):
     with stack.without(part):
