@@ -71,7 +71,7 @@ def _environment(folder: Path, name: str, locks: Sequence[str]) -> None:
     memory.unlink(missing_ok=True)
     if not (target / "bin" / "python").exists():
         _run([sys.executable, "-m", "venv", "--clear", "--without-pip", target])
-    command = [
+    command: list[str | Path] = [
         uv,
         "pip",
         "sync",
@@ -97,7 +97,14 @@ def _uv(folder: Path) -> Path:
             _run([sys.executable, "-m", "venv", "--clear", target])
         except StackError as error:
             raise StackError(f"{error}\nOn Debian and Ubuntu the package python3-venv is missing.") from error
-        pip = [target / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        pip: list[str | Path] = [
+            target / "bin" / "python",
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+        ]
         _run([*pip, "--require-hashes", "--requirement", LOCKS / "bootstrap.txt"])
         memory.write_text(wanted)
     return uv

@@ -24,7 +24,13 @@ def resolve(folder: Path, *, java_program: Path, environment: Path) -> None:
     part = folder.with_name(folder.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     pattern = part / "jars" / "[artifact]-[revision].[ext]"
-    command = [java_program, "-cp", f"{_pyspark_jars(environment)}/*", "org.apache.ivy.Main", "-warn"]
+    command: list[str | Path] = [
+        java_program,
+        "-cp",
+        f"{_pyspark_jars(environment)}/*",
+        "org.apache.ivy.Main",
+        "-warn",
+    ]
     command += ["-cache", part / "cache", "-ivy", IVY_FILE, "-confs", "kafka", "-retrieve", pattern]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode != 0:

@@ -38,7 +38,15 @@ def initdb(data: Path, *, install: Path, password: str | None = None) -> None:
     owner = account.owner()
     data.mkdir(parents=True, mode=0o700, exist_ok=True)
     account.hand_over(data, owner)
-    command = [install / "initdb", "--pgdata", data, "--username", "postgres", "--encoding", "UTF8"]
+    command: list[str | Path] = [
+        install / "initdb",
+        "--pgdata",
+        data,
+        "--username",
+        "postgres",
+        "--encoding",
+        "UTF8",
+    ]
     command += ["--locale-provider", "builtin", "--locale", "C.UTF-8", "--no-instructions"]
     command += ["--auth", "trust"] if password is None else ["--auth", "scram-sha-256"]
     with _password_options(password, data.parent) as options:

@@ -74,7 +74,7 @@ def _stop(process: subprocess.Popen[bytes], *, timeout_s: float = 20) -> None:
 
 def _answers(process: subprocess.Popen[bytes], *, install: Path, folder: Path, timeout_s: float) -> bool:
     deadline = time.monotonic() + timeout_s
-    command = [install / "pg_isready", "--quiet", "--host", folder]
+    command: list[str | Path] = [install / "pg_isready", "--quiet", "--host", folder]
     while time.monotonic() < deadline and process.poll() is None:
         if subprocess.run(command, env=postgres.environment()).returncode == 0:
             return True
@@ -83,5 +83,13 @@ def _answers(process: subprocess.Popen[bytes], *, install: Path, folder: Path, t
 
 
 def _psql(install: Path, folder: Path, statement: str) -> None:
-    command = [install / "psql", "--no-psqlrc", "--quiet", "--host", folder, "--username", "postgres"]
+    command: list[str | Path] = [
+        install / "psql",
+        "--no-psqlrc",
+        "--quiet",
+        "--host",
+        folder,
+        "--username",
+        "postgres",
+    ]
     subprocess.run([*command, "--command", statement], check=True, env=postgres.environment())
