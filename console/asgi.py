@@ -6,7 +6,6 @@ prediction passes neither Django nor the database.
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from django.core.asgi import get_asgi_application
@@ -18,13 +17,11 @@ from channels.routing import URLRouter  # noqa: E402
 from channels.sessions import CookieMiddleware  # noqa: E402
 from django.urls import path  # noqa: E402
 
+from console import bodies  # noqa: E402
+from console.bodies import Receive, Scope, Send  # noqa: E402
 from console.consumers import LiveConsumer  # noqa: E402
 from console.origins import SameOrigin  # noqa: E402
 from predictions.serving import predict_app  # noqa: E402
-
-Scope = dict[str, Any]
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 # Each request that Django answers holds a thread and a connection to PostgreSQL: the rest waits its turn.
 MOST_AT_ONCE = 40
@@ -53,6 +50,13 @@ class Console:
                 await self._page(scope, receive, send)
 
     async def _page(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            receive = bodies.again(await bodies.read(scope, receive), receive)
+        except bodies.TooLong:
+            await bodies.refuse(send)
+            return
+        except bodies.Gone:
+            return
         if scope["path"] in PROBES:  # a busy process is alive
             await self.django(scope, receive, send)
             return

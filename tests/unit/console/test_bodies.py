@@ -1,0 +1,104 @@
+"""Bodies of requests are taken in whole, bounded, before a page's place is taken."""
+
+import asyncio
+from typing import Any
+
+import orjson
+import pytest
+
+from console import bodies
+from console.asgi import Console
+
+
+class Sender:
+    """A client: its messages one after another, and what it was answered."""
+
+    def __init__(self, *messages: dict[str, Any], headers: tuple = ()) -> None:
+        self.scope = {"type": "http", "method": "POST", "path": "/csp-report", "headers": list(headers)}
+        self.messages = list(messages)
+        self.answers: list[dict[str, Any]] = []
+
+    async def receive(self) -> dict[str, Any]:
+        return self.messages.pop(0)
+
+    async def send(self, message: dict[str, Any]) -> None:
+        self.answers.append(message)
+
+
+def part(body: bytes, *, more: bool = False) -> dict[str, Any]:
+    return {"type": "http.request", "body": body, "more_body": more}
+
+
+class Pages:
+    """Stands in for Django; notes what it received."""
+
+    def __init__(self) -> None:
+        self.bodies: list[bytes] = []
+
+    async def __call__(self, _scope: Any, receive: Any, send: Any) -> None:
+        self.bodies.append((await receive())["body"])
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+
+
+class NoPredictions:
+    def matches(self, _scope: Any) -> bool:
+        return False
+
+
+def ask(sender: Sender, pages: Pages) -> None:
+    console = Console(predict=NoPredictions(), django=pages, live=None)
+    asyncio.run(console(sender.scope, sender.receive, sender.send))
+
+
+def test_a_body_in_parts_arrives_whole():
+    pages, sender = Pages(), Sender(part(b"one ", more=True), part(b"two"))
+    ask(sender, pages)
+    assert pages.bodies == [b"one two"]
+    assert sender.answers[0]["status"] == 204
+
+
+@pytest.mark.parametrize(
+    "sender",
+    [
+        Sender(headers=((b"content-length", b"2097153"),)),
+        Sender(*[part(b"x" * 2**20, more=True)] * 3),
+    ],
+    ids=["announced", "counted"],
+)
+def test_too_long_a_body_is_refused_before_django_stores_it(sender):
+    pages = Pages()
+    ask(sender, pages)
+    assert pages.bodies == []
+    assert sender.answers[0]["status"] == 413
+    assert orjson.loads(sender.answers[1]["body"])["status"] == 413
+
+
+def test_a_sender_who_hangs_up_is_no_request():
+    pages, sender = Pages(), Sender(part(b"one", more=True), {"type": "http.disconnect"})
+    ask(sender, pages)
+    assert (pages.bodies, sender.answers) == ([], [])
+
+
+def test_slow_senders_keep_no_place_from_others():
+    async def scene() -> list[bytes]:
+        pages = Pages()
+        console = Console(predict=NoPredictions(), django=pages, live=None)
+        never = asyncio.Event()
+
+        async def wait() -> dict[str, Any]:
+            await never.wait()
+            return part(b"")
+
+        slow = Sender()
+        waiting = [asyncio.create_task(console(slow.scope, wait, slow.send)) for _n in range(60)]
+        quick = Sender(part(b"quick"))
+        await asyncio.wait_for(console(quick.scope, quick.receive, quick.send), 5)
+        for task in waiting:
+            task.cancel()
+        return pages.bodies
+
+    assert asyncio.run(scene()) == [b"quick"]
+
+
+def test_the_limit_leaves_room_for_djangos_own(settings):
+    assert bodies.MOST_BYTES > settings.DATA_UPLOAD_MAX_MEMORY_SIZE
