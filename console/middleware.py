@@ -83,6 +83,10 @@ class ErrorPagesMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        if "\x00" in request.path_info or "%00" in request.META.get("QUERY_STRING", ""):
+            # PostgreSQL takes none, in whichever filter or name it would end up.
+            message = _("An address holds no null character. Take it out and ask again.")
+            return error_pages.answer(request, 400, _("Bad request"), message)
         response = self.get_response(request)
         if response.status_code == 405 and not response.content:  # what Django's require_* decorators answer
             message = _("This address does not take %(method)s.") % {"method": request.method}

@@ -139,3 +139,10 @@ def test_bad_key_is_refused(caller):
 def test_without_redis_only_calls_with_a_key_wait(caller):
     assert start(caller, **{"Idempotency-Key": "k1"}).status_code == 503
     assert start(caller).status_code == 202
+
+
+@pytest.mark.parametrize(
+    "address", ["/runs?q=a%00b", "/api/v1/runs?state=%00", "/pipelines/a%00b", "/api/v1/pipelines/a%00b"]
+)
+def test_a_null_character_in_an_address_is_a_bad_request(caller, address):
+    assert caller.get(address).status_code == 400
