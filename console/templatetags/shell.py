@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from django.http import HttpRequest
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 # level of a Django message: kind (the colour) and icon
@@ -21,25 +21,25 @@ class Section(NamedTuple):
     name: str
     icon: str
     label: object
-    url_names: tuple[str, ...]  # the first that exists is opened
+    url_name: str
     scope: str  # as in `may`; empty: everybody who is signed in
     namespaces: frozenset[str]
 
 
 SECTIONS = (
-    Section("overview", "home", _("Overview"), ("console:overview",), "", frozenset({"console"})),
+    Section("overview", "home", _("Overview"), "console:overview", "", frozenset({"console"})),
     Section(
         "pipelines",
         "pipelines",
         _("Pipelines"),
-        ("pipelines:pipeline-list",),
+        "pipelines:pipeline-list",
         "see",
         frozenset({"pipelines"}),
     ),
-    Section("models", "models", _("Models"), ("models:model-list",), "see", frozenset({"models"})),
-    Section("streams", "streams", _("Streams"), ("streams:stream-list",), "see", frozenset({"streams"})),
-    Section("predict", "predict", _("Predict"), ("predict:index",), "predict", frozenset({"predict"})),
-    Section("system", "system", _("System"), ("access:system",), "admin", frozenset({"access", "audit"})),
+    Section("models", "models", _("Models"), "models:model-list", "see", frozenset({"models"})),
+    Section("streams", "streams", _("Streams"), "streams:stream-list", "see", frozenset({"streams"})),
+    Section("predict", "predict", _("Predict"), "predict:index", "predict", frozenset({"predict"})),
+    Section("system", "system", _("System"), "access:system", "admin", frozenset({"access", "audit"})),
 )
 
 
@@ -56,20 +56,10 @@ def entries(request: HttpRequest, *, may: Mapping[str, bool], current: str) -> l
     namespace = match.app_name if match else ""
     shown = []
     for section in SECTIONS:
-        url = _first_url(section.url_names)
-        if url and (not section.scope or may.get(section.scope)):
+        if not section.scope or may.get(section.scope):
             is_current = section.name == current if current else namespace in section.namespaces
-            shown.append(Entry(url, section.icon, section.label, is_current))
+            shown.append(Entry(reverse(section.url_name), section.icon, section.label, is_current))
     return shown
-
-
-def _first_url(names: tuple[str, ...]) -> str:
-    for name in names:
-        try:
-            return reverse(name)
-        except NoReverseMatch:
-            continue
-    return ""
 
 
 NEXT_STEPS = {
