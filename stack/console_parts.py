@@ -100,6 +100,8 @@ def _http_part(name: str, application: str) -> Part:
     def program(config: Config) -> Program:
         address = ["--host", config.bind, "--port", str(config.port(name))]
         options = ["--no-access-log", "--no-server-header", "--timeout-graceful-shutdown", "8"]
+        # The live socket takes 4 KiB and says so; beyond this nobody is told, the socket just ends.
+        options += ["--ws-max-size", "16384"]
         # uvicorn believes X-Forwarded-For of callers on this machine: each could choose the address that the
         # lock after wrong passwords and the audit trail see.
         is_behind_proxy = config.settings.get("CONSOLE_PROXY_COUNT", "0") != "0"
@@ -119,7 +121,8 @@ def _reachable(bind: str) -> str:
 
 
 def _worker(_config: Config) -> tuple[str, ...]:
-    options = ("-Q", "control,heavy", "--concurrency", "2", "--without-gossip", "--without-mingle")
+    # One more than the processors of a small machine: two gates, minutes each, leave a place for short calls.
+    options = ("-Q", "control,heavy", "--concurrency", "3", "--without-gossip", "--without-mingle")
     return ("-m", "celery", "-A", "console", "worker", "--loglevel", "INFO", *options)
 
 
