@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -88,8 +89,9 @@ def _run_url(run_id: str) -> str:
 
 
 def _pipeline_url(dag_run_id: str) -> str:
-    """The search page finds the run by its id: the pipelines app is a stranger here."""
-    return f"{reverse('console:search')}?q={dag_run_id}" if dag_run_id else ""
+    """The pipelines app, a stranger here, knows which of its runs bears this id."""
+    query = urlencode({"dag_run_id": dag_run_id})
+    return f"{reverse('pipelines:run-by-dag-run')}?{query}" if dag_run_id else ""
 
 
 def _source(data_source: str) -> str:

@@ -89,6 +89,16 @@ def run(run_id: int) -> Run:
     return found
 
 
+def runs_with_id(dag_run_id: str) -> list[Run]:
+    """Those that Airflow calls so: scheduled runs of several pipelines share one. Raises NotFound."""
+    if not dag_run_id:
+        raise NotFound(_("Say which run: its id is missing."))
+    found = list(Run.objects.filter(dag_run_id=dag_run_id)[:2])
+    if not found:
+        raise NotFound(_("There is no run “%(id)s” here.") % {"id": dag_run_id[:250]})
+    return found
+
+
 def strips(dag_ids: Iterable[str]) -> dict[str, list[Bar]]:
     """The last runs of each pipeline, oldest first, in one query."""
     place = Window(RowNumber(), partition_by=[F("dag_id")], order_by=[F("created_at").desc(), F("pk").desc()])

@@ -16,6 +16,7 @@ urlpatterns = [
     path("pipelines/<str:dag_id>/pause", pipelines.pipeline_pause, name="pipeline-pause"),
     path("runs", runs.run_list, name="run-list"),
     path("runs/recent", runs.recent_runs, name="recent-runs"),
+    path("runs/by-dag-run", runs.run_by_dag_run, name="run-by-dag-run"),
     path("runs/<int:run_id>", runs.run_detail, name="run-detail"),
     path("runs/<int:run_id>/log", logs.run_log, name="run-log"),
     path("runs/<int:run_id>/cancel", runs.run_cancel, name="run-cancel"),

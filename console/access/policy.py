@@ -93,6 +93,7 @@ ROUTES: dict[str, str | dict[str, str]] = {
     "pipelines:run-trigger": "pipelines.run",
     "pipelines:run-list": "see",
     "pipelines:recent-runs": "see",
+    "pipelines:run-by-dag-run": "see",
     "pipelines:run-detail": "see",
     "pipelines:run-cancel": {"POST": "pipelines.run"},
     "pipelines:run-clear": {"POST": "pipelines.run"},

@@ -1,9 +1,12 @@
 """Pages of runs: the form that asks for one, the list, and one with its tasks."""
 
+from urllib.parse import urlencode
+
 from django.conf import settings
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
@@ -43,7 +46,8 @@ def _triggered(form: TriggerForm, dag_id: str, request: SignedInRequest) -> Run 
 
 def _earlier(request: SignedInRequest, dag_id: str) -> Run | None:
     number = request.GET.get("from", "")
-    return Run.objects.filter(pk=number, dag_id=dag_id).first() if number.isdecimal() else None
+    is_number = number.isdecimal() and len(number) <= 18
+    return Run.objects.filter(pk=number, dag_id=dag_id).first() if is_number else None
 
 
 def _trigger_form(
@@ -68,6 +72,16 @@ def run_list(request: SignedInRequest) -> HttpResponse:
 def recent_runs(request: SignedInRequest) -> HttpResponse:
     """The box of the overview."""
     return render(request, "pipelines/_recent_runs.html", {"runs": queries.recent_runs()})
+
+
+@require_GET
+def run_by_dag_run(request: SignedInRequest) -> HttpResponse:
+    """To the run with Airflow's id `?dag_run_id=`, for apps that know no other; to the list of several."""
+    dag_run_id = request.GET.get("dag_run_id", "")
+    found = queries.runs_with_id(dag_run_id)
+    if len(found) == 1:
+        return redirect("pipelines:run-detail", found[0].pk)
+    return redirect(f"{reverse('pipelines:run-list')}?{urlencode({'q': dag_run_id})}")
 
 
 @require_GET

@@ -194,3 +194,20 @@ def test_a_log_is_text_and_never_html(page, run, airflow, real_redis):
     text = page.get(f"/runs/{run.pk}/tasks/search/log.txt")
     assert b"".join(text.streaming_content) == b"error <script>alert(1)</script>\n"
     assert "attachment" in text["Content-Disposition"]
+
+
+def test_airflows_id_leads_to_the_run(page):
+    run = make_run(dag_run_id="manual__2026-01-01T00:00:00+00:00")
+    response = page.get("/runs/by-dag-run", {"dag_run_id": run.dag_run_id})
+    assert response["Location"] == f"/runs/{run.pk}"
+
+
+def test_an_id_that_two_pipelines_share_leads_to_the_list(page):
+    for dag_id in ("a", "b"):
+        make_run(dag_id, dag_run_id="scheduled__1+2")
+    assert page.get("/runs/by-dag-run?dag_run_id=scheduled__1%2B2")["Location"] == "/runs?q=scheduled__1%2B2"
+
+
+@pytest.mark.parametrize("query", ["", "?dag_run_id=nowhere"])
+def test_an_id_of_no_run_is_not_found(page, query):
+    assert page.get(f"/runs/by-dag-run{query}").status_code == 404
