@@ -3,19 +3,18 @@
 import csv
 import io
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
-from asgiref.sync import sync_to_async
-from django.core.handlers.asgi import ASGIRequest
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
 from console.access.middleware import is_htmx
 from console.audit import actions as audit
+from console.lib import downloads
 from predictions import queries
 from predictions.forms import Filters
 from predictions.models import Prediction
@@ -92,18 +91,7 @@ def _export(request: HttpRequest, rows: QuerySet[Prediction], name: str) -> Http
     if not filters.is_valid():
         return HttpResponse(status=422)
     parts = _csv(queries.matching(rows, filters.cleaned_data)[:EXPORT_ROWS])
-    content = _in_a_thread(parts) if isinstance(request, ASGIRequest) else parts
-    return StreamingHttpResponse(
-        content,
-        content_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": f'attachment; filename="{name}.csv"', "Cache-Control": "no-store"},
-    )
-
-
-async def _in_a_thread(parts: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """ASGI wants an asynchronous iterator, or it would read everything first."""
-    while (part := await sync_to_async(lambda: next(parts, None))()) is not None:
-        yield part
+    return downloads.response(request, parts, name=f"{name}.csv", content_type="text/csv; charset=utf-8")
 
 
 def _csv(rows: QuerySet[Prediction]) -> Iterator[bytes]:

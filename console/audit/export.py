@@ -2,16 +2,15 @@
 
 import csv
 import io
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 
 import orjson
-from asgiref.sync import sync_to_async
-from django.core.handlers.asgi import ASGIRequest
 from django.db.models import QuerySet
 from django.http import HttpRequest, StreamingHttpResponse
 
 from console.audit import queries
 from console.audit.models import AuditEntry
+from console.lib import downloads
 
 COLUMNS = (
     "id",
@@ -35,22 +34,7 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 def response(request: HttpRequest, entries: QuerySet[AuditEntry], kind: str) -> StreamingHttpResponse:
     """All `entries` as a download. kind: a key of `KINDS`."""
     content_type, suffix, write = KINDS[kind]
-    parts = write(entries)
-    content = _in_a_thread(parts) if isinstance(request, ASGIRequest) else parts
-    headers = {
-        "Content-Disposition": f'attachment; filename="audit.{suffix}"',
-        "Cache-Control": "no-store",
-        "X-Accel-Buffering": "no",
-        # Django would compress each part by itself under ASGI, and browsers read the first of them alone.
-        "Content-Encoding": "identity",
-    }
-    return StreamingHttpResponse(content, content_type=content_type, headers=headers)
-
-
-async def _in_a_thread(parts: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """ASGI wants an asynchronous iterator, or it would read everything first."""
-    while (part := await sync_to_async(lambda: next(parts, None))()) is not None:
-        yield part
+    return downloads.response(request, write(entries), name=f"audit.{suffix}", content_type=content_type)
 
 
 def _csv(entries: QuerySet[AuditEntry]) -> Iterator[bytes]:

@@ -1,5 +1,6 @@
 """The log of a task: as a box of the run's page, as a page, as a text file."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,12 +10,16 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET
 
 from console.access.http import SignedInRequest
+from console.lib import downloads
 from pipelines import log_reading, pictures, queries
+from pipelines.log_lines import LogLine
 from pipelines.models import Run, TaskInstance
 from pipelines.views.common import age
 
 SHOWN_LINES = 400
 TEXT_PIECE = 5000
+
+_WHOLE = re.compile(r"-?[0-9]{1,15}")
 
 
 @require_GET
@@ -61,7 +66,7 @@ def _log_context(request: SignedInRequest, run: Run, task_id: str, *, map_index:
 
 
 def _number(value: str | None, default: Any) -> Any:
-    return int(value) if value and value.lstrip("-").isdecimal() else default
+    return int(value) if value and _WHOLE.fullmatch(value) else default
 
 
 @require_GET
@@ -72,15 +77,16 @@ def task_log_text(request: SignedInRequest, run_id: int, task_id: str) -> Stream
         queries.run(run_id), task_id, map_index=_number(index, -1), try_number=_number(number, None)
     )
     name = f"{task_id}-run{run_id}-try{view.try_number}.log"
-    answer = StreamingHttpResponse(_text(view), content_type="text/plain; charset=utf-8")
-    answer["Content-Disposition"] = f'attachment; filename="{name.encode("ascii", "replace").decode()}"'
-    return answer
+    return downloads.response(request, _text(view), name=name, content_type="text/plain; charset=utf-8")
 
 
-def _text(view: log_reading.LogView) -> Iterator[str]:
+def _text(view: log_reading.LogView) -> Iterator[bytes]:
     start = 0
     while (piece := view.read(start, limit=TEXT_PIECE)).lines:
-        for line in piece.lines:
-            at = line.at.isoformat(timespec="milliseconds") if line.at else ""
-            yield f"{at} {line.level} {line.message}\n".lstrip()
+        yield "".join(_plain(line) for line in piece.lines).encode()
         start = piece.end
+
+
+def _plain(line: LogLine) -> str:
+    at = line.at.isoformat(timespec="milliseconds") if line.at else ""
+    return f"{at} {line.level} {line.message}\n".lstrip()
