@@ -58,7 +58,7 @@ def open_log(run: Run, task_id: str, *, map_index: int = -1, try_number: int | N
     """
     task = queries.task_instance(run, task_id, map_index)
     number = task.try_number if try_number is None else try_number
-    if number > task.try_number:
+    if not 0 <= number <= task.try_number:
         message = _("The task “%(task)s” has had %(n)s tries; there is no try %(number)s.")
         raise NotFound(message % {"task": task, "n": task.try_number, "number": number})
     if number == 0:

@@ -15,7 +15,9 @@ from typing import BinaryIO
 
 import orjson
 from django.conf import settings
+from django.utils.translation import gettext as _
 
+from console.lib.errors import InvalidRequest
 from pipelines.log_lines import LogLine
 
 TAIL_BYTES = 512 * 1024
@@ -61,6 +63,7 @@ def read(log_id: int, *, start: int, size_bytes: int, limit: int) -> Piece:
     if start >= size_bytes or not path.is_file():
         return Piece([], start, start)
     with path.open("rb") as file:
+        _check_place(file, start)
         file.seek(start)
         end = start
         while len(lines) < limit and end < size_bytes and (raw := file.readline()):
@@ -76,6 +79,7 @@ def tail(log_id: int, *, size_bytes: int, limit: int, before: int | None = None)
     if end <= 0 or not path.is_file():
         return Piece([], 0, 0)
     with path.open("rb") as file:
+        _check_place(file, end)
         start = max(0, end - TAIL_BYTES)
         file.seek(start)
         block = file.read(end - start)
@@ -90,6 +94,13 @@ def tail(log_id: int, *, size_bytes: int, limit: int, before: int | None = None)
 def remove(log_id: int) -> None:
     """The copy goes; that it is not there is no error."""
     path_of(log_id).unlink(missing_ok=True)
+
+
+def _check_place(file: BinaryIO, offset: int) -> None:
+    """Raises InvalidRequest for a place within a line: the caller made it up."""
+    file.seek(max(offset - 1, 0))
+    if offset and file.read(1) != b"\n":
+        raise InvalidRequest(_("No line of this log begins there. Read it from its start."))
 
 
 def _line(raw: bytes) -> LogLine:

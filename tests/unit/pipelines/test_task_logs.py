@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils import timezone
 
+from console.lib.errors import InvalidRequest
 from pipelines import log_copy, log_lines, log_reading, spool, sync, tasks
 from pipelines.log_lines import LogLine
 from pipelines.models import Run, TaskInstance, TaskLog
@@ -136,6 +137,37 @@ def test_the_tail_ends_at_the_last_line_and_leads_back(tmp_path, settings):
     before = spool.tail(1, size_bytes=size, limit=3, before=last.start)
     assert [line.message for line in last.lines] == ["7", "8", "9"]
     assert [line.message for line in before.lines] == ["4", "5", "6"]
+
+
+def test_a_place_within_a_line_is_refused(tmp_path, settings):
+    settings.CONSOLE_VAR_DIR = tmp_path
+    with spool.writing(1) as file:
+        size = spool.append(file, lines("one", "two"))
+    with pytest.raises(InvalidRequest, match="No line of this log begins there"):
+        spool.read(1, start=3, size_bytes=size, limit=3)
+    with pytest.raises(InvalidRequest, match="No line of this log begins there"):
+        spool.tail(1, size_bytes=size, limit=3, before=3)
+
+
+@pytest.mark.parametrize(
+    "query", ["try=-1", "try=7", f"try={'9' * 5000}", "before=--5", "before=3", "before=-3"]
+)
+def test_numbers_that_somebody_made_up_break_no_log(task, page, query):
+    log_reading.open_log(Run.objects.get(), "load")
+    sync.sync_logs()
+    for path in (f"/runs/{task.run_id}/log?task=load&", f"/runs/{task.run_id}/tasks/load/log?"):
+        assert page.get(path + query).status_code in {200, 404, 422}
+
+
+def test_the_log_as_a_file_holds_every_line(task, page):
+    log_reading.open_log(Run.objects.get(), "load")
+    sync.sync_logs()
+    answer = page.get(f"/runs/{task.run_id}/tasks/load/log.txt")
+    assert b"".join(answer.streaming_content).decode().splitlines() == [
+        "2026-01-01T00:00:00.000+00:00 info one",
+        "2026-01-01T00:00:00.000+00:00 info two",
+    ]
+    assert answer["Content-Disposition"] == f'attachment; filename="load-run{task.run_id}-try1.log"'
 
 
 def test_colours_and_control_characters_are_taken_out():
