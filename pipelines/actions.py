@@ -56,13 +56,24 @@ def _refuse_unusable(pipeline: Pipeline) -> None:
 
 def _refuse_invalid(pipeline: Pipeline, conf: dict, note: str) -> None:
     faults = params.faults(pipeline.params, conf)
-    if len(orjson.dumps(conf)) > LONGEST_CONF_BYTES:
-        faults.append({"field": "conf", "message": _("Settings may take 64 KiB at most.")})
+    if unstorable := _unstorable(conf):
+        faults.append({"field": "conf", "message": unstorable})
     if len(note) > LONGEST_NOTE:
         faults.append({"field": "note", "message": _("A note may have 1000 characters at most.")})
     if faults:
         message = _("These settings do not fit the pipeline “%(dag_id)s”.") % {"dag_id": pipeline.dag_id}
         raise InvalidRequest(message, errors=faults)
+
+
+def _unstorable(conf: dict) -> str:
+    """Why the settings cannot be kept or sent on; empty when they can."""
+    try:
+        text = orjson.dumps(conf)
+    except (TypeError, ValueError):  # halves of characters, numbers beyond 64 bits, hundreds of levels
+        return _("These settings hold a number or a text that cannot be sent on as JSON.")
+    if len(text) > LONGEST_CONF_BYTES:
+        return _("Settings may take 64 KiB at most.")
+    return _("Settings hold no null character.") if b"\\u0000" in text else ""
 
 
 @transaction.atomic

@@ -128,7 +128,10 @@ def _settle(run: Run, action: str, **values: Any) -> None:
 def deliver_pause(dag_id: str) -> None:
     """Move the switch in Airflow to where somebody wants it."""
     pipeline = outbox.claim(Pipeline, dag_id)
-    if pipeline is None or pipeline.wanted_is_paused is None:
+    if pipeline is None:
+        return
+    if pipeline.wanted_is_paused is None:  # moved meanwhile by a worker whose message came twice
+        Pipeline.objects.filter(pk=dag_id, wanted_is_paused=None).update(next_attempt_at=None)
         return
     outcome = {"is_paused": pipeline.wanted_is_paused, "delivery_error": ""}
     try:
@@ -150,8 +153,9 @@ def _settle_pause(pipeline: Pipeline, **values: Any) -> None:
     if not same.update(wanted_is_paused=None, next_attempt_at=None, **values):
         Pipeline.objects.filter(pk=pipeline.pk).update(next_attempt_at=timezone.now())
         deliver_pause.delay_on_commit(pipeline.pk)
+    moved = "pipeline.paused" if values["is_paused"] else "pipeline.resumed"
     audit.record(
-        "pipeline.paused" if values["is_paused"] else "pipeline.resumed",
+        "pipeline.switch_refused" if values["delivery_error"] else moved,
         pipeline,
         by=pipeline.wanted_by,
         before={"is_paused": pipeline.is_paused},

@@ -243,6 +243,27 @@ def test_the_latest_wish_for_the_switch_wins(pipeline, scientist, airflow, monke
     assert airflow.dags()[0].is_paused is False
 
 
+def test_a_switch_that_airflow_does_not_move_is_no_move_in_the_trail(scientist, airflow):
+    make_pipeline("unknown_there")
+    actions.set_paused("unknown_there", is_paused=True, by=scientist)
+    tasks.deliver_pause("unknown_there")
+    assert AuditEntry.objects.order_by("-pk").values_list("action", flat=True)[0] == "pipeline.switch_refused"
+    assert Pipeline.objects.get(pk="unknown_there").is_paused is False
+
+
+def test_a_switch_that_nobody_wants_moved_is_not_asked_for_again(pipeline, airflow):
+    Pipeline.objects.filter(pk=DAG).update(next_attempt_at=timezone.now())
+    tasks.deliver_pause(DAG)
+    assert Pipeline.objects.get(pk=DAG).next_attempt_at is None
+
+
+@pytest.mark.parametrize("value", ["a\x00b", 2**70, "\ud800"])
+def test_a_conf_that_cannot_be_kept_is_refused(pipeline, scientist, value):
+    with pytest.raises(InvalidRequest) as refused:
+        actions.trigger_run(DAG, conf={"source": value}, by=scientist)
+    assert "conf" in {fault["field"] for fault in refused.value.errors}
+
+
 def test_a_viewer_cannot_pause(pipeline, viewer):
     with pytest.raises(PermissionDenied):
         actions.set_paused(DAG, is_paused=True, by=viewer)
