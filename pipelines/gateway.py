@@ -202,6 +202,7 @@ class AirflowGateway:
         try:
             yield _lines(answer)
         finally:
+            answer.close()  # what is left unread, of a log too long, must meet nobody else's call
             answer.release_conn()
 
     # --- how

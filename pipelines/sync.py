@@ -5,10 +5,10 @@ from datetime import timedelta
 from django.db.models import Q
 from django.utils import timezone
 
-from console.lib.errors import NotFound
+from console.lib.errors import ConsoleError, NotFound
 from console.lib.poll import poll
 from pipelines import gateway, log_copy, mirror, tasks
-from pipelines.models import ENDED, Bookmark, Pipeline, Run, RunState, Wish
+from pipelines.models import ENDED, Bookmark, Pipeline, Run, RunState, TaskLog, Wish
 
 SERVICE = gateway.SERVICE
 # Airflow stamps a row when it writes it and commits later: a look back catches what was not visible then.
@@ -89,12 +89,25 @@ def _settle_lost(airflow: gateway.AirflowGateway, run: Run) -> None:
 
 @poll(every_s=1, service=SERVICE)
 def sync_logs() -> None:
-    """New lines of the logs that somebody watches. Nobody watching costs one call to Redis."""
+    """New lines of the logs that somebody watches. Nobody watching costs one call to Redis.
+
+    A log that Airflow cannot give keeps no other from going on; its error is raised at the end.
+    """
+    failures = []
     for log in log_copy.watched():
-        if not log_copy.has_ended(log):
-            log_copy.follow(log)
-        elif log_copy.want_copy(log):
-            tasks.copy_log.delay(str(log.pk))
+        try:
+            _sync_log(log)
+        except ConsoleError as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]
+
+
+def _sync_log(log: TaskLog) -> None:
+    if not log_copy.has_ended(log):
+        log_copy.follow(log)
+    elif log_copy.want_copy(log):
+        tasks.copy_log.delay_on_commit(str(log.pk))
 
 
 @poll(every_s=600, service=SERVICE)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils import timezone
 
-from console.lib.errors import InvalidRequest
+from console.lib.errors import InvalidRequest, Unavailable
 from pipelines import log_copy, log_lines, log_reading, spool, sync, tasks
 from pipelines.log_lines import LogLine
 from pipelines.models import Run, TaskInstance, TaskLog
@@ -55,6 +55,23 @@ def test_lines_come_while_somebody_watches_each_once(task, airflow, told, django
     view = log_reading.open_log(run, "load")
     assert messages(view) == ["one", "two", "three"]
     assert view.is_complete is False
+
+
+def test_a_log_that_airflow_cannot_give_keeps_no_other(task, airflow, monkeypatch):
+    run = Run.objects.get()
+    log_reading.open_log(run, "load")
+    log_reading.open_log(make_task(make_run(state="running"), "other", "running").run, "other")
+    give = log_copy.follow
+
+    def fail_first(row):
+        if row.task_id == "other":
+            raise Unavailable("The log is on a worker that is gone.", service="airflow")
+        give(row)
+
+    monkeypatch.setattr(log_copy, "follow", fail_first)
+    with pytest.raises(Unavailable, match="a worker that is gone"):
+        sync.sync_logs()
+    assert messages(log_reading.open_log(run, "load")) == ["one", "two"]
 
 
 def test_an_ended_try_is_copied_whole_by_a_worker(task, airflow, sent, django_capture_on_commit_callbacks):
