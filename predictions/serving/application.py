@@ -120,16 +120,24 @@ class PredictApp:
             answer = await self._answer(path, body, caller, request_id)
         except ConsoleError as error:
             status, content, _headers = problem(error)
-            if status < 500 and status != 429:
-                await found.akeep(status, "application/problem+json", content)
-            else:
-                await found.adrop()
+            await _end(found, status, "application/problem+json", content)
             raise
         except BaseException:
-            await found.adrop()
+            await _end(found, 500, "", b"")
             raise
-        await found.akeep(200, "application/json", answer)
+        await _end(found, 200, "application/json", answer)
         return 200, answer, _JSON
+
+
+async def _end(claim: idempotency.Claim, status: int, content_type: str, body: bytes) -> None:
+    """Keep what is final. The work is done and recorded: without Redis only a repetition goes unnoticed."""
+    try:
+        if idempotency.is_kept(status):
+            await claim.akeep(status, content_type, body)
+        else:
+            await claim.adrop()
+    except ConsoleError as error:
+        log.warning("idempotency.not_kept", error=error.message)
 
 
 def is_predict_path(path: str) -> bool:

@@ -6,6 +6,7 @@ import time
 import pytest
 
 from console.lib import redis as console_redis
+from console.lib.errors import Unavailable
 from predictions.serving import refresh
 from tests import champions
 from tests.champions import ROW
@@ -39,6 +40,15 @@ def test_an_unconfirmed_call_may_be_sent_again(call, broker, real_redis):
     assert call({"rows": [ROW]}, idempotency_key="once")[0] == 503
     broker.fails = False
     assert call({"rows": [ROW]}, idempotency_key="once")[0] == 200
+
+
+def test_an_answer_that_is_recorded_is_given_though_redis_went_away(call, broker, real_redis, monkeypatch):
+    async def gone(*_args):
+        raise Unavailable("The store of Idempotency-Keys does not answer.", service="redis")
+
+    monkeypatch.setattr("console.lib.idempotency.Claim.akeep", gone)
+    assert call({"rows": [ROW]}, idempotency_key="once")[0] == 200
+    assert len(broker.messages) == 1
 
 
 @pytest.mark.parametrize("channel", ["champions", "tokens"])
