@@ -36,9 +36,9 @@ def label_prediction(id_: uuid.UUID, *, actual: Any, by: Any, spec: Spec | None)
 @transaction.atomic
 def erase_prediction(id_: uuid.UUID, *, by: Any) -> None:
     """Delete the row for good and remember its id. Raises NotFound, Conflict."""
-    found = _own(id_, by)
-    with connection.cursor() as cursor:
+    with connection.cursor() as cursor:  # before the row, in the order in which the recorder takes both
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
+    found = _own(id_, by)
     ErasedPrediction.objects.create(
         id=found.pk, model=found.model, user_id=found.user_id, erased_by=by.get_username()
     )

@@ -19,9 +19,9 @@ _made: set[date] = set()
 
 
 def first_id(day: date) -> uuid.UUID:
-    """The smallest UUIDv7 of a day (UTC)."""
+    """The smallest UUIDv7 of a day (UTC); of all, for a day before 1970."""
     midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
-    return uuid.UUID(int=int(midnight.timestamp() * 1000) << 80)
+    return uuid.UUID(int=max(int(midnight.timestamp() * 1000), 0) << 80)
 
 
 def at_of(id_: uuid.UUID) -> datetime:

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 import structlog
-from django.db import DataError, connection, transaction
+from django.db import DataError, IntegrityError, connection, transaction
 from django.utils import timezone
 
 from predictions import partitions
@@ -21,6 +21,8 @@ log = structlog.get_logger(__name__)
 
 # Held shared while rows are inserted, alone while ids are marked or erased, so that neither misses the other.
 LOCK = 0x70726564
+# What no repetition mends: a value that does not fit its column or its constraint.
+REFUSALS = (DataError, IntegrityError)
 
 
 class Record(msgspec.Struct, forbid_unknown_fields=True):
@@ -75,7 +77,7 @@ def handle(messages: Sequence[bytes]) -> Handled:
     partitions.ensure_for(record.id for record in records)
     try:
         n_rows = _store(records, markers)
-    except DataError as error:
+    except REFUSALS as error:
         log.error("recorder.batch_refused", error=str(error), messages=len(messages))
         n_rows, refused = _one_by_one(records)
         _store([], markers)
@@ -120,7 +122,7 @@ def _one_by_one(records: Sequence[Record]) -> tuple[int, list[Dead]]:
     for record in records:
         try:
             n_rows += _store([record], [])
-        except DataError as error:
+        except REFUSALS as error:
             dead.append(Dead(msgspec.json.encode(record), f"the database refused it: {error}"))
     return n_rows, dead
 

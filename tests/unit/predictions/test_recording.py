@@ -85,6 +85,13 @@ def test_what_the_database_refuses_goes_aside_alone():
     assert "refused" in handled.dead[0].reason
 
 
+def test_what_a_constraint_refuses_goes_aside_alone():
+    good = uuid7()
+    handled = recording.handle([message(good), message(row=-1)])
+    assert (handled.n_rows, len(handled.dead)) == (1, 1)
+    assert Prediction.objects.filter(pk=good).exists()
+
+
 def test_a_null_character_is_replaced():
     id_ = uuid7()
     recording.handle([message(id_, inputs={"Sex": "a\x00b"})])

@@ -277,3 +277,8 @@ def test_erasing_over_rest(ana, browser):
     found = recorded(ana)
     assert browser.delete(f"/api/v1/predictions/{found.pk}").status_code == 204
     assert browser.get(f"/api/v1/predictions/{found.pk}").status_code == 404
+
+
+@pytest.mark.parametrize("since", ["0001-01-01", "9999-12-31"])
+def test_any_day_of_the_calendar_filters(ana, browser, since):
+    assert browser.get(f"/predict/titanic/mine?since={since}").status_code == 200
