@@ -56,12 +56,16 @@ class ModelFiles:
         return content
 
     def remove_all_but(self, refs: list[ChampionRef]) -> None:
-        """Forget files that no champion needs any more."""
+        """Forget files that no champion needs any more, and folders of originals."""
         kept = {f"{ref.sha256}.onnx" for ref in refs} | {f"{ref.reference_sha256}.parquet" for ref in refs}
+        originals = {ref.sha256 for ref in refs}
         for path in self._folder.glob("*.onnx"):
             _unlink_unless(path, kept)
         for path in self._folder.glob("*.parquet"):
             _unlink_unless(path, kept)
+        for path in self._folder.glob("[0-9a-f]" * 64):
+            if path.is_dir() and path.name not in originals:
+                shutil.rmtree(path, ignore_errors=True)  # the next round finds what was left
 
 
 def _unlink_unless(path: Path, kept: set[str]) -> None:

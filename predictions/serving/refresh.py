@@ -161,6 +161,8 @@ class Refresher:
             # Here, not in `start`: a runner's process dies with the thread that started it.
             if not self.load_from_disk():
                 self.refresh()
+        except Exception:
+            log.exception("serving.begin_broken")  # the rounds that follow may mend it
         finally:
             connection.close()
             self._has_begun.set()

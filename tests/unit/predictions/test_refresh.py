@@ -2,15 +2,19 @@
 
 import asyncio
 import itertools
+from datetime import UTC, datetime
 
 import orjson
 import pytest
 
 from predictions.serving.callers import Callers
 from predictions.serving.engine import Engine
+from predictions.serving.files import ModelFiles
 from predictions.serving.records import RecordWriter
 from predictions.serving.refresh import Refresher
 from predictions.serving.service import Service
+from predictions.serving.snapshot import ChampionRef
+from predictions.serving.sources import NoSource
 from predictions.serving.unanswered import Unanswered
 from scoring.check import Rows
 from tests import champions
@@ -151,3 +155,28 @@ def test_the_thread_goes_on_until_it_is_stopped(waiting, monkeypatch):
             break
         refresher._stop.wait(0.02)
     assert not callers.is_too_old
+
+
+def test_a_beginning_that_breaks_ends_no_thread(waiting, monkeypatch):
+    refresher, source, callers = waiting
+    source.is_away = False
+    monkeypatch.setattr("predictions.serving.refresh.EVERY_S", 0.02)
+    monkeypatch.setattr("predictions.serving.snapshot.read", lambda _path: 1 / 0)
+    refresher.start()
+    for _ in range(200):
+        if not callers.is_too_old:
+            break
+        refresher._stop.wait(0.02)
+    assert not callers.is_too_old
+
+
+def test_files_that_no_champion_needs_are_removed(tmp_path):
+    old, new = "a" * 64, "b" * 64
+    for name in (old, new, "runners", "unanswered"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text("x")
+    (tmp_path / f"{old}.onnx").write_bytes(b"x")
+    now = datetime.now(UTC)
+    ref = ChampionRef("titanic", "2", "r", new, "{}", serve_as="runner", reference_sha256="c", since=now)
+    ModelFiles(tmp_path, NoSource()).remove_all_but([ref])
+    assert sorted(path.name for path in tmp_path.iterdir()) == [new, "runners", "unanswered"]
