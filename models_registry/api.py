@@ -249,7 +249,7 @@ class ModelSpecView(APIView):
     def get(self, request: Request, name: str) -> HttpResponse:
         """serving/spec.json of the champion, or of `version`, byte for byte."""
         given = request.query_params.get("version")
-        if given is not None and not given.isdecimal():
+        if given is not None and not (given.isdecimal() and len(given) <= 9):
             raise InvalidRequest(_("The version is a whole number."))
         text = queries.spec_json(name, int(given) if given else None)
         if text is None:

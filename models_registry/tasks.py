@@ -10,7 +10,7 @@ from pathlib import Path
 import structlog
 from celery import shared_task
 from django.conf import settings
-from django.db import OperationalError, connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -146,7 +146,7 @@ def _renew(gate_id: int, attempt: int, stop: threading.Event) -> None:
         try:
             mine = GateRun.objects.filter(pk=gate_id, delivery_attempts=attempt, state=GateState.RUNNING)
             mine.update(next_attempt_at=lease_ends)
-        except OperationalError as error:
+        except (OperationalError, InterfaceError) as error:
             log.warning("gate.lease_not_renewed", gate=gate_id, error=str(error))
         finally:
             connection.close()

@@ -122,7 +122,7 @@ def run_artifact(request: HttpRequest, run_id: str) -> HttpResponse:
 
 @require_GET
 def run_preview(request: HttpRequest, run_id: str) -> HttpResponse:
-    """Box: the beginning of a text file."""
+    """Box: a text file that is not too long."""
     run = queries.run(run_id)
     path = check_path(request.GET.get("path", ""))
     context = {"run": run, "path": path, "text": previews.text(run.artifact_uri, path)}
