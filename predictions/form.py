@@ -71,11 +71,6 @@ def example(spec: Spec) -> dict[str, str]:
     return {name: _as_text(value) for name, value in spec.example.items()}
 
 
-def of_inputs(inputs: Mapping[str, Any]) -> dict[str, str]:
-    """A recorded row as form values."""
-    return {name: _as_text(value) for name, value in inputs.items()}
-
-
 def shown_inputs(spec: Spec | None, inputs: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Inputs by label, in the words of the spec where there is one."""
     if spec is None:

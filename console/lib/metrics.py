@@ -16,7 +16,6 @@ from prometheus_client.multiprocess import MultiProcessCollector  # noqa: E402
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 METHODS = ("GET", "POST", "PATCH", "PUT", "DELETE", "HEAD", "OPTIONS", "other")
-STATUS_CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
 
 # --- pages and REST
 HTTP_SECONDS = Histogram(
