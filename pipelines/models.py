@@ -128,6 +128,9 @@ class Run(Deliverable):
     cancelled_at = models.DateTimeField(null=True)  # by us: Airflow itself only knows `failed`
     is_demo = models.BooleanField(default=False)
 
+    # Two calls of Airflow, each as long as its time limits allow, and signing in before them.
+    lease_s: ClassVar[int] = 60
+
     class Meta:
         ordering: ClassVar = ["-created_at", "-pk"]
         constraints: ClassVar = [
