@@ -15,6 +15,8 @@ from models_registry.models import MlflowRun, ModelVersion
 from models_registry.states import VersionState
 from models_registry.views.answers import done, is_htmx, shared
 
+MOST_WAITING = 200
+
 
 def _url(version: ModelVersion | tuple[str, int]) -> str:
     name, number = version if isinstance(version, tuple) else (version.model.name, version.version)
@@ -182,8 +184,13 @@ def promotion_withdraw(request: HttpRequest, pk: int) -> HttpResponse:
 def promotion_list(request: HttpRequest) -> HttpResponse:
     """The inbox: what waits first, then what was decided."""
     decided = queries.promotions().exclude(state="requested")[:100]
-    waiting = list(queries.waiting())
-    context = {"waiting": waiting, "waiting_count": len(waiting), "decided": decided, **shared()}
+    waiting = queries.waiting()
+    context = {
+        "waiting": waiting[:MOST_WAITING],
+        "waiting_count": waiting.count(),
+        "decided": decided,
+        **shared(),
+    }
     template = (
         "models_registry/_promotion_lists.html" if is_htmx(request) else "models_registry/promotion_list.html"
     )
