@@ -45,7 +45,7 @@ class Watched:
         close_old_connections()
         if not error:
             return max(0.0, self.poll.every_s - seconds)
-        return max(self.poll.every_s, min(self.poll.every_s * 2**self.n_failures, LONGEST_WAIT_S))
+        return min(self.poll.every_s * 2**self.n_failures, LONGEST_WAIT_S)
 
     def _outcome(self) -> str:
         """The error in words; empty when all went well."""
