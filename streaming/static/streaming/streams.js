@@ -7,6 +7,7 @@
   const DASHES = [[], [6, 3], [2, 2], [8, 3, 2, 3], [1, 3], [4, 4]];
   const charts = new Map(); // name: {plot, key}
   const number = new Intl.NumberFormat(document.documentElement.lang, { maximumSignificantDigits: 4 });
+  const clock = new Intl.DateTimeFormat(document.documentElement.lang, { timeStyle: "medium", hourCycle: "h23" });
   const whole = new Intl.NumberFormat(document.documentElement.lang);
   const cursor = uPlot.sync("stream");
   let state = JSON.parse(document.querySelector("#stream-state").textContent);
@@ -16,14 +17,14 @@
   const ofLines = () => getComputedStyle(root.querySelector(".card")).borderTopColor;
 
   function options(box, labels, isSynced) {
-    const axis = { stroke: ofText(), grid: { stroke: ofLines(), width: 1 }, ticks: { show: false } };
+    const axis = { stroke: ofText(), grid: { stroke: ofLines(), width: 1 }, ticks: { show: false }, font: "12px Inter, system-ui, sans-serif" };
     const unit = box.dataset.unit;
     return {
       width: Math.max(200, box.clientWidth - 2 * 16),
       height: 190,
       cursor: isSynced ? { sync: { key: cursor.key } } : {},
-      scales: { y: { range: (_, low, high) => [Math.min(0, low ?? 0), Math.max(high ?? 1, 1e-9) * 1.08] } },
-      axes: [{ ...axis }, { ...axis, size: 64, values: (_, ticks) => ticks.map((tick) => number.format(tick) + (unit ? ` ${unit}` : "")) }],
+      scales: { y: { range: (_, low, high) => [Math.min(0, low ?? 0), high > 0 ? high * 1.08 : 1] } },
+      axes: [{ ...axis, space: 90, values: (_, ticks) => ticks.map((tick) => clock.format(tick * 1000)) }, { ...axis, size: 64, values: (_, ticks) => ticks.map((tick) => number.format(tick) + (unit ? ` ${unit}` : "")) }],
       series: [
         { label: root.dataset.time },
         ...labels.map((label, index) => ({
