@@ -18,6 +18,8 @@ from stack.up import up
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
+    if getattr(options, "rest", [])[:1] == ["--"]:  # argparse keeps it; the program behind would stop at it
+        del options.rest[0]
     if getattr(options, "rest", None):
         options.rest = options.rest[options.rest[0] == "--" :]
     try:

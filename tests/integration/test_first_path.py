@@ -28,7 +28,7 @@ def test_run_is_mirrored_with_its_tasks_and_their_logs(path: FirstPath):
 
 def test_airflows_own_log_names_the_person(path: FirstPath, stack: RunningStack):
     query = "SELECT run_id || ' ' || triggering_user_name FROM dag_run"
-    answer = stack.command("psql", "--database", "airflow", "--tuples-only", "--command", query)
+    answer = stack.command("psql", "--database", "airflow", "--", "--tuples-only", "--command", query)
     assert f"{path.run['dag_run_id']} {path.scientist.name}" in answer.stdout, answer.stderr
 
 
