@@ -12,14 +12,20 @@ from tests import first_path, running_stack
 from tests.first_path import FirstPath
 from tests.running_stack import RunningStack
 
-FOLDER_MARKS = ("integration", "browser")
+FOLDERS = ("unit", "integration", "browser")
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark by folder; the quick ones first, the browser last: its driver keeps an event loop running."""
     for item in items:
-        folder = item.path.relative_to(Path(__file__).parent).parts[0]
-        if folder in FOLDER_MARKS:
-            item.add_marker(folder)
+        if _folder(item) != "unit":
+            item.add_marker(_folder(item))
+    items.sort(key=lambda item: FOLDERS.index(_folder(item)))
+
+
+def _folder(item: pytest.Item) -> str:
+    return item.path.relative_to(Path(__file__).parent).parts[0]
 
 
 @pytest.fixture(scope="session")

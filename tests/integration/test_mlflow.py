@@ -2,6 +2,7 @@
 
 import uuid
 
+import httpx
 import pytest
 
 from console.lib.errors import InvalidRequest, NotFound, Unavailable
@@ -13,9 +14,11 @@ from tests.real_mlflow import RealMlflow
 @pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.integration)])
 def mlflow(request):
     if request.param == "fake":
-        return FakeMlflow()
+        yield FakeMlflow()
+        return
     stack = request.getfixturevalue("stack")
-    return RealMlflow(_client(stack.env["CONSOLE_MLFLOW_URL"]))
+    with httpx.Client(base_url=stack.env["CONSOLE_MLFLOW_URL"], timeout=10, trust_env=False) as client:
+        yield RealMlflow(client)
 
 
 @pytest.fixture
