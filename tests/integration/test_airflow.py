@@ -11,6 +11,7 @@ from console.access.models import User
 from console.lib.errors import Conflict, InvalidRequest, NotFound, Unauthorized, Unavailable
 from pipelines import actions, gateway, sync, tasks
 from pipelines.models import Pipeline, Run, RunState, Wish
+from tests.api import wait_for
 from tests.fakes.airflow import FakeAirflow
 
 DAG = "titanic_training"
@@ -29,6 +30,8 @@ def airflow(request, monkeypatch) -> Iterator[None]:
     else:
         request.getfixturevalue("on_the_stack")
         gateway._transport.cache_clear()
+        # A stack that has just started may not have parsed it yet.
+        wait_for(DAG, lambda: DAG in {dag.dag_id for dag in gateway.connect().dags()}, timeout_s=90)
     as_ana().set_paused(DAG, is_paused=True)
     yield
     for dag_id, dag_run_id in gateway.connect().runs_under_way():
