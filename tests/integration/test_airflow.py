@@ -141,7 +141,7 @@ class TestGateway:
 @pytest.fixture
 def ana(db) -> User:
     user = User.objects.create_user("ana")
-    user.groups.add(Group.objects.get(name="scientist"))
+    user.groups.add(Group.objects.get_or_create(name="scientist")[0])
     return user
 
 
