@@ -69,8 +69,8 @@ test-browser:  ## journeys in a real browser
 soak:  ## the tests that kill parts, ten rounds of each
 	@CONSOLE_KILL_ROUNDS=10 $(TOOLS) -m pytest tests/integration/stack
 
-bench:  ## calls a second of the predict path, on the running stack
-	@$(AS_IS) -m stack python -- -m benchmarks.predict
+bench:  ## predict path and aggregator beside bare peers, on the running stack
+	@$(AS_IS) -m stack python -- -m benchmarks
 
 openapi:  ## write openapi.yaml anew from the code
 	@$(TOOLS) -m stack.api_schema --write
