@@ -4,6 +4,7 @@ Calls with a token to predict and explain never come here: `predictions.serving`
 """
 
 import uuid
+from abc import ABC, abstractmethod
 from typing import Any
 
 import orjson
@@ -34,7 +35,7 @@ from predictions.serving.served import Served
 from scoring.check import MAX_BYTES, Rows
 
 
-class _RowsView(APIView):
+class _RowsView(ABC, APIView):
     """Takes the body as it is: the model's own decoder reads it, the same as for tokens."""
 
     def post(self, request: Request, name: str) -> HttpResponse:
@@ -51,8 +52,9 @@ class _RowsView(APIView):
         except NotRecorded as error:
             return _problem(error)
 
+    @abstractmethod
     def answer(self, request: Request, name: str, decode: Any) -> bytes:
-        raise NotImplementedError
+        """The JSON to answer with, once `decode` has turned the body into rows of the served model."""
 
 
 def _problem(error: ConsoleError) -> HttpResponse:
