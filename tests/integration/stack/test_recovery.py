@@ -1,5 +1,6 @@
 """Parts die, and the stack comes back with all that it knew. `make soak` does each case ten times."""
 
+import contextlib
 import os
 import random
 import signal
@@ -32,7 +33,8 @@ def test_parts_come_back_when_killed(stack: RunningStack, dice: random.Random, w
     leaders = {name: leader(stack, name) for name in names}
     for name in names:
         for victim in before[name] if dice.random() < 0.5 else [leaders[name]]:
-            victim.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):  # short-lived children end by themselves
+                victim.kill()
     wait_for(lambda: not [name for name in names if any(process.is_running() for process in before[name])])
     stack.wait_until_healthy()
     assert not {
@@ -47,9 +49,11 @@ def test_everything_killed_at_once_keeps_all_data(stack: RunningStack, dice: ran
     victims.append(psutil.Process(supervisor.pid(stack.config)))
     dice.shuffle(victims)
     for victim in victims:
-        victim.send_signal(signal.SIGSTOP)  # nobody restarts anybody while they die
+        with contextlib.suppress(psutil.NoSuchProcess):
+            victim.send_signal(signal.SIGSTOP)  # nobody restarts anybody while they die
     for victim in victims:
-        victim.kill()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            victim.kill()
     stack.up()
     assert read_everywhere(stack, note) == {"postgres", "redis", "kafka", "mlflow"}
 
