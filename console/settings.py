@@ -52,6 +52,15 @@ CONSOLE_SERVING_MAX_STALE_S = env.number("CONSOLE_SERVING_MAX_STALE_S", 3600)
 # Rows waiting for Kafka in one process before it answers 429.
 CONSOLE_SERVING_MAX_IN_FLIGHT = env.number("CONSOLE_SERVING_MAX_IN_FLIGHT", 10_000)
 
+# --- Spark jobs
+CONSOLE_SPARK_MASTER = env.text("CONSOLE_SPARK_MASTER", "local[*]")
+# A spark-submit of one's own; PySpark's when empty.
+CONSOLE_SPARK_SUBMIT = env.text("CONSOLE_SPARK_SUBMIT", "")
+CONSOLE_SPARK_DRIVER_MEMORY = env.text("CONSOLE_SPARK_DRIVER_MEMORY", "1g")
+CONSOLE_SPARK_CONF = env.json_value("CONSOLE_SPARK_CONF", "{}")
+CONSOLE_JOBS_AT_ONCE = env.number("CONSOLE_JOBS_AT_ONCE", 2)
+CONSOLE_JOBS_KEEP_DAYS = env.number("CONSOLE_JOBS_KEEP_DAYS", 14)
+
 
 def _database(url: str) -> dict[str, Any]:
     parts = parse_dsn(url)
@@ -92,6 +101,7 @@ INSTALLED_APPS = [
     "pipelines",
     "models_registry",
     "streaming",
+    "jobs",
     "predictions",
 ]
 MIDDLEWARE = [
@@ -228,6 +238,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "ENUM_NAME_OVERRIDES": {
         "RunState": "pipelines.models.RunState",
+        "JobState": "jobs.models.JobState",
         "VersionState": "models_registry.states.VersionState",
         "RequestState": "models_registry.states.RequestState",
         "GateState": "models_registry.states.GateState",

@@ -122,7 +122,7 @@ def _reachable(bind: str) -> str:
 
 def _worker(_config: Config) -> tuple[str, ...]:
     # One more than the processors of a small machine: two gates, minutes each, leave a place for short calls.
-    options = ("-Q", "control,heavy", "--concurrency", "3", "--without-gossip", "--without-mingle")
+    options = ("-Q", "control,heavy,spark", "--concurrency", "3", "--without-gossip", "--without-mingle")
     return ("-m", "celery", "-A", "console", "worker", "--loglevel", "INFO", *options)
 
 

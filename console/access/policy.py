@@ -30,6 +30,7 @@ SCOPES: Final[dict[str, frozenset[str]]] = {
     "pipelines.run": frozenset({ENGINEER, SCIENTIST, ADMIN}),
     "messages.read": frozenset({ENGINEER, SCIENTIST, ADMIN}),
     "streams.edit": frozenset({ENGINEER, ADMIN}),
+    "jobs.run": frozenset({ENGINEER, ADMIN}),
     "models.gate": frozenset({SCIENTIST, ADMIN}),
     "models.request": frozenset({SCIENTIST, ADMIN}),
     "models.decide": frozenset({APPROVER, ADMIN}),
@@ -219,6 +220,8 @@ LIVE_TOPICS: Final[dict[str, str]] = {
     "promotions": "see",
     "streams": "see",
     "replays": "see",
+    "jobs": "see",
+    "job": "see",
     "predictions": "predict",
     "health": "see",
 }

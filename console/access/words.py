@@ -23,6 +23,7 @@ SCOPES: Final[dict[str, Promise]] = {
     "pipelines.run": _("Trigger, pause, clear and cancel pipelines"),
     "messages.read": _("Read messages of topics"),
     "streams.edit": _("Define streams, replay files, send dead letters again"),
+    "jobs.run": _("Submit and cancel Spark jobs"),
     "models.gate": _("Start the gate of a model version"),
     "models.request": _("Request a promotion"),
     "models.decide": _("Approve or reject promotions, and roll back"),

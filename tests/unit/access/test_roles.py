@@ -14,6 +14,7 @@ TABLE = {  # viewer, predictor, engineer, scientist, approver, admin
     "pipelines.run": (0, 0, X, X, 0, X),
     "messages.read": (0, 0, X, X, 0, X),
     "streams.edit": (0, 0, X, 0, 0, X),
+    "jobs.run": (0, 0, X, 0, 0, X),
     "models.gate": (0, 0, 0, X, 0, X),
     "models.request": (0, 0, 0, X, 0, X),
     "models.decide": (0, 0, 0, 0, X, X),
