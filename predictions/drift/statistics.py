@@ -1,0 +1,102 @@
+"""The formulas. Samples hold no missing values; counts are those of the same bins in the same order."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+
+# W. G. Cochran, "Some Methods for Strengthening the Common χ² Tests", Biometrics 10 (1954): below five
+# expected rows in a cell the chi-square distribution is no longer a good approximation.
+LEAST_EXPECTED = 5.0
+
+
+def ks(reference: ArrayLike, window: ArrayLike) -> tuple[float, float]:
+    """The largest distance of the two distribution functions, and the p-value of the two-sided test.
+
+    Some ten rows a side at least. With ties the p-value is too large, never too small: alarms are missed
+    rather than made up.
+    Source: F. J. Massey, J. Am. Stat. Assoc. 46 (1951); ties: G. E. Noether, Metrika 7 (1963).
+    """
+    found = stats.ks_2samp(reference, window, method="asymp")
+    return float(found.statistic), _share(found.pvalue)
+
+
+def wasserstein(reference: ArrayLike, window: ArrayLike, spread: float) -> float:
+    """The mean distance that values have to move from one sample to the other, in units of `spread`.
+
+    spread: the reference's standard deviation, above 0; never the window's, which a shift changes too.
+    Source: L. N. Vaserstein, Probl. Inf. Transm. 5 (1969).
+    """
+    return float(stats.wasserstein_distance(reference, window) / spread)
+
+
+def psi(reference: Sequence[int], window: Sequence[int]) -> float:
+    """Population stability index: 0 is no shift, no upper bound; 0.1 and 0.25 are the customary marks.
+
+    An empty bin counts as half a row. Raises ValueError when a side has no rows.
+    Source: N. Siddiqi, Credit Risk Scorecards, Wiley 2006 (stability index).
+    """
+    before, now = _floored(reference), _floored(window)
+    return float(np.sum((now - before) * np.log(now / before)))
+
+
+def _floored(counts: Sequence[int]) -> np.ndarray:
+    total = sum(counts)
+    if not total:
+        raise ValueError("a side has no rows")
+    return np.maximum(np.asarray(counts, dtype=np.float64), 0.5) / total
+
+
+def chi_square(reference: Sequence[int], window: Sequence[int]) -> float:
+    """p-value of Pearson's test that both counts come from one distribution; 1 when one category is left.
+
+    Categories with fewer than five expected rows on a side are pooled, the rarest first (Cochran 1954); a
+    table of two by two gets Yates's correction. Source: K. Pearson, Phil. Mag. 50 (1900).
+    """
+    table = _pooled(np.asarray([reference, window], dtype=np.float64))
+    if table.shape[1] < 2 or not table.sum(axis=1).all():
+        return 1.0
+    return _share(stats.chi2_contingency(table).pvalue)
+
+
+def _pooled(table: np.ndarray) -> np.ndarray:
+    """Columns by size, those too rare joined with the next larger until each is large enough."""
+    table = table[:, table.sum(axis=0) > 0]
+    if not table.size:
+        return table
+    table = table[:, np.argsort(table.sum(axis=0), kind="stable")]
+    least = LEAST_EXPECTED * table.sum() / max(float(table.sum(axis=1).min()), 1.0)
+    while table.shape[1] > 1 and table[:, 0].sum() < least:
+        joined = table[:, :2].sum(axis=1, keepdims=True)
+        table = np.hstack([joined, table[:, 2:]])
+        table = table[:, np.argsort(table.sum(axis=0), kind="stable")]
+    return table
+
+
+def share_p_value(
+    n_before: int, of_before: int, n_now: int, of_now: int, *, only_more: bool = False
+) -> float:
+    """p-value that `n_now` of `of_now` rows is the share that it was before: exact, however rare.
+
+    only_more: ask only whether there are more. Source: R. A. Fisher, J. R. Stat. Soc. 85 (1922).
+    """
+    table = [[n_now, of_now - n_now], [n_before, of_before - n_before]]
+    alternative = "greater" if only_more else "two-sided"
+    return _share(stats.fisher_exact(table, alternative=alternative).pvalue)
+
+
+def corrected(p_values: Sequence[float]) -> list[float]:
+    """p-values corrected together: alarms at level alpha hold at most a share alpha of false ones.
+
+    Source: Y. Benjamini, Y. Hochberg, J. R. Stat. Soc. B 57 (1995); for tests that depend on each other
+    positively, as those of one column do: Y. Benjamini, D. Yekutieli, Ann. Stat. 29 (2001).
+    """
+    if not p_values:
+        return []
+    return [float(p) for p in stats.false_discovery_control(np.asarray(p_values), method="bh")]
+
+
+def _share(p_value: float) -> float:
+    """Within 0..1, whatever rounding has done to it."""
+    return min(1.0, max(0.0, float(p_value)))
