@@ -8,10 +8,10 @@ from django.utils.translation import gettext as _
 
 from console.access import policy
 from console.audit.actions import record
-from console.lib import live
-from console.lib.errors import Conflict, InvalidRequest, NotFound
+from console.lib import live, paths
+from console.lib.errors import Conflict, ConsoleError, InvalidRequest, NotFound
 from streaming import definition as definitions
-from streaming import paths, replay_files, tasks
+from streaming import replay_files, tasks
 from streaming.models import DeadLetter, Replay, ReplayState, Stream
 
 SCOPE = "streams.edit"
@@ -97,13 +97,13 @@ def ask_redrive(name: str, dead_letter_id: int, *, by: Any) -> DeadLetter:
 def start_replay(
     *, source: str, rate: float | None, speed: float | None, topic: str, times: str, by: Any
 ) -> Replay:
-    """Have a worker send a file of the data folder: `rate` events a second, or `speed` × life."""
+    """Have a worker send a file of the data or output folder: `rate` events a second, or `speed` × life."""
     policy.check(by, SCOPE, source)
     if (rate is None) == (speed is None):
         raise _invalid("rate", _("Give a rate, or a speed: one of them."))
     try:
-        format_ = replay_files.format_of(paths.inside_data_dir(source))
-    except (replay_files.FileRefused, NotFound) as error:
+        format_ = replay_files.format_of(paths.inside_allowed(source))
+    except (replay_files.FileRefused, ConsoleError) as error:
         raise _invalid("source", str(error)) from error
     if (
         Replay.objects.filter(state__in=(ReplayState.REQUESTED, ReplayState.RUNNING)).count()

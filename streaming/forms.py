@@ -7,8 +7,9 @@ from django import forms
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from console.lib import paths
 from streaming import definition as definitions
-from streaming import paths
+from streaming import replay_files
 from streaming.models import STREAM_NAME, TOPIC_NAME, Times
 
 
@@ -88,7 +89,7 @@ class ReplayForm(forms.Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        names = paths.replayable()
+        names = paths.offered(replay_files.ENDINGS)
         self.fields["source"] = forms.ChoiceField(
             label=gettext_lazy("File"), choices=[(name, name) for name in names]
         )

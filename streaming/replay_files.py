@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+ENDINGS = (".parquet", ".txt")
 RIDE_COLUMNS = 7
 PARQUET_BATCH = 5_000
 UNKNOWN_PAYMENT = 5  # as the taxi commission's own list of codes calls it

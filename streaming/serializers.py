@@ -196,7 +196,8 @@ class NewReplaySerializer(StrictSerializer):
     """Either `rate` (events a second) or `speed` (× event time)."""
 
     source = serializers.CharField(  # type: ignore[assignment]  # a field of this name is what is meant
-        max_length=500, help_text="Path inside the data folder."
+        max_length=500,
+        help_text="Path inside the data or the output folder; a relative one is of the data folder.",
     )
     rate = serializers.FloatField(required=False, min_value=0.01, max_value=100_000)
     speed = serializers.FloatField(required=False, min_value=0.01, max_value=1_000_000)

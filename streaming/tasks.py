@@ -8,9 +8,9 @@ from celery import shared_task
 from confluent_kafka import KafkaException
 from django.utils import timezone
 
-from console.lib import live, outbox
-from console.lib.errors import ConsoleError, NotFound
-from streaming import paths, redriving
+from console.lib import live, outbox, paths
+from console.lib.errors import ConsoleError, InvalidRequest, NotFound
+from streaming import redriving
 from streaming.models import DeadLetter, Replay, ReplayState, Window
 from streaming.replay_files import FileRefused
 
@@ -33,8 +33,8 @@ def send_replay(replay_id: str) -> None:
         replay.state, replay.started_at = ReplayState.RUNNING, timezone.now()
         replay.save(update_fields=["state", "started_at"])
     try:
-        is_left = _slice(replay, paths.inside_data_dir(replay.source))
-    except (FileRefused, NotFound) as error:
+        is_left = _slice(replay, paths.inside_allowed(replay.source))
+    except (FileRefused, NotFound, InvalidRequest) as error:
         _end(replay, ReplayState.FAILED, str(error))
     except (KafkaException, ConsoleError) as error:
         log.warning("replay.waits", replay=replay.pk, error=str(error))

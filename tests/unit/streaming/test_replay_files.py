@@ -7,8 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from console.lib.errors import NotFound
-from streaming import paths, replay_files
+from streaming import replay_files
 from streaming.decoding import EventDecoder
 from streaming.defaults import TAXI_TRIPS
 from streaming.definition import parse
@@ -88,13 +87,3 @@ def test_a_parquet_file_cut_in_the_middle_ends_with_a_reason(tmp_path):
     path.write_bytes(data)
     with pytest.raises(FileRefused, match="broken after row 0"):
         list(replay_files.format_of(path).lines(path, 0))
-
-
-@pytest.mark.parametrize("name", ["../secret.txt", "/etc/passwd", "", "a\x00b", "x" * 5000, "link.txt"])
-def test_files_outside_the_data_folder_are_not_found(tmp_path, settings, name):
-    settings.CONSOLE_DATA_DIR = tmp_path / "data"
-    settings.CONSOLE_DATA_DIR.mkdir()
-    (tmp_path / "secret.txt").write_text(RIDE)
-    (settings.CONSOLE_DATA_DIR / "link.txt").symlink_to(tmp_path / "secret.txt")
-    with pytest.raises(NotFound):
-        paths.inside_data_dir(name)

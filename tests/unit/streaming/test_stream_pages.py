@@ -142,3 +142,14 @@ def test_the_state_holds_what_the_chart_draws(viewer, stream):
     assert state["groups"] == ["2"]
     assert state["values"]["count"] == [[1]]
     assert state["values"]["fare_amount"] == [[10.0]]
+
+
+def test_a_replay_takes_a_file_of_the_output_folder(engineer, tmp_path, settings):
+    settings.CONSOLE_DATA_DIR, settings.CONSOLE_OUTPUT_DIR = tmp_path / "data", tmp_path / "output"
+    path = settings.CONSOLE_OUTPUT_DIR / "job" / "rides.txt"
+    path.parent.mkdir(parents=True)
+    path.write_text("6,2013-01-01 00:00:00,START,-73.86,40.77,6,-1\n")
+    assert str(path) in engineer.get("/replays").content.decode()
+    answer = engineer.post("/replays", {"source": str(path), "rate": "5", "times": "auto"})
+    assert answer.status_code == 302
+    assert Replay.objects.get().source == str(path)
