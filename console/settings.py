@@ -280,6 +280,7 @@ CELERY_TASK_PUBLISH_RETRY = False  # a page waits; what is not sent now the swee
 CELERY_BEAT_SCHEDULER = "console.workers:LivingScheduler"
 CELERY_BEAT_SCHEDULE = {
     "sweep-outbox": {"task": "console.lib.outbox.sweep", "schedule": 5.0, "options": {"expires": 5}},
+    "seal-audit": {"task": "console.audit.tasks.seal_audit", "schedule": 5.0, "options": {"expires": 5}},
     "renew-pipeline-tokens": {"task": "console.access.tasks.renew_pipeline_tokens", "schedule": 24 * 3600.0},
     "redrive-unfinished": {"task": "streaming.tasks.redrive_unfinished", "schedule": 60.0},
     "clear-old-windows": {"task": "streaming.tasks.clear_old", "schedule": 24 * 3600.0},

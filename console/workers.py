@@ -20,7 +20,8 @@ from console.lib import context, heartbeat, metrics
 
 log = structlog.get_logger(__name__)
 
-QUIET_TASKS = {"console.lib.outbox.sweep"}  # it says itself when it found something
+# they say themselves when they found something
+QUIET_TASKS = {"console.lib.outbox.sweep", "console.audit.tasks.seal_audit"}
 
 
 class ConsoleTask(DjangoTask):

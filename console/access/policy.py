@@ -84,6 +84,7 @@ ROUTES: dict[str, str | dict[str, str]] = {
     "audit:entry-export": "admin",
     "audit:for-object": "see",
     "api:audit-list": "admin",
+    "api:audit-chain": "admin",
     # pipelines
     "pipelines:pipeline-list": "see",
     "pipelines:pipeline-detail": "see",

@@ -6,4 +6,5 @@ from console.audit import api
 
 urlpatterns = [
     path("audit", api.EntryList.as_view(), name="audit-list"),
+    path("audit/chain", api.ChainDetail.as_view(), name="audit-chain"),
 ]

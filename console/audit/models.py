@@ -1,4 +1,4 @@
-"""Who did what, on which object, before and after, from where. A trigger lets rows only be added."""
+"""Who did what, on which object, before and after, from where; and the seals over it. Both only grow."""
 
 from typing import ClassVar
 
@@ -30,3 +30,28 @@ class AuditEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.actor_name} {self.action} {self.object_label}"
+
+
+class AuditSeal(models.Model):
+    """One link of the chain: what the entries up to `up_to_id` that no earlier seal holds were, by hash.
+
+    The trigger refuses changes here too; who switches it off breaks the chain, and `verify_audit` says where.
+    """
+
+    number = models.BigIntegerField(primary_key=True)
+    previous = models.CharField(max_length=64, unique=True)  # the hash before: no two seals follow the same
+    up_to_id = models.BigIntegerField(unique=True)
+    n_entries = models.PositiveIntegerField()
+    manifest = models.BinaryField()  # id and hash of each entry, see `digest`
+    sealed_at = models.DateTimeField()
+    hash = models.CharField(max_length=64, unique=True)
+
+    class Meta:
+        ordering: ClassVar = ["number"]
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=models.Q(number__gte=1), name="seals_count_from_one"),
+            models.CheckConstraint(condition=models.Q(n_entries__gte=1), name="a_seal_holds_entries"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.number}:{self.hash}"

@@ -8,8 +8,9 @@ from typing import Any
 from django.db import connection
 from django.db.models import Q, QuerySet
 
+from console.audit import sealing
 from console.audit.actions import NOBODY, actor_name
-from console.audit.models import AuditEntry
+from console.audit.models import AuditEntry, AuditSeal
 from console.lib import context
 
 PAGE_SIZE = 50
@@ -22,6 +23,26 @@ class Page:
 
     entries: list[AuditEntry]
     next_cursor: int | None
+
+
+@dataclass(frozen=True)
+class Chain:
+    """The newest seal, None while nothing is sealed, and how many entries wait for the next one."""
+
+    head: sealing.Head | None
+    n_waiting: int
+
+
+def chain() -> Chain:
+    """How far the trail is sealed."""
+    head = sealing.head()
+    entries = AuditEntry.objects.filter(pk__gt=head.up_to_id) if head else AuditEntry.objects.all()
+    return Chain(head, entries.count())
+
+
+def seal_of(entry: AuditEntry) -> AuditSeal | None:
+    """The seal that holds the entry; None while it waits for one."""
+    return AuditSeal.objects.defer("manifest").filter(up_to_id__gte=entry.pk).order_by("up_to_id").first()
 
 
 def matching(filters: dict[str, Any]) -> QuerySet[AuditEntry]:

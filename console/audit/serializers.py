@@ -1,4 +1,4 @@
-"""An entry of the audit trail, as REST shows it."""
+"""Entries of the audit trail and the head of its seals, as REST shows them."""
 
 from typing import ClassVar
 
@@ -31,3 +31,19 @@ class EntrySerializer(serializers.ModelSerializer):
             "upstream_id",
         ]
         read_only_fields = fields
+
+
+class HeadSerializer(serializers.Serializer):
+    """The newest seal. Note it elsewhere: `verify_audit --head NUMBER:HASH` looks for it later."""
+
+    number = serializers.IntegerField()
+    hash = serializers.CharField()
+    up_to_id = serializers.IntegerField()
+    sealed_at = serializers.DateTimeField()
+
+
+class ChainSerializer(serializers.Serializer):
+    """How far the trail is sealed; `head` is null while nothing is."""
+
+    head = HeadSerializer(allow_null=True)
+    n_waiting = serializers.IntegerField()

@@ -33,12 +33,10 @@ def entry_list(request: HttpRequest) -> HttpResponse:
         "is_oldest_first": is_oldest_first,
         "is_filtered": bool(_chips(request, form)),
     }
-    template = (
-        "audit/_entry_table.html"
-        if request.headers.get("HX-Target", "").endswith("entries")
-        else "audit/entry_list.html"
-    )
-    return render(request, template, values, status=200 if form.is_valid() else 422)
+    status = 200 if form.is_valid() else 422
+    if request.headers.get("HX-Target", "").endswith("entries"):
+        return render(request, "audit/_entry_table.html", values, status=status)
+    return render(request, "audit/entry_list.html", {**values, "chain": queries.chain()}, status=status)
 
 
 def _position(request: HttpRequest) -> dict[str, Any]:
@@ -80,9 +78,10 @@ def _query_without(query: QueryDict, *names: str) -> QueryDict:
 
 @require_GET
 def entry_detail(request: HttpRequest, pk: int) -> HttpResponse:
-    """One entry, with what changed."""
+    """One entry, with what changed, and the seal over it."""
     entry = get_object_or_404(AuditEntry, pk=pk)
-    values = {"entry": entry, "changes": diff.changes(entry.before, entry.after)}
+    changes = diff.changes(entry.before, entry.after)
+    values = {"entry": entry, "changes": changes, "seal": queries.seal_of(entry)}
     return render(request, "audit/entry_detail.html", values)
 
 

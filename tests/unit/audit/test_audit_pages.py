@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from console.audit import actions, queries
+from console.audit import actions, queries, sealing
 from console.audit.models import AuditEntry
 from tests.people import make_admin, make_user, signed_in
 
@@ -49,7 +49,7 @@ def test_the_oldest_come_first_when_asked(admin):
 
 def test_a_long_trail_takes_the_same_queries(admin, django_assert_num_queries):
     make_entries(200)
-    with django_assert_num_queries(5):  # session, user, roles; the page, the known actions
+    with django_assert_num_queries(7):  # session, user, roles; the page, the known actions; head, waiting
         admin.get("/system/audit")
 
 
@@ -158,3 +158,33 @@ def test_recent_denials_are_looked_up_by_time():
     assert queries.has_entry("access.deny", "page", by=ana, since=now - timedelta(minutes=1))
     assert not queries.has_entry("access.deny", "page", by=ana, since=now)
     assert not queries.has_entry("access.deny", "other", by=ana, since=now - timedelta(minutes=1))
+
+
+def test_list_says_how_far_it_is_sealed(admin):
+    assert "Nothing is sealed yet" in admin.get("/system/audit").content.decode()
+    make_entries(3)
+    sealing.seal_new()
+    make_entries(2)
+    page = admin.get("/system/audit").content.decode()
+    head = sealing.head()
+    assert f"Sealed up to entry {head.up_to_id}" in page
+    assert str(head) in page
+    assert "2 wait." in page
+
+
+def test_entry_names_the_seal_over_it(admin, monkeypatch):
+    monkeypatch.setattr(sealing, "BATCH", 2)
+    make_entries(3)
+    sealing.seal_new()
+    make_entries(1)
+    first, *_, last = AuditEntry.objects.filter(actor_name="ana").order_by("pk")
+    assert admin.get(f"/system/audit/{first.pk}").context["seal"].number == 1
+    assert "Not sealed yet" in admin.get(f"/system/audit/{last.pk}").content.decode()
+
+
+def test_rest_gives_the_head_to_note(admin):
+    assert admin.get("/api/v1/audit/chain").json() == {"head": None, "n_waiting": AuditEntry.objects.count()}
+    make_entries(1)
+    sealing.seal_new()
+    head = admin.get("/api/v1/audit/chain").json()["head"]
+    assert f"{head['number']}:{head['hash']}" == str(sealing.head())
