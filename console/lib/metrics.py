@@ -13,6 +13,9 @@ if _DIRECTORY:  # the library decides at import, and wants the folder then
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest  # noqa: E402
 from prometheus_client.multiprocess import MultiProcessCollector  # noqa: E402
 
+from console.lib import tallies  # noqa: E402
+from console.lib.tallies import TalliedCounter, TalliedHistogram  # noqa: E402
+
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 METHODS = ("GET", "POST", "PATCH", "PUT", "DELETE", "HEAD", "OPTIONS", "other")
@@ -56,19 +59,21 @@ POLL_SECONDS = Histogram(
 )
 
 # --- predictions
-PREDICT_SECONDS = Histogram(
+PREDICT_SECONDS = TalliedHistogram(
     "console_predict_answer_seconds",
     "Time to answer a predict call, from its last byte to the answer's first.",
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5),
 )
-PREDICT_ANSWERS = Counter("console_predict_answer_calls", "Answers to predict calls, by status.", ["status"])
-PREDICT_ROWS = Counter("console_predict_score_rows", "Rows scored.")
+PREDICT_ANSWERS = TalliedCounter(
+    "console_predict_answer_calls", "Answers to predict calls, by status.", ["status"]
+)
+PREDICT_ROWS = TalliedCounter("console_predict_score_rows", "Rows scored.")
 PREDICT_IN_FLIGHT = Gauge(
     "console_predict_flight_rows",
     "Rows that wait for Kafka before they are answered.",
     multiprocess_mode="livesum",
 )
-KAFKA_PRODUCE_SECONDS = Histogram(
+KAFKA_PRODUCE_SECONDS = TalliedHistogram(
     "console_kafka_produce_seconds",
     "Time from handing a record to the producer to its acknowledgement.",
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2, 10),
@@ -103,6 +108,7 @@ def observe_http(view: str, method: str, status: int, seconds: float) -> None:
 
 def exposition() -> bytes:
     """All metrics as Prometheus reads them, of every process where they share a folder."""
+    tallies.flush()
     if not _DIRECTORY:
         return generate_latest()
     _forget_dead_processes(Path(_DIRECTORY))

@@ -1,5 +1,6 @@
 """Counting answers: the children of each label are looked up once, because this runs for every call."""
 
+from console.lib import tallies
 from console.lib.metrics import (
     KAFKA_PRODUCE_SECONDS,
     PREDICT_ANSWERS,
@@ -25,6 +26,7 @@ def recorded(n_rows: int, seconds: float) -> None:
     KAFKA_PRODUCE_SECONDS.observe(seconds)
 
 
-def waiting(n_rows: int) -> None:
-    """How many rows wait for Kafka now; sampled, since counting up and down would cost every call."""
-    PREDICT_IN_FLIGHT.set(n_rows)
+def write(n_waiting: int) -> None:
+    """Every few seconds: what was counted, and how many rows wait for Kafka now."""
+    tallies.flush()
+    PREDICT_IN_FLIGHT.set(n_waiting)

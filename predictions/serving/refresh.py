@@ -171,7 +171,7 @@ class Refresher:
                 try:
                     self.refresh()
                     markers.run_if_due()
-                    metrics.waiting(self._engine.in_flight)
+                    metrics.write(self._engine.in_flight)
                 except Exception:
                     log.exception("serving.refresh_broken")  # what is loaded goes on answering
                 finally:

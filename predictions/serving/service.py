@@ -8,6 +8,7 @@ from typing import Any
 
 from django.conf import settings
 
+from predictions.serving import metrics
 from predictions.serving.callers import Callers
 from predictions.serving.engine import Engine
 from predictions.serving.records import RecordWriter
@@ -60,6 +61,7 @@ class Service:
             if self._is_started:
                 self.refresher.stop()
                 self.writer.close()
+                metrics.write(self.writer.in_flight)
                 self._is_started = False
 
 
