@@ -14,6 +14,7 @@ from console.lib.errors import Conflict, Unavailable
 from predictions.serving.files import ModelFiles
 from predictions.serving.original import GRACE_S, OriginalScorer, run_folder
 from predictions.serving.snapshot import ChampionRef
+from predictions.serving.together import Together
 from scoring import features
 from scoring.check import CheckError, RowDecoder, Rows
 from scoring.explain import Explanation, shapley
@@ -44,11 +45,14 @@ class Served:
         self.decoder = RowDecoder(spec)
         self.reference = reference
         self.scorer = scorer
+        self._together = Together(scorer.score_rows) if isinstance(scorer, Scorer) else None
 
     async def score(self, rows: Rows) -> Scores:
         """Raises Unavailable when the model runs in a process of its own that does not answer."""
         if isinstance(self.scorer, OriginalScorer):
             return await self.scorer.score_rows(rows)
+        if len(rows) == 1 and self._together is not None:
+            return await self._together.score(rows.inputs[0])
         if len(rows) < OFFLOAD_ROWS:
             return self.scorer.score_rows(rows)
         return await asyncio.to_thread(self.scorer.score_rows, rows)
