@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console.access import policy
+from console.alerts import queries as alerts
 from console.lib.hits import Hit
 from models_registry import queries as models_registry
 from pipelines import queries as pipelines
@@ -29,12 +30,13 @@ PAGES = (
     (gettext_lazy("Topics"), "streams:topic-list", "streams"),
     (gettext_lazy("Replays"), "streams:replay-list", "streams"),
     (gettext_lazy("Predict"), "predict:index", "predict"),
+    (gettext_lazy("Alerts"), "alerts:alert-list", "bell"),
     (gettext_lazy("Users"), "access:user-list", "system"),
     (gettext_lazy("Audit trail"), "audit:entry-list", "system"),
     (gettext_lazy("API tokens"), "access:token-list", "system"),
     (gettext_lazy("REST API"), "console:api-docs", "system"),
 )
-PROVIDERS = (pipelines.search, models_registry.search, streaming.search)
+PROVIDERS = (pipelines.search, models_registry.search, streaming.search, alerts.search)
 
 
 def is_new_installation() -> bool:

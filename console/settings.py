@@ -98,6 +98,7 @@ INSTALLED_APPS = [
     "console.lib",
     "console.audit",
     "console.access",
+    "console.alerts",
     "pipelines",
     "models_registry",
     "streaming",
@@ -242,6 +243,8 @@ SPECTACULAR_SETTINGS = {
         "VersionState": "models_registry.states.VersionState",
         "RequestState": "models_registry.states.RequestState",
         "GateState": "models_registry.states.GateState",
+        "AlertState": "console.alerts.states.State",
+        "Severity": "console.alerts.states.Severity",
         "TokenState": ["active", "revoked", "expired"],
     },
     "POSTPROCESSING_HOOKS": [

@@ -21,6 +21,7 @@ urlpatterns = [
     path("", include((console_patterns, "console"))),
     path("", include("console.access.urls")),
     path("", include("console.audit.urls")),
+    path("", include("console.alerts.urls")),
     path("", include("pipelines.urls")),
     path("", include("models_registry.urls")),
     path("", include("streaming.urls")),

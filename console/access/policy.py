@@ -34,6 +34,7 @@ SCOPES: Final[dict[str, frozenset[str]]] = {
     "models.gate": frozenset({SCIENTIST, ADMIN}),
     "models.request": frozenset({SCIENTIST, ADMIN}),
     "models.decide": frozenset({APPROVER, ADMIN}),
+    "alerts.handle": frozenset({ENGINEER, SCIENTIST, APPROVER, ADMIN}),
     "admin": frozenset({ADMIN}),
 }
 
@@ -85,6 +86,20 @@ ROUTES: dict[str, str | dict[str, str]] = {
     "audit:for-object": "see",
     "api:audit-list": "admin",
     "api:audit-chain": "admin",
+    # alerts
+    "alerts:alert-list": "see",
+    "alerts:alert-detail": "see",
+    "alerts:alert-acknowledge": {"POST": "alerts.handle"},
+    "alerts:alert-mute": {"POST": "alerts.handle"},
+    "alerts:alert-resolve": {"POST": "alerts.handle"},
+    "alerts:acknowledge-selected": {"POST": "alerts.handle"},
+    "alerts:bell": "see",
+    "alerts:overview-box": "see",
+    "api:alert-list": "see",
+    "api:alert-detail": "see",
+    "api:alert-acknowledge": {"POST": "alerts.handle"},
+    "api:alert-mute": {"POST": "alerts.handle"},
+    "api:alert-resolve": {"POST": "alerts.handle"},
     # pipelines
     "pipelines:pipeline-list": "see",
     "pipelines:pipeline-detail": "see",
@@ -224,6 +239,7 @@ LIVE_TOPICS: Final[dict[str, str]] = {
     "jobs": "see",
     "job": "see",
     "predictions": "predict",
+    "alerts": "see",
     "health": "see",
 }
 

@@ -39,6 +39,14 @@ SECTIONS = (
     Section("models", "models", _("Models"), "models:model-list", "see", frozenset({"models"})),
     Section("streams", "streams", _("Streams"), "streams:stream-list", "see", frozenset({"streams"})),
     Section("predict", "predict", _("Predict"), "predict:index", "predict", frozenset({"predict"})),
+    Section(
+        "monitoring",
+        "monitoring",
+        _("Monitoring"),
+        "alerts:alert-list",
+        "see",
+        frozenset({"alerts", "drift"}),
+    ),
     Section("system", "system", _("System"), "access:system", "admin", frozenset({"access", "audit"})),
 )
 

@@ -8,6 +8,7 @@
   const mark = document.querySelector("#live-mark");
   if (topics.length && mark) mark.hidden = false;
   if (document.querySelector("#health-dot")) topics.push("health");
+  if (document.querySelector("#bell")) topics.push("alerts");
   if (!topics.length) return;
 
   const GAP_MS = 500; // between two events of one topic

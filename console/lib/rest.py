@@ -1,0 +1,23 @@
+"""What every REST view does with a body: read it with a serializer that ignores nothing."""
+
+from typing import Any
+
+from django.utils.translation import gettext as _
+from rest_framework import serializers
+
+
+class StrictSerializer(serializers.Serializer):
+    """Refuses fields that it does not know: a misspelt one must not be ignored."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Raises ValidationError with each unknown field."""
+        if isinstance(data, dict) and (unknown := sorted(set(data) - set(self.fields))):
+            raise serializers.ValidationError({name: [_("There is no such field.")] for name in unknown})
+        return super().to_internal_value(data)
+
+
+def valid(serializer: type[serializers.Serializer], data: Any) -> dict[str, Any]:
+    """The checked values. Raises ValidationError, which becomes a 422 with every fault."""
+    given = serializer(data=data)
+    given.is_valid(raise_exception=True)
+    return dict(given.validated_data)

@@ -1,0 +1,153 @@
+"""One alert for one cause: opened, counted, quiet after it was resolved, open again after a mute."""
+
+import threading
+from datetime import timedelta
+
+import pytest
+from django.db import IntegrityError, connection, transaction
+
+from console.alerts import actions
+from console.alerts.models import Alert
+from console.alerts.states import State
+from console.audit.models import AuditEntry
+from tests.unit.alerts.conftest import FACTS, find, in_hours, long_ago, opened
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_finding_opens_an_alert():
+    alert = opened(severity="critical", url="/models/titanic", is_demo=True)
+    alert.refresh_from_db()
+    assert (alert.rule, alert.subject, alert.state, alert.severity) == (
+        "drift",
+        "titanic",
+        "open",
+        "critical",
+    )
+    assert (alert.n_findings, alert.facts, alert.is_demo) == (1, FACTS, True)
+    assert [step.state for step in alert.steps.all()] == [State.OPEN]
+
+
+def test_further_findings_are_counted_with_the_latest_facts(ana):
+    alert = opened()
+    assert find(facts={"rows": 500}, title="It drifts on") is None
+    actions.acknowledge(alert.pk, by=ana)
+    assert find(facts={"rows": 900}, severity="critical") is None
+    alert.refresh_from_db()
+    assert (alert.n_findings, alert.state, alert.severity) == (3, State.ACKNOWLEDGED, "critical")
+    assert alert.facts == {"rows": {"value": 900}}
+    assert alert.last_found_at > alert.first_found_at
+
+
+def test_another_subject_and_another_rule_open_alerts_of_their_own():
+    assert opened().pk != opened("diabetes").pk != opened(rule="alias-changed").pk
+
+
+def test_nothing_opens_within_the_cooldown_and_the_finding_is_counted(ana):
+    alert = opened()
+    actions.resolve(alert.pk, by=ana, reason="A holiday.")
+    assert find(facts={}) is None
+    alert.refresh_from_db()
+    assert (alert.state, alert.n_findings, alert.facts) == (State.RESOLVED, 2, FACTS)
+
+
+def test_a_new_alert_opens_after_the_cooldown(ana):
+    alert = opened()
+    actions.resolve(alert.pk, by=ana, reason="A holiday.")
+    long_ago(alert, minutes=61)
+    assert opened().pk != alert.pk
+
+
+def test_the_cooldown_is_the_callers_choice(ana):
+    alert = opened()
+    actions.resolve(alert.pk, by=ana, reason="A holiday.")
+    assert find(cooldown=timedelta(0)) is not None
+
+
+def test_a_muted_alert_stays_muted_until_its_time(ana):
+    alert = opened()
+    actions.mute(alert.pk, until=in_hours(1), by=ana)
+    assert find() is None
+    alert.refresh_from_db()
+    assert (alert.state, alert.n_findings) == (State.MUTED, 2)
+
+
+def test_a_finding_after_the_mute_opens_the_same_alert_again(ana):
+    alert = opened()
+    actions.mute(alert.pk, until=in_hours(1), by=ana)
+    long_ago(alert, hours=2)
+    assert find() == alert
+    alert.refresh_from_db()
+    assert (alert.state, alert.muted_until, alert.handled_by) == (State.OPEN, None, "")
+    assert [step.state for step in alert.steps.all()] == [State.OPEN, State.MUTED, State.OPEN]
+
+
+def test_a_cause_that_is_gone_resolves_the_alert_by_itself():
+    alert = opened()
+    assert actions.settle("drift", "titanic", reason="The window looks like the reference.") == alert
+    alert.refresh_from_db()
+    last = alert.steps.last()
+    assert (alert.state, last.by, last.reason) == ("resolved", "", "The window looks like the reference.")
+    assert AuditEntry.objects.get(action="alert.resolve").actor_name == "system"
+
+
+def test_settling_where_nothing_is_found_does_nothing():
+    opened("diabetes")
+    assert actions.settle("drift", "titanic") is None
+    assert Alert.objects.get().state == State.OPEN
+
+
+@pytest.mark.parametrize("url", ["https://elsewhere.example/", "//elsewhere.example", "javascript:alert(1)"])
+def test_an_address_of_elsewhere_is_refused(url):
+    with pytest.raises(ValueError, match="not a path"):
+        find(evidence_url=url)
+
+
+def test_facts_are_kept_within_bounds():
+    many = {f"fact {number}": "x" * 1000 for number in range(100)}
+    alert = opened(facts={"odd": float("nan"), "text\x00": "a\x00b", **many}, title="t" * 500)
+    alert.refresh_from_db()
+    assert len(alert.facts) == 40
+    assert alert.facts["odd"] == {"value": "nan"}
+    assert len(alert.facts["fact 1"]["value"]) == 300
+    assert len(alert.title) == 200
+
+
+def test_the_database_refuses_a_second_unresolved_alert():
+    opened()
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Alert.objects.create(rule="drift", subject="titanic", title="Another")
+
+
+def test_alerts_of_the_demonstration_go_alone():
+    opened(is_demo=True)
+    kept = opened("diabetes")
+    assert actions.remove_demo() == 1
+    assert Alert.objects.get() == kept
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("is_after_another", [False, True], ids=["first", "after a resolved one"])
+def test_findings_at_once_make_one_alert(is_after_another):
+    n = 20
+    if is_after_another:
+        opened()
+        actions.settle("drift", "titanic")
+    start = threading.Barrier(n)
+    made: list[Alert | None] = []
+
+    def find_too() -> None:
+        try:
+            start.wait(timeout=20)
+            made.append(find(cooldown=timedelta(0)))
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=find_too) for _ in range(n)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    unresolved = Alert.objects.get(state=State.OPEN)
+    assert [alert for alert in made if alert is not None] == [unresolved]
+    assert (len(made), unresolved.n_findings) == (n, n)
