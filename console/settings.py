@@ -104,6 +104,7 @@ INSTALLED_APPS = [
     "streaming",
     "jobs",
     "predictions",
+    "console.demo",
 ]
 MIDDLEWARE = [
     "console.middleware.RequestContextMiddleware",

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
-from console.lib.errors import ConsoleError, Unavailable
+from console.lib.errors import ConsoleError, StillAtWork, Unavailable
 
 
 class NotJSON(ConsoleError):
@@ -45,7 +45,7 @@ class NotRecorded(Unavailable):
 
 def headers_of(error: ConsoleError) -> dict[str, str]:
     """The HTTP headers that go with the error."""
-    if isinstance(error, Unavailable):
+    if isinstance(error, StillAtWork | Unavailable):
         return {"Retry-After": str(error.retry_after_s)}
     return {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
 

@@ -23,6 +23,11 @@ CHART_MINUTES = 30
 NO_FILTERS: dict[str, str] = {}
 
 
+def is_any_recorded() -> bool:
+    """Whether anybody has predicted anything."""
+    return Prediction.objects.exists()
+
+
 def of_user(user: Any) -> QuerySet[Prediction]:
     """The user's own, newest first."""
     return Prediction.objects.filter(user_id=user.pk)

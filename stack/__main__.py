@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from stack import catalogue, config, console_parts, databases, groups, health, postgres, report
+from stack import catalogue, config, console_parts, databases, demonstration, groups, health, postgres, report
 from stack.config import REPO, Config
 from stack.down import reset, stop
 from stack.errors import StackError
@@ -56,7 +56,10 @@ def _reset(site: Config, _options: argparse.Namespace) -> int:
 def _status(site: Config, options: argparse.Namespace) -> int:
     found = health.standings(site, catalogue.PARTS.values())
     standings = [health.with_memory(site, standing) for standing in found]
-    print(report.as_json(site, standings) if options.json else report.table(standings))
+    about = demonstration.standing(site)
+    print(report.as_json(site, standings, about) if options.json else report.table(standings))
+    if about is not None and not options.json:
+        print(f"\ndemonstration: {about.words}")
     return 0 if all(standing.health == "healthy" for standing in standings) else 1
 
 

@@ -39,6 +39,7 @@ class Config:
     bind: str = "127.0.0.1"
     dags_dir: Path = REPO / "dags"
     loads_examples: bool = False
+    has_demonstration: bool = True
     start_timeout_s: float = 180.0
     settings: dict[str, str] = field(default_factory=dict)  # each CONSOLE_* that the caller set
 
@@ -96,6 +97,7 @@ def from_environment(environ: Mapping[str, str] = os.environ, *, dotenv: Path = 
         port_base=_port_base(settings.pop("CONSOLE_PORT_BASE", "8000")),
         bind=settings.pop("CONSOLE_BIND", "127.0.0.1"),
         loads_examples=settings.pop("CONSOLE_LOAD_EXAMPLES", "0") == "1",
+        has_demonstration=said.get("DEMO", "1") != "0",
         start_timeout_s=_seconds("CONSOLE_START_TIMEOUT_S", settings.pop("CONSOLE_START_TIMEOUT_S", "180")),
         settings=settings,
     )

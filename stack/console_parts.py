@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from stack import airflow, base, databases, mlflow_server, redis_server
 from stack.config import REPO, Config
@@ -51,8 +52,16 @@ def environment(config: Config) -> dict[str, str]:
     return base.environment(DJANGO_SETTINGS_MODULE="console.settings", **settings(config))
 
 
-def set_up(config: Config) -> str:
-    """Bring database, static files, first account, tokens, topics up to date; answers what to tell."""
+@dataclass(frozen=True)
+class SetUp:
+    """told: what the user must be told. is_empty: whether nobody has used this installation yet."""
+
+    told: str = ""
+    is_empty: bool = False
+
+
+def set_up(config: Config) -> SetUp:
+    """Bring database, static files, first account, tokens, topics up to date."""
     command = [str(config.console_python), "-m", "stack.set_up_console"]
     log = config.logs_dir / "set-up.log"
     with log.open("w") as stream:
@@ -61,8 +70,7 @@ def set_up(config: Config) -> str:
         )
     if done.returncode != 0:
         raise StackError(f"Setting up the console failed ({log}):\n{log.read_text()[-3000:]}")
-    told: str = json.loads(done.stdout)
-    return told
+    return SetUp(**json.loads(done.stdout))
 
 
 def _python_part(

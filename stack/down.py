@@ -17,7 +17,7 @@ def stop(config: Config, parts: Sequence[Part] | None = None) -> bool:
         supervisor.stop(config, {part.name for part in parts})
     elif was_running:
         supervisor.shut_down(config, last=FOUNDATIONS)
-    stopped = parts if parts is not None else list(catalogue.PARTS.values())
+    stopped = parts if parts is not None else list(catalogue.PROGRAMS.values())
     left_behind = groups.end_all(config, stopped)
     return was_running or bool(left_behind)
 

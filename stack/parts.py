@@ -37,6 +37,7 @@ class Part:
     earlier life.
     needs: parts that must answer before this one's program is started.
     processes: what belongs to the part beyond its process group.
+    is_errand: whether it ends by itself, and is not started again.
     """
 
     name: str
@@ -48,3 +49,4 @@ class Part:
     before_start: Callable[[Config], None] = _nothing
     stop_signal: str = "TERM"
     stop_wait_s: int = 15
+    is_errand: bool = False

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 
-from stack import groups, health, supervisor
+from stack import demonstration, groups, health, supervisor
 from stack.config import Config
 from stack.health import Standing
 from stack.parts import Part
@@ -46,10 +46,13 @@ def table(standings: Iterable[Standing]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def as_json(config: Config, standings: Iterable[Standing]) -> str:
-    return json.dumps(
-        {"url": config.public_url, "parts": [asdict(standing) for standing in standings]}, indent=1
-    )
+def as_json(config: Config, standings: Iterable[Standing], about: demonstration.About | None) -> str:
+    found = {
+        "url": config.public_url,
+        "parts": [asdict(standing) for standing in standings],
+        "demonstration": asdict(about) if about is not None else None,
+    }
+    return json.dumps(found, indent=1)
 
 
 def total_memory_bytes(config: Config, parts: Iterable[Part]) -> int:

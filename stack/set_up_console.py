@@ -1,6 +1,7 @@
 """Run inside the console's environment at each `make up`: its set-up commands, in one process to save time.
 
-Writes to standard output one JSON text: what the user must be told, the one-time password of a first admin.
+Writes to standard output one JSON object: what the user must be told (the one-time password of a first
+admin), and whether nobody has used the installation yet.
 What the commands say otherwise goes to standard error.
 """
 
@@ -20,7 +21,9 @@ def main() -> None:
     call_command("ensure_admin", stdout=told)
     call_command("issue_pipeline_tokens", stdout=sys.stderr)
     call_command("ensure_topics", stdout=sys.stderr)
-    print(json.dumps(told.getvalue()))
+    from console.demo import queries  # its models load with the settings
+
+    print(json.dumps({"told": told.getvalue(), "is_empty": queries.is_empty()}))
 
 
 if __name__ == "__main__":

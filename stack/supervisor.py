@@ -48,8 +48,8 @@ PROGRAM = """
 command={command}
 directory={repo}
 autostart=false
-autorestart=true
-startsecs=1
+autorestart={is_restarted}
+startsecs={start_s}
 startretries=30
 stopsignal={stop_signal}
 stopwaitsecs={stop_wait_s}
@@ -68,8 +68,9 @@ class State:
 
     is_up: bool
     pid: int
-    started_at: float
+    started_at: float  # 0 for one that was never started
     description: str
+    exit_status: int = 0  # of one that has ended
 
 
 def write_file(config: Config, parts: Iterable[Part]) -> None:
@@ -78,7 +79,12 @@ def write_file(config: Config, parts: Iterable[Part]) -> None:
     text = HEAD.format(socket=_quoted(socket_path(config)), user=user, **folders)
     for part in parts:
         command = shlex.join([str(config.console_python), "-m", "stack.run", part.name]).replace("%", "%%")
-        options = {"stop_signal": part.stop_signal, "stop_wait_s": part.stop_wait_s}
+        options = {
+            "stop_signal": part.stop_signal,
+            "stop_wait_s": part.stop_wait_s,
+            "is_restarted": str(not part.is_errand).lower(),
+            "start_s": 0 if part.is_errand else 1,
+        }
         text += PROGRAM.format(name=part.name, command=command, **options, **folders)
     _file(config).write_text(text)
 
@@ -167,7 +173,8 @@ def stop(config: Config, names: set[str]) -> None:
 
 def _state(info: dict[str, Any]) -> State:
     is_up = info["statename"] in (*UP, "STOPPING", "BACKOFF")
-    return State(is_up, info["pid"], float(info["start"]), info["spawnerr"] or info["description"])
+    words = info["spawnerr"] or info["description"]
+    return State(is_up, info["pid"], float(info["start"]), words, info["exitstatus"])
 
 
 def _file(config: Config) -> Path:

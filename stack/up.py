@@ -11,6 +11,7 @@ from stack import (
     catalogue,
     console_parts,
     databases,
+    demonstration,
     groups,
     health,
     kafka,
@@ -22,6 +23,7 @@ from stack import (
     supervisor,
 )
 from stack.config import Config, load
+from stack.console_parts import SetUp
 from stack.down import stop
 from stack.errors import StackError
 from stack.files import write_private
@@ -53,16 +55,18 @@ def up(config: Config, parts: Sequence[Part]) -> None:
     try:
         if not was_running:
             _start_supervisor(config)
-        told = _start(config, missing)
+        found = _start(config, missing)
     except BaseException:
         print("\nStopping what was started ...", flush=True)
         stop(config, None if not was_running else missing)
         raise
-    report.ready(config, parts, took_s=time.monotonic() - began_at, told=told)
+    report.ready(config, parts, took_s=time.monotonic() - began_at, told=found.told)
+    if found.is_empty and config.has_demonstration and len(parts) == len(catalogue.PARTS):
+        demonstration.start(config)
 
 
 def _clear_the_ground(config: Config) -> None:
-    left = groups.end_all(config, catalogue.PARTS.values())  # of a supervisor that was killed alone
+    left = groups.end_all(config, catalogue.PROGRAMS.values())  # of a supervisor that was killed alone
     if left:
         print(f"ended what an earlier stack left of {', '.join(left)}", flush=True)
     ports.require_free(config, catalogue.PARTS.values())
@@ -72,15 +76,15 @@ def _start_supervisor(config: Config) -> None:
     config.save()
     for module in PREPARED:
         module.prepare(config)
-    supervisor.write_file(config, catalogue.PARTS.values())
+    supervisor.write_file(config, catalogue.PROGRAMS.values())
     supervisor.start(config)
 
 
-def _start(config: Config, parts: Sequence[Part]) -> str:
-    """Servers, then what the console needs in them, then its own processes; answers what to tell the user."""
+def _start(config: Config, parts: Sequence[Part]) -> SetUp:
+    """Servers, then what the console needs in them, then its own processes."""
     servers = [part for part in parts if part in catalogue.SERVERS]
     console = [part for part in parts if part in catalogue.CONSOLE]
-    told = ""
+    found = SetUp()
     said: set[str] = set()
     with ThreadPoolExecutor(max_workers=4) as pool:
         _launch(config, servers, {"postgres", "redis", "kafka"})
@@ -92,12 +96,12 @@ def _start(config: Config, parts: Sequence[Part]) -> str:
         if console:
             _await(config, catalogue.find("redis", "kafka"), said)
             print("setting up the console: database, static files, first account, topics", flush=True)
-            told = console_parts.set_up(config)
+            found = console_parts.set_up(config)
         _launch(config, console, {part.name for part in console})
         if migration is not None:
             migration.result()
     _await(config, parts, said)
-    return told
+    return found
 
 
 def _migrate_airflow(

@@ -112,9 +112,9 @@ class RunningStack:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """The environment of a stack's commands: little of the caller's, and these."""
+    """The environment of a stack's commands: little of the caller's, and these; no demonstration."""
     kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    return {**kept, **more}
+    return {**kept, "DEMO": "0", **more}
 
 
 def own() -> RunningStack:

@@ -47,6 +47,12 @@ class Conflict(ConsoleError):
     title = _("Not now")
 
 
+class StillAtWork(Conflict):
+    """The same call is being answered at this moment. Asking again in a while is right."""
+
+    retry_after_s = 2
+
+
 class InvalidRequest(ConsoleError):
     """The values were refused; the words of the service that did so are kept."""
 

@@ -21,7 +21,7 @@ from django.utils.translation import gettext as _
 
 from console.lib import metrics
 from console.lib import redis as console_redis
-from console.lib.errors import Conflict, InvalidRequest, Unavailable
+from console.lib.errors import InvalidRequest, StillAtWork, Unavailable
 from console.lib.ids import uuid7
 
 REPLAY_HEADER: Final = "Idempotent-Replay"
@@ -100,7 +100,7 @@ def is_kept(status: int) -> bool:
 
 
 def begin(user_id: object, path: str, key: str, body: bytes) -> Claim | Replay:
-    """Raises InvalidRequest (bad key, or used with another body), Conflict (still running), Unavailable."""
+    """Raises InvalidRequest (bad key, or used with another body), StillAtWork, Unavailable."""
     name, held = _names(user_id, path, key, body)
     client = console_redis.client()
     with _unavailable():
@@ -139,7 +139,9 @@ def _decided(client: Any, name: str, held: str, found: str | None) -> Claim | Re
         )
     if "status" not in known:
         metrics.IDEMPOTENT.labels("refused").inc()
-        raise Conflict(_("The first call with this Idempotency-Key is still running. Ask again in a moment."))
+        raise StillAtWork(
+            _("The first call with this Idempotency-Key is still running. Ask again in a moment.")
+        )
     metrics.IDEMPOTENT.labels("replayed").inc()
     return Replay(
         known["status"], known["content_type"], base64.b64decode(known["body"]), known.get("headers", {})

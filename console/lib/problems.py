@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
 from console.lib import context
-from console.lib.errors import ConsoleError, Unavailable
+from console.lib.errors import ConsoleError, StillAtWork, Unavailable
 
 TITLES = {
     400: "Bad request",
@@ -86,7 +86,7 @@ def no_database_detail() -> str:
 
 def headers_of(error: ConsoleError) -> dict[str, str]:
     """Headers that belong to the error's status."""
-    if isinstance(error, Unavailable):
+    if isinstance(error, StillAtWork | Unavailable):
         return {"Retry-After": str(error.retry_after_s)}
     return {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
 

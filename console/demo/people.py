@@ -1,0 +1,82 @@
+"""The demonstration's users and their tokens, which live as long as one walk."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Final
+
+from django.contrib.auth.models import Group
+from django.db import transaction
+from django.utils import timezone
+
+from console.access import policy, tokens
+from console.access.models import User
+from console.audit import actions as audit
+from console.demo.errors import CannotBegin
+from console.demo.store import patiently
+from console.lib import demo
+
+ROLES: Final = {
+    demo.ENGINEER: policy.ENGINEER,
+    demo.SCIENTIST: policy.SCIENTIST,
+    demo.APPROVER: policy.APPROVER,
+}
+TOKEN_LIVES: Final = timedelta(hours=1)
+
+
+@contextmanager
+def with_tokens() -> Iterator[dict[str, str]]:
+    """A key for each user, by name, revoked at the end. Raises CannotBegin when a name is somebody else's."""
+    keys = patiently(_issue)
+    try:
+        yield keys
+    finally:
+        patiently(_revoke)
+
+
+@transaction.atomic
+def _issue() -> dict[str, str]:
+    users = [_ensure(name, role) for name, role in ROLES.items()]
+    _revoke()
+    return {user.username: _key(user) for user in users}
+
+
+def _ensure(name: str, role: str) -> User:
+    user = User.objects.filter(username__iexact=name).first()
+    if user is None:
+        return _create(name, role)
+    if not user.is_demo:
+        raise CannotBegin(
+            f"There is a user “{user.username}” who is not the demonstration's. "
+            "It needs this name for a user of its own: nobody can be renamed, so it cannot run here."
+        )
+    if not user.is_active or user.role_names != [role]:
+        raise CannotBegin(
+            f"The demonstration's user “{name}” was changed: active, with the role {role} alone, is what it "
+            f"needs. Mend that under System, Users, or take everything away first: manage.py remove_demo"
+        )
+    return user
+
+
+def _create(name: str, role: str) -> User:
+    """Without a password: nobody signs in as this user."""
+    user = User(username=name, is_demo=True)
+    user.set_unusable_password()
+    user.save()
+    user.groups.set(Group.objects.filter(name=role))
+    audit.record("user.create", user, by=None, after={"username": name, "roles": [role], "is_demo": True})
+    return user
+
+
+def _key(user: User) -> str:
+    expires_at = timezone.now() + TOKEN_LIVES
+    scopes = policy.scopes_of(user)
+    _token, key = tokens.issue(user, name="demonstration", scopes=scopes, expires_at=expires_at, by=None)
+    return key
+
+
+def _revoke() -> None:
+    """Also those that a walk which was killed left behind."""
+    for user in User.objects.filter(username__in=ROLES, is_demo=True):
+        for token in user.tokens.filter(revoked_at=None, expires_at__gt=timezone.now()):
+            tokens.revoke(token, by=None)
