@@ -5,7 +5,7 @@ A unit of "share" is a number in 0..1, shown as per cent.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -27,10 +27,13 @@ class Fact:
     threshold: Scalar = None
 
 
-def bounded(facts: Mapping[str, Any]) -> dict[str, dict[str, Scalar]]:
-    """The facts as they are stored: the first 40, long texts cut, numbers that JSON lacks as words."""
+def bounded(facts: Mapping[str, Any]) -> list[dict[str, Scalar]]:
+    """The facts as they are stored: the first 40, long texts cut, numbers that JSON lacks as words.
+
+    A list, because JSON in PostgreSQL does not keep the order of names.
+    """
     first = list(facts.items())[:MOST_FACTS]
-    return {cut(name, LONGEST_NAME): _parts(given) for name, given in first}
+    return [{"name": cut(name, LONGEST_NAME), **_parts(given)} for name, given in first]
 
 
 def _parts(given: Any) -> dict[str, Scalar]:
@@ -51,6 +54,6 @@ def cut(value: object, longest: int) -> str:
     return str(value).replace("\x00", "\N{REPLACEMENT CHARACTER}")[:longest]
 
 
-def rows(stored: Mapping[str, Mapping[str, Any]]) -> list[Fact]:
-    """What `bounded` made, in its order."""
-    return [Fact(name, **{"value": None, **parts}) for name, parts in stored.items()]
+def rows(stored: Iterable[Mapping[str, Any]]) -> list[Fact]:
+    """What `bounded` made, for a table."""
+    return [Fact(**{"value": None, **parts}) for parts in stored]

@@ -22,7 +22,7 @@ class Alert(models.Model):
     severity = models.CharField(max_length=10, choices=Severity.choices, default=Severity.WARNING)
     title = models.CharField(max_length=200)
     detail = models.TextField(blank=True)
-    facts = models.JSONField(default=dict)
+    facts = models.JSONField(default=list)
     url = models.CharField(max_length=500, blank=True)
     # A fragment of the app that made the finding, which draws it.
     evidence_url = models.CharField(max_length=500, blank=True)

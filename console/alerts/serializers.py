@@ -20,8 +20,17 @@ class StepSerializer(serializers.ModelSerializer):
         read_only_fields = fields
 
 
+class FactSerializer(serializers.Serializer):
+    """A number or text, and where they have one its unit and the threshold it was held against."""
+
+    name = serializers.CharField()
+    value = serializers.JSONField(required=False)
+    unit = serializers.CharField(required=False)
+    threshold = serializers.JSONField(required=False)
+
+
 class AlertSerializer(serializers.ModelSerializer):
-    """`facts`: by name a value, and where they have one a unit and the threshold it was held against."""
+    facts = FactSerializer(many=True, read_only=True)
 
     class Meta:
         model = Alert

@@ -52,6 +52,7 @@ PAGES: dict[str, Address] = {
     "topics": lambda _path: "/topics",
     "topic": lambda _path: "/topics/predictions",
     "replays": lambda _path: "/replays",
+    "alerts": lambda _path: "/monitoring/alerts",
     "account": lambda _path: "/account",
     "tokens": lambda _path: "/account/tokens",
     "password": lambda _path: "/account/password",

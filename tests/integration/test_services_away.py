@@ -45,6 +45,8 @@ PAGES = (
     "/topics/predictions",
     "/topics/-/groups",
     "/replays",
+    "/monitoring/alerts",
+    "/monitoring/alerts/-/bell",
     "/account",
     "/account/tokens",
     "/system",

@@ -32,7 +32,7 @@ class Migration(migrations.Migration):
                 ),
                 ("title", models.CharField(max_length=200)),
                 ("detail", models.TextField(blank=True)),
-                ("facts", models.JSONField(default=dict)),
+                ("facts", models.JSONField(default=list)),
                 ("url", models.CharField(blank=True, max_length=500)),
                 ("evidence_url", models.CharField(blank=True, max_length=500)),
                 ("is_demo", models.BooleanField(default=False)),

@@ -10,6 +10,10 @@ from console.alerts.models import Alert
 from tests.people import make_user, signed_in
 
 FACTS = {"PSI of Age": {"value": 0.31, "threshold": 0.2}, "missing": {"value": 0.08, "unit": "share"}}
+STORED_FACTS = [
+    {"name": "PSI of Age", "value": 0.31, "threshold": 0.2},
+    {"name": "missing", "value": 0.08, "unit": "share"},
+]
 
 
 def find(subject: str = "titanic", rule: str = "drift", **values) -> Alert | None:

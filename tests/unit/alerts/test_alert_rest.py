@@ -4,7 +4,7 @@ import pytest
 from django.utils.dateparse import parse_datetime
 
 from console.alerts import actions
-from tests.unit.alerts.conftest import FACTS, in_hours, opened
+from tests.unit.alerts.conftest import STORED_FACTS, in_hours, opened
 
 pytestmark = pytest.mark.django_db
 LIST = "/api/v1/alerts"
@@ -17,7 +17,7 @@ def post(client, alert, step: str, body: dict):
 def test_an_alert_comes_with_facts_and_steps(viewer):
     alert = opened(url="/models/titanic")
     found = viewer.get(f"{LIST}/{alert.pk}").json()
-    assert (found["rule"], found["subject"], found["facts"]) == ("drift", "titanic", FACTS)
+    assert (found["rule"], found["subject"], found["facts"]) == ("drift", "titanic", STORED_FACTS)
     assert (found["state"], found["n_findings"], found["url"]) == ("open", 1, "/models/titanic")
     assert [step["state"] for step in found["steps"]] == ["open"]
 

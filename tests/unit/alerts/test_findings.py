@@ -10,7 +10,7 @@ from console.alerts import actions
 from console.alerts.models import Alert
 from console.alerts.states import State
 from console.audit.models import AuditEntry
-from tests.unit.alerts.conftest import FACTS, find, in_hours, long_ago, opened
+from tests.unit.alerts.conftest import STORED_FACTS, find, in_hours, long_ago, opened
 
 pytestmark = pytest.mark.django_db
 
@@ -24,7 +24,7 @@ def test_a_finding_opens_an_alert():
         "open",
         "critical",
     )
-    assert (alert.n_findings, alert.facts, alert.is_demo) == (1, FACTS, True)
+    assert (alert.n_findings, alert.facts, alert.is_demo) == (1, STORED_FACTS, True)
     assert [step.state for step in alert.steps.all()] == [State.OPEN]
 
 
@@ -35,7 +35,7 @@ def test_further_findings_are_counted_with_the_latest_facts(ana):
     assert find(facts={"rows": 900}, severity="critical") is None
     alert.refresh_from_db()
     assert (alert.n_findings, alert.state, alert.severity) == (3, State.ACKNOWLEDGED, "critical")
-    assert alert.facts == {"rows": {"value": 900}}
+    assert alert.facts == [{"name": "rows", "value": 900}]
     assert alert.last_found_at > alert.first_found_at
 
 
@@ -48,7 +48,7 @@ def test_nothing_opens_within_the_cooldown_and_the_finding_is_counted(ana):
     actions.resolve(alert.pk, by=ana, reason="A holiday.")
     assert find(facts={}) is None
     alert.refresh_from_db()
-    assert (alert.state, alert.n_findings, alert.facts) == (State.RESOLVED, 2, FACTS)
+    assert (alert.state, alert.n_findings, alert.facts) == (State.RESOLVED, 2, STORED_FACTS)
 
 
 def test_a_new_alert_opens_after_the_cooldown(ana):
@@ -108,8 +108,8 @@ def test_facts_are_kept_within_bounds():
     alert = opened(facts={"odd": float("nan"), "text\x00": "a\x00b", **many}, title="t" * 500)
     alert.refresh_from_db()
     assert len(alert.facts) == 40
-    assert alert.facts["odd"] == {"value": "nan"}
-    assert len(alert.facts["fact 1"]["value"]) == 300
+    assert alert.facts[0] == {"name": "odd", "value": "nan"}
+    assert len(alert.facts[2]["value"]) == 300
     assert len(alert.title) == 200
 
 
