@@ -11,7 +11,7 @@ from django.utils import timezone
 from console.lib import live
 from console.lib.errors import NotFound
 from console.lib.poll import poll
-from models_registry import gateway, mirror
+from models_registry import aliases, gateway, mirror
 from models_registry.models import Experiment, MlflowRun, ModelVersion
 
 NEWEST = 50
@@ -38,6 +38,7 @@ def sync_versions() -> None:
     """Registered models with their alias, and versions not seen before."""
     mlflow = gateway.connect()
     changed = {model.name for model in mlflow.models() if mirror.save_model(model)}
+    aliases.check(mlflow, changed)
     known = set(ModelVersion.objects.filter(gone_at=None).values_list("model__name", "version"))
     for version in mlflow.versions(NEWEST):
         if version.is_ready and (version.model, version.version) not in known:
@@ -55,11 +56,12 @@ def walk_everything() -> None:
     runs = list(mlflow.runs(_experiment_ids()))
     changed = mirror.save_runs(runs)
     versions = [(version.model, version.version) for version in _all_versions(mlflow)]
-    names = {model.name for model in mlflow.models()}
+    names = _saved_models(mlflow)
     run_ids = {run.run_id for run in runs}
     lost = mirror.mark_gone(began_at, runs=run_ids, versions=set(versions), models=names)
     _publish(changed)
     publish_models(lost)
+    aliases.check(mlflow, names)
 
 
 def publish_models(names: set[str]) -> None:
@@ -68,6 +70,13 @@ def publish_models(names: set[str]) -> None:
         live.publish("models", sorted(names))
     for name in sorted(names):
         live.publish(f"model:{name}")
+
+
+def _saved_models(mlflow: gateway.MlflowGateway) -> set[str]:
+    found = mlflow.models()
+    for model in found:
+        mirror.save_model(model)
+    return {model.name for model in found}
 
 
 def _all_versions(mlflow: gateway.MlflowGateway) -> list[gateway.VersionInfo]:

@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from console.audit.actions import record
 from console.lib import outbox
 from console.lib.errors import ConsoleError, Unavailable
-from models_registry import gateway, ledger, verdicts
+from models_registry import aliases, gateway, ledger, verdicts
 from models_registry.models import ChampionPeriod, GateRun, ModelVersion, PromotionRequest
 from models_registry.states import GateState, RequestState, VersionState
 
@@ -124,6 +124,7 @@ def _note_delivery(period: ChampionPeriod) -> None:
         model.alias_version = period.version.version
         model.save(update_fields=["alias_version"])
         PromotionRequest.objects.filter(period=period).update(delivered_at=timezone.now())
+        aliases.settle(model)
         ledger.announce(model.name, period.version.version)
 
 
