@@ -1,0 +1,1 @@
+from tests.spark_session import *  # noqa: F403

@@ -1,0 +1,194 @@
+"""Cleaning taxi trips, on rows made by hand: each reason, their order, the borders, files of both colours."""
+
+import json
+
+import pyarrow.parquet as pq
+import pytest
+
+from jobs.spark_apps import clean_trips
+from jobs.spark_apps.clean_trips import ADDED, FIELDS, REASONS, clean
+from jobs.spark_apps.running import SourceRefused
+from tests.unit.jobs.spark_apps.made_trips import PICKUP, lasting, table, without, write, yellow
+
+NAN, INFINITY = float("nan"), float("inf")
+# What is unlike a sound trip, and the reason that it is dropped for; None when it is kept.
+CASES = [
+    ({}, None),
+    ({"trip_distance": 0.0}, "no_distance"),
+    ({"trip_distance": -1.0}, "no_distance"),
+    ({"trip_distance": None}, "no_distance"),
+    ({"trip_distance": NAN}, "no_distance"),
+    ({"trip_distance": INFINITY}, "no_distance"),
+    ({"trip_distance": 0.01}, None),
+    ({"total_amount": 0.0}, "no_amount"),
+    ({"total_amount": -15.0, "tip_amount": 0.0}, "no_amount"),
+    ({"total_amount": None}, "no_amount"),
+    ({"total_amount": NAN}, "no_amount"),
+    (lasting(seconds=59.999999), "odd_duration"),
+    (lasting(minutes=1), None),
+    (lasting(minutes=720), None),
+    (lasting(minutes=720, microseconds=1), "odd_duration"),
+    (lasting(minutes=-30), "odd_duration"),
+    ({"lpep_pickup_datetime": None}, "odd_duration"),
+    ({"lpep_dropoff_datetime": None}, "odd_duration"),
+    ({"passenger_count": None}, "no_passenger_count"),
+    ({"passenger_count": NAN}, "no_passenger_count"),
+    ({"passenger_count": 0.0}, None),
+    ({"RatecodeID": None}, "no_rate_code"),
+    ({"RatecodeID": 99.0}, None),
+    ({"tip_amount": 7.5}, None),
+    ({"tip_amount": 7.51}, "large_tip"),
+    ({"tip_amount": None}, None),
+    ({"tip_amount": NAN}, None),
+    ({"tip_amount": -1.0}, None),
+    ({"VendorID": None, "payment_type": None, "fare_amount": NAN, "PULocationID": None}, None),
+    ({"passenger_count": 1e300}, "no_passenger_count"),
+]
+# Every fault at once; each next case has one fewer, in the order of the reasons.
+FAULTS = [
+    {"trip_distance": 0.0},
+    {"total_amount": 0.0},
+    lasting(seconds=1),
+    {"passenger_count": None},
+    {"RatecodeID": None},
+    {"tip_amount": 14.0},
+]
+ORDERED = [
+    ({name: value for fault in FAULTS[place:] for name, value in fault.items()}, reason)
+    for place, reason in enumerate(REASONS)
+]
+
+
+@pytest.fixture
+def cleaned(spark, tmp_path):
+    """Cleans rows made by hand; gives the result and the rows that were written."""
+
+    def run(*trips):
+        source = tmp_path / "in"
+        for number, one in enumerate(trips):
+            write(source / f"{number}.parquet", one)
+        result = clean(spark, source, tmp_path / "out")
+        return result, pq.read_table(tmp_path / "out").to_pylist()
+
+    return run
+
+
+def test_each_row_is_dropped_for_its_first_reason(spark, tmp_path):
+    cases = [*CASES, *ORDERED]
+    source = write(tmp_path / "green.parquet", table(*(change for change, _reason in cases)))
+    judged = clean_trips.judged(clean_trips.named(spark.read.parquet(str(source)))).collect()
+    assert [row["dropped"] for row in judged] == [reason for _change, reason in cases]
+
+
+def test_counts_and_columns_are_those_of_the_rows(cleaned):
+    cases = [*CASES, *ORDERED]
+    result, rows = cleaned(table(*(change for change, _reason in cases)))
+    reasons = [reason for _change, reason in cases]
+    assert result["rows_in"] == len(cases)
+    assert result["dropped"] == {name: reasons.count(name) for name in REASONS}
+    assert result["rows_kept"] == len(rows) == reasons.count(None)
+    assert list(result["columns"]) == list(rows[0]) == [*(one.name for one in FIELDS), *ADDED]
+
+
+def test_a_sound_trip_keeps_its_values_and_gets_the_added_ones(cleaned):
+    _result, [row] = cleaned(table({}))
+    assert row == {
+        "vendor_id": 2,
+        "pickup_datetime": PICKUP,
+        "dropoff_datetime": lasting(minutes=12.5)["lpep_dropoff_datetime"],
+        "passenger_count": 1,
+        "trip_distance": 2.5,
+        "rate_code": 1,
+        "pickup_zone": 74,
+        "dropoff_zone": 75,
+        "payment_type": 1,
+        "fare_amount": 10.0,
+        "tip_amount": 3.0,
+        "tolls_amount": 0.0,
+        "total_amount": 15.0,
+        "month": 1,
+        "weekday": 6,
+        "hour": 23,
+        "duration_min": 12.5,
+        "tip_share": 0.2,
+    }
+
+
+def test_a_folder_may_hold_both_colours_with_their_own_types(cleaned):
+    green, second = table({}, {"trip_distance": 0.0}), table({}, {"tip_amount": 8.0})
+    result, rows = cleaned(green, yellow(second))
+    assert (result["rows_in"], result["rows_kept"]) == (4, 2)
+    assert rows[0] == rows[1]
+
+
+def test_a_month_without_rows_gives_an_empty_table_with_its_columns(cleaned):
+    result, rows = cleaned(table({}).slice(0, 0))
+    assert (result["rows_in"], result["rows_kept"], rows) == (0, 0, [])
+    assert result["dropped"] == dict.fromkeys(REASONS, 0)
+
+
+def test_a_second_run_takes_the_place_of_the_first(spark, tmp_path):
+    source = write(tmp_path / "green.parquet", table({}, {}))
+    results = [clean(spark, source, tmp_path / "out") for _time in range(2)]
+    assert results[0] == results[1]
+    assert pq.read_table(tmp_path / "out").num_rows == 2
+    assert {path.name for path in tmp_path.iterdir()} == {"green.parquet", "out"}
+
+
+@pytest.mark.parametrize("name", ["ein [1] März*.parquet", "{a,b}?.parquet"])
+def test_a_name_is_taken_literally(spark, tmp_path, name):
+    source = write(tmp_path / name, table({}))
+    write(tmp_path / "a.parquet", table({}))
+    assert clean(spark, source, tmp_path / "out")["rows_in"] == 1
+
+
+@pytest.mark.parametrize(
+    ("trips", "words"),
+    [
+        (without(table({}), ["RatecodeID", "tip_amount"]), "no RatecodeID, no tip_amount"),
+        (
+            without(table({}), ["lpep_pickup_datetime"]),
+            "no tpep_pickup_datetime or lpep_pickup_datetime",
+        ),
+        (table({}).set_column(8, "trip_distance", [["far"]]), "trip_distance is string, not a number"),
+        (table({}).set_column(1, "lpep_pickup_datetime", [[7]]), "lpep_pickup_datetime is .*int, not a time"),
+    ],
+)
+def test_a_file_of_something_else_is_refused_by_column(spark, tmp_path, trips, words):
+    source = write(tmp_path / "other.parquet", trips)
+    with pytest.raises(SourceRefused, match=rf"other\.parquet: .*{words}"):
+        clean(spark, source, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_no_parquet_is_refused(spark, tmp_path):
+    (tmp_path / "text.parquet").write_text("not PAR1 at all, whatever it is called")
+    with pytest.raises(SourceRefused, match="cannot be read as Parquet"):
+        clean(spark, tmp_path / "text.parquet", tmp_path / "out")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SourceRefused, match=r"holds no \.parquet file"):
+        clean(spark, tmp_path / "empty", tmp_path / "out")
+
+
+def test_a_run_that_breaks_leaves_no_half_output(spark, tmp_path):
+    source = write(tmp_path / "green.parquet", table(*[{}] * 1000))
+    content = bytearray(source.read_bytes())
+    content[4:400] = bytes(396)  # the footer is sound: it breaks while rows are written
+    source.write_bytes(content)
+    before = clean(spark, write(tmp_path / "sound.parquet", table({})), tmp_path / "out")
+    with pytest.raises(Exception, match=r"(?i)failed"):
+        clean(spark, source, tmp_path / "out")
+    assert pq.read_table(before["output"]).num_rows == 1
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_main_reads_its_parameters_and_writes_its_result_last(spark, tmp_path, monkeypatch):
+    monkeypatch.setattr(spark, "stop", lambda: None)  # the session is that of all tests
+    source = write(tmp_path / "green.parquet", table({}, {"trip_distance": 0.0}))
+    (tmp_path / "params.json").write_text(json.dumps({"source": str(source)}))
+    names = {"--params": "params.json", "--result": "result.json", "--output": "output"}
+    clean_trips.main([word for key, name in names.items() for word in (key, str(tmp_path / name))])
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert (result["rows_in"], result["rows_kept"], result["n_files"]) == (2, 1, 1)
+    assert result["output"] == str(tmp_path / "output" / "trips")
+    assert pq.read_table(result["output"]).num_rows == 1
