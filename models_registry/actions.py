@@ -13,6 +13,7 @@ from console.access import policy
 from console.audit.actions import record
 from console.lib.errors import Conflict, InvalidRequest, NotFound
 from models_registry import gateway, ledger, mirror, tasks
+from models_registry.holding import LONGEST_REASON, checked_reason, held_model, held_version
 from models_registry.models import (
     ChampionPeriod,
     GateRun,
@@ -20,10 +21,25 @@ from models_registry.models import (
     PromotionRequest,
     RegisteredModel,
 )
+from models_registry.retiring import archive, end_champion, unarchive
 from models_registry.states import OPEN_GATES, Policy, RequestState, VersionState
 
+__all__ = [
+    "LONGEST_REASON",
+    "approve",
+    "archive",
+    "ask_gate",
+    "end_champion",
+    "override_gate",
+    "reject",
+    "request_promotion",
+    "rollback",
+    "set_policy",
+    "unarchive",
+    "withdraw",
+]
+
 JUDGED = (VersionState.CANDIDATE, VersionState.PASSED, VersionState.FAILED)
-LONGEST_REASON = 2000
 
 
 def ask_gate(model_name: str, version: int, *, by: Any) -> GateRun:
@@ -33,7 +49,8 @@ def ask_gate(model_name: str, version: int, *, by: Any) -> GateRun:
         mlflow = gateway.connect()
         mirror.save_version(mlflow, mlflow.version(model_name, version))
     with transaction.atomic():
-        row = _held_version(model_name, version)
+        row = held_version(model_name, version)
+        _check_not_archived(row)
         if row.state not in JUDGED:
             raise Conflict(_("%(version)s is or was champion: its gate is settled.") % {"version": row})
         if row.gates.filter(state__in=OPEN_GATES).exists():
@@ -51,8 +68,8 @@ def ask_gate(model_name: str, version: int, *, by: Any) -> GateRun:
 def override_gate(model_name: str, version: int, *, reason: str, by: Any) -> ModelVersion:
     """Let a version that failed count as passed. It carries the mark and the reason for ever."""
     policy.check(by, "admin", model_name)
-    reason = _checked_reason(reason)
-    row = _held_version(model_name, version)
+    reason = checked_reason(reason)
+    row = held_version(model_name, version)
     if row.state != VersionState.FAILED:
         raise Conflict(
             _("Only a version that failed can be overridden; %(version)s did not.") % {"version": row}
@@ -73,8 +90,8 @@ def override_gate(model_name: str, version: int, *, reason: str, by: Any) -> Mod
 def request_promotion(model_name: str, version: int, *, reason: str, by: Any) -> PromotionRequest:
     """Ask for the version to become champion. Raises Conflict until its gate has passed."""
     policy.check(by, "models.request", model_name)
-    reason = _checked_reason(reason)
-    row = _held_version(model_name, version)
+    reason = checked_reason(reason)
+    row = held_version(model_name, version)
     _check_passed(row)
     if row.requests.filter(state=RequestState.REQUESTED).exists():
         raise Conflict(_("The promotion of %(version)s is asked for already.") % {"version": row})
@@ -105,7 +122,7 @@ def reject(request_id: int, *, reason: str, by: Any) -> PromotionRequest:
     """Decide against it. Who asked withdraws instead."""
     request = _held_request(request_id, by=by)
     _check_not_own(request, by, _("reject"))
-    _decide(request, RequestState.REJECTED, _checked_reason(reason), by)
+    _decide(request, RequestState.REJECTED, checked_reason(reason), by)
     return request
 
 
@@ -134,8 +151,8 @@ def rollback(model_name: str, *, reason: str, by: Any, to: int | None = None) ->
     to: the version that the person saw named. Raises Conflict when it would be another by now.
     """
     policy.check(by, "models.decide", model_name)
-    reason = _checked_reason(reason)
-    model = _held_model(model_name)
+    reason = checked_reason(reason)
+    model = held_model(model_name)
     former = ledger.previous_champion(model)
     if former is None:
         raise Conflict(_("%(model)s has no earlier champion to go back to.") % {"model": model})
@@ -154,28 +171,12 @@ def set_policy(model_name: str, *, value: str, by: Any) -> RegisteredModel:
     policy.check(by, "admin", model_name)
     if value not in Policy.values:
         raise InvalidRequest(_("The policy is “person” or “automatic”."))
-    model = _held_model(model_name)
+    model = held_model(model_name)
     before, model.policy = model.policy, value
     model.save(update_fields=["policy"])
     record("model.policy", model, by=by, before={"policy": before}, after={"policy": value})
     ledger.announce(model_name)
     return model
-
-
-def _held_model(model_name: str) -> RegisteredModel:
-    try:
-        return ledger.locked(model_name)
-    except RegisteredModel.DoesNotExist:
-        raise NotFound(_("There is no model %(name)s.") % {"name": model_name}) from None
-
-
-def _held_version(model_name: str, version: int) -> ModelVersion:
-    model = _held_model(model_name)
-    row = model.versions.select_for_update().filter(version=version).first()
-    if row is None:
-        raise NotFound(_("%(model)s has no version %(version)s.") % {"model": model_name, "version": version})
-    row.model = model
-    return row
 
 
 def _held_request(request_id: int, *, by: Any) -> PromotionRequest:
@@ -193,7 +194,7 @@ def _lock_request(request_id: int) -> PromotionRequest:
     found = PromotionRequest.objects.select_related("version__model").filter(pk=request_id).first()
     if found is None:
         raise NotFound(_("There is no promotion request %(id)s.") % {"id": request_id})
-    version = _held_version(found.version.model.name, found.version.version)
+    version = held_version(found.version.model.name, found.version.version)
     request = PromotionRequest.objects.select_for_update().get(pk=request_id)
     request.version = version
     return request
@@ -207,8 +208,14 @@ def _check_not_own(request: PromotionRequest, by: Any, verb: str) -> None:
         )
 
 
+def _check_not_archived(row: ModelVersion) -> None:
+    if row.state == VersionState.ARCHIVED:
+        raise Conflict(_("%(version)s is archived. Unarchive it first.") % {"version": row})
+
+
 def _check_passed(row: ModelVersion) -> None:
     """Raises Conflict, with the reason of the gate's verdict, unless the version may become champion."""
+    _check_not_archived(row)
     if row.gates.filter(state__in=OPEN_GATES).exists():
         raise Conflict(_("The gate of %(version)s is at work. Wait for its verdict.") % {"version": row})
     if row.state == VersionState.PASSED:
@@ -244,12 +251,3 @@ def _decide(request: PromotionRequest, state: str, reason: str, by: Any) -> None
     verb = {RequestState.APPROVED: "approve", RequestState.REJECTED: "reject"}[RequestState(state)]
     record(f"promotion.{verb}", request, by=by, before={"state": before}, after=after)
     ledger.announce(request.version.model.name, request.version.version)
-
-
-def _checked_reason(reason: str) -> str:
-    """Raises InvalidRequest, at the field, when nothing is said."""
-    reason = reason.strip()
-    if not reason or len(reason) > LONGEST_REASON:
-        message = _("Say why, in at most 2,000 characters.")
-        raise InvalidRequest(message, errors=[{"field": "reason", "message": message}])
-    return reason

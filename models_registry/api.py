@@ -19,7 +19,7 @@ from models_registry import actions, gateway, queries, run_filter
 from models_registry import serializers as shapes
 from models_registry.gateway import check_path
 from models_registry.models import Experiment, MlflowRun, ModelVersion, PromotionRequest, RegisteredModel
-from models_registry.states import RequestState
+from models_registry.states import RequestState, VersionState
 
 
 def _valid(serializer: type[shapes.StrictSerializer], data: Any) -> dict[str, Any]:
@@ -142,8 +142,9 @@ class ModelDetailView(APIView):
         return Response(shapes.ModelSerializer(queries.model(name)).data)
 
 
+@extend_schema(parameters=[OpenApiParameter("state", str, enum=VersionState.values)])
 class VersionListView(generics.ListAPIView):
-    """Versions of a model, newest first."""
+    """Versions of a model, newest first; archived ones only by `?state=archived`."""
 
     serializer_class = shapes.VersionSerializer
     pagination_class = VersionPages
@@ -153,7 +154,7 @@ class VersionListView(generics.ListAPIView):
         name = self.kwargs["name"]
         if not queries.exists(name):
             raise NotFound(_("There is no model %(name)s.") % {"name": name})
-        return queries.versions(name).defer("spec_json")
+        return queries.listed_versions(name, self.request.query_params.get("state", ""))
 
 
 class VersionDetailView(APIView):
@@ -189,6 +190,26 @@ class VersionOverrideView(APIView):
         """The version counts as passed, and is marked for ever."""
         reason = _valid(shapes.ReasonSerializer, request.data)["reason"]
         return Response(_version_data(actions.override_gate(name, version, reason=reason, by=request.user)))
+
+
+class VersionArchiveView(APIView):
+    """A version put aside."""
+
+    @extend_schema(request=shapes.ReasonSerializer, responses=shapes.VersionDetailSerializer)
+    def post(self, request: Request, name: str, version: int) -> Response:
+        """Its open promotion request is withdrawn; 409 for the champion, and while its gate is at work."""
+        reason = _valid(shapes.ReasonSerializer, request.data)["reason"]
+        return Response(_version_data(actions.archive(name, version, reason=reason, by=request.user)))
+
+
+class VersionUnarchiveView(APIView):
+    """A version brought back."""
+
+    @extend_schema(request=shapes.ReasonSerializer, responses=shapes.VersionDetailSerializer)
+    def post(self, request: Request, name: str, version: int) -> Response:
+        """As retired when it was champion once, else as a candidate: its gate has to run again."""
+        reason = _valid(shapes.ReasonSerializer, request.data)["reason"]
+        return Response(_version_data(actions.unarchive(name, version, reason=reason, by=request.user)))
 
 
 class VersionPromotionsView(APIView):

@@ -80,6 +80,8 @@ def chain(version: ModelVersion, champion: ModelVersion | None) -> list[Link]:
         return [*links, Link(_("champion"), _("now"))]
     if version.state == VersionState.RETIRED:
         return [*links, Link(_("champion"), _("until replaced"))]
+    if version.state == VersionState.ARCHIVED:
+        return [*links, Link(_("champion"), _("no, archived"), kind="open")]
     now = _("not yet, now v%(version)s") % {"version": champion.version} if champion else _("not yet")
     return [*links, Link(_("champion"), now, kind="open")]
 

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import httpx
+import structlog
 from django.conf import settings
 from django.utils.translation import gettext as _
 
@@ -27,6 +28,8 @@ from models_registry.mlflow_types import (
     VersionInfo,
     error_message,
 )
+
+log = structlog.get_logger(__name__)
 
 SERVICE = "mlflow"
 TIMEOUT_S = 5.0
@@ -105,6 +108,13 @@ class MlflowGateway:
         """Point the alias `champion` to this version; the same again does no harm."""
         body = {"name": model, "alias": ALIAS, "version": str(version)}
         self._call("POST", f"{API}/registered-models/alias", json=body)
+
+    def remove_champion(self, model: str) -> None:
+        """Take the alias `champion` away; where there is none, nothing happens."""
+        try:
+            self._call("DELETE", f"{API}/registered-models/alias", params={"name": model, "alias": ALIAS})
+        except NotFound:
+            log.info("mlflow.no_alias", model=model)
 
     # --- artefacts: `root` is the URI of a run's or a version's artefacts
 

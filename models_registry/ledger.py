@@ -57,20 +57,60 @@ def crown(
     return period
 
 
+def end(period: ChampionPeriod, *, by: Any, reason: str) -> None:
+    """Close the open period with nobody after it. The caller holds the model's row."""
+    version = ModelVersion.objects.select_for_update().get(pk=period.version_id)
+    version.move_to(VersionState.RETIRED)
+    version.save(update_fields=["state"])
+    period.until = period.next_attempt_at = timezone.now()
+    period.end_reason, period.delivery_error = reason, ""
+    period.save(update_fields=["until", "next_attempt_at", "end_reason", "delivery_error"])
+    before, after = {"champion": version.version}, {"champion": None, "reason": reason}
+    record("model.end_champion", period.model, by=by, before=before, after=after)
+    model_name = period.model.name
+    announce(model_name, version.version)
+    transaction.on_commit(lambda: _wake_serving(model_name))
+
+
 def previous_champion(model: RegisteredModel) -> ModelVersion | None:
-    """Whom a rollback makes champion: the one before, leaving out all that were rolled back from."""
-    return before_the_last(model.periods.order_by("since", "pk").select_related("version__model"))
+    """Whom a rollback makes champion: the one before, leaving out all that were rolled back from.
+
+    Where nobody is champion now it is the last one that was.
+    """
+    return before_the_last(_periods(model))
+
+
+def champion_before_demonstrations(model: RegisteredModel) -> ModelVersion | None:
+    """The last one on the pile that is no demonstration's."""
+    former = [version for version in _pile(_periods(model))[:-1] if not version.is_demo]
+    return next((version for version in reversed(former) if _may_return(version)), None)
 
 
 def before_the_last(periods: Iterable[ChampionPeriod]) -> ModelVersion | None:
-    """The version under the top of the pile: promotions pile up, a rollback takes off what came after."""
+    """The version under the top of the pile that can be champion again."""
+    rows = list(periods)
+    pile = _pile(rows)
+    if rows and rows[-1].until is None:
+        pile = [version for version in pile[:-1] if version != pile[-1]]
+    return next((version for version in reversed(pile) if _may_return(version)), None)
+
+
+def _periods(model: RegisteredModel) -> Iterable[ChampionPeriod]:
+    return model.periods.order_by("since", "pk").select_related("version__model")
+
+
+def _may_return(version: ModelVersion) -> bool:
+    return version.state != VersionState.ARCHIVED
+
+
+def _pile(periods: Iterable[ChampionPeriod]) -> list[ModelVersion]:
+    """Champions, the last on top: promotions pile up, a rollback takes off what came after."""
     pile: list[ModelVersion] = []
     for period in periods:
         if period.kind == ChampionPeriod.Kind.ROLLBACK and period.version in pile:
             del pile[pile.index(period.version) :]
         pile.append(period.version)
-    below = [version for version in pile[:-1] if version != pile[-1]]
-    return below[-1] if below else None
+    return pile
 
 
 def announce(model_name: str, *versions: int) -> None:

@@ -110,6 +110,8 @@ class ModelVersion(models.Model):
     registered_by = models.CharField(max_length=250, blank=True)
     description = models.TextField(blank=True)
     gone_at = models.DateTimeField(null=True)
+    archived_at = models.DateTimeField(null=True)
+    archive_reason = models.TextField(blank=True)
 
     dag_run_id = models.CharField(max_length=250, blank=True, db_index=True)
     git_sha = models.CharField(max_length=64, blank=True)
@@ -132,6 +134,11 @@ class ModelVersion(models.Model):
             models.UniqueConstraint(fields=["model", "version"], name="one_row_a_version"),
             models.UniqueConstraint(
                 fields=["model"], condition=Q(state=VersionState.CHAMPION), name="one_champion_a_model"
+            ),
+            models.CheckConstraint(
+                condition=Q(state=VersionState.ARCHIVED, archived_at__isnull=False)
+                | (~Q(state=VersionState.ARCHIVED) & Q(archived_at__isnull=True)),
+                name="archived_says_since_when",
             ),
         ]
 
@@ -243,7 +250,10 @@ class PromotionRequest(models.Model):
 
 
 class ChampionPeriod(Deliverable):
-    """The ledger: who was champion from when until when, by whose decision. Delivered is MLflow's alias."""
+    """The ledger: who was champion from when until when, by whose decision. Delivered is MLflow's alias.
+
+    end_reason: why it ended where nobody followed.
+    """
 
     class Kind(models.TextChoices):
         PROMOTION = "promotion"
@@ -257,6 +267,7 @@ class ChampionPeriod(Deliverable):
     by = models.ForeignKey(USER, on_delete=models.PROTECT, related_name="+", null=True)
     is_by_policy = models.BooleanField(default=False)
     reason = models.TextField(blank=True)
+    end_reason = models.TextField(blank=True)
     request = models.OneToOneField(
         PromotionRequest, on_delete=models.PROTECT, null=True, related_name="period"
     )

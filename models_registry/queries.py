@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from console.access import policy
-from console.lib.errors import NotFound
+from console.lib.errors import InvalidRequest, NotFound
 from console.lib.hits import Hit
 from models_registry.champions import (
     Champion,
@@ -47,7 +47,9 @@ RECENT_VERSIONS = 20
 
 def models() -> QuerySet[RegisteredModel]:
     """Registered models by name, with `open_requests`, and `newest` and `periods_now` fetched along."""
-    newest = ModelVersion.objects.filter(gone_at=None).defer("spec_json").order_by("-version")
+    newest = (
+        ModelVersion.objects.filter(gone_at=None, archived_at=None).defer("spec_json").order_by("-version")
+    )
     now = ChampionPeriod.objects.filter(until=None).select_related("version", "by")
     is_open = Q(versions__requests__state=RequestState.REQUESTED)
     is_served = Exists(ChampionPeriod.objects.filter(model=OuterRef("pk"), until=None))
@@ -67,6 +69,15 @@ def model(name: str) -> RegisteredModel:
     if found is None:
         raise NotFound(_("There is no model %(name)s.") % {"name": name})
     return found
+
+
+def listed_versions(model_name: str, state: str = "") -> QuerySet[ModelVersion]:
+    """As `versions`: those in this state, or else all that are not archived. Raises InvalidRequest."""
+    if state and state not in VersionState.values:
+        message = _("There is no such state.")
+        raise InvalidRequest(message, errors=[{"field": "state", "message": message}])
+    rows = versions(model_name).defer("spec_json")
+    return rows.filter(state=state) if state else rows.exclude(state=VersionState.ARCHIVED)
 
 
 def versions(model_name: str) -> QuerySet[ModelVersion]:
@@ -134,9 +145,14 @@ def alias_warning(row: RegisteredModel) -> dict[str, Any] | None:
     """What MLflow's alias says when it is not what the ledger says, and no delivery is on its way."""
     now = row.periods.filter(until=None).select_related("version").first()
     ledger_version = now.version.version if now else None
-    if row.alias_version == ledger_version or (now is not None and now.next_attempt_at is not None):
+    if row.alias_version == ledger_version or _is_delivered_soon(row, now):
         return None
     return {"alias": row.alias_version, "ledger": ledger_version}
+
+
+def _is_delivered_soon(row: RegisteredModel, now: ChampionPeriod | None) -> bool:
+    period = now or row.periods.order_by("-since", "-pk").first()
+    return period is not None and period.next_attempt_at is not None
 
 
 def promotions() -> QuerySet[PromotionRequest]:

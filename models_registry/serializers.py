@@ -162,6 +162,8 @@ class VersionSerializer(serializers.ModelSerializer):
             "override_reason",
             "is_conclusive",
             "is_demo",
+            "archived_at",
+            "archive_reason",
             "run_id",
             "dag_run_id",
             "git_sha",
@@ -218,7 +220,17 @@ class PeriodSerializer(serializers.ModelSerializer):
 
     class Meta:
         model = ChampionPeriod
-        fields: ClassVar = ["model", "version", "kind", "since", "until", "decided_by", "reason", "request"]
+        fields: ClassVar = [
+            "model",
+            "version",
+            "kind",
+            "since",
+            "until",
+            "decided_by",
+            "reason",
+            "end_reason",
+            "request",
+        ]
 
     def get_decided_by(self, row: ChampionPeriod) -> str:
         """Who decided."""

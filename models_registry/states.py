@@ -13,6 +13,7 @@ class VersionState(models.TextChoices):
     FAILED = "failed", gettext_lazy("failed")
     CHAMPION = "champion", gettext_lazy("champion")
     RETIRED = "retired", gettext_lazy("retired")
+    ARCHIVED = "archived", gettext_lazy("archived")
 
 
 class RequestState(models.TextChoices):
@@ -43,13 +44,17 @@ class ServeAs(models.TextChoices):
 
 OPEN_GATES = (GateState.REQUESTED, GateState.RUNNING)
 
-# The gate may judge a version again: files that were missing arrive, and champions change.
+# The gate may judge a version again: files that were missing arrive, and champions change. All but the
+# champion can be archived; what comes back has to pass the gate anew, unless it was champion once.
 VERSION_STEPS: dict[str, frozenset[str]] = {
-    VersionState.CANDIDATE: frozenset({VersionState.PASSED, VersionState.FAILED}),
-    VersionState.PASSED: frozenset({VersionState.PASSED, VersionState.FAILED, VersionState.CHAMPION}),
-    VersionState.FAILED: frozenset({VersionState.PASSED, VersionState.FAILED}),
+    VersionState.CANDIDATE: frozenset({VersionState.PASSED, VersionState.FAILED, VersionState.ARCHIVED}),
+    VersionState.PASSED: frozenset(
+        {VersionState.PASSED, VersionState.FAILED, VersionState.CHAMPION, VersionState.ARCHIVED}
+    ),
+    VersionState.FAILED: frozenset({VersionState.PASSED, VersionState.FAILED, VersionState.ARCHIVED}),
     VersionState.CHAMPION: frozenset({VersionState.RETIRED}),
-    VersionState.RETIRED: frozenset({VersionState.CHAMPION}),
+    VersionState.RETIRED: frozenset({VersionState.CHAMPION, VersionState.ARCHIVED}),
+    VersionState.ARCHIVED: frozenset({VersionState.CANDIDATE, VersionState.RETIRED}),
 }
 REQUEST_STEPS: dict[str, frozenset[str]] = {
     RequestState.REQUESTED: frozenset(set(RequestState) - {RequestState.REQUESTED}),

@@ -53,20 +53,27 @@ def run_gate(gate_id: str) -> None:
 
 @shared_task
 def deliver_alias(period_id: str) -> None:
-    """Point MLflow's alias to the champion of the ledger; tried until it is done or another is champion."""
+    """Point MLflow's alias to the champion of the ledger, or remove it where nobody is champion any more.
+
+    Tried until it is done or another is champion.
+    """
     period = outbox.claim(ChampionPeriod, period_id)
     if period is None:
         return
-    if period.until is not None:
-        period.mark_delivered()
+    model = period.model
+    if period.until is not None and model.periods.filter(until=None).exists():
+        period.mark_delivered()  # another is champion, whose own call writes the alias
         return
     try:
-        gateway.connect().set_champion(period.model.name, period.version.version)
+        if period.until is None:
+            gateway.connect().set_champion(model.name, period.version.version)
+        else:
+            gateway.connect().remove_champion(model.name)
     except ConsoleError as error:
         period.mark_retry(error.message)
-        ledger.announce(period.model.name, period.version.version)
+        ledger.announce(model.name, period.version.version)
         return
-    _note_delivery(period)
+    _note_delivery(period, is_set=period.until is None)
 
 
 @shared_task
@@ -113,17 +120,21 @@ def _champion_of(version: ModelVersion) -> ModelVersion | None:
     return champions.filter(model=version.model).first()
 
 
-def _note_delivery(period: ChampionPeriod) -> None:
+def _note_delivery(period: ChampionPeriod, *, is_set: bool) -> None:
     with transaction.atomic():
         model = ledger.locked(period.model.name)
         period.refresh_from_db()
-        period.mark_delivered()
-        if period.until is not None:  # another became champion meanwhile; its own call may have come first
-            model.periods.filter(until=None).update(next_attempt_at=timezone.now())
+        current = model.periods.latest("since", "pk")
+        if current != period or is_set != (period.until is None):
+            # Another became champion meanwhile, or nobody is; that call may have come first.
+            period.mark_delivered()
+            model.periods.filter(pk=current.pk).update(next_attempt_at=timezone.now())
             return
-        model.alias_version = period.version.version
+        period.mark_delivered()
+        model.alias_version = period.version.version if is_set else None
         model.save(update_fields=["alias_version"])
-        PromotionRequest.objects.filter(period=period).update(delivered_at=timezone.now())
+        if is_set:
+            PromotionRequest.objects.filter(period=period).update(delivered_at=timezone.now())
         aliases.settle(model)
         ledger.announce(model.name, period.version.version)
 

@@ -89,6 +89,8 @@ def make_version(
             "metrics": {"accuracy": 0.82 + number / 1000},
             **values,
         }
+    if state == VersionState.ARCHIVED:
+        values = {"archived_at": timezone.now(), "archive_reason": "A trial.", **values}
     defaults = {
         "run_id": f"{number:032x}",
         "registered_at": timezone.now(),

@@ -140,7 +140,7 @@ def read_entries(after_id: int | None, up_to_id: int, *, limit: int) -> list[tup
     """(id, hash) of the first entries in this range as they are stored now, lowest id first.
 
     The upper bound is applied here: with two bounds and no statistics PostgreSQL sorts instead of walking
-    the index, which made a first sealing of 100,000 entries four times as slow.
+    the index, which made a first sealing of 100,000 entries several times as slow.
     """
     after, ids = ("", []) if after_id is None else ("WHERE id > %s", [after_id])
     with connection.cursor() as cursor:

@@ -10,6 +10,7 @@ from console.lib.errors import InvalidRequest
 from models_registry import actions, ledger, queries
 from models_registry.forms import PolicyForm, RollbackForm
 from models_registry.models import ChampionPeriod
+from models_registry.states import VersionState
 from models_registry.views.answers import done, is_htmx, page, shared
 
 
@@ -27,13 +28,16 @@ def model_list(request: HttpRequest) -> HttpResponse:
 def model_detail(request: HttpRequest, name: str) -> HttpResponse:
     """One model: who is champion, all versions, and who was champion when."""
     model = queries.model(name)
+    state = request.GET.get("state", "")
     period = next(iter(model.periods_now), None)  # type: ignore[attr-defined]
     previous = ledger.previous_champion(model)
     context = {
         "model": model,
         "period": period,
         "champion": period.version if period else None,
-        "page": page(request, queries.versions(name).defer("spec_json")),
+        "page": page(request, queries.listed_versions(name, state)),
+        "state": state,
+        "n_archived": model.versions.filter(state=VersionState.ARCHIVED).count(),
         "alias_warning": queries.alias_warning(model),
         "history": queries.history(name)[:20],
         "previous": previous,

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_GET, require_POST
 from models_registry import actions, evidence, queries
 from models_registry.forms import DecisionForm, ReasonForm
 from models_registry.models import MlflowRun, ModelVersion
-from models_registry.states import VersionState
+from models_registry.states import VERSION_STEPS, VersionState
 from models_registry.views.answers import done, is_htmx, shared
 
 MOST_WAITING = 200
@@ -46,10 +46,11 @@ def _evidence(request: HttpRequest, name: str, number: int) -> dict[str, Any]:
         "chain": evidence.chain(version, champion),
         "champion": champion,
         "compare_url": _compare_url(version, champion),
-        "others": queries.versions(name).defer("spec_json")[:6],
+        "others": queries.listed_versions(name)[:6],
         "is_own": context["request_open"] is not None
         and context["request_open"].requested_by_id == request.user.pk,
-        "may_gate": version.state not in {VersionState.CHAMPION, VersionState.RETIRED},
+        "may_archive": VersionState.ARCHIVED in VERSION_STEPS[version.state],
+        "archive_form": ReasonForm(auto_id="archive-%s"),
         "decided": version.requests.exclude(state="requested").select_related("decided_by").first(),
     }
 
@@ -135,6 +136,25 @@ def version_override(request: HttpRequest, name: str, version: int) -> HttpRespo
     return done(
         request, _url((name, version)), _("The failed gate is overridden; the version keeps the mark.")
     )
+
+
+@require_POST
+def version_archive(request: HttpRequest, name: str, version: int) -> HttpResponse:
+    """Put the version aside."""
+    row = actions.archive(name, version, reason=_reason(request), by=request.user)
+    return done(request, _url(row), _("%(version)s is archived.") % {"version": row})
+
+
+@require_POST
+def version_unarchive(request: HttpRequest, name: str, version: int) -> HttpResponse:
+    """Bring the version back."""
+    row = actions.unarchive(name, version, reason=_reason(request), by=request.user)
+    message = _("%(version)s is back: %(state)s.")
+    return done(request, _url(row), message % {"version": row, "state": row.get_state_display()})
+
+
+def _reason(request: HttpRequest) -> str:
+    return request.POST.get("reason", "")
 
 
 @require_POST

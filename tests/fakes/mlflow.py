@@ -126,6 +126,11 @@ class FakeMlflow:
         self.version(model, version)
         self._models[model] = replace(self._models[model], champion=version)
 
+    def remove_champion(self, model: str) -> None:
+        self._answer("remove_champion")
+        if model in self._models:
+            self._models[model] = replace(self._models[model], champion=None)
+
     def run_root(self, run_id: str) -> str:
         return self.run(run_id).artifact_uri
 

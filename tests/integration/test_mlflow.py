@@ -114,7 +114,14 @@ def test_versions_and_their_alias(mlflow, name, run_id):
     assert (name, 2) in newest
     for number in (1, 2, 2):
         mlflow.set_champion(name, number)
-        assert next(model for model in mlflow.models() if model.name == name).champion == number
+        assert _champion(mlflow, name) == number
+    for _time in range(2):
+        mlflow.remove_champion(name)
+        assert _champion(mlflow, name) is None
+
+
+def _champion(mlflow, name):
+    return next(model for model in mlflow.models() if model.name == name).champion
 
 
 def test_files_are_written_listed_and_read(mlflow, run_id):
