@@ -112,7 +112,7 @@ class MlflowGateway:
     def remove_champion(self, model: str) -> None:
         """Take the alias `champion` away; where there is none, nothing happens."""
         try:
-            self._call("DELETE", f"{API}/registered-models/alias", params={"name": model, "alias": ALIAS})
+            self._call("DELETE", f"{API}/registered-models/alias", json={"name": model, "alias": ALIAS})
         except NotFound:
             log.info("mlflow.no_alias", model=model)
 
