@@ -263,6 +263,7 @@ CELERY_TASK_DEFAULT_QUEUE = "control"
 CELERY_TASK_ROUTES = {
     "models_registry.tasks.run_gate": {"queue": "heavy"},
     "pipelines.tasks.copy_log": {"queue": "heavy"},
+    "predictions.tasks.judge_windows": {"queue": "heavy"},
     "streaming.tasks.send_replay": {"queue": "heavy"},
 }
 CELERY_TASK_ACKS_LATE = True
@@ -289,6 +290,12 @@ CELERY_BEAT_SCHEDULE = {
     "redrive-unfinished": {"task": "streaming.tasks.redrive_unfinished", "schedule": 60.0},
     "clear-old-windows": {"task": "streaming.tasks.clear_old", "schedule": 24 * 3600.0},
     "clear-sessions": {"task": "console.access.tasks.clear_sessions", "schedule": 24 * 3600.0},
+    "look-for-drift": {
+        "task": "predictions.tasks.look_for_drift",
+        "schedule": 15.0,
+        "options": {"expires": 15},
+    },
+    "clear-old-drift": {"task": "predictions.tasks.clear_old_drift", "schedule": 24 * 3600.0},
     "expire-promotions": {"task": "models_registry.tasks.expire_requests", "schedule": 600.0},
 }
 CHANNEL_LAYERS = {

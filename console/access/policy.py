@@ -36,6 +36,7 @@ SCOPES: Final[dict[str, frozenset[str]]] = {
     "models.archive": frozenset({SCIENTIST, ADMIN}),
     "models.decide": frozenset({APPROVER, ADMIN}),
     "alerts.handle": frozenset({ENGINEER, SCIENTIST, APPROVER, ADMIN}),
+    "drift.rules": frozenset({SCIENTIST, ADMIN}),
     "admin": frozenset({ADMIN}),
 }
 
@@ -223,6 +224,15 @@ ROUTES: dict[str, str | dict[str, str]] = {
     "predict:why-recorded": "predict",
     "predict:feedback": {"POST": "predict"},
     "predict:erase": {"POST": "predict"},
+    "drift:model-list": "see",
+    "drift:model-detail": "see",
+    "drift:model-filling": "see",
+    "drift:model-box": "see",
+    "drift:model-rules": {"GET": "see", "POST": "drift.rules"},
+    "drift:window-detail": "see",
+    "drift:window-evidence": "see",
+    "api:model-drift": "see",
+    "api:model-drift-rules": {"GET": "see", "PATCH": "drift.rules"},
     "api:model-predict": {"POST": "predict"},
     "api:model-explain": {"POST": "predict"},
     "api:prediction-list": "predict",
@@ -245,6 +255,7 @@ LIVE_TOPICS: Final[dict[str, str]] = {
     "job": "see",
     "predictions": "predict",
     "alerts": "see",
+    "drift": "see",
     "health": "see",
 }
 

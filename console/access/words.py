@@ -27,6 +27,7 @@ SCOPES: Final[dict[str, Promise]] = {
     "models.gate": _("Start the gate of a model version"),
     "models.request": _("Request a promotion"),
     "models.decide": _("Approve or reject promotions, and roll back"),
+    "drift.rules": _("Change the rules by which models are watched for drift"),
     "alerts.handle": _("Acknowledge, mute and resolve alerts"),
     "admin": _("Manage users, roles, tokens, the audit trail and the system"),
 }

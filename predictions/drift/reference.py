@@ -7,7 +7,7 @@ Derived columns are left out too: they follow from the fields, and would count e
 import io
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -71,7 +71,8 @@ def summary(spec: Spec, columns: dict[str, list[Any]], n_rows: int) -> Reference
     found = [_field(field, columns[field.name]) for field in spec.fields]
     score = _number(SCORE, SCORE, numbers(columns[SCORE]))
     score.is_score = True
-    return Reference(n_rows, [*found, score])
+    classes = spec.class_values
+    return Reference(n_rows, [*found, score], str(classes[1]) if len(classes) == 2 else "")
 
 
 def _field(field: Field, values: Sequence[Any]) -> Column:
@@ -157,6 +158,13 @@ def _finite(value: Any) -> float:
 def categories(values: Iterable[Any]) -> list[Value]:
     """Those that are there; null, NaN and empty text are missing."""
     return [value for value in values if value is not None and value == value and value != ""]
+
+
+def score_of(value: Any, probabilities: Mapping[str, float] | None, second_class: str) -> Any:
+    """As training does: of two classes the second's probability, of more the winner's, else the value."""
+    if not probabilities:
+        return value
+    return probabilities.get(second_class) if second_class else max(probabilities.values())
 
 
 def n_outside(values: np.ndarray, seen: tuple[float, float]) -> int:

@@ -42,10 +42,14 @@ class Column(Struct, forbid_unknown_fields=True):
 
 
 class Reference(Struct, forbid_unknown_fields=True):
-    """The frozen reference of a version: the fields in the spec's order, then the score."""
+    """The frozen reference of a version: the fields in the spec's order, then the score.
+
+    second_class: of two classes the one whose probability is the score, as probabilities name it; else "".
+    """
 
     n: int
     columns: list[Column]
+    second_class: str = ""
     format: Literal[1] = 1
 
 

@@ -1,0 +1,61 @@
+"""The worker's half of watching for drift: look what is complete, judge it, forget what is old."""
+
+from datetime import timedelta
+
+from celery import shared_task
+from django.utils import timezone
+
+from models_registry import queries as registry
+from models_registry.queries import Champion
+from predictions.models import DriftRules, DriftWatch, DriftWindow
+from predictions.watching import queries
+
+# Behind a long queue every look would add one more.
+MESSAGE_EXPIRES_S = 60
+KEPT = timedelta(days=90)
+
+
+@shared_task
+def look_for_drift() -> None:
+    """Send each champion whose next window is complete to be judged. Cheap when none is."""
+    for champion in registry.champions():
+        rules = queries.rules(champion.model)
+        if rules.is_watched:
+            for watch in _watches(champion):
+                if _has_work(watch, rules, is_own=watch.is_demo == champion.is_demo):
+                    judge_windows.apply_async((watch.pk,), expires=MESSAGE_EXPIRES_S)
+
+
+def _watches(champion: Champion) -> list[DriftWatch]:
+    """A demonstration's predictions of a model that is none are kept apart from everybody else's."""
+    return [
+        DriftWatch.objects.defer("summary").get_or_create(
+            model=champion.model, version=champion.version, is_demo=is_demo
+        )[0]
+        for is_demo in ([True] if champion.is_demo else [False, True])
+    ]
+
+
+def _has_work(watch: DriftWatch, rules: DriftRules, *, is_own: bool) -> bool:
+    """A complete window, or a reference to fetch, unless that has just failed."""
+    if watch.next_attempt_at > timezone.now():
+        return False
+    if is_own and not watch.reference_sha256:
+        return True
+    filled = queries.filling(watch, rules)
+    return queries.is_complete(filled.n, filled.oldest, rules)
+
+
+@shared_task
+def judge_windows(watch_id: int) -> None:
+    """Judge all that is complete; does nothing while another worker does the same."""
+    from predictions.watching import windows  # scipy and pyarrow: only the process that judges needs them
+
+    if windows.judge_waiting(watch_id):
+        judge_windows.delay(watch_id)
+
+
+@shared_task
+def clear_old_drift() -> None:
+    """Windows of more than three months ago go; the bookmark stays."""
+    DriftWindow.objects.filter(judged_at__lt=timezone.now() - KEPT).delete()

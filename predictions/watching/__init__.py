@@ -1,0 +1,1 @@
+"""Watching recorded predictions for drift: windows, rules, pages. Its arithmetic is `predictions.drift`."""

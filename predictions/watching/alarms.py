@@ -1,0 +1,65 @@
+"""What a judged window leads to: one alert an episode, which a quiet window ends."""
+
+from typing import Any
+
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from console.alerts import actions as alerts
+from console.lib import live
+from models_registry import queries as registry
+from predictions.models import DriftVerdict, DriftWindow
+from predictions.watching import words
+
+RULE = "drift"
+MOST_FACTS = 30
+
+
+def tell(window: DriftWindow) -> None:
+    """In the window's own transaction. A window without a verdict says nothing about an open alert."""
+    live.publish("drift", [window.model])
+    if not _is_of_the_model(window):
+        return
+    if window.is_drifted:
+        _raise(window)
+    elif window.verdict == DriftVerdict.STABLE:
+        reason = _("Window %(id)s of %(n)d predictions looks like the reference again.")
+        alerts.settle(RULE, window.model, reason=reason % {"id": window.pk, "n": window.n})
+
+
+def _is_of_the_model(window: DriftWindow) -> bool:
+    """The demonstration's predictions of somebody's real model neither raise nor settle its alerts."""
+    champion = registry.champion(window.model)
+    return champion is not None and champion.is_demo == window.is_demo
+
+
+def _raise(window: DriftWindow) -> None:
+    place = [window.model, window.pk]
+    alerts.raise_alert(
+        RULE,
+        subject=window.model,
+        title=_("%(model)s: %(columns)s drifted")
+        % {"model": window.model, "columns": words.drifted_titles(window)},
+        detail=_detail(window),
+        facts=_facts(window),
+        url=reverse("drift:window-detail", args=place),
+        evidence_url=reverse("drift:window-evidence", args=place),
+        is_demo=window.is_demo,
+    )
+
+
+def _detail(window: DriftWindow) -> str:
+    whole = _("%(n)d predictions of version %(version)s differ from the data that it was trained on.")
+    sentences = [
+        f"{words.title_of(column)}: {' '.join(words.findings(column))}" for column in window.drifted_columns
+    ]
+    return "\n".join([whole % {"n": window.n, "version": window.version}, *sentences])
+
+
+def _facts(window: DriftWindow) -> dict[str, Any]:
+    facts: dict[str, Any] = {"predictions": window.n, "version": window.version, "window": window.pk}
+    for column in window.drifted_columns:
+        for check in column["checks"]:
+            if check["is_drifted"] and len(facts) < MOST_FACTS:
+                facts[words.fact_name(column, check)] = words.fact(check)
+    return facts

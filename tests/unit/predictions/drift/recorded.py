@@ -1,0 +1,59 @@
+"""A champion with a reference, and recorded predictions of it, as the recorder writes them."""
+
+import hashlib
+from typing import Any
+
+import orjson
+import pandas as pd
+
+from console.lib.ids import uuid7
+from predictions import recording
+from predictions.drift.shapes import SCORE
+from predictions.models import DriftWatch
+from predictions.tasks import look_for_drift
+from predictions.watching import windows
+from tests.people import make_user
+from tests.registry import make_champion
+from tests.unit.predictions.drift.made import NAMES, REFERENCE_FILE, SPEC, window
+from tests.unit.predictions.test_recording import message
+
+
+def champion(number: int = 1, **values: Any) -> None:
+    """`titanic` with a version whose reference is that of `made`."""
+    values = {
+        "spec_json": SPEC.to_json().decode(),
+        "reference_sha256": hashlib.sha256(REFERENCE_FILE).hexdigest(),
+        **values,
+    }
+    make_champion(number, make_user(f"approver-{number}", "approver"), **values)
+
+
+def record(table: pd.DataFrame, *, version: str = "1", **values: Any) -> list[str]:
+    """Ids of the rows, each predicted by itself."""
+    columns = window(table)
+    ids, messages = [], []
+    for place in range(len(table)):
+        score = columns[SCORE][place]
+        id_ = uuid7()
+        given = {
+            "version": version,
+            "inputs": {name: columns[name][place] for name in NAMES},
+            "probabilities": {"0": 1 - score, "1": score},
+            **values,
+        }
+        ids.append(str(id_))
+        messages.append(orjson.dumps(orjson.loads(message(id_)) | given))
+    assert recording.handle(messages).dead == []
+    return ids
+
+
+def watch(**key: Any) -> DriftWatch:
+    return DriftWatch.objects.get(model="titanic", **{"version": "1", "is_demo": False, **key})
+
+
+def judge() -> None:
+    """What a look and the tasks that it sends do, one after the other."""
+    look_for_drift()
+    for row in DriftWatch.objects.all():
+        while windows.judge_waiting(row.pk):
+            pass

@@ -1,0 +1,345 @@
+"""Windows of recorded predictions: each prediction in one of them, one alert an episode."""
+
+import threading
+import uuid
+from datetime import timedelta
+
+import numpy as np
+import pytest
+from django.db import connection, transaction
+from django.utils import timezone
+
+from console.alerts.models import Alert
+from predictions import actions, recording, tasks
+from predictions.drift.shapes import SCORE
+from predictions.models import DriftRules, DriftWatch, DriftWindow, Prediction
+from predictions.watching import windows
+from predictions.watching.actions import change_rules, remove_demo
+from tests.people import make_user
+from tests.unit.predictions.drift.made import drawn
+from tests.unit.predictions.drift.recorded import champion, judge, record, watch
+from tests.unit.predictions.test_recording import marker
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("files", "sent")]
+
+
+def shifted(n_rows: int, *, seed: int = 0):
+    """Older people who paid more."""
+    table = drawn(n_rows, seed=seed)
+    return table.assign(Age=table["Age"] + 15, Fare=table["Fare"] * 2)
+
+
+def test_rows_of_the_reference_are_a_quiet_window():
+    champion()
+    record(drawn(500, seed=1))
+    judge()
+    found = DriftWindow.objects.get()
+    assert (found.n, found.verdict, found.version) == (500, "stable", "1")
+    assert not Alert.objects.exists()
+
+
+def test_shifted_rows_make_one_alert_with_numbers():
+    champion()
+    record(shifted(500))
+    judge()
+    judge()
+    found, alert = DriftWindow.objects.get(), Alert.objects.get()
+    assert found.is_drifted
+    assert {"Age", "Fare"} <= {column["name"] for column in found.drifted_columns}
+    assert (alert.rule, alert.subject, alert.n_findings) == ("drift", "titanic", 1)
+    assert "Fare" in alert.title
+    assert alert.evidence_url == f"/monitoring/drift/titanic/{found.pk}/evidence"
+    assert alert.facts["Fare, Wasserstein, in standard deviations"]["threshold"] == 0.1
+
+
+def test_a_drift_that_goes_on_is_the_same_alert():
+    champion()
+    record(shifted(500))
+    judge()
+    record(shifted(500, seed=2))
+    judge()
+    assert [row.is_drifted for row in DriftWindow.objects.all()] == [True, True]
+    assert Alert.objects.get().n_findings == 2
+
+
+def test_a_quiet_window_settles_the_alert():
+    champion()
+    record(shifted(500))
+    judge()
+    record(drawn(500, seed=3))
+    judge()
+    assert Alert.objects.get().state == "resolved"
+
+
+def test_less_than_a_window_waits():
+    champion()
+    record(drawn(499, seed=4))
+    judge()
+    assert not DriftWindow.objects.exists()
+    record(drawn(1, seed=5))
+    judge()
+    assert DriftWindow.objects.get().n == 500
+
+
+def test_a_day_closes_a_window_that_holds_enough():
+    champion()
+    record(drawn(120, seed=6))
+    Prediction.objects.update(recorded_at=timezone.now() - timedelta(hours=25))
+    judge()
+    assert DriftWindow.objects.get().n == 120
+
+
+def test_a_day_does_not_close_a_window_that_holds_too_little():
+    champion()
+    record(drawn(99, seed=7))
+    Prediction.objects.update(recorded_at=timezone.now() - timedelta(days=9))
+    judge()
+    assert not DriftWindow.objects.exists()
+
+
+def test_every_prediction_is_in_one_window():
+    champion()
+    ids = [id_ for n in (700, 450, 850) for id_ in record(drawn(n, seed=n))]
+    judge()
+    covered = [
+        set(
+            Prediction.objects.filter(arrival__gt=row.after, arrival__lte=row.upto).values_list(
+                "pk", flat=True
+            )
+        )
+        for row in DriftWindow.objects.all()
+    ]
+    assert [len(one) for one in covered] == [500, 500, 500, 500]
+    assert {str(pk) for one in covered for pk in one} == set(ids)
+
+
+def test_rows_that_come_late_are_in_the_next_window():
+    """Their ids are of yesterday: older than any in the window before."""
+    champion()
+    record(drawn(500, seed=8))
+    judge()
+    yesterday = int((timezone.now() - timedelta(days=1)).timestamp() * 1000)
+    late = record(drawn(300, seed=9))
+    for pk in late:
+        old = uuid.UUID(int=(yesterday << 80) | (uuid.UUID(pk).int & ((1 << 80) - 1)))
+        Prediction.objects.filter(pk=pk).update(id=old)
+    record(drawn(200, seed=10))
+    judge()
+    assert [row.n for row in DriftWindow.objects.all()] == [500, 500]
+
+
+def test_messages_that_come_again_are_not_counted_again():
+    champion()
+    batch = record(drawn(400, seed=11))
+    before = Prediction.objects.count()
+    recording.handle([marker(uuid.UUID(batch[0]))])
+    judge()
+    assert Prediction.objects.count() == before
+    assert not DriftWindow.objects.exists()
+
+
+def test_unanswered_and_erased_predictions_are_left_out():
+    ana = make_user("ana", "predictor")
+    champion()
+    ids = record(drawn(501, seed=12), user_id=ana.pk)
+    recording.handle([marker(uuid.UUID(ids[0]))])
+    actions.erase_prediction(uuid.UUID(ids[1]), by=ana)
+    judge()
+    assert not DriftWindow.objects.exists()
+    record(drawn(1, seed=13))
+    judge()
+    assert DriftWindow.objects.get().n == 500
+
+
+def test_another_version_begins_anew():
+    champion()
+    record(drawn(300, seed=14), version="1")
+    record(drawn(300, seed=15), version="2")
+    judge()
+    assert not DriftWindow.objects.exists()
+
+
+def test_a_worker_that_dies_on_the_way_leaves_nothing_behind(monkeypatch):
+    champion()
+    record(shifted(500))
+    monkeypatch.setattr(windows.alarms, "tell", _die)
+    with pytest.raises(KeyboardInterrupt):
+        judge()
+    assert not DriftWindow.objects.exists()
+    assert watch().bookmark == 0
+    monkeypatch.undo()
+
+
+def _die(_window):
+    raise KeyboardInterrupt
+
+
+def test_a_task_that_was_killed_runs_again(monkeypatch):
+    champion()
+    record(shifted(500))
+    with monkeypatch.context() as patch:
+        patch.setattr(windows.alarms, "tell", _die)
+        with pytest.raises(KeyboardInterrupt):
+            judge()
+    judge()
+    assert (DriftWindow.objects.count(), Alert.objects.count()) == (1, 1)
+
+
+def test_mlflow_away_is_said_and_tried_again_later(files, sent):
+    champion()
+    files.is_away = True
+    record(drawn(500, seed=16))
+    judge()
+    row = watch()
+    assert row.error == "MLflow does not answer."
+    assert row.next_attempt_at > timezone.now()
+    sent.clear()
+    tasks.look_for_drift()
+    assert sent == []  # not before its time
+    files.is_away = False
+    DriftWatch.objects.update(next_attempt_at=timezone.now())
+    judge()
+    assert (watch().error, DriftWindow.objects.count()) == ("", 1)
+
+
+def test_a_reference_that_cannot_be_read_is_said(files):
+    champion()
+    files.content = b"surprise"
+    judge()
+    assert "cannot be read" in watch().error
+
+
+def test_the_reference_is_read_once(files):
+    champion()
+    record(drawn(1_000, seed=17))
+    judge()
+    judge()
+    assert files.n_read <= 2  # one for the demonstration's watch
+
+
+def test_a_look_sends_only_what_has_work(sent):
+    champion()
+    tasks.look_for_drift()
+    assert sent == [watch().pk]  # the reference
+    windows.fetch_reference(watch())
+    sent.clear()
+    record(drawn(499, seed=18))
+    tasks.look_for_drift()
+    assert sent == []
+    record(drawn(1, seed=19))
+    tasks.look_for_drift()
+    assert sent == [watch().pk]
+
+
+def test_a_demonstrations_rows_have_windows_of_their_own_and_raise_nothing_for_a_real_model():
+    champion()
+    record(shifted(500), is_demo=True)
+    record(drawn(499, seed=20))
+    judge()
+    found = DriftWindow.objects.get()
+    assert (found.is_demo, found.is_drifted) == (True, True)
+    assert not Alert.objects.exists()
+    assert remove_demo() == 1
+
+
+def test_a_demonstrations_model_raises_its_own_alert():
+    champion(is_demo=True)
+    record(shifted(500), is_demo=True)
+    judge()
+    assert Alert.objects.get().is_demo
+
+
+def test_what_came_while_nobody_watched_is_not_judged():
+    sam = make_user("sam", "scientist")
+    champion()
+    judge()
+    change_rules("titanic", by=sam, is_watched=False)
+    record(shifted(600))
+    judge()
+    change_rules("titanic", by=sam, is_watched=True)
+    judge()
+    assert not DriftWindow.objects.exists()
+
+
+BAD = {
+    "one row": (1, lambda table: table),
+    "all missing": (500, lambda table: table.assign(Age=np.nan, Fare=np.nan, Embarked=None)),
+    "constant": (500, lambda table: table.loc[[0] * len(table)].reset_index(drop=True)),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_odd_windows_get_a_sound_verdict(name):
+    n, change = BAD[name]
+    champion()
+    DriftRules.objects.create(model="titanic", window_size=n, min_n=min(n, 100))
+    record(change(drawn(n, seed=21)))
+    judge()
+    found = DriftWindow.objects.get()
+    assert found.verdict == ("not_enough" if n == 1 else "drifted")
+
+
+def test_a_score_that_is_missing_is_no_fault():
+    champion()
+    record(drawn(500, seed=22), probabilities=None, value="a")
+    judge()
+    found = DriftWindow.objects.get()
+    score = next(one for one in found.columns if one["name"] == SCORE)
+    assert score["missing"] == 1.0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_workers_judge_a_window_once():
+    champion()
+    record(shifted(500))
+    judge_in_threads(4)
+    assert (DriftWindow.objects.count(), Alert.objects.count()) == (1, 1)
+
+
+def judge_in_threads(n: int) -> None:
+    tasks.look_for_drift()
+    pk = watch().pk
+    start = threading.Barrier(n)
+
+    def work() -> None:
+        try:
+            start.wait(10)
+            windows.judge_waiting(pk)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=work) for _ in range(n)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_row_that_is_being_recorded_is_waited_for():
+    """Its arrival is lower than that of rows that are there already: a window without it would lose it."""
+    champion()
+    tasks.look_for_drift()
+    windows.fetch_reference(watch())
+    is_inserted, may_commit = threading.Event(), threading.Event()
+
+    def slowly() -> None:
+        try:
+            with transaction.atomic():
+                record(drawn(1, seed=23))
+                is_inserted.set()
+                assert may_commit.wait(10)
+        finally:
+            connection.close()
+
+    slow = threading.Thread(target=slowly)
+    slow.start()
+    assert is_inserted.wait(10)
+    record(drawn(500, seed=24))
+    threading.Timer(0.3, may_commit.set).start()
+    found = windows.next_window(watch().pk)
+    slow.join()
+    assert found is not None
+    first = Prediction.objects.order_by("arrival").first()
+    assert found.after < first.arrival <= found.upto
+    assert watch().bookmark < Prediction.objects.order_by("-arrival").first().arrival
