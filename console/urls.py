@@ -26,6 +26,7 @@ urlpatterns = [
     path("", include("models_registry.urls")),
     path("", include("streaming.urls")),
     path("", include("predictions.urls")),
+    path("", include("predictions.watching.urls")),
     path("api/v1/", include("console.api_urls")),
 ]
 

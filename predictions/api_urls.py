@@ -3,10 +3,13 @@
 from django.urls import path
 
 from predictions import api
+from predictions.watching import api as drift_api
 
 urlpatterns = [
     path("models/<str:name>/predict", api.ModelPredict.as_view(), name="model-predict"),
     path("models/<str:name>/explain", api.ModelExplain.as_view(), name="model-explain"),
+    path("models/<str:name>/drift", drift_api.ModelDrift.as_view(), name="model-drift"),
+    path("models/<str:name>/drift/rules", drift_api.ModelDriftRules.as_view(), name="model-drift-rules"),
     path("predictions", api.PredictionList.as_view(), name="prediction-list"),
     path("predictions/<uuid:pk>", api.PredictionDetail.as_view(), name="prediction-detail"),
     path("predictions/<uuid:pk>/feedback", api.PredictionFeedback.as_view(), name="prediction-feedback"),

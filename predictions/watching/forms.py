@@ -1,0 +1,18 @@
+"""The shape of rules that come in through the page."""
+
+from django import forms
+
+from predictions.models import DriftRules
+from predictions.watching.actions import EDITABLE
+
+
+class RulesForm(forms.ModelForm):
+    """Limits of the values are the model's own."""
+
+    class Meta:
+        model = DriftRules
+        fields = EDITABLE
+
+    def changes(self) -> dict[str, object]:
+        """Only what differs."""
+        return {name: self.cleaned_data[name] for name in self.changed_data}
