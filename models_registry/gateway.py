@@ -5,7 +5,7 @@ calls do not earn. Artefacts go through MLflow's own proxy (`mlflow server --ser
 needs no key of any object store.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path, PurePosixPath
@@ -34,6 +34,7 @@ log = structlog.get_logger(__name__)
 SERVICE = "mlflow"
 TIMEOUT_S = 5.0
 TRANSFER_TIMEOUT_S = 60.0
+CHUNK_BYTES = 64 * 1024
 PAGE = 200
 # 1,000 runs with 20 metrics are 5 MB and take MLflow seconds: ask for few at a time.
 RUNS_PAGE = 100
@@ -136,17 +137,29 @@ class MlflowGateway:
         ]
         return sorted(found, key=lambda file: (not file.is_dir, file.path))
 
+    def chunks(self, root: str, path: str, *, limit_bytes: int) -> Iterator[bytes]:
+        """The file while it arrives. The first `next` raises as `read_file`, a later one when it breaks off."""
+        n_bytes = 0
+        url = f"{FILES}/{quote(_proxied(root, path))}"
+        with _translated(), self._client.stream("GET", url, timeout=TRANSFER_TIMEOUT_S) as answer:
+            if answer.is_error:
+                answer.read()
+            _check(answer)
+            _check_size(path, int(answer.headers.get("content-length", 0)), limit_bytes)
+            for chunk in answer.iter_bytes(CHUNK_BYTES):
+                n_bytes += len(chunk)
+                _check_size(path, n_bytes, limit_bytes)
+                yield chunk
+
     def read_file(self, root: str, path: str, *, limit_bytes: int) -> bytes:
         """The whole file. Raises NotFound, and InvalidRequest when it is larger than the limit."""
-        chunks: list[bytes] = []
-        self._receive(root, path, chunks.append, limit_bytes)
-        return b"".join(chunks)
+        return b"".join(self.chunks(root, path, limit_bytes=limit_bytes))
 
     def download_file(self, root: str, path: str, target: Path, *, limit_bytes: int) -> int:
         """Write the file to `target` and return its size. Raises as `read_file`."""
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("wb") as file:
-            return self._receive(root, path, file.write, limit_bytes)
+            return sum(file.write(chunk) for chunk in self.chunks(root, path, limit_bytes=limit_bytes))
 
     def download_folder(self, root: str, target: Path, *, limit_bytes: int) -> int:
         """Write all files below `root` to `target`, return how many bytes. NotFound when there are none."""
@@ -174,24 +187,6 @@ class MlflowGateway:
         self._call("PUT", url, content=content, timeout=TRANSFER_TIMEOUT_S)
 
     # --- transport
-
-    def _receive(self, root: str, path: str, write: Callable[[bytes], Any], limit_bytes: int) -> int:
-        n_bytes = 0
-        url = f"{FILES}/{quote(_proxied(root, path))}"
-        with _translated(), self._client.stream("GET", url, timeout=TRANSFER_TIMEOUT_S) as answer:
-            if answer.is_error:
-                answer.read()
-            _check(answer)
-            for chunk in answer.iter_bytes():
-                n_bytes += len(chunk)
-                if n_bytes > limit_bytes:
-                    raise InvalidRequest(
-                        _("%(path)s is larger than %(limit)s MiB, the limit here.")
-                        % {"path": path, "limit": limit_bytes // 2**20},
-                        service=SERVICE,
-                    )
-                write(chunk)
-        return n_bytes
 
     def _get(self, path: str, params: dict[str, Any]) -> dict[str, Any]:
         return self._data("GET", API + path, params=params)
@@ -255,6 +250,15 @@ def _proxied(root: str, path: str) -> str:
 
 def _join(folder: str, name: str) -> str:
     return f"{folder}/{name}".strip("/")
+
+
+def _check_size(path: str, n_bytes: int, limit_bytes: int) -> None:
+    if n_bytes > limit_bytes:
+        raise InvalidRequest(
+            _("%(path)s is larger than %(limit)s MiB, the limit here.")
+            % {"path": path, "limit": limit_bytes // 2**20},
+            service=SERVICE,
+        )
 
 
 def _size(entry: dict[str, Any]) -> int | None:

@@ -1,9 +1,12 @@
 """Artefacts shown through the console: pictures by their first bytes, text as text, else a download."""
 
-from django.http import HttpResponse
+from itertools import chain
+
+from django.http import HttpRequest, StreamingHttpResponse
 from django.utils.http import content_disposition_header
 from django.utils.translation import gettext as _
 
+from console.lib import downloads
 from console.lib.errors import InvalidRequest
 from models_registry import gateway
 from models_registry.mlflow_types import FileInfo
@@ -38,12 +41,17 @@ def parents(folder: str) -> list[tuple[str, str]]:
     return [(part, "/".join(parts[: position + 1])) for position, part in enumerate(parts)]
 
 
-def response(root: str, path: str) -> HttpResponse:
-    """The file, inline only where it is a picture. Raises NotFound, InvalidRequest, Unavailable."""
-    content = gateway.connect().read_file(root, path, limit_bytes=DOWNLOAD_LIMIT_BYTES)
-    kind = next((kind for start, kind in SIGNATURES.items() if content.startswith(start)), "")
-    answer = HttpResponse(content, content_type=kind or "application/octet-stream")
+def response(request: HttpRequest, root: str, path: str) -> StreamingHttpResponse:
+    """The file while it arrives, inline only where it is a picture.
+
+    Raises NotFound, InvalidRequest, Unavailable.
+    """
+    parts = gateway.connect().chunks(root, path, limit_bytes=DOWNLOAD_LIMIT_BYTES)
+    first = next(parts, b"")  # what is wrong shows here, before anything is sent
+    kind = next((kind for start, kind in SIGNATURES.items() if first.startswith(start)), "")
     name = path.rpartition("/")[2]
+    content_type = kind or "application/octet-stream"
+    answer = downloads.response(request, chain([first], parts), name=name, content_type=content_type)
     answer["Content-Disposition"] = str(content_disposition_header(not kind, name))
     answer["Content-Security-Policy"] = "default-src 'none'; sandbox"
     answer["X-Content-Type-Options"] = "nosniff"

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
@@ -114,10 +114,10 @@ def run_pictures(request: HttpRequest, run_id: str) -> HttpResponse:
 
 
 @require_GET
-def run_artifact(request: HttpRequest, run_id: str) -> HttpResponse:
+def run_artifact(request: HttpRequest, run_id: str) -> HttpResponseBase:
     """One file through the console: a picture to look at, anything else to download."""
     run = queries.run(run_id)
-    return previews.response(run.artifact_uri, check_path(request.GET.get("path", "")))
+    return previews.response(request, run.artifact_uri, check_path(request.GET.get("path", "")))
 
 
 @require_GET

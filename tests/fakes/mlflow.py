@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from console.lib.errors import InvalidRequest, NotFound, Unavailable
-from models_registry.gateway import check_path
+from models_registry.gateway import CHUNK_BYTES, check_path
 from models_registry.mlflow_types import ExperimentInfo, FileInfo, ModelInfo, Point, RunInfo, VersionInfo
 
 
@@ -147,6 +147,10 @@ class FakeMlflow:
                 path = f"{folder}/{name}".strip("/")
                 found[path] = FileInfo(path, bool(slash), None if slash else len(content))
         return sorted(found.values(), key=lambda file: (not file.is_dir, file.path))
+
+    def chunks(self, root: str, path: str, *, limit_bytes: int) -> Iterator[bytes]:
+        content = self.read_file(root, path, limit_bytes=limit_bytes)
+        yield from (content[start : start + CHUNK_BYTES] for start in range(0, len(content), CHUNK_BYTES))
 
     def read_file(self, root: str, path: str, *, limit_bytes: int) -> bytes:
         self._answer("read_file")

@@ -304,6 +304,28 @@ def test_a_picture_is_inline_and_what_only_claims_to_be_one_is_a_download(as_sci
     assert claimed.headers["X-Content-Type-Options"] == "nosniff"
 
 
+def test_a_large_file_is_sent_while_it_arrives(as_scientist, run_with_files, mlflow, monkeypatch):
+    fetched = []
+
+    def chunks(root, path, *, limit_bytes):
+        for part in range(64):
+            fetched.append(part)
+            yield bytes([part]) * 1024
+
+    monkeypatch.setattr(mlflow, "chunks", chunks)
+    url = reverse("models:run-artifact", args=[run_with_files.pk])
+    answer = as_scientist.get(url, {"path": "model/model.skops"})
+    assert answer.streaming
+    assert fetched == [0]  # the first part tells what it is; the rest is fetched as it is read
+    assert b"".join(answer.streaming_content) == b"".join(bytes([part]) * 1024 for part in range(64))
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="model.skops"'
+
+
+def test_a_file_that_is_not_there_is_said_before_anything_is_sent(as_scientist, run_with_files):
+    url = reverse("models:run-artifact", args=[run_with_files.pk])
+    assert as_scientist.get(url, {"path": "evaluation/none.png"}).status_code == 404
+
+
 @pytest.mark.parametrize("path", ["../../secret", "/etc/passwd", "a/../../b", "x" * 501])
 def test_a_path_that_leads_elsewhere_is_refused(as_scientist, run_with_files, path):
     for name in ("run-artifact", "run-artifacts", "run-preview"):
