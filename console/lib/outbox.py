@@ -31,6 +31,7 @@ _registered: list[tuple[type["Deliverable"], Task]] = []
 FIRST_RETRY_S = 2
 LONGEST_RETRY_S = 60
 SWEEP_BATCH = 200
+SWEEP_EVERY_S = 5
 SENT_AGAIN_AFTER_S = 15
 
 
@@ -94,13 +95,31 @@ def sweep() -> int:
 
 
 def _send_again(model: type[Deliverable], task: Task) -> int:
-    due = model.due().values_list("pk", flat=True)[:SWEEP_BATCH]
-    return sum(_send_once(task, str(pk)) for pk in due)
+    """A batch or a little more of those that no young message is under way for, oldest wish first."""
+    due = [str(pk) for pk in model.due().values_list("pk", flat=True)]
+    n_sent = 0
+    for start in range(0, len(due), SWEEP_BATCH):
+        fresh = _not_sent_lately(task, due[start : start + SWEEP_BATCH], young_s=_young_s(len(due)))
+        for pk in fresh:
+            task.delay(pk)
+        n_sent += len(fresh)
+        if n_sent >= SWEEP_BATCH:
+            break
+    return n_sent
 
 
-def _send_once(task: Task, pk: str) -> bool:
-    """False while an earlier message for the row is young: behind a long queue each sweep would add one."""
-    is_ours = redis.client().set(f"outbox:sent:{task.name}:{pk}", "1", nx=True, ex=SENT_AGAIN_AFTER_S)
-    if is_ours:
-        task.delay(pk)
-    return bool(is_ours)
+def _young_s(n_due: int) -> int:
+    """How long a message counts as young: until every due row had its turn, or the last ones never would."""
+    n_meanwhile = SWEEP_BATCH * SENT_AGAIN_AFTER_S // SWEEP_EVERY_S
+    return SENT_AGAIN_AFTER_S * (1 + n_due // n_meanwhile)
+
+
+def _not_sent_lately(task: Task, pks: list[str], *, young_s: int) -> list[str]:
+    """Those without a young message, which they are taken to have from now on.
+
+    Behind a long queue each sweep would add a message otherwise.
+    """
+    pipeline = redis.client().pipeline(transaction=False)
+    for pk in pks:
+        pipeline.set(f"outbox:sent:{task.name}:{pk}", "1", nx=True, ex=young_s)
+    return [pk for pk, is_ours in zip(pks, pipeline.execute(), strict=True) if is_ours]

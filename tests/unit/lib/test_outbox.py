@@ -109,6 +109,22 @@ def test_sweep_does_not_pile_up_messages_behind_a_long_queue(wishes, sent):
     assert sent.ids == [row.pk, row.pk]
 
 
+@pytest.mark.usefixtures("real_redis")
+def test_sweep_reaches_rows_behind_many_whose_messages_wait(wishes, sent, monkeypatch):
+    monkeypatch.setattr(outbox, "SWEEP_BATCH", 3)
+    due_at = timezone.now() - timedelta(seconds=100)
+    rows = [wishes.create(name="a", next_attempt_at=due_at + timedelta(seconds=i)) for i in range(10)]
+    assert [outbox.sweep() for _ in range(5)] == [3, 3, 3, 1, 0]
+    assert sent.ids == [row.pk for row in rows]
+
+
+@pytest.mark.parametrize(("n_due", "young_s"), [(1, 15), (599, 15), (600, 30), (6000, 165)])
+def test_messages_stay_young_until_all_due_rows_had_their_turn(n_due, young_s):
+    assert outbox._young_s(n_due) == young_s
+    sweeps = young_s / outbox.SWEEP_EVERY_S
+    assert sweeps * outbox.SWEEP_BATCH >= n_due
+
+
 @pytest.fixture
 def table(transactional_db):
     """The table for real transactions, which several connections see."""
