@@ -13,13 +13,23 @@ from django.http.request import validate_host
 
 # HS512 wants a key as long as its output (RFC 7518, section 3.2).
 SHORTEST_JWT_SECRET = 64
+MOST_JOBS_AT_ONCE = 20
 URLS = ("CONSOLE_PUBLIC_URL", "CONSOLE_SERVING_URL", "CONSOLE_MLFLOW_URL", "CONSOLE_AIRFLOW_URL")
 
 
 @register()
 def check_settings(app_configs: Sequence[AppConfig] | None, **_kwargs: Any) -> list[CheckMessage]:
     """All of them; they ask nothing outside of this machine."""
-    return [*_urls(), *_public_host(), *_airflow(), *_redis(), *_kafka(), *_folders(), *_secret_key()]
+    return [
+        *_urls(),
+        *_public_host(),
+        *_airflow(),
+        *_redis(),
+        *_kafka(),
+        *_folders(),
+        *_spark(),
+        *_secret_key(),
+    ]
 
 
 def _urls() -> Iterator[CheckMessage]:
@@ -114,6 +124,29 @@ def _folders() -> Iterator[CheckMessage]:
 def _nearest(folder: Path) -> Path:
     """The folder, or the first above it that exists."""
     return next(path for path in (folder, *folder.parents) if path.exists())
+
+
+def _spark() -> Iterator[CheckMessage]:
+    conf = settings.CONSOLE_SPARK_CONF
+    if not isinstance(conf, dict) or not all(isinstance(value, str) for value in conf.values()):
+        yield Error(
+            "CONSOLE_SPARK_CONF is no JSON object of texts.",
+            hint='Write Spark settings, such as {"spark.sql.shuffle.partitions": "8"}, or {}.',
+            id="console.E011",
+        )
+    if not 1 <= settings.CONSOLE_JOBS_AT_ONCE <= MOST_JOBS_AT_ONCE:
+        yield Error(
+            f"CONSOLE_JOBS_AT_ONCE is {settings.CONSOLE_JOBS_AT_ONCE}.",
+            hint=f"Write a number from 1 to {MOST_JOBS_AT_ONCE}: each job has a port of its own.",
+            id="console.E012",
+        )
+    program = settings.CONSOLE_SPARK_SUBMIT
+    if program and not os.access(program, os.X_OK):
+        yield Error(
+            f"CONSOLE_SPARK_SUBMIT ({program}) is no program.",
+            hint="Write the whole path of bin/spark-submit, or leave it unset to use PySpark's.",
+            id="console.E013",
+        )
 
 
 def _secret_key() -> Iterator[CheckMessage]:

@@ -265,6 +265,7 @@ CELERY_TASK_ROUTES = {
     "pipelines.tasks.copy_log": {"queue": "heavy"},
     "predictions.tasks.judge_windows": {"queue": "heavy"},
     "streaming.tasks.send_replay": {"queue": "heavy"},
+    "jobs.tasks.attend": {"queue": "spark"},
 }
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
@@ -289,6 +290,7 @@ CELERY_BEAT_SCHEDULE = {
     "renew-pipeline-tokens": {"task": "console.access.tasks.renew_pipeline_tokens", "schedule": 24 * 3600.0},
     "redrive-unfinished": {"task": "streaming.tasks.redrive_unfinished", "schedule": 60.0},
     "clear-old-windows": {"task": "streaming.tasks.clear_old", "schedule": 24 * 3600.0},
+    "clear-old-jobs": {"task": "jobs.tasks.clear_old", "schedule": 24 * 3600.0},
     "clear-sessions": {"task": "console.access.tasks.clear_sessions", "schedule": 24 * 3600.0},
     "look-for-drift": {
         "task": "predictions.tasks.look_for_drift",

@@ -3,3 +3,10 @@ from django.apps import AppConfig
 
 class JobsConfig(AppConfig):
     name = "jobs"
+
+    def ready(self) -> None:
+        """Let the sweep send jobs again that a worker still has to start or end."""
+        from console.lib import outbox
+        from jobs import models, tasks
+
+        outbox.register(models.Job, tasks.attend)

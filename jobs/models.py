@@ -1,6 +1,7 @@
 """Rows: Spark jobs, from the wish to how they ended. What their processes left lies in `folders`."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -11,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from console.lib.ids import uuid7
 from console.lib.outbox import Deliverable
+from jobs.folders import Folder
 
 
 class JobState(models.TextChoices):
@@ -89,6 +91,16 @@ class Job(Deliverable):
 
     def __str__(self) -> str:
         return f"{self.app} {self.pk}"
+
+    @property
+    def folder(self) -> Folder:
+        """What its processes left; not there before a worker took it, nor once it is cleared."""
+        return Folder(settings.CONSOLE_VAR_DIR / "jobs" / str(self.pk))
+
+    @property
+    def output_dir(self) -> Path:
+        """Where its application writes tables; it stays when the folder is cleared."""
+        return Path(settings.CONSOLE_OUTPUT_DIR) / self.app / str(self.pk)
 
     @property
     def has_ended(self) -> bool:

@@ -1,0 +1,138 @@
+"""A job's folder: what its launcher and the console tell one another, in files. No Django: both use it.
+
+Whoever holds the lock is alone with the job. A driver is started under the lock and only where neither
+`launcher.json` nor `exit.json` is there; `exit.json` is written under the lock too. So a job has one driver
+at most, however often it is sent, and a free lock beside one of the two files means that it is over.
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+LARGEST_RESULT_BYTES = 256 * 1024
+TAIL_BYTES = 64 * 1024
+
+
+class ResultRefused(Exception):
+    """The application's result is missing or cannot be kept; the message says why."""
+
+
+@dataclass(frozen=True)
+class Folder:
+    """One job's folder; it need not exist yet."""
+
+    path: Path
+
+    @property
+    def params(self) -> Path:
+        return self.path / "params.json"
+
+    @property
+    def result(self) -> Path:
+        return self.path / "result.json"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "log"
+
+    @property
+    def temporary(self) -> Path:
+        return self.path / "tmp"
+
+    @property
+    def launch(self) -> dict[str, Any] | None:
+        """What the launcher is to run: `argv`, `env`; its limits: `kill_after_s`, `largest_log_bytes`."""
+        return self._read("launch.json")
+
+    @property
+    def launcher(self) -> dict[str, Any] | None:
+        """`pid`, `boot_id`, `started_at` of the launcher, from just before it starts the driver."""
+        return self._read("launcher.json")
+
+    @property
+    def end(self) -> dict[str, Any] | None:
+        """`code` of the driver if it had one, `is_stopped` when it was told to end, `error`, `ended_at`."""
+        return self._read("exit.json")
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a driver was started, or never will be."""
+        return self.launcher is not None or self.end is not None
+
+    @property
+    def is_held(self) -> bool:
+        """Whether a launcher lives, or somebody settles the job right now."""
+        with self.locked() as is_free:
+            return not is_free
+
+    @contextmanager
+    def locked(self) -> Iterator[bool]:
+        """True when the lock is ours for the block; False, at once, when somebody has it."""
+        descriptor = self.take_lock()
+        try:
+            yield descriptor is not None
+        finally:
+            if descriptor is not None:
+                os.close(descriptor)
+
+    def take_lock(self) -> int | None:
+        """The lock, held until the descriptor is closed in this process and in those that it forks."""
+        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        return descriptor
+
+    def write(self, name: str, value: dict[str, Any]) -> None:
+        """A file, whole or not at all, and safe on disk."""
+        part = self.path / f"{name}.{os.getpid()}"
+        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
+            json.dump(value, stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        part.replace(self.path / name)
+
+    def read_result(self) -> dict[str, Any]:
+        """What the application wrote. Raises ResultRefused."""
+        try:
+            with self.result.open("rb") as stream:
+                content = stream.read(LARGEST_RESULT_BYTES + 1)
+        except OSError as error:
+            raise ResultRefused(f"It left no result ({error.strerror}).") from error
+        if len(content) > LARGEST_RESULT_BYTES:
+            raise ResultRefused(f"Its result has more than {LARGEST_RESULT_BYTES // 1024} KiB.")
+        try:
+            value = json.loads(content, parse_constant=_refuse_constant)
+        except ValueError as error:
+            raise ResultRefused(f"Its result is no JSON: {error}") from error
+        if not isinstance(value, dict) or b"\\u0000" in content:
+            raise ResultRefused("Its result is no JSON object, or holds a NUL character.")
+        return value
+
+    def log_tail(self) -> str:
+        """The last lines of the log."""
+        try:
+            with self.log.open("rb") as stream:
+                stream.seek(max(0, self.log.stat().st_size - TAIL_BYTES))
+                return stream.read(TAIL_BYTES).decode(errors="replace")
+        except FileNotFoundError:
+            return ""
+
+    def _read(self, name: str) -> dict[str, Any] | None:
+        try:
+            value: dict[str, Any] = json.loads((self.path / name).read_text())
+        except FileNotFoundError:
+            return None
+        return value
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not a number that JSON knows")

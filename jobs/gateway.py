@@ -1,0 +1,130 @@
+"""Spark: the command that submits an application, and what its driver tells over REST while it runs.
+
+Written against Spark 4.2. Everything binds to this machine's loopback address.
+"""
+
+import importlib.util
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+from django.conf import settings
+from django.utils.translation import gettext as _
+
+from console.lib.errors import Unavailable
+from jobs import processes
+from jobs.folders import Folder
+
+SERVICE = "spark"
+TIMEOUT_S = 5.0  # a busy driver that is hung up on fills its log with that
+# What a driver sees of the worker's environment: nothing that is secret.
+KEPT = ("PATH", "HOME", "LANG", "TZ", "JAVA_HOME")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far an application is, as its driver tells it. Totals grow while Spark plans on."""
+
+    spark_app_id: str
+    stages_done: int
+    stages_total: int
+    tasks_done: int
+    tasks_total: int
+
+
+def command(name: str, *, application: Path, folder: Folder, output_dir: Path, ui_port: int) -> list[str]:
+    """The program and arguments that run an application under this name."""
+    conf = {
+        "spark.app.name": name,
+        "spark.ui.port": str(ui_port),
+        "spark.port.maxRetries": "0",  # another port would be another job's
+        "spark.ui.killEnabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        **settings.CONSOLE_SPARK_CONF,
+    }
+    options = ["--master", settings.CONSOLE_SPARK_MASTER, "--name", name]
+    options += ["--driver-memory", settings.CONSOLE_SPARK_DRIVER_MEMORY]
+    options += [word for key, value in conf.items() for word in ("--conf", f"{key}={value}")]
+    arguments = ["--params", str(folder.params), "--result", str(folder.result), "--output", str(output_dir)]
+    return [_submit_program(), *options, str(application), *arguments]
+
+
+def environment(folder: Folder) -> dict[str, str]:
+    """All that the launcher and the driver see."""
+    kept = {name: os.environ[name] for name in KEPT if os.environ.get(name)}
+    return {
+        "LANG": "C.UTF-8",
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONPATH": str(settings.BASE_DIR),
+        **kept,
+        processes.MARK: str(folder.path),
+        **({} if settings.CONSOLE_SPARK_SUBMIT else {"SPARK_HOME": str(_pyspark())}),
+        "SPARK_LOCAL_IP": "127.0.0.1",
+        "SPARK_LOCAL_DIRS": str(folder.temporary),
+        "TMPDIR": str(folder.temporary),
+        "PYSPARK_PYTHON": sys.executable,
+        "PYSPARK_DRIVER_PYTHON": sys.executable,
+    }
+
+
+def progress(name: str, ui_port: int) -> Progress:
+    """How far the application of this name is.
+
+    Raises Unavailable when no driver of that name answers at the port: it starts, ends, or is busy.
+    """
+    url = f"http://127.0.0.1:{ui_port}/api/v1/applications"
+    with _translated(), httpx.Client(timeout=TIMEOUT_S, trust_env=False) as client:
+        found = _answer(client, url)
+        app_id = next((app["id"] for app in found if app["name"] == name), None)
+        if app_id is None:
+            raise Unavailable(_("Another application answers at this port."), service=SERVICE)
+        return _progress(app_id, _answer(client, f"{url}/{app_id}/jobs"))
+
+
+def _answer(client: httpx.Client, url: str) -> Any:
+    return client.get(url).raise_for_status().json()
+
+
+def _progress(app_id: str, spark_jobs: list[dict[str, Any]]) -> Progress:
+    """Sums over Spark's own jobs; what it skips, because it has it already, does not count."""
+
+    def total(key: str) -> int:
+        return sum(job[key] for job in spark_jobs)
+
+    stages = sum(len(job["stageIds"]) for job in spark_jobs) - total("numSkippedStages")
+    tasks = total("numTasks") - total("numSkippedTasks")
+    return Progress(
+        spark_app_id=app_id,
+        stages_done=min(total("numCompletedStages"), stages),
+        stages_total=stages,
+        tasks_done=min(total("numCompletedTasks"), tasks),
+        tasks_total=tasks,
+    )
+
+
+def _submit_program() -> str:
+    """PySpark's own `bin/spark-submit`: the one that pip puts on the path does not find its Spark."""
+    return settings.CONSOLE_SPARK_SUBMIT or str(_pyspark() / "bin" / "spark-submit")
+
+
+def _pyspark() -> Path:
+    found = importlib.util.find_spec("pyspark")
+    if found is None or found.origin is None:
+        raise Unavailable(_("PySpark is not installed: set CONSOLE_SPARK_SUBMIT."), service=SERVICE)
+    return Path(found.origin).parent
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (httpx.HTTPError, json.JSONDecodeError, KeyError, TypeError) as error:
+        raise Unavailable(_("The driver does not answer."), service=SERVICE) from error

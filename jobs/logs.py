@@ -1,0 +1,51 @@
+"""Reading a job's log by byte cursors: what the driver wrote so far, whole characters, a piece at a time."""
+
+from typing import NamedTuple
+
+from django.utils.translation import gettext as _
+
+from console.lib.errors import NotFound
+from jobs.models import Job
+
+LARGEST_PIECE_BYTES = 64 * 1024
+LONGEST_CHARACTER = 4
+
+
+class Piece(NamedTuple):
+    """Text from a cursor on, the cursor of what follows, and whether nothing will follow it."""
+
+    text: str
+    next_cursor: int
+    is_end: bool
+
+
+def read(job: Job, cursor: int = 0) -> Piece:
+    """At most 64 KiB from this byte on; nothing for a job that has not started.
+
+    `job` has been read before the log is: what ended by then writes no more.
+    Raises NotFound when the log was cleared.
+    """
+    if job.cleared_at is not None:
+        raise NotFound(_("The log of this job was cleared on %(day)s.") % {"day": job.cleared_at.date()})
+    try:
+        with job.folder.log.open("rb") as stream:
+            stream.seek(cursor)
+            content = stream.read(LARGEST_PIECE_BYTES)
+            is_end = job.has_ended and not stream.read(1)
+    except FileNotFoundError:
+        return Piece("", 0, job.has_ended)
+    if not is_end:
+        content = _whole(content)
+    return Piece(content.decode(errors="replace"), cursor + len(content), is_end)
+
+
+def _whole(content: bytes) -> bytes:
+    """Without the character at its end of which a part is still to come."""
+    for n_bytes in range(1, min(LONGEST_CHARACTER, len(content) + 1)):
+        byte = content[-n_bytes]
+        if byte >= 0xC0:  # the first of a character: how many belong to it?
+            wanted = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
+            return content[:-n_bytes] if wanted > n_bytes else content
+        if byte < 0x80:
+            break
+    return content

@@ -1,0 +1,65 @@
+"""How a job ended, from what its processes left: the state, and the error in its own words."""
+
+import re
+import signal
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from jobs.folders import Folder, ResultRefused
+from jobs.models import Job, JobState
+
+LONGEST_ERROR = 2000
+SHOWN_LINES = 5
+TRACEBACK = "Traceback (most recent call last):"
+# Lines of Spark's own log, which go on after a traceback.
+LOG_LINE = re.compile(r"\d\d/\d\d/\d\d \d\d:\d\d:\d\d |Exception ignored ")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the row of an ended job says."""
+
+    state: JobState
+    error: str = ""
+    result: dict[str, Any] | None = None
+    exit_code: int | None = None
+
+
+def outcome(job: Job, folder: Folder) -> Outcome:
+    """For a folder that nobody works in any more. Who ended well has succeeded, told to end or not."""
+    end = folder.end or {}
+    code: int | None = end.get("code")
+    refusal = ""
+    if code == 0:
+        try:
+            return Outcome(JobState.SUCCEEDED, result=folder.read_result(), exit_code=0)
+        except ResultRefused as refused:
+            refusal = str(refused)
+    if job.cancel_asked_at is not None:
+        return Outcome(JobState.CANCELLED, exit_code=code)
+    if end.get("is_stopped"):
+        return Outcome(JobState.LOST, _("It was ended from outside: the stack was stopped."), exit_code=code)
+    if not end:
+        return Outcome(JobState.LOST, _("Its launcher was killed, or the machine stopped."))
+    words = refusal or end.get("error") or _driver_error(code, folder.log_tail())
+    return Outcome(JobState.FAILED, words.replace("\x00", "")[:LONGEST_ERROR], exit_code=code)
+
+
+def _driver_error(code: int | None, log_tail: str) -> str:
+    if code is not None and code < 0:
+        name = signal.Signals(-code).name
+        return _("The driver was killed (%(signal)s).") % {"signal": name}
+    return error_in(log_tail) or _("The driver ended with exit status %(code)s.") % {"code": code}
+
+
+def error_in(log_tail: str) -> str:
+    """The last Python exception as Python words it, else the last lines of the log."""
+    before, mark, after = log_tail.rpartition(TRACEBACK)
+    lines = after.splitlines() if mark else []
+    words = [line for line in lines if line.strip() and not line.startswith((" ", "\t"))]
+    said = [line for line in words if not LOG_LINE.match(line)][:SHOWN_LINES]
+    if not said:
+        said = [line for line in (before + after).splitlines() if line.strip()][-SHOWN_LINES:]
+    return "\n".join(said)

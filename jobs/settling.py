@@ -1,0 +1,72 @@
+"""Bringing a row in line with what its processes left, once they are gone. Anybody may do it, at any time."""
+
+import shutil
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from console.lib import live, metrics
+from jobs import processes
+from jobs.folders import Folder
+from jobs.models import Job
+from jobs.outcomes import Outcome, outcome
+
+
+def settle(job: Job) -> bool:
+    """Write how the job ended; False while it runs, or while a worker may still start it.
+
+    Under the folder's lock: whatever a launcher that was killed left running is ended first, and a job that
+    has not begun never will.
+    """
+    folder = job.folder
+    with folder.locked() as is_ours:
+        if not is_ours or not (folder.has_begun or job.cancel_asked_at):
+            return False
+        job.refresh_from_db(fields=["cancel_asked_at"])  # who asks first writes, then tells the launcher
+        processes.end(folder.path)
+        shutil.rmtree(folder.temporary, ignore_errors=True)  # a driver that was killed leaves its shuffles
+        if not folder.has_begun:
+            folder.write("exit.json", {"is_stopped": True, "ended_at": time.time()})
+        return close(job.pk, outcome(job, folder), folder)
+
+
+def give_up(job: Job, reason: Outcome) -> bool:
+    """The same for a job that no launcher can be started for; False when one has been after all."""
+    folder = job.folder
+    with folder.locked() as is_ours:
+        if not is_ours or folder.has_begun:
+            return False
+        folder.write("exit.json", {"error": reason.error, "ended_at": time.time()})
+        return close(job.pk, reason, folder)
+
+
+@transaction.atomic
+def close(pk: Any, found: Outcome, folder: Folder | None = None) -> bool:
+    """Write the end of a job once; False when somebody has."""
+    job = Job.objects.select_for_update(of=("self",)).filter(pk=pk).first()
+    if job is None or job.has_ended:
+        return False
+    job.state, job.error, job.result, job.exit_code = found.state, found.error, found.result, found.exit_code
+    job.started_at = job.started_at or started_at(folder)
+    job.ended_at = _ended_at(folder)
+    job.next_attempt_at = None
+    job.delivery_error = ""
+    job.save()
+    metrics.JOBS_ENDED.labels(job.state).inc()
+    live.publish("jobs", [job.pk])
+    live.publish(f"job:{job.pk}")
+    return True
+
+
+def started_at(folder: Folder | None) -> datetime | None:
+    """When its launcher started the driver."""
+    launcher = folder.launcher if folder else None
+    return datetime.fromtimestamp(launcher["started_at"], UTC) if launcher else None
+
+
+def _ended_at(folder: Folder | None) -> datetime:
+    end = folder.end if folder else None
+    return datetime.fromtimestamp(end["ended_at"], UTC) if end else timezone.now()

@@ -1,0 +1,85 @@
+"""The worker's half: start what is queued, end what is cancelled, clear old folders. None waits for a job."""
+
+import shutil
+from datetime import timedelta
+
+import structlog
+from celery import shared_task
+from django.conf import settings
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from console.lib import outbox
+from console.lib.errors import ConsoleError, NotFound
+from jobs import admission, launching, settling
+from jobs.models import ACTIVE, ENDED, Job, JobState
+from jobs.outcomes import Outcome
+
+log = structlog.get_logger(__name__)
+
+MOST_ATTEMPTS = 10
+STOPS_AGAIN = timedelta(seconds=2)
+
+
+@shared_task
+def attend(job_id: str) -> None:
+    """Do the next thing for a job: give it a place, start it, or end it. May run twice, or be cut off."""
+    job = outbox.claim(Job, job_id)
+    if job is None or (job.state == JobState.QUEUED and not admission.admit(job)):
+        return
+    if job.cancel_asked_at is not None:
+        _stop(job)
+    else:
+        _start(job)
+
+
+def _start(job: Job) -> None:
+    try:
+        launching.start(job)
+    except NotFound as error:
+        _give_up(job, error.message)
+    except ConsoleError as error:
+        log.warning("job.not_started", job=str(job.pk), error=error.message)
+        if job.delivery_attempts >= MOST_ATTEMPTS:
+            _give_up(job, error.message)
+        elif _is_still_to_start(job).exists():
+            job.mark_retry(error.message)
+    else:
+        _is_still_to_start(job).update(next_attempt_at=None, delivery_error="")
+
+
+def _is_still_to_start(job: Job) -> QuerySet[Job]:
+    """The row, unless it ended meanwhile, or somebody cancelled it: that is a wish of its own."""
+    return Job.objects.filter(pk=job.pk, state__in=ACTIVE, cancel_asked_at=None)
+
+
+def _stop(job: Job) -> None:
+    launching.stop(job)
+    if settling.settle(job):
+        wake_next()
+    else:
+        again = timezone.now() + STOPS_AGAIN
+        Job.objects.filter(pk=job.pk).exclude(state__in=ENDED).update(next_attempt_at=again)
+
+
+def _give_up(job: Job, error: str) -> None:
+    if settling.give_up(job, Outcome(JobState.FAILED, error)):
+        wake_next()
+
+
+def wake_next() -> None:
+    """A place is free: let the oldest queued jobs ask for it."""
+    waiting = Job.objects.filter(state=JobState.QUEUED).order_by("requested_at", "pk")
+    for pk in waiting.values_list("pk", flat=True)[: settings.CONSOLE_JOBS_AT_ONCE]:
+        Job.objects.filter(pk=pk, state=JobState.QUEUED).update(next_attempt_at=timezone.now())
+        attend.delay_on_commit(str(pk))
+
+
+@shared_task
+def clear_old() -> None:
+    """Folders of jobs that ended long ago go, with the logs; rows and what the jobs wrote stay."""
+    before = timezone.now() - timedelta(days=settings.CONSOLE_JOBS_KEEP_DAYS)
+    for job in Job.objects.filter(ended_at__lt=before, cleared_at=None):
+        if job.folder.path.exists():
+            shutil.rmtree(job.folder.path)
+        Job.objects.filter(pk=job.pk).update(cleared_at=timezone.now())

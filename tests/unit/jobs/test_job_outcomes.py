@@ -1,0 +1,83 @@
+"""How a job ended, from the files that its processes left."""
+
+import json
+
+import pytest
+from django.utils import timezone
+
+from jobs.folders import Folder
+from jobs.models import Job
+from jobs.outcomes import error_in, outcome
+
+SPARK_LOG = """\
+26/11/21 06:49:37 INFO SparkContext: Running Spark version 4.2.0
+Traceback (most recent call last):
+  File "/app/clean_trips.py", line 12, in main
+    frame = spark.read.parquet(source)
+py4j.protocol.Py4JJavaError: An error occurred while calling o42.parquet.
+: java.io.IOException: no room
+\tat java.base/java.lang.Thread.run(Thread.java:840)
+26/11/21 06:49:40 INFO ShutdownHookManager: Shutdown hook called
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return Folder(tmp_path)
+
+
+def ended_with(folder, code, *, result=None, log="", **job):
+    folder.write("exit.json", {"code": code, "is_stopped": False, "ended_at": 1.0})
+    if result is not None:
+        folder.result.write_text(result)
+    folder.log.write_text(log)
+    return outcome(Job(app="clean_trips", **job), folder)
+
+
+@pytest.mark.parametrize(
+    ("result", "error"),
+    [
+        (None, "It left no result (No such file or directory)."),
+        ("{", "Its result is no JSON: Expecting property name"),
+        ("[1]", "Its result is no JSON object, or holds a NUL character."),
+        (json.dumps({"a": "\0"}), "Its result is no JSON object, or holds a NUL character."),
+        (json.dumps({"a": float("nan")}), "Its result is no JSON: NaN is not a number that JSON knows"),
+        (json.dumps({"a": "x" * 300_000}), "Its result has more than 256 KiB."),
+    ],
+)
+def test_driver_that_ends_well_fails_without_a_sound_result(folder, result, error):
+    found = ended_with(folder, 0, result=result)
+    assert (found.state, found.result) == ("failed", None)
+    assert found.error.startswith(error)
+
+
+def test_error_is_the_last_exception_in_its_own_words(folder):
+    found = ended_with(folder, 1, log=SPARK_LOG)
+    assert found.error == (
+        "py4j.protocol.Py4JJavaError: An error occurred while calling o42.parquet.\n"
+        ": java.io.IOException: no room"
+    )
+
+
+def test_error_is_the_end_of_the_log_without_an_exception():
+    assert error_in("one\ntwo\n\nthree\nfour\nfive\nsix\n") == "two\nthree\nfour\nfive\nsix"
+
+
+def test_error_says_the_exit_status_when_the_log_is_empty(folder):
+    assert ended_with(folder, 3).error == "The driver ended with exit status 3."
+
+
+def test_error_is_bounded_and_storable(folder):
+    error = ended_with(folder, 1, log="x" * 100_000 + "\0").error
+    assert len(error) == 2000
+    assert "\0" not in ended_with(folder, 1, log="a\0b").error
+
+
+def test_cancelled_job_that_had_finished_has_succeeded(folder):
+    found = ended_with(folder, 0, result='{"n": 1}', cancel_asked_at=timezone.now())
+    assert (found.state, found.result) == ("succeeded", {"n": 1})
+    assert ended_with(folder, 143, cancel_asked_at=timezone.now()).state == "cancelled"
+
+
+def test_job_without_a_note_about_its_end_is_lost(folder):
+    assert outcome(Job(), folder).state == "lost"
