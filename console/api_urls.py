@@ -11,5 +11,6 @@ urlpatterns = [
     path("", include("pipelines.api_urls")),
     path("", include("models_registry.api_urls")),
     path("", include("streaming.api_urls")),
+    path("", include("jobs.api_urls")),
     path("", include("predictions.api_urls")),
 ]

@@ -209,6 +209,12 @@ ROUTES: dict[str, str | dict[str, str]] = {
     "api:replay-list": {"GET": "see", "POST": "streams.edit"},
     "api:replay-detail": "see",
     "api:replay-stop": {"POST": "streams.edit"},
+    # jobs
+    "api:spark-app-list": "see",
+    "api:job-list": {"GET": "see", "POST": "jobs.run"},
+    "api:job-detail": "see",
+    "api:job-cancel": {"POST": "jobs.run"},
+    "api:job-log": "see",
     # predictions
     "predict:index": "predict",
     "predict:one": "predict",

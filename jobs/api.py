@@ -1,0 +1,102 @@
+"""REST: applications, jobs and their logs."""
+
+import uuid
+from typing import Any
+
+from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import generics
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from console.lib.errors import InvalidRequest
+from jobs import actions, applications, logs, queries
+from jobs import serializers as shapes
+from jobs.models import Job, JobState
+
+
+def _valid(serializer: type[shapes.StrictSerializer], data: Any) -> dict[str, Any]:
+    given = serializer(data=data)
+    given.is_valid(raise_exception=True)
+    return dict(given.validated_data)
+
+
+class SparkAppListView(APIView):
+    """Applications that may be submitted."""
+
+    @extend_schema(operation_id="spark_apps_list", responses=shapes.SparkAppListSerializer)
+    def get(self, _request: Request) -> Response:
+        """With their parameters, by name, in one page."""
+        page = {"results": applications.all(), "next": None}
+        return Response(shapes.SparkAppListSerializer(page).data)
+
+
+class JobListView(generics.ListAPIView):
+    """Jobs, newest first."""
+
+    serializer_class = shapes.JobSerializer
+
+    @extend_schema(
+        parameters=[
+            OpenApiParameter("state", str, enum=JobState.values),
+            OpenApiParameter("app", str),
+        ]
+    )
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """`?state=` and `?app=` narrow it."""
+        return super().get(request, *args, **kwargs)
+
+    def get_queryset(self) -> QuerySet[Job]:
+        """As the query says."""
+        given = self.request.query_params
+        state = given.get("state", "")
+        if state and state not in JobState.values:
+            message = _("There is no such state; these are: %(all)s.") % {"all": ", ".join(JobState.values)}
+            raise InvalidRequest(message, errors=[{"field": "state", "message": message}])
+        return queries.recent_jobs(state=state, app=given.get("app", "").replace("\x00", ""))
+
+    @extend_schema(request=shapes.NewJobSerializer, responses={202: shapes.JobSerializer})
+    def post(self, request: Request) -> Response:
+        """Submit an application. The row answers at once; it starts as soon as there is a place."""
+        given = _valid(shapes.NewJobSerializer, request.data)
+        job = actions.submit_job(given["app"], params=given["params"], by=request.user)
+        return Response(shapes.JobSerializer(job).data, status=202)
+
+
+class JobDetailView(APIView):
+    """One job."""
+
+    @extend_schema(responses=shapes.JobSerializer)
+    def get(self, _request: Request, job_id: uuid.UUID) -> Response:
+        """As it stands."""
+        return Response(shapes.JobSerializer(queries.job(job_id)).data)
+
+
+class JobCancelView(APIView):
+    """Ending a job."""
+
+    @extend_schema(request=shapes.NothingSerializer, responses={202: shapes.JobSerializer})
+    def post(self, request: Request, job_id: uuid.UUID) -> Response:
+        """Its processes are ended. Asking again is no harm; 409 when it ended by itself."""
+        _valid(shapes.NothingSerializer, request.data)
+        job = actions.cancel_job(queries.job(job_id), by=request.user)
+        return Response(shapes.JobSerializer(job).data, status=202)
+
+
+class JobLogView(APIView):
+    """What the driver of a job wrote."""
+
+    @extend_schema(
+        parameters=[
+            OpenApiParameter("cursor", str, description="Of the answer before; the start when left out")
+        ],
+        responses=shapes.JobLogSerializer,
+    )
+    def get(self, request: Request, job_id: uuid.UUID) -> Response:
+        """At most 64 KiB. While `is_complete` is false, ask again with the cursor for what follows."""
+        given = _valid(shapes.LogQuerySerializer, request.query_params.dict())
+        piece = logs.read(queries.job(job_id), int(given["cursor"]))
+        answer = {"text": piece.text, "cursor": str(piece.next_cursor), "is_complete": piece.is_end}
+        return Response(shapes.JobLogSerializer(answer).data)

@@ -1,0 +1,13 @@
+"""REST paths, in the namespace `api`."""
+
+from django.urls import path
+
+from jobs import api
+
+urlpatterns = [
+    path("spark-apps", api.SparkAppListView.as_view(), name="spark-app-list"),
+    path("jobs", api.JobListView.as_view(), name="job-list"),
+    path("jobs/<uuid:job_id>", api.JobDetailView.as_view(), name="job-detail"),
+    path("jobs/<uuid:job_id>/cancel", api.JobCancelView.as_view(), name="job-cancel"),
+    path("jobs/<uuid:job_id>/log", api.JobLogView.as_view(), name="job-log"),
+]

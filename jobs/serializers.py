@@ -1,0 +1,114 @@
+"""The shape of jobs over REST; what comes in may carry no unknown field."""
+
+from typing import Any, ClassVar
+
+from django.utils.translation import gettext as _
+from rest_framework import serializers
+
+from jobs.models import Job
+
+
+class StrictSerializer(serializers.Serializer):
+    """Refuses fields that it does not know: a misspelt one must not be ignored."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Raises ValidationError with each unknown field."""
+        if isinstance(data, dict) and (unknown := sorted(set(data) - set(self.fields))):
+            raise serializers.ValidationError({name: [_("There is no such field.")] for name in unknown})
+        return super().to_internal_value(data)
+
+
+class JobSerializer(serializers.ModelSerializer):
+    """A job. Stages and tasks are as its driver told them last."""
+
+    params = serializers.DictField()
+    result = serializers.DictField(allow_null=True, help_text="What the application wrote in the end")
+    requested_by = serializers.CharField(source="requested_by.username", default=None, allow_null=True)
+    cancel_asked_by = serializers.CharField(source="cancel_asked_by.username", default=None, allow_null=True)
+    duration_s = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Job
+        fields: ClassVar = [
+            "id",
+            "app",
+            "params",
+            "state",
+            "requested_by",
+            "is_demo",
+            "requested_at",
+            "started_at",
+            "ended_at",
+            "duration_s",
+            "cancel_asked_at",
+            "cancel_asked_by",
+            "spark_app_id",
+            "stages_done",
+            "stages_total",
+            "tasks_done",
+            "tasks_total",
+            "exit_code",
+            "result",
+            "error",
+            "delivery_error",
+        ]
+
+    def get_duration_s(self, job: Job) -> float | None:
+        """Seconds from start to end, or to now."""
+        return job.duration.total_seconds() if job.duration is not None else None
+
+
+class NewJobSerializer(StrictSerializer):
+    """A job that somebody wants."""
+
+    app = serializers.CharField(max_length=100)
+    params = serializers.DictField(required=False, default=dict)
+
+
+class NothingSerializer(StrictSerializer):
+    """A body without fields."""
+
+
+class LogQuerySerializer(StrictSerializer):
+    """From where."""
+
+    cursor = serializers.RegexField(r"^\d{1,15}$", required=False, default="0")
+
+
+class JobLogSerializer(serializers.Serializer):
+    """A piece of a log."""
+
+    text = serializers.CharField(allow_blank=True)
+    cursor = serializers.CharField(help_text="Asks for what follows")
+    is_complete = serializers.BooleanField(help_text="true when nothing will follow the cursor")
+
+
+class ParameterSerializer(serializers.Serializer):
+    """A parameter of an application."""
+
+    name = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment]  # the metaclass takes it out of the class
+    help = serializers.CharField(allow_blank=True)
+    kind = serializers.CharField()
+    required = serializers.BooleanField()  # type: ignore[assignment]
+    default = serializers.JSONField(allow_null=True)
+    choices = serializers.ListField(child=serializers.JSONField())
+    minimum = serializers.FloatField(allow_null=True)
+    maximum = serializers.FloatField(allow_null=True)
+    endings = serializers.ListField(child=serializers.CharField(), help_text="Of files that a path may name")
+
+
+class SparkAppSerializer(serializers.Serializer):
+    """An application that may be submitted."""
+
+    name = serializers.CharField()
+    title = serializers.CharField()
+    doc = serializers.CharField(allow_blank=True)
+    parameters = ParameterSerializer(many=True)
+
+
+class SparkAppListSerializer(serializers.Serializer):
+    """All applications, in one page."""
+
+    results = SparkAppSerializer(many=True)
+    next = serializers.URLField(allow_null=True)

@@ -1,0 +1,132 @@
+"""REST of jobs, from rows: no worker takes them here."""
+
+import pytest
+from django.utils import timezone
+
+from console.audit.models import AuditEntry
+from jobs import actions
+from jobs.models import Job, JobState
+from tests.people import make_user, signed_in
+from tests.unit.jobs.conftest import attend, ended, make_job
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("job_folders")]
+
+URL = "/api/v1/jobs"
+BODY = {"app": "clean_trips", "params": {"source": "trips.parquet"}}
+
+
+@pytest.fixture
+def engineer():
+    return signed_in(make_user("eng", "engineer"))
+
+
+def post(client, url, body):
+    return client.post(url, body, content_type="application/json")
+
+
+def faults(answer):
+    assert answer["Content-Type"] == "application/problem+json"
+    return [fault["field"] for fault in answer.json()["errors"]]
+
+
+def test_submit_answers_202_with_the_row_and_leaves_a_trace(engineer, settings):
+    answer = post(engineer, URL, BODY)
+    assert answer.status_code == 202
+    row = answer.json()
+    assert (row["app"], row["state"], row["requested_by"]) == ("clean_trips", "queued", "eng")
+    assert row["params"]["source"] == str(settings.CONSOLE_DATA_DIR / "trips.parquet")
+    entry = AuditEntry.objects.get(action="job.submit")
+    assert (entry.actor_name, entry.object_id) == ("eng", row["id"])
+    assert entry.after == {"app": "clean_trips", "params": row["params"]}
+    assert engineer.get(f"{URL}/{row['id']}").json() == row
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        ({**BODY, "app": "no_such_app"}, ["app"]),
+        ({"params": {}}, ["app"]),
+        ({**BODY, "params": {}}, ["params.source"]),
+        ({**BODY, "params": {"source": "../../etc/passwd"}}, ["params.source"]),
+        ({**BODY, "params": {"source": "/etc/passwd"}}, ["params.source"]),
+        ({**BODY, "params": {"source": "x" * 70_000}}, ["params"]),
+        ({**BODY, "params": []}, ["params"]),
+        ({**BODY, "master": "spark://elsewhere:7077"}, ["master"]),
+    ],
+)
+def test_bad_job_is_refused_before_there_is_a_row(engineer, body, fields):
+    answer = post(engineer, URL, body)
+    assert answer.status_code == 422
+    assert faults(answer) == fields
+    assert not Job.objects.exists()
+    assert not AuditEntry.objects.filter(action="job.submit").exists()
+
+
+def test_unknown_parameter_is_refused(engineer):
+    answer = post(engineer, URL, {**BODY, "params": {"source": "trips.parquet", "extra": 1}})
+    assert answer.status_code == 422
+    assert not Job.objects.exists()
+
+
+def test_submit_is_refused_when_too_many_wait(engineer, monkeypatch):
+    monkeypatch.setattr(actions, "MOST_QUEUED", 1)
+    make_job()
+    answer = post(engineer, URL, BODY)
+    assert answer.status_code == 409
+    assert "1 jobs wait already" in answer.json()["detail"]
+
+
+def test_applications_are_listed_with_their_parameters(engineer):
+    found = engineer.get("/api/v1/spark-apps").json()["results"]
+    (app,) = [app for app in found if app["name"] == "clean_trips"]
+    assert "source" in [parameter["name"] for parameter in app["parameters"]]
+
+
+def test_jobs_are_listed_newest_first_and_narrowed(engineer):
+    jobs = [make_job(), make_job(state=JobState.STARTING, ui_port=1)]
+    listed = engineer.get(URL).json()["results"]
+    assert {row["id"] for row in listed} == {str(job.pk) for job in jobs}
+    assert [row["id"] for row in engineer.get(f"{URL}?state=queued").json()["results"]] == [str(jobs[0].pk)]
+    assert engineer.get(f"{URL}?app=other").json()["results"] == []
+    assert faults(engineer.get(f"{URL}?state=asleep")) == ["state"]
+
+
+def test_cancel_answers_202_and_409_when_it_has_ended(engineer):
+    job = make_job()
+    for _click in range(2):
+        answer = post(engineer, f"{URL}/{job.pk}/cancel", {})
+        assert (answer.status_code, answer.json()["state"]) == (202, "cancelled")
+    lost = make_job(state=JobState.LOST, ended_at=timezone.now(), next_attempt_at=None)
+    answer = post(engineer, f"{URL}/{lost.pk}/cancel", {})
+    assert (answer.status_code, answer.json()["detail"]) == (409, "The job has ended: lost.")
+
+
+def test_viewer_may_look_and_not_touch():
+    viewer = signed_in(make_user("vic", "viewer"))
+    job = make_job()
+    assert viewer.get(f"{URL}/{job.pk}").status_code == 200
+    assert viewer.get(f"{URL}/{job.pk}/log").status_code == 200
+    assert post(viewer, URL, BODY).status_code == 403
+    assert post(viewer, f"{URL}/{job.pk}/cancel", {}).status_code == 403
+
+
+def test_unknown_job_is_not_found(engineer):
+    url = f"{URL}/00000000-0000-7000-8000-000000000000"
+    assert engineer.get(url).status_code == 404
+    assert engineer.get(f"{url}/log").status_code == 404
+    assert post(engineer, f"{url}/cancel", {}).status_code == 404
+
+
+def test_log_comes_in_pieces_by_cursor(engineer, program):
+    program.does("print('one'); finish({})")
+    job = ended(attend(make_job()))
+    first = engineer.get(f"{URL}/{job.pk}/log").json()
+    assert first == {"text": "one\n", "cursor": "4", "is_complete": True}
+    assert engineer.get(f"{URL}/{job.pk}/log?cursor=2").json()["text"] == "e\n"
+    assert faults(engineer.get(f"{URL}/{job.pk}/log?cursor=-1")) == ["cursor"]
+    assert faults(engineer.get(f"{URL}/{job.pk}/log?from=1")) == ["from"]
+
+
+def test_job_of_a_demonstration_user_is_marked():
+    client = signed_in(make_user("demo-engineer", "engineer", is_demo=True))
+    assert post(client, URL, BODY).json()["is_demo"] is True
