@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Sequence
 
-from stack import account, catalogue, groups, postgres, supervisor
+from stack import account, catalogue, groups, postgres, spark_jobs, supervisor
 from stack.config import Config
 from stack.parts import Part
 
@@ -19,7 +19,9 @@ def stop(config: Config, parts: Sequence[Part] | None = None) -> bool:
         supervisor.shut_down(config, last=FOUNDATIONS)
     stopped = parts if parts is not None else list(catalogue.PROGRAMS.values())
     left_behind = groups.end_all(config, stopped)
-    return was_running or bool(left_behind)
+    # Last: a worker could start another. Without the console nobody could tell what became of them.
+    had_jobs = parts is None and spark_jobs.end(config)
+    return was_running or bool(left_behind) or had_jobs
 
 
 def reset(config: Config) -> None:

@@ -9,7 +9,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -39,15 +39,21 @@ def members(config: Config, part: Part) -> list[psutil.Process]:
 
 def end(config: Config, part: Part) -> bool:
     """End every process that the part left behind, gently first; answers whether there were any."""
+    there_were = end_found(lambda: members(config, part))
+    _note(config, part).unlink(missing_ok=True)
+    return there_were
+
+
+def end_found(find: Callable[[], list[psutil.Process]]) -> bool:
+    """End what `find` finds until it finds nothing, gently first; answers whether there was anything."""
     there_were = False
     for step, patience_s in STEPS:
-        left = [process for process in members(config, part) if process.pid != os.getpid()]
+        left = [process for process in find() if process.pid != os.getpid()]
         if not left:
             break
         there_were = True
         _send(left, step)
         _wait(left, patience_s)
-    _note(config, part).unlink(missing_ok=True)
     return there_were
 
 
