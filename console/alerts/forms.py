@@ -1,7 +1,7 @@
 """The shape of what comes in through pages."""
 
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from django import forms
 from django.utils import timezone
@@ -46,12 +46,7 @@ class Filters(forms.Form):
 class ReasonForm(forms.Form):
     """A note that may be left out."""
 
-    reason = forms.CharField(
-        label=_("Note"),
-        max_length=LONGEST_REASON,
-        required=False,
-        widget=forms.Textarea(attrs={"rows": 2}),
-    )
+    reason = forms.CharField(label=_("Note"), max_length=LONGEST_REASON, required=False)
 
 
 class MuteForm(ReasonForm):
@@ -59,6 +54,9 @@ class MuteForm(ReasonForm):
 
     hours = forms.TypedChoiceField(label=_("Mute"), choices=HOURS, coerce=int, initial=24)
     field_order = ("hours", "reason")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, auto_id="mute_%s", **kwargs)  # another form of the page has a reason too
 
     @property
     def until(self) -> datetime:
@@ -72,6 +70,6 @@ class ResolveForm(forms.Form):
     reason = forms.CharField(
         label=_("What was the matter?"),
         max_length=LONGEST_REASON,
-        widget=forms.Textarea(attrs={"rows": 3}),
+        widget=forms.Textarea(attrs={"rows": 2}),
         help_text=_("It stays with the alert, for whoever meets it next."),
     )

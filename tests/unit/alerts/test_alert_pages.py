@@ -165,3 +165,9 @@ def test_the_search_finds_unresolved_alerts(viewer, some):
 def test_who_may_only_predict_sees_no_bell(db):
     page = signed_in(make_user("pia", "predictor")).get("/account").content.decode()
     assert 'id="bell"' not in page
+
+
+def test_no_two_fields_of_the_page_share_an_id(engineer):
+    page = engineer.get(f"{LIST}/{opened().pk}").content.decode()
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    assert sorted(ids) == sorted(set(ids))
