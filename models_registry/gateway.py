@@ -138,7 +138,7 @@ class MlflowGateway:
         return sorted(found, key=lambda file: (not file.is_dir, file.path))
 
     def chunks(self, root: str, path: str, *, limit_bytes: int) -> Iterator[bytes]:
-        """The file while it arrives. The first `next` raises as `read_file`, a later one when it breaks off."""
+        """The file while it arrives. The first `next` raises as `read_file`, later ones if it breaks off."""
         n_bytes = 0
         url = f"{FILES}/{quote(_proxied(root, path))}"
         with _translated(), self._client.stream("GET", url, timeout=TRANSFER_TIMEOUT_S) as answer:
