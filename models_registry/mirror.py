@@ -11,6 +11,7 @@ import structlog
 from django.db import IntegrityError, models, transaction
 from django.utils import timezone
 
+from console.access.models import User
 from console.lib.errors import InvalidRequest, NotFound
 from models_registry.gateway import ExperimentInfo, MlflowGateway, ModelInfo, RunInfo, VersionInfo
 from models_registry.models import Experiment, MlflowRun, ModelVersion, RegisteredModel
@@ -91,11 +92,16 @@ def save_version(mlflow: MlflowGateway, info: VersionInfo) -> ModelVersion:
     if run is not None:
         values |= {key: run.tags[key][:size] for key, size in LINEAGE.items() if key in run.tags}
         values["registered_by"] = (run.tags.get("requested_by") or info.user or run.user)[:250]
-        values["is_demo"] = run.tags.get("is_demo") == "true"
+        values["is_demo"] = row.is_demo or _is_of_demonstration(values["registered_by"])
         values["spec_json"] = row.spec_json or _spec(mlflow, run)
         values["primary_metric"] = primary_metric(values["spec_json"])
     _save(row, values)
     return model.versions.get(version=info.version)
+
+
+def _is_of_demonstration(name: str) -> bool:
+    """Whether this is a user of the demonstration. Those users go one day; a version stays marked."""
+    return User.objects.filter(username=name, is_demo=True).exists()
 
 
 def mark_gone(at: datetime, *, runs: set[str], versions: set[tuple[str, int]], models: set[str]) -> set[str]:

@@ -7,6 +7,7 @@ import pytest
 from console.lib.errors import Unavailable
 from models_registry import sync
 from models_registry.models import Experiment, MlflowRun, ModelVersion, RegisteredModel
+from tests.people import make_user
 from tests.registry import SPEC
 
 pytestmark = pytest.mark.django_db
@@ -112,3 +113,13 @@ def test_mlflow_away_is_said_and_changes_nothing(run_id, mlflow):
         with pytest.raises(Unavailable):
             poll()
     assert MlflowRun.objects.get().gone_at is None
+
+
+def test_a_version_of_the_demonstration_stays_marked_when_its_user_is_gone(run_id, mlflow):
+    ana = make_user("ana", "engineer", is_demo=True)
+    mlflow.register("titanic", run_id)
+    sync.sync_versions()
+    assert ModelVersion.objects.get().is_demo
+    ana.delete()
+    sync.walk_everything()
+    assert ModelVersion.objects.get().is_demo
