@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE PYTHONPATH VIRTUAL_ENV
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status measure logs reset psql shell kill check format test test-unit \
+.PHONY: help up down demo remove-demo status measure logs reset psql shell kill check format test test-unit \
         test-integration test-browser soak bench openapi lock
 
 help:  ## list these commands
@@ -46,6 +46,12 @@ shell:  ## a Python prompt with the console's settings
 
 kill:  ## kill -9 one part: PART=kafka
 	@$(AS_IS) -m stack kill $(PART)
+
+demo:  ## go through the console as demonstration users, or on from where that ended
+	@$(AS_IS) -m stack manage run_demo
+
+remove-demo:  ## take the demonstration away with all that it made
+	@$(AS_IS) -m stack manage remove_demo
 
 check:  ## format, lint, types, import contracts, Django checks, templates, API schema
 	@$(TOOLS) -m stack.check

@@ -8,6 +8,8 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from console import csp_reports, dashboard, health
+from console.access import policy
+from console.demo import queries as demonstration
 from console.error_pages import error_page, is_htmx
 from console.lib import metrics
 
@@ -20,7 +22,11 @@ def overview(request: HttpRequest) -> HttpResponse:
     return render(
         request,
         "console/overview.html",
-        {"nav": "overview", "is_new_installation": dashboard.is_new_installation()},
+        {
+            "nav": "overview",
+            "is_new_installation": dashboard.is_new_installation(),
+            "box": demonstration.shown() if policy.allows(request.user, "see") else None,
+        },
     )
 
 

@@ -61,6 +61,9 @@ ROUTES: dict[str, str | dict[str, str]] = {
     "console:csp-report": PUBLIC,
     "console:api-schema": SIGNED_IN,
     "console:api-docs": SIGNED_IN,
+    # demonstration
+    "demo:box": "see",
+    "demo:dismiss": {"POST": "admin"},
     # access
     "access:sign-in": PUBLIC,
     "access:sign-out": SIGNED_IN,
@@ -263,6 +266,7 @@ LIVE_TOPICS: Final[dict[str, str]] = {
     "alerts": "see",
     "drift": "see",
     "health": "see",
+    "demo": "see",
 }
 
 

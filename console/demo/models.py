@@ -9,20 +9,21 @@ from django.utils.translation import gettext_lazy as _
 
 # A demonstration that works says so every few seconds; after this silence its process is gone.
 SILENT_AFTER: Final = timedelta(seconds=45)
+TOPIC: Final = "demo"  # of the news that its box hears
 
 
 class DemoState(models.TextChoices):
     RUNNING = "running", _("running")
-    DONE = "success", _("done")
+    DONE = "done", _("done")
     FAILED = "failed", _("failed")
-    STOPPED = "cancelled", _("stopped")
+    STOPPED = "stopped", _("stopped")
     REMOVED = "removed", _("removed")
 
 
 class StepState(models.TextChoices):
-    WAITING = "idle", _("not reached")
+    WAITING = "none", _("not reached")
     RUNNING = "running", _("running")
-    DONE = "success", _("done")
+    DONE = "done", _("done")
     FAILED = "failed", _("failed")
 
 
@@ -51,6 +52,11 @@ class Demonstration(models.Model):
     def is_silent(self) -> bool:
         """Whether its process has not been heard of lately."""
         return timezone.now() - self.alive_at > SILENT_AFTER
+
+    @property
+    def shown_state(self) -> str:
+        """The state, but for one whose process was killed before it could say so."""
+        return self.state if self.is_walking or self.state != DemoState.RUNNING else str(DemoState.STOPPED)
 
     @property
     def is_walking(self) -> bool:
@@ -82,6 +88,13 @@ class Step(models.Model):
 
     def __str__(self) -> str:
         return f"{self.number} {self.name}"
+
+    @property
+    def title(self) -> object:
+        """Its name in words."""
+        from console.demo.steps import TITLES
+
+        return TITLES.get(self.name, self.name)
 
     def keep(self, **facts: Any) -> None:
         """Remember these facts now: a walk that goes on later finds by them what is there already."""

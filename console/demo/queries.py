@@ -1,8 +1,10 @@
 """Reads: whether an installation is still empty, and how the demonstration is, for the overview."""
 
+from dataclasses import dataclass
+
 from console.access.models import User
 from console.demo import taking
-from console.demo.models import Demonstration
+from console.demo.models import Demonstration, Step, StepState
 from pipelines import queries as pipelines
 from predictions import queries as predictions
 
@@ -20,7 +22,21 @@ def is_empty() -> bool:
     )
 
 
-def shown() -> Demonstration | None:
+@dataclass(frozen=True)
+class Box:
+    """What the overview shows. n_done: steps behind it; seconds: that they took together."""
+
+    demonstration: Demonstration
+    steps: list[Step]
+    n_done: int
+    seconds: float
+
+
+def shown() -> Box | None:
     """The demonstration with its steps, unless there is none or somebody closed its box."""
     found = taking.current()
-    return found if found is not None and not found.is_dismissed else None
+    if found is None or found.is_dismissed:
+        return None
+    steps = list(found.steps.all())
+    done = [step for step in steps if step.state == StepState.DONE]
+    return Box(found, steps, len(done), sum(step.seconds or 0.0 for step in done))

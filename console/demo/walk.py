@@ -11,14 +11,13 @@ from django.utils import timezone
 
 from console.demo import people, steps
 from console.demo.errors import CannotBegin, NoAnswer, StepFailed
-from console.demo.models import Demonstration, DemoState, Step, StepState
+from console.demo.models import TOPIC, Demonstration, DemoState, Step, StepState
 from console.demo.rest import Caller
 from console.demo.scene import Scene
 from console.demo.store import patiently
 from console.lib import demo, live
 
 ALIVE_EVERY_S = 5.0
-TOPIC = "demo"
 
 Say = Callable[[str], None]
 

@@ -59,6 +59,7 @@ LOOKS: dict[str, Look] = {
     "paused": Look(IDLE, "pause", _("paused")),
     "cancelled": Look(IDLE, "ban", _("cancelled")),
     "withdrawn": Look(IDLE, "ban", _("withdrawn")),
+    "stopped": Look(IDLE, "ban", _("stopped")),
     "lost": Look(IDLE, "help", _("lost")),
     "expired": Look(IDLE, "clock-off", _("expired")),
     "superseded": Look(IDLE, "minus", _("superseded")),

@@ -25,9 +25,9 @@ class Migration(migrations.Migration):
                     models.CharField(
                         choices=[
                             ("running", "running"),
-                            ("success", "done"),
+                            ("done", "done"),
                             ("failed", "failed"),
-                            ("cancelled", "stopped"),
+                            ("stopped", "stopped"),
                             ("removed", "removed"),
                         ],
                         default="running",
@@ -66,12 +66,12 @@ class Migration(migrations.Migration):
                     "state",
                     models.CharField(
                         choices=[
-                            ("idle", "not reached"),
+                            ("none", "not reached"),
                             ("running", "running"),
-                            ("success", "done"),
+                            ("done", "done"),
                             ("failed", "failed"),
                         ],
-                        default="idle",
+                        default="none",
                         max_length=10,
                     ),
                 ),

@@ -31,3 +31,4 @@ ACTS: Final = (
     Act("predict", _("Predict"), predict.play, predict.is_there),
     Act("stream", _("Count a stream of events"), stream.play, stream.is_there),
 )
+TITLES: Final = {act.name: act.title for act in ACTS}
