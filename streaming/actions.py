@@ -111,7 +111,13 @@ def start_replay(
     ):
         raise Conflict(_("%(n)d replays run already: wait, or stop one.") % {"n": MOST_OPEN_REPLAYS})
     replay = Replay.objects.create(
-        source=source, topic=topic or format_.topic, rate=rate, speed=speed, times=times, requested_by=by
+        source=source,
+        topic=topic or format_.topic,
+        rate=rate,
+        speed=speed,
+        times=times,
+        requested_by=by,
+        is_demo=by.is_demo,
     )
     after = {"source": source, "topic": replay.topic, "rate": rate, "speed": speed, "times": times}
     record("replay.start", replay, by=by, after=after)

@@ -152,6 +152,7 @@ class Replay(Deliverable):
     n_skipped = models.PositiveIntegerField(default=0)
     shift_s = models.FloatField(null=True)
     is_stop_asked = models.BooleanField(default=False)
+    is_demo = models.BooleanField(default=False)
     error = models.TextField(blank=True)
     requested_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
