@@ -13,7 +13,7 @@ from django.db import DatabaseError, InterfaceError, connection
 
 from console.lib import kafka, live, metrics, topics
 from console.lib.errors import ConsoleError
-from streaming import dead_topics, frames
+from streaming import dead_topics, frames, ledger
 from streaming.counting import Counting
 from streaming.dead_topics import DeadSender
 from streaming.ledger import Overtaken
@@ -87,6 +87,7 @@ class Session:
                 GROUP,
                 **{
                     "enable.partition.eof": True,
+                    "auto.offset.reset": "error",  # `_note` looks whether it is another topic
                     "fetch.wait.max.ms": 50,
                     "queued.max.messages.kbytes": 32 * 1024,
                     "fetch.message.max.bytes": 1024 * 1024,
@@ -99,6 +100,7 @@ class Session:
         wrote_at = looked_at = time.monotonic()
         try:
             self._ensure_topics()
+            ledger.recognise(self._stream, topics.id_of(self._stream.topic))
             self._dead_sender.send()
             self._assign()
             while not self._stopped.is_set():
@@ -129,17 +131,26 @@ class Session:
             raise KafkaException(about.error)
         self._partitions = set(about.partitions)
         self._is_one_partition = len(self._partitions) == 1
-        positions = self._counting.positions
         self._consumer.assign(
             [
-                TopicPartition(
-                    self._stream.topic,
-                    partition,
-                    positions[partition].next_offset if partition in positions else OFFSET_BEGINNING,
-                )
+                TopicPartition(self._stream.topic, partition, self._start(partition))
                 for partition in self._partitions
             ]
         )
+
+    def _start(self, partition: int) -> int:
+        """Where it was left, or the nearest offset that the partition still has."""
+        position = self._counting.positions.get(partition)
+        if position is None:
+            return OFFSET_BEGINNING
+        place = TopicPartition(self._stream.topic, partition)
+        low, high = self._consumer.get_watermark_offsets(place, timeout=ADMIN_TIMEOUT_S)
+        start = min(max(position.next_offset, low), high)
+        if start != position.next_offset:
+            names = {"stream": self._stream.name, "partition": partition}
+            log.warning("stream.messages_gone", **names, wanted=position.next_offset, found=start)
+            position.next_offset = start
+        return start
 
     def _look(self) -> None:
         """Raises Overtaken when the topic has grown or the definition changed."""
@@ -184,14 +195,20 @@ class Session:
             self._pulse.took(time.monotonic() - began_at)
 
     def _note(self, error: KafkaError) -> None:
-        """A topic that is gone ends the session; what librdkafka mends by itself is only logged."""
+        """A topic that is gone or another ends the session; what librdkafka mends itself is only logged."""
         gone = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION, KafkaError._UNKNOWN_TOPIC)
+        if error.code() in (*gone, KafkaError._AUTO_OFFSET_RESET):
+            self.write()  # nobody can read it again
+        if error.code() == KafkaError._AUTO_OFFSET_RESET:
+            raise Overtaken("the topic does not reach from where it was read")
         if error.fatal() or error.code() in gone:
             raise KafkaException(error)
         log.warning("stream.fetch_failed", stream=self._stream.name, error=error.str())
 
     def _frame(self) -> dict:
-        return frames.of_memory(self._counting.windows) | self._pulse.state(lag=self._lag())
+        renewed_at = self._stream.topic_renewed_at
+        about = {"lag": self._lag(), "renewed_at": renewed_at and renewed_at.isoformat()}
+        return frames.of_memory(self._counting.windows) | self._pulse.state() | about
 
     def _lag(self) -> int:
         """Messages that are there and not counted, by what the last fetch told of the ends."""

@@ -50,7 +50,7 @@ class Pulse:
         """How long the last frame took to make and send."""
         self._took_s = seconds
 
-    def state(self, *, lag: int) -> dict[str, Any]:
+    def state(self) -> dict[str, Any]:
         """Rate now, over the last seconds, and by second; the second that runs is left out of the line."""
         now = int(time.time())
         counts = dict(self._by_second)
@@ -58,7 +58,6 @@ class Pulse:
         recent = [counts.get(second, 0) for second in range(now - int(RATE_OVER_S), now)]
         return {
             "rate": sum(recent) / RATE_OVER_S,
-            "lag": lag,
             "rates": {"at": list(seconds), "n": [counts.get(second, 0) for second in seconds]},
         }
 

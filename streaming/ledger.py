@@ -49,6 +49,31 @@ def positions(stream: Stream) -> dict[int, Position]:
     }
 
 
+def recognise(stream: Stream, topic_id: str) -> None:
+    """Note whose offsets these are. Raises Overtaken, the offsets forgotten, when they are another topic's.
+
+    A topic that was deleted and made anew starts at offset 0, so the old offsets would skip messages, and its
+    dead letters would pass for old ones. What was counted before stays counted.
+    """
+    with transaction.atomic():
+        row = Stream.objects.select_for_update(no_key=True).filter(pk=stream.pk).first()
+        if row is None or row.revision != stream.revision:
+            raise Overtaken("the definition changed")
+        if row.topic_id == topic_id:
+            return
+        is_renewed = bool(row.topic_id) and row.offsets.exists()
+        if is_renewed:
+            row.offsets.all().delete()
+            row.topic_renewed_at = timezone.now()
+        elif not row.topic_id:
+            row.dead_letters.update(topic_id=topic_id)
+        row.topic_id = topic_id
+        row.save(update_fields=["topic_id", "topic_renewed_at"])
+    stream.topic_id, stream.topic_renewed_at = row.topic_id, row.topic_renewed_at
+    if is_renewed:
+        raise Overtaken("the topic was deleted and made anew")
+
+
 def load(stream: Stream, windows: Windows) -> None:
     """Bring back the windows that may still change, or are shown, and the newest event time."""
     newest = stream.offsets.aggregate(at=Max("newest_event_at"))["at"]
@@ -151,6 +176,7 @@ def _save_dead(stream: Stream, dead: Sequence[Dead]) -> None:
         DeadLetter(
             stream=stream,
             topic=stream.topic,
+            topic_id=stream.topic_id,
             partition=letter.partition,
             offset=letter.offset,
             reason=letter.reason.replace("\x00", "\N{REPLACEMENT CHARACTER}")[:400],

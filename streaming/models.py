@@ -28,6 +28,9 @@ class Stream(models.Model):
     is_builtin = models.BooleanField(default=False)
     # False where another consumer of the topic puts aside what does not fit, with the bytes.
     has_dead_topic = models.BooleanField(default=True)
+    # Which topic the offsets are of: one that is deleted and made anew has another id and starts at 0.
+    topic_id = models.CharField(max_length=40, blank=True, default="")
+    topic_renewed_at = models.DateTimeField(null=True)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )
@@ -92,6 +95,7 @@ class DeadLetter(models.Model):
 
     stream = models.ForeignKey(Stream, on_delete=models.CASCADE, related_name="dead_letters")
     topic = models.CharField(max_length=200)
+    topic_id = models.CharField(max_length=40, blank=True, default="")
     partition = models.PositiveIntegerField()
     offset = models.BigIntegerField()
     reason = models.CharField(max_length=400)
@@ -110,7 +114,7 @@ class DeadLetter(models.Model):
     class Meta:
         constraints: ClassVar = [
             models.UniqueConstraint(
-                fields=["stream", "topic", "partition", "offset"], name="dead_letter_once"
+                fields=["stream", "topic", "topic_id", "partition", "offset"], name="dead_letter_once"
             )
         ]
         indexes: ClassVar = [

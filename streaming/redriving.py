@@ -25,16 +25,23 @@ def send(letter: DeadLetter) -> None:
     forget(name)
 
 
+def _message(letter: DeadLetter) -> gateway.Read | None:
+    """The message where it lay; None when it is gone, or the topic is another one of the same name."""
+    kafka = gateway.connect()
+    if letter.dead_partition is None or letter.dead_offset is None:
+        is_same = letter.topic_id == letter.stream.topic_id
+        return kafka.message(letter.topic, letter.partition, letter.offset) if is_same else None
+    found = kafka.message(letter.stream.dead_topic, letter.dead_partition, letter.dead_offset)
+    place = {"partition": str(letter.partition).encode(), "offset": str(letter.offset).encode()}
+    return found if found is not None and place.items() <= dict(found.headers).items() else None
+
+
 def _value(letter: DeadLetter) -> bytes | None:
     if letter.is_null:
         return None
     if letter.payload is not None:
         return bytes(letter.payload)
-    kafka = gateway.connect()
-    if letter.dead_partition is not None and letter.dead_offset is not None:
-        message = kafka.message(letter.stream.dead_topic, letter.dead_partition, letter.dead_offset)
-    else:
-        message = kafka.message(letter.topic, letter.partition, letter.offset)
+    message = _message(letter)
     if message is None:
-        raise NotFound(_("Kafka no longer holds the message: it is older than its topic keeps messages."))
+        raise NotFound(_("Kafka no longer holds the message: it grew too old, or the topic was deleted."))
     return message.value

@@ -5,7 +5,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 import structlog
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, NewTopic
 from django.utils.translation import gettext as _
 
@@ -44,6 +44,20 @@ def ensure(wanted: Iterable[Topic] | None = None) -> list[str]:
     new = [_new(topic) for topic in (_registered if wanted is None else wanted)]
     admin = kafka.admin(**kafka.quiet(log))  # kept until the end: calls under way die with it
     return [name for name, future in _asked(admin, new).items() if _is_made(name, future)]
+
+
+def id_of(name: str) -> str:
+    """What Kafka calls this topic itself: one deleted and made anew has another. Raises Unavailable."""
+    admin = kafka.admin(**kafka.quiet(log))  # kept until the end: calls under way die with it
+    try:
+        described = admin.describe_topics(TopicCollection([name]), request_timeout=TIMEOUT_S)
+        return str(described[name].result().topic_id)
+    except KafkaException as error:
+        message = _("Kafka does not tell about the topic %(name)s: %(error)s.") % {
+            "name": name,
+            "error": error,
+        }
+        raise Unavailable(message, service="kafka") from error
 
 
 def _asked(admin: AdminClient, new: list[NewTopic]) -> "dict[str, Future[None]]":

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from confluent_kafka import Consumer, Producer
+from confluent_kafka.admin import AdminClient
 
 from streaming import defaults
 from tests.api import Caller, ok, wait_for
@@ -137,6 +138,22 @@ def test_windows_and_dead_letters_equal_what_was_produced_when_the_aggregator_is
     assert len({headers["offset"] for headers, _ in sent}) == len(sent) == n_dead
     fares = sum(window["measures"]["fare_amount"] for window in every(engineer, f"/streams/{stream}/windows"))
     assert fares == pytest.approx(10.0 * (N_EVENTS - n_dead))
+
+
+def test_a_topic_deleted_and_made_anew_is_counted_from_its_start(stack, engineer, stream):
+    """It starts at offset 0 again: its messages are neither skipped nor taken for old ones."""
+    produce(stack, stream, [encoded(time.time()) for _ in range(300)] + [b"old"])
+    wait_for("the old topic", lambda: n_counted(engineer, stream) == 300, timeout_s=30)
+    admin = AdminClient({"bootstrap.servers": stack.env["CONSOLE_KAFKA_BOOTSTRAP"]})
+    admin.delete_topics([stream])[stream].result(30)
+    wait_for("a new topic", lambda: engineer.get(f"/topics/{stream}").status_code == 200, timeout_s=60)
+    produce(
+        stack, stream, [encoded(time.time()) for _ in range(300)] + [b"new"] + [encoded(time.time())] * 200
+    )
+    wait_for("the new topic", lambda: n_counted(engineer, stream) >= 800, timeout_s=60)
+    time.sleep(3)  # what would be counted twice would come now
+    assert n_counted(engineer, stream) == 800
+    assert len(every(engineer, f"/streams/{stream}/dead-letters")) == 2  # both at offset 300
 
 
 def test_a_dead_letter_sent_again_is_counted_once_it_fits(stack, engineer, stream):

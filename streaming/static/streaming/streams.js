@@ -8,6 +8,7 @@
   const charts = new Map(); // name: {plot, key}
   const number = new Intl.NumberFormat(document.documentElement.lang, { maximumSignificantDigits: 4 });
   const clock = new Intl.DateTimeFormat(document.documentElement.lang, { timeStyle: "medium", hourCycle: "h23" });
+  const moment = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "medium", timeStyle: "medium", hourCycle: "h23" });
   const whole = new Intl.NumberFormat(document.documentElement.lang);
   const cursor = uPlot.sync("stream");
   let state = JSON.parse(document.querySelector("#stream-state").textContent);
@@ -63,12 +64,19 @@
     if (starts.length) root.querySelector("#stream-empty")?.remove();
     write("#figure-total", whole.format(state.total));
     if (state.rate !== undefined) write("#figure-rate", number.format(state.rate));
+    if (state.renewed_at) showRenewed(state.renewed_at);
     if (state.lag !== undefined) write("#figure-lag", whole.format(state.lag));
   }
 
   function write(selector, text) {
     const place = root.querySelector(selector);
     if (place.textContent !== text) place.textContent = text;
+  }
+
+  function showRenewed(at) {
+    const notice = root.querySelector("#stream-renewed");
+    notice.hidden = false;
+    notice.querySelector("time").textContent = moment.format(new Date(at));
   }
 
   let isWaiting = false;

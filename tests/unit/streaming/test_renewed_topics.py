@@ -1,0 +1,83 @@
+"""A topic that is deleted and made anew: its offsets start at 0 again."""
+
+import time
+
+import pytest
+
+from console.lib.errors import NotFound
+from streaming import gateway, ledger, redriving
+from streaming.counting import Counting
+from streaming.gateway import Read
+from streaming.models import Stream
+from tests.people import make_user, signed_in
+from tests.unit.streaming.events import make_stream, messages, trip
+
+pytestmark = pytest.mark.django_db
+
+
+def counted(stream: Stream, *values: object) -> None:
+    one = Counting(stream)
+    one.handle(messages(*values))
+    one.save()
+
+
+@pytest.fixture
+def stream() -> Stream:
+    stream = make_stream()
+    ledger.recognise(stream, "first")
+    counted(stream, trip(time.time()), b"bad", trip(time.time()))
+    return stream
+
+
+def test_a_known_topic_goes_on_where_it_was(stream):
+    ledger.recognise(stream, "first")
+    assert ledger.positions(stream)[0].next_offset == 3
+    assert stream.topic_renewed_at is None
+
+
+def test_an_installation_from_before_ids_keeps_its_offsets():
+    stream = make_stream()
+    counted(stream, trip(time.time()), b"bad")
+    ledger.recognise(stream, "first")
+    assert ledger.positions(stream)[0].next_offset == 2
+    assert stream.dead_letters.get().topic_id == "first"
+
+
+def test_another_topic_of_the_same_name_is_counted_from_its_start(stream):
+    with pytest.raises(ledger.Overtaken, match="made anew"):
+        ledger.recognise(stream, "second")
+    again = Stream.objects.get(pk=stream.pk)
+    assert ledger.positions(again) == {}
+    counted(again, b"bad", b"bad", trip(time.time()))
+    assert sum(again.windows.values_list("count", flat=True)) == 3
+    assert again.dead_letters.count() == 3  # two of them at offset 1, of two topics
+
+
+def test_the_page_says_so(stream):
+    viewer = signed_in(make_user("vic", "viewer"))
+    hidden = b'id="stream-renewed" hidden'
+    assert hidden in viewer.get(f"/streams/{stream.name}").content
+    with pytest.raises(ledger.Overtaken):
+        ledger.recognise(stream, "second")
+    assert hidden not in viewer.get(f"/streams/{stream.name}").content
+
+
+class Kafka:
+    """Holds one message, whatever one asks for."""
+
+    def __init__(self, headers):
+        self._headers = headers
+
+    def message(self, _topic, partition, offset):
+        return Read(partition, offset, None, None, b"of another topic", self._headers)
+
+
+@pytest.mark.parametrize("place", [(None, None), (0, 0)])
+def test_a_dead_letter_of_the_old_topic_is_never_another_message(stream, monkeypatch, place):
+    letter = stream.dead_letters.get()
+    letter.payload, (letter.dead_partition, letter.dead_offset) = None, place
+    letter.stream.topic_id = "second"
+    headers = [("partition", b"0"), ("offset", b"77")]
+    monkeypatch.setattr(gateway, "connect", lambda: Kafka(headers))
+    with pytest.raises(NotFound, match="the topic was deleted"):
+        redriving._value(letter)
