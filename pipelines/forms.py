@@ -8,6 +8,7 @@ from django import forms
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from console.lib import json_bodies
 from pipelines import params as rules
 from pipelines.actions import LONGEST_NOTE
 
@@ -25,6 +26,23 @@ class JSONText(forms.JSONField):
             error_messages={"invalid": _('Write JSON, such as {"depth": [10, 20]}.')},
             **options,
         )
+
+    def to_python(self, value: Any) -> Any:
+        """What is nested too deeply is wrong, not a fault of the console."""
+        try:
+            found = super().to_python(value)
+        except RecursionError as error:
+            raise forms.ValidationError(json_bodies.too_deep()) from error
+        if json_bodies.is_too_deep(found):
+            raise forms.ValidationError(json_bodies.too_deep())
+        return found
+
+    def bound_data(self, data: Any, initial: Any) -> Any:
+        """For the page that shows it again."""
+        try:
+            return super().bound_data(data, initial)
+        except RecursionError:
+            return forms.fields.InvalidJSONInput(data)
 
     def prepare_value(self, value: Any) -> Any:
         """An empty box for nothing, instead of the word null."""

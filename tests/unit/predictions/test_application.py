@@ -85,6 +85,15 @@ def test_what_is_not_json_is_refused(call, body):
     assert "not JSON" in problem["detail"]
 
 
+@pytest.mark.parametrize(
+    "body", [b"[" * 500_000, b'{"rows": [{"Age": ' + b'{"a":' * 50_000 + b"1" + b"}" * 50_000 + b"}]}"]
+)
+def test_what_is_nested_too_deeply_is_refused(call, body):
+    status, problem, _headers = call(body)
+    assert status == 400
+    assert "nested too deeply" in problem["detail"]
+
+
 def test_a_thousand_rows_are_answered(call):
     status, answer, _headers = call({"rows": [ROW] * 1000})
     assert status == 200
