@@ -147,14 +147,15 @@ class LiveConsumer(AsyncWebsocketConsumer):
         self.has_news.set()
 
     async def _send_news(self) -> None:
-        while True:
-            await self.has_news.wait()
-            self.has_news.clear()
-            while self.waiting:
-                topic = next(iter(self.waiting))
-                body = self.waiting.pop(topic)
-                self.topics[topic] = body["seq"]
-                await self._say(body)
+        with contextlib.suppress(OSError):  # it has gone: `disconnect` comes
+            while True:
+                await self.has_news.wait()
+                self.has_news.clear()
+                while self.waiting:
+                    topic = next(iter(self.waiting))
+                    body = self.waiting.pop(topic)
+                    self.topics[topic] = body["seq"]
+                    await self._say(body)
 
     async def _keep_up(self) -> None:
         """Catch up with what was lost on the way, and end the socket of a session that ended."""

@@ -109,7 +109,7 @@ def _http_part(name: str, application: str) -> Part:
         address = ["--host", config.bind, "--port", str(config.port(name))]
         options = ["--no-access-log", "--no-server-header", "--timeout-graceful-shutdown", "8"]
         # The live socket takes 4 KiB and says so; beyond this nobody is told, the socket just ends.
-        options += ["--ws-max-size", "16384"]
+        options += ["--ws-max-size", "16384", "--ws", "console.sockets:Protocol"]
         # uvicorn believes X-Forwarded-For of callers on this machine: each could choose the address that the
         # lock after wrong passwords and the audit trail see.
         is_behind_proxy = config.settings.get("CONSOLE_PROXY_COUNT", "0") != "0"

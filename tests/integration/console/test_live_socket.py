@@ -1,8 +1,12 @@
 """The live socket through a real uvicorn, Redis and the `websockets` client."""
 
+import asyncio
+import base64
 import json
+import os
 import socket
 
+import psutil
 import pytest
 import websockets
 from asgiref.sync import sync_to_async
@@ -23,7 +27,9 @@ def web(part, eventually):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    part("-m", "uvicorn", "console.asgi:application", "--port", str(port), "--log-level", "warning")
+    options = ["--log-level", "warning", "--ws", "console.sockets:Protocol"]
+    options += ["--ws-ping-interval", "2", "--ws-ping-timeout", "2"]
+    part("-m", "uvicorn", "console.asgi:application", "--port", str(port), *options)
 
     def answers():
         with socket.socket() as client:
@@ -82,3 +88,48 @@ async def test_socket_ends_with_the_process_of_redis_and_comes_back(web, cookie,
     async with open_socket(web, cookie) as client:
         await client.send('{"subscribe": ["runs"]}')
         assert json.loads(await client.recv())["kind"] == "subscribed"
+
+
+def deaf_socket(web, cookie, topic):
+    """A browser that asks for frames and never reads one; a small window lets the server feel it soon."""
+    host, _colon, port = web.partition(":")
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.connect((host, int(port)))
+    lines = [f"GET /ws/live HTTP/1.1\r\nHost: {web}\r\nOrigin: http://{web}\r\nCookie: {cookie}"]
+    lines += ["Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13"]
+    lines += [f"Sec-WebSocket-Key: {base64.b64encode(os.urandom(16)).decode()}\r\n\r\n"]
+    client.sendall("\r\n".join(lines).encode())
+    assert b" 101 " in client.recv(100)
+    text = json.dumps({"subscribe": [topic]}).encode()
+    client.sendall(bytes([0x81, 0x80 | len(text), 0, 0, 0, 0]) + text)  # masked with zeros
+    return client
+
+
+async def test_a_browser_that_never_reads_is_let_go_and_the_others_hear_on(web, cookie, eventually):
+    """Ten of them, sent 40 MB each: the process keeps little of it, and closes them."""
+    topic, state = "streams:taxi_trips", {"text": os.urandom(50_000).hex()}
+    own = psutil.Process()
+    server = next(child for child in own.children() if str(web.partition(":")[2]) in child.cmdline())
+    async with open_socket(web, cookie) as reader:
+        await reader.send(json.dumps({"subscribe": [topic]}))
+        assert json.loads(await reader.recv())["kind"] == "subscribed"
+        deaf = [deaf_socket(web, cookie, topic) for _ in range(10)]
+        ports = {client.getsockname()[1] for client in deaf}
+        before = server.memory_info().rss
+        n_heard = 0
+        for _ in range(400):
+            live.frame(topic, state)
+            heard = json.loads(await asyncio.wait_for(reader.recv(), 10))
+            n_heard += heard["kind"] == "frame"
+            await asyncio.sleep(0.01)
+        grown = server.memory_info().rss - before
+
+        def are_closed():
+            return not any(place.raddr and place.raddr.port in ports for place in server.net_connections())
+
+        await asyncio.to_thread(eventually, are_closed)
+        assert n_heard == 400
+        assert grown < 30 * 2**20
+    for client in deaf:
+        client.close()
