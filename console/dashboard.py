@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy
 from console.access import policy
 from console.alerts import queries as alerts
 from console.lib.hits import Hit
+from jobs import queries as jobs
 from models_registry import queries as models_registry
 from pipelines import queries as pipelines
 from streaming import queries as streaming
@@ -29,6 +30,7 @@ PAGES = (
     (gettext_lazy("Streams"), "streams:stream-list", "streams"),
     (gettext_lazy("Topics"), "streams:topic-list", "streams"),
     (gettext_lazy("Replays"), "streams:replay-list", "streams"),
+    (gettext_lazy("Jobs"), "jobs:job-list", "jobs"),
     (gettext_lazy("Predict"), "predict:index", "predict"),
     (gettext_lazy("Alerts"), "alerts:alert-list", "bell"),
     (gettext_lazy("Users"), "access:user-list", "system"),
@@ -36,7 +38,7 @@ PAGES = (
     (gettext_lazy("API tokens"), "access:token-list", "system"),
     (gettext_lazy("REST API"), "console:api-docs", "system"),
 )
-PROVIDERS = (pipelines.search, models_registry.search, streaming.search, alerts.search)
+PROVIDERS = (pipelines.search, models_registry.search, streaming.search, jobs.search, alerts.search)
 
 
 def is_new_installation() -> bool:

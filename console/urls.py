@@ -25,6 +25,7 @@ urlpatterns = [
     path("", include("pipelines.urls")),
     path("", include("models_registry.urls")),
     path("", include("streaming.urls")),
+    path("", include("jobs.urls")),
     path("", include("predictions.urls")),
     path("", include("predictions.watching.urls")),
     path("", include("console.demo.urls")),

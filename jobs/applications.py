@@ -9,6 +9,7 @@ import importlib
 import inspect
 import math
 import pkgutil
+import re
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass
 from functools import cache
@@ -49,7 +50,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Application:
-    """What can be submitted. doc: plain paragraphs, the first of them a sentence."""
+    """What can be submitted. doc: plain paragraphs, each on one line, as are the items of a list in them."""
 
     name: str
     title: str
@@ -120,7 +121,11 @@ def _application(module: ModuleType) -> Application:
     hints = get_type_hints(module.Params)
     parameters = tuple(_parameter(field, hints[field.name]) for field in dataclasses.fields(module.Params))
     title = name.replace("_", " ").capitalize()
-    return Application(name, title, inspect.getdoc(module) or "", Path(str(module.__file__)), parameters)
+    return Application(name, title, _unwrapped(module), Path(str(module.__file__)), parameters)
+
+
+def _unwrapped(module: ModuleType) -> str:
+    return re.sub(r"(?<!\n)\n(?!\n|- )\s*", " ", inspect.getdoc(module) or "")
 
 
 def _parameter(field: dataclasses.Field, hint: Any) -> Parameter:

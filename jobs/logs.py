@@ -1,5 +1,6 @@
 """Reading a job's log by byte cursors: what the driver wrote so far, whole characters, a piece at a time."""
 
+import os
 from typing import NamedTuple
 
 from django.utils.translation import gettext as _
@@ -17,6 +18,28 @@ class Piece(NamedTuple):
     text: str
     next_cursor: int
     is_end: bool
+
+
+class Tail(NamedTuple):
+    """Lines, and the byte at which they start."""
+
+    text: str
+    start: int
+
+
+def tail(job: Job, *, before: int | None = None) -> Tail:
+    """The last lines that fit 64 KiB: of all that is there, or of what stands before a byte."""
+    try:
+        with job.folder.log.open("rb") as stream:
+            size = stream.seek(0, os.SEEK_END)
+            end = size if before is None else min(before, size)
+            start = max(0, end - LARGEST_PIECE_BYTES)
+            stream.seek(start)
+            content = stream.read(end - start)
+    except FileNotFoundError:
+        return Tail("", 0)
+    n_skipped = content.find(b"\n") + 1 if start else 0
+    return Tail(_whole(content[n_skipped:]).decode(errors="replace"), start + n_skipped)
 
 
 def read(job: Job, cursor: int = 0) -> Piece:

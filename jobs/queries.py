@@ -3,14 +3,22 @@
 import uuid
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import QuerySet, TextField
+from django.db.models.functions import Cast
+from django.urls import reverse
 from django.utils.translation import gettext as _
 
+from console.access import policy
+from console.access.models import User
 from console.lib.errors import NotFound
-from jobs import admission
+from console.lib.hits import Hit
+from jobs import admission, applications
 from jobs.models import ENDED, Job, JobState
 
 n_before = admission.n_before
+
+HITS = 8
+SHORTEST_ID = 4
 
 
 def recent_jobs(*, state: str = "", app: str = "") -> QuerySet[Job]:
@@ -38,3 +46,21 @@ def job(job_id: Any) -> Job:
 def n_queued() -> int:
     """How many wait for a place."""
     return Job.objects.filter(state=JobState.QUEUED).count()
+
+
+def search(text: str, user: User) -> list[Hit]:
+    """Applications that the user may submit by name, and jobs by the start of their id."""
+    wanted = text.casefold()
+    offered = applications.all() if policy.allows(user, "jobs.run") else ()
+    hits = [
+        Hit(one.title, reverse("jobs:job-submit", args=[one.name]), "application", "jobs")
+        for one in offered
+        if wanted in one.title.casefold() or wanted in one.name
+    ]
+    if len(text) >= SHORTEST_ID:
+        found = Job.objects.annotate(text=Cast("id", TextField())).filter(text__startswith=wanted)
+        hits += [
+            Hit(f"{job.app} {str(job.pk)[:13]}…", reverse("jobs:job-detail", args=[job.pk]), "job", "clock")
+            for job in found.order_by("-pk")[:3]
+        ]
+    return hits[:HITS]

@@ -218,6 +218,13 @@ ROUTES: dict[str, str | dict[str, str]] = {
     "api:job-detail": "see",
     "api:job-cancel": {"POST": "jobs.run"},
     "api:job-log": "see",
+    "jobs:job-list": "see",
+    "jobs:application-list": "see",
+    "jobs:job-submit": "jobs.run",
+    "jobs:job-detail": "see",
+    "jobs:job-log": "see",
+    "jobs:job-log-text": "see",
+    "jobs:job-cancel": {"POST": "jobs.run"},
     # predictions
     "predict:index": "predict",
     "predict:one": "predict",

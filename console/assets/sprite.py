@@ -17,6 +17,7 @@ ICONS = {
     "pipelines": "git-merge",
     "models": "box",
     "streams": "broadcast",
+    "jobs": "cpu",
     "predict": "bolt",
     "monitoring": "activity",
     "bell": "bell",

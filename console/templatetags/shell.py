@@ -38,6 +38,7 @@ SECTIONS = (
     ),
     Section("models", "models", _("Models"), "models:model-list", "see", frozenset({"models"})),
     Section("streams", "streams", _("Streams"), "streams:stream-list", "see", frozenset({"streams"})),
+    Section("jobs", "jobs", _("Jobs"), "jobs:job-list", "see", frozenset({"jobs"})),
     Section("predict", "predict", _("Predict"), "predict:index", "predict", frozenset({"predict"})),
     Section(
         "monitoring",

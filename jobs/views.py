@@ -1,0 +1,152 @@
+"""Pages of Spark jobs and applications, and the fragments that keep them fresh."""
+
+import re
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.http import HttpResponse, StreamingHttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from console.access import paging
+from console.access.http import SignedInRequest
+from console.lib import downloads
+from console.lib.errors import ConsoleError, NotFound
+from jobs import actions, applications, log_lines, logs, queries, summaries
+from jobs.applications import Application
+from jobs.forms import JobForm
+from jobs.models import Job, JobState
+
+PAGE = 50
+
+_WHOLE = re.compile(r"\d{1,15}")
+
+
+@require_GET
+def job_list(request: SignedInRequest) -> HttpResponse:
+    """Every job, narrowed by `?state=` and `?app=`."""
+    given = {name: request.GET.get(name, "") for name in ("state", "app")}
+    page = Paginator(queries.recent_jobs(**given), PAGE).get_page(request.GET.get("page"))
+    values = {
+        "rows": [(job, _title(job)) for job in page.object_list],
+        "page": paging.links(request, page),
+        "states": JobState.choices,
+        "applications": applications.all(),
+    }
+    template = "_job_table" if request.htmx else "job_list"
+    return render(request, f"jobs/{template}.html", values)
+
+
+@require_GET
+def application_list(request: SignedInRequest) -> HttpResponse:
+    """What can be submitted."""
+    return render(request, "jobs/application_list.html", {"applications": applications.all()})
+
+
+@require_http_methods(["GET", "POST"])
+def job_submit(request: SignedInRequest, app: str) -> HttpResponse:
+    """The form of an application; `?from=` fills it with an earlier job's parameters."""
+    application = applications.find(app)
+    if request.method == "GET":
+        return _submit_form(request, JobForm(application, params=_earlier(request, application)))
+    form = JobForm(application, request.POST)
+    if form.is_valid() and (job := _submitted(form, request)):
+        messages.success(request, _("Submitted. It starts as soon as there is a place."))
+        target = reverse("jobs:job-detail", args=[job.pk])
+        return HttpResponse(headers={"HX-Redirect": target}) if request.htmx else redirect(target)
+    return _submit_form(request, form, status=422)
+
+
+def _submitted(form: JobForm, request: SignedInRequest) -> Job | None:
+    try:
+        return actions.submit_job(form.application.name, params=form.params(), by=request.user)
+    except ConsoleError as error:
+        for fault in error.errors or [{"field": "", "message": error.message}]:
+            form.add_fault(fault)
+        return None
+
+
+def _earlier(request: SignedInRequest, application: Application) -> dict[str, Any]:
+    """Parameters of the job that `?from=` names, if it ran this application."""
+    try:
+        job = queries.job(request.GET.get("from", ""))
+    except NotFound:
+        return {}
+    return job.params if job.app == application.name else {}
+
+
+def _submit_form(request: SignedInRequest, form: JobForm, status: int = 200) -> HttpResponse:
+    template = "_submit_form" if request.htmx else "job_submit"
+    values = {"form": form, "application": form.application}
+    return render(request, f"jobs/{template}.html", values, status=status)
+
+
+@require_GET
+def job_detail(request: SignedInRequest, job_id: uuid.UUID) -> HttpResponse:
+    """A job: state, progress, parameters, result, and what people did with it."""
+    job = queries.job(job_id)
+    values = {
+        "job": job,
+        "title": _title(job),
+        "n_before": queries.n_before(job) if job.state == JobState.QUEUED else 0,
+        "share_of_stages": job.stages_done / job.stages_total if job.stages_total else 0.0,
+        "summary": summaries.summary(job.result) if job.result is not None else None,
+        "is_known": any(one.name == job.app for one in applications.all()),
+    }
+    if request.htmx:
+        return render(request, "jobs/_job_body.html", values)
+    return render(request, "jobs/job_detail.html", values | _log_values(request, job))
+
+
+def _title(job: Job) -> str:
+    """What the application is called; its name when it is no more."""
+    return next((one.title for one in applications.all() if one.name == job.app), job.app)
+
+
+@require_GET
+def job_log(request: SignedInRequest, job_id: uuid.UUID) -> HttpResponse:
+    """The end of the log, or of what stands before the byte `?before=`: as a box, or a page of its own."""
+    job = queries.job(job_id)
+    template = "_log" if request.htmx else "job_log"
+    values = {"job": job, "title": _title(job), **_log_values(request, job)}
+    return render(request, f"jobs/{template}.html", values)
+
+
+def _log_values(request: SignedInRequest, job: Job) -> dict[str, Any]:
+    if job.cleared_at is not None:
+        return {"is_cleared": True}
+    given = request.GET.get("before", "")
+    tail = logs.tail(job, before=int(given) if _WHOLE.fullmatch(given) else None)
+    is_growing = not given and not job.has_ended
+    return {"tail": tail, "lines": log_lines.lines(tail.text), "is_growing": is_growing}
+
+
+@require_GET
+def job_log_text(request: SignedInRequest, job_id: uuid.UUID) -> StreamingHttpResponse:
+    """The log so far, as a text file."""
+    job = queries.job(job_id)
+    name = f"{job.app}-{job.pk}.log"
+    first = logs.read(job)
+    return downloads.response(
+        request, _pieces(job, first), name=name, content_type="text/plain; charset=utf-8"
+    )
+
+
+def _pieces(job: Job, piece: logs.Piece) -> Iterator[bytes]:
+    while piece.text:
+        yield piece.text.encode()
+        piece = logs.read(job, piece.next_cursor)
+
+
+@require_POST
+def job_cancel(request: SignedInRequest, job_id: uuid.UUID) -> HttpResponse:
+    """End a job."""
+    job = actions.cancel_job(queries.job(job_id), by=request.user)
+    is_done = job.state == JobState.CANCELLED
+    messages.success(request, _("Cancelled.") if is_done else _("Its processes are being ended."))
+    return redirect("jobs:job-detail", job_id)
