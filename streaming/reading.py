@@ -11,7 +11,8 @@ from console.lib.errors import InvalidRequest
 from streaming.gateway import MAX_LIMIT, Start
 from streaming.models import TOPIC_NAME
 
-_PLACE = re.compile(r"(\d{1,9}):(\d{1,18})\Z")
+_PLACE = re.compile(r"([0-9]{1,9}):([0-9]{1,18})\Z")
+_NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 def start(text: str) -> Start:
@@ -31,12 +32,12 @@ def start(text: str) -> Start:
         raise InvalidRequest(message, errors=[{"field": "from", "message": message}])
     if is_naive(at):
         at = at.replace(tzinfo=UTC)
-    return Start("time", at_ms=int(at.timestamp() * 1000))
+    return Start("time", at_ms=max(0, int(at.timestamp() * 1000)))  # below zero are Kafka's special places
 
 
 def limit(text: str) -> int:
     """1 to 200. Raises InvalidRequest."""
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= MAX_LIMIT:
+    if not _NUMBER.fullmatch(text) or not 1 <= int(text) <= MAX_LIMIT:
         message = _("Write a number from 1 to %(n)d.") % {"n": MAX_LIMIT}
         raise InvalidRequest(message, errors=[{"field": "limit", "message": message}])
     return int(text)

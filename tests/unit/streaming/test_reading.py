@@ -1,0 +1,45 @@
+"""What people write to say where reading begins, and how much is read."""
+
+import pytest
+
+from console.lib.errors import InvalidRequest
+from streaming import reading
+from streaming.gateway import Start
+
+
+@pytest.mark.parametrize(
+    ("text", "start"),
+    [
+        ("earliest", Start("earliest")),
+        ("latest", Start("latest")),
+        ("2:120", Start("offset", partition=2, offset=120)),
+        ("2024-01-31T12:30:00Z", Start("time", at_ms=1_706_704_200_000)),
+        ("2024-01-31T13:30:00+01:00", Start("time", at_ms=1_706_704_200_000)),
+        ("2024-01-31T12:30:00", Start("time", at_ms=1_706_704_200_000)),
+        ("1969-12-31T23:59:59Z", Start("time", at_ms=0)),
+    ],
+)
+def test_a_place_is_understood(text, start):
+    assert reading.start(text) == start
+
+
+@pytest.mark.parametrize("text", ["", "tomorrow", "2024-13-01T00:00:00Z", "1:", "-1:5", "1:5\n", "٣:٤"])
+def test_a_place_that_makes_no_sense_is_refused(text):
+    with pytest.raises(InvalidRequest, match="earliest, latest"):
+        reading.start(text)
+
+
+def test_a_limit_is_understood():
+    assert (reading.limit("1"), reading.limit("200"), reading.limit("0050")) == (1, 200, 50)
+
+
+@pytest.mark.parametrize("text", ["", "0", "201", "-1", "1.5", "٣", "000000001999999", "5\n"])
+def test_a_limit_beyond_its_bounds_is_refused(text):
+    with pytest.raises(InvalidRequest, match="from 1 to 200"):
+        reading.limit(text)
+
+
+@pytest.mark.parametrize("text", ["", "a b", "é", "x" * 201, "../up"])
+def test_what_can_be_no_topic_is_refused(text):
+    with pytest.raises(InvalidRequest, match="no topic"):
+        reading.topic_name(text)
