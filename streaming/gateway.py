@@ -1,18 +1,14 @@
 """Kafka as people look at it: topics, partitions, groups with lag, messages. Reads join no group."""
 
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
 from confluent_kafka import (
-    Consumer,
     ConsumerGroupTopicPartitions,
     KafkaError,
     KafkaException,
-    Message,
     TopicCollection,
     TopicPartition,
 )
@@ -21,78 +17,16 @@ from django.utils.translation import gettext as _
 
 from console.lib import kafka
 from console.lib.errors import NotFound, Unauthorized, Unavailable
+from streaming import messages
 from streaming.exactly_once import GROUP_PREFIX
+from streaming.kafka_types import Group, GroupLag, Partition, Read, Start, Topic
 
 log = structlog.get_logger(__name__)
 
 TIMEOUT_S = 5
-READ_FOR_S = 4.0
 PAGE_WAITS_S = 1.0  # where the rest of a page waits for the answer
 MAX_LIMIT = 200
-VIEWER = "atalaya-viewer"  # never joined, never committed
 INTERNAL = "__"
-
-
-@dataclass(frozen=True)
-class Partition:
-    """Offsets [low, high): `high` is the offset that the next message gets."""
-
-    number: int
-    low: int
-    high: int
-    leader: int
-    n_replicas: int
-    n_in_sync: int
-
-
-@dataclass(frozen=True)
-class Topic:
-    """A topic with its partitions. n_messages: offsets in use; markers of transactions count too."""
-
-    name: str
-    partitions: list[Partition]
-
-    @property
-    def n_messages(self) -> int:
-        """Upper bound of the messages that it holds now."""
-        return sum(partition.high - partition.low for partition in self.partitions)
-
-
-@dataclass(frozen=True)
-class GroupLag:
-    """How far a group is behind on one partition."""
-
-    topic: str
-    partition: int
-    committed: int
-    lag_messages: int
-
-
-@dataclass(frozen=True)
-class Group:
-    """A consumer group, its members and its lag."""
-
-    name: str
-    state: str
-    n_members: int
-    offsets: list[GroupLag] = field(default_factory=list)
-
-    @property
-    def lag_messages(self) -> int:
-        """Over all partitions."""
-        return sum(offset.lag_messages for offset in self.offsets)
-
-
-@dataclass(frozen=True)
-class Read:
-    """A message as it lies in the topic."""
-
-    partition: int
-    offset: int
-    at_ms: int | None
-    key: bytes | None
-    value: bytes | None
-    headers: list[tuple[str, bytes]]
 
 
 @contextmanager
@@ -105,9 +39,8 @@ def _translated() -> Iterator[None]:
         if error.code() in missing:
             raise NotFound(_("Kafka has no such topic."), service="kafka") from failure
         if error.code() in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.SASL_AUTHENTICATION_FAILED):
-            raise Unauthorized(
-                _("Kafka refused the console: %(error)s") % {"error": error.str()}
-            ) from failure
+            message = _("Kafka refused the console: %(error)s") % {"error": error.str()}
+            raise Unauthorized(message, service="kafka") from failure
         raise Unavailable(_("Kafka is not answering. Try again soon."), service="kafka") from failure
 
 
@@ -226,92 +159,28 @@ class KafkaGateway:
 
     def message(self, topic: str, partition: int, offset: int) -> Read | None:
         """The one message at this place; None when it is no longer there."""
-        found = self._read({partition: offset}, topic, 1, {partition: offset + 1})
+        with _translated():
+            found = messages.read(topic, {partition: offset}, {partition: offset + 1}, most=1)
         return next((read for read in found if read.offset == offset), None)
 
-    def messages(self, name: str, *, start: "Start", limit: int) -> list[Read]:
+    def messages(self, name: str, *, start: Start, limit: int) -> list[Read]:
         """Up to `limit` messages from `start` on, oldest first; for "latest" the last ones there are."""
         topic = self.topic(name)
         with _translated():
-            starts = self._starts(topic, start, limit)
-        ends = {partition.number: partition.high for partition in topic.partitions}
-        is_latest = start.kind == "latest"
-        found = self._read(starts, name, limit * len(starts) if is_latest else limit, ends)
+            starts = messages.starts(topic, start, limit, self._at_time(topic, start))
+            ends = {partition.number: partition.high for partition in topic.partitions}
+            is_latest = start.kind == "latest"
+            found = messages.read(name, starts, ends, most=limit * len(starts) if is_latest else limit)
         found.sort(key=lambda read: (read.at_ms or 0, read.partition, read.offset))
         return found[-limit:] if is_latest else found[:limit]
 
-    def _starts(self, topic: Topic, start: "Start", limit: int) -> dict[int, int]:
-        """The offset at which each partition is read; partitions with nothing to read are left out."""
-        partitions = {partition.number: partition for partition in topic.partitions}
-        if start.kind == "offset":
-            if start.partition not in partitions:
-                raise NotFound(_("The topic has no partition %(n)d.") % {"n": start.partition})
-            partitions = {start.partition: partitions[start.partition]}
-        if start.kind == "time":
-            places = [TopicPartition(topic.name, number) for number in partitions]
-            at = self._offsets(places, OffsetSpec.for_timestamp(start.at_ms))
-            wanted = {number: at.get((topic.name, number), -1) for number in partitions}
-            wanted = {n: partitions[n].high if offset < 0 else offset for n, offset in wanted.items()}
-        elif start.kind == "latest":
-            wanted = {number: partition.high - limit for number, partition in partitions.items()}
-        else:
-            wanted = dict.fromkeys(partitions, start.offset)
-        starts = {number: max(offset, partitions[number].low) for number, offset in wanted.items()}
-        return {number: offset for number, offset in starts.items() if offset < partitions[number].high}
-
-    def _read(self, starts: Mapping[int, int], topic: str, most: int, ends: Mapping[int, int]) -> list[Read]:
-        """Until `most` are read, every partition is at its end, or the time is over."""
-        if not starts:
-            return []
-        config = {"enable.partition.eof": True, "fetch.message.max.bytes": 512 * 1024}
-        consumer = Consumer(kafka.consumer_config(VIEWER, **config, **kafka.quiet(log)))
-        found: list[Read] = []
-        open_partitions = set(starts)
-        deadline = time.monotonic() + READ_FOR_S
-        try:
-            with _translated():
-                consumer.assign([TopicPartition(topic, number, offset) for number, offset in starts.items()])
-                while open_partitions and len(found) < most and time.monotonic() < deadline:
-                    for message in consumer.consume(min(most, 500), 0.2):
-                        self._take(message, found, open_partitions, ends)
-        finally:
-            consumer.close()
-        return found
-
-    @staticmethod
-    def _take(
-        message: Message, found: list[Read], open_partitions: set[int], ends: Mapping[int, int]
-    ) -> None:
-        error = message.error()
-        if error is not None:
-            if error.code() != KafkaError._PARTITION_EOF:
-                raise KafkaException(error)
-            open_partitions.discard(message.partition())
-            return
-        kind, at_ms = message.timestamp()
-        headers = [(name, value or b"") for name, value in message.headers() or []]
-        found.append(
-            Read(
-                message.partition(),
-                message.offset(),
-                at_ms if kind else None,
-                message.key(),
-                message.value(),
-                headers,
-            )
-        )
-        if message.offset() + 1 >= ends.get(message.partition(), 0):
-            open_partitions.discard(message.partition())
-
-
-@dataclass(frozen=True)
-class Start:
-    """Where reading begins: "earliest", "latest", "time" (at_ms) or "offset" (partition, offset)."""
-
-    kind: str
-    at_ms: int = 0
-    partition: int = 0
-    offset: int = 0
+    def _at_time(self, topic: Topic, start: Start) -> dict[int, int]:
+        """By partition the first message of that time or later; -1 where there is none."""
+        if start.kind != "time":
+            return {}
+        places = [TopicPartition(topic.name, partition.number) for partition in topic.partitions]
+        found = self._offsets(places, OffsetSpec.for_timestamp(start.at_ms))
+        return {number: offset for (_topic, number), offset in found.items()}
 
 
 def connect() -> KafkaGateway:

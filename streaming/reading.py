@@ -8,7 +8,8 @@ from django.utils.timezone import is_naive
 from django.utils.translation import gettext as _
 
 from console.lib.errors import InvalidRequest
-from streaming.gateway import MAX_LIMIT, Start
+from streaming.gateway import MAX_LIMIT
+from streaming.kafka_types import Start
 from streaming.models import TOPIC_NAME
 
 _PLACE = re.compile(r"([0-9]{1,9}):([0-9]{1,18})\Z")

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from django.utils.translation import gettext as _
 from rest_framework import serializers
 
-from streaming.gateway import Read
+from streaming.kafka_types import Read
 from streaming.models import STREAM_NAME, TOPIC_NAME, DeadLetter, Replay, Stream, Times, Window
 
 LONGEST_VALUE = 16 * 1024  # characters of one message; more is cut, and said

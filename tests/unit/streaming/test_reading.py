@@ -4,7 +4,7 @@ import pytest
 
 from console.lib.errors import InvalidRequest
 from streaming import reading
-from streaming.gateway import Start
+from streaming.kafka_types import Start
 
 
 @pytest.mark.parametrize(
