@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("streaming", "0002_default_streams"),
+        ("streaming", "0003_replay_is_demo"),
     ]
 
     operations = [
