@@ -26,6 +26,7 @@ SCOPES: Final[dict[str, Promise]] = {
     "jobs.run": _("Submit and cancel Spark jobs"),
     "models.gate": _("Start the gate of a model version"),
     "models.request": _("Request a promotion"),
+    "models.archive": _("Archive model versions, and bring them back"),
     "models.decide": _("Approve or reject promotions, and roll back"),
     "drift.rules": _("Change the rules by which models are watched for drift"),
     "alerts.handle": _("Acknowledge, mute and resolve alerts"),
