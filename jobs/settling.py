@@ -11,7 +11,7 @@ from django.utils import timezone
 from console.lib import live, metrics
 from jobs import processes
 from jobs.folders import Folder
-from jobs.models import Job
+from jobs.models import Job, JobState
 from jobs.outcomes import Outcome, outcome
 
 
@@ -19,11 +19,12 @@ def settle(job: Job) -> bool:
     """Write how the job ended; False while it runs, or while a worker may still start it.
 
     Under the folder's lock: whatever a launcher that was killed left running is ended first, and a job that
-    has not begun never will.
+    has not begun never will. One that ran and whose folder somebody removed is over, too.
     """
     folder = job.folder
     with folder.locked() as is_ours:
-        if not is_ours or not (folder.has_begun or job.cancel_asked_at):
+        is_over = folder.has_begun or job.cancel_asked_at is not None or job.state == JobState.RUNNING
+        if not (is_ours and is_over):
             return False
         job.refresh_from_db(fields=["cancel_asked_at"])  # who asks first writes, then tells the launcher
         processes.end(folder.path)

@@ -2,6 +2,7 @@
 
 import contextlib
 
+import structlog
 from django.utils import timezone
 
 from console.lib import live
@@ -10,24 +11,30 @@ from console.lib.poll import poll
 from jobs import gateway, settling, tasks
 from jobs.models import ACTIVE, Job, JobState
 
+log = structlog.get_logger(__name__)
+
 
 @poll(every_s=1, service=gateway.SERVICE)
 def follow_jobs() -> None:
     """Each job that has a place: settled when its processes are gone, then how far the others are."""
     jobs = list(Job.objects.filter(state__in=ACTIVE).order_by("pk"))
-    held = [job for job in jobs if job.folder.is_held]
-    for job in jobs:
-        if job not in held:
-            _settle(job)
+    held = [job for job in jobs if not _settle(job)]
     for job in held:
         _note_progress(job)
 
 
-def _settle(job: Job) -> None:
-    if settling.settle(job):
-        tasks.wake_next()
-    else:
-        _start_again(job)
+def _settle(job: Job) -> bool:
+    """False while a launcher lives."""
+    try:
+        if job.folder.is_held:
+            return False
+        if settling.settle(job):
+            tasks.wake_next()
+        else:
+            _start_again(job)
+    except OSError as error:  # of its folder: the other jobs must not wait for that
+        log.warning("job.folder_unusable", job=str(job.pk), error=str(error))
+    return True
 
 
 def _start_again(job: Job) -> None:

@@ -8,6 +8,7 @@ from celery import shared_task
 from django.conf import settings
 from django.db.models import QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from console.lib import outbox
 from console.lib.errors import ConsoleError, NotFound
@@ -34,18 +35,21 @@ def attend(job_id: str) -> None:
 
 
 def _start(job: Job) -> None:
+    if job.delivery_attempts > MOST_ATTEMPTS:
+        _give_up(
+            job, job.delivery_error or _("Its launcher ends before it begins; launcher.log may say why.")
+        )
+        return
     try:
         launching.start(job)
     except NotFound as error:
         _give_up(job, error.message)
     except ConsoleError as error:
         log.warning("job.not_started", job=str(job.pk), error=error.message)
-        if job.delivery_attempts >= MOST_ATTEMPTS:
-            _give_up(job, error.message)
-        elif _is_still_to_start(job).exists():
+        if _is_still_to_start(job).exists():
             job.mark_retry(error.message)
     else:
-        _is_still_to_start(job).update(next_attempt_at=None, delivery_error="")
+        _is_still_to_start(job).update(next_attempt_at=None)
 
 
 def _is_still_to_start(job: Job) -> QuerySet[Job]:

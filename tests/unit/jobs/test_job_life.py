@@ -14,7 +14,7 @@ from django.db import connection
 from django.utils import timezone
 
 from console.lib.errors import Conflict
-from jobs import actions, launching, processes, tasks
+from jobs import actions, launching, processes, sync, tasks
 from jobs.models import Job, JobState
 from tests.people import make_user
 from tests.unit.jobs.conftest import attend, ended, follow, make_job, running
@@ -157,6 +157,29 @@ def test_job_of_an_earlier_boot_is_lost(program):
     pid_of_somebody_else = os.getpid()
     job.folder.write("launcher.json", {"pid": pid_of_somebody_else, "boot_id": "other", "started_at": 1.0})
     assert ended(job).state == "lost"
+
+
+def test_running_job_whose_folder_is_gone_is_lost(program):
+    assert ended(make_job(state=JobState.RUNNING, ui_port=1, next_attempt_at=None)).state == "lost"
+
+
+def test_job_fails_when_no_launcher_stays(program, monkeypatch):
+    monkeypatch.setattr(launching, "start", lambda _job: None)
+    job = make_job()
+    for _attempt in range(tasks.MOST_ATTEMPTS + 2):
+        attend(job)
+        sync.follow_jobs()
+    assert (job.state, job.error) == (
+        "failed",
+        "Its launcher ends before it begins; launcher.log may say why.",
+    )
+
+
+def test_folder_that_cannot_be_used_holds_up_no_other_job(program, tmp_path):
+    (tmp_path / "jobs").mkdir()
+    bad = make_job(state=JobState.STARTING, ui_port=1, next_attempt_at=None)
+    bad.folder.path.write_text("a file in its place")
+    assert ended(attend(make_job())).state == "succeeded"
 
 
 # --- cancel
