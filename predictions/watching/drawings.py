@@ -73,7 +73,7 @@ def pair(bins: dict[str, Any]) -> dict[str, Any]:
     step = width / max(1, len(found))
     every = max(1, -(-len(found) // 7))
     ticks = [
-        {"x": round(LEFT + (place + 0.5) * step, 1), "text": _cut(one["label"])}
+        {"x": round(LEFT + (place + 0.5) * step, 1), "text": _tick(one["label"])}
         for place, one in enumerate(found)
         if place % every == 0
     ]
@@ -129,7 +129,9 @@ def _bar_title(one: dict[str, Any]) -> str:
     }
 
 
-def _cut(label: str) -> str:
+def _tick(label: str) -> str:
+    """The lower bound of a range; the beginning of a long value."""
+    label = label.partition(" – ")[0]
     return label if len(label) <= LONGEST_TICK else f"{label[: LONGEST_TICK - 1]}…"
 
 

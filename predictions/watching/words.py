@@ -25,16 +25,16 @@ def drifted_titles(window: DriftWindow) -> str:
 
 def effect(check: dict[str, Any]) -> str:
     """The effect against its limit, in its measure."""
-    value, limit = numbers.significant(check["value"], 3), numbers.significant(check["limit"], 3)
+    value, limit = numbers.significant(check["value"], 3), f"{check['limit']:g}"
     if check["measure"] == "share":
         value, limit = numbers.percent(check["value"]), numbers.percent(check["limit"])
-    return _("%(value)s of %(limit)s") % {"value": value, "limit": limit}
+    return _("%(value)s, limit %(limit)s") % {"value": value, "limit": limit}
 
 
 def measure(check: dict[str, Any]) -> str:
     """What the effect is measured in."""
     return {
-        "wasserstein": _("Wasserstein, in standard deviations"),
+        "wasserstein": _("standard deviations (Wasserstein)"),
         "psi": _("PSI"),
         "share": {
             "missing": _("share of missing values"),
@@ -65,11 +65,13 @@ def finding(check: dict[str, Any]) -> str:
             "now": numbers.percent(check["window"]),
             "before": numbers.percent(check["reference"]),
         }
-    return _("The distribution moved: %(measure)s %(value)s, from %(limit)s on it counts.") % {
-        "measure": measure(check),
-        "value": numbers.significant(check["value"], 3),
-        "limit": numbers.significant(check["limit"], 3),
-    }
+    sentence = {
+        "wasserstein": _(
+            "The distribution moved by %(value)s standard deviations; from %(limit)s on it counts."
+        ),
+        "psi": _("The distribution moved: PSI %(value)s; from %(limit)s on it counts."),
+    }[check["measure"]]
+    return sentence % {"value": numbers.significant(check["value"], 3), "limit": f"{check['limit']:g}"}
 
 
 def findings(column: dict[str, Any]) -> list[str]:
