@@ -49,7 +49,8 @@ def test_shifted_rows_make_one_alert_with_numbers():
     assert (alert.rule, alert.subject, alert.n_findings) == ("drift", "titanic", 1)
     assert "Fare" in alert.title
     assert alert.evidence_url == f"/monitoring/drift/titanic/{found.pk}/evidence"
-    assert alert.facts["Fare, standard deviations (Wasserstein)"]["threshold"] == 0.1
+    facts = {fact["name"]: fact for fact in alert.facts}
+    assert facts["Fare, standard deviations (Wasserstein)"]["threshold"] == 0.1
 
 
 def test_a_drift_that_goes_on_is_the_same_alert():
