@@ -106,10 +106,9 @@ def test_job_runs_once_when_worker_and_watch_are_killed_meanwhile(stack, enginee
 def test_cancelled_job_leaves_no_process_and_listens_on_loopback_only(stack, engineer, source):
     job_id = submit(engineer, source)
     java = wait_for("driver", lambda: driver(stack, job_id), timeout_s=60)
-    wait_for("Spark's UI", lambda: listening(java), timeout_s=120)
-    assert {address for address, _port in listening(java)} <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
     block = range(stack.config.port_base + 20, stack.config.port_base + 40)
-    assert [port for _address, port in listening(java) if port in block]
+    wait_for("Spark's UI", lambda: {port for _, port in listening(java)} & {*block}, timeout_s=120)
+    assert {address for address, _port in listening(java)} <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
     answer = engineer.post(f"/jobs/{job_id}/cancel")
     assert answer.status_code in {202, 409}  # a quick machine may be done
     assert wait_until(engineer, job_id, "cancelled", "succeeded")["error"] == ""
