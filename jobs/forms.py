@@ -60,7 +60,7 @@ def _field(parameter: Parameter, value: Any) -> forms.Field:
         return forms.IntegerField(**common, **bounds)
     if parameter.kind == "number":
         return forms.FloatField(**common, **bounds, widget=forms.NumberInput({"step": "any"}))
-    attrs = {"list": f"{parameter.name}-suggestions", "autocomplete": "off"}
+    attrs = {"list": f"{parameter.name}-suggestions", "autocomplete": "off", "class": "is-path"}
     widget = forms.TextInput(attrs if parameter.kind == "path" else {})
     return forms.CharField(**common, max_length=applications.LONGEST_TEXT, widget=widget)
 

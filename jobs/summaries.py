@@ -29,7 +29,7 @@ class Summary:
     output: str
     n_files: int | None
     size_bytes: int | None
-    columns: list[tuple[str, str]]
+    columns: list[dict[str, str]]
     others: list[tuple[str, str]]
 
 
@@ -44,13 +44,13 @@ def summary(result: Mapping[str, Any]) -> Summary:
         output=result.get("output", ""),
         n_files=result.get("n_files"),
         size_bytes=result.get("size_bytes"),
-        columns=list((result.get("columns") or {}).items()),
+        columns=result.get("columns") or [],
         others=[(name, _words(value)) for name, value in result.items() if name not in DRAWN],
     )
 
 
 def _dropped(counts: Mapping[str, int], rows_in: int) -> list[Dropped]:
-    """In the order in which the reasons are asked."""
+    """The most first: the database does not keep the order in which the reasons were asked."""
     most = max(counts.values(), default=0)
     return [
         Dropped(
@@ -59,7 +59,7 @@ def _dropped(counts: Mapping[str, int], rows_in: int) -> list[Dropped]:
             n_rows / rows_in if rows_in else 0.0,
             n_rows / most if most else 0.0,
         )
-        for reason, n_rows in counts.items()
+        for reason, n_rows in sorted(counts.items(), key=lambda one: -one[1])
     ]
 
 

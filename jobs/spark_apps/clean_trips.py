@@ -168,7 +168,7 @@ def clean(spark: "SparkSession", source: Path, folder: Path) -> dict[str, Any]:
     table = kept(trips)
     with running.written_whole(folder) as unfinished:
         table.write.parquet(str(unfinished))
-    columns = {column.name: column.dataType.simpleString() for column in table.schema}
+    columns = [{"name": column.name, "type": column.dataType.simpleString()} for column in table.schema]
     return {**_summary(observation), **running.facts(folder), "columns": columns}
 
 

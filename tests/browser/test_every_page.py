@@ -4,17 +4,11 @@ import re
 from collections.abc import Callable
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
-from tests.browser.visitors import PHONE, WIDE, People, shoot
+from tests.browser.looking import look
+from tests.browser.visitors import People
 from tests.first_path import FirstPath
-
-SERIOUS = {"serious", "critical"}
-# Once colours are no longer on their way from one theme to the other.
-AT_REST = """() => Promise.allSettled(
-    document.getAnimations().filter((one) => one instanceof CSSTransition).map((one) => one.finished)
-).then(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))))"""
 
 Address = Callable[[FirstPath], str]
 PAGES: dict[str, Address] = {
@@ -79,21 +73,7 @@ def test_page_is_accessible_wide_and_narrow_light_and_dark(people: People, path:
     answer = page.goto(PAGES[name](path))
     assert answer is not None
     assert answer.status == 200
-    settle(page)
-    for width, viewport in (("wide", WIDE), ("phone", PHONE)):
-        page.set_viewport_size(viewport)
-        for theme in ("light", "dark"):
-            page.emulate_media(color_scheme=theme)
-            page.evaluate(AT_REST)
-            shoot(page, f"{name}-{width}-{theme}")
-            found = [
-                f"{width}, {theme}: {violation['help']}: {violation['nodes'][0]['html'][:200]}"
-                for violation in Axe().run(page).response["violations"]
-                if violation["impact"] in SERIOUS
-            ]
-            assert not found, "\n".join(found)
-        scrolls = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-        assert scrolls <= 0, f"{width}: the page is {scrolls} px wider than its window"
+    look(page, name)
     page.context.close()
 
 
@@ -104,9 +84,3 @@ def test_unknown_address_shows_the_way_on(people: People):
     page.goto("/no-such-page")
     expect(page.get_by_role("heading", name=re.compile("not found", re.IGNORECASE))).to_be_visible()
     expect(page.get_by_role("link", name="Overview").first).to_be_visible()
-
-
-def settle(page: Page) -> None:
-    """Wait until the boxes that load by themselves are there."""
-    page.wait_for_load_state("load")
-    expect(page.locator(".skeleton")).to_have_count(0)

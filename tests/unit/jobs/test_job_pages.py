@@ -21,7 +21,7 @@ RESULT = {
     "output": "/output/trips",
     "n_files": 1,
     "size_bytes": 2048,
-    "columns": {"month": "int"},
+    "columns": [{"name": "month", "type": "int"}],
     "seed": 7,
 }
 
@@ -257,7 +257,7 @@ def test_lines_of_the_application_have_no_level():
 def test_summary_shares_are_of_all_rows_and_bars_of_the_longest():
     found = summaries.summary(RESULT)
     assert found.share_kept == 0.94
-    assert [(one.share, one.length) for one in found.dropped] == [(0.05, 1.0), (0.0, 0.0), (0.01, 0.2)]
+    assert [(one.share, one.length) for one in found.dropped] == [(0.05, 1.0), (0.01, 0.2), (0.0, 0.0)]
     assert found.others == [("seed", "7")]
     nothing = summaries.summary({"rows_in": 0, "rows_kept": 0, "dropped": {"no_amount": 0}})
     assert (nothing.share_kept, nothing.dropped[0].share) == (0.0, 0.0)

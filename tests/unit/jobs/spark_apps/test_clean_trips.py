@@ -87,7 +87,11 @@ def test_counts_and_columns_are_those_of_the_rows(cleaned):
     assert result["rows_in"] == len(cases)
     assert result["dropped"] == {name: reasons.count(name) for name in REASONS}
     assert result["rows_kept"] == len(rows) == reasons.count(None)
-    assert list(result["columns"]) == list(rows[0]) == [*(one.name for one in FIELDS), *ADDED]
+    assert (
+        [column["name"] for column in result["columns"]]
+        == list(rows[0])
+        == [*(one.name for one in FIELDS), *ADDED]
+    )
 
 
 def test_a_sound_trip_keeps_its_values_and_gets_the_added_ones(cleaned):

@@ -1,0 +1,37 @@
+"""Looking at a page wide and on a phone, light and dark: no serious fault, nothing cut off."""
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from tests.browser.visitors import PHONE, WIDE, shoot
+
+SERIOUS = {"serious", "critical"}
+# Once colours are no longer on their way from one theme to the other.
+AT_REST = """() => Promise.allSettled(
+    document.getAnimations().filter((one) => one instanceof CSSTransition).map((one) => one.finished)
+).then(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))))"""
+
+
+def look(page: Page, name: str) -> None:
+    """At the page as it stands; pictures are called `name`."""
+    settle(page)
+    for width, viewport in (("wide", WIDE), ("phone", PHONE)):
+        page.set_viewport_size(viewport)
+        for theme in ("light", "dark"):
+            page.emulate_media(color_scheme=theme)
+            page.evaluate(AT_REST)
+            shoot(page, f"{name}-{width}-{theme}")
+            found = [
+                f"{width}, {theme}: {violation['help']}: {violation['nodes'][0]['html'][:200]}"
+                for violation in Axe().run(page).response["violations"]
+                if violation["impact"] in SERIOUS
+            ]
+            assert not found, "\n".join(found)
+        scrolls = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert scrolls <= 0, f"{width}: the page is {scrolls} px wider than its window"
+
+
+def settle(page: Page) -> None:
+    """Wait until the boxes that load by themselves are there."""
+    page.wait_for_load_state("load")
+    expect(page.locator(".skeleton")).to_have_count(0)
