@@ -76,11 +76,11 @@ soak:  ## the tests that kill parts, ten rounds of each
 	@CONSOLE_KILL_ROUNDS=10 $(TOOLS) -m pytest tests/integration/stack
 
 bench:  ## predict path and aggregator beside bare peers, on the running stack
-	@$(AS_IS) -m stack python -- -m benchmarks
+	@$(PYTHON) -m stack.bootstrap --bench -m stack python -- -m benchmarks
 
 openapi:  ## write openapi.yaml anew from the code
 	@$(TOOLS) -m stack.api_schema --write
 
 lock:  ## compile requirements/*.in into hashed locks
 	@$(TOOLS) -c ""
-	@cd requirements && for name in bootstrap build console airflow dev; do $(COMPILE) $$name.in -o $$name.txt; done
+	@cd requirements && for name in bootstrap build console airflow dev bench; do $(COMPILE) $$name.in -o $$name.txt; done

@@ -11,6 +11,7 @@ import argparse
 import gc
 import os
 import statistics
+import subprocess
 import sys
 import time
 import uuid
@@ -18,10 +19,11 @@ from datetime import UTC, datetime
 
 import django
 import orjson
-from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka import KafkaError, Producer
+
+from benchmarks import environments
 
 FLOOR = 0.7
-BATCH = 5_000
 
 
 def produce(topic: str, n: int) -> None:
@@ -45,22 +47,16 @@ def produce(topic: str, n: int) -> None:
 
 
 def bare(topic: str, n: int) -> float:
-    """Events a second that are fetched in batches and parsed, and nothing else."""
+    """Events a second of the peer, in its own environment."""
     from console.lib import kafka
 
-    consumer = Consumer(kafka.consumer_config(f"bench-{uuid.uuid4().hex}"))
-    consumer.assign([TopicPartition(topic, 0, 0)])
-    n_read, began_at = 0, 0.0
-    while n_read < n:
-        messages = consumer.consume(BATCH, 1.0)
-        began_at = began_at or time.perf_counter()
-        for message in messages:
-            if message.error() is None:
-                orjson.loads(message.value())
-                n_read += 1
-    seconds = time.perf_counter() - began_at
-    consumer.close()
-    return n / seconds
+    config = orjson.dumps(kafka.consumer_config(f"bench-{uuid.uuid4().hex}")).decode()
+    command = [environments.peer_python(), "-m", "benchmarks.peers.bare_consumer", config, topic, str(n)]
+    environment = environments.peer_environment()
+    done = subprocess.run(
+        command, env=environment, cwd=environments.REPO, check=True, capture_output=True, text=True
+    )
+    return float(done.stdout)
 
 
 def aggregator(topic: str, n: int) -> float:

@@ -13,12 +13,18 @@ class Load:
     """What came back. latencies_s: one for each answer, in the order they came."""
 
     seconds: float = 0.0
+    cpu_s: float = 0.0  # of the server meanwhile, all its threads
     latencies_s: list[float] = field(default_factory=list)
     statuses: dict[bytes, int] = field(default_factory=dict)
 
     @property
     def per_second(self) -> float:
         return len(self.latencies_s) / self.seconds
+
+    @property
+    def cpu_us(self) -> float:
+        """Of the server, for each answer: what a busy machine changes least."""
+        return self.cpu_s / len(self.latencies_s) * 1e6
 
     def quantile_ms(self, share: float) -> float:
         ordered = sorted(self.latencies_s)
