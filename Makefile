@@ -75,7 +75,7 @@ test-browser:  ## journeys in a real browser
 soak:  ## the tests that kill parts, ten rounds of each
 	@CONSOLE_KILL_ROUNDS=10 $(TOOLS) -m pytest tests/integration/stack
 
-bench:  ## predict path and aggregator beside bare peers, on the running stack
+bench:  ## predict path and aggregator beside bare peers, event to frame; on the running stack
 	@$(PYTHON) -m stack.bootstrap --bench -m stack python -- -m benchmarks
 
 openapi:  ## write openapi.yaml anew from the code

@@ -2,7 +2,7 @@
 
 import sys
 
-from benchmarks import aggregator, predict
+from benchmarks import aggregator, frames, predict
 
 if __name__ == "__main__":
-    sys.exit(max(predict.main(), aggregator.main()))
+    sys.exit(max(predict.main(), aggregator.main(), frames.main()))
