@@ -56,7 +56,8 @@ class MuteForm(ReasonForm):
     field_order = ("hours", "reason")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, auto_id="mute_%s", **kwargs)  # another form of the page has a reason too
+        kwargs.setdefault("auto_id", "mute_%s")  # another form of the page has a reason too
+        super().__init__(*args, **kwargs)
 
     @property
     def until(self) -> datetime:
