@@ -12,15 +12,10 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from console.lib.errors import InvalidRequest
+from console.lib.rest import valid
 from jobs import actions, applications, logs, queries
 from jobs import serializers as shapes
 from jobs.models import Job, JobState
-
-
-def _valid(serializer: type[shapes.StrictSerializer], data: Any) -> dict[str, Any]:
-    given = serializer(data=data)
-    given.is_valid(raise_exception=True)
-    return dict(given.validated_data)
 
 
 class SparkAppListView(APIView):
@@ -60,7 +55,7 @@ class JobListView(generics.ListAPIView):
     @extend_schema(request=shapes.NewJobSerializer, responses={202: shapes.JobSerializer})
     def post(self, request: Request) -> Response:
         """Submit an application. The row answers at once; it starts as soon as there is a place."""
-        given = _valid(shapes.NewJobSerializer, request.data)
+        given = valid(shapes.NewJobSerializer, request.data)
         job = actions.submit_job(given["app"], params=given["params"], by=request.user)
         return Response(shapes.JobSerializer(job).data, status=202)
 
@@ -80,7 +75,7 @@ class JobCancelView(APIView):
     @extend_schema(request=shapes.NothingSerializer, responses={202: shapes.JobSerializer})
     def post(self, request: Request, job_id: uuid.UUID) -> Response:
         """Its processes are ended. Asking again is no harm; 409 when it ended by itself."""
-        _valid(shapes.NothingSerializer, request.data)
+        valid(shapes.NothingSerializer, request.data)
         job = actions.cancel_job(queries.job(job_id), by=request.user)
         return Response(shapes.JobSerializer(job).data, status=202)
 
@@ -96,7 +91,7 @@ class JobLogView(APIView):
     )
     def get(self, request: Request, job_id: uuid.UUID) -> Response:
         """At most 64 KiB. While `is_complete` is false, ask again with the cursor for what follows."""
-        given = _valid(shapes.LogQuerySerializer, request.query_params.dict())
+        given = valid(shapes.LogQuerySerializer, request.query_params.dict())
         piece = logs.read(queries.job(job_id), int(given["cursor"]))
         answer = {"text": piece.text, "cursor": str(piece.next_cursor), "is_complete": piece.is_end}
         return Response(shapes.JobLogSerializer(answer).data)

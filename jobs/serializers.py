@@ -1,21 +1,11 @@
 """The shape of jobs over REST; what comes in may carry no unknown field."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from django.utils.translation import gettext as _
 from rest_framework import serializers
 
+from console.lib.rest import StrictSerializer
 from jobs.models import Job
-
-
-class StrictSerializer(serializers.Serializer):
-    """Refuses fields that it does not know: a misspelt one must not be ignored."""
-
-    def to_internal_value(self, data: Any) -> Any:
-        """Raises ValidationError with each unknown field."""
-        if isinstance(data, dict) and (unknown := sorted(set(data) - set(self.fields))):
-            raise serializers.ValidationError({name: [_("There is no such field.")] for name in unknown})
-        return super().to_internal_value(data)
 
 
 class JobSerializer(serializers.ModelSerializer):

@@ -1,4 +1,4 @@
-"""REST: experiments and runs, models and versions, gates, promotions and the ledger."""
+"""REST: experiments and runs, models and versions, gates and the ledger."""
 
 from typing import Any
 
@@ -15,17 +15,12 @@ from rest_framework.views import APIView
 
 from console.lib.errors import InvalidRequest, NotFound
 from console.lib.pages import CursorPages
+from console.lib.rest import valid
 from models_registry import actions, gateway, queries, run_filter
 from models_registry import serializers as shapes
 from models_registry.gateway import check_path
-from models_registry.models import Experiment, MlflowRun, ModelVersion, PromotionRequest, RegisteredModel
-from models_registry.states import RequestState, VersionState
-
-
-def _valid(serializer: type[shapes.StrictSerializer], data: Any) -> dict[str, Any]:
-    given = serializer(data=data)
-    given.is_valid(raise_exception=True)
-    return dict(given.validated_data)
+from models_registry.models import Experiment, MlflowRun, ModelVersion, RegisteredModel
+from models_registry.states import VersionState
 
 
 class NamePages(CursorPages):
@@ -137,7 +132,7 @@ class ModelDetailView(APIView):
     def patch(self, request: Request, name: str) -> Response:
         """Set who approves its promotions."""
         actions.set_policy(
-            name, value=_valid(shapes.PolicySerializer, request.data)["policy"], by=request.user
+            name, value=valid(shapes.PolicySerializer, request.data)["policy"], by=request.user
         )
         return Response(shapes.ModelSerializer(queries.model(name)).data)
 
@@ -177,7 +172,7 @@ class VersionGateView(APIView):
     @extend_schema(request=shapes.NothingSerializer, responses={202: shapes.GateSerializer})
     def post(self, request: Request, name: str, version: int) -> Response:
         """Have a worker judge it; 409 while one is at work."""
-        _valid(shapes.NothingSerializer, request.data)
+        valid(shapes.NothingSerializer, request.data)
         gate = actions.ask_gate(name, version, by=request.user)
         return Response(shapes.GateSerializer(gate).data, status=202)
 
@@ -188,7 +183,7 @@ class VersionOverrideView(APIView):
     @extend_schema(request=shapes.ReasonSerializer, responses=shapes.VersionDetailSerializer)
     def post(self, request: Request, name: str, version: int) -> Response:
         """The version counts as passed, and is marked for ever."""
-        reason = _valid(shapes.ReasonSerializer, request.data)["reason"]
+        reason = valid(shapes.ReasonSerializer, request.data)["reason"]
         return Response(_version_data(actions.override_gate(name, version, reason=reason, by=request.user)))
 
 
@@ -198,7 +193,7 @@ class VersionArchiveView(APIView):
     @extend_schema(request=shapes.ReasonSerializer, responses=shapes.VersionDetailSerializer)
     def post(self, request: Request, name: str, version: int) -> Response:
         """Its open promotion request is withdrawn; 409 for the champion, and while its gate is at work."""
-        reason = _valid(shapes.ReasonSerializer, request.data)["reason"]
+        reason = valid(shapes.ReasonSerializer, request.data)["reason"]
         return Response(_version_data(actions.archive(name, version, reason=reason, by=request.user)))
 
 
@@ -208,19 +203,8 @@ class VersionUnarchiveView(APIView):
     @extend_schema(request=shapes.ReasonSerializer, responses=shapes.VersionDetailSerializer)
     def post(self, request: Request, name: str, version: int) -> Response:
         """As retired when it was champion once, else as a candidate: its gate has to run again."""
-        reason = _valid(shapes.ReasonSerializer, request.data)["reason"]
+        reason = valid(shapes.ReasonSerializer, request.data)["reason"]
         return Response(_version_data(actions.unarchive(name, version, reason=reason, by=request.user)))
-
-
-class VersionPromotionsView(APIView):
-    """Requests to promote a version."""
-
-    @extend_schema(request=shapes.ReasonSerializer, responses={202: shapes.PromotionSerializer})
-    def post(self, request: Request, name: str, version: int) -> Response:
-        """Ask for it; 409 until the gate has passed. Somebody else decides."""
-        reason = _valid(shapes.ReasonSerializer, request.data)["reason"]
-        asked = actions.request_promotion(name, version, reason=reason, by=request.user)
-        return Response(shapes.PromotionSerializer(asked).data, status=202)
 
 
 class ModelHistoryView(APIView):
@@ -250,16 +234,6 @@ def _moment(text: str | None) -> Any:
     return found
 
 
-class ModelRollbackView(APIView):
-    """Back to the champion before."""
-
-    @extend_schema(request=shapes.ReasonSerializer, responses=shapes.PeriodSerializer)
-    def post(self, request: Request, name: str) -> Response:
-        """Now; 409 when there was none before."""
-        reason = _valid(shapes.ReasonSerializer, request.data)["reason"]
-        return Response(shapes.PeriodSerializer(actions.rollback(name, reason=reason, by=request.user)).data)
-
-
 class ModelSpecView(APIView):
     """What a model takes and answers."""
 
@@ -276,57 +250,3 @@ class ModelSpecView(APIView):
         if text is None:
             raise NotFound(_("%(name)s has no champion, or the version has no spec.") % {"name": name})
         return HttpResponse(text, content_type="application/json")
-
-
-# --- promotions
-
-
-@extend_schema(parameters=[OpenApiParameter("state", str, enum=RequestState.values)])
-class PromotionListView(generics.ListAPIView):
-    """Requests for promotion, newest first."""
-
-    serializer_class = shapes.PromotionSerializer
-
-    def get_queryset(self) -> QuerySet[PromotionRequest]:
-        """`?state=requested` leaves those that wait."""
-        state = self.request.query_params.get("state")
-        return queries.promotions().filter(state=state) if state else queries.promotions()
-
-
-class PromotionDetailView(APIView):
-    """One request."""
-
-    @extend_schema(responses=shapes.PromotionSerializer)
-    def get(self, request: Request, pk: int) -> Response:
-        """`delivered_at` is set once MLflow has the alias."""
-        return Response(shapes.PromotionSerializer(queries.promotion(pk)).data)
-
-
-class PromotionApproveView(APIView):
-    """Approve."""
-
-    @extend_schema(request=shapes.OptionalReasonSerializer, responses=shapes.PromotionSerializer)
-    def post(self, request: Request, pk: int) -> Response:
-        """Makes the version champion; never by who asked."""
-        reason = _valid(shapes.OptionalReasonSerializer, request.data)["reason"]
-        return Response(shapes.PromotionSerializer(actions.approve(pk, reason=reason, by=request.user)).data)
-
-
-class PromotionRejectView(APIView):
-    """Reject."""
-
-    @extend_schema(request=shapes.ReasonSerializer, responses=shapes.PromotionSerializer)
-    def post(self, request: Request, pk: int) -> Response:
-        """With a reason; never by who asked."""
-        reason = _valid(shapes.ReasonSerializer, request.data)["reason"]
-        return Response(shapes.PromotionSerializer(actions.reject(pk, reason=reason, by=request.user)).data)
-
-
-class PromotionWithdrawView(APIView):
-    """Withdraw."""
-
-    @extend_schema(request=shapes.OptionalReasonSerializer, responses=shapes.PromotionSerializer)
-    def post(self, request: Request, pk: int) -> Response:
-        """Only by who asked."""
-        reason = _valid(shapes.OptionalReasonSerializer, request.data)["reason"]
-        return Response(shapes.PromotionSerializer(actions.withdraw(pk, reason=reason, by=request.user)).data)

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from models_registry import api
+from models_registry import api, promotion_api
 
 VERSION = "models/<str:name>/versions/<int:version>"
 RUN = "mlflow-runs/<str:run_id>"
@@ -25,13 +25,19 @@ urlpatterns = [
     path(f"{VERSION}/override", api.VersionOverrideView.as_view(), name="version-override"),
     path(f"{VERSION}/archive", api.VersionArchiveView.as_view(), name="version-archive"),
     path(f"{VERSION}/unarchive", api.VersionUnarchiveView.as_view(), name="version-unarchive"),
-    path(f"{VERSION}/promotions", api.VersionPromotionsView.as_view(), name="version-promotions"),
+    path(f"{VERSION}/promotions", promotion_api.VersionPromotionsView.as_view(), name="version-promotions"),
     path("models/<str:name>/history", api.ModelHistoryView.as_view(), name="model-history"),
-    path("models/<str:name>/rollback", api.ModelRollbackView.as_view(), name="model-rollback"),
+    path("models/<str:name>/rollback", promotion_api.ModelRollbackView.as_view(), name="model-rollback"),
     path("models/<str:name>/spec", api.ModelSpecView.as_view(), name="model-spec"),
-    path("promotions", api.PromotionListView.as_view(), name="promotion-list"),
-    path("promotions/<int:pk>", api.PromotionDetailView.as_view(), name="promotion-detail"),
-    path("promotions/<int:pk>/approve", api.PromotionApproveView.as_view(), name="promotion-approve"),
-    path("promotions/<int:pk>/reject", api.PromotionRejectView.as_view(), name="promotion-reject"),
-    path("promotions/<int:pk>/withdraw", api.PromotionWithdrawView.as_view(), name="promotion-withdraw"),
+    path("promotions", promotion_api.PromotionListView.as_view(), name="promotion-list"),
+    path("promotions/<int:pk>", promotion_api.PromotionDetailView.as_view(), name="promotion-detail"),
+    path(
+        "promotions/<int:pk>/approve", promotion_api.PromotionApproveView.as_view(), name="promotion-approve"
+    ),
+    path("promotions/<int:pk>/reject", promotion_api.PromotionRejectView.as_view(), name="promotion-reject"),
+    path(
+        "promotions/<int:pk>/withdraw",
+        promotion_api.PromotionWithdrawView.as_view(),
+        name="promotion-withdraw",
+    ),
 ]

@@ -1,10 +1,10 @@
 """The shape of models, versions, requests and runs over REST; what comes in may carry no unknown field."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from django.utils.translation import gettext as _
 from rest_framework import serializers
 
+from console.lib.rest import StrictSerializer
 from models_registry.actions import LONGEST_REASON
 from models_registry.models import (
     ChampionPeriod,
@@ -16,16 +16,6 @@ from models_registry.models import (
     RegisteredModel,
 )
 from models_registry.states import Policy
-
-
-class StrictSerializer(serializers.Serializer):
-    """Refuses fields that it does not know: a misspelt one must not be ignored."""
-
-    def to_internal_value(self, data: Any) -> Any:
-        """Raises ValidationError with each unknown field."""
-        if isinstance(data, dict) and (unknown := sorted(set(data) - set(self.fields))):
-            raise serializers.ValidationError({name: [_("There is no such field.")] for name in unknown})
-        return super().to_internal_value(data)
 
 
 class NothingSerializer(StrictSerializer):

@@ -1,6 +1,6 @@
 """REST: pipelines, runs, tasks and their logs."""
 
-from typing import Any, cast
+from typing import cast
 
 from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -11,6 +11,7 @@ from rest_framework.views import APIView
 
 from console.access.models import User
 from console.lib.pages import CursorPages
+from console.lib.rest import valid
 from pipelines import actions, log_reading, queries
 from pipelines.models import Pipeline, Run
 from pipelines.serializers import (
@@ -23,7 +24,6 @@ from pipelines.serializers import (
     PipelineSerializer,
     RunRequestSerializer,
     RunSerializer,
-    StrictSerializer,
     TaskInstanceSerializer,
     TaskListSerializer,
 )
@@ -34,12 +34,6 @@ LINES = 1000
 def user_of(request: Request) -> User:
     """Who asks: the middleware has let in nobody else."""
     return cast(User, request.user)
-
-
-def _valid(serializer: type[StrictSerializer], data: Any) -> dict[str, Any]:
-    given = serializer(data=data)
-    given.is_valid(raise_exception=True)
-    return given.validated_data
 
 
 class PipelinePages(CursorPages):
@@ -77,7 +71,7 @@ class PipelineDetailView(APIView):
     @extend_schema(request=PipelineChangeSerializer, responses={202: PipelineDetailSerializer})
     def patch(self, request: Request, dag_id: str) -> Response:
         """Pause or resume its schedule; Airflow is told at once or as soon as it answers."""
-        given = _valid(PipelineChangeSerializer, request.data)
+        given = valid(PipelineChangeSerializer, request.data)
         pipeline = actions.set_paused(dag_id, is_paused=given["is_paused"], by=user_of(request))
         return Response(PipelineDetailSerializer(pipeline).data, status=202)
 
@@ -109,7 +103,7 @@ class PipelineRunListView(generics.ListAPIView):
     @extend_schema(request=RunRequestSerializer, responses={202: RunSerializer})
     def post(self, request: Request, dag_id: str) -> Response:
         """Run the pipeline. The row answers at once; Airflow gets it now, or as soon as it answers."""
-        given = _valid(RunRequestSerializer, request.data)
+        given = valid(RunRequestSerializer, request.data)
         run = actions.trigger_run(dag_id, conf=given["conf"], note=given["note"], by=user_of(request))
         return Response(RunSerializer(run).data, status=202)
 
@@ -129,7 +123,7 @@ class RunCancelView(APIView):
     @extend_schema(request=NothingSerializer, responses={202: RunSerializer})
     def post(self, request: Request, run_id: int) -> Response:
         """Its running tasks are stopped."""
-        _valid(NothingSerializer, request.data)
+        valid(NothingSerializer, request.data)
         return Response(RunSerializer(actions.cancel_run(run_id, by=user_of(request))).data, status=202)
 
 
@@ -139,7 +133,7 @@ class RunClearView(APIView):
     @extend_schema(request=ClearSerializer, responses={202: RunSerializer})
     def post(self, request: Request, run_id: int) -> Response:
         """All of them, or those that failed."""
-        given = _valid(ClearSerializer, request.data)
+        given = valid(ClearSerializer, request.data)
         run = actions.clear_run(run_id, by=user_of(request), only_failed=given["only_failed"])
         return Response(RunSerializer(run).data, status=202)
 
@@ -167,7 +161,7 @@ class TaskLogView(APIView):
     )
     def get(self, request: Request, run_id: int, task_id: str) -> Response:
         """At most 1,000 lines. While `is_complete` is false, ask again with the cursor for what follows."""
-        given = _valid(LogQuerySerializer, request.query_params.dict())
+        given = valid(LogQuerySerializer, request.query_params.dict())
         view = log_reading.open_log(
             queries.run(run_id), task_id, map_index=given["map_index"], try_number=given.get("try")
         )

@@ -15,15 +15,10 @@ from rest_framework.views import APIView
 
 from console.lib.errors import InvalidRequest
 from console.lib.pages import CursorPages
+from console.lib.rest import valid
 from streaming import actions, gateway, queries, reading
 from streaming import serializers as shapes
 from streaming.models import DeadLetter, Replay, Stream, Window
-
-
-def _valid(serializer: type[shapes.StrictSerializer], data: Any) -> dict[str, Any]:
-    given = serializer(data=data)
-    given.is_valid(raise_exception=True)
-    return dict(given.validated_data)
 
 
 def _results(name: str, serializer: Any) -> Any:
@@ -122,7 +117,7 @@ class StreamListView(generics.ListAPIView):
     @extend_schema(request=shapes.NewStreamSerializer, responses={201: shapes.StreamSerializer})
     def post(self, request: Request) -> Response:
         """Define one; it is counted from the topic's first message on."""
-        stream = actions.create_stream(**_valid(shapes.NewStreamSerializer, request.data), by=request.user)
+        stream = actions.create_stream(**valid(shapes.NewStreamSerializer, request.data), by=request.user)
         return Response(shapes.StreamSerializer(stream).data, status=201)
 
 
@@ -137,7 +132,7 @@ class StreamDetailView(APIView):
     @extend_schema(request=shapes.StreamChangeSerializer, responses=shapes.StreamSerializer)
     def patch(self, request: Request, name: str) -> Response:
         """Change the description or the whole definition."""
-        changes = _valid(shapes.StreamChangeSerializer, request.data)
+        changes = valid(shapes.StreamChangeSerializer, request.data)
         return Response(shapes.StreamSerializer(actions.change_stream(name, by=request.user, **changes)).data)
 
     @extend_schema(responses={204: None})
@@ -216,7 +211,7 @@ class ReplayListView(generics.ListAPIView):
     @extend_schema(request=shapes.NewReplaySerializer, responses={202: shapes.ReplaySerializer})
     def post(self, request: Request) -> Response:
         """Have a worker send a file."""
-        wish = {"rate": None, "speed": None, **_valid(shapes.NewReplaySerializer, request.data)}
+        wish = {"rate": None, "speed": None, **valid(shapes.NewReplaySerializer, request.data)}
         return Response(
             shapes.ReplaySerializer(actions.start_replay(**wish, by=request.user)).data, status=202
         )

@@ -3,23 +3,13 @@
 import base64
 from typing import Any, ClassVar
 
-from django.utils.translation import gettext as _
 from rest_framework import serializers
 
+from console.lib.rest import StrictSerializer
 from streaming.kafka_types import Read
 from streaming.models import STREAM_NAME, TOPIC_NAME, DeadLetter, Replay, Stream, Times, Window
 
 LONGEST_VALUE = 16 * 1024  # characters of one message; more is cut, and said
-
-
-class StrictSerializer(serializers.Serializer):
-    """Refuses fields that it does not know: a misspelt one must not be ignored."""
-
-    def to_internal_value(self, data: Any) -> Any:
-        """Raises ValidationError with each unknown field."""
-        if isinstance(data, dict) and (unknown := sorted(set(data) - set(self.fields))):
-            raise serializers.ValidationError({name: [_("There is no such field.")] for name in unknown})
-        return super().to_internal_value(data)
 
 
 class PartitionSerializer(serializers.Serializer):
