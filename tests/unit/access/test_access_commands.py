@@ -24,6 +24,9 @@ SCIENTIST = {
     "pipelines.run",
     "models.gate",
     "models.request",
+    "models.archive",
+    "alerts.handle",
+    "drift.rules",
 }
 
 

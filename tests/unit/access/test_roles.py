@@ -17,6 +17,9 @@ TABLE = {  # viewer, predictor, engineer, scientist, approver, admin
     "jobs.run": (0, 0, X, 0, 0, X),
     "models.gate": (0, 0, 0, X, 0, X),
     "models.request": (0, 0, 0, X, 0, X),
+    "models.archive": (0, 0, 0, X, 0, X),
+    "alerts.handle": (0, 0, X, X, X, X),
+    "drift.rules": (0, 0, 0, X, 0, X),
     "models.decide": (0, 0, 0, 0, X, X),
     "admin": (0, 0, 0, 0, 0, X),
 }
@@ -46,7 +49,7 @@ def test_every_route_and_topic_asks_for_a_scope_that_exists():
 @pytest.mark.django_db
 def test_a_user_holds_what_all_their_roles_allow():
     user = make_user("ana", "predictor", "approver")
-    assert policy.scopes_of(user) == {"see", "predict", "models.decide"}
+    assert policy.scopes_of(user) == {"see", "predict", "alerts.handle", "models.decide"}
 
 
 @pytest.mark.django_db
