@@ -11,7 +11,7 @@ import time
 
 import psutil
 
-MARK = "CONSOLE_JOB_FOLDER"
+MARK = "ATALAYA_JOB_FOLDER"
 PATIENCE_S = 3.0
 LOOKS_EVERY_S = 0.05
 

@@ -10,7 +10,7 @@ import psutil
 from stack import groups
 from stack.config import Config
 
-MARK = "CONSOLE_JOB_FOLDER"
+MARK = "ATALAYA_JOB_FOLDER"
 
 
 def processes(config: Config) -> list[psutil.Process]:
