@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from console.demo.errors import NoAnswer, NotAsExpected
@@ -38,6 +39,16 @@ class Scene:
         """What another step remembers."""
         return self.steps[name].facts
 
+    def begin(self) -> None:
+        """Remember when this attempt of the step began, unless it goes on with an earlier walk's."""
+        if "begun_at" not in self.facts:
+            self.step.keep(begun_at=datetime.now(UTC).isoformat())
+
+    @property
+    def begun_at(self) -> str:
+        """As `begin` noted it."""
+        return str(self.facts["begun_at"])
+
     def key(self, what: str) -> str:
         """An Idempotency-Key: the same however often the process dies, another when the step begins anew."""
         return f"demo-{self.step.demonstration_id}-{self.step.name}-{self.step.attempt}-{what}"
@@ -51,6 +62,11 @@ class Scene:
             self.meanwhile()
             time.sleep(LOOKS_EVERY_S)
         return seen
+
+
+def is_since(at: str, since: str) -> bool:
+    """Whether one moment of the REST API is not before another."""
+    return datetime.fromisoformat(at) >= datetime.fromisoformat(since)
 
 
 def check(is_so: bool, expected: str, came: object) -> None:

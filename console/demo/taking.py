@@ -14,6 +14,7 @@ from console.lib.ids import uuid7
 
 LOCK = 0x64656D6F  # who begins or removes a demonstration waits for others who do
 LOOKS_EVERY_S = 1.0
+FIRST_PATIENCE_S = 20.0  # before anything has begun nobody waits long for a database that is away
 
 
 def take(holder: UUID | None = None) -> Demonstration:
@@ -38,7 +39,7 @@ def hold() -> None:
 
 def _wait_for_silence() -> None:
     """A process that was killed is silent from then on; one that lives is heard within seconds."""
-    seen = patiently(current)
+    seen = patiently(current, patience_s=FIRST_PATIENCE_S)
     deadline = time.monotonic() + SILENT_AFTER.total_seconds() + LOOKS_EVERY_S
     while seen is not None and seen.is_walking:
         time.sleep(LOOKS_EVERY_S)

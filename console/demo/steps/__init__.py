@@ -11,7 +11,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from console.demo.scene import Scene
-from console.demo.steps import approve, gate, predict, stream, train
+from console.demo.steps import approve, drift, gate, predict, spark, stream, train
 
 
 @dataclass(frozen=True)
@@ -30,5 +30,7 @@ ACTS: Final = (
     Act("approve", _("Ask for promotion, approve it"), approve.play, approve.is_there),
     Act("predict", _("Predict"), predict.play, predict.is_there),
     Act("stream", _("Count a stream of events"), stream.play, stream.is_there),
+    Act("spark", _("Clean trips on Spark"), spark.play, spark.is_there),
+    Act("drift", _("Watch for drift"), drift.play, drift.is_there),
 )
 TITLES: Final = {act.name: act.title for act in ACTS}

@@ -8,7 +8,7 @@ from typing import Any
 
 from console.demo import inputs
 from console.demo.errors import NotAsExpected
-from console.demo.scene import Scene, check
+from console.demo.scene import Scene, check, is_since
 
 STREAM = "taxi_trips"
 RATE = 4_000
@@ -20,6 +20,7 @@ MARGIN = timedelta(seconds=30)  # before the first event: windows are longer tha
 
 def play(scene: Scene) -> str:
     source = inputs.trips()
+    scene.begin()
     if "since" not in scene.facts:
         since = (datetime.now(UTC) - MARGIN).isoformat()
         scene.step.keep(since=since, n_before=_n_counted(scene, since))
@@ -56,8 +57,8 @@ def _replay(scene: Scene, source: str, rate: float, name: str) -> dict[str, Any]
 def _asked_before(scene: Scene, body: dict[str, Any]) -> dict[str, Any] | None:
     """One of this attempt whose answer was lost."""
     for replay in scene.engineer.get("/replays")["results"]:
-        is_ours = (
-            replay["requested_by"] == scene.engineer.name and replay["requested_at"] >= scene.facts["since"]
+        is_ours = replay["requested_by"] == scene.engineer.name and is_since(
+            replay["requested_at"], scene.begun_at
         )
         if is_ours and (replay["source"], replay["rate"]) == (body["source"], body["rate"]):
             return dict(replay)
@@ -85,4 +86,4 @@ def _check_counted(scene: Scene, n_events: int) -> None:
 def _n_counted(scene: Scene, since: str) -> int:
     windows = scene.engineer.every(f"/streams/{STREAM}/windows", since=since)
     dead = scene.engineer.every(f"/streams/{STREAM}/dead-letters")
-    return sum(window["count"] for window in windows) + sum(letter["at"] >= since for letter in dead)
+    return sum(window["count"] for window in windows) + sum(is_since(letter["at"], since) for letter in dead)

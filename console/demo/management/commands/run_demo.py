@@ -6,6 +6,7 @@ from types import FrameType
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import InterfaceError, OperationalError
 
 from console.demo import taking
 from console.demo.errors import CannotBegin, StepFailed
@@ -26,6 +27,8 @@ class Command(BaseCommand):
             Walk(taking.take(), self._say).go()
         except CannotBegin as error:
             raise CommandError(str(error)) from error
+        except (OperationalError, InterfaceError) as error:
+            raise CommandError(f"PostgreSQL does not answer: {error}. {AGAIN}") from error
         except StepFailed as error:
             raise CommandError(f"{error}. {AGAIN}") from error
         self._say("The demonstration is done: every step came out as it should.")
