@@ -21,6 +21,7 @@ from models_registry.models import (
     PromotionRequest,
     RegisteredModel,
 )
+from models_registry.removal import remove_demo
 from models_registry.retiring import archive, end_champion, unarchive
 from models_registry.states import OPEN_GATES, Policy, RequestState, VersionState
 
@@ -32,6 +33,7 @@ __all__ = [
     "end_champion",
     "override_gate",
     "reject",
+    "remove_demo",
     "request_promotion",
     "rollback",
     "set_policy",

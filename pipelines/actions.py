@@ -13,6 +13,7 @@ from console.lib.errors import Conflict, InvalidRequest, NotFound
 from console.lib.ids import uuid7
 from pipelines import mirror, params, queries, tasks
 from pipelines.models import Pipeline, Run, RunState, Wish
+from pipelines.removal import remove_demo as remove_demo
 
 LONGEST_CONF_BYTES = 64 * 1024
 LONGEST_NOTE = 1000

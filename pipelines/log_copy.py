@@ -155,15 +155,16 @@ def tell(row: TaskLog) -> None:
 def remove_unread() -> None:
     """Copies that nobody read for a day go, and the longest unread while all together are too large."""
     for row in TaskLog.objects.filter(read_at__lt=timezone.now() - UNREAD_FOR):
-        _remove(row)
+        remove(row)
     total = TaskLog.objects.aggregate(n=Sum("size_bytes"))["n"] or 0
     for row in TaskLog.objects.order_by("read_at").iterator():
         if total <= ALL_BYTES:
             return
         total -= row.size_bytes
-        _remove(row)
+        remove(row)
 
 
-def _remove(row: TaskLog) -> None:
+def remove(row: TaskLog) -> None:
+    """Delete the copy; it is made anew when somebody asks."""
     spool.remove(row.pk)
     row.delete()

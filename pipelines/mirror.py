@@ -11,7 +11,7 @@ from django.utils import timezone
 from console.lib import live
 from pipelines.answers import Dag, DagDetails, DagRun, TaskNode, TaskState
 from pipelines.answers import ImportFault as FoundFault
-from pipelines.models import ImportFault, Pipeline, Run, RunState, TaskInstance, Wish
+from pipelines.models import ForgottenRun, ImportFault, Pipeline, Run, RunState, TaskInstance, Wish
 
 # A poll that was under way while somebody cancelled may still report the state before.
 SETTLES_WITHIN = timedelta(seconds=30)
@@ -81,8 +81,15 @@ def _save_runs(found: Sequence[DagRun]) -> list[Run]:
         (row.dag_id, row.dag_run_id): row
         for row in Run.objects.filter(dag_run_id__in={key[1] for key in by_key})
     }
+    forgotten = set(
+        ForgottenRun.objects.filter(dag_run_id__in={key[1] for key in by_key}).values_list(
+            "dag_id", "dag_run_id"
+        )
+    )
     touched = []
     for key, run in by_key.items():
+        if key in forgotten:
+            continue
         row = known.get(key)
         if row is None:
             touched.append(_add(run))

@@ -185,6 +185,22 @@ class Run(Deliverable):
         return max((self.ended_at or timezone.now()) - self.started_at, timedelta())
 
 
+class ForgottenRun(models.Model):
+    """A run that was removed here and is still in Airflow: the mirror passes it over."""
+
+    dag_id = models.CharField(max_length=250)
+    dag_run_id = models.CharField(max_length=250)
+    forgotten_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["dag_run_id", "dag_id"], name="forgotten_run_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.dag_id} {self.dag_run_id}"
+
+
 class TaskInstance(models.Model):
     """A task within a run, at its latest try. `map_index` is -1 unless the task is mapped."""
 

@@ -47,6 +47,24 @@ def erase_prediction(id_: uuid.UUID, *, by: Any) -> None:
     live.publish("predictions")
 
 
+@transaction.atomic
+def remove_demo() -> int:
+    """Delete the demonstration's predictions and remember their ids; returns how many."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
+        cursor.execute(_ERASE_DEMO, [timezone.now()])
+    n_rows, _by_model = Prediction.objects.filter(is_demo=True).delete()
+    live.publish("predictions")
+    return n_rows
+
+
+_ERASE_DEMO = f"""
+INSERT INTO {ErasedPrediction._meta.db_table} (id, model, user_id, erased_by, erased_at)
+SELECT id, model, user_id, username, %s FROM {Prediction._meta.db_table} WHERE is_demo
+ON CONFLICT (id) DO NOTHING
+"""  # noqa: S608 - table names are the models' own
+
+
 def _own(id_: uuid.UUID, by: Any) -> Prediction:
     policy.check(by, "predict")
     seen = queries.prediction(id_, by=by)

@@ -1,6 +1,7 @@
 """From messages of the topic to rows: decode, copy into a staging table, insert what is new.
 
 `handle` may see any message any number of times: ids decide, so every prediction is recorded exactly once.
+One of the demonstration whose user is gone was on its way when that was removed: it is not recorded.
 """
 
 import io
@@ -14,6 +15,7 @@ import structlog
 from django.db import DataError, IntegrityError, connection, transaction
 from django.utils import timezone
 
+from console.access.models import User
 from predictions import partitions
 from predictions.models import ErasedPrediction, Prediction, UnansweredPrediction
 
@@ -171,5 +173,6 @@ FROM predictions_staging AS s, jsonb_to_record(s.doc) AS r(
     token_id bigint, source text, "row" int, inputs jsonb, value jsonb, label text, probabilities jsonb,
     warnings jsonb, is_demo boolean)
 WHERE NOT EXISTS (SELECT 1 FROM {ErasedPrediction._meta.db_table} e WHERE e.id = r.id)
+    AND NOT (r.is_demo AND NOT EXISTS (SELECT 1 FROM {User._meta.db_table} u WHERE u.id = r.user_id))
 ON CONFLICT (id) DO NOTHING
 """  # noqa: S608 - table names are the models' own

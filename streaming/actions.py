@@ -13,6 +13,8 @@ from console.lib.errors import Conflict, ConsoleError, InvalidRequest, NotFound
 from streaming import definition as definitions
 from streaming import replay_files, tasks
 from streaming.models import DeadLetter, Replay, ReplayState, Stream
+from streaming.removal import remove_demo as remove_demo
+from streaming.removal import remove_demo_predictions as remove_demo_predictions
 
 SCOPE = "streams.edit"
 MOST_STREAMS = 50

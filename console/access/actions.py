@@ -7,6 +7,7 @@ import axes.utils
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models import ProtectedError
 from django.utils.translation import gettext as _
 
 from console.access import policy, tokens
@@ -95,7 +96,30 @@ def change_own_password(user: User, password: str) -> None:
     audit.record("user.change_password", user, by=user)
 
 
-def _set_active(user: User, is_active: bool, action: str, by: User) -> None:
+@transaction.atomic
+def remove_demo() -> tuple[int, list[str]]:
+    """Delete the demonstration's users with their tokens; how many, and the names of those who had to stay.
+
+    One whom a row that stays still names is deactivated instead.
+    """
+    kept = []
+    users = list(User.objects.select_for_update().filter(is_demo=True))
+    for user in users:
+        before = {"username": user.username, "roles": user.role_names, "is_demo": True}
+        try:
+            with transaction.atomic():
+                audit.record("user.remove", user, by=None, before=before)
+                user.tokens.all().delete()
+                user.delete()
+        except ProtectedError:
+            kept.append(user.username)
+            if user.is_active:
+                _set_active(user, False, "user.deactivate", None)
+    tokens.announce()
+    return len(users) - len(kept), kept
+
+
+def _set_active(user: User, is_active: bool, action: str, by: User | None) -> None:
     before = {"is_active": user.is_active}
     user.is_active = is_active
     user.save(update_fields=["is_active"])

@@ -31,13 +31,13 @@ def with_tokens() -> Iterator[dict[str, str]]:
     try:
         yield keys
     finally:
-        patiently(_revoke)
+        patiently(revoke)
 
 
 @transaction.atomic
 def _issue() -> dict[str, str]:
     users = [_ensure(name, role) for name, role in ROLES.items()]
-    _revoke()
+    revoke()
     return {user.username: _key(user) for user in users}
 
 
@@ -75,8 +75,8 @@ def _key(user: User) -> str:
     return key
 
 
-def _revoke() -> None:
-    """Also those that a walk which was killed left behind."""
+def revoke() -> None:
+    """End their tokens, also those that a walk which was killed left behind."""
     for user in User.objects.filter(username__in=ROLES, is_demo=True):
         for token in user.tokens.filter(revoked_at=None, expires_at__gt=timezone.now()):
             tokens.revoke(token, by=None)

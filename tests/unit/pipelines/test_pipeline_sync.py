@@ -4,7 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from console.lib.errors import Conflict
 from pipelines import sync
+from pipelines.actions import remove_demo
 from pipelines.answers import ImportFault as FoundFault
 from pipelines.models import Bookmark, ImportFault, Pipeline, Run, TaskInstance
 from tests.pipeline_rows import PARAMS, make_run
@@ -112,3 +114,22 @@ def test_a_run_deleted_in_airflow_is_lost_only_while_under_way(run, airflow):
 def test_the_bookmark_follows_airflows_clock(run, airflow):
     sync.sync_runs()
     assert Bookmark.objects.get().read_until == airflow.now
+
+
+def test_a_removed_run_of_the_demonstration_does_not_come_back(run):
+    sync.sync_runs()
+    Run.objects.update(is_demo=True, state="success")
+    assert remove_demo() == 1
+    Bookmark.objects.all().delete()  # as for an Airflow that is seen for the first time
+    sync.sync_runs()
+    assert not Run.objects.exists()
+    assert remove_demo() == 0
+
+
+def test_a_run_of_the_demonstration_that_is_at_work_refuses(run):
+    sync.sync_runs()
+    Run.objects.update(is_demo=True)
+    make_run(is_demo=True)
+    with pytest.raises(Conflict, match="is at work"):
+        remove_demo()
+    assert Run.objects.count() == 2

@@ -158,3 +158,19 @@ def test_the_bounds_of_a_day_hold_its_first_and_last_moment():
     assert first <= id_at(day + timedelta(hours=23, minutes=59, seconds=59.999)) < following
     assert id_at(day + timedelta(days=1)) >= following
     assert partitions.at_of(id_at(day)) == day
+
+
+def test_removed_predictions_of_the_demonstration_do_not_come_back():
+    visitor, ana = make_user("demo-engineer", "engineer", is_demo=True), make_user("ana", "predictor")
+    batch = [message(user_id=visitor.pk, is_demo=True), message(user_id=ana.pk)]
+    recording.handle(batch)
+    assert actions.remove_demo() == 1
+    assert [row.user_id for row in Prediction.objects.all()] == [ana.pk]
+    recording.handle(batch)
+    assert Prediction.objects.count() == 1
+    assert actions.remove_demo() == 0
+
+
+def test_what_was_on_its_way_when_the_demonstration_was_removed_is_not_recorded():
+    handled = recording.handle([message(user_id=12345, is_demo=True), message(user_id=12345)])
+    assert handled == (1, [])
