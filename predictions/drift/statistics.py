@@ -34,11 +34,13 @@ def wasserstein(reference: ArrayLike, window: ArrayLike, spread: float) -> float
 def psi(reference: Sequence[int], window: Sequence[int]) -> float:
     """Population stability index: 0 is no shift, no upper bound; 0.1 and 0.25 are the customary marks.
 
-    An empty bin counts as half a row. Raises ValueError when a side has no rows.
+    An empty bin counts as half a row, one that is empty on both sides as nothing. Raises ValueError when a
+    side has no rows.
     Source: N. Siddiqi, Credit Risk Scorecards, Wiley 2006 (stability index).
     """
+    is_filled = np.asarray(reference) + np.asarray(window) > 0
     before, now = _floored(reference), _floored(window)
-    return float(np.sum((now - before) * np.log(now / before)))
+    return float(np.sum(((now - before) * np.log(now / before))[is_filled]))
 
 
 def _floored(counts: Sequence[int]) -> np.ndarray:

@@ -23,6 +23,10 @@ def test_an_empty_bin_counts_as_half_a_row_in_psi():
     assert statistics.psi([50, 50], [0, 100]) == pytest.approx(expected)
 
 
+def test_a_bin_that_is_empty_on_both_sides_says_nothing_in_psi():
+    assert statistics.psi([0, 50, 50], [0, 5, 5]) == pytest.approx(0)
+
+
 @pytest.mark.parametrize("sides", [([], [1]), ([0, 0], [1, 2]), ([1, 2], [0, 0])])
 def test_psi_of_no_rows_is_refused(sides):
     with pytest.raises(ValueError, match="no rows"):
