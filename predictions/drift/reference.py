@@ -150,9 +150,13 @@ def numbers(values: Iterable[Any]) -> np.ndarray:
 
 
 def _finite(value: Any) -> float:
-    if isinstance(value, bool | int | float) and math.isfinite(value):
-        return float(value)
-    return math.nan
+    if not isinstance(value, bool | int | float):
+        return math.nan
+    try:
+        number = float(value)
+    except OverflowError:  # JSON has whole numbers of any length
+        return math.nan
+    return number if math.isfinite(number) else math.nan
 
 
 def categories(values: Iterable[Any]) -> list[Value]:

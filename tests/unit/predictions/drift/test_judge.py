@@ -142,3 +142,8 @@ def test_missing_rows_do_not_move_the_distribution():
 def test_a_column_of_another_type_counts_as_missing():
     found = judge(REFERENCE, {**window(drawn(500, seed=9)), "Age": ["forty"] * 500}, LIMITS)
     assert column(found, "Age").missing == 1.0
+
+
+def test_a_whole_number_that_no_float_holds_counts_as_missing():
+    found = judge(REFERENCE, {**window(drawn(500, seed=9)), "Age": [10**400] * 500}, LIMITS)
+    assert column(found, "Age").missing == 1.0
