@@ -57,7 +57,7 @@ def _detail(window: DriftWindow) -> str:
 
 
 def _facts(window: DriftWindow) -> dict[str, Any]:
-    facts: dict[str, Any] = {"predictions": window.n, "version": window.version, "window": window.pk}
+    facts: dict[str, Any] = {_("Predictions"): window.n, _("Version"): window.version, _("Window"): window.pk}
     for column in window.drifted_columns:
         for check in column["checks"]:
             if check["is_drifted"] and len(facts) < MOST_FACTS:
