@@ -43,8 +43,7 @@ class PromotionListView(generics.ListAPIView):
 
     def get_queryset(self) -> QuerySet[PromotionRequest]:
         """`?state=requested` leaves those that wait."""
-        state = self.request.query_params.get("state")
-        return queries.promotions().filter(state=state) if state else queries.promotions()
+        return queries.listed_promotions(self.request.query_params.get("state", ""))
 
 
 class PromotionDetailView(APIView):

@@ -73,11 +73,15 @@ def model(name: str) -> RegisteredModel:
 
 def listed_versions(model_name: str, state: str = "") -> QuerySet[ModelVersion]:
     """As `versions`: those in this state, or else all that are not archived. Raises InvalidRequest."""
-    if state and state not in VersionState.values:
-        message = _("There is no such state.")
-        raise InvalidRequest(message, errors=[{"field": "state", "message": message}])
+    _check_state(state, VersionState.values)
     rows = versions(model_name).defer("spec_json")
     return rows.filter(state=state) if state else rows.exclude(state=VersionState.ARCHIVED)
+
+
+def _check_state(state: str, known: list[str]) -> None:
+    if state and state not in known:
+        message = _("There is no such state.")
+        raise InvalidRequest(message, errors=[{"field": "state", "message": message}])
 
 
 def versions(model_name: str) -> QuerySet[ModelVersion]:
@@ -158,6 +162,12 @@ def _is_delivered_soon(row: RegisteredModel, now: ChampionPeriod | None) -> bool
 def promotions() -> QuerySet[PromotionRequest]:
     """All requests with what a list shows of them."""
     return PromotionRequest.objects.select_related("version__model", "requested_by", "decided_by", "period")
+
+
+def listed_promotions(state: str = "") -> QuerySet[PromotionRequest]:
+    """As `promotions`: those in this state, or else all. Raises InvalidRequest."""
+    _check_state(state, RequestState.values)
+    return promotions().filter(state=state) if state else promotions()
 
 
 def promotion(request_id: int) -> PromotionRequest:

@@ -258,3 +258,9 @@ def test_a_run_its_metric_and_its_files(call, scientist, mlflow):
     mlflow.is_away = True
     away = call(scientist, "get", f"/mlflow-runs/{run_id}/artifacts")
     assert (away.status_code, away.headers["Retry-After"]) == (503, "5")
+
+
+def test_a_state_that_there_is_not_is_refused_in_the_list_of_promotions(call, scientist):
+    answer = call(scientist, "get", "/promotions?state=gone")
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] == "state"
