@@ -30,7 +30,10 @@ def locked(model_name: str) -> RegisteredModel:
 def crown(
     version: ModelVersion, *, by: Any, reason: str, kind: str, request: PromotionRequest | None = None
 ) -> ChampionPeriod:
-    """Make `version` the champion. The caller holds the model's row; `by` None means the model's policy."""
+    """Make `version` the champion. The caller holds the model's row.
+
+    by: None for the model's policy, which promotes, and for the console itself, which only goes back.
+    """
     now = timezone.now()
     former = ModelVersion.objects.filter(model=version.model, state=VersionState.CHAMPION).first()
     if former is not None:
@@ -45,11 +48,11 @@ def crown(
         kind=kind,
         since=now,
         by=by,
-        is_by_policy=by is None,
+        is_by_policy=by is None and kind == ChampionPeriod.Kind.PROMOTION,
         reason=reason,
         request=request,
     )
-    after = {"champion": version.version, "reason": reason, "decided_by": _decider(by)}
+    after = {"champion": version.version, "reason": reason, "decided_by": period.decided_by}
     before = {"champion": former.version if former else None}
     record(f"model.{kind}", version.model, by=by, before=before, after=after)
     announce(version.model.name, version.version, *([former.version] if former else []))
@@ -118,10 +121,6 @@ def announce(model_name: str, *versions: int) -> None:
     live.publish("models", [model_name])
     live.publish(f"model:{model_name}", versions)
     live.publish("promotions", [model_name])
-
-
-def _decider(by: Any) -> str:
-    return by.get_username() if by is not None else "policy: automatic"
 
 
 def _wake_serving(model_name: str) -> None:

@@ -282,7 +282,9 @@ class ChampionPeriod(Deliverable):
                 name="a_period_ends_after_it_began",
             ),
             models.CheckConstraint(
-                condition=Q(is_by_policy=True, by__isnull=True) | Q(is_by_policy=False, by__isnull=False),
+                condition=Q(is_by_policy=True, by__isnull=True)
+                | Q(is_by_policy=False, by__isnull=False)
+                | Q(is_by_policy=False, by__isnull=True, kind="rollback"),
                 name="a_period_names_who_decided",
             ),
         ]
@@ -291,6 +293,14 @@ class ChampionPeriod(Deliverable):
         return f"{self.version} since {self.since:%Y-%m-%d %H:%M}"
 
     @property
+    def decided_by(self) -> str:
+        """A person, the model's policy, or the console itself, which only goes back; as REST says it."""
+        if self.by is not None:
+            return self.by.get_username()
+        return "policy: automatic" if self.is_by_policy else "the console"
+
+    @property
     def decider(self) -> str:
-        """Who decided, a person or the model's policy."""
-        return _("policy: automatic") if self.by is None else self.by.get_username()
+        """The same for pages."""
+        words = {"policy: automatic": _("policy: automatic"), "the console": _("the console")}
+        return words.get(self.decided_by, self.decided_by)

@@ -201,7 +201,7 @@ class ModelSerializer(serializers.ModelSerializer):
 
 
 class PeriodSerializer(serializers.ModelSerializer):
-    """One line of the ledger. `decided_by` is "policy: automatic" where no person decided."""
+    """One line of the ledger. Where nobody decided, `decided_by` is "policy: automatic" or "the console"."""
 
     model = serializers.CharField(source="model.name")
     version = serializers.CharField(source="version.version")
@@ -224,7 +224,7 @@ class PeriodSerializer(serializers.ModelSerializer):
 
     def get_decided_by(self, row: ChampionPeriod) -> str:
         """Who decided."""
-        return "policy: automatic" if row.by is None else row.by.get_username()
+        return row.decided_by
 
 
 class PeriodsSerializer(serializers.Serializer):

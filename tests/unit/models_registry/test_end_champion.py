@@ -106,6 +106,8 @@ def test_after_a_demonstration_the_champion_before_it_is_back(approver):
     period = actions.end_champion("titanic", reason="The demonstration is removed.", by=None)
     assert period is not None
     assert (period.version.version, period.kind) == (1, "rollback")
+    assert (period.is_by_policy, period.decider) == (False, "the console")
+    assert AuditEntry.objects.get(action="model.rollback").after["decided_by"] == "the console"
     assert queries.champion("titanic").version == "1"
 
 
