@@ -66,7 +66,7 @@ def alert_acknowledge(request: SignedInRequest, pk: int) -> HttpResponse:
     """Somebody looks after it."""
     form = ReasonForm(request.POST)
     if not form.is_valid():
-        return _detail(request, pk, status=422)
+        return _detail(request, pk, status=422, acknowledge_form=form)
     actions.acknowledge(pk, by=request.user, reason=form.cleaned_data["reason"])
     messages.success(request, _("The alert is yours now."))
     return redirect("alerts:alert-detail", pk=pk)

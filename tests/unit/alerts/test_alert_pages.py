@@ -111,7 +111,13 @@ def test_each_step_is_a_plain_form(engineer):
 
 
 @pytest.mark.parametrize(
-    ("step", "fields"), [("resolve", {"reason": "  "}), ("mute", {"hours": "5"}), ("mute", {})]
+    ("step", "fields"),
+    [
+        ("resolve", {"reason": "  "}),
+        ("mute", {"hours": "5"}),
+        ("mute", {}),
+        ("acknowledge", {"reason": "x" * 1001}),
+    ],
 )
 def test_a_form_that_is_not_filled_in_comes_back(engineer, step, fields):
     answer = engineer.post(f"{LIST}/{opened().pk}/{step}", fields)
