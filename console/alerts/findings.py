@@ -83,6 +83,8 @@ def _count(alert: Alert, fields: dict[str, Any], now: datetime) -> Alert | None:
     alert.last_found_at = max(now, alert.last_found_at)
     is_over = alert.state == State.MUTED and alert.muted_until is not None and alert.muted_until <= now
     if alert.is_unresolved:
+        # With one real finding it must outlive the demonstration.
+        fields = fields | {"is_demo": alert.is_demo and fields["is_demo"]}
         for name, value in fields.items():
             setattr(alert, name, value)
     if is_over:

@@ -39,6 +39,16 @@ def test_further_findings_are_counted_with_the_latest_facts(ana):
     assert alert.last_found_at > alert.first_found_at
 
 
+@pytest.mark.parametrize("is_demo_first", [True, False])
+def test_an_alert_with_one_real_finding_is_not_of_the_demonstration(is_demo_first):
+    alert = opened(is_demo=is_demo_first)
+    find(is_demo=not is_demo_first)
+    find(is_demo=True)
+    assert actions.remove_demo() == 0
+    alert.refresh_from_db()
+    assert alert.n_findings == 3
+
+
 def test_another_subject_and_another_rule_open_alerts_of_their_own():
     assert opened().pk != opened("diabetes").pk != opened(rule="alias-changed").pk
 
