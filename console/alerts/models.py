@@ -18,14 +18,15 @@ class Alert(models.Model):
     """
 
     rule = models.CharField(max_length=60)
-    subject = models.CharField(max_length=200)
+    subject = models.CharField(max_length=250)
     severity = models.CharField(max_length=10, choices=Severity.choices, default=Severity.WARNING)
     title = models.CharField(max_length=200)
     detail = models.TextField(blank=True)
     facts = models.JSONField(default=list)
-    url = models.CharField(max_length=500, blank=True)
+    # No bound: a subject in another script is twelve times as long in a path.
+    url = models.TextField(blank=True)
     # A fragment of the app that made the finding, which draws it.
-    evidence_url = models.CharField(max_length=500, blank=True)
+    evidence_url = models.TextField(blank=True)
     is_demo = models.BooleanField(default=False)
 
     state = models.CharField(max_length=12, choices=State.choices, default=State.OPEN)

@@ -2,6 +2,7 @@
 
 import threading
 from datetime import timedelta
+from urllib.parse import quote
 
 import pytest
 from django.db import IntegrityError, connection, transaction
@@ -47,6 +48,14 @@ def test_an_alert_with_one_real_finding_is_not_of_the_demonstration(is_demo_firs
     assert actions.remove_demo() == 0
     alert.refresh_from_db()
     assert alert.n_findings == 3
+
+
+def test_an_alert_of_the_longest_name_in_another_script_opens():
+    name = "\N{GOTHIC LETTER AHSA}" * 250
+    path = f"/monitoring/drift/{quote(name)}/7"
+    alert = opened(name, url=path, evidence_url=f"{path}/evidence")
+    alert.refresh_from_db()
+    assert alert.subject == name
 
 
 def test_another_subject_and_another_rule_open_alerts_of_their_own():
