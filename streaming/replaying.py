@@ -26,6 +26,12 @@ def sender_name(replay: Replay) -> str:
     return f"replay-{replay.pk}"
 
 
+def n_in_kafka(replay: Replay) -> int:
+    """Lines that are sent for good; who else sends for the replay is stopped. Raises KafkaException."""
+    with Sender(sender_name(replay), replay.topic) as sender:
+        return sender.next_number()
+
+
 class Slice:
     """A minute of one replay. `run` returns whether anything is left."""
 
