@@ -56,10 +56,10 @@ def test_one_whose_process_is_gone_is_stopped(viewer):
 @pytest.mark.parametrize("state", [DemoState.DONE, DemoState.FAILED, DemoState.STOPPED])
 def test_an_administrator_closes_it_for_everybody(viewer, state):
     ended(state)
-    assert b"Close" not in viewer.get("/demo/box").content
+    assert b"Close this box" not in viewer.get("/demo/box").content
     assert viewer.post("/demo/dismiss").status_code == 403
     admin = signed_in(make_admin())
-    assert b"Close" in admin.get("/demo/box").content
+    assert b"Close this box" in admin.get("/demo/box").content
     assert b"demo-box-title" not in admin.post("/demo/dismiss", headers={"HX-Request": "true"}).content
     assert b"demo-box-title" not in viewer.get("/").content
 

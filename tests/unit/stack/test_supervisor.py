@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from stack import account, catalogue, config, ports, report, supervisor
+from stack import account, catalogue, config, demonstration, ports, report, supervisor
 from stack.errors import StackError
 from stack.health import Standing
 
@@ -82,3 +82,42 @@ def test_account_passes_folders_that_are_open_to_others(tmp_path, monkeypatch):
     tmp_path.chmod(0o700)
     assert not account._may_enter(tmp_path.stat(), nobody)
     assert account.can_reach(tmp_path / "data", None)
+
+
+def test_an_errand_is_started_once_and_its_end_is_no_fault(tmp_path):
+    made = site(tmp_path)
+    supervisor.write_file(made, catalogue.PROGRAMS.values())
+    parser = configparser.ConfigParser()
+    parser.read(made.run_dir / "supervisord.conf")
+    program = parser["program:demonstration"]
+    assert (program["autostart"], program["autorestart"], program["startsecs"]) == ("false", "false", "0")
+    assert parser["program:web"]["autorestart"] == "true"
+    assert "demonstration" not in catalogue.PARTS
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        (supervisor.State(True, 7, 1.0, "pid 7"), ("running", "running; 2 of 7  gate     …")),
+        (supervisor.State(False, 0, 1.0, "exited"), ("done", "done")),
+        (supervisor.State(False, 0, 1.0, "exited", 1), ("failed", "failed; 2 of 7  gate     …")),
+    ],
+)
+def test_status_says_how_the_demonstration_is(tmp_path, monkeypatch, state, expected):
+    made = site(tmp_path)
+    made.logs_dir.mkdir()
+    (made.logs_dir / "demonstration.log").write_text("1 of 7  train    …\n2 of 7  gate     …\n")
+    monkeypatch.setattr(supervisor, "states", lambda _config: {"demonstration": state})
+    about = demonstration.standing(made)
+    assert (about.state, about.words) == expected
+
+
+def test_a_demonstration_that_was_not_started_is_not_mentioned(tmp_path, monkeypatch):
+    never = {"demonstration": supervisor.State(False, 0, 0.0, "Not started")}
+    monkeypatch.setattr(supervisor, "states", lambda _config: never)
+    assert demonstration.standing(site(tmp_path)) is None
+
+
+@pytest.mark.parametrize(("said", "expected"), [("0", False), ("1", True)])
+def test_demo_0_leaves_the_demonstration_out(tmp_path, said, expected):
+    assert site(tmp_path, DEMO=said).has_demonstration is expected
