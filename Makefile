@@ -72,8 +72,8 @@ test-integration:  ## on the real servers, which it starts on ports from 18000
 test-browser:  ## journeys in a real browser
 	@$(TOOLS) -m pytest tests/browser
 
-soak:  ## the tests that kill parts, ten rounds of each
-	@CONSOLE_KILL_ROUNDS=10 $(TOOLS) -m pytest tests/integration/stack
+soak:  ## the tests that kill parts, in the middle of a demonstration too, ten rounds of each
+	@CONSOLE_KILL_ROUNDS=10 $(TOOLS) -m pytest tests/integration/stack tests/integration/test_demo_survives.py
 
 bench:  ## predict path and aggregator beside bare peers, event to frame; on the running stack
 	@$(PYTHON) -m stack.bootstrap --bench -m stack python -- -m benchmarks

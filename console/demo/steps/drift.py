@@ -24,7 +24,7 @@ def play(scene: Scene) -> str:
     window = scene.wait("a window with drift", lambda: _new_drift(scene), timeout_s=JUDGED_WITHIN_S)
     alerts = _alerts(scene)
     check(len(alerts) == 1 and alerts[0]["is_demo"], "exactly one alert of the demonstration", alerts)
-    scene.step.keep(alert_id=alerts[0]["id"])
+    scene.step.keep(alert_id=alerts[0]["id"], ids=[given["id"] for given in answered])
     drifted = [column["name"] for column in window["columns"] if column["verdict"] == "drifted"]
     return (
         f"{calm['n']} predictions like the reference: no alert; {window['n']} shifted ones: alert "
