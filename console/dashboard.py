@@ -32,6 +32,7 @@ PAGES = (
     (gettext_lazy("Replays"), "streams:replay-list", "streams"),
     (gettext_lazy("Jobs"), "jobs:job-list", "jobs"),
     (gettext_lazy("Predict"), "predict:index", "predict"),
+    (gettext_lazy("Drift"), "drift:model-list", "monitoring"),
     (gettext_lazy("Alerts"), "alerts:alert-list", "bell"),
     (gettext_lazy("Users"), "access:user-list", "system"),
     (gettext_lazy("Audit trail"), "audit:entry-list", "system"),

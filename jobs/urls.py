@@ -10,6 +10,7 @@ JOB = "jobs/<uuid:job_id>"
 
 urlpatterns = [
     path("jobs", views.job_list, name="job-list"),
+    path("jobs/recent", views.recent_jobs, name="recent-jobs"),
     path("jobs/new", views.application_list, name="application-list"),
     path("jobs/new/<str:app>", views.job_submit, name="job-submit"),
     path(JOB, views.job_detail, name="job-detail"),

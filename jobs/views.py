@@ -23,6 +23,7 @@ from jobs.forms import JobForm
 from jobs.models import Job, JobState
 
 PAGE = 50
+RECENT = 5  # on the overview
 
 _WHOLE = re.compile(r"\d{1,15}")
 
@@ -40,6 +41,13 @@ def job_list(request: SignedInRequest) -> HttpResponse:
     }
     template = "_job_table" if request.htmx else "job_list"
     return render(request, f"jobs/{template}.html", values)
+
+
+@require_GET
+def recent_jobs(request: SignedInRequest) -> HttpResponse:
+    """A fragment for the overview: the newest few."""
+    rows = [(job, _title(job)) for job in queries.recent_jobs()[:RECENT]]
+    return render(request, "jobs/_recent_jobs.html", {"rows": rows})
 
 
 @require_GET

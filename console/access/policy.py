@@ -219,6 +219,7 @@ ROUTES: dict[str, str | dict[str, str]] = {
     "api:job-cancel": {"POST": "jobs.run"},
     "api:job-log": "see",
     "jobs:job-list": "see",
+    "jobs:recent-jobs": "see",
     "jobs:application-list": "see",
     "jobs:job-submit": "jobs.run",
     "jobs:job-detail": "see",

@@ -90,6 +90,14 @@ def test_list_shows_stages_and_who(viewer):
     assert "demo-mark" in page
 
 
+def test_overview_shows_the_newest_few(viewer):
+    for hours in range(6):
+        make_job(requested_at=timezone.now() - timedelta(hours=hours))
+    page = viewer.get("/jobs/recent").content.decode()
+    assert page.count("<li>") == 5
+    assert "/jobs/recent" in viewer.get("/").content.decode()
+
+
 def test_applications_lead_to_their_forms(engineer):
     assert 'href="/jobs/new/clean_trips"' in text_of(engineer.get("/jobs/new"))
     page = text_of(engineer.get("/jobs/new/clean_trips"))
