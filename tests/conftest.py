@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from django.db.backends.postgresql.operations import DatabaseOperations
 
-from tests import first_path, running_stack
+from tests import first_path, running_stack, second_path
 from tests.first_path import FirstPath
 from tests.running_stack import RunningStack
+from tests.second_path import SecondPath
 
 FOLDERS = ("unit", "integration", "browser")
 
@@ -58,6 +59,12 @@ def on_the_stack(stack: RunningStack, settings) -> RunningStack:
 def path(stack: RunningStack) -> FirstPath:
     """The stack with one champion, trained, gated and approved by REST."""
     return first_path.walk(stack)
+
+
+@pytest.fixture(scope="session", name="second_path")
+def _second_path(stack: RunningStack, path: FirstPath) -> SecondPath:
+    """The same with a drifted window, its alert, and a Spark job that ended well."""
+    return second_path.walk(stack, path)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -8,9 +8,9 @@ from playwright.sync_api import expect
 
 from tests.browser.looking import look
 from tests.browser.visitors import People
-from tests.first_path import FirstPath
+from tests.second_path import SecondPath
 
-Address = Callable[[FirstPath], str]
+Address = Callable[[SecondPath], str]
 PAGES: dict[str, Address] = {
     "overview": lambda _path: "/",
     "search": lambda _path: "/search?q=titanic",
@@ -39,6 +39,7 @@ PAGES: dict[str, Address] = {
     "all-predictions": lambda _path: "/predictions",
     "drift": lambda _path: "/monitoring/drift",
     "drift-model": lambda _path: "/monitoring/drift/titanic",
+    "drift-window": lambda path: f"/monitoring/drift/titanic/{path.window['id']}",
     "drift-rules": lambda _path: "/monitoring/drift/titanic/rules",
     "streams": lambda _path: "/streams",
     "stream": lambda _path: "/streams/predictions",
@@ -50,9 +51,12 @@ PAGES: dict[str, Address] = {
     "topic": lambda _path: "/topics/predictions",
     "replays": lambda _path: "/replays",
     "alerts": lambda _path: "/monitoring/alerts",
+    "alert": lambda path: f"/monitoring/alerts/{path.alert['id']}",
     "jobs": lambda _path: "/jobs",
     "job-applications": lambda _path: "/jobs/new",
     "job-new": lambda _path: "/jobs/new/clean_trips",
+    "job-ended": lambda path: f"/jobs/{path.job['id']}",
+    "job-log": lambda path: f"/jobs/{path.job['id']}/log",
     "account": lambda _path: "/account",
     "tokens": lambda _path: "/account/tokens",
     "password": lambda _path: "/account/password",
@@ -68,9 +72,11 @@ PAGES: dict[str, Address] = {
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_page_is_accessible_wide_and_narrow_light_and_dark(people: People, path: FirstPath, name: str):
+def test_page_is_accessible_wide_and_narrow_light_and_dark(
+    people: People, second_path: SecondPath, name: str
+):
     page = people.visitor("all-seeing", "admin", "scientist", "engineer").page()
-    answer = page.goto(PAGES[name](path))
+    answer = page.goto(PAGES[name](second_path))
     assert answer is not None
     assert answer.status == 200
     look(page, name)

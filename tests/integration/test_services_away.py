@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.first_path import FirstPath
 from tests.running_stack import RunningStack
+from tests.second_path import SecondPath
 
 PASSWORD = "a-lantern-in-each-window"
 PAGES = (
@@ -66,7 +66,7 @@ STATUSES = {"postgres": {200, 503}}
 
 
 @pytest.fixture(scope="module")
-def visitor(stack: RunningStack, path: FirstPath) -> Iterator[httpx.Client]:
+def visitor(stack: RunningStack) -> Iterator[httpx.Client]:
     """A signed-in browser without scripts, of somebody who may see everything."""
     one_time = stack.manage("create_user", "away-admin", "--role", "admin").strip().splitlines()[-1]
     with httpx.Client(base_url=stack.url, timeout=30, follow_redirects=True) as client:
@@ -89,9 +89,11 @@ def post_form(client: httpx.Client, address: str, fields: dict[str, str]) -> htt
     "part",
     ["airflow-api", "mlflow", "kafka", "redis", "watch", "worker", "recorder", "aggregator", "postgres"],
 )
-def test_every_page_answers_without(stack: RunningStack, visitor: httpx.Client, part: str):
+def test_every_page_answers_without(
+    stack: RunningStack, second_path: SecondPath, visitor: httpx.Client, part: str
+):
     with stack.without(part):
-        for address in PAGES:
+        for address in [*PAGES, *second_path.addresses]:
             answer = visitor.get(address)
             assert answer.status_code in STATUSES.get(part, {200}), f"{address}: {answer.status_code}"
             assert "<h1" in answer.text or "<!DOCTYPE html>" not in answer.text, f"{address}: an empty page"
