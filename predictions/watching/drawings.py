@@ -11,7 +11,7 @@ from predictions.models import DriftWindow
 from predictions.watching import words
 
 SMALL_WIDTH, SMALL_HEIGHT = 132, 34
-WIDTH, HEIGHT, FOOT, LEFT = 460, 168, 34, 34
+WIDTH, HEIGHT, FOOT, LEFT = 460, 168, 34, 46
 GAP = 0.28  # of a bin's width, left empty between bins
 STRIP_BAR, STRIP_GAP, STRIP_HEIGHT = 7, 2, 28
 FULL_STRENGTH = 2.0  # fills a bar of the strip; 1 is the limit

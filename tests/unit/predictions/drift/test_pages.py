@@ -150,6 +150,8 @@ def test_a_viewer_sees_the_rules_and_no_form():
     champion()
     text = signed_in(make_user("vi", "viewer")).get("/monitoring/drift/titanic/rules").content.decode()
     assert "500 predictions" in text
+    assert "at most 0.01<" in text
+    assert "Wasserstein 0.1, PSI 0.1, of the score 0.2, shares 10.0" in text
     assert "Change rules" not in text
 
 
