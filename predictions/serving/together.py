@@ -37,7 +37,12 @@ class Together:
 
     def _score_all(self, waiting: _Waiting) -> None:
         try:
-            scores = self._score([row for row, _answer in waiting])
+            found = self._score([row for row, _answer in waiting])
+            answers = [
+                Scores([value], [label], [shares]) for value, label, shares in zip(*found, strict=True)
+            ]
+            if len(answers) != len(waiting):
+                raise ValueError(f"{len(answers)} answers for {len(waiting)} rows")
         except Exception as error:  # noqa: BLE001  (models raise what they like; the caller is told, we go on)
             if len(waiting) == 1:
                 _settle(waiting[0][1], error)
@@ -45,8 +50,8 @@ class Together:
                 for one in waiting:  # nobody pays for another's row
                     self._score_all([one])
             return
-        for (_row, answer), *parts in zip(waiting, *scores, strict=True):
-            _settle(answer, Scores(*([part] for part in parts)))
+        for (_row, answer), scores in zip(waiting, answers, strict=True):
+            _settle(answer, scores)
 
 
 def _settle(answer: asyncio.Future[Scores], outcome: Scores | Exception) -> None:

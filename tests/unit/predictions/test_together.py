@@ -53,6 +53,17 @@ def test_a_row_that_the_model_cannot_bear_fails_alone():
     assert isinstance(second, KeyError)
 
 
+def test_nobody_waits_for_ever_when_the_model_gives_too_few_answers():
+    def forgetful(rows):
+        return Scores([rows[0]["x"]], [None], [None])
+
+    async def calls():
+        together = Together(forgetful)
+        return await asyncio.wait_for(asyncio.gather(*(together.score({"x": x}) for x in range(3))), 5)
+
+    assert [answer.values for answer in asyncio.run(calls())] == [[0], [1], [2]]
+
+
 def test_a_caller_that_has_gone_takes_nobody_along():
     async def calls():
         together = Together(Model())
