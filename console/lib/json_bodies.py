@@ -1,5 +1,9 @@
-"""JSON that comes in, no deeper than anybody needs: what walks through it later must not run out of stack."""
+"""JSON that comes in: no deeper than anybody needs, and without what no text can hold.
 
+What walks through a deep one later must not run out of stack.
+"""
+
+import json
 from collections.abc import Mapping
 from typing import IO, Any, Final
 
@@ -11,7 +15,7 @@ MOST_DEEP: Final = 64
 
 
 class JSONParser(parsers.JSONParser):
-    """DRF's own, for which deep nesting is a fault of the console instead of the caller."""
+    """DRF's own, for which deep nesting and half characters are faults of the console, not the caller."""
 
     def parse(
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
@@ -22,6 +26,8 @@ class JSONParser(parsers.JSONParser):
             raise ParseError(too_deep()) from error
         if is_too_deep(value):
             raise ParseError(too_deep())
+        if has_half_characters(value):
+            raise ParseError(_("A text in the JSON holds one half of a character (\\ud800 to \\udfff)."))
         return value
 
 
@@ -33,6 +39,15 @@ def is_too_deep(value: object) -> bool:
         if not level:
             return False
     return True
+
+
+def has_half_characters(value: object) -> bool:
+    """Whether a text or name in it has a lone surrogate: neither an answer nor a row could hold it."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _children(value: object) -> list[object]:

@@ -1,4 +1,4 @@
-"""JSON nested so deeply that whoever walks through it runs out of stack."""
+"""JSON that nobody could handle: nested so deeply that the stack runs out, or with halves of characters."""
 
 import html
 import json
@@ -25,6 +25,16 @@ def test_a_call_with_deep_json_is_refused(path, body):
     answer = caller.post(f"/api/v1/{path}", data=body, content_type="application/json")
     assert answer.status_code == 400
     assert answer.json()["detail"]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", [*PATHS, "jobs"])
+@pytest.mark.parametrize("body", [rb'{"\ud800": 1}', rb'{"params": {"\udfff": ""}}', rb'{"app": ["\ud800"]}'])
+def test_a_call_with_half_a_character_is_refused(path, body):
+    caller = signed_in(make_user("ada", "admin", "engineer"))
+    answer = caller.post(f"/api/v1/{path}", data=body, content_type="application/json")
+    assert answer.status_code == 400
+    assert "half of a character" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, nested(100_000).decode(), nested(65).decode()])
