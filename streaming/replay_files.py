@@ -139,6 +139,12 @@ def _trip_lines(path: Path, first: int, columns: list[str]) -> Iterator[Event | 
     import pyarrow.parquet
 
     number = 0
+    broken = (
+        pyarrow.ArrowException,
+        OSError,
+        ValueError,
+        OverflowError,
+    )  # the last two: times of no calendar
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
             for batch in file.iter_batches(PARQUET_BATCH, columns=columns):
@@ -146,7 +152,7 @@ def _trip_lines(path: Path, first: int, columns: list[str]) -> Iterator[Event | 
                     for row in batch.slice(max(0, first - number)).to_pylist():
                         yield _trip(row, columns[0])
                 number += batch.num_rows
-    except (pyarrow.ArrowException, OSError) as error:
+    except broken as error:
         raise FileRefused(f"it is broken after row {number:,}: {error}") from error
 
 
@@ -155,6 +161,10 @@ def _trip(row: dict[str, Any], time_column: str) -> Event | BadLine:
     if not isinstance(at, datetime):
         return BadLine("no pickup time")
     payment = row["payment_type"]
+    try:
+        payment = UNKNOWN_PAYMENT if payment is None else int(payment)
+    except (TypeError, ValueError, OverflowError):  # NaN is one, too
+        return BadLine(f"the payment type is {str(payment)[:50]}")
     fields = {
         "vendor_id": row["VendorID"],
         "passenger_count": row["passenger_count"],
@@ -163,7 +173,7 @@ def _trip(row: dict[str, Any], time_column: str) -> Event | BadLine:
         "pickup_latitude": None,
         "dropoff_longitude": None,
         "dropoff_latitude": None,
-        "payment_type": UNKNOWN_PAYMENT if payment is None else int(payment),
+        "payment_type": payment,
         "fare_amount": row["fare_amount"],
         "tip_amount": row["tip_amount"],
     }

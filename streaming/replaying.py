@@ -12,7 +12,7 @@ from console.lib import live, metrics, topics
 from streaming import replay_files
 from streaming.exactly_once import Outgoing, Sender, forget
 from streaming.models import Replay, Times
-from streaming.replay_files import BadLine, Event, Format
+from streaming.replay_files import BadLine, Event, FileRefused, Format
 
 SLICE_S = 60.0  # then another task of the queue has its turn
 BATCH = 2_000
@@ -101,7 +101,10 @@ class Slice:
             Times.KEPT: event.at,
         }
         at = at_by_times[_effective(replay)]
-        text = datetime.fromtimestamp(at, UTC).strftime(replay_files.TIME_FORMAT)
+        try:
+            text = datetime.fromtimestamp(at, UTC).strftime(replay_files.TIME_FORMAT)
+        except (ValueError, OverflowError, OSError) as error:
+            raise FileRefused(f"the moved time of line {number + 1} is in no calendar: {error}") from error
         return Outgoing(
             value=msgspec.json.encode({**event.fields, self._format.time_field: text}),
             key=event.key.encode(),

@@ -59,6 +59,13 @@ def test_taxi_trips_fit_the_default_stream(tmp_path):
         decoder.checked(msgspec.json.encode({**line.fields, "pickup_datetime": "2024-01-01 00:46:55"}))
 
 
+@pytest.mark.parametrize("payment", [float("nan"), "cash"])
+def test_a_trip_whose_payment_is_no_number_is_a_bad_line(tmp_path, payment):
+    path = trips(tmp_path, payment_type=[payment, payment])
+    lines = list(replay_files.format_of(path).lines(path, 0))
+    assert lines == [BadLine(f"the payment type is {payment}")] * 2
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [
