@@ -14,12 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-LARGEST_RESULT_BYTES = 256 * 1024
 TAIL_BYTES = 64 * 1024
-
-
-class ResultRefused(Exception):
-    """The application's result is missing or cannot be kept; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -100,23 +95,6 @@ class Folder:
             os.fsync(stream.fileno())
         part.replace(self.path / name)
 
-    def read_result(self) -> dict[str, Any]:
-        """What the application wrote. Raises ResultRefused."""
-        try:
-            with self.result.open("rb") as stream:
-                content = stream.read(LARGEST_RESULT_BYTES + 1)
-        except OSError as error:
-            raise ResultRefused(f"It left no result ({error.strerror}).") from error
-        if len(content) > LARGEST_RESULT_BYTES:
-            raise ResultRefused(f"Its result has more than {LARGEST_RESULT_BYTES // 1024} KiB.")
-        try:
-            value = json.loads(content, parse_constant=_refuse_constant)
-        except ValueError as error:
-            raise ResultRefused(f"Its result is no JSON: {error}") from error
-        if not isinstance(value, dict) or b"\\u0000" in content:
-            raise ResultRefused("Its result is no JSON object, or holds a NUL character.")
-        return value
-
     def log_tail(self) -> str:
         """The last lines of the log."""
         try:
@@ -132,7 +110,3 @@ class Folder:
         except FileNotFoundError:
             return None
         return value
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not a number that JSON knows")

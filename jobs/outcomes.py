@@ -7,7 +7,8 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from jobs.folders import Folder, ResultRefused
+from jobs import results
+from jobs.folders import Folder
 from jobs.models import Job, JobState
 
 LONGEST_ERROR = 2000
@@ -34,8 +35,8 @@ def outcome(job: Job, folder: Folder) -> Outcome:
     refusal = ""
     if code == 0:
         try:
-            return Outcome(JobState.SUCCEEDED, result=folder.read_result(), exit_code=0)
-        except ResultRefused as refused:
+            return Outcome(JobState.SUCCEEDED, result=results.read(folder), exit_code=0)
+        except results.ResultRefused as refused:
             refusal = str(refused)
     if job.cancel_asked_at is not None:
         return Outcome(JobState.CANCELLED, exit_code=code)
@@ -49,7 +50,7 @@ def outcome(job: Job, folder: Folder) -> Outcome:
 
 def _driver_error(code: int | None, log_tail: str) -> str:
     if code is not None and code < 0:
-        name = signal.Signals(-code).name
+        name = next((known.name for known in signal.Signals if known == -code), str(-code))
         return _("The driver was killed (%(signal)s).") % {"signal": name}
     return error_in(log_tail) or _("The driver ended with exit status %(code)s.") % {"code": code}
 

@@ -53,14 +53,16 @@ def search(text: str, user: User) -> list[Hit]:
     wanted = text.casefold()
     offered = applications.all() if policy.allows(user, "jobs.run") else ()
     hits = [
-        Hit(one.title, reverse("jobs:job-submit", args=[one.name]), "application", "jobs")
+        Hit(one.title, reverse("jobs:job-submit", args=[one.name]), _("application"), "jobs")
         for one in offered
         if wanted in one.title.casefold() or wanted in one.name
     ]
     if len(text) >= SHORTEST_ID:
         found = Job.objects.annotate(text=Cast("id", TextField())).filter(text__startswith=wanted)
         hits += [
-            Hit(f"{job.app} {str(job.pk)[:13]}…", reverse("jobs:job-detail", args=[job.pk]), "job", "clock")
+            Hit(
+                f"{job.app} {str(job.pk)[:13]}…", reverse("jobs:job-detail", args=[job.pk]), _("job"), "clock"
+            )
             for job in found.order_by("-pk")[:3]
         ]
     return hits[:HITS]

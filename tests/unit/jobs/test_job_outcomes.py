@@ -41,7 +41,11 @@ def ended_with(folder, code, *, result=None, log="", **job):
         ("{", "Its result is no JSON: Expecting property name"),
         ("[1]", "Its result is no JSON object, or holds a NUL character."),
         (json.dumps({"a": "\0"}), "Its result is no JSON object, or holds a NUL character."),
-        (json.dumps({"a": float("nan")}), "Its result is no JSON: NaN is not a number that JSON knows"),
+        (json.dumps({"a": float("nan")}), "Its result is no JSON: Out of range float values"),
+        ('{"a": 1e999}', "Its result is no JSON: Out of range float values"),
+        (r'{"a": "\ud800"}', "Its result is no JSON: 'utf-8' codec can't encode"),
+        ('{"a":' * 100 + "1" + "}" * 100, "The JSON is nested more than 64 levels"),
+        ("[" * 100_000, "Its result is no JSON: maximum recursion depth exceeded"),
         (json.dumps({"a": "x" * 300_000}), "Its result has more than 256 KiB."),
     ],
 )
@@ -71,6 +75,10 @@ def test_error_is_bounded_and_storable(folder):
     error = ended_with(folder, 1, log="x" * 100_000 + "\0").error
     assert len(error) == 2000
     assert "\0" not in ended_with(folder, 1, log="a\0b").error
+
+
+def test_driver_killed_by_a_signal_without_a_name_has_failed(folder):
+    assert ended_with(folder, -40).error == "The driver was killed (40)."
 
 
 def test_cancelled_job_that_had_finished_has_succeeded(folder):
