@@ -206,7 +206,7 @@ def _path(parameter: Parameter, value: Any) -> str:
     path = paths.inside_allowed(_text(parameter, value))
     wanted = parameter.endings
     if path.is_dir():
-        inside = [entry for entry in path.iterdir() if entry.name.endswith(wanted)] if wanted else []
+        inside = _entries(path, wanted, shown=value[:200]) if wanted else []
         if wanted and not inside:
             message = _("The folder “%(name)s” holds no %(endings)s file.")
             raise InvalidRequest(message % {"name": value[:200], "endings": _(" or ").join(wanted)})
@@ -216,6 +216,14 @@ def _path(parameter: Parameter, value: Any) -> str:
         message = _("“%(name)s” is no %(endings)s file.")
         raise InvalidRequest(message % {"name": value[:200], "endings": _(" or ").join(wanted)})
     return str(path)
+
+
+def _entries(folder: Path, endings: tuple[str, ...], *, shown: str) -> list[Path]:
+    try:
+        return [entry for entry in folder.iterdir() if entry.name.endswith(endings)]
+    except OSError as error:
+        message = _("The folder “%(name)s” cannot be read: %(error)s.")
+        raise InvalidRequest(message % {"name": shown, "error": error.strerror}) from error
 
 
 CHECKS = {

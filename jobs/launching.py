@@ -26,14 +26,15 @@ KILL_ALL_AFTER = timedelta(seconds=20)
 def start(job: Job) -> None:
     """Have a launcher hold the job's lock, unless one has or had it already.
 
-    Raises NotFound for an application that is no more, Unavailable when no launcher could start.
+    Raises NotFound for an application that is no more, InvalidRequest when it does not take the parameters
+    any more, Unavailable when no launcher could start.
     """
     folder = job.folder
-    if folder.has_begun:
-        return
-    _prepare(job, folder)
     argv = [sys.executable, "-m", "jobs.launcher", str(folder.path)]
     try:
+        if folder.has_begun:
+            return
+        _prepare(job, folder)
         with (folder.path / "launcher.log").open("ab") as said:
             subprocess.run(
                 argv,
@@ -52,10 +53,11 @@ def start(job: Job) -> None:
 
 def _prepare(job: Job, folder: Folder) -> None:
     application = applications.find(job.app)
+    params = applications.check(application, job.params)  # while it waited files may have gone or been moved
     assert job.ui_port is not None  # a constraint of every active job
     for path in (folder.path, folder.temporary, job.output_dir):
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
-    folder.write(folder.params.name, job.params)
+    folder.write(folder.params.name, params)
     argv = gateway.command(
         str(job.pk),
         application=Path(application.path),

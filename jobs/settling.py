@@ -1,5 +1,6 @@
 """Bringing a row in line with what its processes left, once they are gone. Anybody may do it, at any time."""
 
+import contextlib
 import shutil
 import time
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from jobs import processes
 from jobs.folders import Folder
 from jobs.models import Job, JobState
 from jobs.outcomes import Outcome, outcome
+from jobs.spark_apps import running
 
 
 def settle(job: Job) -> bool:
@@ -28,10 +30,19 @@ def settle(job: Job) -> bool:
             return False
         job.refresh_from_db(fields=["cancel_asked_at"])  # who asks first writes, then tells the launcher
         processes.end(folder.path)
-        shutil.rmtree(folder.temporary, ignore_errors=True)  # a driver that was killed leaves its shuffles
         if not folder.has_begun:
             folder.write("exit.json", {"is_stopped": True, "ended_at": time.time()})
+        _tidy(job)
         return close(job.pk, outcome(job, folder), folder)
+
+
+def _tidy(job: Job) -> None:
+    """A driver that was killed leaves its shuffles, and tables that it had not finished."""
+    shutil.rmtree(job.folder.temporary, ignore_errors=True)
+    for unfinished in job.output_dir.glob(running.UNFINISHED.format(name="*")):
+        shutil.rmtree(unfinished, ignore_errors=True)
+    with contextlib.suppress(OSError):  # it has written something, or nothing has made it
+        job.output_dir.rmdir()
 
 
 def give_up(job: Job, reason: Outcome) -> bool:
@@ -42,6 +53,12 @@ def give_up(job: Job, reason: Outcome) -> bool:
             return False
         folder.write("exit.json", {"error": reason.error, "ended_at": time.time()})
         return close(job.pk, reason, folder)
+
+
+def close_without_folder(job: Job, found: Outcome) -> bool:
+    """The same where the folder cannot be read or written: it must not hold a place for ever."""
+    processes.end(job.folder.path)
+    return close(job.pk, found)
 
 
 @transaction.atomic

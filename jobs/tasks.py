@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from console.lib import outbox
-from console.lib.errors import ConsoleError, NotFound
+from console.lib.errors import ConsoleError, InvalidRequest, NotFound
 from jobs import admission, launching, settling
 from jobs.models import ACTIVE, ENDED, Job, JobState
 from jobs.outcomes import Outcome
@@ -42,7 +42,7 @@ def _start(job: Job) -> None:
         return
     try:
         launching.start(job)
-    except NotFound as error:
+    except (NotFound, InvalidRequest) as error:
         _give_up(job, error.message)
     except ConsoleError as error:
         log.warning("job.not_started", job=str(job.pk), error=error.message)
@@ -58,8 +58,13 @@ def _is_still_to_start(job: Job) -> QuerySet[Job]:
 
 
 def _stop(job: Job) -> None:
-    launching.stop(job)
-    if settling.settle(job):
+    try:
+        launching.stop(job)
+        is_over = settling.settle(job)
+    except OSError as error:
+        log.warning("job.folder_unusable", job=str(job.pk), error=str(error))
+        is_over = settling.close_without_folder(job, Outcome(JobState.CANCELLED))
+    if is_over:
         wake_next()
     else:
         again = timezone.now() + STOPS_AGAIN
@@ -67,7 +72,13 @@ def _stop(job: Job) -> None:
 
 
 def _give_up(job: Job, error: str) -> None:
-    if settling.give_up(job, Outcome(JobState.FAILED, error)):
+    given_up = Outcome(JobState.FAILED, error)
+    try:
+        is_over = settling.give_up(job, given_up)
+    except OSError as fault:
+        log.warning("job.folder_unusable", job=str(job.pk), error=str(fault))
+        is_over = settling.close_without_folder(job, given_up)
+    if is_over:
         wake_next()
 
 
@@ -84,6 +95,10 @@ def clear_old() -> None:
     """Folders of jobs that ended long ago go, with the logs; rows and what the jobs wrote stay."""
     before = timezone.now() - timedelta(days=settings.CONSOLE_JOBS_KEEP_DAYS)
     for job in Job.objects.filter(ended_at__lt=before, cleared_at=None):
-        if job.folder.path.exists():
-            shutil.rmtree(job.folder.path)
+        try:
+            if job.folder.path.exists():
+                shutil.rmtree(job.folder.path)
+        except OSError as error:  # the other folders go all the same
+            log.warning("job.not_cleared", job=str(job.pk), error=str(error))
+            continue
         Job.objects.filter(pk=job.pk).update(cleared_at=timezone.now())

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 P = TypeVar("P")
+UNFINISHED = ".{name}.unfinished"
 _GLOB = re.compile(r"([\\*?\[\]{}])")
 
 
@@ -70,7 +71,7 @@ def read_parquet(spark: "SparkSession", path: Path) -> "DataFrame":
 @contextmanager
 def written_whole(target: Path) -> Iterator[Path]:
     """A path to write a folder to, which takes the place of `target` when the block ends well."""
-    unfinished = target.with_name(f".{target.name}.unfinished")
+    unfinished = target.with_name(UNFINISHED.format(name=target.name))
     _remove(unfinished)
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -98,7 +99,7 @@ def facts(folder: Path) -> dict[str, Any]:
 
 def write_result(path: Path, result: dict[str, Any]) -> None:
     """The last thing an application does. Nobody ever reads half of it."""
-    unfinished = path.with_name(f".{path.name}.unfinished")
+    unfinished = path.with_name(UNFINISHED.format(name=path.name))
     with unfinished.open("w") as stream:
         json.dump(result, stream)
         stream.flush()

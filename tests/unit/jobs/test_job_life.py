@@ -1,6 +1,7 @@
 """Jobs from queued to their end: the real launcher, real processes, a small program in Spark's place."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -182,7 +183,62 @@ def test_folder_that_cannot_be_used_holds_up_no_other_job(program, tmp_path):
     assert ended(attend(make_job())).state == "succeeded"
 
 
+def test_unusable_result_holds_up_no_other_job(program, settings):
+    program.does("pathlib.Path(argument['--result']).write_text('{\"a\": 1e999}')")
+    bad = attend(make_job())
+    program.does("finish({})")
+    good = attend(make_job())
+    assert ended(good).state == "succeeded"
+    assert ended(bad).state == "failed"
+
+
+def test_job_fails_when_its_source_is_gone_before_it_starts(program, settings):
+    job = make_job()
+    (settings.CONSOLE_DATA_DIR / "trips.parquet").unlink()
+    attend(job)
+    assert job.state == "failed"
+    assert "trips.parquet" in job.error
+    assert program.pids == []
+
+
+def test_source_that_leads_elsewhere_by_the_time_of_the_start_is_refused(program, settings, tmp_path):
+    job = make_job()
+    source = settings.CONSOLE_DATA_DIR / "trips.parquet"
+    source.rename(tmp_path / "secret.parquet")
+    source.symlink_to(tmp_path / "secret.parquet")
+    assert attend(job).state == "failed"
+    assert "outside" in job.error
+
+
+def test_job_says_why_when_its_output_folder_cannot_be_made(program, settings, tmp_path):
+    settings.CONSOLE_OUTPUT_DIR = tmp_path / "file"
+    settings.CONSOLE_OUTPUT_DIR.write_text("")
+    job = make_job()
+    attend(job)
+    assert "Not a directory" in job.delivery_error
+    for _attempt in range(tasks.MOST_ATTEMPTS + 1):
+        attend(job)
+    assert job.state == "failed"
+    assert "Not a directory" in job.error
+
+
+def test_job_gives_its_place_back_when_its_folder_cannot_be_used(program, tmp_path):
+    (tmp_path / "jobs").mkdir()
+    job = make_job(state=JobState.STARTING, ui_port=1)
+    job.folder.path.write_text("a file in its place")
+    for _attempt in range(tasks.MOST_ATTEMPTS + 2):
+        attend(job)
+    assert job.state == "failed"
+
+
 # --- cancel
+
+
+def test_job_whose_folder_cannot_be_used_is_cancelled_all_the_same(program, engineer, tmp_path):
+    (tmp_path / "jobs").mkdir()
+    job = make_job(state=JobState.STARTING, ui_port=1)
+    job.folder.path.write_text("a file in its place")
+    assert attend(actions.cancel_job(job, by=engineer)).state == "cancelled"
 
 
 def test_queued_job_that_is_cancelled_never_starts(program, engineer):
@@ -200,6 +256,7 @@ def test_starting_job_that_is_cancelled_never_starts(program, engineer):
     assert job.state == "starting"
     attend(job)
     assert job.state == "cancelled"
+    assert not job.output_dir.exists()
     launching._prepare(job, job.folder)
     argv = [sys.executable, "-m", "jobs.launcher", str(job.folder.path)]
     subprocess.run(argv, check=True, timeout=20)  # one that was on its way
@@ -316,6 +373,31 @@ def test_driver_that_is_killed_leaves_no_temporary_files(program):
     job = running(attend(make_job()), program)
     os.kill(program.pids[0], signal.SIGKILL)
     assert not ended(job).folder.temporary.exists()
+
+
+def test_driver_that_is_killed_leaves_no_unfinished_table(program):
+    part = "pathlib.Path(argument['--output'], '.trips.unfinished', 'part')"
+    program.does(f"{part}.parent.mkdir(); {part}.write_text('x'); {SLEEPS}")
+    job = running(attend(make_job()), program)
+    follow(job, lambda job: list(job.output_dir.glob(".*")))
+    os.kill(program.pids[0], signal.SIGKILL)
+    assert not ended(job).output_dir.exists()
+
+
+def test_folder_that_cannot_be_cleared_keeps_no_other(program, tmp_path, monkeypatch):
+    first, second = ended(attend(make_job())), ended(attend(make_job()))
+    Job.objects.update(ended_at=timezone.now() - timedelta(days=365))
+    removed = shutil.rmtree
+
+    def rmtree(path, **options):
+        if path == first.folder.path:
+            raise PermissionError(13, "Permission denied")
+        removed(path, **options)
+
+    monkeypatch.setattr(shutil, "rmtree", rmtree)
+    tasks.clear_old()
+    assert first.folder.path.exists()
+    assert not second.folder.path.exists()
 
 
 def test_jobs_of_the_demonstration_are_removed(program):
