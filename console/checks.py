@@ -140,6 +140,12 @@ def _spark() -> Iterator[CheckMessage]:
             hint=f"Write a number from 1 to {MOST_JOBS_AT_ONCE}: each job has a port of its own.",
             id="console.E012",
         )
+    if settings.CONSOLE_JOBS_LONGEST_HOURS < 1:
+        yield Error(
+            f"CONSOLE_JOBS_LONGEST_HOURS is {settings.CONSOLE_JOBS_LONGEST_HOURS}.",
+            hint="Write the hours after which a job is ended, 1 or more.",
+            id="console.E014",
+        )
     program = settings.CONSOLE_SPARK_SUBMIT
     if program and not os.access(program, os.X_OK):
         yield Error(

@@ -41,7 +41,7 @@ class Folder:
 
     @property
     def launch(self) -> dict[str, Any] | None:
-        """What the launcher is to run: `argv`, `env`; its limits: `kill_after_s`, `largest_log_bytes`."""
+        """What the launcher runs: `argv`, `env`. Limits: `longest_s`, `kill_after_s`, `largest_log_bytes`."""
         return self._read("launch.json")
 
     @property
@@ -51,7 +51,9 @@ class Folder:
 
     @property
     def end(self) -> dict[str, Any] | None:
-        """`code` of the driver if it had one, `is_stopped` when it was told to end, `error`, `ended_at`."""
+        """`code` of the driver if it had one, `ended_at`, `error`; `is_stopped` when it was told to end, and
+        `is_late` when it took longer than it may.
+        """
         return self._read("exit.json")
 
     @property

@@ -60,12 +60,18 @@ class Launcher:
         self.folder = folder
         self.plan: dict[str, Any] = {}
         self.told_at: float | None = None
+        self.is_late = False
         self.sent: signal.Signals | None = None
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._note_told)
 
     def _note_told(self, _number: int, _frame: Any) -> None:
         self.told_at = self.told_at or time.monotonic()
+
+    def _note_late(self, began_at: float) -> None:
+        """A job that hangs would keep its place for ever."""
+        if self.told_at is None and time.monotonic() - began_at > self.plan["longest_s"]:
+            self.is_late, self.told_at = True, time.monotonic()
 
     def run(self) -> None:
         """Start the driver unless told to end before that, follow it, and note how it ended."""
@@ -79,11 +85,13 @@ class Launcher:
             end["error"] = str(error)
         finally:
             processes.end(self.folder.path)
-        end |= {"is_stopped": self.told_at is not None, "ended_at": time.time()}
+        is_stopped = self.told_at is not None and not self.is_late
+        end |= {"is_stopped": is_stopped, "is_late": self.is_late, "ended_at": time.time()}
         self.folder.write("exit.json", end)
 
     def _drive(self) -> int:
         log = Log(self.folder.log, self.plan["largest_log_bytes"])
+        began_at = time.monotonic()
         with subprocess.Popen(
             self.plan["argv"],
             env=self.plan["env"],
@@ -96,6 +104,7 @@ class Launcher:
             pipe = driver.stdout.fileno()
             while driver.poll() is None:
                 self._copy(pipe, log, patience_s=LOOKS_EVERY_S)
+                self._note_late(began_at)
                 self._end_if_told()
             processes.end(self.folder.path)  # they may hold the pipe, and have nobody to work for
             while self._copy(pipe, log, patience_s=0):

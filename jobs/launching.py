@@ -66,7 +66,11 @@ def _prepare(job: Job, folder: Folder) -> None:
         ui_port=job.ui_port,
     )
     plan = {"argv": argv, "env": gateway.environment(folder)}
-    limits = {"kill_after_s": KILL_AFTER_S, "largest_log_bytes": LARGEST_LOG_BYTES}
+    limits = {
+        "longest_s": settings.CONSOLE_JOBS_LONGEST_HOURS * 3600,
+        "kill_after_s": KILL_AFTER_S,
+        "largest_log_bytes": LARGEST_LOG_BYTES,
+    }
     folder.write("launch.json", {**plan, **limits})
 
 

@@ -5,6 +5,7 @@ import signal
 from dataclasses import dataclass
 from typing import Any
 
+from django.conf import settings
 from django.utils.translation import gettext as _
 
 from jobs import results
@@ -40,12 +41,20 @@ def outcome(job: Job, folder: Folder) -> Outcome:
             refusal = str(refused)
     if job.cancel_asked_at is not None:
         return Outcome(JobState.CANCELLED, exit_code=code)
+    if end.get("is_late"):
+        return Outcome(JobState.FAILED, _late_error(), exit_code=code)
     if end.get("is_stopped"):
         return Outcome(JobState.LOST, _("It was ended from outside: the stack was stopped."), exit_code=code)
     if not end:
         return Outcome(JobState.LOST, _("Its launcher was killed, or the machine stopped."))
     words = refusal or end.get("error") or _driver_error(code, folder.log_tail())
     return Outcome(JobState.FAILED, words.replace("\x00", "")[:LONGEST_ERROR], exit_code=code)
+
+
+def _late_error() -> str:
+    return _("It ran longer than a job may, %(n)s hours (CONSOLE_JOBS_LONGEST_HOURS), and was ended.") % {
+        "n": settings.CONSOLE_JOBS_LONGEST_HOURS
+    }
 
 
 def _driver_error(code: int | None, log_tail: str) -> str:

@@ -35,6 +35,7 @@ def test_settings_of_the_tests_are_sound():
         ("CONSOLE_SPARK_CONF", {"spark.ui.enabled": True}, "console.E011"),
         ("CONSOLE_JOBS_AT_ONCE", 21, "console.E012"),
         ("CONSOLE_JOBS_AT_ONCE", 0, "console.E012"),
+        ("CONSOLE_JOBS_LONGEST_HOURS", 0, "console.E014"),
         ("CONSOLE_SPARK_SUBMIT", "spark-submit", "console.E013"),
         ("CONSOLE_DATA_DIR", env.REPO / "no-such-folder", "console.W001"),
         ("SECRET_KEY", "short", "console.E010"),

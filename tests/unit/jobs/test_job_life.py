@@ -192,6 +192,15 @@ def test_unusable_result_holds_up_no_other_job(program, settings):
     assert ended(bad).state == "failed"
 
 
+def test_job_that_runs_too_long_is_ended(program, settings):
+    settings.CONSOLE_JOBS_LONGEST_HOURS = 0.5 / 3600
+    program.does(WITH_CHILD)
+    job = ended(attend(make_job()))
+    assert job.state == "failed"
+    assert "longer than a job may" in job.error
+    assert not is_alive(job)
+
+
 def test_job_fails_when_its_source_is_gone_before_it_starts(program, settings):
     job = make_job()
     (settings.CONSOLE_DATA_DIR / "trips.parquet").unlink()
