@@ -108,7 +108,9 @@ class Folder:
 
     def _read(self, name: str) -> dict[str, Any] | None:
         try:
-            value: dict[str, Any] = json.loads((self.path / name).read_text())
+            value: dict[str, Any] = json.loads((self.path / name).read_bytes())
         except FileNotFoundError:
             return None
+        except ValueError as error:  # whoever minds that a file cannot be read minds this as well
+            raise OSError(f"{name} is damaged: {error}") from error
         return value

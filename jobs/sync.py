@@ -32,7 +32,7 @@ def _settle(job: Job) -> bool:
             tasks.wake_next()
         else:
             _start_again(job)
-    except (OSError, ValueError, KeyError) as error:  # of its folder: the other jobs must not wait for that
+    except OSError as error:  # of its folder: the other jobs must not wait for that
         log.warning("job.folder_unusable", job=str(job.pk), error=str(error))
     return True
 

@@ -183,7 +183,15 @@ def test_folder_that_cannot_be_used_holds_up_no_other_job(program, tmp_path):
     assert ended(attend(make_job())).state == "succeeded"
 
 
-def test_unusable_result_holds_up_no_other_job(program, settings):
+def test_damaged_folder_holds_up_no_other_job(program, engineer):
+    bad = make_job(state=JobState.RUNNING, ui_port=1, next_attempt_at=None)
+    bad.folder.path.mkdir(parents=True)
+    (bad.folder.path / "launcher.json").write_text("{")
+    assert ended(attend(make_job())).state == "succeeded"
+    assert attend(actions.cancel_job(bad, by=engineer)).state == "cancelled"
+
+
+def test_unusable_result_holds_up_no_other_job(program):
     program.does("pathlib.Path(argument['--result']).write_text('{\"a\": 1e999}')")
     bad = attend(make_job())
     program.does("finish({})")
