@@ -51,10 +51,16 @@ def bare(topic: str, n: int) -> float:
     from console.lib import kafka
 
     config = orjson.dumps(kafka.consumer_config(f"bench-{uuid.uuid4().hex}")).decode()
-    command = [environments.peer_python(), "-m", "benchmarks.peers.bare_consumer", config, topic, str(n)]
+    command = [environments.peer_python(), "-m", "benchmarks.peers.bare_consumer", topic, str(n)]
     environment = environments.peer_environment()
     done = subprocess.run(
-        command, env=environment, cwd=environments.REPO, check=True, capture_output=True, text=True
+        command,
+        input=config,  # it may hold a password, which arguments would show to everybody
+        env=environment,
+        cwd=environments.REPO,
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     return float(done.stdout)
 

@@ -1,6 +1,6 @@
 """Messages a second of the least that can read them: fetched in batches and parsed, and nothing else.
 
-python -m benchmarks.peers.bare_consumer CONFIG TOPIC N     CONFIG: librdkafka's settings, as JSON
+python -m benchmarks.peers.bare_consumer TOPIC N     stdin: librdkafka's settings, as JSON
 """
 
 import sys
@@ -29,4 +29,4 @@ def main(config: str, topic: str, n: int) -> float:
 
 
 if __name__ == "__main__":
-    print(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))
+    print(main(sys.stdin.read(), sys.argv[1], int(sys.argv[2])))
