@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import time
 from collections.abc import Iterable
 
 import psutil
@@ -11,14 +12,21 @@ from stack.errors import StackError
 from stack.parts import Part
 
 COMMAND_LENGTH = 120
+# A server that was killed holds its ports until its last thread is gone; nobody can see whose they are then.
+DYING_S = 10.0
+LOOKS_EVERY_S = 0.2
 
 
 def require_free(config: Config, parts: Iterable[Part]) -> None:
-    """Raises StackError that names each port of these parts that somebody else has."""
+    """Raises StackError that names each port of these parts that somebody has, and keeps."""
     names = {part.port for part in parts if part.port}
     if "kafka" in names:
         names.add("kafka-controller")
-    taken = [name for name in OFFSETS if name in names and not _is_free(config.port(name))]
+    deadline = time.monotonic() + DYING_S
+    taken = _taken(config, names)
+    while taken and time.monotonic() < deadline and not any(_pid(config.port(name)) for name in taken):
+        time.sleep(LOOKS_EVERY_S)
+        taken = _taken(config, names)
     if taken:
         lines = (f"  port {config.port(name)} ({name}) {holder(config.port(name))}" for name in taken)
         raise StackError(
@@ -28,15 +36,26 @@ def require_free(config: Config, parts: Iterable[Part]) -> None:
         )
 
 
+def _taken(config: Config, names: set[str]) -> list[str]:
+    return [name for name in OFFSETS if name in names and not _is_free(config.port(name))]
+
+
 def holder(port: int) -> str:
     """Who listens on a port, as far as one may know."""
+    pid = _pid(port)
+    if pid is None:
+        return "is held by a process of another user"
+    with contextlib.suppress(psutil.Error):
+        command = " ".join(psutil.Process(pid).cmdline())
+        return f"is held by pid {pid}: {command[:COMMAND_LENGTH]}"
+    return f"is held by pid {pid}"
+
+
+def _pid(port: int) -> int | None:
     for connection in psutil.net_connections("tcp"):
         if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
-            with contextlib.suppress(psutil.Error):
-                command = " ".join(psutil.Process(connection.pid).cmdline())
-                return f"is held by pid {connection.pid}: {command[:COMMAND_LENGTH]}"
-            return f"is held by pid {connection.pid}"
-    return "is held by a process of another user"
+            return connection.pid
+    return None
 
 
 def _is_free(port: int) -> bool:
