@@ -5,13 +5,18 @@ import os
 import random
 import signal
 import time
+import uuid
 from collections.abc import Callable
+from pathlib import Path
 
 import psutil
 import pytest
 
 from stack import catalogue, groups, supervisor
 from stack.parts import Part
+from tests import api
+from tests.api import Caller
+from tests.integration import real_jobs
 from tests.integration.stack.notes import read_everywhere, write_everywhere
 from tests.running_stack import RunningStack
 
@@ -42,9 +47,28 @@ def test_parts_come_back_when_killed(stack: RunningStack, dice: random.Random, w
     }
 
 
-def test_everything_killed_at_once_keeps_all_data(stack: RunningStack, dice: random.Random):
-    note = f"note-{dice.getrandbits(64):x}"
+def test_everything_killed_at_once_keeps_all_data_and_the_job_that_runs(
+    stack: RunningStack, dice: random.Random
+):
+    note = f"note-{uuid.uuid4().hex[:12]}"  # the stack may be kept from an earlier run
+    engineer = Caller(stack, note, "engineer")
+    source = Path(stack.env["CONSOLE_OUTPUT_DIR"]) / f"{note}.parquet"
+    real_jobs.write_trips(source)
     write_everywhere(stack, note)
+    job_id = real_jobs.submit(engineer, source)
+    api.wait_for("driver", lambda: real_jobs.driver(stack, job_id), timeout_s=60)
+    kill_everything(stack, dice)
+    stack.up()
+    assert read_everywhere(stack, note) == {"postgres", "redis", "kafka", "mlflow"}
+    job = real_jobs.wait_until(engineer, job_id, "succeeded", "failed", "lost")
+    assert (job["state"], job["error"]) == ("succeeded", "")
+    assert real_jobs.whole_log(engineer, job_id).count("Submitted application") == 1
+    assert real_jobs.left(stack, job_id) == []
+    source.unlink()
+
+
+def kill_everything(stack: RunningStack, dice: random.Random) -> None:
+    """The supervisor and all parts; what is detached from them goes on."""
     victims = [process for part in catalogue.PARTS.values() for process in processes(stack, part)]
     victims.append(psutil.Process(supervisor.pid(stack.config)))
     dice.shuffle(victims)
@@ -54,8 +78,6 @@ def test_everything_killed_at_once_keeps_all_data(stack: RunningStack, dice: ran
     for victim in victims:
         with contextlib.suppress(psutil.NoSuchProcess):
             victim.kill()
-    stack.up()
-    assert read_everywhere(stack, note) == {"postgres", "redis", "kafka", "mlflow"}
 
 
 def test_supervisor_killed_alone_starts_no_second_set(stack: RunningStack, dice: random.Random):
