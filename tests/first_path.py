@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+import httpx
+
 from tests.api import Caller, ok, wait_for
 from tests.running_stack import RunningStack
 
@@ -43,7 +45,20 @@ def walk(stack: RunningStack) -> FirstPath:
     run = train(scientist)
     version = judged_version(scientist, run)
     promotion = promote(scientist, approver, version)
+    wait_for("champion", lambda: is_served(stack, predictor, version), timeout_s=60)
     return FirstPath(engineer, scientist, approver, predictor, run, version, promotion)
+
+
+def is_served(stack: RunningStack, by: Caller, version: dict[str, Any]) -> bool:
+    """Whether web and serving both answer with it; neither is told to."""
+    headers = {"Authorization": f"Bearer {by.token}"}
+    answers = [
+        httpx.post(f"{url}/api/v1/models/titanic/predict", json={"rows": [PASSENGER]}, headers=headers)
+        for url in (stack.url, stack.serving_url)
+    ]
+    return all(
+        answer.status_code == 200 and answer.json()["version"] == version["version"] for answer in answers
+    )
 
 
 def train(by: Caller) -> dict[str, Any]:

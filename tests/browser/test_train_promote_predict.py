@@ -48,7 +48,7 @@ def train(page: Page) -> str:
 def request_promotion(page: Page, version: str) -> None:
     page.goto(f"/models/titanic/versions/{version}")
     expect(page.get_by_text("Better than the baseline")).to_be_visible(timeout=60_000)
-    page.get_by_label("Reason").fill("A second look at the same passengers.")
+    page.get_by_role("textbox", name="Your reason").fill("A second look at the same passengers.")
     page.get_by_role("button", name="Request promotion").click()
     expect(page.get_by_text(f"asks to make v{version} the champion")).to_be_visible()
     expect(page.get_by_text("somebody else has to decide").first).to_be_visible()
