@@ -11,7 +11,9 @@ from streaming import replay_files
 from streaming.decoding import EventDecoder
 from streaming.defaults import TAXI_TRIPS
 from streaming.definition import parse
+from streaming.models import Replay, Times
 from streaming.replay_files import BadLine, Event, FileRefused
+from streaming.replaying import Slice
 
 RIDE = "6,2013-01-01 00:00:00,START,-73.86,40.77,6,-1"
 
@@ -64,6 +66,20 @@ def test_a_trip_whose_payment_is_no_number_is_a_bad_line(tmp_path, payment):
     path = trips(tmp_path, payment_type=[payment, payment])
     lines = list(replay_files.format_of(path).lines(path, 0))
     assert lines == [BadLine(f"the payment type is {payment}")] * 2
+
+
+def test_a_trip_of_no_calendar_ends_the_file_with_a_reason(tmp_path):
+    year_11476 = pa.array([3 * 10**17] * 2, pa.timestamp("us"))
+    path = trips(tmp_path, lpep_pickup_datetime=year_11476)
+    with pytest.raises(FileRefused, match="broken after row 0"):
+        list(replay_files.format_of(path).lines(path, 0))
+
+
+def test_a_time_that_leaves_the_calendar_when_it_is_moved_ends_the_replay(tmp_path):
+    (tmp_path / "rides.txt").write_text(RIDE)
+    piece = Slice(Replay(times=Times.MOVED, shift_s=3e11), tmp_path / "rides.txt")
+    with pytest.raises(FileRefused, match="line 8 is in no calendar"):
+        piece._message(Event(0.0, "7", {}), 7, now=0.0)
 
 
 @pytest.mark.parametrize(
