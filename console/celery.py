@@ -1,7 +1,8 @@
 """The Celery application; `celery -A console worker` and `celery -A console beat` start from here.
 
 Stop a worker by QUIT: what runs gets a few seconds (`worker_soft_shutdown_timeout`), then goes back to the
-queue. TERM waits for the longest task. Nothing depends on it: every wish is a row that the sweep sends again.
+queue. TERM waits for the longest task, 20 s at most. Nothing depends on it: every wish is a row that the
+sweep sends again.
 """
 
 import os

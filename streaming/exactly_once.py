@@ -4,17 +4,29 @@ The number of the next message is committed as an offset of a consumer group, in
 carries the messages: both are there or neither. A second sender with the same name fences the first.
 """
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any, NamedTuple, Self
 
 import structlog
-from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import (
+    OFFSET_INVALID,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicPartition,
+)
 
 from console.lib import kafka
 
 log = structlog.get_logger(__name__)
 
 TIMEOUT_S = 15
+GRACE_S = 5
 MOST_BYTES = 2 * 1024 * 1024
 GROUP_PREFIX = "atalaya-number-"  # of groups that hold a number, and read nothing
 
@@ -73,7 +85,8 @@ class Sender:
         for index, message in enumerate(messages):
             self._produce(message, note(index))
         mark = TopicPartition(self._topic, 0, next_number)
-        self._producer.send_offsets_to_transaction([mark], self._group.consumer_group_metadata(), TIMEOUT_S)
+        group = self._group.consumer_group_metadata()
+        _in_time(lambda: self._producer.send_offsets_to_transaction([mark], group, TIMEOUT_S))
         self._producer.commit_transaction(TIMEOUT_S)
         return places
 
@@ -98,6 +111,29 @@ class Sender:
     def close(self) -> None:
         """Leave; a transaction that was begun and not committed is ended by the broker."""
         self._group.close()
+
+
+def _in_time(call: Callable[[], None]) -> None:
+    """Raises KafkaException when the call has not returned a little after its own time limit.
+
+    librdkafka does not keep to that limit while the group's coordinator is away (its issue 5456): the call
+    may never return. Its thread stays behind; it commits nothing, and the next sender fences its producer.
+    """
+    outcome: Future[None] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(call())
+        except KafkaException as error:
+            outcome.set_exception(error)
+
+    threading.Thread(target=run, name="exactly-once", daemon=True).start()
+    try:
+        outcome.result(TIMEOUT_S + GRACE_S)
+    except FutureTimeout as error:
+        raise KafkaException(
+            KafkaError(KafkaError._TIMED_OUT, "the offsets were not taken in time")
+        ) from error
 
 
 def forget(name: str) -> None:
