@@ -234,7 +234,8 @@ def test_a_look_sends_only_what_has_work(sent):
 
 def test_a_demonstrations_rows_have_windows_of_their_own_and_raise_nothing_for_a_real_model():
     champion()
-    record(shifted(500), is_demo=True)
+    visitor = make_user("demo-engineer", "engineer", is_demo=True)
+    record(shifted(500), is_demo=True, user_id=visitor.pk)
     record(drawn(499, seed=20))
     judge()
     found = DriftWindow.objects.get()
@@ -245,7 +246,8 @@ def test_a_demonstrations_rows_have_windows_of_their_own_and_raise_nothing_for_a
 
 def test_a_demonstrations_model_raises_its_own_alert():
     champion(is_demo=True)
-    record(shifted(500), is_demo=True)
+    visitor = make_user("demo-engineer", "engineer", is_demo=True)
+    record(shifted(500), is_demo=True, user_id=visitor.pk)
     judge()
     assert Alert.objects.get().is_demo
 
