@@ -22,15 +22,15 @@ PAGES = (
     "/pipelines/titanic_training/details",
     "/pipelines/titanic_training/trigger",
     "/runs",
-    "/runs/1",
-    "/runs/1/tasks/search/log",
+    "/runs/{run}",
+    "/runs/{run}/tasks/search/log",
     "/models",
     "/models/titanic",
-    "/models/titanic/versions/1",
-    "/models/titanic/versions/1/metrics",
-    "/models/titanic/versions/1/artifacts",
-    "/models/titanic/versions/1/spec",
-    "/models/titanic/versions/1/history",
+    "/models/titanic/versions/{version}",
+    "/models/titanic/versions/{version}/metrics",
+    "/models/titanic/versions/{version}/artifacts",
+    "/models/titanic/versions/{version}/spec",
+    "/models/titanic/versions/{version}/history",
     "/promotions",
     "/experiments",
     "/predict",
@@ -92,8 +92,9 @@ def post_form(client: httpx.Client, address: str, fields: dict[str, str]) -> htt
 def test_every_page_answers_without(
     stack: RunningStack, second_path: SecondPath, visitor: httpx.Client, part: str
 ):
+    names = {"run": second_path.run["id"], "version": second_path.version["version"]}
     with stack.without(part):
-        for address in [*PAGES, *second_path.addresses]:
+        for address in [*(page.format(**names) for page in PAGES), *second_path.addresses]:
             answer = visitor.get(address)
             assert answer.status_code in STATUSES.get(part, {200}), f"{address}: {answer.status_code}"
             assert "<h1" in answer.text or "<!DOCTYPE html>" not in answer.text, f"{address}: an empty page"
