@@ -113,13 +113,13 @@ class Sender:
         self._group.close()
 
 
-def _in_time(call: Callable[[], None]) -> None:
+def _in_time(call: Callable[[], object]) -> None:
     """Raises KafkaException when the call has not returned a little after its own time limit.
 
     librdkafka does not keep to that limit while the group's coordinator is away (its issue 5456): the call
     may never return. Its thread stays behind; it commits nothing, and the next sender fences its producer.
     """
-    outcome: Future[None] = Future()
+    outcome: Future[object] = Future()
 
     def run() -> None:
         try:
