@@ -7,6 +7,7 @@
   const DASHES = [[], [6, 3], [2, 2], [8, 3, 2, 3], [1, 3], [4, 4]];
   const charts = new Map(); // name: {plot, key}
   const number = new Intl.NumberFormat(document.documentElement.lang, { maximumSignificantDigits: 4 });
+  const short = new Intl.NumberFormat(document.documentElement.lang, { notation: "compact", maximumSignificantDigits: 4 }); // ticks have little room
   const clock = new Intl.DateTimeFormat(document.documentElement.lang, { timeStyle: "medium", hourCycle: "h23" });
   const moment = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "medium", timeStyle: "medium", hourCycle: "h23" });
   const whole = new Intl.NumberFormat(document.documentElement.lang);
@@ -25,7 +26,7 @@
       height: 190,
       cursor: isSynced ? { sync: { key: cursor.key } } : {},
       scales: { y: { range: (_, low, high) => [Math.min(0, low ?? 0), high > 0 ? high * 1.08 : 1] } },
-      axes: [{ ...axis, space: 90, values: (_, ticks) => ticks.map((tick) => clock.format(tick * 1000)) }, { ...axis, size: 64, values: (_, ticks) => ticks.map((tick) => number.format(tick) + (unit ? ` ${unit}` : "")) }],
+      axes: [{ ...axis, space: 90, values: (_, ticks) => ticks.map((tick) => clock.format(tick * 1000)) }, { ...axis, size: 64, values: (_, ticks) => ticks.map((tick) => short.format(tick) + (unit ? ` ${unit}` : "")) }],
       series: [
         { label: root.dataset.time },
         ...labels.map((label, index) => ({
