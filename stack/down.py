@@ -26,9 +26,12 @@ def stop(config: Config, parts: Sequence[Part] | None = None) -> bool:
 
 def reset(config: Config) -> None:
     """Stop the stack and remove all that it wrote, and what is installed when that lies in its folder."""
+    folders = [config.var_dir, account.refuge(config.var_dir)]
+    if config.venv_dir.is_relative_to(config.var_dir):
+        folders.append(
+            account.refuge(postgres.package())
+        )  # found by what is installed: asked before that goes
     stop(config)
-    for folder in (config.var_dir, account.refuge(config.var_dir)):
+    for folder in folders:
         if folder.exists():
             shutil.rmtree(folder)
-    if config.venv_dir.is_relative_to(config.var_dir):
-        shutil.rmtree(account.refuge(postgres.package()), ignore_errors=True)
