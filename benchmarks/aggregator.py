@@ -28,7 +28,7 @@ FLOOR = 0.7
 
 def produce(topic: str, n: int) -> None:
     """Trips of the last half minute, three vendors."""
-    from console.lib import kafka
+    from core.lib import kafka
 
     producer = Producer(kafka.producer_config(**{"linger.ms": 50}))
     now = time.time()
@@ -48,7 +48,7 @@ def produce(topic: str, n: int) -> None:
 
 def bare(topic: str, n: int) -> float:
     """Events a second of the peer, in its own environment."""
-    from console.lib import kafka
+    from core.lib import kafka
 
     config = orjson.dumps(kafka.consumer_config(f"bench-{uuid.uuid4().hex}")).decode()
     command = [environments.peer_python(), "-m", "benchmarks.peers.bare_consumer", topic, str(n)]
@@ -112,7 +112,7 @@ def main() -> int:
     django.setup()
     gc.collect()
     gc.freeze()  # as the command does
-    from console.lib import kafka, topics
+    from core.lib import kafka, topics
 
     topic = f"bench-{uuid.uuid4().hex[:12]}"
     topics.ensure([topics.Topic(topic)])

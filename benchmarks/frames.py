@@ -36,8 +36,8 @@ def stream() -> Iterator[tuple[str, str]]:
     from django.contrib.auth.models import Group
     from django.test import Client
 
-    from console.access.models import User
-    from console.lib import kafka
+    from core.access.models import User
+    from core.lib import kafka
     from streaming import defaults
     from streaming.models import Stream
 
@@ -65,7 +65,7 @@ def send(topic: str, rate: int, seconds: float, sent_at: list[float]) -> None:
     """Events at an even pace; notes the moment of each `produce`."""
     from confluent_kafka import Producer
 
-    from console.lib import kafka
+    from core.lib import kafka
 
     producer = Producer(kafka.producer_config(**{"linger.ms": 5}))
     trip = {"trip_distance": 2.5, "payment_type": "1", "tip_amount": 1.5, "fare_amount": 10.5}

@@ -27,7 +27,7 @@ import psutil
 import uvloop
 
 from benchmarks import environments, load
-from console.lib import kafka
+from core.lib import kafka
 from predictions import topics
 from tests import champions
 

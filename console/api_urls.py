@@ -5,9 +5,9 @@ from django.urls import include, path
 app_name = "api"
 
 urlpatterns = [
-    path("", include("console.access.api_urls")),
-    path("", include("console.audit.api_urls")),
-    path("", include("console.alerts.api_urls")),
+    path("", include("core.access.api_urls")),
+    path("", include("core.audit.api_urls")),
+    path("", include("core.alerts.api_urls")),
     path("", include("pipelines.api_urls")),
     path("", include("models_registry.api_urls")),
     path("", include("streaming.api_urls")),

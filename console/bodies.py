@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 from django.utils.translation import gettext as _
 
-from console.lib import problems
+from core.lib import problems
 
 # Django itself refuses more than 1 MiB with a page of its own; beyond this nobody listens any more.
 MOST_BYTES = 2 * 1024 * 1024

@@ -26,9 +26,9 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from console import sessions
-from console.access import policy
-from console.lib import live, metrics
-from console.lib import redis as console_redis
+from core.access import policy
+from core.lib import live, metrics
+from core.lib import redis as console_redis
 
 log = structlog.get_logger(__name__)
 

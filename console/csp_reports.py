@@ -12,8 +12,8 @@ import structlog
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest
 
-from console.lib import metrics
-from console.lib.errors import InvalidRequest
+from core.lib import metrics
+from core.lib.errors import InvalidRequest
 
 log = structlog.get_logger(__name__)
 

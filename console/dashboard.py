@@ -8,9 +8,9 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from console.access import policy
-from console.alerts import queries as alerts
-from console.lib.hits import Hit
+from core.access import policy
+from core.alerts import queries as alerts
+from core.lib.hits import Hit
 from jobs import queries as jobs
 from models_registry import queries as models_registry
 from pipelines import queries as pipelines

@@ -22,8 +22,8 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from console.lib import heartbeat, kafka
-from console.lib import redis as console_redis
+from core.lib import heartbeat, kafka
+from core.lib import redis as console_redis
 
 REMEMBERED_S = 1.0
 TIMEOUT_S = 1.8

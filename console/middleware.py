@@ -12,18 +12,8 @@ from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 
-from console import error_pages
-from console.error_pages import error_page, show_error
-from console.lib import context, idempotency, metrics, problems
-from console.lib.errors import ConsoleError
-
-__all__ = [
-    "ErrorPagesMiddleware",
-    "IdempotencyMiddleware",
-    "RequestContextMiddleware",
-    "error_page",
-    "show_error",
-]
+from core.lib import context, error_pages, idempotency, metrics, problems
+from core.lib.errors import ConsoleError
 
 log = structlog.get_logger("console.http")
 
@@ -97,7 +87,7 @@ class ErrorPagesMiddleware:
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         """None for a bug, which stays a 500 with a traceback in the log."""
-        return show_error(request, error)
+        return error_pages.show_error(request, error)
 
 
 class IdempotencyMiddleware:

@@ -16,7 +16,7 @@ from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.renderers import OpenApiYamlRenderer
 
 from console import openapi_shapes
-from console.access import policy
+from core.access import policy
 
 METHODS = ("get", "post", "put", "patch", "delete")
 PROBLEM = {
@@ -55,7 +55,7 @@ IDEMPOTENCY_KEY = {
 class ConsoleAuthenticationScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     """A token, or the session of the page."""
 
-    target_class = "console.access.authentication.ConsoleAuthentication"
+    target_class = "core.access.authentication.ConsoleAuthentication"
     name = ["token", "session"]
 
     def get_security_definition(self, auto_schema: Any) -> list[dict[str, str]]:

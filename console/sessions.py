@@ -7,7 +7,7 @@ from typing import Any, cast
 from django.conf import settings
 from django.contrib.auth import get_user
 
-from console.access.models import User
+from core.access.models import User
 
 
 def user_of(session_key: str) -> User | None:

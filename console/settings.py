@@ -11,8 +11,8 @@ from csp.constants import NONCE, SELF
 from django.urls import reverse_lazy
 from psycopg2.extensions import parse_dsn
 
-from console.lib import env
-from console.lib.logs import logging_config
+from core.lib import env
+from core.lib.logs import logging_config
 
 BASE_DIR = env.REPO
 CONSOLE_VAR_DIR = env.path("CONSOLE_VAR_DIR", BASE_DIR / "var")
@@ -96,10 +96,10 @@ INSTALLED_APPS = [
     "rest_framework",
     "drf_spectacular",
     "console.apps.ConsoleConfig",
-    "console.lib",
-    "console.audit",
-    "console.access",
-    "console.alerts",
+    "core.lib",
+    "core.audit",
+    "core.access",
+    "core.alerts",
     "pipelines",
     "models_registry",
     "streaming",
@@ -122,7 +122,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "console.middleware.ErrorPagesMiddleware",
-    "console.access.middleware.AccessMiddleware",
+    "core.access.middleware.AccessMiddleware",
     "console.middleware.IdempotencyMiddleware",
     "axes.middleware.AxesMiddleware",
 ]
@@ -139,7 +139,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "console.access.context_processors.may",
+                "core.access.context_processors.may",
             ],
         },
     },
@@ -183,7 +183,7 @@ AXES_RESET_ON_SUCCESS = True
 # Trying on while locked does not lengthen the lock: the page says 15 minutes, and means it.
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_DISABLE_ACCESS_LOG = True  # the audit trail has it
-AXES_LOCKOUT_CALLABLE = "console.access.views.locked_out"
+AXES_LOCKOUT_CALLABLE = "core.access.views.locked_out"
 AXES_VERBOSE = False
 AXES_IPWARE_PROXY_COUNT = env.number("CONSOLE_PROXY_COUNT", 0)
 
@@ -224,13 +224,13 @@ CONTENT_SECURITY_POLICY = {
 
 # --- REST
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["console.access.authentication.ConsoleAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["core.access.authentication.ConsoleAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["console.lib.json_bodies.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["core.lib.json_bodies.JSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "DEFAULT_PAGINATION_CLASS": "console.lib.pages.CursorPages",
-    "EXCEPTION_HANDLER": "console.lib.problems.handle",
+    "DEFAULT_PAGINATION_CLASS": "core.lib.pages.CursorPages",
+    "EXCEPTION_HANDLER": "core.lib.problems.handle",
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Atalaya",
@@ -245,8 +245,8 @@ SPECTACULAR_SETTINGS = {
         "VersionState": "models_registry.states.VersionState",
         "RequestState": "models_registry.states.RequestState",
         "GateState": "models_registry.states.GateState",
-        "AlertState": "console.alerts.states.State",
-        "Severity": "console.alerts.states.Severity",
+        "AlertState": "core.alerts.states.State",
+        "Severity": "core.alerts.states.Severity",
         "TokenState": ["active", "revoked", "expired"],
     },
     "POSTPROCESSING_HOOKS": [
@@ -257,7 +257,7 @@ SPECTACULAR_SETTINGS = {
 
 # --- workers and live pages
 CELERY_BROKER_URL = CONSOLE_REDIS_URL
-CELERY_IMPORTS = ["console.lib.outbox"]
+CELERY_IMPORTS = ["core.lib.outbox"]
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "control"
 # Minutes of work; everything else is a short call and goes to the default queue.
@@ -286,13 +286,13 @@ CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = (
 CELERY_TASK_PUBLISH_RETRY = False  # a page waits; what is not sent now the sweep sends
 CELERY_BEAT_SCHEDULER = "console.workers:LivingScheduler"
 CELERY_BEAT_SCHEDULE = {
-    "sweep-outbox": {"task": "console.lib.outbox.sweep", "schedule": 5.0, "options": {"expires": 5}},
-    "seal-audit": {"task": "console.audit.tasks.seal_audit", "schedule": 5.0, "options": {"expires": 5}},
-    "renew-pipeline-tokens": {"task": "console.access.tasks.renew_pipeline_tokens", "schedule": 24 * 3600.0},
+    "sweep-outbox": {"task": "core.lib.outbox.sweep", "schedule": 5.0, "options": {"expires": 5}},
+    "seal-audit": {"task": "core.audit.tasks.seal_audit", "schedule": 5.0, "options": {"expires": 5}},
+    "renew-pipeline-tokens": {"task": "core.access.tasks.renew_pipeline_tokens", "schedule": 24 * 3600.0},
     "redrive-unfinished": {"task": "streaming.tasks.redrive_unfinished", "schedule": 60.0},
     "clear-old-windows": {"task": "streaming.tasks.clear_old", "schedule": 24 * 3600.0},
     "clear-old-jobs": {"task": "jobs.tasks.clear_old", "schedule": 24 * 3600.0},
-    "clear-sessions": {"task": "console.access.tasks.clear_sessions", "schedule": 24 * 3600.0},
+    "clear-sessions": {"task": "core.access.tasks.clear_sessions", "schedule": 24 * 3600.0},
     "look-for-drift": {
         "task": "predictions.tasks.look_for_drift",
         "schedule": 15.0,

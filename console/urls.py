@@ -19,9 +19,9 @@ console_patterns = [
 
 urlpatterns = [
     path("", include((console_patterns, "console"))),
-    path("", include("console.access.urls")),
-    path("", include("console.audit.urls")),
-    path("", include("console.alerts.urls")),
+    path("", include("core.access.urls")),
+    path("", include("core.audit.urls")),
+    path("", include("core.alerts.urls")),
     path("", include("pipelines.urls")),
     path("", include("models_registry.urls")),
     path("", include("streaming.urls")),
@@ -32,7 +32,7 @@ urlpatterns = [
     path("api/v1/", include("console.api_urls")),
 ]
 
-handler400 = "console.error_pages.handler400"
-handler403 = "console.error_pages.handler403"
-handler404 = "console.error_pages.handler404"
-handler500 = "console.error_pages.handler500"
+handler400 = "core.lib.error_pages.handler400"
+handler403 = "core.lib.error_pages.handler403"
+handler404 = "core.lib.error_pages.handler404"
+handler500 = "core.lib.error_pages.handler500"

@@ -8,10 +8,10 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from console import csp_reports, dashboard, health
-from console.access import policy
 from console.demo import queries as demonstration
-from console.error_pages import error_page, is_htmx
-from console.lib import metrics
+from core.access import policy
+from core.lib import metrics
+from core.lib.error_pages import error_page, is_htmx
 
 log = structlog.get_logger(__name__)
 

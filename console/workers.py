@@ -18,14 +18,14 @@ from django.db import transaction
 from kombu.exceptions import OperationalError
 
 from console.celery import app
-from console.lib import context, heartbeat, metrics
+from core.lib import context, heartbeat, metrics
 
 log = structlog.get_logger(__name__)
 
 LONGEST_STOP_S = 20.0  # the stack allows 25
 
 # they say themselves when they found something
-QUIET_TASKS = {"console.lib.outbox.sweep", "console.audit.tasks.seal_audit"}
+QUIET_TASKS = {"core.lib.outbox.sweep", "core.audit.tasks.seal_audit"}
 
 
 class ConsoleTask(DjangoTask):

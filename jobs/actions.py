@@ -8,10 +8,10 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from console.access import policy
-from console.audit.actions import record
-from console.lib import live
-from console.lib.errors import Conflict, InvalidRequest, NotFound
+from core.access import policy
+from core.audit.actions import record
+from core.lib import live
+from core.lib.errors import Conflict, InvalidRequest, NotFound
 from jobs import applications, settling, tasks
 from jobs.models import ENDED, Job, JobState
 from jobs.outcomes import Outcome

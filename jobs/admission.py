@@ -8,7 +8,7 @@ from django.db import connection, transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from console.lib import live
+from core.lib import live
 from jobs.models import ACTIVE, Job, JobState
 
 FIRST_PORT = 20  # offset into the stack's block

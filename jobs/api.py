@@ -11,8 +11,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from console.lib.errors import InvalidRequest
-from console.lib.rest import valid
+from core.lib.errors import InvalidRequest
+from core.lib.rest import valid
 from jobs import actions, applications, logs, queries
 from jobs import serializers as shapes
 from jobs.models import Job, JobState

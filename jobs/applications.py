@@ -19,8 +19,8 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from django.utils.translation import gettext as _
 
-from console.lib import paths
-from console.lib.errors import ConsoleError, InvalidRequest, NotFound
+from core.lib import paths
+from core.lib.errors import ConsoleError, InvalidRequest, NotFound
 from jobs import spark_apps
 
 LONGEST_TEXT = 2000

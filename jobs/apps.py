@@ -6,7 +6,7 @@ class JobsConfig(AppConfig):
 
     def ready(self) -> None:
         """Let the sweep send jobs again that a worker still has to start or end."""
-        from console.lib import outbox
+        from core.lib import outbox
         from jobs import models, tasks
 
         outbox.register(models.Job, tasks.attend)

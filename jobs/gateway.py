@@ -17,7 +17,7 @@ import httpx
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from console.lib.errors import Unavailable
+from core.lib.errors import Unavailable
 from jobs import processes
 from jobs.folders import Folder
 

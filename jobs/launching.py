@@ -11,7 +11,7 @@ from django.conf import settings
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from console.lib.errors import Unavailable
+from core.lib.errors import Unavailable
 from jobs import applications, gateway, processes
 from jobs.folders import Folder
 from jobs.models import Job

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from django.utils.translation import gettext as _
 
-from console.lib.errors import NotFound
+from core.lib.errors import NotFound
 from jobs.models import Job
 
 LARGEST_PIECE_BYTES = 64 * 1024

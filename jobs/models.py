@@ -10,8 +10,8 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from console.lib.ids import uuid7
-from console.lib.outbox import Deliverable
+from core.lib.ids import uuid7
+from core.lib.outbox import Deliverable
 from jobs.folders import Folder
 
 

@@ -8,10 +8,10 @@ from django.db.models.functions import Cast
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from console.access import policy
-from console.access.models import User
-from console.lib.errors import NotFound
-from console.lib.hits import Hit
+from core.access import policy
+from core.access.models import User
+from core.lib.errors import NotFound
+from core.lib.hits import Hit
 from jobs import admission, applications
 from jobs.models import ENDED, Job, JobState
 

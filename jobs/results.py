@@ -5,7 +5,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from console.lib import json_bodies
+from core.lib import json_bodies
 from jobs.folders import Folder
 
 LARGEST_BYTES = 256 * 1024

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from rest_framework import serializers
 
-from console.lib.rest import StrictSerializer
+from core.lib.rest import StrictSerializer
 from jobs.models import Job
 
 

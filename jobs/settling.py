@@ -9,7 +9,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from console.lib import live, metrics
+from core.lib import live, metrics
 from jobs import processes
 from jobs.folders import Folder
 from jobs.models import Job, JobState

@@ -5,9 +5,9 @@ import contextlib
 import structlog
 from django.utils import timezone
 
-from console.lib import live
-from console.lib.errors import Unavailable
-from console.lib.poll import poll
+from core.lib import live
+from core.lib.errors import Unavailable
+from core.lib.poll import poll
 from jobs import gateway, settling, tasks
 from jobs.models import ACTIVE, Job, JobState
 

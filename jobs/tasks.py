@@ -10,8 +10,8 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from console.lib import outbox
-from console.lib.errors import ConsoleError, InvalidRequest, NotFound
+from core.lib import outbox
+from core.lib.errors import ConsoleError, InvalidRequest, NotFound
 from jobs import admission, launching, settling
 from jobs.models import ACTIVE, ENDED, Job, JobState
 from jobs.outcomes import Outcome

@@ -13,10 +13,10 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from console.access import paging
-from console.access.http import SignedInRequest
-from console.lib import downloads
-from console.lib.errors import ConsoleError, NotFound
+from core.access import paging
+from core.access.http import SignedInRequest
+from core.lib import downloads
+from core.lib.errors import ConsoleError, NotFound
 from jobs import actions, applications, log_lines, logs, queries, summaries
 from jobs.applications import Application
 from jobs.forms import JobForm

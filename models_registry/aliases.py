@@ -8,7 +8,7 @@ from django.db import transaction
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from console.alerts import actions as alerts
+from core.alerts import actions as alerts
 from models_registry import mirror, queries
 from models_registry.gateway import MlflowGateway
 from models_registry.models import RegisteredModel

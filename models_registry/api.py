@@ -13,9 +13,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from console.lib.errors import InvalidRequest, NotFound
-from console.lib.pages import CursorPages
-from console.lib.rest import valid
+from core.lib.errors import InvalidRequest, NotFound
+from core.lib.pages import CursorPages
+from core.lib.rest import valid
 from models_registry import actions, gateway, queries, run_filter
 from models_registry import serializers as shapes
 from models_registry.gateway import check_path

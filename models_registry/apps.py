@@ -6,7 +6,7 @@ class ModelsRegistryConfig(AppConfig):
 
     def ready(self) -> None:
         """Let the sweep send unfinished gates and aliases again."""
-        from console.lib import outbox
+        from core.lib import outbox
         from models_registry import models, tasks
 
         outbox.register(models.GateRun, tasks.run_gate)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from django.utils.translation import gettext as _
 
-from console.lib.errors import Conflict
+from core.lib.errors import Conflict
 from models_registry.digest import bytes_sha256
 from models_registry.gateway import MlflowGateway
 from models_registry.models import ModelVersion

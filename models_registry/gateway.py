@@ -17,7 +17,7 @@ import structlog
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from console.lib.errors import Conflict, InvalidRequest, NotFound, Unauthorized, Unavailable
+from core.lib.errors import Conflict, InvalidRequest, NotFound, Unauthorized, Unavailable
 from models_registry.mlflow_types import (
     ALIAS,
     ExperimentInfo,
@@ -45,7 +45,7 @@ FILES = "/api/2.0/mlflow-artifacts/artifacts"
 
 
 class MlflowGateway:
-    """All that the console asks of MLflow. Calls end within a time limit and raise `console.lib.errors`."""
+    """All that the console asks of MLflow. Calls end within a time limit and raise `core.lib.errors`."""
 
     def __init__(self, client: httpx.Client) -> None:
         self._client = client

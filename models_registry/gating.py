@@ -10,7 +10,7 @@ import msgspec
 from django.utils.translation import gettext as _
 from pyarrow import ArrowException, parquet
 
-from console.lib.errors import NotFound
+from core.lib.errors import NotFound
 from models_registry import artefacts
 from models_registry.digest import file_sha256, folder_sha256
 from models_registry.gateway import MlflowGateway

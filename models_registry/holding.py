@@ -2,7 +2,7 @@
 
 from django.utils.translation import gettext as _
 
-from console.lib.errors import InvalidRequest, NotFound
+from core.lib.errors import InvalidRequest, NotFound
 from models_registry import ledger
 from models_registry.models import ModelVersion, RegisteredModel
 

@@ -8,9 +8,9 @@ import structlog
 from django.db import transaction
 from django.utils import timezone
 
-from console.audit.actions import record
-from console.lib import live
-from console.lib import redis as console_redis
+from core.audit.actions import record
+from core.lib import live
+from core.lib import redis as console_redis
 from models_registry.models import ChampionPeriod, ModelVersion, PromotionRequest, RegisteredModel
 from models_registry.states import VersionState
 

@@ -11,8 +11,8 @@ import structlog
 from django.db import IntegrityError, models, transaction
 from django.utils import timezone
 
-from console.access.models import User
-from console.lib.errors import InvalidRequest, NotFound
+from core.access.models import User
+from core.lib.errors import InvalidRequest, NotFound
 from models_registry.gateway import ExperimentInfo, MlflowGateway, ModelInfo, RunInfo, VersionInfo
 from models_registry.models import Experiment, MlflowRun, ModelVersion, RegisteredModel
 

@@ -10,7 +10,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from console.lib.outbox import Deliverable
+from core.lib.outbox import Deliverable
 from models_registry.states import (
     OPEN_GATES,
     REQUEST_STEPS,

@@ -6,8 +6,8 @@ from django.http import HttpRequest, StreamingHttpResponse
 from django.utils.http import content_disposition_header
 from django.utils.translation import gettext as _
 
-from console.lib import downloads
-from console.lib.errors import InvalidRequest
+from core.lib import downloads
+from core.lib.errors import InvalidRequest
 from models_registry import gateway
 from models_registry.mlflow_types import FileInfo
 

@@ -7,7 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from console.lib.rest import valid
+from core.lib.rest import valid
 from models_registry import actions, queries
 from models_registry import serializers as shapes
 from models_registry.models import PromotionRequest

@@ -8,9 +8,9 @@ from django.db.models import Count, Exists, F, OuterRef, Prefetch, Q, QuerySet, 
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from console.access import policy
-from console.lib.errors import InvalidRequest, NotFound
-from console.lib.hits import Hit
+from core.access import policy
+from core.lib.errors import InvalidRequest, NotFound
+from core.lib.hits import Hit
 from models_registry.champions import (
     Champion,
     champion,

@@ -6,8 +6,8 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
-from console.access.models import User
-from console.lib.errors import Conflict
+from core.access.models import User
+from core.lib.errors import Conflict
 from models_registry import ledger, retiring
 from models_registry.models import ChampionPeriod, GateRun, ModelVersion, PromotionRequest
 from models_registry.states import OPEN_GATES, VersionState

@@ -6,9 +6,9 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from console.access import policy
-from console.audit.actions import record
-from console.lib.errors import Conflict
+from core.access import policy
+from core.audit.actions import record
+from core.lib.errors import Conflict
 from models_registry import ledger, tasks
 from models_registry.holding import LONGEST_REASON, checked_reason, held_model, held_version
 from models_registry.models import ChampionPeriod, ModelVersion

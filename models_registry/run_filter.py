@@ -11,7 +11,7 @@ from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast, Coalesce
 from django.utils.translation import gettext as _
 
-from console.lib.errors import InvalidRequest
+from core.lib.errors import InvalidRequest
 from models_registry.models import MlflowRun
 
 MOST_CONDITIONS = 10

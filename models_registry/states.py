@@ -4,7 +4,7 @@ from django.db import models
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from console.lib.errors import Conflict
+from core.lib.errors import Conflict
 
 
 class VersionState(models.TextChoices):

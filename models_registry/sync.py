@@ -8,9 +8,9 @@ from datetime import timedelta
 from django.db.models import Max
 from django.utils import timezone
 
-from console.lib import live
-from console.lib.errors import NotFound
-from console.lib.poll import poll
+from core.lib import live
+from core.lib.errors import NotFound
+from core.lib.poll import poll
 from models_registry import aliases, gateway, mirror
 from models_registry.models import Experiment, MlflowRun, ModelVersion
 

@@ -14,9 +14,9 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from console.audit.actions import record
-from console.lib import outbox
-from console.lib.errors import ConsoleError, Unavailable
+from core.audit.actions import record
+from core.lib import outbox
+from core.lib.errors import ConsoleError, Unavailable
 from models_registry import aliases, gateway, ledger, verdicts
 from models_registry.models import ChampionPeriod, GateRun, ModelVersion, PromotionRequest
 from models_registry.states import GateState, RequestState, VersionState

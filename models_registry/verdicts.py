@@ -8,7 +8,7 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from console.audit.actions import record
+from core.audit.actions import record
 from models_registry import ledger
 from models_registry.models import ChampionPeriod, GateRun, ModelVersion, PromotionRequest
 from models_registry.states import VERSION_STEPS, GateState, Policy, RequestState, VersionState

@@ -5,12 +5,12 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from console.access import policy
-from console.access.models import User
-from console.audit import actions as audit
-from console.lib import live
-from console.lib.errors import Conflict, InvalidRequest, NotFound
-from console.lib.ids import uuid7
+from core.access import policy
+from core.access.models import User
+from core.audit import actions as audit
+from core.lib import live
+from core.lib.errors import Conflict, InvalidRequest, NotFound
+from core.lib.ids import uuid7
 from pipelines import mirror, params, queries, tasks
 from pipelines.models import Pipeline, Run, RunState, Wish
 from pipelines.removal import remove_demo as remove_demo

@@ -13,7 +13,7 @@ import jwt
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from console.lib.errors import Unauthorized, Unavailable
+from core.lib.errors import Unauthorized, Unavailable
 
 SERVICE = "airflow"
 # Airflow's own roles: the first reads, the second may also trigger, pause, clear and end runs.

@@ -9,9 +9,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from console.access.models import User
-from console.lib.pages import CursorPages
-from console.lib.rest import valid
+from core.access.models import User
+from core.lib.pages import CursorPages
+from core.lib.rest import valid
 from pipelines import actions, log_reading, queries
 from pipelines.models import Pipeline, Run
 from pipelines.serializers import (

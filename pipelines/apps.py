@@ -6,7 +6,7 @@ class PipelinesConfig(AppConfig):
 
     def ready(self) -> None:
         """What the sweep sends again."""
-        from console.lib import outbox
+        from core.lib import outbox
         from pipelines import tasks
         from pipelines.models import Pipeline, Run, TaskLog
 

@@ -8,7 +8,7 @@ from django import forms
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from console.lib import json_bodies
+from core.lib import json_bodies
 from pipelines import params as rules
 from pipelines.actions import LONGEST_NOTE
 

@@ -30,7 +30,7 @@ from airflow_client.client.exceptions import ApiException, OpenApiException
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from console.lib.errors import Conflict, ConsoleError, InvalidRequest, NotFound, Unauthorized, Unavailable
+from core.lib.errors import Conflict, ConsoleError, InvalidRequest, NotFound, Unauthorized, Unavailable
 from pipelines import airflow_auth, answers, log_lines
 from pipelines.airflow_auth import SERVICE
 from pipelines.answers import Dag, DagDetails, DagRun, ImportFault, LogPage, TaskNode, TaskState

@@ -15,9 +15,9 @@ import structlog
 from django.db.models import Sum
 from django.utils import timezone
 
-from console.lib import live
-from console.lib import redis as console_redis
-from console.lib.errors import InvalidRequest, NotFound
+from core.lib import live
+from core.lib import redis as console_redis
+from core.lib.errors import InvalidRequest, NotFound
 from pipelines import spool
 from pipelines.log_lines import LogLine
 from pipelines.models import Run, TaskInstance, TaskLog

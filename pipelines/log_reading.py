@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
 
-from console.lib.errors import NotFound
+from core.lib.errors import NotFound
 from pipelines import log_copy, queries, spool, tasks
 from pipelines.models import Run, TaskInstance, TaskLog
 from pipelines.spool import Piece

@@ -8,7 +8,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from console.lib import live
+from core.lib import live
 from pipelines.answers import Dag, DagDetails, DagRun, TaskNode, TaskState
 from pipelines.answers import ImportFault as FoundFault
 from pipelines.models import ForgottenRun, ImportFault, Pipeline, Run, RunState, TaskInstance, Wish

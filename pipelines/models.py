@@ -14,7 +14,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from console.lib.outbox import Deliverable
+from core.lib.outbox import Deliverable
 from pipelines import params
 
 

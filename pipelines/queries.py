@@ -11,9 +11,9 @@ from django.db.models.functions import RowNumber
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from console.access.models import User
-from console.lib.errors import NotFound
-from console.lib.hits import Hit
+from core.access.models import User
+from core.lib.errors import NotFound
+from core.lib.hits import Hit
 from pipelines.models import ImportFault, Pipeline, Run, RunState, TaskInstance
 
 STRIP = 14

@@ -3,8 +3,8 @@
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from console.lib import live
-from console.lib.errors import Conflict
+from core.lib import live
+from core.lib.errors import Conflict
 from pipelines import log_copy
 from pipelines.models import ENDED, ForgottenRun, Run, TaskLog
 

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from rest_framework import serializers
 
-from console.lib.rest import StrictSerializer
+from core.lib.rest import StrictSerializer
 from pipelines.actions import LONGEST_NOTE
 from pipelines.models import Pipeline, Run, TaskInstance
 

@@ -17,7 +17,7 @@ import orjson
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from console.lib.errors import InvalidRequest
+from core.lib.errors import InvalidRequest
 from pipelines.log_lines import LogLine
 
 TAIL_BYTES = 512 * 1024

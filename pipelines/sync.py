@@ -5,8 +5,8 @@ from datetime import timedelta
 from django.db.models import Q
 from django.utils import timezone
 
-from console.lib.errors import ConsoleError, NotFound
-from console.lib.poll import poll
+from core.lib.errors import ConsoleError, NotFound
+from core.lib.poll import poll
 from pipelines import gateway, log_copy, mirror, tasks
 from pipelines.models import ENDED, Bookmark, Pipeline, Run, RunState, TaskLog, Wish
 

@@ -8,9 +8,9 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from console.audit import actions as audit
-from console.lib import live, outbox
-from console.lib.errors import Conflict, InvalidRequest, NotFound, Unauthorized, Unavailable
+from core.audit import actions as audit
+from core.lib import live, outbox
+from core.lib.errors import Conflict, InvalidRequest, NotFound, Unauthorized, Unavailable
 from pipelines import log_copy, mirror
 from pipelines.airflow_auth import USER, WATCHER
 from pipelines.models import ENDED, Pipeline, Run, RunState, TaskLog, Wish

@@ -17,9 +17,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from console.access import policy
-from console.lib import context, problems
-from console.lib.errors import ConsoleError, NotFound
+from core.access import policy
+from core.lib import context, problems
+from core.lib.errors import ConsoleError, NotFound
 from predictions import actions, queries, views
 from predictions.errors import NotRecorded, TooLarge, extra_of, headers_of
 from predictions.models import Prediction

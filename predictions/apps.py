@@ -6,7 +6,7 @@ class PredictionsConfig(AppConfig):
 
     def ready(self) -> None:
         """Name the topics, so that they are created with those of other apps."""
-        from console.lib import topics as all_topics
+        from core.lib import topics as all_topics
         from predictions import topics
 
         all_topics.register(*topics.wanted())

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
-from console.lib.errors import ConsoleError, StillAtWork, Unavailable
+from core.lib.errors import ConsoleError, StillAtWork, Unavailable
 
 
 class NotJSON(ConsoleError):

@@ -12,9 +12,9 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
-from console.access.middleware import is_htmx
-from console.audit import actions as audit
-from console.lib import downloads
+from core.access.middleware import is_htmx
+from core.audit import actions as audit
+from core.lib import downloads
 from predictions import queries
 from predictions.forms import Filters
 from predictions.models import Prediction

@@ -10,9 +10,9 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from console.access import policy
-from console.lib.errors import NotFound
-from console.lib.hits import Hit
+from core.access import policy
+from core.lib.errors import NotFound
+from core.lib.hits import Hit
 from predictions import partitions
 from predictions.models import ErasedPrediction, Prediction
 

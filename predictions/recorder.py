@@ -8,7 +8,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaException, Message, Producer
 from django.db import InterfaceError, OperationalError, connection
 
-from console.lib import kafka, live, metrics
+from core.lib import kafka, live, metrics
 from predictions import recording
 
 log = structlog.get_logger(__name__)

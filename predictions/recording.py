@@ -15,7 +15,7 @@ import structlog
 from django.db import DataError, IntegrityError, connection, transaction
 from django.utils import timezone
 
-from console.access.models import User
+from core.access.models import User
 from predictions import partitions
 from predictions.models import ErasedPrediction, Prediction, UnansweredPrediction
 

@@ -2,7 +2,7 @@
 
 from django.conf import settings
 
-from console.lib import topics
+from core.lib import topics
 
 
 def wanted() -> list[topics.Topic]:

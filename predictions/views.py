@@ -12,10 +12,10 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from console.access import policy
-from console.access.middleware import is_htmx
-from console.lib import context
-from console.lib.errors import InvalidRequest
+from core.access import policy
+from core.access.middleware import is_htmx
+from core.lib import context
+from core.lib.errors import InvalidRequest
 from models_registry import queries as registry
 from predictions import actions, explanation, form, partitions, queries
 from predictions.serving import callers, service

@@ -8,7 +8,17 @@ import time
 from stack import nowhere
 from stack.config import REPO
 
-APPS = ("console", "pipelines", "models_registry", "streaming", "jobs", "predictions", "scoring", "stack")
+APPS = (
+    "console",
+    "core",
+    "pipelines",
+    "models_registry",
+    "streaming",
+    "jobs",
+    "predictions",
+    "scoring",
+    "stack",
+)
 LINT_IMPORTS = "from importlinter.cli import lint_imports_command; lint_imports_command()"
 PRODUCTION = {
     "CONSOLE_PUBLIC_URL": "https://console.example.org",

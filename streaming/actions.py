@@ -6,10 +6,10 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from console.access import policy
-from console.audit.actions import record
-from console.lib import live, paths
-from console.lib.errors import Conflict, ConsoleError, InvalidRequest, NotFound
+from core.access import policy
+from core.audit.actions import record
+from core.lib import live, paths
+from core.lib.errors import Conflict, ConsoleError, InvalidRequest, NotFound
 from streaming import definition as definitions
 from streaming import replay_files, tasks
 from streaming.models import DeadLetter, Replay, ReplayState, Stream

@@ -11,8 +11,8 @@ import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 from django.db import DatabaseError, InterfaceError, connection
 
-from console.lib import kafka, live, metrics, topics
-from console.lib.errors import ConsoleError
+from core.lib import kafka, live, metrics, topics
+from core.lib.errors import ConsoleError
 from streaming import dead_topics, frames, ledger
 from streaming.counting import Counting
 from streaming.dead_topics import DeadSender

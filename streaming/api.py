@@ -13,9 +13,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from console.lib.errors import InvalidRequest
-from console.lib.pages import CursorPages
-from console.lib.rest import valid
+from core.lib.errors import InvalidRequest
+from core.lib.pages import CursorPages
+from core.lib.rest import valid
 from streaming import actions, gateway, queries, reading
 from streaming import serializers as shapes
 from streaming.models import DeadLetter, Replay, Stream, Window

@@ -6,7 +6,7 @@ class StreamingConfig(AppConfig):
 
     def ready(self) -> None:
         """Let the sweep send unfinished replays again; name the topics that the default streams need."""
-        from console.lib import outbox, topics
+        from core.lib import outbox, topics
         from streaming import dead_topics, models, tasks
 
         outbox.register(models.Replay, tasks.send_replay)

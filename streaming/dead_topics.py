@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from console.lib import topics
+from core.lib import topics
 from streaming.exactly_once import Outgoing, Sender
 from streaming.models import DeadLetter, Stream
 

@@ -12,8 +12,8 @@ from django.db import transaction
 from django.db.models import F
 from django.utils.translation import gettext as _
 
-from console.lib import kafka, live
-from console.lib.errors import Unavailable
+from core.lib import kafka, live
+from core.lib.errors import Unavailable
 from streaming.decoding import BadEvent, EventDecoder, Ignored
 from streaming.models import DeadLetter, Stream, Window
 from streaming.windows import Windows

@@ -21,7 +21,7 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from console.lib import kafka
+from core.lib import kafka
 
 log = structlog.get_logger(__name__)
 

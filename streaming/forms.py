@@ -7,7 +7,7 @@ from django import forms
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from console.lib import paths
+from core.lib import paths
 from streaming import definition as definitions
 from streaming import replay_files
 from streaming.models import STREAM_NAME, TOPIC_NAME, Times

@@ -15,8 +15,8 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient, OffsetSpec
 from django.utils.translation import gettext as _
 
-from console.lib import kafka
-from console.lib.errors import NotFound, Unauthorized, Unavailable
+from core.lib import kafka
+from core.lib.errors import NotFound, Unauthorized, Unavailable
 from streaming import messages
 from streaming.exactly_once import GROUP_PREFIX
 from streaming.kafka_types import Group, GroupLag, Partition, Read, Start, Topic

@@ -8,8 +8,8 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from django.utils.translation import gettext as _
 
-from console.lib import kafka
-from console.lib.errors import NotFound
+from core.lib import kafka
+from core.lib.errors import NotFound
 from streaming.kafka_types import Read, Start, Topic
 
 log = structlog.get_logger(__name__)

@@ -9,7 +9,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from console.lib.outbox import Deliverable
+from core.lib.outbox import Deliverable
 from streaming import definition as definitions
 
 TOPIC_NAME = r"[A-Za-z0-9._-]{1,200}"

@@ -10,8 +10,8 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from console.lib.errors import NotFound
-from console.lib.hits import Hit
+from core.lib.errors import NotFound
+from core.lib.hits import Hit
 from streaming import frames, gateway
 from streaming.models import DeadLetter, Replay, Stream, Window
 from streaming.windows import SHOWN_WINDOWS

@@ -7,7 +7,7 @@ from django.utils.dateparse import parse_datetime
 from django.utils.timezone import is_naive
 from django.utils.translation import gettext as _
 
-from console.lib.errors import InvalidRequest
+from core.lib.errors import InvalidRequest
 from streaming.gateway import MAX_LIMIT
 from streaming.kafka_types import Start
 from streaming.models import TOPIC_NAME

@@ -3,7 +3,7 @@
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from console.lib.errors import NotFound
+from core.lib.errors import NotFound
 from streaming import gateway
 from streaming.exactly_once import Outgoing, Sender, forget
 from streaming.models import DeadLetter

@@ -9,8 +9,8 @@ from confluent_kafka import Message
 from django.db.models import Min
 from django.utils.translation import gettext as _
 
-from console.lib import live
-from console.lib.errors import Conflict
+from core.lib import live
+from core.lib.errors import Conflict
 from streaming import demo_events, queries
 from streaming.models import Replay, ReplayState, Stream
 

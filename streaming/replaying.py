@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 from django.utils import timezone
 
-from console.lib import live, metrics, topics
+from core.lib import live, metrics, topics
 from streaming import replay_files
 from streaming.exactly_once import Outgoing, Sender, forget
 from streaming.models import Replay, Times

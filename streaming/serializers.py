@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from rest_framework import serializers
 
-from console.lib.rest import StrictSerializer
+from core.lib.rest import StrictSerializer
 from streaming.kafka_types import Read
 from streaming.models import STREAM_NAME, TOPIC_NAME, DeadLetter, Replay, Stream, Times, Window
 

@@ -7,8 +7,8 @@ from celery import shared_task
 from confluent_kafka import KafkaException
 from django.utils import timezone
 
-from console.lib import live, outbox, paths
-from console.lib.errors import ConsoleError, InvalidRequest, NotFound
+from core.lib import live, outbox, paths
+from core.lib.errors import ConsoleError, InvalidRequest, NotFound
 from streaming import redriving
 from streaming.models import DeadLetter, Replay, ReplayState, Window
 from streaming.replay_files import FileRefused

@@ -6,8 +6,8 @@ from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
-from console.access.http import SignedInRequest
-from console.lib.errors import InvalidRequest
+from core.access.http import SignedInRequest
+from core.lib.errors import InvalidRequest
 from streaming import gateway, reading, serializers
 from streaming.models import Stream
 

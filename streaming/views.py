@@ -10,9 +10,9 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from console.access import paging, policy
-from console.access.http import SignedInRequest
-from console.lib.errors import ConsoleError
+from core.access import paging, policy
+from core.access.http import SignedInRequest
+from core.lib.errors import ConsoleError
 from streaming import actions, defaults, queries
 from streaming.forms import ChangeForm, ReplayForm, StreamForm
 from streaming.models import Stream

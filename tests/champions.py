@@ -18,7 +18,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from console.lib.errors import Unavailable
+from core.lib.errors import Unavailable
 from predictions.serving.callers import Caller, Grant
 from predictions.serving.snapshot import ChampionRef
 from scoring import features

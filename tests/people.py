@@ -7,8 +7,8 @@ from django.contrib.auth.models import Group
 from django.test import Client
 from django.utils import timezone
 
-from console.access import policy, tokens
-from console.access.models import ApiToken, User
+from core.access import policy, tokens
+from core.access.models import ApiToken, User
 
 PASSWORD = "correct horse battery"
 

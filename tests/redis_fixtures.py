@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from console.lib import redis as console_redis
+from core.lib import redis as console_redis
 from tests import redis_server
 
 __all__ = ["_redis_process", "real_redis"]

@@ -6,7 +6,7 @@ from typing import Any
 from django.contrib.auth.models import Group
 from django.utils import timezone
 
-from console.access.models import User
+from core.access.models import User
 from models_registry.models import (
     ChampionPeriod,
     Experiment,

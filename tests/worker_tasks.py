@@ -4,7 +4,7 @@ import time
 
 from celery import shared_task
 
-from console.lib import context, redis
+from core.lib import context, redis
 
 
 @shared_task

@@ -3,13 +3,13 @@
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from console.access import policy
-from console.access.models import User
-from console.audit import actions as audit
 from console.demo import taking
 from console.demo.models import TOPIC
-from console.lib import live
-from console.lib.errors import Conflict
+from core.access import policy
+from core.access.models import User
+from core.audit import actions as audit
+from core.lib import live
+from core.lib.errors import Conflict
 
 
 @transaction.atomic

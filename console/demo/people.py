@@ -9,12 +9,12 @@ from django.contrib.auth.models import Group
 from django.db import transaction
 from django.utils import timezone
 
-from console.access import policy, tokens
-from console.access.models import User
-from console.audit import actions as audit
 from console.demo.errors import CannotBegin
 from console.demo.store import patiently
-from console.lib import demo
+from core.access import policy, tokens
+from core.access.models import User
+from core.audit import actions as audit
+from core.lib import demo
 
 ROLES: Final = {
     demo.ENGINEER: policy.ENGINEER,

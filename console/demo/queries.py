@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from console.access.models import User
 from console.demo import taking
 from console.demo.models import Demonstration, Step, StepState
+from core.access.models import User
 from pipelines import queries as pipelines
 from predictions import queries as predictions
 

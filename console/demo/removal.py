@@ -10,14 +10,14 @@ from django.db import connection, transaction
 from django.db.models import Min
 from django.utils import timezone
 
-from console.access import actions as access
-from console.alerts import actions as alerts
-from console.audit import actions as audit
 from console.demo import inputs, people, taking
 from console.demo.errors import CannotBegin
 from console.demo.models import TOPIC, Demonstration, DemoState, Step
-from console.lib import live
-from console.lib.errors import Conflict
+from core.access import actions as access
+from core.alerts import actions as alerts
+from core.audit import actions as audit
+from core.lib import live
+from core.lib.errors import Conflict
 from jobs import actions as jobs
 from jobs import queries as job_queries
 from models_registry import actions as models_registry

@@ -10,7 +10,7 @@ from console.demo import steps
 from console.demo.errors import CannotBegin
 from console.demo.models import SILENT_AFTER, Demonstration, DemoState, Step
 from console.demo.store import patiently
-from console.lib.ids import uuid7
+from core.lib.ids import uuid7
 
 LOCK = 0x64656D6F  # who begins or removes a demonstration waits for others who do
 LOOKS_EVERY_S = 1.0

@@ -4,8 +4,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
-from console.access.http import SignedInRequest
 from console.demo import actions, queries
+from core.access.http import SignedInRequest
 
 
 @require_GET

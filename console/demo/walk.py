@@ -15,7 +15,7 @@ from console.demo.models import TOPIC, Demonstration, DemoState, Step, StepState
 from console.demo.rest import Caller
 from console.demo.scene import Scene
 from console.demo.store import patiently
-from console.lib import demo, live
+from core.lib import demo, live
 
 ALIVE_EVERY_S = 5.0
 

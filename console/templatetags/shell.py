@@ -1,20 +1,15 @@
-"""What the page shell needs to know: the navigation, the kinds of toast, the next step after an error."""
+"""`{% load shell %}`: the main navigation."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from django import template
 from django.http import HttpRequest
+from django.template.context import Context
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
-# level of a Django message: kind (the colour) and icon
-TOASTS = {
-    "debug": ("run", "info"),
-    "info": ("run", "info"),
-    "success": ("ok", "check"),
-    "warning": ("wait", "alert"),
-    "error": ("bad", "alert"),
-}
+register = template.Library()
 
 
 class Section(NamedTuple):
@@ -71,22 +66,7 @@ def entries(request: HttpRequest, *, may: Mapping[str, bool], current: str) -> l
     return shown
 
 
-NEXT_STEPS = {
-    400: _("Go back and check what was sent."),
-    403: _("Ask an administrator for the role, or go back."),
-    404: _("Check the address, or search with the / key."),
-    409: _("Reload the page to see how things are now, then decide."),
-    413: _("Send less at once."),
-    422: _("Mend the values named above and send them again; nothing was changed."),
-    429: _("Wait a minute before you try again."),
-    500: _(
-        "This is a fault of the console, and it is in its log. Try again; if it stays, tell an administrator"
-        " the number of the request."
-    ),
-    502: _("An administrator can check the console's credentials for that service."),
-    503: _("Try again in a moment. What you see elsewhere is as it was last known."),
-}
-
-
-def next_step(status: int) -> object:
-    return NEXT_STEPS.get(status, NEXT_STEPS[500 if status >= 500 else 400])
+@register.simple_tag(takes_context=True)
+def nav_entries(context: Context) -> list[Entry]:
+    """The entries of the main navigation that this user may open."""
+    return entries(context["request"], may=context.get("may") or {}, current=context.get("nav") or "")

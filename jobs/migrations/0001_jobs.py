@@ -5,7 +5,7 @@ import django.utils.timezone
 from django.conf import settings
 from django.db import migrations, models
 
-import console.lib.ids
+import core.lib.ids
 
 
 class Migration(migrations.Migration):
@@ -28,7 +28,7 @@ class Migration(migrations.Migration):
                 (
                     "id",
                     models.UUIDField(
-                        default=console.lib.ids.uuid7, editable=False, primary_key=True, serialize=False
+                        default=core.lib.ids.uuid7, editable=False, primary_key=True, serialize=False
                     ),
                 ),
                 ("app", models.CharField(max_length=100)),

@@ -8,8 +8,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from console.templatetags.numbers import significant
-from console.templatetags.states import look_of
+from core.lib.templatetags.numbers import significant
+from core.lib.templatetags.states import look_of
 from models_registry import previews
 from models_registry.mlflow_types import FileInfo, Point
 from models_registry.models import ModelVersion

@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.translation import gettext as _
 
-from console.lib.models import SyncState
+from core.lib.models import SyncState
 from models_registry.gateway import SERVICE
 
 PAGE = 50

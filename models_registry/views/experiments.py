@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
-from console.lib.errors import InvalidRequest
+from core.lib.errors import InvalidRequest
 from models_registry import comparison, gateway, previews, queries, run_filter
 from models_registry.gateway import check_path
 from models_registry.views.answers import is_htmx, page, shared, walked

@@ -6,7 +6,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
-from console.lib.errors import InvalidRequest
+from core.lib.errors import InvalidRequest
 from models_registry import actions, ledger, queries
 from models_registry.forms import PolicyForm, RollbackForm
 from models_registry.models import ChampionPeriod

@@ -6,8 +6,8 @@ from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
-from console.access.http import SignedInRequest
-from console.lib.models import SyncState
+from core.access.http import SignedInRequest
+from core.lib.models import SyncState
 from pipelines.airflow_auth import SERVICE
 
 PAGE = 50

@@ -9,8 +9,8 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_GET
 
-from console.access.http import SignedInRequest
-from console.lib import downloads
+from core.access.http import SignedInRequest
+from core.lib import downloads
 from pipelines import log_reading, pictures, queries
 from pipelines.log_lines import LogLine
 from pipelines.models import Run, TaskInstance

@@ -8,7 +8,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
-from console.access.http import SignedInRequest
+from core.access.http import SignedInRequest
 from pipelines import actions, grid, pictures, queries
 from pipelines.models import Pipeline, RunState
 from pipelines.views.common import age, page_of

@@ -10,8 +10,8 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from console.access.http import SignedInRequest
-from console.lib.errors import InvalidRequest
+from core.access.http import SignedInRequest
+from core.lib.errors import InvalidRequest
 from pipelines import actions, pictures, queries
 from pipelines.forms import TriggerForm
 from pipelines.models import Pipeline, Run, RunState

@@ -10,9 +10,9 @@ import orjson
 import structlog
 from django.utils.translation import gettext as _
 
-from console.lib import context, idempotency, problems
-from console.lib import redis as console_redis
-from console.lib.errors import ConsoleError
+from core.lib import context, idempotency, problems
+from core.lib import redis as console_redis
+from core.lib.errors import ConsoleError
 from predictions.errors import TooLarge, extra_of, headers_of
 from predictions.serving import metrics
 from predictions.serving.callers import Caller

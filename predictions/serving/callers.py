@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from django.utils.translation import gettext as _
 
-from console.lib.errors import NotSignedIn, Unavailable
+from core.lib.errors import NotSignedIn, Unavailable
 from predictions.errors import Forbidden
 
 SCOPE = "predict"

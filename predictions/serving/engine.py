@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import orjson
 from django.utils.translation import gettext as _
 
-from console.lib.errors import Conflict, InvalidRequest, NotFound
-from console.lib.ids import uuid7
+from core.lib.errors import Conflict, InvalidRequest, NotFound
+from core.lib.ids import uuid7
 from predictions.errors import Busy, NotJSON, TooLarge
 from predictions.serving.callers import Caller
 from predictions.serving.records import RecordWriter

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from django.utils.translation import gettext as _
 
-from console.lib.errors import Conflict
+from core.lib.errors import Conflict
 from models_registry.digest import folder_sha256
 from predictions.serving.snapshot import ChampionRef, write_whole
 from predictions.serving.sources import FileSource

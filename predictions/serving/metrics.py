@@ -1,7 +1,7 @@
 """Counting answers: the children of each label are looked up once, because this runs for every call."""
 
-from console.lib import tallies
-from console.lib.metrics import (
+from core.lib import tallies
+from core.lib.metrics import (
     KAFKA_PRODUCE_SECONDS,
     PREDICT_ANSWERS,
     PREDICT_IN_FLIGHT,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from console.lib.errors import Unavailable
+from core.lib.errors import Unavailable
 from scoring.check import Rows
 from scoring.runner_client import RunnerClient, RunnerError, RunnerProcess, RunnerUnavailable
 from scoring.score import Outcome, Scores

@@ -9,7 +9,7 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, Producer
 from django.utils.translation import gettext as _
 
-from console.lib import kafka
+from core.lib import kafka
 from predictions.errors import Busy, NotRecorded
 from predictions.serving import metrics
 from predictions.serving.unanswered import Unanswered

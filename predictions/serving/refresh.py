@@ -16,8 +16,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connection
 from msgspec import structs
 
-from console.lib import redis as console_redis
-from console.lib.errors import ConsoleError
+from core.lib import redis as console_redis
+from core.lib.errors import ConsoleError
 from predictions.serving import metrics, served, snapshot
 from predictions.serving.callers import Callers
 from predictions.serving.engine import Engine

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from django.utils.translation import gettext as _
 
-from console.lib.errors import Conflict, Unavailable
+from core.lib.errors import Conflict, Unavailable
 from predictions.serving.files import ModelFiles
 from predictions.serving.original import GRACE_S, OriginalScorer, run_folder
 from predictions.serving.snapshot import ChampionRef

@@ -5,9 +5,9 @@ from typing import Protocol
 
 from django.utils.translation import gettext as _
 
-from console.access import queries as access_queries
-from console.access import tokens
-from console.lib.errors import Unavailable
+from core.access import queries as access_queries
+from core.access import tokens
+from core.lib.errors import Unavailable
 from models_registry import queries as registry_queries
 from predictions.serving.callers import Caller, Grant
 from predictions.serving.snapshot import ChampionRef

@@ -10,8 +10,8 @@ django.setup()
 import orjson  # noqa: E402
 from django.utils.translation import gettext as _  # noqa: E402
 
-from console.lib import metrics, problems  # noqa: E402
-from console.lib.errors import NotFound  # noqa: E402
+from core.lib import metrics, problems  # noqa: E402
+from core.lib.errors import NotFound  # noqa: E402
 from predictions.serving.application import (  # noqa: E402
     PredictApp,
     Receive,

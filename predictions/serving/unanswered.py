@@ -11,7 +11,7 @@ import orjson
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from console.lib import kafka
+from core.lib import kafka
 from predictions.serving.snapshot import write_whole
 
 log = structlog.get_logger(__name__)

@@ -7,10 +7,10 @@ from django.db import connection, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from console.access import policy
-from console.audit import actions as audit
-from console.lib import live
-from console.lib.errors import InvalidRequest
+from core.access import policy
+from core.audit import actions as audit
+from core.lib import live
+from core.lib.errors import InvalidRequest
 from predictions.models import DriftRules, DriftWatch, DriftWindow
 from predictions.watching import queries
 

@@ -5,8 +5,8 @@ from typing import Any
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from console.alerts import actions as alerts
-from console.lib import live
+from core.alerts import actions as alerts
+from core.lib import live
 from models_registry import queries as registry
 from predictions.models import DriftVerdict, DriftWindow
 from predictions.watching import words

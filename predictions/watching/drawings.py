@@ -6,7 +6,7 @@ from typing import Any
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from console.templatetags import numbers
+from core.lib.templatetags import numbers
 from predictions.models import DriftWindow
 from predictions.watching import words
 

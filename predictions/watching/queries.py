@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from console.lib.errors import NotFound
+from core.lib.errors import NotFound
 from models_registry import queries as registry
 from predictions.models import DriftRules, DriftWatch, DriftWindow, Prediction
 

@@ -9,9 +9,9 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
-from console.access import paging
-from console.access.http import SignedInRequest
-from console.lib.errors import InvalidRequest
+from core.access import paging
+from core.access.http import SignedInRequest
+from core.lib.errors import InvalidRequest
 from predictions.models import DriftWindow
 from predictions.watching import actions, drawings, queries, words
 from predictions.watching.forms import RulesForm

@@ -16,8 +16,8 @@ from django.db import connection, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from console.lib import live
-from console.lib.errors import ConsoleError, Unavailable
+from core.lib import live
+from core.lib.errors import ConsoleError, Unavailable
 from models_registry import queries as registry
 from predictions.drift import reference as references
 from predictions.drift.judge import judge

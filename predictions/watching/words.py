@@ -4,7 +4,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from console.templatetags import numbers
+from core.lib.templatetags import numbers
 from predictions.models import DriftWindow
 
 MOST_NAMED = 5

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from jsonschema import ValidationError, validate
 
-from console.lib.errors import Conflict, InvalidRequest, NotFound, Unauthorized, Unavailable
+from core.lib.errors import Conflict, InvalidRequest, NotFound, Unauthorized, Unavailable
 from pipelines.answers import Dag, DagDetails, DagRun, ImportFault, LogPage, TaskNode, TaskState
 from pipelines.log_lines import LogLine
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from console.lib.errors import InvalidRequest, NotFound, Unavailable
+from core.lib.errors import InvalidRequest, NotFound, Unavailable
 from models_registry.gateway import CHUNK_BYTES, check_path
 from models_registry.mlflow_types import ExperimentInfo, FileInfo, ModelInfo, Point, RunInfo, VersionInfo
 

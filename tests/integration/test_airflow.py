@@ -7,8 +7,8 @@ import pytest
 from django.contrib.auth.models import Group
 from django.utils import timezone
 
-from console.access.models import User
-from console.lib.errors import Conflict, InvalidRequest, NotFound, Unauthorized, Unavailable
+from core.access.models import User
+from core.lib.errors import Conflict, InvalidRequest, NotFound, Unauthorized, Unavailable
 from pipelines import actions, gateway, sync, tasks
 from pipelines.models import Pipeline, Run, RunState, Wish
 from tests.api import wait_for
@@ -43,7 +43,7 @@ def airflow(request, monkeypatch) -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _no_broker_and_no_browser(monkeypatch):
     monkeypatch.setattr(tasks.deliver_run, "apply_async", lambda *_args, **_kwargs: None)
-    monkeypatch.setattr("console.lib.live._send", lambda _topic, _body: None)
+    monkeypatch.setattr("core.lib.live._send", lambda _topic, _body: None)
 
 
 def as_ana() -> gateway.AirflowGateway:

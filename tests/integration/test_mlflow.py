@@ -5,7 +5,7 @@ import uuid
 import httpx
 import pytest
 
-from console.lib.errors import InvalidRequest, NotFound, Unavailable
+from core.lib.errors import InvalidRequest, NotFound, Unavailable
 from models_registry.gateway import MlflowGateway, _client
 from tests.fakes.mlflow import FakeMlflow
 from tests.real_mlflow import RealMlflow

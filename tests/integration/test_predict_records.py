@@ -15,7 +15,7 @@ import pytest
 from django.conf import settings as django_settings
 from django.db import connection
 
-from console.lib import kafka
+from core.lib import kafka
 from predictions import topics
 from predictions.errors import NotRecorded
 from predictions.models import Prediction

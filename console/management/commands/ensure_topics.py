@@ -4,8 +4,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from console.lib import topics
-from console.lib.errors import ConsoleError
+from core.lib import topics
+from core.lib.errors import ConsoleError
 
 
 class Command(BaseCommand):

@@ -11,8 +11,8 @@ from django.core.management.base import BaseCommand
 from django.db import connections
 from django.utils.module_loading import autodiscover_modules
 
-from console.lib import watching
-from console.lib.poll import POLLS
+from core.lib import watching
+from core.lib.poll import POLLS
 
 log = structlog.get_logger(__name__)
 

@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from console.lib import heartbeat
+from core.lib import heartbeat
 from predictions.recorder import Recorder
 
 

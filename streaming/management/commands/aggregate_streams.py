@@ -9,7 +9,7 @@ import structlog
 from django.core.management.base import BaseCommand
 from django.db import DatabaseError, InterfaceError, connection
 
-from console.lib import heartbeat
+from core.lib import heartbeat
 from streaming.aggregator import Runner
 from streaming.models import Stream
 

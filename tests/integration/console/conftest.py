@@ -14,8 +14,8 @@ import pytest
 from django.db import connection
 
 from console.celery import app
-from console.lib import redis as console_redis
-from console.lib.env import REPO
+from core.lib import redis as console_redis
+from core.lib.env import REPO
 from tests import redis_server
 
 

@@ -15,8 +15,8 @@ from django.db import connection
 from django.test import Client
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from console.access.models import User
-from console.lib import live
+from core.access.models import User
+from core.lib import live
 
 pytestmark = [pytest.mark.integration, pytest.mark.django_db(transaction=True)]
 

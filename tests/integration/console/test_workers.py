@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from console.lib import context, heartbeat, redis
+from core.lib import context, heartbeat, redis
 from tests import worker_tasks
 
 pytestmark = pytest.mark.integration

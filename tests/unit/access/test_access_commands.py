@@ -10,8 +10,8 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from console.access import principals, queries
-from console.access.models import ApiToken, User
+from core.access import principals, queries
+from core.access.models import ApiToken, User
 from tests.people import bearer, make_admin, make_user
 
 pytestmark = pytest.mark.django_db
@@ -191,7 +191,7 @@ def test_a_file_that_cannot_be_written_is_an_error_and_leaves_nothing(token_file
     def refuse(*_args):
         raise PermissionError("no")
 
-    monkeypatch.setattr("console.access.principals.os.replace", refuse)
+    monkeypatch.setattr("core.access.principals.os.replace", refuse)
     with pytest.raises(PermissionError):
         principals.issue_tokens()
     assert list(Path(token_file.parent).iterdir()) == []

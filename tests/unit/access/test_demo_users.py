@@ -2,9 +2,9 @@
 
 import pytest
 
-from console.access import actions
-from console.access.models import ApiToken, User
-from console.audit.models import AuditEntry
+from core.access import actions
+from core.access.models import ApiToken, User
+from core.audit.models import AuditEntry
 from tests.people import make_token, make_user
 from tests.registry import make_champion
 

@@ -3,7 +3,7 @@
 import pytest
 from django.test import Client
 
-from console.audit.models import AuditEntry
+from core.audit.models import AuditEntry
 from tests.people import make_user, signed_in
 
 pytestmark = pytest.mark.django_db

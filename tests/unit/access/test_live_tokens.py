@@ -6,7 +6,7 @@ import pytest
 import redis
 from django.utils import timezone
 
-from console.access import actions, queries, tokens
+from core.access import actions, queries, tokens
 from tests.people import make_admin, make_token, make_user
 
 pytestmark = pytest.mark.django_db
@@ -60,7 +60,7 @@ def test_every_change_of_rights_is_announced(django_capture_on_commit_callbacks)
     for change in changes:
         client = mock.Mock()
         with (
-            mock.patch("console.lib.redis.client", return_value=client),
+            mock.patch("core.lib.redis.client", return_value=client),
             django_capture_on_commit_callbacks(execute=True),
         ):
             change()
@@ -71,7 +71,7 @@ def test_a_change_holds_though_redis_is_away(django_capture_on_commit_callbacks)
     client = mock.Mock()
     client.publish.side_effect = redis.ConnectionError("away")
     with (
-        mock.patch("console.lib.redis.client", return_value=client),
+        mock.patch("core.lib.redis.client", return_value=client),
         django_capture_on_commit_callbacks(execute=True),
     ):
         tokens.create(make_user("ana", "viewer"), name="x", scopes=["see"], by=None)

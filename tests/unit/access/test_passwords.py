@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from console.access import actions
-from console.access.models import User
-from console.access.passwords import one_time_password
-from console.audit.models import AuditEntry
+from core.access import actions
+from core.access.models import User
+from core.access.passwords import one_time_password
+from core.audit.models import AuditEntry
 from tests.people import PASSWORD, bearer, make_admin, make_token, make_user, signed_in
 
 pytestmark = pytest.mark.django_db

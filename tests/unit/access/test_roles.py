@@ -3,7 +3,7 @@
 import pytest
 from django.contrib.auth.models import AnonymousUser
 
-from console.access import policy, words
+from core.access import policy, words
 from tests.people import make_user
 
 X = True

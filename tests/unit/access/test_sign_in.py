@@ -8,7 +8,7 @@ from django.contrib.auth import hashers
 from django.test import Client
 
 from console import settings as project
-from console.audit.models import AuditEntry
+from core.audit.models import AuditEntry
 from tests.people import PASSWORD, make_user, signed_in
 
 pytestmark = pytest.mark.django_db

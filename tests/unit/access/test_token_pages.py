@@ -2,7 +2,7 @@
 
 import pytest
 
-from console.access.models import ApiToken
+from core.access.models import ApiToken
 from tests.people import make_admin, make_token, make_user, signed_in
 
 pytestmark = pytest.mark.django_db

@@ -6,10 +6,10 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from console.access import policy, tokens
-from console.access.models import ApiToken
-from console.audit.models import AuditEntry
-from console.lib import redis as console_redis
+from core.access import policy, tokens
+from core.access.models import ApiToken
+from core.audit.models import AuditEntry
+from core.lib import redis as console_redis
 from tests.people import bearer, make_admin, make_token, make_user, signed_in
 
 pytestmark = pytest.mark.django_db

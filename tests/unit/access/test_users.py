@@ -5,10 +5,10 @@ import threading
 import pytest
 from django.db import connection
 
-from console.access import actions, policy
-from console.access.models import User
-from console.audit.models import AuditEntry
-from console.lib.errors import Conflict, InvalidRequest
+from core.access import actions, policy
+from core.access.models import User
+from core.audit.models import AuditEntry
+from core.lib.errors import Conflict, InvalidRequest
 from tests.people import bearer, make_admin, make_token, make_user, signed_in
 
 pytestmark = pytest.mark.django_db

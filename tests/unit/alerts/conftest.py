@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from console.alerts import actions
-from console.alerts.models import Alert
+from core.alerts import actions
+from core.alerts.models import Alert
 from tests.people import make_user, signed_in
 
 FACTS = {"PSI of Age": {"value": 0.31, "threshold": 0.2}, "missing": {"value": 0.08, "unit": "share"}}
@@ -45,7 +45,7 @@ def in_hours(hours: float):
 
 @pytest.fixture(autouse=True)
 def _quiet(monkeypatch):
-    monkeypatch.setattr("console.lib.live._send", lambda topic, body: None)
+    monkeypatch.setattr("core.lib.live._send", lambda topic, body: None)
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ import re
 import pytest
 from django.urls import reverse
 
-from console.alerts import actions, queries
-from console.alerts.models import Alert
-from console.alerts.states import State
+from core.alerts import actions, queries
+from core.alerts.models import Alert
+from core.alerts.states import State
 from tests.people import make_user, signed_in
 from tests.unit.alerts.conftest import find, in_hours, opened
 

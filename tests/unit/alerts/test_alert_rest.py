@@ -3,7 +3,7 @@
 import pytest
 from django.utils.dateparse import parse_datetime
 
-from console.alerts import actions
+from core.alerts import actions
 from tests.unit.alerts.conftest import STORED_FACTS, in_hours, opened
 
 pytestmark = pytest.mark.django_db

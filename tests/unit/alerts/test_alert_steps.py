@@ -2,11 +2,11 @@
 
 import pytest
 
-from console.access.policy import Denied
-from console.alerts import actions
-from console.alerts.states import State
-from console.audit.models import AuditEntry
-from console.lib.errors import Conflict, InvalidRequest, NotFound
+from core.access.policy import Denied
+from core.alerts import actions
+from core.alerts.states import State
+from core.audit.models import AuditEntry
+from core.lib.errors import Conflict, InvalidRequest, NotFound
 from tests.people import make_user
 from tests.unit.alerts.conftest import in_hours, opened
 

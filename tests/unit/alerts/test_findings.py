@@ -7,10 +7,10 @@ from urllib.parse import quote
 import pytest
 from django.db import IntegrityError, connection, transaction
 
-from console.alerts import actions
-from console.alerts.models import Alert
-from console.alerts.states import State
-from console.audit.models import AuditEntry
+from core.alerts import actions
+from core.alerts.models import Alert
+from core.alerts.states import State
+from core.audit.models import AuditEntry
 from tests.unit.alerts.conftest import STORED_FACTS, find, in_hours, long_ago, opened
 
 pytestmark = pytest.mark.django_db

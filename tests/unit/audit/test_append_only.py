@@ -3,8 +3,8 @@
 import pytest
 from django.db import IntegrityError, connection, transaction
 
-from console.audit import actions
-from console.audit.models import AuditEntry
+from core.audit import actions
+from core.audit.models import AuditEntry
 
 pytestmark = pytest.mark.django_db
 REFUSED = "the audit trail is append-only"

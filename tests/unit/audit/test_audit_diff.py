@@ -1,6 +1,6 @@
 """What changed between before and after."""
 
-from console.audit.diff import Change, changes
+from core.audit.diff import Change, changes
 
 
 def test_values_are_compared_by_dotted_name():

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import pytest
 from django.db import connection
 
-from console.audit import actions, digest, sealing
-from console.audit.models import AuditEntry
+from core.audit import actions, digest, sealing
+from core.audit.models import AuditEntry
 
 
 def entry(**values):

@@ -9,8 +9,8 @@ from django.core.handlers.asgi import ASGIRequest
 from django.middleware.gzip import GZipMiddleware
 from django.test import AsyncRequestFactory
 
-from console.audit import actions, export, queries, views
-from console.audit.models import AuditEntry
+from core.audit import actions, export, queries, views
+from core.audit.models import AuditEntry
 from tests.people import bearer, make_admin, make_token, make_user, signed_in
 
 pytestmark = pytest.mark.django_db

@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from console.audit import actions, queries, sealing
-from console.audit.models import AuditEntry
+from core.audit import actions, queries, sealing
+from core.audit.models import AuditEntry
 from tests.people import make_admin, make_user, signed_in
 
 pytestmark = pytest.mark.django_db

@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 import pytest
 from django.contrib.auth.models import AnonymousUser
 
-from console.audit import actions
-from console.audit.models import AuditEntry
-from console.lib import context
+from core.audit import actions
+from core.audit.models import AuditEntry
+from core.lib import context
 from tests.people import bearer, make_token, make_user
 
 pytestmark = pytest.mark.django_db

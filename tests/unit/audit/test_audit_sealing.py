@@ -6,8 +6,8 @@ from contextlib import contextmanager
 import pytest
 from django.db import IntegrityError, connection, transaction
 
-from console.audit import actions, digest, sealing, tasks, verifying
-from console.audit.models import AuditEntry, AuditSeal
+from core.audit import actions, digest, sealing, tasks, verifying
+from core.audit.models import AuditEntry, AuditSeal
 
 pytestmark = pytest.mark.django_db
 

@@ -9,8 +9,8 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
 
-from console.audit import actions, digest, sealing, verifying
-from console.audit.models import AuditEntry, AuditSeal
+from core.audit import actions, digest, sealing, verifying
+from core.audit.models import AuditEntry, AuditSeal
 
 pytestmark = pytest.mark.django_db
 TABLES = ("audit_auditentry", "audit_auditseal")

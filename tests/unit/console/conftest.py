@@ -4,7 +4,7 @@ import pytest
 from django.contrib.auth.models import Group
 from django.test import Client
 
-from console.access.models import User
+from core.access.models import User
 from tests.redis_fixtures import *  # noqa: F403
 
 

@@ -4,8 +4,8 @@ import re
 
 from django.conf import settings
 
-from console.access import policy
 from console.templatetags import shell
+from core.access import policy
 
 NAME = re.compile(r"""\{%\s*url\s+['"]([^'"]+)['"]""")
 

@@ -8,7 +8,7 @@ import pytest
 from django.conf import settings as django_settings
 
 from console import checks
-from console.lib import env
+from core.lib import env
 
 
 def ids(**_kwargs):

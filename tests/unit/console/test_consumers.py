@@ -12,9 +12,9 @@ from django.db import OperationalError
 from django.test import Client
 
 from console import consumers, origins, sessions
-from console.access.models import User
 from console.consumers import LiveConsumer
-from console.lib import live, redis
+from core.access.models import User
+from core.lib import live, redis
 
 pytestmark = pytest.mark.usefixtures("real_redis")
 

@@ -6,7 +6,7 @@ import json
 import pytest
 from django import forms
 
-from console.lib import json_bodies
+from core.lib import json_bodies
 from pipelines.forms import JSONText
 from tests.people import make_user, signed_in
 

@@ -9,10 +9,10 @@ from django.db import OperationalError, connection
 from django.test import Client
 from django.urls import path
 
-from console import error_pages, urls
-from console.access import policy
-from console.access.models import User
-from console.lib import errors
+from console import urls
+from core.access import policy
+from core.access.models import User
+from core.lib import error_pages, errors
 
 
 def failing_view(request, kind):

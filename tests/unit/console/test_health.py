@@ -8,7 +8,7 @@ import time
 import pytest
 
 from console import health
-from console.lib import heartbeat
+from core.lib import heartbeat
 
 
 @pytest.fixture(autouse=True)

@@ -10,9 +10,10 @@ from prometheus_client import REGISTRY
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from console import error_pages, urls
-from console.access import policy
-from console.access.models import User
+from console import urls
+from core.access import policy
+from core.access.models import User
+from core.lib import error_pages
 
 N_CALLS: list[str] = []
 

@@ -13,8 +13,8 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from console import health
-from console.access import policy
-from console.access.models import User
+from core.access import policy
+from core.access.models import User
 from streaming import gateway
 
 SAMPLES = {"int": 999999, "str": "sample", "slug": "sample", "path": "sample/file", "uuid": uuid.UUID(int=7)}

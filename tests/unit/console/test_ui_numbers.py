@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils import translation
 
-from console.templatetags import numbers
-from console.templatetags.numbers import GAP, MINUS, THIN
+from core.lib.templatetags import numbers
+from core.lib.templatetags.numbers import GAP, MINUS, THIN
 
 NOW = datetime(2026, 11, 21, 12, 4, 31, tzinfo=UTC)
 

@@ -14,7 +14,8 @@ from django.utils.translation import gettext_lazy
 
 from console.assets import sprite
 from console.templatetags import shell
-from console.templatetags.states import LOOKS, look_of
+from core.lib.templatetags import outcomes
+from core.lib.templatetags.states import LOOKS, look_of
 
 
 def rendered(source: str, **values: object) -> str:
@@ -66,7 +67,7 @@ def test_state_borrows_the_look_of_another():
 def test_every_icon_of_the_shell_is_in_the_sprite():
     served = set(re.findall(r'<symbol id="([^"]+)"', sprite.SPRITE.read_text(encoding="utf-8")))
     named = {look.icon for look in LOOKS.values()} | {section.icon for section in shell.SECTIONS}
-    named |= {icon for _kind, icon in shell.TOASTS.values()}
+    named |= {icon for _kind, icon in outcomes.TOASTS.values()}
     assert named <= served == set(sprite.ICONS)
 
 
@@ -233,7 +234,7 @@ def test_error_fragment_says_what_happened_and_what_to_do(status):
     html = rendered("{% include '_shared/_error.html' %}", **values)
     assert "What &lt;b&gt;happened" in html
     assert "req-1" in html
-    assert str(shell.next_step(status))[:20] in html.replace("&#x27;", "'")
+    assert str(outcomes.next_step(status))[:20] in html.replace("&#x27;", "'")
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 409, 413, 422, 429, 500, 502, 503])

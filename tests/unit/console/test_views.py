@@ -6,8 +6,8 @@ import pytest
 from django.test import Client
 
 from console import csp_reports, openapi, openapi_shapes
-from console.access.models import User
-from console.lib import env, metrics
+from core.access.models import User
+from core.lib import env, metrics
 
 
 def test_search_finds_pages_by_part_of_their_name(admin_page):

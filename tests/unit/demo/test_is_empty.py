@@ -2,9 +2,9 @@
 
 import pytest
 
-from console.access import principals
 from console.demo import queries
 from console.demo.models import Demonstration, DemoState
+from core.access import principals
 from pipelines.models import Run
 from tests.people import make_admin, make_user
 

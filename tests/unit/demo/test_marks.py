@@ -2,7 +2,7 @@
 
 import pytest
 
-from console.audit import actions as audit
+from core.audit import actions as audit
 from pipelines.models import Run
 from streaming.models import Replay
 from tests.people import make_admin, make_token, make_user, signed_in

@@ -2,10 +2,10 @@
 
 import pytest
 
-from console.access.models import ApiToken, User
-from console.audit.models import AuditEntry
 from console.demo import people
 from console.demo.errors import CannotBegin
+from core.access.models import ApiToken, User
+from core.audit.models import AuditEntry
 from tests.people import make_user
 
 pytestmark = pytest.mark.django_db

@@ -5,11 +5,11 @@ import io
 import pytest
 from django.core.management import CommandError, call_command
 
-from console.access.models import User
-from console.audit.models import AuditEntry
 from console.demo import queries, removal, taking
 from console.demo.models import Demonstration, DemoState, Step
-from console.lib.errors import Unavailable
+from core.access.models import User
+from core.audit.models import AuditEntry
+from core.lib.errors import Unavailable
 from jobs.models import Job, JobState
 from tests.people import make_user
 

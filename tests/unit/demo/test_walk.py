@@ -6,12 +6,12 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from console.access.models import ApiToken
 from console.demo import steps, taking
 from console.demo.errors import CannotBegin, NoAnswer, NotAsExpected, StepFailed
 from console.demo.models import Demonstration, DemoState, StepState
 from console.demo.steps import Act
 from console.demo.walk import Walk
+from core.access.models import ApiToken
 
 pytestmark = pytest.mark.django_db
 

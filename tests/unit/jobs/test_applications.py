@@ -8,7 +8,7 @@ from typing import Literal
 
 import pytest
 
-from console.lib.errors import InvalidRequest, NotFound
+from core.lib.errors import InvalidRequest, NotFound
 from jobs import applications
 from jobs.applications import check, find
 

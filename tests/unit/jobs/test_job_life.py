@@ -14,7 +14,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from console.lib.errors import Conflict
+from core.lib.errors import Conflict
 from jobs import actions, launching, processes, sync, tasks
 from jobs.models import Job, JobState
 from tests.people import make_user
@@ -312,7 +312,7 @@ def test_stopped_launcher_is_killed_some_time_after_the_cancel(program, engineer
 
 
 def test_cancel_twice_is_one_wish(program, engineer, django_user_model):
-    from console.audit.models import AuditEntry
+    from core.audit.models import AuditEntry
 
     program.does(SLEEPS)
     job = running(attend(make_job()), program)

@@ -3,7 +3,7 @@
 import pytest
 from django.utils import timezone
 
-from console.lib.errors import NotFound
+from core.lib.errors import NotFound
 from jobs import launching, logs
 from jobs.launcher import KEPT_TAIL_BYTES, Log
 from jobs.models import Job, JobState

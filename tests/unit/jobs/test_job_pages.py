@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from console.lib.errors import NotFound
+from core.lib.errors import NotFound
 from jobs import applications, forms, log_lines, summaries, tasks
 from jobs.applications import Application, Parameter
 from jobs.models import Job, JobState

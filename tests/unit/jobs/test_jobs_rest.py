@@ -3,7 +3,7 @@
 import pytest
 from django.utils import timezone
 
-from console.audit.models import AuditEntry
+from core.audit.models import AuditEntry
 from jobs import actions
 from jobs.models import Job, JobState
 from tests.people import make_user, signed_in

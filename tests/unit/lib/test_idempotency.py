@@ -1,12 +1,12 @@
-"""`console.lib.idempotency` on a real Redis: first, running, again, another body, and Redis away."""
+"""`core.lib.idempotency` on a real Redis: first, running, again, another body, and Redis away."""
 
 import threading
 
 import pytest
 
-from console.lib import idempotency, redis
-from console.lib.errors import Conflict, InvalidRequest, Unavailable
-from console.lib.idempotency import Claim, Replay
+from core.lib import idempotency, redis
+from core.lib.errors import Conflict, InvalidRequest, Unavailable
+from core.lib.idempotency import Claim, Replay
 
 pytestmark = pytest.mark.usefixtures("real_redis")
 

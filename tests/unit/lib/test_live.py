@@ -6,7 +6,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from channels.layers import get_channel_layer
 
-from console.lib import live, metrics, redis
+from core.lib import live, metrics, redis
 
 
 @pytest.mark.usefixtures("real_redis")

@@ -8,9 +8,9 @@ from django.db import connection, models
 from django.test.utils import isolate_apps
 from django.utils import timezone
 
-from console.lib import outbox, redis
+from core.lib import outbox, redis
 
-with isolate_apps("console.lib"):
+with isolate_apps("core.lib"):
 
     class Wish(outbox.Deliverable):
         name = models.CharField(max_length=20)

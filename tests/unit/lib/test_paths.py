@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from console.lib import paths
-from console.lib.errors import InvalidRequest, NotFound
+from core.lib import paths
+from core.lib.errors import InvalidRequest, NotFound
 
 
 @pytest.fixture

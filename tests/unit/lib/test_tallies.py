@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
-from console.lib.tallies import TalliedCounter, TalliedHistogram
+from core.lib.tallies import TalliedCounter, TalliedHistogram
 
 
 def shown(registry, name):

@@ -9,12 +9,12 @@ import pytest
 from django.db import OperationalError
 from django.utils import timezone
 
-from console.lib import heartbeat, live, watching
-from console.lib import poll as poll_module
-from console.lib.errors import Unavailable
-from console.lib.models import SyncState
-from console.lib.poll import Poll, poll
-from console.lib.watching import Watched
+from core.lib import heartbeat, live, watching
+from core.lib import poll as poll_module
+from core.lib.errors import Unavailable
+from core.lib.models import SyncState
+from core.lib.poll import Poll, poll
+from core.lib.watching import Watched
 
 
 class Service:

@@ -33,7 +33,7 @@ def sent(monkeypatch):
 @pytest.fixture(autouse=True)
 def _quiet(monkeypatch):
     """No Redis: what would be said to browsers and to serving is not said."""
-    monkeypatch.setattr("console.lib.live._send", lambda topic, body: None)
+    monkeypatch.setattr("core.lib.live._send", lambda topic, body: None)
     monkeypatch.setattr("models_registry.ledger._wake_serving", lambda model_name: None)
 
 

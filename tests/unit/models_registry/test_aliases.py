@@ -2,8 +2,8 @@
 
 import pytest
 
-from console.alerts.models import Alert
-from console.alerts.states import State
+from core.alerts.models import Alert
+from core.alerts.states import State
 from models_registry import aliases, mirror, sync, tasks
 from models_registry.models import ChampionPeriod, RegisteredModel, VersionState
 from tests.registry import make_champion

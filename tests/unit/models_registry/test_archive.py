@@ -4,9 +4,9 @@ import pytest
 from django.db import IntegrityError, transaction
 from django.urls import reverse
 
-from console.access.policy import Denied
-from console.audit.models import AuditEntry
-from console.lib.errors import Conflict, InvalidRequest
+from core.access.policy import Denied
+from core.audit.models import AuditEntry
+from core.lib.errors import Conflict, InvalidRequest
 from models_registry import actions, ledger, queries
 from models_registry.models import ModelVersion
 from models_registry.states import GateState, RequestState, VersionState

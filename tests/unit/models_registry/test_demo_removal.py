@@ -2,7 +2,7 @@
 
 import pytest
 
-from console.lib.errors import Conflict
+from core.lib.errors import Conflict
 from models_registry import ledger, removal, tasks
 from models_registry.models import ChampionPeriod, GateRun, ModelVersion, PromotionRequest
 from models_registry.states import VersionState

@@ -3,9 +3,9 @@
 import pytest
 from django.urls import reverse
 
-from console.access.policy import Denied
-from console.audit.models import AuditEntry
-from console.lib.errors import Conflict, InvalidRequest
+from core.access.policy import Denied
+from core.audit.models import AuditEntry
+from core.lib.errors import Conflict, InvalidRequest
 from models_registry import actions, ledger, queries, tasks
 from models_registry.models import ChampionPeriod, ModelVersion, RegisteredModel
 from models_registry.states import VersionState

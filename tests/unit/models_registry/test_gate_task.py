@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from console.lib.errors import Conflict, NotFound, Unavailable
+from core.lib.errors import Conflict, NotFound, Unavailable
 from models_registry import actions, gating, tasks, verdicts
 from models_registry.models import ChampionPeriod, GateRun, PromotionRequest
 from models_registry.states import GateState, Policy, RequestState, VersionState

@@ -6,7 +6,7 @@ import pytest
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 
-from console.lib.errors import Conflict
+from core.lib.errors import Conflict
 from models_registry import actions, queries, tasks
 from models_registry.models import GateRun, ModelVersion
 from models_registry.states import GateState, ServeAs, VersionState

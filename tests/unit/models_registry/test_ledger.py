@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from console.lib.errors import Conflict, InvalidRequest
+from core.lib.errors import Conflict, InvalidRequest
 from models_registry import actions, ledger, queries
 from models_registry.models import ChampionPeriod, ModelVersion
 from models_registry.states import Policy, VersionState

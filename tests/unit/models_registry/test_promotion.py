@@ -6,9 +6,9 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
-from console.access.policy import Denied
-from console.audit.models import AuditEntry
-from console.lib.errors import Conflict, InvalidRequest, NotFound
+from core.access.policy import Denied
+from core.audit.models import AuditEntry
+from core.lib.errors import Conflict, InvalidRequest, NotFound
 from models_registry import actions
 from models_registry.models import ChampionPeriod, ModelVersion, PromotionRequest
 from models_registry.states import GateState, RequestState, VersionState

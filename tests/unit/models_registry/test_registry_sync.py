@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from console.lib.errors import Unavailable
+from core.lib.errors import Unavailable
 from models_registry import sync
 from models_registry.models import Experiment, MlflowRun, ModelVersion, RegisteredModel
 from tests.people import make_user

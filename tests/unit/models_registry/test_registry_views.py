@@ -5,7 +5,7 @@ from django.contrib.messages import get_messages
 from django.urls import reverse
 from django.utils import timezone
 
-from console.lib.models import SyncState
+from core.lib.models import SyncState
 from models_registry.models import ChampionPeriod, GateRun, PromotionRequest
 from models_registry.states import GateState, Policy, RequestState, VersionState
 from tests.registry import (

@@ -3,7 +3,7 @@
 import pytest
 from django.contrib.auth.models import Group
 
-from console.access.models import User
+from core.access.models import User
 from pipelines import gateway, tasks
 from tests.fakes.airflow import FakeAirflow
 from tests.redis_fixtures import *  # noqa: F403
@@ -32,7 +32,7 @@ def sent(monkeypatch):
 def told(monkeypatch):
     """Topics that browsers would have heard of."""
     topics: list[str] = []
-    monkeypatch.setattr("console.lib.live._send", lambda topic, _body: topics.append(topic))
+    monkeypatch.setattr("core.lib.live._send", lambda topic, _body: topics.append(topic))
     return topics
 
 

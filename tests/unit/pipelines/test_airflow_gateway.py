@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import jwt
 import pytest
 
-from console.lib.errors import Conflict, InvalidRequest, NotFound, Unauthorized, Unavailable
+from core.lib.errors import Conflict, InvalidRequest, NotFound, Unauthorized, Unavailable
 from pipelines import airflow_auth, answers, gateway
 
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from console.lib.errors import Conflict
+from core.lib.errors import Conflict
 from pipelines import sync
 from pipelines.actions import remove_demo
 from pipelines.answers import ImportFault as FoundFault

@@ -4,7 +4,7 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from console.lib.models import SyncState
+from core.lib.models import SyncState
 from pipelines import tasks
 from pipelines.log_lines import from_airflow
 from pipelines.models import ImportFault, Pipeline, Run, RunState, TaskLog, Wish

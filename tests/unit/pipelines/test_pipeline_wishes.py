@@ -6,8 +6,8 @@ import pytest
 from django.core.exceptions import PermissionDenied
 from django.utils import timezone
 
-from console.audit.models import AuditEntry
-from console.lib.errors import Conflict, InvalidRequest, NotFound
+from core.audit.models import AuditEntry
+from core.lib.errors import Conflict, InvalidRequest, NotFound
 from pipelines import actions, sync, tasks
 from pipelines.models import Pipeline, Run, RunState, Wish
 from tests.pipeline_rows import make_pipeline, make_run

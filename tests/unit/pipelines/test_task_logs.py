@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils import timezone
 
-from console.lib.errors import InvalidRequest, Unavailable
+from core.lib.errors import InvalidRequest, Unavailable
 from pipelines import log_copy, log_lines, log_reading, spool, sync, tasks
 from pipelines.log_lines import LogLine
 from pipelines.models import Run, TaskInstance, TaskLog

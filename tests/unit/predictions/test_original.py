@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from console.lib.errors import Unavailable
+from core.lib.errors import Unavailable
 from models_registry.digest import folder_sha256
 from predictions.serving import files, served
 from predictions.serving.snapshot import ChampionRef

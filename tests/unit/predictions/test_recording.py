@@ -7,7 +7,7 @@ import orjson
 import pytest
 from django.db import connection
 
-from console.lib.ids import uuid7
+from core.lib.ids import uuid7
 from predictions import actions, partitions, recording
 from predictions.models import Prediction
 from tests.people import make_user

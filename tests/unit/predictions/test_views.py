@@ -9,8 +9,8 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from console.audit.models import AuditEntry
-from console.lib.ids import uuid7
+from core.audit.models import AuditEntry
+from core.lib.ids import uuid7
 from predictions import recording
 from predictions.models import Prediction
 from tests.champions import ROW

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from console.lib import redis as console_redis
-from console.lib.errors import Unavailable
+from core.lib import redis as console_redis
+from core.lib.errors import Unavailable
 from predictions.serving import refresh
 from tests import champions
 from tests.champions import ROW
@@ -46,7 +46,7 @@ def test_an_answer_that_is_recorded_is_given_though_redis_went_away(call, broker
     async def gone(*_args):
         raise Unavailable("The store of Idempotency-Keys does not answer.", service="redis")
 
-    monkeypatch.setattr("console.lib.idempotency.Claim.akeep", gone)
+    monkeypatch.setattr("core.lib.idempotency.Claim.akeep", gone)
     assert call({"rows": [ROW]}, idempotency_key="once")[0] == 200
     assert len(broker.messages) == 1
 

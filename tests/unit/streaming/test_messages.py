@@ -2,7 +2,7 @@
 
 import pytest
 
-from console.lib.errors import NotFound
+from core.lib.errors import NotFound
 from streaming import messages
 from streaming.kafka_types import Partition, Start, Topic
 

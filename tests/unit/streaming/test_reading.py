@@ -2,7 +2,7 @@
 
 import pytest
 
-from console.lib.errors import InvalidRequest
+from core.lib.errors import InvalidRequest
 from streaming import reading
 from streaming.kafka_types import Start
 

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from console.lib.errors import NotFound
+from core.lib.errors import NotFound
 from streaming import gateway, ledger, redriving
 from streaming.counting import Counting
 from streaming.gateway import Read

@@ -7,7 +7,7 @@ from django.db import InterfaceError, OperationalError
 
 from console.demo import removal
 from console.demo.errors import CannotBegin
-from console.lib.errors import ConsoleError
+from core.lib.errors import ConsoleError
 
 AGAIN = "`manage.py remove_demo` again goes on from there."
 

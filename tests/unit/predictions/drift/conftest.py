@@ -2,7 +2,7 @@
 
 import pytest
 
-from console.lib.errors import Unavailable
+from core.lib.errors import Unavailable
 from predictions import tasks
 from tests.unit.predictions.drift.made import REFERENCE_FILE
 

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pandas as pd
 
-from console.lib.ids import uuid7
+from core.lib.ids import uuid7
 from predictions import recording
 from predictions.drift.shapes import SCORE
 from predictions.models import DriftWatch

@@ -5,8 +5,8 @@ import json
 import pytest
 from django.utils import timezone
 
-from console.audit.models import AuditEntry
-from console.lib.errors import InvalidRequest
+from core.audit.models import AuditEntry
+from core.lib.errors import InvalidRequest
 from predictions.drift.shapes import Limits
 from predictions.models import DriftRules, DriftWatch, DriftWindow
 from predictions.watching import actions, drawings, queries, windows, words

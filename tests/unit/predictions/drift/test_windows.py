@@ -9,7 +9,7 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from console.alerts.models import Alert
+from core.alerts.models import Alert
 from predictions import actions, recording, tasks
 from predictions.drift.shapes import SCORE
 from predictions.models import DriftRules, DriftWatch, DriftWindow, Prediction

@@ -1,0 +1,183 @@
+"""Changing users, their roles and passwords. Each change is audited with what was before and after."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import axes.utils
+from django.contrib.auth.models import Group
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models import ProtectedError
+from django.utils.translation import gettext as _
+
+from core.access import policy, tokens
+from core.access.models import User
+from core.access.passwords import one_time_password
+from core.audit import actions as audit
+from core.audit.actions import CONSOLE_ITSELF, NOBODY
+from core.lib.errors import Conflict, InvalidRequest
+
+
+@transaction.atomic
+def create_user(username: str, *, roles: Iterable[str], email: str = "", by: User | None) -> tuple[User, str]:
+    """A new person and their one-time password. `by` is None for the command line, which may do all.
+
+    Raises InvalidRequest for a name that is taken or unusable, an unknown role, or a malformed address.
+    """
+    _check_admin(by)
+    groups = _groups(roles)
+    user = User(username=User.normalize_username(username), email=email, must_change_password=True)
+    password = one_time_password()
+    user.set_password(password)
+    _check_name(user)
+    user.save()
+    user.groups.set(groups)
+    after = {"username": user.username, "email": email, "roles": user.role_names}
+    audit.record("user.create", user, by=by, after=after)
+    return user, password
+
+
+@transaction.atomic
+def edit_user(user: User, *, roles: Iterable[str], email: str, by: User) -> None:
+    """Give the user exactly these roles and this address. Raises Conflict for the last administrator."""
+    _check_admin(by)
+    _check_person(user)
+    groups = _groups(roles)
+    before = {"roles": user.role_names, "email": user.email}
+    if policy.ADMIN not in {group.name for group in groups}:
+        _keep_an_admin(without=user)
+    user.groups.set(groups)
+    user.email = email
+    user.save(update_fields=["email"])
+    user.forget_roles()
+    after = {"roles": user.role_names, "email": user.email}
+    if before != after:
+        audit.record("user.edit", user, by=by, before=before, after=after)
+        tokens.announce()
+
+
+@transaction.atomic
+def deactivate_user(user: User, *, by: User) -> None:
+    """End the user's sessions and tokens now. Raises Conflict when no administrator would be left."""
+    _check_admin(by)
+    _check_person(user)
+    _keep_an_admin(without=user)
+    _set_active(user, False, "user.deactivate", by)
+
+
+@transaction.atomic
+def activate_user(user: User, *, by: User) -> None:
+    """Let the user in again; tokens that have neither ended nor been revoked open things again too."""
+    _check_admin(by)
+    _check_person(user)
+    _set_active(user, True, "user.activate", by)
+
+
+@transaction.atomic
+def reset_password(user: User, *, by: User | None) -> str:
+    """A new one-time password; the old one, every session and a lock after wrong passwords end now."""
+    _check_admin(by)
+    _check_person(user)
+    password = one_time_password()
+    user.set_password(password)
+    user.must_change_password = True
+    user.save(update_fields=["password", "must_change_password"])
+    axes.utils.reset(username=user.username)
+    audit.record("user.reset_password", user, by=by)
+    return password
+
+
+@transaction.atomic
+def change_own_password(user: User, password: str) -> None:
+    """The person's own choice, checked by the form; their other sessions end."""
+    user.set_password(password)
+    user.must_change_password = False
+    user.save(update_fields=["password", "must_change_password"])
+    audit.record("user.change_password", user, by=user)
+
+
+@transaction.atomic
+def remove_demo() -> tuple[int, list[str]]:
+    """Delete the demonstration's users with their tokens; how many, and the names of those who had to stay.
+
+    One whom a row that stays still names is deactivated instead.
+    """
+    kept = []
+    users = list(User.objects.select_for_update().filter(is_demo=True))
+    for user in users:
+        before = {"username": user.username, "roles": user.role_names, "is_demo": True}
+        try:
+            with transaction.atomic():
+                audit.record("user.remove", user, by=None, before=before)
+                user.tokens.all().delete()
+                user.delete()
+        except ProtectedError:
+            kept.append(user.username)
+            if user.is_active:
+                _set_active(user, False, "user.deactivate", None)
+    tokens.announce()
+    return len(users) - len(kept), kept
+
+
+def _set_active(user: User, is_active: bool, action: str, by: User | None) -> None:
+    before = {"is_active": user.is_active}
+    user.is_active = is_active
+    user.save(update_fields=["is_active"])
+    audit.record(action, user, by=by, before=before, after={"is_active": is_active})
+    tokens.announce()
+
+
+def _check_admin(by: User | None) -> None:
+    if by is not None:
+        policy.check(by, "admin")
+
+
+def _check_person(user: User) -> None:
+    if user.is_system:
+        message = _("%(name)s is a pipeline's account: the console manages it itself.")
+        raise Conflict(message % {"name": user.username})
+
+
+def _groups(roles: Iterable[str]) -> list[Group]:
+    wanted = set(roles)
+    unknown = sorted(wanted - set(policy.ROLES))
+    if unknown:
+        message = _("There is no role “%(role)s”. The roles are: %(roles)s.")
+        text = message % {"role": unknown[0], "roles": ", ".join(policy.ROLES)}
+        raise InvalidRequest(text, errors=[{"field": "roles", "message": text}])
+    return list(Group.objects.filter(name__in=wanted))
+
+
+def _check_name(user: User) -> None:
+    """Names differ by more than case, and none looks like the console itself in the audit trail."""
+    taken = User.objects.filter(username__iexact=user.username).exists()
+    if taken or user.username.lower() in {CONSOLE_ITSELF, NOBODY}:
+        text = _("The name “%(name)s” is taken. Choose another.") % {"name": user.username}
+        raise InvalidRequest(text, errors=[{"field": "username", "message": text}])
+    try:
+        user.full_clean(validate_unique=False)
+    except ValidationError as error:
+        errors = _field_errors(error)
+        raise InvalidRequest(errors[0]["message"], errors=errors) from error
+
+
+def _field_errors(error: ValidationError) -> list[dict[str, Any]]:
+    return [
+        {"field": field, "message": message}
+        for field, messages in error.message_dict.items()
+        for message in messages
+    ]
+
+
+def _keep_an_admin(*, without: User) -> None:
+    """Two administrators who remove each other at once wait for one another at the locked row."""
+    admins = Group.objects.select_for_update().get(name=policy.ADMIN)
+    people = User.objects.filter(groups=admins, is_active=True, is_system=False)
+    if people.exists() and not people.exclude(pk=without.pk).exists():
+        raise Conflict(
+            _(
+                "%(name)s is the last active administrator. Make somebody else an administrator first: "
+                "without one nobody could manage this console."
+            )
+            % {"name": without.username}
+        )

@@ -1,0 +1,91 @@
+"""Who am I, and API tokens, over REST."""
+
+from typing import cast
+
+from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.generics import ListCreateAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from core.access import policy, queries, tokens
+from core.access.models import ApiToken, User
+from core.access.serializers import MeSerializer, NewTokenSerializer, TokenSerializer, TokenWishSerializer
+from core.lib.errors import NotFound
+
+
+class Me(APIView):
+    """Who is asking: name, roles, and the scopes that count in this call."""
+
+    @extend_schema(operation_id="me", responses=MeSerializer)
+    def get(self, request: Request) -> Response:
+        """The caller; `token` is null in a session."""
+        user = _caller(request)
+        me = {
+            "id": user.pk,
+            "username": user.username,
+            "email": user.email,
+            "is_system": user.is_system,
+            "roles": user.role_names,
+            "scopes": sorted(policy.scopes_of(user)),
+            "token": request.auth,
+        }
+        return Response(MeSerializer(me).data)
+
+
+def _caller(request: Request) -> User:
+    """Who is asking; the middleware has let in nobody who is not signed in."""
+    return cast(User, request.user)
+
+
+class TokenList(ListCreateAPIView):
+    """API tokens of the caller."""
+
+    serializer_class = TokenSerializer
+
+    def get_queryset(self) -> QuerySet[ApiToken]:
+        """The caller's tokens; everybody's with `all=true` for administrators."""
+        if self.request.query_params.get("all", "").lower() in {"1", "true"}:
+            policy.check(self.request.user, "admin")
+            return queries.all_tokens()
+        return queries.tokens_of(_caller(self.request))
+
+    @extend_schema(
+        operation_id="token_list",
+        parameters=[OpenApiParameter("all", OpenApiTypes.BOOL, description="Everybody's; needs `admin`.")],
+    )
+    def get(self, request: Request, *args: object, **kwargs: object) -> Response:
+        """Newest first."""
+        return super().get(request, *args, **kwargs)
+
+    @extend_schema(
+        operation_id="token_create", request=TokenWishSerializer, responses={201: NewTokenSerializer}
+    )
+    def post(self, request: Request, *_args: object, **_kwargs: object) -> Response:
+        """Make a token with some of the caller's scopes. Its key is in this answer and nowhere else."""
+        wish = TokenWishSerializer(data=request.data)
+        wish.is_valid(raise_exception=True)
+        values = wish.validated_data
+        user = _caller(request)
+        scopes = values.get("scopes", policy.scopes_of(user))
+        token, key = tokens.create(user, name=values["name"], scopes=scopes, days=values["days"], by=user)
+        answer = {**TokenSerializer(token).data, "key": key}
+        return Response(answer, status=201, headers={"Cache-Control": "no-store"})
+
+
+class TokenDetail(APIView):
+    """One API token."""
+
+    @extend_schema(operation_id="token_revoke", responses={204: None})
+    def delete(self, request: Request, pk: int) -> Response:
+        """Revoke the token now: one's own, or as an administrator anybody's."""
+        user = _caller(request)
+        visible = queries.all_tokens() if policy.allows(user, "admin") else queries.tokens_of(user)
+        token = visible.filter(pk=pk).first()
+        if token is None:
+            raise NotFound(_("You have no token %(id)s.") % {"id": pk})
+        tokens.revoke(token, by=user)
+        return Response(status=204)

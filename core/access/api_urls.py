@@ -1,0 +1,11 @@
+"""REST paths, in the namespace `api`."""
+
+from django.urls import path
+
+from core.access import api
+
+urlpatterns = [
+    path("me", api.Me.as_view(), name="me"),
+    path("tokens", api.TokenList.as_view(), name="token-list"),
+    path("tokens/<int:pk>", api.TokenDetail.as_view(), name="token-detail"),
+]

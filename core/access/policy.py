@@ -1,0 +1,332 @@
+"""Who may do what: the one table of roles and scopes, and the one table of routes and the scope each needs.
+
+A route that is not in `ROUTES` is refused to everybody. `check` is what actions call.
+"""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
+
+from django.contrib.auth.models import AnonymousUser
+from django.core.exceptions import PermissionDenied
+from django.utils.translation import gettext as _
+
+if TYPE_CHECKING:
+    from core.access.models import User
+
+VIEWER, PREDICTOR, ENGINEER, SCIENTIST, APPROVER, ADMIN = ROLES = (
+    "viewer",
+    "predictor",
+    "engineer",
+    "scientist",
+    "approver",
+    "admin",
+)
+
+# scope: the roles that hold it. A scope exists once something needs it.
+SCOPES: Final[dict[str, frozenset[str]]] = {
+    "see": frozenset({VIEWER, ENGINEER, SCIENTIST, APPROVER, ADMIN}),
+    "predict": frozenset({PREDICTOR, ENGINEER, SCIENTIST, APPROVER, ADMIN}),
+    "predictions.see_all": frozenset({ENGINEER, SCIENTIST, ADMIN}),
+    "pipelines.run": frozenset({ENGINEER, SCIENTIST, ADMIN}),
+    "messages.read": frozenset({ENGINEER, SCIENTIST, ADMIN}),
+    "streams.edit": frozenset({ENGINEER, ADMIN}),
+    "jobs.run": frozenset({ENGINEER, ADMIN}),
+    "models.gate": frozenset({SCIENTIST, ADMIN}),
+    "models.request": frozenset({SCIENTIST, ADMIN}),
+    "models.archive": frozenset({SCIENTIST, ADMIN}),
+    "models.decide": frozenset({APPROVER, ADMIN}),
+    "alerts.handle": frozenset({ENGINEER, SCIENTIST, APPROVER, ADMIN}),
+    "drift.rules": frozenset({SCIENTIST, ADMIN}),
+    "admin": frozenset({ADMIN}),
+}
+
+# Pipelines act under these names. They cannot sign in; their tokens never open more than this.
+PRINCIPALS: Final[dict[str, frozenset[str]]] = {
+    "system:titanic_training": frozenset({"see", "models.gate", "models.request"}),
+}
+
+PUBLIC: Final = "public"
+SIGNED_IN: Final = "signed in"
+
+# view name: the scope it needs, or a scope for each method. GET stands for HEAD and OPTIONS too.
+ROUTES: dict[str, str | dict[str, str]] = {
+    # console
+    "console:overview": SIGNED_IN,
+    "console:overview-health": "see",
+    "console:health-dot": "see",
+    "console:search": SIGNED_IN,
+    "console:livez": PUBLIC,
+    "console:readyz": PUBLIC,
+    "console:metrics": PUBLIC,
+    "console:csp-report": PUBLIC,
+    "console:api-schema": SIGNED_IN,
+    "console:api-docs": SIGNED_IN,
+    # demonstration
+    "demo:box": "see",
+    "demo:dismiss": {"POST": "admin"},
+    # access
+    "access:sign-in": PUBLIC,
+    "access:sign-out": SIGNED_IN,
+    "access:account": SIGNED_IN,
+    "access:password-change": SIGNED_IN,
+    "access:token-list": SIGNED_IN,
+    "access:token-revoke": SIGNED_IN,
+    "access:system": "admin",
+    "access:service-list": "admin",
+    "access:role-list": "admin",
+    "access:user-list": "admin",
+    "access:user-create": "admin",
+    "access:user-detail": "admin",
+    "access:user-deactivate": "admin",
+    "access:user-activate": "admin",
+    "access:user-reset-password": "admin",
+    "access:all-token-list": "admin",
+    "api:me": SIGNED_IN,
+    "api:token-list": SIGNED_IN,
+    "api:token-detail": SIGNED_IN,
+    # audit
+    "audit:entry-list": "admin",
+    "audit:entry-detail": "admin",
+    "audit:entry-export": "admin",
+    "audit:for-object": "see",
+    "api:audit-list": "admin",
+    "api:audit-chain": "admin",
+    # alerts
+    "alerts:alert-list": "see",
+    "alerts:alert-detail": "see",
+    "alerts:alert-acknowledge": {"POST": "alerts.handle"},
+    "alerts:alert-mute": {"POST": "alerts.handle"},
+    "alerts:alert-resolve": {"POST": "alerts.handle"},
+    "alerts:acknowledge-selected": {"POST": "alerts.handle"},
+    "alerts:bell": "see",
+    "alerts:overview-box": "see",
+    "api:alert-list": "see",
+    "api:alert-detail": "see",
+    "api:alert-acknowledge": {"POST": "alerts.handle"},
+    "api:alert-mute": {"POST": "alerts.handle"},
+    "api:alert-resolve": {"POST": "alerts.handle"},
+    # pipelines
+    "pipelines:pipeline-list": "see",
+    "pipelines:pipeline-detail": "see",
+    "pipelines:pipeline-graph": "see",
+    "pipelines:pipeline-runs": "see",
+    "pipelines:pipeline-facts": "see",
+    "pipelines:pipeline-pause": {"POST": "pipelines.run"},
+    "pipelines:run-trigger": "pipelines.run",
+    "pipelines:run-list": "see",
+    "pipelines:recent-runs": "see",
+    "pipelines:run-by-dag-run": "see",
+    "pipelines:run-detail": "see",
+    "pipelines:run-cancel": {"POST": "pipelines.run"},
+    "pipelines:run-clear": {"POST": "pipelines.run"},
+    "pipelines:run-log": "see",
+    "pipelines:task-log": "see",
+    "pipelines:task-log-text": "see",
+    "api:pipeline-list": "see",
+    "api:pipeline-detail": {"GET": "see", "PATCH": "pipelines.run"},
+    "api:pipeline-run-list": {"GET": "see", "POST": "pipelines.run"},
+    "api:run-list": "see",
+    "api:run-detail": "see",
+    "api:run-cancel": {"POST": "pipelines.run"},
+    "api:run-clear": {"POST": "pipelines.run"},
+    "api:run-task-list": "see",
+    "api:task-log": "see",
+    # models_registry
+    "models:model-list": "see",
+    "models:champions": "see",
+    "models:needs-you": "see",
+    "models:model-detail": "see",
+    "models:version-detail": "see",
+    "models:version-metrics": "see",
+    "models:version-artifacts": "see",
+    "models:version-spec": "see",
+    "models:version-history": "see",
+    "models:promotion-list": "see",
+    "models:experiment-list": "see",
+    "models:experiment-detail": "see",
+    "models:experiment-compare": "see",
+    "models:runs-of-dag-run": "see",
+    "models:run-detail": "see",
+    "models:run-metric": "see",
+    "models:run-artifacts": "see",
+    "models:run-pictures": "see",
+    "models:run-artifact": "see",
+    "models:run-preview": "see",
+    "models:policy-set": {"POST": "admin"},
+    "models:model-rollback": {"POST": "models.decide"},
+    "models:version-gate": {"POST": "models.gate"},
+    "models:version-override": {"POST": "admin"},
+    "models:version-request": {"POST": "models.request"},
+    "models:version-archive": {"POST": "models.archive"},
+    "models:version-unarchive": {"POST": "models.archive"},
+    "models:promotion-decide": {"POST": "models.decide"},
+    "models:promotion-withdraw": {"POST": "models.request"},
+    "api:experiment-list": "see",
+    "api:experiment-run-list": "see",
+    "api:mlflow-run-detail": "see",
+    "api:mlflow-run-metric": "see",
+    "api:mlflow-run-artifacts": "see",
+    "api:model-list": "see",
+    "api:version-list": "see",
+    "api:version-detail": "see",
+    "api:model-history": "see",
+    "api:model-spec": "see",
+    "api:promotion-list": "see",
+    "api:promotion-detail": "see",
+    "api:version-gate": {"POST": "models.gate"},
+    "api:version-override": {"POST": "admin"},
+    "api:version-archive": {"POST": "models.archive"},
+    "api:version-unarchive": {"POST": "models.archive"},
+    "api:version-promotions": {"POST": "models.request"},
+    "api:promotion-approve": {"POST": "models.decide"},
+    "api:promotion-reject": {"POST": "models.decide"},
+    "api:promotion-withdraw": {"POST": "models.request"},
+    "api:model-rollback": {"POST": "models.decide"},
+    "api:model-detail": {"GET": "see", "PATCH": "admin"},
+    # streaming
+    "streams:stream-list": "see",
+    "streams:stream-create": "streams.edit",
+    "streams:stream-detail": "see",
+    "streams:stream-state": "see",
+    "streams:stream-windows": "see",
+    "streams:stream-definition": {"GET": "see", "POST": "streams.edit"},
+    "streams:stream-delete": {"POST": "streams.edit"},
+    "streams:dead-letter-list": "see",
+    "streams:dead-letter-redrive": {"POST": "streams.edit"},
+    "streams:overview-line": "see",
+    "streams:topic-list": "see",
+    "streams:group-list": "see",
+    "streams:topic-detail": "see",
+    "streams:topic-messages": "messages.read",
+    "streams:replay-list": {"GET": "see", "POST": "streams.edit"},
+    "streams:replay-stop": {"POST": "streams.edit"},
+    "api:topic-list": "see",
+    "api:topic-detail": "see",
+    "api:message-list": "messages.read",
+    "api:group-list": "see",
+    "api:stream-list": {"GET": "see", "POST": "streams.edit"},
+    "api:stream-detail": {"GET": "see", "PATCH": "streams.edit", "DELETE": "streams.edit"},
+    "api:window-list": "see",
+    "api:dead-letter-list": "see",
+    "api:dead-letter-redrive": {"POST": "streams.edit"},
+    "api:replay-list": {"GET": "see", "POST": "streams.edit"},
+    "api:replay-detail": "see",
+    "api:replay-stop": {"POST": "streams.edit"},
+    # jobs
+    "api:spark-app-list": "see",
+    "api:job-list": {"GET": "see", "POST": "jobs.run"},
+    "api:job-detail": "see",
+    "api:job-cancel": {"POST": "jobs.run"},
+    "api:job-log": "see",
+    "jobs:job-list": "see",
+    "jobs:recent-jobs": "see",
+    "jobs:application-list": "see",
+    "jobs:job-submit": "jobs.run",
+    "jobs:job-detail": "see",
+    "jobs:job-log": "see",
+    "jobs:job-log-text": "see",
+    "jobs:job-cancel": {"POST": "jobs.run"},
+    # predictions
+    "predict:index": "predict",
+    "predict:one": "predict",
+    "predict:check": {"POST": "predict"},
+    "predict:why": {"POST": "predict"},
+    "predict:mine": "predict",
+    "predict:mine-export": "predict",
+    "predict:api": "predict",
+    "predict:recent": "predict",
+    "predict:list": "predictions.see_all",
+    "predict:list-export": "predictions.see_all",
+    "predict:detail": "predict",
+    "predict:why-recorded": "predict",
+    "predict:feedback": {"POST": "predict"},
+    "predict:erase": {"POST": "predict"},
+    "drift:model-list": "see",
+    "drift:model-detail": "see",
+    "drift:model-filling": "see",
+    "drift:model-box": "see",
+    "drift:model-rules": {"GET": "see", "POST": "drift.rules"},
+    "drift:window-detail": "see",
+    "drift:window-evidence": "see",
+    "api:model-drift": "see",
+    "api:model-drift-rules": {"GET": "see", "PATCH": "drift.rules"},
+    "api:model-predict": {"POST": "predict"},
+    "api:model-explain": {"POST": "predict"},
+    "api:prediction-list": "predict",
+    "api:prediction-detail": {"GET": "predict", "DELETE": "predict"},
+    "api:prediction-feedback": {"POST": "predict"},
+}
+
+# topic, or the part before its first colon: the scope that a subscription needs.
+LIVE_TOPICS: Final[dict[str, str]] = {
+    "pipelines": "see",
+    "runs": "see",
+    "run": "see",
+    "log": "see",
+    "models": "see",
+    "model": "see",
+    "promotions": "see",
+    "streams": "see",
+    "replays": "see",
+    "jobs": "see",
+    "job": "see",
+    "predictions": "predict",
+    "alerts": "see",
+    "drift": "see",
+    "health": "see",
+    "demo": "see",
+}
+
+
+class Denied(PermissionDenied):
+    """The user may not; `message` says which right is missing."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+def scopes_of_roles(roles: Iterable[str]) -> frozenset[str]:
+    """What these roles allow together."""
+    names = frozenset(roles)
+    return frozenset(scope for scope, holders in SCOPES.items() if not holders.isdisjoint(names))
+
+
+def scopes_of(user: "User | AnonymousUser") -> frozenset[str]:
+    """All scopes the user has now: those of their roles, less what their token leaves out."""
+    if not user.is_authenticated or not user.is_active:
+        return frozenset()
+    if user.is_system:
+        return PRINCIPALS.get(user.username, frozenset()) & (user.token_scopes or frozenset())
+    held = scopes_of_roles(user.role_names)
+    return held if user.token_scopes is None else held & user.token_scopes
+
+
+def allows(user: "User | AnonymousUser", scope: str) -> bool:
+    """Whether the user may do what `scope` stands for."""
+    return scope in scopes_of(user)
+
+
+def check(user: "User | AnonymousUser", scope: str, what: object = "") -> None:
+    """Raises Denied, with the missing right in words, unless the user holds `scope`."""
+    if allows(user, scope):
+        return
+    roles = ", ".join(role for role in ROLES if role in SCOPES[scope])
+    if getattr(user, "token_scopes", None) is not None:
+        raise Denied(_("This token lacks the scope “%(scope)s”.") % {"scope": scope})
+    subject = f" ({what})" if what else ""
+    raise Denied(
+        _(
+            "Your roles do not include “%(scope)s”%(subject)s. These roles do: %(roles)s. "
+            "An administrator can add one."
+        )
+        % {"scope": scope, "subject": subject, "roles": roles}
+    )
+
+
+def needed(view_name: str, method: str) -> str | None:
+    """What the route needs for the method; None when the table has no such route or method."""
+    rule = ROUTES.get(view_name)
+    if isinstance(rule, dict):
+        return rule.get("GET" if method in {"HEAD", "OPTIONS"} else method)
+    return rule

@@ -1,0 +1,114 @@
+"""Reads of users and tokens. `live_tokens` is what a process keeps that checks tokens by itself."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.contrib.auth.models import Group
+from django.db.models import Count, F, Q, QuerySet
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from core.access import policy
+from core.access.models import ApiToken, User
+
+
+@dataclass(frozen=True)
+class TokenGrant:
+    """What one live token opens: its own scopes, as far as its owner still has them."""
+
+    key_sha256: str
+    token_id: int
+    token_name: str
+    user_id: int
+    username: str
+    scopes: frozenset[str]
+    expires_at: datetime
+    is_demo: bool
+
+
+def live_tokens() -> list[TokenGrant]:
+    """Every token that opens anything now, in two queries however many there are."""
+    rows = ApiToken.objects.filter(revoked_at=None, expires_at__gt=timezone.now(), user__is_active=True)
+    rows = rows.select_related("user").prefetch_related("user__groups").order_by("pk")
+    return [_grant(token) for token in rows]
+
+
+def _grant(token: ApiToken) -> TokenGrant:
+    owner = token.user
+    owner.token_scopes = frozenset(token.scopes)
+    return TokenGrant(
+        key_sha256=token.key_sha256,
+        token_id=token.pk,
+        token_name=token.name,
+        user_id=owner.pk,
+        username=owner.username,
+        scopes=policy.scopes_of(owner),
+        expires_at=token.expires_at,
+        is_demo=owner.is_demo,
+    )
+
+
+def tokens_of(user: User) -> QuerySet[ApiToken]:
+    """The user's tokens, live ones first, newest first."""
+    return all_tokens().filter(user=user)
+
+
+def n_live_tokens(user: User) -> int:
+    """How many tokens of the user open anything now."""
+    return user.tokens.filter(revoked_at=None, expires_at__gt=timezone.now()).count()
+
+
+def all_tokens(*, words: str = "", state: str = "") -> QuerySet[ApiToken]:
+    """Everybody's tokens, live ones first, newest first. state: "active" or "over" for some of them."""
+    is_over = Q(revoked_at__isnull=False) | Q(expires_at__lte=timezone.now())
+    found = ApiToken.objects.select_related("user").annotate(is_over=is_over).order_by("is_over", "-pk")
+    if words:
+        found = found.filter(Q(name__icontains=words) | Q(user__username__icontains=words))
+    return found.filter(is_over=state == "over") if state else found
+
+
+def users(*, words: str = "", role: str = "", state: str = "", order: str = "") -> QuerySet[User]:
+    """People and pipelines' accounts, people first. state, order: keys of the tables below."""
+    found = User.objects.prefetch_related("groups").annotate(n_tokens=_n_live_tokens())
+    if words:
+        found = found.filter(Q(username__icontains=words) | Q(email__icontains=words))
+    if role:
+        found = found.filter(pk__in=User.objects.filter(groups__name=role).values("pk"))
+    return found.filter(USER_STATES.get(state, Q())).order_by(
+        "is_system", USER_ORDERS.get(order, F("username"))
+    )
+
+
+USER_ORDERS = {
+    "username": F("username").asc(),
+    "-username": F("username").desc(),
+    "last_login": F("last_login").asc(nulls_first=True),
+    "-last_login": F("last_login").desc(nulls_last=True),
+}
+
+USER_STATES = {
+    "active": Q(is_active=True, is_system=False),
+    "deactivated": Q(is_active=False),
+    "one-time": Q(must_change_password=True, is_active=True),
+    "system": Q(is_system=True),
+}
+
+
+USER_STATE_WORDS = {
+    "active": _("Active"),
+    "one-time": _("With a one-time password"),
+    "deactivated": _("Deactivated"),
+    "system": _("Pipelines' accounts"),
+}
+
+
+def _n_live_tokens() -> Count:
+    is_live = Q(tokens__revoked_at=None, tokens__expires_at__gt=timezone.now())
+    return Count("tokens", filter=is_live, distinct=True)
+
+
+def role_counts() -> dict[str, int]:
+    """How many active people hold each role."""
+    people = Q(user__is_active=True, user__is_system=False)
+    counted = Group.objects.filter(name__in=policy.ROLES).annotate(n=Count("user", filter=people))
+    return {group.name: group.n for group in counted}

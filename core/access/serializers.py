@@ -1,0 +1,79 @@
+"""Users and tokens, as REST shows and takes them."""
+
+from typing import ClassVar
+
+from rest_framework import serializers
+
+from core.access import policy, tokens
+from core.access.models import ApiToken
+
+
+class MeTokenSerializer(serializers.Serializer):
+    """The token that made the call."""
+
+    id = serializers.IntegerField()
+    name = serializers.CharField()
+    expires_at = serializers.DateTimeField()
+
+
+class MeSerializer(serializers.Serializer):
+    """Who is asking, and what they may do now."""
+
+    id = serializers.IntegerField()
+    username = serializers.CharField()
+    email = serializers.CharField()
+    is_system = serializers.BooleanField()
+    roles = serializers.ListField(child=serializers.CharField())
+    scopes = serializers.ListField(child=serializers.CharField())
+    token = MeTokenSerializer(allow_null=True)
+
+
+class TokenSerializer(serializers.ModelSerializer):
+    """A token without its key, which is kept nowhere."""
+
+    owner = serializers.CharField(source="user.username", read_only=True)
+    scopes = serializers.ListField(child=serializers.CharField(), read_only=True)
+    state = serializers.ChoiceField(choices=["active", "revoked", "expired"], read_only=True)
+
+    class Meta:
+        model = ApiToken
+        fields: ClassVar = [
+            "id",
+            "name",
+            "owner",
+            "key_hint",
+            "scopes",
+            "state",
+            "created_at",
+            "expires_at",
+            "revoked_at",
+            "last_used_at",
+        ]
+        read_only_fields = fields
+
+
+class NewTokenSerializer(TokenSerializer):
+    """A token with its key: the only time that it is shown."""
+
+    key = serializers.CharField(read_only=True)
+
+    class Meta(TokenSerializer.Meta):
+        fields: ClassVar = [*TokenSerializer.Meta.fields, "key"]
+        read_only_fields = fields
+
+
+class TokenWishSerializer(serializers.Serializer):
+    """A token that somebody wants. Without `scopes` it may all that the caller may."""
+
+    name = serializers.CharField(max_length=100)
+    scopes = serializers.ListField(child=serializers.CharField(max_length=60), max_length=50, required=False)
+    days = serializers.IntegerField(min_value=1, max_value=tokens.LONGEST_DAYS, default=tokens.DEFAULT_DAYS)
+
+    def validate_scopes(self, value: list[str]) -> list[str]:
+        """Names that exist."""
+        unknown = sorted(set(value) - set(policy.SCOPES))
+        if unknown:
+            raise serializers.ValidationError(
+                f"There is no scope “{unknown[0]}”. The scopes are: {', '.join(policy.SCOPES)}."
+            )
+        return value

@@ -1,0 +1,67 @@
+"""REST: alerts, and what a person does about one."""
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import extend_schema
+from rest_framework import generics
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from core.alerts import actions, queries
+from core.alerts import serializers as shapes
+from core.alerts.models import Alert
+from core.lib.rest import valid
+
+
+def _answer(alert_id: int) -> Response:
+    return Response(shapes.AlertWithStepsSerializer(queries.alert(alert_id)).data)
+
+
+@extend_schema(parameters=[shapes.AlertQuerySerializer])
+class AlertListView(generics.ListAPIView):
+    """Alerts, the newest first."""
+
+    serializer_class = shapes.AlertSerializer
+
+    def get_queryset(self) -> QuerySet[Alert]:
+        """Those that fit every filter given."""
+        return queries.alerts(**valid(shapes.AlertQuerySerializer, self.request.query_params.dict()))
+
+
+class AlertDetailView(APIView):
+    """One alert."""
+
+    @extend_schema(responses=shapes.AlertWithStepsSerializer)
+    def get(self, request: Request, pk: int) -> Response:
+        """With the steps that it took."""
+        return _answer(pk)
+
+
+class AcknowledgeView(APIView):
+    """Somebody looks after an alert."""
+
+    @extend_schema(request=shapes.AcknowledgeSerializer, responses=shapes.AlertWithStepsSerializer)
+    def post(self, request: Request, pk: int) -> Response:
+        """409 unless it is open or muted."""
+        actions.acknowledge(pk, by=request.user, **valid(shapes.AcknowledgeSerializer, request.data))
+        return _answer(pk)
+
+
+class MuteView(APIView):
+    """Quiet for a while."""
+
+    @extend_schema(request=shapes.MuteSerializer, responses=shapes.AlertWithStepsSerializer)
+    def post(self, request: Request, pk: int) -> Response:
+        """A finding made after `until` opens it again; 409 when it is resolved."""
+        actions.mute(pk, by=request.user, **valid(shapes.MuteSerializer, request.data))
+        return _answer(pk)
+
+
+class ResolveView(APIView):
+    """The end of an alert."""
+
+    @extend_schema(request=shapes.ResolveSerializer, responses=shapes.AlertWithStepsSerializer)
+    def post(self, request: Request, pk: int) -> Response:
+        """A finding made later, after a cooldown, opens a new one; 409 when it is resolved already."""
+        actions.resolve(pk, by=request.user, **valid(shapes.ResolveSerializer, request.data))
+        return _answer(pk)

@@ -1,0 +1,13 @@
+"""REST paths, in the namespace `api`."""
+
+from django.urls import path
+
+from core.alerts import api
+
+urlpatterns = [
+    path("alerts", api.AlertListView.as_view(), name="alert-list"),
+    path("alerts/<int:pk>", api.AlertDetailView.as_view(), name="alert-detail"),
+    path("alerts/<int:pk>/acknowledge", api.AcknowledgeView.as_view(), name="alert-acknowledge"),
+    path("alerts/<int:pk>/mute", api.MuteView.as_view(), name="alert-mute"),
+    path("alerts/<int:pk>/resolve", api.ResolveView.as_view(), name="alert-resolve"),
+]

@@ -1,0 +1,94 @@
+"""Reads: alerts by what the URL asks for, how many of each kind there are, what is open."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.db.models import Case, Count, IntegerField, Q, QuerySet, Value, When
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from core.alerts.models import Alert
+from core.alerts.states import UNRESOLVED, Severity, State
+from core.lib.errors import NotFound
+from core.lib.hits import Hit
+
+FACETS: Final = ("state", "severity", "rule")
+UNRESOLVED_WORD, ALL = "unresolved", "all"  # words of the URL in place of a state
+MOST_SHOWN: Final = 5
+
+
+@dataclass(frozen=True)
+class Open:
+    """How many alerts are open, and the worst severity among them; empty when none is."""
+
+    n: int
+    worst: str
+
+
+def alert(alert_id: int) -> Alert:
+    """With its steps. Raises NotFound."""
+    found = Alert.objects.prefetch_related("steps").filter(pk=alert_id).first()
+    if found is None:
+        raise NotFound(_("There is no alert %(id)s.") % {"id": alert_id})
+    return found
+
+
+def alerts(
+    *, state: str = "", severity: str = "", rule: str = "", subject: str = "", words: str = ""
+) -> QuerySet[Alert]:
+    """Latest finding first. state: one of them, or "unresolved"; words: in title or subject, any case."""
+    given = {"severity": severity, "rule": rule, "subject": subject}
+    found = Alert.objects.filter(_state(state), **{key: value for key, value in given.items() if value})
+    if words:
+        found = found.filter(Q(title__icontains=words) | Q(subject__icontains=words))
+    return found.order_by("-last_found_at", "-pk")
+
+
+def _state(state: str) -> Q:
+    if state == UNRESOLVED_WORD:
+        return Q(state__in=UNRESOLVED)
+    return Q() if state in ("", ALL) else Q(state=state)
+
+
+def counts(*, state: str = "", severity: str = "", rule: str = "", words: str = "") -> dict[str, Counter]:
+    """For each facet how many alerts each of its values would leave, the other filters as they are."""
+    wanted = {"state": state, "severity": severity, "rule": rule}
+    combined = alerts(words=words).order_by().values_list(*FACETS).annotate(n=Count("pk"))
+    found: dict[str, Counter] = {facet: Counter() for facet in FACETS}
+    for *values, n in combined:
+        has = dict(zip(FACETS, values, strict=True))
+        for facet in FACETS:
+            if all(_fits(has[other], wanted[other]) for other in FACETS if other != facet):
+                found[facet][has[facet]] += n
+    found["state"][ALL] = found["state"].total()
+    found["state"][UNRESOLVED_WORD] = sum(found["state"][one] for one in UNRESOLVED)
+    return found
+
+
+def _fits(value: str, wanted: str) -> bool:
+    return wanted in ("", ALL, value) or (wanted == UNRESOLVED_WORD and value in UNRESOLVED)
+
+
+def open_count() -> Open:
+    """For the bell: one query, over the open ones alone."""
+    rows = Alert.objects.filter(state=State.OPEN).order_by().values_list("severity").annotate(n=Count("pk"))
+    by_severity = dict(rows)
+    worst = next((severity for severity in Severity.values if severity in by_severity), "")
+    return Open(sum(by_severity.values()), worst)
+
+
+def open_alerts() -> list[Alert]:
+    """The worst and latest of the open ones, for the overview."""
+    ranks = [When(severity=severity, then=Value(rank)) for rank, severity in enumerate(Severity.values)]
+    rank = Case(*ranks, output_field=IntegerField())
+    return list(Alert.objects.filter(state=State.OPEN).order_by(rank, "-last_found_at")[:MOST_SHOWN])
+
+
+def search(text: str, _user: Any) -> list[Hit]:
+    """Unresolved alerts whose title or subject holds the text."""
+    found = alerts(state=UNRESOLVED_WORD, words=text)[:8]
+    return [
+        Hit(alert.title, reverse("alerts:alert-detail", args=[alert.pk]), _("Alert"), "bell")
+        for alert in found
+    ]

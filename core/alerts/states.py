@@ -1,0 +1,41 @@
+"""The small machine of an alert: what it can be, and what may follow what."""
+
+from django.db import models
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from core.lib.errors import Conflict
+
+
+class State(models.TextChoices):
+    OPEN = "open", gettext_lazy("open")
+    ACKNOWLEDGED = "acknowledged", gettext_lazy("acknowledged")
+    MUTED = "muted", gettext_lazy("muted")
+    RESOLVED = "resolved", gettext_lazy("resolved")
+
+
+class Severity(models.TextChoices):
+    CRITICAL = "critical", gettext_lazy("critical")
+    WARNING = "warning", gettext_lazy("warning")
+    INFO = "info", gettext_lazy("info")
+
+
+UNRESOLVED = (State.OPEN, State.ACKNOWLEDGED, State.MUTED)
+
+# Muting again sets another end; a finding made after that opens the alert again.
+STEPS: dict[str, frozenset[str]] = {
+    State.OPEN: frozenset({State.ACKNOWLEDGED, State.MUTED, State.RESOLVED}),
+    State.ACKNOWLEDGED: frozenset({State.MUTED, State.RESOLVED}),
+    State.MUTED: frozenset(State),
+    State.RESOLVED: frozenset(),
+}
+
+
+def check_step(now: str, then: str) -> None:
+    """Raises Conflict, in words, when an alert that is `now` cannot become `then`."""
+    if then in STEPS[now]:
+        return
+    if now == State.RESOLVED:
+        raise Conflict(_("The alert is resolved. Should the finding be made again, a new alert opens."))
+    words = {"now": State(now).label, "then": State(then).label}
+    raise Conflict(_("The alert is %(now)s, so it cannot become %(then)s.") % words)

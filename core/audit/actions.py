@@ -1,0 +1,62 @@
+"""Writing the audit trail: call `record` inside the transaction of what it records."""
+
+from typing import Any
+
+from django.db import models
+
+from core.audit.models import AuditEntry
+from core.lib import context
+
+CONSOLE_ITSELF = "system"
+NOBODY = "nobody"
+
+
+def record(
+    action: str,
+    obj: models.Model | str,
+    *,
+    by: Any,
+    before: dict | None = None,
+    after: dict | None = None,
+    upstream_id: str = "",
+) -> AuditEntry:
+    """Add a row: `by` (a user, None for the console itself) did `action` on `obj`.
+
+    obj: a row, or a name where the truth lives in a service. before, after: the values that changed.
+    upstream_id: what the service calls the outcome, such as Airflow's run id.
+    """
+    if isinstance(obj, models.Model):
+        object_type, object_id = obj._meta.label_lower, str(obj.pk)
+    else:
+        object_type, object_id = action.partition(".")[0], obj
+    return AuditEntry.objects.create(
+        actor_id=getattr(by, "pk", None),
+        actor_name=actor_name(by),
+        token_name=getattr(by, "token_name", ""),
+        action=action,
+        object_type=object_type,
+        object_id=_storable(object_id)[:200],
+        object_label=_storable(str(obj))[:250],
+        before=_storable(before),
+        after=_storable(after),
+        remote_addr=context.remote_addr.get() or None,
+        request_id=context.request_id.get(),
+        upstream_id=upstream_id[:250],
+    )
+
+
+def actor_name(by: Any) -> str:
+    """The name that stands in the trail: a user's, or one that no user can have."""
+    return CONSOLE_ITSELF if by is None else by.get_username() or NOBODY
+
+
+def _storable(value: Any) -> Any:
+    """The value without NUL characters, which PostgreSQL takes neither in text nor in JSON."""
+    match value:
+        case str():
+            return value.replace("\x00", "\N{REPLACEMENT CHARACTER}")
+        case dict():
+            return {_storable(key): _storable(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_storable(item) for item in value]
+    return value

@@ -1,0 +1,73 @@
+"""The audit trail as a file: CSV for spreadsheets, JSON lines for programs, sent while it is read."""
+
+import csv
+import io
+from collections.abc import Callable, Iterator
+
+import orjson
+from django.db.models import QuerySet
+from django.http import HttpRequest, StreamingHttpResponse
+
+from core.audit import queries
+from core.audit.models import AuditEntry
+from core.lib import downloads
+
+COLUMNS = (
+    "id",
+    "at",
+    "actor_name",
+    "token_name",
+    "action",
+    "object_type",
+    "object_id",
+    "object_label",
+    "before",
+    "after",
+    "remote_addr",
+    "request_id",
+    "upstream_id",
+)
+# A spreadsheet runs a cell that starts with one of these as a formula.
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def response(request: HttpRequest, entries: QuerySet[AuditEntry], kind: str) -> StreamingHttpResponse:
+    """All `entries` as a download. kind: a key of `KINDS`."""
+    content_type, suffix, write = KINDS[kind]
+    return downloads.response(request, write(entries), name=f"audit.{suffix}", content_type=content_type)
+
+
+def _csv(entries: QuerySet[AuditEntry]) -> Iterator[bytes]:
+    yield _csv_lines([COLUMNS])
+    for chunk in queries.in_chunks(entries):
+        yield _csv_lines([[_cell(value) for value in _values(entry).values()] for entry in chunk])
+
+
+def _csv_lines(rows: list) -> bytes:
+    buffer = io.StringIO()
+    csv.writer(buffer).writerows(rows)
+    return buffer.getvalue().encode()
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, dict):
+        return orjson.dumps(value).decode()
+    if isinstance(value, str) and value.startswith(FORMULA_STARTS):
+        return f"'{value}"
+    return value
+
+
+def _json_lines(entries: QuerySet[AuditEntry]) -> Iterator[bytes]:
+    for chunk in queries.in_chunks(entries):
+        yield b"".join(orjson.dumps(_values(entry), option=orjson.OPT_APPEND_NEWLINE) for entry in chunk)
+
+
+def _values(entry: AuditEntry) -> dict[str, object]:
+    values = {name: getattr(entry, "pk" if name == "id" else name) for name in COLUMNS}
+    return values | {"at": entry.at.isoformat()}
+
+
+KINDS: dict[str, tuple[str, str, Callable[[QuerySet[AuditEntry]], Iterator[bytes]]]] = {
+    "csv": ("text/csv; charset=utf-8", "csv", _csv),
+    "jsonl": ("application/x-ndjson", "jsonl", _json_lines),
+}

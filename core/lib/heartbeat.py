@@ -1,0 +1,60 @@
+"""Signs of life of the parts that answer no HTTP: a Redis key each, which expires when they stop."""
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+
+import redis
+import structlog
+
+from core.lib import redis as console_redis
+
+log = structlog.get_logger(__name__)
+
+EVERY_S = 5
+EXPIRES_S = 30
+
+
+def beat(part: str) -> None:
+    """Say that `part` is alive now. Raises redis.RedisError when Redis does not answer."""
+    console_redis.client().set(_key(part), f"{time.time():.3f}", ex=EXPIRES_S)
+
+
+def try_beat(part: str) -> None:
+    """The same for loops that go on without Redis: they do other work too."""
+    try:
+        beat(part)
+    except redis.RedisError as error:
+        log.warning("heartbeat.not_sent", part=part, error=str(error))
+
+
+def keep(part: str) -> Callable[[], None]:
+    """Beat from a thread until the returned function is called or the process ends.
+
+    For a loop that may block for longer than a heartbeat lasts; one that turns often calls `try_beat` itself.
+    """
+    stopped = threading.Event()
+
+    def loop() -> None:
+        try_beat(part)
+        while not stopped.wait(EVERY_S):
+            try_beat(part)
+
+    threading.Thread(target=loop, name=f"heartbeat-{part}", daemon=True).start()
+    return stopped.set
+
+
+def last_of(parts: Iterable[str]) -> dict[str, float | None]:
+    """Unix time of each part's last sign of life, None where there was none lately."""
+    names = list(parts)
+    values = console_redis.client().mget([_key(name) for name in names])
+    return {name: float(value) if value else None for name, value in zip(names, values, strict=True)}
+
+
+def last(part: str) -> float | None:
+    """Unix time of the last sign of life, or None when there was none lately."""
+    return last_of([part])[part]
+
+
+def _key(part: str) -> str:
+    return f"heartbeat:{part}"

@@ -1,0 +1,130 @@
+"""Every Prometheus metric of the project. A label has a fixed set of values.
+
+Several processes share files in PROMETHEUS_MULTIPROC_DIR (`make up` empties it); `exposition` adds them up.
+"""
+
+import os
+from pathlib import Path
+
+_DIRECTORY = os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")
+if _DIRECTORY:  # the library decides at import, and wants the folder then
+    Path(_DIRECTORY).mkdir(parents=True, exist_ok=True)
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest  # noqa: E402
+from prometheus_client.multiprocess import MultiProcessCollector  # noqa: E402
+
+from core.lib import tallies  # noqa: E402
+from core.lib.tallies import TalliedCounter, TalliedHistogram  # noqa: E402
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+METHODS = ("GET", "POST", "PATCH", "PUT", "DELETE", "HEAD", "OPTIONS", "other")
+
+# --- pages and REST
+HTTP_SECONDS = Histogram(
+    "console_http_answer_seconds",
+    "Time from the first middleware to the answer, by view.",
+    ["view", "method", "status"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
+)
+CSP_REPORTS = Counter(
+    "console_csp_report", "Violations of the Content-Security-Policy that browsers reported."
+)
+IDEMPOTENT = Counter(
+    "console_idempotency_decide", "Calls that carried an Idempotency-Key, by outcome.", ["outcome"]
+)
+
+# --- live pages
+SOCKETS = Gauge("console_socket_open_count", "Open live sockets.", multiprocess_mode="livesum")
+SOCKET_MESSAGES = Counter("console_socket_send_messages", "Messages sent to live sockets.")
+SOCKET_DROPPED = Counter(
+    "console_socket_drop_messages", "Messages that a newer one of the same topic replaced: a slow socket."
+)
+LIVE_LOST = Counter("console_live_lose_messages", "Live messages not sent because Redis was away.")
+
+# --- worker, watch
+TASK_SECONDS = Histogram(
+    "console_task_run_seconds",
+    "Time a task ran, by outcome.",
+    ["task", "outcome"],
+    buckets=(0.01, 0.05, 0.25, 1, 5, 30, 120, 600),
+)
+TASKS_NOT_SENT = Counter("console_task_lose_messages", "Tasks left to the sweep because the broker was away.")
+OUTBOX_SWEPT = Counter("console_outbox_sweep_rows", "Unfinished rows that the sweep sent again.")
+POLL_SECONDS = Histogram(
+    "console_poll_run_seconds",
+    "Time a poll of a service took, by outcome.",
+    ["poll", "outcome"],
+    buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60),
+)
+
+# --- predictions
+PREDICT_SECONDS = TalliedHistogram(
+    "console_predict_answer_seconds",
+    "Time to answer a predict call, from its last byte to the answer's first.",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5),
+)
+PREDICT_ANSWERS = TalliedCounter(
+    "console_predict_answer_calls", "Answers to predict calls, by status.", ["status"]
+)
+PREDICT_ROWS = TalliedCounter("console_predict_score_rows", "Rows scored.")
+PREDICT_IN_FLIGHT = Gauge(
+    "console_predict_flight_rows",
+    "Rows that wait for Kafka before they are answered.",
+    multiprocess_mode="livesum",
+)
+KAFKA_PRODUCE_SECONDS = TalliedHistogram(
+    "console_kafka_produce_seconds",
+    "Time from handing a record to the producer to its acknowledgement.",
+    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2, 10),
+)
+RECORDER_ROWS = Counter("console_recorder_write_rows", "Prediction rows written by the recorder.")
+RECORDER_BAD = Counter(
+    "console_recorder_skip_messages", "Messages on the topic that are no prediction record."
+)
+
+# --- streams
+STREAM_EVENTS = Counter("console_stream_count_events", "Events counted into windows.")
+STREAM_DEAD = Counter("console_stream_refuse_messages", "Messages that fit no window: dead letters.")
+STREAM_WRITE_SECONDS = Histogram(
+    "console_stream_write_seconds",
+    "Time to write changed windows and offsets.",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5),
+)
+REPLAY_LINES = Counter("console_replay_send_lines", "Lines of files sent to topics.")
+
+# --- Spark jobs
+JOBS_ENDED = Counter("console_job_end_jobs", "Spark jobs that ended, by how.", ["state"])
+
+PREDICT_STATUSES = ("200", "400", "401", "403", "404", "409", "413", "415", "422", "429", "500", "503")
+for _status in PREDICT_STATUSES:
+    PREDICT_ANSWERS.labels(_status)
+for _outcome in ("first", "replayed", "refused", "unavailable"):
+    IDEMPOTENT.labels(_outcome)
+for _state in ("succeeded", "failed", "cancelled", "lost"):
+    JOBS_ENDED.labels(_state)
+
+
+def observe_http(view: str, method: str, status: int, seconds: float) -> None:
+    """Count one answer of Django's."""
+    known = method if method in METHODS else "other"
+    HTTP_SECONDS.labels(view, known, f"{status // 100}xx").observe(seconds)
+
+
+def exposition() -> bytes:
+    """All metrics as Prometheus reads them, of every process where they share a folder."""
+    tallies.flush()
+    if not _DIRECTORY:
+        return generate_latest()
+    _forget_dead_processes(Path(_DIRECTORY))
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, path=_DIRECTORY)
+    return generate_latest(registry)
+
+
+def _forget_dead_processes(folder: Path) -> None:
+    """What a process that is gone had open is open no more; its counters stay."""
+    for file in folder.glob("gauge_live*.db"):
+        pid = file.stem.rpartition("_")[2]
+        if not Path(f"/proc/{pid}").exists():
+            file.unlink(missing_ok=True)

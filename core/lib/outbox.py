@@ -1,0 +1,125 @@
+"""Wishes survive: a row holds everything a worker needs, and a sweep sends unfinished rows again.
+
+class Run(Deliverable): …
+outbox.register(Run, tasks.start_run)           # in AppConfig.ready
+
+@shared_task
+def start_run(run_id: int) -> None:
+    run = outbox.claim(Run, run_id)
+    if run is None:                             # delivered already, or another worker has it
+        return
+    …
+    run.mark_delivered()                        # or run.mark_retry("Airflow is not answering")
+"""
+
+from datetime import timedelta
+from typing import Any, ClassVar, Self, TypeVar
+
+import structlog
+from celery import Task, shared_task
+from django.db import models
+from django.db.models import F
+from django.utils import timezone
+
+from core.lib import metrics, redis
+
+log = structlog.get_logger(__name__)
+
+_Row = TypeVar("_Row", bound="Deliverable")
+_registered: list[tuple[type["Deliverable"], Task]] = []
+
+FIRST_RETRY_S = 2
+LONGEST_RETRY_S = 60
+SWEEP_BATCH = 200
+SWEEP_EVERY_S = 5
+SENT_AGAIN_AFTER_S = 15
+
+
+class Deliverable(models.Model):
+    """A row that a worker still has to act on while `next_attempt_at` is set."""
+
+    delivery_attempts = models.PositiveIntegerField(default=0)
+    next_attempt_at = models.DateTimeField(null=True, default=timezone.now, db_index=True)
+    delivery_error = models.TextField(blank=True)
+
+    # Time a worker gets before the sweep hands the row to another.
+    lease_s: ClassVar[int] = 30
+
+    class Meta:
+        abstract = True
+
+    def mark_delivered(self) -> None:
+        """Nothing is left to do; the caller saves its own fields in the same transaction."""
+        self.next_attempt_at = None
+        self.delivery_error = ""
+        self.save(update_fields=["next_attempt_at", "delivery_error"])
+
+    def mark_retry(self, error: str) -> None:
+        """Try again later, after twice as long each time, a minute at most."""
+        wait_s = min(FIRST_RETRY_S * 2 ** min(self.delivery_attempts, 10), LONGEST_RETRY_S)
+        self.next_attempt_at = timezone.now() + timedelta(seconds=wait_s)
+        self.delivery_error = error
+        self.save(update_fields=["next_attempt_at", "delivery_error"])
+
+    @classmethod
+    def due(cls) -> models.QuerySet[Self]:
+        """Rows whose time has come, oldest wish first."""
+        return cls._default_manager.filter(next_attempt_at__lte=timezone.now()).order_by("next_attempt_at")
+
+
+def register(model: type[Deliverable], task: Task) -> None:
+    """Let the sweep send unfinished rows of `model` to `task`, which takes the row's id."""
+    _registered.append((model, task))
+
+
+def claim(model: type[_Row], pk: Any) -> _Row | None:
+    """Take the row for this worker until its lease ends; None when it is done or somebody else has it.
+
+    One UPDATE decides, so two workers with the same id cannot both win.
+    """
+    now = timezone.now()
+    taken = model._default_manager.filter(pk=pk, next_attempt_at__lte=now).update(
+        next_attempt_at=now + timedelta(seconds=model.lease_s), delivery_attempts=F("delivery_attempts") + 1
+    )
+    return model._default_manager.get(pk=pk) if taken else None
+
+
+@shared_task(expires=10)
+def sweep() -> int:
+    """Send every due row to its task again; returns how many were sent."""
+    n_sent = sum(_send_again(model, task) for model, task in _registered)
+    if n_sent:
+        metrics.OUTBOX_SWEPT.inc(n_sent)
+        log.info("outbox.swept", sent=n_sent)
+    return n_sent
+
+
+def _send_again(model: type[Deliverable], task: Task) -> int:
+    """A batch or a little more of those that no young message is under way for, oldest wish first."""
+    due = [str(pk) for pk in model.due().values_list("pk", flat=True)]
+    n_sent = 0
+    for start in range(0, len(due), SWEEP_BATCH):
+        fresh = _not_sent_lately(task, due[start : start + SWEEP_BATCH], young_s=_young_s(len(due)))
+        for pk in fresh:
+            task.delay(pk)
+        n_sent += len(fresh)
+        if n_sent >= SWEEP_BATCH:
+            break
+    return n_sent
+
+
+def _young_s(n_due: int) -> int:
+    """How long a message counts as young: until every due row had its turn, or the last ones never would."""
+    n_meanwhile = SWEEP_BATCH * SENT_AGAIN_AFTER_S // SWEEP_EVERY_S
+    return SENT_AGAIN_AFTER_S * (1 + n_due // n_meanwhile)
+
+
+def _not_sent_lately(task: Task, pks: list[str], *, young_s: int) -> list[str]:
+    """Those without a young message, which they are taken to have from now on.
+
+    Behind a long queue each sweep would add a message otherwise.
+    """
+    pipeline = redis.client().pipeline(transaction=False)
+    for pk in pks:
+        pipeline.set(f"outbox:sent:{task.name}:{pk}", "1", nx=True, ex=young_s)
+    return [pk for pk, is_ours in zip(pks, pipeline.execute(), strict=True) if is_ours]

@@ -1,0 +1,123 @@
+"""Errors of the REST API as `application/problem+json` (RFC 9457), for Django, DRF and the console's own."""
+
+from typing import Any
+
+import orjson
+from django.core.exceptions import BadRequest, PermissionDenied, RequestDataTooBig
+from django.db import InterfaceError, OperationalError
+from django.http import Http404, HttpResponse
+from django.utils.translation import gettext as _
+from rest_framework import exceptions
+from rest_framework.response import Response
+from rest_framework.views import set_rollback
+
+from core.lib import context
+from core.lib.errors import ConsoleError, StillAtWork, Unavailable
+
+TITLES = {
+    400: "Bad request",
+    401: "Who are you?",
+    403: "Not allowed",
+    404: "Not found",
+    405: "Not that method",
+    409: "Not now",
+    413: "Too large",
+    415: "Unknown content type",
+    422: "Not accepted",
+    429: "Too many requests",
+    500: "Something went wrong",
+    502: "A service refused the console",
+    503: "Not available",
+}
+
+
+def body(status: int, title: str, detail: str, errors: list[dict] | None = None) -> dict[str, Any]:
+    """The members of a problem document; `errors` only where single fields are at fault."""
+    problem: dict[str, Any] = {"type": "about:blank", "title": title, "status": status, "detail": detail}
+    if errors:
+        problem["errors"] = errors
+    if context.request_id.get():
+        problem["request_id"] = context.request_id.get()
+    return problem
+
+
+def response(
+    status: int,
+    title: str,
+    detail: str,
+    errors: list[dict] | None = None,
+    headers: dict[str, str] | None = None,
+) -> HttpResponse:
+    """A problem document as Django's response."""
+    content = orjson.dumps(body(status, str(title), detail, errors))
+    return HttpResponse(content, status=status, content_type="application/problem+json", headers=headers)
+
+
+def from_exception(error: Exception) -> HttpResponse | None:
+    """The problem that an exception stands for; None when it is a bug."""
+    match error:
+        case ConsoleError():
+            return response(error.status, str(error.title), error.message, error.errors, headers_of(error))
+        case OperationalError() | InterfaceError():
+            return response(503, TITLES[503], no_database_detail(), headers={"Retry-After": "5"})
+        case RequestDataTooBig():
+            return response(413, TITLES[413], _("This is more than the console takes in one request."))
+        case BadRequest():
+            return response(400, TITLES[400], str(error))
+        case PermissionDenied():
+            return response(
+                403, TITLES[403], getattr(error, "message", str(error)) or _("You may not do this.")
+            )
+        case Http404():
+            return response(404, TITLES[404], str(error) or _("There is nothing at this address."))
+        case exceptions.ValidationError():
+            return response(
+                422, TITLES[422], _("Some values were not accepted."), _field_errors(error.detail)
+            )
+        case exceptions.APIException():
+            return _from_drf(error)
+    return None
+
+
+def no_database_detail() -> str:
+    """What to say while PostgreSQL does not answer."""
+    return _("The console's database does not answer. Try again in a moment.")
+
+
+def headers_of(error: ConsoleError) -> dict[str, str]:
+    """Headers that belong to the error's status."""
+    if isinstance(error, StillAtWork | Unavailable):
+        return {"Retry-After": str(error.retry_after_s)}
+    return {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
+
+
+def _from_drf(error: exceptions.APIException) -> HttpResponse:
+    headers = {}
+    if auth_header := getattr(error, "auth_header", None):
+        headers["WWW-Authenticate"] = str(auth_header)
+    if wait_s := getattr(error, "wait", None):
+        headers["Retry-After"] = str(int(wait_s) + 1)
+    title = TITLES.get(error.status_code, "Error")
+    return response(error.status_code, title, str(error.detail), headers=headers)
+
+
+def _field_errors(detail: Any, field: str = "") -> list[dict]:
+    if isinstance(detail, dict):
+        return [found for key, value in detail.items() for found in _field_errors(value, _joined(field, key))]
+    if isinstance(detail, list):
+        return [found for value in detail for found in _field_errors(value, field)]
+    return [{"field": field, "message": str(detail)}]
+
+
+def _joined(field: str, key: str) -> str:
+    if key == "non_field_errors":
+        return field
+    return f"{field}.{key}" if field else str(key)
+
+
+def handle(error: Exception, _context: dict[str, Any]) -> Response | HttpResponse | None:
+    """DRF's exception handler: a problem document, or None for a bug, which stays a 500 with a traceback."""
+    answer = from_exception(error)
+    if answer is not None:
+        set_rollback()
+    return answer

@@ -1,0 +1,111 @@
+"""Small SVG drawings without style attributes: colours come from classes in the stylesheet."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+
+from core.lib.templatetags.numbers import span
+from core.lib.templatetags.states import look_of
+
+SPARK_WIDTH, SPARK_HEIGHT = 88, 24
+BAR_WIDTH, BAR_GAP, BAR_HEIGHT = 5, 2, 24
+
+
+def _number(value: float) -> str:
+    return f"{value:.1f}".removesuffix(".0")
+
+
+def sparkline(values: Sequence[float | None], label: str) -> SafeString | str:
+    known = [float(value) for value in values if value is not None]
+    if not known:
+        return ""
+    low, high = min(known), max(known)
+    step = SPARK_WIDTH / max(1, len(known) - 1)
+    inner = SPARK_HEIGHT - 4
+
+    def height(value: float) -> float:
+        return 2 + inner * (0.5 if high == low else (high - value) / (high - low))
+
+    points = [(at * step, height(value)) for at, value in enumerate(known)]
+    if len(points) == 1:
+        points.append((SPARK_WIDTH, points[0][1]))
+    line = " ".join(f"{_number(x)},{_number(y)}" for x, y in points)
+    area = f"0,{SPARK_HEIGHT} {line} {SPARK_WIDTH},{SPARK_HEIGHT}"
+    return format_html(
+        '<svg class="spark" width="{0}" height="{1}" viewBox="0 0 {0} {1}" role="img" aria-label="{2}">'
+        '<polygon class="spark-area" points="{3}"/><polyline class="spark-line" points="{4}"/></svg>',
+        SPARK_WIDTH,
+        SPARK_HEIGHT,
+        label or _("Trend of the last %(n)s values") % {"n": len(known)},
+        area,
+        line,
+    )
+
+
+def _of(run: Any, name: str) -> Any:
+    return run.get(name) if isinstance(run, dict) else getattr(run, name, None)
+
+
+def run_bars(runs: Sequence[Any], label: str) -> SafeString | str:
+    """Heights are durations against the longest, between a fifth and the whole."""
+    if not runs:
+        return ""
+    longest = max((_of(run, "duration_s") or 0.0 for run in runs), default=0.0)
+    bars = format_html_join("", "{}", ((_run_bar(at, run, longest),) for at, run in enumerate(runs)))
+    return format_html(
+        '<svg class="run-bars" width="{0}" height="{1}" viewBox="0 0 {0} {1}" role="{4}" aria-label="{2}">'
+        "{3}</svg>",
+        len(runs) * (BAR_WIDTH + BAR_GAP) - BAR_GAP,
+        BAR_HEIGHT,
+        label or _("The last %(n)s runs, oldest first") % {"n": len(runs)},
+        bars,
+        "group" if any(_of(run, "url") for run in runs) else "img",
+    )
+
+
+def _run_bar(position: int, run: Any, longest: float) -> SafeString:
+    look = look_of(_of(run, "state"))
+    duration_s = _of(run, "duration_s")
+    filled = duration_s / longest if duration_s and longest else 0.0
+    height = BAR_HEIGHT * (0.2 + 0.8 * filled)
+    title = " · ".join(
+        str(part) for part in (_of(run, "label"), look.word, span(duration_s) if duration_s else None) if part
+    )
+    rect = format_html(
+        '<rect class="fill-{}" x="{}" y="{}" width="{}" height="{}" rx="1"><title>{}</title></rect>',
+        look.kind,
+        position * (BAR_WIDTH + BAR_GAP),
+        _number(BAR_HEIGHT - height),
+        BAR_WIDTH,
+        _number(height),
+        title,
+    )
+    url = _of(run, "url")
+    return format_html('<a href="{}" aria-label="{}">{}</a>', url, title, rect) if url else rect
+
+
+def bar(share: float, kind: str) -> SafeString:
+    """A track 100 wide, stretched to the room there is."""
+    filled = _number(100 * min(1.0, max(0.0, share)))
+    return format_html(
+        '<svg class="bar" viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true">'
+        '<rect class="bar-track" width="100" height="10"/>'
+        '<rect class="fill-{}" width="{}" height="10"/></svg>',
+        kind,
+        filled,
+    )
+
+
+def push_bar(value: float, limit: float) -> SafeString:
+    length = 50 * min(1.0, abs(value) / limit) if limit else 0.0
+    return format_html(
+        '<svg class="push-bar" viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true">'
+        '<rect class="push-axis" x="49.8" width="0.4" height="10"/>'
+        '<rect class="{}" x="{}" width="{}" height="10"/></svg>',
+        "push-down" if value < 0 else "push-up",
+        _number(50 - length if value < 0 else 50),
+        _number(length),
+    )

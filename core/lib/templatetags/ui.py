@@ -1,0 +1,231 @@
+"""`{% load ui %}`: states, icons, numbers, times, and the small drawings of the pages."""
+
+import json
+import re
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from django import template
+from django.forms import BoundField
+from django.template.context import Context
+from django.templatetags.static import static
+from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext as _
+
+from core.lib.templatetags import drawings, numbers, outcomes
+from core.lib.templatetags.states import look_of
+
+register = template.Library()
+
+
+# --- icons and states
+
+
+@register.simple_tag
+def icon(name: str, label: str = "", css: str = "") -> SafeString:
+    """An icon of the sprite; with a label it speaks, without one it is decoration."""
+    spoken = format_html('role="img" aria-label="{}"', label) if label else mark_safe('aria-hidden="true"')
+    classes = f"icon {css}".strip()
+    href = f"{static('console/icons.svg')}#{name}"
+    return format_html('<svg class="{}" {}><use href="{}"></use></svg>', classes, spoken, href)
+
+
+@register.simple_tag
+def state(value: object, label: object = "", look: str = "") -> SafeString:
+    """The badge of a state. `look` borrows another state's icon and colour, `label` another word."""
+    found = look_of(look or value)
+    word = label or (look_of(value).word if value else found.word)
+    css = "spin" if found.icon == "spinner" else ""
+    return format_html(
+        '<span class="state state-{}" data-state="{}">{}{}</span>',
+        found.kind,
+        value or "",
+        icon(found.icon, css=css),
+        word,
+    )
+
+
+@register.filter
+def state_kind(value: object) -> str:
+    """ok, run, bad, wait or idle: for the class of something drawn in a state's colour."""
+    return look_of(value).kind
+
+
+# --- numbers and times
+
+
+@register.filter
+def ago(value: datetime | date | None) -> SafeString | str:
+    """A moment as relative text, with the absolute one in the tooltip; the browser keeps it fresh."""
+    if not isinstance(value, datetime):
+        return numbers.NOTHING
+    markup = '<time datetime="{}" title="{}" data-ago>{}</time>'
+    return format_html(markup, value.isoformat(), numbers.absolute(value), numbers.relative(value))
+
+
+@register.filter
+def at(value: datetime | None) -> SafeString | str:
+    """A moment as date, time and zone."""
+    if not isinstance(value, datetime):
+        return numbers.NOTHING
+    return format_html('<time datetime="{}">{}</time>', value.isoformat(), numbers.absolute(value))
+
+
+@register.filter
+def duration(value: timedelta | float | str | None) -> str:
+    """A timedelta or seconds as "2 m 14 s"."""
+    return numbers.NOTHING if value is None or isinstance(value, str) else numbers.span(value)
+
+
+@register.filter
+def count(value: int | str | None) -> SafeString | str:
+    """A number of things, with thin spaces; from a million on short, the exact one in the tooltip."""
+    if value is None or value == "":
+        return numbers.NOTHING
+    whole = int(value)
+    shown = numbers.short_count(whole)
+    exact = numbers.whole(whole)
+    return shown if shown == exact else format_html('<span title="{}">{}</span>', exact, shown)
+
+
+@register.filter(name="bytes")
+def size(value: float | str | None) -> str:
+    return numbers.NOTHING if value is None or value == "" else numbers.binary_size(float(value))
+
+
+@register.filter
+def share(value: float | str | None) -> str:
+    """A share in 0..1 as per cent with one decimal."""
+    return numbers.NOTHING if value is None or value == "" else numbers.percent(float(value))
+
+
+@register.filter
+def metric(value: float | str | None) -> str:
+    """Four significant digits; words pass as they are."""
+    if value is None or value == "":
+        return numbers.NOTHING
+    return numbers.significant(value) if isinstance(value, int | float) else str(value)
+
+
+@register.filter
+def shortid(value: object) -> SafeString | str:
+    """An id, shortened in the middle, that copies itself when clicked. Not for use inside a link."""
+    if value is None or value == "":
+        return numbers.NOTHING
+    whole = str(value)
+    return format_html(
+        '<button type="button" class="id" data-copy="{0}" title="{0}" aria-label="{1}">{2}</button>',
+        whole,
+        _("Copy %(id)s") % {"id": whole},
+        numbers.shortened(whole),
+    )
+
+
+@register.filter
+def shorten(value: object) -> str:
+    """The same shortening as text only, for use inside a link."""
+    return numbers.NOTHING if value is None or value == "" else numbers.shortened(str(value))
+
+
+# --- drawings
+
+
+@register.simple_tag
+def sparkline(values: list[float], label: str = "") -> SafeString | str:
+    """A line of a few numbers, oldest first."""
+    return drawings.sparkline(values, label)
+
+
+@register.simple_tag
+def run_bars(runs: list[Any], label: str = "") -> SafeString | str:
+    """A strip of bars, oldest first. Each run has `state`, and may have `duration_s`, `label` and `url`."""
+    return drawings.run_bars(runs, label)
+
+
+@register.simple_tag
+def bar(share_of_one: float, kind: str = "run") -> SafeString:
+    """A horizontal bar, `share_of_one` full. The number itself stands beside it in text."""
+    return drawings.bar(share_of_one, kind)
+
+
+@register.simple_tag
+def push_bar(value: float, limit: float) -> SafeString:
+    """A bar to the left (negative) or right of the middle; `limit` is the value that fills a half."""
+    return drawings.push_bar(value, limit)
+
+
+# --- the frame
+
+
+@register.simple_tag
+def ago_words() -> str:
+    """The words of relative times, for the browser."""
+    return json.dumps({key: str(words) for key, words in numbers.AGO_WORDS.items()})
+
+
+@register.simple_tag
+def what_next(status: int, own_words: str = "") -> object:
+    """The next step after an error: the page's own words, or those for the status."""
+    return own_words or outcomes.next_step(status)
+
+
+@register.filter
+def toast_kind(level: str) -> str:
+    return outcomes.TOASTS.get(level.rpartition(" ")[2], outcomes.TOASTS["info"])[0]
+
+
+@register.filter
+def toast_icon(level: str) -> str:
+    return outcomes.TOASTS.get(level.rpartition(" ")[2], outcomes.TOASTS["info"])[1]
+
+
+@register.filter
+def initials(name: str) -> str:
+    """Two letters for a user's mark."""
+    words = [word for word in re.split(r"[^\w]+|_", name) if word]
+    letters = words[0][:1] + words[1][:1] if len(words) > 1 else name[:2]
+    return letters.upper()
+
+
+@register.simple_tag(takes_context=True)
+def tab(context: Context, url: str, label: object, n: int | None = None) -> SafeString:
+    """One tab; the tab whose URL is this page's is the current one."""
+    is_current = url.partition("?")[0] == context["request"].path
+    current = mark_safe(' aria-current="page"') if is_current else ""
+    number = format_html(' <span class="tab-count">{}</span>', count(n)) if n is not None else ""
+    return format_html('<a class="tab" href="{}"{}>{}{}</a>', url, current, label, number)
+
+
+@register.simple_tag(takes_context=True)
+def sort_header(context: Context, field: str, label: object, css: str = "") -> SafeString:
+    """A column header that sorts: `?order=field`, and `?order=-field` when clicked again."""
+    query = context["request"].GET.copy()
+    current = query.get("order", "")
+    query.pop("cursor", None)
+    query["order"] = f"-{field}" if current == field else field
+    sort = {field: "ascending", f"-{field}": "descending"}.get(current)
+    arrow = icon("chevron-up" if sort == "ascending" else "chevron-down", css="sort-icon")
+    aria = format_html(' aria-sort="{}"', sort) if sort else ""
+    markup = '<th scope="col" class="{}"{}><a class="sort" href="?{}">{}{}</a></th>'
+    return format_html(markup, css, aria, query.urlencode(), label, arrow)
+
+
+@register.filter
+def control(field: BoundField) -> SafeString:
+    """A form field's widget in the classes of this design."""
+    kind = getattr(field.field.widget, "input_type", "")
+    if kind == "select":
+        css = "form-select"
+    elif kind in {"checkbox", "radio"}:
+        css = "form-check-input"
+    else:
+        css = "form-control"
+    own = field.field.widget.attrs.get("class", "")
+    invalid = "is-invalid" if field.errors else ""
+    return field.as_widget(attrs={"class": " ".join(filter(None, [css, own, invalid]))})
+
+
+@register.filter
+def is_check(field: BoundField) -> bool:
+    return getattr(field.field.widget, "input_type", "") == "checkbox"
