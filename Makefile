@@ -59,6 +59,7 @@ check:  ## format, lint, types, import contracts, Django checks, templates, API 
 format:  ## put code and templates into shape
 	@$(TOOLS) -m ruff format
 	@$(TOOLS) -m ruff check --fix
+	@$(TOOLS) -m stack.check --format-templates
 
 test:  ## every test: unit, integration, browser
 	@$(TOOLS) -m pytest tests

@@ -20,6 +20,11 @@ APPS = (
     "stack",
 )
 LINT_IMPORTS = "from importlinter.cli import lint_imports_command; lint_imports_command()"
+# A program without a Python module of its own: the one beside this Python, whatever PATH says.
+FORMAT_TEMPLATES = (
+    "import os, sys; from pathlib import Path; tool = Path(sys.executable).with_name('djangofmt');"
+    "os.execv(tool, [tool, '--quiet', *sys.argv[1:], 'templates'])"
+)
 PRODUCTION = {
     "CONSOLE_PUBLIC_URL": "https://console.example.org",
     "CONSOLE_ALLOWED_HOSTS": "console.example.org",
@@ -34,6 +39,7 @@ CHECKS: dict[str, list[str]] = {
     "Django": ["manage.py", "check", "--fail-level", "WARNING"],
     "Django, production": ["manage.py", "check", "--deploy", "--fail-level", "WARNING"],
     "migrations": ["manage.py", "makemigrations", "--check", "--dry-run"],
+    "templates' layout": ["-c", FORMAT_TEMPLATES, "--check"],
     "templates": ["-m", "djlint", "templates", "--lint", "--quiet"],
     "API schema": ["-m", "stack.api_schema"],
 }
@@ -64,4 +70,6 @@ def _passes(name: str, arguments: list[str]) -> bool:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:] == ["--format-templates"]:
+        sys.exit(subprocess.call([sys.executable, "-c", FORMAT_TEMPLATES], cwd=REPO))
     sys.exit(main())
