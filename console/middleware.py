@@ -90,6 +90,20 @@ class ErrorPagesMiddleware:
         return error_pages.show_error(request, error)
 
 
+class FragmentMiddleware:
+    """Sends htmx a fragment without white space around it: each morph would leave that beside the element."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        is_markup = response.get("Content-Type", "").startswith("text/html")
+        if error_pages.is_htmx(request) and is_markup and not response.streaming:
+            response.content = response.content.strip()
+        return response
+
+
 class IdempotencyMiddleware:
     """Honours `Idempotency-Key` on every POST under /api, after it is known who asks and that they may."""
 

@@ -121,6 +121,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "console.middleware.FragmentMiddleware",
     "console.middleware.ErrorPagesMiddleware",
     "core.access.middleware.AccessMiddleware",
     "console.middleware.IdempotencyMiddleware",

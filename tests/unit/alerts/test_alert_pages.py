@@ -8,6 +8,7 @@ from django.urls import reverse
 from core.alerts import actions, queries
 from core.alerts.models import Alert
 from core.alerts.states import State
+from tests.markup import flat
 from tests.people import make_user, signed_in
 from tests.unit.alerts.conftest import find, in_hours, opened
 
@@ -74,8 +75,8 @@ def test_a_long_list_takes_the_same_queries(viewer, django_assert_num_queries):
 
 
 def test_htmx_gets_the_list_alone(viewer, some):
-    page = viewer.get(LIST, headers={"HX-Request": "true"}).content.decode()
-    assert page.lstrip().startswith('<div id="alert-list"')
+    page = flat(viewer.get(LIST, headers={"HX-Request": "true"}))
+    assert page.startswith('<div id="alert-list"')
 
 
 def test_an_alert_shows_its_numbers_and_asks_for_its_evidence(viewer):

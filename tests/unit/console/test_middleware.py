@@ -56,6 +56,12 @@ def test_request_id_that_is_none_is_replaced(client, given):
     assert len(answered) == 32
 
 
+def test_htmx_gets_nothing_around_a_fragment(caller):
+    fragment = caller.get("/nowhere", headers={"HX-Request": "true"}).content
+    assert fragment.startswith(b"<")
+    assert fragment == fragment.strip()
+
+
 def test_request_is_logged_without_its_query(caller, caplog):
     caller.get("/search?q=secret")
     line = next(record.msg for record in caplog.records if record.name == "console.http")

@@ -29,7 +29,7 @@ def config(monkeypatch, taken):
 
 
 def test_port_that_somebody_has_is_refused_at_once_by_name(config):
-    with pytest.raises(StackError, match=r"\(redis\) is held by pid \d+: .*pytest"):
+    with pytest.raises(StackError, match=r"\(redis\) is held by pid \d+: .*python"):
         ports.require_free(config, REDIS)
 
 
