@@ -1,5 +1,7 @@
 """The click's half: record what somebody wants of a pipeline; a worker takes it to Airflow."""
 
+from datetime import datetime
+
 import orjson
 from django.db import transaction
 from django.utils import timezone
@@ -17,11 +19,16 @@ from pipelines.removal import remove_demo as remove_demo
 
 LONGEST_CONF_BYTES = 64 * 1024
 LONGEST_NOTE = 1000
+NEVER_THERE = (RunState.REFUSED, RunState.LOST)  # no run of Airflow's stands behind these
 
 
 @transaction.atomic
-def trigger_run(dag_id: str, *, conf: dict, by: User, note: str = "") -> Run:
+def trigger_run(
+    dag_id: str, *, conf: dict, by: User, note: str = "", logical_date: datetime | None = None
+) -> Run:
     """Record that somebody wants this run. A paused pipeline takes it too: Airflow keeps it queued.
+
+    logical_date: what templates call `ds`; now unless given, as Airflow's own button has it.
 
     Raises NotFound for an unknown pipeline, Conflict for one that Airflow no longer has, InvalidRequest with
     the faults by field for a conf that the pipeline's parameters do not allow.
@@ -30,17 +37,23 @@ def trigger_run(dag_id: str, *, conf: dict, by: User, note: str = "") -> Run:
     pipeline = queries.pipeline(dag_id)
     _refuse_unusable(pipeline)
     _refuse_invalid(pipeline, conf, note)
+    if logical_date is not None:
+        _refuse_taken(dag_id, logical_date)
     run = Run.objects.create(
         dag_id=dag_id,
         dag_run_id=f"console__{uuid7()}",
         conf=conf,
         note=note,
+        logical_date=logical_date or timezone.now(),
         requested_by=by,
         triggered_by=by.get_username(),
         run_type="manual",
         is_demo=by.is_demo,
     )
-    audit.record("run.trigger", run, by=by, after={"conf": conf, "note": note}, upstream_id=run.dag_run_id)
+    after = {"conf": conf, "note": note}
+    if logical_date is not None:
+        after["logical_date"] = logical_date.isoformat()
+    audit.record("run.trigger", run, by=by, after=after, upstream_id=run.dag_run_id)
     tasks.deliver_run.delay_on_commit(str(run.pk))
     mirror.publish_runs([run])
     return run
@@ -64,6 +77,17 @@ def _refuse_invalid(pipeline: Pipeline, conf: dict, note: str) -> None:
     if faults:
         message = _("These settings do not fit the pipeline “%(dag_id)s”.") % {"dag_id": pipeline.dag_id}
         raise InvalidRequest(message, errors=faults)
+
+
+def _refuse_taken(dag_id: str, logical_date: datetime) -> None:
+    """Airflow has one run for each logical date of a pipeline."""
+    other = (
+        Run.objects.filter(dag_id=dag_id, logical_date=logical_date).exclude(state__in=NEVER_THERE).first()
+    )
+    if other is not None:
+        message = _("Run %(id)s has this logical date already. Give another, or clear that run.")
+        fault = {"field": "logical_date", "message": message % {"id": other.pk}}
+        raise InvalidRequest(_("These settings cannot be used."), errors=[fault])
 
 
 def _unstorable(conf: dict) -> str:

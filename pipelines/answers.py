@@ -7,7 +7,7 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from pipelines.log_lines import LogLine, from_airflow
+from pipelines.log_lines import Lines, LogLine
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,7 @@ class DagRun:
     note: str
     run_type: str
     triggered_by: str
+    logical_date: datetime | None
     queued_at: datetime | None
     started_at: datetime | None
     ended_at: datetime | None
@@ -93,9 +94,9 @@ class ImportFault:
 
 @dataclass(frozen=True)
 class LogPage:
-    """lines: None stands for one that is only Airflow's bookkeeping. token: empty at the end of the try."""
+    """token: empty at the end of the try."""
 
-    lines: list[LogLine | None]
+    lines: list[LogLine]
     token: str
 
 
@@ -171,6 +172,7 @@ def dag_run(item: dict[str, Any]) -> DagRun:
         note=item.get("note") or "",
         run_type=item.get("run_type") or "",
         triggered_by=item.get("triggering_user_name") or item.get("triggered_by") or "",
+        logical_date=time_of(item.get("logical_date")),
         queued_at=time_of(item.get("queued_at")),
         started_at=time_of(item.get("start_date")),
         ended_at=time_of(item.get("end_date")),
@@ -199,7 +201,7 @@ def import_fault(item: dict[str, Any]) -> ImportFault:
 
 
 def log_page(item: dict[str, Any]) -> LogPage:
-    return LogPage([from_airflow(line) for line in item["content"]], item.get("continuation_token") or "")
+    return LogPage(list(Lines(item["content"])), item.get("continuation_token") or "")
 
 
 def words_of_error(body: str) -> str:

@@ -104,7 +104,7 @@ class PipelineRunListView(generics.ListAPIView):
     def post(self, request: Request, dag_id: str) -> Response:
         """Run the pipeline. The row answers at once; Airflow gets it now, or as soon as it answers."""
         given = valid(RunRequestSerializer, request.data)
-        run = actions.trigger_run(dag_id, conf=given["conf"], note=given["note"], by=user_of(request))
+        run = actions.trigger_run(dag_id, **given, by=user_of(request))
         return Response(RunSerializer(run).data, status=202)
 
 

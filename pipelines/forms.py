@@ -20,6 +20,8 @@ LONG_TEXT_ROWS = 4
 class JSONText(forms.JSONField):
     """JSON in a text box, kept as typed when it is wrong."""
 
+    empty_values = (None, "")  # an empty list or object is a value
+
     def __init__(self, **options: Any) -> None:
         super().__init__(
             widget=forms.Textarea(attrs={"rows": LONG_TEXT_ROWS, "class": "mono", "spellcheck": "false"}),
@@ -49,6 +51,24 @@ class JSONText(forms.JSONField):
         return "" if value is None else super().prepare_value(value)
 
 
+class Text(forms.CharField):
+    """Text byte for byte: no white space is taken off, and lines end as they do in JSON.
+
+    A browser sends the lines of a text box with CRLF, whatever it was given.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(strip=False, **options)
+
+    def to_python(self, value: Any) -> Any:
+        """With bare line ends."""
+        return super().to_python(value.replace("\r\n", "\n") if isinstance(value, str) else value)
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        """Whether more than line ends differ."""
+        return super().has_changed(self.to_python(initial), data)
+
+
 class TriggerForm(forms.Form):
     """One field a parameter, one for settings that the pipeline does not declare, and a note.
 
@@ -70,6 +90,14 @@ class TriggerForm(forms.Form):
             required=False,
             initial=rest or None,
             help_text=_("A JSON object, for pipelines that read settings they do not declare."),
+        )
+        self.fields["logical_date"] = forms.DateTimeField(
+            label=gettext_lazy("Logical date"),
+            required=False,
+            widget=forms.DateTimeInput(
+                attrs={"type": "datetime-local", "step": "1"}, format="%Y-%m-%dT%H:%M:%S"
+            ),
+            help_text=gettext_lazy("In UTC; what the pipeline's templates call ds and ts. Now when empty."),
         )
         self.fields["note"] = forms.CharField(
             label=gettext_lazy("Note"),
@@ -98,18 +126,20 @@ class TriggerForm(forms.Form):
     def add_fault(self, fault: Mapping[str, str]) -> None:
         """Show what an action or Airflow said about `conf.<name>` at that field."""
         name = fault["field"].removeprefix("conf.")
-        field = PREFIX + name if PREFIX + name in self.fields else ("note" if name == "note" else None)
+        own = name if name in {"note", "logical_date"} else None
+        field = PREFIX + name if PREFIX + name in self.fields else own
         if field is None or field not in self.errors:
             self.add_error(field, fault["message"])
 
     def conf(self) -> dict[str, Any]:
         """What is to be sent: every declared parameter that has a usable value, and the others."""
-        declared = {
-            name: self.cleaned_data[PREFIX + name]
-            for name in self.params
-            if PREFIX + name in self.cleaned_data
-        }
+        declared = {name: self._value(name) for name in self.params if PREFIX + name in self.cleaned_data}
         return {**(self.cleaned_data.get(OTHER) or {}), **declared}
+
+    def _value(self, name: str) -> Any:
+        """What was typed; the default itself where nothing was changed, though a box shows it otherwise."""
+        field = PREFIX + name
+        return self.cleaned_data[field] if field in self.changed_data else self.params[name].get("value")
 
 
 def _field(name: str, param: Mapping[str, Any], value: Any) -> forms.Field:
@@ -148,14 +178,17 @@ def _choice(allowed: list[Any], common: dict[str, Any]) -> forms.Field:
 
 
 def _text(schema: Mapping[str, Any], common: dict[str, Any]) -> forms.Field:
-    field = forms.CharField(
-        **common,
+    default = common["initial"]
+    field = Text(
+        **{**common, "required": common["required"] and default != ""},
         empty_value=None if not common["required"] else "",
         max_length=schema.get("maxLength"),
         min_length=schema.get("minLength"),
     )
-    if schema.get("format") == "multiline":
-        field.widget = forms.Textarea(attrs={"rows": LONG_TEXT_ROWS})
+    # An input of one line would drop the default's line ends, and a browser its tabs when one types in it.
+    has_lines = isinstance(default, str) and any(mark in default for mark in "\r\n\t")
+    if schema.get("format") == "multiline" or has_lines:
+        field.widget = forms.Textarea(attrs={"rows": LONG_TEXT_ROWS, "class": "mono" if has_lines else ""})
     return field
 
 

@@ -31,10 +31,10 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from core.lib.errors import Conflict, ConsoleError, InvalidRequest, NotFound, Unauthorized, Unavailable
-from pipelines import airflow_auth, answers, log_lines
+from pipelines import airflow_auth, answers
 from pipelines.airflow_auth import SERVICE
 from pipelines.answers import Dag, DagDetails, DagRun, ImportFault, LogPage, TaskNode, TaskState
-from pipelines.log_lines import LogLine
+from pipelines.log_lines import Lines
 
 PAGE = 100  # Airflow cuts larger pages silently
 CONNECT_S, READ_S, LOG_READ_S = 2.0, 10.0, 60.0
@@ -79,13 +79,23 @@ class AirflowGateway:
 
     # --- runs
 
-    def trigger_run(self, dag_id: str, *, dag_run_id: str, conf: dict, note: str = "") -> DagRun:
+    def trigger_run(
+        self,
+        dag_id: str,
+        *,
+        dag_run_id: str,
+        conf: dict,
+        note: str = "",
+        logical_date: datetime | None = None,
+    ) -> DagRun:
         """Ask Airflow to run a DAG as soon as it may; a paused one waits queued.
 
-        Raises NotFound for an unknown DAG, Conflict when the run id is taken, InvalidRequest for a conf that
-        the DAG's parameters do not allow.
+        Raises NotFound for an unknown DAG, Conflict when the run id or the logical date is taken,
+        InvalidRequest for a conf that the DAG's parameters do not allow.
         """
-        body = TriggerDAGRunPostBody(dag_run_id=dag_run_id, logical_date=None, conf=conf, note=note or None)
+        body = TriggerDAGRunPostBody(
+            dag_run_id=dag_run_id, logical_date=logical_date, conf=conf, note=note or None
+        )
         call = self._runs.trigger_dag_run_without_preload_content
         return self._read(call, answers.dag_run, dag_id=dag_id, trigger_dag_run_post_body=body)
 
@@ -182,11 +192,8 @@ class AirflowGateway:
     @contextmanager
     def whole_log(
         self, dag_id: str, dag_run_id: str, task_id: str, *, try_number: int, map_index: int
-    ) -> Iterator[Iterator[LogLine | None]]:
-        """The log of a try that has ended, line by line as it arrives, so that its size does not matter.
-
-        A line that is only Airflow's bookkeeping is None.
-        """
+    ) -> Iterator[Lines]:
+        """The log of a try that has ended, line by line as it arrives, so that its size does not matter."""
         with _translated():
             answer = self._instances.get_log_without_preload_content(
                 dag_id,
@@ -200,7 +207,7 @@ class AirflowGateway:
             )
             _checked(answer)
         try:
-            yield _lines(answer)
+            yield Lines(_items(answer))
         finally:
             answer.close()  # what is left unread, of a log too long, must meet nobody else's call
             answer.release_conn()
@@ -229,11 +236,11 @@ class AirflowGateway:
                 return found
 
 
-def _lines(answer: urllib3.BaseHTTPResponse) -> Iterator[LogLine | None]:
+def _items(answer: urllib3.BaseHTTPResponse) -> Iterator[Any]:
     with _translated():
         for line in answer:
             if line.strip():
-                yield log_lines.from_airflow(json.loads(line))
+                yield json.loads(line)
 
 
 def _checked(answer: urllib3.BaseHTTPResponse) -> urllib3.BaseHTTPResponse:

@@ -90,7 +90,7 @@ def want_copy(row: TaskLog) -> bool:
     return bool(due.update(next_attempt_at=timezone.now()))
 
 
-def copy(row: TaskLog, lines: Iterable[LogLine | None]) -> None:
+def copy(row: TaskLog, lines: Iterable[LogLine]) -> None:
     """Append what the copy lacks, some hundred lines at a time, until the end or until it is too long."""
     rest = islice(lines, row.n_lines, None)
     while (some := list(islice(rest, AT_ONCE))) and not row.is_cut:
@@ -128,7 +128,7 @@ def follow(row: TaskLog) -> None:
         write(row, fresh, token=page.token)
 
 
-def write(row: TaskLog, lines: Iterable[LogLine | None], *, token: str = "") -> None:
+def write(row: TaskLog, lines: Iterable[LogLine], *, token: str = "") -> None:
     """Append to the copy and tell its watchers; what another writer appended meanwhile is left out."""
     fresh = list(lines)
     with spool.writing(row.pk) as file:
@@ -137,7 +137,7 @@ def write(row: TaskLog, lines: Iterable[LogLine | None], *, token: str = "") -> 
         fresh = fresh[row.n_lines - expected :]
         if os.fstat(file.fileno()).st_size != row.size_bytes:  # a writer died between file and row
             file.truncate(row.size_bytes)
-        row.size_bytes = spool.append(file, [line for line in fresh if line is not None])
+        row.size_bytes = spool.append(file, fresh)
         row.n_lines += len(fresh)
         row.token = token
         row.is_cut = row.size_bytes > LONGEST_BYTES

@@ -124,6 +124,7 @@ def _mirrored(found: DagRun) -> dict[str, Any]:
     return {
         "run_type": found.run_type,
         "triggered_by": found.triggered_by,
+        "logical_date": found.logical_date,
         "started_at": found.started_at,
         "ended_at": found.ended_at,
     }

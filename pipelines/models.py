@@ -122,6 +122,8 @@ class Run(Deliverable):
     requested_by = _user()
     run_type = models.CharField(max_length=40, blank=True)
     triggered_by = models.CharField(max_length=250, blank=True)
+    # What templates call `ds` and `ts`: undefined without one, and tasks that use them fail.
+    logical_date = models.DateTimeField(null=True)
     created_at = models.DateTimeField(default=timezone.now)
     started_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)

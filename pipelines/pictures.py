@@ -10,6 +10,9 @@ from pipelines import graph, grid
 from pipelines.graph import Box, Drawing
 from pipelines.models import Run, TaskInstance
 
+# Airflow gives some of these a start too.
+NEVER_RAN = {"skipped", "upstream_failed", "removed"}
+
 
 @dataclass(frozen=True)
 class ColouredBox:
@@ -64,5 +67,5 @@ def chosen_task(request: HttpRequest, tasks: Sequence[TaskInstance]) -> TaskInst
         found = next((task for task in tasks if task.state in states), None)
         if found is not None:
             return found
-    started = [task for task in tasks if task.started_at is not None]
+    started = [task for task in tasks if task.started_at is not None and task.state not in NEVER_RAN]
     return max(started, key=lambda task: task.started_at, default=tasks[0] if tasks else None)

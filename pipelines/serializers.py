@@ -75,6 +75,7 @@ class RunSerializer(serializers.ModelSerializer):
             "requested_by",
             "run_type",
             "triggered_by",
+            "logical_date",
             "created_at",
             "started_at",
             "ended_at",
@@ -92,6 +93,9 @@ class RunRequestSerializer(StrictSerializer):
     """A run that somebody wants."""
 
     conf = serializers.DictField(required=False, default=dict)
+    logical_date = serializers.DateTimeField(
+        required=False, allow_null=True, default=None, help_text="what templates call ds; now unless given"
+    )
     note = serializers.CharField(required=False, default="", allow_blank=True, max_length=LONGEST_NOTE)
 
 

@@ -55,16 +55,31 @@ def start_run(run: Run) -> None:
     """Hand the run to Airflow. A 409 counts as delivered when the run there is this very one."""
     airflow = airflow_for(run.triggered_by)
     try:
-        found = airflow.trigger_run(run.dag_id, dag_run_id=run.dag_run_id, conf=run.conf, note=run.note)
+        found = airflow.trigger_run(
+            run.dag_id,
+            dag_run_id=run.dag_run_id,
+            logical_date=run.logical_date,
+            conf=run.conf,
+            note=run.note,
+        )
     except Conflict as error:
-        found = airflow.run(run.dag_id, run.dag_run_id)
-        if not is_ours(run, found):
+        there = _run_there(airflow, run)
+        if there is None or not is_ours(run, there):
             _settle(run, "run.refused", state=RunState.REFUSED, delivery_error=error.message)
             return
+        found = there
     except (InvalidRequest, NotFound) as error:
         _settle(run, "run.refused", state=RunState.REFUSED, delivery_error=error.message)
         return
     _settle(run, "run.started", state=mirror.seen_state(run, found.state), run_type=found.run_type)
+
+
+def _run_there(airflow: "AirflowGateway", run: Run) -> "DagRun | None":
+    """The run with our id; None when it is another one's logical date that is in the way."""
+    try:
+        return airflow.run(run.dag_id, run.dag_run_id)
+    except NotFound:
+        return None
 
 
 def is_ours(run: Run, found: "DagRun") -> bool:
@@ -182,6 +197,7 @@ def copy_log(log_id: str) -> None:
             map_index=row.map_index,
         ) as lines:
             log_copy.copy(row, lines)
+            trouble = "" if row.n_lines else lines.trouble
     except (Unavailable, Unauthorized) as error:
         row.mark_retry(error.message)
         log_copy.tell(row)
@@ -189,4 +205,4 @@ def copy_log(log_id: str) -> None:
     except (NotFound, InvalidRequest, Conflict) as error:
         log_copy.finish(row, error.message)
         return
-    log_copy.finish(row)
+    log_copy.finish(row, trouble)

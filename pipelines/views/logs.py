@@ -31,14 +31,13 @@ def run_log(request: SignedInRequest, run_id: int) -> HttpResponse:
 
 
 def shown_log(request: SignedInRequest, run: Run, shown: TaskInstance | None) -> dict[str, Any]:
-    """What the box needs. Without `?task=` it follows the task at work until the run has ended."""
-    query = request.GET.copy()
-    follows = "task" not in query
+    """What the box needs. Without `?task=` it follows the task at work, without `?try=` the latest try."""
+    query = request.GET
     refresh_url = f"{reverse('pipelines:run-log', args=[run.pk])}?{query.urlencode()}"
-    context: dict[str, Any] = {"refresh_url": refresh_url, "may_change": follows and not run.has_ended}
+    context: dict[str, Any] = {"refresh_url": refresh_url}
     if shown is None:
         return context
-    map_index = query.get("map_index") if not follows else None
+    map_index = query.get("map_index") if "task" in query else None
     return context | _log_context(request, run, shown.task_id, map_index=_number(map_index, shown.map_index))
 
 
@@ -62,7 +61,8 @@ def _log_context(request: SignedInRequest, run: Run, task_id: str, *, map_index:
     lines = (
         [line for line in piece.lines if line.level not in {"debug", "info", ""}] if level else piece.lines
     )
-    return {"log": view, "piece": piece, "lines": lines, "level": level}
+    follows = "try" not in request.GET  # the latest try, whichever that will be
+    return {"log": view, "piece": piece, "lines": lines, "level": level, "follows": follows}
 
 
 def _number(value: str | None, default: Any) -> Any:

@@ -37,7 +37,13 @@ def run_trigger(request: SignedInRequest, dag_id: str) -> HttpResponse:
 
 def _triggered(form: TriggerForm, dag_id: str, request: SignedInRequest) -> Run | None:
     try:
-        return actions.trigger_run(dag_id, conf=form.conf(), note=form.cleaned_data["note"], by=request.user)
+        return actions.trigger_run(
+            dag_id,
+            conf=form.conf(),
+            note=form.cleaned_data["note"],
+            logical_date=form.cleaned_data["logical_date"],
+            by=request.user,
+        )
     except InvalidRequest as error:
         for fault in error.errors:
             form.add_fault(fault)

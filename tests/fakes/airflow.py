@@ -14,6 +14,12 @@ from pipelines.log_lines import LogLine
 ENDED = {"success", "failed"}
 
 
+class GivenLines(list[LogLine]):
+    """What `log_lines.Lines` is to those who read it."""
+
+    trouble = ""
+
+
 class FakeAirflow:
     """Keeps state; `is_away` makes every call fail as if nothing listened. `as_user` says who calls."""
 
@@ -21,7 +27,7 @@ class FakeAirflow:
         self.is_away = False
         self.calls: list[str] = []
         self.faults: list[ImportFault] = []
-        self.log_lines: dict[tuple[str, str, int], list[LogLine | None]] = {}
+        self.log_lines: dict[tuple[str, str, int], list[LogLine]] = {}
         self.now = datetime.now(UTC).replace(microsecond=0)
         self.username, self.role = "system:console", "viewer"
         self._dags: dict[str, tuple[Dag, DagDetails, list[TaskNode]]] = {}
@@ -91,7 +97,15 @@ class FakeAirflow:
         self._call("import_faults")
         return list(self.faults)
 
-    def trigger_run(self, dag_id: str, *, dag_run_id: str, conf: dict, note: str = "") -> DagRun:
+    def trigger_run(
+        self,
+        dag_id: str,
+        *,
+        dag_run_id: str,
+        conf: dict,
+        note: str = "",
+        logical_date: datetime | None = None,
+    ) -> DagRun:
         self._call("trigger_run", writes=True)
         for param in self._dag(dag_id)[1].param_list:
             try:
@@ -100,10 +114,21 @@ class FakeAirflow:
                 words = f"Invalid input for param {param['name']}: {error.message}"
                 field = {"field": f"conf.{param['name']}", "message": error.message}
                 raise InvalidRequest(words, service="airflow", errors=[field]) from error
-        if (dag_id, dag_run_id) in self._runs:
+        dates = {run.logical_date for run in self._runs.values() if run.dag_id == dag_id}
+        if (dag_id, dag_run_id) in self._runs or (logical_date and logical_date in dates):
             raise Conflict("Unique constraint violation", service="airflow")
         run = DagRun(
-            dag_id, dag_run_id, "queued", dict(conf), note, "manual", self.username, self.now, None, None
+            dag_id=dag_id,
+            dag_run_id=dag_run_id,
+            state="queued",
+            conf=dict(conf),
+            note=note,
+            run_type="manual",
+            triggered_by=self.username,
+            logical_date=logical_date,
+            queued_at=self.now,
+            started_at=None,
+            ended_at=None,
         )
         self._put(run)
         return run
@@ -149,9 +174,9 @@ class FakeAirflow:
     @contextmanager
     def whole_log(
         self, dag_id: str, dag_run_id: str, task_id: str, *, try_number: int, map_index: int
-    ) -> Iterator[Iterator[LogLine | None]]:
+    ) -> Iterator["GivenLines"]:
         self._call("whole_log")
-        yield iter(self._log(dag_id, dag_run_id, task_id, map_index, try_number))
+        yield GivenLines(self._log(dag_id, dag_run_id, task_id, map_index, try_number))
 
     # --- how
 
@@ -173,7 +198,7 @@ class FakeAirflow:
 
     def _log(
         self, dag_id: str, dag_run_id: str, task_id: str, map_index: int, try_number: int
-    ) -> list[LogLine | None]:
+    ) -> list[LogLine]:
         task = self._tasks.get((dag_id, dag_run_id, task_id, map_index))
         if task is None or try_number > task.try_number:
             raise NotFound("TaskInstance not found", service="airflow")

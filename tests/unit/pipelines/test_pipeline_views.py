@@ -1,13 +1,17 @@
 """Pages of pipelines and runs: complete from rows alone, forms that lose nothing, rights that hold."""
 
+import re
+from datetime import UTC, datetime, timedelta
+
 import pytest
+from django.forms import CheckboxInput, Textarea
 from django.urls import reverse
 from django.utils import timezone
 
 from core.lib.models import SyncState
 from pipelines import tasks
 from pipelines.log_lines import from_airflow
-from pipelines.models import ImportFault, Pipeline, Run, RunState, TaskLog, Wish
+from pipelines.models import ImportFault, Pipeline, Run, RunState, TaskInstance, TaskLog, Wish
 from tests.pipeline_rows import STARTED, make_pipeline, make_run, make_task
 
 pytestmark = pytest.mark.django_db
@@ -130,6 +134,100 @@ def test_the_form_sends_every_kind_of_value(page, sent):
         "grid": {"depth": [1]},
     }
     assert run.note == "Größe <b>"
+
+
+ODD_DEFAULTS = {
+    "empty_list": ([], {"type": "array"}),
+    "empty_object": ({}, {"type": "object"}),
+    "anything": (None, {}),
+    "whole": (3, {"type": "number"}),
+    "half": (0.5, {"type": ["null", "number"]}),
+    "tab": ("\t", {"type": "string"}),
+    "spaces": ("  two  ", {"type": "string"}),
+    "empty_text": ("", {"type": "string"}),
+    "no_text": (None, {"type": ["null", "string"]}),
+    "empty_or_none": ("", {"type": ["null", "string"]}),
+    "lines": ("a\nb\n", {"type": "string", "format": "multiline"}),
+    "dos_lines": ("a\r\nb", {"type": "string"}),
+    "maybe": (None, {"type": ["null", "boolean"]}),
+    "mixed": (1, {"enum": [1, "1", None]}),
+    "nested": ({"a": [1.0, {"b": "é"}]}, {"type": ["object", "array"]}),
+}
+
+
+def shown_in(page, url):
+    """What a browser would send for the form as it is: text boxes with CRLF, an empty text for nothing."""
+    form = page.get(url).context["form"]
+    sent = {}
+    for bound in form:
+        shown = bound.value()
+        if isinstance(bound.field.widget, CheckboxInput):
+            if shown:
+                sent[bound.html_name] = "on"
+        else:
+            text = "" if shown is None else str(shown)
+            is_box = isinstance(bound.field.widget, Textarea)
+            sent[bound.html_name] = re.sub("\r?\n", "\r\n", text) if is_box else re.sub("[\r\n]", "", text)
+    return sent
+
+
+def test_the_form_sent_as_it_is_sends_the_defaults(page, sent):
+    params = [
+        {"name": name, "value": value, "schema": schema, "description": ""}
+        for name, (value, schema) in ODD_DEFAULTS.items()
+    ]
+    make_pipeline(DAG, param_list=params)
+    url = f"/pipelines/{DAG}/trigger"
+    answer = page.post(url, shown_in(page, url))
+    assert answer.status_code == 302, answer.context["form"].errors
+    conf = Run.objects.get().conf
+    assert conf == {name: value for name, (value, _schema) in ODD_DEFAULTS.items()}
+    assert {name: type(value) for name, value in conf.items()} == {
+        name: type(value) for name, (value, _schema) in ODD_DEFAULTS.items()
+    }
+
+
+def test_lines_that_were_typed_end_as_in_json(page, sent):
+    make_pipeline(
+        DAG, param_list=[{"name": "sql", "value": "", "schema": {"type": "string"}, "description": ""}]
+    )
+    page.post(f"/pipelines/{DAG}/trigger", {"conf-sql": " select 1\r\n\tfrom x ", "other": "", "note": ""})
+    assert Run.objects.get().conf == {"sql": " select 1\n\tfrom x "}
+
+
+def test_a_text_without_a_default_has_to_be_given(page):
+    make_pipeline(
+        DAG, param_list=[{"name": "sql", "value": None, "schema": {"type": "string"}, "description": ""}]
+    )
+    answer = page.post(f"/pipelines/{DAG}/trigger", {"conf-sql": "", "other": "", "note": ""})
+    assert set(answer.context["form"].errors) == {"conf-sql"}
+
+
+def test_the_form_takes_a_logical_date(page, sent):
+    make_pipeline(DAG)
+    page.post(f"/pipelines/{DAG}/trigger", {**FORM, "logical_date": "2026-02-28T06:30"})
+    assert Run.objects.get().logical_date == datetime(2026, 2, 28, 6, 30, tzinfo=UTC)
+    again = page.post(f"/pipelines/{DAG}/trigger", {**FORM, "logical_date": "2026-02-28T06:30"})
+    assert again.status_code == 422
+    assert "has this logical date already" in again.context["form"].errors["logical_date"][0]
+
+
+def test_a_skipped_task_is_not_the_one_to_read(page, run):
+    run.task_instances.all().delete()
+    make_task(run, "load", "success")
+    make_task(run, "search", "skipped", started_at=run.started_at + timedelta(minutes=1), try_number=0)
+    assert page.get(f"/runs/{run.pk}").context["shown"].task_id == "load"
+
+
+def test_the_log_of_an_ended_run_follows_its_latest_try(page, run, real_redis):
+    TaskInstance.objects.filter(run=run).update(state="success", try_number=2)
+    page.get(f"/runs/{run.pk}/log")
+    page.get(f"/runs/{run.pk}/log?try=1")
+    TaskLog.objects.update(is_complete=True)
+    followed = page.get(f"/runs/{run.pk}/log").content.decode()
+    pinned = page.get(f"/runs/{run.pk}/log?try=1").content.decode()
+    assert f'hx-trigger="live:run.{run.pk} from:body"' in followed
+    assert "hx-trigger" not in pinned
 
 
 def test_an_error_comes_back_at_its_field_and_nothing_typed_is_lost(page):

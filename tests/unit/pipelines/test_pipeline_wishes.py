@@ -1,6 +1,6 @@
 """From a click to Airflow: what is recorded, what is delivered, and what Airflow's answers do to the row."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.core.exceptions import PermissionDenied
@@ -80,6 +80,23 @@ def test_a_worker_starts_the_run_as_the_person_who_asked(pipeline, scientist, ai
     run.refresh_from_db()
     assert (run.state, run.wish, run.next_attempt_at) == ("queued", "", None)
     assert AuditEntry.objects.filter(action="run.started", upstream_id=run.dag_run_id).exists()
+
+
+def test_a_run_by_hand_has_a_logical_date(pipeline, scientist, airflow):
+    before = timezone.now()
+    run = ask(scientist)
+    tasks.deliver_run(str(run.pk))
+    assert before <= airflow.run(DAG, run.dag_run_id).logical_date <= timezone.now()
+
+
+def test_a_logical_date_that_another_run_has_in_airflow_refuses_the_wish(pipeline, scientist, airflow):
+    at = datetime(2026, 2, 1, tzinfo=UTC)
+    airflow.as_user("x", "user").trigger_run(DAG, dag_run_id="scheduled__1", conf={}, logical_date=at)
+    run = actions.trigger_run(DAG, conf={}, by=scientist, logical_date=at)
+    tasks.deliver_run(str(run.pk))
+    run.refresh_from_db()
+    assert (run.state, run.wish) == ("refused", "")
+    assert run.delivery_error
 
 
 def test_a_task_delivered_twice_makes_one_run(pipeline, scientist, airflow):

@@ -78,7 +78,7 @@ def test_an_ended_try_is_copied_whole_by_a_worker(task, airflow, sent, django_ca
     run = Run.objects.get()
     log_reading.open_log(run, "load")
     sync.sync_logs()
-    airflow.log_lines[RUN, "load", 1] += [None, *lines("three", "four")]
+    airflow.log_lines[RUN, "load", 1] += lines("three", "four")
     airflow.move_on(DAG, RUN, "success", load="success")
     sync.sync_runs()
     with django_capture_on_commit_callbacks(execute=True):
@@ -204,3 +204,84 @@ def test_an_exception_is_shown_with_its_frames():
     }
     line = log_lines.from_airflow({"event": "Task failed", "level": "error", "error_detail": [fault]})
     assert line.message == "Task failed\n  File 'a.py', line 3, in f\nValueError: no"
+
+
+HEAD = [
+    {"event": "::group::Log message source details"},
+    {"event": "Could not read served logs: HTTPConnectionPool(host='x', port=8793): Connection refused"},
+    {"event": "/logs/dag_id=etl/run_id=r/task_id=load/attempt=1.log"},
+    {"event": "::endgroup::"},
+]
+
+
+def test_airflows_own_head_is_no_line():
+    found = log_lines.Lines([*HEAD, {"event": "one", "level": "info"}, {"event": "::endgroup::"}])
+    assert [line.message for line in found] == ["one"]
+
+
+def test_a_log_of_nothing_says_what_airflow_says():
+    found = log_lines.Lines(HEAD)
+    assert list(found) == []
+    assert found.trouble.startswith("Could not read served logs")
+
+
+def stack(exc_type, exc_value, **values):
+    frame = {"filename": "a.py", "lineno": 1, "name": "f"}
+    return {"exc_type": exc_type, "exc_value": exc_value, "frames": [frame], **values}
+
+
+def test_a_group_shows_what_is_in_it_and_its_notes():
+    inner = [[stack("ValueError", "bad\nrow")], [stack("KeyError", "'x'", exc_notes=["in file b.csv"])]]
+    group = stack("ExceptionGroup", "2 failed", exc_notes=["while loading"], is_group=True, exceptions=inner)
+    text = log_lines.from_airflow({"event": "Task failed", "error_detail": [group]}).message
+    assert text.splitlines() == [
+        "Task failed",
+        "  File 'a.py', line 1, in f",
+        "ExceptionGroup: 2 failed",
+        "while loading",
+        "  +---------------- 1 ----------------",
+        "  |   File 'a.py', line 1, in f",
+        "  | ValueError: bad",
+        "  | row",
+        "  +---------------- 2 ----------------",
+        "  |   File 'a.py', line 1, in f",
+        "  | KeyError: 'x'",
+        "  | in file b.csv",
+    ]
+
+
+def test_a_cause_comes_first_as_python_prints_it():
+    detail = [stack("RuntimeError", "load failed"), stack("OSError", "disk full", is_cause=True)]
+    text = log_lines.from_airflow({"event": "x", "error_detail": detail}).message
+    assert text.index("disk full") < text.index("direct cause") < text.index("load failed")
+
+
+@pytest.mark.parametrize(
+    ("raw", "shown"),
+    [
+        ("\x1b]0;title\x07text", "text"),
+        ("\x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\!", "link!"),
+        ("\x1b]2;never ended", ""),
+        ("\x1bP1;2|dcs\x1b\\after", "after"),
+        ("\x1b[38;5;196mred\x1b[m", "red"),
+        ("\x1b[38:2::1:2:3mred\x1b[0K", "red"),
+        ("\x1b(B\x1b)0text\x1b7\x1b8\x1b=", "text"),
+        ("\x9b31mred\x9b0m", "red"),
+        ("cut \x1b[31", "cut "),
+        ("N\bNA\bAM\bME\bE", "NAME"),
+        ("_\bu", "u"),
+        ("10%\r20%", "10%\n20%"),
+        ("a\x85b\u202ec", "abc"),
+        ("smart \u201cquotes\u201d, é, 日本", "smart \u201cquotes\u201d, é, 日本"),
+        ("mojibake â\x80\x9d stays readable", "mojibake â stays readable"),
+    ],
+)
+def test_what_a_terminal_would_swallow_is_gone(raw, shown):
+    assert log_lines.clean(raw) == shown
+
+
+def test_a_long_trace_keeps_its_end():
+    text = log_lines.clean("\n".join(["x" * 3000] * 50 + ["ValueError: the reason"]))
+    assert text.endswith("ValueError: the reason")
+    assert "characters left out" in text
+    assert len(text) < 70_000
