@@ -1,20 +1,27 @@
-"""What the shell asks of all apps together: its search, and whether there is anything to show yet."""
+"""What the shell asks of all apps together: its search, the boxes of the overview, whether it is all new."""
 
 from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
-from django.urls import reverse
+import structlog
+from django.http import HttpRequest
+from django.urls import resolve, reverse
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from core.access import policy
+from core.access import queries as access
 from core.alerts import queries as alerts
+from core.lib.errors import ConsoleError
 from core.lib.hits import Hit
 from jobs import queries as jobs
 from models_registry import queries as models_registry
 from pipelines import queries as pipelines
 from streaming import queries as streaming
+
+log = structlog.get_logger(__name__)
 
 MOST_HITS = 8
 LONGEST_TEXT = 100
@@ -39,7 +46,42 @@ PAGES = (
     (gettext_lazy("API tokens"), "access:token-list", "system"),
     (gettext_lazy("REST API"), "console:api-docs", "system"),
 )
-PROVIDERS = (pipelines.search, models_registry.search, streaming.search, jobs.search, alerts.search)
+PROVIDERS = (
+    pipelines.search,
+    models_registry.search,
+    streaming.search,
+    jobs.search,
+    alerts.search,
+    access.search,
+)
+# The fragments that the overview shows, by the name under which its template puts them.
+BOXES = {
+    "champions": "models:champions",
+    "line": "streams:overview-line",
+    "predictions": "predict:recent",
+    "jobs": "jobs:recent-jobs",
+    "needs_you": "models:needs-you",
+    "alerts": "alerts:overview-box",
+    "runs": "pipelines:recent-runs",
+}
+
+
+def boxes(request: HttpRequest) -> dict[str, SafeString]:
+    """The boxes that this user may see, drawn by the views that draw them again later; by name.
+
+    So the page is whole without scripts, and nothing moves while it loads. One that cannot be drawn is empty.
+    """
+    allowed = {name: view for name, view in BOXES.items() if policy.allows_route(request.user, view)}
+    return {name: _drawn(view, request) for name, view in allowed.items()}
+
+
+def _drawn(view_name: str, request: HttpRequest) -> SafeString:
+    try:
+        answer = resolve(reverse(view_name)).func(request)
+    except ConsoleError as error:
+        log.warning("overview.box_not_drawn", view=view_name, error=error.message)
+        return mark_safe("")
+    return mark_safe(answer.content.decode())  # noqa: S308 - our own templates escaped it
 
 
 def is_new_installation() -> bool:
@@ -61,6 +103,5 @@ def search(text: str, user: Any) -> list[Hit]:
 
 def _pages(user: Any) -> Iterable[Hit]:
     for label, view_name, icon in PAGES:
-        rule = policy.needed(view_name, "GET")
-        if rule is not None and (rule == policy.SIGNED_IN or policy.allows(user, rule)):
+        if policy.allows_route(user, view_name):
             yield Hit(str(label), reverse(view_name), _("Page"), icon)

@@ -1,7 +1,7 @@
 """How each part of the installation is, asked all at once, each within two seconds, and remembered for one.
 
-Parts with HTTP are asked by it; the others leave a sign of life in Redis. A check returns a detail worth
-showing, often none, and raises `Unwell` (or what its client raises) when the part is not well.
+Parts with HTTP are asked by it; the others leave a sign of life in Redis. A check returns the figure that
+says most about the part, and raises `Unwell` (or what its client raises) when the part is not well.
 """
 
 import functools
@@ -10,24 +10,32 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import psycopg2
 import redis
+import structlog
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from django.conf import settings
+from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from core.lib import heartbeat, kafka
 from core.lib import redis as console_redis
+from core.lib.templatetags import numbers
+
+log = structlog.get_logger(__name__)
 
 REMEMBERED_S = 1.0
 TIMEOUT_S = 1.8
 SILENT_AFTER_S = 3 * heartbeat.EVERY_S
+# An answer older than this is no news: a page that is being drawn says that it asks.
+KNOWN_FOR_S = 60.0
+QUEUES = ("control", "heavy", "spark")
 
 
 class Unwell(Exception):
@@ -36,17 +44,21 @@ class Unwell(Exception):
 
 @dataclass(frozen=True)
 class Part:
-    """One part as it was at `as_of`. The web process is not ready without the required ones."""
+    """One part as it was at `as_of`. The web process is not ready without the required ones.
+
+    is_healthy: None before anybody asked.
+    """
 
     name: str
     label: str | Promise
-    is_healthy: bool
+    is_healthy: bool | None
     detail: str
     is_required: bool
-    as_of: datetime
+    as_of: datetime | None
 
 
-def _postgres() -> str:
+def _query(sql: str, *values: object) -> tuple:
+    """The first row, by an own connection: Django would keep that of a thread that outlives requests."""
     database = settings.DATABASES["default"]
     connection = psycopg2.connect(
         dbname=database["NAME"],
@@ -60,15 +72,23 @@ def _postgres() -> str:
     )
     try:
         with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
+            cursor.execute(sql, values)
+            return cursor.fetchone()
     finally:
         connection.close()
-    return ""
+
+
+def _postgres() -> str:
+    size_bytes, n = _query(
+        "SELECT pg_database_size(current_database()), count(*) FROM pg_stat_activity"
+        " WHERE backend_type = 'client backend'"
+    )
+    connections = ngettext("%(n)d connection", "%(n)d connections", n) % {"n": n}
+    return f"{numbers.binary_size(size_bytes)}, {connections}"
 
 
 def _redis() -> str:
-    console_redis.client().ping()
-    return ""
+    return numbers.binary_size(console_redis.client().info("memory")["used_memory"])
 
 
 @functools.cache
@@ -78,10 +98,12 @@ def _kafka_admin() -> AdminClient:
 
 
 def _kafka() -> str:
-    brokers = _kafka_admin().list_topics(timeout=TIMEOUT_S).brokers
-    if not brokers:
+    found = _kafka_admin().list_topics(timeout=TIMEOUT_S)
+    if not found.brokers:
         raise Unwell(_("It knows of no broker."))
-    return ""
+    brokers = ngettext("%(n)d broker", "%(n)d brokers", len(found.brokers)) % {"n": len(found.brokers)}
+    topics = ngettext("%(n)d topic", "%(n)d topics", len(found.topics)) % {"n": len(found.topics)}
+    return f"{brokers}, {topics}"
 
 
 @functools.cache
@@ -104,17 +126,35 @@ def _airflow() -> str:
     unwell = [name for name, state in components.items() if state and state.get("status") == "unhealthy"]
     if unwell:
         raise Unwell(_("Not healthy: %(names)s") % {"names": ", ".join(sorted(unwell))})
-    return ""
+    return _mirrored("airflow")
 
 
 def _mlflow() -> str:
     _answer(f"{settings.CONSOLE_MLFLOW_URL}/health")
-    return ""
+    return _mirrored("mlflow")
+
+
+def _mirrored(service: str) -> str:
+    """How old what the pages show of the service is; the mirror itself is the part `watch`."""
+    try:
+        (at,) = _query("SELECT max(last_success_at) FROM lib_syncstate WHERE service = %s", service)
+    except psycopg2.Error as error:  # PostgreSQL has a card of its own
+        log.debug("health.mirror_unknown", service=service, error=str(error))
+        return ""
+    return _("mirrored %(span)s ago") % {"span": numbers.span(timezone.now() - at)} if at else ""
 
 
 def _serving() -> str:
     _answer(f"{settings.CONSOLE_SERVING_URL}/livez")
-    return ""
+    n = len(_http().get(f"{settings.CONSOLE_SERVING_URL}/readyz").json()["models"])
+    return ngettext("%(n)d champion", "%(n)d champions", n) % {"n": n}
+
+
+def _worker() -> str:
+    _sign_of_life("worker")
+    client = console_redis.client()
+    n = sum(int(client.llen(queue)) for queue in QUEUES)
+    return ngettext("%(n)d task waits", "%(n)d tasks wait", n) % {"n": n} if n else _("nothing waits")
 
 
 def _sign_of_life(name: str) -> str:
@@ -124,7 +164,7 @@ def _sign_of_life(name: str) -> str:
         raise Unwell(_("Nobody can tell: its sign of life is in Redis, which does not answer.")) from error
     if at is None or time.time() - at > SILENT_AFTER_S:
         raise Unwell(_("No sign of life."))
-    return ""
+    return _("seen %(span)s ago") % {"span": numbers.span(timedelta(seconds=time.time() - at))}
 
 
 CHECKS: dict[str, tuple[str | Promise, Callable[[], str]]] = {
@@ -134,7 +174,7 @@ CHECKS: dict[str, tuple[str | Promise, Callable[[], str]]] = {
     "airflow": ("Airflow", _airflow),
     "mlflow": ("MLflow", _mlflow),
     "serving": (gettext_lazy("Serving"), _serving),
-    "worker": (gettext_lazy("Worker"), functools.partial(_sign_of_life, "worker")),
+    "worker": (gettext_lazy("Worker"), _worker),
     "beat": (gettext_lazy("Schedule"), functools.partial(_sign_of_life, "beat")),
     "watch": (gettext_lazy("Watch"), functools.partial(_sign_of_life, "watch")),
     "recorder": (gettext_lazy("Recorder"), functools.partial(_sign_of_life, "recorder")),
@@ -156,6 +196,14 @@ def report() -> list[Part]:
             parts = _ask_all()
             _remembered = (time.monotonic(), parts)
         return parts
+
+
+def known() -> list[Part]:
+    """What was found lately, without asking anybody: for a page that fetches the report afterwards."""
+    asked_at, parts = _remembered
+    if time.monotonic() - asked_at <= KNOWN_FOR_S:
+        return parts
+    return [Part(name, label, None, "", name in REQUIRED, None) for name, (label, _check) in CHECKS.items()]
 
 
 def _ask_all() -> list[Part]:

@@ -25,6 +25,8 @@ def overview(request: HttpRequest) -> HttpResponse:
         {
             "nav": "overview",
             "is_new_installation": dashboard.is_new_installation(),
+            "boxes": dashboard.boxes(request),
+            "parts": health.known() if policy.allows(request.user, "see") else [],
             "box": demonstration.shown() if policy.allows(request.user, "see") else None,
         },
     )

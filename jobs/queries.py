@@ -3,7 +3,7 @@
 import uuid
 from typing import Any
 
-from django.db.models import QuerySet, TextField
+from django.db.models import Q, QuerySet, TextField
 from django.db.models.functions import Cast
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -49,7 +49,7 @@ def n_queued() -> int:
 
 
 def search(text: str, user: User) -> list[Hit]:
-    """Applications that the user may submit by name, and jobs by the start of their id."""
+    """Applications that the user may submit by name, jobs by their application or the start of their id."""
     wanted = text.casefold()
     offered = applications.all() if policy.allows(user, "jobs.run") else ()
     hits = [
@@ -58,11 +58,12 @@ def search(text: str, user: User) -> list[Hit]:
         if wanted in one.title.casefold() or wanted in one.name
     ]
     if len(text) >= SHORTEST_ID:
-        found = Job.objects.annotate(text=Cast("id", TextField())).filter(text__startswith=wanted)
+        by_id = Job.objects.annotate(text=Cast("id", TextField()))
+        found = by_id.filter(Q(text__startswith=wanted) | Q(app__icontains=text)).order_by("-pk")
         hits += [
             Hit(
                 f"{job.app} {str(job.pk)[:13]}…", reverse("jobs:job-detail", args=[job.pk]), _("job"), "clock"
             )
-            for job in found.order_by("-pk")[:3]
+            for job in found[:3]
         ]
     return hits[:HITS]

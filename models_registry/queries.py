@@ -1,5 +1,6 @@
 """Reads: models, versions, requests and runs, for the pages, REST and the apps above."""
 
+import re
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
@@ -40,6 +41,7 @@ __all__ = [
 ]
 
 RECENT_VERSIONS = 20
+_VERSION = re.compile(r"(.+?) +v?([0-9]{1,9})", re.IGNORECASE)
 
 
 # --- models and versions
@@ -243,7 +245,7 @@ def versions_of_runs(run_ids: Iterable[str]) -> dict[str, list[ModelVersion]]:
 
 
 def search(text: str, user: Any) -> list[Hit]:
-    """Models and experiments whose name contains the text, for the search box."""
+    """Models and experiments whose name contains the text, versions ("titanic 3", "titanic v3")."""
     if not policy.allows(user, "see"):
         return []
     found = RegisteredModel.objects.filter(name__icontains=text, gone_at=None).order_by("name")[:5]
@@ -253,4 +255,22 @@ def search(text: str, user: Any) -> list[Hit]:
     for row in Experiment.objects.filter(name__icontains=text, gone_at=None).order_by("name")[:3]:
         url = reverse("models:experiment-detail", args=[row.pk])
         hits.append(Hit(row.name, url, _("experiment"), "models"))
-    return hits
+    return [*_version_hits(text), *hits]
+
+
+def _version_hits(text: str) -> list[Hit]:
+    found = _VERSION.fullmatch(text)
+    if found is None:
+        return []
+    rows = ModelVersion.objects.filter(
+        model__name__icontains=found[1], version=int(found[2]), gone_at=None
+    ).select_related("model")
+    return [
+        Hit(
+            str(row),
+            reverse("models:version-detail", args=[row.model.name, row.version]),
+            _("version"),
+            "models",
+        )
+        for row in rows.defer("spec_json").order_by("model__name")[:3]
+    ]

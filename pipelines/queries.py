@@ -1,14 +1,17 @@
 """What pages and REST read of pipelines and runs; nothing here asks Airflow."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from statistics import median
 from typing import Any
 
-from django.db.models import F, Q, QuerySet, Window
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Window
 from django.db.models.functions import RowNumber
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from core.access.models import User
@@ -19,6 +22,11 @@ from pipelines.models import ImportFault, Pipeline, Run, RunState, TaskInstance
 STRIP = 14
 GRID = 24
 HITS = 8
+FAILURES_STAY = timedelta(days=3)
+MOST_FAILURES = 3
+HIT_RUNS = 3
+SHORTEST_ID = 4
+_RUN_NUMBER = re.compile(r"(?:run )?#?([0-9]{1,15})", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -76,9 +84,20 @@ def runs(*, dag_id: str = "", state: str = "", text: str = "") -> QuerySet[Run]:
     return found
 
 
-def recent_runs(limit: int = 8) -> list[Run]:
-    """The newest runs of all pipelines."""
-    return list(runs()[:limit])
+def recent_runs(user: Any, *, limit: int = 8) -> list[Run]:
+    """The user's own unmended failures of the last days, then the newest runs of all pipelines."""
+    failures = _own_failures(user)
+    others = runs().exclude(pk__in=[run.pk for run in failures])[: limit - len(failures)]
+    return [*failures, *others]
+
+
+def _own_failures(user: Any) -> list[Run]:
+    """Failed runs that the user asked for and no later run of the pipeline made good; three at most."""
+    newer = Run.objects.filter(dag_id=OuterRef("dag_id"), state=RunState.SUCCESS)
+    own = runs(state=RunState.FAILED).filter(
+        requested_by=user, created_at__gte=timezone.now() - FAILURES_STAY
+    )
+    return list(own.exclude(Exists(newer.filter(created_at__gt=OuterRef("created_at"))))[:MOST_FAILURES])
 
 
 def run(run_id: int) -> Run:
@@ -168,14 +187,29 @@ def import_faults() -> list[ImportFault]:
 
 
 def search(text: str, _user: User) -> list[Hit]:
-    """Pipelines by name, and runs by the start of their id."""
+    """Pipelines by name, and runs by their number or the start of their id."""
     hits = [
-        Hit(row.dag_id, reverse("pipelines:pipeline-detail", args=[row.dag_id]), "pipeline", "pipelines")
+        Hit(row.dag_id, reverse("pipelines:pipeline-detail", args=[row.dag_id]), _("pipeline"), "pipelines")
         for row in pipelines(text=text)[:HITS]
     ]
-    if len(text) >= 4:
-        found = Run.objects.filter(dag_run_id__startswith=text).order_by("-created_at")
-        hits += [
-            Hit(str(row), reverse("pipelines:run-detail", args=[row.pk]), "run", "clock") for row in found[:3]
-        ]
-    return hits[:HITS]
+    return [*hits[: HITS - HIT_RUNS], *_run_hits(text)][:HITS]
+
+
+def _run_hits(text: str) -> list[Hit]:
+    """By our number ("17", "run 17"), or by the start of Airflow's id."""
+    number = _RUN_NUMBER.fullmatch(text)
+    if number:
+        found = Run.objects.filter(pk=int(number[1]))
+    elif len(text) >= SHORTEST_ID:
+        found = Run.objects.filter(dag_run_id__startswith=text).order_by("-created_at", "-pk")
+    else:
+        return []
+    return [
+        Hit(
+            _("Run %(id)s of %(name)s") % {"id": row.pk, "name": row.dag_id},
+            reverse("pipelines:run-detail", args=[row.pk]),
+            _("run"),
+            "clock",
+        )
+        for row in found[:HIT_RUNS]
+    ]

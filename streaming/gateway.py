@@ -58,6 +58,12 @@ class KafkaGateway:
                 [about for name, about in sorted(found.items()) if not name.startswith(INTERNAL)]
             )
 
+    def topic_names(self) -> list[str]:
+        """The names alone, at once: somebody is typing. Raises Unavailable."""
+        with _translated():
+            found = self._admin.list_topics(timeout=PAGE_WAITS_S).topics
+        return sorted(name for name in found if not name.startswith(INTERNAL))
+
     def topic(self, name: str) -> Topic:
         """Raises NotFound."""
         with _translated():

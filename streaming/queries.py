@@ -1,5 +1,6 @@
 """Reads: streams with rate and lag, windows, dead letters, replays."""
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,7 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from core.lib.errors import NotFound
+from core.lib.errors import NotFound, Unavailable
 from core.lib.hits import Hit
 from streaming import frames, gateway
 from streaming.models import DeadLetter, Replay, Stream, Window
@@ -18,6 +19,9 @@ from streaming.windows import SHOWN_WINDOWS
 
 RECENT = timedelta(minutes=1)
 MOST_SHOWN_ROWS = 20_000
+HITS = 8
+NAMES_HOLD_S = 10.0
+_remembered: tuple[float, list[str]] = (float("-inf"), [])
 
 
 @dataclass(frozen=True)
@@ -133,9 +137,27 @@ def _counted_lately(row: Stream) -> int:
 
 
 def search(text: str, _user: Any) -> list[Hit]:
-    """Streams and topics whose names hold the text."""
-    found = Stream.objects.filter(Q(name__icontains=text) | Q(topic__icontains=text)).order_by("name")[:8]
-    return [
-        Hit(row.name, reverse("streams:stream-detail", args=[row.name]), _("Stream"), "streams")
-        for row in found
+    """Streams and topics whose names hold the text; without Kafka the topics that streams name."""
+    rows = Stream.objects.filter(Q(name__icontains=text) | Q(topic__icontains=text)).order_by("name")
+    streams = [
+        Hit(row.name, reverse("streams:stream-detail", args=[row.name]), _("stream"), "streams")
+        for row in rows[:HITS]
     ]
+    names = [name for name in _topic_names() if text.casefold() in name.casefold()]
+    topics = [
+        Hit(name, reverse("streams:topic-detail", args=[name]), _("topic"), "streams") for name in names
+    ]
+    return [*streams[: max(HITS // 2, HITS - len(topics))], *topics][:HITS]
+
+
+def _topic_names() -> list[str]:
+    """As of some seconds ago: somebody is typing, and each letter is a search."""
+    global _remembered
+    asked_at, names = _remembered
+    if time.monotonic() - asked_at > NAMES_HOLD_S:
+        try:
+            names = gateway.connect().topic_names()
+        except Unavailable:  # the page of topics says so
+            names = sorted(Stream.objects.values_list("topic", flat=True).distinct())
+        _remembered = (time.monotonic(), names)
+    return names

@@ -307,6 +307,12 @@ def allows(user: "User | AnonymousUser", scope: str) -> bool:
     return scope in scopes_of(user)
 
 
+def allows_route(user: "User | AnonymousUser", view_name: str) -> bool:
+    """Whether the user may open the page or fragment of that name."""
+    rule = needed(view_name, "GET")
+    return rule is not None and (rule in {PUBLIC, SIGNED_IN} or allows(user, rule))
+
+
 def check(user: "User | AnonymousUser", scope: str, what: object = "") -> None:
     """Raises Denied, with the missing right in words, unless the user holds `scope`."""
     if allows(user, scope):

@@ -5,11 +5,13 @@ from datetime import datetime
 
 from django.contrib.auth.models import Group
 from django.db.models import Count, F, Q, QuerySet
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from core.access import policy
 from core.access.models import ApiToken, User
+from core.lib.hits import Hit
 
 
 @dataclass(frozen=True)
@@ -112,3 +114,14 @@ def role_counts() -> dict[str, int]:
     people = Q(user__is_active=True, user__is_system=False)
     counted = Group.objects.filter(name__in=policy.ROLES).annotate(n=Count("user", filter=people))
     return {group.name: group.n for group in counted}
+
+
+def search(text: str, user: User) -> list[Hit]:
+    """People by name or address, for whoever may see them."""
+    if not policy.allows(user, "admin"):
+        return []
+    found = User.objects.filter(Q(username__icontains=text) | Q(email__icontains=text)).order_by("username")
+    return [
+        Hit(row.username, reverse("access:user-detail", args=[row.pk]), str(_("user")), "users")
+        for row in found[:5]
+    ]

@@ -77,7 +77,7 @@ def run_list(request: SignedInRequest) -> HttpResponse:
 @require_GET
 def recent_runs(request: SignedInRequest) -> HttpResponse:
     """The box of the overview."""
-    return render(request, "pipelines/_recent_runs.html", {"runs": queries.recent_runs()})
+    return render(request, "pipelines/_recent_runs.html", {"runs": queries.recent_runs(request.user)})
 
 
 @require_GET

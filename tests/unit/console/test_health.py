@@ -2,13 +2,14 @@
 
 import http.server
 import json
+import re
 import threading
 import time
 
 import pytest
 
 from console import health
-from core.lib import heartbeat
+from core.lib import heartbeat, redis
 
 
 @pytest.fixture(autouse=True)
@@ -181,3 +182,27 @@ def test_cards_show_each_part(admin_page, parts):
     text = admin_page.get("/overview/health").text
     assert 'id="part-postgres"' in text
     assert "Gone." in text
+
+
+def test_before_anybody_asked_the_page_says_that_it_asks(admin_page):
+    assert {part.is_healthy for part in health.known()} == {None}
+    page = admin_page.get("/").text
+    assert page.count("being asked") == len(health.CHECKS)
+
+
+def test_what_was_found_lately_is_drawn_with_the_page(admin_page, parts):
+    parts["mlflow"] = False
+    admin_page.get("/overview/health")
+    assert "Gone." in admin_page.get("/").text
+
+
+def test_parts_say_what_matters_of_them(monkeypatch, real_redis):
+    only(monkeypatch, "postgres", "redis", "worker", "watch")
+    heartbeat.beat("worker")
+    heartbeat.beat("watch")
+    redis.client().rpush("heavy", "a", "b")
+    details = {part.name: part.detail.replace("\u00a0", " ") for part in health.report()}
+    assert re.fullmatch(r"[\d.]+ MiB, \d+ connections?", details["postgres"])
+    assert re.fullmatch(r"[\d.]+ [KM]iB", details["redis"])
+    assert details["worker"] == "2 tasks wait"
+    assert re.fullmatch(r"seen \d+ ms ago", details["watch"])

@@ -8,6 +8,13 @@ from django.test import Client
 from console import csp_reports, openapi, openapi_shapes
 from core.access.models import User
 from core.lib import env, metrics
+from core.lib.errors import Unavailable
+from jobs.models import Job
+from pipelines.queries import recent_runs
+from streaming.models import Stream
+from tests.people import make_user
+from tests.pipeline_rows import make_run
+from tests.registry import make_version
 
 
 def test_search_finds_pages_by_part_of_their_name(admin_page):
@@ -35,6 +42,89 @@ def test_search_for_nothing_finds_nothing(admin_page):
 def test_search_does_not_repeat_markup(admin_page):
     text = admin_page.get("/search?q=<script>alert(1)</script>").text
     assert "<script>alert" not in text
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("run {run}", "/runs/{run}"),
+        ("{run}", "/runs/{run}"),
+        ("titanic v3", "/models/titanic/versions/3"),
+        ("TITANIC 3", "/models/titanic/versions/3"),
+        ("orders_s", "/streams/orders_stream"),
+        ("orders_topic", "/topics/orders_topic"),
+        ("clean_tr", "/jobs/{job}"),
+        ("{job}", "/jobs/{job}"),
+        ("bea", "/system/users/{bea}"),
+    ],
+)
+def test_search_finds_things_of_every_kind(admin_page, monkeypatch, text, url):
+    root = User.objects.get(username="root")
+    known = {
+        "run": make_run().pk,
+        "job": Job.objects.create(app="clean_trips", params={}, requested_by=root).pk,
+        "bea": User.objects.create_user("bea").pk,
+    }
+    make_version(3)
+    monkeypatch.setattr("streaming.queries._remembered", (float("-inf"), []))
+    Stream.objects.create(name="orders_stream", topic="orders_topic", definition={})
+    found = admin_page.get("/search", {"q": text.format(**known)}, headers={"HX-Request": "true"}).text
+    assert f'href="{url.format(**known)}"' in found
+
+
+def test_only_who_may_see_people_finds_them(db):
+    User.objects.create_user("bea")
+    client = Client()
+    client.force_login(make_user("vic", "viewer"))
+    assert "palette-hit" not in client.get("/search?q=bea", headers={"HX-Request": "true"}).text
+
+
+# --- the overview
+
+
+@pytest.mark.django_db
+def test_the_boxes_are_drawn_with_the_page(client):
+    client.force_login(make_user("ana", "engineer"))
+    run = make_run(state="failed")
+    page = client.get("/").text
+    assert f'href="/runs/{run.pk}"' in page
+    assert "skeleton" not in page
+    assert "load, live:runs" not in page
+
+
+@pytest.mark.django_db
+def test_a_box_that_cannot_be_drawn_asks_again_and_keeps_no_other(client, monkeypatch):
+    def away(*_args, **_kwargs):
+        raise Unavailable("MLflow is not answering.")
+
+    monkeypatch.setattr("pipelines.queries.recent_runs", away)
+    client.force_login(make_user("ana", "engineer"))
+    page = client.get("/").text
+    assert 'hx-trigger="load, live:runs from:body"' in page
+    assert "No job yet" in page
+
+
+@pytest.mark.django_db
+def test_my_failure_stays_before_the_runs_of_others(client):
+    ana, bea = make_user("ana", "engineer"), make_user("bea", "engineer")
+    mine = make_run(state="failed", requested_by=ana)
+    mended = make_run("other", state="failed", requested_by=ana)
+    make_run("other", state="success", requested_by=bea)
+    for _ in range(10):
+        make_run(state="queued", requested_by=bea)
+    assert recent_runs(ana)[0] == mine
+    assert mended not in recent_runs(ana)
+    assert len(recent_runs(ana)) == 8
+    assert mine not in recent_runs(bea)
+
+
+@pytest.mark.django_db
+def test_who_sees_their_own_predictions_only_is_told(client):
+    client.force_login(make_user("ana", "approver"))
+    page = client.get("/").text
+    assert "No prediction yet" not in page
+    assert "None of your own yet" in page
+    assert 'href="/predict"' in page
 
 
 # --- reports about the Content-Security-Policy
