@@ -135,15 +135,15 @@ def test_known_actions_of_an_empty_trail():
 
 
 def test_everybody_who_sees_an_object_sees_what_happened_to_it(django_assert_num_queries):
-    make_entries(60, object_type="run", object_id="7")
-    make_entries(1, object_type="run", object_id="8")
+    make_entries(60, object_type="pipelines.run", object_id="7")
+    make_entries(1, object_type="pipelines.run", object_id="8")
     client = signed_in(make_user("ana", "viewer"))
     with django_assert_num_queries(4):
-        answer = client.get("/audit/object?type=run&id=7")
+        answer = client.get("/audit/object?type=pipelines.run&id=7")
     assert len(answer.context["entries"]) == 50
     assert "/system/audit/" not in answer.content.decode()
-    assert "Nothing yet" in client.get("/audit/object?type=run&id=none").content.decode()
-    assert signed_in(make_user("bob", "predictor")).get("/audit/object?type=run&id=7").status_code == 403
+    assert "Nothing yet" in client.get("/audit/object?type=pipelines.run&id=none").content.decode()
+    assert signed_in(make_user("bob", "predictor")).get("/audit/object?type=pipelines.run&id=7").status_code == 403
 
 
 @pytest.mark.parametrize("query", ["", "type=run", "type=run&id=", "type=run&id=" + "x" * 201])
