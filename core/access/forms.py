@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxLengthValidator
 from django.utils.translation import gettext_lazy as _
 
-from core.access import policy, queries, tokens, words
+from core.access import limits, policy, queries, tokens, words
 from core.access.models import User
 
 LONGEST_PASSWORD = 256
@@ -21,7 +21,12 @@ def _limit(field: forms.Field) -> None:
 
 
 class SignInForm(AuthenticationForm):
-    """Name and password. The answer is the same whichever of the two is wrong."""
+    """Name and password. The answer is the same whichever of the two is wrong.
+
+    wait_s: how long to wait after too many wrong ones, else 0.
+    """
+
+    wait_s = 0
 
     error_messages = {
         "invalid_login": _(
@@ -35,6 +40,26 @@ class SignInForm(AuthenticationForm):
         self.fields["username"].label = _("Name")
         self.fields["password"].label = _("Password")
         _limit(self.fields["password"])
+
+    def clean(self) -> dict[str, Any]:
+        """The password is looked at only while there is no need to wait."""
+        name = self.cleaned_data.get("username")
+        if not name or not self.cleaned_data.get("password") or self.request is None:
+            return super().clean()
+        try:
+            attempt = limits.sign_in(name, self.request)
+        except limits.TooManyAttempts as error:
+            self.wait_s = error.retry_after_s
+            raise ValidationError(error.message) from error
+        try:
+            cleaned = super().clean()
+        except ValidationError as error:
+            self.wait_s = attempt.wait_s()
+            if self.wait_s:
+                raise ValidationError(limits.words(self.wait_s)) from error
+            raise
+        attempt.succeeded()
+        return cleaned
 
 
 class OwnPasswordForm(PasswordChangeForm):
@@ -51,6 +76,13 @@ class OwnPasswordForm(PasswordChangeForm):
         self.fields["new_password2"].help_text = ""
         for field in self.fields.values():
             _limit(field)
+
+    def clean_old_password(self) -> str:
+        """Not guessed without end either. Raises TooManyAttempts."""
+        attempt = limits.present_password(self.user)
+        present = super().clean_old_password()
+        attempt.succeeded()
+        return present
 
     def clean_new_password1(self) -> str:
         """Not the present one: a one-time password is for one use."""
@@ -148,3 +180,17 @@ class TokenForm(forms.Form):
             widget=forms.CheckboxSelectMultiple,
             error_messages={"required": _("Choose at least one.")},
         )
+
+
+class LimitForm(forms.Form):
+    """What may try to sign in again: a name, by its key, or an address."""
+
+    key = forms.RegexField(r"\A[0-9a-f]{64}\Z", required=False)
+    address = forms.CharField(max_length=64, required=False)
+
+    def clean(self) -> dict[str, Any]:
+        """One of the two."""
+        values = super().clean() or {}
+        if not values.get("key") and not values.get("address"):
+            raise ValidationError(_("Say which name or address may try again."))
+        return values

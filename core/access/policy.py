@@ -37,6 +37,7 @@ SCOPES: Final[dict[str, frozenset[str]]] = {
     "models.decide": frozenset({APPROVER, ADMIN}),
     "alerts.handle": frozenset({ENGINEER, SCIENTIST, APPROVER, ADMIN}),
     "drift.rules": frozenset({SCIENTIST, ADMIN}),
+    "tokens": frozenset(ROLES),
     "admin": frozenset({ADMIN}),
 }
 
@@ -73,6 +74,8 @@ ROUTES: dict[str, str | dict[str, str]] = {
     "access:token-revoke": SIGNED_IN,
     "access:system": "admin",
     "access:service-list": "admin",
+    "access:limit-list": "admin",
+    "access:limit-lift": {"POST": "admin"},
     "access:role-list": "admin",
     "access:user-list": "admin",
     "access:user-create": "admin",
@@ -82,8 +85,8 @@ ROUTES: dict[str, str | dict[str, str]] = {
     "access:user-reset-password": "admin",
     "access:all-token-list": "admin",
     "api:me": SIGNED_IN,
-    "api:token-list": SIGNED_IN,
-    "api:token-detail": SIGNED_IN,
+    "api:token-list": "tokens",
+    "api:token-detail": "tokens",
     # audit
     "audit:entry-list": "admin",
     "audit:entry-detail": "admin",
@@ -289,6 +292,7 @@ OBJECTS: Final[dict[str, str]] = {
     "demo.demonstration": "see",
     "drift": "see",
     "jobs.job": "see",
+    "limit": "admin",
     "models_registry.modelversion": "see",
     "models_registry.promotionrequest": "see",
     "models_registry.registeredmodel": "see",
@@ -325,6 +329,11 @@ def scopes_of(user: "User | AnonymousUser") -> frozenset[str]:
         return PRINCIPALS.get(user.username, frozenset()) & (user.token_scopes or frozenset())
     held = scopes_of_roles(user.role_names)
     return held if user.token_scopes is None else held & user.token_scopes
+
+
+def token_scopes_of(user: "User | AnonymousUser") -> frozenset[str]:
+    """What a token of the user may where nothing is said: all that they may, but not make more tokens."""
+    return scopes_of(user) - {"tokens"}
 
 
 def allows(user: "User | AnonymousUser", scope: str) -> bool:

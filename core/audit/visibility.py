@@ -1,4 +1,4 @@
-"""Who may see what happened to an object: decided above, by the table of rights, which audit does not know."""
+"""Who may see what happened to an object: decided by the table of rights, which is no part of audit."""
 
 from collections.abc import Callable
 from typing import Any

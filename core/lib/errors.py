@@ -18,6 +18,7 @@ class ConsoleError(Exception):
 
     status: ClassVar[int] = 500
     title: ClassVar[str | Promise] = _("Something went wrong")
+    retry_after_s: int | None = None
 
     def __init__(self, message: str, *, service: str = "", errors: list[dict] | None = None) -> None:
         super().__init__(message)

@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
 from core.lib import context
-from core.lib.errors import ConsoleError, StillAtWork, Unavailable
+from core.lib.errors import ConsoleError
 
 TITLES = {
     400: "Bad request",
@@ -86,7 +86,7 @@ def no_database_detail() -> str:
 
 def headers_of(error: ConsoleError) -> dict[str, str]:
     """Headers that belong to the error's status."""
-    if isinstance(error, StillAtWork | Unavailable):
+    if error.retry_after_s is not None:
         return {"Retry-After": str(error.retry_after_s)}
     return {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
 

@@ -143,7 +143,8 @@ def test_everybody_who_sees_an_object_sees_what_happened_to_it(django_assert_num
     assert len(answer.context["entries"]) == 50
     assert "/system/audit/" not in answer.content.decode()
     assert "Nothing yet" in client.get("/audit/object?type=pipelines.run&id=none").content.decode()
-    assert signed_in(make_user("bob", "predictor")).get("/audit/object?type=pipelines.run&id=7").status_code == 403
+    bob = signed_in(make_user("bob", "predictor"))
+    assert bob.get("/audit/object?type=pipelines.run&id=7").status_code == 403
 
 
 @pytest.mark.parametrize("query", ["", "type=run", "type=run&id=", "type=run&id=" + "x" * 201])

@@ -9,7 +9,17 @@ from core.audit import actions, visibility
 from tests.people import make_admin, make_user, signed_in
 
 pytestmark = pytest.mark.django_db
-APPS = {"access", "audit", "alerts", "demo", "pipelines", "models_registry", "streaming", "jobs", "predictions"}
+APPS = (
+    "access",
+    "audit",
+    "alerts",
+    "demo",
+    "pipelines",
+    "models_registry",
+    "streaming",
+    "jobs",
+    "predictions",
+)
 
 
 def status(role, object_type):
