@@ -80,7 +80,7 @@ class ErrorPagesMiddleware:
         response = self.get_response(request)
         if response.status_code == 405 and not response.content:  # what Django's require_* decorators answer
             message = _("This address does not take %(method)s.") % {"method": request.method}
-            page = error_pages.answer(request, 405, _("Not that method"), message)
+            page = error_pages.answer(request, 405, _("Method not allowed"), message)
             page["Allow"] = response["Allow"]
             return page
         return response

@@ -62,7 +62,7 @@ def topic_name(text: str) -> str:
 
 
 def not_kafkas_own(text: str) -> str:
-    """The name of a topic to count or to write. Raises InvalidRequest for those in which Kafka keeps its books."""
+    """The name of a topic to count or to write to. Raises InvalidRequest for one of Kafka's own."""
     if text in _KAFKAS_OWN:
         message = _("Kafka keeps its own books in “%(topic)s”. Choose another topic.") % {"topic": text}
         raise InvalidRequest(message, errors=[{"field": "topic", "message": message}])

@@ -29,9 +29,7 @@ class SignInForm(AuthenticationForm):
     wait_s = 0
 
     error_messages = {
-        "invalid_login": _(
-            "This name and password do not belong together. Check both; capital letters count in a password."
-        ),
+        "invalid_login": _("Wrong name or password. Check both; passwords are case-sensitive."),
         "inactive": _("This account is deactivated. Ask an administrator."),
     }
 
@@ -63,11 +61,11 @@ class SignInForm(AuthenticationForm):
 
 
 class OwnPasswordForm(PasswordChangeForm):
-    """The present password, and a new one twice."""
+    """The current password, and a new one twice."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["old_password"].label = _("Present password")
+        self.fields["old_password"].label = _("Current password")
         self.fields["new_password1"].label = _("New password")
         self.fields["new_password2"].label = _("New password again")
         self.fields["new_password1"].help_text = _(
@@ -79,16 +77,16 @@ class OwnPasswordForm(PasswordChangeForm):
 
     def clean_old_password(self) -> str:
         """Not guessed without end either. Raises TooManyAttempts."""
-        attempt = limits.present_password(self.user)
-        present = super().clean_old_password()
+        attempt = limits.current_password(self.user)
+        current = super().clean_old_password()
         attempt.succeeded()
-        return present
+        return current
 
     def clean_new_password1(self) -> str:
         """Not the present one: a one-time password is for one use."""
         new = self.cleaned_data["new_password1"]
         if new == self.cleaned_data.get("old_password"):
-            raise ValidationError(_("This is your present password. Choose another."))
+            raise ValidationError(_("This is your current password. Choose another."))
         return new
 
 

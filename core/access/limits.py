@@ -64,8 +64,8 @@ def sign_in(name: str, request: HttpRequest) -> Attempt:
     return _begin(name, user, places.known_browser(request, user) or places.address())
 
 
-def present_password(user: User) -> Attempt:
-    """Let a guess of whoever is signed in at their present password through. Raises TooManyAttempts."""
+def current_password(user: User) -> Attempt:
+    """Let a guess of whoever is signed in at their current password through. Raises TooManyAttempts."""
     return _begin(user.username, user, places.ACCOUNT)
 
 

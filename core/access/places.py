@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from core.access.models import User
 from core.lib import context
 
-ACCOUNT: Final = "account"  # guesses at the present password, by whoever is signed in
+ACCOUNT: Final = "account"  # guesses at the current password, by whoever is signed in
 BROWSER: Final = "browser:"
 IS_ADDRESS: Final = ~Q(place=ACCOUNT) & ~Q(place__startswith=BROWSER)
 COOKIE, COOKIE_LIVES = "atalaya_known", timedelta(days=180)

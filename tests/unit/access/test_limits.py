@@ -230,10 +230,10 @@ def test_behind_a_proxy_the_address_is_what_the_proxy_says(settings):
     assert (refused, let_in) == ([429], [422])
 
 
-# --- the present password
+# --- the current password
 
 
-def test_the_present_password_is_not_guessed_without_end():
+def test_the_current_password_is_not_guessed_without_end():
     session = signed_in(make_user("ana"))
     wish = {
         "old_password": "wrong",

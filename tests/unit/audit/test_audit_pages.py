@@ -86,7 +86,7 @@ def test_filters_narrow_the_list(admin, query, n_found):
 def test_a_filter_that_makes_no_sense_is_said(admin, query):
     answer = admin.get(f"/system/audit?{query}")
     assert answer.status_code == 422
-    assert "Mend this" in answer.content.decode()
+    assert "Correct the following" in answer.content.decode()
 
 
 @pytest.mark.parametrize("query", ["cursor=x", "cursor=-1", "cursor=" + "9" * 40, "order=action"])
