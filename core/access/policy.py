@@ -287,6 +287,7 @@ OBJECTS: Final[dict[str, str]] = {
     "access": "admin",
     "access.apitoken": "admin",
     "access.user": "admin",
+    "alerts.alert": "see",
     "audit": "admin",
     "demo": "see",
     "demo.demonstration": "see",
