@@ -7,18 +7,22 @@ out  {"topic", "seq", "kind": "subscribed"}
 
 A slow socket keeps the newest message of each topic and no more: a browser sees the gap in `seq` and fetches
 again. Messages may be lost on the way (Redis restarts): every few seconds the socket compares numbers and
-catches up.
+catches up. Whether its session still counts it looks up when it is told to (sign-out, other rights), when the
+session expires, and once a minute.
 """
 
 import asyncio
 import contextlib
+import itertools
 import re
+from collections.abc import Coroutine
 from typing import Any
 
 import orjson
 import redis
 import structlog
 from channels.db import database_sync_to_async
+from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 from django.db import Error as DatabaseError
@@ -47,40 +51,66 @@ class LiveConsumer(AsyncWebsocketConsumer):
     """One browser's socket."""
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        """Without Redis there is nothing to hear: refuse (or end) the socket, the browser comes again."""
-        try:
-            await super().__call__(scope, receive, send)
-        except (redis.RedisError, OSError) as error:
-            log.warning("socket.no_redis", error=str(error))
-            await send({"type": "websocket.close", "code": CLOSE_TRY_LATER})
-
-    async def connect(self) -> None:
-        """Accept whoever has a session that still counts; everybody else gets 403 in the handshake."""
+        """Listen and talk until one of the two ends, whichever and however; then nothing of it stays."""
         self.topics: dict[str, int] = {}  # topic: number of the last message sent
         self.waiting: dict[str, dict[str, Any]] = {}
         self.has_news = asyncio.Event()
-        self.background: list[asyncio.Task[None]] = []
+        self.is_open = False
+        self.tasks: list[asyncio.Task[None]] = []
+        self.is_over = asyncio.Event()
+        self._start(super().__call__(scope, receive, send))
+        try:
+            await self.is_over.wait()
+            await self._say_why(send)
+            await self._leave_all()
+        finally:
+            await self._forget()
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do this as long as the socket lasts, and end the socket with it."""
+        task = asyncio.create_task(work)
+        task.add_done_callback(lambda _task: self.is_over.set())
+        self.tasks.append(task)
+
+    async def _say_why(self, send: Any) -> None:
+        """Close a socket that a fault of ours ended: the browser comes again."""
+        for task in self.tasks:
+            error = task.exception() if task.done() and not task.cancelled() else None
+            if error is None:
+                continue
+            if isinstance(error, redis.RedisError):
+                log.warning("socket.no_redis", error=str(error))
+            elif not isinstance(error, OSError):  # which is what sending to a browser that has gone raises
+                log.error("socket.broken", exc_info=error)
+            with contextlib.suppress(OSError, RuntimeError):  # it may be closed already
+                await send({"type": "websocket.close", "code": CLOSE_TRY_LATER})
+
+    async def _forget(self) -> None:
+        if self.is_open:
+            self.is_open = False
+            metrics.SOCKETS.dec()
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+
+    async def connect(self) -> None:
+        """Accept whoever has a session that still counts; everybody else gets 403 in the handshake."""
         self.session_key = self.scope["cookies"].get(settings.SESSION_COOKIE_NAME, "")
         try:
-            self.user = await database_sync_to_async(sessions.user_of)(self.session_key)
+            found = await database_sync_to_async(sessions.find)(self.session_key)
         except DatabaseError as error:
             log.error("socket.no_database", error=str(error).strip())
-            self.user = None
-        if self.user is None:
+            found = None
+        if found is None:
             await self.close()
             return
+        self.session = found
+        await self.channel_layer.group_add(live.users_group(found.user.pk), self.channel_name)
         await self.accept()
+        self.is_open = True
         metrics.SOCKETS.inc()
-        self.background = [asyncio.create_task(self._send_news()), asyncio.create_task(self._keep_up())]
-
-    async def disconnect(self, code: int) -> None:
-        """Forget the socket."""
-        if self.background:
-            metrics.SOCKETS.dec()
-        for task in self.background:
-            task.cancel()
-        for topic in list(self.topics):
-            await self._leave(topic)
+        self._start(self._send_news())
+        self._start(self._keep_up())
 
     # --- what the browser says
 
@@ -122,7 +152,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
         scope = policy.LIVE_TOPICS.get(topic.partition(":")[0])
         if scope is None:
             return _("There is no such topic.")
-        if not await database_sync_to_async(policy.allows)(self.user, scope):
+        if not await database_sync_to_async(policy.allows)(self.session.user, scope):
             return _("Your roles do not include “%(scope)s”.") % {"scope": scope}
         return ""
 
@@ -130,8 +160,17 @@ class LiveConsumer(AsyncWebsocketConsumer):
         if self.topics.pop(topic, None) is None:
             return
         self.waiting.pop(topic, None)
+        await self._discard(live.group_name(topic))
+
+    async def _discard(self, group: str) -> None:
         with contextlib.suppress(redis.RedisError, OSError):  # the server forgets the subscription by itself
-            await self.channel_layer.group_discard(live.group_name(topic), self.channel_name)
+            await self.channel_layer.group_discard(group, self.channel_name)
+
+    async def _leave_all(self) -> None:
+        for topic in list(self.topics):
+            await self._leave(topic)
+        if self.is_open:
+            await self._discard(live.users_group(self.session.user.pk))
 
     # --- what the console says
 
@@ -146,42 +185,48 @@ class LiveConsumer(AsyncWebsocketConsumer):
         self.waiting[topic] = body
         self.has_news.set()
 
+    async def live_recheck(self, _event: dict[str, Any]) -> None:
+        """From the channel layer: a session of the user ended, or what they may do changed."""
+        if not await self._still_counts():
+            raise StopConsumer
+
     async def _send_news(self) -> None:
-        with contextlib.suppress(OSError):  # it has gone: `disconnect` comes
-            while True:
-                await self.has_news.wait()
-                self.has_news.clear()
-                while self.waiting:
-                    topic = next(iter(self.waiting))
-                    body = self.waiting.pop(topic)
-                    self.topics[topic] = body["seq"]
-                    await self._say(body)
+        while True:
+            await self.has_news.wait()
+            self.has_news.clear()
+            while self.waiting:
+                topic = next(iter(self.waiting))
+                body = self.waiting.pop(topic)
+                self.topics[topic] = body["seq"]
+                await self._say(body)
 
     async def _keep_up(self) -> None:
         """Catch up with what was lost on the way, and end the socket of a session that ended."""
-        turn = 0
-        while True:
-            await asyncio.sleep(CATCH_UP_EVERY_S)
-            turn += 1
-            if turn % CATCH_UPS_PER_CHECK == 0:
-                await self._check_user()
+        for turn in itertools.count():
+            left_s = (self.session.ends_at - timezone.now()).total_seconds()
+            await asyncio.sleep(min(CATCH_UP_EVERY_S, max(left_s, 0) + 0.1))
+            is_time = turn % CATCH_UPS_PER_CHECK == 0 or left_s <= CATCH_UP_EVERY_S
+            if is_time and not await self._still_counts():
+                return
             await self._catch_up()
 
-    async def _check_user(self) -> None:
+    async def _still_counts(self) -> bool:
+        """Look the session up; its end closes the socket, lost rights take topics away."""
         try:
-            user = await database_sync_to_async(sessions.user_of)(self.session_key)
+            found = await database_sync_to_async(sessions.find)(self.session_key)
         except DatabaseError as error:
             log.warning("socket.not_checked", error=str(error).strip())
-            return
-        if user is None:
+            return True
+        if found is None:
             await self.close(CLOSE_SESSION_ENDED)
-            return
-        self.user = user
+            return False
+        self.session = found
         for topic in list(self.topics):
             scope = policy.LIVE_TOPICS[topic.partition(":")[0]]
-            if not await database_sync_to_async(policy.allows)(user, scope):
+            if not await database_sync_to_async(policy.allows)(found.user, scope):
                 await self._leave(topic)
                 await self._say({"topic": topic, "kind": "refused", "detail": _("Your roles have changed.")})
+        return True
 
     async def _catch_up(self) -> None:
         topics = list(self.topics)

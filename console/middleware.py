@@ -12,7 +12,7 @@ from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 
-from core.lib import context, error_pages, idempotency, metrics, problems
+from core.lib import addresses, context, error_pages, idempotency, metrics, problems
 from core.lib.errors import ConsoleError
 
 log = structlog.get_logger("console.http")
@@ -36,7 +36,7 @@ class RequestContextMiddleware:
         given = request.headers.get("X-Request-ID", "")
         request_id = given if _SAFE_ID.fullmatch(given) else uuid.uuid4().hex
         context.request_id.set(request_id)
-        context.remote_addr.set(request.META.get("REMOTE_ADDR", ""))
+        context.remote_addr.set(addresses.of(request))
         response = self.get_response(request)
         response["X-Request-ID"] = request_id
         if not request.path.startswith(settings.STATIC_URL):
@@ -80,7 +80,7 @@ class ErrorPagesMiddleware:
         response = self.get_response(request)
         if response.status_code == 405 and not response.content:  # what Django's require_* decorators answer
             message = _("This address does not take %(method)s.") % {"method": request.method}
-            page = error_pages.answer(request, 405, _("Not that method"), message)
+            page = error_pages.answer(request, 405, _("Method not allowed"), message)
             page["Allow"] = response["Allow"]
             return page
         return response

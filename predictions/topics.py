@@ -4,11 +4,16 @@ from django.conf import settings
 
 from core.lib import topics
 
+SCOPE = "predictions.see_all"  # the messages hold everybody's inputs
+
 
 def wanted() -> list[topics.Topic]:
     """That of the records, and that of what is none."""
     name = settings.CONSOLE_PREDICTIONS_TOPIC
-    return [topics.Topic(name, 4), topics.Topic(f"{name}.dead", days=30)]
+    return [
+        topics.Topic(name, 4, scope=SCOPE),
+        topics.Topic(f"{name}.dead", days=30, scope=SCOPE),
+    ]
 
 
 def ensure() -> list[str]:

@@ -11,7 +11,7 @@ from core.audit.actions import record
 from core.lib import live, paths
 from core.lib.errors import Conflict, ConsoleError, InvalidRequest, NotFound
 from streaming import definition as definitions
-from streaming import replay_files, tasks
+from streaming import reading, replay_files, tasks
 from streaming.models import DeadLetter, Replay, ReplayState, Stream
 from streaming.removal import remove_demo as remove_demo
 from streaming.removal import remove_demo_predictions as remove_demo_predictions
@@ -24,6 +24,7 @@ MOST_OPEN_REPLAYS = 4
 def create_stream(*, name: str, topic: str, definition: Any, description: str = "", by: Any) -> Stream:
     """Define a stream; the aggregator begins with the topic's first message within seconds."""
     policy.check(by, SCOPE, name)
+    reading.not_kafkas_own(topic)
     checked = _checked(definition)
     if Stream.objects.count() >= MOST_STREAMS:
         raise Conflict(_("There are %(n)d streams; delete one first.") % {"n": MOST_STREAMS})
@@ -107,6 +108,7 @@ def start_replay(
         format_ = replay_files.format_of(paths.inside_allowed(source))
     except (replay_files.FileRefused, ConsoleError) as error:
         raise _invalid("source", str(error)) from error
+    reading.not_kafkas_own(topic)
     if (
         Replay.objects.filter(state__in=(ReplayState.REQUESTED, ReplayState.RUNNING)).count()
         >= MOST_OPEN_REPLAYS

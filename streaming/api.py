@@ -79,6 +79,7 @@ class MessageListView(APIView):
     )
     def get(self, request: Request, name: str) -> Response:
         """Read without a consumer group, oldest first, for four seconds at most."""
+        reading.check_may_read(request.user, name)
         given = request.query_params
         start = reading.start(given.get("from", "latest"))
         limit = reading.limit(given.get("limit", "50"))

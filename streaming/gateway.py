@@ -12,7 +12,7 @@ from confluent_kafka import (
     TopicCollection,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient, OffsetSpec, TopicDescription
 from django.utils.translation import gettext as _
 
 from core.lib import kafka
@@ -26,7 +26,8 @@ log = structlog.get_logger(__name__)
 TIMEOUT_S = 5
 PAGE_WAITS_S = 1.0  # where the rest of a page waits for the answer
 MAX_LIMIT = 200
-INTERNAL = "__"
+MISSING = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION)
+NO_LEADER = -1  # as Kafka writes it
 
 
 @contextmanager
@@ -35,8 +36,7 @@ def _translated() -> Iterator[None]:
         yield
     except KafkaException as failure:
         error: KafkaError = failure.args[0]
-        missing = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION)
-        if error.code() in missing:
+        if error.code() in MISSING:
             raise NotFound(_("Kafka has no such topic."), service="kafka") from failure
         if error.code() in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.SASL_AUTHENTICATION_FAILED):
             message = _("Kafka refused the console: %(error)s") % {"error": error.str()}
@@ -53,10 +53,9 @@ class KafkaGateway:
     def topics(self) -> list[Topic]:
         """All topics but Kafka's own, by name. Raises Unavailable."""
         with _translated():
-            found = self._admin.list_topics(timeout=TIMEOUT_S).topics
-            return self._with_offsets(
-                [about for name, about in sorted(found.items()) if not name.startswith(INTERNAL)]
-            )
+            names = sorted(self._admin.list_topics(timeout=TIMEOUT_S).topics)
+            described = self._described(names)
+            return self._with_offsets([about for about in described if not about.is_internal])
 
     def topic_names(self) -> list[str]:
         """The names alone, at once: somebody is typing. Raises Unavailable."""
@@ -65,32 +64,43 @@ class KafkaGateway:
         return sorted(name for name in found if not name.startswith(INTERNAL))
 
     def topic(self, name: str) -> Topic:
-        """Raises NotFound."""
+        """Raises NotFound, for Kafka's own topics too: they are nobody's to read."""
         with _translated():
-            described = self._admin.describe_topics(TopicCollection([name]), request_timeout=TIMEOUT_S)
-            described[name].result()  # raises for one that is not there; list_topics would make some up
-            about = self._admin.list_topics(name, timeout=TIMEOUT_S).topics[name]
-            if about.error is not None:
-                raise KafkaException(about.error)
+            about = next(iter(self._described([name])), None)
+            if about is None or about.is_internal:
+                raise NotFound(_("Kafka has no such topic."), service="kafka")
             return self._with_offsets([about])[0]
 
-    def _with_offsets(self, abouts: Iterable[Any]) -> list[Topic]:
-        abouts = list(abouts)
-        places = [TopicPartition(about.topic, number) for about in abouts for number in about.partitions]
+    def _described(self, names: list[str]) -> list[TopicDescription]:
+        """One request for all; a topic that is not there is left out."""
+        if not names:
+            return []
+        futures = self._admin.describe_topics(TopicCollection(names), request_timeout=TIMEOUT_S)
+        found = []
+        for name in names:
+            try:
+                found.append(futures[name].result())
+            except KafkaException as error:
+                if error.args[0].code() not in MISSING:
+                    raise
+        return found
+
+    def _with_offsets(self, abouts: list[TopicDescription]) -> list[Topic]:
+        places = [TopicPartition(about.name, part.id) for about in abouts for part in about.partitions]
         low, high = self._offsets(places, OffsetSpec.earliest()), self._offsets(places, OffsetSpec.latest())
         return [
             Topic(
-                about.topic,
+                about.name,
                 [
                     Partition(
-                        number,
-                        low.get((about.topic, number), 0),
-                        high.get((about.topic, number), 0),
-                        partition.leader,
-                        len(partition.replicas),
-                        len(partition.isrs),
+                        part.id,
+                        low.get((about.name, part.id), 0),
+                        high.get((about.name, part.id), 0),
+                        part.leader.id if part.leader is not None else NO_LEADER,
+                        len(part.replicas),
+                        len(part.isr),
                     )
-                    for number, partition in sorted(about.partitions.items())
+                    for part in sorted(about.partitions, key=lambda part: part.id)
                 ],
             )
             for about in abouts

@@ -47,6 +47,7 @@ def topic_messages(request: SignedInRequest, name: str) -> HttpResponse:
     """Messages read from a place: the inside of a box."""
     given = request.GET
     values: dict[str, Any] = {"name": reading.topic_name(name)}
+    reading.check_may_read(request.user, name)
     try:
         start, limit = reading.start(given.get("from") or "latest"), reading.limit(given.get("limit") or "20")
         found = gateway.connect().messages(name, start=start, limit=limit)

@@ -10,10 +10,10 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from core.access import paging, policy
+from core.access import paging
 from core.access.http import SignedInRequest
 from core.lib.errors import ConsoleError
-from streaming import actions, defaults, queries
+from streaming import actions, defaults, queries, reading
 from streaming.forms import ChangeForm, ReplayForm, StreamForm
 from streaming.models import Stream
 
@@ -106,7 +106,7 @@ def dead_letter_list(request: SignedInRequest, name: str) -> HttpResponse:
     """Messages that are in no window, and why; what they hold only for those who may read messages."""
     stream = queries.stream(name)
     values = {**_head(stream), **_page(request, queries.dead_letters(stream))}
-    values["may_read"] = policy.allows(request.user, "messages.read")
+    values["may_read"] = reading.may_read(request.user, stream.topic)
     template = "streaming/_dead_letter_table.html" if request.htmx else "streaming/dead_letter_list.html"
     return render(request, template, values)
 

@@ -26,7 +26,7 @@ def make_admin(name: str = "root", **values: Any) -> User:
 
 
 def make_token(user: User, *scopes: str, days: float = 90, **values: Any) -> tuple[ApiToken, str]:
-    """A token and its key; without scopes it has all of its owner's."""
+    """A token and its key; without scopes it has all of its owner's, `tokens` too."""
     key = tokens.new_key()
     token = ApiToken.objects.create(
         user=user,

@@ -70,7 +70,7 @@ def _create(name: str, role: str) -> User:
 
 def _key(user: User) -> str:
     expires_at = timezone.now() + TOKEN_LIVES
-    scopes = policy.scopes_of(user)
+    scopes = policy.token_scopes_of(user)
     _token, key = tokens.issue(user, name="demonstration", scopes=scopes, expires_at=expires_at, by=None)
     return key
 

@@ -3,19 +3,20 @@
 from collections.abc import Iterable
 from typing import Any
 
-import axes.utils
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import ProtectedError
+from django.db.models import F, ProtectedError
 from django.utils.translation import gettext as _
 
-from core.access import policy, tokens
-from core.access.models import User
+from core.access import limits, policy, tokens
+from core.access.models import FailedSignIn, User
 from core.access.passwords import one_time_password
+from core.access.words import UNKNOWN_NAME
 from core.audit import actions as audit
 from core.audit.actions import CONSOLE_ITSELF, NOBODY
-from core.lib.errors import Conflict, InvalidRequest
+from core.lib import live
+from core.lib.errors import Conflict, InvalidRequest, NotFound
 
 
 @transaction.atomic
@@ -53,7 +54,7 @@ def edit_user(user: User, *, roles: Iterable[str], email: str, by: User) -> None
     after = {"roles": user.role_names, "email": user.email}
     if before != after:
         audit.record("user.edit", user, by=by, before=before, after=after)
-        tokens.announce()
+        _announce(user)
 
 
 @transaction.atomic
@@ -67,7 +68,7 @@ def deactivate_user(user: User, *, by: User) -> None:
 
 @transaction.atomic
 def activate_user(user: User, *, by: User) -> None:
-    """Let the user in again; tokens that have neither ended nor been revoked open things again too."""
+    """Let the user sign in again. Sessions and tokens from before the deactivation have ended for good."""
     _check_admin(by)
     _check_person(user)
     _set_active(user, True, "user.activate", by)
@@ -75,15 +76,16 @@ def activate_user(user: User, *, by: User) -> None:
 
 @transaction.atomic
 def reset_password(user: User, *, by: User | None) -> str:
-    """A new one-time password; the old one, every session and a lock after wrong passwords end now."""
+    """A new one-time password; the old one, every session, token and limit on signing in end now."""
     _check_admin(by)
     _check_person(user)
     password = one_time_password()
     user.set_password(password)
     user.must_change_password = True
     user.save(update_fields=["password", "must_change_password"])
-    axes.utils.reset(username=user.username)
     audit.record("user.reset_password", user, by=by)
+    _end_all(user, by)
+    limits.forget(key=limits.name_key(user.username))
     return password
 
 
@@ -94,6 +96,7 @@ def change_own_password(user: User, password: str) -> None:
     user.must_change_password = False
     user.save(update_fields=["password", "must_change_password"])
     audit.record("user.change_password", user, by=user)
+    live.recheck(user.pk)
 
 
 @transaction.atomic
@@ -119,12 +122,44 @@ def remove_demo() -> tuple[int, list[str]]:
     return len(users) - len(kept), kept
 
 
+@transaction.atomic
+def lift_limit(*, name: str = "", key: str = "", address: str = "", by: User | None) -> None:
+    """Let a name, given as it is or by its key, or an address try to sign in again at once.
+
+    Raises NotFound when nothing of that kind has to wait or nearly does.
+    """
+    _check_admin(by)
+    key = limits.name_key(name) if name else key
+    known = FailedSignIn.objects.filter(name_key=key, user__isnull=False).select_related("user").first()
+    if not limits.forget(key=key, place=address):
+        raise NotFound(_("Nothing has to wait there any more."))
+    lifted = known.user if known and known.user else address or UNKNOWN_NAME
+    audit.record("limit.lift", lifted, by=by, after={"of": "address" if address else "name"})
+
+
 def _set_active(user: User, is_active: bool, action: str, by: User | None) -> None:
     before = {"is_active": user.is_active}
     user.is_active = is_active
     user.save(update_fields=["is_active"])
     audit.record(action, user, by=by, before=before, after={"is_active": is_active})
+    if is_active:
+        _announce(user)
+    else:
+        _end_all(user, by)
+
+
+def _end_all(user: User, by: User | None) -> None:
+    """Every session and token of the user ends, and none lives again, whatever becomes of the account."""
+    User.objects.filter(pk=user.pk).update(session_round=F("session_round") + 1)
+    user.refresh_from_db(fields=["session_round"])
+    tokens.revoke_all(user, by=by)
+    _announce(user)
+
+
+def _announce(user: User) -> None:
+    """Whoever keeps tokens or rights of the user in memory looks again: serving processes, live sockets."""
     tokens.announce()
+    live.recheck(user.pk)
 
 
 def _check_admin(by: User | None) -> None:

@@ -70,7 +70,7 @@ class TokenList(ListCreateAPIView):
         wish.is_valid(raise_exception=True)
         values = wish.validated_data
         user = _caller(request)
-        scopes = values.get("scopes", policy.scopes_of(user))
+        scopes = values.get("scopes", policy.token_scopes_of(user))
         token, key = tokens.create(user, name=values["name"], scopes=scopes, days=values["days"], by=user)
         answer = {**TokenSerializer(token).data, "key": key}
         return Response(answer, status=201, headers={"Cache-Control": "no-store"})

@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxLengthValidator
 from django.utils.translation import gettext_lazy as _
 
-from core.access import policy, queries, tokens, words
+from core.access import limits, policy, queries, tokens, words
 from core.access.models import User
 
 LONGEST_PASSWORD = 256
@@ -21,12 +21,15 @@ def _limit(field: forms.Field) -> None:
 
 
 class SignInForm(AuthenticationForm):
-    """Name and password. The answer is the same whichever of the two is wrong."""
+    """Name and password. The answer is the same whichever of the two is wrong.
+
+    wait_s: how long to wait after too many wrong ones, else 0.
+    """
+
+    wait_s = 0
 
     error_messages = {
-        "invalid_login": _(
-            "This name and password do not belong together. Check both; capital letters count in a password."
-        ),
+        "invalid_login": _("Wrong name or password. Check both; passwords are case-sensitive."),
         "inactive": _("This account is deactivated. Ask an administrator."),
     }
 
@@ -36,13 +39,33 @@ class SignInForm(AuthenticationForm):
         self.fields["password"].label = _("Password")
         _limit(self.fields["password"])
 
+    def clean(self) -> dict[str, Any]:
+        """The password is looked at only while there is no need to wait."""
+        name = self.cleaned_data.get("username")
+        if not name or not self.cleaned_data.get("password") or self.request is None:
+            return super().clean()
+        try:
+            attempt = limits.sign_in(name, self.request)
+        except limits.TooManyAttempts as error:
+            self.wait_s = error.retry_after_s
+            raise ValidationError(error.message) from error
+        try:
+            cleaned = super().clean()
+        except ValidationError as error:
+            self.wait_s = attempt.wait_s()
+            if self.wait_s:
+                raise ValidationError(limits.words(self.wait_s)) from error
+            raise
+        attempt.succeeded()
+        return cleaned
+
 
 class OwnPasswordForm(PasswordChangeForm):
-    """The present password, and a new one twice."""
+    """The current password, and a new one twice."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["old_password"].label = _("Present password")
+        self.fields["old_password"].label = _("Current password")
         self.fields["new_password1"].label = _("New password")
         self.fields["new_password2"].label = _("New password again")
         self.fields["new_password1"].help_text = _(
@@ -52,11 +75,18 @@ class OwnPasswordForm(PasswordChangeForm):
         for field in self.fields.values():
             _limit(field)
 
+    def clean_old_password(self) -> str:
+        """Not guessed without end either. Raises TooManyAttempts."""
+        attempt = limits.current_password(self.user)
+        current = super().clean_old_password()
+        attempt.succeeded()
+        return current
+
     def clean_new_password1(self) -> str:
         """Not the present one: a one-time password is for one use."""
         new = self.cleaned_data["new_password1"]
         if new == self.cleaned_data.get("old_password"):
-            raise ValidationError(_("This is your present password. Choose another."))
+            raise ValidationError(_("This is your current password. Choose another."))
         return new
 
 
@@ -148,3 +178,17 @@ class TokenForm(forms.Form):
             widget=forms.CheckboxSelectMultiple,
             error_messages={"required": _("Choose at least one.")},
         )
+
+
+class LimitForm(forms.Form):
+    """What may try to sign in again: a name, by its key, or an address."""
+
+    key = forms.RegexField(r"\A[0-9a-f]{64}\Z", required=False)
+    address = forms.CharField(max_length=64, required=False)
+
+    def clean(self) -> dict[str, Any]:
+        """One of the two."""
+        values = super().clean() or {}
+        if not values.get("key") and not values.get("address"):
+            raise ValidationError(_("Say which name or address may try again."))
+        return values

@@ -76,7 +76,7 @@ def _own_password_first(request: HttpRequest) -> HttpResponse:
 def _sign_in_first(request: HttpRequest) -> HttpResponse:
     if is_api(request):
         detail = _("Send a token as `Authorization: Bearer …`, or sign in.")
-        return problems.response(401, _("Who are you?"), detail, headers={"WWW-Authenticate": "Bearer"})
+        return problems.response(401, _("Not signed in"), detail, headers={"WWW-Authenticate": "Bearer"})
     return _go_to(request, reverse("access:sign-in"), status=401)
 
 

@@ -37,6 +37,7 @@ SCOPES: Final[dict[str, frozenset[str]]] = {
     "models.decide": frozenset({APPROVER, ADMIN}),
     "alerts.handle": frozenset({ENGINEER, SCIENTIST, APPROVER, ADMIN}),
     "drift.rules": frozenset({SCIENTIST, ADMIN}),
+    "tokens": frozenset(ROLES),
     "admin": frozenset({ADMIN}),
 }
 
@@ -73,6 +74,8 @@ ROUTES: dict[str, str | dict[str, str]] = {
     "access:token-revoke": SIGNED_IN,
     "access:system": "admin",
     "access:service-list": "admin",
+    "access:limit-list": "admin",
+    "access:limit-lift": {"POST": "admin"},
     "access:role-list": "admin",
     "access:user-list": "admin",
     "access:user-create": "admin",
@@ -82,13 +85,13 @@ ROUTES: dict[str, str | dict[str, str]] = {
     "access:user-reset-password": "admin",
     "access:all-token-list": "admin",
     "api:me": SIGNED_IN,
-    "api:token-list": SIGNED_IN,
-    "api:token-detail": SIGNED_IN,
+    "api:token-list": "tokens",
+    "api:token-detail": "tokens",
     # audit
     "audit:entry-list": "admin",
     "audit:entry-detail": "admin",
     "audit:entry-export": "admin",
-    "audit:for-object": "see",
+    "audit:for-object": SIGNED_IN,  # `OBJECTS` says the rest
     "api:audit-list": "admin",
     "api:audit-chain": "admin",
     # alerts
@@ -278,6 +281,33 @@ LIVE_TOPICS: Final[dict[str, str]] = {
 }
 
 
+# type of an object as the audit trail names it: the scope without which nobody sees such an object, and so
+# neither what happened to it. One's own predictions need less, but no page shows their entries.
+OBJECTS: Final[dict[str, str]] = {
+    "access": "admin",
+    "access.apitoken": "admin",
+    "access.user": "admin",
+    "alerts.alert": "see",
+    "audit": "admin",
+    "demo": "see",
+    "demo.demonstration": "see",
+    "drift": "see",
+    "jobs.job": "see",
+    "limit": "admin",
+    "models_registry.modelversion": "see",
+    "models_registry.promotionrequest": "see",
+    "models_registry.registeredmodel": "see",
+    "pipelines.pipeline": "see",
+    "pipelines.run": "see",
+    "predictions": "predictions.see_all",
+    "predictions.prediction": "predictions.see_all",
+    "session": "admin",
+    "streaming.deadletter": "see",
+    "streaming.replay": "see",
+    "streaming.stream": "see",
+}
+
+
 class Denied(PermissionDenied):
     """The user may not; `message` says which right is missing."""
 
@@ -300,6 +330,11 @@ def scopes_of(user: "User | AnonymousUser") -> frozenset[str]:
         return PRINCIPALS.get(user.username, frozenset()) & (user.token_scopes or frozenset())
     held = scopes_of_roles(user.role_names)
     return held if user.token_scopes is None else held & user.token_scopes
+
+
+def token_scopes_of(user: "User | AnonymousUser") -> frozenset[str]:
+    """What a token of the user may where nothing is said: all that they may, but not make more tokens."""
+    return scopes_of(user) - {"tokens"}
 
 
 def allows(user: "User | AnonymousUser", scope: str) -> bool:
@@ -328,6 +363,11 @@ def check(user: "User | AnonymousUser", scope: str, what: object = "") -> None:
         )
         % {"scope": scope, "subject": subject, "roles": roles}
     )
+
+
+def check_object(user: "User | AnonymousUser", object_type: str) -> None:
+    """Raises Denied unless the user may see objects of this type; one that the table lacks is for admins."""
+    check(user, OBJECTS.get(object_type, "admin"), object_type)
 
 
 def needed(view_name: str, method: str) -> str | None:

@@ -1,5 +1,6 @@
 """Reads of users and tokens. `live_tokens` is what a process keeps that checks tokens by itself."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -32,10 +33,34 @@ def live_tokens() -> list[TokenGrant]:
     """Every token that opens anything now, in two queries however many there are."""
     rows = ApiToken.objects.filter(revoked_at=None, expires_at__gt=timezone.now(), user__is_active=True)
     rows = rows.select_related("user").prefetch_related("user__groups").order_by("pk")
-    return [_grant(token) for token in rows]
+    ends: dict[int | None, datetime] = {}
+    grants = []
+    for token in rows:  # a parent is older than its children: it comes first, or is not live
+        if token.parent_id is not None and token.parent_id not in ends:
+            continue
+        ends[token.pk] = min(token.expires_at, ends.get(token.parent_id, token.expires_at))
+        grants.append(_grant(token, ends[token.pk]))
+    return grants
 
 
-def _grant(token: ApiToken) -> TokenGrant:
+def lineage(token: ApiToken) -> Iterator[ApiToken]:
+    """The token, the one by which it was made, and so on: one query for each but the first."""
+    found: ApiToken | None = token
+    while found is not None:
+        yield found
+        found = found.parent
+
+
+def with_descendants(token: ApiToken) -> list[ApiToken]:
+    """The token and all that were made by it, by their children, and so on: one query a generation."""
+    found, youngest = [token], [token]
+    while youngest:
+        youngest = list(ApiToken.objects.select_related("user").filter(parent__in=youngest))
+        found += youngest
+    return found
+
+
+def _grant(token: ApiToken, expires_at: datetime) -> TokenGrant:
     owner = token.user
     owner.token_scopes = frozenset(token.scopes)
     return TokenGrant(
@@ -45,7 +70,7 @@ def _grant(token: ApiToken) -> TokenGrant:
         user_id=owner.pk,
         username=owner.username,
         scopes=policy.scopes_of(owner),
-        expires_at=token.expires_at,
+        expires_at=expires_at,
         is_demo=owner.is_demo,
     )
 
@@ -63,7 +88,9 @@ def n_live_tokens(user: User) -> int:
 def all_tokens(*, words: str = "", state: str = "") -> QuerySet[ApiToken]:
     """Everybody's tokens, live ones first, newest first. state: "active" or "over" for some of them."""
     is_over = Q(revoked_at__isnull=False) | Q(expires_at__lte=timezone.now())
-    found = ApiToken.objects.select_related("user").annotate(is_over=is_over).order_by("is_over", "-pk")
+    found = (
+        ApiToken.objects.select_related("user", "parent").annotate(is_over=is_over).order_by("is_over", "-pk")
+    )
     if words:
         found = found.filter(Q(name__icontains=words) | Q(user__username__icontains=words))
     return found.filter(is_over=state == "over") if state else found

@@ -33,6 +33,9 @@ class TokenSerializer(serializers.ModelSerializer):
 
     owner = serializers.CharField(source="user.username", read_only=True)
     scopes = serializers.ListField(child=serializers.CharField(), read_only=True)
+    parent_id = serializers.IntegerField(
+        read_only=True, allow_null=True, help_text="The token by which it was made."
+    )
     state = serializers.ChoiceField(choices=["active", "revoked", "expired"], read_only=True)
 
     class Meta:
@@ -43,6 +46,7 @@ class TokenSerializer(serializers.ModelSerializer):
             "owner",
             "key_hint",
             "scopes",
+            "parent_id",
             "state",
             "created_at",
             "expires_at",
@@ -63,7 +67,7 @@ class NewTokenSerializer(TokenSerializer):
 
 
 class TokenWishSerializer(serializers.Serializer):
-    """A token that somebody wants. Without `scopes` it may all that the caller may."""
+    """A token that somebody wants. Without `scopes` it may all that the caller may, less `tokens`."""
 
     name = serializers.CharField(max_length=100)
     scopes = serializers.ListField(child=serializers.CharField(max_length=60), max_length=50, required=False)

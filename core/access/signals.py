@@ -3,7 +3,6 @@
 from datetime import timedelta
 from typing import Any
 
-from axes.signals import user_locked_out
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
 from django.dispatch import receiver
@@ -11,11 +10,10 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from core.access.models import User
+from core.access.words import UNKNOWN_NAME
 from core.audit import actions as audit
 from core.audit import queries
 
-# People type passwords into the field of the name: a name that nobody has is not written down.
-UNKNOWN_NAME = "unknown name"
 EVERY = timedelta(minutes=1)
 
 
@@ -34,13 +32,12 @@ def note_sign_out(sender: Any, user: User | None, **_kwargs: Any) -> None:
 
 @receiver(user_login_failed)
 def note_failure(sender: Any, credentials: dict, request: HttpRequest | None = None, **_kwargs: Any) -> None:
-    """A wrong name or password. Once the lock is on, `note_lock` speaks."""
-    if request is not None and not getattr(request, "axes_locked_out", False):
+    """A wrong name or password."""
+    if request is not None:
         _record("session.refuse", credentials.get("username"))
 
 
-@receiver(user_locked_out)
-def note_lock(sender: Any, username: str | None, **_kwargs: Any) -> None:
+def note_limit(username: str) -> None:
     """Too many failures: said once a minute while somebody goes on trying."""
     _record("session.lock", username, is_once_a_minute=True)
 

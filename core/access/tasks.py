@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.core.management import call_command
 
-from core.access import principals
+from core.access import limits, principals
 
 
 @shared_task
@@ -14,5 +14,6 @@ def renew_pipeline_tokens() -> list[str]:
 
 @shared_task
 def clear_sessions() -> None:
-    """Sessions that have ended are removed from the database."""
+    """Sessions that have ended, and failed sign-ins that count no more, are removed from the database."""
     call_command("clearsessions")
+    limits.clear_old()

@@ -8,7 +8,7 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
-from django_htmx.http import trigger_client_event
+from django_htmx.http import HttpResponseClientRefresh, trigger_client_event
 
 from core.access import paging, policy, queries, tokens
 from core.access.forms import TokenFilters, TokenForm
@@ -62,13 +62,16 @@ def token_revoke(request: SignedInRequest, pk: int) -> HttpResponse:
     if not policy.allows(request.user, "admin"):
         visible = visible.filter(user=request.user)
     token = get_object_or_404(visible, pk=pk)
+    has_children = token.children.exists()
     tokens.revoke(token, by=request.user)
     said = _("The token “%(name)s” is revoked.") % {"name": token.name}
-    if request.htmx:
+    if request.htmx and not has_children:  # else more rows than this one changed
         shown = {"token": token, "is_own_page": request.POST.get("back") != "all"}
         row = render(request, "access/_token_row.html", shown)
         return trigger_client_event(row, "toast", {"level": "success", "message": said})
     messages.success(request, said)
+    if request.htmx:
+        return HttpResponseClientRefresh()
     return redirect("access:all-token-list" if request.POST.get("back") == "all" else "access:token-list")
 
 

@@ -12,9 +12,8 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from core.access import policy
+from core.access import policy, queries
 from core.access.models import ApiToken, User
-from core.access.queries import n_live_tokens
 from core.audit import actions as audit
 from core.lib import redis as console_redis
 from core.lib.errors import Conflict, InvalidRequest, NotSignedIn
@@ -48,15 +47,26 @@ def create(
     """A token of `user` and its key. `by` is the user, perhaps through another token; None: the command line.
 
     Raises InvalidRequest unless the scopes are some that the maker has now and the days are 1 to 365, and
-    Conflict when the user has too many tokens already. A token made through another ends no later than that.
+    Conflict when the user has too many tokens already. A token made through another may no more than that
+    one, and ends with it.
     """
     wanted = frozenset(scopes)
     if user.is_system:
         raise Conflict(_("The console itself makes and renews the tokens of pipelines."))
     _check_wish(user if by is None else by, name, wanted, days)
-    if n_live_tokens(user) >= MOST_LIVE_TOKENS:
+    if queries.n_live_tokens(user) >= MOST_LIVE_TOKENS:
         raise Conflict(_("You have %(n)s live tokens. Revoke one first.") % {"n": MOST_LIVE_TOKENS})
+    _hold_parent(by)
     return issue(user, name=name, scopes=wanted, expires_at=_end(days, by), by=by)
+
+
+def _hold_parent(by: User | None) -> None:
+    """The token that makes another lives, and cannot be revoked until both are seen. Raises NotSignedIn."""
+    parent_id = getattr(by, "token_id", None)
+    if parent_id is None:
+        return
+    if not ApiToken.objects.select_for_update().filter(pk=parent_id, revoked_at=None).exists():
+        raise NotSignedIn(_("This token was revoked. Make a new one under your name, API tokens."))
 
 
 def issue(
@@ -71,6 +81,7 @@ def issue(
         key_hint=key[:HINT_LENGTH],
         scopes=sorted(scopes),
         created_by=by or user,
+        parent_id=getattr(by, "token_id", None),
         expires_at=expires_at,
     )
     after = {"name": name, "owner": user.username, "scopes": token.scopes, "expires_at": expires_at}
@@ -103,15 +114,31 @@ def _check_wish(maker: User, name: str, wanted: frozenset[str], days: int) -> No
 
 @transaction.atomic
 def revoke(token: ApiToken, *, by: User | None) -> None:
-    """Close the token now: its owner may, and an administrator. Doing it twice changes nothing."""
+    """Close the token now, and all that were made by it: its owner may, and an administrator.
+
+    Doing it twice changes nothing.
+    """
     if by is not None and token.user_id != by.pk:
         policy.check(by, "admin")
-    if token.revoked_at is not None:
-        return
-    token.revoked_at = timezone.now()
-    token.save(update_fields=["revoked_at"])
-    audit.record("token.revoke", token, by=by, before={"name": token.name, "owner": token.user.username})
-    announce()
+    rows = ApiToken.objects.select_for_update(of=("self",)).select_related("user")
+    held = rows.get(pk=token.pk)  # who makes a child through it at this moment waits
+    _end_now(queries.with_descendants(held), by=by)
+    token.refresh_from_db(fields=["revoked_at"])
+
+
+def revoke_all(user: User, *, by: User | None) -> None:
+    """Close every live token of the user; the caller has checked that `by` may."""
+    live = user.tokens.select_related("user").filter(revoked_at=None, expires_at__gt=timezone.now())
+    _end_now(list(live.select_for_update(of=("self",))), by=by)
+
+
+def _end_now(ending: list[ApiToken], *, by: User | None) -> None:
+    open_ones = [token for token in ending if token.revoked_at is None]
+    ApiToken.objects.filter(pk__in=[token.pk for token in open_ones]).update(revoked_at=timezone.now())
+    for token in open_ones:
+        audit.record("token.revoke", token, by=by, before={"name": token.name, "owner": token.user.username})
+    if open_ones:
+        announce()
 
 
 def announce() -> None:
@@ -141,6 +168,7 @@ def apply(request: HttpRequest) -> None:
     user = token.user
     user.token_scopes = frozenset(token.scopes)
     user.token_name = token.name
+    user.token_id = token.pk
     user.token_expires_at = token.expires_at
     request.user = user
     request.auth_token = token  # type: ignore[attr-defined]
@@ -152,10 +180,11 @@ def _live_token(key: str) -> ApiToken:
         raise NotSignedIn(
             _("This token is not known here. Check that it was copied whole, or make a new one.")
         )
-    if token.revoked_at is not None:
-        raise NotSignedIn(_("This token was revoked. Make a new one under your name, API tokens."))
-    if not token.is_live:
-        raise NotSignedIn(_("This token has expired. Make a new one under your name, API tokens."))
+    for one in queries.lineage(token):
+        if one.revoked_at is not None:
+            raise NotSignedIn(_("This token was revoked. Make a new one under your name, API tokens."))
+        if not one.is_live:
+            raise NotSignedIn(_("This token has expired. Make a new one under your name, API tokens."))
     now = timezone.now()
     if token.last_used_at is None or now - token.last_used_at > LAST_USED_EVERY:
         ApiToken.objects.filter(pk=token.pk).update(last_used_at=now)

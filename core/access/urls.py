@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from core.access import token_views, user_views, views
+from core.access import limit_views, token_views, user_views, views
 
 app_name = "access"
 
@@ -14,6 +14,8 @@ urlpatterns = [
     path("account/tokens", token_views.token_list, name="token-list"),
     path("account/tokens/<int:pk>/revoke", token_views.token_revoke, name="token-revoke"),
     path("system", user_views.system, name="system"),
+    path("system/sign-in", limit_views.limit_list, name="limit-list"),
+    path("system/sign-in/lift", limit_views.limit_lift, name="limit-lift"),
     path("system/services", user_views.service_list, name="service-list"),
     path("system/roles", user_views.role_list, name="role-list"),
     path("system/tokens", token_views.all_token_list, name="all-token-list"),

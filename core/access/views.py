@@ -1,7 +1,5 @@
 """Signing in and out, one's own account and password."""
 
-from typing import Any
-
 from django.contrib import messages
 from django.contrib.auth import login, logout, update_session_auth_hash
 from django.http import HttpRequest, HttpResponse
@@ -12,13 +10,12 @@ from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from core.access import actions, policy, words
+from core.access import actions, places, policy, signals, words
 from core.access.forms import OwnPasswordForm, SignInForm
 from core.access.http import SignedInRequest
 from core.access.queries import n_live_tokens
-from core.lib.error_pages import error_page
+from core.lib import live
 
-LOCK_S = 15 * 60
 # One's own pages belong to no section of the navigation, although their URLs are in this app.
 OWN_PAGES = "account"
 
@@ -33,9 +30,21 @@ def sign_in(request: HttpRequest) -> HttpResponse:
     form = SignInForm(request, request.POST if request.method == "POST" else None)
     if form.is_valid():
         login(request, form.get_user())
-        return redirect(going_to)
+        response: HttpResponse = redirect(going_to)
+        places.remember_browser(response, form.get_user())
+        return response
+    if form.wait_s:
+        return _wait_first(request, form, going_to)
     values = {"form": form, "next": going_to}
     return render(request, "access/sign_in.html", values, status=422 if form.is_bound else 200)
+
+
+def _wait_first(request: HttpRequest, form: SignInForm, going_to: str) -> HttpResponse:
+    """The form says how long."""
+    signals.note_limit(form.cleaned_data.get("username", ""))
+    response = render(request, "access/sign_in.html", {"form": form, "next": going_to}, status=429)
+    response["Retry-After"] = str(form.wait_s)
+    return response
 
 
 def _safe_next(request: HttpRequest) -> str:
@@ -47,21 +56,12 @@ def _safe_next(request: HttpRequest) -> str:
     return wanted if is_ours else reverse("console:overview")
 
 
-def locked_out(request: HttpRequest, *_args: Any, **_kwargs: Any) -> HttpResponse:
-    """What django-axes shows after too many wrong passwords."""
-    message = _("Five wrong passwords in a row, so this name is locked here for 15 minutes.")
-    what_next = _(
-        "Wait and try again, or ask an administrator for a new one-time password: that unlocks it at once."
-    )
-    response = error_page(request, 429, _("Too many attempts"), message, what_next=what_next)
-    response["Retry-After"] = str(LOCK_S)
-    return response
-
-
 @require_POST
 def sign_out(request: SignedInRequest) -> HttpResponse:
-    """End the session."""
+    """End the session, and the live sockets of its pages."""
+    user_id = request.user.pk
     logout(request)
+    live.recheck(user_id)
     messages.success(request, _("You are signed out."))
     return redirect("access:sign-in")
 

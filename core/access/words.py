@@ -7,6 +7,9 @@ from django.utils.translation import gettext_lazy as _
 
 from core.access import policy
 
+# What stands in the audit trail for a name that nobody has: people type passwords into its field.
+UNKNOWN_NAME: Final = "unknown name"
+
 ROLES: Final[dict[str, Promise]] = {
     policy.VIEWER: _("Looks at pipelines, runs and models, and changes nothing"),
     policy.PREDICTOR: _("Gets predictions, and sees their own"),
@@ -30,5 +33,6 @@ SCOPES: Final[dict[str, Promise]] = {
     "models.decide": _("Approve or reject promotions, and roll back"),
     "drift.rules": _("Change the rules by which models are watched for drift"),
     "alerts.handle": _("Acknowledge, mute and resolve alerts"),
+    "tokens": _("List, make and revoke your own API tokens"),
     "admin": _("Manage users, roles, tokens, the audit trail and the system"),
 }

@@ -7,7 +7,7 @@ from django.shortcuts import get_object_or_404, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
-from core.audit import actions, diff, export, queries
+from core.audit import actions, diff, export, queries, visibility
 from core.audit.forms import OLDEST_FIRST, Cursor, EntryFilters, ObjectName
 from core.audit.models import AuditEntry
 from core.lib.errors import InvalidRequest
@@ -103,9 +103,10 @@ def entry_export(request: HttpRequest) -> HttpResponseBase:
 
 @require_GET
 def for_object(request: HttpRequest) -> HttpResponse:
-    """A fragment: what happened to the object that `type` and `id` name."""
+    """A fragment: what happened to the object that `type` and `id` name, for whoever may see the object."""
     name = ObjectName(request.GET)
     if not name.is_valid():
         raise Http404
+    visibility.check(request.user, name.cleaned_data["type"])
     entries = queries.for_object(name.cleaned_data["type"], name.cleaned_data["id"])
     return render(request, "audit/_for_object.html", {"entries": entries})

@@ -18,6 +18,7 @@ class ConsoleError(Exception):
 
     status: ClassVar[int] = 500
     title: ClassVar[str | Promise] = _("Something went wrong")
+    retry_after_s: int | None = None
 
     def __init__(self, message: str, *, service: str = "", errors: list[dict] | None = None) -> None:
         super().__init__(message)
@@ -30,7 +31,7 @@ class NotSignedIn(ConsoleError):
     """Nobody is known by what the caller showed."""
 
     status = 401
-    title = _("Who are you?")
+    title = _("Not signed in")
 
 
 class NotFound(ConsoleError):
@@ -44,7 +45,7 @@ class Conflict(ConsoleError):
     """A sound request at the wrong moment."""
 
     status = 409
-    title = _("Not now")
+    title = _("Conflict")
 
 
 class StillAtWork(Conflict):
@@ -57,7 +58,7 @@ class InvalidRequest(ConsoleError):
     """The values were refused; the words of the service that did so are kept."""
 
     status = 422
-    title = _("Not accepted")
+    title = _("Not valid")
 
 
 class Unauthorized(ConsoleError):

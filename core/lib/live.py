@@ -45,6 +45,26 @@ def frame(topic: str, state: dict[str, Any]) -> None:
     _send(topic, {"kind": "frame", "state": state})
 
 
+def users_group(user_id: int) -> str:
+    """The channel layer's name for all sockets of one user."""
+    return f"live.user.{user_id}"
+
+
+def recheck(user_id: int) -> None:
+    """Have the user's sockets look, once the transaction is committed, at whether they may still be open.
+
+    Best effort: they look again by themselves once a minute.
+    """
+    transaction.on_commit(lambda: _recheck(user_id))
+
+
+def _recheck(user_id: int) -> None:
+    try:
+        console_redis.client().publish(*_wire(users_group(user_id), {"type": "live.recheck"}))
+    except redis.RedisError as error:
+        log.warning("live.not_rechecked", user=user_id, error=str(error))
+
+
 def _send(topic: str, body: dict[str, Any]) -> None:
     try:
         client = console_redis.client()
@@ -53,18 +73,18 @@ def _send(topic: str, body: dict[str, Any]) -> None:
             pipe.expire(seq_key(topic), SEQ_EXPIRES_S)
             seq = pipe.execute()[0]
         message = {"topic": topic, "seq": seq, "at": timezone.now().isoformat(), **body}
-        client.publish(*_wire(topic, message))
+        client.publish(*_wire(group_name(topic), {"type": "live.message", "body": message}))
     except redis.RedisError as error:
         metrics.LIVE_LOST.inc()
         log.warning("live.not_sent", topic=topic, error=str(error))
 
 
-def _wire(topic: str, message: dict[str, Any]) -> tuple[str, bytes]:
+def _wire(group: str, message: dict[str, Any]) -> tuple[str, bytes]:
     """Channel and bytes as `channels_redis` itself publishes them.
 
     Its own `group_send` wants an event loop: in ordinary code that is a new loop and a new connection for
     each message, and seconds of retries while Redis is away.
     """
     layer: Any = settings.CHANNEL_LAYERS["default"]
-    content = get_channel_layer().serialize({"type": "live.message", "body": message})
-    return f"{layer['CONFIG']['prefix']}__group__{group_name(topic)}", content
+    content = get_channel_layer().serialize(message)
+    return f"{layer['CONFIG']['prefix']}__group__{group}", content

@@ -6,34 +6,36 @@ import orjson
 from django.core.exceptions import BadRequest, PermissionDenied, RequestDataTooBig
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpResponse
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
 from core.lib import context
-from core.lib.errors import ConsoleError, StillAtWork, Unavailable
+from core.lib.errors import ConsoleError
 
 TITLES = {
-    400: "Bad request",
-    401: "Who are you?",
-    403: "Not allowed",
-    404: "Not found",
-    405: "Not that method",
-    409: "Not now",
-    413: "Too large",
-    415: "Unknown content type",
-    422: "Not accepted",
-    429: "Too many requests",
-    500: "Something went wrong",
-    502: "A service refused the console",
-    503: "Not available",
+    400: _lazy("Bad request"),
+    401: _lazy("Not signed in"),
+    403: _lazy("Not allowed"),
+    404: _lazy("Not found"),
+    405: _lazy("Method not allowed"),
+    409: _lazy("Conflict"),
+    413: _lazy("Too large"),
+    415: _lazy("Unsupported content type"),
+    422: _lazy("Not valid"),
+    429: _lazy("Too many requests"),
+    500: _lazy("Something went wrong"),
+    502: _lazy("A service refused the console"),
+    503: _lazy("Not available"),
 }
 
 
-def body(status: int, title: str, detail: str, errors: list[dict] | None = None) -> dict[str, Any]:
+def body(status: int, title: str | Promise, detail: str, errors: list[dict] | None = None) -> dict[str, Any]:
     """The members of a problem document; `errors` only where single fields are at fault."""
-    problem: dict[str, Any] = {"type": "about:blank", "title": title, "status": status, "detail": detail}
+    problem: dict[str, Any] = {"type": "about:blank", "title": str(title), "status": status, "detail": detail}
     if errors:
         problem["errors"] = errors
     if context.request_id.get():
@@ -43,13 +45,13 @@ def body(status: int, title: str, detail: str, errors: list[dict] | None = None)
 
 def response(
     status: int,
-    title: str,
+    title: str | Promise,
     detail: str,
     errors: list[dict] | None = None,
     headers: dict[str, str] | None = None,
 ) -> HttpResponse:
     """A problem document as Django's response."""
-    content = orjson.dumps(body(status, str(title), detail, errors))
+    content = orjson.dumps(body(status, title, detail, errors))
     return HttpResponse(content, status=status, content_type="application/problem+json", headers=headers)
 
 
@@ -86,7 +88,7 @@ def no_database_detail() -> str:
 
 def headers_of(error: ConsoleError) -> dict[str, str]:
     """Headers that belong to the error's status."""
-    if isinstance(error, StillAtWork | Unavailable):
+    if error.retry_after_s is not None:
         return {"Retry-After": str(error.retry_after_s)}
     return {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
 
@@ -97,7 +99,7 @@ def _from_drf(error: exceptions.APIException) -> HttpResponse:
         headers["WWW-Authenticate"] = str(auth_header)
     if wait_s := getattr(error, "wait", None):
         headers["Retry-After"] = str(int(wait_s) + 1)
-    title = TITLES.get(error.status_code, "Error")
+    title = TITLES.get(error.status_code, _("Error"))
     return response(error.status_code, title, str(error.detail), headers=headers)
 
 

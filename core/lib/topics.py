@@ -20,12 +20,16 @@ TIMEOUT_S = 15
 
 @dataclass(frozen=True)
 class Topic:
-    """How a topic is created; one that exists stays. max_bytes: of one message, else the broker's."""
+    """How a topic is created; one that exists stays. max_bytes: of one message, else the broker's.
+
+    scope: the right that reading its messages needs besides that of reading messages at all; "" for none.
+    """
 
     name: str
     n_partitions: int = 1
     days: int = 7
     max_bytes: int | None = None
+    scope: str = ""
 
 
 _registered: list[Topic] = []
@@ -34,6 +38,11 @@ _registered: list[Topic] = []
 def register(*topics: Topic) -> None:
     """Have `ensure` create these; called in `AppConfig.ready`."""
     _registered.extend(topics)
+
+
+def scope_of(name: str) -> str:
+    """What reading this topic's messages needs besides; "" where that is nothing, or nobody registered it."""
+    return next((topic.scope for topic in _registered if topic.name == name), "")
 
 
 def ensure(wanted: Iterable[Topic] | None = None) -> list[str]:

@@ -107,7 +107,7 @@ def sign_in(page: Page, name: str, password: str) -> None:
 def choose_password(page: Page, one_time: str) -> None:
     """Answer the page that the first sign-in leads to."""
     expect(page.get_by_role("heading", name="Choose your password")).to_be_visible()
-    page.get_by_label("Present password").fill(one_time)
+    page.get_by_label("Current password").fill(one_time)
     page.get_by_label("New password", exact=True).fill(PASSWORD)
     page.get_by_label("New password again").fill(PASSWORD)
     page.get_by_role("button", name="Change password").click()

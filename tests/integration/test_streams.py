@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from confluent_kafka import Consumer, Producer
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from streaming import defaults
 from tests.api import Caller, ok, wait_for
@@ -194,3 +194,18 @@ def test_a_replay_sends_each_line_once_when_its_worker_is_killed(stack, engineer
     )
     assert len(letters) == 3000
     assert len({letter["offset"] for letter in letters}) == 3000
+
+
+def test_kafkas_own_topics_are_neither_listed_nor_read(stack: RunningStack, engineer: Caller) -> None:
+    long_name, own = "x" * 240 + uuid.uuid4().hex[:9], f"__mine_{uuid.uuid4().hex[:8]}"
+    admin = AdminClient({"bootstrap.servers": stack.env["CONSOLE_KAFKA_BOOTSTRAP"]})
+    assert "__consumer_offsets" in admin.list_topics(timeout=10).topics, "groups have committed here"
+    for future in admin.create_topics([NewTopic(long_name, 1), NewTopic(own, 1)]).values():
+        future.result(timeout=15)
+    names = {topic["name"] for topic in ok(engineer.get("/topics"))["results"]}
+    assert {long_name, own} <= names
+    assert "__consumer_offsets" not in names
+    for path in ("", "/messages"):
+        assert engineer.get(f"/topics/__consumer_offsets{path}").status_code == 404
+        assert engineer.get(f"/topics/{own}{path}").status_code == 200
+        assert engineer.get(f"/topics/{long_name}{path}").status_code == 200

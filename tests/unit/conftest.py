@@ -1,6 +1,10 @@
 """What every unit test gets."""
 
 import pytest
+from django.db.models.signals import post_save
+
+from core.access import policy
+from core.audit.models import AuditEntry
 
 
 @pytest.fixture(autouse=True)
@@ -21,3 +25,20 @@ def _serving_at_rest(monkeypatch):
     """Pages find the serving machinery as its disk has it: no thread asks the database meanwhile."""
     start = "predictions.serving.refresh.Refresher.start"
     monkeypatch.setattr(start, lambda refresher: refresher.load_from_disk())
+
+
+@pytest.fixture(autouse=True)
+def _audited_objects_are_in_the_table(request):
+    """Whatever a test has recorded is of a type for which `policy.OBJECTS` says who may see it."""
+    if "audit" in request.path.parts:  # its own tests make types up
+        yield
+        return
+    types = set()
+
+    def note(instance, **_kwargs):
+        types.add(instance.object_type)
+
+    post_save.connect(note, sender=AuditEntry)
+    yield
+    post_save.disconnect(note, sender=AuditEntry)
+    assert types <= policy.OBJECTS.keys(), "a type of objects is missing in policy.OBJECTS"

@@ -17,8 +17,8 @@ NEXT_STEPS = {
     404: _("Check the address, or search with the / key."),
     409: _("Reload the page to see how things are now, then decide."),
     413: _("Send less at once."),
-    422: _("Mend the values named above and send them again; nothing was changed."),
-    429: _("Wait a minute before you try again."),
+    422: _("Correct the values named above and send them again; nothing was changed."),
+    429: _("Wait for the time given, then try again."),
     500: _(
         "This is a fault of the console, and it is in its log. Try again; if it stays, tell an administrator"
         " the number of the request."

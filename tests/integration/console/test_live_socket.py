@@ -55,6 +55,13 @@ def publish(topic, ids):
     connection.close()
 
 
+def sign_out(client):
+    """From a thread of its own, likewise."""
+    status = client.post("/sign-out").status_code
+    connection.close()
+    return status
+
+
 def open_socket(web, cookie, origin=None):
     headers = {"Cookie": cookie, "Origin": origin or f"http://{web}"}
     return websockets.connect(f"ws://{web}/ws/live", additional_headers=headers)
@@ -133,3 +140,15 @@ async def test_a_browser_that_never_reads_is_let_go_and_the_others_hear_on(web, 
         assert grown < 30 * 2**20
     for client in deaf:
         client.close()
+
+
+async def test_socket_of_a_session_that_ends_closes_within_seconds(web, cookie):
+    client = Client()
+    client.cookies.load(cookie)
+    async with open_socket(web, cookie) as page:
+        await page.send('{"subscribe": ["runs"]}')
+        assert json.loads(await page.recv())["kind"] == "subscribed"
+        assert await sync_to_async(sign_out)(client) == 302
+        with pytest.raises(ConnectionClosed) as closed:
+            await asyncio.wait_for(page.recv(), 3)
+        assert closed.value.rcvd.code == 4401

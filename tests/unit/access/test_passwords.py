@@ -74,13 +74,16 @@ def test_changing_the_password_ends_other_sessions_and_keeps_this_one():
     assert "user.change_password" in AuditEntry.objects.values_list("action", flat=True)
 
 
-def test_reset_gives_a_one_time_password_ends_sessions_and_unlocks(client):
-    ana = make_user("ana")
+def test_reset_gives_a_one_time_password_ends_sessions_and_tokens_and_unlocks(client):
+    ana = make_user("ana", "viewer")
     session = signed_in(ana)
+    token, key = make_token(ana)
     for _attempt in range(5):
         client.post("/sign-in", {"username": "ana", "password": "wrong"})
     password = actions.reset_password(ana, by=make_admin())
     assert session.get("/account").status_code == 302
+    assert client.get("/api/v1/me", **bearer(key)).status_code == 401
+    assert AuditEntry.objects.get(action="token.revoke").object_id == str(token.pk)
     answer = client.post("/sign-in", {"username": "ana", "password": password})
     assert answer.status_code == 302
     assert User.objects.get(username="ana").must_change_password

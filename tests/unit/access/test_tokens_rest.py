@@ -10,6 +10,7 @@ from core.access import policy, tokens
 from core.access.models import ApiToken
 from core.audit.models import AuditEntry
 from core.lib import redis as console_redis
+from core.lib.errors import Conflict, NotSignedIn
 from tests.people import bearer, make_admin, make_token, make_user, signed_in
 
 pytestmark = pytest.mark.django_db
@@ -91,7 +92,7 @@ def test_last_use_is_noted_at_most_once_a_minute(client, django_assert_num_queri
 
 def test_a_token_is_made_shown_once_and_kept_as_a_hash(client):
     ana = make_user("ana", "scientist")
-    _token, key = make_token(ana, "see", "models.gate")
+    _token, key = make_token(ana, "see", "models.gate", "tokens")
     answer = make_over_rest(client, key, scopes=["see"], days=7)
     made = answer.json()
     assert answer.status_code == 201
@@ -104,14 +105,14 @@ def test_a_token_is_made_shown_once_and_kept_as_a_hash(client):
     assert made["key"] not in str(vars(stored)) + str(list(AuditEntry.objects.values_list()))
 
 
-def test_without_scopes_a_token_gets_those_of_its_maker_now(client):
-    _token, key = make_token(make_user("ana", "scientist"), "see", "predict")
+def test_without_scopes_a_token_gets_those_of_its_maker_now_but_not_that_of_making_more(client):
+    _token, key = make_token(make_user("ana", "scientist"), "see", "predict", "tokens")
     assert make_over_rest(client, key).json()["scopes"] == ["predict", "see"]
 
 
 @pytest.mark.parametrize("scope", ["models.gate", "admin"])
 def test_a_token_cannot_make_a_broader_one(client, scope):
-    _token, key = make_token(make_user("ana", "scientist"), "see")
+    _token, key = make_token(make_user("ana", "scientist"), "see", "tokens")
     answer = make_over_rest(client, key, scopes=["see", scope])
     assert answer.status_code == 422
     assert answer.json()["errors"] == [
@@ -156,8 +157,11 @@ def test_nobody_piles_up_tokens_without_end(client, monkeypatch):
 
 
 def test_a_pipelines_account_makes_no_tokens(client):
-    _token, key = make_token(make_user("system:titanic_training", is_system=True), "see")
-    assert make_over_rest(client, key, scopes=["see"]).status_code == 409
+    system = make_user("system:titanic_training", is_system=True)
+    _token, key = make_token(system, "see", "tokens")
+    assert make_over_rest(client, key, scopes=["see"]).status_code == 403
+    with pytest.raises(Conflict):
+        tokens.create(system, name="x", scopes=["see"], by=None)
 
 
 def test_a_session_needs_a_csrf_token_where_a_bearer_needs_none():
@@ -196,7 +200,7 @@ def test_lists_of_tokens_take_the_same_queries_however_long(client, django_asser
     client.get(URL, **bearer(key))
     for _n in range(20):
         make_token(ana)
-    with django_assert_num_queries(2):
+    with django_assert_num_queries(3):  # the token with its owner, the owner's roles, the list
         client.get(URL, **bearer(key))
 
 
@@ -219,3 +223,82 @@ def test_a_key_is_not_kept_for_repetitions_of_the_call(client, real_redis):
     ]
     assert made[0] != made[1]
     assert not console_redis.client().keys("*idem*")
+
+
+# --- managing tokens is a right of its own
+
+
+@pytest.mark.parametrize("method", ["get", "post", "delete"])
+def test_a_token_manages_tokens_only_with_the_scope_for_it(client, method):
+    ana = make_user("ana", "viewer")
+    other, _key = make_token(ana)
+    _token, key = make_token(ana, "see")
+    url = f"{URL}/{other.pk}" if method == "delete" else URL
+    answer = getattr(client, method)(url, {"name": "x"}, content_type="application/json", **bearer(key))
+    assert answer.status_code == 403
+    assert "lacks the scope “tokens”" in answer.json()["detail"]
+    other.refresh_from_db()
+    assert (other.revoked_at, ApiToken.objects.count()) == (None, 2)
+
+
+@pytest.mark.parametrize("role", policy.ROLES)
+def test_in_a_session_everybody_manages_their_own(role):
+    session = signed_in(make_user("ana", role))
+    made = session.post(URL, {"name": "x"}, content_type="application/json").json()
+    assert "tokens" not in made["scopes"]
+    assert [row["id"] for row in session.get(URL).json()["results"]] == [made["id"]]
+    assert session.delete(f"{URL}/{made['id']}").status_code == 204
+
+
+def family(client):
+    """Three generations of keys, each made with the one before."""
+    parent, key = make_token(make_user("ana", "viewer"), "see", "tokens")
+    keys = [key]
+    for _n in range(2):
+        keys.append(make_over_rest(client, keys[-1], scopes=["see", "tokens"]).json()["key"])
+    return parent, keys
+
+
+def statuses(client, keys):
+    return [client.get("/api/v1/me", **bearer(key)).status_code for key in keys]
+
+
+def test_a_child_ends_with_its_parent(client):
+    parent, keys = family(client)
+    assert statuses(client, keys) == [200] * 3
+    assert client.get(URL, **bearer(keys[2])).json()["results"][0]["parent_id"] == parent.pk + 1
+    tokens.revoke(parent, by=parent.user)
+    assert statuses(client, keys) == [401] * 3
+    assert ApiToken.objects.filter(revoked_at=None).count() == 0
+    assert AuditEntry.objects.filter(action="token.revoke").count() == 3
+
+
+@pytest.mark.parametrize("change", ["revoked_at", "expires_at"])
+def test_a_child_is_dead_whenever_its_parent_is_whatever_its_own_row_says(client, change):
+    parent, keys = family(client)
+    ApiToken.objects.filter(pk=parent.pk).update(**{change: timezone.now()})
+    assert statuses(client, keys) == [401] * 3
+
+
+def test_the_end_of_a_child_leaves_its_parent_alone(client):
+    parent, keys = family(client)
+    tokens.revoke(parent.children.get(), by=parent.user)
+    assert statuses(client, keys) == [200, 401, 401]
+
+
+def test_a_token_that_was_revoked_meanwhile_makes_no_other():
+    parent, _key = make_token(make_user("ana", "viewer"), revoked_at=timezone.now())
+    ana = parent.user
+    ana.token_id, ana.token_scopes = parent.pk, frozenset({"see", "tokens"})
+    with pytest.raises(NotSignedIn, match="was revoked"):
+        tokens.create(ana, name="x", scopes=["see"], by=ana)
+
+
+def test_a_token_made_in_a_session_has_no_parent():
+    session = signed_in(make_user("ana", "viewer"))
+    assert session.post(URL, {"name": "x"}, content_type="application/json").json()["parent_id"] is None
+
+
+def test_a_token_from_before_there_were_parents_goes_on(client):
+    _token, key = make_token(make_user("ana", "viewer"), "see")
+    assert statuses(client, [key]) == [200]

@@ -3,13 +3,15 @@
 import threading
 
 import pytest
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import connection
+from django.test import Client
 
 from core.access import actions, policy
 from core.access.models import User
 from core.audit.models import AuditEntry
 from core.lib.errors import Conflict, InvalidRequest
-from tests.people import bearer, make_admin, make_token, make_user, signed_in
+from tests.people import PASSWORD, bearer, make_admin, make_token, make_user, signed_in
 
 pytestmark = pytest.mark.django_db
 
@@ -115,14 +117,31 @@ def test_deactivation_ends_sessions_and_tokens_at_once(client):
     assert answer.status_code == 302
     assert session.get("/account").url.startswith("/sign-in")
     assert client.get("/api/v1/me", **bearer(key)).status_code == 401
-    entry = last_entry()
-    assert (entry.action, entry.before, entry.after) == (
-        "user.deactivate",
-        {"is_active": True},
-        {"is_active": False},
-    )
-    signed_in(User.objects.get(username="root")).post(f"/system/users/{ana.pk}/activate")
-    assert client.get("/api/v1/me", **bearer(key)).status_code == 200
+    entry = AuditEntry.objects.get(action="user.deactivate")
+    assert (entry.before, entry.after) == ({"is_active": True}, {"is_active": False})
+    assert last_entry().action == "token.revoke"
+
+
+def test_nothing_from_before_a_deactivation_lives_again(client):
+    ana, admin = make_user("ana", "viewer"), make_admin()
+    session = signed_in(ana)
+    _token, key = make_token(ana)
+    for change in (actions.deactivate_user, actions.activate_user):
+        change(User.objects.get(pk=ana.pk), by=admin)
+    assert session.get("/account").url.startswith("/sign-in")
+    assert client.get("/api/v1/me", **bearer(key)).status_code == 401
+    again = Client()
+    assert again.post("/sign-in", {"username": "ana", "password": PASSWORD}).status_code == 302
+    assert again.get("/account").status_code == 200
+
+
+def test_a_session_that_is_there_outlives_the_change_to_rounds():
+    """Round 0 hashes as Django does alone, so an upgrade signs nobody out."""
+    ana = make_user("ana")
+    django_alone = AbstractBaseUser._get_session_auth_hash(ana)
+    assert ana.get_session_auth_hash() == django_alone
+    ana.session_round = 1
+    assert ana.get_session_auth_hash() != django_alone
 
 
 def test_the_last_active_administrator_stays():

@@ -123,7 +123,7 @@ def test_each_step_is_a_plain_form(engineer):
 def test_a_form_that_is_not_filled_in_comes_back(engineer, step, fields):
     answer = engineer.post(f"{LIST}/{opened().pk}/{step}", fields)
     assert answer.status_code == 422
-    assert b"Mend this" in answer.content
+    assert b"Correct the following" in answer.content
 
 
 def test_a_step_that_is_too_late_says_so(engineer, ana):

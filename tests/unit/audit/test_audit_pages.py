@@ -86,7 +86,7 @@ def test_filters_narrow_the_list(admin, query, n_found):
 def test_a_filter_that_makes_no_sense_is_said(admin, query):
     answer = admin.get(f"/system/audit?{query}")
     assert answer.status_code == 422
-    assert "Mend this" in answer.content.decode()
+    assert "Correct the following" in answer.content.decode()
 
 
 @pytest.mark.parametrize("query", ["cursor=x", "cursor=-1", "cursor=" + "9" * 40, "order=action"])
@@ -135,15 +135,16 @@ def test_known_actions_of_an_empty_trail():
 
 
 def test_everybody_who_sees_an_object_sees_what_happened_to_it(django_assert_num_queries):
-    make_entries(60, object_type="run", object_id="7")
-    make_entries(1, object_type="run", object_id="8")
+    make_entries(60, object_type="pipelines.run", object_id="7")
+    make_entries(1, object_type="pipelines.run", object_id="8")
     client = signed_in(make_user("ana", "viewer"))
     with django_assert_num_queries(4):
-        answer = client.get("/audit/object?type=run&id=7")
+        answer = client.get("/audit/object?type=pipelines.run&id=7")
     assert len(answer.context["entries"]) == 50
     assert "/system/audit/" not in answer.content.decode()
-    assert "Nothing yet" in client.get("/audit/object?type=run&id=none").content.decode()
-    assert signed_in(make_user("bob", "predictor")).get("/audit/object?type=run&id=7").status_code == 403
+    assert "Nothing yet" in client.get("/audit/object?type=pipelines.run&id=none").content.decode()
+    bob = signed_in(make_user("bob", "predictor"))
+    assert bob.get("/audit/object?type=pipelines.run&id=7").status_code == 403
 
 
 @pytest.mark.parametrize("query", ["", "type=run", "type=run&id=", "type=run&id=" + "x" * 201])

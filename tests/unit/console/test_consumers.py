@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from datetime import timedelta
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -10,11 +11,14 @@ from channels.layers import get_channel_layer
 from channels.sessions import CookieMiddleware
 from django.db import OperationalError
 from django.test import Client
+from django.utils import timezone
 
 from console import consumers, origins, sessions
 from console.consumers import LiveConsumer
+from core.access import actions
 from core.access.models import User
-from core.lib import live, redis
+from core.lib import live, metrics, redis
+from tests.people import make_admin, make_user, signed_in
 
 pytestmark = pytest.mark.usefixtures("real_redis")
 
@@ -64,7 +68,13 @@ def known(role: str) -> User:
 def sessions_of(monkeypatch):
     """Who each cookie stands for; the tests below that mark a database use the real look-up."""
     users: dict[str, User | None] = {}
-    monkeypatch.setattr(sessions, "user_of", users.get)
+    ends_at = timezone.now() + timedelta(hours=12)
+
+    def find(cookie: str) -> sessions.Session | None:
+        user = users.get(cookie)
+        return user and sessions.Session(user, ends_at)
+
+    monkeypatch.setattr(sessions, "find", find)
     return users
 
 
@@ -150,7 +160,7 @@ async def test_socket_without_a_database_is_refused(monkeypatch):
     def refuse(_cookie):
         raise OperationalError("gone")
 
-    monkeypatch.setattr(sessions, "user_of", refuse)
+    monkeypatch.setattr(sessions, "find", refuse)
     assert not await socket("cookie").opens()
 
 
@@ -288,3 +298,125 @@ async def test_topic_is_taken_away_with_the_role(open_socket, sessions_of):
     sessions_of["cookie"] = known("predictor")
     answer = await communicator.hears()
     assert (answer["topic"], answer["kind"]) == ("runs", "refused")
+
+
+# --- the end of a session
+
+
+NOT_BY_LOOKING = pytest.mark.usefixtures("_no_checks")
+
+
+@pytest.fixture
+def _no_checks(monkeypatch):
+    """Nothing is looked up by the clock: what ends the socket is the message."""
+    monkeypatch.setattr(consumers, "CATCH_UP_EVERY_S", 600)
+
+
+ENDS = {
+    "sign-out": lambda user, client, admin: client.post("/sign-out"),
+    "deactivation": lambda user, client, admin: actions.deactivate_user(user, by=admin),
+    "password reset": lambda user, client, admin: actions.reset_password(user, by=admin),
+    "password change": lambda user, client, admin: actions.change_own_password(
+        user, "another horse entirely"
+    ),
+}
+
+
+@NOT_BY_LOOKING
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("way", ENDS)
+async def test_socket_closes_at_once_when_its_session_ends(way):
+    admin = await sync_to_async(make_admin)()
+    user = await sync_to_async(make_user)("ana", "viewer")
+    client = await sync_to_async(signed_in)(user)
+    other = await sync_to_async(make_user)("bob", "viewer")
+    others = socket((await sync_to_async(signed_in)(other)).cookies["atalaya_session"].value)
+    own = socket(client.cookies["atalaya_session"].value)
+    assert await own.opens()
+    assert await others.opens()
+    await sync_to_async(ENDS[way])(user, client, admin)
+    assert await own.receive_output(timeout=5) == {
+        "type": "websocket.close",
+        "code": consumers.CLOSE_SESSION_ENDED,
+    }
+    assert await others.hears_nothing()
+    await others.closes()
+
+
+@NOT_BY_LOOKING
+@pytest.mark.django_db(transaction=True)
+async def test_signing_out_elsewhere_leaves_this_session_its_socket():
+    user = await sync_to_async(make_user)("ana", "viewer")
+    here, elsewhere = [await sync_to_async(signed_in)(user) for _n in range(2)]
+    own = socket(here.cookies["atalaya_session"].value)
+    assert await own.opens()
+    await sync_to_async(elsewhere.post)("/sign-out")
+    assert await own.hears_nothing()
+    await own.closes()
+
+
+@NOT_BY_LOOKING
+@pytest.mark.django_db(transaction=True)
+async def test_other_roles_count_for_the_socket_at_once():
+    admin = await sync_to_async(make_admin)()
+    user = await sync_to_async(make_user)("ana", "viewer")
+    client = await sync_to_async(signed_in)(user)
+    own = socket(client.cookies["atalaya_session"].value)
+    assert await own.opens()
+    await subscribe(own, "runs")
+    await sync_to_async(actions.edit_user)(user, roles=["predictor"], email="", by=admin)
+    answer = await own.hears()
+    assert (answer["topic"], answer["kind"]) == ("runs", "refused")
+    await own.closes()
+
+
+@NOT_BY_LOOKING
+async def test_socket_closes_when_its_session_expires(monkeypatch):
+    found = [sessions.Session(known("engineer"), timezone.now() + timedelta(seconds=0.2))]
+    monkeypatch.setattr(sessions, "find", lambda _cookie: found.pop() if found else None)
+    communicator = socket("cookie")
+    assert await communicator.opens()
+    assert (await communicator.receive_output(timeout=5))["code"] == consumers.CLOSE_SESSION_ENDED
+
+
+# --- a browser that has gone without a word
+
+
+class Gone(OSError):
+    """What uvicorn raises when somebody sends to a connection that is no more."""
+
+
+def n_sockets() -> float:
+    return metrics.SOCKETS._value.get()
+
+
+@pytest.mark.parametrize("error", [Gone(), RuntimeError("after websocket.close")])
+@pytest.mark.parametrize("cause", ["news", "answer"])
+async def test_socket_whose_send_fails_leaves_no_task_and_no_place_in_the_count(sessions_of, error, cause):
+    sessions_of["cookie"] = known("engineer")
+    before, is_gone = n_sockets(), False
+    incoming: asyncio.Queue = asyncio.Queue()
+    sent: asyncio.Queue = asyncio.Queue()
+
+    async def send(message):
+        if is_gone:
+            raise error
+        await sent.put(message)
+
+    headers = [(b"host", HOST), (b"origin", ORIGIN), (b"cookie", b"atalaya_session=cookie")]
+    scope = {"type": "websocket", "path": "/ws/live", "headers": headers}
+    run = asyncio.create_task(APPLICATION(scope, incoming.get, send))
+    await incoming.put({"type": "websocket.connect"})
+    await asyncio.wait_for(sent.get(), 5)
+    await incoming.put({"type": "websocket.receive", "text": '{"subscribe": ["runs"]}'})
+    await asyncio.wait_for(sent.get(), 5)
+    assert n_sockets() == before + 1
+    is_gone = True
+    if cause == "news":
+        await publish("runs", 1)
+    else:
+        await incoming.put({"type": "websocket.receive", "text": "{"})
+    await asyncio.wait_for(run, 5)  # though no disconnect ever comes
+    assert n_sockets() == before
+    left = [task for task in asyncio.all_tasks() if "LiveConsumer" in repr(task)]
+    assert left == []

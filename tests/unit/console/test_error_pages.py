@@ -70,7 +70,7 @@ def test_error_of_a_view_is_a_fragment_for_htmx(page):
 
 def test_error_of_a_view_is_a_problem_for_programs(page):
     body = problem(page.get("/api/v1/fail/conflict"))
-    assert (body["title"], body["detail"]) == ("Not now", "Not while it runs.")
+    assert (body["title"], body["detail"]) == ("Conflict", "Not while it runs.")
 
 
 @pytest.mark.parametrize("address", ["/fail/unavailable", "/api/v1/fail/unavailable"])

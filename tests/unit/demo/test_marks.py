@@ -25,7 +25,7 @@ def rows(by, *, is_demo):
     make_request(period.version, by)
     Replay.objects.create(source="a", topic="b", rate=1, is_demo=is_demo)
     make_token(by)
-    audit.record("run.trigger", "run 1", by=by)
+    audit.record("drift.rules", "run 1", by=by)
     return by
 
 
@@ -46,6 +46,6 @@ def test_rows_of_others_are_not_marked(admin, path):
 
 def test_the_audit_trail_marks_by_name_when_the_user_is_gone(admin):
     user = make_user("demo-engineer", "engineer", is_demo=True)
-    audit.record("run.trigger", "run 1", by=user)
+    audit.record("drift.rules", "run 1", by=user)
     user.delete()
     assert MARK in admin.get("/system/audit").content.decode()

@@ -39,7 +39,12 @@ def test_a_limit_beyond_its_bounds_is_refused(text):
         reading.limit(text)
 
 
-@pytest.mark.parametrize("text", ["", "a b", "é", "x" * 201, "../up"])
+@pytest.mark.parametrize("text", ["", ".", "..", "a b", "é", "x" * 250, "../up", "x\n"])
 def test_what_can_be_no_topic_is_refused(text):
-    with pytest.raises(InvalidRequest, match="no topic"):
+    with pytest.raises(InvalidRequest, match="No topic has such a name"):
         reading.topic_name(text)
+
+
+@pytest.mark.parametrize("text", ["x", "x" * 249, "__mine", "...", "a.b-c_D"])
+def test_every_name_that_kafka_takes_is_one(text):
+    assert reading.topic_name(text) == text

@@ -20,7 +20,7 @@ class Command(BaseCommand):
             nargs="+",
             default=[],
             metavar="SCOPE",
-            help="what it may do; without this, all that the user may",
+            help="what it may do; without this, all that the user may, less managing tokens",
         )
         parser.add_argument("--days", type=int, default=tokens.DEFAULT_DAYS, help="until it ends: 1 to 365")
         parser.add_argument("--name", dest="label", default="command line", help="what to call the token")
@@ -29,7 +29,7 @@ class Command(BaseCommand):
         user = User.objects.filter(username=options["name"]).first()
         if user is None or user.is_system or not user.is_active:
             raise CommandError(f"There is no active user “{options['name']}”.")
-        scopes = options["scope"] or policy.scopes_of(user)
+        scopes = options["scope"] or policy.token_scopes_of(user)
         if not scopes:
             raise CommandError(
                 f"{user.username} has no role, so a token would open nothing. Give a role first."

@@ -1,0 +1,92 @@
+"""Topics as the gateway tells of them: Kafka's own are nobody's; some need more to be read than others."""
+
+from concurrent.futures import Future
+from types import SimpleNamespace
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from core.lib.errors import NotFound
+from streaming import gateway, reading
+from streaming.gateway import KafkaGateway
+from streaming.kafka_types import Partition, Start
+from tests.people import bearer, make_token, make_user, signed_in
+
+BROKER = SimpleNamespace(id=1)
+INTERNAL = {"__consumer_offsets": True, "__mine": False, "orders": False}
+
+
+def done(value):
+    future: Future = Future()
+    if isinstance(value, Exception):
+        future.set_exception(value)
+    else:
+        future.set_result(value)
+    return future
+
+
+class Admin:
+    """As AdminClient, with the topics of INTERNAL, each of one partition without a leader but the last."""
+
+    def list_topics(self, timeout):
+        return SimpleNamespace(topics=dict.fromkeys([*INTERNAL, "deleted_just_now"]))
+
+    def describe_topics(self, names, request_timeout):
+        return {name: done(self._described(name)) for name in names.topic_names}
+
+    def _described(self, name):
+        if name not in INTERNAL:
+            return KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
+        leader = BROKER if name == "orders" else None
+        part = SimpleNamespace(id=0, leader=leader, replicas=[BROKER], isr=[BROKER])
+        return SimpleNamespace(name=name, is_internal=INTERNAL[name], partitions=[part])
+
+    def list_offsets(self, places, request_timeout):
+        return {place: done(SimpleNamespace(offset=7)) for place in places}
+
+
+KAFKA = KafkaGateway(Admin())
+
+
+def test_kafkas_flag_decides_which_topics_are_listed():
+    assert [topic.name for topic in KAFKA.topics()] == ["__mine", "orders"]
+
+
+def test_a_topic_tells_of_its_partitions():
+    assert KAFKA.topic("orders").partitions == [Partition(0, 7, 7, 1, 1, 1)]
+    assert KAFKA.topic("__mine").partitions[0].leader == -1
+
+
+@pytest.mark.parametrize("name", ["__consumer_offsets", "unheard_of"])
+def test_what_is_not_listed_is_not_there_by_name_either(name):
+    with pytest.raises(NotFound):
+        KAFKA.topic(name)
+    with pytest.raises(NotFound):
+        KAFKA.messages(name, start=Start("earliest"), limit=1)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("topic", ["__consumer_offsets", "__transaction_state"])
+def test_nobody_counts_or_writes_kafkas_own_topics(topic):
+    engineer = signed_in(make_user("eng", "engineer"))
+    wish = {"name": "books", "topic": topic, "definition": {}}
+    answer = engineer.post("/api/v1/streams", wish, content_type="application/json")
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] == "topic"
+
+
+@pytest.mark.django_db
+def test_messages_with_predictions_need_the_right_to_see_predictions(client, settings, monkeypatch):
+    monkeypatch.setattr(gateway, "connect", lambda: KAFKA)
+    monkeypatch.setattr(gateway.messages, "read", lambda *_places, most: [])
+    engineer = make_user("eng", "engineer")
+    _token, key = make_token(engineer, "messages.read")
+    for topic in (settings.CONSOLE_PREDICTIONS_TOPIC, f"{settings.CONSOLE_PREDICTIONS_TOPIC}.dead"):
+        answer = client.get(f"/api/v1/topics/{topic}/messages", **bearer(key))
+        assert answer.status_code == 403
+        assert "predictions.see_all" in answer.json()["detail"]
+    assert client.get("/api/v1/topics/orders/messages", **bearer(key)).status_code == 200
+    engineer.token_scopes = frozenset({"messages.read"})
+    assert not reading.may_read(engineer, settings.CONSOLE_PREDICTIONS_TOPIC)
+    engineer.token_scopes = None
+    assert reading.may_read(engineer, settings.CONSOLE_PREDICTIONS_TOPIC)
