@@ -17,7 +17,7 @@ HEARTBEAT_OLD_S = 30
 
 
 def settings(config: Config) -> dict[str, str]:
-    """Every setting of the console; what the caller said himself comes last and wins."""
+    """Every setting of the console; what the caller said himself wins."""
     return {
         "CONSOLE_VAR_DIR": str(config.var_dir),
         "CONSOLE_PORT_BASE": str(config.port_base),
@@ -29,7 +29,7 @@ def settings(config: Config) -> dict[str, str]:
         "CONSOLE_REDIS_URL": redis_server.url(config),
         "CONSOLE_KAFKA_BOOTSTRAP": f"127.0.0.1:{config.port('kafka')}",
         "CONSOLE_KAFKA_CONFIG": "{}",
-        "CONSOLE_MLFLOW_URL": mlflow_server.url(config),
+        **mlflow_server.console_settings(config),
         "CONSOLE_AIRFLOW_URL": airflow.url(config),
         "CONSOLE_AIRFLOW_JWT_SECRET": config.secrets["airflow_jwt"],
         "CONSOLE_OUTPUT_DIR": str(config.var_dir / "output"),

@@ -31,16 +31,29 @@ def service_list(request: SignedInRequest) -> HttpResponse:
     services = [
         {
             "name": "Airflow",
+            "page": settings.CONSOLE_AIRFLOW_URL,
             "url": settings.CONSOLE_AIRFLOW_URL,
             "words": _("Pipelines, their runs and logs"),
         },
         {
             "name": "MLflow",
+            "page": settings.CONSOLE_MLFLOW_URL,
             "url": settings.CONSOLE_MLFLOW_URL,
             "words": _("Experiments and registered models"),
+            "access": _mlflow_access(),
         },
     ]
     return render(request, "access/service_list.html", {"services": services})
+
+
+def _mlflow_access() -> str:
+    """How a person gets in; the password itself is on no page."""
+    if not settings.CONSOLE_MLFLOW_USERNAME:
+        return ""
+    return _(
+        "It asks for a name and a password: %(name)s, and what CONSOLE_MLFLOW_PASSWORD says in the console's"
+        " settings (after `make up`: %(file)s)."
+    ) % {"name": settings.CONSOLE_MLFLOW_USERNAME, "file": settings.CONSOLE_VAR_DIR / "console.env"}
 
 
 @require_GET

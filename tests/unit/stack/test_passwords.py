@@ -1,15 +1,19 @@
 """What the parts of a stack ask each other for, and that it goes to nobody else."""
 
+import asyncio
 import configparser
 import json
 import stat
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
+from starlette.responses import PlainTextResponse
 
-from stack import config, supervisor
+from stack import airflow, config, console_parts, mlflow_server, supervisor
 from stack.errors import StackError
+from stack.mlflow_app import Guard
 
 VENVS = Path(sys.prefix).parent  # the console's, where supervisord is, and Airflow's
 
@@ -83,3 +87,82 @@ def test_file_of_the_supervisor_is_private_and_holds_no_more_than_a_hash(site):
     parser.read(path)
     assert parser["unix_http_server"]["password"].startswith("{SHA}")
     assert parser["supervisord"]["umask"] == "077"  # also of what the parts write
+
+
+# --- MLflow
+
+
+def answer(headers=(), path="/api/2.0/mlflow/runs/get"):
+    guard = Guard(PlainTextResponse("MLflow"), username="atalaya", password="open:sesame")
+    transport = httpx.ASGITransport(app=guard)
+
+    async def ask():
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return await client.get(path, headers=list(headers))
+
+    return asyncio.run(ask())
+
+
+def basic(username: str, password: str) -> tuple[str, str]:
+    return "Authorization", httpx.BasicAuth(username, password)._auth_header
+
+
+def test_guard_lets_in_who_knows_the_password():
+    assert answer([basic("atalaya", "open:sesame")]).text == "MLflow"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [],
+        [("Authorization", "")],
+        [("Authorization", "Basic")],
+        [("Authorization", "Bearer open:sesame")],
+        [("Authorization", b"Basic \xff")],
+        [basic("atalaya", "open")],
+        [basic("", "open:sesame")],
+        [basic("atalaya", "open:sesame"), basic("atalaya", "other")],
+    ],
+)
+def test_guard_refuses_everybody_else(headers):
+    refused = answer(headers)
+    assert refused.status_code == 401
+    assert refused.headers["www-authenticate"].startswith("Basic ")
+    assert "MLFLOW_TRACKING_PASSWORD" in refused.text
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/version", "/health/", "//health", "/health/../api", "/static-files/x"]
+)
+def test_guard_leaves_no_path_open_but_the_sign_of_life(path):
+    assert answer(path=path).status_code == 401
+    assert answer(path="/health").status_code == 200
+
+
+def test_console_and_pipelines_get_the_same_account(site):
+    made = site()
+    told = console_parts.settings(made)
+    assert told["CONSOLE_MLFLOW_USERNAME"] == "atalaya"
+    assert told["CONSOLE_MLFLOW_PASSWORD"] == made.secrets["mlflow"]
+    tracking = airflow.environment(made)
+    assert tracking["MLFLOW_TRACKING_URI"] == told["CONSOLE_MLFLOW_URL"]
+    assert tracking["MLFLOW_TRACKING_USERNAME"] == told["CONSOLE_MLFLOW_USERNAME"]
+    assert tracking["MLFLOW_TRACKING_PASSWORD"] == told["CONSOLE_MLFLOW_PASSWORD"]
+    server = mlflow_server.PART.program(made)
+    assert server.environment["MLFLOW_TRACKING_PASSWORD"] == told["CONSOLE_MLFLOW_PASSWORD"]
+    assert not any(told["CONSOLE_MLFLOW_PASSWORD"] in word for word in server.argv)
+
+
+def test_password_that_the_caller_chose_holds_for_server_and_clients(site):
+    made = site(CONSOLE_MLFLOW_PASSWORD="chosen")
+    assert console_parts.settings(made)["CONSOLE_MLFLOW_PASSWORD"] == "chosen"
+    assert mlflow_server.PART.program(made).environment["MLFLOW_TRACKING_PASSWORD"] == "chosen"
+    assert airflow.environment(made)["MLFLOW_TRACKING_PASSWORD"] == "chosen"
+
+
+def test_an_mlflow_of_the_callers_own_is_not_told_our_password(site):
+    made = site(CONSOLE_MLFLOW_URL="https://mlflow.example")
+    assert made.secrets["mlflow"] not in console_parts.settings(made).values()
+    tracking = airflow.environment(made)
+    assert tracking["MLFLOW_TRACKING_URI"] == "https://mlflow.example"
+    assert "MLFLOW_TRACKING_PASSWORD" not in tracking
