@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from stack import airflow, base, databases, mlflow_server, redis_server
+from stack import airflow, base, databases, kafka, mlflow_server, redis_server
 from stack.config import REPO, Config
 from stack.errors import StackError
 from stack.files import write_private
@@ -27,8 +27,6 @@ def settings(config: Config) -> dict[str, str]:
         "CONSOLE_SECRET_KEY": config.secrets["console"],
         "CONSOLE_DATABASE_URL": databases.url(config, "console"),
         "CONSOLE_REDIS_URL": redis_server.url(config),
-        "CONSOLE_KAFKA_BOOTSTRAP": f"127.0.0.1:{config.port('kafka')}",
-        "CONSOLE_KAFKA_CONFIG": "{}",
         **mlflow_server.console_settings(config),
         "CONSOLE_AIRFLOW_URL": airflow.url(config),
         "CONSOLE_AIRFLOW_JWT_SECRET": config.secrets["airflow_jwt"],
@@ -36,6 +34,7 @@ def settings(config: Config) -> dict[str, str]:
         "CONSOLE_PIPELINE_TOKENS": str(airflow.tokens_file(config)),
         "PROMETHEUS_MULTIPROC_DIR": str(config.var_dir / "metrics"),
         **config.settings,
+        **kafka.console_settings(config),
     }
 
 

@@ -64,6 +64,12 @@ class RunningStack:
     def mlflow_client(self) -> httpx.Client:
         return httpx.Client(base_url=self.mlflow_url, auth=self.mlflow_account, timeout=10, trust_env=False)
 
+    @property
+    def kafka_config(self) -> dict[str, str]:
+        """What librdkafka needs to reach the broker."""
+        settings = json.loads(self.env["CONSOLE_KAFKA_CONFIG"])
+        return {"bootstrap.servers": self.env["CONSOLE_KAFKA_BOOTSTRAP"], **settings}
+
     def command(self, *arguments: str, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
         return self._run([sys.executable, "-m", "stack", *arguments], timeout_s=timeout_s)
 

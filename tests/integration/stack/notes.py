@@ -35,11 +35,10 @@ def read_everywhere(stack: RunningStack, note: str) -> set[str]:
 
 
 def _produce(stack: RunningStack, note: str) -> None:
-    servers = {"bootstrap.servers": stack.env["CONSOLE_KAFKA_BOOTSTRAP"]}
-    admin = AdminClient(servers)
+    admin = AdminClient(stack.kafka_config)
     for future in admin.create_topics([NewTopic(note, 1, 1)]).values():
         future.result(20)
-    producer = Producer({**servers, "acks": "all"})
+    producer = Producer({**stack.kafka_config, "acks": "all"})
     producer.produce(note, note.encode())
     assert producer.flush(20) == 0
 
@@ -57,7 +56,7 @@ def _in_redis(stack: RunningStack, note: str) -> bool:
 
 
 def _in_kafka(stack: RunningStack, note: str) -> bool:
-    consumer = Consumer({"bootstrap.servers": stack.env["CONSOLE_KAFKA_BOOTSTRAP"], "group.id": note})
+    consumer = Consumer({**stack.kafka_config, "group.id": note})
     with closing(consumer):
         consumer.assign([TopicPartition(note, 0, 0)])
         message = consumer.poll(20)

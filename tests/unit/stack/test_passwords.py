@@ -11,7 +11,7 @@ import httpx
 import pytest
 from starlette.responses import PlainTextResponse
 
-from stack import airflow, config, console_parts, mlflow_server, supervisor
+from stack import airflow, config, console_parts, kafka, mlflow_server, supervisor
 from stack.errors import StackError
 from stack.mlflow_app import Guard
 
@@ -166,3 +166,41 @@ def test_an_mlflow_of_the_callers_own_is_not_told_our_password(site):
     tracking = airflow.environment(made)
     assert tracking["MLFLOW_TRACKING_URI"] == "https://mlflow.example"
     assert "MLFLOW_TRACKING_PASSWORD" not in tracking
+
+
+# --- Kafka
+
+
+def test_console_signs_in_to_kafka_and_keeps_the_callers_settings(site):
+    made = site(CONSOLE_KAFKA_CONFIG='{"socket.keepalive.enable": true}')
+    told = json.loads(console_parts.settings(made)["CONSOLE_KAFKA_CONFIG"])
+    assert told["sasl.password"] == made.secrets["kafka"]
+    assert told["socket.keepalive.enable"] is True
+
+
+def test_a_kafka_of_the_callers_own_is_not_told_our_password(site):
+    said = {
+        "CONSOLE_KAFKA_BOOTSTRAP": "kafka.example:9092",
+        "CONSOLE_KAFKA_CONFIG": '{"sasl.username": "me"}',
+    }
+    told = console_parts.settings(site(**said))
+    assert {name: told[name] for name in said} == said
+    assert "CONSOLE_KAFKA_CONFIG" not in console_parts.settings(site(CONSOLE_KAFKA_BOOTSTRAP="other:9092"))
+
+
+@pytest.mark.parametrize("said", ["{", "[]", "3"])
+def test_settings_of_kafka_that_cannot_be_are_refused_without_being_repeated(site, said):
+    with pytest.raises(StackError, match=r"CONSOLE_KAFKA_CONFIG is no JSON object;"):
+        console_parts.settings(site(CONSOLE_KAFKA_CONFIG=said))
+
+
+def test_file_of_kafka_is_private_and_lets_nobody_in_without_a_password(site, monkeypatch):
+    monkeypatch.setattr(kafka, "_format", lambda _config: None)
+    made = site()
+    kafka.prepare(made)
+    path = made.var_dir / "kafka" / "kraft.properties"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    lines = path.read_text().splitlines()
+    assert "listener.security.protocol.map=CLIENTS:SASL_PLAINTEXT,CONTROLLER:SASL_PLAINTEXT" in lines
+    assert sum(made.secrets["kafka"] in line for line in lines) == 2
+    assert not any(made.secrets["kafka"] in word for word in kafka.PART.program(made).argv)
