@@ -44,6 +44,7 @@ share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
 num.network.threads=2
 num.io.threads=4
+log.cleaner.dedupe.buffer.size=8388608
 """
 ACCOUNT = "atalaya"
 JAAS = (
