@@ -7,6 +7,7 @@ from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
@@ -31,9 +32,13 @@ def service_list(request: SignedInRequest) -> HttpResponse:
     services = [
         {
             "name": "Airflow",
-            "page": settings.CONSOLE_AIRFLOW_URL,
+            "page": reverse("pipelines:airflow"),
             "url": settings.CONSOLE_AIRFLOW_URL,
             "words": _("Pipelines, their runs and logs"),
+            "access": _(
+                "Opens as yourself, to read, where its address has the host name of this one. Else, and to"
+                " change something there, it asks for an account of its own."
+            ),
         },
         {
             "name": "MLflow",

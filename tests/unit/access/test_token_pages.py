@@ -93,6 +93,7 @@ def test_the_roles_page_counts_people(django_assert_max_num_queries):
 
 def test_the_services_page_links_to_each_services_own_pages(settings):
     page = signed_in(make_admin()).get("/system/services").content.decode()
+    assert 'href="/airflow"' in page
     assert settings.CONSOLE_AIRFLOW_URL in page
     assert f'href="{settings.CONSOLE_MLFLOW_URL}"' in page
     assert "CONSOLE_MLFLOW_PASSWORD" not in page
