@@ -24,6 +24,7 @@ def check_settings(app_configs: Sequence[AppConfig] | None, **_kwargs: Any) -> l
         *_urls(),
         *_public_host(),
         *_airflow(),
+        *_mlflow(),
         *_redis(),
         *_kafka(),
         *_folders(),
@@ -81,6 +82,15 @@ def _airflow() -> Iterator[CheckMessage]:
             yield Error(
                 f"CONSOLE_AIRFLOW_AUTH is {other!r}.", hint="Write 'jwt' or 'service'.", id="console.E006"
             )
+
+
+def _mlflow() -> Iterator[CheckMessage]:
+    if bool(settings.CONSOLE_MLFLOW_USERNAME) != bool(settings.CONSOLE_MLFLOW_PASSWORD):
+        yield Error(
+            "Of CONSOLE_MLFLOW_USERNAME and CONSOLE_MLFLOW_PASSWORD only one is set.",
+            hint="Set both for an MLflow that asks for a password, none for one that does not.",
+            id="console.E015",
+        )
 
 
 def _redis() -> Iterator[CheckMessage]:

@@ -217,13 +217,15 @@ class MlflowGateway:
 
 def connect() -> MlflowGateway:
     """A gateway to the MLflow of the settings."""
-    return MlflowGateway(_client(settings.CONSOLE_MLFLOW_URL))
+    account = settings.CONSOLE_MLFLOW_USERNAME, settings.CONSOLE_MLFLOW_PASSWORD
+    return MlflowGateway(_client(settings.CONSOLE_MLFLOW_URL, *account))
 
 
 @cache
-def _client(url: str) -> httpx.Client:
+def _client(url: str, username: str = "", password: str = "") -> httpx.Client:
     timeout = httpx.Timeout(TIMEOUT_S, connect=2.0)
-    return httpx.Client(base_url=url.rstrip("/"), timeout=timeout, trust_env=False)
+    account = (username, password) if username else None
+    return httpx.Client(base_url=url.rstrip("/"), auth=account, timeout=timeout, trust_env=False)
 
 
 def check_path(path: str) -> str:
@@ -285,7 +287,12 @@ def _check(answer: httpx.Response) -> httpx.Response:
         raise NotFound(_("MLflow: %(words)s") % {"words": words}, service=SERVICE)
     if "RESOURCE_ALREADY_EXISTS" in answer.text or answer.status_code == 409:
         raise Conflict(_("MLflow: %(words)s") % {"words": words}, service=SERVICE)
-    if answer.status_code in {401, 403}:
+    if answer.status_code == 401:
+        message = _(
+            "MLflow did not let the console in: check CONSOLE_MLFLOW_USERNAME and CONSOLE_MLFLOW_PASSWORD."
+        )
+        raise Unauthorized(message, service=SERVICE)
+    if answer.status_code == 403:
         raise Unauthorized(_("MLflow refused the console: %(words)s") % {"words": words}, service=SERVICE)
     if answer.status_code in {400, 413, 422}:
         raise InvalidRequest(_("MLflow: %(words)s") % {"words": words}, service=SERVICE)

@@ -29,10 +29,11 @@ _service_token: tuple[str, float] = ("", 0.0)
 
 def access_token(username: str, role: str) -> str:
     """What Airflow lets the caller in with. Raises Unavailable or Unauthorized for a service account."""
-    return _service_access() if settings.CONSOLE_AIRFLOW_AUTH == "service" else _signed(username, role)
+    return _service_access() if settings.CONSOLE_AIRFLOW_AUTH == "service" else signed(username, role)
 
 
-def _signed(username: str, role: str) -> str:
+def signed(username: str, role: str, *, valid_s: int = VALID_S) -> str:
+    """A token of our own making that names the person."""
     now = int(time.time())
     claims = {
         "sub": username,
@@ -40,7 +41,7 @@ def _signed(username: str, role: str) -> str:
         "aud": "apache-airflow",
         "iat": now,
         "nbf": now - CLOCK_SKEW_S,
-        "exp": now + VALID_S,
+        "exp": now + valid_s,
     }
     return jwt.encode(claims, settings.CONSOLE_AIRFLOW_JWT_SECRET, algorithm="HS512")
 

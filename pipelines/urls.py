@@ -2,11 +2,12 @@
 
 from django.urls import path
 
-from pipelines.views import logs, pipelines, runs
+from pipelines.views import airflow, logs, pipelines, runs
 
 app_name = "pipelines"
 
 urlpatterns = [
+    path("airflow", airflow.home, name="airflow"),
     path("pipelines", pipelines.pipeline_list, name="pipeline-list"),
     path("pipelines/<str:dag_id>", pipelines.pipeline_detail, name="pipeline-detail"),
     path("pipelines/<str:dag_id>/graph", pipelines.pipeline_graph, name="pipeline-graph"),
@@ -14,10 +15,12 @@ urlpatterns = [
     path("pipelines/<str:dag_id>/details", pipelines.pipeline_facts, name="pipeline-facts"),
     path("pipelines/<str:dag_id>/trigger", runs.run_trigger, name="run-trigger"),
     path("pipelines/<str:dag_id>/pause", pipelines.pipeline_pause, name="pipeline-pause"),
+    path("pipelines/<str:dag_id>/airflow", airflow.pipeline, name="pipeline-in-airflow"),
     path("runs", runs.run_list, name="run-list"),
     path("runs/recent", runs.recent_runs, name="recent-runs"),
     path("runs/by-dag-run", runs.run_by_dag_run, name="run-by-dag-run"),
     path("runs/<int:run_id>", runs.run_detail, name="run-detail"),
+    path("runs/<int:run_id>/airflow", airflow.run, name="run-in-airflow"),
     path("runs/<int:run_id>/log", logs.run_log, name="run-log"),
     path("runs/<int:run_id>/cancel", runs.run_cancel, name="run-cancel"),
     path("runs/<int:run_id>/clear", runs.run_clear, name="run-clear"),

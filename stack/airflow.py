@@ -54,7 +54,7 @@ def environment(config: Config) -> dict[str, str]:
         "ATALAYA_URL": f"http://127.0.0.1:{config.port('web')}",
         "ATALAYA_TOKENS": str(tokens_file(config)),
         "ATALAYA_WORK_DIR": str(_folder(config) / "work"),  # where the tasks of a run hand each other files
-        "MLFLOW_TRACKING_URI": mlflow_server.url(config),
+        **mlflow_server.tracking_environment(config),
         "PYTHONPATH": str(REPO),
     }
     if config.settings.get("CONSOLE_DATA_DIR"):

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from stack import airflow, base, databases, mlflow_server, redis_server
+from stack import airflow, base, databases, kafka, mlflow_server, redis_server
 from stack.config import REPO, Config
 from stack.errors import StackError
 from stack.files import write_private
@@ -17,7 +17,7 @@ HEARTBEAT_OLD_S = 30
 
 
 def settings(config: Config) -> dict[str, str]:
-    """Every setting of the console; what the caller said himself comes last and wins."""
+    """Every setting of the console; what the caller said himself wins."""
     return {
         "CONSOLE_VAR_DIR": str(config.var_dir),
         "CONSOLE_PORT_BASE": str(config.port_base),
@@ -27,15 +27,14 @@ def settings(config: Config) -> dict[str, str]:
         "CONSOLE_SECRET_KEY": config.secrets["console"],
         "CONSOLE_DATABASE_URL": databases.url(config, "console"),
         "CONSOLE_REDIS_URL": redis_server.url(config),
-        "CONSOLE_KAFKA_BOOTSTRAP": f"127.0.0.1:{config.port('kafka')}",
-        "CONSOLE_KAFKA_CONFIG": "{}",
-        "CONSOLE_MLFLOW_URL": mlflow_server.url(config),
+        **mlflow_server.console_settings(config),
         "CONSOLE_AIRFLOW_URL": airflow.url(config),
         "CONSOLE_AIRFLOW_JWT_SECRET": config.secrets["airflow_jwt"],
         "CONSOLE_OUTPUT_DIR": str(config.var_dir / "output"),
         "CONSOLE_PIPELINE_TOKENS": str(airflow.tokens_file(config)),
         "PROMETHEUS_MULTIPROC_DIR": str(config.var_dir / "metrics"),
         **config.settings,
+        **kafka.console_settings(config),
     }
 
 

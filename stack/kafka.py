@@ -1,11 +1,19 @@
-"""Kafka 4.3, broker and controller in one process (KRaft), from jars that `stack.jars` fetched."""
+"""Kafka 4.3, broker and controller in one process (KRaft), from jars that `stack.jars` fetched.
 
+Both listeners ask for a password (SASL/PLAIN; nothing of it leaves the machine), the same one: the broker
+knows no rights that could differ.
+"""
+
+import contextlib
+import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from stack import base, java
 from stack.config import Config
 from stack.errors import StackError
+from stack.files import write_private
 from stack.parts import Part, Program
 
 SETTINGS = """\
@@ -13,10 +21,15 @@ process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
 controller.listener.names=CONTROLLER
-inter.broker.listener.name=PLAINTEXT
-listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+inter.broker.listener.name=CLIENTS
+listeners=CLIENTS://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=CLIENTS://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}
+listener.security.protocol.map=CLIENTS:SASL_PLAINTEXT,CONTROLLER:SASL_PLAINTEXT
+sasl.enabled.mechanisms=PLAIN
+sasl.mechanism.inter.broker.protocol=PLAIN
+sasl.mechanism.controller.protocol=PLAIN
+listener.name.clients.plain.sasl.jaas.config={jaas}
+listener.name.controller.plain.sasl.jaas.config={jaas}
 log.dirs={data}
 auto.create.topics.enable=false
 num.partitions=1
@@ -31,11 +44,38 @@ share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
 num.network.threads=2
 num.io.threads=4
+log.cleaner.dedupe.buffer.size=8388608
 """
+ACCOUNT = "atalaya"
+JAAS = (
+    "org.apache.kafka.common.security.plain.PlainLoginModule required"
+    ' username="{name}" password="{password}" user_{name}="{password}";'
+)
 
 SMALL = ["-Xms64m", "-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Djava.awt.headless=true"]
 LOGS = ["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true"]
 LOGS += ["-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSZ"]
+
+
+def console_settings(config: Config) -> dict[str, str]:
+    """How the console reaches the broker. One that the caller names is never told this one's password."""
+    if config.settings.get("CONSOLE_KAFKA_BOOTSTRAP"):
+        return {}
+    access = {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN"}
+    access |= {"sasl.username": ACCOUNT, "sasl.password": config.secrets["kafka"]}
+    return {
+        "CONSOLE_KAFKA_BOOTSTRAP": f"127.0.0.1:{config.port('kafka')}",
+        "CONSOLE_KAFKA_CONFIG": json.dumps({**access, **_said(config)}),
+    }
+
+
+def _said(config: Config) -> dict[str, Any]:
+    """The caller's own settings of librdkafka."""
+    text = config.settings.get("CONSOLE_KAFKA_CONFIG") or "{}"
+    with contextlib.suppress(ValueError):
+        if isinstance(said := json.loads(text), dict):
+            return said
+    raise StackError("CONSOLE_KAFKA_CONFIG is no JSON object; .env.example says how to write it.")
 
 
 def prepare(config: Config) -> None:
@@ -44,7 +84,8 @@ def prepare(config: Config) -> None:
     folder.mkdir(parents=True, mode=0o700, exist_ok=True)
     ports = {"broker": config.port("kafka"), "controller": config.port("kafka-controller")}
     data = str(folder / "data").replace("\\", "\\\\")
-    (folder / "kraft.properties").write_text(SETTINGS.format(data=data, **ports))
+    jaas = JAAS.format(name=ACCOUNT, password=config.secrets["kafka"])
+    write_private(folder / "kraft.properties", SETTINGS.format(data=data, jaas=jaas, **ports))
     if not (folder / "data" / "meta.properties").exists():
         _format(config)
 

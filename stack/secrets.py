@@ -19,6 +19,9 @@ TOKENS = (
     "airflow_jwt",
     "airflow_web",
     "airflow_admin",
+    "supervisor",
+    "mlflow",
+    "kafka",
 )
 
 

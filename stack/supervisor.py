@@ -1,4 +1,8 @@
-"""supervisord, which restarts what dies and writes one log a part: its file, its start, and its RPC."""
+"""supervisord, which restarts what dies and writes one log a part: its file, its start, and its RPC.
+
+Its socket can stop parts and read logs. The mode of the socket keeps other accounts out, its password also
+whoever runs as the same account and may not read the stack's secrets: the sandbox of the gate.
+"""
 
 import contextlib
 import hashlib
@@ -20,9 +24,11 @@ from supervisor.xmlrpc import SupervisorTransport
 from stack import base
 from stack.config import REPO, Config
 from stack.errors import StackError
+from stack.files import write_private
 from stack.parts import Part
 
 UP = {"STARTING", "RUNNING"}
+USER = "stack"
 SOCKET_PATH_LIMIT = 100  # of 107 that the kernel allows, for the temporary name that supervisord binds first
 GONE = (OSError, http.client.HTTPException, xmlrpc.client.Error)
 
@@ -34,10 +40,13 @@ logfile_backups=2
 pidfile={run}/supervisord.pid
 childlogdir={logs}
 minfds=1024
+umask=077
 {user}
 [unix_http_server]
 file={socket}
 chmod=0700
+username={username}
+password={{SHA}}{password_sha1}
 
 [rpcinterface:supervisor]
 supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
@@ -76,7 +85,10 @@ class State:
 def write_file(config: Config, parts: Iterable[Part]) -> None:
     folders = {"logs": _quoted(config.logs_dir), "run": _quoted(config.run_dir), "repo": _quoted(REPO)}
     user = "user=root\n" if os.geteuid() == 0 else ""
-    text = HEAD.format(socket=_quoted(socket_path(config)), user=user, **folders)
+    # Its hash: the secret itself is long and random, so nothing of it can be guessed from that.
+    sha1 = hashlib.sha1(config.secrets["supervisor"].encode()).hexdigest()  # noqa: S324 - the one it knows
+    access = {"socket": _quoted(socket_path(config)), "username": USER, "password_sha1": sha1}
+    text = HEAD.format(user=user, **access, **folders)
     for part in parts:
         command = shlex.join([str(config.console_python), "-m", "stack.run", part.name]).replace("%", "%%")
         options = {
@@ -86,7 +98,7 @@ def write_file(config: Config, parts: Iterable[Part]) -> None:
             "start_s": 0 if part.is_errand else 1,
         }
         text += PROGRAM.format(name=part.name, command=command, **options, **folders)
-    _file(config).write_text(text)
+    write_private(_file(config), text)
 
 
 def socket_path(config: Config) -> Path:
@@ -117,6 +129,13 @@ def start(config: Config, *, patience_s: float = 15) -> None:
 def is_running(config: Config) -> bool:
     with contextlib.suppress(*GONE):
         return bool(call(config, "getState")["statename"] == "RUNNING")
+    return False
+
+
+def asks_for_no_password(config: Config) -> bool:
+    """Whether the one that runs was started by a release whose supervisor had none."""
+    with contextlib.suppress(*GONE):
+        return bool(_call(config, None, "getState"))
     return False
 
 
@@ -155,10 +174,19 @@ def shut_down(config: Config, *, last: Iterable[str]) -> None:
 
 
 def call(config: Config, method: str, *arguments: Any) -> Any:
-    """One call of its RPC; raises one of GONE when it does not answer."""
-    transport = SupervisorTransport(None, None, f"unix://{socket_path(config)}")
-    with xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport) as proxy:
-        return getattr(proxy.supervisor, method)(*arguments)
+    """One call of its RPC.
+
+    Raises one of GONE when it does not answer, StackError when it has another password.
+    """
+    try:
+        return _call(config, config.secrets["supervisor"], method, *arguments)
+    except xmlrpc.client.ProtocolError as error:
+        if error.errcode != http.HTTPStatus.UNAUTHORIZED:
+            raise
+        raise StackError(
+            f"A supervisor runs in {config.var_dir} that was started with other secrets than those in "
+            f"secrets.json there. Bring them back, or end it: its pid is in {config.run_dir}/supervisord.pid."
+        ) from error
 
 
 def stop(config: Config, names: set[str]) -> None:
@@ -169,6 +197,13 @@ def stop(config: Config, names: set[str]) -> None:
                 call(config, "stopProcess", name, False)
     while any(state.is_up for name, state in states(config).items() if name in names):
         time.sleep(0.1)
+
+
+def _call(config: Config, password: str | None, method: str, *arguments: Any) -> Any:
+    user = None if password is None else USER
+    transport = SupervisorTransport(user, password, f"unix://{socket_path(config)}")
+    with xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport) as proxy:
+        return getattr(proxy.supervisor, method)(*arguments)
 
 
 def _state(info: dict[str, Any]) -> State:

@@ -46,6 +46,7 @@ def up(config: Config, parts: Sequence[Part]) -> None:
     was_running = supervisor.is_running(config)
     if was_running:
         _require_same_ports(config)
+        was_running = not _ended_earlier_release(config)
     missing = _missing(config, parts) if was_running else list(parts)
     if not missing:
         report.already_up(config, parts)
@@ -63,6 +64,15 @@ def up(config: Config, parts: Sequence[Part]) -> None:
     report.ready(config, parts, took_s=time.monotonic() - began_at, told=found.told)
     if found.is_empty and config.has_demonstration and len(parts) == len(catalogue.PARTS):
         demonstration.start(config)
+
+
+def _ended_earlier_release(config: Config) -> bool:
+    """Stop a stack whose parts lack the passwords that they ask each other for since; whether it was one."""
+    if not supervisor.asks_for_no_password(config):
+        return False
+    print("This stack was started by an earlier release: stopping it, to start it anew.", flush=True)
+    stop(config)
+    return True
 
 
 def _clear_the_ground(config: Config) -> None:
@@ -177,6 +187,7 @@ def _require_room(config: Config) -> None:
             0o711 if os.geteuid() == 0 else 0o700
         )  # as root, PostgreSQL's account passes through
         config.logs_dir.chmod(0o700)
+        config.run_dir.chmod(0o700)
         write_private(config.run_dir / "probe", "")
     except OSError as error:
         raise StackError(

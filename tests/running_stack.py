@@ -12,6 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from stack import catalogue, config, groups, supervisor
 from stack.config import REPO, Config
 from stack.health import Standing
@@ -53,6 +55,20 @@ class RunningStack:
     @property
     def mlflow_url(self) -> str:
         return self.env["CONSOLE_MLFLOW_URL"]
+
+    @property
+    def mlflow_account(self) -> tuple[str, str]:
+        """Name and password that MLflow asks for."""
+        return self.env["CONSOLE_MLFLOW_USERNAME"], self.env["CONSOLE_MLFLOW_PASSWORD"]
+
+    def mlflow_client(self) -> httpx.Client:
+        return httpx.Client(base_url=self.mlflow_url, auth=self.mlflow_account, timeout=10, trust_env=False)
+
+    @property
+    def kafka_config(self) -> dict[str, str]:
+        """What librdkafka needs to reach the broker."""
+        settings = json.loads(self.env["CONSOLE_KAFKA_CONFIG"])
+        return {"bootstrap.servers": self.env["CONSOLE_KAFKA_BOOTSTRAP"], **settings}
 
     def command(self, *arguments: str, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
         return self._run([sys.executable, "-m", "stack", *arguments], timeout_s=timeout_s)

@@ -7,6 +7,7 @@ from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
@@ -31,16 +32,33 @@ def service_list(request: SignedInRequest) -> HttpResponse:
     services = [
         {
             "name": "Airflow",
+            "page": reverse("pipelines:airflow"),
             "url": settings.CONSOLE_AIRFLOW_URL,
             "words": _("Pipelines, their runs and logs"),
+            "access": _(
+                "Opens as yourself, to read, where its address has the host name of this one. Else, and to"
+                " change something there, it asks for an account of its own."
+            ),
         },
         {
             "name": "MLflow",
+            "page": settings.CONSOLE_MLFLOW_URL,
             "url": settings.CONSOLE_MLFLOW_URL,
             "words": _("Experiments and registered models"),
+            "access": _mlflow_access(),
         },
     ]
     return render(request, "access/service_list.html", {"services": services})
+
+
+def _mlflow_access() -> str:
+    """How a person gets in; the password itself is on no page."""
+    if not settings.CONSOLE_MLFLOW_USERNAME:
+        return ""
+    return _(
+        "It asks for a name and a password: %(name)s, and what CONSOLE_MLFLOW_PASSWORD says in the console's"
+        " settings (after `make up`: %(file)s)."
+    ) % {"name": settings.CONSOLE_MLFLOW_USERNAME, "file": settings.CONSOLE_VAR_DIR / "console.env"}
 
 
 @require_GET

@@ -63,7 +63,8 @@ def json_value(name: str, default: str) -> Any:
     try:
         return json.loads(value)
     except ValueError as error:
-        raise ImproperlyConfigured(f"{name} is {value!r}, which is no JSON; see .env.example.") from error
+        # Without the value: it may hold a password.
+        raise ImproperlyConfigured(f"{name} is no JSON ({error}); see .env.example.") from error
 
 
 def words(name: str, default: str = "") -> list[str]:

@@ -1,6 +1,5 @@
 """Pages of pipelines: the list, and one with its grid, graph, runs and facts."""
 
-from django.conf import settings
 from django.contrib import messages
 from django.http import HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
@@ -11,6 +10,7 @@ from django.views.decorators.http import require_GET, require_POST
 from core.access.http import SignedInRequest
 from pipelines import actions, grid, pictures, queries
 from pipelines.models import Pipeline, RunState
+from pipelines.views import airflow
 from pipelines.views.common import age, page_of
 
 
@@ -69,7 +69,7 @@ def pipeline_runs(request: SignedInRequest, dag_id: str) -> HttpResponse:
 @require_GET
 def pipeline_facts(request: SignedInRequest, dag_id: str) -> HttpResponse:
     """Documentation, parameters, and where it comes from."""
-    context = {"pipeline": queries.pipeline(dag_id), "airflow_url": settings.CONSOLE_AIRFLOW_URL, **age()}
+    context = {"pipeline": queries.pipeline(dag_id), "signs_in": airflow.signs_in(request), **age()}
     return render(request, "pipelines/pipeline_facts.html", context)
 
 

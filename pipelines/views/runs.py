@@ -2,7 +2,6 @@
 
 from urllib.parse import urlencode
 
-from django.conf import settings
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
@@ -15,6 +14,7 @@ from core.lib.errors import InvalidRequest
 from pipelines import actions, pictures, queries
 from pipelines.forms import TriggerForm
 from pipelines.models import Pipeline, Run, RunState
+from pipelines.views import airflow
 from pipelines.views.common import age, page_of
 from pipelines.views.logs import shown_log
 
@@ -103,7 +103,7 @@ def run_detail(request: SignedInRequest, run_id: int) -> HttpResponse:
         "graph": pictures.coloured(queries.graph_of(run.dag_id), run, tasks=tasks, shown=shown),
         "median_s": queries.median_duration_s(run.dag_id),
         "pipeline_is_paused": queries.is_paused(run.dag_id),
-        "airflow_url": f"{settings.CONSOLE_AIRFLOW_URL}/dags/{run.dag_id}/runs/{run.dag_run_id}",
+        "signs_in": airflow.signs_in(request),
         **age(),
     }
     if request.htmx:

@@ -3,8 +3,6 @@
 import uuid
 from typing import Any
 
-import httpx
-
 from tests.api import Caller, ok, wait_for
 from tests.real_mlflow import RealMlflow
 from tests.running_stack import RunningStack
@@ -17,7 +15,7 @@ def test_an_alias_set_elsewhere_raises_an_alert_until_it_is_gone(stack: RunningS
     def alert(state: str) -> Any:
         return lambda: ok(engineer.get("/alerts", params={"subject": name, "state": state}))["results"]
 
-    with httpx.Client(base_url=stack.env["CONSOLE_MLFLOW_URL"], timeout=10, trust_env=False) as client:
+    with stack.mlflow_client() as client:
         mlflow = RealMlflow(client)
         mlflow.register(name, mlflow.create_run(mlflow.create_experiment(name), "training"))
         mlflow.set_champion(name, 1)

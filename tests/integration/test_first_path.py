@@ -48,11 +48,9 @@ def test_real_data_were_used_when_they_are_there(path: FirstPath):
 
 
 def test_alias_in_mlflow_follows_the_ledger(path: FirstPath, stack: RunningStack):
-    answer = httpx.get(
-        f"{stack.mlflow_url}/api/2.0/mlflow/registered-models/alias",
-        params={"name": "titanic", "alias": "champion"},
-        timeout=10,
-    )
+    alias = {"name": "titanic", "alias": "champion"}
+    with stack.mlflow_client() as client:
+        answer = client.get("/api/2.0/mlflow/registered-models/alias", params=alias)
     champion = ok(path.scientist.get("/models/titanic"))["champion"]
     assert answer.json()["model_version"]["version"] == champion
 

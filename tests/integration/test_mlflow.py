@@ -2,7 +2,6 @@
 
 import uuid
 
-import httpx
 import pytest
 
 from core.lib.errors import InvalidRequest, NotFound, Unavailable
@@ -17,7 +16,7 @@ def mlflow(request):
         yield FakeMlflow()
         return
     stack = request.getfixturevalue("stack")
-    with httpx.Client(base_url=stack.env["CONSOLE_MLFLOW_URL"], timeout=10, trust_env=False) as client:
+    with stack.mlflow_client() as client:
         yield RealMlflow(client)
 
 

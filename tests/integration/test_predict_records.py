@@ -1,6 +1,7 @@
 """Records from answer to row on a real broker and database: nothing twice, nothing lost, deaths included."""
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -80,6 +81,7 @@ def environment(topic: str) -> dict[str, str]:
         "CONSOLE_DATABASE_URL": url,
         "CONSOLE_REDIS_URL": django_settings.CONSOLE_REDIS_URL,
         "CONSOLE_KAFKA_BOOTSTRAP": django_settings.CONSOLE_KAFKA_BOOTSTRAP,
+        "CONSOLE_KAFKA_CONFIG": json.dumps(django_settings.CONSOLE_KAFKA_CONFIG),
         "CONSOLE_PREDICTIONS_TOPIC": topic,
         "PYTHONPATH": str(REPO),
     }

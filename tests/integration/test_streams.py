@@ -49,7 +49,7 @@ def encoded(at: float, **values: Any) -> bytes:
 
 
 def produce(stack: RunningStack, topic: str, values: list[bytes | None], *, pause_s: float = 0.0) -> None:
-    producer = Producer({"bootstrap.servers": stack.env["CONSOLE_KAFKA_BOOTSTRAP"], "acks": "all"})
+    producer = Producer({**stack.kafka_config, "acks": "all"})
     for number, value in enumerate(values):
         producer.produce(topic, value, None if number % 2 else str(number).encode())
         producer.poll(0)
@@ -75,7 +75,7 @@ def n_counted(caller: Caller, name: str) -> int:
 
 def dead_on_topic(stack: RunningStack, topic: str, wanted: int) -> list[tuple[dict[str, str], bytes | None]]:
     """Headers and bytes of everything in a dead topic, once `wanted` are there and no more come."""
-    settings = {"bootstrap.servers": stack.env["CONSOLE_KAFKA_BOOTSTRAP"], "group.id": f"test-{topic}"}
+    settings = {**stack.kafka_config, "group.id": f"test-{topic}"}
     consumer = Consumer({**settings, "auto.offset.reset": "earliest", "enable.auto.commit": False})
     consumer.subscribe([topic])
     found = []
@@ -144,7 +144,7 @@ def test_a_topic_deleted_and_made_anew_is_counted_from_its_start(stack, engineer
     """It starts at offset 0 again: its messages are neither skipped nor taken for old ones."""
     produce(stack, stream, [encoded(time.time()) for _ in range(300)] + [b"old"])
     wait_for("the old topic", lambda: n_counted(engineer, stream) == 300, timeout_s=30)
-    admin = AdminClient({"bootstrap.servers": stack.env["CONSOLE_KAFKA_BOOTSTRAP"]})
+    admin = AdminClient(stack.kafka_config)
     admin.delete_topics([stream])[stream].result(30)
     wait_for("a new topic", lambda: engineer.get(f"/topics/{stream}").status_code == 200, timeout_s=60)
     produce(

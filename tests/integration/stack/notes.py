@@ -3,7 +3,6 @@
 import time
 from contextlib import closing
 
-import httpx
 import psycopg2
 import redis
 from confluent_kafka import Consumer, Producer, TopicPartition
@@ -22,7 +21,8 @@ def write_everywhere(stack: RunningStack, note: str) -> None:
         cursor.execute("CREATE TABLE IF NOT EXISTS notes (note text)")
         cursor.execute("INSERT INTO notes VALUES (%s)", [note])
     _produce(stack, note)
-    httpx.post(f"{stack.mlflow_url}/{EXPERIMENTS}/create", json={"name": note}).raise_for_status()
+    with stack.mlflow_client() as client:
+        client.post(f"/{EXPERIMENTS}/create", json={"name": note}).raise_for_status()
     with redis.Redis.from_url(stack.env["CONSOLE_REDIS_URL"]) as client:
         client.set(note, "here")
     time.sleep(REDIS_WRITES_ITS_LOG_EVERY_S + 0.2)
@@ -35,11 +35,10 @@ def read_everywhere(stack: RunningStack, note: str) -> set[str]:
 
 
 def _produce(stack: RunningStack, note: str) -> None:
-    servers = {"bootstrap.servers": stack.env["CONSOLE_KAFKA_BOOTSTRAP"]}
-    admin = AdminClient(servers)
+    admin = AdminClient(stack.kafka_config)
     for future in admin.create_topics([NewTopic(note, 1, 1)]).values():
         future.result(20)
-    producer = Producer({**servers, "acks": "all"})
+    producer = Producer({**stack.kafka_config, "acks": "all"})
     producer.produce(note, note.encode())
     assert producer.flush(20) == 0
 
@@ -57,7 +56,7 @@ def _in_redis(stack: RunningStack, note: str) -> bool:
 
 
 def _in_kafka(stack: RunningStack, note: str) -> bool:
-    consumer = Consumer({"bootstrap.servers": stack.env["CONSOLE_KAFKA_BOOTSTRAP"], "group.id": note})
+    consumer = Consumer({**stack.kafka_config, "group.id": note})
     with closing(consumer):
         consumer.assign([TopicPartition(note, 0, 0)])
         message = consumer.poll(20)
@@ -66,4 +65,5 @@ def _in_kafka(stack: RunningStack, note: str) -> bool:
 
 def _in_mlflow(stack: RunningStack, note: str) -> bool:
     query = {"experiment_name": note}
-    return httpx.get(f"{stack.mlflow_url}/{EXPERIMENTS}/get-by-name", params=query).is_success
+    with stack.mlflow_client() as client:
+        return client.get(f"/{EXPERIMENTS}/get-by-name", params=query).is_success

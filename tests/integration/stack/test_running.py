@@ -1,14 +1,18 @@
 """A stack that runs: what it shows, what it keeps to itself, and what a second `make up` does."""
 
 import stat
+from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import psycopg2
 import pytest
 import redis
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
 
-from stack import catalogue, databases, groups
+from stack import catalogue, databases, groups, supervisor
 from tests.running_stack import RunningStack
 
 
@@ -46,10 +50,23 @@ def test_secrets_are_for_their_owner_alone(stack: RunningStack):
         "secrets.json",
         "console.env",
         "run/stack.json",
+        "run/supervisord.conf",
         "redis/redis.conf",
+        "kafka/kraft.properties",
         "airflow/passwords.json",
     ):
-        assert stat.S_IMODE((stack.config.var_dir / name).stat().st_mode) == 0o600, name
+        assert mode(stack, name) == 0o600, name
+    for name in ("run", "logs", "redis", "kafka", "mlflow", "airflow", "metrics", "output", "serving"):
+        assert mode(stack, name) == 0o700, name
+    assert {mode(stack, f"logs/{name}.log") for name in catalogue.PARTS} == {0o600}
+
+
+def test_no_secret_is_in_a_log(stack: RunningStack):
+    secrets = {name: value for name, value in stack.config.secrets.items() if name != "kafka_cluster_id"}
+    var = stack.config.var_dir
+    for path in (*var.glob("logs/*"), *var.glob("airflow/logs/**/*.log")):
+        text = path.read_text(errors="replace")
+        assert not [name for name, value in secrets.items() if value in text], path
 
 
 def test_no_secret_is_on_a_command_line(stack: RunningStack):
@@ -67,6 +84,23 @@ def test_servers_refuse_who_has_no_password(stack: RunningStack):
         psycopg2.connect(
             host="127.0.0.1", port=stack.config.port("postgres"), user="postgres", dbname="console"
         )
+    for path in ("/", "/version", "/api/2.0/mlflow/experiments/search", "/api/3.0/mlflow/server-info"):
+        assert httpx.get(stack.mlflow_url + path, trust_env=False).status_code == 401, path
+    assert httpx.get(f"{stack.airflow_url}/api/v2/dags", trust_env=False).status_code == 401
+
+
+@pytest.mark.parametrize("name", ["kafka", "kafka-controller"])
+@pytest.mark.parametrize("password", [None, "wrong"])
+def test_kafka_refuses_who_has_no_password(stack: RunningStack, name: str, password: str | None):
+    own = {**stack.kafka_config, "sasl.password": password} if password else {}
+    address = {"bootstrap.servers": f"127.0.0.1:{stack.config.port(name)}", "log_level": 0}
+    with pytest.raises(KafkaException):
+        AdminClient({**own, **address}).list_topics(timeout=5)
+
+
+def test_supervisor_refuses_who_has_no_password(stack: RunningStack):
+    assert not supervisor.asks_for_no_password(stack.config)
+    assert supervisor.is_running(stack.config)
 
 
 def test_a_database_admits_its_owner_alone(stack: RunningStack):
@@ -81,6 +115,10 @@ def test_tasks_of_airflow_see_no_secret_of_the_console(stack: RunningStack):
     assert {name for name in seen if name.startswith("CONSOLE_")} <= {"CONSOLE_DATA_DIR"}
     for name in ("console", "redis", "database_console", "database_mlflow", "postgres"):
         assert stack.config.secrets[name] not in " ".join(seen.values())
+
+
+def mode(stack: RunningStack, name: str | Path) -> int:
+    return stat.S_IMODE((stack.config.var_dir / name).stat().st_mode)
 
 
 def listening(process: psutil.Process) -> list[Any]:

@@ -93,5 +93,15 @@ def test_the_roles_page_counts_people(django_assert_max_num_queries):
 
 def test_the_services_page_links_to_each_services_own_pages(settings):
     page = signed_in(make_admin()).get("/system/services").content.decode()
+    assert 'href="/airflow"' in page
     assert settings.CONSOLE_AIRFLOW_URL in page
-    assert settings.CONSOLE_MLFLOW_URL in page
+    assert f'href="{settings.CONSOLE_MLFLOW_URL}"' in page
+    assert "CONSOLE_MLFLOW_PASSWORD" not in page
+
+
+def test_the_services_page_says_where_mlflows_password_is_and_not_what_it_is(settings):
+    settings.CONSOLE_MLFLOW_USERNAME, settings.CONSOLE_MLFLOW_PASSWORD = "atalaya", "hush-hush"
+    page = signed_in(make_admin()).get("/system/services").content.decode()
+    assert "atalaya, and what CONSOLE_MLFLOW_PASSWORD says" in page
+    assert str(settings.CONSOLE_VAR_DIR / "console.env") in page
+    assert "hush-hush" not in page

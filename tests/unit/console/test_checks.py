@@ -30,6 +30,8 @@ def test_settings_of_the_tests_are_sound():
         ("CONSOLE_AIRFLOW_AUTH", "service", "console.E005"),
         ("CONSOLE_AIRFLOW_AUTH", "none", "console.E006"),
         ("CONSOLE_REDIS_URL", "127.0.0.1:6379", "console.E007"),
+        ("CONSOLE_MLFLOW_USERNAME", "console", "console.E015"),
+        ("CONSOLE_MLFLOW_PASSWORD", "secret", "console.E015"),
         ("CONSOLE_KAFKA_CONFIG", ["a"], "console.E008"),
         ("CONSOLE_KAFKA_CONFIG", {"sasl": {"user": "x"}}, "console.E008"),
         ("CONSOLE_SPARK_CONF", {"spark.ui.enabled": True}, "console.E011"),
@@ -80,6 +82,7 @@ def test_missing_variable_is_named(monkeypatch):
 
 
 def test_json_that_is_none_is_named(monkeypatch):
-    monkeypatch.setenv("CONSOLE_KAFKA_CONFIG", "{")
-    with pytest.raises(env.ImproperlyConfigured, match=r"CONSOLE_KAFKA_CONFIG is '\{', which is no JSON"):
+    monkeypatch.setenv("CONSOLE_KAFKA_CONFIG", '{"sasl.password": "hush"')
+    with pytest.raises(env.ImproperlyConfigured, match=r"CONSOLE_KAFKA_CONFIG is no JSON \(") as raised:
         env.json_value("CONSOLE_KAFKA_CONFIG", "{}")
+    assert "hush" not in str(raised.value)
