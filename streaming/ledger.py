@@ -11,9 +11,14 @@ from django.db.models import Max
 from django.utils import timezone
 
 from streaming.models import DeadLetter, Stream, StreamOffset, Window
-from streaming.windows import SHOWN_WINDOWS, Cell, Key, Windows, measures
+from streaming.windows import SHOWN_WINDOWS, Cell, Key, Windows, measures, storable
 
 PREVIEW_CHARACTERS = 2000
+MAX_REASON = 400
+# Of a message that is in no window so much is kept. Value, key and headers together fit a topic of any broker
+# that was left at its default of 1,048,588 bytes.
+KEPT_BYTES = 1000 * 1024
+KEPT_KEY_BYTES = 16 * 1024
 
 
 class Overtaken(Exception):
@@ -30,13 +35,25 @@ class Position:
 
 @dataclass(frozen=True)
 class Dead:
-    """A message that is in no window, as it came. value: None for a null value."""
+    """A message that is in no window. value: None for a null value.
+
+    Key and value are as they came unless `is_cut`; size_bytes: of the whole value.
+    """
 
     partition: int
     offset: int
     reason: str
     key: bytes | None
     value: bytes | None
+    size_bytes: int
+    is_cut: bool
+
+
+def dead(partition: int, offset: int, reason: str, *, key: bytes | None, value: bytes | None) -> Dead:
+    """What is kept of a message that is in no window."""
+    kept_key, kept = key and key[:KEPT_KEY_BYTES], value and value[:KEPT_BYTES]
+    is_cut = (kept_key, kept) != (key, value)
+    return Dead(partition, offset, reason, kept_key, kept, len(value or b""), is_cut)
 
 
 def positions(stream: Stream) -> dict[int, Position]:
@@ -179,8 +196,9 @@ def _save_dead(stream: Stream, dead: Sequence[Dead]) -> None:
             topic_id=stream.topic_id,
             partition=letter.partition,
             offset=letter.offset,
-            reason=letter.reason.replace("\x00", "\N{REPLACEMENT CHARACTER}")[:400],
-            size_bytes=len(letter.value or b""),
+            reason=storable(letter.reason)[:MAX_REASON],
+            size_bytes=letter.size_bytes,
+            is_cut=letter.is_cut,
             preview=preview(letter.value),
             key=letter.key,
             payload=letter.value if stream.has_dead_topic else None,
@@ -195,8 +213,7 @@ def _save_dead(stream: Stream, dead: Sequence[Dead]) -> None:
 
 def preview(value: bytes | None) -> str:
     """The start of a message as text that PostgreSQL takes."""
-    text = (value or b"")[: PREVIEW_CHARACTERS * 4].decode("utf-8", "replace")[:PREVIEW_CHARACTERS]
-    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
+    return storable((value or b"")[: PREVIEW_CHARACTERS * 4].decode("utf-8", "replace")[:PREVIEW_CHARACTERS])
 
 
 def _save_positions(stream: Stream, before: Mapping[int, Position], after: Mapping[int, Position]) -> None:

@@ -104,6 +104,8 @@ class DeadLetter(models.Model):
     key = models.BinaryField(null=True)
     payload = models.BinaryField(null=True)
     is_null = models.BooleanField(default=False)
+    # Key or value were larger than what is kept: `size_bytes` is of the whole value.
+    is_cut = models.BooleanField(default=False)
     at = models.DateTimeField()
     dead_partition = models.PositiveIntegerField(null=True)
     dead_offset = models.BigIntegerField(null=True)
