@@ -1,4 +1,4 @@
-"""JSON as producers write it: other encodings than UTF-8, the frame of a schema registry, NaN. Django-free."""
+"""JSON as producers write it: encodings beside UTF-8, a schema registry's frame, NaN. Django-free."""
 
 import json
 from typing import Any, Final

@@ -58,6 +58,11 @@ class KafkaGateway:
                 [about for name, about in sorted(found.items()) if not name.startswith(INTERNAL)]
             )
 
+    def names(self) -> set[str]:
+        """Of all topics. Raises Unavailable within a moment: somebody waits for the answer."""
+        with _translated():
+            return set(self._admin.list_topics(timeout=min(TIMEOUT_S, PAGE_WAITS_S)).topics)
+
     def topic(self, name: str) -> Topic:
         """Raises NotFound."""
         with _translated():

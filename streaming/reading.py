@@ -48,6 +48,6 @@ def topic_name(text: str) -> str:
     """Raises InvalidRequest for what can be no topic."""
     if not re.fullmatch(TOPIC_NAME, text):
         raise InvalidRequest(
-            _("That can be no topic: letters, digits, dots, dashes, underscores, at most 200.")
+            _("That can be no topic: letters, digits, dots, dashes, underscores, at most 249.")
         )
     return text

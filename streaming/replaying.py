@@ -6,12 +6,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
+from django.db.models import F
+from django.db.models.functions import Greatest
 from django.utils import timezone
 
 from core.lib import live, metrics, topics
 from streaming import replay_files
 from streaming.exactly_once import Outgoing, Sender, forget
-from streaming.models import Replay, Times
+from streaming.models import Replay, ReplayState, Times
 from streaming.replay_files import BadLine, Event, FileRefused, Format
 
 SLICE_S = 60.0  # then another task of the queue has its turn
@@ -32,6 +34,11 @@ def n_in_kafka(replay: Replay) -> int:
         return sender.next_number()
 
 
+def forget_number(replay: Replay) -> None:
+    """For when the row says that the replay has ended: a crash before would start it at line 0."""
+    forget(sender_name(replay))
+
+
 class Slice:
     """A minute of one replay. `run` returns whether anything is left."""
 
@@ -47,12 +54,12 @@ class Slice:
         replay = self._replay
         topics.ensure([topics.Topic(replay.topic)])
         with Sender(sender_name(replay), replay.topic) as sender:
-            replay.n_sent = sender.next_number()  # Kafka knows best
+            number = sender.next_number()
+            replay.refresh_from_db(fields=["n_sent"])  # after the number: see Sender
+            replay.n_sent = max(number, replay.n_sent)  # Kafka forgets a group that rests for a week
             self._begin()
             is_left = self._send(sender)
         self._note()
-        if not is_left:
-            forget(sender_name(replay))
         return is_left
 
     def _begin(self) -> None:
@@ -119,10 +126,18 @@ class Slice:
         return self._replay.is_stop_asked or self._clock() - began_at > SLICE_S
 
     def _note(self) -> None:
-        """Progress for the pages, and a longer lease, so that no other worker takes the row."""
+        """Progress for the pages, and a longer lease, so that no other worker takes the row.
+
+        A worker whose lease has ended meanwhile takes nothing back, and wakes no replay that has ended.
+        """
         replay = self._replay
-        replay.next_attempt_at = timezone.now() + LEASE
-        replay.save(update_fields=["n_sent", "n_total", "n_skipped", "shift_s", "next_attempt_at"])
+        Replay.objects.filter(pk=replay.pk, state=ReplayState.RUNNING).update(
+            n_sent=Greatest(F("n_sent"), replay.n_sent),
+            n_skipped=Greatest(F("n_skipped"), replay.n_skipped),
+            n_total=replay.n_total,
+            shift_s=replay.shift_s,
+            next_attempt_at=timezone.now() + LEASE,
+        )
         self._noted_at = self._clock()
         live.publish("replays", [replay.pk])
 

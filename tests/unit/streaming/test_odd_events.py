@@ -251,10 +251,9 @@ json_values = st.recursive(
 )
 odd_events = st.fixed_dictionaries(
     {},
-    optional={
-        name: json_values
-        for name in ("vendor_id", "pickup_datetime", "fare_amount", "passenger_count", "payment_type")
-    },
+    optional=dict.fromkeys(
+        ("vendor_id", "pickup_datetime", "fare_amount", "passenger_count", "payment_type"), json_values
+    ),
 )
 
 
