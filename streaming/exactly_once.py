@@ -149,7 +149,7 @@ def _in_time(call: Callable[[], object]) -> None:
     def run() -> None:
         try:
             outcome.set_result(call())
-        except KafkaException as error:
+        except BaseException as error:  # noqa: BLE001  whatever it is, it is the caller's
             outcome.set_exception(error)
 
     threading.Thread(target=run, name="exactly-once", daemon=True).start()
