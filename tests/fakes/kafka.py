@@ -4,6 +4,7 @@
 each one, and put faults in their way.
 """
 
+import re
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -342,6 +343,8 @@ class FakeAdmin:
     def _create(self, new: Any) -> None:
         if new.topic in self._broker.topics:
             raise fault(KafkaError.TOPIC_ALREADY_EXISTS)
+        if new.topic in (".", "..") or not re.fullmatch(r"[A-Za-z0-9._-]{1,249}", new.topic):
+            raise fault(KafkaError.TOPIC_EXCEPTION)
         same = {name.replace(".", "_") for name in self._broker.topics}
         if new.topic.replace(".", "_") in same:
             raise fault(KafkaError.TOPIC_EXCEPTION)
