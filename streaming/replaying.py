@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
+import structlog
 from django.db.models import F
 from django.db.models.functions import Greatest
 from django.utils import timezone
@@ -15,6 +16,8 @@ from streaming import replay_files
 from streaming.exactly_once import Outgoing, Sender, forget
 from streaming.models import Replay, ReplayState, Times
 from streaming.replay_files import BadLine, Event, FileRefused, Format
+
+log = structlog.get_logger(__name__)
 
 SLICE_S = 60.0  # then another task of the queue has its turn
 BATCH = 2_000
@@ -84,10 +87,11 @@ class Slice:
             n_lines, now = 0, self._clock()
             while waiting is not None and n_lines < BATCH and pace.due_at(*waiting) <= now:
                 number, line = waiting
-                if isinstance(line, BadLine):
+                message = self._message_of(line, number, now)
+                if message is None:
                     replay.n_skipped += 1
                 else:
-                    batch.append(self._message(line, number, now))
+                    batch.append(message)
                 n_lines += 1
                 waiting = next(lines, None)
             if n_lines:
@@ -99,6 +103,16 @@ class Slice:
             if n_lines < BATCH:
                 time.sleep(EVERY_S)
         return False
+
+    def _message_of(self, line: Event | BadLine, number: int, now: float) -> Outgoing | None:
+        """None for a line that is no event, or none that can be written as one: the others go on."""
+        if isinstance(line, BadLine):
+            return None
+        try:
+            return self._message(line, number, now)
+        except (TypeError, ValueError, OverflowError) as error:
+            log.info("replay.line_skipped", replay=self._replay.pk, line=number + 1, why=str(error))
+            return None
 
     def _message(self, event: Event, number: int, now: float) -> Outgoing:
         replay = self._replay
