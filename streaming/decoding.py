@@ -122,13 +122,10 @@ class EventDecoder:
         """2.0 is the integer 2, and where the known texts are listed, 2 is the text "2"."""
         for field in self._definition.fields:
             value = plain.get(field.name)
-            is_whole = isinstance(value, float) and value.is_integer() and abs(value) <= MAX_INTEGER
-            if is_whole and field.type in ("integer", "text"):
-                value = int(value)
+            if isinstance(value, float) and field.type in ("integer", "text") and _is_whole(value):
+                plain[field.name] = value = int(value)
             if field.type == "text" and _is_closed(field) and type(value) is int:
-                value = str(value)
-            if value is not None:
-                plain[field.name] = value
+                plain[field.name] = str(value)
         return plain
 
 
@@ -167,6 +164,10 @@ def _untyped(text: bytes, fault: msgspec.ValidationError) -> Any:
         return msgspec.json.decode(text)
     except msgspec.ValidationError:
         raise fault from None
+
+
+def _is_whole(number: float) -> bool:
+    return number.is_integer() and abs(number) <= MAX_INTEGER
 
 
 def _is_closed(field: Field) -> bool:
