@@ -276,7 +276,6 @@ CELERY_BEAT_SCHEDULE = {
     "sweep-outbox": {"task": "core.lib.outbox.sweep", "schedule": 5.0, "options": {"expires": 5}},
     "seal-audit": {"task": "core.audit.tasks.seal_audit", "schedule": 5.0, "options": {"expires": 5}},
     "renew-pipeline-tokens": {"task": "core.access.tasks.renew_pipeline_tokens", "schedule": 24 * 3600.0},
-    "redrive-unfinished": {"task": "streaming.tasks.redrive_unfinished", "schedule": 60.0},
     "clear-old-windows": {"task": "streaming.tasks.clear_old", "schedule": 24 * 3600.0},
     "clear-old-jobs": {"task": "jobs.tasks.clear_old", "schedule": 24 * 3600.0},
     "clear-sessions": {"task": "core.access.tasks.clear_sessions", "schedule": 24 * 3600.0},

@@ -11,7 +11,7 @@ from core.audit.actions import record
 from core.lib import live, paths
 from core.lib.errors import Conflict, ConsoleError, InvalidRequest, NotFound
 from streaming import definition as definitions
-from streaming import reading, replay_files, tasks
+from streaming import names, reading, redriving, replay_files, tasks
 from streaming.models import DeadLetter, Replay, ReplayState, Stream
 from streaming.removal import remove_demo as remove_demo
 from streaming.removal import remove_demo_predictions as remove_demo_predictions
@@ -28,6 +28,8 @@ def create_stream(*, name: str, topic: str, definition: Any, description: str = 
     checked = _checked(definition)
     if Stream.objects.count() >= MOST_STREAMS:
         raise Conflict(_("There are %(n)d streams; delete one first.") % {"n": MOST_STREAMS})
+    if taken := names.collision(topic):
+        raise _invalid("topic", names.in_words(topic, taken))
     try:
         with transaction.atomic():
             stream = Stream.objects.create(
@@ -89,8 +91,9 @@ def ask_redrive(name: str, dead_letter_id: int, *, by: Any) -> DeadLetter:
             raise NotFound(_("The stream has no dead letter %(id)s.") % {"id": dead_letter_id})
         if letter.redrive_asked_at is not None:
             raise Conflict(_("Somebody has sent it again already."))
-        letter.redrive_asked_at = timezone.now()
-        letter.save(update_fields=["redrive_asked_at"])
+        redriving.refuse_cut(letter)
+        letter.redrive_asked_at = letter.next_attempt_at = timezone.now()
+        letter.save(update_fields=["redrive_asked_at", "next_attempt_at"])
         record("dead_letter.redrive", letter, by=by, after={"stream": name, "reason": letter.reason})
         tasks.redrive.delay_on_commit(letter.pk)
     return letter

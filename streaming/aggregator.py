@@ -6,14 +6,15 @@ thrown away and the loop starts again from the rows: what was not written is rea
 
 import threading
 import time
+from collections.abc import Callable
 
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
-from django.db import DatabaseError, InterfaceError, connection
+from django.db import Error, close_old_connections, connection
 
-from core.lib import kafka, live, metrics, topics
-from core.lib.errors import ConsoleError
-from streaming import dead_topics, frames, ledger
+from core.lib import aside, kafka, live, metrics, topics
+from core.lib.errors import ConsoleError, Unavailable
+from streaming import dead_topics, frames, ledger, loops
 from streaming.counting import Counting
 from streaming.dead_topics import DeadSender
 from streaming.ledger import Overtaken
@@ -27,8 +28,23 @@ WAIT_S = 0.1
 WRITE_EVERY_S = 1.0
 LOOK_EVERY_S = 5.0  # for a new definition, for new partitions
 TELL_EVERY_S = 2.0
+FIRST_RETRY_S = 0.5
 LONGEST_RETRY_S = 15.0
 ADMIN_TIMEOUT_S = 10
+
+# No broker, or a topic that is being made or deleted this moment.
+AWAY = (
+    KafkaError._TRANSPORT,
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError._TIMED_OUT,
+    KafkaError._MSG_TIMED_OUT,
+    KafkaError._RESOLVE,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError._UNKNOWN_TOPIC,
+    KafkaError._UNKNOWN_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+)
 
 
 class Runner(threading.Thread):
@@ -39,6 +55,9 @@ class Runner(threading.Thread):
         self._stream_id = stream_id
         self._label = name
         self._stopped = threading.Event()
+        self._wait_s = FIRST_RETRY_S
+        self._began_at = 0.0
+        self._is_well = False  # nobody knows what an earlier process noted
 
     def stop(self) -> None:
         """Ask it to write what it has and end."""
@@ -46,35 +65,65 @@ class Runner(threading.Thread):
 
     def run(self) -> None:
         """Sessions one after the other, with a pause after one that failed."""
-        wait_s = 0.5
         try:
-            while not self._stopped.is_set():
-                began_at = time.monotonic()
-                try:
-                    stream = Stream.objects.filter(pk=self._stream_id).first()
-                    if stream is None:
-                        return
-                    Session(stream, self._stopped).run()
-                except Overtaken as error:
-                    log.info("stream.starts_again", stream=self._label, why=str(error))
-                except (DatabaseError, InterfaceError, KafkaException, ConsoleError) as error:
-                    wait_s = (
-                        0.5
-                        if time.monotonic() - began_at > LONGEST_RETRY_S
-                        else min(wait_s * 2, LONGEST_RETRY_S)
-                    )
-                    log.warning("stream.waits", stream=self._label, error=str(error), wait_s=wait_s)
-                    connection.close()
-                    self._stopped.wait(wait_s)
+            while not self._stopped.is_set() and self._is_there():
+                close_old_connections()
         finally:
             connection.close()
+
+    def _is_there(self) -> bool:
+        """One session; False when the stream is deleted. Whatever else it ends by, another one follows."""
+        self._began_at = time.monotonic()
+        try:
+            stream = Stream.objects.filter(pk=self._stream_id).first()
+            if stream is None:
+                loops.STREAMS.fits(self._label)
+                return False
+            Session(stream, self._stopped, on_well=self._note_well).run()
+        except Overtaken as error:
+            log.info("stream.starts_again", stream=self._label, why=str(error))
+        except Exception as error:  # noqa: BLE001  of any class: it is this stream's alone, and its row says so
+            self._wait_after(error)
+        return True
+
+    def _wait_after(self, error: Exception) -> None:
+        lasted_s = time.monotonic() - self._began_at
+        self._wait_s = FIRST_RETRY_S if lasted_s > LONGEST_RETRY_S else min(self._wait_s * 2, LONGEST_RETRY_S)
+        log.warning("stream.waits", stream=self._label, error=aside.in_words(error), wait_s=self._wait_s)
+        close_old_connections()
+        if not _is_away(error):
+            self._note(error)
+        self._stopped.wait(self._wait_s)
+
+    def _note(self, error: Exception) -> None:
+        try:
+            loops.STREAMS.set_aside(self._label, error, about=self._label)
+            self._is_well = False
+        except Error as database_error:
+            log.warning("stream.not_noted", stream=self._label, error=str(database_error))
+
+    def _note_well(self) -> None:
+        if not self._is_well:
+            loops.STREAMS.fits(self._label)
+            self._is_well = True
+
+
+def _is_away(error: Exception) -> bool:
+    """Whether a service is, which is no fault of the stream."""
+    if isinstance(error, KafkaException):
+        cause = error.args[0]
+        return isinstance(cause, KafkaError) and (cause.retriable() or cause.code() in AWAY)
+    return isinstance(error, Unavailable) or aside.is_ours(error)
 
 
 class Session:
     """From the rows as they are now until something changes or fails."""
 
-    def __init__(self, stream: Stream, stopped: threading.Event) -> None:
+    def __init__(
+        self, stream: Stream, stopped: threading.Event, *, on_well: Callable[[], None] = lambda: None
+    ) -> None:
         self._stream = stream
+        self._on_well = on_well
         self._stopped = stopped
         self._counting = Counting(stream)
         self._pulse = frames.Pulse()
@@ -112,17 +161,22 @@ class Session:
                 if now - looked_at >= LOOK_EVERY_S:
                     looked_at = now
                     self._look()
+                    self._dead_sender.send()
+                    self._on_well()
             self.write()
         finally:
             self._consumer.close()
             self._dead_sender.close()
 
     def _ensure_topics(self) -> None:
-        wanted = [topics.Topic(self._stream.topic)]
-        if self._stream.has_dead_topic:
-            wanted.append(dead_topics.topic(self._stream.dead_topic))
-        if made := topics.ensure(wanted):
+        if made := topics.ensure([topics.Topic(self._stream.topic)]):
             log.info("stream.topics_made", stream=self._stream.name, topics=made)
+        if not self._stream.has_dead_topic:
+            return
+        try:
+            dead_topics.ensure(self._stream)
+        except ConsoleError as error:  # letters wait in their rows
+            log.warning("stream.no_dead_topic", stream=self._stream.name, error=error.message)
 
     def _assign(self) -> None:
         found = self._consumer.list_topics(self._stream.topic, timeout=ADMIN_TIMEOUT_S)
@@ -227,7 +281,7 @@ class Session:
         has_dead = bool(self._counting.dead)
         with metrics.STREAM_WRITE_SECONDS.time():
             self._counting.save()
-        if has_dead and self._stream.has_dead_topic:
+        if has_dead:
             self._dead_sender.send()
         if time.monotonic() - self._told_at >= TELL_EVERY_S:
             self._told_at = time.monotonic()

@@ -5,11 +5,12 @@ class StreamingConfig(AppConfig):
     name = "streaming"
 
     def ready(self) -> None:
-        """Let the sweep send unfinished replays again; name the topics that the default streams need."""
+        """Let the sweep send unfinished wishes again; name the topics that the default streams need."""
         from core.lib import outbox, topics
         from streaming import dead_topics, models, tasks
 
         outbox.register(models.Replay, tasks.send_replay)
+        outbox.register(models.DeadLetter, tasks.redrive)
         topics.register(
             topics.Topic("taxi_trips"),
             dead_topics.topic("taxi_trips.dead"),

@@ -6,12 +6,15 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 import msgspec
+import structlog
 
 from streaming import ledger
 from streaming.decoding import MAX_EVENT_BYTES, BadEvent, EventDecoder, Ignored
 from streaming.ledger import Dead, Position
 from streaming.models import Stream
 from streaming.windows import Windows
+
+log = structlog.get_logger(__name__)
 
 MOST_DEAD = 2_000
 MOST_DEAD_BYTES = 8 * 1024 * 1024
@@ -24,6 +27,9 @@ class Message(Protocol):
     def key(self) -> bytes | None: ...
     def partition(self) -> int: ...
     def offset(self) -> int: ...
+
+
+Reason = tuple[Message, str]
 
 
 class Counting:
@@ -85,25 +91,41 @@ class Counting:
         self.windows.forget_old()
 
     def _handle_partition(self, partition: int, messages: Sequence[Message], now: float) -> None:
-        position = self._position(partition)
-        events, of_events = self._events(messages)
-        newest = None if partition in self.caught_up else position.newest
+        """One event's fault is that event's alone: what fails together is counted half by half.
+
+        Of 5,000 messages one bad one costs 26 calls more.
+        """
         try:
-            added = self.windows.add(events, now=now, newest=newest)
-        except BadEvent:
-            events, of_events = self._with_times(of_events)
-            added = self.windows.add(events, now=now, newest=newest)
-        for place, reason in added.refused:
-            self._put_aside(of_events[place], reason)
+            self._count(partition, messages, now)
+        except Exception as error:
+            if len(messages) > 1:
+                middle = len(messages) // 2
+                self._handle_partition(partition, messages[:middle], now)
+                self._handle_partition(partition, messages[middle:], now)
+                return
+            if not isinstance(error, BadEvent):
+                log.exception("stream.event_failed", stream=self.stream.name, offset=messages[0].offset())
+            self._put_aside([(messages[0], _words(error))])
+            self._position(partition).next_offset = messages[0].offset() + 1
+
+    def _count(self, partition: int, messages: Sequence[Message], now: float) -> None:
+        """All of them, or by any exception none."""
+        events, of_events, refused = self._events(messages)
+        position = self._position(partition)
+        newest = None if partition in self.caught_up else position.newest
+        added = self.windows.add(events, now=now, newest=newest)
+        self._put_aside(refused)
+        self._put_aside([(of_events[place], reason) for place, reason in added.refused])
         self.n_counted += len(events) - len(added.refused)
         position.newest = max(position.newest, added.newest)
         position.next_offset = messages[-1].offset() + 1
 
-    def _events(self, messages: Sequence[Message]) -> tuple[list[Any], Sequence[Message]]:
-        """Typed events, and the messages that they came in."""
+    def _events(self, messages: Sequence[Message]) -> tuple[list[Any], Sequence[Message], list[Reason]]:
+        """Typed events, the messages that they came in, and those that are none."""
         decode = self._decoder.decode
         events: list[Any] = []
-        bad: set[int] = set()
+        passed: set[int] = set()
+        refused: list[Reason] = []
         for index, message in enumerate(messages):
             value = message.value()
             try:
@@ -111,42 +133,34 @@ class Counting:
                     raise BadEvent
                 events.append(decode(value))
             except (msgspec.MsgspecError, ValueError, RecursionError):
-                bad.add(index)
-                self._refuse(message)
-        if bad:
-            messages = [message for index, message in enumerate(messages) if index not in bad]
-        return events, messages
+                try:
+                    events.append(self._decoder.checked(value))
+                except Ignored:
+                    passed.add(index)
+                except BadEvent as error:
+                    passed.add(index)
+                    refused.append((message, str(error)))
+        if passed:
+            messages = [message for index, message in enumerate(messages) if index not in passed]
+        return events, messages, refused
 
-    def _with_times(self, messages: Sequence[Message]) -> tuple[list[Any], Sequence[Message]]:
-        """Those whose event time is one; the others are put aside."""
-        events, kept = [], []
-        for message in messages:
-            try:
-                events.append(self._decoder.checked(message.value()))
-            except BadEvent as error:
-                self._put_aside(message, str(error))
-            else:
-                kept.append(message)
-        return events, kept
-
-    def _refuse(self, message: Message) -> None:
-        try:
-            self._decoder.checked(message.value())
-        except BadEvent as error:
-            self._put_aside(message, str(error))
-        except Ignored:
-            return
-
-    def _put_aside(self, message: Message, reason: str) -> None:
-        value = message.value()
-        self.dead.append(Dead(message.partition(), message.offset(), reason, message.key(), value))
-        self.dead_bytes += len(value or b"")
+    def _put_aside(self, refused: Sequence[Reason]) -> None:
+        for message, reason in refused:
+            place = message.partition(), message.offset()
+            letter = ledger.dead(*place, reason, key=message.key(), value=message.value())
+            self.dead.append(letter)
+            self.dead_bytes += len(letter.value or b"")
 
     def _position(self, partition: int) -> Position:
         return self.positions.setdefault(partition, Position(0))
 
     def _copy(self) -> dict[int, Position]:
         return {partition: replace(position) for partition, position in self.positions.items()}
+
+
+def _words(error: Exception) -> str:
+    """Without the values of the message, which may be nobody's business."""
+    return str(error) if isinstance(error, BadEvent) else f"it could not be counted: {type(error).__name__}"
 
 
 def _place(letter: Dead) -> tuple[int, int]:

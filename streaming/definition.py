@@ -40,7 +40,8 @@ class Measure(Struct, forbid_unknown_fields=True, frozen=True):
 class Definition(Struct, forbid_unknown_fields=True, frozen=True, dict=True):
     """Windows are [k·window_s, (k+1)·window_s) of Unix time, for each value of `group_by`.
 
-    event_time_field: text in RFC 3339 (without a zone: UTC), or an integer of Unix milliseconds.
+    event_time_field: text in RFC 3339 (without a zone: UTC), or a Unix time in milliseconds; seconds,
+    micro- and nanoseconds are told from them by their size.
     lateness_s: how far behind the newest accepted event time an event may lie.
     ignore: a message that does not fit and has these texts in these fields is meant for others, and no fault.
     """

@@ -41,7 +41,12 @@ class Outgoing(NamedTuple):
 
 
 class Sender:
-    """Sends to one topic under one name. Every method raises KafkaException; the sender is then spent."""
+    """Sends to one topic under one name. Every method raises KafkaException; the sender is then spent.
+
+    Making one ends what another of this name had begun, for good. So whoever notes in rows what is sent, and
+    only then lets `forget` go, sends nothing twice by this order: make a sender, ask it for the next number,
+    read the row. A number 0 means then that nothing is sent, or that the row says it is.
+    """
 
     def __init__(self, name: str, topic: str) -> None:
         self._topic = topic
@@ -73,14 +78,26 @@ class Sender:
     def send(self, messages: Sequence[Outgoing], *, next_number: int) -> list[tuple[int, int]]:
         """Send all, and let `next_number` follow them. Returns partition and offset of each."""
         places: list[tuple[int, int]] = [(-1, -1)] * len(messages)
+        faults: list[KafkaError] = []
 
         def note(index: int) -> Any:
-            def on_delivery(error: object, message: Message) -> None:
+            def on_delivery(error: KafkaError | None, message: Message) -> None:
                 if error is None:
                     places[index] = (message.partition(), message.offset())
+                else:
+                    faults.append(error)
 
             return on_delivery
 
+        try:
+            self._transact(messages, note, next_number)
+        except KafkaException as error:
+            if not faults:
+                raise
+            raise KafkaException(faults[0]) from error  # of which the other one follows
+        return places
+
+    def _transact(self, messages: Sequence[Outgoing], note: Any, next_number: int) -> None:
         self._producer.begin_transaction()
         for index, message in enumerate(messages):
             self._produce(message, note(index))
@@ -88,7 +105,6 @@ class Sender:
         group = self._group.consumer_group_metadata()
         _in_time(lambda: self._producer.send_offsets_to_transaction([mark], group, TIMEOUT_S))
         self._producer.commit_transaction(TIMEOUT_S)
-        return places
 
     def _produce(self, message: Outgoing, on_delivery: Any) -> None:
         for _ in range(2):
@@ -106,11 +122,20 @@ class Sender:
             else:
                 self._producer.poll(0)
                 return
-        raise KafkaException("the queue of the producer stays full")
+        raise KafkaException(KafkaError(KafkaError._QUEUE_FULL, "the queue of the producer stays full"))
 
     def close(self) -> None:
         """Leave; a transaction that was begun and not committed is ended by the broker."""
         self._group.close()
+
+
+# A message that a topic takes at no time: it is too large, or the broker checks what it holds.
+NEVER_TAKEN = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD, KafkaError.INVALID_MSG})
+
+
+def is_never_taken(error: KafkaException) -> bool:
+    """Whether sending the same message again is in vain."""
+    return bool(error.args) and isinstance(error.args[0], KafkaError) and error.args[0].code() in NEVER_TAKEN
 
 
 def _in_time(call: Callable[[], object]) -> None:
@@ -124,7 +149,7 @@ def _in_time(call: Callable[[], object]) -> None:
     def run() -> None:
         try:
             outcome.set_result(call())
-        except KafkaException as error:
+        except BaseException as error:  # noqa: BLE001  whatever it is, it is the caller's
             outcome.set_exception(error)
 
     threading.Thread(target=run, name="exactly-once", daemon=True).start()

@@ -16,7 +16,9 @@ from streaming.models import STREAM_NAME, TOPIC_NAME, Times
 class DefinitionField(forms.CharField):
     """A definition as JSON text; its value is the checked dict."""
 
-    widget = forms.Textarea(attrs={"rows": 24, "class": "form-control mono", "spellcheck": "false"})
+    widget = forms.Textarea(
+        attrs={"rows": 24, "class": "form-control mono definition-text", "spellcheck": "false"}
+    )
 
     def clean(self, value: Any) -> Any:
         """Every fault is an error of the field."""

@@ -57,11 +57,10 @@ class KafkaGateway:
             described = self._described(names)
             return self._with_offsets([about for about in described if not about.is_internal])
 
-    def topic_names(self) -> list[str]:
-        """The names alone, at once: somebody is typing. Raises Unavailable."""
+    def names(self) -> set[str]:
+        """Of all topics. Raises Unavailable within a moment: somebody waits for the answer."""
         with _translated():
-            found = self._admin.list_topics(timeout=PAGE_WAITS_S).topics
-        return sorted(name for name in found if not name.startswith(INTERNAL))
+            return set(self._admin.list_topics(timeout=min(TIMEOUT_S, PAGE_WAITS_S)).topics)
 
     def topic(self, name: str) -> Topic:
         """Raises NotFound, for Kafka's own topics too: they are nobody's to read."""

@@ -1,7 +1,7 @@
 """What a stream counted, to and from PostgreSQL: windows, offsets and dead letters in one transaction."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,10 +10,18 @@ from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
 
+from core.lib import aside
+from core.lib.aside import Loop
+from streaming import loops
 from streaming.models import DeadLetter, Stream, StreamOffset, Window
-from streaming.windows import SHOWN_WINDOWS, Cell, Key, Windows, measures
+from streaming.windows import SHOWN_WINDOWS, Cell, Key, Windows, measures, storable
 
 PREVIEW_CHARACTERS = 2000
+MAX_REASON = 400
+# Of a message that is in no window so much is kept. Value, key and headers together fit a topic of any broker
+# that was left at its default of 1,048,588 bytes.
+KEPT_BYTES = 1000 * 1024
+KEPT_KEY_BYTES = 16 * 1024
 
 
 class Overtaken(Exception):
@@ -30,13 +38,25 @@ class Position:
 
 @dataclass(frozen=True)
 class Dead:
-    """A message that is in no window, as it came. value: None for a null value."""
+    """A message that is in no window. value: None for a null value.
+
+    Key and value are as they came unless `is_cut`; size_bytes: of the whole value.
+    """
 
     partition: int
     offset: int
     reason: str
     key: bytes | None
     value: bytes | None
+    size_bytes: int
+    is_cut: bool
+
+
+def dead(partition: int, offset: int, reason: str, *, key: bytes | None, value: bytes | None) -> Dead:
+    """What is kept of a message that is in no window."""
+    kept_key, kept = key and key[:KEPT_KEY_BYTES], value and value[:KEPT_BYTES]
+    is_cut = (kept_key, kept) != (key, value)
+    return Dead(partition, offset, reason, kept_key, kept, len(value or b""), is_cut)
 
 
 def positions(stream: Stream) -> dict[int, Position]:
@@ -97,15 +117,50 @@ def write(
 ) -> None:
     """Save everything since the last call, or nothing. before: the positions of the last call.
 
-    Raises Overtaken, with nothing saved, when those are not what the rows say.
+    Raises Overtaken, with nothing saved, when those are not what the rows say. A row that the database does
+    not take is set aside, and the others are saved.
     """
+    try:
+        _write(stream, windows, before, after, dead, _together)
+    except Exception as error:
+        if isinstance(error, Overtaken) or aside.is_ours(error):
+            raise
+        _write(stream, windows, before, after, dead, _one_by_one)
+    windows.changed.clear()
+
+
+Save = Callable[[Sequence[Any]], None]
+How = Callable[[Stream, Loop, Iterable[Any], Save], None]
+
+
+def _write(
+    stream: Stream,
+    windows: Windows,
+    before: Mapping[int, Position],
+    after: Mapping[int, Position],
+    dead: Sequence[Dead],
+    how: How,
+) -> None:
     with transaction.atomic():
         _hold(stream, before)
         _complete(stream, windows)
-        _save_windows(stream, windows)
-        _save_dead(stream, dead)
+        how(stream, loops.WINDOWS, windows.changed, lambda keys: _save_windows(stream, windows, keys))
+        how(stream, loops.DEAD_LETTERS, dead, lambda letters: _save_dead(stream, letters))
         _save_positions(stream, before, after)
-    windows.changed.clear()
+
+
+def _together(_stream: Stream, _loop: Loop, items: Iterable[Any], save: Save) -> None:
+    save(list(items))
+
+
+def _one_by_one(stream: Stream, loop: Loop, items: Iterable[Any], save: Save) -> None:
+    for item in items:
+        with loop.item(f"{stream.name} {_name(item)}", about=stream.name):
+            save([item])
+
+
+def _name(item: Any) -> str:
+    return f"{item.partition}:{item.offset}" if isinstance(item, Dead) else f"{item[0]} {item[1]}"
 
 
 def _hold(stream: Stream, before: Mapping[int, Position]) -> None:
@@ -136,9 +191,9 @@ def _complete(stream: Stream, windows: Windows) -> None:
         cell.is_complete = True
 
 
-def _save_windows(stream: Stream, windows: Windows) -> None:
+def _save_windows(stream: Stream, windows: Windows, keys: Iterable[Key]) -> None:
     now = timezone.now()
-    rows = [_row(stream, windows, key, now) for key in windows.changed]
+    rows = [_row(stream, windows, key, now) for key in keys]
     Window.objects.bulk_create(
         rows,
         batch_size=1000,
@@ -179,8 +234,9 @@ def _save_dead(stream: Stream, dead: Sequence[Dead]) -> None:
             topic_id=stream.topic_id,
             partition=letter.partition,
             offset=letter.offset,
-            reason=letter.reason.replace("\x00", "\N{REPLACEMENT CHARACTER}")[:400],
-            size_bytes=len(letter.value or b""),
+            reason=storable(letter.reason)[:MAX_REASON],
+            size_bytes=letter.size_bytes,
+            is_cut=letter.is_cut,
             preview=preview(letter.value),
             key=letter.key,
             payload=letter.value if stream.has_dead_topic else None,
@@ -195,8 +251,7 @@ def _save_dead(stream: Stream, dead: Sequence[Dead]) -> None:
 
 def preview(value: bytes | None) -> str:
     """The start of a message as text that PostgreSQL takes."""
-    text = (value or b"")[: PREVIEW_CHARACTERS * 4].decode("utf-8", "replace")[:PREVIEW_CHARACTERS]
-    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
+    return storable((value or b"")[: PREVIEW_CHARACTERS * 4].decode("utf-8", "replace")[:PREVIEW_CHARACTERS])
 
 
 def _save_positions(stream: Stream, before: Mapping[int, Position], after: Mapping[int, Position]) -> None:

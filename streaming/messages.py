@@ -78,8 +78,16 @@ def _as_read(message: Message) -> Read:
     return Read(
         partition=message.partition(),
         offset=message.offset(),
-        at_ms=at_ms if kind else None,
+        at_ms=at_ms if kind and at_ms >= 0 else None,  # producers may leave it at -1
         key=message.key(),
         value=message.value(),
-        headers=[(name, value or b"") for name, value in message.headers() or []],
+        headers=headers(message),
     )
+
+
+def headers(message: Message) -> list[tuple[str, bytes]]:
+    """Kafka takes any bytes as a name, the client only UTF-8."""
+    try:
+        return [(name, value or b"") for name, value in message.headers() or []]
+    except UnicodeDecodeError:
+        return [(_("(names that are no UTF-8)"), b"")]

@@ -1,5 +1,6 @@
 """Rows: streams and what they counted, how far they have read, what did not fit, replays of files."""
 
+import hashlib
 from functools import cached_property
 from typing import ClassVar
 
@@ -12,15 +13,25 @@ from django.utils.translation import gettext_lazy as _
 from core.lib.outbox import Deliverable
 from streaming import definition as definitions
 
-TOPIC_NAME = r"[A-Za-z0-9._-]{1,200}"
+LONGEST_TOPIC = 249
+TOPIC_NAME = r"(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,249}"
 STREAM_NAME = r"[a-z][a-z0-9_-]{0,62}"
+
+
+def dead_topic_name(topic: str, mark: str = ".") -> str:
+    """How the dead topic of a topic is called; what would be too long keeps its beginning, and a hash."""
+    name = f"{topic}{mark}dead"
+    if len(name) > LONGEST_TOPIC:
+        digest = hashlib.sha256(topic.encode()).hexdigest()[:12]
+        name = f"{topic[: LONGEST_TOPIC - 18]}-{digest}{mark}dead"
+    return name
 
 
 class Stream(models.Model):
     """A stream definition. `revision` counts its changes; `shape` is the one since which windows add up."""
 
     name = models.CharField(max_length=63, unique=True, validators=[RegexValidator(rf"\A{STREAM_NAME}\Z")])
-    topic = models.CharField(max_length=200, validators=[RegexValidator(rf"\A{TOPIC_NAME}\Z")])
+    topic = models.CharField(max_length=LONGEST_TOPIC, validators=[RegexValidator(rf"\A{TOPIC_NAME}\Z")])
     description = models.TextField(blank=True, max_length=1000)
     definition = models.JSONField()
     revision = models.PositiveIntegerField(default=1)
@@ -28,6 +39,8 @@ class Stream(models.Model):
     is_builtin = models.BooleanField(default=False)
     # False where another consumer of the topic puts aside what does not fit, with the bytes.
     has_dead_topic = models.BooleanField(default=True)
+    # Where the usual name cannot be had.
+    other_dead_topic = models.CharField(max_length=LONGEST_TOPIC, blank=True, default="")
     # Which topic the offsets are of: one that is deleted and made anew has another id and starts at 0.
     topic_id = models.CharField(max_length=40, blank=True, default="")
     topic_renewed_at = models.DateTimeField(null=True)
@@ -48,7 +61,7 @@ class Stream(models.Model):
     @property
     def dead_topic(self) -> str:
         """Where messages that do not fit go."""
-        return f"{self.topic}.dead"
+        return self.other_dead_topic or dead_topic_name(self.topic)
 
 
 class Window(models.Model):
@@ -90,11 +103,14 @@ class StreamOffset(models.Model):
         return f"{self.stream} {self.partition}: {self.next_offset}"
 
 
-class DeadLetter(models.Model):
-    """A message that is in no window, and why. `payload` is kept until the dead topic has the bytes."""
+class DeadLetter(Deliverable):
+    """A message that is in no window, and why. `payload` is kept until the dead topic has the bytes.
+
+    It is a wish once somebody asks to send it again, and only then.
+    """
 
     stream = models.ForeignKey(Stream, on_delete=models.CASCADE, related_name="dead_letters")
-    topic = models.CharField(max_length=200)
+    topic = models.CharField(max_length=LONGEST_TOPIC)
     topic_id = models.CharField(max_length=40, blank=True, default="")
     partition = models.PositiveIntegerField()
     offset = models.BigIntegerField()
@@ -104,12 +120,20 @@ class DeadLetter(models.Model):
     key = models.BinaryField(null=True)
     payload = models.BinaryField(null=True)
     is_null = models.BooleanField(default=False)
+    # Key or value were larger than what is kept: `size_bytes` is of the whole value.
+    is_cut = models.BooleanField(default=False)
     at = models.DateTimeField()
     dead_partition = models.PositiveIntegerField(null=True)
     dead_offset = models.BigIntegerField(null=True)
     is_sent = models.BooleanField(default=False)
+    # Why the dead topic never takes it: the bytes stay in this row.
+    send_error = models.CharField(max_length=300, blank=True, default="")
     redrive_asked_at = models.DateTimeField(null=True)
     redriven_at = models.DateTimeField(null=True)
+    next_attempt_at = models.DateTimeField(null=True, default=None)
+
+    # Several calls of a transaction may take 20 s each; who comes later fences who came first.
+    lease_s = 120
 
     class Meta:
         constraints: ClassVar = [
@@ -118,11 +142,27 @@ class DeadLetter(models.Model):
             )
         ]
         indexes: ClassVar = [
-            models.Index(fields=["stream", "id"], condition=Q(is_sent=False), name="dead_letter_to_send")
+            models.Index(fields=["stream", "id"], condition=Q(is_sent=False), name="dead_letter_to_send"),
+            models.Index(
+                fields=["next_attempt_at"],
+                condition=Q(next_attempt_at__isnull=False),
+                name="dead_letter_to_redrive",
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.topic} {self.partition}:{self.offset}"
+
+    def mark_refused(self, error: str) -> None:
+        """It will not be sent again; the words say why."""
+        self.next_attempt_at, self.delivery_error = None, error
+        self.save(update_fields=["next_attempt_at", "delivery_error"])
+
+    @property
+    def redrive_error(self) -> str:
+        """Why sending it again failed for good; empty while it is under way, sent or not asked for."""
+        is_over = self.next_attempt_at is None and self.redriven_at is None
+        return self.delivery_error if is_over else ""
 
 
 class ReplayState(models.TextChoices):
@@ -146,7 +186,7 @@ class Replay(Deliverable):
     """A file sent to a topic, line by line. `n_sent` lines are safe in Kafka and will not be sent again."""
 
     source = models.CharField(max_length=500)
-    topic = models.CharField(max_length=200)
+    topic = models.CharField(max_length=LONGEST_TOPIC)
     rate = models.FloatField(null=True)  # events a second
     speed = models.FloatField(null=True)  # or seconds of event time a second
     times = models.CharField(max_length=10, choices=Times.choices, default=Times.AUTO)

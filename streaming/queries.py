@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from core.lib.errors import NotFound, Unavailable
 from core.lib.hits import Hit
-from streaming import frames, gateway
+from streaming import frames, gateway, reading
 from streaming.models import DeadLetter, Replay, Stream, Window
 from streaming.windows import SHOWN_WINDOWS
 
@@ -156,7 +156,7 @@ def _topic_names() -> list[str]:
     asked_at, names = _remembered
     if time.monotonic() - asked_at > NAMES_HOLD_S:
         try:
-            names = gateway.connect().topic_names()
+            names = sorted(gateway.connect().names() - reading.KAFKAS_OWN)
         except Unavailable:  # the page of topics says so
             names = sorted(Stream.objects.values_list("topic", flat=True).distinct())
         _remembered = (time.monotonic(), names)

@@ -1,28 +1,57 @@
 """A dead letter, sent to its topic once more: the bytes come from the row or from the dead topic."""
 
+from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from core.lib.errors import NotFound
+from core.lib import topics
+from core.lib.errors import Conflict, NotFound
 from streaming import gateway
 from streaming.exactly_once import Outgoing, Sender, forget
 from streaming.models import DeadLetter
 
 
 def send(letter: DeadLetter) -> None:
-    """Raises ConsoleError and KafkaException; can be called again after either."""
+    """Send it, once in spite of crashes and of others who send it too, and note that it is sent.
+
+    Raises ConsoleError and KafkaException; can be called again after either.
+    """
     name = f"redrive-{letter.pk}"
-    message = Outgoing(
+    topics.ensure([topics.Topic(letter.topic)])
+    with Sender(name, letter.topic) as sender:
+        is_in_kafka = sender.next_number() > 0
+        letter.refresh_from_db(fields=["redriven_at"])  # after the number: see Sender
+        if not is_in_kafka and letter.redriven_at is None:
+            sender.send([_outgoing(letter)], next_number=1)
+    with transaction.atomic():
+        letter.redriven_at = letter.redriven_at or timezone.now()
+        letter.save(update_fields=["redriven_at"])
+        letter.mark_delivered()
+    forget(name)  # the number may go only once the row says the same
+
+
+def _outgoing(letter: DeadLetter) -> Outgoing:
+    return Outgoing(
         value=_value(letter),
         key=None if letter.key is None else bytes(letter.key),
         headers=[("redriven", f"{letter.partition}:{letter.offset}".encode())],
     )
-    with Sender(name, letter.topic) as sender:
-        if sender.next_number() == 0:
-            sender.send([message], next_number=1)
-    letter.redriven_at = timezone.now()
-    letter.save(update_fields=["redriven_at"])
-    forget(name)
+
+
+def refuse_cut(letter: DeadLetter) -> None:
+    """Raises Conflict for a letter of which only a part is kept: half a message is another one.
+
+    The whole would be no help: no stream reads an event of that size.
+    """
+    if letter.is_cut:
+        words = {"topic": letter.topic, "place": f"{letter.partition}:{letter.offset}"}
+        raise Conflict(
+            _(
+                "Only the beginning of this message is kept, so it cannot be sent again. The whole lies at "
+                "%(place)s of %(topic)s as long as that topic keeps it; no stream reads events of that size."
+            )
+            % words
+        )
 
 
 def _message(letter: DeadLetter) -> gateway.Read | None:

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from core.lib import live
 from core.lib.errors import Conflict
-from streaming import demo_events, queries
+from streaming import demo_events, messages, queries
 from streaming.models import Replay, ReplayState, Stream
 
 STOPS_WITHIN_S = 90
@@ -75,7 +75,7 @@ def _wait_until_counted(stream: Stream) -> None:
 
 def _replay_of(message: Message) -> bytes | None:
     """Whose event this is, by its header."""
-    return dict(message.headers() or []).get("replay")
+    return dict(messages.headers(message)).get("replay")
 
 
 def _is_demo_prediction(message: Message) -> bool:

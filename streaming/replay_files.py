@@ -7,11 +7,15 @@ yellow or green) those of `taxi_trips`.
 import csv
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 ENDINGS = (".parquet", ".txt")
 RIDE_COLUMNS = 7
+RIDES = "ride events (text: id, time, START or END, longitude, latitude, passengers, distance)"
+LONGEST_LINE = 64 * 1024  # characters
 PARQUET_BATCH = 5_000
 UNKNOWN_PAYMENT = 5  # as the taxi commission's own list of codes calls it
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
@@ -53,39 +57,54 @@ def format_of(path: Path) -> Format:
         raise FileRefused("the file is larger than 8 GiB")
     if path.suffix == ".parquet":
         return _trips(path)
-    if path.suffix in (".txt", ".csv") and _has_rides(path):
+    if path.suffix in (".txt", ".csv"):
+        _check_rides(path)
         return Format("ride_events", "event_time", _ride_lines, _count_lines)
-    raise FileRefused(
-        "it is neither ride events (text: id, time, START or END, longitude, latitude, passengers, distance)"
-        " nor a month of taxi trips (Parquet)"
-    )
+    raise FileRefused(f"it is neither {RIDES} nor a month of taxi trips (Parquet)")
 
 
-def _has_rides(path: Path) -> bool:
-    try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            first = next(csv.reader(stream), [])
-    except (UnicodeDecodeError, csv.Error):
-        return False
-    return isinstance(_ride(first), Event)
+def _check_rides(path: Path) -> None:
+    """Raises FileRefused unless one of the first two lines is an event: above it may stand a header."""
+    first = [_ride(line) for line in islice(_text_lines(path), 2)]
+    if not any(isinstance(line, Event) for line in first):
+        reason = first[-1].reason if first and isinstance(first[-1], BadLine) else "the file is empty"
+        raise FileRefused(f"it is neither a month of taxi trips (Parquet) nor {RIDES}: {reason}")
+
+
+def _text_lines(path: Path) -> Iterator[str]:
+    """Lines in the encoding that the file's mark names, else in UTF-8. One that is too long is many."""
+    with path.open("rb") as stream:
+        mark = stream.read(2)
+    encoding = "utf-16" if mark in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    with path.open(encoding=encoding, errors="replace") as text:
+        while line := text.readline(LONGEST_LINE):
+            yield line
 
 
 def _count_lines(path: Path) -> int:
-    with path.open("rb") as stream:
-        return sum(1 for _ in stream)
+    return sum(1 for _ in _text_lines(path))
 
 
 def _ride_lines(path: Path, first: int) -> Iterator[Event | BadLine]:
     """From line `first` on, counted from 0."""
-    with path.open(encoding="utf-8", errors="replace") as stream:
-        for number, line in enumerate(stream):
-            if number >= first:
-                yield _ride(line.rstrip("\r\n").split(","))
+    return (_ride(line) for line in islice(_text_lines(path), first, None))
 
 
-def _ride(columns: list[str]) -> Event | BadLine:
+def _columns(line: str) -> list[str]:
+    """Without quotes, blanks around the values, and commas at the end."""
+    columns = [column.strip() for column in next(csv.reader([line], skipinitialspace=True), [])]
+    while len(columns) > RIDE_COLUMNS and not columns[-1]:
+        columns.pop()
+    return columns
+
+
+def _ride(line: str) -> Event | BadLine:
+    try:
+        columns = _columns(line)
+    except csv.Error as error:
+        return BadLine(str(error))
     if len(columns) != RIDE_COLUMNS:
-        return BadLine(f"{len(columns)} columns, not {RIDE_COLUMNS}")
+        return BadLine(f"{len(columns)} columns, not {RIDE_COLUMNS}" if columns else "the line is empty")
     ride_id, at, kind, longitude, latitude, passengers, distance = columns
     if kind not in ("START", "END"):
         return BadLine("the third column is neither START nor END")
@@ -93,16 +112,23 @@ def _ride(columns: list[str]) -> Event | BadLine:
         when = datetime.strptime(at, TIME_FORMAT).replace(tzinfo=UTC).timestamp()
         far = float(distance)
         fields = {
-            "ride_id": int(ride_id),
+            "ride_id": _whole(ride_id),
             "event": kind,
             "longitude": float(longitude),
             "latitude": float(latitude),
-            "passengers": int(passengers),
+            "passengers": _whole(passengers),
             "distance": None if far < 0 else far,
         }
     except ValueError as error:
         return BadLine(str(error))
     return Event(when, ride_id, fields)
+
+
+def _whole(text: str) -> int:
+    number = int(text)
+    if abs(number) >= 2**63:
+        raise ValueError("a number of more than 64 bits")
+    return number
 
 
 def _trips(path: Path) -> Format:
@@ -167,14 +193,20 @@ def _trip(row: dict[str, Any], time_column: str) -> Event | BadLine:
         return BadLine(f"the payment type is {str(payment)[:50]}")
     fields = {
         "vendor_id": row["VendorID"],
-        "passenger_count": row["passenger_count"],
-        "trip_distance": row["trip_distance"],
+        "passenger_count": _plain(row["passenger_count"]),
+        "trip_distance": _plain(row["trip_distance"]),
         "pickup_longitude": None,
         "pickup_latitude": None,
         "dropoff_longitude": None,
         "dropoff_latitude": None,
         "payment_type": payment,
-        "fare_amount": row["fare_amount"],
-        "tip_amount": row["tip_amount"],
+        "fare_amount": _plain(row["fare_amount"]),
+        "tip_amount": _plain(row["tip_amount"]),
     }
-    return Event(at.replace(tzinfo=UTC).timestamp(), str(row["VendorID"]), fields)
+    when = at if at.tzinfo else at.replace(tzinfo=UTC)
+    return Event(when.timestamp(), str(row["VendorID"]), fields)
+
+
+def _plain(number: Any) -> Any:
+    """Money is sometimes kept as decimals, which JSON would carry as text."""
+    return float(number) if isinstance(number, Decimal) else number

@@ -6,13 +6,18 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
+import structlog
+from django.db.models import F
+from django.db.models.functions import Greatest
 from django.utils import timezone
 
 from core.lib import live, metrics, topics
 from streaming import replay_files
 from streaming.exactly_once import Outgoing, Sender, forget
-from streaming.models import Replay, Times
+from streaming.models import Replay, ReplayState, Times
 from streaming.replay_files import BadLine, Event, FileRefused, Format
+
+log = structlog.get_logger(__name__)
 
 SLICE_S = 60.0  # then another task of the queue has its turn
 BATCH = 2_000
@@ -32,6 +37,11 @@ def n_in_kafka(replay: Replay) -> int:
         return sender.next_number()
 
 
+def forget_number(replay: Replay) -> None:
+    """For when the row says that the replay has ended: a crash before would start it at line 0."""
+    forget(sender_name(replay))
+
+
 class Slice:
     """A minute of one replay. `run` returns whether anything is left."""
 
@@ -47,12 +57,12 @@ class Slice:
         replay = self._replay
         topics.ensure([topics.Topic(replay.topic)])
         with Sender(sender_name(replay), replay.topic) as sender:
-            replay.n_sent = sender.next_number()  # Kafka knows best
+            number = sender.next_number()
+            replay.refresh_from_db(fields=["n_sent"])  # after the number: see Sender
+            replay.n_sent = max(number, replay.n_sent)  # Kafka forgets a group that rests for a week
             self._begin()
             is_left = self._send(sender)
         self._note()
-        if not is_left:
-            forget(sender_name(replay))
         return is_left
 
     def _begin(self) -> None:
@@ -77,10 +87,11 @@ class Slice:
             n_lines, now = 0, self._clock()
             while waiting is not None and n_lines < BATCH and pace.due_at(*waiting) <= now:
                 number, line = waiting
-                if isinstance(line, BadLine):
+                message = self._message_of(line, number, now)
+                if message is None:
                     replay.n_skipped += 1
                 else:
-                    batch.append(self._message(line, number, now))
+                    batch.append(message)
                 n_lines += 1
                 waiting = next(lines, None)
             if n_lines:
@@ -92,6 +103,16 @@ class Slice:
             if n_lines < BATCH:
                 time.sleep(EVERY_S)
         return False
+
+    def _message_of(self, line: Event | BadLine, number: int, now: float) -> Outgoing | None:
+        """None for a line that is no event, or none that can be written as one: the others go on."""
+        if isinstance(line, BadLine):
+            return None
+        try:
+            return self._message(line, number, now)
+        except (TypeError, ValueError, OverflowError) as error:
+            log.info("replay.line_skipped", replay=self._replay.pk, line=number + 1, why=str(error))
+            return None
 
     def _message(self, event: Event, number: int, now: float) -> Outgoing:
         replay = self._replay
@@ -119,10 +140,18 @@ class Slice:
         return self._replay.is_stop_asked or self._clock() - began_at > SLICE_S
 
     def _note(self) -> None:
-        """Progress for the pages, and a longer lease, so that no other worker takes the row."""
+        """Progress for the pages, and a longer lease, so that no other worker takes the row.
+
+        A worker whose lease has ended meanwhile takes nothing back, and wakes no replay that has ended.
+        """
         replay = self._replay
-        replay.next_attempt_at = timezone.now() + LEASE
-        replay.save(update_fields=["n_sent", "n_total", "n_skipped", "shift_s", "next_attempt_at"])
+        Replay.objects.filter(pk=replay.pk, state=ReplayState.RUNNING).update(
+            n_sent=Greatest(F("n_sent"), replay.n_sent),
+            n_skipped=Greatest(F("n_skipped"), replay.n_skipped),
+            n_total=replay.n_total,
+            shift_s=replay.shift_s,
+            next_attempt_at=timezone.now() + LEASE,
+        )
         self._noted_at = self._clock()
         live.publish("replays", [replay.pk])
 

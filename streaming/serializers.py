@@ -135,6 +135,8 @@ class WindowSerializer(serializers.ModelSerializer):
 class DeadLetterSerializer(serializers.ModelSerializer):
     """Without what the message holds: that needs `messages.read`, and is in the dead topic."""
 
+    redrive_error = serializers.CharField(read_only=True)
+
     class Meta:
         model = DeadLetter
         fields: ClassVar = [
@@ -144,12 +146,15 @@ class DeadLetterSerializer(serializers.ModelSerializer):
             "offset",
             "reason",
             "size_bytes",
+            "is_cut",
             "at",
             "dead_partition",
             "dead_offset",
             "is_sent",
+            "send_error",
             "redrive_asked_at",
             "redriven_at",
+            "redrive_error",
         ]
         read_only_fields = fields
 

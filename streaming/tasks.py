@@ -5,11 +5,13 @@ from datetime import timedelta
 import structlog
 from celery import shared_task
 from confluent_kafka import KafkaException
+from django.db import transaction
 from django.utils import timezone
 
 from core.lib import live, outbox, paths
-from core.lib.errors import ConsoleError, InvalidRequest, NotFound
-from streaming import redriving
+from core.lib.errors import Conflict, ConsoleError, InvalidRequest, NotFound
+from streaming import loops, redriving
+from streaming.exactly_once import is_never_taken
 from streaming.models import DeadLetter, Replay, ReplayState, Window
 from streaming.replay_files import FileRefused
 
@@ -24,6 +26,9 @@ def send_replay(replay_id: str) -> None:
     """One slice of a replay. When a worker dies on the way its lease ends and another goes on."""
     replay = outbox.claim(Replay, replay_id)
     if replay is None:
+        return
+    if not replay.is_open:  # ended by a worker that died before it could say so
+        replay.mark_delivered()
         return
     if replay.is_stop_asked and replay.state == ReplayState.REQUESTED:
         _end(replay, ReplayState.STOPPED)
@@ -55,7 +60,7 @@ def _counted(replay: Replay) -> bool:
     """A worker that died sent more than it noted: Kafka knows how much."""
     from streaming.replaying import n_in_kafka
 
-    replay.n_sent = n_in_kafka(replay)
+    replay.n_sent = max(replay.n_sent, n_in_kafka(replay))
     replay.save(update_fields=["n_sent"])
     return True
 
@@ -63,37 +68,47 @@ def _counted(replay: Replay) -> bool:
 def _settle(replay: Replay, *, is_left: bool) -> None:
     if not is_left:
         _end(replay, ReplayState.DONE)
+        _forget(replay)
     elif replay.is_stop_asked:
         _end(replay, ReplayState.STOPPED)
     else:
-        replay.delivery_attempts, replay.next_attempt_at = 0, timezone.now()
-        replay.save(update_fields=["delivery_attempts", "next_attempt_at"])
-        send_replay.delay(str(replay.pk))
+        again = {"delivery_attempts": 0, "next_attempt_at": timezone.now()}
+        if Replay.objects.filter(pk=replay.pk, state=ReplayState.RUNNING).update(**again):
+            send_replay.delay(str(replay.pk))
+
+
+def _forget(replay: Replay) -> None:
+    from streaming.replaying import forget_number
+
+    forget_number(replay)
 
 
 def _end(replay: Replay, state: ReplayState, error: str = "") -> None:
-    replay.state, replay.error, replay.ended_at = state, error, timezone.now()
-    replay.save(update_fields=["state", "error", "ended_at"])
-    replay.mark_delivered()
+    with transaction.atomic():
+        replay.state, replay.error, replay.ended_at = state, error, timezone.now()
+        replay.save(update_fields=["state", "error", "ended_at"])
+        replay.mark_delivered()
     live.publish("replays", [replay.pk])
 
 
 @shared_task
 def redrive(dead_letter_id: int) -> None:
-    """Send one dead letter to its topic again; a task that runs twice sends it once."""
-    letter = DeadLetter.objects.select_related("stream").filter(pk=dead_letter_id, redriven_at=None).first()
-    if letter is not None and letter.redrive_asked_at is not None:
+    """Send one dead letter to its topic again. It ends sent, or refused with the reason."""
+    letter = outbox.claim(DeadLetter, dead_letter_id)
+    if letter is None:
+        return
+    try:
+        redriving.refuse_cut(letter)
         redriving.send(letter)
-        live.publish("streams", [letter.stream.name])
-
-
-@shared_task
-def redrive_unfinished() -> None:
-    """Ask again for those whose task was lost."""
-    since = timezone.now() - timedelta(seconds=30)
-    waiting = DeadLetter.objects.filter(redrive_asked_at__lt=since, redriven_at=None)
-    for pk in waiting.values_list("pk", flat=True)[:100]:
-        redrive.delay(pk)
+    except (NotFound, InvalidRequest, Conflict) as error:
+        letter.mark_refused(error.message)
+    except (KafkaException, ConsoleError) as error:
+        if isinstance(error, KafkaException) and is_never_taken(error):
+            letter.mark_refused(str(error))
+        else:
+            log.warning("redrive.waits", letter=letter.pk, error=str(error))
+            letter.mark_retry(str(error))
+    live.publish("streams", [letter.stream.name])
 
 
 @shared_task
@@ -102,3 +117,4 @@ def clear_old() -> None:
     before = timezone.now() - KEPT
     Window.objects.filter(updated_at__lt=before).delete()
     DeadLetter.objects.filter(at__lt=before).delete()
+    loops.DEAD_LETTERS.rows().filter(last_at__lt=before).delete()

@@ -3,6 +3,7 @@
 A batch is added column by column in numpy: for tens of thousands of events a second a loop is too slow.
 """
 
+import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -11,12 +12,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from streaming.decoding import EventDecoder
+from streaming.decoding import YEAR_2000_S, EventDecoder
 from streaming.definition import Definition
 
 MAX_AHEAD_S = 300
-EARLIEST = 946_684_800.0  # the year 2000: an event from before it has a clock that was never set
+EARLIEST = float(YEAR_2000_S)  # an event from before it has a clock that was never set
 MAX_GROUP = 200  # characters
+MARK = 12
 MAX_GROUPS = 500  # of one window; the rest are counted together
 MISSING, OTHERS = "(missing)", "(others)"
 SHOWN_WINDOWS = 30
@@ -80,7 +82,7 @@ class Windows:
         """Count checked events in the order given, but for those that are too early or too late.
 
         newest: what lateness is judged against, by default the newest event time accepted so far.
-        Raises BadEvent, with nothing counted, when an event time is no time.
+        Whatever it raises, nothing is counted then: BadEvent when an event time is no time.
         """
         if not events:
             return Added([], -math.inf)
@@ -90,8 +92,8 @@ class Windows:
         if not is_good.any():
             return Added(refused, -math.inf)
         newest_here = float(at[is_good].max())
-        self.newest = max(self.newest, newest_here)
         self._count(at, columns, is_good)
+        self.newest = max(self.newest, newest_here)
         return Added(refused, newest_here)
 
     def _judged(self, at: np.ndarray, now: float, newest: float) -> tuple[list[Refused], np.ndarray]:
@@ -128,9 +130,10 @@ class Windows:
             _stats(self._numbers(columns[1 + position], name)[is_good][order], firsts)
             for position, name in enumerate(self.definition.measured_fields)
         ]
-        names = list(self._codes)
-        for place, first in enumerate(order[firsts].tolist()):
-            group = names[codes[first]] if self.definition.group_by else ""
+        names, is_grouped = list(self._codes), bool(self.definition.group_by)
+        leaders = order[firsts].tolist()
+        groups = [group_name(names[codes[first]]) if is_grouped else "" for first in leaders]
+        for place, (first, group) in enumerate(zip(leaders, groups, strict=True)):  # nothing here can fail
             cell = self._cell(int(starts[first]) * window_s, group)
             cell.add(counts[place], [field[place] for field in stats])
 
@@ -150,8 +153,8 @@ class Windows:
             codes.setdefault(value, len(codes))
         return np.fromiter(map(codes.__getitem__, values), np.int64, len(values))
 
-    def _cell(self, start: int, value: Any) -> Cell:
-        key = (start, group_name(value))
+    def _cell(self, start: int, group: str) -> Cell:
+        key = (start, group)
         if key not in self.cells:
             if self._n_groups[start] >= MAX_GROUPS:
                 key = (start, OTHERS)
@@ -200,12 +203,22 @@ def _value(kind: str, stats: Sequence[float]) -> float | None:
 
 
 def group_name(value: Any) -> str:
-    """A group as it is stored and shown."""
+    """A group as it is stored and shown. Long ones are cut, with a mark that keeps them apart."""
     if value is None:
         return MISSING
     if isinstance(value, bool):
         return "true" if value else "false"
-    return str(value)[:MAX_GROUP].replace("\x00", "\N{REPLACEMENT CHARACTER}")
+    text = str(value)
+    if len(text) > MAX_GROUP:
+        mark = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:MARK]
+        text = f"{text[: MAX_GROUP - MARK - 1]}…{mark}"
+    return storable(text)
+
+
+def storable(text: str) -> str:
+    """Text that PostgreSQL takes: without NUL and halves of characters."""
+    whole = text.encode("utf-8", "replace").decode()
+    return whole.replace("\x00", "\N{REPLACEMENT CHARACTER}")
 
 
 def _stats(values: np.ndarray, firsts: np.ndarray) -> list[list[float]]:

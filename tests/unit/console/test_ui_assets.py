@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import re
 from pathlib import Path
 
 import pytest
@@ -80,3 +81,41 @@ def test_parts_hold_no_address_of_elsewhere():
         text = path.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
         assert "http://" not in text, path.name
         assert "https://" not in text, path.name
+
+
+def _names(selector: str) -> set[str]:
+    return set(re.findall(r"[.#]([A-Za-z_][\w-]*)", selector))
+
+
+def _selectors(path: Path) -> list[str]:
+    rules = re.sub(r"/\*.*?\*/", "", path.read_text(encoding="utf-8"), flags=re.S)
+    heads = [head.strip() for head in re.findall(r"([^{}]+)\{", rules)]
+    return [one for head in heads if head[0] != "@" for one in re.split(r",(?![^(]*\))", head)]
+
+
+def test_an_apps_styles_stay_in_that_app():
+    """Each of its rules is of a class or an id of its own: what all pages have is styled in shared parts."""
+    parts = sorted(build.PARTS.glob("[0-9]*.css"))
+    shared = [path for path in parts if path.name < "65"] + [build.PARTS / "tabler.trimmed.css"]
+    common = {name for path in shared for one in _selectors(path) for name in _names(one)}
+    leaks = [
+        f"{path.name}: {one}"
+        for path in parts
+        if path not in shared
+        for one in _selectors(path)
+        if not _names(one) - common
+    ]
+    assert leaks == []
+
+
+def test_no_class_is_styled_by_two_apps():
+    owners: dict[str, set[str]] = {}
+    parts = [path for path in build.PARTS.glob("[0-9]*.css") if path.name >= "65"]
+    for path in parts:
+        for one in _selectors(path):
+            for name in _names(one.split()[0]):
+                owners.setdefault(name, set()).add(path.name)
+    shared = {
+        name for path in build.PARTS.glob("[0-6]*.css") for one in _selectors(path) for name in _names(one)
+    }
+    assert {name: files for name, files in owners.items() if len(files) > 1 and name not in shared} == {}

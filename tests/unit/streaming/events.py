@@ -57,3 +57,8 @@ def make_stream(name: str = "trips", **values: Any) -> Stream:
     """A stream of taxi trips with a topic of its own name."""
     definition = {**defaults.TAXI_TRIPS, **values.pop("definition", {})}
     return Stream.objects.create(name=name, topic=values.pop("topic", name), definition=definition, **values)
+
+
+def encoded(at: float, **values: Any) -> bytes:
+    """A trip as it lies in the topic."""
+    return json.dumps(trip(at, **values)).encode()

@@ -1,6 +1,8 @@
 """Reading files to replay: good lines, broken lines, files that are none."""
 
-from datetime import datetime
+from datetime import UTC, datetime
+from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 import msgspec
 import pyarrow as pa
@@ -75,11 +77,12 @@ def test_a_trip_of_no_calendar_ends_the_file_with_a_reason(tmp_path):
         list(replay_files.format_of(path).lines(path, 0))
 
 
-def test_a_time_that_leaves_the_calendar_when_it_is_moved_ends_the_replay(tmp_path):
+def test_a_time_that_leaves_the_calendar_when_it_is_moved_is_no_event(tmp_path):
     (tmp_path / "rides.txt").write_text(RIDE)
     piece = Slice(Replay(times=Times.MOVED, shift_s=3e11), tmp_path / "rides.txt")
     with pytest.raises(FileRefused, match="line 8 is in no calendar"):
         piece._message(Event(0.0, "7", {}), 7, now=0.0)
+    assert piece._message_of(Event(0.0, "7", {}), 7, now=0.0) is None
 
 
 @pytest.mark.parametrize(
@@ -110,3 +113,77 @@ def test_a_parquet_file_cut_in_the_middle_ends_with_a_reason(tmp_path):
     path.write_bytes(data)
     with pytest.raises(FileRefused, match="broken after row 0"):
         list(replay_files.format_of(path).lines(path, 0))
+
+
+def text_of(path):
+    return [
+        line if isinstance(line, BadLine) else line.key
+        for line in replay_files.format_of(path).lines(path, 0)
+    ]
+
+
+HEADER = "rideId,time,isStart,longitude,latitude,passengerCnt,travelDistance"
+EMPTY = BadLine("the line is empty")
+
+
+@pytest.mark.parametrize(
+    ("content", "lines"),
+    [
+        (b"\xef\xbb\xbf" + RIDE.encode(), ["6"]),
+        (f"{RIDE}\r\n{RIDE}\r\n".encode("utf-16"), ["6", "6"]),
+        (f"{RIDE}\r\n\r\n{RIDE}\r\n".encode(), ["6", EMPTY, "6"]),
+        (f"{RIDE}\r{RIDE}\r".encode(), ["6", "6"]),
+        (f"{HEADER}\n{RIDE}\n".encode(), [BadLine("the third column is neither START nor END"), "6"]),
+        (f"\n{RIDE}\n\n\n".encode(), [EMPTY, "6", EMPTY, EMPTY]),
+        (f"{RIDE},\n{RIDE},,,\n".encode(), ["6", "6"]),
+        (b'"6", "2013-01-01 00:00:00", "START", -73.86, 40.77, 6, -1\n', ["6"]),
+        (f"{RIDE}\n{'9' * 400}{RIDE}\n".encode(), ["6", BadLine("a number of more than 64 bits")]),
+        (f"{RIDE}\nM\xfcller\n".encode("latin-1"), ["6", BadLine("1 columns, not 7")]),
+        (f"{RIDE}\n\x00\n".encode(), ["6", BadLine("1 columns, not 7")]),
+        (f'{RIDE}\n"{RIDE}\n{RIDE}\n'.encode(), ["6", BadLine("1 columns, not 7"), "6"]),
+    ],
+)
+def test_odd_texts_are_read_line_by_line(tmp_path, content, lines):
+    path = tmp_path / "rides.txt"
+    path.write_bytes(content)
+    assert text_of(path) == lines
+    assert replay_files.format_of(path).count(path) == len(lines)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "the file is empty"),
+        (HEADER.encode(), "neither START nor END"),
+        (b"a,b\nc,d\n", "2 columns, not 7"),
+        (RIDE.replace("2013-01-01 00:00:00", "1/1/2013").encode(), "does not match format"),
+    ],
+)
+def test_a_text_that_is_refused_says_what_its_lines_lack(tmp_path, content, reason):
+    path = tmp_path / "rides.txt"
+    path.write_bytes(content)
+    with pytest.raises(FileRefused, match=reason):
+        replay_files.format_of(path)
+
+
+def test_a_line_without_an_end_takes_no_more_memory_than_others(tmp_path):
+    path = tmp_path / "rides.txt"
+    path.write_text(f"{RIDE}\n" + "x" * 1_000_000)
+    assert max(map(len, replay_files._text_lines(path))) == replay_files.LONGEST_LINE
+
+
+def test_decimals_and_zones_of_a_month_of_trips(tmp_path):
+    fares = pa.array([Decimal("12.80"), Decimal("30.30")], pa.decimal128(8, 2))
+    times = pa.array(
+        [datetime(2024, 1, 1, 1, tzinfo=ZoneInfo("Europe/Paris"))] * 2, pa.timestamp("us", "Europe/Paris")
+    )
+    first, _second = replay_files.format_of(
+        path := trips(tmp_path, fare_amount=fares, lpep_pickup_datetime=times)
+    ).lines(path, 0)
+    assert first.fields["fare_amount"] == 12.8
+    assert first.at == datetime(2024, 1, 1, tzinfo=UTC).timestamp()
+
+
+def test_columns_that_differ_by_case_only_and_that_nobody_needs_are_passed_over(tmp_path):
+    path = trips(tmp_path, airport_fee=[1.0, 2.0], Airport_fee=[None, 1.0])
+    assert len(list(replay_files.format_of(path).lines(path, 0))) == 2

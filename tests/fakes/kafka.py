@@ -1,0 +1,396 @@
+"""Kafka in memory, behind the classes of confluent-kafka that streams use; fails as librdkafka does.
+
+`Broker.step` is called before and after whatever changes it. Tests count these steps to kill a process at
+each one, and put faults in their way.
+"""
+
+import re
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    OFFSET_END,
+    OFFSET_INVALID,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
+
+DEFAULT_MAX_BYTES = 1_048_588  # of a broker that was left as it comes
+OVERHEAD_BYTES = 70
+
+
+class Killed(BaseException):
+    """The process dies here: nothing in it may catch this."""
+
+
+@dataclass
+class Record:
+    """state: committed, open (its transaction runs), aborted, or marker."""
+
+    value: bytes | None = None
+    key: bytes | None = None
+    headers: list[tuple[str, bytes]] = field(default_factory=list)
+    state: str = "committed"
+    sender: str = ""
+
+
+@dataclass
+class Log:
+    """A partition: `records` from offset `low` on."""
+
+    low: int = 0
+    records: list[Record] = field(default_factory=list)
+
+    @property
+    def high(self) -> int:
+        return self.low + len(self.records)
+
+    @property
+    def stable(self) -> int:
+        """Before which every transaction has ended."""
+        return next((self.low + n for n, one in enumerate(self.records) if one.state == "open"), self.high)
+
+
+class Broker:
+    """Topics, numbers of groups, transactions. The fakes below are made by `install`."""
+
+    def __init__(self) -> None:
+        self.topics: dict[str, list[Log]] = {}
+        self.ids: dict[str, str] = {}
+        self.max_bytes: dict[str, int] = {}
+        self.numbers: dict[tuple[str, str, int], int] = {}
+        self.epochs: dict[str, int] = defaultdict(int)
+        self.n_steps = 0
+        self.steps: list[str] = []
+        self.kill_at: int | None = None
+        self.faults: dict[str, list[Exception]] = defaultdict(list)
+        self.on_idle: Callable[[], None] = lambda: None
+
+    def step(self, name: str) -> None:
+        """Something happens: the process may die here, or meet a fault."""
+        self.n_steps += 1
+        self.steps.append(name)
+        if self.n_steps == self.kill_at:
+            raise Killed(name)
+        if self.faults[name]:
+            raise self.faults[name].pop(0)
+
+    def fail(self, name: str, *errors: Exception) -> None:
+        """Let the next steps of this name meet these."""
+        self.faults[name].extend(errors)
+
+    def add(self, topic: str, *, n_partitions: int = 1, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
+        self.topics[topic] = [Log() for _ in range(n_partitions)]
+        self.ids[topic], self.max_bytes[topic] = uuid.uuid4().hex, max_bytes
+
+    def put(self, topic: str, *values: bytes | None, partition: int = 0) -> None:
+        """Messages of somebody else."""
+        self.topics[topic][partition].records += [Record(value, b"k") for value in values]
+
+    def read(self, topic: str) -> list[Record]:
+        """What a reader of committed messages finds."""
+        return [one for log in self.topics.get(topic, []) for one in log.records if one.state == "committed"]
+
+    def end(self, sender: str, state: str) -> None:
+        """End what a sender has open, with a marker in each partition."""
+        for log in [log for logs in self.topics.values() for log in logs]:
+            mine = [one for one in log.records if one.state == "open" and one.sender == sender]
+            for one in mine:
+                one.state = state
+            if mine:
+                log.records.append(Record(state="marker"))
+
+    def install(self, monkeypatch: Any) -> None:
+        """Every client that streams make is of this broker."""
+        for module in ("streaming.aggregator", "streaming.messages", "streaming.exactly_once"):
+            monkeypatch.setattr(f"{module}.Consumer", lambda config: FakeConsumer(self, config))
+        monkeypatch.setattr("streaming.exactly_once.Producer", lambda config: FakeProducer(self, config))
+        monkeypatch.setattr("core.lib.kafka.admin", lambda **_settings: FakeAdmin(self))
+
+
+def fault(code: int, **about: Any) -> KafkaException:
+    """What librdkafka raises."""
+    return KafkaException(KafkaError(code, **about))
+
+
+class FakeMessage:
+    def __init__(
+        self, topic: str, partition: int, offset: int, record: Record | None, error: KafkaError | None = None
+    ) -> None:
+        self._topic, self._partition, self._offset = topic, partition, offset
+        self._record, self._error = record or Record(), error
+
+    def error(self) -> KafkaError | None:
+        return self._error
+
+    def topic(self) -> str:
+        return self._topic
+
+    def partition(self) -> int:
+        return self._partition
+
+    def offset(self) -> int:
+        return self._offset
+
+    def value(self) -> bytes | None:
+        return self._record.value
+
+    def key(self) -> bytes | None:
+        return self._record.key
+
+    def headers(self) -> list[tuple[str, bytes]] | None:
+        return list(self._record.headers) or None
+
+    def timestamp(self) -> tuple[int, int]:
+        return 0, -1
+
+
+class FakeConsumer:
+    """Reads by `assign`; partitions are served in turn, and each says once that it is at its end."""
+
+    def __init__(self, broker: Broker, config: dict[str, Any]) -> None:
+        self._broker, self._config = broker, config
+        self._places: dict[tuple[str, int], int] = {}
+        self._at_end: set[tuple[str, int, int]] = set()
+
+    def assign(self, places: Iterable[TopicPartition]) -> None:
+        self._broker.step("assign")
+        for place in places:
+            logs = self._broker.topics.get(place.topic, [])
+            low, high = (
+                (logs[place.partition].low, logs[place.partition].high)
+                if place.partition < len(logs)
+                else (0, 0)
+            )
+            offset = {OFFSET_BEGINNING: low, OFFSET_END: high}.get(place.offset, place.offset)
+            self._places[place.topic, place.partition] = offset
+
+    def consume(self, n: int, _timeout_s: float) -> list[FakeMessage]:
+        self._broker.step("consume")
+        found: list[FakeMessage] = []
+        for topic, partition in list(self._places):
+            found += self._of(topic, partition, n - len(found))
+        if not any(message.error() is None for message in found):
+            self._broker.on_idle()
+        return found
+
+    def _of(self, topic: str, partition: int, n: int) -> list[FakeMessage]:
+        place = self._places[topic, partition]
+        logs = self._broker.topics.get(topic, [])
+        if partition >= len(logs):
+            code = KafkaError._UNKNOWN_PARTITION if logs else KafkaError.UNKNOWN_TOPIC_OR_PART
+            return [FakeMessage(topic, partition, place, None, KafkaError(code))]
+        log = logs[partition]
+        if not log.low <= place <= log.high:
+            if self._config.get("auto.offset.reset") == "error":
+                error = KafkaError(KafkaError._AUTO_OFFSET_RESET)
+                return [FakeMessage(topic, partition, place, None, error)]
+            place = log.low
+        found = []
+        while place < log.stable and len(found) < n:
+            record = log.records[place - log.low]
+            if record.state == "committed":
+                found.append(FakeMessage(topic, partition, place, record))
+            place += 1
+        self._places[topic, partition] = place
+        if place == log.stable and (topic, partition, place) not in self._at_end:
+            self._at_end.add((topic, partition, place))
+            if self._config.get("enable.partition.eof"):
+                error = KafkaError(KafkaError._PARTITION_EOF)
+                found.append(FakeMessage(topic, partition, place, None, error))
+        return found
+
+    def list_topics(self, topic: str, timeout: float) -> Any:
+        self._broker.step("list_topics")
+        return _metadata(self._broker, [topic])
+
+    def get_watermark_offsets(
+        self, place: TopicPartition, timeout: float = 0, cached: bool = False
+    ) -> tuple[int, int]:
+        logs = self._broker.topics.get(place.topic, [])
+        if place.partition < len(logs):
+            return logs[place.partition].low, logs[place.partition].high
+        if cached:
+            return OFFSET_INVALID, OFFSET_INVALID
+        raise fault(KafkaError._UNKNOWN_PARTITION)
+
+    def committed(self, places: list[TopicPartition], _timeout_s: float) -> list[TopicPartition]:
+        self._broker.step("committed")
+        group = self._config["group.id"]
+        return [
+            TopicPartition(
+                place.topic,
+                place.partition,
+                self._broker.numbers.get((group, place.topic, place.partition), OFFSET_INVALID),
+            )
+            for place in places
+        ]
+
+    def consumer_group_metadata(self) -> str:
+        return str(self._config["group.id"])
+
+    def close(self) -> None:
+        """Nothing is committed by it."""
+
+
+class FakeProducer:
+    """Sends in transactions only, as streams do. A fault in one spoils it: it has to be ended."""
+
+    def __init__(self, broker: Broker, config: dict[str, Any]) -> None:
+        self._broker, self._config = broker, config
+        self._name = config["transactional.id"]
+        self._epoch = -1
+        self._waiting: list[tuple[str, Record, Any]] = []
+        self._numbers: dict[tuple[str, str, int], int] = {}
+        self._spoilt: KafkaError | None = None
+
+    def init_transactions(self, _timeout_s: float) -> None:
+        self._broker.step("init_transactions")
+        self._broker.epochs[self._name] += 1
+        self._epoch = self._broker.epochs[self._name]
+        self._broker.end(self._name, "aborted")
+
+    def begin_transaction(self) -> None:
+        self._check()
+        self._broker.step("begin_transaction")
+        self._waiting, self._numbers, self._spoilt = [], {}, None
+
+    def produce(
+        self,
+        topic: str,
+        value: bytes | None,
+        key: bytes | None,
+        *,
+        headers: list[tuple[str, bytes]],
+        on_delivery: Any,
+        timestamp: int,
+    ) -> None:
+        self._broker.step("produce")
+        record = Record(value, key, list(headers), "open", self._name)
+        if _size(record) > self._config.get("message.max.bytes", 1_000_000):
+            raise fault(KafkaError.MSG_SIZE_TOO_LARGE)
+        self._waiting.append((topic, record, on_delivery))
+
+    def poll(self, _timeout_s: float) -> int:
+        return self.flush(_timeout_s)
+
+    def flush(self, _timeout_s: float) -> int:
+        for topic, record, on_delivery in self._waiting:
+            self._deliver(topic, record, on_delivery)
+        self._waiting = []
+        return 0
+
+    def _deliver(self, topic: str, record: Record, on_delivery: Any) -> None:
+        error: KafkaError | None = None
+        if topic not in self._broker.topics:
+            error = KafkaError(KafkaError._UNKNOWN_TOPIC)
+        elif _size(record) > self._broker.max_bytes[topic]:
+            error = KafkaError(KafkaError.MSG_SIZE_TOO_LARGE)
+        elif self._spoilt is not None or self._broker.epochs[self._name] != self._epoch:
+            error = KafkaError(KafkaError._PURGE_QUEUE)
+        if error is not None:
+            self._spoilt = self._spoilt or error
+            on_delivery(error, FakeMessage(topic, -1, -1001, record, error))
+            return
+        log = self._broker.topics[topic][0]
+        log.records.append(record)
+        on_delivery(None, FakeMessage(topic, 0, log.high - 1, record))
+
+    def send_offsets_to_transaction(
+        self, places: list[TopicPartition], group: str, _timeout_s: float
+    ) -> None:
+        self._check()
+        self._broker.step("send_offsets")
+        for place in places:
+            self._numbers[group, place.topic, place.partition] = place.offset
+
+    def commit_transaction(self, _timeout_s: float) -> None:
+        self.flush(_timeout_s)
+        self._check()
+        if self._spoilt is not None:
+            raise fault(self._spoilt.code(), txn_requires_abort=True)
+        self._broker.step("commit")
+        self._broker.end(self._name, "committed")
+        self._broker.numbers |= self._numbers
+        self._broker.step("committed_transaction")
+
+    def _check(self) -> None:
+        if self._broker.epochs[self._name] != self._epoch:
+            raise fault(KafkaError._FENCED, fatal=True)
+
+
+class FakeAdmin:
+    """Topics and groups; answers are futures, as the real ones are."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+
+    def list_topics(self, topic: str | None = None, timeout: float = 0) -> Any:
+        self._broker.step("list_topics")
+        return _metadata(self._broker, [topic] if topic else list(self._broker.topics))
+
+    def create_topics(self, new: list[Any], **_times: Any) -> dict[str, Future]:
+        self._broker.step("create_topics")
+        return {one.topic: _future(lambda one=one: self._create(one)) for one in new}
+
+    def _create(self, new: Any) -> None:
+        if new.topic in self._broker.topics:
+            raise fault(KafkaError.TOPIC_ALREADY_EXISTS)
+        if new.topic in (".", "..") or not re.fullmatch(r"[A-Za-z0-9._-]{1,249}", new.topic):
+            raise fault(KafkaError.TOPIC_EXCEPTION)
+        same = {name.replace(".", "_") for name in self._broker.topics}
+        if new.topic.replace(".", "_") in same:
+            raise fault(KafkaError.TOPIC_EXCEPTION)
+        max_bytes = int((new.config or {}).get("max.message.bytes", DEFAULT_MAX_BYTES))
+        self._broker.add(new.topic, n_partitions=new.num_partitions, max_bytes=max_bytes)
+
+    def describe_topics(self, topics: Any, **_times: Any) -> dict[str, Future]:
+        self._broker.step("describe_topics")
+        return {name: _future(lambda name=name: self._describe(name)) for name in topics.topic_names}
+
+    def _describe(self, name: str) -> Any:
+        if name not in self._broker.topics:
+            raise fault(KafkaError.UNKNOWN_TOPIC_OR_PART)
+        return SimpleNamespace(topic_id=self._broker.ids[name])
+
+    def delete_consumer_groups(self, groups: list[str], **_times: Any) -> dict[str, Future]:
+        self._broker.step("delete_groups")
+        return {group: _future(lambda group=group: self._forget(group)) for group in groups}
+
+    def _forget(self, group: str) -> None:
+        mine = [place for place in self._broker.numbers if place[0] == group]
+        if not mine:
+            raise fault(KafkaError.GROUP_ID_NOT_FOUND)
+        for place in mine:
+            del self._broker.numbers[place]
+
+
+def _future(call: Callable[[], Any]) -> Future:
+    future: Future = Future()
+    try:
+        future.set_result(call())
+    except KafkaException as error:
+        future.set_exception(error)
+    return future
+
+
+def _metadata(broker: Broker, names: list[str]) -> Any:
+    topics = {}
+    for name in names:
+        logs = broker.topics.get(name)
+        partitions = {number: SimpleNamespace(leader=1) for number in range(len(logs or []))}
+        error = None if logs is not None else KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)
+        topics[name] = SimpleNamespace(topic=name, partitions=partitions, error=error)
+    return SimpleNamespace(topics=topics)
+
+
+def _size(record: Record) -> int:
+    texts = [record.value or b"", record.key or b"", *(part for _name, part in record.headers)]
+    return sum(map(len, texts)) + sum(len(name) for name, _part in record.headers) + OVERHEAD_BYTES

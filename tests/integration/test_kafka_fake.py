@@ -1,0 +1,156 @@
+"""What the streams rely on in Kafka, checked on the fake and on a real broker alike."""
+
+import os
+import uuid
+from typing import Any
+
+import pytest
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
+
+from core.lib import kafka, topics
+from core.lib.errors import InvalidRequest
+from streaming import aggregator, exactly_once
+from streaming.exactly_once import Outgoing, Sender
+from streaming.ledger import KEPT_BYTES, KEPT_KEY_BYTES
+from tests.api import wait_for
+from tests.fakes.kafka import Broker
+
+SETTINGS = {"enable.partition.eof": True, "auto.offset.reset": "error"}
+
+
+@pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.integration)])
+def broker(request, monkeypatch) -> None:
+    """Clients of streams lead to the fake or the real one."""
+    if request.param == "fake":
+        Broker().install(monkeypatch)
+    else:
+        request.getfixturevalue("on_the_stack")
+
+
+@pytest.fixture
+def topic(broker) -> str:
+    name = f"fake_{uuid.uuid4().hex}"
+    topics.ensure([topics.Topic(name)])
+    return name
+
+
+def read(topic: str, start: int = OFFSET_BEGINNING, **settings: Any) -> tuple[list[Any], list[KafkaError]]:
+    """Messages and other errors, until the partition says that it is at its end, or that it cannot go on."""
+    consumer = aggregator.Consumer(kafka.consumer_config("test", **{**SETTINGS, **settings}))
+    consumer.assign([TopicPartition(topic, 0, start)])
+    found, errors = [], []
+
+    def is_over() -> bool:
+        for message in consumer.consume(100, 0.5):
+            (found if message.error() is None else errors).append(message)
+        return bool(errors)
+
+    wait_for("the end of the partition", is_over, timeout_s=30)
+    consumer.close()
+    return found, [message.error() for message in errors]
+
+
+def test_what_is_sent_is_read_with_its_place_and_followed_by_a_marker(topic):
+    with Sender("one-" + topic, topic) as sender:
+        assert sender.next_number() == 0
+        places = sender.send([Outgoing(b"a", b"k", [("h", b"1")]), Outgoing(None)], next_number=2)
+        assert sender.next_number() == 2
+    found, errors = read(topic)
+    assert [(one.offset(), one.value(), one.key(), one.headers()) for one in found] == [
+        (0, b"a", b"k", [("h", b"1")]),
+        (1, None, None, None),
+    ]
+    assert places == [(0, 0), (0, 1)]
+    assert [error.code() for error in errors] == [KafkaError._PARTITION_EOF]
+    again = [one.offset() for one in read(topic, 1)[0]]
+    assert again == [1]
+
+
+def test_a_second_sender_of_a_name_fences_the_first_and_ends_what_it_began(topic):
+    first = Sender("two-" + topic, topic)
+    first._producer.begin_transaction()
+    first._produce(Outgoing(b"half"), lambda *_: None)
+    first._producer.flush(10)
+    with Sender("two-" + topic, topic) as second:
+        with pytest.raises(KafkaException):
+            first.send([Outgoing(b"late")], next_number=1)
+        assert second.next_number() == 0
+        second.send([Outgoing(b"whole")], next_number=1)
+    first.close()
+    assert [one.value() for one in read(topic)[0]] == [b"whole"]
+
+
+def test_the_number_goes_when_it_is_forgotten(topic):
+    with Sender("three-" + topic, topic) as sender:
+        sender.send([Outgoing(b"a")], next_number=7)
+
+    def is_forgotten() -> bool:
+        exactly_once.forget("three-" + topic)
+        with Sender("three-" + topic, topic) as sender:
+            return sender.next_number() == 0
+
+    wait_for("the group to go", is_forgotten, timeout_s=30)
+
+
+def test_more_than_a_producer_takes_is_refused_at_once_and_nothing_is_sent(topic):
+    with Sender("four-" + topic, topic) as sender, pytest.raises(KafkaException) as raised:
+        sender.send([Outgoing(b"small"), Outgoing(b"x" * 3_000_000)], next_number=2)
+    assert exactly_once.is_never_taken(raised.value)
+    with Sender("four-" + topic, topic) as sender:
+        assert sender.next_number() == 0
+    assert read(topic)[0] == []
+
+
+def test_more_than_a_topic_takes_names_the_cause_and_nothing_is_sent(broker):
+    name = f"small_{uuid.uuid4().hex}"
+    topics.ensure([topics.Topic(name, max_bytes=2_000)])
+    with Sender("five-" + name, name) as sender, pytest.raises(KafkaException) as raised:
+        sender.send([Outgoing(b"small"), Outgoing(os.urandom(5_000))], next_number=2)
+    assert exactly_once.is_never_taken(raised.value), raised.value
+    with Sender("five-" + name, name) as sender:
+        assert sender.next_number() == 0
+        sender.send([Outgoing(b"small")], next_number=1)
+    assert [one.value() for one in read(name)[0]] == [b"small"]
+
+
+def test_names_that_differ_by_a_dot_collide(topic):
+    with pytest.raises(InvalidRequest):
+        topics.ensure([topics.Topic(topic.replace("_", "."))])
+
+
+@pytest.mark.parametrize("name", [".", "..", "a/b", "x" * 250])
+def test_what_is_no_topic_is_not_made(broker, name):
+    with pytest.raises(InvalidRequest):
+        topics.ensure([topics.Topic(name)])
+
+
+def test_an_offset_beyond_the_end_is_an_error_and_not_a_jump(topic):
+    _found, errors = read(topic, 50)
+    assert [error.code() for error in errors] == [KafkaError._AUTO_OFFSET_RESET]
+
+
+def test_a_topic_that_is_not_there_is_one(broker):
+    name = f"none_{uuid.uuid4().hex}"
+    _found, errors = read(name)
+    assert errors[0].code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)
+    consumer = aggregator.Consumer(kafka.consumer_config("test"))
+    about = consumer.list_topics(name, timeout=10).topics[name]
+    assert about.error is not None
+    consumer.close()
+
+
+def test_ids_tell_topics_of_one_name_apart(topic):
+    assert topics.id_of(topic) == topics.id_of(topic)
+    assert topics.id_of(topic)
+
+
+@pytest.mark.integration
+def test_the_largest_cut_letter_fits_a_topic_of_a_broker_as_it_comes(on_the_stack):
+    """KEPT_BYTES of bytes that no compression makes smaller, the longest key and headers."""
+    name = f"default_{uuid.uuid4().hex}"
+    topics.ensure([topics.Topic(name, max_bytes=1_048_588)])
+    headers = [("reason", "é".encode() * 400), ("stream", b"s" * 63), ("topic", b"t" * 249)]
+    headers += [(key, b"9" * 19) for key in ("partition", "offset", "cut_from_bytes")]
+    with Sender("six-" + name, name) as sender:
+        sender.send([Outgoing(os.urandom(KEPT_BYTES), os.urandom(KEPT_KEY_BYTES), headers)], next_number=1)
+    assert len(read(name)[0]) == 1

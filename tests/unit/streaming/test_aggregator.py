@@ -1,0 +1,315 @@
+"""One stream's loop against a broker that fails as librdkafka does."""
+
+import json
+import threading
+import time
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+from django.db import DataError
+
+from core.lib.errors import InvalidRequest
+from core.lib.models import SetAside
+from streaming import aggregator, dead_topics, ledger, loops
+from streaming.aggregator import Runner, Session
+from streaming.ledger import Overtaken
+from streaming.models import Stream, dead_topic_name
+from tests.fakes.kafka import Record, fault
+from tests.unit.streaming.events import encoded, make_stream, trip
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("small_steps")]
+
+
+def good(n=1):
+    return [encoded(time.time())] * n
+
+
+@pytest.fixture
+def stream(broker):
+    stream = make_stream()
+    broker.add(stream.topic)
+    return stream
+
+
+def session(broker, stream):
+    stopped = threading.Event()
+    broker.on_idle = stopped.set
+    return Session(Stream.objects.get(pk=stream.pk), stopped)
+
+
+def run(broker, stream):
+    session(broker, stream).run()
+
+
+def counted(stream):
+    return sum(stream.windows.values_list("count", flat=True))
+
+
+def test_junk_larger_than_a_producer_sends_is_a_cut_letter_and_the_stream_goes_on(broker, stream):
+    broker.put(stream.topic, *good(2), b"x" * 3_000_000, *good(2))
+    run(broker, stream)
+    assert counted(stream) == 4
+    [sent] = broker.read(stream.dead_topic)
+    assert sent.value == b"x" * ledger.KEPT_BYTES
+    headers = dict(sent.headers)
+    assert (headers["offset"], headers["cut_from_bytes"]) == (b"2", b"3000000")
+    assert headers["reason"].startswith(b"too large")
+
+
+def test_a_dead_topic_that_somebody_made_with_a_brokers_default_takes_what_is_kept(broker, stream):
+    broker.add(stream.dead_topic)
+    broker.put(stream.topic, b"x" * 3_000_000)
+    letter = ledger.dead(0, 1, "é" * 400, key=b"k" * 100_000, value=b"y" * 3_000_000)
+    ledger._save_dead(stream, [letter])
+    run(broker, stream)
+    assert len(broker.read(stream.dead_topic)) == 2
+
+
+def test_a_letter_that_the_dead_topic_never_takes_is_set_aside_and_the_others_go(broker, stream):
+    broker.add(stream.dead_topic, max_bytes=2_000)
+    broker.put(stream.topic, b"one", b"x" * 5_000, b"two", *good())
+    run(broker, stream)
+    assert counted(stream) == 1
+    assert [one.value for one in broker.read(stream.dead_topic)] == [b"one", b"two"]
+    refused = stream.dead_letters.get(is_sent=False)
+    assert "too large" in refused.send_error.lower()
+    assert bytes(refused.payload) == b"x" * 5_000
+    aside = SetAside.objects.get(loop=loops.DEAD_LETTERS.name)
+    assert (aside.key, aside.about, aside.count) == (f"{stream.name} 0:1", stream.name, 1)
+    broker.put(stream.topic, b"three")
+    run(broker, stream)
+    assert len(broker.read(stream.dead_topic)) == 3
+    assert SetAside.objects.get().count == 1
+
+
+@pytest.mark.parametrize(
+    ("step", "code"),
+    [
+        ("init_transactions", KafkaError._TIMED_OUT),
+        ("send_offsets", KafkaError._STATE),
+        ("commit", KafkaError.GROUP_AUTHORIZATION_FAILED),
+        ("produce", KafkaError._QUEUE_FULL),
+        ("committed", KafkaError._TRANSPORT),
+    ],
+)
+def test_counting_goes_on_while_dead_letters_cannot_be_sent(broker, stream, monkeypatch, step, code):
+    broker.fail(step, fault(code))
+    broker.put(stream.topic, b"bad", *good(7))
+    run(broker, stream)
+    assert counted(stream) == 7
+    assert bytes(stream.dead_letters.get().payload) == b"bad"
+    run(broker, stream)
+    assert [one.value for one in broker.read(stream.dead_topic)] == [b"bad"]
+
+
+def test_a_stream_beside_a_topic_with_the_name_of_its_dead_topic_takes_another(broker):
+    stream = make_stream("orders", topic="orders_x")
+    broker.add("orders_x")
+    broker.add("orders_x_dead")
+    broker.put("orders_x", b"bad", *good(2))
+    run(broker, stream)
+    stream.refresh_from_db()
+    assert stream.dead_topic == "orders_x-dead"
+    assert counted(stream) == 2
+    assert [one.value for one in broker.read("orders_x-dead")] == [b"bad"]
+    assert broker.read("orders_x_dead") == []
+
+
+def test_without_any_dead_topic_letters_wait_in_their_rows(broker, stream, monkeypatch):
+    def refuse(_stream):
+        raise InvalidRequest("not allowed")
+
+    monkeypatch.setattr(dead_topics, "ensure", refuse)
+    broker.put(stream.topic, b"bad", *good(2))
+    run(broker, stream)
+    assert counted(stream) == 2
+    assert bytes(stream.dead_letters.get().payload) == b"bad"
+
+
+@pytest.mark.parametrize("length", [1, 200, 244, 245, 249])
+def test_a_dead_topic_has_a_name_that_kafka_takes(length):
+    names = {dead_topic_name(letter * length) for letter in "ab"}
+    assert len(names) == 2
+    assert all(len(name) <= 249 and name.endswith(".dead") for name in names)
+
+
+def test_markers_gaps_and_messages_of_ended_transactions_are_passed_over(broker, stream):
+    log = broker.topics[stream.topic][0]
+    log.low = 1_000_000
+    log.records += [Record(good()[0]), Record(state="marker"), Record(b"x", state="aborted")]
+    log.records += [Record(good()[0]), Record(state="marker")]
+    run(broker, stream)
+    assert counted(stream) == 2
+    assert stream.offsets.get().next_offset == 1_000_005
+
+
+def test_messages_of_an_open_transaction_are_not_counted(broker, stream):
+    broker.topics[stream.topic][0].records += [Record(good()[0]), Record(good()[0], state="open")]
+    run(broker, stream)
+    assert (counted(stream), stream.offsets.get().next_offset) == (1, 1)
+
+
+def test_an_empty_topic_and_an_empty_partition_are_at_their_end(broker, stream):
+    broker.add(stream.topic, n_partitions=3)
+    broker.put(stream.topic, *good(2), partition=1)
+    run(broker, stream)
+    assert counted(stream) == 2
+    assert dict(stream.offsets.values_list("partition", "next_offset")) == {1: 2} | {
+        number: 0 for number in (0, 2) if stream.offsets.filter(partition=number).exists()
+    }
+
+
+def test_a_log_that_lost_its_start_or_its_end_is_read_from_what_is_left(broker, stream):
+    broker.put(stream.topic, *good(6))
+    run(broker, stream)
+    log = broker.topics[stream.topic][0]
+    del log.records[4:]  # a leader that had not everything was elected
+    run(broker, stream)
+    assert stream.offsets.get().next_offset == 4
+    broker.put(stream.topic, *good(3))
+    del log.records[:6]
+    log.low = 6
+    run(broker, stream)
+    assert (counted(stream), stream.offsets.get().next_offset) == (7, 7)
+
+
+def test_a_log_that_shrinks_while_it_is_read_starts_the_session_again(broker, stream):
+    broker.put(stream.topic, *good(3))
+    one = session(broker, stream)
+    one._ensure_topics()
+    ledger.recognise(one._stream, broker.ids[stream.topic])
+    one._assign()
+    one.count()
+    one.write()
+    del broker.topics[stream.topic][0].records[1:]
+    with pytest.raises(Overtaken, match="does not reach"):
+        one.count()
+    run(broker, stream)
+    assert stream.offsets.get().next_offset == 1
+
+
+def test_partitions_added_while_it_runs_are_read_after_a_new_start(broker, stream, monkeypatch):
+    monkeypatch.setattr(aggregator, "LOOK_EVERY_S", 0.0)
+    broker.put(stream.topic, *good(2))
+    one = session(broker, stream)
+    consume = one._consumer.consume
+
+    def grow(*how):
+        if len(broker.topics[stream.topic]) == 1:
+            broker.topics[stream.topic].append(type(broker.topics[stream.topic][0])())
+            broker.put(stream.topic, *good(3), partition=1)
+        return consume(*how)
+
+    one._consumer.consume = grow
+    with pytest.raises(Overtaken, match="other partitions"):
+        one.run()
+    run(broker, stream)
+    assert counted(stream) == 5
+
+
+def test_a_topic_that_is_deleted_while_it_is_read_ends_the_session_with_what_was_counted(broker, stream):
+    broker.put(stream.topic, *good(2))
+    one = session(broker, stream)
+    consume = one._consumer.consume
+
+    def delete(*how):
+        found = consume(*how)
+        broker.topics.pop(stream.topic, None)
+        return found
+
+    one._consumer.consume = delete
+    with pytest.raises(KafkaException):
+        one.run()
+    assert counted(stream) == 2
+
+
+def test_a_row_that_the_database_does_not_take_is_set_aside_and_the_others_are_saved(
+    broker, stream, monkeypatch
+):
+    save = ledger._save_windows
+
+    def refuse_one(stream, windows, keys):
+        if any(group == "9" for _start, group in keys):
+            raise DataError("value too long")
+        save(stream, windows, keys)
+
+    monkeypatch.setattr(ledger, "_save_windows", refuse_one)
+    events = [json.dumps(trip(time.time(), vendor_id=vendor)).encode() for vendor in "9121"]
+    broker.put(stream.topic, *events, b"bad")
+    run(broker, stream)
+    assert counted(stream) == 3
+    assert stream.dead_letters.count() == 1
+    assert stream.offsets.get().next_offset == 5
+    aside = SetAside.objects.get(loop=loops.WINDOWS.name)
+    assert (aside.about, aside.count) == (stream.name, 1)
+
+
+# --- the thread
+
+
+@pytest.fixture
+def runner(stream, monkeypatch):
+    monkeypatch.setattr(aggregator.connection, "close", lambda: None)
+    runner = Runner(stream.pk, stream.name)
+    waits = []
+    monkeypatch.setattr(runner._stopped, "wait", lambda seconds: waits.append(seconds))
+    runner.waits = waits
+    return runner
+
+
+class Surprise(Exception):
+    """Of no class that anybody thought of."""
+
+
+@pytest.mark.parametrize(
+    "error", [Surprise("odd"), fault(KafkaError.TOPIC_AUTHORIZATION_FAILED), ValueError()]
+)
+def test_whatever_ends_a_session_is_noted_and_another_follows(runner, monkeypatch, error):
+    errors = [error]
+
+    def fail_once(session):
+        if errors:
+            raise errors.pop()
+        session._on_well()
+        session._stopped.set()
+
+    monkeypatch.setattr(Session, "run", fail_once)
+    assert runner._is_there()
+    row = SetAside.objects.get(loop=loops.STREAMS.name)
+    assert (row.key, row.about) == (runner._label, runner._label)
+    runner.run()
+    assert not SetAside.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "error", [fault(KafkaError._ALL_BROKERS_DOWN), fault(KafkaError.NOT_COORDINATOR, retriable=True)]
+)
+def test_while_kafka_is_away_no_stream_is_at_fault(runner, monkeypatch, error):
+    def fail(session):
+        raise error
+
+    monkeypatch.setattr(Session, "run", fail)
+    for _ in range(8):
+        assert runner._is_there()
+    assert not SetAside.objects.exists()
+    assert runner.waits == [1.0, 2.0, 4.0, 8.0, 15.0, 15.0, 15.0, 15.0]
+
+
+def test_a_definition_that_is_none_any_more_is_noted(runner, stream):
+    Stream.objects.update(definition={"fields": []})
+    assert runner._is_there()
+    assert "DefinitionError" in SetAside.objects.get().reason
+
+
+def test_the_thread_of_a_deleted_stream_ends_and_leaves_no_note(runner, stream):
+    loops.STREAMS.set_aside(stream.name, "bad", about=stream.name)
+    stream.delete()
+    runner.run()
+    assert not SetAside.objects.exists()
+
+
+def test_a_stream_on_a_name_that_collides_says_so(broker, runner, stream):
+    broker.add("tri.ps")
+    Stream.objects.filter(pk=stream.pk).update(topic="tri_ps")
+    assert runner._is_there()
+    assert "tri_ps" in SetAside.objects.get().reason
