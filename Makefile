@@ -61,11 +61,12 @@ format:  ## put code and templates into shape
 	@$(TOOLS) -m ruff check --fix
 	@$(TOOLS) -m stack.check --format-templates
 
-test:  ## every test: unit, integration, browser
-	@$(TOOLS) -m pytest tests
+test:  ## every test: unit (one process a core), then integration and browser on one stack; names the slowest
+	@$(TOOLS) -m pytest tests/unit -n auto --durations=15
+	@$(TOOLS) -m pytest tests/integration tests/browser --durations=40
 
 test-unit:  ## without any server but a throwaway PostgreSQL
-	@$(TOOLS) -m pytest tests/unit
+	@$(TOOLS) -m pytest tests/unit -n auto
 
 test-integration:  ## on the real servers, which it starts on ports from 18000
 	@$(TOOLS) -m pytest tests/integration
