@@ -188,3 +188,15 @@ def test_cells_of_topics_and_groups_have_names_where_the_header_is_hidden():
     page = render_to_string("streaming/_group_table.html", {"groups": [Group("g", "stable", 1)]})
     for word in ("State", "Members", "Partitions", "Lag"):
         assert f'data-label="{word}"' in page
+
+
+@pytest.mark.parametrize("path", ["", "/windows", "/dead-letters", "/definition", "/state"])
+def test_a_stream_whose_definition_is_none_any_more_can_be_seen_and_mended(engineer, stream, path):
+    Stream.objects.filter(pk=stream.pk).update(definition={"fields": [{"name": "a b"}]})
+    answer = engineer.get(f"/streams/{stream.name}{path}")
+    assert answer.status_code == 200
+    assert path == "/state" or b"no longer valid" in answer.content
+    assert engineer.get("/streams").status_code == 200
+    body = {"description": "", "definition": json.dumps(defaults.TAXI_TRIPS)}
+    assert engineer.post(f"/streams/{stream.name}/definition", body).status_code == 302
+    assert Stream.objects.get(pk=stream.pk).shape == 2
