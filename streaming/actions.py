@@ -50,7 +50,7 @@ def change_stream(name: str, *, by: Any, **changes: Any) -> Stream:
     policy.check(by, SCOPE, name)
     stream = _held(name)
     before = {key: getattr(stream, key) for key in changes}
-    old_shape = stream.parsed.shape
+    old_shape = stream.usable.shape if stream.usable else None
     for key, value in changes.items():
         setattr(stream, key, value)
     if "definition" in changes:

@@ -59,6 +59,14 @@ class Stream(models.Model):
         return definitions.parse(self.definition)
 
     @property
+    def usable(self) -> definitions.Definition | None:
+        """None where an older release stored what this one does not read: pages open all the same."""
+        try:
+            return self.parsed
+        except definitions.DefinitionError:
+            return None
+
+    @property
     def dead_topic(self) -> str:
         """Where messages that do not fit go."""
         return self.other_dead_topic or dead_topic_name(self.topic)

@@ -82,15 +82,16 @@ def _lag(row: Stream, ends: dict[tuple[str, int], int]) -> int:
 def chart(row: Stream) -> dict[str, Any]:
     """The last windows, as frames carry them."""
     newest = row.windows.filter(shape=row.shape).aggregate(at=Max("start"))["at"]
-    if newest is None:
+    definition = row.usable
+    if newest is None or definition is None:
         return frames.of_rows([], _names(row))
-    since = newest - timedelta(seconds=SHOWN_WINDOWS * row.parsed.window_s)
+    since = newest - timedelta(seconds=SHOWN_WINDOWS * definition.window_s)
     rows = row.windows.filter(shape=row.shape, start__gt=since)[:MOST_SHOWN_ROWS]
     return frames.of_rows(rows, _names(row))
 
 
 def _names(row: Stream) -> list[str]:
-    return [measure.name for measure in row.parsed.measures]
+    return [measure.name for measure in row.usable.measures] if row.usable else []
 
 
 def windows(

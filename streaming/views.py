@@ -14,6 +14,7 @@ from core.access import paging
 from core.access.http import SignedInRequest
 from core.lib.errors import ConsoleError
 from streaming import actions, defaults, queries, reading
+from streaming.definition import Definition
 from streaming.forms import ChangeForm, ReplayForm, StreamForm
 from streaming.models import Stream
 
@@ -68,20 +69,24 @@ def stream_detail(request: SignedInRequest, name: str) -> HttpResponse:
 
 
 def _head(stream: Stream) -> dict[str, Any]:
-    measured = [
-        {"name": measure.name, "kind": measure.kind, "unit": _unit(stream, measure.field)}
-        for measure in stream.parsed.measures
-    ]
+    definition = stream.usable
     return {
         "stream": stream,
-        "definition": stream.parsed,
-        "measured": measured,
+        "definition": definition,
+        "measured": _measured(definition) if definition else [],
         "n_dead": stream.dead_letters.count(),
     }
 
 
-def _unit(stream: Stream, field: str) -> str:
-    return next((one.unit for one in stream.parsed.fields if one.name == field), "")
+def _measured(definition: Definition) -> list[dict[str, str]]:
+    return [
+        {"name": measure.name, "kind": measure.kind, "unit": _unit(definition, measure.field)}
+        for measure in definition.measures
+    ]
+
+
+def _unit(definition: Definition, field: str) -> str:
+    return next((one.unit for one in definition.fields if one.name == field), "")
 
 
 @require_GET

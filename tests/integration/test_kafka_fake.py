@@ -129,10 +129,8 @@ def test_an_offset_beyond_the_end_is_an_error_and_not_a_jump(topic):
     assert [error.code() for error in errors] == [KafkaError._AUTO_OFFSET_RESET]
 
 
-def test_a_topic_that_is_not_there_is_one(broker):
+def test_metadata_of_a_topic_that_is_not_there_says_so(broker):
     name = f"none_{uuid.uuid4().hex}"
-    _found, errors = read(name)
-    assert errors[0].code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)
     consumer = aggregator.Consumer(kafka.consumer_config("test"))
     about = consumer.list_topics(name, timeout=10).topics[name]
     assert about.error is not None

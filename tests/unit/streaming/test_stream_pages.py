@@ -5,9 +5,11 @@ import json
 import time
 
 import pytest
+from django.template.loader import render_to_string
 
 from streaming import defaults, gateway
 from streaming.counting import Counting
+from streaming.kafka_types import Group, Partition, Topic
 from streaming.models import Replay, ReplayState, Stream
 from tests.people import make_user, signed_in
 from tests.unit.streaming.events import make_stream, messages, trip
@@ -153,3 +155,48 @@ def test_a_replay_takes_a_file_of_the_output_folder(engineer, tmp_path, settings
     answer = engineer.post("/replays", {"source": str(path), "rate": "5", "times": "auto"})
     assert answer.status_code == 302
     assert Replay.objects.get().source == str(path)
+
+
+def test_a_cut_letter_is_not_sent_again_and_says_where_the_whole_is(engineer, stream):
+    stream.dead_letters.update(is_cut=True)
+    letter = stream.dead_letters.get()
+    answer = engineer.post(f"/api/v1/streams/{stream.name}/dead-letters/{letter.pk}/redrive")
+    assert answer.status_code == 409
+    assert f"The whole lies at 0:{letter.offset} of {stream.topic}" in answer.json()["detail"]
+    page = engineer.get(f"/streams/{stream.name}/dead-letters").content.decode()
+    assert "dead-letter-redrive" not in page
+    assert "/redrive" not in page
+
+
+def test_a_letter_that_could_not_be_sent_again_says_why(engineer, stream):
+    letter = stream.dead_letters.get()
+    letter.redrive_asked_at = letter.at
+    letter.mark_refused("Kafka no longer holds the message.")
+    page = engineer.get(f"/streams/{stream.name}/dead-letters").content.decode()
+    assert "Kafka no longer holds the message." in page
+    assert "not sent again" in page
+    [shown] = engineer.get(f"/api/v1/streams/{stream.name}/dead-letters").json()["results"]
+    assert shown["redrive_error"] == "Kafka no longer holds the message."
+
+
+def test_cells_of_topics_and_groups_have_names_where_the_header_is_hidden():
+    page = render_to_string(
+        "streaming/_topic_table.html", {"rows": [(Topic("rides", [Partition(0, 0, 5, 1, 1, 1)]), [])]}
+    )
+    for word in ("Streams", "Partitions", "Offsets in use"):
+        assert f'data-label="{word}"' in page
+    page = render_to_string("streaming/_group_table.html", {"groups": [Group("g", "stable", 1)]})
+    for word in ("State", "Members", "Partitions", "Lag"):
+        assert f'data-label="{word}"' in page
+
+
+@pytest.mark.parametrize("path", ["", "/windows", "/dead-letters", "/definition", "/state"])
+def test_a_stream_whose_definition_is_none_any_more_can_be_seen_and_mended(engineer, stream, path):
+    Stream.objects.filter(pk=stream.pk).update(definition={"fields": [{"name": "a b"}]})
+    answer = engineer.get(f"/streams/{stream.name}{path}")
+    assert answer.status_code == 200
+    assert path == "/state" or b"no longer valid" in answer.content
+    assert engineer.get("/streams").status_code == 200
+    body = {"description": "", "definition": json.dumps(defaults.TAXI_TRIPS)}
+    assert engineer.post(f"/streams/{stream.name}/definition", body).status_code == 302
+    assert Stream.objects.get(pk=stream.pk).shape == 2
