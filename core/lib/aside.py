@@ -22,8 +22,10 @@ from typing import Any, Final, Generic, TypeVar
 import redis
 import structlog
 from django.db import Error, IntegrityError, InterfaceError, OperationalError, connection, transaction
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.functional import Promise
+from kombu.exceptions import OperationalError as BrokerAway
 
 from core.lib.errors import ConsoleError, Unauthorized, Unavailable
 from core.lib.models import SetAside
@@ -39,7 +41,8 @@ LONGEST_ABOUT: Final = 300
 LONGEST_REASON: Final = 500
 FIRST_RETRY: Final = timedelta(seconds=10)
 LONGEST_RETRY: Final = timedelta(hours=1)
-# A service that fails this many items one after the other is away: that is no fault of theirs.
+LONGEST_RETRY_AT_A_SERVICE: Final = timedelta(minutes=5)
+# A service that fails this many items one after the other is away: that is the fault of one at most.
 AWAY_AFTER: Final = 3
 
 LOOPS: "dict[str, Loop]" = {}
@@ -76,13 +79,20 @@ class Loop:
     """A loop over items that others produce. `name` is <app>.<items>, `label` its words.
 
     thing: what `about` names (`pipeline`, `model`, `stream`, …): that thing's page shows the rows about it.
-    longest_retry: how long an item that stays as it is waits at most for its next try.
+    item: what a key names, where that has a page too. longest_retry: how long an item that stays as it is waits at most for its next try.
     """
 
     def __init__(
-        self, name: str, label: str | Promise, *, thing: str = "", longest_retry: timedelta = LONGEST_RETRY
+        self,
+        name: str,
+        label: str | Promise,
+        *,
+        thing: str = "",
+        item: str = "",
+        longest_retry: timedelta = LONGEST_RETRY,
     ) -> None:
-        self.name, self.label, self.thing, self.longest_retry = name, label, thing, longest_retry
+        self.name, self.label, self.thing, self.item_kind = name, label, thing, item
+        self.longest_retry = longest_retry
         LOOPS[name] = self
 
     def save(
@@ -159,12 +169,16 @@ class Loop:
         if row.pk is None or row.reason != reason:
             told = None if isinstance(why, str | Error | ConsoleError) else why  # a bug of ours, perhaps
             log.warning("item.set_aside", loop=self.name, key=name[:100], reason=reason, exc_info=told)
-        row.reason, row.about = _clean(reason, LONGEST_REASON), _clean(about, LONGEST_ABOUT)
+        row.reason, row.about = clean(reason, LONGEST_REASON), clean(about, LONGEST_ABOUT)
         row.fingerprint = fingerprint
-        wait = min(FIRST_RETRY * 4 ** min(row.count, 8), self.longest_retry)
+        wait = min(FIRST_RETRY * 4 ** min(row.count, 8), self._longest_wait(why))
         row.count, row.last_at, row.next_try_at = row.count + 1, now, now + wait
         with suppress(IntegrityError), transaction.atomic():  # another process noted the same a moment ago
             row.save()
+
+    def _longest_wait(self, why: Exception | str) -> timedelta:
+        is_of_a_service = isinstance(why, Unavailable | Unauthorized)
+        return min(self.longest_retry, LONGEST_RETRY_AT_A_SERVICE) if is_of_a_service else self.longest_retry
 
     def fits(self, *keys: Any) -> None:
         """Note that these fit, or that nobody has them any more: their rows go."""
@@ -178,6 +192,11 @@ class Loop:
         rows = self.rows().filter(next_try_at__lte=timezone.now()).exclude(key="")
         return list(rows.order_by("next_try_at").values_list("key", flat=True)[:most])
 
+    def waiting(self) -> list[str]:
+        """Keys whose next try is still to come."""
+        rows = self.rows().filter(next_try_at__gt=timezone.now()).exclude(key="")
+        return list(rows.values_list("key", flat=True))
+
     def rows(self) -> Any:
         """What it has set aside."""
         return SetAside.objects.filter(loop=self.name)
@@ -185,21 +204,23 @@ class Loop:
 
 def of_thing(thing: str, name: str) -> list[SetAside]:
     """What is set aside about one thing, whatever the loop, newest first."""
-    loops = [loop.name for loop in LOOPS.values() if loop.thing == thing]
-    rows = SetAside.objects.filter(about=_clean(str(name), LONGEST_ABOUT), loop__in=loops)
-    return list(rows.order_by("-last_at")[:5])
+    about = [loop.name for loop in LOOPS.values() if loop.thing == thing]
+    itself = [loop.name for loop in LOOPS.values() if loop.item_kind == thing]
+    is_about = Q(loop__in=about, about=clean(str(name), LONGEST_ABOUT))
+    is_it = Q(loop__in=itself, key=_key(name))
+    return list(SetAside.objects.filter(is_about | is_it).order_by("-last_at")[:5])
 
 
 def in_words(error: BaseException) -> str:
     """The error for whoever reads the row. Of a database's words the first line: the rest quotes the item."""
     if isinstance(error, ConsoleError) and error.message:
-        return _clean(error.message, LONGEST_REASON)
+        return clean(error.message, LONGEST_REASON)
     words = str(error).strip()
     if isinstance(error, Error):
         words = words.partition("\n")[0]
     if isinstance(error, KeyError):
         words = f"{words} is missing"
-    return _clean(f"{type(error).__name__}: {words}" if words else type(error).__name__, LONGEST_REASON)
+    return clean(f"{type(error).__name__}: {words}" if words else type(error).__name__, LONGEST_REASON)
 
 
 # --- one round
@@ -250,6 +271,8 @@ class _Round(Generic[T]):
         if not isinstance(caught.error, Unavailable | Unauthorized):
             self._put_held()
         elif len(self._held) >= AWAY_AFTER:
+            del self._held[1:]  # so that in the end three odd items at the head keep no other from its turn
+            self._put_held()
             raise caught.error
 
     def _put_held(self) -> None:
@@ -312,7 +335,7 @@ def is_ours(error: Exception) -> bool:
     if isinstance(error, OperationalError):
         # PostgreSQL's class 54 is "program limit exceeded": a value too large for an index, say.
         return not str(getattr(error.__cause__, "pgcode", None) or "").startswith("54")
-    return isinstance(error, InterfaceError | redis.ConnectionError | redis.TimeoutError)
+    return isinstance(error, InterfaceError | redis.ConnectionError | redis.TimeoutError | BrokerAway)
 
 
 def _savepoint() -> Any:
@@ -333,10 +356,10 @@ def _key(key: Any) -> str:
     text = str(key)
     if len(text) > LONGEST_KEY:
         text = f"{text[: LONGEST_KEY - 13]} {_digest(text)[:12]}"
-    return _clean(text, LONGEST_KEY)
+    return clean(text, LONGEST_KEY)
 
 
-def _clean(text: str, longest: int) -> str:
+def clean(text: str, longest: int) -> str:
     """Without what PostgreSQL takes in no text: NUL, and halves of surrogate pairs."""
     cut = text[:longest].replace("\x00", "\N{REPLACEMENT CHARACTER}")
     return cut.encode(errors="replace").decode()
