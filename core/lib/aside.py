@@ -34,6 +34,7 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 R = TypeVar("R")
+Whole = bool | Callable[[SetAside], bool]
 
 MOST_KEPT: Final = 500  # rows of one loop; what is beyond them is counted in one more
 LONGEST_KEY: Final = 1_000
@@ -79,7 +80,8 @@ class Loop:
     """A loop over items that others produce. `name` is <app>.<items>, `label` its words.
 
     thing: what `about` names (`pipeline`, `model`, `stream`, …): that thing's page shows the rows about it.
-    item: what a key names, where that has a page too. longest_retry: how long an item that stays as it is waits at most for its next try.
+    item: what a key names, where that has a page too.
+    longest_retry: how long an item that stays as it is waits at most for its next try.
     """
 
     def __init__(
@@ -102,12 +104,12 @@ class Loop:
         *,
         key: Callable[[T], Any],
         about: Callable[[T], Any] | None = None,
-        is_all: bool = False,
+        is_all: Whole = False,
     ) -> list[R]:
         """Write items as rows: `save` with all in one transaction; where one fails, with each alone.
 
         `save` may therefore see an item twice, the first time undone. Returns what it returned, of those
-        that fit. is_all: the items are all there are, so rows of others go.
+        that fit. is_all: the items are all there are, so rows of others go; or of which rows that is true.
         """
         round_ = _Round(self, key, about)
         fresh = round_.fresh(items)
@@ -135,7 +137,7 @@ class Loop:
         *,
         key: Callable[[T], Any],
         about: Callable[[T], Any] | None = None,
-        is_all: bool = False,
+        is_all: Whole = False,
     ) -> list[R]:
         """Call `act` with one item after the other, in no transaction of ours; what it returned."""
         round_ = _Round(self, key, about)
@@ -281,12 +283,13 @@ class _Round(Generic[T]):
             self.loop.set_aside(name, error, about=about, fingerprint=fingerprint)
         self._held.clear()
 
-    def end(self, *, is_all: bool) -> None:
+    def end(self, *, is_all: Whole) -> None:
         """Rows of what fits go; `is_all`: those of what is no longer there, too."""
         self._put_held()
         gone = self._fit - self._unfit
         if is_all:
-            gone |= self._known.keys() - self._seen - {""}
+            missing = [row for key, row in self._known.items() if key not in self._seen and key]
+            gone |= {row.key for row in missing if is_all is True or is_all(row)}
         if gone := gone & self._known.keys():
             self.loop.fits(*gone)
 
