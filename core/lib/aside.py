@@ -117,14 +117,14 @@ class Loop:
         if fresh:
             with _caught() as caught, transaction.atomic():
                 results += save(fresh) or ()
-                connection.check_constraints()  # references are looked at when all is committed otherwise
+                _check_references()
             if caught.error is not None:
                 results.clear()
                 round_.again += fresh
         for item in round_.again:
             with round_.trying(item) as tried, transaction.atomic():
                 done = list(save([item]) or ())
-                connection.check_constraints()
+                _check_references()
             if tried.error is None:
                 results += done
         round_.end(is_all=is_all)
@@ -339,6 +339,12 @@ def is_ours(error: Exception) -> bool:
         # PostgreSQL's class 54 is "program limit exceeded": a value too large for an index, say.
         return not str(getattr(error.__cause__, "pgcode", None) or "").startswith("54")
     return isinstance(error, InterfaceError | redis.ConnectionError | redis.TimeoutError | BrokerAway)
+
+
+def _check_references() -> None:
+    """Now and not when all is committed, when nobody could say whose fault it is."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED")
 
 
 def _savepoint() -> Any:

@@ -59,7 +59,7 @@ def test_a_batch_without_fault_is_written_at_once(loop, django_assert_num_querie
         batches.append(items)
         return [item.name for item in items]
 
-    with django_assert_num_queries(5):  # what is set aside, savepoint, two about references, release
+    with django_assert_num_queries(4):  # what is set aside, savepoint, references, release
         assert loop.save(GOOD, all_at_once, key=attrgetter("name")) == ["a", "b", "c"]
     assert batches == [GOOD]
 
