@@ -22,7 +22,7 @@ from typing import Any, Final, Generic, TypeVar
 import redis
 import structlog
 from django.db import Error, IntegrityError, InterfaceError, OperationalError, connection, transaction
-from django.db.models import Q
+from django.db.models import Count, Q, QuerySet, Sum
 from django.utils import timezone
 from django.utils.functional import Promise
 from kombu.exceptions import OperationalError as BrokerAway
@@ -42,6 +42,7 @@ LONGEST_ABOUT: Final = 300
 LONGEST_REASON: Final = 500
 FIRST_RETRY: Final = timedelta(seconds=10)
 LONGEST_RETRY: Final = timedelta(hours=1)
+FORGOTTEN_AFTER: Final = timedelta(days=1)
 LONGEST_RETRY_AT_A_SERVICE: Final = timedelta(minutes=5)
 # A service that fails this many items one after the other is away: that is the fault of one at most.
 AWAY_AFTER: Final = 3
@@ -199,7 +200,7 @@ class Loop:
         rows = self.rows().filter(next_try_at__gt=timezone.now()).exclude(key="")
         return list(rows.values_list("key", flat=True))
 
-    def rows(self) -> Any:
+    def rows(self) -> QuerySet[SetAside]:
         """What it has set aside."""
         return SetAside.objects.filter(loop=self.name)
 
@@ -211,6 +212,30 @@ def of_thing(thing: str, name: str) -> list[SetAside]:
     is_about = Q(loop__in=about, about=clean(str(name), LONGEST_ABOUT))
     is_it = Q(loop__in=itself, key=_key(name))
     return list(SetAside.objects.filter(is_about | is_it).order_by("-last_at")[:5])
+
+
+def label_of(loop_name: str) -> str | Promise:
+    """Its words; its name where no app of this release has the loop any more."""
+    loop = LOOPS.get(loop_name)
+    return loop.label if loop else loop_name
+
+
+def rows_of(loop_name: str = "") -> QuerySet[SetAside]:
+    """What one loop, or every loop, has set aside; the latest try first."""
+    rows = SetAside.objects.order_by("-last_at", "-pk")
+    return rows.filter(loop=loop_name) if loop_name else rows
+
+
+def numbers() -> dict[str, int]:
+    """How many items each loop has set aside, those beyond the bound too; zero for a loop without any."""
+    kept, beyond = Count("pk", filter=~Q(key="")), Sum("count", filter=Q(key=""), default=0)
+    found = SetAside.objects.order_by().values("loop").annotate(kept=kept, beyond=beyond)
+    return {**dict.fromkeys(LOOPS, 0), **{row["loop"]: row["kept"] + row["beyond"] for row in found}}
+
+
+def forget_untried() -> None:
+    """Rows that nobody has tried for a day go: the service does not send them any more."""
+    SetAside.objects.filter(last_at__lt=timezone.now() - FORGOTTEN_AFTER).delete()
 
 
 def in_words(error: BaseException) -> str:
