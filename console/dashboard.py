@@ -42,6 +42,7 @@ PAGES = (
     (gettext_lazy("Drift"), "drift:model-list", "monitoring"),
     (gettext_lazy("Alerts"), "alerts:alert-list", "bell"),
     (gettext_lazy("Users"), "access:user-list", "system"),
+    (gettext_lazy("Set aside"), "alerts:set-aside-list", "system"),
     (gettext_lazy("Audit trail"), "audit:entry-list", "system"),
     (gettext_lazy("API tokens"), "access:token-list", "system"),
     (gettext_lazy("REST API"), "console:api-docs", "system"),

@@ -275,6 +275,11 @@ CELERY_BEAT_SCHEDULER = "console.workers:LivingScheduler"
 CELERY_BEAT_SCHEDULE = {
     "sweep-outbox": {"task": "core.lib.outbox.sweep", "schedule": 5.0, "options": {"expires": 5}},
     "seal-audit": {"task": "core.audit.tasks.seal_audit", "schedule": 5.0, "options": {"expires": 5}},
+    "look-for-set-aside": {
+        "task": "core.alerts.tasks.look_for_set_aside",
+        "schedule": 15.0,
+        "options": {"expires": 15},
+    },
     "renew-pipeline-tokens": {"task": "core.access.tasks.renew_pipeline_tokens", "schedule": 24 * 3600.0},
     "clear-old-windows": {"task": "streaming.tasks.clear_old", "schedule": 24 * 3600.0},
     "clear-old-jobs": {"task": "jobs.tasks.clear_old", "schedule": 24 * 3600.0},

@@ -25,7 +25,11 @@ log = structlog.get_logger(__name__)
 LONGEST_STOP_S = 20.0  # the stack allows 25
 
 # they say themselves when they found something
-QUIET_TASKS = {"core.lib.outbox.sweep", "core.audit.tasks.seal_audit"}
+QUIET_TASKS = {
+    "core.lib.outbox.sweep",
+    "core.audit.tasks.seal_audit",
+    "core.alerts.tasks.look_for_set_aside",
+}
 
 
 class ConsoleTask(DjangoTask):

@@ -108,9 +108,11 @@ class Folder:
 
     def _read(self, name: str) -> dict[str, Any] | None:
         try:
-            value: dict[str, Any] = json.loads((self.path / name).read_bytes())
+            value = json.loads((self.path / name).read_bytes())
         except FileNotFoundError:
             return None
-        except ValueError as error:  # whoever minds that a file cannot be read minds this as well
+        except (ValueError, RecursionError) as error:  # who minds that a file cannot be read minds this, too
             raise OSError(f"{name} is damaged: {error}") from error
+        if not isinstance(value, dict):
+            raise OSError(f"{name} is damaged: it holds no object")
         return value

@@ -3,13 +3,14 @@
 import contextlib
 import shutil
 import time
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 
 from core.lib import live, metrics
+from core.lib.times import moment
 from jobs import processes
 from jobs.folders import Folder
 from jobs.models import Job, JobState
@@ -82,9 +83,9 @@ def close(pk: Any, found: Outcome, folder: Folder | None = None) -> bool:
 def started_at(folder: Folder | None) -> datetime | None:
     """When its launcher started the driver."""
     launcher = folder.launcher if folder else None
-    return datetime.fromtimestamp(launcher["started_at"], UTC) if launcher else None
+    return moment(launcher.get("started_at")) if launcher else None
 
 
 def _ended_at(folder: Folder | None) -> datetime:
     end = folder.end if folder else None
-    return datetime.fromtimestamp(end["ended_at"], UTC) if end else timezone.now()
+    return (moment(end.get("ended_at")) if end else None) or timezone.now()

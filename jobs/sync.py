@@ -2,39 +2,36 @@
 
 import contextlib
 
-import structlog
 from django.utils import timezone
 
 from core.lib import live
 from core.lib.errors import Unavailable
 from core.lib.poll import poll
-from jobs import gateway, settling, tasks
+from jobs import gateway, loops, settling, tasks
 from jobs.models import ACTIVE, Job, JobState
-
-log = structlog.get_logger(__name__)
 
 
 @poll(every_s=1, service=gateway.SERVICE)
 def follow_jobs() -> None:
     """Each job that has a place: settled when its processes are gone, then how far the others are."""
     jobs = list(Job.objects.filter(state__in=ACTIVE).order_by("pk"))
-    held = [job for job in jobs if not _settle(job)]
-    for job in held:
-        _note_progress(job)
+    held = [job for job in loops.ENDS.each(jobs, _held, key=_id, about=_id) if job is not None]
+    loops.PROGRESS.each(held, _note_progress, key=_id, about=_id)
 
 
-def _settle(job: Job) -> bool:
-    """False while a launcher lives."""
-    try:
-        if job.folder.is_held:
-            return False
-        if settling.settle(job):
-            tasks.wake_next()
-        else:
-            _start_again(job)
-    except OSError as error:  # of its folder: the other jobs must not wait for that
-        log.warning("job.folder_unusable", job=str(job.pk), error=str(error))
-    return True
+def _id(job: Job) -> str:
+    return str(job.pk)
+
+
+def _held(job: Job) -> Job | None:
+    """The job while its launcher lives; else it is settled."""
+    if job.folder.is_held:
+        return job
+    if settling.settle(job):
+        tasks.wake_next()
+    else:
+        _start_again(job)
+    return None
 
 
 def _start_again(job: Job) -> None:

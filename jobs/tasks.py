@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from core.lib import outbox
 from core.lib.errors import ConsoleError, InvalidRequest, NotFound
-from jobs import admission, launching, settling
+from jobs import admission, launching, loops, settling
 from jobs.models import ACTIVE, ENDED, Job, JobState
 from jobs.outcomes import Outcome
 
@@ -94,11 +94,11 @@ def wake_next() -> None:
 def clear_old() -> None:
     """Folders of jobs that ended long ago go, with the logs; rows and what the jobs wrote stay."""
     before = timezone.now() - timedelta(days=settings.CONSOLE_JOBS_KEEP_DAYS)
-    for job in Job.objects.filter(ended_at__lt=before, cleared_at=None):
-        try:
-            if job.folder.path.exists():
-                shutil.rmtree(job.folder.path)
-        except OSError as error:  # the other folders go all the same
-            log.warning("job.not_cleared", job=str(job.pk), error=str(error))
-            continue
-        Job.objects.filter(pk=job.pk).update(cleared_at=timezone.now())
+    old = Job.objects.filter(ended_at__lt=before, cleared_at=None)
+    loops.OLD_FOLDERS.each(old, _clear, key=lambda job: job.pk, about=lambda job: job.pk)
+
+
+def _clear(job: Job) -> None:
+    if job.folder.path.exists():
+        shutil.rmtree(job.folder.path)
+    Job.objects.filter(pk=job.pk).update(cleared_at=timezone.now())

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import timedelta
+from operator import attrgetter
 from typing import Final
 
 from django.db import transaction
@@ -9,8 +10,10 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from core.alerts import actions as alerts
-from models_registry import mirror, queries
+from core.lib import aside
+from models_registry import loops, mirror, queries
 from models_registry.gateway import MlflowGateway
+from models_registry.mlflow_types import ModelInfo
 from models_registry.models import RegisteredModel
 
 RULE: Final = "alias-changed"
@@ -21,19 +24,17 @@ def check(mlflow: MlflowGateway, names: Iterable[str]) -> None:
     """Raise or settle the alert of each of these models."""
     rows = list(RegisteredModel.objects.filter(name__in=list(names), gone_at=None))
     suspects = [row.name for row in rows if queries.alias_warning(row)]
-    for row in rows:
-        if row.name not in suspects:
-            settle(row)
+    key = attrgetter("name")
+    loops.ALIASES.each([row for row in rows if row.name not in suspects], settle, key=key, about=key)
     if suspects:
-        _look_again(mlflow, suspects)
+        # What was read before the ledger may be older than a promotion; what is read after it is not.
+        again = [info for info in aside.readable(mlflow.models()) if info.name in suspects]
+        loops.ALIASES.each(again, _look_again, key=key, about=key)
 
 
-def _look_again(mlflow: MlflowGateway, names: list[str]) -> None:
-    """What was read before the ledger may be older than a promotion; what is read after it is not."""
-    for info in mlflow.models():
-        if info.name in names:
-            mirror.save_model(info)
-            _raise(RegisteredModel.objects.get(name=info.name))
+def _look_again(info: ModelInfo) -> None:
+    mirror.save_model(info)
+    _raise(RegisteredModel.objects.get(name=info.name))
 
 
 @transaction.atomic

@@ -17,6 +17,8 @@ import structlog
 from django.conf import settings
 from django.utils.translation import gettext as _
 
+from core.lib import aside
+from core.lib.aside import Unread
 from core.lib.errors import Conflict, InvalidRequest, NotFound, Unauthorized, Unavailable
 from models_registry.mlflow_types import (
     ALIAS,
@@ -27,6 +29,10 @@ from models_registry.mlflow_types import (
     RunInfo,
     VersionInfo,
     error_message,
+    experiment_key,
+    model_key,
+    run_key,
+    version_key,
 )
 
 log = structlog.get_logger(__name__)
@@ -52,14 +58,14 @@ class MlflowGateway:
 
     # --- experiments and runs
 
-    def experiments(self) -> list[ExperimentInfo]:
+    def experiments(self) -> list[ExperimentInfo | Unread]:
         """All that are not deleted."""
         found = self._pages("POST", "/experiments/search", {"max_results": PAGE}, "experiments")
-        return [ExperimentInfo.from_answer(data) for data in found]
+        return aside.read(found, ExperimentInfo.from_answer, key=experiment_key)
 
     def runs(
         self, experiment_ids: list[str], condition: str = "", most: int | None = None
-    ) -> Iterator[RunInfo]:
+    ) -> Iterator[RunInfo | Unread]:
         """Runs of these experiments that meet MLflow's own filter, newest first, fetched page by page."""
         if not experiment_ids:
             return
@@ -72,7 +78,7 @@ class MlflowGateway:
         for position, data in enumerate(self._pages("POST", "/runs/search", asked, "runs")):
             if most is not None and position >= most:
                 return
-            yield RunInfo.from_answer(data)
+            yield from aside.read([data], RunInfo.from_answer, key=run_key)
 
     def run(self, run_id: str) -> RunInfo:
         """One run. Raises NotFound."""
@@ -86,19 +92,19 @@ class MlflowGateway:
 
     # --- models and versions
 
-    def models(self) -> list[ModelInfo]:
+    def models(self) -> list[ModelInfo | Unread]:
         """All registered models."""
         found = self._pages("GET", "/registered-models/search", {"max_results": PAGE}, "registered_models")
-        return [ModelInfo.from_answer(data) for data in found]
+        return aside.read(found, ModelInfo.from_answer, key=model_key)
 
-    def versions(self, most: int | None = None) -> Iterator[VersionInfo]:
+    def versions(self, most: int | None = None) -> Iterator[VersionInfo | Unread]:
         """Versions of all models, newest first."""
         asked = {"max_results": min(PAGE, most or PAGE), "order_by": "creation_timestamp DESC"}
         found = self._pages("GET", "/model-versions/search", asked, "model_versions")
         for position, data in enumerate(found):
             if most is not None and position >= most:
                 return
-            yield VersionInfo.from_answer(data)
+            yield from aside.read([data], VersionInfo.from_answer, key=version_key)
 
     def version(self, model: str, version: int) -> VersionInfo:
         """One version. Raises NotFound."""
@@ -197,8 +203,8 @@ class MlflowGateway:
             body = {**asked, "page_token": token} if token else asked
             sent = {"json": body} if method == "POST" else {"params": body}
             answer = self._data(method, API + path, **sent)
-            yield from answer.get(key, [])
-            token = answer.get("next_page_token", "")
+            yield from answer.get(key) or []
+            token = answer.get("next_page_token") or ""
             if not token:
                 return
 

@@ -2,17 +2,21 @@
 
 import json
 import math
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import islice
+from operator import attrgetter
 from typing import Any
 
 import structlog
 from django.db import IntegrityError, models, transaction
 from django.utils import timezone
+from psycopg2.errors import UniqueViolation
 
 from core.access.models import User
+from core.lib.aside import Unread
 from core.lib.errors import InvalidRequest, NotFound
+from models_registry import loops
 from models_registry.gateway import ExperimentInfo, MlflowGateway, ModelInfo, RunInfo, VersionInfo
 from models_registry.models import Experiment, MlflowRun, ModelVersion, RegisteredModel
 
@@ -25,36 +29,54 @@ BATCH = 100
 LINEAGE = {"dag_run_id": 250, "git_sha": 64, "data_sha256": 64, "data_source": 20, "holdout_sha256": 64}
 
 
-def save_experiments(found: list[ExperimentInfo], *, are_all: bool = False) -> None:
+def save_experiments(found: Sequence[ExperimentInfo | Unread], *, are_all: bool = False) -> None:
     """Add and rename; `are_all` also marks those that MLflow lacks now."""
-    known = {row.experiment_id: row for row in Experiment.objects.all()}
-    for info in found:
-        values = {"name": info.name[:500], "created_at": info.created_at, "updated_at": info.updated_at}
-        _save(known.get(info.experiment_id) or Experiment(experiment_id=info.experiment_id), values)
+    key = attrgetter("experiment_id")
+    loops.EXPERIMENTS.save(found, _save_experiments, key=key, about=key, is_all=True)
     if are_all:
-        gone = set(known) - {info.experiment_id for info in found}
-        Experiment.objects.filter(pk__in=gone, gone_at=None).update(gone_at=timezone.now())
+        listed = {info.key for info in found}
+        here = Experiment.objects.filter(gone_at=None).values_list("pk", flat=True)
+        gone = [pk for pk in here if pk not in listed]
+        Experiment.objects.filter(pk__in=gone).update(gone_at=timezone.now())
 
 
-def save_runs(runs: Iterable[RunInfo]) -> list[str]:
-    """Ids of the runs whose rows changed."""
-    changed = []
+def _save_experiments(found: Sequence[ExperimentInfo]) -> None:
+    known = Experiment.objects.in_bulk([info.experiment_id for info in found])
+    for info in found:
+        values = {"name": info.name, "created_at": info.created_at, "updated_at": info.updated_at}
+        row = known.setdefault(info.experiment_id, Experiment(experiment_id=info.experiment_id))
+        _save(row, values)
+
+
+def save_runs(runs: Iterable[RunInfo | Unread], *, are_all: bool = False) -> list[str]:
+    """Ids of the runs whose rows changed. are_all: MLflow has no others."""
+    changed, listed = [], set()
     remaining = iter(runs)
     while batch := list(islice(remaining, BATCH)):
-        known = MlflowRun.objects.in_bulk([run.run_id for run in batch])
-        for run in batch:
-            row = known.get(run.run_id) or MlflowRun(run_id=run.run_id)
-            if _save(row, _run_values(run), is_gone=run.is_deleted):
-                changed.append(run.run_id)
+        listed |= {run.key for run in batch}
+        key, about = attrgetter("run_id"), attrgetter("experiment_id")
+        changed += loops.RUNS.save(batch, _save_runs, key=key, about=about)
+    if are_all:
+        loops.RUNS.fits(*(row.key for row in loops.RUNS.rows() if row.key not in listed))
+    return changed
+
+
+def _save_runs(runs: Sequence[RunInfo]) -> list[str]:
+    known = MlflowRun.objects.in_bulk([run.run_id for run in runs])
+    changed = []
+    for run in runs:
+        row = known.setdefault(run.run_id, MlflowRun(run_id=run.run_id))
+        if _save(row, _run_values(run), is_gone=run.is_deleted):
+            changed.append(run.run_id)
     return changed
 
 
 def _run_values(run: RunInfo) -> dict[str, Any]:
     return {
         "experiment_id": run.experiment_id,
-        "name": run.name[:500],
+        "name": run.name,
         "status": run.status,
-        "user": run.user[:250],
+        "user": run.user,
         "started_at": run.started_at,
         "ended_at": run.ended_at,
         "artifact_uri": run.artifact_uri,
@@ -65,9 +87,24 @@ def _run_values(run: RunInfo) -> dict[str, Any]:
     }
 
 
+def save_models(found: Sequence[ModelInfo | Unread]) -> list[str]:
+    """All models that MLflow has; names of those that are new or changed."""
+    key = attrgetter("name")
+    return loops.MODELS.save(found, _save_models, key=key, about=key, is_all=True)
+
+
+def _save_models(found: Sequence[ModelInfo]) -> list[str]:
+    known = RegisteredModel.objects.in_bulk([info.name for info in found], field_name="name")
+    return [info.name for info in found if _save_model(info, known)]
+
+
 def save_model(info: ModelInfo) -> bool:
     """Whether the model is new or changed."""
-    row = RegisteredModel.objects.filter(name=info.name).first() or RegisteredModel(name=info.name)
+    return _save_model(info, RegisteredModel.objects.in_bulk([info.name], field_name="name"))
+
+
+def _save_model(info: ModelInfo, known: dict[str, RegisteredModel]) -> bool:
+    row = known.setdefault(info.name, RegisteredModel(name=info.name))
     values = {
         "description": info.description,
         "alias_version": info.champion,
@@ -91,7 +128,7 @@ def save_version(mlflow: MlflowGateway, info: VersionInfo) -> ModelVersion:
     }
     if run is not None:
         values |= {key: run.tags[key][:size] for key, size in LINEAGE.items() if key in run.tags}
-        values["registered_by"] = (run.tags.get("requested_by") or info.user or run.user)[:250]
+        values["registered_by"] = run.tags.get("requested_by") or info.user or run.user
         values["is_demo"] = row.is_demo or _is_of_demonstration(values["registered_by"])
         values["spec_json"] = row.spec_json or _spec(mlflow, run)
         values["primary_metric"] = primary_metric(values["spec_json"])
@@ -104,18 +141,33 @@ def _is_of_demonstration(name: str) -> bool:
     return User.objects.filter(username=name, is_demo=True).exists()
 
 
-def mark_gone(at: datetime, *, runs: set[str], versions: set[tuple[str, int]], models: set[str]) -> set[str]:
-    """Note what MLflow has no more: rows from before `at` that are not among these. Names of such models."""
-    MlflowRun.objects.filter(gone_at=None, started_at__lt=at).exclude(run_id__in=runs).update(gone_at=at)
-    RegisteredModel.objects.filter(gone_at=None, created_at__lt=at).exclude(name__in=models).update(
-        gone_at=at
-    )
-    lost = set()
-    for row in ModelVersion.objects.filter(gone_at=None, registered_at__lt=at).select_related("model"):
-        if (row.model.name, row.version) not in versions:
-            ModelVersion.objects.filter(pk=row.pk).update(gone_at=at)
-            lost.add(row.model.name)
-    return lost
+@dataclass(frozen=True)
+class Here:
+    """What the console knows before it walks through all that MLflow has; no clock is needed to compare."""
+
+    runs: set[str]
+    models: set[str]
+    versions: set[tuple[str, int]]
+
+    @classmethod
+    def now(cls) -> "Here":
+        """What is not marked as gone."""
+        there = {"gone_at": None}
+        return cls(
+            set(MlflowRun.objects.filter(**there).values_list("run_id", flat=True)),
+            set(RegisteredModel.objects.filter(**there).values_list("name", flat=True)),
+            set(ModelVersion.objects.filter(**there).values_list("model__name", "version")),
+        )
+
+
+def mark_gone(gone: Here) -> set[str]:
+    """Note that MLflow has these no more. Names of the models that lost a version."""
+    now = timezone.now()
+    MlflowRun.objects.filter(pk__in=gone.runs, gone_at=None).update(gone_at=now)
+    RegisteredModel.objects.filter(name__in=gone.models, gone_at=None).update(gone_at=now)
+    for name, version in gone.versions:
+        ModelVersion.objects.filter(model__name=name, version=version, gone_at=None).update(gone_at=now)
+    return {name for name, _version in gone.versions}
 
 
 def _save(row: models.Model, values: dict[str, Any], *, is_gone: bool = False) -> bool:
@@ -138,7 +190,9 @@ def _insert(row: models.Model) -> bool:
     try:
         with transaction.atomic():
             row.save(force_insert=True)
-    except IntegrityError:
+    except IntegrityError as error:
+        if not isinstance(error.__cause__, UniqueViolation):
+            raise
         log.info("mirror.written_meanwhile", row=str(row))
         return False
     return True

@@ -2,21 +2,37 @@
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, NamedTuple, Self
 
+from core.lib.times import moment
+
 ALIAS = "champion"
-LONGEST_TAG = 2000
+LONGEST_TAG = 8000  # as MLflow's own tracking store
 
 
-def moment(milliseconds: int | str | None) -> datetime | None:
-    """MLflow's time, milliseconds since 1970, as an aware datetime."""
-    return datetime.fromtimestamp(int(milliseconds) / 1000, UTC) if milliseconds else None
-
-
-def pairs(entries: list[dict[str, Any]]) -> dict[str, Any]:
+def pairs(entries: list[dict[str, Any]] | None) -> dict[str, Any]:
     """MLflow's lists of {"key", "value"} as a mapping."""
-    return {entry["key"]: entry.get("value") for entry in entries}
+    return {entry["key"]: entry.get("value") for entry in entries or []}
+
+
+# --- what each thing is called, in an answer of MLflow's
+
+
+def experiment_key(data: Any) -> str:
+    return str(data["experiment_id"])
+
+
+def run_key(data: Any) -> str:
+    return str(data["info"]["run_id"])
+
+
+def model_key(data: Any) -> str:
+    return str(data["name"])
+
+
+def version_key(data: Any) -> str:
+    return f"{data['name']} v{data['version']}"
 
 
 @dataclass(frozen=True)
@@ -34,6 +50,11 @@ class ExperimentInfo:
             moment(data.get("creation_time")),
             moment(data.get("last_update_time")),
         )
+
+    @property
+    def key(self) -> str:
+        """What it is called among all."""
+        return self.experiment_id
 
 
 @dataclass(frozen=True)
@@ -55,22 +76,27 @@ class RunInfo:
 
     @classmethod
     def from_answer(cls, run: dict[str, Any]) -> Self:
-        info, data = run["info"], run.get("data", {})
-        tags = {key: str(value)[:LONGEST_TAG] for key, value in pairs(data.get("tags", [])).items()}
+        info, data = run["info"], run.get("data") or {}
+        tags = {key: str(value)[:LONGEST_TAG] for key, value in pairs(data.get("tags")).items()}
         return cls(
             run_id=info["run_id"],
             experiment_id=info["experiment_id"],
-            name=info.get("run_name", ""),
-            status=info.get("status", ""),
-            user=info.get("user_id", ""),
+            name=info.get("run_name") or "",
+            status=info.get("status") or "",
+            user=info.get("user_id") or "",
             started_at=moment(info.get("start_time")),
             ended_at=moment(info.get("end_time")),
-            artifact_uri=info.get("artifact_uri", ""),
+            artifact_uri=info.get("artifact_uri") or "",
             is_deleted=info.get("lifecycle_stage") == "deleted",
-            params=pairs(data.get("params", [])),
-            metrics=pairs(data.get("metrics", [])),
+            params=pairs(data.get("params")),
+            metrics=pairs(data.get("metrics")),
             tags=tags,
         )
+
+    @property
+    def key(self) -> str:
+        """What it is called among all."""
+        return self.run_id
 
 
 @dataclass(frozen=True)
@@ -84,9 +110,14 @@ class ModelInfo:
 
     @classmethod
     def from_answer(cls, data: dict[str, Any]) -> Self:
-        aliases = {entry["alias"]: int(entry["version"]) for entry in data.get("aliases", [])}
+        aliases = {entry["alias"]: int(entry["version"]) for entry in data.get("aliases") or []}
         created_at = moment(data.get("creation_timestamp"))
-        return cls(data["name"], data.get("description", ""), created_at, aliases.get(ALIAS))
+        return cls(data["name"], data.get("description") or "", created_at, aliases.get(ALIAS))
+
+    @property
+    def key(self) -> str:
+        """What it is called among all."""
+        return self.name
 
 
 @dataclass(frozen=True)
@@ -106,14 +137,19 @@ class VersionInfo:
         return cls(
             model=data["name"],
             version=int(data["version"]),
-            run_id=data.get("run_id", ""),
-            source=data.get("source", ""),
-            description=data.get("description", ""),
-            user=data.get("user_id", ""),
+            run_id=data.get("run_id") or "",
+            source=data.get("source") or "",
+            description=data.get("description") or "",
+            user=data.get("user_id") or "",
             created_at=moment(data.get("creation_timestamp")),
             is_ready=data.get("status", "READY") == "READY",
-            tags=pairs(data.get("tags", [])),
+            tags=pairs(data.get("tags")),
         )
+
+    @property
+    def key(self) -> str:
+        """What it is called among all."""
+        return f"{self.model} v{self.version}"
 
 
 class Point(NamedTuple):

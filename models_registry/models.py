@@ -7,10 +7,12 @@ from typing import Any, ClassVar
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from core.lib.outbox import Deliverable
+from core.lib.times import EARLIEST
 from models_registry.states import (
     OPEN_GATES,
     REQUEST_STEPS,
@@ -35,7 +37,7 @@ class Experiment(models.Model):
     """An MLflow experiment."""
 
     experiment_id = models.CharField(max_length=64, primary_key=True)
-    name = models.CharField(max_length=500)
+    name = models.TextField()
     created_at = models.DateTimeField(null=True)
     updated_at = models.DateTimeField(null=True)
     gone_at = models.DateTimeField(null=True)
@@ -49,12 +51,12 @@ class MlflowRun(models.Model):
 
     run_id = models.CharField(max_length=64, primary_key=True)
     experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, related_name="runs")
-    name = models.CharField(max_length=500, blank=True)
-    status = models.CharField(max_length=20)
-    user = models.CharField(max_length=250, blank=True)
+    name = models.TextField(blank=True)
+    status = models.CharField(max_length=50)
+    user = models.TextField(blank=True)
     started_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
-    artifact_uri = models.CharField(max_length=2000, blank=True)
+    artifact_uri = models.TextField(blank=True)
     params = models.JSONField(default=dict)
     metrics = models.JSONField(default=dict)
     tags = models.JSONField(default=dict)
@@ -62,7 +64,9 @@ class MlflowRun(models.Model):
     gone_at = models.DateTimeField(null=True)
 
     class Meta:
-        indexes: ClassVar = [models.Index(fields=["experiment", "-started_at"], name="runs_by_experiment")]
+        indexes: ClassVar = [
+            models.Index("experiment", Coalesce("started_at", EARLIEST).desc(), name="runs_by_experiment")
+        ]
 
     def __str__(self) -> str:
         return self.name or self.run_id
@@ -77,13 +81,15 @@ class MlflowRun(models.Model):
     @property
     def duration(self) -> timedelta | None:
         """How long it took, or has taken so far."""
-        return (self.ended_at or timezone.now()) - self.started_at if self.started_at else None
+        if self.started_at is None:
+            return None
+        return max((self.ended_at or timezone.now()) - self.started_at, timedelta())
 
 
 class RegisteredModel(models.Model):
     """A model by name, who approves its promotions, and where MLflow's alias `champion` points."""
 
-    name = models.CharField(max_length=250, unique=True)
+    name = models.CharField(max_length=256, unique=True)
     description = models.TextField(blank=True)
     policy = models.CharField(max_length=12, choices=Policy.choices, default=Policy.PERSON)
     alias_version = models.PositiveIntegerField(null=True)
@@ -100,14 +106,14 @@ class ModelVersion(models.Model):
     model = models.ForeignKey(RegisteredModel, on_delete=models.PROTECT, related_name="versions")
     version = models.PositiveIntegerField()
     run_id = models.CharField(max_length=64, blank=True, db_index=True)
-    source = models.CharField(max_length=2000, blank=True)
+    source = models.TextField(blank=True)
     state = models.CharField(max_length=12, choices=VersionState.choices, default=VersionState.CANDIDATE)
     is_overridden = models.BooleanField(default=False)
     override_reason = models.TextField(blank=True)
     is_conclusive = models.BooleanField(null=True)
     is_demo = models.BooleanField(default=False)
     registered_at = models.DateTimeField(null=True)
-    registered_by = models.CharField(max_length=250, blank=True)
+    registered_by = models.TextField(blank=True)
     description = models.TextField(blank=True)
     gone_at = models.DateTimeField(null=True)
     archived_at = models.DateTimeField(null=True)

@@ -12,6 +12,7 @@ from django.db.models.functions import Cast, Coalesce
 from django.utils.translation import gettext as _
 
 from core.lib.errors import InvalidRequest
+from core.lib.times import EARLIEST
 from models_registry.models import MlflowRun
 
 MOST_CONDITIONS = 10
@@ -47,11 +48,13 @@ def matching(runs: QuerySet[MlflowRun], text: str) -> QuerySet[MlflowRun]:
 def ordered(runs: QuerySet[MlflowRun], order: str) -> tuple[QuerySet[MlflowRun], tuple[str, str]]:
     """The runs with what they are ordered by, and the order. Runs that lack a metric come last."""
     sign, name = ("-", order[1:]) if order.startswith("-") else ("", order)
+    kind, _dot, key = name.partition(".")
+    if name not in ORDERS and (kind not in {"metrics", "params"} or not key):
+        sign, name = "-", "started_at"
+    if name == "started_at":  # an unknown time is the oldest: PostgreSQL would have it the newest
+        return runs.annotate(order_value=Coalesce("started_at", EARLIEST)), (f"{sign}order_value", "run_id")
     if name in ORDERS:
         return runs, (sign + ORDERS[name], "run_id")
-    kind, _dot, key = name.partition(".")
-    if kind not in {"metrics", "params"} or not key:
-        return runs, ("-started_at", "run_id")
     value: Any = KeyTextTransform(key, kind)
     if kind == "metrics":
         last = Value(float("-inf") if sign else float("inf"), output_field=FloatField())

@@ -1,67 +1,95 @@
 """MLflow's news into rows: what is new or running every few seconds, everything every ten minutes.
 
-MLflow has no "changed since": tags written late and deletions show after the full walk.
+MLflow has no "changed since": tags written late and deletions show after the full walk. Nor has it a clock of
+its own: a run says itself when it started. So runs of this hour are looked for by our clock, and those of
+clocks that differ from it half a minute later, each newest first until a whole page is known.
 """
 
-from datetime import timedelta
+import time
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from functools import partial
+from itertools import islice
+from operator import attrgetter
 
-from django.db.models import Max
 from django.utils import timezone
 
-from core.lib import live
+from core.lib import aside, live
+from core.lib.aside import Unread
 from core.lib.errors import NotFound
 from core.lib.poll import poll
-from models_registry import aliases, gateway, mirror
+from core.lib.times import AHEAD
+from models_registry import aliases, gateway, loops, mirror
 from models_registry.models import Experiment, MlflowRun, ModelVersion
 
 NEWEST = 50
-# A run may be stored a little after another that started later.
-OVERLAP = timedelta(seconds=10)
+# A run may be stored a little after another that started later, and clocks differ by a little.
+OVERLAP = timedelta(minutes=1)
 RUNNING = ("RUNNING", "SCHEDULED")
+BEFORE_1973_MS = 10**11  # nobody's milliseconds: seconds, or no time at all
+EVERY_S = 3
 
 
-@poll(every_s=3, service=gateway.SERVICE)
+@poll(every_s=EVERY_S, service=gateway.SERVICE)
 def sync_runs() -> None:
     """New experiments, new runs, and every run that was still going."""
     mlflow = gateway.connect()
     mirror.save_experiments(mlflow.experiments())
     going = set(MlflowRun.objects.filter(status__in=RUNNING, gone_at=None).values_list("run_id", flat=True))
-    condition = _new_runs()
-    new = list(mlflow.runs(_experiment_ids(), condition, None if condition else NEWEST))
-    earlier = sorted(going - {run.run_id for run in new})[:NEWEST]
-    refreshed = [run for run_id in earlier if (run := _run_or_gone(mlflow, run_id))]
-    _publish(mirror.save_runs([*new, *refreshed]))
+    new = list(mlflow.runs(_experiment_ids(), _of_late()))
+    earlier = [*_some_of(going - {run.key for run in new}), *loops.RUNS.due()]
+    refreshed = loops.GOING_RUNS.each(earlier, partial(_run_or_gone, mlflow), key=str)
+    _publish(mirror.save_runs([*new, *filter(None, refreshed)]))
 
 
-@poll(every_s=3, service=gateway.SERVICE)
+@poll(every_s=30, service=gateway.SERVICE)
+def sync_runs_of_other_clocks() -> None:
+    """New runs whose clock is late, ahead by days or years, or tells seconds, microseconds or nothing."""
+    mlflow = gateway.connect()
+    ahead = _milliseconds(timezone.now() + AHEAD)
+    for condition in (
+        f"attributes.start_time <= {ahead}",
+        f"attributes.start_time > {ahead}",
+        f"attributes.start_time < {BEFORE_1973_MS}",
+    ):
+        _publish(mirror.save_runs(_until_known(mlflow.runs(_experiment_ids(), condition))))
+
+
+@poll(every_s=EVERY_S, service=gateway.SERVICE)
 def sync_versions() -> None:
     """Registered models with their alias, and versions not seen before."""
     mlflow = gateway.connect()
-    changed = {model.name for model in mlflow.models() if mirror.save_model(model)}
+    changed = set(mirror.save_models(mlflow.models()))
     aliases.check(mlflow, changed)
     known = set(ModelVersion.objects.filter(gone_at=None).values_list("model__name", "version"))
-    for version in mlflow.versions(NEWEST):
-        if version.is_ready and (version.model, version.version) not in known:
-            mirror.save_version(mlflow, version)
-            changed.add(version.model)
-    publish_models(changed)
+    unknown = [
+        found
+        for found in mlflow.versions(NEWEST)
+        if isinstance(found, Unread) or (found.is_ready and (found.model, found.version) not in known)
+    ]
+    publish_models(changed | set(_save_versions(mlflow, unknown)))
 
 
 @poll(every_s=600, service=gateway.SERVICE)
 def walk_everything() -> None:
     """All runs and versions: late tags, and what MLflow has no more."""
     mlflow = gateway.connect()
-    began_at = timezone.now()
+    before = mirror.Here.now()
     mirror.save_experiments(mlflow.experiments(), are_all=True)
     runs = list(mlflow.runs(_experiment_ids()))
-    changed = mirror.save_runs(runs)
-    versions = [(version.model, version.version) for version in _all_versions(mlflow)]
-    names = _saved_models(mlflow)
-    run_ids = {run.run_id for run in runs}
-    lost = mirror.mark_gone(began_at, runs=run_ids, versions=set(versions), models=names)
+    changed = mirror.save_runs(runs, are_all=True)
+    versions, models = list(mlflow.versions()), mlflow.models()
+    mirror.save_models(models)
+    ready = [found for found in versions if isinstance(found, Unread) or found.is_ready]
+    _save_versions(mlflow, ready, are_all=True)
+    names = {model.key for model in models}
+    there = {version.key for version in versions}
+    gone_versions = {one for one in before.versions if f"{one[0]} v{one[1]}" not in there}
+    gone = mirror.Here(before.runs - {run.key for run in runs}, before.models - names, gone_versions)
+    lost = mirror.mark_gone(gone)
     _publish(changed)
     publish_models(lost)
-    aliases.check(mlflow, names)
+    aliases.check(mlflow, {model.name for model in aside.readable(models)})
 
 
 def publish_models(names: set[str]) -> None:
@@ -72,29 +100,55 @@ def publish_models(names: set[str]) -> None:
         live.publish(f"model:{name}")
 
 
-def _saved_models(mlflow: gateway.MlflowGateway) -> set[str]:
-    found = mlflow.models()
-    for model in found:
-        mirror.save_model(model)
-    return {model.name for model in found}
-
-
-def _all_versions(mlflow: gateway.MlflowGateway) -> list[gateway.VersionInfo]:
-    found = [version for version in mlflow.versions() if version.is_ready]
-    for version in found:
-        mirror.save_version(mlflow, version)
-    return found
+def _save_versions(
+    mlflow: gateway.MlflowGateway, found: list[gateway.VersionInfo | Unread], *, are_all: bool = False
+) -> list[str]:
+    """Names of the models whose versions these are."""
+    save = partial(mirror.save_version, mlflow)
+    key, about = attrgetter("key"), attrgetter("model")
+    rows = loops.VERSIONS.each(found, save, key=key, about=about, is_all=are_all)
+    return [row.model.name for row in rows]
 
 
 def _experiment_ids() -> list[str]:
     return list(Experiment.objects.filter(gone_at=None).values_list("experiment_id", flat=True))
 
 
-def _new_runs() -> str:
-    newest = MlflowRun.objects.aggregate(at=Max("started_at"))["at"]
-    if newest is None:
-        return ""
-    return f"attributes.start_time > {int((newest - OVERLAP).timestamp() * 1000)}"
+def _of_late() -> str:
+    """Runs since the last look that worked, by our clock; the walk finds what is older."""
+    now = timezone.now()
+    seen = MlflowRun.objects.filter(started_at__lte=now).order_by("-started_at")
+    newest = seen.values_list("started_at", flat=True).first()
+    since = min(newest or now, now) - OVERLAP
+    return (
+        f"attributes.start_time > {_milliseconds(since)} and "
+        f"attributes.start_time <= {_milliseconds(now + AHEAD)}"
+    )
+
+
+def _milliseconds(at: datetime) -> int:
+    return int(at.timestamp() * 1000)
+
+
+def _some_of(run_ids: set[str]) -> list[str]:
+    """A few of them in turn, so that a crowd of runs that never end keeps no other from being seen to end."""
+    ids = sorted(run_ids)
+    if len(ids) <= NEWEST:
+        return ids
+    start = int(time.time() / EVERY_S) * NEWEST % len(ids)
+    return [*ids, *ids][start : start + NEWEST]
+
+
+def _until_known(runs: Iterable[gateway.RunInfo | Unread]) -> Iterable[gateway.RunInfo | Unread]:
+    """Runs page by page, to the first page of which each run is known."""
+    remaining = iter(runs)
+    while page := list(islice(remaining, NEWEST)):
+        keys = {run.key for run in page}
+        known = set(MlflowRun.objects.filter(pk__in=keys).values_list("pk", flat=True))
+        known.update(loops.RUNS.rows().values_list("key", flat=True))
+        yield from page
+        if keys <= known:
+            return
 
 
 def _run_or_gone(mlflow: gateway.MlflowGateway, run_id: str) -> gateway.RunInfo | None:
@@ -102,6 +156,7 @@ def _run_or_gone(mlflow: gateway.MlflowGateway, run_id: str) -> gateway.RunInfo 
         return mlflow.run(run_id)
     except NotFound:
         MlflowRun.objects.filter(run_id=run_id).update(gone_at=timezone.now())
+        loops.RUNS.fits(run_id)
         return None
 
 

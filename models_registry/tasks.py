@@ -11,13 +11,14 @@ import structlog
 from celery import shared_task
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from core.audit.actions import record
 from core.lib import outbox
 from core.lib.errors import ConsoleError, Unavailable
-from models_registry import aliases, gateway, ledger, verdicts
+from models_registry import aliases, gateway, ledger, loops, verdicts
 from models_registry.models import ChampionPeriod, GateRun, ModelVersion, PromotionRequest
 from models_registry.states import GateState, RequestState, VersionState
 
@@ -79,15 +80,29 @@ def deliver_alias(period_id: str) -> None:
 @shared_task
 def expire_requests() -> int:
     """Close requests that nobody decided in time; returns how many."""
-    with transaction.atomic():
-        late = PromotionRequest.objects.filter(state=RequestState.REQUESTED, expires_at__lte=timezone.now())
-        rows = list(late.select_for_update(skip_locked=True, of=("self",)).select_related("version__model"))
-        for request in rows:
-            request.move_to(RequestState.EXPIRED)
-            request.save(update_fields=["state"])
-            record("promotion.expire", request, by=None, after={"state": request.state})
-            ledger.announce(request.version.model.name, request.version.version)
-    return len(rows)
+    late = _late_requests().select_related("version__model")
+    closed = loops.EXPIRED.each(
+        late, _expire, key=lambda row: row.pk, about=lambda row: row.version.model.name
+    )
+    return sum(closed)
+
+
+def _late_requests() -> QuerySet[PromotionRequest]:
+    return PromotionRequest.objects.filter(state=RequestState.REQUESTED, expires_at__lte=timezone.now())
+
+
+@transaction.atomic
+def _expire(late: PromotionRequest) -> bool:
+    """False when somebody decides it at this moment."""
+    held = _late_requests().select_for_update(skip_locked=True, of=("self",))
+    request = held.select_related("version__model").filter(pk=late.pk).first()
+    if request is None:
+        return False
+    request.move_to(RequestState.EXPIRED)
+    request.save(update_fields=["state"])
+    record("promotion.expire", request, by=None, after={"state": request.state})
+    ledger.announce(request.version.model.name, request.version.version)
+    return True
 
 
 def _begin(gate: GateRun) -> bool:

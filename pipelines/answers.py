@@ -7,6 +7,11 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from django.utils import timezone
+
+from core.lib import aside
+from core.lib.aside import Unread
+from core.lib.times import moment
 from pipelines.log_lines import Lines, LogLine
 
 
@@ -26,6 +31,11 @@ class Dag:
     has_import_errors: bool
     file: str
     max_active_runs: int | None
+
+    @property
+    def key(self) -> str:
+        """What it is called among all."""
+        return self.dag_id
 
 
 @dataclass(frozen=True)
@@ -64,6 +74,11 @@ class DagRun:
     started_at: datetime | None
     ended_at: datetime | None
 
+    @property
+    def key(self) -> str:
+        """What it is called among all runs."""
+        return f"{self.dag_id} {self.dag_run_id}"
+
 
 @dataclass(frozen=True)
 class TaskState:
@@ -81,6 +96,16 @@ class TaskState:
     ended_at: datetime | None
     duration_s: float | None
 
+    @property
+    def run_key(self) -> str:
+        """What its run is called among all runs."""
+        return f"{self.dag_id} {self.dag_run_id}"
+
+    @property
+    def key(self) -> str:
+        """What it is called among all tasks of all runs."""
+        return f"{self.run_key} {self.task_id} {self.map_index}"
+
 
 @dataclass(frozen=True)
 class ImportFault:
@@ -89,7 +114,12 @@ class ImportFault:
     airflow_id: int
     filename: str
     stack_trace: str
-    at: datetime
+    at: datetime | None
+
+    @property
+    def key(self) -> str:
+        """What it is called among all."""
+        return f"{self.airflow_id} {self.filename}"
 
 
 @dataclass(frozen=True)
@@ -100,14 +130,39 @@ class LogPage:
     token: str
 
 
-def time_of(value: str | None) -> datetime | None:
-    """An ISO time of Airflow."""
-    return datetime.fromisoformat(value) if value else None
+def http_date(value: str | None) -> datetime:
+    """The Date header: Airflow's clock, to the second. Ours, where a proxy has taken that away."""
+    try:
+        return parsedate_to_datetime(value or "")
+    except ValueError:
+        return timezone.now()
 
 
-def http_date(value: str) -> datetime:
-    """The Date header: Airflow's clock, to the second."""
-    return parsedate_to_datetime(value)
+# --- what each thing is called, in an answer of Airflow's
+
+
+def dag_key(item: Any) -> str:
+    return str(item["dag_id"])
+
+
+def run_key(item: Any) -> str:
+    return f"{item['dag_id']} {item['dag_run_id']}"
+
+
+def run_of(item: Any) -> tuple[str, str] | None:
+    """(dag_id, dag_run_id) of a run or a task."""
+    return (str(item.get("dag_id")), str(item.get("dag_run_id"))) if isinstance(item, dict) else None
+
+
+def task_key(item: Any) -> str:
+    return f"{run_key(item)} {item['task_id']} {item['map_index']}"
+
+
+def fault_key(item: Any) -> str:
+    return f"{item['import_error_id']} {item.get('filename')}"
+
+
+# --- what each means
 
 
 def dag(item: dict[str, Any]) -> Dag:
@@ -116,12 +171,12 @@ def dag(item: dict[str, Any]) -> Dag:
         display_name=item["dag_display_name"] or item["dag_id"],
         description=item["description"] or "",
         tags=sorted(tag["name"] for tag in item["tags"]),
-        owners=item["owners"],
+        owners=item["owners"] or [],
         schedule=item["timetable_summary"] or "",
         schedule_text=item["timetable_description"] or "",
-        next_run_at=time_of(item["next_dagrun_run_after"]),
+        next_run_at=moment(item["next_dagrun_run_after"], is_planned=True),
         is_paused=item["is_paused"],
-        has_import_errors=item["has_import_errors"],
+        has_import_errors=bool(item["has_import_errors"]),
         file=item.get("relative_fileloc") or "",
         max_active_runs=item.get("max_active_runs"),
     )
@@ -155,8 +210,8 @@ def task_nodes(answer: dict[str, Any]) -> list[TaskNode]:
     return [task_node(item) for item in answer["tasks"]]
 
 
-def task_states(answer: dict[str, Any]) -> list[TaskState]:
-    return [task_state(item) for item in answer["task_instances"]]
+def task_states(items: list[Any]) -> list[TaskState | Unread]:
+    return aside.read(items, task_state, key=task_key)
 
 
 def nothing(_answer: Any) -> None:
@@ -167,15 +222,15 @@ def dag_run(item: dict[str, Any]) -> DagRun:
     return DagRun(
         dag_id=item["dag_id"],
         dag_run_id=item["dag_run_id"],
-        state=item["state"],
+        state=item["state"] or "",
         conf=item.get("conf") or {},
         note=item.get("note") or "",
         run_type=item.get("run_type") or "",
         triggered_by=item.get("triggering_user_name") or item.get("triggered_by") or "",
-        logical_date=time_of(item.get("logical_date")),
-        queued_at=time_of(item.get("queued_at")),
-        started_at=time_of(item.get("start_date")),
-        ended_at=time_of(item.get("end_date")),
+        logical_date=moment(item.get("logical_date")),
+        queued_at=moment(item.get("queued_at")),
+        started_at=moment(item.get("start_date")),
+        ended_at=moment(item.get("end_date")),
     )
 
 
@@ -186,22 +241,30 @@ def task_state(item: dict[str, Any]) -> TaskState:
         task_id=item["task_id"],
         map_index=item["map_index"],
         try_number=item["try_number"],
-        max_tries=max(item["max_tries"], 0),
+        max_tries=max(item["max_tries"] or 0, 0),
         state=item.get("state") or "",
         operator=item.get("operator_name") or item.get("operator") or "",
-        started_at=time_of(item.get("start_date")),
-        ended_at=time_of(item.get("end_date")),
+        started_at=moment(item.get("start_date")),
+        ended_at=moment(item.get("end_date")),
         duration_s=item.get("duration"),
     )
 
 
 def import_fault(item: dict[str, Any]) -> ImportFault:
-    at = datetime.fromisoformat(item["timestamp"])
-    return ImportFault(item["import_error_id"], item["filename"], item["stack_trace"], at)
+    at = moment(item.get("timestamp"))
+    return ImportFault(item["import_error_id"], item.get("filename") or "", item.get("stack_trace") or "", at)
 
 
 def log_page(item: dict[str, Any]) -> LogPage:
     return LogPage(list(Lines(item["content"])), item.get("continuation_token") or "")
+
+
+def stored_line(raw: bytes) -> Any:
+    """A line of a log that comes as JSON lines."""
+    try:
+        return json.loads(raw)
+    except ValueError:
+        return raw.decode(errors="replace")
 
 
 def words_of_error(body: str) -> str:

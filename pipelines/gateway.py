@@ -30,6 +30,8 @@ from airflow_client.client.exceptions import ApiException, OpenApiException
 from django.conf import settings
 from django.utils.translation import gettext as _
 
+from core.lib import aside
+from core.lib.aside import Unread
 from core.lib.errors import Conflict, ConsoleError, InvalidRequest, NotFound, Unauthorized, Unavailable
 from pipelines import airflow_auth, answers
 from pipelines.airflow_auth import SERVICE
@@ -52,10 +54,10 @@ class AirflowGateway:
 
     # --- pipelines
 
-    def dags(self) -> list[Dag]:
+    def dags(self) -> list[Dag | Unread]:
         """Every DAG that Airflow finds in its files now."""
         call = self._dags.get_dags_without_preload_content
-        return self._pages(call, "dags", answers.dag, order_by=["dag_id"])
+        return self._pages(call, "dags", answers.dag, answers.dag_key, order_by=["dag_id"])
 
     def dag_details(self, dag_id: str) -> DagDetails:
         """What the list leaves out: parameters with their schema, documentation, version."""
@@ -72,10 +74,10 @@ class AirflowGateway:
         call = self._dags.patch_dag_without_preload_content
         self._read(call, answers.nothing, dag_id=dag_id, dag_patch_body={"is_paused": is_paused})
 
-    def import_faults(self) -> list[ImportFault]:
+    def import_faults(self) -> list[ImportFault | Unread]:
         """DAG files that could not be read."""
         call = self._faults.get_import_errors_without_preload_content
-        return self._pages(call, "import_errors", answers.import_fault)
+        return self._pages(call, "import_errors", answers.import_fault, answers.fault_key)
 
     # --- runs
 
@@ -104,7 +106,9 @@ class AirflowGateway:
         call = self._runs.get_dag_run_without_preload_content
         return self._read(call, answers.dag_run, dag_id=dag_id, dag_run_id=dag_run_id)
 
-    def runs_changed_since(self, since: datetime | None, *, limit: int) -> tuple[list[DagRun], datetime]:
+    def runs_changed_since(
+        self, since: datetime | None, *, limit: int
+    ) -> tuple[list[DagRun | Unread], datetime]:
         """Runs of every DAG that changed since then, and the time by Airflow's clock when it looked.
 
         since: None for the newest runs, at most `limit` of them.
@@ -114,13 +118,14 @@ class AirflowGateway:
             # In the order of their making: rows that change while we turn pages keep their place.
             options |= {"order_by": ["id"], "updated_at_gte": since}
         call = self._runs.get_dag_runs_without_preload_content
-        found: list[DagRun] = []
+        found: list[DagRun | Unread] = []
         looked_at = None
         while True:
             with _translated():
                 answer = _checked(call(**options, offset=len(found), **self._options))
-                looked_at = looked_at or answers.http_date(answer.headers["Date"])
-                page = [answers.dag_run(item) for item in json.loads(answer.data)["dag_runs"]]
+                looked_at = looked_at or answers.http_date(answer.headers.get("Date"))
+                items = list(json.loads(answer.data)["dag_runs"])
+            page = aside.read(items, answers.dag_run, key=answers.run_key)
             found += page
             if len(page) < PAGE or (since is None and len(found) >= limit):
                 return found, looked_at
@@ -129,9 +134,8 @@ class AirflowGateway:
         """(dag_id, dag_run_id) of all that are queued or running."""
         call = self._runs.get_dag_runs_without_preload_content
         options = {"dag_id": "~", "state": ["queued", "running"], "order_by": ["id"]}
-        return {
-            (run.dag_id, run.dag_run_id) for run in self._pages(call, "dag_runs", answers.dag_run, **options)
-        }
+        found = self._pages(call, "dag_runs", answers.run_of, answers.run_key, **options)
+        return {run for run in found if isinstance(run, tuple)}
 
     def fail_run(self, dag_id: str, dag_run_id: str) -> DagRun:
         """End a run: its running tasks are stopped. Airflow's word for that is the state `failed`."""
@@ -149,9 +153,10 @@ class AirflowGateway:
 
     # --- tasks and logs
 
-    def task_states(self, runs: list[tuple[str, str]]) -> list[TaskState]:
+    def task_states(self, runs: list[tuple[str, str]]) -> list[TaskState | Unread]:
         """The tasks of these runs, each given as (dag_id, dag_run_id), at their latest try."""
-        wanted, found, offset = set(runs), [], 0
+        wanted, offset = set(runs), 0
+        found: list[Any] = []
         call = self._instances.get_task_instances_batch_without_preload_content
         while wanted:
             body = TaskInstancesBatchBody(
@@ -162,13 +167,18 @@ class AirflowGateway:
                 order_by="id",
             )
             page = self._read(
-                call, answers.task_states, dag_id="~", dag_run_id="~", task_instances_batch_body=body
+                call,
+                lambda answer: list(answer["task_instances"]),
+                dag_id="~",
+                dag_run_id="~",
+                task_instances_batch_body=body,
             )
             found += page
             offset += len(page)
             if len(page) < PAGE:
                 break
-        return [task for task in found if (task.dag_id, task.dag_run_id) in wanted]
+        # Airflow was asked for all runs of these names in all these DAGs.
+        return answers.task_states([item for item in found if answers.run_of(item) in wanted])
 
     def log_page(
         self, dag_id: str, dag_run_id: str, task_id: str, *, try_number: int, map_index: int, token: str
@@ -220,19 +230,20 @@ class AirflowGateway:
             return meaning(json.loads(answer.data) if answer.data else None)
 
     def _pages(
-        self, call: Any, key: str, meaning: Callable[[Any], _Meaning], **arguments: Any
-    ) -> list[_Meaning]:
-        found: list[_Meaning] = []
+        self,
+        call: Any,
+        list_name: str,
+        meaning: Callable[[Any], _Meaning],
+        key: Callable[[Any], str],
+        **arguments: Any,
+    ) -> list[_Meaning | Unread]:
+        found: list[_Meaning | Unread] = []
         while True:
-            page = self._read(
-                call,
-                lambda answer: [meaning(item) for item in answer[key]],
-                limit=PAGE,
-                offset=len(found),
-                **arguments,
+            items = self._read(
+                call, lambda answer: list(answer[list_name]), limit=PAGE, offset=len(found), **arguments
             )
-            found += page
-            if len(page) < PAGE:
+            found += aside.read(items, meaning, key=key)
+            if len(items) < PAGE:
                 return found
 
 
@@ -240,7 +251,7 @@ def _items(answer: urllib3.BaseHTTPResponse) -> Iterator[Any]:
     with _translated():
         for line in answer:
             if line.strip():
-                yield json.loads(line)
+                yield answers.stored_line(line)
 
 
 def _checked(answer: urllib3.BaseHTTPResponse) -> urllib3.BaseHTTPResponse:

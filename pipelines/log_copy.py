@@ -18,7 +18,7 @@ from django.utils import timezone
 from core.lib import live
 from core.lib import redis as console_redis
 from core.lib.errors import InvalidRequest, NotFound
-from pipelines import spool
+from pipelines import loops, spool
 from pipelines.log_lines import LogLine
 from pipelines.models import Run, TaskInstance, TaskLog
 
@@ -154,14 +154,14 @@ def tell(row: TaskLog) -> None:
 
 def remove_unread() -> None:
     """Copies that nobody read for a day go, and the longest unread while all together are too large."""
-    for row in TaskLog.objects.filter(read_at__lt=timezone.now() - UNREAD_FOR):
-        remove(row)
-    total = TaskLog.objects.aggregate(n=Sum("size_bytes"))["n"] or 0
+    loops.OLD_LOGS.each(TaskLog.objects.filter(read_at__lt=timezone.now() - UNREAD_FOR), remove, key=str)
+    too_many = (TaskLog.objects.aggregate(n=Sum("size_bytes"))["n"] or 0) - ALL_BYTES
     for row in TaskLog.objects.order_by("read_at").iterator():
-        if total <= ALL_BYTES:
+        if too_many <= 0:
             return
-        total -= row.size_bytes
-        remove(row)
+        too_many -= row.size_bytes
+        with loops.OLD_LOGS.item(row):
+            remove(row)
 
 
 def remove(row: TaskLog) -> None:

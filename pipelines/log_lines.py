@@ -3,11 +3,15 @@
 Nothing of it is ever HTML; what a terminal would swallow (colours, links, control characters) is gone.
 """
 
+import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+
+from core.lib import aside
+from core.lib.aside import Unread
 
 LONGEST_LINE = 4000
 LONGEST_MESSAGE = 64_000
@@ -58,7 +62,7 @@ class Lines:
         for item in self._items:
             if _event(item) == _SOURCES:
                 self._read_head()
-            elif (line := from_airflow(item)) is not None:
+            elif (line := _line(item)) is not None:
                 yield line
 
     def _read_head(self) -> None:
@@ -70,6 +74,12 @@ class Lines:
             if not _PLACE.fullmatch(event):
                 words.append(clean(event))
         self.trouble = "\n".join(words)
+
+
+def _line(item: Any) -> LogLine | None:
+    """One that is no message of Airflow's is shown as it came."""
+    [found] = aside.read([item], from_airflow, key=lambda item: clean(json.dumps(item, default=repr)))
+    return LogLine(None, "", found.key) if isinstance(found, Unread) else found
 
 
 def from_airflow(item: Any) -> LogLine | None:

@@ -3,12 +3,16 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import timedelta
+from functools import partial
+from operator import attrgetter
 from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 
 from core.lib import live
+from core.lib.aside import Unread
+from pipelines import loops
 from pipelines.answers import Dag, DagDetails, DagRun, TaskNode, TaskState
 from pipelines.answers import ImportFault as FoundFault
 from pipelines.models import ForgottenRun, ImportFault, Pipeline, Run, RunState, TaskInstance, Wish
@@ -22,25 +26,34 @@ def changed_fields(row: Any, values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if getattr(row, name) != value}
 
 
-@transaction.atomic
-def save_dags(found: list[Dag]) -> None:
+def save_dags(found: Sequence[Dag | Unread]) -> None:
     """Add and change pipelines; those that Airflow no longer lists get `gone_at`, those back lose it."""
-    known = Pipeline.objects.in_bulk()
-    touched = set()
+    key = attrgetter("dag_id")
+    touched = loops.DAGS.save(found, _save_dags, key=key, about=key, is_all=True)
+    listed = {dag.key for dag in found}
+    here = Pipeline.objects.filter(gone_at=None).values_list("dag_id", flat=True)
+    vanished = [dag_id for dag_id in here if dag_id not in listed]
+    with transaction.atomic():
+        if vanished:
+            Pipeline.objects.filter(pk__in=vanished).update(gone_at=timezone.now())
+        if touched or vanished:
+            live.publish("pipelines", sorted({*touched, *vanished}))
+
+
+def _save_dags(found: Sequence[Dag]) -> list[str]:
+    """Those that are new or changed."""
+    known = Pipeline.objects.in_bulk([dag.dag_id for dag in found])
+    touched = []
     for dag in found:
         values = {**asdict(dag), "gone_at": None}
-        row = known.pop(dag.dag_id, None)
+        row = known.get(dag.dag_id)
         if row is None:
-            Pipeline.objects.create(**values, next_attempt_at=None)
-            touched.add(dag.dag_id)
+            known[dag.dag_id] = Pipeline.objects.create(**values, next_attempt_at=None)
+            touched.append(dag.dag_id)
         elif changes := changed_fields(row, values):
             Pipeline.objects.filter(pk=row.pk).update(**changes)
-            touched.add(dag.dag_id)
-    vanished = [dag_id for dag_id, row in known.items() if row.gone_at is None]
-    if vanished:
-        Pipeline.objects.filter(pk__in=vanished).update(gone_at=timezone.now())
-    if touched or vanished:
-        live.publish("pipelines", sorted({*touched, *vanished}))
+            touched.append(dag.dag_id)
+    return touched
 
 
 @transaction.atomic
@@ -53,28 +66,37 @@ def save_details(pipeline: Pipeline, details: DagDetails, tasks: list[TaskNode])
         live.publish("pipelines", [pipeline.dag_id])
 
 
-@transaction.atomic
-def save_import_faults(found: list[FoundFault]) -> None:
+def save_import_faults(found: Sequence[FoundFault | Unread]) -> None:
     """DAG files that cannot be read now; the mended ones go."""
-    known = {row.airflow_id: row for row in ImportFault.objects.all()}
-    changed = False
+    touched = loops.FILES.save(found, _save_import_faults, key=attrgetter("key"), is_all=True)
+    listed = {fault.key for fault in found}
+    mended = [row.pk for row in ImportFault.objects.all() if row.key not in listed]
+    with transaction.atomic():
+        if mended:
+            ImportFault.objects.filter(pk__in=mended).delete()
+        if touched or mended:
+            live.publish("pipelines")
+
+
+def _save_import_faults(found: Sequence[FoundFault]) -> list[FoundFault]:
+    """Those that are new or changed."""
+    known = ImportFault.objects.in_bulk([fault.airflow_id for fault in found], field_name="airflow_id")
+    touched = []
     for fault in found:
-        row = known.pop(fault.airflow_id, None)
+        row = known.get(fault.airflow_id)
         if row is None or changed_fields(row, asdict(fault)):
             ImportFault.objects.update_or_create(airflow_id=fault.airflow_id, defaults=asdict(fault))
-            changed = True
-    if known:
-        ImportFault.objects.filter(airflow_id__in=known).delete()
-    if changed or known:
-        live.publish("pipelines")
+            touched.append(fault)
+    return touched
 
 
-def save_runs(found: Sequence[DagRun]) -> list[Run]:
+def save_runs(found: Sequence[DagRun | Unread]) -> list[Run]:
     """Add and change runs; returns the rows that are new or changed."""
-    return _save_runs(found) if found else []
+    if not found:
+        return []
+    return loops.RUNS.save(found, _save_runs, key=attrgetter("key"), about=attrgetter("dag_id"))
 
 
-@transaction.atomic
 def _save_runs(found: Sequence[DagRun]) -> list[Run]:
     by_key = {(run.dag_id, run.dag_run_id): run for run in found}
     known = {
@@ -142,30 +164,42 @@ def seen_state(row: Run, state: str) -> str:
     return state
 
 
-@transaction.atomic
-def save_tasks(runs: list[Run], found: list[TaskState]) -> None:
+def save_tasks(runs: list[Run], found: Sequence[TaskState | Unread]) -> None:
     """The tasks of these runs; those that Airflow no longer has, because the DAG changed, go."""
-    run_of = {(run.dag_id, run.dag_run_id): run.pk for run in runs}
-    known = {
-        (row.run_id, row.task_id, row.map_index): row for row in TaskInstance.objects.filter(run__in=runs)
-    }
-    new, touched = [], set()
+    ids = {run.key: run.pk for run in runs}
+    rows = TaskInstance.objects.filter(run__in=runs).select_related("run")
+    known = {row.key: row for row in rows}
+    touched = loops.TASKS.save(
+        found,
+        partial(_save_tasks, ids, known),
+        key=attrgetter("key"),
+        about=attrgetter("run_key"),
+        is_all=lambda row: row.about in ids,
+    )
+    listed = {task.key for task in found}
+    vanished = [row for key, row in known.items() if key not in listed]
+    with transaction.atomic():
+        if vanished:
+            TaskInstance.objects.filter(pk__in=[row.pk for row in vanished]).delete()
+        for run_id in {*touched, *(row.run_id for row in vanished)}:
+            live.publish(f"run:{run_id}", [run_id])
+
+
+def _save_tasks(ids: dict[str, int], known: dict[str, TaskInstance], found: Sequence[TaskState]) -> list[int]:
+    """Ids of the runs that have new or changed ones."""
+    new, touched = [], []
     for task in found:
-        run_id = run_of[task.dag_id, task.dag_run_id]
+        run_id = ids[task.run_key]
         values = {key: value for key, value in asdict(task).items() if key not in {"dag_id", "dag_run_id"}}
-        row = known.pop((run_id, task.task_id, task.map_index), None)
+        row = known.get(task.key)
         if row is None:
             new.append(TaskInstance(run_id=run_id, **values))
-            touched.add(run_id)
+            touched.append(run_id)
         elif changes := changed_fields(row, values):
             TaskInstance.objects.filter(pk=row.pk).update(**changes)
-            touched.add(run_id)
+            touched.append(run_id)
     TaskInstance.objects.bulk_create(new, ignore_conflicts=True)
-    if known:
-        TaskInstance.objects.filter(pk__in=[row.pk for row in known.values()]).delete()
-        touched |= {row.run_id for row in known.values()}
-    for run_id in touched:
-        live.publish(f"run:{run_id}", [run_id])
+    return touched
 
 
 def publish_runs(rows: Iterable[Run]) -> None:

@@ -55,12 +55,12 @@ class Pipeline(Deliverable):
     """A DAG, as its author wrote it. `wanted_is_paused` is a switch that somebody moved here."""
 
     dag_id = models.CharField(max_length=250, primary_key=True)
-    display_name = models.CharField(max_length=250)
+    display_name = models.TextField()
     description = models.TextField(blank=True)
     doc_md = models.TextField(blank=True)
     tags = models.JSONField(default=list)
     owners = models.JSONField(default=list)
-    schedule = models.CharField(max_length=250, blank=True)
+    schedule = models.TextField(blank=True)
     schedule_text = models.TextField(blank=True)
     next_run_at = models.DateTimeField(null=True)
     is_paused = models.BooleanField(default=False)
@@ -115,13 +115,13 @@ class Run(Deliverable):
     dag_run_id = models.CharField(max_length=250)
     conf = models.JSONField(default=dict)
     note = models.TextField(blank=True)
-    state = models.CharField(max_length=30, default=RunState.REQUESTED)
+    state = models.CharField(max_length=50, default=RunState.REQUESTED)
     wish = models.CharField(max_length=10, choices=Wish, default=Wish.START, blank=True)
     wished_by = _user()
     is_clear_of_failed_only = models.BooleanField(default=False)
     requested_by = _user()
-    run_type = models.CharField(max_length=40, blank=True)
-    triggered_by = models.CharField(max_length=250, blank=True)
+    run_type = models.CharField(max_length=50, blank=True)
+    triggered_by = models.TextField(blank=True)
     # What templates call `ds` and `ts`: undefined without one, and tasks that use them fail.
     logical_date = models.DateTimeField(null=True)
     created_at = models.DateTimeField(default=timezone.now)
@@ -155,6 +155,11 @@ class Run(Deliverable):
         ]
 
     def __str__(self) -> str:
+        return self.key
+
+    @property
+    def key(self) -> str:
+        """What it is called among all runs; neither name holds a space."""
         return f"{self.dag_id} {self.dag_run_id}"
 
     @property
@@ -211,8 +216,8 @@ class TaskInstance(models.Model):
     map_index = models.IntegerField(default=-1)
     try_number = models.PositiveIntegerField(default=0)
     max_tries = models.PositiveIntegerField(default=0)
-    state = models.CharField(max_length=30, blank=True)
-    operator = models.CharField(max_length=250, blank=True)
+    state = models.CharField(max_length=50, blank=True)
+    operator = models.TextField(blank=True)
     started_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
     duration_s = models.FloatField(null=True)
@@ -226,6 +231,11 @@ class TaskInstance(models.Model):
 
     def __str__(self) -> str:
         return self.task_id if self.map_index < 0 else f"{self.task_id}[{self.map_index}]"
+
+    @property
+    def key(self) -> str:
+        """What it is called among all tasks of all runs; asks for its run."""
+        return f"{self.run.key} {self.task_id} {self.map_index}"
 
     @property
     def seconds(self) -> float | None:
@@ -246,13 +256,18 @@ class ImportFault(models.Model):
     airflow_id = models.PositiveBigIntegerField(unique=True)
     filename = models.TextField()
     stack_trace = models.TextField()
-    at = models.DateTimeField()
+    at = models.DateTimeField(null=True)
 
     class Meta:
         ordering: ClassVar = ["filename"]
 
     def __str__(self) -> str:
         return self.filename
+
+    @property
+    def key(self) -> str:
+        """What it is called among all."""
+        return f"{self.airflow_id} {self.filename}"
 
 
 class Bookmark(models.Model):

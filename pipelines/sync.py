@@ -1,13 +1,16 @@
 """The watcher's half: Airflow's DAGs, runs, tasks and watched logs into rows, one poll whoever looks."""
 
 from datetime import timedelta
+from functools import partial
+from operator import attrgetter
 
 from django.db.models import Q
 from django.utils import timezone
 
 from core.lib.errors import ConsoleError, NotFound
 from core.lib.poll import poll
-from pipelines import gateway, log_copy, mirror, tasks
+from pipelines import gateway, log_copy, loops, mirror, tasks
+from pipelines.answers import DagRun
 from pipelines.models import ENDED, Bookmark, Pipeline, Run, RunState, TaskLog, Wish
 
 SERVICE = gateway.SERVICE
@@ -17,6 +20,7 @@ NEWEST_RUNS = 1000  # of an Airflow seen for the first time; older history stays
 DETAILS_AT_ONCE = 20
 DETAILS_IN_TURN = 2
 BOOKMARK_EVERY = timedelta(seconds=10)
+AGAIN_AT_ONCE = 20  # of what was set aside
 
 
 @poll(every_s=10, service=SERVICE)
@@ -26,11 +30,12 @@ def sync_pipelines() -> None:
     before = dict(Pipeline.objects.values_list("dag_id", "file"))
     mirror.save_dags(airflow.dags())
     mirror.save_import_faults(airflow.import_faults())
-    here = Pipeline.objects.filter(gone_at=None)
+    here = Pipeline.objects.filter(gone_at=None).exclude(pk__in=loops.DETAILS.waiting())
     new = here.filter(Q(details_at=None) | ~Q(dag_id__in=before))[:DETAILS_AT_ONCE]
     in_turn = here.exclude(details_at=None).order_by("details_at")[:DETAILS_IN_TURN]
-    for pipeline in [*new, *in_turn]:
-        _sync_details(airflow, pipeline)
+    loops.DETAILS.each(
+        [*new, *in_turn], partial(_sync_details, airflow), key=attrgetter("pk"), about=attrgetter("pk")
+    )
 
 
 def _sync_details(airflow: gateway.AirflowGateway, pipeline: Pipeline) -> None:
@@ -51,13 +56,41 @@ def sync_runs() -> None:
     bookmark = Bookmark.objects.filter(name="runs").first()
     since = bookmark.read_until - OVERLAP if bookmark else None
     found, looked_at = airflow.runs_changed_since(since, limit=NEWEST_RUNS)
-    touched = mirror.save_runs(found)
+    touched = mirror.save_runs([*_set_aside_before(airflow), *found])
     under_way = list(Run.objects.filter(state__in=[RunState.QUEUED, RunState.RUNNING]))
     lately = Run.objects.filter(state__in=ENDED, ended_at__gt=timezone.now() - OVERLAP)
-    wanted = {run.pk: run for run in [*touched, *under_way, *lately]}
+    wanted = {run.pk: run for run in [*touched, *under_way, *lately, *_with_odd_tasks()]}
     _sync_tasks(airflow, list(wanted.values()))
-    if bookmark is None or looked_at - bookmark.read_until >= BOOKMARK_EVERY:
+    # Also back, should Airflow's clock have been set back: it would tell of nothing until it is there again.
+    if bookmark is None or abs(looked_at - bookmark.read_until) >= BOOKMARK_EVERY:
         Bookmark.objects.update_or_create(name="runs", defaults={"read_until": looked_at})
+
+
+def _set_aside_before(airflow: gateway.AirflowGateway) -> list[DagRun]:
+    """Runs whose next try has come: Airflow itself sends only what changed."""
+    found = []
+    for key in loops.RUNS.due(AGAIN_AT_ONCE):
+        dag_id, _space, dag_run_id = key.partition(" ")
+        try:
+            found.append(airflow.run(dag_id, dag_run_id))
+        except NotFound:
+            loops.RUNS.fits(key)
+        except ConsoleError as error:
+            loops.RUNS.set_aside(key, error, about=dag_id)
+    return found
+
+
+def _with_odd_tasks() -> list[Run]:
+    """Runs with tasks whose next try has come; tasks of runs that are gone are forgotten."""
+    runs = []
+    for key in loops.TASKS.due(AGAIN_AT_ONCE):
+        dag_id, dag_run_id = [*key.split(" "), ""][:2]
+        run = Run.objects.filter(dag_id=dag_id, dag_run_id=dag_run_id).first()
+        if run is None:
+            loops.TASKS.fits(key)
+        else:
+            runs.append(run)
+    return runs
 
 
 def _sync_tasks(airflow: gateway.AirflowGateway, runs: list[Run]) -> None:
@@ -74,9 +107,8 @@ def sync_lost_runs() -> None:
         return
     airflow = gateway.connect()
     under_way = airflow.runs_under_way()
-    for run in rows:
-        if (run.dag_id, run.dag_run_id) not in under_way:
-            _settle_lost(airflow, run)
+    lost = [run for run in rows if (run.dag_id, run.dag_run_id) not in under_way]
+    loops.LOST_RUNS.each(lost, partial(_settle_lost, airflow), key=attrgetter("key"), about=attrgetter("key"))
 
 
 def _settle_lost(airflow: gateway.AirflowGateway, run: Run) -> None:
@@ -89,18 +121,10 @@ def _settle_lost(airflow: gateway.AirflowGateway, run: Run) -> None:
 
 @poll(every_s=1, service=SERVICE)
 def sync_logs() -> None:
-    """New lines of the logs that somebody watches. Nobody watching costs one call to Redis.
-
-    A log that Airflow cannot give keeps no other from going on; its error is raised at the end.
-    """
-    failures = []
-    for log in log_copy.watched():
-        try:
-            _sync_log(log)
-        except ConsoleError as error:
-            failures.append(error)
-    if failures:
-        raise failures[0]
+    """New lines of the logs that somebody watches. Nobody watching costs one call to Redis."""
+    watched = log_copy.watched()
+    if watched:
+        loops.LOGS.each(watched, _sync_log, key=str)
 
 
 def _sync_log(log: TaskLog) -> None:

@@ -9,7 +9,7 @@ from predictions.models import Source
 class Filters(forms.Form):
     """All optional; `before` is the pager's place."""
 
-    model = forms.CharField(label=_("Model"), required=False, max_length=250)
+    model = forms.CharField(label=_("Model"), required=False, max_length=256)
     version = forms.CharField(label=_("Version"), required=False, max_length=50)
     username = forms.CharField(label=_("Person"), required=False, max_length=150)
     source = forms.ChoiceField(

@@ -26,7 +26,7 @@ class Prediction(models.Model):
     id = models.UUIDField(primary_key=True)
     request_id = models.CharField(max_length=64)
     at = models.DateTimeField()
-    model = models.CharField(max_length=250)
+    model = models.CharField(max_length=256)
     version = models.CharField(max_length=50)
     user_id = models.BigIntegerField()
     username = models.CharField(max_length=150)
@@ -77,7 +77,7 @@ class ErasedPrediction(models.Model):
     """An id whose prediction was erased: a replay of the topic does not bring it back."""
 
     id = models.UUIDField(primary_key=True)
-    model = models.CharField(max_length=250)
+    model = models.CharField(max_length=256)
     user_id = models.BigIntegerField()
     erased_by = models.CharField(max_length=150)
     erased_at = models.DateTimeField(default=timezone.now)
@@ -106,7 +106,7 @@ class DriftRules(models.Model):
     A model without a row has these defaults. wasserstein: in standard deviations of the reference.
     """
 
-    model = models.CharField(max_length=250, unique=True)
+    model = models.CharField(max_length=256, unique=True)
     is_watched = models.BooleanField(
         _("Watch this model"), default=True, help_text=_("Off: no windows, no alerts.")
     )
@@ -182,7 +182,7 @@ class DriftWatch(models.Model):
     fetched. error: why it cannot be had. is_demo: the demonstration's predictions have windows of their own.
     """
 
-    model = models.CharField(max_length=250)
+    model = models.CharField(max_length=256)
     version = models.CharField(max_length=50)
     is_demo = models.BooleanField(default=False)
     bookmark = models.BigIntegerField(default=0)
@@ -213,7 +213,7 @@ class DriftWindow(models.Model):
     limits: the rules that held. n_reference: rows of the reference.
     """
 
-    model = models.CharField(max_length=250)
+    model = models.CharField(max_length=256)
     version = models.CharField(max_length=50)
     is_demo = models.BooleanField(default=False)
     after = models.BigIntegerField()

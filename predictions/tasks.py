@@ -1,12 +1,14 @@
 """The worker's half of watching for drift: look what is complete, judge it, forget what is old."""
 
 from datetime import timedelta
+from operator import attrgetter
 
 from celery import shared_task
 from django.utils import timezone
 
 from models_registry import queries as registry
 from models_registry.queries import Champion
+from predictions import loops
 from predictions.models import DriftRules, DriftWatch, DriftWindow
 from predictions.watching import queries
 
@@ -18,12 +20,16 @@ KEPT = timedelta(days=90)
 @shared_task
 def look_for_drift() -> None:
     """Send each champion whose next window is complete to be judged. Cheap when none is."""
-    for champion in registry.champions():
-        rules = queries.rules(champion.model)
-        if rules.is_watched:
-            for watch in _watches(champion):
-                if _has_work(watch, rules, is_own=watch.is_demo == champion.is_demo):
-                    judge_windows.apply_async((watch.pk,), expires=MESSAGE_EXPIRES_S)
+    key = attrgetter("model")
+    loops.DRIFT.each(registry.champions(), _look, key=key, about=key)
+
+
+def _look(champion: Champion) -> None:
+    rules = queries.rules(champion.model)
+    if rules.is_watched:
+        for watch in _watches(champion):
+            if _has_work(watch, rules, is_own=watch.is_demo == champion.is_demo):
+                judge_windows.apply_async((watch.pk,), expires=MESSAGE_EXPIRES_S)
 
 
 def _watches(champion: Champion) -> list[DriftWatch]:
@@ -51,7 +57,11 @@ def judge_windows(watch_id: int) -> None:
     """Judge all that is complete; does nothing while another worker does the same."""
     from predictions.watching import windows  # scipy and pyarrow: only the process that judges needs them
 
-    if windows.judge_waiting(watch_id):
+    watch = DriftWatch.objects.defer("summary").filter(pk=watch_id)
+    is_more = loops.WINDOWS.each(
+        watch, lambda watch: windows.judge_waiting(watch.pk), key=str, about=attrgetter("model")
+    )
+    if any(is_more):
         judge_windows.delay(watch_id)
 
 

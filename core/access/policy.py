@@ -103,6 +103,8 @@ ROUTES: dict[str, str | dict[str, str]] = {
     "alerts:acknowledge-selected": {"POST": "alerts.handle"},
     "alerts:bell": "see",
     "alerts:overview-box": "see",
+    "alerts:set-aside-list": "admin",
+    "api:set-aside-list": "admin",
     "api:alert-list": "see",
     "api:alert-detail": "see",
     "api:alert-acknowledge": {"POST": "alerts.handle"},

@@ -2,9 +2,10 @@
 
 from django.urls import path
 
-from core.alerts import api
+from core.alerts import api, aside_api
 
 urlpatterns = [
+    path("set-aside", aside_api.SetAsideListView.as_view(), name="set-aside-list"),
     path("alerts", api.AlertListView.as_view(), name="alert-list"),
     path("alerts/<int:pk>", api.AlertDetailView.as_view(), name="alert-detail"),
     path("alerts/<int:pk>/acknowledge", api.AcknowledgeView.as_view(), name="alert-acknowledge"),

@@ -18,7 +18,7 @@ class Alert(models.Model):
     """
 
     rule = models.CharField(max_length=60)
-    subject = models.CharField(max_length=250)
+    subject = models.CharField(max_length=300)
     severity = models.CharField(max_length=10, choices=Severity.choices, default=Severity.WARNING)
     title = models.CharField(max_length=200)
     detail = models.TextField(blank=True)

@@ -69,7 +69,7 @@ class AlertQuerySerializer(serializers.Serializer):
     state = serializers.ChoiceField([UNRESOLVED_WORD, *State.values], required=False, default="")
     severity = serializers.ChoiceField(Severity.values, required=False, default="")
     rule = serializers.CharField(max_length=60, required=False, default="")
-    subject = serializers.CharField(max_length=250, required=False, default="")
+    subject = serializers.CharField(max_length=300, required=False, default="")
 
 
 class AcknowledgeSerializer(StrictSerializer):

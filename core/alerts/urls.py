@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from core.alerts import views
+from core.alerts import aside_views, views
 
 app_name = "alerts"
 
@@ -13,6 +13,7 @@ urlpatterns = [
     path("monitoring/alerts/-/acknowledge", views.acknowledge_selected, name="acknowledge-selected"),
     path("monitoring/alerts/-/bell", views.bell, name="bell"),
     path("monitoring/alerts/-/overview-box", views.overview_box, name="overview-box"),
+    path("system/set-aside", aside_views.set_aside_list, name="set-aside-list"),
     path(ALERT, views.alert_detail, name="alert-detail"),
     path(f"{ALERT}/acknowledge", views.alert_acknowledge, name="alert-acknowledge"),
     path(f"{ALERT}/mute", views.alert_mute, name="alert-mute"),

@@ -22,8 +22,10 @@ from typing import Any, Final, Generic, TypeVar
 import redis
 import structlog
 from django.db import Error, IntegrityError, InterfaceError, OperationalError, connection, transaction
+from django.db.models import Count, Q, QuerySet, Sum
 from django.utils import timezone
 from django.utils.functional import Promise
+from kombu.exceptions import OperationalError as BrokerAway
 
 from core.lib.errors import ConsoleError, Unauthorized, Unavailable
 from core.lib.models import SetAside
@@ -32,6 +34,7 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 R = TypeVar("R")
+Whole = bool | Callable[[SetAside], bool]
 
 MOST_KEPT: Final = 500  # rows of one loop; what is beyond them is counted in one more
 LONGEST_KEY: Final = 1_000
@@ -39,7 +42,9 @@ LONGEST_ABOUT: Final = 300
 LONGEST_REASON: Final = 500
 FIRST_RETRY: Final = timedelta(seconds=10)
 LONGEST_RETRY: Final = timedelta(hours=1)
-# A service that fails this many items one after the other is away: that is no fault of theirs.
+FORGOTTEN_AFTER: Final = timedelta(days=1)
+LONGEST_RETRY_AT_A_SERVICE: Final = timedelta(minutes=5)
+# A service that fails this many items one after the other is away: that is the fault of one at most.
 AWAY_AFTER: Final = 3
 
 LOOPS: "dict[str, Loop]" = {}
@@ -76,13 +81,21 @@ class Loop:
     """A loop over items that others produce. `name` is <app>.<items>, `label` its words.
 
     thing: what `about` names (`pipeline`, `model`, `stream`, …): that thing's page shows the rows about it.
+    item: what a key names, where that has a page too.
     longest_retry: how long an item that stays as it is waits at most for its next try.
     """
 
     def __init__(
-        self, name: str, label: str | Promise, *, thing: str = "", longest_retry: timedelta = LONGEST_RETRY
+        self,
+        name: str,
+        label: str | Promise,
+        *,
+        thing: str = "",
+        item: str = "",
+        longest_retry: timedelta = LONGEST_RETRY,
     ) -> None:
-        self.name, self.label, self.thing, self.longest_retry = name, label, thing, longest_retry
+        self.name, self.label, self.thing, self.item_kind = name, label, thing, item
+        self.longest_retry = longest_retry
         LOOPS[name] = self
 
     def save(
@@ -92,12 +105,12 @@ class Loop:
         *,
         key: Callable[[T], Any],
         about: Callable[[T], Any] | None = None,
-        is_all: bool = False,
+        is_all: Whole = False,
     ) -> list[R]:
         """Write items as rows: `save` with all in one transaction; where one fails, with each alone.
 
         `save` may therefore see an item twice, the first time undone. Returns what it returned, of those
-        that fit. is_all: the items are all there are, so rows of others go.
+        that fit. is_all: the items are all there are, so rows of others go; or of which rows that is true.
         """
         round_ = _Round(self, key, about)
         fresh = round_.fresh(items)
@@ -105,14 +118,14 @@ class Loop:
         if fresh:
             with _caught() as caught, transaction.atomic():
                 results += save(fresh) or ()
-                connection.check_constraints()  # references are looked at when all is committed otherwise
+                _check_references()
             if caught.error is not None:
                 results.clear()
                 round_.again += fresh
         for item in round_.again:
             with round_.trying(item) as tried, transaction.atomic():
                 done = list(save([item]) or ())
-                connection.check_constraints()
+                _check_references()
             if tried.error is None:
                 results += done
         round_.end(is_all=is_all)
@@ -125,7 +138,7 @@ class Loop:
         *,
         key: Callable[[T], Any],
         about: Callable[[T], Any] | None = None,
-        is_all: bool = False,
+        is_all: Whole = False,
     ) -> list[R]:
         """Call `act` with one item after the other, in no transaction of ours; what it returned."""
         round_ = _Round(self, key, about)
@@ -159,12 +172,16 @@ class Loop:
         if row.pk is None or row.reason != reason:
             told = None if isinstance(why, str | Error | ConsoleError) else why  # a bug of ours, perhaps
             log.warning("item.set_aside", loop=self.name, key=name[:100], reason=reason, exc_info=told)
-        row.reason, row.about = _clean(reason, LONGEST_REASON), _clean(about, LONGEST_ABOUT)
+        row.reason, row.about = clean(reason, LONGEST_REASON), clean(about, LONGEST_ABOUT)
         row.fingerprint = fingerprint
-        wait = min(FIRST_RETRY * 4 ** min(row.count, 8), self.longest_retry)
+        wait = min(FIRST_RETRY * 4 ** min(row.count, 8), self._longest_wait(why))
         row.count, row.last_at, row.next_try_at = row.count + 1, now, now + wait
         with suppress(IntegrityError), transaction.atomic():  # another process noted the same a moment ago
             row.save()
+
+    def _longest_wait(self, why: Exception | str) -> timedelta:
+        is_of_a_service = isinstance(why, Unavailable | Unauthorized)
+        return min(self.longest_retry, LONGEST_RETRY_AT_A_SERVICE) if is_of_a_service else self.longest_retry
 
     def fits(self, *keys: Any) -> None:
         """Note that these fit, or that nobody has them any more: their rows go."""
@@ -178,28 +195,59 @@ class Loop:
         rows = self.rows().filter(next_try_at__lte=timezone.now()).exclude(key="")
         return list(rows.order_by("next_try_at").values_list("key", flat=True)[:most])
 
-    def rows(self) -> Any:
+    def waiting(self) -> list[str]:
+        """Keys whose next try is still to come."""
+        rows = self.rows().filter(next_try_at__gt=timezone.now()).exclude(key="")
+        return list(rows.values_list("key", flat=True))
+
+    def rows(self) -> QuerySet[SetAside]:
         """What it has set aside."""
         return SetAside.objects.filter(loop=self.name)
 
 
 def of_thing(thing: str, name: str) -> list[SetAside]:
     """What is set aside about one thing, whatever the loop, newest first."""
-    loops = [loop.name for loop in LOOPS.values() if loop.thing == thing]
-    rows = SetAside.objects.filter(about=_clean(str(name), LONGEST_ABOUT), loop__in=loops)
-    return list(rows.order_by("-last_at")[:5])
+    about = [loop.name for loop in LOOPS.values() if loop.thing == thing]
+    itself = [loop.name for loop in LOOPS.values() if loop.item_kind == thing]
+    is_about = Q(loop__in=about, about=clean(str(name), LONGEST_ABOUT))
+    is_it = Q(loop__in=itself, key=_key(name))
+    return list(SetAside.objects.filter(is_about | is_it).order_by("-last_at")[:5])
+
+
+def label_of(loop_name: str) -> str | Promise:
+    """Its words; its name where no app of this release has the loop any more."""
+    loop = LOOPS.get(loop_name)
+    return loop.label if loop else loop_name
+
+
+def rows_of(loop_name: str = "") -> QuerySet[SetAside]:
+    """What one loop, or every loop, has set aside; the latest try first."""
+    rows = SetAside.objects.order_by("-last_at", "-pk")
+    return rows.filter(loop=loop_name) if loop_name else rows
+
+
+def numbers() -> dict[str, int]:
+    """How many items each loop has set aside, those beyond the bound too; zero for a loop without any."""
+    kept, beyond = Count("pk", filter=~Q(key="")), Sum("count", filter=Q(key=""), default=0)
+    found = SetAside.objects.order_by().values("loop").annotate(kept=kept, beyond=beyond)
+    return {**dict.fromkeys(LOOPS, 0), **{row["loop"]: row["kept"] + row["beyond"] for row in found}}
+
+
+def forget_untried() -> None:
+    """Rows that nobody has tried for a day go: the service does not send them any more."""
+    SetAside.objects.filter(last_at__lt=timezone.now() - FORGOTTEN_AFTER).delete()
 
 
 def in_words(error: BaseException) -> str:
     """The error for whoever reads the row. Of a database's words the first line: the rest quotes the item."""
     if isinstance(error, ConsoleError) and error.message:
-        return _clean(error.message, LONGEST_REASON)
+        return clean(error.message, LONGEST_REASON)
     words = str(error).strip()
     if isinstance(error, Error):
         words = words.partition("\n")[0]
     if isinstance(error, KeyError):
         words = f"{words} is missing"
-    return _clean(f"{type(error).__name__}: {words}" if words else type(error).__name__, LONGEST_REASON)
+    return clean(f"{type(error).__name__}: {words}" if words else type(error).__name__, LONGEST_REASON)
 
 
 # --- one round
@@ -250,6 +298,8 @@ class _Round(Generic[T]):
         if not isinstance(caught.error, Unavailable | Unauthorized):
             self._put_held()
         elif len(self._held) >= AWAY_AFTER:
+            del self._held[1:]  # so that in the end three odd items at the head keep no other from its turn
+            self._put_held()
             raise caught.error
 
     def _put_held(self) -> None:
@@ -258,12 +308,13 @@ class _Round(Generic[T]):
             self.loop.set_aside(name, error, about=about, fingerprint=fingerprint)
         self._held.clear()
 
-    def end(self, *, is_all: bool) -> None:
+    def end(self, *, is_all: Whole) -> None:
         """Rows of what fits go; `is_all`: those of what is no longer there, too."""
         self._put_held()
         gone = self._fit - self._unfit
         if is_all:
-            gone |= self._known.keys() - self._seen - {""}
+            missing = [row for key, row in self._known.items() if key not in self._seen and key]
+            gone |= {row.key for row in missing if is_all is True or is_all(row)}
         if gone := gone & self._known.keys():
             self.loop.fits(*gone)
 
@@ -312,7 +363,13 @@ def is_ours(error: Exception) -> bool:
     if isinstance(error, OperationalError):
         # PostgreSQL's class 54 is "program limit exceeded": a value too large for an index, say.
         return not str(getattr(error.__cause__, "pgcode", None) or "").startswith("54")
-    return isinstance(error, InterfaceError | redis.ConnectionError | redis.TimeoutError)
+    return isinstance(error, InterfaceError | redis.ConnectionError | redis.TimeoutError | BrokerAway)
+
+
+def _check_references() -> None:
+    """Now and not when all is committed, when nobody could say whose fault it is."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED")
 
 
 def _savepoint() -> Any:
@@ -333,10 +390,10 @@ def _key(key: Any) -> str:
     text = str(key)
     if len(text) > LONGEST_KEY:
         text = f"{text[: LONGEST_KEY - 13]} {_digest(text)[:12]}"
-    return _clean(text, LONGEST_KEY)
+    return clean(text, LONGEST_KEY)
 
 
-def _clean(text: str, longest: int) -> str:
+def clean(text: str, longest: int) -> str:
     """Without what PostgreSQL takes in no text: NUL, and halves of surrogate pairs."""
     cut = text[:longest].replace("\x00", "\N{REPLACEMENT CHARACTER}")
     return cut.encode(errors="replace").decode()

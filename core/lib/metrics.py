@@ -4,14 +4,19 @@ Several processes share files in PROMETHEUS_MULTIPROC_DIR (`make up` empties it)
 """
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
+
+from django.db import DatabaseError
 
 _DIRECTORY = os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")
 if _DIRECTORY:  # the library decides at import, and wants the folder then
     Path(_DIRECTORY).mkdir(parents=True, exist_ok=True)
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest  # noqa: E402
+from prometheus_client.core import GaugeMetricFamily, Metric  # noqa: E402
 from prometheus_client.multiprocess import MultiProcessCollector  # noqa: E402
+from prometheus_client.registry import Collector  # noqa: E402
 
 from core.lib import tallies  # noqa: E402
 from core.lib.tallies import TalliedCounter, TalliedHistogram  # noqa: E402
@@ -111,15 +116,37 @@ def observe_http(view: str, method: str, status: int, seconds: float) -> None:
     HTTP_SECONDS.labels(view, known, f"{status // 100}xx").observe(seconds)
 
 
+class ItemsSetAside(Collector):
+    """Counted in the database when somebody asks; left out while that is away."""
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing is asked when it is registered."""
+        return []
+
+    def collect(self) -> Iterable[Metric]:
+        from core.lib import aside  # models load later than metrics
+
+        words = "Items of services that did not fit, by the loop that set them aside."
+        gauge = GaugeMetricFamily("console_items_set_aside", words, labels=["loop"])
+        try:
+            for name, n in sorted(aside.numbers().items()):
+                gauge.add_metric([name], n)
+        except DatabaseError:
+            return
+        yield gauge
+
+
 def exposition() -> bytes:
     """All metrics as Prometheus reads them, of every process where they share a folder."""
     tallies.flush()
+    of_rows = CollectorRegistry()
+    of_rows.register(ItemsSetAside())
     if not _DIRECTORY:
-        return generate_latest()
+        return generate_latest() + generate_latest(of_rows)
     _forget_dead_processes(Path(_DIRECTORY))
     registry = CollectorRegistry()
     MultiProcessCollector(registry, path=_DIRECTORY)
-    return generate_latest(registry)
+    return generate_latest(registry) + generate_latest(of_rows)
 
 
 def _forget_dead_processes(folder: Path) -> None:

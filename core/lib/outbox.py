@@ -12,16 +12,17 @@ def start_run(run_id: int) -> None:
     run.mark_delivered()                        # or run.mark_retry("Airflow is not answering")
 """
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, ClassVar, Self, TypeVar
 
 import structlog
-from celery import Task, shared_task
+from celery import Task, shared_task, signals
 from django.db import models
 from django.db.models import F
 from django.utils import timezone
 
-from core.lib import metrics, redis
+from core.lib import aside, loops, metrics, redis
 
 log = structlog.get_logger(__name__)
 
@@ -87,11 +88,38 @@ def claim(model: type[_Row], pk: Any) -> _Row | None:
 @shared_task(expires=10)
 def sweep() -> int:
     """Send every due row to its task again; returns how many were sent."""
-    n_sent = sum(_send_again(model, task) for model, task in _registered)
+    sent = loops.KINDS.each(_registered, lambda kind: _send_again(*kind), key=lambda kind: kind[1].name)
+    n_sent = sum(sent)
     if n_sent:
         metrics.OUTBOX_SWEPT.inc(n_sent)
         log.info("outbox.swept", sent=n_sent)
     return n_sent
+
+
+@signals.task_failure.connect
+def _note_failure(sender: Task, args: Sequence[Any], exception: Exception, **_kwargs: Any) -> None:
+    """A task met an error that it does not know: its row says so, and is tried again ever more rarely."""
+    model = _model_of(sender)
+    if model is None or aside.is_ours(exception) or not args:
+        return
+    loops.WISHES.set_aside(_wish(sender, args[0]), exception)
+    row = model._default_manager.filter(pk=args[0], next_attempt_at__isnull=False).first()
+    if row is not None:
+        row.mark_retry(aside.in_words(exception))
+
+
+@signals.task_success.connect
+def _note_success(sender: Task, **_kwargs: Any) -> None:
+    if _model_of(sender) is not None and sender.request.args:
+        loops.WISHES.fits(_wish(sender, sender.request.args[0]))
+
+
+def _model_of(task: Task) -> type[Deliverable] | None:
+    return next((model for model, registered in _registered if registered.name == task.name), None)
+
+
+def _wish(task: Task, pk: Any) -> str:
+    return f"{task.name} {pk}"
 
 
 def _send_again(model: type[Deliverable], task: Task) -> int:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import structlog
 from django.db import Error, InterfaceError, OperationalError, close_old_connections
 
-from core.lib import heartbeat, live, metrics
+from core.lib import aside, heartbeat, live, metrics
 from core.lib.errors import ConsoleError
 from core.lib.models import SyncState
 from core.lib.poll import Poll
@@ -23,6 +23,7 @@ log = structlog.get_logger(__name__)
 LONGEST_WAIT_S = 30.0
 NOTED_EVERY_S = 5.0
 GRACE_S = 3.0
+LONGEST_ERROR = 2000
 
 
 @dataclass
@@ -70,7 +71,7 @@ class Watched:
             return
         try:
             if error:
-                SyncState.failed(self.poll.name, self.poll.service, error)
+                SyncState.failed(self.poll.name, self.poll.service, aside.clean(error, LONGEST_ERROR))
             else:
                 SyncState.succeeded(self.poll.name, self.poll.service)
         except Error as database_error:

@@ -1,12 +1,16 @@
 """MLflow in memory, behind the methods of `models_registry.gateway.MlflowGateway`."""
 
+import operator
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from core.lib.aside import Unread
 from core.lib.errors import InvalidRequest, NotFound, Unavailable
+from core.lib.times import moment
 from models_registry.gateway import CHUNK_BYTES, check_path
 from models_registry.mlflow_types import ExperimentInfo, FileInfo, ModelInfo, Point, RunInfo, VersionInfo
 
@@ -23,6 +27,9 @@ class FakeMlflow:
         self._points: dict[tuple[str, str], list[Point]] = {}
         self._models: dict[str, ModelInfo] = {}
         self._versions: list[VersionInfo] = []
+        # Stand in lists beside the sound ones: what could not be read of an answer.
+        self.unread: dict[str, list[Unread]] = {}
+        self._start_times: dict[str, int] = {}
 
     # --- what a pipeline does
 
@@ -32,8 +39,16 @@ class FakeMlflow:
         self._experiments[id_] = ExperimentInfo(id_, name, now, now)
         return id_
 
-    def create_run(self, experiment_id: str, name: str, tags: dict[str, str] | None = None) -> str:
+    def create_run(
+        self,
+        experiment_id: str,
+        name: str,
+        tags: dict[str, str] | None = None,
+        start_time: int | None = None,
+    ) -> str:
+        """start_time: what the client says, which MLflow takes for milliseconds and keeps whatever it is."""
         id_ = f"{len(self._runs) + 1:032x}"
+        self._start_times[id_] = int(time.time() * 1000) if start_time is None else start_time
         root = f"mlflow-artifacts:/{experiment_id}/{id_}/artifacts"
         self._runs[id_] = RunInfo(
             run_id=id_,
@@ -41,7 +56,7 @@ class FakeMlflow:
             name=name,
             status="RUNNING",
             user="ana",
-            started_at=datetime.now(UTC),
+            started_at=moment(self._start_times[id_]),
             ended_at=None,
             artifact_uri=root,
             is_deleted=False,
@@ -80,22 +95,20 @@ class FakeMlflow:
 
     def experiments(self) -> list[ExperimentInfo]:
         self._answer("experiments")
-        return list(self._experiments.values())
+        return [*self._experiments.values(), *self.unread.get("experiments", [])]
 
     def runs(
         self, experiment_ids: list[str], condition: str = "", most: int | None = None
     ) -> Iterator[RunInfo]:
         self._answer("runs")
-        after = int(condition.rpartition(">")[2]) / 1000 if condition else 0
         found = [
             run
-            for run in reversed(self._runs.values())
+            for run in sorted(self._runs.values(), key=lambda run: -self._start_times[run.run_id])
             if run.experiment_id in experiment_ids
             and not run.is_deleted
-            and run.started_at is not None
-            and run.started_at.timestamp() > after
+            and _meets(self._start_times[run.run_id], condition)
         ]
-        yield from found[:most]
+        yield from [*self.unread.get("runs", []), *found][:most]
 
     def run(self, run_id: str) -> RunInfo:
         self._answer("run")
@@ -108,11 +121,11 @@ class FakeMlflow:
 
     def models(self) -> list[ModelInfo]:
         self._answer("models")
-        return list(self._models.values())
+        return [*self._models.values(), *self.unread.get("models", [])]
 
     def versions(self, most: int | None = None) -> Iterator[VersionInfo]:
         self._answer("versions")
-        yield from list(reversed(self._versions))[:most]
+        yield from [*self.unread.get("versions", []), *reversed(self._versions)][:most]
 
     def version(self, model: str, version: int) -> VersionInfo:
         self._answer("version")
@@ -189,6 +202,13 @@ class FakeMlflow:
         if key not in rows:
             raise NotFound(f"MLflow: {key} not found", service="mlflow")
         return rows[key]
+
+
+def _meets(start_time: int, condition: str) -> bool:
+    """Whether it meets all of `attributes.start_time <= 5 and …`."""
+    holds = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+    parts = [part.split() for part in condition.split(" and ") if part]
+    return all(holds[sign](start_time, int(bound)) for _attribute, sign, bound in parts)
 
 
 def _key(root: str, path: str) -> str:

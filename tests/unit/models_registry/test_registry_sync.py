@@ -1,11 +1,17 @@
 """What MLflow has becomes rows, cheaply, and what it has no more is marked."""
 
 import json
+import time
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
+from core.lib import aside
 from core.lib.errors import Unavailable
-from models_registry import sync
+from core.lib.models import SetAside
+from models_registry import gateway, loops, mirror, run_filter, sync
 from models_registry.models import Experiment, MlflowRun, ModelVersion, RegisteredModel
 from tests.people import make_user
 from tests.registry import SPEC
@@ -57,7 +63,7 @@ def test_idle_is_cheap(run_id, mlflow, django_assert_max_num_queries):
     sync.sync_runs()
     sync.sync_versions()
     mlflow.calls.clear()
-    with django_assert_max_num_queries(8):
+    with django_assert_max_num_queries(20):
         sync.sync_runs()
         sync.sync_versions()
     assert mlflow.calls == ["experiments", "runs", "models", "versions"]
@@ -123,3 +129,152 @@ def test_a_version_of_the_demonstration_stays_marked_when_its_user_is_gone(run_i
     ana.delete()
     sync.walk_everything()
     assert ModelVersion.objects.get().is_demo
+
+
+# --- clocks of others
+
+NOW_MS = int(time.time() * 1000)
+YEAR_MS = 365 * 24 * 3600 * 1000
+
+
+@pytest.mark.parametrize(
+    ("start_time", "is_known"),
+    [
+        (NOW_MS * 1000, True),
+        (NOW_MS * 10**6, True),
+        (NOW_MS // 1000, True),
+        (NOW_MS - YEAR_MS, True),
+        (NOW_MS + YEAR_MS, False),
+        (0, False),
+        (-1, False),
+        (2**63 - 1, False),
+    ],
+    ids=["microseconds", "nanoseconds", "seconds", "year-late", "year-ahead", "zero", "negative", "largest"],
+)
+def test_a_run_of_another_clock_is_there_and_hides_nobody_elses(run_id, mlflow, start_time, is_known):
+    odd = mlflow.create_run("1", "odd", start_time=start_time)
+    for number in range(3):
+        later = mlflow.create_run("1", f"later {number}")
+        sync.sync_runs()
+        assert MlflowRun.objects.filter(pk=later).exists()
+    sync.sync_runs_of_other_clocks()
+    row = MlflowRun.objects.get(pk=odd)
+    assert (row.started_at is not None) is is_known
+    mlflow.delete_run(odd)
+    sync.walk_everything()
+    row.refresh_from_db()
+    assert row.gone_at is not None
+    later = mlflow.create_run("1", "after the deletion")
+    sync.sync_runs()
+    assert MlflowRun.objects.filter(pk=later).exists()
+
+
+def test_a_crowd_of_runs_of_the_future_hides_no_new_one_among_them(mlflow):
+    experiment_id = mlflow.create_experiment("x")
+    for number in range(120):
+        mlflow.create_run(experiment_id, f"ahead {number}", start_time=NOW_MS * 1000 + number)
+    sync.sync_runs()
+    sync.sync_runs_of_other_clocks()
+    assert MlflowRun.objects.count() == 120
+    new = mlflow.create_run(experiment_id, "new", start_time=NOW_MS * 1000 + 500)
+    sync.sync_runs_of_other_clocks()
+    assert MlflowRun.objects.filter(pk=new).exists()
+
+
+def test_runs_that_never_end_keep_no_other_from_being_seen_to_end(mlflow, monkeypatch):
+    experiment_id = mlflow.create_experiment("x")
+    for number in range(120):
+        mlflow.create_run(experiment_id, f"crashed {number}", start_time=NOW_MS - 10**7)
+    sync.walk_everything()
+    MlflowRun.objects.update(started_at=timezone.now() - timedelta(hours=3))
+    last = max(mlflow._runs)
+    mlflow.end_run(last)
+    for turn in range(5):
+        monkeypatch.setattr(sync.time, "time", lambda turn=turn: turn * sync.EVERY_S)
+        sync.sync_runs()
+    assert MlflowRun.objects.get(pk=last).status == "FINISHED"
+
+
+def test_an_unknown_time_is_the_oldest_in_lists(run_id, mlflow):
+    odd = mlflow.create_run("1", "odd", start_time=0)
+    sync.sync_runs()
+    sync.sync_runs_of_other_clocks()
+    for order, expected in (
+        ("-started_at", [run_id, odd]),
+        ("started_at", [odd, run_id]),
+        ("", [run_id, odd]),
+    ):
+        rows, by = run_filter.ordered(MlflowRun.objects.all(), order)
+        assert [row.pk for row in rows.order_by(*by)] == expected
+
+
+# --- what MLflow can hold
+
+
+def test_names_as_long_as_mlflow_allows_are_kept_whole(mlflow):
+    long = "é" * 256
+    run_id = mlflow.create_run(mlflow.create_experiment(long), long, {"requested_by": "u" * 8000})
+    mlflow.register(long, run_id)
+    sync.sync_runs()
+    sync.sync_versions()
+    version = ModelVersion.objects.get()
+    assert (Experiment.objects.get().name, MlflowRun.objects.get().name, version.model.name) == (long,) * 3
+    assert version.registered_by == "u" * 8000
+    assert not SetAside.objects.exists()
+
+
+def test_a_reference_to_nothing_keeps_no_other_run(run_id, mlflow):
+    Experiment.objects.create(experiment_id="7", name="x")
+    mlflow.create_run("7", "of an experiment that is none")
+    Experiment.objects.all().delete()
+    orphan = gateway.RunInfo.from_answer({"info": {"run_id": "o" * 32, "experiment_id": "404"}})
+    sound = mlflow.run(run_id)
+    mirror.save_experiments(mlflow.experiments())
+    assert mirror.save_runs([orphan, sound]) == [run_id]
+    row = SetAside.objects.get()
+    assert (row.loop, row.key, row.about) == ("models.runs", "o" * 32, "404")
+
+
+def test_a_null_where_none_may_be_is_no_row_written_meanwhile(run_id, mlflow):
+    mirror.save_experiments([replace(mlflow.experiments()[0], name=None)])
+    assert "null value" in SetAside.objects.get().reason
+
+
+def test_a_run_set_aside_is_asked_for_again_and_forgotten_when_it_is_gone(run_id, mlflow):
+    loops.RUNS.set_aside("f" * 32, "odd")
+    loops.RUNS.rows().update(next_try_at=timezone.now())
+    sync.sync_runs()
+    assert not SetAside.objects.exists()
+
+
+def test_one_version_that_mlflow_fails_at_delays_no_other(run_id, mlflow, monkeypatch):
+    mlflow.register("titanic", run_id)
+    odd = mlflow.create_run("1", "odd")
+    mlflow.register("odd", odd)
+    ask = mlflow.run
+
+    def fail(wanted):
+        if wanted == odd:
+            raise Unavailable("MLflow answered with an error (500). Try again in a moment.")
+        return ask(wanted)
+
+    monkeypatch.setattr(mlflow, "run", fail)
+    sync.sync_versions()
+    assert [str(row) for row in ModelVersion.objects.all()] == ["titanic v1"]
+    assert (SetAside.objects.get().key, SetAside.objects.get().about) == ("odd v1", "odd")
+
+
+def test_what_cannot_be_read_of_an_answer_is_set_aside(run_id, mlflow):
+    mlflow.unread = {
+        name: [aside.Unread(f"odd {name}", "no")] for name in ("experiments", "runs", "models", "versions")
+    }
+    sync.sync_runs()
+    sync.sync_versions()
+    sync.walk_everything()
+    assert MlflowRun.objects.get().pk == run_id
+    assert sorted(SetAside.objects.values_list("loop", flat=True)) == [
+        "models.experiments",
+        "models.models",
+        "models.runs",
+        "models.versions",
+    ]

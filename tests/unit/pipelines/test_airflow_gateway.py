@@ -101,11 +101,34 @@ def test_a_status_becomes_the_consoles_own_error(server, status, error):
         gateway.connect().run("dag", "run")
 
 
-@pytest.mark.parametrize("answer", [b"<html>", b"{}", b"[]", b'{"dags": [{}]}'])
+@pytest.mark.parametrize("answer", [b"<html>", b"{}", b"[]", b'{"dags": null}'])
 def test_an_answer_that_makes_no_sense_is_unavailable(server, answer):
     server.answer = (200, answer)
     with pytest.raises(Unavailable, match="does not understand"):
         gateway.connect().dags()
+
+
+def test_one_item_that_makes_no_sense_is_no_answer_less(server):
+    sound = dict.fromkeys(("description", "timetable_summary", "timetable_description"))
+    sound |= {"dag_id": "etl", "dag_display_name": "ETL", "tags": [], "owners": ["ana"], "is_paused": False}
+    sound |= {"next_dagrun_run_after": "soon", "has_import_errors": False}
+    server.answer = (200, body(dags=[sound, {"dag_id": "odd"}, None]))
+    etl, odd, unnamed = gateway.connect().dags()
+    assert (etl.dag_id, etl.next_run_at) == ("etl", None)
+    assert (odd.key, odd.reason) == ("odd", "KeyError: 'dag_display_name' is missing")
+    assert unnamed.key.startswith("unnamed ")
+
+
+def test_a_line_that_is_no_message_is_shown_as_it_came():
+    odd = [7, {"event": "x", "error_detail": [None]}, {"event": "sound"}, None]
+    page = answers.log_page({"content": odd, "continuation_token": None})
+    assert [line.message for line in page.lines] == [
+        "7",
+        '{"event": "x", "error_detail": [null]}',
+        "sound",
+        "null",
+    ]
+    assert answers.stored_line(b"no JSON \xff") == "no JSON \ufffd"
 
 
 def test_words_of_pydantics_findings_name_the_field():

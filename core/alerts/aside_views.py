@@ -1,0 +1,27 @@
+"""The page under System that lists what was set aside, loop by loop."""
+
+from django.core.paginator import Paginator
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_GET
+
+from core.access import paging
+from core.access.http import SignedInRequest
+from core.lib import aside
+
+PAGE = 50
+
+
+@require_GET
+def set_aside_list(request: SignedInRequest) -> HttpResponse:
+    """All loops, or the one that the URL names; the latest try first."""
+    wanted = request.GET.get("loop", "")[:60]
+    page = Paginator(aside.rows_of(wanted), PAGE).get_page(request.GET.get("page"))
+    numbers = aside.numbers()
+    values = {
+        "rows": list(page.object_list),
+        "page": paging.links(request, page),
+        "loops": [{"name": name, "n": n} for name, n in numbers.items() if n or name == wanted],
+        "wanted": wanted,
+    }
+    return render(request, "alerts/set_aside_list.html", values)

@@ -1,0 +1,26 @@
+"""The loops over what Airflow sends; each sets aside what does not fit."""
+
+from datetime import timedelta
+
+from django.utils.translation import gettext_lazy as _
+
+from core.lib.aside import Loop
+
+DAGS = Loop("pipelines.dags", _("Pipelines"), thing="pipeline")
+DETAILS = Loop(
+    "pipelines.details",
+    _("Parameters and tasks of pipelines"),
+    thing="pipeline",
+    longest_retry=timedelta(minutes=10),
+)
+FILES = Loop("pipelines.files", _("DAG files that cannot be read"))
+RUNS = Loop("pipelines.runs", _("Pipeline runs"), thing="pipeline", item="run")
+TASKS = Loop("pipelines.tasks", _("Tasks of pipeline runs"), thing="run")
+LOST_RUNS = Loop(
+    "pipelines.lost-runs",
+    _("Runs that seem to be under way"),
+    thing="run",
+    longest_retry=timedelta(minutes=1),
+)
+LOGS = Loop("pipelines.logs", _("Task logs that somebody watches"), longest_retry=timedelta(seconds=10))
+OLD_LOGS = Loop("pipelines.old-logs", _("Copies of task logs to remove"))
