@@ -1,6 +1,7 @@
 """How each part of the installation is, asked all at once, each within two seconds, and remembered for one.
 
-Parts with HTTP are asked by it; the others leave a sign of life in Redis. A check returns a detail worth
+Parts with HTTP are asked by it; the others leave a sign of life in Redis. The sandbox is asked what it
+shuts, once. A check returns a detail worth
 showing, often none, and raises `Unwell` (or what its client raises) when the part is not well.
 """
 
@@ -24,6 +25,7 @@ from django.utils.translation import gettext_lazy
 
 from core.lib import heartbeat, kafka
 from core.lib import redis as console_redis
+from scoring import sandbox
 
 REMEMBERED_S = 1.0
 TIMEOUT_S = 1.8
@@ -127,6 +129,19 @@ def _sign_of_life(name: str) -> str:
     return ""
 
 
+def _sandbox() -> str:
+    """How far models that nobody vouches for are cut off on this machine."""
+    layers = sandbox.isolation()
+    if sandbox.is_strong(layers):
+        return layers
+    words = {"layers": layers or _("nothing")}
+    if not settings.CONSOLE_ALLOW_WEAK_SANDBOX:
+        raise Unwell(
+            _("Models are refused: the kernel lacks Landlock or seccomp. In force: %(layers)s.") % words
+        )
+    return _("Weak, as CONSOLE_ALLOW_WEAK_SANDBOX allows: %(layers)s") % words
+
+
 CHECKS: dict[str, tuple[str | Promise, Callable[[], str]]] = {
     "postgres": ("PostgreSQL", _postgres),
     "redis": ("Redis", _redis),
@@ -139,6 +154,7 @@ CHECKS: dict[str, tuple[str | Promise, Callable[[], str]]] = {
     "watch": (gettext_lazy("Watch"), functools.partial(_sign_of_life, "watch")),
     "recorder": (gettext_lazy("Recorder"), functools.partial(_sign_of_life, "recorder")),
     "aggregator": (gettext_lazy("Aggregator"), functools.partial(_sign_of_life, "aggregator")),
+    "sandbox": (gettext_lazy("Sandbox"), _sandbox),
 }
 REQUIRED = frozenset({"postgres", "redis"})
 
