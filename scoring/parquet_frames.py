@@ -11,12 +11,16 @@ Kind = Literal["integer", "number", "boolean", "text", "time", "other"]
 
 
 class Column(Struct, frozen=True):
-    """type: in Arrow's words. physical: how Parquet stores it, such as INT96; "" for a nested one."""
+    """type: in Arrow's words, of the values. physical: how Parquet stores it, such as INT96; "" when nested.
+
+    is_utc: whether a time is a moment, as Parquet says it; else it is what a clock on a wall shows.
+    """
 
     name: str
     kind: Kind
     type: str
-    physical: str
+    physical: str = ""
+    is_utc: bool = False
 
 
 class Table(Struct, frozen=True):

@@ -4,6 +4,7 @@ Files come as open descriptors, answers leave by standard output as frames of a 
 What the metadata say is checked before anything is decoded; what they hide meets the limit of memory.
 """
 
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -89,19 +90,25 @@ def _check_groups(metadata: pq.FileMetaData) -> None:
 
 
 def _columns(file: pq.ParquetFile) -> list[Column]:
-    physical: dict[str, str] = {}
-    for place in range(len(file.schema)):
-        stored = file.schema.column(place)
-        physical[stored.path] = stored.physical_type
-    return [
-        Column(field.name, _kind(field.type), str(field.type), physical.get(field.name, ""))
-        for field in file.schema_arrow
-    ]
+    stored = {column.path: column for column in map(file.schema.column, range(len(file.schema)))}
+    return [_column(field, stored.get(field.name)) for field in file.schema_arrow]
+
+
+def _column(field: pa.Field, stored: pq.ColumnSchema | None) -> Column:
+    type_ = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+    kind = _kind(type_)
+    if stored is None:
+        return Column(field.name, kind, str(type_))
+    return Column(field.name, kind, str(type_), stored.physical_type, kind == "time" and _is_utc(stored))
+
+
+def _is_utc(stored: pq.ColumnSchema) -> bool:
+    """Times of before there was a word for it (converted types, INT96) are moments."""
+    said = json.loads(stored.logical_type.to_json())
+    return bool(said.get("isAdjustedToUTC", True) or said.get("is_from_converted_type"))
 
 
 def _kind(type_: pa.DataType) -> Kind:
-    if pa.types.is_dictionary(type_):
-        type_ = type_.value_type
     if pa.types.is_integer(type_):
         return "integer"
     if pa.types.is_floating(type_) or pa.types.is_decimal(type_):
