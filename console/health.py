@@ -1,7 +1,8 @@
 """How each part of the installation is, asked all at once, each within two seconds, and remembered for one.
 
-Parts with HTTP are asked by it; the others leave a sign of life in Redis. A check returns the figure that
-says most about the part, and raises `Unwell` (or what its client raises) when the part is not well.
+Parts with HTTP are asked by it; the others leave a sign of life in Redis; the sandbox is asked what it shuts,
+once. A check returns the figure that says most about the part, and raises `Unwell` (or what its client
+raises) when the part is not well.
 """
 
 import functools
@@ -27,6 +28,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from core.lib import heartbeat, kafka
 from core.lib import redis as console_redis
 from core.lib.templatetags import numbers
+from scoring import sandbox
 
 log = structlog.get_logger(__name__)
 
@@ -167,6 +169,19 @@ def _sign_of_life(name: str) -> str:
     return _("seen %(span)s ago") % {"span": numbers.span(timedelta(seconds=time.time() - at))}
 
 
+def _sandbox() -> str:
+    """How far models that nobody vouches for are cut off on this machine."""
+    layers = sandbox.isolation()
+    if sandbox.is_strong(layers):
+        return layers
+    words = {"layers": layers or _("nothing")}
+    if not settings.CONSOLE_ALLOW_WEAK_SANDBOX:
+        raise Unwell(
+            _("Models are refused: the kernel lacks Landlock or seccomp. In force: %(layers)s.") % words
+        )
+    return _("Weak, as CONSOLE_ALLOW_WEAK_SANDBOX allows: %(layers)s") % words
+
+
 CHECKS: dict[str, tuple[str | Promise, Callable[[], str]]] = {
     "postgres": ("PostgreSQL", _postgres),
     "redis": ("Redis", _redis),
@@ -179,6 +194,7 @@ CHECKS: dict[str, tuple[str | Promise, Callable[[], str]]] = {
     "watch": (gettext_lazy("Watch"), functools.partial(_sign_of_life, "watch")),
     "recorder": (gettext_lazy("Recorder"), functools.partial(_sign_of_life, "recorder")),
     "aggregator": (gettext_lazy("Aggregator"), functools.partial(_sign_of_life, "aggregator")),
+    "sandbox": (gettext_lazy("Sandbox"), _sandbox),
 }
 REQUIRED = frozenset({"postgres", "redis"})
 

@@ -10,7 +10,7 @@ import inspect
 import math
 import pkgutil
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass
 from functools import cache
 from pathlib import Path
@@ -22,6 +22,7 @@ from django.utils.translation import gettext as _
 from core.lib import paths
 from core.lib.errors import ConsoleError, InvalidRequest, NotFound
 from jobs import spark_apps
+from scoring import parquet
 
 LONGEST_TEXT = 2000
 LARGEST_WHOLE = 2**53  # what JSON numbers hold exactly everywhere
@@ -34,6 +35,7 @@ class Parameter:
 
     kind: text, integer, number, boolean, path or choice. minimum, maximum: inclusive.
     endings: of the files that a path may name, or that the folder it names holds; empty: any.
+    fits: for Parquet files: takes the columns of each, and raises ValueError when they are of no use.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Parameter:
     minimum: float | None = None
     maximum: float | None = None
     endings: tuple[str, ...] = ()
+    fits: Callable[[Sequence[parquet.Column]], object] | None = None
 
 
 @dataclass(frozen=True)
@@ -145,6 +148,7 @@ def _parameter(field: dataclasses.Field, hint: Any) -> Parameter:
         minimum=given.get("minimum"),
         maximum=given.get("maximum"),
         endings=tuple(given.get("endings", ())),
+        fits=given.get("fits"),
     )
 
 
@@ -205,17 +209,42 @@ def _choice(parameter: Parameter, value: Any) -> Any:
 def _path(parameter: Parameter, value: Any) -> str:
     path = paths.inside_allowed(_text(parameter, value))
     wanted = parameter.endings
+    files = [path]
     if path.is_dir():
         inside = _entries(path, wanted, shown=value[:200]) if wanted else []
         if wanted and not inside:
             message = _("The folder “%(name)s” holds no %(endings)s file.")
             raise InvalidRequest(message % {"name": value[:200], "endings": _(" or ").join(wanted)})
-        for entry in inside:
-            paths.inside_allowed(str(entry))  # a link in it may lead elsewhere
+        files = [paths.inside_allowed(str(entry)) for entry in inside]  # a link in it may lead elsewhere
     elif wanted and not path.name.endswith(wanted):
         message = _("“%(name)s” is no %(endings)s file.")
         raise InvalidRequest(message % {"name": value[:200], "endings": _(" or ").join(wanted)})
+    if parameter.fits is not None:
+        _look(parameter.fits, files)
     return str(path)
+
+
+def _look(fits: Callable[[Sequence[parquet.Column]], object], files: list[Path]) -> None:
+    """What a driver would find out after its start, or not survive."""
+    for path, table in zip(files, _looked(files), strict=True):
+        try:
+            fits(table.columns)
+        except ValueError as error:
+            raise _not_read(path.name, error) from error
+
+
+def _looked(files: list[Path]) -> list[parquet.Table]:
+    try:
+        return parquet.look(files)
+    except parquet.Refused as error:
+        raise _not_read(error.path.name if error.path else "", error) from error
+    except OSError as error:
+        raise _not_read(Path(error.filename or "").name, error.strerror) from error
+
+
+def _not_read(name: str, error: object) -> InvalidRequest:
+    words = {"name": name[:200], "error": str(error).rstrip(".")[:500]}
+    return InvalidRequest(_("“%(name)s” cannot be read: %(error)s.") % words)
 
 
 def _entries(folder: Path, endings: tuple[str, ...], *, shown: str) -> list[Path]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
+from django.conf import settings
 from django.utils.translation import gettext as _
 from pyarrow import ArrowException, parquet
 
@@ -42,7 +43,11 @@ def judge(
     champion_files = _fetch_champion(mlflow, champion, job_dir) if champion else None
     (job_dir / "job.json").write_bytes(msgspec.json.encode(Job(champion=champion_files)))
     finished = sandbox.run(
-        ["scoring.compile", str(job_dir)], cwd=job_dir, timeout_s=TIMEOUT_S, memory_bytes=MEMORY_BYTES
+        ["scoring.compile", str(job_dir)],
+        cwd=job_dir,
+        timeout_s=TIMEOUT_S,
+        memory_bytes=MEMORY_BYTES,
+        weak_is_allowed=settings.CONSOLE_ALLOW_WEAK_SANDBOX,
     )
     result = _result(finished, job_dir)
     checks = _checks(result, version, champion, job_dir)

@@ -191,7 +191,7 @@ class GateRun(Deliverable):
     champion_version = models.PositiveIntegerField(null=True)
     holdout_rows = models.PositiveIntegerField(null=True)
     metrics = models.JSONField(default=dict)  # of candidate, baseline and champion on the same hold-out
-    isolation = models.CharField(max_length=20, blank=True)
+    isolation = models.CharField(max_length=60, blank=True)
     seconds = models.FloatField(null=True)
 
     class Meta:

@@ -13,34 +13,36 @@ _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # the same numbers o
 _VERSION_FLAG, _PATH_BENEATH = 1, 1
 
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
+# Devices, sockets, pipes and links by name: who reads the folder afterwards would be led elsewhere by them.
+_MAKE_SPECIAL = 1 << 6 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12
 _TRUNCATE, _IOCTL = 1 << 14, 1 << 15
 _ON_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _IOCTL
 _READ = _EXECUTE | _READ_FILE | _READ_DIR
 _KNOWN_BY_VERSION = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 4: (1 << 15) - 1}
+_TCP = 0b11  # neither bind nor connect; version 4
 _SCOPE_ALL = 0b11  # abstract sockets and signals do not leave; version 6
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def restrict(*, readable: Iterable[Path], listable: Iterable[Path], writable: Iterable[Path]) -> bool:
+def restrict(*, readable: Iterable[Path], writable: Iterable[Path]) -> bool:
     """Keep this process, and all it starts, to these paths for ever. False where the kernel has no Landlock.
 
-    listable: names may be listed below it, contents not read. Paths that do not exist are passed over.
+    writable: plain files and folders may be made in it. Paths that do not exist are passed over.
     Needs PR_SET_NO_NEW_PRIVS beforehand.
     """
     version = _libc.syscall(_CREATE_RULESET, None, 0, _VERSION_FLAG)
     if version < 1:
         return False
     handled = _KNOWN_BY_VERSION.get(version, (1 << 16) - 1)
-    attributes = struct.pack("=QQQ", handled, 0, _SCOPE_ALL if version >= 6 else 0)
+    attributes = struct.pack("=QQQ", handled, _TCP, _SCOPE_ALL)  # cut to what the version knows
     size = {1: 8, 2: 8, 3: 8, 4: 16, 5: 16}.get(version, 24)
     ruleset = _libc.syscall(_CREATE_RULESET, attributes, size, 0)
     if ruleset < 0:
         return False
     for paths, access in (
         (readable, _READ),
-        (listable, _READ_DIR),
-        (writable, handled),
+        (writable, handled & ~_MAKE_SPECIAL),
         ([Path("/dev/null")], _WRITE_FILE),
     ):
         for path in paths:

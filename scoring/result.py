@@ -10,6 +10,8 @@ from msgspec import Struct
 from scoring.convert import Parity
 from scoring.score import Outcome
 
+MAX_RESULT_BYTES = 256 * 1024**2  # the sandbox wrote it: it may be anything
+
 
 class ChampionFiles(Struct, frozen=True):
     """The champion as it is served: its compiled form, or its original where that is served by the runner."""
@@ -63,5 +65,6 @@ class Result(Struct, frozen=True):
 
 
 def read_result(job_dir: Path | str) -> Result:
-    """Raises FileNotFoundError, msgspec.ValidationError."""
-    return msgspec.json.decode((Path(job_dir) / "result.json").read_bytes(), type=Result)
+    """Raises FileNotFoundError, msgspec.ValidationError. What is cut off at the limit is no JSON any more."""
+    with (Path(job_dir) / "result.json").open("rb") as file:
+        return msgspec.json.decode(file.read(MAX_RESULT_BYTES), type=Result)

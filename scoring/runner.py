@@ -1,11 +1,13 @@
-"""Serves one original that ONNX cannot express: `python -m scoring.runner MODEL_DIR SPEC_PATH SOCKET_PATH`.
+"""Serves one original that ONNX cannot express: `python -m scoring.runner MODEL_DIR SPEC_PATH DESCRIPTOR`.
 
-It runs in the sandbox, a child of the process that predicts. Requests that arrive while the model works wait
+It runs in the sandbox, a child of the process that predicts, and makes no socket: it takes calls on the
+listening one that it was given. Requests that arrive while the model works wait
 and are answered together: one call of scikit-learn costs milliseconds for one row, and hardly more for a
 hundred.
 """
 
 import asyncio
+import socket
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -38,12 +40,9 @@ class Runner:
         self._decoder = msgspec.msgpack.Decoder(frames.Request)
         self.n_batches = 0
 
-    async def serve(self, socket_path: Path) -> None:
+    async def serve(self, listener: socket.socket) -> None:
         """Until cancelled."""
-        socket_path.unlink(missing_ok=True)
-        server = await asyncio.start_unix_server(self._connection, str(socket_path))
-        socket_path.chmod(0o600)
-        async with server:
+        async with await asyncio.start_unix_server(self._connection, sock=listener):
             await self._work()
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -106,9 +105,9 @@ class Runner:
 
 
 def main(argv: list[str]) -> None:
-    model_dir, spec_path, socket_path = (Path(argument) for argument in argv[1:4])
+    model_dir, spec_path, descriptor = Path(argv[1]), Path(argv[2]), int(argv[3])
     model = Original.load(model_dir, Spec.from_json(spec_path.read_bytes()))
-    asyncio.run(Runner(model).serve(socket_path))
+    asyncio.run(Runner(model).serve(socket.socket(fileno=descriptor)))
 
 
 if __name__ == "__main__":

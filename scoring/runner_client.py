@@ -6,10 +6,9 @@ import os
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 
@@ -45,21 +44,26 @@ class RunnerProcess:
         self.isolation = isolation
 
     @classmethod
-    def start(cls, folder: Path, *, memory_bytes: int = 4 * 1024**3) -> "RunnerProcess":
+    def start(
+        cls, folder: Path, *, memory_bytes: int = 4 * 1024**3, weak_is_allowed: bool = False
+    ) -> "RunnerProcess":
         """Wait until it answers. Raises RunnerUnavailable, with the end of its log."""
-        argv = ["scoring.runner", "model", "spec.json", SOCKET]
-        (folder / SOCKET).unlink(missing_ok=True)
-        with (folder / "runner.log").open("wb") as log, tempfile.TemporaryFile() as news:
-            limits = Limits(memory_bytes=memory_bytes)
-            process = sandbox.start(argv, cwd=folder, limits=limits, stdout=log, stderr=log, news=news)
-            give_up_at = time.monotonic() + START_TIMEOUT_S
-            while not _answers(folder):
-                if process.poll() is not None or time.monotonic() > give_up_at:
-                    sandbox.end(process)
-                    raise RunnerUnavailable(f"The runner did not start: {_last_line(folder / 'runner.log')}")
-                time.sleep(0.05)
-            news.seek(0)
-            return cls(process, folder, news.read().decode())
+        limits = Limits(memory_bytes=memory_bytes, weak_is_allowed=weak_is_allowed)
+        with (folder / "runner.log").open("w+b") as log, tempfile.TemporaryFile() as news:
+            with _listener(folder) as listener:  # its own copy stays open in the child
+                process = sandbox.start(
+                    ["scoring.runner", "model", "spec.json", str(listener.fileno())],
+                    cwd=folder,
+                    limits=limits,
+                    stdout=log,
+                    stderr=log,
+                    news=news,
+                    descriptors=[listener.fileno()],
+                )
+            if not _answers(folder):
+                sandbox.end(process)
+                raise RunnerUnavailable(f"The runner did not start: {_last_line(log)}")
+            return cls(process, folder, sandbox.tail(news))
 
     @property
     def is_alive(self) -> bool:
@@ -154,11 +158,29 @@ class _short_path:
         os.close(self._descriptor)
 
 
+def _listener(folder: Path) -> socket.socket:
+    """The socket that the child takes calls on, for this user only."""
+    (folder / SOCKET).unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX)
+    with _short_path(folder) as path:
+        listener.bind(path)
+    (folder / SOCKET).chmod(0o600)
+    listener.listen(100)
+    return listener
+
+
 def _answers(folder: Path) -> bool:
-    with _short_path(folder) as path, socket.socket(socket.AF_UNIX) as probe:
-        return probe.connect_ex(path) == 0
+    """Call, hang up, wait for the other side to do so: a loaded model does, a dead child resets."""
+    with _short_path(folder) as path, socket.socket(socket.AF_UNIX) as call:
+        call.settimeout(START_TIMEOUT_S)
+        try:
+            call.connect(path)
+            call.shutdown(socket.SHUT_WR)
+            return call.recv(1) == b""
+        except OSError:
+            return False
 
 
-def _last_line(log: Path) -> str:
-    lines = log.read_text(errors="replace").strip().splitlines()
+def _last_line(log: IO[bytes]) -> str:
+    lines = sandbox.tail(log).strip().splitlines()
     return lines[-1][:500] if lines else "it said nothing"

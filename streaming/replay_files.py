@@ -7,19 +7,20 @@ yellow or green) those of `taxi_trips`.
 import csv
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from decimal import Decimal
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from scoring import parquet
 
 ENDINGS = (".parquet", ".txt")
 RIDE_COLUMNS = 7
 RIDES = "ride events (text: id, time, START or END, longitude, latitude, passengers, distance)"
 LONGEST_LINE = 64 * 1024  # characters
-PARQUET_BATCH = 5_000
 UNKNOWN_PAYMENT = 5  # as the taxi commission's own list of codes calls it
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
 MAX_BYTES = 8 * 1024**3
+FIRST_AT, END_AT = -62_135_596_800, 253_402_300_800  # the years 1 to 9999
 
 
 class FileRefused(ValueError):
@@ -132,60 +133,44 @@ def _whole(text: str) -> int:
 
 
 def _trips(path: Path) -> Format:
-    import pyarrow  # heavy, and only needed here
-    import pyarrow.parquet
-
     try:
-        names = set(pyarrow.parquet.read_schema(path).names)
-    except (pyarrow.ArrowInvalid, OSError) as error:
-        raise FileRefused(f"it is no Parquet file that can be read: {error}") from error
+        [table] = parquet.look([path])
+    except (parquet.Refused, OSError) as error:
+        raise FileRefused(str(error)) from error
+    names = {column.name for column in table.columns}
     prefix = next((prefix for prefix in ("lpep", "tpep") if f"{prefix}_pickup_datetime" in names), None)
     needed = {"VendorID", "passenger_count", "trip_distance", "payment_type", "fare_amount", "tip_amount"}
     if prefix is None or needed - names:
         missing = ", ".join(sorted(needed - names)) or "lpep_pickup_datetime or tpep_pickup_datetime"
         raise FileRefused(f"it is no month of taxi trips: {missing} is missing")
     columns = [f"{prefix}_pickup_datetime", *sorted(needed)]
+    kind = next(column.kind for column in table.columns if column.name == columns[0])
+    if kind != "time":
+        raise FileRefused(f"it is no month of taxi trips: {columns[0]} holds no times")
 
     def lines(path: Path, first: int) -> Iterator[Event | BadLine]:
         return _trip_lines(path, first, columns)
 
-    return Format("taxi_trips", "pickup_datetime", lines, _count_rows)
-
-
-def _count_rows(path: Path) -> int:
-    import pyarrow.parquet
-
-    n_rows: int = pyarrow.parquet.read_metadata(path).num_rows
-    return n_rows
+    return Format("taxi_trips", "pickup_datetime", lines, lambda _path: table.n_rows)
 
 
 def _trip_lines(path: Path, first: int, columns: list[str]) -> Iterator[Event | BadLine]:
     """In the order of the file; a broken page ends it with FileRefused."""
-    import pyarrow
-    import pyarrow.parquet
-
-    number = 0
-    broken = (
-        pyarrow.ArrowException,
-        OSError,
-        ValueError,
-        OverflowError,
-    )  # the last two: times of no calendar
+    names = ["at", *columns[1:]]
     try:
-        with pyarrow.parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches(PARQUET_BATCH, columns=columns):
-                if number + batch.num_rows > first:
-                    for row in batch.slice(max(0, first - number)).to_pylist():
-                        yield _trip(row, columns[0])
-                number += batch.num_rows
-    except broken as error:
-        raise FileRefused(f"it is broken after row {number:,}: {error}") from error
+        for batch in parquet.rows(path, columns, first):
+            for row in batch:
+                yield _trip(dict(zip(names, row, strict=True)))
+    except (parquet.Refused, OSError) as error:
+        raise FileRefused(str(error)) from error
 
 
-def _trip(row: dict[str, Any], time_column: str) -> Event | BadLine:
-    at = row[time_column]
-    if not isinstance(at, datetime):
+def _trip(row: dict[str, Any]) -> Event | BadLine:
+    at = row["at"]
+    if at is None:
         return BadLine("no pickup time")
+    if not FIRST_AT <= at < END_AT:
+        return BadLine("the pickup time is in no calendar")
     payment = row["payment_type"]
     try:
         payment = UNKNOWN_PAYMENT if payment is None else int(payment)
@@ -193,20 +178,14 @@ def _trip(row: dict[str, Any], time_column: str) -> Event | BadLine:
         return BadLine(f"the payment type is {str(payment)[:50]}")
     fields = {
         "vendor_id": row["VendorID"],
-        "passenger_count": _plain(row["passenger_count"]),
-        "trip_distance": _plain(row["trip_distance"]),
+        "passenger_count": row["passenger_count"],
+        "trip_distance": row["trip_distance"],
         "pickup_longitude": None,
         "pickup_latitude": None,
         "dropoff_longitude": None,
         "dropoff_latitude": None,
         "payment_type": payment,
-        "fare_amount": _plain(row["fare_amount"]),
-        "tip_amount": _plain(row["tip_amount"]),
+        "fare_amount": row["fare_amount"],
+        "tip_amount": row["tip_amount"],
     }
-    when = at if at.tzinfo else at.replace(tzinfo=UTC)
-    return Event(when.timestamp(), str(row["VendorID"]), fields)
-
-
-def _plain(number: Any) -> Any:
-    """Money is sometimes kept as decimals, which JSON would carry as text."""
-    return float(number) if isinstance(number, Decimal) else number
+    return Event(at, str(row["VendorID"]), fields)

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 import pytest
 from pyspark.sql import SparkSession
 
+from jobs.spark_apps import running
+
 __all__ = ["spark"]
 
 # Rows are few: what Spark spends on planning and compiling for many is left out.
@@ -19,7 +21,7 @@ SMALL = {
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.memory": "512m",
     "spark.sql.shuffle.partitions": "1",
-    "spark.sql.session.timeZone": "UTC",
+    **running.CONF,
 }
 
 

@@ -22,24 +22,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jobs.spark_apps import running
 from jobs.spark_apps.running import SourceRefused
+from scoring.parquet import Column
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame, Observation, SparkSession
+    from pyspark.sql import Column as Expression
+    from pyspark.sql import DataFrame, Observation, SparkSession
 
 SHORTEST_MIN, LONGEST_MIN = 1, 720
 LARGEST_TIP_SHARE = 0.5
 REASONS = ("no_distance", "no_amount", "odd_duration", "no_passenger_count", "no_rate_code", "large_tip")
-
-
-@dataclass(frozen=True)
-class Params:
-    source: Path = field(
-        metadata={
-            "label": "Source",
-            "help": "A month of yellow or green taxi trips (Parquet), or a folder of such files.",
-            "endings": (".parquet",),
-        }
-    )
 
 
 class Field(NamedTuple):
@@ -69,40 +60,73 @@ FIELDS = (
 ADDED = ("month", "weekday", "hour", "duration_min", "tip_share")
 
 
+def chosen(columns: Sequence[Column]) -> list[Column]:
+    """Those of a file that FIELDS need, in their order.
+
+    A name is taken as it is written, else in any case of its letters. Raises SourceRefused when one is
+    missing or there twice, or is neither a number nor a time where it should be.
+    """
+    missing, found = [], []
+    for field_ in FIELDS:
+        candidates = _called(columns, field_.names)
+        if not candidates:
+            missing.append(" or ".join(field_.names))
+        elif len(candidates) > 1:
+            names = ", ".join(column.name for column in candidates)
+            raise SourceRefused(f"it has {len(candidates)} columns that may be the {field_.name}: {names}.")
+        else:
+            found.append(_fitting(field_, candidates[0]))
+    if missing:
+        raise SourceRefused(f"it is no month of taxi trips: it has no {', no '.join(missing)}.")
+    return found
+
+
+def _called(columns: Sequence[Column], names: Iterable[str]) -> list[Column]:
+    for name in names:
+        if exact := [column for column in columns if column.name == name]:
+            return exact
+    lower = {name.lower() for name in names}
+    return [column for column in columns if column.name.lower() in lower]
+
+
+def _fitting(field_: Field, column: Column) -> Column:
+    wanted, kinds = ("a time", ("time",)) if field_.kind == TIME else ("a number", ("integer", "number"))
+    if column.kind not in kinds:
+        raise SourceRefused(f"{column.name} is {column.type}, not {wanted}.")
+    return column
+
+
+@dataclass(frozen=True)
+class Params:
+    source: Path = field(
+        metadata={
+            "label": "Source",
+            "help": "A month of yellow or green taxi trips (Parquet), or a folder of such files.",
+            "endings": (".parquet",),
+            "fits": chosen,
+        }
+    )
+
+
 def transform(trips: "DataFrame") -> "DataFrame":
-    """A file as it is → its trips, with the columns of FIELDS and ADDED."""
+    """The chosen columns of a file → its trips, with the columns of FIELDS and ADDED."""
     return kept(judged(named(trips)))
 
 
 def named(trips: "DataFrame") -> "DataFrame":
-    """The columns of FIELDS, in their types, whatever the file calls them.
-
-    Raises SourceRefused when one is missing, or is neither a number nor a time where it should be.
-    """
+    """The columns of FIELDS, in their types, of a table whose columns are theirs in this order."""
     from pyspark.sql import functions as F
-    from pyspark.sql.types import NumericType, TimestampNTZType, TimestampType
 
-    columns = {column.name.lower(): column for column in trips.schema}
-    missing, selected = [], []
-    for field_ in FIELDS:
-        found = next((columns[name.lower()] for name in field_.names if name.lower() in columns), None)
-        if found is None:
-            missing.append(" or ".join(field_.names))
-            continue
-        kinds = (TimestampType, TimestampNTZType) if field_.kind == TIME else NumericType
-        if not isinstance(found.dataType, kinds):
-            wanted = "a time" if field_.kind == TIME else "a number"
-            raise SourceRefused(f"{found.name} is {found.dataType.simpleString()}, not {wanted}.")
-        value = F.col(f"`{found.name}`")
+    selected = []
+    for field_, name in zip(FIELDS, trips.columns, strict=True):
+        value = F.col("`" + name.replace("`", "``") + "`")
         selected.append(
             (value if field_.kind == TIME else _finite(value)).try_cast(field_.kind).alias(field_.name)
         )
-    if missing:
-        raise SourceRefused(f"it is no month of taxi trips: it has no {', no '.join(missing)}.")
     return trips.select(*selected)
 
 
-def _finite(number: "Column") -> "Column":
+def _finite(number: "Expression") -> "Expression":
     """Null for NaN, which Spark takes for the largest of all numbers, and for infinity."""
     from pyspark.sql import functions as F
 
@@ -144,7 +168,7 @@ def kept(trips: "DataFrame") -> "DataFrame":
     return trips.where(F.col("dropped").isNull()).select(*(one.name for one in FIELDS), *ADDED)
 
 
-def counts() -> "list[Column]":
+def counts() -> "list[Expression]":
     """Aggregates of judged rows: `rows_in`, and each reason."""
     from pyspark.sql import functions as F
 
@@ -172,10 +196,10 @@ def clean(spark: "SparkSession", source: Path, folder: Path) -> dict[str, Any]:
     return {**_summary(observation), **running.facts(folder), "columns": columns}
 
 
-def _named(spark: "SparkSession", files: Iterable[Path]) -> "Iterable[DataFrame]":
-    for file in files:
+def _named(spark: "SparkSession", files: Sequence[Path]) -> "Iterable[DataFrame]":
+    for file, table in zip(files, running.look(files), strict=True):
         try:
-            yield named(running.read_parquet(spark, file))
+            yield named(running.read_parquet(spark, file, chosen(table.columns)))
         except SourceRefused as refused:
             raise SourceRefused(f"{file.name}: {refused}") from refused
 

@@ -13,10 +13,30 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 
+from scoring import parquet
+
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 P = TypeVar("P")
+CONF = {
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.caseSensitive": "true",  # files hold columns that differ in nothing else
+    "spark.sql.legacy.parquet.nanosAsLong": "true",  # as pandas writes times
+}
+# Spark's names for Arrow's; unsigned numbers take the next larger type, as Spark itself has it.
+SPARK_TYPES = {
+    "int8": "tinyint",
+    "int16": "smallint",
+    "int32": "int",
+    "int64": "bigint",
+    "uint8": "smallint",
+    "uint16": "int",
+    "uint32": "bigint",
+    "uint64": "decimal(20,0)",
+    "float": "float",
+    "double": "double",
+}
 UNFINISHED = ".{name}.unfinished"
 _GLOB = re.compile(r"([\\*?\[\]{}])")
 
@@ -47,25 +67,63 @@ def call(params: type[P], argv: Sequence[str] | None = None) -> Call[P]:
 
 @contextmanager
 def session() -> "Iterator[SparkSession]":
-    """A session whose times are UTC; master and limits come with the call. Stopped at the end."""
+    """A session with the settings of CONF; master and limits come with the call. Stopped at the end."""
     from pyspark.sql import SparkSession
 
-    spark = SparkSession.builder.config("spark.sql.session.timeZone", "UTC").getOrCreate()
+    spark = SparkSession.builder.config(map=CONF).getOrCreate()
     try:
         yield spark
     finally:
         spark.stop()
 
 
-def read_parquet(spark: "SparkSession", path: Path) -> "DataFrame":
-    """One file; its name is taken literally. Raises SourceRefused when it is not Parquet."""
-    from py4j.protocol import Py4JJavaError
-    from pyspark.errors import PySparkException
-
+def look(files: Sequence[Path]) -> list[parquet.Table]:
+    """What each file holds. Raises SourceRefused for one that is not Parquet, or more than is read."""
     try:
-        return spark.read.parquet(_GLOB.sub(r"\\\1", str(path)))
-    except (PySparkException, Py4JJavaError) as error:
-        raise SourceRefused("it cannot be read as Parquet.") from error
+        return parquet.look(files)
+    except parquet.Refused as error:
+        name = f"{error.path.name}: " if error.path else ""
+        raise SourceRefused(f"{name}{str(error).rstrip('.')}.") from error
+    except OSError as error:
+        raise SourceRefused(f"{error.filename}: {error.strerror}.") from error
+
+
+def read_parquet(spark: "SparkSession", path: Path, columns: Sequence[parquet.Column]) -> "DataFrame":
+    """These columns of a file, numbers and times, whatever else it holds; its name is taken literally.
+
+    A time of nanoseconds, which Spark has no type for, loses what is finer than a microsecond.
+    Raises SourceRefused for a type that Spark cannot read.
+    """
+    from pyspark.sql import functions as F
+
+    schema = ", ".join(f"{_quoted(column.name)} {_spark_type(column)}" for column in columns)
+    table = spark.read.schema(schema).parquet(_GLOB.sub(r"\\\1", str(path)))
+    for column in columns:
+        if _is_in_nanoseconds(column):
+            moment = F.timestamp_micros(F.floor(F.col(_quoted(column.name)) / 1000))
+            kind = "timestamp" if column.is_utc else "timestamp_ntz"
+            table = table.withColumn(column.name, moment.cast(kind))
+    return table
+
+
+def _quoted(name: str) -> str:
+    return "`" + name.replace("`", "``") + "`"
+
+
+def _is_in_nanoseconds(column: parquet.Column) -> bool:
+    return column.type.startswith("timestamp[ns") and column.physical == "INT64"
+
+
+def _spark_type(column: parquet.Column) -> str:
+    if column.kind == "time":
+        if _is_in_nanoseconds(column):
+            return "bigint"
+        return "timestamp" if column.is_utc else "timestamp_ntz"
+    decimal = re.fullmatch(r"decimal\d+(\(\d+, \d+\))", column.type)
+    found = f"decimal{decimal[1]}" if decimal else SPARK_TYPES.get(column.type)
+    if found is None:
+        raise SourceRefused(f"{column.name} is {column.type}, which Spark does not read.")
+    return found
 
 
 @contextmanager

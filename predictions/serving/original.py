@@ -2,12 +2,14 @@
 
 import asyncio
 import os
+import secrets
 import shutil
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from django.conf import settings
 
 from core.lib.errors import Unavailable
 from scoring.check import Rows
@@ -27,13 +29,14 @@ class OriginalScorer:
         """Start the child and wait for it. Raises RunnerUnavailable."""
         self.spec = spec
         self._folder = run_folder
-        _sweep(run_folder.parent)
-        shutil.rmtree(run_folder, ignore_errors=True)
-        run_folder.mkdir(parents=True, mode=0o700)
-        shutil.copytree(model_folder, run_folder / "model")
-        (run_folder / "spec.json").write_bytes(spec.to_json())
-        self._process = RunnerProcess.start(run_folder)
         self._clients: dict[asyncio.AbstractEventLoop, RunnerClient] = {}
+        _sweep(run_folder.parent)
+        _folders_in_use.add(run_folder)
+        try:
+            self._process = _started(model_folder, spec, run_folder)
+        except BaseException:
+            _remove(run_folder)
+            raise
 
     async def score_rows(self, rows: Rows) -> Scores:
         """Raises Unavailable while the child does not answer."""
@@ -72,20 +75,40 @@ class OriginalScorer:
 
     def _end(self) -> None:
         """Not for the event loops that have scored: they are asked to hang up, from another thread."""
-        for loop, client in self._clients.items():
-            if loop.is_running():
-                asyncio.run_coroutine_threadsafe(client.close(), loop).result(HANG_UP_S)
-        self._process.stop()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        try:
+            for loop, client in self._clients.items():
+                if loop.is_running():
+                    asyncio.run_coroutine_threadsafe(client.close(), loop).result(HANG_UP_S)
+        finally:
+            self._process.stop()
+            _remove(self._folder)
+
+
+# Of this process's children; some end later than those that take their place begin.
+_folders_in_use: set[Path] = set()
 
 
 def run_folder(root: Path, sha256: str) -> Path:
-    """Where this process keeps the child of one model."""
-    return root / "runners" / f"{os.getpid()}-{sha256[:16]}"
+    """A new place for a child of this process: never that of another one of the same model."""
+    return root / "runners" / f"{os.getpid()}-{sha256[:16]}-{secrets.token_hex(4)}"
+
+
+def _started(model_folder: Path, spec: Spec, folder: Path) -> RunnerProcess:
+    folder.mkdir(parents=True, mode=0o700)
+    shutil.copytree(model_folder, folder / "model")
+    (folder / "spec.json").write_bytes(spec.to_json())
+    return RunnerProcess.start(folder, weak_is_allowed=settings.CONSOLE_ALLOW_WEAK_SANDBOX)
+
+
+def _remove(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    _folders_in_use.discard(folder)
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what processes that were killed left behind."""
+    """Remove what processes that were killed left behind, an earlier one with our number among them."""
     for left in folder.glob("*-*"):
-        if not Path(f"/proc/{left.name.partition('-')[0]}").exists():
+        pid = left.name.partition("-")[0]
+        is_in_use = left in _folders_in_use if pid == str(os.getpid()) else Path(f"/proc/{pid}").exists()
+        if not is_in_use:
             shutil.rmtree(left, ignore_errors=True)

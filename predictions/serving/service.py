@@ -15,6 +15,7 @@ from predictions.serving.records import RecordWriter
 from predictions.serving.refresh import Refresher
 from predictions.serving.sources import ConsoleSource, Source
 from predictions.serving.unanswered import Unanswered
+from scoring import sandbox
 
 
 class Service:
@@ -26,6 +27,7 @@ class Service:
         self.writer = RecordWriter(topic, unanswered, max_in_flight=settings.CONSOLE_SERVING_MAX_IN_FLIGHT)
         self.engine = Engine(self.writer)
         self.refresher = Refresher(self.engine, self.callers, source, folder, unanswered)
+        self._isolation = ""
         self._is_started = False
         self._starting = Lock()
 
@@ -38,6 +40,7 @@ class Service:
             "not_loaded": fresh.problems,
             "state_age_s": round(min(self.callers.age_s, 1e9), 1),
             "source": "failing" if fresh.source_error else "ok",
+            "sandbox": self._isolation,
         }
 
     async def start(self) -> None:
@@ -48,6 +51,7 @@ class Service:
         """For processes without an ASGI lifespan; does nothing the second time."""
         with self._starting:
             if not self._is_started:
+                self._isolation = sandbox.isolation()
                 self.writer.start()
                 self.refresher.start()
                 self._is_started = True

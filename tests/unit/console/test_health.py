@@ -114,6 +114,24 @@ def test_outcome_is_remembered_for_a_second(monkeypatch, settings, web_server):
     assert not part("mlflow").is_healthy
 
 
+@pytest.mark.parametrize(
+    ("layers", "is_allowed", "is_healthy", "words"),
+    [
+        ("namespace, landlock, seccomp", False, True, "namespace, landlock, seccomp"),
+        ("landlock, seccomp", False, True, "landlock, seccomp"),
+        ("namespace, seccomp", False, False, "In force: namespace, seccomp."),
+        ("", False, False, "In force: nothing."),
+        ("", True, True, "Weak, as CONSOLE_ALLOW_WEAK_SANDBOX allows: nothing"),
+    ],
+)
+def test_isolation_in_force_is_told(monkeypatch, settings, layers, is_allowed, is_healthy, words):
+    settings.CONSOLE_ALLOW_WEAK_SANDBOX = is_allowed
+    monkeypatch.setattr(health.sandbox, "isolation", lambda: layers)
+    only(monkeypatch, "sandbox")
+    assert part("sandbox").is_healthy == is_healthy
+    assert words in part("sandbox").detail
+
+
 @pytest.fixture
 def parts(monkeypatch):
     """Which parts answer, as `health.report` says it."""

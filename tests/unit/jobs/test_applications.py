@@ -11,6 +11,7 @@ import pytest
 from core.lib.errors import InvalidRequest, NotFound
 from jobs import applications
 from jobs.applications import check, find
+from tests.unit.jobs.spark_apps.made_trips import table, without, write, yellow
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,28 @@ def faults_of(application, **params):
     with pytest.raises(InvalidRequest) as caught:
         check(application, params)
     return {fault["field"]: fault["message"] for fault in caught.value.errors}
+
+
+@pytest.mark.parametrize(
+    ("trips", "words"),
+    [
+        (b"PAR1 nothing that follows PAR1", "“month.parquet” cannot be read: it is no Parquet file"),
+        (without(table({}), ["RatecodeID"]), "“month.parquet” cannot be read: it is no month of taxi trips"),
+        (table({}).set_column(8, "trip_distance", [["far"]]), "trip_distance is string, not a number."),
+    ],
+)
+@pytest.mark.parametrize("source", ["month.parquet", "folder"])
+def test_a_source_is_looked_at_before_it_is_taken(data, trips, words, source):
+    write(data / "folder" / "a.parquet", table({}))
+    for path in (data / "month.parquet", data / "folder" / "month.parquet"):
+        path.write_bytes(trips) if isinstance(trips, bytes) else write(path, trips)
+    assert words in faults_of(find("clean_trips"), source=source)["params.source"]
+
+
+def test_a_sound_source_is_taken(data):
+    write(data / "folder" / "a.parquet", table({}))
+    write(data / "folder" / "b.parquet", yellow(table({})))
+    assert check(find("clean_trips"), {"source": "folder"}) == {"source": str(data / "folder")}
 
 
 def test_clean_trips_is_found_with_its_source():

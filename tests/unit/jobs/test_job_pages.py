@@ -12,6 +12,7 @@ from jobs.applications import Application, Parameter
 from jobs.models import Job, JobState
 from tests.markup import flat
 from tests.people import make_user, signed_in
+from tests.unit.jobs.spark_apps.made_trips import table, write
 
 pytestmark = pytest.mark.django_db
 
@@ -33,7 +34,7 @@ def data(tmp_path, settings):
     settings.CONSOLE_VAR_DIR = tmp_path / "var"
     settings.CONSOLE_DATA_DIR, settings.CONSOLE_OUTPUT_DIR = tmp_path / "data", tmp_path / "output"
     settings.CONSOLE_DATA_DIR.mkdir(exist_ok=True)
-    (settings.CONSOLE_DATA_DIR / "month.parquet").write_text("")
+    write(settings.CONSOLE_DATA_DIR / "month.parquet", table({}))
     return settings.CONSOLE_DATA_DIR
 
 

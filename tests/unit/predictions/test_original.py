@@ -1,6 +1,7 @@
 """A champion that no compiler could express: it answers from a sandboxed child."""
 
 import asyncio
+import os
 import time
 from pathlib import Path
 
@@ -8,8 +9,11 @@ import pytest
 
 from core.lib.errors import Unavailable
 from models_registry.digest import folder_sha256
-from predictions.serving import files, served
+from predictions.serving import files, original, served
+from predictions.serving.original import OriginalScorer, run_folder
 from predictions.serving.snapshot import ChampionRef
+from scoring.runner_client import RunnerUnavailable
+from scoring.spec import Spec
 from tests import champions
 from tests.champions import ROW
 from tests.unit.scoring import fitted
@@ -64,6 +68,45 @@ def test_its_files_are_fetched_once(loaded):
     again = served.load(ref, files.ModelFiles(folder / "files", source), folder / "again")
     again.stop(grace_s=0)
     assert source.n_fetched == 1
+
+
+async def test_a_child_that_died_leaves_its_successor_alone(loaded):
+    found, source, ref, folder = loaded
+    found.scorer._process.stop()
+    kept = files.ModelFiles(folder / "files", source)
+    again = await asyncio.to_thread(served.load, ref, kept, folder / "files")
+    try:
+        await asyncio.to_thread(found.stop, 0)
+        explanation = await asyncio.to_thread(again.explain, again.reference[0])
+        assert explanation.is_exact
+        assert (await again.score(again.decoder.decode_rows([ROW]))).labels == ["Did not survive"]
+    finally:
+        await asyncio.to_thread(again.stop, 0)
+    assert list((folder / "files" / "runners").iterdir()) == []
+
+
+def test_a_child_that_does_not_start_leaves_no_folder(tmp_path):
+    (tmp_path / "model").mkdir()
+    for _try in range(2):
+        with pytest.raises(RunnerUnavailable, match="no MLflow model"):
+            OriginalScorer(
+                tmp_path / "model",
+                Spec.from_json(champions.packed().spec_json),
+                run_folder(tmp_path, "0" * 64),
+            )
+    assert list((tmp_path / "runners").iterdir()) == []
+
+
+def test_folders_of_processes_that_are_gone_are_removed(tmp_path):
+    runners = tmp_path / "runners"
+    for name in ("4194305-abc-1", f"{os.getpid()}-abc-2", f"{os.getppid()}-abc-3"):
+        (runners / name).mkdir(parents=True)
+    in_use = run_folder(tmp_path, "0" * 64)
+    in_use.mkdir()
+    original._folders_in_use.add(in_use)
+    original._sweep(runners)
+    assert {path.name for path in runners.iterdir()} == {in_use.name, f"{os.getppid()}-abc-3"}
+    original._remove(in_use)
 
 
 def test_the_child_ends_with_its_champion(loaded):

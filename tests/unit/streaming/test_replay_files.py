@@ -1,5 +1,6 @@
 """Reading files to replay: good lines, broken lines, files that are none."""
 
+import resource
 from datetime import UTC, datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo
@@ -32,6 +33,9 @@ def test_ride_events_are_read_and_broken_lines_are_named(tmp_path):
     assert lines[0].fields["distance"] is None
     assert lines[3].at - lines[0].at == 5
     assert list(format_.lines(path, 3)) == lines[3:]
+
+
+OTHERS = ("VendorID", "passenger_count", "trip_distance", "payment_type", "fare_amount", "tip_amount")
 
 
 def trips(tmp_path, **columns):
@@ -70,10 +74,42 @@ def test_a_trip_whose_payment_is_no_number_is_a_bad_line(tmp_path, payment):
     assert lines == [BadLine(f"the payment type is {payment}")] * 2
 
 
-def test_a_trip_of_no_calendar_ends_the_file_with_a_reason(tmp_path):
-    year_11476 = pa.array([3 * 10**17] * 2, pa.timestamp("us"))
-    path = trips(tmp_path, lpep_pickup_datetime=year_11476)
-    with pytest.raises(FileRefused, match="broken after row 0"):
+def test_a_trip_of_no_calendar_is_a_bad_line(tmp_path):
+    times = pa.array(
+        [3 * 10**17, 10**15, None, -(10**17)], pa.timestamp("us")
+    )  # the first is in the year 11476
+    path = trips(tmp_path, **{name: [1.0] * 4 for name in OTHERS}, lpep_pickup_datetime=times)
+    no_calendar = BadLine("the pickup time is in no calendar")
+    first, second, third, fourth = replay_files.format_of(path).lines(path, 0)
+    assert (first, third, fourth) == (no_calendar, BadLine("no pickup time"), no_calendar)
+    assert second.at == 1e9
+
+
+@pytest.mark.parametrize("unit", ["ms", "us", "ns"])
+@pytest.mark.parametrize("zone", [None, "UTC", "America/New_York"])
+def test_times_of_any_unit_and_zone_are_read(tmp_path, unit, zone):
+    times = pa.array([datetime(2024, 1, 1, 0, 46, 55)] * 2, pa.timestamp(unit, zone))
+    path = trips(tmp_path, lpep_pickup_datetime=times)
+    assert {line.at for line in replay_files.format_of(path).lines(path, 0)} == {1704070015.0}
+
+
+def test_a_few_kilobytes_that_unfold_to_gigabytes_are_refused(tmp_path):
+    """5,000 times one text of a megabyte: 5 GB from 50 KB."""
+    place = pa.array([0] * 5_000, pa.int32())
+    vendors = pa.DictionaryArray.from_arrays(place, pa.array(["x" * 1_000_000]))
+    columns = {name: [1.0] * 5_000 for name in OTHERS} | {"VendorID": vendors}
+    times = [datetime(2024, 1, 1)] * 5_000
+    path = trips(tmp_path, **columns, lpep_pickup_datetime=times)
+    assert path.stat().st_size < 100_000
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(FileRefused, match="too much memory"):
+        list(replay_files.format_of(path).lines(path, 0))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
+
+
+def test_a_column_of_lists_is_refused_before_it_is_read(tmp_path):
+    path = trips(tmp_path, VendorID=[[1] * 1000, []])
+    with pytest.raises(FileRefused, match="VendorID is list"):
         list(replay_files.format_of(path).lines(path, 0))
 
 

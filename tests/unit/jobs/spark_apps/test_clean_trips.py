@@ -2,10 +2,11 @@
 
 import json
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jobs.spark_apps import clean_trips
+from jobs.spark_apps import clean_trips, running
 from jobs.spark_apps.clean_trips import ADDED, FIELDS, REASONS, clean
 from jobs.spark_apps.running import SourceRefused
 from tests.unit.jobs.spark_apps.made_trips import PICKUP, lasting, table, without, write, yellow
@@ -76,7 +77,9 @@ def cleaned(spark, tmp_path):
 def test_each_row_is_dropped_for_its_first_reason(spark, tmp_path):
     cases = [*CASES, *ORDERED]
     source = write(tmp_path / "green.parquet", table(*(change for change, _reason in cases)))
-    judged = clean_trips.judged(clean_trips.named(spark.read.parquet(str(source)))).collect()
+    [found] = running.look([source])
+    trips = running.read_parquet(spark, source, clean_trips.chosen(found.columns))
+    judged = clean_trips.judged(clean_trips.named(trips)).collect()
     assert [row["dropped"] for row in judged] == [reason for _change, reason in cases]
 
 
@@ -155,7 +158,7 @@ def test_a_name_is_taken_literally(spark, tmp_path, name):
             "no tpep_pickup_datetime or lpep_pickup_datetime",
         ),
         (table({}).set_column(8, "trip_distance", [["far"]]), "trip_distance is string, not a number"),
-        (table({}).set_column(1, "lpep_pickup_datetime", [[7]]), "lpep_pickup_datetime is .*int, not a time"),
+        (table({}).set_column(1, "lpep_pickup_datetime", [[7]]), "lpep_pickup_datetime is int64, not a time"),
     ],
 )
 def test_a_file_of_something_else_is_refused_by_column(spark, tmp_path, trips, words):
@@ -167,11 +170,90 @@ def test_a_file_of_something_else_is_refused_by_column(spark, tmp_path, trips, w
 
 def test_what_is_no_parquet_is_refused(spark, tmp_path):
     (tmp_path / "text.parquet").write_text("not PAR1 at all, whatever it is called")
-    with pytest.raises(SourceRefused, match="cannot be read as Parquet"):
+    with pytest.raises(
+        SourceRefused, match=r"text\.parquet: it is no Parquet file that can be read: .*magic bytes"
+    ):
         clean(spark, tmp_path / "text.parquet", tmp_path / "out")
     (tmp_path / "empty").mkdir()
     with pytest.raises(SourceRefused, match=r"holds no \.parquet file"):
         clean(spark, tmp_path / "empty", tmp_path / "out")
+
+
+def also(trips, **columns):
+    for name, values in columns.items():
+        trips = trips.append_column(name, values)
+    return trips
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        {"airport_fee": pa.array([1.0]), "Airport_fee": pa.array(["x"])},
+        {"vendorid": pa.array(["x"]), "VENDORID": pa.array([7])},
+        {"twice": pa.array([1]), "a.b `c`": pa.array([1]), "nothing": pa.nulls(1)},
+        {"a": pa.array([1], pa.timestamp("ns")), "b": pa.array([1], pa.time64("us"))},
+        {
+            "a": pa.array([1.0], pa.float16()),
+            "b": pa.array([[{"x": 1}]]),
+            "c": pa.array([b"1234"], pa.binary(4)),
+        },
+        {"a": pa.array([1], pa.uint64()), "b": pa.array([1], pa.duration("us"))},
+    ],
+)
+def test_whatever_else_a_file_holds_its_trips_are_read(cleaned, others):
+    _result, rows = cleaned(also(table({}), **others))
+    assert [row["vendor_id"] for row in rows] == [2]
+
+
+def test_columns_of_one_name_are_read_past(cleaned):
+    twice = also(table({}), extra=pa.array([1])).append_column("extra", pa.array(["x"]))
+    assert len(cleaned(twice)[1]) == 1
+
+
+def test_a_needed_column_that_is_there_twice_is_refused_by_name(spark, tmp_path):
+    trips = also(without(table({}), ["VendorID"]), vendorid=pa.array([1]), VENDORID=pa.array([2]))
+    source = write(tmp_path / "two.parquet", trips)
+    with pytest.raises(SourceRefused, match="2 columns that may be the vendor_id: vendorid, VENDORID"):
+        clean(spark, source, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        (pa.timestamp("ns"), {}),
+        (pa.timestamp("ns", "UTC"), {}),
+        (pa.timestamp("ms"), {}),
+        (pa.timestamp("us", "America/New_York"), {}),
+        (pa.timestamp("us"), {"version": "1.0"}),
+        (pa.timestamp("ns"), {"use_deprecated_int96_timestamps": True}),
+    ],
+)
+def test_times_of_any_kind_are_read(spark, tmp_path, kind, options):
+    trips = table({})
+    for place in (1, 2):
+        name = trips.column_names[place]
+        trips = trips.set_column(place, name, trips[name].cast(kind))
+    pq.write_table(trips, tmp_path / "times.parquet", **options)
+    clean(spark, tmp_path / "times.parquet", tmp_path / "out")
+    [row] = pq.read_table(tmp_path / "out").to_pylist()
+    assert (row["pickup_datetime"], row["duration_min"]) == (PICKUP, 12.5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (pa.uint8(), 74),
+        (pa.uint32(), 74),
+        (pa.uint64(), 74),
+        (pa.int8(), 74),
+        (pa.float32(), 74.0),
+        (pa.decimal128(22, 3), 74),
+    ],
+)
+def test_numbers_of_any_kind_are_read(cleaned, kind, value):
+    trips = table({})
+    _result, [row] = cleaned(trips.set_column(5, "PULocationID", pa.array([value]).cast(kind)))
+    assert row["pickup_zone"] == 74
 
 
 def test_a_run_that_breaks_leaves_no_half_output(spark, tmp_path):
