@@ -24,6 +24,7 @@ from models_registry.models import (
 from models_registry.removal import remove_demo
 from models_registry.retiring import archive, end_champion, unarchive
 from models_registry.states import OPEN_GATES, Policy, RequestState, VersionState
+from models_registry.troubles import note_serving
 
 __all__ = [
     "LONGEST_REASON",
@@ -31,6 +32,7 @@ __all__ = [
     "archive",
     "ask_gate",
     "end_champion",
+    "note_serving",
     "override_gate",
     "reject",
     "remove_demo",

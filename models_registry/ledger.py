@@ -11,6 +11,7 @@ from django.utils import timezone
 from core.audit.actions import record
 from core.lib import live
 from core.lib import redis as console_redis
+from models_registry import troubles
 from models_registry.models import ChampionPeriod, ModelVersion, PromotionRequest, RegisteredModel
 from models_registry.states import VersionState
 
@@ -55,6 +56,7 @@ def crown(
     after = {"champion": version.version, "reason": reason, "decided_by": period.decided_by}
     before = {"champion": former.version if former else None}
     record(f"model.{kind}", version.model, by=by, before=before, after=after)
+    troubles.forget(version.model)
     announce(version.model.name, version.version, *([former.version] if former else []))
     transaction.on_commit(lambda: _wake_serving(version.model.name))
     return period
@@ -70,6 +72,7 @@ def end(period: ChampionPeriod, *, by: Any, reason: str) -> None:
     period.save(update_fields=["until", "next_attempt_at", "end_reason", "delivery_error"])
     before, after = {"champion": version.version}, {"champion": None, "reason": reason}
     record("model.end_champion", period.model, by=by, before=before, after=after)
+    troubles.forget(period.model)
     model_name = period.model.name
     announce(model_name, version.version)
     transaction.on_commit(lambda: _wake_serving(model_name))

@@ -304,3 +304,25 @@ class ChampionPeriod(Deliverable):
         """The same for pages."""
         words = {"policy: automatic": _("policy: automatic"), "the console": _("the console")}
         return words.get(self.decided_by, self.decided_by)
+
+
+class ServingTrouble(models.Model):
+    """A serving process cannot load the champion, and why. The row goes once it can.
+
+    answers: the version that answers there meanwhile; None when none does.
+    """
+
+    version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="troubles")
+    process = models.CharField(max_length=200)
+    reason = models.TextField()
+    answers = models.PositiveIntegerField(null=True)
+    since = models.DateTimeField(default=timezone.now)
+    last_seen_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["version", "process"], name="one_trouble_a_process"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.version} is not served by {self.process}"

@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from core.audit.actions import record
 from core.lib import outbox
 from core.lib.errors import ConsoleError, Unavailable
-from models_registry import aliases, gateway, ledger, verdicts
+from models_registry import aliases, gateway, ledger, troubles, verdicts
 from models_registry.models import ChampionPeriod, GateRun, ModelVersion, PromotionRequest
 from models_registry.states import GateState, RequestState, VersionState
 
@@ -88,6 +88,12 @@ def expire_requests() -> int:
             record("promotion.expire", request, by=None, after={"state": request.state})
             ledger.announce(request.version.model.name, request.version.version)
     return len(rows)
+
+
+@shared_task
+def forget_silent_processes() -> int:
+    """Drop the troubles of serving processes that are gone; returns of how many models."""
+    return troubles.forget_the_silent()
 
 
 def _begin(gate: GateRun) -> bool:
