@@ -28,11 +28,13 @@ class VersionPromotionsView(APIView):
 class ModelRollbackView(APIView):
     """Back to the champion before."""
 
-    @extend_schema(request=shapes.ReasonSerializer, responses=shapes.PeriodSerializer)
+    @extend_schema(request=shapes.RollbackSerializer, responses=shapes.PeriodSerializer)
     def post(self, request: Request, name: str) -> Response:
-        """Now; 409 when there was none before."""
-        reason = valid(shapes.ReasonSerializer, request.data)["reason"]
-        return Response(shapes.PeriodSerializer(actions.rollback(name, reason=reason, by=request.user)).data)
+        """Now. 409 when there was none before, when another is champion than `expected`, and, where nothing is
+        expected, after a rollback: the same call twice goes back once.
+        """
+        given = valid(shapes.RollbackSerializer, request.data)
+        return Response(shapes.PeriodSerializer(actions.rollback(name, by=request.user, **given)).data)
 
 
 @extend_schema(parameters=[OpenApiParameter("state", str, enum=RequestState.values)])
@@ -60,7 +62,7 @@ class PromotionApproveView(APIView):
 
     @extend_schema(request=shapes.OptionalReasonSerializer, responses=shapes.PromotionSerializer)
     def post(self, request: Request, pk: int) -> Response:
-        """Makes the version champion; never by who asked."""
+        """Makes the version champion; never by who asked. 409 when MLflow holds other files than were judged."""
         reason = valid(shapes.OptionalReasonSerializer, request.data)["reason"]
         return Response(shapes.PromotionSerializer(actions.approve(pk, reason=reason, by=request.user)).data)
 

@@ -7,6 +7,7 @@ from rest_framework import serializers
 from core.lib.rest import StrictSerializer
 from models_registry.actions import LONGEST_REASON
 from models_registry.models import (
+    HASHES,
     ChampionPeriod,
     Experiment,
     GateRun,
@@ -32,6 +33,24 @@ class OptionalReasonSerializer(StrictSerializer):
     """Why, if one wants to say so."""
 
     reason = serializers.CharField(max_length=LONGEST_REASON, required=False, allow_blank=True, default="")
+
+
+class RollbackSerializer(ReasonSerializer):
+    """Back to the champion before, and why.
+
+    A call that names no version goes back from a promotion only, so that it can be sent twice.
+    """
+
+    expected = serializers.IntegerField(
+        min_value=1,
+        required=False,
+        help_text="the version that is taken to be champion now; 409 when it is not",
+    )
+    to = serializers.IntegerField(
+        min_value=1,
+        required=False,
+        help_text="the version that is to come back; 409 when it would be another",
+    )
 
 
 class PolicySerializer(StrictSerializer):
@@ -124,6 +143,7 @@ class GateSerializer(serializers.ModelSerializer):
             "reason",
             "champion_version",
             "holdout_rows",
+            *HASHES,
             "metrics",
             "isolation",
             "seconds",
@@ -160,6 +180,7 @@ class VersionSerializer(serializers.ModelSerializer):
             "data_sha256",
             "data_source",
             "holdout_sha256",
+            "reference_sha256",
             "missing_artefacts",
             "primary_metric",
             "metrics",
@@ -207,6 +228,9 @@ class PeriodSerializer(serializers.ModelSerializer):
     version = serializers.CharField(source="version.version")
     decided_by = serializers.SerializerMethodField()
     request = serializers.IntegerField(source="request_id", allow_null=True)
+    requested_by = serializers.CharField(
+        source="request.requested_by.username", allow_null=True, default=None, help_text="who asked for it"
+    )
 
     class Meta:
         model = ChampionPeriod
@@ -220,6 +244,8 @@ class PeriodSerializer(serializers.ModelSerializer):
             "reason",
             "end_reason",
             "request",
+            "requested_by",
+            *HASHES,
         ]
 
     def get_decided_by(self, row: ChampionPeriod) -> str:
@@ -250,6 +276,7 @@ class PromotionSerializer(serializers.ModelSerializer):
             "requested_by",
             "requested_at",
             "expires_at",
+            *HASHES,
             "decided_by",
             "is_by_policy",
             "decided_at",

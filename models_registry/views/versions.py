@@ -180,9 +180,9 @@ def promotion_decide(request: HttpRequest, pk: int) -> HttpResponse:
     asked = queries.promotion(pk)
     version = asked.version
     form = DecisionForm(request.POST)
-    is_approval = request.POST.get("decision") == "approve"
     if not form.is_valid():
         return _decision_again(request, version.model.name, version.version, form)
+    is_approval = form.cleaned_data["decision"] == "approve"
     decide = actions.approve if is_approval else actions.reject
     decide(pk, reason=form.cleaned_data["reason"], by=request.user)
     words = (
