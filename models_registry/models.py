@@ -168,6 +168,11 @@ class ModelVersion(models.Model):
         """The gate that the version's state rests on; one that came to no verdict changed nothing."""
         return self.gates.filter(state__in=VERDICTS).order_by("-pk").first()
 
+    @property
+    def trouble(self) -> "ServingTrouble | None":
+        """Why serving refuses it, by the process that spoke last; only a champion has any."""
+        return max(self.troubles.all(), key=lambda row: row.last_seen_at, default=None)
+
     def move_to(self, state: str) -> None:
         """Take the step, unsaved; the caller holds the row. Raises Conflict when there is no such step."""
         check_step(VERSION_STEPS, self.state, state, self)
@@ -357,3 +362,10 @@ class ServingTrouble(models.Model):
 
     def __str__(self) -> str:
         return f"{self.version} is not served by {self.process}"
+
+    @property
+    def what_answers(self) -> str:
+        """Beside the champion of the ledger, what callers get."""
+        if self.answers is None:
+            return _("nothing answers")
+        return _("v%(version)s still answers") % {"version": self.answers}

@@ -1,7 +1,8 @@
 """The shape of models, versions, requests and runs over REST; what comes in may carry no unknown field."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from core.lib.rest import StrictSerializer
@@ -15,6 +16,7 @@ from models_registry.models import (
     ModelVersion,
     PromotionRequest,
     RegisteredModel,
+    ServingTrouble,
 )
 from models_registry.states import Policy
 
@@ -193,13 +195,24 @@ class VersionSerializer(serializers.ModelSerializer):
         ]
 
 
+class TroubleSerializer(serializers.ModelSerializer):
+    """Why serving refuses the champion, and the version that answers meanwhile; null where none does."""
+
+    answers = serializers.CharField(allow_null=True)
+
+    class Meta:
+        model = ServingTrouble
+        fields: ClassVar = ["reason", "answers", "since", "last_seen_at"]
+
+
 class VersionDetailSerializer(VersionSerializer):
     """A version with its newest gate."""
 
     gate = GateSerializer(allow_null=True)
+    not_served = TroubleSerializer(source="trouble", allow_null=True)
 
     class Meta(VersionSerializer.Meta):
-        fields: ClassVar = [*VersionSerializer.Meta.fields, "gate"]
+        fields: ClassVar = [*VersionSerializer.Meta.fields, "not_served", "gate"]
 
 
 class ModelSerializer(serializers.ModelSerializer):
@@ -207,14 +220,29 @@ class ModelSerializer(serializers.ModelSerializer):
 
     champion = serializers.SerializerMethodField()
     newest_version = serializers.SerializerMethodField()
+    not_served = serializers.SerializerMethodField()
 
     class Meta:
         model = RegisteredModel
-        fields: ClassVar = ["name", "description", "policy", "champion", "newest_version", "alias_version"]
+        fields: ClassVar = [
+            "name",
+            "description",
+            "policy",
+            "champion",
+            "not_served",
+            "newest_version",
+            "alias_version",
+        ]
 
     def get_champion(self, row: RegisteredModel) -> str | None:
         """The champion's version."""
         return next((str(period.version.version) for period in row.periods_now), None)  # type: ignore[attr-defined]
+
+    @extend_schema_field(TroubleSerializer(allow_null=True))
+    def get_not_served(self, row: RegisteredModel) -> dict[str, Any] | None:
+        """Null while what the ledger names is what answers."""
+        trouble = next((period.version.trouble for period in row.periods_now), None)  # type: ignore[attr-defined]
+        return dict(TroubleSerializer(trouble).data) if trouble else None
 
     def get_newest_version(self, row: RegisteredModel) -> str | None:
         """The newest version."""

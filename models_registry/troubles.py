@@ -1,11 +1,9 @@
 """Champions that serving refuses: a row for each process that does, and one alert for each model."""
 
-from collections.abc import Iterable
 from datetime import timedelta
 from typing import Final
 
 from django.db import transaction
-from django.db.models import QuerySet
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -60,22 +58,6 @@ def forget_the_silent() -> int:
         silent.filter(version__model=model).delete()
         _tell(model, model.versions.filter(state=VersionState.CHAMPION).first())
     return len(names)
-
-
-def of_champions(model_names: Iterable[str]) -> dict[str, ServingTrouble]:
-    """By model: the trouble with today's champion that was heard of last, for those that have any."""
-    rows = _current().filter(version__model__name__in=list(model_names)).order_by("last_seen_at")
-    return {row.version.model.name: row for row in rows}
-
-
-def of_champion(model_name: str) -> ServingTrouble | None:
-    """The same for one model."""
-    return of_champions([model_name]).get(model_name)
-
-
-def _current() -> QuerySet[ServingTrouble]:
-    rows = ServingTrouble.objects.filter(version__state=VersionState.CHAMPION)
-    return rows.select_related("version__model").defer("version__spec_json")
 
 
 def _note(champion: ModelVersion, process: str, error: str, answers: int | None) -> None:

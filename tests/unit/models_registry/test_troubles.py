@@ -10,7 +10,7 @@ from core.alerts.states import State
 from models_registry import actions, tasks, troubles
 from models_registry.models import ServingTrouble
 from models_registry.states import VersionState
-from tests.registry import make_champion, make_version
+from tests.registry import make_champion, make_user, make_version
 
 pytestmark = pytest.mark.django_db
 
@@ -96,7 +96,52 @@ def test_a_process_that_ended_is_forgotten(champion):
     assert Alert.objects.get().state == State.RESOLVED
 
 
-def test_the_trouble_of_each_champion_is_found_in_one_query(champion, django_assert_num_queries):
+@pytest.fixture
+def as_viewer(client):
+    client.force_login(make_user("vera", "viewer"), backend="django.contrib.auth.backends.ModelBackend")
+    return client
+
+
+PAGES = [
+    ("/models", "v1 still answers"),
+    ("/models/titanic", "v2 is champion; v1 still answers: its SHA-256 is another"),
+    ("/models/titanic/versions/2", "v2 is champion; v1 still answers: its SHA-256 is another"),
+    ("/models/titanic/versions/1", "v2 is champion; v1 still answers: its SHA-256 is another"),
+    ("/models/-/champions", "v1 still answers: its SHA-256 is another"),
+]
+
+
+@pytest.mark.parametrize(("path", "words"), PAGES)
+def test_pages_say_who_is_champion_and_what_answers(champion, as_viewer, path, words):
+    note(answers=1)
+    page = " ".join(as_viewer.get(path).content.decode().split())
+    assert words in page
+    assert "does not serve" in page
+    note("")
+    page = " ".join(as_viewer.get(path).content.decode().split())
+    assert words not in page
+    assert "does not serve" not in page
+
+
+def test_pages_say_when_nothing_answers(champion, as_viewer):
     note()
-    with django_assert_num_queries(1):
-        assert troubles.of_champions(["titanic", "other"])["titanic"].reason == "its SHA-256 is another"
+    page = " ".join(as_viewer.get("/models/titanic").content.decode().split())
+    assert "v2 is champion; nothing answers: its SHA-256 is another" in page
+
+
+def test_a_version_that_neither_is_champion_nor_answers_says_nothing_of_it(champion, as_viewer):
+    make_version(3)
+    note(answers=1)
+    assert "still answers" not in as_viewer.get("/models/titanic/versions/3").content.decode()
+
+
+def test_rest_says_what_answers(champion, as_viewer):
+    note(answers=1)
+    said = as_viewer.get("/api/v1/models/titanic").json()["not_served"]
+    assert (said["reason"], said["answers"]) == ("its SHA-256 is another", "1")
+    assert said["since"]
+    assert as_viewer.get("/api/v1/models").json()["results"][0]["not_served"] == said
+    assert as_viewer.get("/api/v1/models/titanic/versions/2").json()["not_served"] == said
+    assert as_viewer.get("/api/v1/models/titanic/versions/1").json()["not_served"] is None
+    note("")
+    assert as_viewer.get("/api/v1/models/titanic").json()["not_served"] is None
