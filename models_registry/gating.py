@@ -17,7 +17,7 @@ from models_registry.gateway import MlflowGateway
 from models_registry.models import ModelVersion
 from models_registry.verdicts import Outcome
 from scoring import compile as scoring_compile
-from scoring import gate, sandbox
+from scoring import gate, missing, sandbox
 from scoring.result import ChampionFiles, Job, Result
 from scoring.spec import Spec
 
@@ -113,6 +113,7 @@ def _fetch_champion(mlflow: MlflowGateway, champion: ModelVersion, job_dir: Path
         (folder / "model.onnx").write_bytes(artefacts.compiled(mlflow, champion))
         return ChampionFiles(spec="champion/spec.json", onnx="champion/model.onnx")
     artefacts.fetch_model(mlflow, champion, folder / "model")
+    missing.write(folder, champion.missing_as)
     return ChampionFiles(spec="champion/spec.json", model="champion/model")
 
 
@@ -165,6 +166,7 @@ def _serving(result: Result, job_dir: Path) -> dict[str, Any]:
     return {
         "serve_as": result.serve_as,
         "serve_reason": result.reason,
+        "missing_as": result.missing_as,
         "size_bytes": sum(path.stat().st_size for path in served if path.is_file()),
         "spec_json": (job_dir / "spec.json").read_bytes().decode(),
         "metrics": result.candidate.metrics,

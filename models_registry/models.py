@@ -129,6 +129,7 @@ class ModelVersion(models.Model):
     metrics = models.JSONField(default=dict)  # on the hold-out, as scored by the gate
     serve_as = models.CharField(max_length=8, choices=ServeAs.choices, blank=True)
     serve_reason = models.TextField(blank=True)
+    missing_as = models.JSONField(default=dict)  # what the original takes for missing text, by column
     served_sha256 = models.CharField(max_length=64, blank=True)
     size_bytes = models.BigIntegerField(null=True)
 

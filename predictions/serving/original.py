@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from core.lib.errors import Unavailable
+from scoring import missing
 from scoring.check import Rows
 from scoring.runner_client import RunnerClient, RunnerError, RunnerProcess, RunnerUnavailable
 from scoring.score import Outcome, Scores
@@ -23,8 +24,13 @@ HANG_UP_S = 5.0
 class OriginalScorer:
     """Scores through the child; `predict` is for threads, `score_rows` for the event loop."""
 
-    def __init__(self, model_folder: Path, spec: Spec, run_folder: Path) -> None:
-        """Start the child and wait for it. Raises RunnerUnavailable."""
+    def __init__(
+        self, model_folder: Path, spec: Spec, run_folder: Path, missing_as: Mapping[str, str]
+    ) -> None:
+        """Start the child and wait for it. Raises RunnerUnavailable.
+
+        missing_as: what the original takes for missing text, see `scoring.missing`.
+        """
         self.spec = spec
         self._folder = run_folder
         _sweep(run_folder.parent)
@@ -32,6 +38,7 @@ class OriginalScorer:
         run_folder.mkdir(parents=True, mode=0o700)
         shutil.copytree(model_folder, run_folder / "model")
         (run_folder / "spec.json").write_bytes(spec.to_json())
+        missing.write(run_folder, missing_as)
         self._process = RunnerProcess.start(run_folder)
         self._clients: dict[asyncio.AbstractEventLoop, RunnerClient] = {}
 

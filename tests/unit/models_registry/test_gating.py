@@ -102,7 +102,7 @@ def test_a_model_that_onnx_cannot_express_is_served_by_the_runner(judge, scienti
         fitted.pipeline(specs.titanic(), ROWS, HistGradientBoostingClassifier(random_state=1, max_iter=20))
     )
     assert gate.version.serve_as == ServeAs.RUNNER, gate.reason
-    assert gate.version.state == VersionState.PASSED
+    assert gate.version.state == VersionState.PASSED, gate.reason
     _promote(gate, scientist, approver)
     champion = queries.champion("titanic")
     queries.champion_folder(champion, tmp_path / "served")
