@@ -30,8 +30,9 @@ class ModelRollbackView(APIView):
 
     @extend_schema(request=shapes.RollbackSerializer, responses=shapes.PeriodSerializer)
     def post(self, request: Request, name: str) -> Response:
-        """Now. 409 when there was none before, when another is champion than `expected`, and, where nothing is
-        expected, after a rollback: the same call twice goes back once.
+        """Now. 409 when there was none before, or when another is champion than `expected`.
+
+        Where nothing is expected, 409 after a rollback too: the same call sent twice goes back once.
         """
         given = valid(shapes.RollbackSerializer, request.data)
         return Response(shapes.PeriodSerializer(actions.rollback(name, by=request.user, **given)).data)
@@ -62,7 +63,7 @@ class PromotionApproveView(APIView):
 
     @extend_schema(request=shapes.OptionalReasonSerializer, responses=shapes.PromotionSerializer)
     def post(self, request: Request, pk: int) -> Response:
-        """Makes the version champion; never by who asked. 409 when MLflow holds other files than were judged."""
+        """Makes the version champion; never by who asked. 409 when MLflow holds other files by now."""
         reason = valid(shapes.OptionalReasonSerializer, request.data)["reason"]
         return Response(shapes.PromotionSerializer(actions.approve(pk, reason=reason, by=request.user)).data)
 

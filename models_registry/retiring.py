@@ -71,8 +71,8 @@ def end_champion(model_name: str, *, reason: str, by: Any) -> ChampionPeriod | N
     """Let the champion serve no more; returns the period that follows, None when nobody does.
 
     After a demonstration's champion the last one of the ledger that is no demonstration's and not archived
-    is champion again; otherwise nobody is, serving answers 409, and the alias is removed from MLflow. One whose
-    files in MLflow are others by now is passed over: serving would refuse it.
+    is champion again; otherwise nobody is, serving answers 409, and the alias is removed from MLflow. One
+    whose files in MLflow are others by now is passed over: serving would refuse it.
     by: None for the console itself. Raises Conflict when the model has no champion.
     """
     if by is not None:

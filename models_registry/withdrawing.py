@@ -18,7 +18,7 @@ def requests(version: ModelVersion, *, reason: str, by: Any) -> None:
 
 
 def requests_for_other_files(version: ModelVersion, gate: GateRun) -> None:
-    """Withdraw the open request when the gate came to its verdict about other files than the request is for."""
+    """Withdraw the open request when the gate judged other files than it is for. The caller holds both."""
     for request in version.requests.select_for_update().filter(state=RequestState.REQUESTED):
         if request.hashes != gate.hashes:
             _withdraw(request, _other_files(request, gate), None)

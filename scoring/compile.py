@@ -90,12 +90,19 @@ def _compiled(
             None,
             "",
             None,
-            f"It does not convert to ONNX ({error}), so the original is served by a runner.",
+            f"It does not convert to ONNX ({error})." + _as_learnt(original),
         )
     if not parity.holds:
-        return None, "", parity, _difference(parity) + " The original is served by a runner."
+        return None, "", parity, _difference(parity) + _as_learnt(original)
     (folder / "model.onnx").write_bytes(data)
     return scorer, hashlib.sha256(data).hexdigest(), parity, _difference(parity)
+
+
+def _as_learnt(original: Original) -> str:
+    kinds = {"none": "None", "nan": "NaN", "na": "NA"}
+    names = [f"{kinds[kind]} in {name}" for name, kind in original.missing_as.items()]
+    told = f" Missing text reaches it as it learnt it: {', '.join(names)}." if names else ""
+    return f" The original is served by a runner.{told}"
 
 
 def _difference(parity: Parity) -> str:

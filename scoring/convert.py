@@ -111,7 +111,7 @@ def _compared(original: Predictor, compiled: Predictor, where: str, columns: Col
 
 
 def rows_to_compare(spec: Spec, rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """The rows; then, field by field, the rows with it gone, and some with values that were not among them."""
+    """The rows; then, field by field, the rows with it gone, and some with values that none of them has."""
     raw = rows[[field.name for field in spec.fields]].astype(object)
     yield "", raw
     for field in spec.fields:

@@ -1,7 +1,7 @@
 """The language of derived columns: numbers, + - * /, comparisons, parentheses, is_missing(x).
 
-A field whose name is no plain word stands between backticks, as in pandas: `petal width (cm)` / 2; a backtick in
-it is written twice.
+A field whose name is no plain word stands between backticks, as in pandas: `petal width (cm)` / 2; a
+backtick in it is written twice.
 
 A text is parsed, checked against a whitelist and turned into closures; it is never run as code. Arithmetic is
 in float64. Missing in, missing out; what has no finite value (division by zero, overflow) is missing. A

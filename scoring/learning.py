@@ -1,4 +1,4 @@
-"""Finds out which kind of missing text an original learnt from: the one with which it scores as in training."""
+"""Finds out which kind of missing text an original learnt from: with that one it scores as in training."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,6 @@ from scoring import features, missing
 from scoring.missing import Kind, Kinds
 from scoring.originals import Original
 from scoring.score import is_alike, score_of
-from scoring.spec import Spec
 
 MOST_ROWS = 2_000
 TRIED_ROWS = 20
@@ -61,19 +60,16 @@ def _n_off(original: Original, rows: pd.DataFrame, kinds: Kinds) -> float:
 
 def _that_answers(original: Original, rows: pd.DataFrame, name: str, order: Sequence[Kind]) -> Kind:
     """The first kind with which rows get an answer where this column is gone."""
-    gone = as_fields(original.spec, rows.assign(**{name: None}))
-    for kind in order:
-        try:
-            original.with_missing({name: kind}).predict(features.frame(original.spec, gone))
-        except Exception:  # noqa: BLE001  (as above)
-            continue
-        return kind
-    return order[0]
+    columns = features.frame(original.spec, rows.astype(object).assign(**{name: None}))
+    return next((kind for kind in order if _answers(original.with_missing({name: kind}), columns)), order[0])
 
 
-def as_fields(spec: Spec, rows: pd.DataFrame) -> pd.DataFrame:
-    """The raw fields alone, each able to hold None."""
-    return rows[[field.name for field in spec.fields]].astype(object)
+def _answers(original: Original, columns: features.Columns) -> bool:
+    try:
+        original.predict(columns)
+    except Exception:  # noqa: BLE001  (as above)
+        return False
+    return True
 
 
 def _is_missing(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:

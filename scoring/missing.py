@@ -61,10 +61,14 @@ def _parts(part: Any, *, depth: int) -> Iterator[Any]:
 def _learnt(part: Any) -> Iterator[Any]:
     """Values of a part that deals with text; numbers have NaN alone."""
     for categories in getattr(part, "categories_", None) or []:
-        if getattr(categories, "dtype", None) == object:
+        if _holds_text(categories):
             yield from categories
-    if getattr(getattr(part, "statistics_", None), "dtype", None) == object:
+    if _holds_text(getattr(part, "statistics_", None)):
         yield part.missing_values
+
+
+def _holds_text(values: Any) -> bool:
+    return isinstance(values, np.ndarray) and values.dtype.hasobject
 
 
 def _kind(value: Any) -> Kind | None:

@@ -8,7 +8,7 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.AddField(
-            model_name=model_name, name=name, field=models.CharField(blank=True, max_length=64, default="")
+            model_name=model_name, name=name, field=models.CharField(blank=True, max_length=64)
         )
         for model_name in ("gaterun", "promotionrequest", "championperiod")
         for name in HASHES

@@ -1,4 +1,4 @@
-"""An approval means these bytes: a request is for the files that were judged, and MLflow must still hold them."""
+"""An approval means these bytes: it is for the files that were judged, and MLflow must still hold them."""
 
 import importlib
 from datetime import timedelta
@@ -101,7 +101,7 @@ def test_a_gate_on_other_files_withdraws_the_request(
     assert request_open.state == RequestState.WITHDRAWN
     assert "found other files than this request is for" in request_open.decision_reason
     assert "ffffffffffff" in request_open.decision_reason
-    with pytest.raises(Conflict, match="is withdrawn already. The gate ran again and found other files"):
+    with pytest.raises(Conflict, match=r"is withdrawn already\. The gate ran again and found other files"):
         actions.approve(request_open.pk, by=approver)
     assert AuditEntry.objects.get(action="promotion.withdraw").actor_name == "system"
 
@@ -154,7 +154,7 @@ def test_files_replaced_after_the_gate_are_not_approved(request_open, mlflow, ap
 
 def test_files_that_are_gone_are_not_approved(request_open, mlflow, approver):
     mlflow.files.clear()
-    with pytest.raises(Conflict, match="serving/spec.json: MLflow: .* not found"):
+    with pytest.raises(Conflict, match=r"serving/spec\.json: MLflow: .* not found"):
         actions.approve(request_open.pk, by=approver)
 
 
