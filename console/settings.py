@@ -292,6 +292,7 @@ CELERY_BEAT_SCHEDULE = {
     },
     "clear-old-drift": {"task": "predictions.tasks.clear_old_drift", "schedule": 24 * 3600.0},
     "expire-promotions": {"task": "models_registry.tasks.expire_requests", "schedule": 600.0},
+    "forget-silent-serving": {"task": "models_registry.tasks.forget_silent_processes", "schedule": 60.0},
 }
 CHANNEL_LAYERS = {
     "default": {

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from core.access import policy
 from core.audit.actions import record
 from core.lib.errors import Conflict, InvalidRequest, NotFound
-from models_registry import gateway, ledger, mirror, tasks
+from models_registry import gateway, intact, ledger, mirror, tasks
 from models_registry.holding import LONGEST_REASON, checked_reason, held_model, held_version
 from models_registry.models import (
     ChampionPeriod,
@@ -23,7 +23,9 @@ from models_registry.models import (
 )
 from models_registry.removal import remove_demo
 from models_registry.retiring import archive, end_champion, unarchive
-from models_registry.states import OPEN_GATES, Policy, RequestState, VersionState
+from models_registry.returning import rollback
+from models_registry.states import OPEN_GATES, GateState, Policy, RequestState, VersionState
+from models_registry.troubles import note_serving
 
 __all__ = [
     "LONGEST_REASON",
@@ -31,6 +33,7 @@ __all__ = [
     "archive",
     "ask_gate",
     "end_champion",
+    "note_serving",
     "override_gate",
     "reject",
     "remove_demo",
@@ -97,19 +100,32 @@ def request_promotion(model_name: str, version: int, *, reason: str, by: Any) ->
     _check_passed(row)
     if row.requests.filter(state=RequestState.REQUESTED).exists():
         raise Conflict(_("The promotion of %(version)s is asked for already.") % {"version": row})
-    request = PromotionRequest.objects.create(version=row, reason=reason, requested_by=by)
-    record("promotion.request", request, by=by, after={"version": str(row), "reason": reason})
+    verdict = row.last_verdict
+    hashes = verdict.hashes if verdict else {}
+    request = PromotionRequest.objects.create(version=row, reason=reason, requested_by=by, **hashes)
+    record("promotion.request", request, by=by, after={"version": str(row), "reason": reason, **hashes})
     ledger.announce(model_name, version)
     return request
 
 
-@transaction.atomic
 def approve(request_id: int, *, reason: str = "", by: Any) -> PromotionRequest:
-    """Make the version the champion, now. Nobody approves what they asked for, whatever roles they hold."""
-    request = _held_request(request_id, by=by)
-    _check_not_own(request, by, _("approve"))
-    _check_passed(request.version)
-    _check_comparison(request.version)
+    """Make the version the champion, now. Nobody approves what they asked for, whatever roles they hold.
+
+    MLflow must still hold the files that were judged: Conflict names those that it does not, Unavailable is
+    raised when it cannot be asked. That takes as long as reading them, so nothing is held meanwhile.
+    """
+    with transaction.atomic():
+        request = _approvable(request_id, by=by)
+    version = request.version
+    intact.check(gateway.connect(), version, request.hashes, serve_as=version.serve_as)
+    return _approve(request_id, request.hashes, reason=reason, by=by)
+
+
+@transaction.atomic
+def _approve(request_id: int, checked: dict[str, str], *, reason: str, by: Any) -> PromotionRequest:
+    request = _approvable(request_id, by=by)
+    if request.hashes != checked:
+        raise Conflict(_("The request has changed meanwhile. Look at it again, then decide."))
     _decide(request, RequestState.APPROVED, reason, by)
     version = request.version
     period = ledger.crown(
@@ -147,27 +163,6 @@ def withdraw(request_id: int, *, reason: str = "", by: Any) -> PromotionRequest:
 
 
 @transaction.atomic
-def rollback(model_name: str, *, reason: str, by: Any, to: int | None = None) -> ChampionPeriod:
-    """Make the champion before this one champion again; its gate stands.
-
-    to: the version that the person saw named. Raises Conflict when it would be another by now.
-    """
-    policy.check(by, "models.decide", model_name)
-    reason = checked_reason(reason)
-    model = held_model(model_name)
-    former = ledger.previous_champion(model)
-    if former is None:
-        raise Conflict(_("%(model)s has no earlier champion to go back to.") % {"model": model})
-    if to is not None and former.version != to:
-        raise Conflict(_("The champion has changed meanwhile. Look at the page again, then decide."))
-    version = ModelVersion.objects.select_for_update().get(pk=former.pk)
-    version.model = model
-    period = ledger.crown(version, by=by, reason=reason, kind=ChampionPeriod.Kind.ROLLBACK)
-    tasks.deliver_alias.delay_on_commit(str(period.pk))
-    return period
-
-
-@transaction.atomic
 def set_policy(model_name: str, *, value: str, by: Any) -> RegisteredModel:
     """Say who approves this model's promotions: a person, or a conclusive pass by itself."""
     policy.check(by, "admin", model_name)
@@ -186,9 +181,24 @@ def _held_request(request_id: int, *, by: Any) -> PromotionRequest:
     policy.check(by, "models.decide")
     request = _lock_request(request_id)
     if not request.is_open:
-        raise Conflict(_("This request is %(state)s already.") % {"state": request.get_state_display()})
+        raise Conflict(_settled_words(request))
     if request.expires_at <= timezone.now():
         raise Conflict(_("This request has expired. Ask for the promotion again."))
+    return request
+
+
+def _settled_words(request: PromotionRequest) -> str:
+    words = _("This request is %(state)s already.") % {"state": request.get_state_display()}
+    is_withdrawn = request.state == RequestState.WITHDRAWN
+    return f"{words} {request.decision_reason}" if is_withdrawn and request.decision_reason else words
+
+
+def _approvable(request_id: int, *, by: Any) -> PromotionRequest:
+    """The request, held, if it may be approved now, as far as rows can tell."""
+    request = _held_request(request_id, by=by)
+    _check_not_own(request, by, _("approve"))
+    _check_passed(request.version)
+    _check_comparison(request.version)
     return request
 
 
@@ -231,11 +241,12 @@ def _check_passed(row: ModelVersion) -> None:
 
 
 def _check_comparison(row: ModelVersion) -> None:
-    """The gate must have judged against today's champion; an override stands for itself."""
+    """The gate must have judged against today's champion. What passes by an override stands for itself."""
     champion = row.model.versions.filter(state=VersionState.CHAMPION).first()
-    gate = row.gates.order_by("-pk").first()
+    gate = row.last_verdict
     now = champion.version if champion else None
-    if row.is_overridden or gate is None or gate.champion_version == now:
+    stands_by_override = row.is_overridden and (gate is None or gate.state == GateState.FAILED)
+    if stands_by_override or gate is None or gate.champion_version == now:
         return
     raise Conflict(
         _("The champion has changed since the gate judged %(version)s. Ask for its gate again.")

@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from core.access import policy
 from core.lib.errors import InvalidRequest, NotFound
 from core.lib.pages import CursorPages
 from core.lib.rest import valid
@@ -242,8 +243,13 @@ class ModelSpecView(APIView):
         responses={(200, "application/json"): OpenApiTypes.OBJECT},
     )
     def get(self, request: Request, name: str) -> HttpResponse:
-        """serving/spec.json of the champion, or of `version`, byte for byte."""
+        """serving/spec.json of the champion, byte for byte, for who may see or predict.
+
+        `version` asks for that of another one, which takes `see`.
+        """
         given = request.query_params.get("version")
+        if given is not None or not policy.allows(request.user, "predict"):
+            policy.check(request.user, "see", name)
         if given is not None and not (given.isdecimal() and len(given) <= 9):
             raise InvalidRequest(_("The version is a whole number."))
         text = queries.spec_json(name, int(given) if given else None)

@@ -15,7 +15,7 @@ class Champion:
     """A model's champion. Its files never change under their SHA-256: keep them on disk by it.
 
     sha256: of the compiled model, or (`digest.folder_sha256`) of the folder that the runner serves.
-    spec_json: serving/spec.json byte for byte.
+    spec_json: serving/spec.json byte for byte. missing_as: see `scoring.missing`.
     """
 
     model: str
@@ -28,6 +28,7 @@ class Champion:
     reference_sha256: str
     since: datetime
     is_demo: bool
+    missing_as: dict[str, str]
 
     @classmethod
     def of(cls, period: ChampionPeriod) -> Self:
@@ -43,6 +44,7 @@ class Champion:
             reference_sha256=version.reference_sha256,
             since=period.since,
             is_demo=version.is_demo,
+            missing_as=version.missing_as,
         )
 
 

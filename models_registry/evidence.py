@@ -62,6 +62,7 @@ def _title(name: str, champion: int | None, labels: dict[Any, Any]) -> str:
         "slices": _("Slices"),
         "schema": _("Takes what the champion takes"),
         "hash": _("Files as recorded"),
+        "serves": _("Serves as it was trained"),
         "parity": _("Compiled model answers alike"),
         "latency": _("One row within 50 ms"),
     }

@@ -22,7 +22,13 @@ class DecisionForm(ReasonForm):
     """Approve or reject, by the button that was pressed."""
 
     decision = forms.ChoiceField(
-        choices=[("approve", "approve"), ("reject", "reject")], widget=forms.HiddenInput, required=False
+        label=_("Decision"),
+        choices=[("approve", "approve"), ("reject", "reject")],
+        widget=forms.HiddenInput,
+        error_messages={
+            "required": _("Say whether you approve or reject: press one of the two buttons."),
+            "invalid_choice": _("A promotion is approved or rejected: press one of the two buttons."),
+        },
     )
 
 

@@ -12,13 +12,13 @@ from django.utils.translation import gettext as _
 from pyarrow import ArrowException, parquet
 
 from core.lib.errors import NotFound
-from models_registry import artefacts
+from models_registry import artefacts, intact
 from models_registry.digest import file_sha256, folder_sha256
 from models_registry.gateway import MlflowGateway
 from models_registry.models import ModelVersion
 from models_registry.verdicts import Outcome
 from scoring import compile as scoring_compile
-from scoring import gate, sandbox
+from scoring import gate, missing, sandbox
 from scoring.result import ChampionFiles, Job, Result
 from scoring.spec import Spec
 
@@ -65,6 +65,7 @@ def judge(
         seconds=finished.seconds,
         champion_version=against,
         serving=_serving(result, job_dir),
+        hashes=_hashes(result, job_dir),
     )
 
 
@@ -117,6 +118,7 @@ def _fetch_champion(mlflow: MlflowGateway, champion: ModelVersion, job_dir: Path
         (folder / "model.onnx").write_bytes(artefacts.compiled(mlflow, champion))
         return ChampionFiles(spec="champion/spec.json", onnx="champion/model.onnx")
     artefacts.fetch_model(mlflow, champion, folder / "model")
+    missing.write(folder, champion.missing_as)
     return ChampionFiles(spec="champion/spec.json", model="champion/model")
 
 
@@ -169,11 +171,16 @@ def _serving(result: Result, job_dir: Path) -> dict[str, Any]:
     return {
         "serve_as": result.serve_as,
         "serve_reason": result.reason,
-        "served_sha256": result.sha256 if is_onnx else folder_sha256(job_dir / "model"),
+        "missing_as": result.missing_as,
         "size_bytes": sum(path.stat().st_size for path in served if path.is_file()),
-        "reference_sha256": file_sha256(job_dir / "reference.parquet"),
-        "holdout_sha256": file_sha256(job_dir / "holdout.parquet"),
-        "spec_json": (job_dir / "spec.json").read_text(),
+        "spec_json": (job_dir / "spec.json").read_bytes().decode(),
         "metrics": result.candidate.metrics,
         "primary_metric": _spec(job_dir).primary_metric,
     }
+
+
+def _hashes(result: Result, job_dir: Path) -> dict[str, str]:
+    """Of the files that this verdict is about, as they were when they were fetched."""
+    is_onnx = result.serve_as == ONNX
+    files = {name: file_sha256(job_dir / Path(path).name) for name, path in intact.FILES.items()}
+    return {"served_sha256": result.sha256 if is_onnx else folder_sha256(job_dir / "model"), **files}

@@ -11,6 +11,7 @@ from django.utils import timezone
 from core.audit.actions import record
 from core.lib import live
 from core.lib import redis as console_redis
+from models_registry import troubles
 from models_registry.models import ChampionPeriod, ModelVersion, PromotionRequest, RegisteredModel
 from models_registry.states import VersionState
 
@@ -30,7 +31,7 @@ def locked(model_name: str) -> RegisteredModel:
 def crown(
     version: ModelVersion, *, by: Any, reason: str, kind: str, request: PromotionRequest | None = None
 ) -> ChampionPeriod:
-    """Make `version` the champion. The caller holds the model's row.
+    """Make `version` the champion, with the files that were approved. The caller holds the model's row.
 
     by: None for the model's policy, which promotes, and for the console itself, which only goes back.
     """
@@ -41,6 +42,7 @@ def crown(
         former.save(update_fields=["state"])
     version.move_to(VersionState.CHAMPION)
     version.save(update_fields=["state"])
+    approved = request or version.periods.order_by("since", "pk").last()
     ChampionPeriod.objects.filter(model=version.model, until=None).update(until=now)
     period = ChampionPeriod.objects.create(
         model=version.model,
@@ -51,10 +53,17 @@ def crown(
         is_by_policy=by is None and kind == ChampionPeriod.Kind.PROMOTION,
         reason=reason,
         request=request,
+        **(approved.hashes if approved else {}),
     )
-    after = {"champion": version.version, "reason": reason, "decided_by": period.decided_by}
+    after = {
+        "champion": version.version,
+        "reason": reason,
+        "decided_by": period.decided_by,
+        "served_sha256": period.served_sha256,
+    }
     before = {"champion": former.version if former else None}
     record(f"model.{kind}", version.model, by=by, before=before, after=after)
+    troubles.forget(version.model)
     announce(version.model.name, version.version, *([former.version] if former else []))
     transaction.on_commit(lambda: _wake_serving(version.model.name))
     return period
@@ -70,6 +79,7 @@ def end(period: ChampionPeriod, *, by: Any, reason: str) -> None:
     period.save(update_fields=["until", "next_attempt_at", "end_reason", "delivery_error"])
     before, after = {"champion": version.version}, {"champion": None, "reason": reason}
     record("model.end_champion", period.model, by=by, before=before, after=after)
+    troubles.forget(period.model)
     model_name = period.model.name
     announce(model_name, version.version)
     transaction.on_commit(lambda: _wake_serving(model_name))
@@ -83,10 +93,10 @@ def previous_champion(model: RegisteredModel) -> ModelVersion | None:
     return before_the_last(_periods(model))
 
 
-def champion_before_demonstrations(model: RegisteredModel) -> ModelVersion | None:
-    """The last one on the pile that is no demonstration's."""
+def champions_before_demonstrations(model: RegisteredModel) -> list[ModelVersion]:
+    """Those on the pile under its top that are no demonstration's, the last one first."""
     former = [version for version in _pile(_periods(model))[:-1] if not version.is_demo]
-    return next((version for version in reversed(former) if _may_return(version)), None)
+    return [version for version in reversed(former) if _may_return(version)]
 
 
 def before_the_last(periods: Iterable[ChampionPeriod]) -> ModelVersion | None:

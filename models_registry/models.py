@@ -16,6 +16,7 @@ from core.lib.times import EARLIEST
 from models_registry.states import (
     OPEN_GATES,
     REQUEST_STEPS,
+    VERDICTS,
     VERSION_STEPS,
     GateState,
     Policy,
@@ -27,6 +28,8 @@ from models_registry.states import (
 
 USER = settings.AUTH_USER_MODEL
 REQUEST_LIVES = timedelta(days=14)
+# The columns of `WithHashes`.
+HASHES = ("served_sha256", "reference_sha256", "holdout_sha256", "spec_sha256")
 
 
 def _a_while_from_now() -> Any:
@@ -132,6 +135,7 @@ class ModelVersion(models.Model):
     metrics = models.JSONField(default=dict)  # on the hold-out, as scored by the gate
     serve_as = models.CharField(max_length=8, choices=ServeAs.choices, blank=True)
     serve_reason = models.TextField(blank=True)
+    missing_as = models.JSONField(default=dict)  # what the original takes for missing text, by column
     served_sha256 = models.CharField(max_length=64, blank=True)
     size_bytes = models.BigIntegerField(null=True)
 
@@ -166,13 +170,43 @@ class ModelVersion(models.Model):
         """Whether it is or was champion."""
         return self.state in {VersionState.CHAMPION, VersionState.RETIRED}
 
+    @property
+    def last_verdict(self) -> "GateRun | None":
+        """The gate that the version's state rests on; one that came to no verdict changed nothing."""
+        return self.gates.filter(state__in=VERDICTS).order_by("-pk").first()
+
+    @property
+    def trouble(self) -> "ServingTrouble | None":
+        """Why serving refuses it, by the process that spoke last; only a champion has any."""
+        return max(self.troubles.all(), key=lambda row: row.last_seen_at, default=None)
+
     def move_to(self, state: str) -> None:
         """Take the step, unsaved; the caller holds the row. Raises Conflict when there is no such step."""
         check_step(VERSION_STEPS, self.state, state, self)
         self.state = state
 
 
-class GateRun(Deliverable):
+class WithHashes(models.Model):
+    """SHA-256 of the files that a row speaks of: what the gate judged, and nothing else, by that name.
+
+    served_sha256: of the compiled model, or of the original's folder where the runner serves it.
+    """
+
+    served_sha256 = models.CharField(max_length=64, blank=True)
+    reference_sha256 = models.CharField(max_length=64, blank=True)
+    holdout_sha256 = models.CharField(max_length=64, blank=True)
+    spec_sha256 = models.CharField(max_length=64, blank=True)
+
+    class Meta:
+        abstract = True
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """By field; empty text where a file was never judged."""
+        return {name: getattr(self, name) for name in HASHES}
+
+
+class GateRun(WithHashes, Deliverable):
     """One judgement of a version, asked for by somebody and made by a worker."""
 
     # A worker that lives renews it while it scores; a dead one's work is taken over when it ends.
@@ -210,8 +244,11 @@ class GateRun(Deliverable):
         return self.state in OPEN_GATES
 
 
-class PromotionRequest(models.Model):
-    """Somebody asks to make a version the champion; somebody else, or the model's policy, decides."""
+class PromotionRequest(WithHashes):
+    """Somebody asks to make a version the champion; somebody else, or the model's policy, decides.
+
+    Its hashes are those of the gate that it rests on: with other files it is another request.
+    """
 
     version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="requests")
     state = models.CharField(max_length=10, choices=RequestState.choices, default=RequestState.REQUESTED)
@@ -255,7 +292,7 @@ class PromotionRequest(models.Model):
         self.state = state
 
 
-class ChampionPeriod(Deliverable):
+class ChampionPeriod(WithHashes, Deliverable):
     """The ledger: who was champion from when until when, by whose decision. Delivered is MLflow's alias.
 
     end_reason: why it ended where nobody followed.
@@ -310,3 +347,32 @@ class ChampionPeriod(Deliverable):
         """The same for pages."""
         words = {"policy: automatic": _("policy: automatic"), "the console": _("the console")}
         return words.get(self.decided_by, self.decided_by)
+
+
+class ServingTrouble(models.Model):
+    """A serving process cannot load the champion, and why. The row goes once it can.
+
+    answers: the version that answers there meanwhile; None when none does.
+    """
+
+    version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="troubles")
+    process = models.CharField(max_length=200)
+    reason = models.TextField()
+    answers = models.PositiveIntegerField(null=True)
+    since = models.DateTimeField(default=timezone.now)
+    last_seen_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["version", "process"], name="one_trouble_a_process"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.version} is not served by {self.process}"
+
+    @property
+    def what_answers(self) -> str:
+        """Beside the champion of the ledger, what callers get."""
+        if self.answers is None:
+            return _("nothing answers")
+        return _("v%(version)s still answers") % {"version": self.answers}

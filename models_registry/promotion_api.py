@@ -28,11 +28,14 @@ class VersionPromotionsView(APIView):
 class ModelRollbackView(APIView):
     """Back to the champion before."""
 
-    @extend_schema(request=shapes.ReasonSerializer, responses=shapes.PeriodSerializer)
+    @extend_schema(request=shapes.RollbackSerializer, responses=shapes.PeriodSerializer)
     def post(self, request: Request, name: str) -> Response:
-        """Now; 409 when there was none before."""
-        reason = valid(shapes.ReasonSerializer, request.data)["reason"]
-        return Response(shapes.PeriodSerializer(actions.rollback(name, reason=reason, by=request.user)).data)
+        """Now. 409 when there was none before, or when another is champion than `expected`.
+
+        Where nothing is expected, 409 after a rollback too: the same call sent twice goes back once.
+        """
+        given = valid(shapes.RollbackSerializer, request.data)
+        return Response(shapes.PeriodSerializer(actions.rollback(name, by=request.user, **given)).data)
 
 
 @extend_schema(parameters=[OpenApiParameter("state", str, enum=RequestState.values)])
@@ -60,7 +63,7 @@ class PromotionApproveView(APIView):
 
     @extend_schema(request=shapes.OptionalReasonSerializer, responses=shapes.PromotionSerializer)
     def post(self, request: Request, pk: int) -> Response:
-        """Makes the version champion; never by who asked."""
+        """Makes the version champion; never by who asked. 409 when MLflow holds other files by now."""
         reason = valid(shapes.OptionalReasonSerializer, request.data)["reason"]
         return Response(shapes.PromotionSerializer(actions.approve(pk, reason=reason, by=request.user)).data)
 

@@ -28,6 +28,7 @@ from models_registry.models import (
     ModelVersion,
     PromotionRequest,
     RegisteredModel,
+    ServingTrouble,
 )
 from models_registry.states import RequestState, VersionState
 
@@ -53,6 +54,7 @@ def models() -> QuerySet[RegisteredModel]:
         ModelVersion.objects.filter(gone_at=None, archived_at=None).defer("spec_json").order_by("-version")
     )
     now = ChampionPeriod.objects.filter(until=None).select_related("version", "by")
+    now = now.prefetch_related("version__troubles")
     is_open = Q(versions__requests__state=RequestState.REQUESTED)
     is_served = Exists(ChampionPeriod.objects.filter(model=OuterRef("pk"), until=None))
     return (
@@ -109,6 +111,14 @@ def last_gate(row: ModelVersion) -> GateRun | None:
 def open_request(row: ModelVersion) -> PromotionRequest | None:
     """The request that waits for a decision."""
     return row.requests.filter(state=RequestState.REQUESTED).select_related("requested_by").first()
+
+
+def champion_trouble(model_name: str) -> ServingTrouble | None:
+    """Why serving refuses the model's champion, if it does."""
+    rows = ServingTrouble.objects.filter(
+        version__model__name=model_name, version__state=VersionState.CHAMPION
+    )
+    return rows.select_related("version").defer("version__spec_json").order_by("-last_seen_at").first()
 
 
 def champion_version(model_name: str) -> ModelVersion | None:

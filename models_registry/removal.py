@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 
 from core.access.models import User
 from core.lib.errors import Conflict
-from models_registry import ledger, retiring
+from models_registry import retiring
 from models_registry.models import ChampionPeriod, GateRun, ModelVersion, PromotionRequest
 from models_registry.states import OPEN_GATES, VersionState
 
@@ -31,10 +31,9 @@ def remove_demo() -> int:
     return n_archived
 
 
-@transaction.atomic
 def _put_aside(version: ModelVersion, reason: str) -> bool:
+    """Two steps, each for itself: MLflow is asked in between."""
     name = version.model.name
-    ledger.locked(name)
     version = ModelVersion.objects.select_related("model").get(pk=version.pk)
     if version.state == VersionState.ARCHIVED:
         return False

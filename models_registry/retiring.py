@@ -9,10 +9,10 @@ from django.utils.translation import gettext as _
 from core.access import policy
 from core.audit.actions import record
 from core.lib.errors import Conflict
-from models_registry import ledger, tasks
-from models_registry.holding import LONGEST_REASON, checked_reason, held_model, held_version
-from models_registry.models import ChampionPeriod, ModelVersion
-from models_registry.states import OPEN_GATES, RequestState, VersionState
+from models_registry import ledger, returning, tasks, withdrawing
+from models_registry.holding import checked_reason, held_model, held_version
+from models_registry.models import ChampionPeriod, ModelVersion, RegisteredModel
+from models_registry.states import OPEN_GATES, VersionState
 
 
 @transaction.atomic
@@ -30,7 +30,7 @@ def archive(model_name: str, version: int, *, reason: str, by: Any) -> ModelVers
     row.move_to(VersionState.ARCHIVED)
     row.archived_at, row.archive_reason = timezone.now(), reason
     row.save(update_fields=["state", "archived_at", "archive_reason"])
-    _withdraw_requests(row, reason=reason, by=by)
+    withdrawing.requests(row, reason=_("The version was archived: %(reason)s") % {"reason": reason}, by=by)
     record(
         "version.archive", row, by=by, before={"state": before}, after={"state": row.state, "reason": reason}
     )
@@ -50,16 +50,6 @@ def _check_may_archive(row: ModelVersion) -> None:
         raise Conflict(_("The gate of %(version)s is at work. Wait for its verdict.") % {"version": row})
 
 
-def _withdraw_requests(row: ModelVersion, *, reason: str, by: Any) -> None:
-    words = _("The version was archived: %(reason)s") % {"reason": reason}
-    for request in row.requests.select_for_update().filter(state=RequestState.REQUESTED):
-        request.move_to(RequestState.WITHDRAWN)
-        request.decision_reason, request.decided_at = words[:LONGEST_REASON], timezone.now()
-        request.save(update_fields=["state", "decision_reason", "decided_at"])
-        after = {"state": request.state, "reason": request.decision_reason}
-        record("promotion.withdraw", request, by=by, before={"state": RequestState.REQUESTED}, after=after)
-
-
 @transaction.atomic
 def unarchive(model_name: str, version: int, *, reason: str, by: Any) -> ModelVersion:
     """Bring the version back: as retired when it was champion once, else as a candidate for the gate."""
@@ -77,28 +67,41 @@ def unarchive(model_name: str, version: int, *, reason: str, by: Any) -> ModelVe
     return row
 
 
-@transaction.atomic
 def end_champion(model_name: str, *, reason: str, by: Any) -> ChampionPeriod | None:
     """Let the champion serve no more; returns the period that follows, None when nobody does.
 
     After a demonstration's champion the last one of the ledger that is no demonstration's and not archived
-    is champion again; otherwise nobody is, serving answers 409, and the alias is removed from MLflow.
+    is champion again; otherwise nobody is, serving answers 409, and the alias is removed from MLflow. One
+    whose files in MLflow are others by now is passed over: serving would refuse it.
     by: None for the console itself. Raises Conflict when the model has no champion.
     """
     if by is not None:
         policy.check(by, "models.decide", model_name)
     reason = checked_reason(reason)
-    model = held_model(model_name)
+    with transaction.atomic():
+        former = _may_follow(_open_period(held_model(model_name)))
+    lost = returning.without_their_files(former)
+    with transaction.atomic():
+        return _end(_open_period(held_model(model_name)), lost, reason=reason, by=by)
+
+
+def _open_period(model: RegisteredModel) -> ChampionPeriod:
     period = model.periods.select_for_update().filter(until=None).first()
     if period is None:
         raise Conflict(_("%(model)s has no champion.") % {"model": model})
-    former = ledger.champion_before_demonstrations(model) if period.version.is_demo else None
+    period.model = model
+    return period
+
+
+def _may_follow(period: ChampionPeriod) -> list[ModelVersion]:
+    return ledger.champions_before_demonstrations(period.model) if period.version.is_demo else []
+
+
+def _end(period: ChampionPeriod, lost: list[ModelVersion], *, reason: str, by: Any) -> ChampionPeriod | None:
+    former = next((version for version in _may_follow(period) if version not in lost), None)
     if former is None:
         ledger.end(period, by=by, reason=reason)
         tasks.deliver_alias.delay_on_commit(str(period.pk))
         return None
-    version = ModelVersion.objects.select_for_update().get(pk=former.pk)
-    version.model = model
-    follower = ledger.crown(version, by=by, reason=reason, kind=ChampionPeriod.Kind.ROLLBACK)
-    tasks.deliver_alias.delay_on_commit(str(follower.pk))
-    return follower
+    former.model = period.model
+    return returning.crown_again(former, reason=reason, by=by)

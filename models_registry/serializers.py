@@ -1,12 +1,14 @@
 """The shape of models, versions, requests and runs over REST; what comes in may carry no unknown field."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from core.lib.rest import StrictSerializer
 from models_registry.actions import LONGEST_REASON
 from models_registry.models import (
+    HASHES,
     ChampionPeriod,
     Experiment,
     GateRun,
@@ -14,6 +16,7 @@ from models_registry.models import (
     ModelVersion,
     PromotionRequest,
     RegisteredModel,
+    ServingTrouble,
 )
 from models_registry.states import Policy
 
@@ -32,6 +35,24 @@ class OptionalReasonSerializer(StrictSerializer):
     """Why, if one wants to say so."""
 
     reason = serializers.CharField(max_length=LONGEST_REASON, required=False, allow_blank=True, default="")
+
+
+class RollbackSerializer(ReasonSerializer):
+    """Back to the champion before, and why.
+
+    A call that names no version goes back from a promotion only, so that it can be sent twice.
+    """
+
+    expected = serializers.IntegerField(
+        min_value=1,
+        required=False,
+        help_text="the version that is taken to be champion now; 409 when it is not",
+    )
+    to = serializers.IntegerField(
+        min_value=1,
+        required=False,
+        help_text="the version that is to come back; 409 when it would be another",
+    )
 
 
 class PolicySerializer(StrictSerializer):
@@ -124,6 +145,7 @@ class GateSerializer(serializers.ModelSerializer):
             "reason",
             "champion_version",
             "holdout_rows",
+            *HASHES,
             "metrics",
             "isolation",
             "seconds",
@@ -160,6 +182,7 @@ class VersionSerializer(serializers.ModelSerializer):
             "data_sha256",
             "data_source",
             "holdout_sha256",
+            "reference_sha256",
             "missing_artefacts",
             "primary_metric",
             "metrics",
@@ -172,13 +195,24 @@ class VersionSerializer(serializers.ModelSerializer):
         ]
 
 
+class TroubleSerializer(serializers.ModelSerializer):
+    """Why serving refuses the champion, and the version that answers meanwhile; null where none does."""
+
+    answers = serializers.CharField(allow_null=True)
+
+    class Meta:
+        model = ServingTrouble
+        fields: ClassVar = ["reason", "answers", "since", "last_seen_at"]
+
+
 class VersionDetailSerializer(VersionSerializer):
     """A version with its newest gate."""
 
     gate = GateSerializer(allow_null=True)
+    not_served = TroubleSerializer(source="trouble", allow_null=True)
 
     class Meta(VersionSerializer.Meta):
-        fields: ClassVar = [*VersionSerializer.Meta.fields, "gate"]
+        fields: ClassVar = [*VersionSerializer.Meta.fields, "not_served", "gate"]
 
 
 class ModelSerializer(serializers.ModelSerializer):
@@ -186,14 +220,29 @@ class ModelSerializer(serializers.ModelSerializer):
 
     champion = serializers.SerializerMethodField()
     newest_version = serializers.SerializerMethodField()
+    not_served = serializers.SerializerMethodField()
 
     class Meta:
         model = RegisteredModel
-        fields: ClassVar = ["name", "description", "policy", "champion", "newest_version", "alias_version"]
+        fields: ClassVar = [
+            "name",
+            "description",
+            "policy",
+            "champion",
+            "not_served",
+            "newest_version",
+            "alias_version",
+        ]
 
     def get_champion(self, row: RegisteredModel) -> str | None:
         """The champion's version."""
         return next((str(period.version.version) for period in row.periods_now), None)  # type: ignore[attr-defined]
+
+    @extend_schema_field(TroubleSerializer(allow_null=True))
+    def get_not_served(self, row: RegisteredModel) -> dict[str, Any] | None:
+        """Null while what the ledger names is what answers."""
+        trouble = next((period.version.trouble for period in row.periods_now), None)  # type: ignore[attr-defined]
+        return dict(TroubleSerializer(trouble).data) if trouble else None
 
     def get_newest_version(self, row: RegisteredModel) -> str | None:
         """The newest version."""
@@ -207,6 +256,9 @@ class PeriodSerializer(serializers.ModelSerializer):
     version = serializers.CharField(source="version.version")
     decided_by = serializers.SerializerMethodField()
     request = serializers.IntegerField(source="request_id", allow_null=True)
+    requested_by = serializers.CharField(
+        source="request.requested_by.username", allow_null=True, default=None, help_text="who asked for it"
+    )
 
     class Meta:
         model = ChampionPeriod
@@ -220,6 +272,8 @@ class PeriodSerializer(serializers.ModelSerializer):
             "reason",
             "end_reason",
             "request",
+            "requested_by",
+            *HASHES,
         ]
 
     def get_decided_by(self, row: ChampionPeriod) -> str:
@@ -250,6 +304,7 @@ class PromotionSerializer(serializers.ModelSerializer):
             "requested_by",
             "requested_at",
             "expires_at",
+            *HASHES,
             "decided_by",
             "is_by_policy",
             "decided_at",

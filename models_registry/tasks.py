@@ -18,9 +18,9 @@ from django.utils.translation import gettext as _
 from core.audit.actions import record
 from core.lib import outbox
 from core.lib.errors import ConsoleError, Unavailable
-from models_registry import aliases, gateway, ledger, loops, verdicts
+from models_registry import aliases, gateway, intact, ledger, loops, troubles, verdicts
 from models_registry.models import ChampionPeriod, GateRun, ModelVersion, PromotionRequest
-from models_registry.states import GateState, RequestState, VersionState
+from models_registry.states import GateState, Policy, RequestState, VersionState
 
 log = structlog.get_logger(__name__)
 
@@ -39,7 +39,7 @@ def run_gate(gate_id: str) -> None:
 
     try:
         with _lease(gate), _job_dir(gate) as job_dir:
-            outcome = gating.judge(gateway.connect(), gate.version, _champion_of(gate.version), job_dir)
+            outcome = _judged(gate.version, job_dir)
     except Unavailable as error:
         _try_later(gate, error.message)
     except ConsoleError as error:
@@ -50,6 +50,17 @@ def run_gate(gate_id: str) -> None:
         period = verdicts.settle(gate, outcome)
         if period is not None:
             deliver_alias.delay_on_commit(str(period.pk))
+
+
+def _judged(version: ModelVersion, job_dir: Path) -> verdicts.Outcome:
+    """What the policy is to promote by itself is looked at again: judging took minutes."""
+    from models_registry import gating
+
+    mlflow = gateway.connect()
+    outcome = gating.judge(mlflow, version, _champion_of(version), job_dir)
+    if outcome.is_conclusive and outcome.has_passed and version.model.policy == Policy.AUTOMATIC:
+        intact.check(mlflow, version, outcome.hashes, serve_as=outcome.serving["serve_as"])
+    return outcome
 
 
 @shared_task
@@ -103,6 +114,12 @@ def _expire(late: PromotionRequest) -> bool:
     record("promotion.expire", request, by=None, after={"state": request.state})
     ledger.announce(request.version.model.name, request.version.version)
     return True
+
+
+@shared_task
+def forget_silent_processes() -> int:
+    """Drop the troubles of serving processes that are gone; returns of how many models."""
+    return troubles.forget_the_silent()
 
 
 def _begin(gate: GateRun) -> bool:

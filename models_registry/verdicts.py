@@ -9,8 +9,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from core.audit.actions import record
-from models_registry import ledger
-from models_registry.models import ChampionPeriod, GateRun, ModelVersion, PromotionRequest
+from models_registry import ledger, withdrawing
+from models_registry.models import HASHES, ChampionPeriod, GateRun, ModelVersion, PromotionRequest
 from models_registry.states import VERSION_STEPS, GateState, Policy, RequestState, VersionState
 
 log = structlog.get_logger(__name__)
@@ -31,6 +31,7 @@ class Outcome:
     seconds: float | None = None
     champion_version: int | None = None
     serving: dict[str, Any] = field(default_factory=dict)  # columns of ModelVersion
+    hashes: dict[str, str] = field(default_factory=dict)  # of the files judged; none where some were missing
 
 
 @dataclass(frozen=True)
@@ -60,19 +61,32 @@ def settle(gate: GateRun, outcome: Outcome) -> ChampionPeriod | None:
         "champion_version",
     ):
         setattr(row, name, getattr(outcome, name))
+    for name in HASHES:
+        setattr(row, name, outcome.hashes.get(name, ""))
     _finish(row, outcome.seconds)
     before = version.state
+    if not version.was_served:
+        _judge(version, outcome)
+    record("gate.verdict", version, by=None, before={"state": before}, after=_after(row, version))
+    withdrawing.requests_for_other_files(version, row)
+    ledger.announce(version.model.name, version.version)
+    return _promoted_by_policy(row, version) if outcome.has_passed else None
+
+
+def _judge(version: ModelVersion, outcome: Outcome) -> None:
+    """Never for one that is or was champion: what serves stays what was approved."""
     state = VersionState.PASSED if outcome.has_passed else VersionState.FAILED
     if state in VERSION_STEPS[version.state]:
         version.move_to(state)
     version.is_conclusive = outcome.is_conclusive
     version.missing_artefacts = outcome.missing
+    for name in ("served_sha256", "reference_sha256"):
+        setattr(version, name, outcome.hashes.get(name, ""))
+    # What was recorded when it was trained, or judged first, stands: a frozen hold-out does not change.
+    version.holdout_sha256 = version.holdout_sha256 or outcome.hashes.get("holdout_sha256", "")
     for name, value in outcome.serving.items():
         setattr(version, name, value)
     version.save()
-    record("gate.verdict", version, by=None, before={"state": before}, after=_after(row, version))
-    ledger.announce(version.model.name, version.version)
-    return _promoted_by_policy(row, version) if outcome.has_passed else None
 
 
 @transaction.atomic
@@ -109,7 +123,12 @@ def _finish(row: GateRun, seconds: float | None) -> None:
 
 
 def _after(row: GateRun, version: ModelVersion) -> dict[str, Any]:
-    return {"state": version.state, "is_conclusive": row.is_conclusive, "reason": row.reason}
+    return {
+        "state": version.state,
+        "is_conclusive": row.is_conclusive,
+        "reason": row.reason,
+        **row.hashes,
+    }
 
 
 def _promoted_by_policy(row: GateRun, version: ModelVersion) -> ChampionPeriod | None:
@@ -132,5 +151,6 @@ def _promoted_by_policy(row: GateRun, version: ModelVersion) -> ChampionPeriod |
         is_by_policy=True,
         decided_at=now,
         decision_reason=reason,
+        **row.hashes,
     )
     return ledger.crown(version, by=None, reason=reason, kind=ChampionPeriod.Kind.PROMOTION, request=request)

@@ -35,7 +35,9 @@ class FormField:
 
     @property
     def id(self) -> str:
-        return f"f-{self.name}"
+        """An id holds no space and stands in selectors; a column's name may be anything."""
+        is_plain = self.name.isascii() and self.name.isidentifier()
+        return f"f-{self.name}" if is_plain else f"f--{self.name.encode().hex()}"
 
 
 @dataclass

@@ -74,7 +74,8 @@ class RowDecoder:
         self._fields = spec.fields
         self._names = [field.name for field in spec.fields]
         self._known = frozenset(self._names)
-        self._decoder = msgspec.json.Decoder(row_types.body_type(spec))
+        body_type = row_types.body_type(spec)
+        self._decoder = None if body_type is None else msgspec.json.Decoder(body_type)
         self._seen = [(f.name, *f.seen, f) for f in spec.fields if f.seen is not None]
         self._open = [
             (f.name, row_types.known_values(f), f)
@@ -88,6 +89,8 @@ class RowDecoder:
             raise TooLarge(
                 f"The request holds {len(body):,} bytes, at most {MAX_BYTES:,} are taken: send fewer rows."
             )
+        if self._decoder is None:
+            return self.decode_rows(_rows_of(_json(body)))
         try:
             structs = self._decoder.decode(body).rows
         except (msgspec.MsgspecError, ValueError, RecursionError):

@@ -8,6 +8,7 @@ import hashlib
 import importlib.metadata
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from scoring import convert, features, metrics
+from scoring import convert, features, frames, learning, metrics, self_test
 from scoring.check import CheckError, RowDecoder
 from scoring.convert import ConversionError, Parity
 from scoring.originals import Original, OriginalError
@@ -40,8 +41,9 @@ def compile_version(folder: Path) -> Result:
     """Raises CompileError."""
     job = _job(folder)
     spec = _spec(folder / job.spec)
-    original = _original(folder / job.model, spec)
     reference = _table(folder / job.reference, spec, limit=20_000)
+    original = _original(folder / job.model, spec)
+    original = original.with_missing(learning.kinds_of_missing(original, reference))
     holdout = _table(folder / job.holdout, spec, limit=MAX_HOLDOUT_ROWS)
     compiled, sha256, parity, reason = _compiled(original, reference, folder)
     served: Predictor = compiled or original
@@ -65,6 +67,8 @@ def compile_version(folder: Path) -> Result:
         champion_error=champion_error,
         latency_p50_ms=p50,
         latency_p99_ms=p99,
+        self_test=_self_test(served, (folder / job.reference).read_bytes()),
+        missing_as=dict(original.missing_as),
         library_versions={name: importlib.metadata.version(name) for name in _LIBRARIES},
     )
 
@@ -77,26 +81,58 @@ def _compiled(
     try:
         data = convert.to_onnx(original)
         scorer = Scorer.from_onnx(data, spec)
-        rows = convert.with_gaps(spec, reference.head(COMPARED_ROWS))
-        parity = convert.compare(original, scorer, features.frame(spec, rows))
+        rows = convert.rows_to_compare(spec, reference.head(COMPARED_ROWS))
+        parity = convert.compare(
+            original, scorer, ((words, features.frame(spec, part)) for words, part in rows)
+        )
     except (ConversionError, ScorerError) as error:
         return (
             None,
             "",
             None,
-            f"It does not convert to ONNX ({error}), so the original is served by a runner.",
+            f"It does not convert to ONNX ({error})." + _as_learnt(original),
         )
     if not parity.holds:
-        return None, "", parity, _difference(parity) + " The original is served by a runner."
+        return None, "", parity, _difference(parity) + _as_learnt(original)
     (folder / "model.onnx").write_bytes(data)
     return scorer, hashlib.sha256(data).hexdigest(), parity, _difference(parity)
 
 
+def _as_learnt(original: Original) -> str:
+    kinds = {"none": "None", "nan": "NaN", "na": "NA"}
+    names = [f"{kinds[kind]} in {name}" for name, kind in original.missing_as.items()]
+    told = f" Missing text reaches it as it learnt it: {', '.join(names)}." if names else ""
+    return f" The original is served by a runner.{told}"
+
+
 def _difference(parity: Parity) -> str:
+    place = f", most {parity.where}" if parity.where and not parity.holds else ""
+    refused = f" The original refuses rows {parity.refused}." if parity.refused else ""
     return (
         f"Compiled and original differ by at most {parity.max_difference:.2g} on {parity.rows:,} rows "
-        f"(tolerance {parity.tolerance:g}), with {parity.labels_different} different labels."
+        f"(tolerance {parity.tolerance:g}){place}, with {parity.labels_different} different labels.{refused}"
     )
+
+
+def _self_test(served: Predictor, reference: bytes) -> str:
+    """Why serving would refuse it; empty when it would not."""
+    predict = served.predict if isinstance(served, Scorer) else _as_the_runner(served)
+    try:
+        self_test.check(predict, served.spec, self_test.sample(reference, served.spec))
+    except self_test.SelfTestError as error:
+        return str(error)
+    return ""
+
+
+def _as_the_runner(original: Predictor) -> Callable[[features.Columns], Outcome]:
+    """Through the messages that reach the original when it serves."""
+    spec = original.spec
+
+    def predict(columns: features.Columns) -> Outcome:
+        asked = frames.columns(spec, frames.request(1, spec, columns))
+        return frames.outcome(spec, frames.reply(1, original.predict(asked)))
+
+    return predict
 
 
 def _champion(

@@ -1,5 +1,6 @@
 """scikit-learn to ONNX, and whether both answer alike."""
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import pandas as pd
 from msgspec import Struct
 
 from scoring.features import Columns
+from scoring.language import Field
 from scoring.originals import Original
 from scoring.score import Predictor
 from scoring.spec import Spec
@@ -14,6 +16,8 @@ from scoring.spec import Spec
 # ONNX sums float32 over hundreds of trees: 1e-6 is seen. A scaler before trees, a real fault, makes it 1e-1.
 PROBABILITY_TOLERANCE = 1e-5
 RELATIVE_TOLERANCE = 1e-5  # of a regression
+UNSEEN_ROWS = 200
+UNSEEN_TEXT = "a value that no training row has"
 
 
 class ConversionError(Exception):
@@ -21,16 +25,22 @@ class ConversionError(Exception):
 
 
 class Parity(Struct, frozen=True):
-    """max_difference: in probability, or relative to the value in a regression."""
+    """max_difference: in probability, or relative to the value in a regression.
+
+    where: which rows differ most; empty for rows as they are. refused: what the original said to rows that
+    the spec allows, and which rows those are.
+    """
 
     rows: int
     max_difference: float
     labels_different: int
     tolerance: float
+    where: str = ""
+    refused: str = ""
 
     @property
     def holds(self) -> bool:
-        return self.max_difference <= self.tolerance and self.labels_different == 0
+        return self.max_difference <= self.tolerance and self.labels_different == 0 and not self.refused
 
 
 def to_onnx(original: Original) -> bytes:
@@ -46,31 +56,90 @@ def to_onnx(original: Original) -> bytes:
     ]
     options = {id(_last(estimator)): {"zipmap": False}} if spec.task == "classification" else None
     try:
-        model = convert_sklearn(estimator, initial_types=inputs, options=options)
+        # A name of its own would be drawn anew each time, and the same model would never have the same hash.
+        model = convert_sklearn(estimator, "model", initial_types=inputs, options=options)
     except Exception as error:  # the converters of many authors raise what they like; all mean the same here
         raise ConversionError(f"{type(error).__name__}: {str(error)[:300]}") from error
+    _restore_names(model.graph, spec.columns)
     return bytes(model.SerializeToString())
 
 
-def compare(original: Predictor, compiled: Predictor, columns: Columns) -> Parity:
-    """columns: rows to compare on. A label may differ only where the probabilities tie."""
-    expected, found = original.predict(columns), compiled.predict(columns)
+def _restore_names(graph: Any, columns: list[str]) -> None:
+    """Inputs bear the columns' own names again; the converter makes identifiers of them."""
+    if len(graph.input) != len(columns):
+        raise ConversionError(f"the converter made {len(graph.input)} inputs of {len(columns)} columns")
+    renamed = {node.name: name for node, name in zip(graph.input, columns, strict=True) if node.name != name}
+    for node in graph.input:
+        node.name = renamed.get(node.name, node.name)
+    for node in graph.node:
+        node.input[:] = [renamed.get(name, name) for name in node.input]
+
+
+def compare(original: Predictor, compiled: Predictor, groups: Iterable[tuple[str, Columns]]) -> Parity:
+    """groups: rows to compare on, each with words for what they are. A label may differ only where the
+    probabilities tie.
+    """
+    found = [_compared(original, compiled, where, columns) for where, columns in groups]
+    worst = max(found, key=lambda parity: parity.max_difference)
+    return Parity(
+        rows=sum(parity.rows for parity in found),
+        max_difference=worst.max_difference,
+        labels_different=sum(parity.labels_different for parity in found),
+        tolerance=worst.tolerance,
+        where=worst.where,
+        refused=next((parity.refused for parity in found if parity.refused), ""),
+    )
+
+
+def _compared(original: Predictor, compiled: Predictor, where: str, columns: Columns) -> Parity:
+    try:
+        expected = original.predict(columns)
+    except Exception as error:
+        if not where:
+            raise  # rows as training saw them: nothing can be served
+        return Parity(0, 0.0, 0, 0.0, where, f"{where} ({type(error).__name__}: {str(error)[:200]})")
+    found = compiled.predict(columns)
     if expected.probabilities is None or found.probabilities is None:
         scale = np.maximum(1.0, np.abs(expected.values))
         difference = np.abs(expected.values - found.values) / scale
-        return Parity(len(difference), _largest(difference), 0, RELATIVE_TOLERANCE)
+        return Parity(len(difference), _largest(difference), 0, RELATIVE_TOLERANCE, where)
     difference = np.abs(expected.probabilities - found.probabilities)
     ordered = np.sort(expected.probabilities, axis=1)
     is_tie = ordered[:, -1] - ordered[:, -2] <= PROBABILITY_TOLERANCE
     different = int(np.sum((np.asarray(expected.values) != np.asarray(found.values)) & ~is_tie))
-    return Parity(len(difference), _largest(difference), different, PROBABILITY_TOLERANCE)
+    return Parity(len(difference), _largest(difference), different, PROBABILITY_TOLERANCE, where)
 
 
-def with_gaps(spec: Spec, rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows, then the same rows with each field that may be missing gone in turn."""
-    gaps = [rows.assign(**{field.name: None}) for field in spec.fields if field.nullable]
-    names = [field.name for field in spec.fields]
-    return pd.concat([part[names].astype(object) for part in [rows, *gaps]], ignore_index=True)
+def rows_to_compare(spec: Spec, rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The rows; then, field by field, the rows with it gone, and some with values that none of them has."""
+    raw = rows[[field.name for field in spec.fields]].astype(object)
+    yield "", raw
+    for field in spec.fields:
+        if field.nullable:
+            yield f"where {field.name} is missing", raw.assign(**{field.name: None})
+        if values := _unseen(field, raw[field.name]):
+            some = raw.head(UNSEEN_ROWS)
+            column = [values[place % len(values)] for place in range(len(some))]
+            yield f"where {field.name} is not as in the reference", some.assign(**{field.name: column})
+
+
+def _unseen(field: Field, column: pd.Series) -> list[Any]:
+    """Values that the field may have and the column has not; a number in between is no new kind of value."""
+    present = set(column.dropna())
+    if field.choices is not None and not field.choices.open:
+        return [known.value for known in field.choices.values if known.value not in present][:UNSEEN_ROWS]
+    if field.type == "boolean":
+        return [value for value in (False, True) if value not in present]
+    if field.type == "text":
+        return [UNSEEN_TEXT]
+    if field.type == "integer" and present:
+        beyond = [int(max(present)) + 1, int(min(present)) - 1]
+        return [value for value in beyond if _is_within(field, value)]
+    return []
+
+
+def _is_within(field: Field, value: int) -> bool:
+    return (field.min is None or value >= field.min) and (field.max is None or value <= field.max)
 
 
 def _last(estimator: Any) -> Any:

@@ -1,13 +1,18 @@
 """The language of derived columns: numbers, + - * /, comparisons, parentheses, is_missing(x).
 
+A field whose name is no plain word stands between backticks, as in pandas: `petal width (cm)` / 2; a
+backtick in it is written twice.
+
 A text is parsed, checked against a whitelist and turned into closures; it is never run as code. Arithmetic is
 in float64. Missing in, missing out; what has no finite value (division by zero, overflow) is missing. A
 comparison is 1 or 0. `is_missing(x)` is the one way to ask about a missing value.
 """
 
 import ast
+import keyword
 import math
 import operator
+import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
@@ -68,17 +73,55 @@ def compile_expression(text: str, names: Collection[str], *, texts: Collection[s
     """names: the columns it may use; texts: those of them that hold text. Raises ExpressionError."""
     if len(text) > MAX_LENGTH:
         raise ExpressionError(f"is longer than {MAX_LENGTH} characters")
+    plain, quoted = _unquoted(text)
     try:
-        tree = ast.parse(text.strip(), mode="eval")
+        tree = ast.parse(plain.strip(), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise ExpressionError(f"cannot be read: {getattr(error, 'msg', None) or error}") from error
+        raise ExpressionError(_unreadable(text, getattr(error, "msg", None) or str(error))) from error
     if sum(1 for _ in ast.walk(tree)) > MAX_NODES * 3:
         raise ExpressionError(f"has more than {MAX_NODES} parts")
+    _restore_names(tree, quoted)
     used: set[str] = set()
     _check(tree.body, _Names(frozenset(names), frozenset(texts), used), depth=1)
     if not used:
         raise ExpressionError("uses no field")
     return Expression(text, frozenset(used), _closure(tree.body, _VECTOR), _closure(tree.body, _SCALAR))
+
+
+def quote(name: str) -> str:
+    """The name as it stands in an expression."""
+    is_plain = name.isascii() and name.isidentifier() and not keyword.iskeyword(name)
+    return name if is_plain else "`" + name.replace("`", "``") + "`"
+
+
+_QUOTED = re.compile(r"`((?:[^`]|``)+)`")
+
+
+def _unquoted(text: str) -> tuple[str, dict[str, str]]:
+    """The text with a plain word for each quoted name, and the names by these words."""
+    start = "quoted"
+    while start in text:
+        start += "_"
+    words: dict[str, str] = {}
+
+    def word(match: re.Match[str]) -> str:
+        name = match[1].replace("``", "`")
+        words.setdefault(name, f"{start}{len(words)}")
+        return f" {words[name]} "
+
+    return _QUOTED.sub(word, text), {word: name for name, word in words.items()}
+
+
+def _restore_names(tree: ast.AST, quoted: Mapping[str, str]) -> None:
+    """From here on the tree is for the checks, not for Python: names in it may be anything."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            node.id = quoted.get(node.id, node.id)
+
+
+def _unreadable(text: str, why: str) -> str:
+    hint = "" if "`" in text else ": a name that is no plain word stands between backticks"
+    return f"cannot be read: {why}{hint}"
 
 
 class _Names(NamedTuple):
@@ -99,7 +142,7 @@ def _check(node: ast.AST, names: _Names, *, depth: int) -> None:
             _use(name, names)
             if name in names.texts:
                 raise ExpressionError(
-                    f"reckons with {name!r}, which is text: only is_missing({name}) may be asked"
+                    f"reckons with {name!r}, which is text: only is_missing({quote(name)}) may be asked"
                 )
             return
         case ast.Call(func=ast.Name(id="is_missing"), args=[ast.Name(id=name)], keywords=[]):

@@ -56,6 +56,7 @@ def judge(
         *_slices(spec, result),
         _schema(spec, champion_spec),
         _hash(hashes or {}),
+        _serves(result),
         _parity(result),
         _latency(result),
     ]
@@ -227,11 +228,20 @@ def _hash(hashes: Mapping[str, tuple[str, str]]) -> Check:
     return Check("hash", "passed", f"As recorded by SHA-256: {', '.join(hashes)}.")
 
 
+def _serves(result: Result) -> Check:
+    """Serving makes the same test with each champion, and would refuse this one."""
+    if result.self_test:
+        return Check("serves", "failed", f"Serving would refuse it: {result.self_test}.")
+    return Check("serves", "passed", "Takes its own reference rows and scores them as training did.")
+
+
 def _parity(result: Result) -> Check:
+    """How it is served, which is for nobody to decide; that it refuses rows which its spec allows is."""
     parity = result.parity
     value, threshold = (parity.max_difference, parity.tolerance) if parity is not None else (None, None)
     how = "Served compiled (ONNX). " if result.serve_as == "onnx" else "Served by a runner. "
-    return Check("parity", "passed", how + result.reason, value=value, threshold=threshold)
+    outcome: Outcome = "look" if parity is not None and parity.refused else "passed"
+    return Check("parity", outcome, how + result.reason, value=value, threshold=threshold)
 
 
 def _latency(result: Result) -> Check:

@@ -1,6 +1,7 @@
 """The field language: how one raw input, a derived column and an answer are described."""
 
 import re
+import unicodedata
 from typing import Literal
 
 from msgspec import Struct
@@ -11,7 +12,19 @@ MAX_TEXT = 1_000  # characters of a text value
 MAX_INTEGER = 2**53  # beyond it whole numbers are not exact
 MAX_NUMBER = 3.4028234e38  # the models take float32
 
-NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z")
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z")  # of a field in a stream
+MAX_COLUMN_NAME = 250
+
+
+def column_name_fault(name: str) -> str:
+    """Why no column of a model can be called so; empty for any name that a data frame's column may have."""
+    if not name.strip():
+        return "it is empty"
+    if len(name) > MAX_COLUMN_NAME:
+        return f"it is longer than {MAX_COLUMN_NAME} characters"
+    if any(unicodedata.category(character) in ("Cc", "Cs") for character in name):
+        return "it holds a control character or half of a character pair"
+    return ""
 
 
 class Label(Struct, forbid_unknown_fields=True, frozen=True):

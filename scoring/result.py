@@ -45,7 +45,11 @@ class Evaluation(Struct, frozen=True):
 
 
 class Result(Struct, frozen=True):
-    """reason: why it is served as it is. parity: None when there was nothing to compare."""
+    """reason: why it is served as it is. parity: None when there was nothing to compare.
+
+    self_test: why serving would refuse it; empty when it would not. missing_as: what the original takes for
+    missing text, by column, where that is not "".
+    """
 
     serve_as: Literal["onnx", "runner"]
     reason: str
@@ -62,6 +66,8 @@ class Result(Struct, frozen=True):
     latency_p50_ms: float
     latency_p99_ms: float
     library_versions: dict[str, str]
+    self_test: str = ""
+    missing_as: dict[str, str] = {}
 
 
 def read_result(job_dir: Path | str) -> Result:

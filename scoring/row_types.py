@@ -13,7 +13,9 @@ MAX_ROWS = 1_000
 
 
 def body_type(spec: Spec) -> Any:
-    """A Struct for the whole body. Its rows' attributes are f0, f1, …: a field may be called anything."""
+    """A Struct for the whole body, its rows' attributes f0, f1, …; None where msgspec takes no such name."""
+    if any(character in field.name for field in spec.fields for character in '"\\'):
+        return None
     definitions: list[tuple[str, Any, Any] | tuple[str, Any]] = []
     for position, field in enumerate(spec.fields):
         name = f"f{position}"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from scoring import expressions, values
-from scoring.language import MAX_TEXT, NAME, Derived, Field, Label, Output
+from scoring.language import MAX_COLUMN_NAME, MAX_TEXT, Derived, Field, Label, Output, column_name_fault
 from scoring.spec import METRICS, Spec
 
 MAX_FIELDS = 500
@@ -65,8 +65,8 @@ def _of_names(spec: Spec) -> Iterator[str]:
         yield f"derived: {len(spec.derived)} of them, at most {MAX_DERIVED}"
     seen: set[str] = set()
     for name in spec.columns:
-        if not NAME.match(name):
-            yield f"name {name!r}: only letters, digits and underscores, no digit first, at most 64"
+        if fault := column_name_fault(name):
+            yield f"name {name[:MAX_COLUMN_NAME]!r}: {fault}"
         if name in RESERVED_NAMES or name == "is_missing":
             yield f"name {name!r}: kept for the program's own use"
         if name in seen:

@@ -1,5 +1,6 @@
 """Rows of the registry for tests: plain functions with defaults."""
 
+import hashlib
 import json
 from typing import Any
 
@@ -101,12 +102,23 @@ def make_version(
     return ModelVersion.objects.create(model=model, version=number, state=state, **{**defaults, **values})
 
 
+def judged_hashes(version: ModelVersion) -> dict[str, str]:
+    """What a gate would have found, had it judged the version as it is."""
+    return {
+        "served_sha256": version.served_sha256,
+        "reference_sha256": version.reference_sha256,
+        "holdout_sha256": version.holdout_sha256,
+        "spec_sha256": hashlib.sha256(version.spec_json.encode()).hexdigest(),
+    }
+
+
 def make_gate(version: ModelVersion, by: User, state: str = GateState.PASSED, **values: Any) -> GateRun:
     """A settled gate unless `state` says otherwise."""
     is_open = state in {GateState.REQUESTED, GateState.RUNNING}
     defaults: dict[str, Any] = {"checks": CHECKS, "is_conclusive": True} if not is_open else {}
     if not is_open:
         defaults |= {"next_attempt_at": None, "ended_at": timezone.now(), "seconds": 41.0}
+        defaults |= judged_hashes(version)
     return GateRun.objects.create(version=version, requested_by=by, state=state, **{**defaults, **values})
 
 
@@ -114,7 +126,10 @@ def make_request(
     version: ModelVersion, by: User, state: str = RequestState.REQUESTED, **values: Any
 ) -> PromotionRequest:
     return PromotionRequest.objects.create(
-        version=version, requested_by=by, state=state, **{"reason": "It is better.", **values}
+        version=version,
+        requested_by=by,
+        state=state,
+        **{"reason": "It is better.", **judged_hashes(version), **values},
     )
 
 
@@ -122,7 +137,10 @@ def make_champion(number: int, by: User, **values: Any) -> ChampionPeriod:
     """A version that is champion, with its open period in the ledger, the alias delivered."""
     version = make_version(number, state=VersionState.CHAMPION, **values)
     RegisteredModel.objects.filter(pk=version.model_id).update(alias_version=number)
-    return ChampionPeriod.objects.create(model=version.model, version=version, by=by, next_attempt_at=None)
+    hashes = judged_hashes(version)
+    return ChampionPeriod.objects.create(
+        model=version.model, version=version, by=by, next_attempt_at=None, **hashes
+    )
 
 
 def make_run(run_id: str = "f" * 32, *, experiment: str = "titanic", **values: Any) -> MlflowRun:

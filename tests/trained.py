@@ -8,6 +8,8 @@ from typing import Any
 import pandas as pd
 
 from scoring import features
+from scoring.originals import Original
+from scoring.score import score_of
 from scoring.spec import Spec
 from tests.unit.scoring import fitted
 
@@ -24,7 +26,7 @@ def publish(
 ) -> int:
     """Log everything the gate needs to a fresh run of a fake MLflow and register it; the version's number."""
     cut = len(rows) * 3 // 4
-    scores = model.predict(features.table(spec, rows[:cut]))
+    scores = score_of(Original(model, spec).predict(features.frame(spec, rows[:cut])))
     holdout = parquet(rows[cut:])
     tags = {"holdout_sha256": hashlib.sha256(holdout).hexdigest(), **tags}
     run_id = mlflow.create_run(mlflow.create_experiment(name), "training", tags)

@@ -178,7 +178,7 @@ ROUTES: dict[str, str | dict[str, str]] = {
     "api:version-list": "see",
     "api:version-detail": "see",
     "api:model-history": "see",
-    "api:model-spec": "see",
+    "api:model-spec": SIGNED_IN,  # to see or to predict: both need to know what a model takes
     "api:promotion-list": "see",
     "api:promotion-detail": "see",
     "api:version-gate": {"POST": "models.gate"},

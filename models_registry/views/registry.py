@@ -38,6 +38,7 @@ def model_detail(request: HttpRequest, name: str) -> HttpResponse:
         "page": page(request, queries.listed_versions(name, state)),
         "state": state,
         "n_archived": model.versions.filter(state=VersionState.ARCHIVED).count(),
+        "trouble": period.version.trouble if period else None,
         "alias_warning": queries.alias_warning(model),
         "history": queries.history(name)[:20],
         "previous": previous,
@@ -87,6 +88,7 @@ def champions(request: HttpRequest) -> HttpResponse:
     periods = (
         ChampionPeriod.objects.filter(until=None)
         .select_related("model", "version", "by")
+        .prefetch_related("version__troubles")
         .defer("version__spec_json")
     )
     return render(

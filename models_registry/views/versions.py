@@ -11,7 +11,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from models_registry import actions, evidence, queries
 from models_registry.forms import DecisionForm, ReasonForm
-from models_registry.models import MlflowRun, ModelVersion
+from models_registry.models import MlflowRun, ModelVersion, ServingTrouble
 from models_registry.states import VERSION_STEPS, VersionState
 from models_registry.views.answers import done, is_htmx, shared
 
@@ -30,8 +30,17 @@ def _head(name: str, number: int) -> dict[str, Any]:
         "version": version,
         "model": version.model,
         "request_open": queries.open_request(version),
+        "trouble": _trouble(version),
         **shared(),
     }
+
+
+def _trouble(version: ModelVersion) -> ServingTrouble | None:
+    """Of the champion: told where the version is it, and where the version answers in its stead."""
+    trouble = queries.champion_trouble(version.model.name)
+    if trouble is None or version.version not in {trouble.version.version, trouble.answers}:
+        return None
+    return trouble
 
 
 def _evidence(request: HttpRequest, name: str, number: int) -> dict[str, Any]:
@@ -180,9 +189,9 @@ def promotion_decide(request: HttpRequest, pk: int) -> HttpResponse:
     asked = queries.promotion(pk)
     version = asked.version
     form = DecisionForm(request.POST)
-    is_approval = request.POST.get("decision") == "approve"
     if not form.is_valid():
         return _decision_again(request, version.model.name, version.version, form)
+    is_approval = form.cleaned_data["decision"] == "approve"
     decide = actions.approve if is_approval else actions.reject
     decide(pk, reason=form.cleaned_data["reason"], by=request.user)
     words = (

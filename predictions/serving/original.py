@@ -12,6 +12,7 @@ import numpy as np
 from django.conf import settings
 
 from core.lib.errors import Unavailable
+from scoring import missing
 from scoring.check import Rows
 from scoring.runner_client import RunnerClient, RunnerError, RunnerProcess, RunnerUnavailable
 from scoring.score import Outcome, Scores
@@ -25,15 +26,20 @@ HANG_UP_S = 5.0
 class OriginalScorer:
     """Scores through the child; `predict` is for threads, `score_rows` for the event loop."""
 
-    def __init__(self, model_folder: Path, spec: Spec, run_folder: Path) -> None:
-        """Start the child and wait for it. Raises RunnerUnavailable."""
+    def __init__(
+        self, model_folder: Path, spec: Spec, run_folder: Path, missing_as: Mapping[str, str]
+    ) -> None:
+        """Start the child and wait for it. Raises RunnerUnavailable.
+
+        missing_as: what the original takes for missing text, see `scoring.missing`.
+        """
         self.spec = spec
         self._folder = run_folder
         self._clients: dict[asyncio.AbstractEventLoop, RunnerClient] = {}
         _sweep(run_folder.parent)
         _folders_in_use.add(run_folder)
         try:
-            self._process = _started(model_folder, spec, run_folder)
+            self._process = _started(model_folder, spec, run_folder, missing_as)
         except BaseException:
             _remove(run_folder)
             raise
@@ -93,10 +99,11 @@ def run_folder(root: Path, sha256: str) -> Path:
     return root / "runners" / f"{os.getpid()}-{sha256[:16]}-{secrets.token_hex(4)}"
 
 
-def _started(model_folder: Path, spec: Spec, folder: Path) -> RunnerProcess:
+def _started(model_folder: Path, spec: Spec, folder: Path, missing_as: Mapping[str, str]) -> RunnerProcess:
     folder.mkdir(parents=True, mode=0o700)
     shutil.copytree(model_folder, folder / "model")
     (folder / "spec.json").write_bytes(spec.to_json())
+    missing.write(folder, missing_as)
     return RunnerProcess.start(folder, weak_is_allowed=settings.CONSOLE_ALLOW_WEAK_SANDBOX)
 
 

@@ -26,6 +26,7 @@ class ChampionRef(msgspec.Struct, frozen=True):
     reference_sha256: str
     since: datetime
     is_demo: bool = False
+    missing_as: dict[str, str] = {}
 
 
 class Snapshot(msgspec.Struct, frozen=True):

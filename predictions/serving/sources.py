@@ -79,6 +79,7 @@ class ConsoleSource:
                 reference_sha256=found.reference_sha256,
                 since=found.since,
                 is_demo=found.is_demo,
+                missing_as=found.missing_as,
             )
             for found in registry_queries.champions()
         ]
@@ -111,4 +112,5 @@ def _champion(ref: ChampionRef) -> registry_queries.Champion:
         reference_sha256=ref.reference_sha256,
         since=ref.since,
         is_demo=ref.is_demo,
+        missing_as=ref.missing_as,
     )

@@ -37,6 +37,12 @@ def _quiet(monkeypatch):
     monkeypatch.setattr("models_registry.ledger._wake_serving", lambda model_name: None)
 
 
+@pytest.fixture(autouse=True)
+def _files_are_intact(monkeypatch):
+    """Rows of these tests have no files. Modules that have some put the real check back by this name."""
+    monkeypatch.setattr("models_registry.intact.check", lambda *_args, **_values: None)
+
+
 @pytest.fixture
 def mlflow(monkeypatch):
     fake = FakeMlflow()

@@ -13,9 +13,21 @@ from tests.registry import CHECKS, make_champion, make_gate, make_model, make_re
 
 pytestmark = pytest.mark.django_db
 
-SERVING = {"serve_as": "onnx", "served_sha256": "c" * 64, "reference_sha256": "d" * 64, "size_bytes": 5}
+SERVING = {"serve_as": "onnx", "size_bytes": 5}
+HASHES = {
+    "served_sha256": "c" * 64,
+    "reference_sha256": "d" * 64,
+    "holdout_sha256": "e" * 64,
+    "spec_sha256": "f" * 64,
+}
 PASSED = gating.Outcome(
-    has_passed=True, is_conclusive=True, checks=CHECKS, isolation="namespace", seconds=3.5, serving=SERVING
+    has_passed=True,
+    is_conclusive=True,
+    checks=CHECKS,
+    isolation="namespace",
+    seconds=3.5,
+    serving=SERVING,
+    hashes=HASHES,
 )
 
 
@@ -195,7 +207,7 @@ def test_a_pass_against_a_former_champion_waits_for_a_person(automatic, judged, 
 
 
 def test_a_request_that_waits_is_approved_by_the_policy(automatic, judged, scientist):
-    request = make_request(automatic.version, scientist)
+    request = make_request(automatic.version, scientist, **HASHES)
     judged(PASSED)
     tasks.run_gate(str(automatic.pk))
     request.refresh_from_db()

@@ -13,11 +13,16 @@ from models_registry.states import GateState, ServeAs, VersionState
 from scoring.score import Scorer
 from tests.registry import make_request
 from tests.trained import parquet, publish
-from tests.unit.scoring import fitted, specs
+from tests.unit.scoring import fitted, gaps, specs
 
 pytestmark = pytest.mark.django_db
 
 ROWS = fitted.passengers(1200)
+
+
+@pytest.fixture(autouse=True)
+def _files_are_intact():
+    """The real check: these versions have files."""
 
 
 @pytest.fixture
@@ -102,7 +107,7 @@ def test_a_model_that_onnx_cannot_express_is_served_by_the_runner(judge, scienti
         fitted.pipeline(specs.titanic(), ROWS, HistGradientBoostingClassifier(random_state=1, max_iter=20))
     )
     assert gate.version.serve_as == ServeAs.RUNNER, gate.reason
-    assert gate.version.state == VersionState.PASSED
+    assert gate.version.state == VersionState.PASSED, gate.reason
     _promote(gate, scientist, approver)
     champion = queries.champion("titanic")
     queries.champion_folder(champion, tmp_path / "served")
@@ -171,3 +176,65 @@ def test_a_stored_model_that_was_changed_is_not_served(judge, mlflow, scientist,
     mlflow.files[path] += b"x"
     with pytest.raises(Conflict, match="is not what the gate judged"):
         queries.champion_onnx(champion)
+
+
+def test_judged_again_the_same_files_are_the_same_and_others_withdraw_the_request(
+    judge, mlflow, scientist, approver, tmp_path
+):
+    first = judge(_forest())
+    request = actions.request_promotion("titanic", 1, reason="Better.", by=scientist)
+    same = actions.ask_gate("titanic", 1, by=scientist)
+    tasks.run_gate(str(same.pk))
+    same.refresh_from_db()
+    assert same.hashes == first.hashes
+    request.refresh_from_db()
+    assert request.is_open
+    other = fitted.pipeline(specs.titanic(), ROWS, RandomForestClassifier(10, max_depth=4, random_state=7))
+    publish(mlflow, tmp_path / "other", specs.titanic(), ROWS, other)
+    there, here = (_folder(mlflow, number) for number in (1, 2))
+    for path in [path for path in mlflow.files if path.startswith(here)]:
+        mlflow.files[path.replace(here, there)] = mlflow.files[path]
+    again = actions.ask_gate("titanic", 1, by=scientist)
+    tasks.run_gate(str(again.pk))
+    again.refresh_from_db()
+    assert again.state == GateState.PASSED, again.reason
+    assert again.served_sha256 != first.served_sha256
+    assert again.reference_sha256 != first.reference_sha256
+    with pytest.raises(Conflict, match="found other files than this request is for"):
+        actions.approve(request.pk, by=approver)
+    _promote(again, scientist, approver)
+    assert queries.champion("titanic").sha256 == again.served_sha256
+
+
+def _folder(mlflow, number):
+    """Where the files of a version's run begin."""
+    return mlflow.run_root(mlflow.version("titanic", number).run_id).removeprefix("mlflow-artifacts:/")
+
+
+def test_a_reference_that_serving_would_refuse_fails_the_gate(judge, mlflow, scientist):
+    judge(_forest())
+    path = next(path for path in mlflow.files if path.endswith("reference.parquet"))
+    mlflow.files[path] = parquet(ROWS[:900].assign(score=0.5))
+    gate = actions.ask_gate("titanic", 1, by=scientist)
+    tasks.run_gate(str(gate.pk))
+    gate = GateRun.objects.select_related("version__model").get(pk=gate.pk)
+    assert (gate.state, _verdicts(gate)["serves"]) == (GateState.FAILED, "failed")
+    assert "Serving would refuse it: it scores its own reference rows differently" in gate.reason
+    assert gate.version.state == VersionState.FAILED
+
+
+def test_a_model_that_learnt_from_missing_text_is_served_with_it(mlflow, tmp_path, scientist, settings):
+    settings.CONSOLE_VAR_DIR = tmp_path
+    spec = gaps.spec_of("colour")
+    rows = gaps.rows_of(spec, 800)
+    model = gaps.fit(spec, rows, {"colour": "none"})
+    publish(mlflow, tmp_path / "trained", spec, rows, model)
+    path = next(path for path in mlflow.files if path.endswith("reference.parquet"))
+    mlflow.files[path] = parquet(gaps.reference_of(model, spec, rows[:600], {"colour": "none"}))
+    gate = actions.ask_gate("titanic", 1, by=scientist)
+    tasks.run_gate(str(gate.pk))
+    version = ModelVersion.objects.get()
+    gate.refresh_from_db()
+    assert _verdicts(gate)["serves"] == "passed", gate.reason
+    assert (version.serve_as, version.missing_as) == (ServeAs.RUNNER, {"colour": "none"})
+    assert version.metrics["accuracy"] == 1.0

@@ -188,6 +188,33 @@ def test_an_override_lets_a_failed_version_pass_and_marks_it(scientist, admin):
     assert AuditEntry.objects.get(action="gate.override").actor_name == "carla"
 
 
+def test_an_override_needs_no_comparison_with_the_present_champion(scientist, approver):
+    version = make_version(2, state=VersionState.PASSED, is_overridden=True)
+    make_gate(version, scientist, GateState.FAILED, champion_version=None)
+    request = make_request(version, scientist)
+    make_champion(3, approver)
+    assert actions.approve(request.pk, by=approver).state == RequestState.APPROVED
+
+
+def test_an_override_of_long_ago_does_not_spare_a_later_pass_the_comparison(scientist, approver):
+    version = make_version(2, state=VersionState.PASSED, is_overridden=True)
+    make_gate(version, scientist, GateState.FAILED, champion_version=None)
+    make_gate(version, scientist, GateState.PASSED, champion_version=None)
+    request = make_request(version, scientist)
+    make_champion(3, approver)
+    with pytest.raises(Conflict, match="The champion has changed since the gate judged"):
+        actions.approve(request.pk, by=approver)
+
+
+def test_a_gate_without_a_verdict_is_not_the_one_that_judged(scientist, approver):
+    version = make_version(2, state=VersionState.PASSED)
+    make_gate(version, scientist, champion_version=3)
+    make_gate(version, scientist, GateState.ERROR)
+    request = make_request(version, scientist)
+    make_champion(3, approver)
+    assert actions.approve(request.pk, by=approver).state == RequestState.APPROVED
+
+
 def test_an_override_is_refused_when_nothing_could_be_scored(admin):
     make_version(2, state=VersionState.FAILED)
     with pytest.raises(Conflict, match="cannot be served"):

@@ -86,9 +86,32 @@ def test_promotion_from_request_to_ledger(call, scientist, approver, passed):
     assert (approved.status_code, approved.json()["decided_by"]) == (200, "bert")
     ledger = call(scientist, "get", "/models/titanic/history").json()["results"]
     assert [(line["version"], line["decided_by"], line["until"]) for line in ledger] == [("2", "bert", None)]
+    assert (ledger[0]["requested_by"], ledger[0]["request"]) == ("ana", id_)
+    for name in ("served_sha256", "reference_sha256", "holdout_sha256", "spec_sha256"):
+        assert ledger[0][name] == asked.json()[name] == approved.json()[name]
+    assert ledger[0]["served_sha256"] == f"{2:064x}"
     spec = call(scientist, "get", "/models/titanic/spec")
     assert spec.json()["primary_metric"] == "accuracy"
     assert spec.content.decode() == ModelVersion.objects.get().spec_json
+
+
+def test_a_champion_without_a_request_names_nobody_who_asked(call, scientist, approver):
+    make_champion(1, approver)
+    line = call(scientist, "get", "/models/titanic/history").json()["results"][0]
+    assert (line["request"], line["requested_by"]) == (None, None)
+
+
+def test_a_predictor_reads_what_the_champion_takes(call, approver):
+    make_champion(2, approver)
+    make_version(1)
+    predictor, viewer, nobody = make_user("p", "predictor"), make_user("v", "viewer"), make_user("n")
+    for user in (predictor, viewer):
+        assert call(user, "get", "/models/titanic/spec").json()["primary_metric"] == "accuracy"
+    assert call(viewer, "get", "/models/titanic/spec?version=1").status_code == 200
+    refused = call(predictor, "get", "/models/titanic/spec?version=1")
+    assert refused.status_code == 403
+    assert "“see”" in refused.json()["detail"]
+    assert call(nobody, "get", "/models/titanic/spec").status_code == 403
 
 
 def test_promotion_before_the_gate_is_not_now(call, scientist):

@@ -194,6 +194,17 @@ def test_rejecting_needs_a_reason_and_keeps_it(as_approver, scientist):
     assert "Too few rows." in _page(as_approver, "promotion-list")
 
 
+@pytest.mark.parametrize("decision", [{}, {"decision": ""}, {"decision": "perhaps"}])
+def test_a_decision_that_is_missing_decides_nothing(as_approver, scientist, decision):
+    request = make_request(make_version(1, state=VersionState.PASSED), scientist)
+    response = _post(as_approver, "promotion-decide", request.pk, reason="Fine.", **decision)
+    assert response.status_code == 422
+    assert "press one of the two buttons" in response.content.decode()
+    assert "Fine." in response.content.decode()
+    request.refresh_from_db()
+    assert request.state == RequestState.REQUESTED
+
+
 def test_who_asked_withdraws(as_scientist, scientist):
     request = make_request(make_version(1, state=VersionState.PASSED), scientist)
     _post(as_scientist, "promotion-withdraw", request.pk)

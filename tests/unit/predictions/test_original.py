@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from core.lib.errors import Unavailable
+from core.lib.errors import Conflict, Unavailable
 from models_registry.digest import folder_sha256
 from predictions.serving import files, original, served
 from predictions.serving.original import OriginalScorer, run_folder
@@ -16,7 +16,8 @@ from scoring.runner_client import RunnerUnavailable
 from scoring.spec import Spec
 from tests import champions
 from tests.champions import ROW
-from tests.unit.scoring import fitted
+from tests.trained import parquet
+from tests.unit.scoring import fitted, gaps
 
 
 class Originals:
@@ -117,3 +118,31 @@ def test_the_child_ends_with_its_champion(loaded):
     while found.is_alive and time.monotonic() < give_up_at:
         time.sleep(0.05)
     assert not found.is_alive
+
+
+@pytest.mark.parametrize("kind", ["none", "nan"])
+async def test_missing_text_reaches_it_as_training_had_it(tmp_path, kind):
+    spec = gaps.spec_of("colour")
+    rows = gaps.rows_of(spec)
+    model = gaps.fit(spec, rows, {"colour": kind})
+    fitted.save(tmp_path / "model", model)
+    reference = parquet(gaps.reference_of(model, spec, rows, {"colour": kind}))
+    packed = champions.Packed(spec.to_json().decode(), b"", reference, model)
+    ref = champions.structs.replace(
+        packed.ref(),
+        serve_as="runner",
+        sha256=folder_sha256(tmp_path / "model"),
+        missing_as={"colour": kind},
+    )
+    files_here = files.ModelFiles(tmp_path / "files", Originals(packed))
+    found = await asyncio.to_thread(served.load, ref, files_here, tmp_path / "files")
+    try:
+        gone, there = {"colour": None, "size": 0.5}, {"colour": "a", "size": 0.5}
+        scores = await found.score(found.decoder.decode_rows([gone, there]))
+        assert scores.values == [1, 0]
+        assert scores.probabilities[0]["1"] > 0.99
+    finally:
+        await asyncio.to_thread(found.stop, 0)
+    as_empty = champions.structs.replace(ref, missing_as={})
+    with pytest.raises(Conflict, match="scores its own reference rows differently"):
+        await asyncio.to_thread(served.load, as_empty, files_here, tmp_path / "other")

@@ -17,7 +17,7 @@ from sklearn.preprocessing import OneHotEncoder
 from scoring import convert, features
 from scoring.originals import Original
 from scoring.result import ChampionFiles, Job
-from scoring.score import Scorer
+from scoring.score import Scorer, score_of
 from scoring.spec import Spec
 
 
@@ -81,7 +81,8 @@ def job(
     save(folder / "model", model)
     cut = len(rows) * 3 // 4
     (folder / "spec.json").write_bytes(spec.to_json())
-    rows[:cut].to_parquet(folder / "reference.parquet")
+    scores = score_of(Original(model, spec).predict(features.frame(spec, rows[:cut])))
+    rows[:cut].assign(score=scores).to_parquet(folder / "reference.parquet")
     rows[cut:].to_parquet(folder / "holdout.parquet")
     (folder / "job.json").write_bytes(msgspec.json.encode(Job(champion=champion)))
     return folder

@@ -170,7 +170,9 @@ def test_sentence_is_the_last_line_of_the_sandboxed_process(tmp_path):
 
 def test_classifier_without_probabilities_is_refused(tmp_path):
     spec, rows = specs.titanic(), fitted.passengers(80)
-    folder = fitted.job(tmp_path, spec, rows, fitted.pipeline(spec, rows, LinearSVC()))
+    folder = fitted.job(tmp_path, spec, rows, fitted.pipeline(spec, rows))
+    shutil.rmtree(folder / "model")
+    fitted.save(folder / "model", fitted.pipeline(spec, rows, LinearSVC()))
     with pytest.raises(CompileError, match="gives no probabilities"):
         compile_version(folder)
 
@@ -178,7 +180,8 @@ def test_classifier_without_probabilities_is_refused(tmp_path):
 def test_classes_in_another_order_are_refused(tmp_path):
     spec = specs.titanic(output={"labels": [{"value": 1}, {"value": 0}]})
     rows = fitted.passengers(80)
-    folder = fitted.job(tmp_path, spec, rows, fitted.pipeline(spec, rows))
+    folder = fitted.job(tmp_path, specs.titanic(), rows, fitted.pipeline(spec, rows))
+    (folder / "spec.json").write_bytes(spec.to_json())
     with pytest.raises(CompileError, match=r"classes are \[0, 1\], the spec lists \[1, 0\]"):
         compile_version(folder)
 

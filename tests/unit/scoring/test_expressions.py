@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from scoring.expressions import ExpressionError, compile_expression
+from scoring.expressions import ExpressionError, compile_expression, quote
 
 NAMES = ["a", "b", "c", "t"]
 NAN = math.nan
@@ -40,6 +40,53 @@ def value(text: str, **row: object) -> float:
 )
 def test_value_worked_by_hand(text, row, expected):
     assert value(text, **row) == pytest.approx(expected, rel=0, abs=0, nan_ok=True)
+
+
+ODD = ["petal-width", "sepal length (cm)", "a`b", "class", "ﬁeld", "100%", "'", "is it text?", "quoted0", "a"]
+
+
+@pytest.mark.parametrize(
+    ("text", "row", "expected"),
+    [
+        ("`petal-width` * 2", {"petal-width": 1.5}, 3.0),
+        ("`petal-width`/`sepal length (cm)`", {"petal-width": 1.0, "sepal length (cm)": 4.0}, 0.25),
+        ("-`a``b`", {"a`b": 2.0}, -2.0),
+        ("`class` + `ﬁeld`", {"class": 1.0, "ﬁeld": 2.0}, 3.0),
+        ("`100%` - quoted0 - `quoted0`", {"100%": 5.0, "quoted0": 1.0}, 3.0),
+        ("is_missing(`is it text?`) + is_missing(`'`)", {"is it text?": "", "'": 1.0}, 1.0),
+        ("`a` + a", {"a": 1.0}, 2.0),
+    ],
+)
+def test_a_quoted_name_may_be_anything(text, row, expected):
+    found = compile_expression(text, ODD, texts=["is it text?"])
+    assert found.scalar(row) == expected
+    columns = {name: np.array([value], object if value == "" else np.float64) for name, value in row.items()}
+    assert found(columns).tolist() == [expected]
+    assert found.names == row.keys()
+
+
+@pytest.mark.parametrize("name", [*ODD, "été", "None", "x.y", "``", " "])
+def test_every_name_can_be_quoted(name):
+    assert compile_expression(f"{quote(name)} + 1", [name]).scalar({name: 1.0}) == 2.0
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("`nothing` + 1", "uses 'nothing', which is no field"),
+        ("`is it text?` + 1", "only is_missing\\(`is it text\\?`\\) may be asked"),
+        ("`petal-width", "cannot be read"),
+        ("``", "cannot be read"),
+        ("`petal-width` `petal-width`", "cannot be read"),
+        ("sepal length", "a name that is no plain word stands between backticks"),
+        ("`petal-width`.real", "may not hold `petal-width.real`"),
+        ("`petal-width`(1)", "may not hold"),
+        ("-" * 90 + "`petal-width`", "nested deeper"),
+    ],
+)
+def test_what_quoting_does_not_allow(text, message):
+    with pytest.raises(ExpressionError, match=message):
+        compile_expression(text, ODD, texts=["is it text?"])
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ def test_first_version_is_judged_without_a_champion():
     found = checks(SPEC, result(SPEC, TRUTH, classifier_outcome(right(0.9), TRUTH), None))
     assert {name: check.verdict for name, check in found.items()} == {
         "baseline": "passed", "champion": "skipped", "slice:Sex": "skipped", "schema": "skipped",
-        "hash": "skipped", "parity": "passed", "latency": "passed",
+        "hash": "skipped", "serves": "passed", "parity": "passed", "latency": "passed",
     }  # fmt: skip
     assert found["champion"].sentence == "Skipped: no champion yet."
     assert found["baseline"].value == pytest.approx(0.9)
@@ -193,6 +193,21 @@ def test_schema_hash_latency_and_runner_have_their_say():
     assert found["latency"].sentence == "One row takes 80 ms (99th percentile), over the 50 ms allowed."
     assert found["parity"].verdict == "passed"
     assert found["parity"].sentence == "Served by a runner. No."
+
+
+def test_what_serving_would_refuse_fails_the_gate():
+    outcome = classifier_outcome(right(0.9), TRUTH)
+    found = checks(SPEC, result(SPEC, TRUTH, outcome, None, self_test="its reference has no rows"))
+    assert found["serves"].verdict == "failed"
+    assert found["serves"].sentence == "Serving would refuse it: its reference has no rows."
+
+
+def test_an_original_that_refuses_rows_which_its_spec_allows_is_for_a_person():
+    parity = Parity(10, 1e-7, 0, 1e-5, refused="where Age is missing (ValueError: NaN)")
+    outcome = classifier_outcome(right(0.9), TRUTH)
+    found = checks(SPEC, result(SPEC, TRUTH, outcome, None, serve_as="runner", parity=parity))
+    assert not parity.holds
+    assert found["parity"].verdict == "look"
 
 
 def test_champion_that_cannot_be_scored_is_left_to_a_person():

@@ -8,7 +8,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("models_registry", "0003_by_the_console"),
+        ("models_registry", "0004_longer_isolation"),
     ]
 
     operations = [
