@@ -62,13 +62,13 @@ class Engine:
         raise NotFound(_("No model is called “%(model)s”.") % {"model": model[:100]})
 
     async def predict(
-        self, model: str, decode: Decode, caller: Caller, *, source: str, request_id: str = ""
+        self, served: Served, decode: Decode, caller: Caller, *, source: str, request_id: str = ""
     ) -> Answer:
         """Check, score, record, answer. source: "form" or "api".
 
-        Raises NotFound, Conflict, NotJSON, TooLarge, InvalidRequest, Busy, NotRecorded, Unavailable.
+        The caller has looked the champion up, once: it may be another one a moment later.
+        Raises NotJSON, TooLarge, InvalidRequest, Busy, NotRecorded, Unavailable.
         """
-        served = self.champion(model)
         rows = checked(served, decode)
         scores = await served.score(rows)
         ref = served.ref
@@ -100,9 +100,8 @@ class Engine:
         await self._writer.write(records, [given["id"] for given in answer.predictions])
         return answer
 
-    async def explain(self, model: str, decode: Decode) -> dict[str, Any]:
+    async def explain(self, served: Served, decode: Decode) -> dict[str, Any]:
         """What moved the answers, field by field; nothing is recorded. One call at a time, a few may wait."""
-        served = self.champion(model)
         rows = checked(served, decode)
         if len(rows) > MAX_EXPLAINED_ROWS:
             raise TooLarge(

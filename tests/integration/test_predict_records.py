@@ -62,7 +62,7 @@ def predict(service: Service, n_rows: int) -> list[str]:
     """Ids of the answered rows."""
     answer = asyncio.run(
         service.engine.predict(
-            "titanic",
+            service.engine.champion("titanic"),
             lambda served: served.decoder.decode_rows([ROW] * n_rows),
             champions.grant().caller,
             source="api",

@@ -118,7 +118,10 @@ async def test_no_call_fails_while_champions_are_swapped(running, source):
     swapping = asyncio.create_task(asyncio.to_thread(swap))
     while not swapping.done():
         answer = await running.engine.predict(
-            "titanic", lambda served: served.decoder.decode(body), champions.grant().caller, source="api"
+            running.engine.champion("titanic"),
+            lambda served: served.decoder.decode(body),
+            champions.grant().caller,
+            source="api",
         )
         versions.add(answer.version)
     await swapping
