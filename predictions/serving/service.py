@@ -10,6 +10,7 @@ from django.conf import settings
 
 from predictions.serving import metrics
 from predictions.serving.callers import Callers
+from predictions.serving.deliveries import Deliveries
 from predictions.serving.engine import Engine
 from predictions.serving.records import RecordWriter
 from predictions.serving.refresh import Refresher
@@ -23,7 +24,10 @@ class Service:
     def __init__(self, folder: Path, source: Source, topic: str) -> None:
         self.callers = Callers(settings.CONSOLE_SERVING_MAX_STALE_S)
         unanswered = Unanswered(folder / "unanswered", topic)
-        self.writer = RecordWriter(topic, unanswered, max_in_flight=settings.CONSOLE_SERVING_MAX_IN_FLIGHT)
+        self.deliveries = Deliveries(topic)
+        self.writer = RecordWriter(
+            self.deliveries, unanswered, max_in_flight=settings.CONSOLE_SERVING_MAX_IN_FLIGHT
+        )
         self.engine = Engine(self.writer)
         self.refresher = Refresher(self.engine, self.callers, source, folder, unanswered)
         self._is_started = False

@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from predictions.serving.callers import Callers
+from predictions.serving.deliveries import Deliveries
 from predictions.serving.engine import Engine
 from predictions.serving.files import ModelFiles
 from predictions.serving.records import RecordWriter
@@ -141,7 +142,7 @@ def waiting(tmp_path):
     source = FakeSource(is_away=True)
     callers = Callers(60)
     unanswered = Unanswered(tmp_path / "unanswered", "predictions")
-    engine = Engine(RecordWriter("predictions", unanswered, max_in_flight=1))
+    engine = Engine(RecordWriter(Deliveries("predictions"), unanswered, max_in_flight=1))
     made = Refresher(engine, callers, source, tmp_path, unanswered)
     yield made, source, callers
     made.stop()
