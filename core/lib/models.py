@@ -1,9 +1,10 @@
-"""When each mirror last caught up with its service."""
+"""When each mirror last caught up with its service, and what of it did not fit."""
 
 from datetime import datetime, timedelta
-from typing import Final
+from typing import ClassVar, Final
 
 from django.db import models
+from django.db.models.functions import MD5
 from django.utils import timezone
 
 # After this long without any success nobody is polling: `manage.py watch` itself is away.
@@ -48,3 +49,32 @@ class SyncState(models.Model):
             return min(at for at in failing if at)
         newest = max((state.last_success_at for state in states if state.last_success_at), default=None)
         return newest if newest and timezone.now() - newest > STALE_AFTER else None
+
+
+class SetAside(models.Model):
+    """An item that did not fit, of a loop over what others produce (`core.lib.aside`). It goes when it fits.
+
+    about: whose page shows it. key: what its loop calls it; empty for the one row that stands for all that
+    are beyond the bound. count: tries that failed. fingerprint: what it was at the last try.
+    """
+
+    loop = models.CharField(max_length=60)
+    key = models.CharField(max_length=1000)
+    about = models.CharField(max_length=300, blank=True)
+    reason = models.TextField(blank=True)
+    fingerprint = models.CharField(max_length=64, blank=True)
+    count = models.PositiveIntegerField(default=1)
+    first_at = models.DateTimeField(default=timezone.now)
+    last_at = models.DateTimeField(default=timezone.now)
+    next_try_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering: ClassVar = ["loop", "-last_at", "pk"]
+        constraints: ClassVar = [
+            # By hash: a key may be larger than what an index takes.
+            models.UniqueConstraint("loop", MD5("key"), name="set_aside_once"),
+        ]
+        indexes: ClassVar = [models.Index(fields=["about"], name="set_aside_by_thing")]
+
+    def __str__(self) -> str:
+        return f"{self.loop}: {self.key}"
