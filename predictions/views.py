@@ -30,7 +30,7 @@ def index(request: HttpRequest) -> HttpResponse:
     running = service.started()
     values = {
         "champions": [found for _name, found in sorted(running.engine.served.items())],
-        "problems": running.refresher.freshness.problems,
+        "problems": running.refresher.problems,
         "recent": queries.of_user(request.user)[:5],
     }
     return render(request, "predictions/index.html", values)

@@ -35,13 +35,12 @@ class Service:
 
     def readiness(self) -> dict[str, Any]:
         """For /readyz: what answers, what does not and why. Ready means that the live tokens are known."""
-        fresh = self.refresher.freshness
         return {
             "is_ready": not self.callers.is_too_old,
             "models": {name: found.ref.version for name, found in sorted(self.engine.served.items())},
-            "not_loaded": fresh.problems,
+            "not_loaded": self.refresher.problems,
             "state_age_s": round(min(self.callers.age_s, 1e9), 1),
-            "source": "failing" if fresh.source_error else "ok",
+            "source": "failing" if self.refresher.source_error else "ok",
         }
 
     async def start(self) -> None:

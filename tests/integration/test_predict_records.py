@@ -191,7 +191,7 @@ def test_a_serving_process_starts_from_disk_alone(running, topic, tmp_path):
     for path in tmp_path.glob("*.*"):
         if path.is_file():
             (folder / path.name).write_bytes(path.read_bytes())
-    assert snapshot.read(folder / "state.json") is not None
+    assert snapshot.read(folder / "champions.json", snapshot.Crowned) is not None
     port = django_settings.CONSOLE_PORT_BASE + 61
     with serving(topic, tmp_path / "var", port) as url:
         headers = {"Authorization": f"Bearer {KEY}"}
