@@ -5,10 +5,12 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import msgspec
 import orjson
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
+from predictions import recording
 from predictions.serving import service as serving
 from predictions.serving.application import PredictApp
 from predictions.serving.service import Service
@@ -65,7 +67,8 @@ class FakeBroker:
 
     @property
     def records(self) -> list[dict[str, Any]]:
-        return [orjson.loads(message) for message in self.messages]
+        """Opened, as the recorder does."""
+        return [msgspec.to_builtins(recording._opened(message)) for message in self.messages]
 
 
 @pytest.fixture

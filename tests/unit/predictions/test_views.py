@@ -11,14 +11,13 @@ from django.utils import timezone
 
 from core.audit.models import AuditEntry
 from core.lib.ids import uuid7
-from predictions import recording
 from predictions.models import Prediction
 from predictions.serving.served import Served
 from scoring.spec import Spec
 from tests import champions
 from tests.champions import ROW
 from tests.people import bearer, make_token, make_user, signed_in
-from tests.unit.predictions.test_recording import message
+from tests.unit.predictions.test_recording import handle, message
 
 pytestmark = pytest.mark.django_db
 
@@ -37,7 +36,7 @@ def browser(ana, running):
 
 def recorded(user, **changes) -> Prediction:
     id_ = uuid7()
-    recording.handle([message(id_, user_id=user.pk, username=user.username, version="1", **changes)])
+    handle([message(id_, user_id=user.pk, username=user.username, version="1", **changes)])
     return Prediction.objects.get(pk=id_)
 
 
