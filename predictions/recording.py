@@ -9,11 +9,12 @@ import io
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 from django.db import connection
 from django.utils import timezone
+from msgspec import Meta
 
 from core.access.models import User
 from core.lib import aside
@@ -26,24 +27,33 @@ from predictions.sealing import sealer
 LOCK = 0x70726564
 
 
+# As wide as the columns: what the database alone refuses costs all others of its batch a transaction each.
+RequestId = Annotated[str, Meta(max_length=64)]
+Model = Annotated[str, Meta(max_length=250)]
+Version = Annotated[str, Meta(max_length=50)]
+Username = Annotated[str, Meta(max_length=150)]
+Row = Annotated[int, Meta(ge=0, lt=2**31)]
+Number = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+
+
 class Record(msgspec.Struct, forbid_unknown_fields=True):
     """One prediction, opened. Earlier releases sent it like this, so the topic may still hold some."""
 
     id: uuid.UUID
-    request_id: str
+    request_id: RequestId
     at: datetime
-    model: str
-    version: str
-    user_id: int
-    username: str
+    model: Model
+    version: Version
+    user_id: Number
+    username: Username
     source: Literal["form", "api"]
-    row: int
+    row: Row
     inputs: dict[str, Any]
     value: int | float | str
     label: str | None
     probabilities: dict[str, float] | None
     warnings: list[str]
-    token_id: int | None = None
+    token_id: Number | None = None
     is_demo: bool = False
 
 
@@ -52,10 +62,10 @@ class SealedRecord(msgspec.Struct, forbid_unknown_fields=True):
 
     id: uuid.UUID
     at: datetime
-    model: str
-    version: str
+    model: Model
+    version: Version
     source: Literal["form", "api"]
-    row: int
+    row: Row
     value: int | float | str
     label: str | None
     probabilities: dict[str, float] | None
@@ -66,10 +76,10 @@ class SealedRecord(msgspec.Struct, forbid_unknown_fields=True):
 class Personal(msgspec.Struct, forbid_unknown_fields=True):
     """Who asked, and what."""
 
-    request_id: str
-    user_id: int
-    username: str
-    token_id: int | None
+    request_id: RequestId
+    user_id: Number
+    username: Username
+    token_id: Number | None
     inputs: dict[str, Any]
     warnings: list[str]
 

@@ -105,7 +105,7 @@ def test_what_is_no_record_goes_aside_with_a_reason(bad):
 def test_what_the_database_refuses_goes_aside_alone():
     handled = handle([message(), message(version="x" * 60), message()])
     assert handled.n_rows == 2
-    assert "too long" in handled.dead[0].reason
+    assert "length <= 50" in handled.dead[0].reason
 
 
 def test_what_a_constraint_refuses_goes_aside_alone():

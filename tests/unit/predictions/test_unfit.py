@@ -147,6 +147,22 @@ def test_a_database_that_is_away_sets_nothing_aside(monkeypatch, error):
     assert not SetAside.objects.exists()
 
 
+def test_what_the_database_alone_refuses_is_found_among_the_others(monkeypatch):
+    insert, odd, good = recording._insert, uuid7(), [uuid7() for _ in range(4)]
+
+    def refuse(cursor, records):
+        if odd in {record.id for record in records}:
+            cursor.execute("SELECT 1 / 0")
+        return insert(cursor, records)
+
+    monkeypatch.setattr(recording, "_insert", refuse)
+    handled = handle([message(id_) for id_ in (*good[:2], odd, *good[2:])])
+    assert handled.n_rows == 4
+    assert SetAside.objects.get().count == 1
+    assert "division by zero" in handled.dead[0].reason
+    assert {row.pk for row in Prediction.objects.all()} == set(good)
+
+
 # --- the loop around it
 
 
