@@ -167,7 +167,7 @@ def _secret_key() -> Iterator[CheckMessage]:
 
 
 def _record_secrets() -> Iterator[CheckMessage]:
-    if any(len(secret) < SHORTEST_RECORD_SECRET for secret in settings.CONSOLE_RECORD_SECRETS):
+    if any(len(secret) < SHORTEST_RECORD_SECRET for secret in settings.CONSOLE_RECORD_SECRETS.split(",")):
         yield Error(
             f"CONSOLE_RECORD_SECRETS holds one of fewer than {SHORTEST_RECORD_SECRET} characters.",
             hint="Who reads Kafka could guess it. Generate a long one: `python -c 'import secrets; "

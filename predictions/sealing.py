@@ -55,7 +55,11 @@ def _key(secret: str) -> bytes:
     return HKDF(hashes.SHA256(), 32, salt=None, info=INFO).derive(secret.encode())
 
 
-@cache
 def sealer() -> Sealer:
     """This installation's."""
-    return Sealer(settings.CONSOLE_RECORD_SECRETS)
+    return _sealer(settings.CONSOLE_RECORD_SECRETS)
+
+
+@cache
+def _sealer(secrets: str) -> Sealer:
+    return Sealer(secrets.split(","))

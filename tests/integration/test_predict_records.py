@@ -85,6 +85,7 @@ def environment(topic: str) -> dict[str, str]:
         "CONSOLE_REDIS_URL": django_settings.CONSOLE_REDIS_URL,
         "CONSOLE_KAFKA_BOOTSTRAP": django_settings.CONSOLE_KAFKA_BOOTSTRAP,
         "CONSOLE_PREDICTIONS_TOPIC": topic,
+        "CONSOLE_RECORD_SECRETS": django_settings.CONSOLE_RECORD_SECRETS,
         "PYTHONPATH": str(REPO),
     }
 

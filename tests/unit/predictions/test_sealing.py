@@ -6,7 +6,7 @@ import pytest
 from core.lib.ids import uuid7
 from predictions import actions, recording
 from predictions.models import Prediction
-from predictions.sealing import Sealer, Unsealable
+from predictions.sealing import Sealer, Unsealable, sealer
 from streaming import defaults, definition
 from streaming.decoding import EventDecoder
 from tests.champions import ROW
@@ -15,11 +15,11 @@ from tests.unit.predictions.test_recording import handle, message
 
 
 def test_what_is_sealed_opens_for_its_own_id_alone():
-    sealer, id_ = Sealer(["a secret"]), uuid7()
-    sealed = sealer.seal(id_, b"ana")
-    assert sealer.open(id_, sealed) == b"ana"
+    own, id_ = Sealer(["a secret"]), uuid7()
+    sealed = own.seal(id_, b"ana")
+    assert own.open(id_, sealed) == b"ana"
     with pytest.raises(Unsealable):
-        sealer.open(uuid7(), sealed)
+        own.open(uuid7(), sealed)
 
 
 def test_a_secret_that_was_replaced_still_opens():
@@ -28,6 +28,15 @@ def test_a_secret_that_was_replaced_still_opens():
     assert Sealer(["new", "old"]).open(id_, sealed) == b"ana"
     with pytest.raises(Unsealable):
         Sealer(["new"]).open(id_, sealed)
+
+
+def test_the_first_of_the_settings_seals_and_each_opens(settings):
+    id_ = uuid7()
+    settings.CONSOLE_RECORD_SECRETS = "the old one"
+    sealed = sealer().seal(id_, b"ana")
+    settings.CONSOLE_RECORD_SECRETS = "the new one,the old one"
+    assert sealer().open(id_, sealed) == b"ana"
+    assert Sealer(["the new one"]).open(id_, sealer().seal(id_, b"ben")) == b"ben"
 
 
 @pytest.mark.parametrize("sealed", ["", "?", "AAAA", "A" * 400])
