@@ -13,6 +13,7 @@ from django.http.request import validate_host
 
 # HS512 wants a key as long as its output (RFC 7518, section 3.2).
 SHORTEST_JWT_SECRET = 64
+SHORTEST_RECORD_SECRET = 32
 MOST_JOBS_AT_ONCE = 20
 URLS = ("CONSOLE_PUBLIC_URL", "CONSOLE_SERVING_URL", "CONSOLE_MLFLOW_URL", "CONSOLE_AIRFLOW_URL")
 
@@ -30,6 +31,7 @@ def check_settings(app_configs: Sequence[AppConfig] | None, **_kwargs: Any) -> l
         *_folders(),
         *_spark(),
         *_secret_key(),
+        *_record_secrets(),
     ]
 
 
@@ -171,4 +173,14 @@ def _secret_key() -> Iterator[CheckMessage]:
             "CONSOLE_SECRET_KEY has fewer than 50 characters.",
             hint='`python -c "import secrets; print(secrets.token_urlsafe(48))"` prints a good one.',
             id="console.E010",
+        )
+
+
+def _record_secrets() -> Iterator[CheckMessage]:
+    if any(len(secret) < SHORTEST_RECORD_SECRET for secret in settings.CONSOLE_RECORD_SECRETS.split(",")):
+        yield Error(
+            f"CONSOLE_RECORD_SECRETS holds one of fewer than {SHORTEST_RECORD_SECRET} characters.",
+            hint="Who reads Kafka could guess it. Generate a long one: `python -c 'import secrets; "
+            "print(secrets.token_urlsafe(48))'`. Several are separated by commas, without spaces.",
+            id="console.E016",
         )

@@ -49,6 +49,8 @@ CONSOLE_PIPELINE_TOKENS = env.path(
 
 # --- predictions
 CONSOLE_PREDICTIONS_TOPIC = env.text("CONSOLE_PREDICTIONS_TOPIC", "predictions")
+# Separated by commas. The first seals the personal part of records on their way through Kafka; each opens it.
+CONSOLE_RECORD_SECRETS = env.text("CONSOLE_RECORD_SECRETS")
 # How long calls are answered from memory and disk while the database does not say which tokens live.
 CONSOLE_SERVING_MAX_STALE_S = env.number("CONSOLE_SERVING_MAX_STALE_S", 3600)
 # Rows waiting for Kafka in one process before it answers 429.

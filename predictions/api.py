@@ -82,8 +82,10 @@ class ModelPredict(_RowsView):
     def answer(self, request: Request, name: str, decode: Any) -> bytes:
         engine = service.started().engine
         caller = callers.of_user(request.user)
-        request_id = context.request_id.get()
-        return async_to_sync(engine.predict)(name, decode, caller, source="api", request_id=request_id).json()
+        answer = async_to_sync(engine.predict)(
+            engine.champion(name), decode, caller, source="api", request_id=context.request_id.get()
+        )
+        return answer.json()
 
 
 class ModelExplain(_RowsView):
@@ -99,7 +101,8 @@ class ModelExplain(_RowsView):
         return super().post(request, name)
 
     def answer(self, request: Request, name: str, decode: Any) -> bytes:
-        return orjson.dumps(async_to_sync(service.started().engine.explain)(name, decode))
+        engine = service.started().engine
+        return orjson.dumps(async_to_sync(engine.explain)(engine.champion(name), decode))
 
 
 class PredictionList(ListAPIView):

@@ -12,3 +12,4 @@ DRIFT = Loop(
 WINDOWS = Loop(
     "drift.windows", _("Windows of predictions to judge"), thing="model", longest_retry=timedelta(minutes=10)
 )
+RECORDS = Loop("predictions.records", _("Prediction records"), thing="model")

@@ -1,15 +1,17 @@
-"""The loop around `recording.handle`: fetch a batch, record it, put aside what is unusable, commit."""
+"""The loop around `recording.handle`: fetch a batch, record it, copy what does not fit, commit."""
 
 import threading
 import time
 from collections.abc import Sequence
 
 import structlog
-from confluent_kafka import Consumer, KafkaException, Message, Producer
-from django.db import InterfaceError, OperationalError, connection
+from confluent_kafka import Consumer, KafkaException, Message
+from django.db import connection
 
 from core.lib import kafka, live, metrics
+from core.lib.aside import in_words
 from predictions import recording
+from predictions.unfit import Again, DeadLetters, place
 
 log = structlog.get_logger(__name__)
 
@@ -19,7 +21,6 @@ WAIT_S = 0.5
 GATHER_S = 0.02
 PUBLISH_EVERY_S = 0.5
 LONGEST_RETRY_S = 15.0
-SEND_TIMEOUT_S = 10
 # A recorder that was killed holds its partitions for this long; the broker allows no less.
 SESSION_MS = 6_000
 
@@ -42,7 +43,8 @@ class Recorder:
                 **kafka.quiet(log),
             )
         )
-        self._dead_letters = Producer(kafka.producer_config(**kafka.quiet(log)))
+        self._letters = DeadLetters(topic)
+        self._again = Again(topic)
         self._news = _News()
 
     def run(self) -> None:
@@ -53,6 +55,7 @@ class Recorder:
                 batch = self._fetch()
                 if batch:
                     self._record(batch)
+                self._again.try_if_due()
                 self._news.tell()
         finally:
             self._consumer.close()
@@ -71,36 +74,25 @@ class Recorder:
         return sound
 
     def _record(self, batch: Sequence[Message]) -> None:
+        """Until it is recorded or set aside: what fails for all is no message's fault, and is waited for."""
+        messages = {place(message): message.value() or b"" for message in batch}
         wait_s = 0.5
         while not self._stop.is_set():
             try:
-                handled = recording.handle([message.value() or b"" for message in batch])
-                self._send_aside(handled.dead)
+                handled = recording.handle(messages)
                 break
-            except (OperationalError, InterfaceError, KafkaException, BufferError) as error:
-                log.warning("recorder.waits", error=str(error), messages=len(batch))
+            except Exception as error:  # noqa: BLE001  (nothing is lost meanwhile, whatever it is)
+                log.warning("recorder.waits", error=in_words(error), messages=len(messages))
                 connection.close()
                 self._stop.wait(wait_s)
                 wait_s = min(wait_s * 2, LONGEST_RETRY_S)
         else:
             return
+        self._letters.send(handled.dead)
         self._commit()
         metrics.RECORDER_ROWS.inc(handled.n_rows)
         metrics.RECORDER_BAD.inc(len(handled.dead))
         self._news.note(handled.n_rows)
-
-    def _send_aside(self, dead: Sequence[recording.Dead]) -> None:
-        """To `<topic>.dead`, with the reason. Raises KafkaException unless all are safe there."""
-        failures: list[object] = []
-        for letter in dead:
-            self._dead_letters.produce(
-                f"{self._topic}.dead",
-                letter.message,
-                headers={"reason": letter.reason.encode()},
-                on_delivery=lambda error, _message: failures.append(error) if error else None,
-            )
-        if dead and (self._dead_letters.flush(SEND_TIMEOUT_S) or failures):
-            raise KafkaException(*failures[:1])
 
     def _commit(self) -> None:
         try:

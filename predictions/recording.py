@@ -2,50 +2,86 @@
 
 `handle` may see any message any number of times: ids decide, so every prediction is recorded exactly once.
 One of the demonstration whose user is gone was on its way when that was removed: it is not recorded.
+A message that does not fit is set aside, and all others are recorded.
 """
 
 import io
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
-import structlog
-from django.db import DataError, IntegrityError, connection, transaction
+from django.db import connection
 from django.utils import timezone
+from msgspec import Meta
 
 from core.access.models import User
+from core.lib import aside
 from predictions import partitions
+from predictions.loops import RECORDS
 from predictions.models import ErasedPrediction, Prediction, UnansweredPrediction
-
-log = structlog.get_logger(__name__)
+from predictions.sealing import sealer
 
 # Held shared while rows are inserted, alone while ids are marked or erased, so that neither misses the other.
 LOCK = 0x70726564
-# What no repetition mends: a value that does not fit its column or its constraint.
-REFUSALS = (DataError, IntegrityError)
+
+
+# As wide as the columns: what the database alone refuses costs all others of its batch a transaction each.
+RequestId = Annotated[str, Meta(max_length=64)]
+Model = Annotated[str, Meta(max_length=250)]
+Version = Annotated[str, Meta(max_length=50)]
+Username = Annotated[str, Meta(max_length=150)]
+Row = Annotated[int, Meta(ge=0, lt=2**31)]
+Number = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 
 
 class Record(msgspec.Struct, forbid_unknown_fields=True):
-    """One prediction as the serving processes send it."""
+    """One prediction, opened. Earlier releases sent it like this, so the topic may still hold some."""
 
     id: uuid.UUID
-    request_id: str
+    request_id: RequestId
     at: datetime
-    model: str
-    version: str
-    user_id: int
-    username: str
+    model: Model
+    version: Version
+    user_id: Number
+    username: Username
     source: Literal["form", "api"]
-    row: int
+    row: Row
     inputs: dict[str, Any]
     value: int | float | str
     label: str | None
     probabilities: dict[str, float] | None
     warnings: list[str]
-    token_id: int | None = None
+    token_id: Number | None = None
     is_demo: bool = False
+
+
+class SealedRecord(msgspec.Struct, forbid_unknown_fields=True):
+    """One prediction as the serving processes send it. sealed: a `Personal`."""
+
+    id: uuid.UUID
+    at: datetime
+    model: Model
+    version: Version
+    source: Literal["form", "api"]
+    row: Row
+    value: int | float | str
+    label: str | None
+    probabilities: dict[str, float] | None
+    is_demo: bool
+    sealed: str
+
+
+class Personal(msgspec.Struct, forbid_unknown_fields=True):
+    """Who asked, and what."""
+
+    request_id: RequestId
+    user_id: Number
+    username: Username
+    token_id: Number | None
+    inputs: dict[str, Any]
+    warnings: list[str]
 
 
 class Marker(msgspec.Struct, forbid_unknown_fields=True):
@@ -55,9 +91,17 @@ class Marker(msgspec.Struct, forbid_unknown_fields=True):
     ids: list[uuid.UUID]
 
 
-class Dead(NamedTuple):
-    """A message that is neither, and why."""
+class Item(NamedTuple):
+    """A message that means something. place: where it lies in Kafka."""
 
+    place: str
+    content: Record | Marker
+
+
+class Dead(NamedTuple):
+    """A message that was set aside, and why."""
+
+    place: str
     message: bytes
     reason: str
 
@@ -69,44 +113,78 @@ class Handled(NamedTuple):
     dead: list[Dead]
 
 
+_sealed_record = msgspec.json.Decoder(SealedRecord)
+_personal = msgspec.json.Decoder(Personal)
 _record = msgspec.json.Decoder(Record)
 _marker = msgspec.json.Decoder(Marker)
 
 
-def handle(messages: Sequence[bytes]) -> Handled:
-    """Record a batch in one transaction. Raises OperationalError, with nothing recorded."""
-    records, markers, dead = _sorted_out(messages)
-    partitions.ensure_for(record.id for record in records)
+def handle(messages: Mapping[str, bytes]) -> Handled:
+    """Record messages by their places, in one transaction if all fit.
+
+    Raises what says that the database is away, with nothing recorded or all that was before.
+    """
+    items = aside.read(messages.items(), _meaning, key=lambda message: message[0])
+    partitions.ensure_for(
+        item.content.id for item in aside.readable(items) if isinstance(item.content, Record)
+    )
+    stored = RECORDS.save(items, _store, key=lambda item: item.place, about=_model)
+    unfit = messages.keys() - {place for place, _is_new in stored}
+    return Handled(sum(is_new for _place, is_new in stored), _dead(messages, unfit) if unfit else [])
+
+
+def _model(item: Item) -> str:
+    return item.content.model if isinstance(item.content, Record) else ""
+
+
+def _dead(messages: Mapping[str, bytes], places: set[str]) -> list[Dead]:
+    reasons = dict(RECORDS.rows().filter(key__in=places).values_list("key", "reason"))
+    return [Dead(place, messages[place], reasons.get(place, "")) for place in messages if place in places]
+
+
+def _meaning(message: tuple[str, bytes]) -> Item:
+    place, content = message
     try:
-        n_rows = _store(records, markers)
-    except REFUSALS as error:
-        log.error("recorder.batch_refused", error=str(error), messages=len(messages))
-        n_rows, refused = _one_by_one(records)
-        _store([], markers)
-        dead += refused
-    return Handled(n_rows, dead)
+        return Item(place, _opened(content))
+    except msgspec.MsgspecError:
+        if b'"sealed"' in content:
+            raise
+    try:
+        return Item(place, _marker.decode(content))
+    except msgspec.MsgspecError:
+        return Item(place, _without_nuls(_record.decode(content), content))
 
 
-def _sorted_out(messages: Sequence[bytes]) -> tuple[list[Record], list[uuid.UUID], list[Dead]]:
-    records: list[Record] = []
-    unanswered: list[uuid.UUID] = []
-    dead: list[Dead] = []
-    for message in messages:
-        try:
-            records.append(_decoded(message))
-        except msgspec.MsgspecError as error:
-            try:
-                unanswered += _marker.decode(message).ids
-            except msgspec.MsgspecError:
-                dead.append(Dead(message, f"not a prediction record: {error}"))
-    return records, unanswered, dead
+def _opened(content: bytes) -> Record:
+    """Raises MsgspecError, Unsealable."""
+    outer = _sealed_record.decode(content)
+    opened = sealer().open(outer.id, outer.sealed)
+    inner = _personal.decode(opened)
+    record = Record(
+        id=outer.id,
+        at=outer.at,
+        model=outer.model,
+        version=outer.version,
+        source=outer.source,
+        row=outer.row,
+        value=outer.value,
+        label=outer.label,
+        probabilities=outer.probabilities,
+        is_demo=outer.is_demo,
+        request_id=inner.request_id,
+        user_id=inner.user_id,
+        username=inner.username,
+        token_id=inner.token_id,
+        inputs=inner.inputs,
+        warnings=inner.warnings,
+    )
+    return _without_nuls(record, content, opened)
 
 
-def _decoded(message: bytes) -> Record:
+def _without_nuls(record: Record, *contents: bytes) -> Record:
     """PostgreSQL's text holds no NUL: it becomes the replacement character."""
-    record = _record.decode(message)
-    if b"\\u0000" in message:
-        record = msgspec.convert(_without_nul(msgspec.to_builtins(record)), Record)
+    if any(b"\\u0000" in content for content in contents):
+        return msgspec.convert(_without_nul(msgspec.to_builtins(record)), Record)
     return record
 
 
@@ -118,31 +196,34 @@ def _without_nul(value: Any) -> Any:
     return [_without_nul(inner) for inner in value] if isinstance(value, list) else value
 
 
-def _one_by_one(records: Sequence[Record]) -> tuple[int, list[Dead]]:
-    n_rows = 0
-    dead = []
-    for record in records:
-        try:
-            n_rows += _store([record], [])
-        except REFUSALS as error:
-            dead.append(Dead(msgspec.json.encode(record), f"the database refused it: {error}"))
-    return n_rows, dead
-
-
-@transaction.atomic
-def _store(records: Sequence[Record], unanswered: Sequence[uuid.UUID]) -> int:
+def _store(items: Sequence[Item]) -> list[tuple[str, bool]]:
+    """Within a transaction. Returns of each item its place and whether it is a new row."""
+    records = [item.content for item in items if isinstance(item.content, Record)]
+    unanswered = [id_ for item in items if isinstance(item.content, Marker) for id_ in item.content.ids]
     with connection.cursor() as cursor:
         if unanswered:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
             _mark_unanswered(unanswered)
         else:
             cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", [LOCK])
-        if not records:
-            return 0
-        cursor.execute(_STAGE)
-        cursor.copy_expert("COPY predictions_staging (doc) FROM STDIN", _copy_lines(records))
-        cursor.execute(_INSERT, [timezone.now()])
-        return cursor.rowcount
+        new = _insert(cursor, records) if records else set()
+    return [(item.place, _take(new, item.content)) for item in items]
+
+
+def _take(new: set[uuid.UUID], content: Record | Marker) -> bool:
+    """Whether it is the first of its id that is new."""
+    is_new = isinstance(content, Record) and content.id in new
+    if isinstance(content, Record):
+        new.discard(content.id)
+    return is_new
+
+
+def _insert(cursor: Any, records: Sequence[Record]) -> set[uuid.UUID]:
+    """Ids of those that were not there."""
+    cursor.execute(_STAGE)
+    cursor.copy_expert("COPY predictions_staging (doc) FROM STDIN", _copy_lines(records))
+    cursor.execute(_INSERT, [timezone.now()])
+    return {id_ for (id_,) in cursor.fetchall()}
 
 
 def _mark_unanswered(ids: Sequence[uuid.UUID]) -> None:
@@ -175,4 +256,5 @@ FROM predictions_staging AS s, jsonb_to_record(s.doc) AS r(
 WHERE NOT EXISTS (SELECT 1 FROM {ErasedPrediction._meta.db_table} e WHERE e.id = r.id)
     AND NOT (r.is_demo AND NOT EXISTS (SELECT 1 FROM {User._meta.db_table} u WHERE u.id = r.user_id))
 ON CONFLICT (id) DO NOTHING
+RETURNING id
 """  # noqa: S608 - table names are the models' own

@@ -19,7 +19,7 @@ from core.lib.errors import InvalidRequest
 from models_registry import queries as registry
 from predictions import actions, explanation, form, partitions, queries
 from predictions.serving import callers, service
-from predictions.serving.engine import Answer
+from predictions.serving.engine import Answer, checked
 from predictions.serving.served import Served
 from scoring.spec import Spec
 
@@ -30,7 +30,7 @@ def index(request: HttpRequest) -> HttpResponse:
     running = service.started()
     values = {
         "champions": [found for _name, found in sorted(running.engine.served.items())],
-        "problems": running.refresher.freshness.problems,
+        "problems": running.refresher.problems,
         "recent": queries.of_user(request.user)[:5],
     }
     return render(request, "predictions/index.html", values)
@@ -46,7 +46,7 @@ def one(request: HttpRequest, model: str) -> HttpResponse:
     typed = request.POST.dict()
     started = time.perf_counter()
     try:
-        answer = _predicted(request, model, typed)
+        answer = _predicted(request, served, typed)
     except InvalidRequest as error:
         return _one(request, served, form.build(served.spec, typed, errors=error.errors), status=422)
     took_ms = (time.perf_counter() - started) * 1000
@@ -69,10 +69,10 @@ def _given(request: HttpRequest, spec: Spec) -> dict[str, str]:
     return {name: text for name, text in request.GET.dict().items() if name in known}
 
 
-def _predicted(request: HttpRequest, model: str, typed: dict[str, str]) -> Answer:
+def _predicted(request: HttpRequest, served: Served, typed: dict[str, str]) -> Answer:
     engine = service.started().engine
     return async_to_sync(engine.predict)(
-        model,
+        served,
         lambda served: served.decoder.decode_form(typed),
         callers.of_user(request.user),
         source="form",
@@ -123,9 +123,9 @@ def why(request: HttpRequest, model: str) -> HttpResponse:
     typed = request.POST.dict()
     engine = service.started().engine
     served = engine.champion(model)
-    found = async_to_sync(engine.explain)(model, lambda served: served.decoder.decode_form(typed))
-    inputs = served.decoder.decode_form(typed).inputs[0]
-    values = {"why": explanation.drawn(served.spec, inputs, found["explanations"][0])}
+    rows = checked(served, lambda served: served.decoder.decode_form(typed))
+    found = async_to_sync(engine.explain)(served, lambda _served: rows)
+    values = {"why": explanation.drawn(served.spec, rows.inputs[0], found["explanations"][0])}
     return render(request, "predictions/_why.html", values)
 
 
@@ -154,7 +154,7 @@ def detail(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
             "shares": shares(spec, given),
             "actual_text": form.shown_outcome(spec, found.actual),
             "is_own": found.user_id == request.user.pk,
-            "is_served": _is_served(found),
+            "is_served": _serving(found) is not None,
         }
         if is_htmx(request):  # the page that waited for it shows it whole
             return HttpResponse(headers={"HX-Redirect": reverse("predict:detail", args=[pk])})
@@ -164,29 +164,29 @@ def detail(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 
 def spec_of(found: Any) -> Spec | None:
     """The spec of the version that answered; None once nobody knows it any more."""
-    served = service.started().engine.served.get(found.model)
-    if served is not None and served.ref.version == found.version:
+    served = _serving(found)
+    if served is not None:
         return served.spec
     text = registry.spec_json(found.model, int(found.version)) if found.version.isdigit() else None
     return Spec.from_json(text) if text else None
 
 
-def _is_served(found: Any) -> bool:
+def _serving(found: Any) -> Served | None:
+    """The model that answered, while its version serves."""
     served = service.started().engine.served.get(found.model)
-    return served is not None and served.ref.version == found.version
+    return served if served is not None and served.ref.version == found.version else None
 
 
 @require_GET
 def why_recorded(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """A fragment: what moved a recorded answer, while its version still serves."""
     found = queries.prediction(pk, by=request.user)
-    if found is None or not _is_served(found):
+    served = _serving(found) if found is not None else None
+    if found is None or served is None:
         return render(request, "predictions/_why.html", {"why": None})
     engine = service.started().engine
-    given = async_to_sync(engine.explain)(
-        found.model, lambda served: served.decoder.decode_rows([found.inputs])
-    )
-    drawn = explanation.drawn(engine.champion(found.model).spec, found.inputs, given["explanations"][0])
+    given = async_to_sync(engine.explain)(served, lambda served: served.decoder.decode_rows([found.inputs]))
+    drawn = explanation.drawn(served.spec, found.inputs, given["explanations"][0])
     return render(request, "predictions/_why.html", {"why": drawn})
 
 

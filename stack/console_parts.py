@@ -25,6 +25,7 @@ def settings(config: Config) -> dict[str, str]:
         "CONSOLE_PUBLIC_URL": config.public_url,
         "CONSOLE_ALLOWED_HOSTS": "127.0.0.1,localhost",
         "CONSOLE_SECRET_KEY": config.secrets["console"],
+        "CONSOLE_RECORD_SECRETS": config.secrets["records"],
         "CONSOLE_DATABASE_URL": databases.url(config, "console"),
         "CONSOLE_REDIS_URL": redis_server.url(config),
         **mlflow_server.console_settings(config),

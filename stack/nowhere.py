@@ -18,6 +18,7 @@ def settings(
         "CONSOLE_PUBLIC_URL": "http://127.0.0.1:18000",
         "CONSOLE_ALLOWED_HOSTS": "127.0.0.1,localhost,testserver",
         "CONSOLE_SECRET_KEY": SECRET,
+        "CONSOLE_RECORD_SECRETS": SECRET,
         "CONSOLE_DATABASE_URL": database_url,
         "CONSOLE_REDIS_URL": "redis://:none@127.0.0.1:1/0",
         "CONSOLE_KAFKA_BOOTSTRAP": "127.0.0.1:2",

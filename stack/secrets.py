@@ -16,6 +16,7 @@ TOKENS = (
     "database_usecases",
     "redis",
     "console",
+    "records",
     "airflow_jwt",
     "airflow_web",
     "airflow_admin",

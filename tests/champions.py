@@ -163,6 +163,7 @@ class FakeSource:
     is_away: bool = False
     damaged: set[str] = field(default_factory=set)
     used: set[int] = field(default_factory=set)
+    noted: list[tuple[str, str, str, str]] = field(default_factory=list)
 
     def promote(self, version: str, made: Packed, *, model: str = "titanic") -> ChampionRef:
         self.versions[model] = (version, made)
@@ -183,6 +184,10 @@ class FakeSource:
     def note_used(self, token_ids: set[int]) -> None:
         self._answer()
         self.used |= token_ids
+
+    def note_serving(self, ref: ChampionRef, error: str, answers: ChampionRef | None) -> None:
+        self._answer()
+        self.noted.append((ref.model, ref.version, error, answers.version if answers else ""))
 
     def onnx(self, ref: ChampionRef) -> bytes:
         self._answer()

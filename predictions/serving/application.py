@@ -101,9 +101,10 @@ class PredictApp:
             return served.decoder.decode(body)
 
         engine = self._service.engine
+        served = engine.champion(model)
         if verb == "explain":
-            return orjson.dumps(await engine.explain(model, decode))
-        answer = await engine.predict(model, decode, caller, source="api", request_id=request_id)
+            return orjson.dumps(await engine.explain(served, decode))
+        answer = await engine.predict(served, decode, caller, source="api", request_id=request_id)
         return answer.json()
 
     async def _answer_once(

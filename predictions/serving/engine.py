@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from core.lib.errors import Conflict, InvalidRequest, NotFound
 from core.lib.ids import uuid7
+from predictions import sealing
 from predictions.errors import Busy, NotJSON, TooLarge
 from predictions.serving.callers import Caller
 from predictions.serving.records import RecordWriter
@@ -42,6 +43,7 @@ class Engine:
         self.served: dict[str, Served] = {}
         self.model_names: frozenset[str] = frozenset()
         self._writer = writer
+        self._seal = sealing.sealer().seal
         self._explainer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="explain")
         self._n_explaining = 0
 
@@ -62,47 +64,52 @@ class Engine:
         raise NotFound(_("No model is called “%(model)s”.") % {"model": model[:100]})
 
     async def predict(
-        self, model: str, decode: Decode, caller: Caller, *, source: str, request_id: str = ""
+        self, served: Served, decode: Decode, caller: Caller, *, source: str, request_id: str = ""
     ) -> Answer:
         """Check, score, record, answer. source: "form" or "api".
 
-        Raises NotFound, Conflict, NotJSON, TooLarge, InvalidRequest, Busy, NotRecorded, Unavailable.
+        The caller has looked the champion up, once: it may be another one a moment later.
+        Raises NotJSON, TooLarge, InvalidRequest, Busy, NotRecorded, Unavailable.
         """
-        served = self.champion(model)
         rows = checked(served, decode)
         scores = await served.score(rows)
         ref = served.ref
         answer = Answer(request_id or os.urandom(16).hex(), ref.model, ref.version, [])
         common = {
-            "request_id": answer.request_id,
             "at": datetime.now(UTC),
             "model": ref.model,
             "version": ref.version,
+            "source": source,
+            "is_demo": caller.is_demo or ref.is_demo,
+        }
+        who = {
+            "request_id": answer.request_id,
             "user_id": caller.user_id,
             "username": caller.username,
             "token_id": caller.token_id,
-            "source": source,
-            "is_demo": caller.is_demo or ref.is_demo,
         }
         records = []
         for n_row, (inputs, value, label, shares, warnings) in enumerate(
             zip(rows.inputs, scores.values, scores.labels, scores.probabilities, rows.warnings, strict=True)
         ):
+            id_ = uuid7()
             given = {
-                "id": str(uuid7()),
+                "id": str(id_),
                 "value": value,
                 "label": label,
                 "probabilities": shares,
                 "warnings": warnings,
             }
             answer.predictions.append(given)
-            records.append(orjson.dumps({**common, **given, "row": n_row, "inputs": inputs}))
+            sealed = self._seal(id_, orjson.dumps({**who, "inputs": inputs, "warnings": warnings}))
+            record = {**common, **given, "row": n_row, "sealed": sealed}
+            del record["warnings"]  # they quote inputs
+            records.append(orjson.dumps(record))
         await self._writer.write(records, [given["id"] for given in answer.predictions])
         return answer
 
-    async def explain(self, model: str, decode: Decode) -> dict[str, Any]:
+    async def explain(self, served: Served, decode: Decode) -> dict[str, Any]:
         """What moved the answers, field by field; nothing is recorded. One call at a time, a few may wait."""
-        served = self.champion(model)
         rows = checked(served, decode)
         if len(rows) > MAX_EXPLAINED_ROWS:
             raise TooLarge(

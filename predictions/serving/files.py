@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from hashlib import sha256
 from pathlib import Path
 
@@ -44,6 +44,11 @@ class ModelFiles:
             fetched.rename(target)
         return target
 
+    def are_here(self, ref: ChampionRef) -> bool:
+        """Whether nothing of it has to be fetched, unless what lies here is damaged."""
+        model = self._folder / (ref.sha256 if ref.serve_as == "runner" else f"{ref.sha256}.onnx")
+        return model.exists() and (self._folder / f"{ref.reference_sha256}.parquet").exists()
+
     def _file(self, name: str, expected: str, fetch: Callable[[], bytes]) -> bytes:
         path = self._folder / name
         if path.is_file():
@@ -55,8 +60,9 @@ class ModelFiles:
         write_whole(path, content)
         return content
 
-    def remove_all_but(self, refs: list[ChampionRef]) -> None:
-        """Forget files that no champion needs any more, and folders of originals."""
+    def remove_all_but(self, refs: Iterable[ChampionRef]) -> None:
+        """Forget files, and folders of originals, that none of these needs."""
+        refs = list(refs)
         kept = {f"{ref.sha256}.onnx" for ref in refs} | {f"{ref.reference_sha256}.parquet" for ref in refs}
         originals = {ref.sha256 for ref in refs}
         for path in self._folder.glob("*.onnx"):

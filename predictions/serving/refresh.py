@@ -1,46 +1,35 @@
-"""The background thread that keeps champions and tokens current, from the database or else from disk.
+"""The background threads that keep champions and tokens current, from the database or else from disk.
 
-It wakes at Redis messages on `champions` and `tokens` and at a slow pace besides, should one be lost. No
-request waits for it: it loads, verifies and tests a champion first and then swaps one reference.
+Tokens, champions and the small rest go round apart, and each champion is loaded in a thread of its own: no
+trouble of one delays another's swap, or the end of a revoked token. They wake at Redis messages on `tokens`
+and `champions`, and at a slow pace besides, should one be lost. No request waits for them: a champion is
+loaded, verified and tested first, and then one reference is swapped.
 """
 
-import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import redis
 import structlog
-from django.core.exceptions import ImproperlyConfigured
-from django.db import DatabaseError, connection
-from msgspec import structs
 
 from core.lib import redis as console_redis
-from core.lib.errors import ConsoleError
-from predictions.serving import metrics, served, snapshot
+from core.lib.aside import in_words
+from predictions.serving import metrics, snapshot
 from predictions.serving.callers import Callers
+from predictions.serving.champions import Champions
 from predictions.serving.engine import Engine
-from predictions.serving.files import ModelFiles
-from predictions.serving.snapshot import ChampionRef, Snapshot
-from predictions.serving.sources import NoSource, Source
+from predictions.serving.rounds import Rounds
+from predictions.serving.snapshot import LiveTokens
+from predictions.serving.sources import Source
 from predictions.serving.unanswered import Unanswered
 
 log = structlog.get_logger(__name__)
 
 EVERY_S = 3.0
 BEGIN_S = 10.0
+STOP_S = 5.0
 MARKERS_EVERY_S = 10.0
-CHANNELS = ("champions", "tokens")
-_FAILURES = (ConsoleError, DatabaseError, OSError, ImproperlyConfigured)
-
-
-@dataclass
-class Freshness:
-    """What /readyz tells. problems: by model, why its newest champion is not the one that answers."""
-
-    source_error: str = ""
-    problems: dict[str, str] = field(default_factory=dict)
+LISTEN_S = 0.5
 
 
 class Refresher:
@@ -49,177 +38,146 @@ class Refresher:
     def __init__(
         self, engine: Engine, callers: Callers, source: Source, folder: Path, unanswered: Unanswered
     ) -> None:
-        self.freshness = Freshness()
         self._engine = engine
         self._callers = callers
         self._source = source
-        self._folder = folder
-        self._files = ModelFiles(folder, source)
-        self._snapshot_path = folder / "state.json"
+        self._tokens_path = folder / "tokens.json"
         self._unanswered = unanswered
-        self._kept: list[ChampionRef] = []
-        self._stop = threading.Event()
-        self._has_begun = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._champions = Champions(engine, source, folder)
+        self._source_errors: dict[str, str] = {}
+        self._markers_sent_at = 0.0
+        self._rounds: dict[str, Rounds] = {}
+
+    @property
+    def problems(self) -> dict[str, str]:
+        """By model, why its newest champion is not the one that answers."""
+        return self._champions.problems
+
+    @property
+    def source_error(self) -> str:
+        """Why the database does not say what it should; "" when it does."""
+        return "; ".join(tuple(self._source_errors.values()))
 
     def start(self) -> None:
-        """Keep up in a thread; return once disk, or else the database, has been asked, or after a while."""
-        self._stop.clear()
-        self._has_begun.clear()
-        self._thread = threading.Thread(target=self._run, name="serving-refresh", daemon=True)
-        self._thread.start()
-        self._has_begun.wait(BEGIN_S)
+        """Keep up in threads; return once disk, or else the database, has been asked, or after a while."""
+        is_known = self._is_known_from_disk()
+        self._rounds = {
+            "tokens": Rounds("serving-tokens", EVERY_S, self.refresh_tokens),
+            "champions": Rounds("serving-champions", EVERY_S, self.refresh_champions),
+            "rest": Rounds("serving-rest", EVERY_S, self._do_the_rest),
+            "messages": Rounds("serving-messages", EVERY_S, self._listen),
+        }
+        self._champions.on_change = self._rounds["champions"].wake
+        for rounds in self._rounds.values():
+            rounds.start()
+        self._wait(is_known)
 
-    def stop(self, timeout_s: float = 5) -> None:
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join(timeout_s)
-        for model in self._engine.served.values():
-            model.stop(grace_s=0)
+    def stop(self) -> None:
+        """End the threads, and the processes of champions that have one."""
+        deadline = time.monotonic() + STOP_S
+        for rounds in self._rounds.values():
+            rounds.stop()
+        for rounds in self._rounds.values():
+            rounds.join(max(0.0, deadline - time.monotonic()))
+        self._champions.end(STOP_S)
 
     def load_from_disk(self) -> bool:
         """Needs neither the database nor MLflow; whether there was anything."""
-        state = snapshot.read(self._snapshot_path)
-        if state is not None:
-            self._take_over(state, ModelFiles(self._folder, NoSource()))
-        return state is not None
+        tokens = snapshot.read(self._tokens_path, LiveTokens)
+        if tokens is not None:
+            self._callers.replace(tokens.grants, as_of=tokens.as_of)
+        are_there_champions = self._champions.load_from_disk()
+        self._champions.wait_for_tries(BEGIN_S, only_from_disk=True)
+        return tokens is not None and are_there_champions
 
-    def refresh(self) -> None:
-        """Ask the database once. What it cannot tell stays as it was."""
-        used = self._callers.take_used()
+    def refresh(self, timeout_s: float = BEGIN_S) -> None:
+        """One round of all, in this thread, until every new champion has been tried."""
+        self.refresh_tokens()
+        self.note_used()
+        self.refresh_champions()
+        self._champions.wait_for_tries(timeout_s)
+        self._champions.settle(self._engine.model_names)
+
+    def refresh_tokens(self) -> None:
+        """Ask once which tokens live; what the database cannot tell stays as it was."""
+        as_of = time.time()
         try:
-            if used:
-                self._source.note_used(used)
-            state = Snapshot(
-                as_of=time.time(),
-                champions=self._source.champions(),
-                model_names=self._source.model_names(),
-                grants=self._source.grants(),
-            )
-        except _FAILURES as error:
-            self._note_source_error(str(error))
+            grants = self._source.grants()
+        except Exception as error:  # noqa: BLE001  (whatever it is, the next round asks again)
+            self._note_source_error("tokens", in_words(error))
             return
-        self._note_source_error("")
-        self._take_over(state, self._files)
-        self._keep(state)
+        self._callers.replace(grants, as_of=as_of)
+        self._note_source_error("tokens", "")
+        self._keep_tokens(LiveTokens(as_of, grants))
 
-    def _take_over(self, state: Snapshot, files: ModelFiles) -> None:
-        self._callers.replace(state.grants, as_of=state.as_of)
-        self._engine.model_names = frozenset(state.model_names)
-        current = self._engine.served
-        wanted = {ref.model: self._current_or_new(ref, current, files) for ref in state.champions}
-        replaced = [old for model, old in current.items() if wanted.get(model) is not old]
-        self._engine.served = {model: found for model, found in wanted.items() if found is not None}
-        self.freshness.problems = {
-            model: why for model, why in self.freshness.problems.items() if model in wanted
-        }
-        for old in replaced:
-            old.stop()
-
-    def _current_or_new(
-        self, ref: ChampionRef, current: dict[str, served.Served], files: ModelFiles
-    ) -> served.Served | None:
-        """The champion, loaded if need be; the one before while the new one cannot be loaded."""
-        serving = current.get(ref.model)
-        if serving is not None and serving.ref == ref and serving.is_alive:
-            return serving
+    def refresh_champions(self) -> None:
+        """Ask once who is champion; loading is the champions' own."""
         try:
-            fresh = served.load(ref, files, self._folder)
-        except _FAILURES as error:
-            if self.freshness.problems.get(ref.model) != str(error):
-                log.error(
-                    "serving.champion_not_loaded", model=ref.model, version=ref.version, error=str(error)
-                )
-            self.freshness.problems[ref.model] = str(error)
-            return serving
-        self.freshness.problems.pop(ref.model, None)
-        log.info("serving.champion_loaded", model=ref.model, version=ref.version, sha256=ref.sha256)
-        return fresh
+            self._champions.refresh()
+        except Exception as error:  # noqa: BLE001  (whatever it is, the next round asks again)
+            self._note_source_error("champions", in_words(error))
+        else:
+            self._note_source_error("champions", "")
 
-    def _keep(self, state: Snapshot) -> None:
-        """Write down what serves: an older champion goes on standing in for one that cannot load."""
-        serving = {model: found.ref for model, found in self._engine.served.items()}
-        champions = [serving.get(ref.model, ref) for ref in state.champions]
+    def note_used(self) -> None:
+        """Say which tokens called, while the database listens."""
+        if self.source_error or not (used := self._callers.take_used()):
+            return
         try:
-            snapshot.write(self._snapshot_path, structs.replace(state, champions=champions))
-            if self._kept not in ([], champions):
-                self._files.remove_all_but(champions)
-        except OSError as error:
-            log.error("serving.snapshot_not_written", error=str(error))
-        self._kept = champions
+            self._source.note_used(used)
+        except Exception as error:  # noqa: BLE001  (whatever it is, calls go on)
+            log.warning("serving.use_not_noted", error=in_words(error))
 
-    def _note_source_error(self, error: str) -> None:
-        if error and not self.freshness.source_error:
-            log.warning("serving.refresh_failed", error=error)
-        if not error and self.freshness.source_error:
-            log.info("serving.refresh_recovered")
-        self.freshness.source_error = error
-
-    def _run(self) -> None:
-        markers = _Every(MARKERS_EVERY_S, self._unanswered.send)
+    def _is_known_from_disk(self) -> bool:
         try:
-            # Here, not in `start`: a runner's process dies with the thread that started it.
-            if not self.load_from_disk():
-                self.refresh()
+            return self.load_from_disk()
         except Exception:
             log.exception("serving.begin_broken")  # the rounds that follow may mend it
-        finally:
-            connection.close()
-            self._has_begun.set()
-        with _Wakeups() as wakeups:
-            while not self._stop.is_set():
-                try:
-                    self.refresh()
-                    markers.run_if_due()
-                    metrics.write(self._engine.in_flight)
-                except Exception:
-                    log.exception("serving.refresh_broken")  # what is loaded goes on answering
-                finally:
-                    connection.close()
-                wakeups.wait(EVERY_S, self._stop)
+            return False
 
+    def _wait(self, is_known: bool) -> None:
+        deadline = time.monotonic() + BEGIN_S
+        if not is_known:
+            for name in ("tokens", "champions"):
+                self._rounds[name].has_turned.wait(max(0.0, deadline - time.monotonic()))
+            self._champions.wait_for_tries(max(0.0, deadline - time.monotonic()))
 
-class _Every:
-    """Calls a function at most once in so many seconds."""
-
-    def __init__(self, seconds: float, function: Callable[[], object]) -> None:
-        self._seconds = seconds
-        self._function = function
-        self._last = 0.0
-
-    def run_if_due(self) -> None:
-        if time.monotonic() - self._last >= self._seconds:
-            self._function()
-            self._last = time.monotonic()
-
-
-class _Wakeups:
-    """Waits for a message on one of the channels; without Redis it merely waits."""
-
-    def __init__(self) -> None:
-        self._pubsub: redis.client.PubSub | None = None
-
-    def __enter__(self) -> "_Wakeups":
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        if self._pubsub is not None:
-            self._pubsub.close()
-
-    def wait(self, seconds: float, stop: threading.Event) -> None:
-        """Return at the first message, or after `seconds`."""
-        deadline = time.monotonic() + seconds
+    def _keep_tokens(self, tokens: LiveTokens) -> None:
         try:
-            while (left := deadline - time.monotonic()) > 0 and not stop.is_set():
-                if self._subscribed().get_message(timeout=min(left, 0.5)) is not None:
-                    return
-        except (redis.RedisError, OSError):
-            self._pubsub = None
-            stop.wait(max(0.0, deadline - time.monotonic()))
+            snapshot.write(self._tokens_path, tokens)
+        except OSError as error:
+            log.error("serving.tokens_not_written", error=str(error))
 
-    def _subscribed(self) -> redis.client.PubSub:
-        if self._pubsub is None:
-            pubsub = console_redis.client().pubsub(ignore_subscribe_messages=True)
-            pubsub.subscribe(*CHANNELS)
-            self._pubsub = pubsub
-        return self._pubsub
+    def _do_the_rest(self) -> None:
+        """What may be slow and nobody waits for."""
+        metrics.write(self._engine.in_flight)
+        self.note_used()
+        if time.monotonic() - self._markers_sent_at >= MARKERS_EVERY_S:
+            self._markers_sent_at = time.monotonic()
+            self._unanswered.send()
+
+    def _listen(self) -> None:
+        """Wake the rounds that a message names, until Redis goes away; then the slow pace has to do."""
+        try:
+            with console_redis.client().pubsub(ignore_subscribe_messages=True) as pubsub:
+                pubsub.subscribe("tokens", "champions")
+                self._wake("tokens", "champions")  # what was said before nobody heard
+                while not self._rounds["messages"].is_ending:
+                    message = pubsub.get_message(timeout=LISTEN_S)
+                    if message is not None:
+                        self._wake(message["channel"])
+        except (redis.RedisError, OSError) as error:
+            log.debug("serving.no_messages", error=str(error))
+
+    def _wake(self, *names: str) -> None:
+        for name in names:
+            self._rounds[name].wake()
+
+    def _note_source_error(self, what: str, error: str) -> None:
+        before = self._source_errors.pop(what, "")
+        if error:
+            self._source_errors[what] = error
+        if error and not before:
+            log.warning("serving.refresh_failed", what=what, error=error)
+        if before and not error:
+            log.info("serving.refresh_recovered", what=what)

@@ -58,6 +58,11 @@ class Served:
             raise Unavailable(str(error), service="runner") from error
 
     @property
+    def has_process(self) -> bool:
+        """Whether it answers from a child, which ends with the thread that loaded it."""
+        return isinstance(self.scorer, OriginalScorer)
+
+    @property
     def is_alive(self) -> bool:
         """False once the child that scores has died."""
         return not isinstance(self.scorer, OriginalScorer) or self.scorer.is_alive

@@ -10,6 +10,7 @@ from django.conf import settings
 
 from predictions.serving import metrics
 from predictions.serving.callers import Callers
+from predictions.serving.deliveries import Deliveries
 from predictions.serving.engine import Engine
 from predictions.serving.records import RecordWriter
 from predictions.serving.refresh import Refresher
@@ -24,7 +25,10 @@ class Service:
     def __init__(self, folder: Path, source: Source, topic: str) -> None:
         self.callers = Callers(settings.CONSOLE_SERVING_MAX_STALE_S)
         unanswered = Unanswered(folder / "unanswered", topic)
-        self.writer = RecordWriter(topic, unanswered, max_in_flight=settings.CONSOLE_SERVING_MAX_IN_FLIGHT)
+        self.deliveries = Deliveries(topic)
+        self.writer = RecordWriter(
+            self.deliveries, unanswered, max_in_flight=settings.CONSOLE_SERVING_MAX_IN_FLIGHT
+        )
         self.engine = Engine(self.writer)
         self.refresher = Refresher(self.engine, self.callers, source, folder, unanswered)
         self._isolation = ""
@@ -33,13 +37,12 @@ class Service:
 
     def readiness(self) -> dict[str, Any]:
         """For /readyz: what answers, what does not and why. Ready means that the live tokens are known."""
-        fresh = self.refresher.freshness
         return {
             "is_ready": not self.callers.is_too_old,
             "models": {name: found.ref.version for name, found in sorted(self.engine.served.items())},
-            "not_loaded": fresh.problems,
+            "not_loaded": self.refresher.problems,
             "state_age_s": round(min(self.callers.age_s, 1e9), 1),
-            "source": "failing" if fresh.source_error else "ok",
+            "source": "failing" if self.refresher.source_error else "ok",
             "sandbox": self._isolation,
         }
 

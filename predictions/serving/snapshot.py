@@ -1,13 +1,13 @@
 """What a serving process needs to start without the database and MLflow: champions and token hashes, on disk.
 
-Only this user may read the file: whoever could write it could let tokens in.
+Only this user may read the files: whoever could write it could let tokens in.
 """
 
 import os
 import tempfile
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -29,26 +29,35 @@ class ChampionRef(msgspec.Struct, frozen=True):
     missing_as: dict[str, str] = {}
 
 
-class Snapshot(msgspec.Struct, frozen=True):
-    """The state as of a Unix time. model_names: every registered model, with or without a champion."""
+class LiveTokens(msgspec.Struct, frozen=True):
+    """All live tokens as of a Unix time."""
 
     as_of: float
-    champions: list[ChampionRef]
-    model_names: list[str]
     grants: list[Grant]
 
 
-def read(path: Path) -> Snapshot | None:
+class Crowned(msgspec.Struct, frozen=True):
+    """Who serves. model_names: every registered model. before: whom they replaced, for a quick way back."""
+
+    champions: list[ChampionRef]
+    model_names: list[str]
+    before: list[ChampionRef] = []
+
+
+Kept = TypeVar("Kept", LiveTokens, Crowned)
+
+
+def read(path: Path, kind: type[Kept]) -> Kept | None:
     """None when there is none yet, or it is of another release's shape."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Snapshot)
+        return msgspec.json.decode(path.read_bytes(), type=kind)
     except (FileNotFoundError, msgspec.MsgspecError):
         return None
 
 
-def write(path: Path, snapshot: Snapshot) -> None:
+def write(path: Path, kept: LiveTokens | Crowned) -> None:
     """Replace the file in one step; mode 0600."""
-    write_whole(path, msgspec.json.encode(snapshot))
+    write_whole(path, msgspec.json.encode(kept))
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -1,13 +1,17 @@
-"""Where the background thread learns champions and tokens: the console's own queries."""
+"""Where the background threads learn champions and tokens: the console's own queries."""
 
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from django.utils.translation import gettext as _
+from django.db import connection, transaction
 
 from core.access import queries as access_queries
 from core.access import tokens
-from core.lib.errors import Unavailable
+from models_registry import actions as registry_actions
 from models_registry import queries as registry_queries
 from predictions.serving.callers import Caller, Grant
 from predictions.serving.snapshot import ChampionRef
@@ -22,35 +26,35 @@ class FileSource(Protocol):
 
 
 class Source(FileSource, Protocol):
-    """What serving asks of the rest of the console; each call may raise ConsoleError or a database error."""
+    """What serving asks of the rest of the console; each call may raise ConsoleError or a database error.
+
+    note_serving: why a champion cannot be served here, "" when it is; answers: who does meanwhile.
+    """
 
     def grants(self) -> list[Grant]: ...
     def champions(self) -> list[ChampionRef]: ...
     def model_names(self) -> list[str]: ...
     def note_used(self, token_ids: set[int]) -> None: ...
+    def note_serving(self, ref: ChampionRef, error: str, answers: ChampionRef | None) -> None: ...
 
 
-class NoSource:
-    """Nothing but what is on disk already."""
-
-    def onnx(self, ref: ChampionRef) -> bytes:
-        raise _not_here(ref)
-
-    def folder(self, ref: ChampionRef, target: Path) -> None:
-        raise _not_here(ref)
-
-    def reference(self, ref: ChampionRef) -> bytes:
-        raise _not_here(ref)
+# A database that takes connections and answers none must not keep a revoked token alive.
+QUERY_TIMEOUT_MS = 5_000
 
 
-def _not_here(ref: ChampionRef) -> Unavailable:
-    message = _("The files of %(model)s v%(version)s are not on this machine's disk yet.")
-    return Unavailable(message % {"model": ref.model, "version": ref.version}, service="mlflow")
+@contextmanager
+def _in_time() -> Iterator[None]:
+    """Queries of this block end by their deadline."""
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL statement_timeout = %s", [QUERY_TIMEOUT_MS])
+        yield
 
 
 class ConsoleSource:
     """The live installation: PostgreSQL for tokens and champions, MLflow for their files."""
 
+    @_in_time()
     def grants(self) -> list[Grant]:
         return [
             Grant(
@@ -67,6 +71,7 @@ class ConsoleSource:
             for found in access_queries.live_tokens()
         ]
 
+    @_in_time()
     def champions(self) -> list[ChampionRef]:
         return [
             ChampionRef(
@@ -84,11 +89,23 @@ class ConsoleSource:
             for found in registry_queries.champions()
         ]
 
+    @_in_time()
     def model_names(self) -> list[str]:
         return list(registry_queries.model_names())
 
+    @_in_time()
     def note_used(self, token_ids: set[int]) -> None:
         tokens.note_used(token_ids)
+
+    @_in_time()
+    def note_serving(self, ref: ChampionRef, error: str, answers: ChampionRef | None) -> None:
+        registry_actions.note_serving(
+            ref.model,
+            int(ref.version),
+            process=f"{socket.gethostname()}:{os.getpid()}"[:200],
+            error=error,
+            answers=int(answers.version) if answers is not None else None,
+        )
 
     def onnx(self, ref: ChampionRef) -> bytes:
         return registry_queries.champion_onnx(_champion(ref))

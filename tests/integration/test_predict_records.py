@@ -8,6 +8,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,8 +17,10 @@ import pytest
 from django.conf import settings as django_settings
 from django.db import connection
 
+from core.access.models import User
 from core.lib import kafka
-from predictions import topics
+from core.lib.models import SetAside
+from predictions import actions, recording, topics, unfit
 from predictions.errors import NotRecorded
 from predictions.models import Prediction
 from predictions.serving import snapshot
@@ -25,6 +28,7 @@ from predictions.serving.service import Service
 from stack.config import REPO
 from tests import champions
 from tests.champions import KEY, ROW, FakeSource
+from tests.people import make_user
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -63,7 +67,7 @@ def predict(service: Service, n_rows: int) -> list[str]:
     """Ids of the answered rows."""
     answer = asyncio.run(
         service.engine.predict(
-            "titanic",
+            service.engine.champion("titanic"),
             lambda served: served.decoder.decode_rows([ROW] * n_rows),
             champions.grant().caller,
             source="api",
@@ -83,6 +87,7 @@ def environment(topic: str) -> dict[str, str]:
         "CONSOLE_KAFKA_BOOTSTRAP": django_settings.CONSOLE_KAFKA_BOOTSTRAP,
         "CONSOLE_KAFKA_CONFIG": json.dumps(django_settings.CONSOLE_KAFKA_CONFIG),
         "CONSOLE_PREDICTIONS_TOPIC": topic,
+        "CONSOLE_RECORD_SECRETS": django_settings.CONSOLE_RECORD_SECRETS,
         "PYTHONPATH": str(REPO),
     }
 
@@ -104,7 +109,7 @@ call_command("record_predictions")
 
 
 @contextmanager
-def recording(topic: str) -> Iterator[None]:
+def recording_of(topic: str) -> Iterator[None]:
     process = recorder(topic)
     try:
         yield
@@ -122,7 +127,7 @@ def wait_for_rows(n_rows: int, *, timeout_s: float = 30) -> None:
 
 def test_every_answered_row_is_recorded_once(running, topic):
     ids = predict(running, 500) + predict(running, 1)
-    with recording(topic):
+    with recording_of(topic):
         wait_for_rows(501)
     assert {str(pk) for pk in Prediction.objects.values_list("pk", flat=True)} == set(ids)
 
@@ -133,7 +138,7 @@ def test_a_recorder_killed_between_insert_and_commit_records_nothing_twice(runni
     assert doomed.wait(60) == -9
     assert Prediction.objects.count() > 0  # it had inserted
     ids += predict(running, 200)
-    with recording(topic):
+    with recording_of(topic):
         wait_for_rows(500)
         time.sleep(1)
     assert {str(pk) for pk in Prediction.objects.values_list("pk", flat=True)} == set(ids)
@@ -146,14 +151,65 @@ def test_what_is_no_record_lands_beside_the_topic(running, topic):
     producer.produce(topic, b"surprise")
     assert producer.flush(10) == 0
     predict(running, 1)
-    with recording(topic):
+    with recording_of(topic):
         wait_for_rows(1)
     consumer = Consumer(kafka.consumer_config(f"{topic}-reader"))
     consumer.subscribe([f"{topic}.dead"])
     letter = consumer.consume(1, 20)[0]
     consumer.close()
     assert letter.value() == b"surprise"
-    assert b"not a prediction record" in dict(letter.headers())["reason"]
+    row = SetAside.objects.get()
+    assert dict(letter.headers())["place"].decode() == row.key
+    assert dict(letter.headers())["reason"].decode() == row.reason
+
+
+def test_a_place_in_kafka_gives_its_message_or_says_that_it_is_gone(topic):
+    from confluent_kafka import Producer, TopicPartition
+
+    producer = Producer(kafka.producer_config())
+    producer.produce(topic, b"surprise", partition=2)
+    assert producer.flush(10) == 0
+    found = unfit.read_at(TopicPartition(topic, 2, 0))
+    assert found is not None
+    assert found.value() == b"surprise"
+    assert unfit.place(found) == f"{topic}/2/0"
+    assert unfit.read_at(TopicPartition(topic, 2, 1)) is None
+    assert unfit.read_at(TopicPartition(f"{topic}-unknown", 0, 0)) is None
+
+
+def test_kafka_shows_neither_who_asked_nor_what_and_an_erased_one_stays_away(running, topic):
+    erased, kept = predict(running, 2)
+    messages = {unfit.place(message): message.value() for message in everything(topic, 2)}
+    for content in messages.values():
+        for text in (b"ana", b"male", b"Embarked", b"7.25"):
+            assert text not in content
+    assert recording.handle(messages).n_rows == 2
+    Prediction.objects.update(user_id=make_user("ana", "predictor").pk)
+    actions.erase_prediction(uuid.UUID(erased), by=User.objects.get(username="ana"))
+    with recording_of(topic):
+        predict(running, 1)
+        wait_for_rows(2)
+    ids = {str(pk) for pk in Prediction.objects.values_list("pk", flat=True)}
+    assert kept in ids
+    assert erased not in ids
+
+
+def everything(topic: str, n_messages: int) -> list:
+    from confluent_kafka import Consumer
+
+    consumer = Consumer(kafka.consumer_config(f"{topic}-reader"))
+    consumer.subscribe([topic])
+    found = consumer.consume(n_messages, 30)
+    consumer.close()
+    return found
+
+
+def test_calls_of_several_event_loops_are_all_answered(running):
+    """As Django's threads make them, beside the loop of the server."""
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda _n: predict(running, 1), range(64)))
+    assert len({id_ for ids in answers for id_ in ids}) == 64
+    assert running.writer.in_flight == 0
 
 
 def test_a_broker_that_is_away_gives_the_ids_and_marks_them_later(running, topic, settings, tmp_path):
@@ -169,21 +225,19 @@ def test_a_broker_that_is_away_gives_the_ids_and_marks_them_later(running, topic
     settings.CONSOLE_KAFKA_BOOTSTRAP = real
     assert away.refresher._unanswered.send() == 2
     # The same ids arrive after all, as from a broker that took them and could not say so.
-    late = [record(id_, running) for id_ in refused.value.ids]
+    late = [record(id_) for id_ in refused.value.ids]
     asyncio.run(running.writer.write(late, refused.value.ids))
-    with recording(topic):
+    with recording_of(topic):
         wait_for_rows(4)
     unanswered = {str(pk) for pk in Prediction.objects.filter(is_answered=False).values_list("pk", flat=True)}
     assert unanswered == set(refused.value.ids)
     assert not unanswered & set(answered)
 
 
-def record(id_: str, service: Service) -> bytes:
-    import orjson
-
+def record(id_: str) -> bytes:
     from tests.unit.predictions.test_recording import message
 
-    return orjson.dumps(orjson.loads(message()) | {"id": id_})
+    return message(uuid.UUID(id_))
 
 
 def test_a_serving_process_starts_from_disk_alone(running, topic, tmp_path):
@@ -193,7 +247,7 @@ def test_a_serving_process_starts_from_disk_alone(running, topic, tmp_path):
     for path in tmp_path.glob("*.*"):
         if path.is_file():
             (folder / path.name).write_bytes(path.read_bytes())
-    assert snapshot.read(folder / "state.json") is not None
+    assert snapshot.read(folder / "champions.json", snapshot.Crowned) is not None
     port = django_settings.CONSOLE_PORT_BASE + 61
     with serving(topic, tmp_path / "var", port) as url:
         headers = {"Authorization": f"Bearer {KEY}"}

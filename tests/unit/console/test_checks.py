@@ -41,6 +41,8 @@ def test_settings_of_the_tests_are_sound():
         ("CONSOLE_SPARK_SUBMIT", "spark-submit", "console.E013"),
         ("CONSOLE_DATA_DIR", env.REPO / "no-such-folder", "console.W001"),
         ("SECRET_KEY", "short", "console.E010"),
+        ("CONSOLE_RECORD_SECRETS", "short", "console.E016"),
+        ("CONSOLE_RECORD_SECRETS", f"{'x' * 32},", "console.E016"),
     ],
 )
 def test_value_that_cannot_work_is_named(settings, name, value, id_):

@@ -1,12 +1,16 @@
 """A serving process in memory: a small model, tokens, and a broker that does as the test says."""
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import msgspec
 import orjson
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 
+from predictions import recording
 from predictions.serving import service as serving
 from predictions.serving.application import PredictApp
 from predictions.serving.service import Service
@@ -16,33 +20,55 @@ from tests.redis_fixtures import *  # noqa: F403
 
 
 class FakeBroker:
-    """Stands in for librdkafka's producer. fails: acknowledge nothing, report a failure instead."""
+    """Stands in for librdkafka's producer: it reports within `poll` and `flush`, in the thread that calls.
+
+    fails: acknowledge nothing, report a failure instead. is_silent: report nothing until what is held is
+    purged, as after a fatal error. is_fatal: refuse everything from now on, as librdkafka then does.
+    """
 
     def __init__(self) -> None:
         self.messages: list[bytes] = []
-        self.fails = False
-        self.is_full = False
+        self.fails = self.is_full = self.is_silent = self.is_fatal = False
         self._waiting: list[Callable[[Any, Any], None]] = []
+        self._has_news = threading.Condition()
 
     def produce(self, _topic: str, value: bytes, *, on_delivery: Callable[[Any, Any], None]) -> None:
         if self.is_full:
             raise BufferError("Local: Queue full")
-        self.messages.append(value)
-        self._waiting.append(on_delivery)
+        if self.is_fatal:
+            raise KafkaException(KafkaError(KafkaError._FATAL, "out of order", fatal=True))
+        with self._has_news:
+            self.messages.append(value)
+            self._waiting.append(on_delivery)
+            self._has_news.notify_all()
 
-    def poll(self, _timeout_s: float) -> int:
-        waiting, self._waiting = self._waiting, []
-        for report in waiting:
-            report("timed out" if self.fails else None, None)
-        return len(waiting)
+    def poll(self, timeout_s: float) -> int:
+        with self._has_news:
+            self._has_news.wait_for(lambda: self._waiting and not self.is_silent, timeout_s)
+            reports, self._waiting = ([], self._waiting) if self.is_silent else (self._waiting, [])
+        for report in reports:
+            report(KafkaError(KafkaError._MSG_TIMED_OUT) if self.fails else None, None)
+        return len(reports)
+
+    def speak(self) -> None:
+        """Report again, what was held too."""
+        with self._has_news:
+            self.is_silent = False
+            self._has_news.notify_all()
+
+    def purge(self) -> None:
+        """What is held is reported as failed."""
+        self.fails = True
+        self.speak()
 
     def flush(self, _timeout_s: float) -> int:
         self.poll(0)
-        return 0
+        return len(self._waiting)
 
     @property
     def records(self) -> list[dict[str, Any]]:
-        return [orjson.loads(message) for message in self.messages]
+        """Opened, as the recorder does."""
+        return [msgspec.to_builtins(recording._opened(message)) for message in self.messages]
 
 
 @pytest.fixture
@@ -58,16 +84,17 @@ def broker() -> FakeBroker:
 
 
 @pytest.fixture
-def running(source, broker, tmp_path, monkeypatch) -> Service:
-    """The process's service, refreshed once; no thread turns in the background."""
+def running(source, broker, tmp_path, monkeypatch) -> Iterator[Service]:
+    """The process's service, refreshed once; only records have their thread."""
     made = Service(tmp_path, source, "predictions")
-    made.writer._make_producer = lambda: broker
+    made.deliveries._make = lambda: broker
     made.writer.start()
     made.refresher.refresh()
     made._is_started = True
     serving.service.cache_clear()
     monkeypatch.setattr(serving, "service", lambda: made)
-    return made
+    yield made
+    made.writer.close()
 
 
 @pytest.fixture

@@ -210,6 +210,6 @@ def test_a_key_without_redis_gets_503_and_others_go_on(call, broker):
 
 
 def test_the_key_is_never_in_the_snapshot(running, tmp_path):
-    state = (tmp_path / "state.json").read_text()
-    assert KEY not in state
-    assert (tmp_path / "state.json").stat().st_mode & 0o077 == 0
+    kept = tmp_path / "tokens.json"
+    assert KEY not in kept.read_text()
+    assert kept.stat().st_mode & 0o077 == 0

@@ -1,21 +1,28 @@
 """From messages to rows, whatever comes and however often."""
 
+import itertools
 import uuid
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import orjson
 import pytest
 from django.db import connection
 
 from core.lib.ids import uuid7
-from predictions import actions, partitions, recording
+from predictions import actions, partitions, recording, sealing
 from predictions.models import Prediction
 from tests.people import make_user
 
 pytestmark = pytest.mark.django_db
 
 
-def message(id_: uuid.UUID | None = None, **changes) -> bytes:
+PERSONAL = ("request_id", "user_id", "username", "token_id", "inputs", "warnings")
+
+
+def plain(id_: uuid.UUID | None = None, **changes) -> dict[str, Any]:
+    """A record as it is stored."""
     record = {
         "id": str(id_ or uuid7()),
         "request_id": "r" * 32,
@@ -34,12 +41,28 @@ def message(id_: uuid.UUID | None = None, **changes) -> bytes:
         "warnings": ["Fare is high"],
         "is_demo": False,
     }
-    return orjson.dumps(record | changes)
+    return record | changes
+
+
+def message(id_: uuid.UUID | None = None, **changes) -> bytes:
+    """The same as serving sends it."""
+    record = plain(id_, **changes)
+    personal = orjson.dumps({name: record.pop(name) for name in PERSONAL})
+    sealed = sealing.sealer().seal(uuid.UUID(record["id"]), personal)
+    return orjson.dumps(record | {"sealed": sealed})
+
+
+_places = itertools.count()
+
+
+def handle(messages: Sequence[bytes]) -> recording.Handled:
+    """Each message at a place of its own, as Kafka has it."""
+    return recording.handle({f"predictions/0/{next(_places)}": content for content in messages})
 
 
 def test_a_record_becomes_a_row():
     id_ = uuid7()
-    handled = recording.handle([message(id_)])
+    handled = handle([message(id_)])
     row = Prediction.objects.get(pk=id_)
     assert handled == (1, [])
     assert row.inputs == {"Sex": "male", "Age": None, "Name": 'O"Brien \\ Zoë\n'}
@@ -51,21 +74,21 @@ def test_a_record_becomes_a_row():
 
 def test_a_regression_has_neither_label_nor_probabilities():
     id_ = uuid7()
-    recording.handle([message(id_, value=12.5, label=None, probabilities=None)])
+    handle([message(id_, value=12.5, label=None, probabilities=None)])
     row = Prediction.objects.get(pk=id_)
     assert (row.value, row.label, row.probabilities, row.answer) == (12.5, "", None, "12.5")
 
 
 def test_messages_that_come_again_change_nothing():
     batch = [message() for _ in range(50)]
-    assert recording.handle(batch).n_rows == 50
-    assert recording.handle(batch + batch[:1]).n_rows == 0
+    assert handle(batch).n_rows == 50
+    assert handle(batch + batch[:1]).n_rows == 0
     assert Prediction.objects.count() == 50
 
 
 def test_the_same_id_twice_in_a_batch_is_one_row():
     id_ = uuid7()
-    assert recording.handle([message(id_), message(id_)]).n_rows == 1
+    assert handle([message(id_), message(id_)]).n_rows == 1
 
 
 @pytest.mark.parametrize(
@@ -73,28 +96,28 @@ def test_the_same_id_twice_in_a_batch_is_one_row():
     [b"", b"not json", b"{}", message(value=None), message(version=3), message(surprise=1), b'{"kind":"x"}'],
 )
 def test_what_is_no_record_goes_aside_with_a_reason(bad):
-    handled = recording.handle([message(), bad, message()])
+    handled = handle([message(), bad, message()])
     assert handled.n_rows == 2
     assert [dead.message for dead in handled.dead] == [bad]
-    assert "not a prediction record" in handled.dead[0].reason
+    assert handled.dead[0].reason
 
 
 def test_what_the_database_refuses_goes_aside_alone():
-    handled = recording.handle([message(), message(version="x" * 60), message()])
+    handled = handle([message(), message(version="x" * 60), message()])
     assert handled.n_rows == 2
-    assert "refused" in handled.dead[0].reason
+    assert "length <= 50" in handled.dead[0].reason
 
 
 def test_what_a_constraint_refuses_goes_aside_alone():
     good = uuid7()
-    handled = recording.handle([message(good), message(row=-1)])
+    handled = handle([message(good), message(row=-1)])
     assert (handled.n_rows, len(handled.dead)) == (1, 1)
     assert Prediction.objects.filter(pk=good).exists()
 
 
 def test_a_null_character_is_replaced():
     id_ = uuid7()
-    recording.handle([message(id_, inputs={"Sex": "a\x00b"})])
+    handle([message(id_, inputs={"Sex": "a\x00b"})])
     assert Prediction.objects.get(pk=id_).inputs == {"Sex": "a\ufffdb"}
 
 
@@ -104,24 +127,24 @@ def marker(*ids: uuid.UUID) -> bytes:
 
 def test_an_unanswered_record_is_marked_when_the_marker_comes_later():
     id_, other = uuid7(), uuid7()
-    recording.handle([message(id_), message(other)])
-    recording.handle([marker(id_)])
+    handle([message(id_), message(other)])
+    handle([marker(id_)])
     assert not Prediction.objects.get(pk=id_).is_answered
     assert Prediction.objects.get(pk=other).is_answered
 
 
 def test_an_unanswered_record_is_marked_when_the_marker_comes_first():
     id_ = uuid7()
-    recording.handle([marker(id_)])
-    recording.handle([message(id_), marker(id_)])
+    handle([marker(id_)])
+    handle([message(id_), marker(id_)])
     assert not Prediction.objects.get(pk=id_).is_answered
 
 
 def test_an_erased_prediction_does_not_come_back():
     ana, id_ = make_user("ana", "predictor"), uuid7()
-    recording.handle([message(id_, user_id=ana.pk)])
+    handle([message(id_, user_id=ana.pk)])
     actions.erase_prediction(id_, by=ana)
-    assert recording.handle([message(id_, user_id=ana.pk)]).n_rows == 0
+    assert handle([message(id_, user_id=ana.pk)]).n_rows == 0
     assert not Prediction.objects.filter(pk=id_).exists()
 
 
@@ -139,7 +162,7 @@ def id_at(moment: datetime) -> uuid.UUID:
 def test_a_row_lies_in_the_partition_of_its_ids_day():
     partitions._made.clear()
     today, yesterday = uuid7(), id_at(datetime.now(UTC) - timedelta(days=1))
-    recording.handle([message(today), message(yesterday)])
+    handle([message(today), message(yesterday)])
     assert partition_of(today) == f"predictions_prediction_{datetime.now(UTC):%Y%m%d}"
     assert partition_of(yesterday).endswith(f"{datetime.now(UTC) - timedelta(days=1):%Y%m%d}")
 
@@ -147,7 +170,7 @@ def test_a_row_lies_in_the_partition_of_its_ids_day():
 def test_a_stray_of_another_year_lies_in_the_default_partition():
     partitions._made.clear()
     stray = id_at(datetime(2019, 5, 1, tzinfo=UTC))
-    recording.handle([message(stray)])
+    handle([message(stray)])
     assert partition_of(stray) == "predictions_prediction_default"
 
 
@@ -163,14 +186,14 @@ def test_the_bounds_of_a_day_hold_its_first_and_last_moment():
 def test_removed_predictions_of_the_demonstration_do_not_come_back():
     visitor, ana = make_user("demo-engineer", "engineer", is_demo=True), make_user("ana", "predictor")
     batch = [message(user_id=visitor.pk, is_demo=True), message(user_id=ana.pk)]
-    recording.handle(batch)
+    handle(batch)
     assert actions.remove_demo() == 1
     assert [row.user_id for row in Prediction.objects.all()] == [ana.pk]
-    recording.handle(batch)
+    handle(batch)
     assert Prediction.objects.count() == 1
     assert actions.remove_demo() == 0
 
 
 def test_what_was_on_its_way_when_the_demonstration_was_removed_is_not_recorded():
-    handled = recording.handle([message(user_id=12345, is_demo=True), message(user_id=12345)])
+    handled = handle([message(user_id=12345, is_demo=True), message(user_id=12345)])
     assert handled == (1, [])

@@ -5,17 +5,10 @@ import itertools
 from datetime import UTC, datetime
 
 import orjson
-import pytest
 
-from predictions.serving.callers import Callers
-from predictions.serving.engine import Engine
 from predictions.serving.files import ModelFiles
-from predictions.serving.records import RecordWriter
-from predictions.serving.refresh import Refresher
 from predictions.serving.service import Service
 from predictions.serving.snapshot import ChampionRef
-from predictions.serving.sources import NoSource
-from predictions.serving.unanswered import Unanswered
 from scoring.check import Rows
 from tests import champions
 from tests.champions import ROW, FakeSource
@@ -41,16 +34,6 @@ def test_a_champion_that_scores_its_own_rows_otherwise_is_not_served(call, runni
     running.refresher.refresh()
     assert call({"rows": [ROW]})[1]["version"] == "1"
     assert "differently" in running.readiness()["not_loaded"]["titanic"]
-
-
-def test_a_champion_that_failed_is_served_once_it_is_mended(call, running, source):
-    source.damaged.add("2")
-    source.promote("2", champions.packed(seed=1))
-    running.refresher.refresh()
-    source.damaged.clear()
-    running.refresher.refresh()
-    assert call({"rows": [ROW]})[1]["version"] == "2"
-    assert running.readiness()["not_loaded"] == {}
 
 
 def test_a_restart_needs_neither_database_nor_mlflow(running, source, broker, tmp_path):
@@ -118,7 +101,10 @@ async def test_no_call_fails_while_champions_are_swapped(running, source):
     swapping = asyncio.create_task(asyncio.to_thread(swap))
     while not swapping.done():
         answer = await running.engine.predict(
-            "titanic", lambda served: served.decoder.decode(body), champions.grant().caller, source="api"
+            running.engine.champion("titanic"),
+            lambda served: served.decoder.decode(body),
+            champions.grant().caller,
+            source="api",
         )
         versions.add(answer.version)
     await swapping
@@ -132,44 +118,6 @@ async def test_rows_are_scored_by_the_model_that_checked_them(running):
     assert scores.labels == ["Did not survive"]
 
 
-@pytest.fixture
-def waiting(tmp_path):
-    """A refresher whose thread turns, with a source that is away at first."""
-    source = FakeSource(is_away=True)
-    callers = Callers(60)
-    unanswered = Unanswered(tmp_path / "unanswered", "predictions")
-    engine = Engine(RecordWriter("predictions", unanswered, max_in_flight=1))
-    made = Refresher(engine, callers, source, tmp_path, unanswered)
-    yield made, source, callers
-    made.stop()
-
-
-def test_the_thread_goes_on_until_it_is_stopped(waiting, monkeypatch):
-    refresher, source, callers = waiting
-    monkeypatch.setattr("predictions.serving.refresh.EVERY_S", 0.02)
-    refresher.start()
-    assert callers.is_too_old
-    source.is_away = False
-    for _ in range(200):
-        if not callers.is_too_old:
-            break
-        refresher._stop.wait(0.02)
-    assert not callers.is_too_old
-
-
-def test_a_beginning_that_breaks_ends_no_thread(waiting, monkeypatch):
-    refresher, source, callers = waiting
-    source.is_away = False
-    monkeypatch.setattr("predictions.serving.refresh.EVERY_S", 0.02)
-    monkeypatch.setattr("predictions.serving.snapshot.read", lambda _path: 1 / 0)
-    refresher.start()
-    for _ in range(200):
-        if not callers.is_too_old:
-            break
-        refresher._stop.wait(0.02)
-    assert not callers.is_too_old
-
-
 def test_files_that_no_champion_needs_are_removed(tmp_path):
     old, new = "a" * 64, "b" * 64
     for name in (old, new, "runners", "unanswered"):
@@ -178,5 +126,5 @@ def test_files_that_no_champion_needs_are_removed(tmp_path):
     (tmp_path / f"{old}.onnx").write_bytes(b"x")
     now = datetime.now(UTC)
     ref = ChampionRef("titanic", "2", "r", new, "{}", serve_as="runner", reference_sha256="c", since=now)
-    ModelFiles(tmp_path, NoSource()).remove_all_but([ref])
+    ModelFiles(tmp_path, FakeSource()).remove_all_but([ref])
     assert sorted(path.name for path in tmp_path.iterdir()) == [new, "runners", "unanswered"]

@@ -1,9 +1,14 @@
 """What the refresher learns from the console's own tables."""
 
 import pytest
+from django.db import OperationalError, connection, transaction
 
+from models_registry.models import ServingTrouble
+from predictions.serving import sources
 from predictions.serving.sources import ConsoleSource
+from tests import champions
 from tests.people import make_token, make_user
+from tests.registry import make_champion
 
 pytestmark = pytest.mark.django_db
 
@@ -29,3 +34,24 @@ def test_tokens_that_called_say_when():
 def test_without_champions_there_is_nothing_to_serve():
     assert ConsoleSource().champions() == []
     assert ConsoleSource().model_names() == []
+
+
+def test_a_champion_that_is_not_served_is_noted_with_who_answers_meanwhile():
+    make_champion(2, make_user("approver", "approver"))
+    one, two = (champions.packed().ref(version=version) for version in ("1", "2"))
+    ConsoleSource().note_serving(two, "its SHA-256 is another", one)
+    row = ServingTrouble.objects.get()
+    assert (row.reason, row.answers) == ("its SHA-256 is another", 1)
+    ConsoleSource().note_serving(two, "", None)
+    assert not ServingTrouble.objects.exists()
+
+
+def test_a_database_that_does_not_answer_is_not_waited_for(monkeypatch):
+    def sleep():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_sleep(30)")
+
+    monkeypatch.setattr(sources, "QUERY_TIMEOUT_MS", 20)
+    monkeypatch.setattr(sources.access_queries, "live_tokens", sleep)
+    with pytest.raises(OperationalError, match="statement timeout"), transaction.atomic():
+        ConsoleSource().grants()

@@ -92,7 +92,9 @@ def test_calls_at_once_get_what_each_gets_alone(running, broker):
         def decode(served):
             return served.decoder.decode_rows([row])
 
-        answer = await running.engine.predict("titanic", decode, champions.grant().caller, source="api")
+        answer = await running.engine.predict(
+            running.engine.champion("titanic"), decode, champions.grant().caller, source="api"
+        )
         return answer.predictions[0]["probabilities"]
 
     async def at_once():

@@ -11,12 +11,14 @@ from django.utils import timezone
 
 from core.audit.models import AuditEntry
 from core.lib.ids import uuid7
-from predictions import recording
 from predictions.models import Prediction
+from predictions.serving.served import Served
+from scoring.spec import Spec
+from tests import champions
 from tests.champions import ROW
 from tests.markup import flat
 from tests.people import bearer, make_token, make_user, signed_in
-from tests.unit.predictions.test_recording import message
+from tests.unit.predictions.test_recording import handle, message
 
 pytestmark = pytest.mark.django_db
 
@@ -35,7 +37,7 @@ def browser(ana, running):
 
 def recorded(user, **changes) -> Prediction:
     id_ = uuid7()
-    recording.handle([message(id_, user_id=user.pk, username=user.username, version="1", **changes)])
+    handle([message(id_, user_id=user.pk, username=user.username, version="1", **changes)])
     return Prediction.objects.get(pk=id_)
 
 
@@ -64,6 +66,51 @@ def test_an_answer_is_recorded_and_shown(browser, broker, ana):
     assert broker.records[0]["user_id"] == ana.pk
     assert broker.records[0]["source"] == "form"
     assert broker.records[0]["id"] in page
+
+
+class Swapping(dict):
+    """Champions that are others after the first look, as when a swap falls into a request."""
+
+    def __init__(self, first, then):
+        super().__init__(first)
+        self._then = then
+
+    def get(self, name, default=None):
+        found = super().get(name, default)
+        self.update(self._then)
+        return found
+
+
+@pytest.fixture
+def swapped_meanwhile(running, browser):
+    """Version 2 takes over after the first look; its field is called otherwise."""
+    first = running.engine.served["titanic"]
+    spec = first.spec.to_json().decode().replace('"Siblings"', '"Brothers and sisters"')
+    ref = champions.structs.replace(first.ref, version="2", spec_json=spec)
+    second = Served(ref, Spec.from_json(spec), first.scorer, first.reference)
+    running.engine.served = Swapping({"titanic": first}, {"titanic": second})
+    return browser
+
+
+def test_an_answer_names_the_version_that_gave_it_though_another_takes_over(swapped_meanwhile, broker):
+    page = swapped_meanwhile.post("/predict/titanic", FORM).content.decode()
+    assert broker.records[0]["version"] == "1"
+    assert "v1" in page
+    assert "v2" not in page
+    assert "Brothers" not in page
+
+
+def test_an_explanation_is_of_the_version_that_was_asked_though_another_takes_over(swapped_meanwhile):
+    page = swapped_meanwhile.post("/predict/titanic/why", FORM).content.decode()
+    assert "Siblings" in page
+    assert "Brothers" not in page
+
+
+def test_a_recorded_answer_is_explained_by_its_own_version_though_another_takes_over(swapped_meanwhile, ana):
+    found = recorded(ana, inputs=ROW)
+    page = swapped_meanwhile.get(f"/predictions/{found.pk}/why").content.decode()
+    assert "Siblings" in page
+    assert "Brothers" not in page
 
 
 def test_what_cannot_be_scored_comes_back_as_it_was_typed(browser, broker):

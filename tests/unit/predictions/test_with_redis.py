@@ -1,12 +1,12 @@
 """What Redis is for: keys that make a call count once, and messages that wake the refresher."""
 
-import threading
 import time
+from contextlib import suppress
 
 import pytest
 
 from core.lib import redis as console_redis
-from core.lib.errors import Unavailable
+from core.lib.errors import NotSignedIn, Unavailable
 from predictions.serving import refresh
 from tests import champions
 from tests.champions import ROW
@@ -51,21 +51,41 @@ def test_an_answer_that_is_recorded_is_given_though_redis_went_away(call, broker
     assert len(broker.messages) == 1
 
 
-@pytest.mark.parametrize("channel", ["champions", "tokens"])
-def test_a_message_wakes_the_refresher(running, source, real_redis, monkeypatch, channel):
-    monkeypatch.setattr(refresh, "EVERY_S", 60)
-    turned = threading.Event()
+@pytest.fixture
+def turning(running, real_redis, monkeypatch):
+    """The service with its threads, which turn only at messages, once they have subscribed."""
+    monkeypatch.setattr(refresh, "EVERY_S", 3600)
     running.refresher.start()
-    try:
-        time.sleep(0.3)  # it subscribes after its first turn
-        source.promote("2", champions.packed(seed=1))
-        source.tokens = [champions.grant(key="another")]
-        console_redis.client().publish(channel, "titanic")
-        for _ in range(100):
-            if running.engine.served["titanic"].ref.version == "2":
-                break
-            turned.wait(0.05)
-        assert running.engine.served["titanic"].ref.version == "2"
-        assert running.callers.authenticate(b"Bearer another").username == "ana"
-    finally:
-        running.refresher.stop()
+    client = console_redis.client()
+    wait_until(lambda: all(n for _name, n in client.pubsub_numsub("tokens", "champions")))
+    yield running
+    running.refresher.stop()
+
+
+def wait_until(is_so) -> None:
+    give_up_at = time.monotonic() + 20
+    while not is_so():
+        assert time.monotonic() < give_up_at
+        time.sleep(0.01)
+
+
+def test_a_message_about_tokens_ends_a_revoked_one(turning, source):
+    source.tokens = [champions.grant(key="another")]
+    console_redis.client().publish("tokens", "3")
+    wait_until(lambda: known(turning) == {"another"})
+
+
+def test_a_message_about_champions_swaps_one(turning, source):
+    source.promote("2", champions.packed(seed=1))
+    console_redis.client().publish("champions", "titanic")
+    wait_until(lambda: turning.engine.served["titanic"].ref.version == "2")
+
+
+def known(service) -> set[str]:
+    """Keys, of those that these tests use, that get in."""
+    found = set()
+    for key in (champions.KEY, "another"):
+        with suppress(NotSignedIn):
+            service.callers.authenticate(f"Bearer {key}".encode())
+            found.add(key)
+    return found

@@ -3,11 +3,9 @@
 import hashlib
 from typing import Any
 
-import orjson
 import pandas as pd
 
 from core.lib.ids import uuid7
-from predictions import recording
 from predictions.drift.shapes import SCORE
 from predictions.models import DriftWatch
 from predictions.tasks import look_for_drift
@@ -15,7 +13,7 @@ from predictions.watching import windows
 from tests.people import make_user
 from tests.registry import make_champion
 from tests.unit.predictions.drift.made import NAMES, REFERENCE_FILE, SPEC, window
-from tests.unit.predictions.test_recording import message
+from tests.unit.predictions.test_recording import handle, message
 
 
 def champion(number: int = 1, **values: Any) -> None:
@@ -42,8 +40,8 @@ def record(table: pd.DataFrame, *, version: str = "1", **values: Any) -> list[st
             **values,
         }
         ids.append(str(id_))
-        messages.append(orjson.dumps(orjson.loads(message(id_)) | given))
-    assert recording.handle(messages).dead == []
+        messages.append(message(id_, **given))
+    assert handle(messages).dead == []
     return ids
 
 

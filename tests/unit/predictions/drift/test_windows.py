@@ -10,7 +10,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from core.alerts.models import Alert
-from predictions import actions, recording, tasks
+from predictions import actions, tasks
 from predictions.drift.shapes import SCORE
 from predictions.models import DriftRules, DriftWatch, DriftWindow, Prediction
 from predictions.watching import windows
@@ -18,7 +18,7 @@ from predictions.watching.actions import change_rules, remove_demo
 from tests.people import make_user
 from tests.unit.predictions.drift.made import drawn
 from tests.unit.predictions.drift.recorded import champion, judge, record, watch
-from tests.unit.predictions.test_recording import marker
+from tests.unit.predictions.test_recording import handle, marker
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("files", "sent")]
 
@@ -133,7 +133,7 @@ def test_messages_that_come_again_are_not_counted_again():
     champion()
     batch = record(drawn(400, seed=11))
     before = Prediction.objects.count()
-    recording.handle([marker(uuid.UUID(batch[0]))])
+    handle([marker(uuid.UUID(batch[0]))])
     judge()
     assert Prediction.objects.count() == before
     assert not DriftWindow.objects.exists()
@@ -143,7 +143,7 @@ def test_unanswered_and_erased_predictions_are_left_out():
     ana = make_user("ana", "predictor")
     champion()
     ids = record(drawn(501, seed=12), user_id=ana.pk)
-    recording.handle([marker(uuid.UUID(ids[0]))])
+    handle([marker(uuid.UUID(ids[0]))])
     actions.erase_prediction(uuid.UUID(ids[1]), by=ana)
     judge()
     assert not DriftWindow.objects.exists()
