@@ -7,7 +7,6 @@ import uuid
 from abc import ABC, abstractmethod
 from typing import Any
 
-import orjson
 from asgiref.sync import async_to_sync
 from django.db.models import QuerySet
 from django.http import HttpResponse
@@ -18,7 +17,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from core.access import policy
-from core.lib import context, problems
+from core.lib import context, json_out, problems
 from core.lib.errors import ConsoleError, NotFound
 from predictions import actions, queries, views
 from predictions.errors import NotRecorded, TooLarge, extra_of, headers_of
@@ -60,7 +59,7 @@ class _RowsView(ABC, APIView):
 def _problem(error: ConsoleError) -> HttpResponse:
     content = problems.body(error.status, str(error.title), error.message, error.errors) | extra_of(error)
     return HttpResponse(
-        orjson.dumps(content),
+        json_out.encode(content),
         status=error.status,
         content_type="application/problem+json",
         headers=headers_of(error),
@@ -99,7 +98,7 @@ class ModelExplain(_RowsView):
         return super().post(request, name)
 
     def answer(self, request: Request, name: str, decode: Any) -> bytes:
-        return orjson.dumps(async_to_sync(service.started().engine.explain)(name, decode))
+        return json_out.encode(async_to_sync(service.started().engine.explain)(name, decode))
 
 
 class PredictionList(ListAPIView):

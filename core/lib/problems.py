@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import orjson
 from django.core.exceptions import BadRequest, PermissionDenied, RequestDataTooBig
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpResponse
@@ -11,7 +10,7 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
-from core.lib import context
+from core.lib import context, json_out
 from core.lib.errors import ConsoleError, StillAtWork, Unavailable
 
 TITLES = {
@@ -49,7 +48,7 @@ def response(
     headers: dict[str, str] | None = None,
 ) -> HttpResponse:
     """A problem document as Django's response."""
-    content = orjson.dumps(body(status, str(title), detail, errors))
+    content = json_out.encode(body(status, str(title), detail, errors))
     return HttpResponse(content, status=status, content_type="application/problem+json", headers=headers)
 
 
