@@ -231,6 +231,7 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_PAGINATION_CLASS": "core.lib.pages.CursorPages",
     "EXCEPTION_HANDLER": "core.lib.problems.handle",
+    "URL_FORMAT_OVERRIDE": None,  # there is one format
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Atalaya",

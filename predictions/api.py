@@ -17,7 +17,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from core.access import policy
-from core.lib import context, json_out, problems
+from core.lib import context, edge, json_out, problems
 from core.lib.errors import ConsoleError, NotFound
 from predictions import actions, queries, views
 from predictions.errors import NotRecorded, TooLarge, extra_of, headers_of
@@ -38,8 +38,7 @@ class _RowsView(ABC, APIView):
     """Takes the body as it is: the model's own decoder reads it, the same as for tokens."""
 
     def post(self, request: Request, name: str) -> HttpResponse:
-        length = request.META.get("CONTENT_LENGTH") or "0"
-        if not length.isdigit() or int(length) > MAX_BYTES:
+        if edge.whole_or(MAX_BYTES + 1, request.META.get("CONTENT_LENGTH") or "0") > MAX_BYTES:
             raise TooLarge("A call may carry at most 1 MiB: send fewer rows.")
         body = request._request.body
 

@@ -7,7 +7,6 @@ from django.contrib.auth import login, logout, update_session_auth_hash
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -16,6 +15,7 @@ from core.access import actions, policy, words
 from core.access.forms import OwnPasswordForm, SignInForm
 from core.access.http import SignedInRequest
 from core.access.queries import n_live_tokens
+from core.lib import edge
 from core.lib.error_pages import error_page
 
 LOCK_S = 15 * 60
@@ -41,10 +41,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
 def _safe_next(request: HttpRequest) -> str:
     """Where to go on, as long as it is a page of this console."""
     wanted = request.POST.get("next") or request.GET.get("next") or ""
-    is_ours = url_has_allowed_host_and_scheme(
-        wanted, allowed_hosts={request.get_host()}, require_https=request.is_secure()
-    )
-    return wanted if is_ours else reverse("console:overview")
+    return edge.own_address(wanted, reverse("console:overview"))
 
 
 def locked_out(request: HttpRequest, *_args: Any, **_kwargs: Any) -> HttpResponse:

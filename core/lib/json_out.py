@@ -1,8 +1,8 @@
 """JSON that goes out: one way to write it, which takes whatever PostgreSQL gives back.
 
 PostgreSQL keeps numbers digit for digit and writes 1e300 as 301 digits. Python reads a whole number from
-that, which libraries that are made for 64 bits refuse. Numbers too long or too large for Python itself, which only a
-hand in the database can have put there, come out exactly where a row's field has `RowDecoder`.
+that, which libraries that are made for 64 bits refuse. Numbers too long or too large for Python itself, which
+only a hand in the database can have put there, come out exactly where a row's field has `RowDecoder`.
 Not a number and infinity are no JSON: they become null. Half a character becomes a question mark.
 """
 

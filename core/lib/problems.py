@@ -34,10 +34,16 @@ def body(status: int, title: str, detail: str, errors: list[dict] | None = None)
     """The members of a problem document; `errors` only where single fields are at fault."""
     problem: dict[str, Any] = {"type": "about:blank", "title": title, "status": status, "detail": detail}
     if errors:
-        problem["errors"] = errors
+        problem["errors"] = [_described(error) for error in errors]
     if context.request_id.get():
         problem["request_id"] = context.request_id.get()
     return problem
+
+
+def _described(error: dict[str, Any]) -> dict[str, Any]:
+    """`row` only where a row is at fault; `field` always, empty where no single one is."""
+    known = {name: value for name, value in error.items() if value is not None}
+    return {**known, "field": known.get("field", "")}
 
 
 def response(

@@ -9,7 +9,7 @@ django.setup()
 
 from django.utils.translation import gettext as _  # noqa: E402
 
-from core.lib import json_out, metrics, problems  # noqa: E402
+from core.lib import json_out, metrics, problems, sockets  # noqa: E402
 from core.lib.errors import NotFound  # noqa: E402
 from predictions.serving.application import (  # noqa: E402
     PredictApp,
@@ -33,6 +33,8 @@ class ServingApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
+        elif scope["type"] == "websocket":
+            await sockets.refuse(scope, receive, send)
         elif scope["type"] == "http":
             if scope["method"] == "POST" and is_predict_path(scope["path"]):
                 await self._predict(scope, receive, send)
