@@ -53,7 +53,7 @@ demo:  ## go through the console as demonstration users, or on from where that e
 remove-demo:  ## take the demonstration away with all that it made
 	@$(AS_IS) -m stack manage remove_demo
 
-check:  ## format, lint, types, import contracts, Django checks, templates, API schema
+check:  ## format, lint, types, import contracts, Django checks, templates, API schema, security
 	@$(TOOLS) -m stack.check
 
 format:  ## put code and templates into shape

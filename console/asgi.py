@@ -13,18 +13,18 @@ from django.core.asgi import get_asgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
 _django = get_asgi_application()  # before whatever needs Django's apps
 
-from channels.routing import URLRouter  # noqa: E402
 from channels.sessions import CookieMiddleware  # noqa: E402
-from django.urls import path  # noqa: E402
 
 from console import bodies  # noqa: E402
 from console.bodies import Receive, Scope, Send  # noqa: E402
 from console.consumers import LiveConsumer  # noqa: E402
 from console.origins import SameOrigin  # noqa: E402
+from core.lib import sockets  # noqa: E402
 from predictions.serving import predict_app  # noqa: E402
 
 # Each request that Django answers holds a thread and a connection to PostgreSQL: the rest waits its turn.
 MOST_AT_ONCE = 40
+LIVE = "/ws/live"
 PROBES = {"/livez", "/readyz", "/metrics"}
 
 
@@ -42,6 +42,8 @@ class Console:
         match scope["type"]:
             case "lifespan":
                 await self._lifespan(receive, send)
+            case "websocket" if scope["path"] != LIVE:
+                await sockets.refuse(scope, receive, send)
             case "websocket":
                 await self.live(scope, receive, send)
             case "http" if self.predict.matches(scope):
@@ -72,5 +74,5 @@ class Console:
         await send({"type": "lifespan.shutdown.complete"})
 
 
-_live = SameOrigin(CookieMiddleware(URLRouter([path("ws/live", LiveConsumer.as_asgi())])))
+_live = SameOrigin(CookieMiddleware(LiveConsumer.as_asgi()))
 application = Console(predict=predict_app(), django=_django, live=_live)

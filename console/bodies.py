@@ -7,10 +7,9 @@ keep one of the places that all pages share.
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import orjson
 from django.utils.translation import gettext as _
 
-from core.lib import problems
+from core.lib import json_out, problems
 
 # Django itself refuses more than 1 MiB with a page of its own; beyond this nobody listens any more.
 MOST_BYTES = 2 * 1024 * 1024
@@ -64,7 +63,7 @@ def again(body: bytes, receive: Receive) -> Receive:
 async def refuse(send: Send) -> None:
     """Answer 413 without an application."""
     detail = _("This is more than the console takes in one request.")
-    content = orjson.dumps(problems.body(413, problems.TITLES[413], detail))
+    content = json_out.encode(problems.body(413, problems.TITLES[413], detail))
     headers = [
         (b"content-type", b"application/problem+json"),
         (b"content-length", b"%d" % len(content)),

@@ -31,7 +31,7 @@ from django.utils.translation import gettext as _
 
 from console import sessions
 from core.access import policy
-from core.lib import live, metrics
+from core.lib import json_out, live, metrics
 from core.lib import redis as console_redis
 
 log = structlog.get_logger(__name__)
@@ -248,7 +248,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
         return [int(value or 0) for value in found]
 
     async def _say(self, body: dict[str, Any]) -> None:
-        await self.send(text_data=orjson.dumps(body).decode())
+        await self.send(text_data=json_out.text(body))
         metrics.SOCKET_MESSAGES.inc()
 
 

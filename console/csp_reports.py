@@ -12,7 +12,7 @@ import structlog
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest
 
-from core.lib import metrics
+from core.lib import edge, metrics
 from core.lib.errors import InvalidRequest
 
 log = structlog.get_logger(__name__)
@@ -53,8 +53,7 @@ _allowance = _Allowance(LOGGED_PER_MINUTE)
 
 def take(request: HttpRequest) -> None:
     """Count and log one report. Raises RequestDataTooBig, and InvalidRequest for anything else."""
-    length = int(request.headers.get("Content-Length") or 0)
-    if length > LONGEST_BODY:
+    if edge.whole_or(LONGEST_BODY + 1, request.headers.get("Content-Length") or "0") > LONGEST_BODY:
         raise RequestDataTooBig
     report = _read(request.body)
     metrics.CSP_REPORTS.inc()

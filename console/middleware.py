@@ -77,6 +77,9 @@ class ErrorPagesMiddleware:
             # PostgreSQL takes none, in whichever filter or name it would end up.
             message = _("An address holds no null character. Take it out and ask again.")
             return error_pages.answer(request, 400, _("Bad request"), message)
+        if not _is_text(request.encoding):
+            message = _("The charset of the Content-Type is none for text. Send UTF-8.")
+            return error_pages.answer(request, 415, _("Unknown content type"), message)
         response = self.get_response(request)
         if response.status_code == 405 and not response.content:  # what Django's require_* decorators answer
             message = _("This address does not take %(method)s.") % {"method": request.method}
@@ -88,6 +91,15 @@ class ErrorPagesMiddleware:
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         """None for a bug, which stays a 500 with a traceback in the log."""
         return error_pages.show_error(request, error)
+
+
+def _is_text(encoding: str | None) -> bool:
+    """Python knows codecs for other things under such names too, "hex" among them."""
+    try:
+        b"".decode(encoding or "utf-8")
+    except LookupError:
+        return False
+    return True
 
 
 class FragmentMiddleware:

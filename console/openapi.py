@@ -37,7 +37,7 @@ PROBLEM = {
                 "required": ["field", "message"],
                 "properties": {
                     "row": {"type": "integer"},
-                    "field": {"type": "string"},
+                    "field": {"type": "string", "description": "Empty where no single field is at fault."},
                     "message": {"type": "string"},
                 },
             },

@@ -216,11 +216,12 @@ CONTENT_SECURITY_POLICY = {
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["core.access.authentication.ConsoleAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_RENDERER_CLASSES": ["core.lib.json_out.Renderer"],
     "DEFAULT_PARSER_CLASSES": ["core.lib.json_bodies.JSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_PAGINATION_CLASS": "core.lib.pages.CursorPages",
     "EXCEPTION_HANDLER": "core.lib.problems.handle",
+    "URL_FORMAT_OVERRIDE": None,  # there is one format
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Atalaya",

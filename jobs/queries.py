@@ -1,6 +1,5 @@
 """Reads of jobs."""
 
-import uuid
 from typing import Any
 
 from django.db.models import Q, QuerySet, TextField
@@ -10,6 +9,7 @@ from django.utils.translation import gettext as _
 
 from core.access import policy
 from core.access.models import User
+from core.lib import edge
 from core.lib.errors import NotFound
 from core.lib.hits import Hit
 from jobs import admission, applications
@@ -34,10 +34,8 @@ def open_jobs() -> QuerySet[Job]:
 
 def job(job_id: Any) -> Job:
     """Raises NotFound."""
-    try:
-        found = recent_jobs().filter(pk=uuid.UUID(str(job_id))).first()
-    except ValueError:
-        found = None
+    id_ = edge.uuid_or_none(str(job_id))
+    found = recent_jobs().filter(pk=id_).first() if id_ is not None else None
     if found is None:
         raise NotFound(_("There is no job %(id)s.") % {"id": str(job_id)[:50]})
     return found

@@ -1,6 +1,5 @@
 """Pages of Spark jobs and applications, and the fragments that keep them fresh."""
 
-import re
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +14,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from core.access import paging
 from core.access.http import SignedInRequest
-from core.lib import downloads
+from core.lib import downloads, edge
 from core.lib.errors import ConsoleError, NotFound
 from jobs import actions, applications, log_lines, logs, queries, summaries
 from jobs.applications import Application
@@ -24,8 +23,6 @@ from jobs.models import Job, JobState
 
 PAGE = 50
 RECENT = 5  # on the overview
-
-_WHOLE = re.compile(r"\d{1,15}")
 
 
 @require_GET
@@ -128,9 +125,9 @@ def job_log(request: SignedInRequest, job_id: uuid.UUID) -> HttpResponse:
 def _log_values(request: SignedInRequest, job: Job) -> dict[str, Any]:
     if job.cleared_at is not None:
         return {"is_cleared": True}
-    given = request.GET.get("before", "")
-    tail = logs.tail(job, before=int(given) if _WHOLE.fullmatch(given) else None)
-    is_growing = not given and not job.has_ended
+    before = edge.whole_or(None, request.GET.get("before"))
+    tail = logs.tail(job, before=before)
+    is_growing = before is None and not job.has_ended
     return {"tail": tail, "lines": log_lines.lines(tail.text), "is_growing": is_growing}
 
 

@@ -4,7 +4,6 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django.http import HttpResponse
-from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -14,7 +13,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from core.access import policy
-from core.lib.errors import InvalidRequest, NotFound
+from core.lib import edge
+from core.lib.errors import NotFound
 from core.lib.pages import CursorPages
 from core.lib.rest import valid
 from models_registry import actions, gateway, queries, run_filter
@@ -92,8 +92,9 @@ class MlflowRunMetricView(APIView):
         """From MLflow itself."""
         if key not in queries.run(run_id).metrics:
             raise NotFound(_("This run has no metric %(key)s.") % {"key": key})
-        points = gateway.connect().metric_history(run_id, key)
-        return Response(shapes.PointsSerializer({"key": key, "results": points}).data)
+        found = gateway.connect().metric_history(run_id, key)
+        answer = {"key": key, "is_sample": found.is_sample, "results": found.points}
+        return Response(shapes.PointsSerializer(answer).data)
 
 
 class MlflowRunArtifactsView(APIView):
@@ -218,21 +219,9 @@ class ModelHistoryView(APIView):
         """Who was champion, newest first; `at` leaves who was then."""
         if not queries.exists(name):
             raise NotFound(_("There is no model %(name)s.") % {"name": name})
-        rows = queries.history(name, _moment(request.query_params.get("at")))[:500]
+        at = request.query_params.get("at")
+        rows = queries.history(name, None if at is None else edge.moment(at, "at"))[:500]
         return Response(shapes.PeriodsSerializer({"results": rows}).data)
-
-
-def _moment(text: str | None) -> Any:
-    if text is None:
-        return None
-    try:
-        found = parse_datetime(text)
-    except ValueError:
-        found = None
-    if found is None or found.tzinfo is None:
-        message = _("Write the time as 2026-03-01T12:00:00Z.")
-        raise InvalidRequest(message, errors=[{"field": "at", "message": message}])
-    return found
 
 
 class ModelSpecView(APIView):
@@ -250,9 +239,8 @@ class ModelSpecView(APIView):
         given = request.query_params.get("version")
         if given is not None or not policy.allows(request.user, "predict"):
             policy.check(request.user, "see", name)
-        if given is not None and not (given.isdecimal() and len(given) <= 9):
-            raise InvalidRequest(_("The version is a whole number."))
-        text = queries.spec_json(name, int(given) if given else None)
+        version = None if given is None else edge.whole(given, "version", least=1)
+        text = queries.spec_json(name, version)
         if text is None:
             raise NotFound(_("%(name)s has no champion, or the version has no spec.") % {"name": name})
         return HttpResponse(text, content_type="application/json")

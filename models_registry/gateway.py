@@ -24,6 +24,7 @@ from models_registry.mlflow_types import (
     ALIAS,
     ExperimentInfo,
     FileInfo,
+    History,
     ModelInfo,
     Point,
     RunInfo,
@@ -46,6 +47,7 @@ PAGE = 200
 RUNS_PAGE = 100
 MOST_POINTS = 2000
 MOST_FILES = 2000
+LONGEST_NAME_BYTES = 255  # of a file or folder, on every disk that MLflow may keep them on
 API = "/api/2.0/mlflow"
 FILES = "/api/2.0/mlflow-artifacts/artifacts"
 
@@ -84,11 +86,18 @@ class MlflowGateway:
         """One run. Raises NotFound."""
         return RunInfo.from_answer(self._get("/runs/get", {"run_id": run_id})["run"])
 
-    def metric_history(self, run_id: str, key: str) -> list[Point]:
-        """All values of a metric that are finite numbers, in the order they were logged; at most 2,000."""
-        asked = {"run_id": run_id, "metric_key": key, "max_results": MOST_POINTS}
-        entries = self._get("/metrics/get-history", asked).get("metrics", [])
-        return [Point.from_answer(entry) for entry in entries if not isinstance(entry.get("value", 0.0), str)]
+    def metric_history(self, run_id: str, key: str) -> History:
+        """All finite values of a metric; of more than 2,000 a sample over the whole length."""
+        asked = {"metric_key": key, "max_results": MOST_POINTS}
+        answer = self._get("/metrics/get-history", {"run_id": run_id, **asked})
+        is_sample = bool(answer.get("next_page_token"))
+        if (
+            is_sample
+        ):  # MLflow keeps the first and the last, and takes the rest by their number, not their step
+            answer = self._get("/metrics/get-history-bulk-interval", {"run_ids": run_id, **asked})
+        return History(
+            [Point.from_answer(entry) for entry in answer.get("metrics", []) if _is_finite(entry)], is_sample
+        )
 
     # --- models and versions
 
@@ -228,7 +237,7 @@ def connect() -> MlflowGateway:
 
 
 @cache
-def _client(url: str, username: str = "", password: str = "") -> httpx.Client:
+def _client(url: str, username: str, password: str) -> httpx.Client:
     timeout = httpx.Timeout(TIMEOUT_S, connect=2.0)
     account = (username, password) if username else None
     return httpx.Client(base_url=url.rstrip("/"), auth=account, timeout=timeout, trust_env=False)
@@ -237,7 +246,8 @@ def _client(url: str, username: str = "", password: str = "") -> httpx.Client:
 def check_path(path: str) -> str:
     """The path of an artefact as asked for. Raises InvalidRequest for one that leads elsewhere."""
     parts = PurePosixPath(path).parts
-    if len(path) > 500 or path.startswith("/") or ".." in parts or any(ord(char) < 32 for char in path):
+    is_too_long = len(path) > 500 or any(len(part.encode()) > LONGEST_NAME_BYTES for part in parts)
+    if is_too_long or path.startswith("/") or ".." in parts or any(ord(char) < 32 for char in path):
         raise InvalidRequest(_("That is no path of an artefact."))
     return "/".join(parts)
 
@@ -267,6 +277,11 @@ def _check_size(path: str, n_bytes: int, limit_bytes: int) -> None:
             % {"path": path, "limit": limit_bytes // 2**20},
             service=SERVICE,
         )
+
+
+def _is_finite(entry: dict[str, Any]) -> bool:
+    """MLflow's JSON holds NaN and infinity as text."""
+    return not isinstance(entry.get("value", 0.0), str)
 
 
 def _size(entry: dict[str, Any]) -> int | None:

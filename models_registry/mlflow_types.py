@@ -164,6 +164,13 @@ class Point(NamedTuple):
         return cls(int(data.get("step", 0)), float(data.get("value", 0.0)), moment(data.get("timestamp")))
 
 
+class History(NamedTuple):
+    """Values of a metric, first to last. is_sample: there are more, these lie evenly among them."""
+
+    points: list[Point]
+    is_sample: bool = False
+
+
 class FileInfo(NamedTuple):
     """A file or folder among artefacts; `path` from their root, `size_bytes` None for a folder."""
 

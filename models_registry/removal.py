@@ -60,9 +60,9 @@ def _delete_decisions() -> None:
     """Of demonstration users about demonstration versions: what they did stays in the audit trail."""
     people = User.objects.filter(is_demo=True)
     of_demo = Q(version__is_demo=True)
-    requests = PromotionRequest.objects.filter(of_demo).filter(
+    asked = PromotionRequest.objects.filter(of_demo).filter(
         Q(requested_by__in=people) | Q(decided_by__in=people)
     )
-    ChampionPeriod.objects.filter(of_demo).filter(Q(by__in=people) | Q(request__in=requests)).delete()
-    requests.delete()
+    ChampionPeriod.objects.filter(of_demo).filter(Q(by__in=people) | Q(request__in=asked)).delete()
+    asked.delete()
     GateRun.objects.filter(of_demo, requested_by__in=people).exclude(state__in=OPEN_GATES).delete()

@@ -4,11 +4,9 @@ metrics.accuracy > 0.8 and params.max_depth = '20' and tags.data_source = 'file'
 """
 
 import re
-from typing import Any
 
-from django.db.models import FloatField, QuerySet, Value
-from django.db.models.fields.json import KeyTextTransform
-from django.db.models.functions import Cast, Coalesce
+from django.db.models import F, FloatField, Func, QuerySet, TextField, Value
+from django.db.models.functions import Cast, Coalesce, NullIf
 from django.utils.translation import gettext as _
 
 from core.lib.errors import InvalidRequest
@@ -29,6 +27,16 @@ _CONDITION = re.compile(
 )
 
 
+class TextAt(Func):
+    """The text at one key of an object. Django's own takes a key of digits for a place in a list."""
+
+    function = "jsonb_extract_path_text"
+    output_field = TextField()
+
+    def __init__(self, column: str, key: str) -> None:
+        super().__init__(F(column), Value(key, output_field=TextField()))
+
+
 def matching(runs: QuerySet[MlflowRun], text: str) -> QuerySet[MlflowRun]:
     """Runs that meet all conditions. Raises InvalidRequest, at the field `filter`, when it is unreadable."""
     position, n_conditions, goes_on = 0, 0, bool(text.strip())
@@ -46,7 +54,7 @@ def matching(runs: QuerySet[MlflowRun], text: str) -> QuerySet[MlflowRun]:
 
 
 def ordered(runs: QuerySet[MlflowRun], order: str) -> tuple[QuerySet[MlflowRun], tuple[str, str]]:
-    """The runs with what they are ordered by, and the order. Runs that lack a metric come last."""
+    """The runs with what they are ordered by, and the order. Runs that lack the value come last."""
     sign, name = ("-", order[1:]) if order.startswith("-") else ("", order)
     kind, _dot, key = name.partition(".")
     if name not in ORDERS and (kind not in {"metrics", "params"} or not key):
@@ -55,12 +63,9 @@ def ordered(runs: QuerySet[MlflowRun], order: str) -> tuple[QuerySet[MlflowRun],
         return runs.annotate(order_value=Coalesce("started_at", EARLIEST)), (f"{sign}order_value", "run_id")
     if name in ORDERS:
         return runs, (sign + ORDERS[name], "run_id")
-    value: Any = KeyTextTransform(key, kind)
-    if kind == "metrics":
-        last = Value(float("-inf") if sign else float("inf"), output_field=FloatField())
-        value = Coalesce(Cast(value, FloatField()), last)
-    else:
-        value = Coalesce(value, Value(""))
+    value: Func = TextAt(kind, key)
+    if kind == "metrics":  # PostgreSQL holds NaN to be the largest number; for people it is none
+        value = NullIf(Cast(value, FloatField()), Value(float("nan"), output_field=FloatField()))
     return runs.annotate(order_value=value), (f"{sign}order_value", "run_id")
 
 
@@ -74,7 +79,7 @@ def _narrowed(runs: QuerySet[MlflowRun], found: re.Match[str], position: int) ->
         field, value = COLUMNS[key], text
     else:
         field = f"condition_{position}"
-        transform: Any = KeyTextTransform(key, kind)
+        transform: Func = TextAt(kind, key)
         if kind == "metrics":
             if found["number"] is None or operator == "like":
                 raise _unreadable(found[0].strip()[:40])

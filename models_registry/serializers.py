@@ -101,9 +101,12 @@ class PointSerializer(serializers.Serializer):
 
 
 class PointsSerializer(serializers.Serializer):
-    """The history of a metric, at most 2,000 values."""
+    """The history of a metric."""
 
     key = serializers.CharField()
+    is_sample = serializers.BooleanField(
+        help_text="true when there are more than 2,000: these lie evenly among them, first and last included"
+    )
     results = PointSerializer(many=True)
 
 

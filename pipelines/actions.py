@@ -2,7 +2,6 @@
 
 from datetime import datetime
 
-import orjson
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -10,7 +9,7 @@ from django.utils.translation import gettext as _
 from core.access import policy
 from core.access.models import User
 from core.audit import actions as audit
-from core.lib import live
+from core.lib import json_bodies, json_out, live
 from core.lib.errors import Conflict, InvalidRequest, NotFound
 from core.lib.ids import uuid7
 from pipelines import mirror, params, queries, tasks
@@ -69,9 +68,10 @@ def _refuse_unusable(pipeline: Pipeline) -> None:
 
 
 def _refuse_invalid(pipeline: Pipeline, conf: dict, note: str) -> None:
-    faults = params.faults(pipeline.params, conf)
-    if unstorable := _unstorable(conf):
-        faults.append({"field": "conf", "message": unstorable})
+    unstorable = _unstorable(conf)
+    faults = (
+        [{"field": "conf", "message": unstorable}] if unstorable else params.faults(pipeline.params, conf)
+    )
     if len(note) > LONGEST_NOTE:
         faults.append({"field": "note", "message": _("A note may have 1000 characters at most.")})
     if faults:
@@ -92,13 +92,10 @@ def _refuse_taken(dag_id: str, logical_date: datetime) -> None:
 
 def _unstorable(conf: dict) -> str:
     """Why the settings cannot be kept or sent on; empty when they can."""
-    try:
-        text = orjson.dumps(conf)
-    except (TypeError, ValueError):  # halves of characters, numbers beyond 64 bits, hundreds of levels
-        return _("These settings hold a number or a text that cannot be sent on as JSON.")
-    if len(text) > LONGEST_CONF_BYTES:
-        return _("Settings may take 64 KiB at most.")
-    return _("Settings hold no null character.") if b"\\u0000" in text else ""
+    if fault := json_bodies.fault(conf):
+        return fault
+    is_too_long = len(json_out.encode(conf)) > LONGEST_CONF_BYTES
+    return _("Settings may take 64 KiB at most.") if is_too_long else ""
 
 
 @transaction.atomic

@@ -30,20 +30,21 @@ class JSONText(forms.JSONField):
         )
 
     def to_python(self, value: Any) -> Any:
-        """What is nested too deeply is wrong, not a fault of the console."""
+        """Read as any JSON that comes in; what is no JSON at all gets the field's own words."""
+        if value in self.empty_values or not isinstance(value, str):
+            return super().to_python(value)
         try:
-            found = super().to_python(value)
-        except RecursionError as error:
-            raise forms.ValidationError(json_bodies.too_deep()) from error
-        if json_bodies.is_too_deep(found):
-            raise forms.ValidationError(json_bodies.too_deep())
-        return found
+            return json_bodies.read(value)
+        except json_bodies.NotJSON as error:
+            raise forms.ValidationError(self.error_messages["invalid"], code="invalid") from error
+        except json_bodies.Unreadable as error:
+            raise forms.ValidationError(str(error)) from error
 
     def bound_data(self, data: Any, initial: Any) -> Any:
         """For the page that shows it again."""
         try:
-            return super().bound_data(data, initial)
-        except RecursionError:
+            return None if data is None else json_bodies.read(data)
+        except json_bodies.Unreadable:
             return forms.fields.InvalidJSONInput(data)
 
     def prepare_value(self, value: Any) -> Any:

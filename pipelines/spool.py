@@ -17,6 +17,7 @@ import orjson
 from django.conf import settings
 from django.utils.translation import gettext as _
 
+from core.lib import json_out
 from core.lib.errors import InvalidRequest
 from pipelines.log_lines import LogLine
 
@@ -51,7 +52,7 @@ def append(file: BinaryIO, lines: list[LogLine]) -> int:
     """Write at the end of the file; returns its new size in bytes."""
     file.seek(0, os.SEEK_END)
     for line in lines:
-        file.write(orjson.dumps([line.at, line.level, line.message]) + b"\n")
+        file.write(json_out.encode([line.at, line.level, line.message], option=orjson.OPT_APPEND_NEWLINE))
     file.flush()
     return file.tell()
 

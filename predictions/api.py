@@ -7,7 +7,6 @@ import uuid
 from abc import ABC, abstractmethod
 from typing import Any
 
-import orjson
 from asgiref.sync import async_to_sync
 from django.db.models import QuerySet
 from django.http import HttpResponse
@@ -18,7 +17,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from core.access import policy
-from core.lib import context, problems
+from core.lib import context, edge, json_out, problems
 from core.lib.errors import ConsoleError, NotFound
 from predictions import actions, queries, views
 from predictions.errors import NotRecorded, TooLarge, extra_of, headers_of
@@ -39,8 +38,7 @@ class _RowsView(ABC, APIView):
     """Takes the body as it is: the model's own decoder reads it, the same as for tokens."""
 
     def post(self, request: Request, name: str) -> HttpResponse:
-        length = request.META.get("CONTENT_LENGTH") or "0"
-        if not length.isdigit() or int(length) > MAX_BYTES:
+        if edge.whole_or(MAX_BYTES + 1, request.META.get("CONTENT_LENGTH") or "0") > MAX_BYTES:
             raise TooLarge("A call may carry at most 1 MiB: send fewer rows.")
         body = request._request.body
 
@@ -60,7 +58,7 @@ class _RowsView(ABC, APIView):
 def _problem(error: ConsoleError) -> HttpResponse:
     content = problems.body(error.status, str(error.title), error.message, error.errors) | extra_of(error)
     return HttpResponse(
-        orjson.dumps(content),
+        json_out.encode(content),
         status=error.status,
         content_type="application/problem+json",
         headers=headers_of(error),
@@ -102,7 +100,7 @@ class ModelExplain(_RowsView):
 
     def answer(self, request: Request, name: str, decode: Any) -> bytes:
         engine = service.started().engine
-        return orjson.dumps(async_to_sync(engine.explain)(engine.champion(name), decode))
+        return json_out.encode(async_to_sync(engine.explain)(engine.champion(name), decode))
 
 
 class PredictionList(ListAPIView):

@@ -6,7 +6,6 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
-import orjson
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
@@ -14,7 +13,7 @@ from django.views.decorators.http import require_GET
 
 from core.access.middleware import is_htmx
 from core.audit import actions as audit
-from core.lib import downloads
+from core.lib import downloads, json_out
 from predictions import queries
 from predictions.forms import Filters
 from predictions.models import Prediction
@@ -116,7 +115,7 @@ def _lines(rows: list[list[Any]]) -> bytes:
 
 def _cell(value: Any) -> Any:
     if isinstance(value, dict):
-        return orjson.dumps(value).decode()
+        return json_out.text(value)
     if hasattr(value, "isoformat"):
         return value.isoformat()
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value

@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from core.access import policy
+from core.lib import edge
 from core.lib.errors import NotFound
 from core.lib.hits import Hit
 from predictions import partitions
@@ -98,11 +99,8 @@ def search(text: str, user: Any) -> list[Hit]:
     """A prediction by its id, for the search of the page shell."""
     if not policy.allows(user, "predict"):
         return []
-    try:
-        id_ = uuid.UUID(text.strip())
-    except ValueError:
-        return []
-    found = visible_to(user).filter(pk=id_).first()
+    id_ = edge.uuid_or_none(text)
+    found = visible_to(user).filter(pk=id_).first() if id_ is not None else None
     if found is None:
         return []
     return [Hit(str(found), reverse("predict:detail", args=[found.pk]), _("prediction"), "predict")]

@@ -162,7 +162,7 @@ class RowDecoder:
             inputs.append(clean)
 
     def _unknown(self, index: int, row: dict[Any, object]) -> Iterator[Fault]:
-        for shown in sorted(str(name)[:64] for name in row.keys() - self._known):
+        for shown in sorted(_shown(name) for name in row.keys() - self._known):
             close = get_close_matches(shown, self._names, n=1)
             hint = f"did you mean {close[0]}?" if close else "leave it out"
             yield Fault(index, shown, f"{shown} is not a field of this model: {hint}")
@@ -183,13 +183,18 @@ def _json(body: bytes) -> object:
 def _rows_of(plain: Any) -> list[object]:
     if not isinstance(plain, dict) or not isinstance(plain.get("rows"), list):
         raise _invalid([Fault(None, "rows", 'send an object with a list of rows: {"rows": [{…}]}')])
-    if extra := sorted(str(key)[:64] for key in plain.keys() - {"rows"}):
+    if extra := sorted(_shown(key) for key in plain.keys() - {"rows"}):
         faults = [
             Fault(None, name, f"{name} is not known here: only rows is taken") for name in extra[:MAX_FAULTS]
         ]
         raise _invalid(faults)
     rows: list[object] = plain["rows"]
     return rows
+
+
+def _shown(name: object) -> str:
+    """A name that somebody sent, as an answer can hold it."""
+    return str(name)[:64].encode(errors="replace").decode()
 
 
 def _invalid(faults: list[Fault]) -> RowsInvalid:

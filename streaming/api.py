@@ -1,11 +1,9 @@
 """REST: topics, messages and groups as Kafka tells them; streams and replays from rows."""
 
+from datetime import datetime
 from typing import Any
 
 from django.db.models import QuerySet
-from django.utils.dateparse import parse_datetime
-from django.utils.timezone import is_naive
-from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
 from rest_framework import generics
@@ -13,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from core.lib.errors import InvalidRequest
+from core.lib import edge
 from core.lib.pages import CursorPages
 from core.lib.rest import valid
 from streaming import actions, gateway, queries, reading
@@ -164,17 +162,8 @@ class WindowListView(generics.ListAPIView):
         return queries.windows(stream, since=since, until=until, group=given.get("group"))
 
 
-def _time(text: str | None, name: str) -> Any:
-    if not text:
-        return None
-    try:
-        at = parse_datetime(text)
-    except ValueError:
-        at = None
-    if at is None or is_naive(at):
-        message = _("Write a time with its zone, like 2024-01-31T12:30:00Z.")
-        raise InvalidRequest(message, errors=[{"field": name, "message": message}])
-    return at
+def _time(text: str | None, name: str) -> datetime | None:
+    return edge.moment(text, name) if text else None
 
 
 class DeadLetterListView(generics.ListAPIView):

@@ -1,13 +1,12 @@
 """The shape of what comes in through pages."""
 
-import json
 from typing import Any
 
 from django import forms
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from core.lib import paths
+from core.lib import json_bodies, paths
 from streaming import definition as definitions
 from streaming import replay_files
 from streaming.models import STREAM_NAME, TOPIC_NAME, Times
@@ -24,9 +23,9 @@ class DefinitionField(forms.CharField):
         """Every fault is an error of the field."""
         text = super().clean(value)
         try:
-            plain = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise forms.ValidationError(_("This is not JSON: %(error)s.") % {"error": error}) from error
+            plain = json_bodies.read(text)
+        except json_bodies.Unreadable as error:
+            raise forms.ValidationError(str(error)) from error
         try:
             definitions.parse(plain)
         except definitions.DefinitionError as error:

@@ -1,21 +1,17 @@
 """What people write to say where reading a topic begins: earliest, latest, a time, partition:offset."""
 
 import re
-from datetime import UTC
 from typing import Any
 
-from django.utils.dateparse import parse_datetime
-from django.utils.timezone import is_naive
 from django.utils.translation import gettext as _
 
 from core.access import policy
-from core.lib import topics
+from core.lib import edge, topics
 from core.lib.errors import InvalidRequest
 from streaming.gateway import MAX_LIMIT
 from streaming.kafka_types import Start
 
 _PLACE = re.compile(r"([0-9]{1,9}):([0-9]{1,18})\Z")
-_NUMBER = re.compile(r"[0-9]{1,9}")
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")  # Kafka's own rule; streams need room for more at the end
 
 # What a broker's flag says of these is asked where a broker is; a wish is checked without one.
@@ -31,25 +27,18 @@ def start(text: str) -> Start:
     if place := _PLACE.match(text):
         return Start("offset", partition=int(place[1]), offset=int(place[2]))
     try:
-        at = parse_datetime(text)
-    except ValueError:
-        at = None
-    if at is None:
+        at = edge.moment(text, "from")
+    except InvalidRequest as error:
         message = _(
             "Write earliest, latest, a time like 2024-01-31T12:30:00Z, or partition:offset like 0:120."
         )
-        raise InvalidRequest(message, errors=[{"field": "from", "message": message}])
-    if is_naive(at):
-        at = at.replace(tzinfo=UTC)
+        raise edge.refused("from", message) from error
     return Start("time", at_ms=max(0, int(at.timestamp() * 1000)))  # below zero are Kafka's special places
 
 
 def limit(text: str) -> int:
     """1 to 200. Raises InvalidRequest."""
-    if not _NUMBER.fullmatch(text) or not 1 <= int(text) <= MAX_LIMIT:
-        message = _("Write a number from 1 to %(n)d.") % {"n": MAX_LIMIT}
-        raise InvalidRequest(message, errors=[{"field": "limit", "message": message}])
-    return int(text)
+    return edge.whole(text, "limit", least=1, most=MAX_LIMIT)
 
 
 def topic_name(text: str) -> str:

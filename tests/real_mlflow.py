@@ -36,6 +36,16 @@ class RealMlflow(MlflowGateway):
         now_ms = int(time.time() * 1000)
         self._post("/runs/log-metric", run_id=run_id, key=key, value=shown, step=step, timestamp=now_ms)
 
+    def log_steps(self, run_id: str, key: str, n: int) -> None:
+        now_ms = int(time.time() * 1000)
+        for first in range(0, n, 1000):
+            steps = range(first, min(first + 1000, n))
+            metrics = [
+                {"key": key, "value": 1 / (step + 1), "timestamp": now_ms + step, "step": step}
+                for step in steps
+            ]
+            self._post("/runs/log-batch", run_id=run_id, metrics=metrics)
+
     def end_run(self, run_id: str) -> None:
         self._post("/runs/update", run_id=run_id, status="FINISHED", end_time=int(time.time() * 1000))
 

@@ -12,6 +12,7 @@ from core.access import limits, policy, queries, tokens, words
 from core.access.models import User
 
 LONGEST_PASSWORD = 256
+LONGEST_NAME = 150
 
 
 def _limit(field: forms.Field) -> None:
@@ -37,6 +38,7 @@ class SignInForm(AuthenticationForm):
         super().__init__(*args, **kwargs)
         self.fields["username"].label = _("Name")
         self.fields["password"].label = _("Password")
+        self.fields["username"].validators.append(MaxLengthValidator(LONGEST_NAME))
         _limit(self.fields["password"])
 
     def clean(self) -> dict[str, Any]:

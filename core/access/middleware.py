@@ -91,6 +91,14 @@ def _go_to(request: HttpRequest, target: str, status: int = 200) -> HttpResponse
 def _page_of(request: HttpRequest) -> str:
     """The page to come back to: for htmx the one that the fragment belongs to, after a POST the start."""
     if is_htmx(request):
-        current = urlsplit(request.headers.get("HX-Current-URL", ""))
-        return current.path + (f"?{current.query}" if current.query else "") or "/"
+        return _path_of(request.headers.get("HX-Current-URL", ""))
     return request.get_full_path() if request.method in {"GET", "HEAD"} else "/"
+
+
+def _path_of(url: str) -> str:
+    """Path and query of an address; the start for what is none."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # a bracket too many
+        return "/"
+    return parts.path + (f"?{parts.query}" if parts.query else "") or "/"

@@ -5,7 +5,6 @@ from django.contrib.auth import login, logout, update_session_auth_hash
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -14,7 +13,7 @@ from core.access import actions, places, policy, signals, words
 from core.access.forms import OwnPasswordForm, SignInForm
 from core.access.http import SignedInRequest
 from core.access.queries import n_live_tokens
-from core.lib import live
+from core.lib import edge, live
 
 # One's own pages belong to no section of the navigation, although their URLs are in this app.
 OWN_PAGES = "account"
@@ -50,10 +49,7 @@ def _wait_first(request: HttpRequest, form: SignInForm, going_to: str) -> HttpRe
 def _safe_next(request: HttpRequest) -> str:
     """Where to go on, as long as it is a page of this console."""
     wanted = request.POST.get("next") or request.GET.get("next") or ""
-    is_ours = url_has_allowed_host_and_scheme(
-        wanted, allowed_hosts={request.get_host()}, require_https=request.is_secure()
-    )
-    return wanted if is_ours else reverse("console:overview")
+    return edge.own_address(wanted, reverse("console:overview"))
 
 
 @require_POST

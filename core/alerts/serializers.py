@@ -8,6 +8,7 @@ from core.alerts.forms import LONGEST_REASON
 from core.alerts.models import Alert, AlertStep
 from core.alerts.queries import UNRESOLVED_WORD
 from core.alerts.states import Severity, State
+from core.lib.edge import MomentSerializerField
 from core.lib.rest import StrictSerializer
 
 
@@ -77,7 +78,7 @@ class AcknowledgeSerializer(StrictSerializer):
 
 
 class MuteSerializer(AcknowledgeSerializer):
-    until = serializers.DateTimeField(help_text="Within 90 days.")
+    until = MomentSerializerField(help_text="Within 90 days.")
 
 
 class ResolveSerializer(StrictSerializer):

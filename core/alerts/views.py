@@ -15,6 +15,7 @@ from core.access.http import SignedInRequest
 from core.alerts import actions, queries
 from core.alerts.forms import Filters, MuteForm, ReasonForm, ResolveForm
 from core.alerts.states import Severity, State
+from core.lib import edge
 
 PAGE = 50
 
@@ -97,7 +98,8 @@ def alert_resolve(request: SignedInRequest, pk: int) -> HttpResponse:
 @require_POST
 def acknowledge_selected(request: SignedInRequest) -> HttpResponse:
     """All that are ticked in the list."""
-    ticked = [int(value) for value in request.POST.getlist("alert") if value.isdecimal() and len(value) < 19]
+    numbers = [edge.whole_or(None, value) for value in request.POST.getlist("alert")]
+    ticked = [number for number in numbers if number is not None]
     n = actions.acknowledge_many(ticked, by=request.user)
     text = ngettext("%(n)d alert is acknowledged.", "%(n)d alerts are acknowledged.", n) % {"n": n}
     messages.success(request, text)

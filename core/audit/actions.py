@@ -1,5 +1,6 @@
 """Writing the audit trail: call `record` inside the transaction of what it records."""
 
+import math
 from typing import Any
 
 from django.db import models
@@ -51,10 +52,12 @@ def actor_name(by: Any) -> str:
 
 
 def _storable(value: Any) -> Any:
-    """The value without NUL characters, which PostgreSQL takes neither in text nor in JSON."""
+    """The value as PostgreSQL takes it: no NUL and no half character in text, no NaN or infinity in JSON."""
     match value:
         case str():
-            return value.replace("\x00", "\N{REPLACEMENT CHARACTER}")
+            return value.encode(errors="replace").decode().replace("\x00", "\N{REPLACEMENT CHARACTER}")
+        case float() if not math.isfinite(value):
+            return str(value)
         case dict():
             return {_storable(key): _storable(item) for key, item in value.items()}
         case list() | tuple():

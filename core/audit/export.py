@@ -10,7 +10,7 @@ from django.http import HttpRequest, StreamingHttpResponse
 
 from core.audit import queries
 from core.audit.models import AuditEntry
-from core.lib import downloads
+from core.lib import downloads, json_out
 
 COLUMNS = (
     "id",
@@ -51,7 +51,7 @@ def _csv_lines(rows: list) -> bytes:
 
 def _cell(value: object) -> object:
     if isinstance(value, dict):
-        return orjson.dumps(value).decode()
+        return json_out.text(value)
     if isinstance(value, str) and value.startswith(FORMULA_STARTS):
         return f"'{value}"
     return value
@@ -59,7 +59,7 @@ def _cell(value: object) -> object:
 
 def _json_lines(entries: QuerySet[AuditEntry]) -> Iterator[bytes]:
     for chunk in queries.in_chunks(entries):
-        yield b"".join(orjson.dumps(_values(entry), option=orjson.OPT_APPEND_NEWLINE) for entry in chunk)
+        yield b"".join(json_out.encode(_values(entry), option=orjson.OPT_APPEND_NEWLINE) for entry in chunk)
 
 
 def _values(entry: AuditEntry) -> dict[str, object]:

@@ -6,17 +6,10 @@ from django import forms
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from core.lib.edge import MomentField
 from core.lib.errors import InvalidRequest
 
 NEWEST_FIRST, OLDEST_FIRST = "-at", "at"
-
-
-class Moment(forms.DateTimeField):
-    """A date, perhaps with a time, as browsers or RFC 3339 write it; UTC unless it says otherwise."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        widget = forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")
-        super().__init__(required=False, widget=widget, **kwargs)
 
 
 class EntryFilters(forms.Form):
@@ -27,8 +20,8 @@ class EntryFilters(forms.Form):
     object_type = forms.CharField(label=_("Kind of object"), max_length=60, required=False)
     object = forms.CharField(label=_("Object"), max_length=200, required=False)
     request_id = forms.CharField(label=_("Request"), max_length=64, required=False)
-    since = Moment(label=_("From"))
-    until = Moment(label=_("Until"))
+    since = MomentField(label=_("From"))
+    until = MomentField(label=_("Until"))
 
     def filters_or_raise(self) -> dict[str, Any]:
         """The cleaned values. Raises InvalidRequest that names every value at fault."""

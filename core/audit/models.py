@@ -6,7 +6,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.utils import timezone
 
-from core.lib import demo
+from core.lib import demo, json_out
 
 
 class AuditEntry(models.Model):
@@ -20,8 +20,8 @@ class AuditEntry(models.Model):
     object_type = models.CharField(max_length=60)
     object_id = models.CharField(max_length=200)
     object_label = models.CharField(max_length=250, blank=True)
-    before = models.JSONField(null=True, encoder=DjangoJSONEncoder)
-    after = models.JSONField(null=True, encoder=DjangoJSONEncoder)
+    before = models.JSONField(null=True, encoder=DjangoJSONEncoder, decoder=json_out.RowDecoder)
+    after = models.JSONField(null=True, encoder=DjangoJSONEncoder, decoder=json_out.RowDecoder)
     remote_addr = models.GenericIPAddressField(null=True)
     request_id = models.CharField(max_length=64, blank=True, db_index=True)
     upstream_id = models.CharField(max_length=250, blank=True)

@@ -1,34 +1,48 @@
-"""JSON that comes in: no deeper than anybody needs, and without what no text can hold.
-
-What walks through a deep one later must not run out of stack.
-"""
+"""JSON that comes in: no deeper than anybody needs, and without what no row, text or reader could hold."""
 
 import json
-from collections.abc import Mapping
-from typing import IO, Any, Final
+import sys
+from collections.abc import Iterator, Mapping
+from typing import IO, Any, Final, NoReturn
 
 from django.utils.translation import gettext as _
 from rest_framework import parsers
 from rest_framework.exceptions import ParseError
 
 MOST_DEEP: Final = 64
+LARGEST: Final = int(sys.float_info.max)  # beyond it a reader with floats has only infinity
 
 
-class JSONParser(parsers.JSONParser):
-    """DRF's own, for which deep nesting and half characters are faults of the console, not the caller."""
+class Unreadable(ValueError):
+    """No JSON, or none that is taken; in words for whoever sent it."""
 
-    def parse(
-        self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
-    ) -> Any:
-        try:
-            value = super().parse(stream, media_type, parser_context)
-        except RecursionError as error:
-            raise ParseError(too_deep()) from error
-        if is_too_deep(value):
-            raise ParseError(too_deep())
-        if has_half_characters(value):
-            raise ParseError(_("A text in the JSON holds one half of a character (\\ud800 to \\udfff)."))
-        return value
+
+class NotJSON(Unreadable):
+    """It breaks the grammar."""
+
+
+def read(text: str | bytes) -> Any:
+    """The value. Raises Unreadable."""
+    try:
+        value = json.loads(text, parse_constant=_refuse_constant)
+    except RecursionError as error:
+        raise Unreadable(too_deep()) from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise NotJSON(_("This is not JSON: %(error)s.") % {"error": error}) from error
+    except NotJSON:
+        raise
+    except ValueError as error:  # more digits than Python reads
+        raise Unreadable(too_large()) from error
+    if words := fault(value):
+        raise Unreadable(words)
+    return value
+
+
+def fault(value: object) -> str:
+    """Why a JSON value is not taken, whatever it was made from; empty when it is."""
+    if is_too_deep(value):
+        return too_deep()
+    return next((words for one in _parts(value) if (words := _fault_of(one))), "")
 
 
 def is_too_deep(value: object) -> bool:
@@ -41,21 +55,63 @@ def is_too_deep(value: object) -> bool:
     return True
 
 
-def has_half_characters(value: object) -> bool:
-    """Whether a text or name in it has a lone surrogate: neither an answer nor a row could hold it."""
-    try:
-        json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        return True
-    return False
-
-
 def _children(value: object) -> list[object]:
     if isinstance(value, dict):
         return list(value.values())
     return value if isinstance(value, list) else []
 
 
+def _parts(value: object) -> Iterator[object]:
+    """Everything in it that is neither list nor object, names too."""
+    if isinstance(value, dict):
+        yield from value
+    if isinstance(value, dict | list):
+        for child in _children(value):
+            yield from _parts(child)
+    else:
+        yield value
+
+
+def _fault_of(part: object) -> str:
+    if isinstance(part, int | float):  # infinity is what Python makes of 1e999
+        return "" if -LARGEST <= part <= LARGEST else too_large()
+    if not isinstance(part, str):
+        return ""
+    if "\x00" in part:
+        return _("A text in the JSON holds a null character (\\u0000).")
+    return _half_a_character() if has_half_characters(part) else ""
+
+
+def has_half_characters(text: str) -> bool:
+    """Whether it has a lone surrogate: neither an answer nor a row could hold it."""
+    return not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise NotJSON(_("This is not JSON: %(name)s is no number.") % {"name": name})
+
+
 def too_deep() -> str:
     """What to tell whoever sent it."""
     return _("The JSON is nested more than %(n)d levels deep.") % {"n": MOST_DEEP}
+
+
+def too_large() -> str:
+    """The same of a number."""
+    return _("A number in the JSON is too large: write none beyond 1.7e308.")
+
+
+def _half_a_character() -> str:
+    return _("A text in the JSON holds one half of a character (\\ud800 to \\udfff).")
+
+
+class JSONParser(parsers.JSONParser):
+    """DRF's own, for which much of this is a fault of the console. Always UTF-8 (RFC 8259)."""
+
+    def parse(
+        self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> Any:
+        try:
+            return read(stream.read())
+        except Unreadable as error:
+            raise ParseError(str(error)) from error

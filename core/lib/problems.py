@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import orjson
 from django.core.exceptions import BadRequest, PermissionDenied, RequestDataTooBig
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpResponse
@@ -13,7 +12,7 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
-from core.lib import context
+from core.lib import context, json_out
 from core.lib.errors import ConsoleError
 
 TITLES = {
@@ -37,10 +36,16 @@ def body(status: int, title: str | Promise, detail: str, errors: list[dict] | No
     """The members of a problem document; `errors` only where single fields are at fault."""
     problem: dict[str, Any] = {"type": "about:blank", "title": str(title), "status": status, "detail": detail}
     if errors:
-        problem["errors"] = errors
+        problem["errors"] = [_described(error) for error in errors]
     if context.request_id.get():
         problem["request_id"] = context.request_id.get()
     return problem
+
+
+def _described(error: dict[str, Any]) -> dict[str, Any]:
+    """`row` only where a row is at fault; `field` always, empty where no single one is."""
+    known = {name: value for name, value in error.items() if value is not None}
+    return {**known, "field": known.get("field", "")}
 
 
 def response(
@@ -51,7 +56,7 @@ def response(
     headers: dict[str, str] | None = None,
 ) -> HttpResponse:
     """A problem document as Django's response."""
-    content = orjson.dumps(body(status, title, detail, errors))
+    content = json_out.encode(body(status, title, detail, errors))
     return HttpResponse(content, status=status, content_type="application/problem+json", headers=headers)
 
 

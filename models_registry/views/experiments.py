@@ -4,9 +4,11 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
 from core.lib.errors import InvalidRequest
+from core.lib.pages import Order
 from models_registry import comparison, gateway, previews, queries, run_filter
 from models_registry.gateway import check_path
 from models_registry.views.answers import is_htmx, page, shared, walked
@@ -40,7 +42,7 @@ def experiment_detail(request: HttpRequest, experiment_id: str) -> HttpResponse:
         context["filter_error"] = error.message
         runs = runs.none()
     runs, order = run_filter.ordered(runs, request.GET.get("order", ""))
-    found = page(request, runs.order_by(*order))
+    found = page(request, Order(runs, order).all())
     columns = comparison.columns(found["rows"], everything=request.GET.get("columns") == "all")
     context |= {"page": found, "columns": columns}
     template = (
@@ -83,9 +85,10 @@ def run_metric(request: HttpRequest, run_id: str) -> HttpResponse:
     run = queries.run(run_id)
     key = request.GET.get("key", "")[:250]
     if key not in run.metrics:
-        raise InvalidRequest("This run has no such metric.")
-    points = gateway.connect().metric_history(run_id, key)
-    return render(request, "models_registry/_metric.html", {"run": run, "key": key, "points": points})
+        raise InvalidRequest(_("This run has no such metric."))
+    found = gateway.connect().metric_history(run_id, key)
+    values = {"run": run, "key": key, "points": found.points, "is_sample": found.is_sample}
+    return render(request, "models_registry/_metric.html", values)
 
 
 @require_GET

@@ -1,6 +1,5 @@
 """The log of a task: as a box of the run's page, as a page, as a text file."""
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +9,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET
 
 from core.access.http import SignedInRequest
-from core.lib import downloads
+from core.lib import downloads, edge
 from pipelines import log_reading, pictures, queries
 from pipelines.log_lines import LogLine
 from pipelines.models import Run, TaskInstance
@@ -18,8 +17,6 @@ from pipelines.views.common import age
 
 SHOWN_LINES = 400
 TEXT_PIECE = 5000
-
-_WHOLE = re.compile(r"-?[0-9]{1,15}")
 
 
 @require_GET
@@ -38,14 +35,16 @@ def shown_log(request: SignedInRequest, run: Run, shown: TaskInstance | None) ->
     if shown is None:
         return context
     map_index = query.get("map_index") if "task" in query else None
-    return context | _log_context(request, run, shown.task_id, map_index=_number(map_index, shown.map_index))
+    return context | _log_context(
+        request, run, shown.task_id, map_index=edge.whole_or(shown.map_index, map_index, least=-1)
+    )
 
 
 @require_GET
 def task_log(request: SignedInRequest, run_id: int, task_id: str) -> HttpResponse:
     """The last lines of a task's log, on a page of its own."""
     run = queries.run(run_id)
-    map_index = _number(request.GET.get("map_index"), -1)
+    map_index = edge.whole_or(-1, request.GET.get("map_index"))
     context = {"run": run, **_log_context(request, run, task_id, map_index=map_index)}
     template = "_log" if request.htmx else "task_log"
     return render(
@@ -54,9 +53,9 @@ def task_log(request: SignedInRequest, run_id: int, task_id: str) -> HttpRespons
 
 
 def _log_context(request: SignedInRequest, run: Run, task_id: str, *, map_index: int) -> dict[str, Any]:
-    number = _number(request.GET.get("try"), None)
+    number = edge.whole_or(None, request.GET.get("try"))
     view = log_reading.open_log(run, task_id, map_index=map_index, try_number=number)
-    piece = view.tail(limit=SHOWN_LINES, before=_number(request.GET.get("before"), None))
+    piece = view.tail(limit=SHOWN_LINES, before=edge.whole_or(None, request.GET.get("before")))
     level = request.GET.get("level", "")
     lines = (
         [line for line in piece.lines if line.level not in {"debug", "info", ""}] if level else piece.lines
@@ -65,16 +64,15 @@ def _log_context(request: SignedInRequest, run: Run, task_id: str, *, map_index:
     return {"log": view, "piece": piece, "lines": lines, "level": level, "follows": follows}
 
 
-def _number(value: str | None, default: Any) -> Any:
-    return int(value) if value and _WHOLE.fullmatch(value) else default
-
-
 @require_GET
 def task_log_text(request: SignedInRequest, run_id: int, task_id: str) -> StreamingHttpResponse:
     """What is copied of a log, as a text file."""
     index, number = request.GET.get("map_index"), request.GET.get("try")
     view = log_reading.open_log(
-        queries.run(run_id), task_id, map_index=_number(index, -1), try_number=_number(number, None)
+        queries.run(run_id),
+        task_id,
+        map_index=edge.whole_or(-1, index),
+        try_number=edge.whole_or(None, number),
     )
     name = f"{task_id}-run{run_id}-try{view.try_number}.log"
     return downloads.response(request, _text(view), name=name, content_type="text/plain; charset=utf-8")

@@ -2,12 +2,13 @@
 
 from django.contrib import messages
 from django.http import HttpResponse, HttpResponseRedirect
-from django.shortcuts import redirect, render
-from django.utils.http import url_has_allowed_host_and_scheme
+from django.shortcuts import render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from core.access.http import SignedInRequest
+from core.lib import edge
 from pipelines import actions, grid, pictures, queries
 from pipelines.models import Pipeline, RunState
 from pipelines.views import airflow
@@ -85,6 +86,6 @@ def pipeline_pause(request: SignedInRequest, dag_id: str) -> HttpResponse:
 
 
 def _back(request: SignedInRequest, pipeline: Pipeline) -> str:
-    target = request.POST.get("next", "")
-    is_safe = url_has_allowed_host_and_scheme(target, allowed_hosts=None)
-    return target if is_safe else redirect("pipelines:pipeline-detail", pipeline.dag_id).url
+    return edge.own_address(
+        request.POST.get("next", ""), reverse("pipelines:pipeline-detail", args=[pipeline.dag_id])
+    )

@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from core.access.http import SignedInRequest
+from core.lib import edge
 from core.lib.errors import InvalidRequest
 from pipelines import actions, pictures, queries
 from pipelines.forms import TriggerForm
@@ -51,9 +52,8 @@ def _triggered(form: TriggerForm, dag_id: str, request: SignedInRequest) -> Run 
 
 
 def _earlier(request: SignedInRequest, dag_id: str) -> Run | None:
-    number = request.GET.get("from", "")
-    is_number = number.isdecimal() and len(number) <= 18
-    return Run.objects.filter(pk=number, dag_id=dag_id).first() if is_number else None
+    number = edge.whole_or(None, request.GET.get("from"))
+    return None if number is None else Run.objects.filter(pk=number, dag_id=dag_id).first()
 
 
 def _trigger_form(

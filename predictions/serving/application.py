@@ -6,11 +6,10 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-import orjson
 import structlog
 from django.utils.translation import gettext as _
 
-from core.lib import context, idempotency, problems
+from core.lib import context, idempotency, json_out, problems
 from core.lib import redis as console_redis
 from core.lib.errors import ConsoleError
 from predictions.errors import TooLarge, extra_of, headers_of
@@ -92,7 +91,7 @@ class PredictApp:
             content = problems.body(
                 500, problems.TITLES[500], _("This is a fault of the console; it is in its log.")
             )
-            return 500, orjson.dumps(content), [_PROBLEM]
+            return 500, json_out.encode(content), [_PROBLEM]
 
     async def _answer(self, path: str, body: bytes, caller: Caller, request_id: str) -> bytes:
         model, _slash, verb = path[len(PREFIX) :].partition("/")
@@ -103,7 +102,7 @@ class PredictApp:
         engine = self._service.engine
         served = engine.champion(model)
         if verb == "explain":
-            return orjson.dumps(await engine.explain(served, decode))
+            return json_out.encode(await engine.explain(served, decode))
         answer = await engine.predict(served, decode, caller, source="api", request_id=request_id)
         return answer.json()
 
@@ -182,7 +181,7 @@ def problem(error: ConsoleError) -> Reply:
     """The error as a problem document."""
     content = problems.body(error.status, str(error.title), error.message, error.errors) | extra_of(error)
     headers = [(name.lower().encode(), value.encode()) for name, value in headers_of(error).items()]
-    return error.status, orjson.dumps(content), [_PROBLEM, *headers]
+    return error.status, json_out.encode(content), [_PROBLEM, *headers]
 
 
 def _request_id(headers: dict[bytes, bytes]) -> str:

@@ -7,10 +7,9 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
 django.setup()
 
-import orjson  # noqa: E402
 from django.utils.translation import gettext as _  # noqa: E402
 
-from core.lib import metrics, problems  # noqa: E402
+from core.lib import json_out, metrics, problems, sockets  # noqa: E402
 from core.lib.errors import NotFound  # noqa: E402
 from predictions.serving.application import (  # noqa: E402
     PredictApp,
@@ -34,6 +33,8 @@ class ServingApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
+        elif scope["type"] == "websocket":
+            await sockets.refuse(scope, receive, send)
         elif scope["type"] == "http":
             if scope["method"] == "POST" and is_predict_path(scope["path"]):
                 await self._predict(scope, receive, send)
@@ -45,7 +46,7 @@ class ServingApp:
             content = problems.body(405, problems.TITLES[405], _("Send the rows with POST."))
             return (
                 405,
-                orjson.dumps(content),
+                json_out.encode(content),
                 [(b"content-type", b"application/problem+json"), (b"allow", b"POST")],
             )
         if method in {"GET", "HEAD"} and path == "/livez":
@@ -60,7 +61,7 @@ class ServingApp:
         found = self._service.readiness()
         return (
             (200 if found["is_ready"] else 503),
-            orjson.dumps(found),
+            json_out.encode(found),
             [(b"content-type", b"application/json")],
         )
 

@@ -11,8 +11,16 @@ from urllib.parse import urlsplit
 from core.lib.aside import Unread
 from core.lib.errors import InvalidRequest, NotFound, Unavailable
 from core.lib.times import moment
-from models_registry.gateway import CHUNK_BYTES, check_path
-from models_registry.mlflow_types import ExperimentInfo, FileInfo, ModelInfo, Point, RunInfo, VersionInfo
+from models_registry.gateway import CHUNK_BYTES, MOST_POINTS, check_path
+from models_registry.mlflow_types import (
+    ExperimentInfo,
+    FileInfo,
+    History,
+    ModelInfo,
+    Point,
+    RunInfo,
+    VersionInfo,
+)
 
 
 class FakeMlflow:
@@ -77,6 +85,11 @@ class FakeMlflow:
         if value == value:
             self._points.setdefault((run_id, key), []).append(Point(step, value, datetime.now(UTC)))
 
+    def log_steps(self, run_id: str, key: str, n: int) -> None:
+        """One value for each of n steps."""
+        for step in range(n):
+            self.log_metric(run_id, key, 1 / (step + 1), step)
+
     def end_run(self, run_id: str) -> None:
         self._runs[run_id] = replace(self._runs[run_id], status="FINISHED", ended_at=datetime.now(UTC))
 
@@ -114,10 +127,15 @@ class FakeMlflow:
         self._answer("run")
         return self._found(self._runs, run_id)
 
-    def metric_history(self, run_id: str, key: str) -> list[Point]:
+    def metric_history(self, run_id: str, key: str) -> History:
         self._answer("metric_history")
         self._found(self._runs, run_id)
-        return self._points.get((run_id, key), [])
+        points = self._points.get((run_id, key), [])
+        last = len(points) - 1
+        if last < MOST_POINTS:
+            return History(points)
+        places = [round(place * last / (MOST_POINTS - 1)) for place in range(MOST_POINTS)]
+        return History([points[place] for place in places], is_sample=True)
 
     def models(self) -> list[ModelInfo]:
         self._answer("models")

@@ -1,6 +1,7 @@
 """The gateway's contract, checked on the fake and on a real MLflow alike."""
 
 import uuid
+from itertools import pairwise
 
 import pytest
 
@@ -85,9 +86,19 @@ def test_a_deleted_run_is_listed_no_more(mlflow, run_id):
 def test_the_history_of_a_metric(mlflow, run_id):
     for step, value in enumerate([0.9, float("nan"), 0.4]):
         mlflow.log_metric(run_id, "train/loss", value, step)
-    points = mlflow.metric_history(run_id, "train/loss")
-    assert [(point.step, point.value) for point in points] == [(0, 0.9), (2, 0.4)]
-    assert mlflow.metric_history(run_id, "nothing") == []
+    found = mlflow.metric_history(run_id, "train/loss")
+    assert [(point.step, point.value) for point in found.points] == [(0, 0.9), (2, 0.4)]
+    assert not found.is_sample
+    assert mlflow.metric_history(run_id, "nothing").points == []
+
+
+@pytest.mark.parametrize(("n", "is_sample"), [(2000, False), (5000, True)])
+def test_a_long_history_is_a_sample_over_its_whole_length(mlflow, run_id, n, is_sample):
+    mlflow.log_steps(run_id, "loss", n)
+    found = mlflow.metric_history(run_id, "loss")
+    steps = [point.step for point in found.points]
+    assert (found.is_sample, len(steps), steps[0], steps[-1]) == (is_sample, 2000, 0, n - 1)
+    assert max(after - before for before, after in pairwise(steps)) <= 4
 
 
 def test_unknown_things_are_not_found(mlflow, name, run_id):
@@ -171,7 +182,7 @@ def test_a_path_that_leads_elsewhere_is_refused(mlflow, run_id, path):
 
 
 def test_nobody_listening_is_unavailable(settings):
-    mlflow = MlflowGateway(_client("http://127.0.0.1:9"))
+    mlflow = MlflowGateway(_client("http://127.0.0.1:9", "", ""))
     for call in (
         mlflow.experiments,
         mlflow.models,
@@ -182,6 +193,6 @@ def test_nobody_listening_is_unavailable(settings):
 
 
 def test_artefacts_out_of_the_proxys_reach_are_said_to_be():
-    mlflow = MlflowGateway(_client("http://127.0.0.1:9"))
+    mlflow = MlflowGateway(_client("http://127.0.0.1:9", "", ""))
     with pytest.raises(InvalidRequest, match="--serve-artifacts"):
         mlflow.read_file("s3://bucket/1/artifacts", "a", limit_bytes=1)

@@ -3,14 +3,17 @@
 import csv
 import io
 import json
+import math
 
 import pytest
 from django.core.handlers.asgi import ASGIRequest
+from django.db import connection
 from django.middleware.gzip import GZipMiddleware
 from django.test import AsyncRequestFactory
 
-from core.audit import actions, export, queries, views
+from core.audit import actions, export, queries, sealing, verifying, views
 from core.audit.models import AuditEntry
+from core.lib.errors import Unavailable
 from tests.people import bearer, make_admin, make_token, make_user, signed_in
 
 pytestmark = pytest.mark.django_db
@@ -122,3 +125,54 @@ async def test_under_asgi_a_browser_gets_more_than_the_first_part(monkeypatch):
         request
     )
     assert b"".join([part async for part in response.streaming_content]) == b"a" * 999 + b"b"
+
+
+HUGE = [int(1e300), 10**4299, 2**64, 1e300, 1e-300, 0.1]
+
+
+@pytest.mark.parametrize("number", HUGE)
+def test_a_number_of_any_size_comes_out_of_every_export(admin, number):
+    actions.record("run.trigger", "first", by=None)
+    actions.record("run.trigger", "huge", by=None, after={"conf": {"a": number}})
+    lines = fetched(admin, "format=jsonl&action=run.trigger").splitlines()
+    assert [json.loads(line)["object_id"] for line in lines] == ["huge", "first"]
+    assert type(number)(json.loads(lines[0])["after"]["conf"]["a"]) == number
+    rows = list(csv.DictReader(io.StringIO(fetched(admin, "format=csv&action=run.trigger"))))
+    assert type(number)(json.loads(rows[0]["after"])["conf"]["a"]) == number
+    found = admin.get("/api/v1/audit?action=run.trigger").json()["results"]
+    assert type(number)(found[0]["after"]["conf"]["a"]) == number
+
+
+@pytest.mark.parametrize("digits", ["7" * 5000, "9" * 131_072, f"1{'0' * 400}.5"])
+def test_a_number_that_only_postgresql_can_write_comes_out_digit_for_digit(admin, digits):
+    """No hand of the console's puts it there; one in the database may."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO audit_auditentry (at, actor_name, token_name, action, object_type, object_id,"
+            " object_label, after, request_id, upstream_id)"
+            " VALUES (now(), 'x', '', 'x.make', 'x', '1', '', %s, '', '')",
+            [f'{{"a": {digits}}}'],
+        )
+    entry = AuditEntry.objects.get(action="x.make")
+    assert digits in fetched(admin, "format=jsonl&action=x.make")
+    assert digits in fetched(admin, "format=csv&action=x.make")
+    assert digits in admin.get("/api/v1/audit?action=x.make").content.decode()
+    assert admin.get(f"/system/audit/{entry.pk}").status_code == 200
+    sealing.seal_new()
+    assert verifying.verify([]).n_entries > 0
+
+
+def test_what_no_json_can_say_is_recorded_as_text():
+    entry = actions.record(
+        "x.make", "half \ud800", by=None, after={"a": float("nan"), "b": ["\udfff", -math.inf]}
+    )
+    entry.refresh_from_db()
+    assert (entry.object_id, entry.after) == ("half ?", {"a": "nan", "b": ["?", "-inf"]})
+
+
+def test_a_failing_export_has_the_status_of_its_error(admin, monkeypatch):
+    def breaks(_entries):
+        raise Unavailable("gone")
+
+    monkeypatch.setattr(queries, "in_chunks", breaks)
+    assert admin.get("/system/audit/export?format=csv").status_code == 503

@@ -287,3 +287,28 @@ def test_a_state_that_there_is_not_is_refused_in_the_list_of_promotions(call, sc
     answer = call(scientist, "get", "/promotions?state=gone")
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["field"] == "state"
+
+
+@pytest.mark.parametrize("key", ["1", "0", "-1", "a.b", "train/loss"])
+@pytest.mark.parametrize("kind", ["metrics", "params"])
+def test_a_key_of_digits_is_a_key_like_any_other(call, scientist, kind, key):
+    for number in (1, 2, 3):
+        value = number / 2 if kind == "metrics" else str(number)
+        make_run(f"{number}", name=f"run {number}", **{kind: {key: value}})
+    make_run("none", name="none")
+    path = "/experiments/titanic/runs"
+    rising = call(scientist, "get", f"{path}?order={kind}.{key}")
+    falling = call(scientist, "get", f"{path}?order=-{kind}.{key}")
+    assert _names(rising) == ["run 1", "run 2", "run 3", "none"]
+    assert _names(falling) == ["run 3", "run 2", "run 1", "none"]
+    condition = "> 0.5" if kind == "metrics" else "!= '1'"
+    found = call(scientist, "get", f"{path}?filter={kind}.`{key}` {condition}")
+    assert set(_names(found)) == {"run 2", "run 3"}
+
+
+def test_a_long_history_says_that_it_is_a_sample(call, scientist, mlflow):
+    run_id = mlflow.create_run(mlflow.create_experiment("titanic"), "training")
+    mlflow.log_steps(run_id, "loss", 5000)
+    make_run(run_id, metrics={"loss": 0.5})
+    found = call(scientist, "get", f"/mlflow-runs/{run_id}/metrics/loss").json()
+    assert (found["is_sample"], len(found["results"]), found["results"][-1]["step"]) == (True, 2000, 4999)

@@ -274,11 +274,20 @@ def test_a_switch_that_nobody_wants_moved_is_not_asked_for_again(pipeline, airfl
     assert Pipeline.objects.get(pk=DAG).next_attempt_at is None
 
 
-@pytest.mark.parametrize("value", ["a\x00b", 2**70, "\ud800"])
+@pytest.mark.parametrize("value", ["a\x00b", 10**400, float("inf"), float("nan"), [float("-inf")], "\ud800"])
 def test_a_conf_that_cannot_be_kept_is_refused(pipeline, scientist, value):
     with pytest.raises(InvalidRequest) as refused:
         actions.trigger_run(DAG, conf={"source": value}, by=scientist)
     assert "conf" in {fault["field"] for fault in refused.value.errors}
+
+
+@pytest.mark.parametrize("value", [2**70, 1e300, r"no \u0000 at all"])
+def test_a_large_number_is_kept_and_can_be_asked_for_again(scientist, value):
+    make_pipeline("untyped", param_list=[])
+    run = actions.trigger_run("untyped", conf={"a": value}, by=scientist)
+    run.refresh_from_db()
+    assert type(value)(run.conf["a"]) == value
+    assert actions.trigger_run("untyped", conf=run.conf, by=scientist).pk != run.pk
 
 
 def test_a_viewer_cannot_pause(pipeline, viewer):

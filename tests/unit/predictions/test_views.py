@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import uuid
 
 import orjson
@@ -187,6 +188,16 @@ def test_an_export_cannot_carry_a_formula(ana, browser):
     rows = list(csv.DictReader(io.StringIO(b"".join(answer.streaming_content).decode())))
     assert rows[0]["label"] == "'=HYPERLINK(1)"
     assert rows[0]["probability"] == "0.87"
+
+
+def test_one_huge_number_takes_nothing_from_the_export(ana, browser):
+    recorded(ana, inputs={"a": 1e30, "b": 1e300})
+    recorded(ana, inputs={"a": 1})
+    answer = browser.get("/predict/titanic/mine.csv")
+    rows = list(csv.DictReader(io.StringIO(b"".join(answer.streaming_content).decode())))
+    assert [json.loads(row["inputs"]) for row in rows] == [{"a": 1}, {"a": 10**30, "b": 10**300}]
+    found = browser.get("/api/v1/predictions").json()["results"]
+    assert [row["inputs"] for row in found] == [{"a": 1}, {"a": 10**30, "b": 10**300}]
 
 
 def test_a_recorded_prediction_has_its_page(ana, browser):

@@ -1,0 +1,147 @@
+"""A console with one of everything, every service a fake, and somebody signed in who may do all."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from console import health
+from core.access import policy
+from core.alerts import actions as alerts
+from core.audit import actions as audit
+from core.lib.errors import NotFound
+from core.lib.ids import uuid7
+from jobs.models import Job
+from models_registry import gateway as mlflow_gateway
+from models_registry.states import VersionState
+from predictions import recording
+from predictions.serving import service as serving
+from predictions.serving.service import Service
+from streaming import gateway as kafka_gateway
+from streaming.kafka_types import Partition, Read, Topic
+from streaming.models import DeadLetter, Replay, Window
+from tests import champions
+from tests.fakes.mlflow import FakeMlflow
+from tests.people import make_token, make_user, signed_in
+from tests.pipeline_rows import make_pipeline, make_run, make_task
+from tests.registry import make_champion, make_gate, make_request, make_version
+from tests.registry import make_run as make_mlflow_run
+from tests.unit.predictions.conftest import FakeBroker
+from tests.unit.predictions.test_recording import message
+from tests.unit.streaming.events import make_stream
+
+NAME = "titanic"  # of pipeline, model, experiment, topic and stream alike
+
+
+class FakeKafka:
+    """One topic with one message."""
+
+    topic_ = Topic(NAME, [Partition(0, 0, 1, 1, 1, 1)])
+
+    def topics(self) -> list[Topic]:
+        return [self.topic_]
+
+    def topic(self, name: str) -> Topic:
+        if name != NAME:
+            raise NotFound(f"There is no topic {name}.")
+        return self.topic_
+
+    def ends(self, names: Any) -> dict[tuple[str, int], int]:
+        return {(NAME, 0): 1} if NAME in names else {}
+
+    def groups(self, *, topic: str = "") -> list:
+        return []
+
+    def message(self, topic: str, partition: int, offset: int) -> Read | None:
+        return None
+
+    def messages(self, name: str, *, start: Any, limit: int) -> list[Read]:
+        self.topic(name)
+        return [Read(0, 0, 0, None, b"\xff", [])]
+
+
+def fakes(monkeypatch: pytest.MonkeyPatch, settings: Any, folder: Path) -> FakeMlflow:
+    """No service is asked, nothing is sent, files are the test's own."""
+    mlflow, kafka = FakeMlflow(), FakeKafka()
+    monkeypatch.setattr(mlflow_gateway, "connect", lambda: mlflow)
+    monkeypatch.setattr(kafka_gateway, "connect", lambda: kafka)
+    monkeypatch.setattr("core.lib.live._send", lambda topic, body: None)
+    monkeypatch.setattr("models_registry.ledger._wake_serving", lambda model_name: None)
+    monkeypatch.setattr(health, "report", list)
+    settings.CONSOLE_VAR_DIR = folder
+    settings.CONSOLE_OUTPUT_DIR, settings.CONSOLE_DATA_DIR = folder / "output", folder / "data"
+    settings.CONSOLE_DATA_DIR.mkdir()
+    (settings.CONSOLE_DATA_DIR / "trips.parquet").write_bytes(b"PAR1")
+    source = champions.FakeSource()
+    source.promote("1", champions.packed())
+    service = Service(folder, source, "predictions")
+    service.writer._make_producer = FakeBroker
+    service.writer.start()
+    service.refresher.refresh()
+    service._is_started = True
+    monkeypatch.setattr(serving, "service", lambda: service)
+    return mlflow
+
+
+def rows(mlflow: FakeMlflow) -> SimpleNamespace:
+    """One of everything; the arguments that lead to each in `arguments`, by view name and parameter."""
+    user = make_user("everybody", *policy.ROLES)
+    other = make_user("somebody", *policy.ROLES)
+    _token, key = make_token(user)
+    make_pipeline(NAME)
+    run = make_run(NAME)
+    make_task(run)
+    run_id = mlflow.create_run(mlflow.create_experiment(NAME), "training")
+    mlflow.log_metric(run_id, "a", 0.5)
+    mlflow.write_file(mlflow.run_root(run_id), "evaluation/a.txt", b"text")
+    values = {"metrics": {"a": 0.5, "1": 1.0}, "params": {"a": "1"}, "artifact_uri": mlflow.run_root(run_id)}
+    make_mlflow_run(run_id, experiment=NAME, **values)
+    make_champion(1, other, run_id=run_id)
+    version = make_version(2, state=VersionState.PASSED)
+    make_gate(version, other)
+    request = make_request(version, other)
+    stream = make_stream(name=NAME, topic=NAME)
+    now = timezone.now()
+    shape = {"stream": stream, "shape": stream.shape, "measures": {}, "stats": [], "updated_at": now}
+    Window.objects.create(start=now, group="1", count=1, **shape)
+    letter = DeadLetter.objects.create(
+        stream=stream, topic=NAME, partition=0, offset=0, reason="no JSON", size_bytes=1, payload=b"x", at=now
+    )
+    replay = Replay.objects.create(source="trips.parquet", topic=NAME, rate=1, requested_by=user)
+    job = Job.objects.create(app="clean_trips", params={}, requested_by=user)
+    alert = alerts.raise_alert("drift", subject=NAME, title="Age drifts", detail="Since noon.", facts={})
+    entry = audit.record("thing.make", "a thing", by=user, after={"a": 1})
+    prediction = uuid7()
+    recording.handle([message(prediction, user_id=user.pk, username=user.username, model=NAME, version="1")])
+    pks = {
+        "alerts": alert.pk,
+        "alert": alert.pk,
+        "audit": entry.pk,
+        "promotion": request.pk,
+        "dead": letter.pk,
+        "replay": replay.pk,
+        "user": other.pk,
+        "token": _token.pk,
+        "prediction": prediction,
+        "predict": prediction,
+    }
+    arguments = {
+        "dag_id": NAME,
+        "name": NAME,
+        "model": NAME,
+        "experiment_id": NAME,
+        "version": 2,
+        "task_id": "search",
+        "app": "clean_trips",
+        "key": "a",
+        "job_id": job.pk,
+    }
+    return SimpleNamespace(user=user, key=key, run=run, mlflow_run=run_id, pks=pks, arguments=arguments)
+
+
+def client_of(user: Any) -> Client:
+    """A browser in which faults are answers, as they are outside of tests."""
+    return signed_in(user, raise_request_exception=False)
