@@ -7,7 +7,7 @@ from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 
 from core.lib.errors import Conflict
-from models_registry import actions, queries, tasks
+from models_registry import actions, gating, queries, tasks
 from models_registry.models import GateRun, ModelVersion
 from models_registry.states import GateState, ServeAs, VersionState
 from scoring.score import Scorer
@@ -171,3 +171,10 @@ def test_a_stored_model_that_was_changed_is_not_served(judge, mlflow, scientist,
     mlflow.files[path] += b"x"
     with pytest.raises(Conflict, match="is not what the gate judged"):
         queries.champion_onnx(champion)
+
+
+def test_a_reference_of_too_many_rows_gives_no_verdict(judge, monkeypatch):
+    monkeypatch.setattr(gating, "MAX_REFERENCE_ROWS", 100)
+    gate = judge(_forest())
+    assert gate.state == GateState.ERROR
+    assert "may have 100: log a sample" in gate.reason
