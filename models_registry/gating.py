@@ -9,7 +9,6 @@ from typing import Any, Final
 import msgspec
 from django.conf import settings
 from django.utils.translation import gettext as _
-from pyarrow import ArrowException, parquet
 
 from core.lib.errors import NotFound
 from models_registry import artefacts, intact
@@ -18,12 +17,13 @@ from models_registry.gateway import MlflowGateway
 from models_registry.models import ModelVersion
 from models_registry.verdicts import Outcome
 from scoring import compile as scoring_compile
-from scoring import gate, missing, sandbox
+from scoring import gate, missing, parquet, sandbox
 from scoring.result import ChampionFiles, Job, Result
 from scoring.spec import Spec
 
 TIMEOUT_S = 600
 MEMORY_BYTES = 4 * 2**30
+MAX_REFERENCE_ROWS = 1_000_000  # each process that serves reads them whole
 ONNX: Final = "onnx"
 
 
@@ -94,11 +94,15 @@ def _fetch(mlflow: MlflowGateway, version: ModelVersion, job_dir: Path) -> list[
 def _missing_columns(reference: Path) -> list[str]:
     """Serving tests itself on the reference's scores; what cannot be tested there must not pass here."""
     try:
-        names = set(parquet.read_schema(reference).names)
-    except (ArrowException, OSError) as error:
+        [table] = parquet.look([reference])
+    except (parquet.Refused, OSError) as error:
         raise GateError(
             _("serving/reference.parquet cannot be read: %(error)s") % {"error": error}
         ) from error
+    if table.n_rows > MAX_REFERENCE_ROWS:
+        message = _("serving/reference.parquet has %(n)s rows, and may have %(most)s: log a sample.")
+        raise GateError(message % {"n": table.n_rows, "most": MAX_REFERENCE_ROWS})
+    names = {column.name for column in table.columns}
     wanted = ("score", "label")
     return [f"{artefacts.REFERENCE} ({name})" for name in wanted if name not in names]
 

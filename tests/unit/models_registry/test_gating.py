@@ -7,7 +7,7 @@ from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 
 from core.lib.errors import Conflict
-from models_registry import actions, queries, tasks
+from models_registry import actions, gating, queries, tasks
 from models_registry.models import GateRun, ModelVersion
 from models_registry.states import GateState, ServeAs, VersionState
 from scoring.score import Scorer
@@ -238,3 +238,10 @@ def test_a_model_that_learnt_from_missing_text_is_served_with_it(mlflow, tmp_pat
     assert _verdicts(gate)["serves"] == "passed", gate.reason
     assert (version.serve_as, version.missing_as) == (ServeAs.RUNNER, {"colour": "none"})
     assert version.metrics["accuracy"] == 1.0
+
+
+def test_a_reference_of_too_many_rows_gives_no_verdict(judge, monkeypatch):
+    monkeypatch.setattr(gating, "MAX_REFERENCE_ROWS", 100)
+    gate = judge(_forest())
+    assert gate.state == GateState.ERROR
+    assert "may have 100: log a sample" in gate.reason
