@@ -5,8 +5,8 @@ from typing import Any, ClassVar
 from django.utils.translation import gettext as _
 from rest_framework import serializers
 
+from predictions.drift.actions import EDITABLE
 from predictions.models import DriftRules, DriftWindow
-from predictions.watching.actions import EDITABLE
 
 
 class DriftCheckSerializer(serializers.Serializer[Any]):

@@ -9,9 +9,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from predictions.drift import actions, queries
+from predictions.drift.serializers import DriftRulesSerializer, DriftWindowSerializer
 from predictions.models import DriftWindow
-from predictions.watching import actions, queries
-from predictions.watching.serializers import DriftRulesSerializer, DriftWindowSerializer
 
 
 class ModelDrift(ListAPIView):

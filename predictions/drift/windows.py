@@ -19,13 +19,13 @@ from django.utils import timezone
 from core.lib import live
 from core.lib.errors import ConsoleError, Unavailable
 from models_registry import queries as registry
+from predictions.drift import alarms, queries
 from predictions.drift import reference as references
 from predictions.drift.judge import judge
 from predictions.drift.reference import ReferenceUnusable
 from predictions.drift.shapes import SCORE, Judgement, Limits, Reference
 from predictions.models import DriftRules, DriftWatch, DriftWindow, Prediction
 from predictions.recording import LOCK
-from predictions.watching import alarms, queries
 from scoring.spec import Spec, SpecError
 
 log = structlog.get_logger(__name__)

@@ -12,9 +12,9 @@ from django.views.decorators.http import require_GET, require_http_methods
 from core.access import paging
 from core.access.http import SignedInRequest
 from core.lib.errors import InvalidRequest
+from predictions.drift import actions, drawings, queries, words
+from predictions.drift.forms import RulesForm
 from predictions.models import DriftWindow
-from predictions.watching import actions, drawings, queries, words
-from predictions.watching.forms import RulesForm
 
 PAGE = 25
 MOST_EVIDENCE = 6

@@ -8,8 +8,8 @@ from django.utils.translation import gettext as _
 from core.alerts import actions as alerts
 from core.lib import live
 from models_registry import queries as registry
+from predictions.drift import words
 from predictions.models import DriftVerdict, DriftWindow
-from predictions.watching import words
 
 RULE = "drift"
 MOST_FACTS = 30

@@ -11,8 +11,8 @@ from core.access import policy
 from core.audit import actions as audit
 from core.lib import live
 from core.lib.errors import InvalidRequest
+from predictions.drift import queries
 from predictions.models import DriftRules, DriftWatch, DriftWindow
-from predictions.watching import queries
 
 SCOPE = "drift.rules"
 EDITABLE = (

@@ -2,8 +2,8 @@
 
 from django import forms
 
+from predictions.drift.actions import EDITABLE
 from predictions.models import DriftRules
-from predictions.watching.actions import EDITABLE
 
 
 class RulesForm(forms.ModelForm):
