@@ -22,6 +22,7 @@ from predictions.serving import callers, service
 from predictions.serving.engine import Answer, checked
 from predictions.serving.served import Served
 from scoring.spec import Spec
+from scoring.spec_reading import read_spec
 
 
 @require_GET
@@ -168,7 +169,7 @@ def spec_of(found: Any) -> Spec | None:
     if served is not None:
         return served.spec
     text = registry.spec_json(found.model, int(found.version)) if found.version.isdigit() else None
-    return Spec.from_json(text) if text else None
+    return read_spec(text) if text else None
 
 
 def _serving(found: Any) -> Served | None:

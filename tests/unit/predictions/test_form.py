@@ -7,12 +7,13 @@ import pytest
 from predictions import form
 from scoring.check import RowDecoder, RowsInvalid
 from scoring.spec import Spec
+from scoring.spec_reading import read_spec
 from tests.champions import SPEC
 
 
 @pytest.fixture(scope="module")
 def spec() -> Spec:
-    return Spec.from_json(json.dumps(SPEC))
+    return read_spec(json.dumps(SPEC))
 
 
 def field(drawn: form.PredictForm, name: str) -> form.FormField:

@@ -19,6 +19,7 @@ from scoring.expressions import quote
 from scoring.language import column_name_fault
 from scoring.score import Scorer
 from scoring.spec import Spec
+from scoring.spec_reading import read_spec
 from tests.unit.scoring import fitted
 
 NUMBERS = ["sepal length (cm)", "petal-width", "100%", 'the "real" one', "back\\slash", "a.b", "class", " x "]
@@ -42,7 +43,7 @@ def spec_of(numbers: list[str], text: str = TEXT) -> Spec:
         "primary_metric": "accuracy",
         "example": {**dict.fromkeys(numbers, 0.5), text: "a"},
     }
-    return Spec.from_json(msgspec.json.encode(plain))
+    return read_spec(msgspec.json.encode(plain))
 
 
 def rows_of(spec: Spec, n_rows: int = 400) -> pd.DataFrame:
