@@ -11,7 +11,8 @@ from console import csp_reports, dashboard, health
 from console.demo import queries as demonstration
 from core.access import policy
 from core.lib import metrics
-from core.lib.error_pages import error_page, is_htmx
+from core.lib.error_pages import error_page
+from core.lib.htmx import is_htmx
 
 log = structlog.get_logger(__name__)
 

@@ -11,9 +11,9 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
-from core.access.middleware import is_htmx
 from core.audit import actions as audit
 from core.lib import downloads, json_out
+from core.lib.htmx import is_htmx
 from predictions import queries
 from predictions.forms import Filters
 from predictions.models import Prediction

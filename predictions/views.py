@@ -6,16 +6,16 @@ from typing import Any
 
 from asgiref.sync import async_to_sync
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from core.access import policy
-from core.access.middleware import is_htmx
 from core.lib import context
 from core.lib.errors import InvalidRequest
+from core.lib.htmx import go_to, is_htmx
 from models_registry import queries as registry
 from predictions import actions, explanation, form, partitions, queries
 from predictions.serving import callers, service
@@ -158,7 +158,7 @@ def detail(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
             "is_served": _serving(found) is not None,
         }
         if is_htmx(request):  # the page that waited for it shows it whole
-            return HttpResponse(headers={"HX-Redirect": reverse("predict:detail", args=[pk])})
+            return go_to(request, reverse("predict:detail", args=[pk]))
     template = "predictions/_detail.html" if is_htmx(request) else "predictions/detail.html"
     return render(request, template, values)
 
@@ -211,12 +211,8 @@ def erase(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     actions.erase_prediction(pk, by=request.user)
     messages.success(request, _("The prediction was erased."))
     model = found.model if found is not None else ""
-    target = redirect("predict:mine", model=model) if model else redirect("predict:index")
-    return (
-        HttpResponse(headers={"HX-Redirect": target.url})
-        if is_htmx(request)
-        else HttpResponseRedirect(target.url)
-    )
+    target = reverse("predict:mine", args=[model]) if model else reverse("predict:index")
+    return go_to(request, target)
 
 
 @require_GET

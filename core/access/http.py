@@ -1,7 +1,6 @@
 """The request as a view meets it, for types: the middleware has let in nobody who is not signed in."""
 
 from django.http import HttpRequest
-from django_htmx.middleware import HtmxDetails
 
 from core.access.models import ApiToken, User
 
@@ -10,5 +9,4 @@ class SignedInRequest(HttpRequest):
     """A request whose user is known. `auth_token` is there when a token speaks for them."""
 
     user: User
-    htmx: HtmxDetails
     auth_token: ApiToken

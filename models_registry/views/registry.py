@@ -7,11 +7,13 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from core.lib.errors import InvalidRequest
+from core.lib.htmx import is_htmx
+from core.lib.paging import page_of
 from models_registry import actions, ledger, queries
 from models_registry.forms import PolicyForm, RollbackForm
 from models_registry.models import ChampionPeriod
 from models_registry.states import VersionState
-from models_registry.views.answers import done, is_htmx, page, shared
+from models_registry.views.answers import done, shared
 
 
 @require_GET
@@ -19,7 +21,7 @@ def model_list(request: HttpRequest) -> HttpResponse:
     """Every registered model with its champion."""
     text = request.GET.get("q", "").strip()[:250]
     rows = queries.models()
-    found = page(request, rows.filter(name__icontains=text) if text else rows)
+    found = page_of(request, rows.filter(name__icontains=text) if text else rows)
     template = "models_registry/_model_table.html" if is_htmx(request) else "models_registry/model_list.html"
     return render(request, template, {"page": found, "waiting_count": queries.waiting().count(), **shared()})
 
@@ -35,7 +37,7 @@ def model_detail(request: HttpRequest, name: str) -> HttpResponse:
         "model": model,
         "period": period,
         "champion": period.version if period else None,
-        "page": page(request, queries.listed_versions(name, state)),
+        "page": page_of(request, queries.listed_versions(name, state)),
         "state": state,
         "n_archived": model.versions.filter(state=VersionState.ARCHIVED).count(),
         "trouble": period.version.trouble if period else None,

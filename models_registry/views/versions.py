@@ -9,11 +9,12 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
+from core.lib.htmx import is_htmx
 from models_registry import actions, evidence, queries
 from models_registry.forms import DecisionForm, ReasonForm
 from models_registry.models import MlflowRun, ModelVersion, ServingTrouble
 from models_registry.states import VERSION_STEPS, VersionState
-from models_registry.views.answers import done, is_htmx, shared
+from models_registry.views.answers import done, shared
 
 MOST_WAITING = 200
 
