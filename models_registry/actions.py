@@ -13,7 +13,7 @@ from core.access import policy
 from core.audit.actions import record
 from core.lib.errors import Conflict, InvalidRequest, NotFound
 from models_registry import gateway, intact, ledger, mirror, tasks
-from models_registry.holding import LONGEST_REASON, checked_reason, held_model, held_version
+from models_registry.holding import checked_reason, held_model, held_version
 from models_registry.models import (
     ChampionPeriod,
     GateRun,
@@ -24,11 +24,10 @@ from models_registry.models import (
 from models_registry.removal import remove_demo
 from models_registry.retiring import archive, end_champion, unarchive
 from models_registry.returning import rollback
-from models_registry.states import OPEN_GATES, GateState, Policy, RequestState, VersionState
+from models_registry.states import LONGEST_REASON, OPEN_GATES, GateState, Policy, RequestState, VersionState
 from models_registry.troubles import note_serving
 
 __all__ = [
-    "LONGEST_REASON",
     "approve",
     "archive",
     "ask_gate",

@@ -5,8 +5,7 @@ from django.utils.translation import gettext as _
 from core.lib.errors import InvalidRequest, NotFound
 from models_registry import ledger
 from models_registry.models import ModelVersion, RegisteredModel
-
-LONGEST_REASON = 2000
+from models_registry.states import LONGEST_REASON
 
 
 def held_model(model_name: str) -> RegisteredModel:

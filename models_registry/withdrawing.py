@@ -6,9 +6,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from core.audit.actions import record
-from models_registry.holding import LONGEST_REASON
 from models_registry.models import HASHES, GateRun, ModelVersion, PromotionRequest
-from models_registry.states import RequestState
+from models_registry.states import LONGEST_REASON, RequestState
 
 
 def requests(version: ModelVersion, *, reason: str, by: Any) -> None:

@@ -19,7 +19,7 @@ from rest_framework.views import APIView
 from core.access import policy
 from core.lib import context, edge, json_out, problems
 from core.lib.errors import ConsoleError, NotFound
-from predictions import actions, queries, views
+from predictions import actions, answered, queries
 from predictions.errors import NotRecorded, TooLarge, extra_of, headers_of
 from predictions.models import Prediction
 from predictions.serializers import (
@@ -161,7 +161,7 @@ class PredictionFeedback(APIView):
         given = FeedbackSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         found = queries.prediction(pk, by=request.user)
-        spec = views.spec_of(found) if found is not None else None
+        spec = answered.spec_of(found) if found is not None else None
         actual = given.validated_data["actual"]
         labelled = actions.label_prediction(pk, actual=actual, by=request.user, spec=spec)
         return Response(PredictionSerializer(labelled).data)

@@ -17,12 +17,11 @@ from core.lib import context
 from core.lib.errors import InvalidRequest
 from core.lib.htmx import go_to, is_htmx
 from models_registry import queries as registry
-from predictions import actions, explanation, form, partitions, queries
+from predictions import actions, answered, explanation, form, partitions, queries
 from predictions.serving import callers, service
 from predictions.serving.engine import Answer, checked
 from predictions.serving.served import Served
 from scoring.spec import Spec
-from scoring.spec_reading import read_spec
 
 
 @require_GET
@@ -147,7 +146,7 @@ def detail(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     found = queries.prediction(pk, by=request.user)
     values: dict[str, Any] = {"id": pk, "prediction": found, "at": partitions.at_of(pk)}
     if found is not None:
-        spec = spec_of(found)
+        spec = answered.spec_of(found)
         given = {"value": found.value, "probabilities": found.probabilities}
         values |= {
             "spec": spec,
@@ -155,7 +154,7 @@ def detail(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
             "shares": shares(spec, given),
             "actual_text": form.shown_outcome(spec, found.actual),
             "is_own": found.user_id == request.user.pk,
-            "is_served": _serving(found) is not None,
+            "is_served": answered.serving(found) is not None,
         }
         if is_htmx(request):  # the page that waited for it shows it whole
             return go_to(request, reverse("predict:detail", args=[pk]))
@@ -163,26 +162,11 @@ def detail(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     return render(request, template, values)
 
 
-def spec_of(found: Any) -> Spec | None:
-    """The spec of the version that answered; None once nobody knows it any more."""
-    served = _serving(found)
-    if served is not None:
-        return served.spec
-    text = registry.spec_json(found.model, int(found.version)) if found.version.isdigit() else None
-    return read_spec(text) if text else None
-
-
-def _serving(found: Any) -> Served | None:
-    """The model that answered, while its version serves."""
-    served = service.started().engine.served.get(found.model)
-    return served if served is not None and served.ref.version == found.version else None
-
-
 @require_GET
 def why_recorded(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """A fragment: what moved a recorded answer, while its version still serves."""
     found = queries.prediction(pk, by=request.user)
-    served = _serving(found) if found is not None else None
+    served = answered.serving(found) if found is not None else None
     if found is None or served is None:
         return render(request, "predictions/_why.html", {"why": None})
     engine = service.started().engine
@@ -195,7 +179,7 @@ def why_recorded(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 def feedback(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """Note what turned out to be true."""
     found = queries.prediction(pk, by=request.user)
-    spec = spec_of(found) if found is not None else None
+    spec = answered.spec_of(found) if found is not None else None
     labelled = actions.label_prediction(pk, actual=request.POST.get("actual", ""), by=request.user, spec=spec)
     if not is_htmx(request):
         return redirect("predict:detail", pk=pk)

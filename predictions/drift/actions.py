@@ -15,17 +15,6 @@ from predictions.drift import queries
 from predictions.models import DriftRules, DriftWatch, DriftWindow
 
 SCOPE = "drift.rules"
-EDITABLE = (
-    "is_watched",
-    "window_size",
-    "window_hours",
-    "min_n",
-    "alpha",
-    "wasserstein",
-    "psi",
-    "score_psi",
-    "share",
-)
 
 
 @transaction.atomic

@@ -2,7 +2,6 @@
 
 from django import forms
 
-from predictions.drift.actions import EDITABLE
 from predictions.models import DriftRules
 
 
@@ -11,7 +10,7 @@ class RulesForm(forms.ModelForm):
 
     class Meta:
         model = DriftRules
-        fields = EDITABLE
+        fields = DriftRules.EDITABLE
 
     def changes(self) -> dict[str, object]:
         """Only what differs."""
