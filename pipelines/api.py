@@ -1,7 +1,5 @@
 """REST: pipelines, runs, tasks and their logs."""
 
-from typing import cast
-
 from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import generics
@@ -9,7 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from core.access.models import User
+from core.access.http import user_of
 from core.lib.pages import CursorPages
 from core.lib.rest import valid
 from pipelines import actions, log_reading, queries
@@ -29,11 +27,6 @@ from pipelines.serializers import (
 )
 
 LINES = 1000
-
-
-def user_of(request: Request) -> User:
-    """Who asks: the middleware has let in nobody else."""
-    return cast(User, request.user)
 
 
 class PipelinePages(CursorPages):

@@ -6,13 +6,14 @@ from typing import Any
 
 from asgiref.sync import async_to_sync
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from core.access import policy
+from core.access.http import SignedInRequest
 from core.lib import context
 from core.lib.errors import InvalidRequest
 from core.lib.htmx import go_to, is_htmx
@@ -25,7 +26,7 @@ from scoring.spec import Spec
 
 
 @require_GET
-def index(request: HttpRequest) -> HttpResponse:
+def index(request: SignedInRequest) -> HttpResponse:
     """The champions that answer."""
     running = service.started()
     values = {
@@ -37,7 +38,7 @@ def index(request: HttpRequest) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-def one(request: HttpRequest, model: str) -> HttpResponse:
+def one(request: SignedInRequest, model: str) -> HttpResponse:
     """The form; sent, it comes back with its answer or with what has to be mended."""
     served = service.started().engine.champion(model)
     if request.method != "POST":
@@ -56,20 +57,20 @@ def one(request: HttpRequest, model: str) -> HttpResponse:
 
 
 def _one(
-    request: HttpRequest, served: Served, drawn: form.PredictForm, status: int = 200, **more: Any
+    request: SignedInRequest, served: Served, drawn: form.PredictForm, status: int = 200, **more: Any
 ) -> HttpResponse:
     template = "predictions/_one.html" if is_htmx(request) else "predictions/one.html"
     values = {"model": served.ref.model, "served": served, "form": drawn, "quality": _quality(served), **more}
     return render(request, template, values, status=status)
 
 
-def _given(request: HttpRequest, spec: Spec) -> dict[str, str]:
+def _given(request: SignedInRequest, spec: Spec) -> dict[str, str]:
     """Values in the address fill the form, so that a link can."""
     known = {field.name for field in spec.fields}
     return {name: text for name, text in request.GET.dict().items() if name in known}
 
 
-def _predicted(request: HttpRequest, served: Served, typed: dict[str, str]) -> Answer:
+def _predicted(request: SignedInRequest, served: Served, typed: dict[str, str]) -> Answer:
     engine = service.started().engine
     return async_to_sync(engine.predict)(
         served,
@@ -110,7 +111,7 @@ def _quality(served: Served) -> dict[str, Any] | None:
 
 
 @require_POST
-def check(request: HttpRequest, model: str) -> HttpResponse:
+def check(request: SignedInRequest, model: str) -> HttpResponse:
     """A fragment: derived values and warnings of what is typed so far. Nothing is predicted."""
     served = service.started().engine.champion(model)
     drawn = form.build(served.spec, request.POST.dict())
@@ -118,7 +119,7 @@ def check(request: HttpRequest, model: str) -> HttpResponse:
 
 
 @require_POST
-def why(request: HttpRequest, model: str) -> HttpResponse:
+def why(request: SignedInRequest, model: str) -> HttpResponse:
     """A fragment: what moved the answer to the row that the form holds."""
     typed = request.POST.dict()
     engine = service.started().engine
@@ -130,7 +131,7 @@ def why(request: HttpRequest, model: str) -> HttpResponse:
 
 
 @require_GET
-def api_help(request: HttpRequest, model: str) -> HttpResponse:
+def api_help(request: SignedInRequest, model: str) -> HttpResponse:
     """How a program asks for the same."""
     served = service.started().engine.champion(model)
     values = {"model": model, "served": served, **explanation.curl(request, served)}
@@ -141,7 +142,7 @@ def api_help(request: HttpRequest, model: str) -> HttpResponse:
 
 
 @require_GET
-def detail(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+def detail(request: SignedInRequest, pk: uuid.UUID) -> HttpResponse:
     """One prediction: inputs, warnings, explanation, what turned out to be true."""
     found = queries.prediction(pk, by=request.user)
     values: dict[str, Any] = {"id": pk, "prediction": found, "at": partitions.at_of(pk)}
@@ -163,7 +164,7 @@ def detail(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 
 
 @require_GET
-def why_recorded(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+def why_recorded(request: SignedInRequest, pk: uuid.UUID) -> HttpResponse:
     """A fragment: what moved a recorded answer, while its version still serves."""
     found = queries.prediction(pk, by=request.user)
     served = answered.serving(found) if found is not None else None
@@ -176,7 +177,7 @@ def why_recorded(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 
 
 @require_POST
-def feedback(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+def feedback(request: SignedInRequest, pk: uuid.UUID) -> HttpResponse:
     """Note what turned out to be true."""
     found = queries.prediction(pk, by=request.user)
     spec = answered.spec_of(found) if found is not None else None
@@ -189,7 +190,7 @@ def feedback(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 
 
 @require_POST
-def erase(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+def erase(request: SignedInRequest, pk: uuid.UUID) -> HttpResponse:
     """Erase one's own prediction for good."""
     found = queries.prediction(pk, by=request.user)
     actions.erase_prediction(pk, by=request.user)
@@ -200,7 +201,7 @@ def erase(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 
 
 @require_GET
-def recent(request: HttpRequest) -> HttpResponse:
+def recent(request: SignedInRequest) -> HttpResponse:
     """A fragment for the overview: predictions a minute, and the last ones."""
     rows = queries.visible_to(request.user)
     minutes = queries.per_minute(rows)
