@@ -62,8 +62,6 @@ class JobListView(generics.ListAPIView):
 
 
 class JobDetailView(APIView):
-    """One job."""
-
     @extend_schema(responses=shapes.JobSerializer)
     def get(self, _request: Request, job_id: uuid.UUID) -> Response:
         """As it stands."""

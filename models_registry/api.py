@@ -77,8 +77,6 @@ class ExperimentRunListView(generics.ListAPIView):
 
 
 class MlflowRunDetailView(APIView):
-    """One run."""
-
     @extend_schema(responses=shapes.MlflowRunSerializer)
     def get(self, request: Request, run_id: str) -> Response:
         """Parameters, latest metrics, tags."""
@@ -124,8 +122,6 @@ class ModelListView(generics.ListAPIView):
 
 
 class ModelDetailView(APIView):
-    """One model."""
-
     @extend_schema(responses=shapes.ModelSerializer)
     def get(self, request: Request, name: str) -> Response:
         """With its champion by the ledger."""
@@ -156,8 +152,6 @@ class VersionListView(generics.ListAPIView):
 
 
 class VersionDetailView(APIView):
-    """One version."""
-
     @extend_schema(responses=shapes.VersionDetailSerializer)
     def get(self, request: Request, name: str, version: int) -> Response:
         """With its newest gate, null when nobody has asked for one."""
@@ -170,8 +164,6 @@ def _version_data(row: ModelVersion) -> dict[str, Any]:
 
 
 class VersionGateView(APIView):
-    """The gate of a version."""
-
     @extend_schema(request=shapes.NothingSerializer, responses={202: shapes.GateSerializer})
     def post(self, request: Request, name: str, version: int) -> Response:
         """Have a worker judge it; 409 while one is at work."""

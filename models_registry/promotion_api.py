@@ -60,8 +60,6 @@ class PromotionDetailView(APIView):
 
 
 class PromotionApproveView(APIView):
-    """Approve."""
-
     @extend_schema(request=shapes.OptionalReasonSerializer, responses=shapes.PromotionSerializer)
     def post(self, request: Request, pk: int) -> Response:
         """Makes the version champion; never by who asked. 409 when MLflow holds other files by now."""
@@ -72,8 +70,6 @@ class PromotionApproveView(APIView):
 
 
 class PromotionRejectView(APIView):
-    """Reject."""
-
     @extend_schema(request=shapes.ReasonSerializer, responses=shapes.PromotionSerializer)
     def post(self, request: Request, pk: int) -> Response:
         """With a reason; never by who asked."""
@@ -84,8 +80,6 @@ class PromotionRejectView(APIView):
 
 
 class PromotionWithdrawView(APIView):
-    """Withdraw."""
-
     @extend_schema(request=shapes.OptionalReasonSerializer, responses=shapes.PromotionSerializer)
     def post(self, request: Request, pk: int) -> Response:
         """Only by who asked."""

@@ -123,7 +123,6 @@ def champion_trouble(model_name: str) -> ServingTrouble | None:
 
 
 def champion_version(model_name: str) -> ModelVersion | None:
-    """The version that is champion."""
     return ModelVersion.objects.filter(model__name=model_name, state=VersionState.CHAMPION).first()
 
 

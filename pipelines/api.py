@@ -54,8 +54,6 @@ class PipelineListView(generics.ListAPIView):
 
 
 class PipelineDetailView(APIView):
-    """One pipeline."""
-
     @extend_schema(responses=PipelineDetailSerializer)
     def get(self, _request: Request, dag_id: str) -> Response:
         """With parameters and graph."""
@@ -102,8 +100,6 @@ class PipelineRunListView(generics.ListAPIView):
 
 
 class RunDetailView(APIView):
-    """One run."""
-
     @extend_schema(responses=RunSerializer)
     def get(self, _request: Request, run_id: int) -> Response:
         """As it stands."""
@@ -132,8 +128,6 @@ class RunClearView(APIView):
 
 
 class RunTaskListView(APIView):
-    """The tasks of a run."""
-
     @extend_schema(responses=TaskListSerializer)
     def get(self, _request: Request, run_id: int) -> Response:
         """In the order of the graph."""

@@ -54,8 +54,6 @@ class TopicListView(APIView):
 
 
 class TopicDetailView(APIView):
-    """One topic."""
-
     @extend_schema(responses=shapes.TopicSerializer)
     def get(self, request: Request, name: str) -> Response:
         """With its partitions."""
@@ -211,8 +209,6 @@ class ReplayListView(generics.ListAPIView):
 
 
 class ReplayDetailView(APIView):
-    """One replay."""
-
     @extend_schema(responses=shapes.ReplaySerializer)
     def get(self, request: Request, pk: int) -> Response:
         """With its progress."""

@@ -30,8 +30,6 @@ class AlertListView(generics.ListAPIView):
 
 
 class AlertDetailView(APIView):
-    """One alert."""
-
     @extend_schema(responses=shapes.AlertWithStepsSerializer)
     def get(self, request: Request, pk: int) -> Response:
         """With the steps that it took."""

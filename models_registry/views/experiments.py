@@ -20,7 +20,6 @@ MOST_COMPARED = 10
 
 @require_GET
 def experiment_list(request: HttpRequest) -> HttpResponse:
-    """All experiments."""
     text = request.GET.get("q", "").strip()[:250]
     rows = queries.experiments()
     found = page_of(request, rows.filter(name__icontains=text) if text else rows)

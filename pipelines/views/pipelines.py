@@ -61,7 +61,6 @@ def pipeline_graph(request: SignedInRequest, dag_id: str) -> HttpResponse:
 
 @require_GET
 def pipeline_runs(request: SignedInRequest, dag_id: str) -> HttpResponse:
-    """Every run of one pipeline."""
     pipeline = queries.pipeline(dag_id)
     page = page_of(request, queries.runs(dag_id=dag_id, state=request.GET.get("state", "")))
     context = {"pipeline": pipeline, "page": page, "states": RunState.choices, **age()}
