@@ -39,7 +39,7 @@ def index(request: SignedInRequest) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def one(request: SignedInRequest, model: str) -> HttpResponse:
-    """The form; sent, it comes back with its answer or with what has to be mended."""
+    """The form; sent, it comes back with its answer or with what has to be corrected."""
     served = service.started().engine.champion(model)
     if request.method != "POST":
         typed = form.example(served.spec) if "example" in request.GET else _given(request, served.spec)
