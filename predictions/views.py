@@ -18,7 +18,7 @@ from core.lib import context
 from core.lib.errors import InvalidRequest
 from core.lib.htmx import go_to, is_htmx
 from models_registry import queries as registry
-from predictions import actions, answered, explanation, form, partitions, queries
+from predictions import actions, answered, explanation, partitions, queries, spec_form
 from predictions.serving import callers, service
 from predictions.serving.engine import Answer, checked
 from predictions.serving.served import Served
@@ -42,22 +42,22 @@ def one(request: SignedInRequest, model: str) -> HttpResponse:
     """The form; sent, it comes back with its answer or with what has to be corrected."""
     served = service.started().engine.champion(model)
     if request.method != "POST":
-        typed = form.example(served.spec) if "example" in request.GET else _given(request, served.spec)
-        return _one(request, served, form.build(served.spec, typed))
+        typed = spec_form.example(served.spec) if "example" in request.GET else _given(request, served.spec)
+        return _one(request, served, spec_form.build(served.spec, typed))
     typed = request.POST.dict()
     started = time.perf_counter()
     try:
         answer = _predicted(request, served, typed)
     except InvalidRequest as error:
-        return _one(request, served, form.build(served.spec, typed, errors=error.errors), status=422)
+        return _one(request, served, spec_form.build(served.spec, typed, errors=error.errors), status=422)
     took_ms = (time.perf_counter() - started) * 1000
     given = _given_answer(served, answer)
-    drawn = form.build(served.spec, typed)
+    drawn = spec_form.build(served.spec, typed)
     return _one(request, served, drawn, answer=answer, given=given, took_ms=took_ms)
 
 
 def _one(
-    request: SignedInRequest, served: Served, drawn: form.PredictForm, status: int = 200, **more: Any
+    request: SignedInRequest, served: Served, drawn: spec_form.PredictForm, status: int = 200, **more: Any
 ) -> HttpResponse:
     template = "predictions/_one.html" if is_htmx(request) else "predictions/one.html"
     values = {"model": served.ref.model, "served": served, "form": drawn, "quality": _quality(served), **more}
@@ -114,7 +114,7 @@ def _quality(served: Served) -> dict[str, Any] | None:
 def check(request: SignedInRequest, model: str) -> HttpResponse:
     """A fragment: derived values and warnings of what is typed so far. Nothing is predicted."""
     served = service.started().engine.champion(model)
-    drawn = form.build(served.spec, request.POST.dict())
+    drawn = spec_form.build(served.spec, request.POST.dict())
     return render(request, "predictions/_check.html", {"form": drawn})
 
 
@@ -151,9 +151,9 @@ def detail(request: SignedInRequest, pk: uuid.UUID) -> HttpResponse:
         given = {"value": found.value, "probabilities": found.probabilities}
         values |= {
             "spec": spec,
-            "inputs": form.shown_inputs(spec, found.inputs),
+            "inputs": spec_form.shown_inputs(spec, found.inputs),
             "shares": shares(spec, given),
-            "actual_text": form.shown_outcome(spec, found.actual),
+            "actual_text": spec_form.shown_outcome(spec, found.actual),
             "is_own": found.user_id == request.user.pk,
             "is_served": answered.serving(found) is not None,
         }
@@ -184,7 +184,7 @@ def feedback(request: SignedInRequest, pk: uuid.UUID) -> HttpResponse:
     labelled = actions.label_prediction(pk, actual=request.POST.get("actual", ""), by=request.user, spec=spec)
     if not is_htmx(request):
         return redirect("predict:detail", pk=pk)
-    actual = form.shown_outcome(spec, labelled.actual)
+    actual = spec_form.shown_outcome(spec, labelled.actual)
     values = {"id": pk, "spec": spec, "prediction": labelled, "actual_text": actual}
     return render(request, "predictions/_feedback.html", values)
 

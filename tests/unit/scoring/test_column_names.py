@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from predictions import form
+from predictions import spec_form
 from predictions.drift import reference
 from scoring import features, self_test
 from scoring.check import RowDecoder, RowsInvalid
@@ -113,7 +113,7 @@ def test_derived_columns_follow(compiled):
 
 
 def test_the_form_has_ids_that_stand_in_selectors_and_names_as_they_are():
-    drawn = form.build(spec_of(["petal-width", "plain", "petal width"]), {"petal-width": "0.2"})
+    drawn = spec_form.build(spec_of(["petal-width", "plain", "petal width"]), {"petal-width": "0.2"})
     ids = [one.id for one in drawn.fields]
     assert ids[1] == "f-plain"
     assert len(set(ids)) == len(ids)
