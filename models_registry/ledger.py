@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 
-import redis
 import structlog
 from django.db import transaction
 from django.utils import timezone
@@ -137,5 +136,5 @@ def _wake_serving(model_name: str) -> None:
     """A message saves seconds; should it be lost, serving finds out by its own slow poll."""
     try:
         console_redis.client().publish(CHANNEL, model_name)
-    except redis.RedisError as error:
+    except console_redis.RedisError as error:
         log.warning("champions.not_announced", model=model_name, error=str(error))
