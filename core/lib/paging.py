@@ -13,7 +13,7 @@ SIZE: Final = 50
 def page_of(request: HttpRequest, rows: QuerySet[Any], *, size: int = SIZE) -> dict[str, Any]:
     """The rows of the page that `?page=` names, how many there are in all, links to its neighbours.
 
-    The nearest page stands for one that is none. Filters stay in the links.
+    A number that no page has gets the last one, what is no number the first. Filters stay in the links.
     """
     page = Paginator(rows, size).get_page(request.GET.get("page"))
     return {
