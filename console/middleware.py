@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 
 from core.lib import addresses, context, error_pages, idempotency, metrics, problems
 from core.lib.errors import ConsoleError
+from core.lib.htmx import is_htmx
 
 log = structlog.get_logger("console.http")
 
@@ -111,7 +112,7 @@ class FragmentMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
         is_markup = response.get("Content-Type", "").startswith("text/html")
-        if error_pages.is_htmx(request) and is_markup and not response.streaming:
+        if is_htmx(request) and is_markup and not response.streaming:
             response.content = response.content.strip()
         return response
 

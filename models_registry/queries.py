@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from core.access import policy
+from core.access.models import User
 from core.lib.errors import InvalidRequest, NotFound
 from core.lib.hits import Hit
 from models_registry.champions import (
@@ -122,7 +123,6 @@ def champion_trouble(model_name: str) -> ServingTrouble | None:
 
 
 def champion_version(model_name: str) -> ModelVersion | None:
-    """The version that is champion."""
     return ModelVersion.objects.filter(model__name=model_name, state=VersionState.CHAMPION).first()
 
 
@@ -195,7 +195,7 @@ def waiting() -> QuerySet[PromotionRequest]:
     return promotions().filter(state=RequestState.REQUESTED).order_by("requested_at")
 
 
-def needs_you(user: Any) -> list[PromotionRequest]:
+def needs_you(user: User) -> list[PromotionRequest]:
     """What waits for this person's decision: open requests of others, for who may decide."""
     if not policy.allows(user, "models.decide"):
         return []
@@ -254,7 +254,7 @@ def versions_of_runs(run_ids: Iterable[str]) -> dict[str, list[ModelVersion]]:
     return found
 
 
-def search(text: str, user: Any) -> list[Hit]:
+def search(text: str, user: User) -> list[Hit]:
     """Models and experiments whose name contains the text, versions ("titanic 3", "titanic v3")."""
     if not policy.allows(user, "see"):
         return []

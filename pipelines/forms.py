@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy
 
 from core.lib import json_bodies
 from pipelines import params as rules
-from pipelines.actions import LONGEST_NOTE
+from pipelines.models import LONGEST_NOTE
 
 PREFIX = "conf-"
 OTHER = "other"

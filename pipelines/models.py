@@ -17,6 +17,8 @@ from django.utils.translation import gettext_lazy as _
 from core.lib.outbox import Deliverable
 from pipelines import params
 
+LONGEST_NOTE = 1000
+
 
 class RunState(models.TextChoices):
     """Our own states and those of Airflow 3.3; others, of a newer Airflow, are kept as they come."""

@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from predictions import form
+from predictions import spec_form
 from predictions.serving.served import Served
 from scoring.spec import Spec
 
@@ -24,7 +24,7 @@ def drawn(spec: Spec, inputs: Mapping[str, Any], found: Mapping[str, Any]) -> di
     rows = [
         {
             "label": spec.field(name).title,
-            "shown": form.shown_value(spec.field(name), inputs.get(name)),
+            "shown": spec_form.shown_value(spec.field(name), inputs.get(name)),
             "value": value,
             "text": signed(value),
             "error": errors.get(name),

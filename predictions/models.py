@@ -106,6 +106,18 @@ class DriftRules(models.Model):
     A model without a row has these defaults. wasserstein: in standard deviations of the reference.
     """
 
+    EDITABLE: ClassVar = (
+        "is_watched",
+        "window_size",
+        "window_hours",
+        "min_n",
+        "alpha",
+        "wasserstein",
+        "psi",
+        "score_psi",
+        "share",
+    )
+
     model = models.CharField(max_length=256, unique=True)
     is_watched = models.BooleanField(
         _("Watch this model"), default=True, help_text=_("Off: no windows, no alerts.")

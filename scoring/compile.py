@@ -22,7 +22,8 @@ from scoring.convert import ConversionError, Parity
 from scoring.originals import Original, OriginalError
 from scoring.result import Evaluation, Job, Result, read_result
 from scoring.score import Outcome, Predictor, Scorer, ScorerError
-from scoring.spec import Spec, SpecError
+from scoring.spec import Spec
+from scoring.spec_reading import SpecError, read_spec
 
 COMPARED_ROWS = 2_000
 LATENCY_CALLS = 500
@@ -212,7 +213,7 @@ def _job(folder: Path) -> Job:
 
 def _spec(path: Path) -> Spec:
     try:
-        return Spec.from_json(path.read_bytes())
+        return read_spec(path.read_bytes())
     except OSError as error:
         raise CompileError(f"The version has no {path.name}: {error}") from error
     except SpecError as error:

@@ -8,20 +8,21 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
 from core.lib.errors import InvalidRequest
+from core.lib.htmx import is_htmx
 from core.lib.pages import Order
+from core.lib.paging import page_of
 from models_registry import comparison, gateway, previews, queries, run_filter
 from models_registry.gateway import check_path
-from models_registry.views.answers import is_htmx, page, shared, walked
+from models_registry.views.answers import shared, walked
 
 MOST_COMPARED = 10
 
 
 @require_GET
 def experiment_list(request: HttpRequest) -> HttpResponse:
-    """All experiments."""
     text = request.GET.get("q", "").strip()[:250]
     rows = queries.experiments()
-    found = page(request, rows.filter(name__icontains=text) if text else rows)
+    found = page_of(request, rows.filter(name__icontains=text) if text else rows)
     template = (
         "models_registry/_experiment_table.html"
         if is_htmx(request)
@@ -42,7 +43,7 @@ def experiment_detail(request: HttpRequest, experiment_id: str) -> HttpResponse:
         context["filter_error"] = error.message
         runs = runs.none()
     runs, order = run_filter.ordered(runs, request.GET.get("order", ""))
-    found = page(request, Order(runs, order).all())
+    found = page_of(request, Order(runs, order).all())
     columns = comparison.columns(found["rows"], everything=request.GET.get("columns") == "all")
     context |= {"page": found, "columns": columns}
     template = (

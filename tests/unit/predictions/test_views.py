@@ -14,7 +14,7 @@ from core.audit.models import AuditEntry
 from core.lib.ids import uuid7
 from predictions.models import Prediction
 from predictions.serving.served import Served
-from scoring.spec import Spec
+from scoring.spec_reading import read_spec
 from tests import champions
 from tests.champions import ROW
 from tests.markup import flat
@@ -88,7 +88,7 @@ def swapped_meanwhile(running, browser):
     first = running.engine.served["titanic"]
     spec = first.spec.to_json().decode().replace('"Siblings"', '"Brothers and sisters"')
     ref = champions.structs.replace(first.ref, version="2", spec_json=spec)
-    second = Served(ref, Spec.from_json(spec), first.scorer, first.reference)
+    second = Served(ref, read_spec(spec), first.scorer, first.reference)
     running.engine.served = Swapping({"titanic": first}, {"titanic": second})
     return browser
 

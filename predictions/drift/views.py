@@ -3,18 +3,18 @@
 from typing import Any
 
 from django.contrib import messages
-from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
-from core.access import paging
 from core.access.http import SignedInRequest
 from core.lib.errors import InvalidRequest
+from core.lib.htmx import is_htmx
+from core.lib.paging import page_of
+from predictions.drift import actions, drawings, queries, words
+from predictions.drift.forms import RulesForm
 from predictions.models import DriftWindow
-from predictions.watching import actions, drawings, queries, words
-from predictions.watching.forms import RulesForm
 
 PAGE = 25
 MOST_EVIDENCE = 6
@@ -31,22 +31,22 @@ def model_list(request: SignedInRequest) -> HttpResponse:
         }
         for standing in queries.standings()
     ]
-    template = "drift/_model_table.html" if request.htmx else "drift/model_list.html"
+    template = "drift/_model_table.html" if is_htmx(request) else "drift/model_list.html"
     return render(request, template, {"rows": rows})
 
 
 @require_GET
 def model_detail(request: SignedInRequest, model: str) -> HttpResponse:
     """The last window by column with those before it as strips, and all windows."""
-    page = Paginator(queries.windows(queries.known(model)), PAGE).get_page(request.GET.get("page"))
+    page = page_of(request, queries.windows(queries.known(model)), size=PAGE)
     values = {
         **_head(model),
-        "windows": [{"window": row, "drifted": words.drifted_titles(row)} for row in page],
-        "page": paging.links(request, page),
+        "windows": [{"window": row, "drifted": words.drifted_titles(row)} for row in page["rows"]],
+        "page": page,
     }
     last = queries.windows(model).first()
     values |= {"last": last, "columns": _columns(last) if last else []}
-    template = "drift/_model_body.html" if request.htmx else "drift/model_detail.html"
+    template = "drift/_model_body.html" if is_htmx(request) else "drift/model_detail.html"
     return render(request, template, values)
 
 

@@ -3,7 +3,6 @@
 from django import forms
 
 from predictions.models import DriftRules
-from predictions.watching.actions import EDITABLE
 
 
 class RulesForm(forms.ModelForm):
@@ -11,7 +10,7 @@ class RulesForm(forms.ModelForm):
 
     class Meta:
         model = DriftRules
-        fields = EDITABLE
+        fields = DriftRules.EDITABLE
 
     def changes(self) -> dict[str, object]:
         """Only what differs."""

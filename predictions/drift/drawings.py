@@ -7,8 +7,8 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from core.lib.templatetags import numbers
+from predictions.drift import words
 from predictions.models import DriftWindow
-from predictions.watching import words
 
 SMALL_WIDTH, SMALL_HEIGHT = 132, 34
 WIDTH, HEIGHT, FOOT, LEFT = 460, 168, 34, 46
