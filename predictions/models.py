@@ -245,6 +245,12 @@ class DriftWindow(models.Model):
         return self.verdict == DriftVerdict.DRIFTED
 
     @property
+    def verdicts(self) -> list[dict[str, Any]]:
+        """The columns; of a row read for a list only what a list shows, without checks and bins."""
+        brief: list[dict[str, Any]] | None = self.__dict__.get("brief")
+        return self.columns if brief is None else brief
+
+    @property
     def drifted_columns(self) -> list[dict[str, Any]]:
         """The strongest first."""
-        return [column for column in self.columns if column["verdict"] == DriftVerdict.DRIFTED]
+        return [column for column in self.verdicts if column["verdict"] == DriftVerdict.DRIFTED]
