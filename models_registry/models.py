@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -108,6 +109,9 @@ class RegisteredModel(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def get_absolute_url(self) -> str:
+        return reverse("models:model-detail", args=[self.name])
+
 
 class ModelVersion(models.Model):
     """One version: what it was made from, what the gate found, and how it is served."""
@@ -160,6 +164,9 @@ class ModelVersion(models.Model):
 
     def __str__(self) -> str:
         return f"{self.model.name} v{self.version}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("models:version-detail", args=[self.model.name, self.version])
 
     @property
     def spec(self) -> dict[str, Any]:
@@ -244,6 +251,10 @@ class GateRun(WithHashes, Deliverable):
     def __str__(self) -> str:
         return f"gate of {self.version}"
 
+    def get_absolute_url(self) -> str:
+        """The page of its version, which shows it."""
+        return self.version.get_absolute_url()
+
     @property
     def is_open(self) -> bool:
         """Whether the verdict is still to come."""
@@ -286,6 +297,10 @@ class PromotionRequest(WithHashes):
 
     def __str__(self) -> str:
         return f"promotion of {self.version}"
+
+    def get_absolute_url(self) -> str:
+        """The page of its version, where it is decided."""
+        return self.version.get_absolute_url()
 
     @property
     def is_open(self) -> bool:

@@ -6,6 +6,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Func, Q, Value
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -56,6 +57,9 @@ class Prediction(models.Model):
 
     def __str__(self) -> str:
         return f"{self.model} v{self.version} {self.id}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("predict:detail", args=[self.pk])
 
     @property
     def answer(self) -> str:

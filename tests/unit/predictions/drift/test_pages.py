@@ -143,7 +143,7 @@ def test_rules_that_cannot_be_come_back_with_the_reason(browser):
     assert answer.status_code == 422
     text = answer.content.decode()
     assert "This must not be more than a window holds." in text
-    assert "less than or equal to 1" in text
+    assert "Write 1 or less." in text
     assert not DriftRules.objects.filter(changed_by="sam").exists()
 
 
