@@ -22,7 +22,9 @@ MORE_IS_BETTER = frozenset().union(*METRICS.values()) - ERROR_METRICS | {
     "average_precision", "precision", "precision_score", "recall", "recall_score", "sensitivity",
     "specificity", "mcc", "kappa", "r2_score", "explained_variance", "ndcg",
 }  # fmt: skip
-COUNTS = re.compile(r"^(?:n|num|count)_|_(?:rows|count|n|epochs|steps|trees|features|samples)$|^(?:rows|epochs)$")
+COUNTS = re.compile(
+    r"^(?:n|num|count)_|_(?:rows|count|n|epochs|steps|trees|features|samples)$|^(?:rows|epochs)$"
+)
 
 
 def columns(

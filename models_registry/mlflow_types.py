@@ -92,7 +92,9 @@ class RunInfo:
             params=pairs(data.get("params")),
             metrics=pairs(data.get("metrics")),
             tags=tags,
-            stepped=sorted(entry["key"] for entry in data.get("metrics") or [] if int(entry.get("step") or 0)),
+            stepped=sorted(
+                entry["key"] for entry in data.get("metrics") or [] if int(entry.get("step") or 0)
+            ),
         )
 
     @property

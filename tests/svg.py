@@ -4,7 +4,28 @@ import re
 from html.parser import HTMLParser
 
 NUMBERS = frozenset(
-    "x y x1 x2 y1 y2 cx cy r rx ry dx dy width height viewbox opacity d points transform".split()
+    [
+        "x",
+        "y",
+        "x1",
+        "x2",
+        "y1",
+        "y2",
+        "cx",
+        "cy",
+        "r",
+        "rx",
+        "ry",
+        "dx",
+        "dy",
+        "width",
+        "height",
+        "viewbox",
+        "opacity",
+        "d",
+        "points",
+        "transform",
+    ]
 )
 NUMBER = r"-?\d+(?:\.\d+)?(?:e-?\d+)?"
 ONE = re.compile(NUMBER)

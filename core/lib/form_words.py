@@ -1,11 +1,13 @@
 """What a form says about a value it cannot take: the console's words instead of the framework's, set once."""
 
+from typing import Any
+
 from django import forms
 from django.core import validators
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext_lazy
 
-WORDS: dict[type[forms.Field], dict[str, object]] = {
+WORDS: dict[type[forms.Field], dict[str, Any]] = {
     forms.Field: {"required": _("This is required: fill it in.")},
     forms.IntegerField: {"invalid": _("Write a whole number, such as 12.")},
     forms.FloatField: {"invalid": _("Write a number.")},

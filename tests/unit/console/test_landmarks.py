@@ -40,9 +40,7 @@ def _faults(browser, addresses):
 
 
 def test_pages_that_need_no_row(browser):
-    addresses = [
-        path for path in _addresses(get_resolver()) if not any(word in path for word in NOT_PAGES)
-    ]
+    addresses = [path for path in _addresses(get_resolver()) if not any(word in path for word in NOT_PAGES)]
     found, n_seen = _faults(browser, addresses)
     assert found == {}
     assert n_seen >= 20

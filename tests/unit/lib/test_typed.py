@@ -43,14 +43,33 @@ def test_a_number_is_read_as_meant(language, text, meant):
         assert number(text) == meant
 
 
-@pytest.mark.parametrize(("language", "text"), [("es", "19.900"), ("es", "1.234"), ("en", "19,900"), ("en", "-1,234")])
+@pytest.mark.parametrize(
+    ("language", "text"), [("es", "19.900"), ("es", "1.234"), ("en", "19,900"), ("en", "-1,234")]
+)
 def test_what_may_be_two_numbers_is_not_guessed_at(language, text):
     with override(language), pytest.raises(NotANumber, match=r"19900|1234"):
         number(text)
 
 
 @pytest.mark.parametrize(
-    "text", ["", "a", "1 2", "1,2,3", "1.2.3", "12,34.5", "1,23,456", ".", ",", "--1", "1e", "nan", "inf", "0x1", "١"]
+    "text",
+    [
+        "",
+        "a",
+        "1 2",
+        "1,2,3",
+        "1.2.3",
+        "12,34.5",
+        "1,23,456",
+        ".",
+        ",",
+        "--1",
+        "1e",
+        "nan",
+        "inf",
+        "0x1",
+        "١",
+    ],
 )
 def test_what_is_no_number_is_refused(text):
     with pytest.raises(NotANumber, match="Write a number"):

@@ -51,7 +51,14 @@ def test_nothing_is_best_among_equals_and_words():
 
 
 def test_the_primary_metric_comes_first_and_the_baseline_last():
-    names = ["baseline_accuracy", "cv_accuracy_std", "a", "holdout_rows", "holdout_log_loss", "holdout_accuracy"]
+    names = [
+        "baseline_accuracy",
+        "cv_accuracy_std",
+        "a",
+        "holdout_rows",
+        "holdout_log_loss",
+        "holdout_accuracy",
+    ]
     assert ordered(names, {"accuracy"}) == [
         "holdout_accuracy", "holdout_log_loss", "holdout_rows", "a", "cv_accuracy_std", "baseline_accuracy"
     ]  # fmt: skip

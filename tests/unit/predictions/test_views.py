@@ -210,7 +210,10 @@ def test_a_recorded_prediction_has_its_page(ana, browser):
     why = browser.get(f"/predictions/{found.pk}/why").content.decode()
     assert "What moved" in why
     assert "<!DOCTYPE html>" in why  # a page for those without scripts
-    assert "<html" not in browser.get(f"/predictions/{found.pk}/why", headers={"HX-Request": "true"}).content.decode()
+    assert (
+        "<html"
+        not in browser.get(f"/predictions/{found.pk}/why", headers={"HX-Request": "true"}).content.decode()
+    )
 
 
 def test_one_that_is_on_its_way_is_being_recorded(browser):
@@ -349,7 +352,13 @@ def test_any_day_of_the_calendar_filters(ana, browser, since):
 
 @pytest.mark.parametrize(
     ("language", "fare", "status"),
-    [("es", "7,25", 200), ("es", "7.25", 200), ("en", "7,25", 200), ("es", "12.125", 422), ("en", "1,234", 422)],
+    [
+        ("es", "7,25", 200),
+        ("es", "7.25", 200),
+        ("en", "7,25", 200),
+        ("es", "12.125", 422),
+        ("en", "1,234", 422),
+    ],
 )
 def test_numbers_are_read_as_the_reader_types_them(browser, broker, language, fare, status):
     with override("en"):  # the language of a request stays with its thread

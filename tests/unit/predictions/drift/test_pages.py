@@ -273,9 +273,7 @@ def test_many_drifted_columns_are_named_shortly(window):
 def many(window):
     """Thirty windows of nine columns, as a month of a busy model leaves them."""
     rows = [
-        DriftWindow(
-            **{**windows_values(window), "after": window.upto + n, "upto": window.upto + n + 1}
-        )
+        DriftWindow(**{**windows_values(window), "after": window.upto + n, "upto": window.upto + n + 1})
         for n in range(30)
     ]
     return DriftWindow.objects.bulk_create(rows)
@@ -293,7 +291,9 @@ def test_a_brief_window_says_the_same_and_is_small(window):
     assert len(json.dumps(brief.verdicts)) < len(json.dumps(window.columns)) / 3
 
 
-def test_a_models_page_loads_one_whole_window_and_its_strips_once(browser, many, django_assert_max_num_queries):
+def test_a_models_page_loads_one_whole_window_and_its_strips_once(
+    browser, many, django_assert_max_num_queries
+):
     browser.get("/monitoring/drift/titanic")
     with django_assert_max_num_queries(14) as seen:
         text = browser.get("/monitoring/drift/titanic").content.decode()
