@@ -320,3 +320,9 @@ def test_without_scripts_a_run_shows_only_what_it_allows(page, state, open_dialo
     text = page.get(reverse("pipelines:run-detail", args=[run.pk])).content.decode()
     found = re.findall(r'id="(cancel|clear)-dialog"\s+data-plain', text)
     assert found == open_dialogs
+
+
+def test_a_share_may_be_typed_with_a_comma(page):
+    make_pipeline(DAG)
+    page.post(reverse("pipelines:run-trigger", args=[DAG]), FORM | {"conf-share": "0,35"})
+    assert Run.objects.get().conf["share"] == 0.35
