@@ -249,9 +249,16 @@ def runs_of_dag_run(dag_run_id: str) -> list[MlflowRun]:
 def versions_of_runs(run_ids: Iterable[str]) -> dict[str, list[ModelVersion]]:
     """Versions registered from these runs, by run."""
     found: dict[str, list[ModelVersion]] = {}
-    for row in ModelVersion.objects.filter(run_id__in=list(run_ids)).select_related("model"):
+    rows = ModelVersion.objects.filter(run_id__in=list(run_ids)).select_related("model").defer("spec_json")
+    for row in rows.order_by("model__name", "version"):
         found.setdefault(row.run_id, []).append(row)
     return found
+
+
+def primary_metrics(run_ids: Iterable[str]) -> set[str]:
+    """What the versions made by these runs are judged by."""
+    rows = ModelVersion.objects.filter(run_id__in=list(run_ids)).exclude(primary_metric="")
+    return set(rows.values_list("primary_metric", flat=True).distinct())
 
 
 def search(text: str, user: User) -> list[Hit]:

@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from core.lib import json_bodies
+from core.lib.typed import NumberField, WholeField
 from pipelines import params as rules
 from pipelines.models import LONGEST_NOTE
 
@@ -158,11 +159,9 @@ def _field(name: str, param: Mapping[str, Any], value: Any) -> forms.Field:
     if types == {"boolean"}:
         return forms.BooleanField(**{**common, "required": False})
     if types == {"integer"}:
-        return forms.IntegerField(**common, **_bounds(schema))
+        return WholeField(**common, **_bounds(schema))
     if types and types <= {"integer", "number"}:
-        field = forms.FloatField(**common, **_bounds(schema))
-        field.widget.attrs["step"] = "any"
-        return field
+        return NumberField(**common, **_bounds(schema))
     if types == {"string"}:
         return _text(schema, common)
     return JSONText(**common)

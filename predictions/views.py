@@ -15,8 +15,10 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from core.access import policy
 from core.access.http import SignedInRequest
 from core.lib import context
+from core.lib.edge import refused
 from core.lib.errors import InvalidRequest
 from core.lib.htmx import go_to, is_htmx
+from core.lib.typed import NotANumber, number
 from models_registry import queries as registry
 from predictions import actions, answered, explanation, partitions, queries, spec_form
 from predictions.serving import callers, service
@@ -45,9 +47,10 @@ def one(request: SignedInRequest, model: str) -> HttpResponse:
         typed = spec_form.example(served.spec) if "example" in request.GET else _given(request, served.spec)
         return _one(request, served, spec_form.build(served.spec, typed))
     typed = request.POST.dict()
+    sent, _unread = spec_form.read(served.spec, typed)
     started = time.perf_counter()
     try:
-        answer = _predicted(request, served, typed)
+        answer = _predicted(request, served, sent)
     except InvalidRequest as error:
         return _one(request, served, spec_form.build(served.spec, typed, errors=error.errors), status=422)
     took_ms = (time.perf_counter() - started) * 1000
@@ -67,7 +70,9 @@ def _one(
 def _given(request: SignedInRequest, spec: Spec) -> dict[str, str]:
     """Values in the address fill the form, so that a link can."""
     known = {field.name for field in spec.fields}
-    return {name: text for name, text in request.GET.dict().items() if name in known}
+    return spec_form.as_typed(
+        spec, {name: text for name, text in request.GET.dict().items() if name in known}
+    )
 
 
 def _predicted(request: SignedInRequest, served: Served, typed: dict[str, str]) -> Answer:
@@ -121,10 +126,10 @@ def check(request: SignedInRequest, model: str) -> HttpResponse:
 @require_POST
 def why(request: SignedInRequest, model: str) -> HttpResponse:
     """A fragment: what moved the answer to the row that the form holds."""
-    typed = request.POST.dict()
     engine = service.started().engine
     served = engine.champion(model)
-    rows = checked(served, lambda served: served.decoder.decode_form(typed))
+    sent, _unread = spec_form.read(served.spec, request.POST.dict())
+    rows = checked(served, lambda served: served.decoder.decode_form(sent))
     found = async_to_sync(engine.explain)(served, lambda _served: rows)
     values = {"why": explanation.drawn(served.spec, rows.inputs[0], found["explanations"][0])}
     return render(request, "predictions/_why.html", values)
@@ -165,15 +170,18 @@ def detail(request: SignedInRequest, pk: uuid.UUID) -> HttpResponse:
 
 @require_GET
 def why_recorded(request: SignedInRequest, pk: uuid.UUID) -> HttpResponse:
-    """A fragment: what moved a recorded answer, while its version still serves."""
+    """What moved a recorded answer, while its version still serves: a fragment, or a page without scripts."""
     found = queries.prediction(pk, by=request.user)
     served = answered.serving(found) if found is not None else None
-    if found is None or served is None:
-        return render(request, "predictions/_why.html", {"why": None})
-    engine = service.started().engine
-    given = async_to_sync(engine.explain)(served, lambda served: served.decoder.decode_rows([found.inputs]))
-    drawn = explanation.drawn(served.spec, found.inputs, given["explanations"][0])
-    return render(request, "predictions/_why.html", {"why": drawn})
+    drawn = None
+    if found is not None and served is not None:
+        engine = service.started().engine
+        given = async_to_sync(engine.explain)(
+            served, lambda served: served.decoder.decode_rows([found.inputs])
+        )
+        drawn = explanation.drawn(served.spec, found.inputs, given["explanations"][0])
+    template = "predictions/_why.html" if is_htmx(request) else "predictions/why.html"
+    return render(request, template, {"id": pk, "prediction": found, "why": drawn})
 
 
 @require_POST
@@ -181,12 +189,23 @@ def feedback(request: SignedInRequest, pk: uuid.UUID) -> HttpResponse:
     """Note what turned out to be true."""
     found = queries.prediction(pk, by=request.user)
     spec = answered.spec_of(found) if found is not None else None
-    labelled = actions.label_prediction(pk, actual=request.POST.get("actual", ""), by=request.user, spec=spec)
+    actual = _outcome(request.POST.get("actual", ""), spec)
+    labelled = actions.label_prediction(pk, actual=actual, by=request.user, spec=spec)
     if not is_htmx(request):
         return redirect("predict:detail", pk=pk)
-    actual = spec_form.shown_outcome(spec, labelled.actual)
-    values = {"id": pk, "spec": spec, "prediction": labelled, "actual_text": actual}
+    shown = spec_form.shown_outcome(spec, labelled.actual)
+    values = {"id": pk, "spec": spec, "prediction": labelled, "actual_text": shown}
     return render(request, "predictions/_feedback.html", values)
+
+
+def _outcome(text: str, spec: Spec | None) -> str:
+    """A class as it is named, a number as programs write it."""
+    if spec is None or spec.class_values or not text.strip():
+        return text
+    try:
+        return number(text)
+    except NotANumber as error:
+        raise refused("actual", str(error)) from error
 
 
 @require_POST

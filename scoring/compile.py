@@ -24,6 +24,7 @@ from scoring.result import Evaluation, Job, Result, read_result
 from scoring.score import Outcome, Predictor, Scorer, ScorerError
 from scoring.spec import Spec
 from scoring.spec_reading import SpecError, read_spec
+from scoring.words import grouped
 
 COMPARED_ROWS = 2_000
 LATENCY_CALLS = 500
@@ -110,7 +111,7 @@ def _difference(parity: Parity) -> str:
     place = f", most {parity.where}" if parity.where and not parity.holds else ""
     refused = f" The original refuses rows {parity.refused}." if parity.refused else ""
     return (
-        f"Compiled and original differ by at most {parity.max_difference:.2g} on {parity.rows:,} rows "
+        f"Compiled and original differ by at most {parity.max_difference:.2g} on {grouped(parity.rows)} rows "
         f"(tolerance {parity.tolerance:g}){place}, with {parity.labels_different} different labels.{refused}"
     )
 

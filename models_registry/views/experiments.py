@@ -44,7 +44,9 @@ def experiment_detail(request: HttpRequest, experiment_id: str) -> HttpResponse:
         runs = runs.none()
     runs, order = run_filter.ordered(runs, request.GET.get("order", ""))
     found = page_of(request, Order(runs, order).all())
-    columns = comparison.columns(found["rows"], everything=request.GET.get("columns") == "all")
+    primary = queries.primary_metrics(run.pk for run in found["rows"])
+    is_all = request.GET.get("columns") == "all"
+    columns = comparison.columns(found["rows"], primary=primary, everything=is_all)
     context |= {"page": found, "columns": columns}
     template = (
         "models_registry/_run_table.html" if is_htmx(request) else "models_registry/experiment_detail.html"
@@ -58,7 +60,15 @@ def experiment_compare(request: HttpRequest, experiment_id: str) -> HttpResponse
     experiment = queries.experiment(experiment_id)
     wanted = request.GET.getlist("run")[:MOST_COMPARED]
     runs = list(experiment.runs.filter(pk__in=wanted).order_by("started_at"))
-    context = {"experiment": experiment, "runs": runs, "groups": comparison.compare(runs), **shared()}
+    versions = queries.versions_of_runs(wanted)
+    primary = {row.primary_metric for some in versions.values() for row in some}
+    context = {
+        "experiment": experiment,
+        "runs": runs,
+        "headers": comparison.headers(runs, versions),
+        "groups": comparison.compare(runs, primary),
+        **shared(),
+    }
     return render(request, "models_registry/experiment_compare.html", context)
 
 

@@ -148,7 +148,7 @@ def strip_of_windows(recent: Sequence[DriftWindow]) -> dict[str, Any] | None:
     """The same for whole windows: the strongest column of each. recent: the newest first."""
     return _strip(
         [
-            (window, window.verdict, max((one["strength"] for one in window.columns), default=0.0))
+            (window, window.verdict, max((one["strength"] for one in window.verdicts), default=0.0))
             for window in reversed(recent)
         ]
     )

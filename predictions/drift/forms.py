@@ -2,6 +2,7 @@
 
 from django import forms
 
+from core.lib.typed import field_of
 from predictions.models import DriftRules
 
 
@@ -11,6 +12,7 @@ class RulesForm(forms.ModelForm):
     class Meta:
         model = DriftRules
         fields = DriftRules.EDITABLE
+        formfield_callback = field_of
 
     def changes(self) -> dict[str, object]:
         """Only what differs."""

@@ -38,14 +38,13 @@ def model_list(request: SignedInRequest) -> HttpResponse:
 @require_GET
 def model_detail(request: SignedInRequest, model: str) -> HttpResponse:
     """The last window by column with those before it as strips, and all windows."""
-    page = page_of(request, queries.windows(queries.known(model)), size=PAGE)
-    values = {
-        **_head(model),
+    page = page_of(request, queries.brief_windows(queries.known(model)), size=PAGE)
+    values = _head(model) | {
         "windows": [{"window": row, "drifted": words.drifted_titles(row)} for row in page["rows"]],
         "page": page,
     }
     last = queries.windows(model).first()
-    values |= {"last": last, "columns": _columns(last) if last else []}
+    values |= {"last": last, "columns": _columns(last, values["recent"]) if last else []}
     template = "drift/_model_body.html" if is_htmx(request) else "drift/model_detail.html"
     return render(request, template, values)
 
@@ -55,12 +54,14 @@ def _head(model: str) -> dict[str, Any]:
     return {
         "model": model,
         "standing": standing,
+        "recent": standing.recent if standing else queries.recent(model),
         "rules": standing.rules if standing else queries.rules(model),
     }
 
 
-def _columns(window: DriftWindow) -> list[dict[str, Any]]:
-    history = queries.columns_over_time(queries.before(window))
+def _columns(window: DriftWindow, recent: list[DriftWindow]) -> list[dict[str, Any]]:
+    """recent: the window and those before it, newest first."""
+    history = queries.columns_over_time(recent)
     return [drawings.column(one, history[one["name"]]) for one in window.columns]
 
 
@@ -74,11 +75,10 @@ def model_filling(request: SignedInRequest, model: str) -> HttpResponse:
 def model_box(request: SignedInRequest, model: str) -> HttpResponse:
     """A fragment for other pages: the last verdict, and the way here."""
     values = _head(queries.known(model))
-    last = queries.windows(model).first()
-    recent = queries.before(last) if last else []
+    last = values["recent"][0] if values["recent"] else None
     values |= {
         "last": last,
-        "strip": drawings.strip_of_windows(recent),
+        "strip": drawings.strip_of_windows(values["recent"]),
         "drifted": words.drifted_titles(last) if last else "",
     }
     return render(request, "drift/_box.html", values)
@@ -105,7 +105,7 @@ def model_rules(request: SignedInRequest, model: str) -> HttpResponse:
 def window_detail(request: SignedInRequest, model: str, pk: int) -> HttpResponse:
     """One window: every column with its numbers and both distributions."""
     window = queries.window(model, pk)
-    columns = _columns(window)
+    columns = _columns(window, queries.before(window))
     values = {
         "model": model,
         "window": window,

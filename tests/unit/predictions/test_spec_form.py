@@ -56,7 +56,7 @@ def test_an_error_stands_at_its_field_without_the_fields_name(spec):
         RowDecoder(spec).decode_form(typed)
     drawn = spec_form.build(spec, typed, errors=refused.value.errors)
     assert [one.name for one in drawn.errors] == ["Age"]
-    assert field(drawn, "Age").error.startswith("Must be a number")
+    assert field(drawn, "Age").error.startswith("Write a number")
     assert field(drawn, "Age").value == "abc"
 
 
