@@ -1,7 +1,7 @@
 """`make messages`: what pages and errors say, from the sources into the catalogue, and its compiled form.
 
-Needs no gettext programs. New strings arrive in `locale/es/LC_MESSAGES/django.po` empty, for a person to translate;
-what no source says any more goes. Django reads the `.mo`, which is committed beside it.
+Needs no gettext programs. New strings arrive in `locale/es/LC_MESSAGES/django.po` empty, for a person to
+translate; what no source says any more goes. Django reads the `.mo`, which is committed beside it.
 """
 
 import ast
@@ -17,10 +17,24 @@ from django.utils.translation import templatize
 from stack.config import REPO
 
 CATALOGUE = REPO / "locale" / "es" / "LC_MESSAGES" / "django.po"
-SOURCES = ("console", "core", "pipelines", "models_registry", "streaming", "jobs", "predictions", "templates")
+# Where nothing is shown to people, or in Airflow only.
+LEFT_OUT = {
+    "benchmarks",
+    "build",
+    "dags",
+    "dist",
+    "docs",
+    "locale",
+    "requirements",
+    "scoring",
+    "stack",
+    "tests",
+    "var",
+}
 # How many of a call's first arguments are words.
 N_WORDS = {"_": 1, "gettext": 1, "gettext_lazy": 1, "gettext_noop": 1, "ngettext": 2, "ngettext_lazy": 2}
 _WORDS = r"u?('(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\")"
+_WITH_CONTEXT = re.compile(r"n?pgettext(?:_lazy)?")
 _CALL = re.compile(rf"\b(_|n?gettext)\(\s*{_WORDS}(?:\s*,\s*{_WORDS})?")
 _PLACEHOLDER = re.compile(r"%\(\w+\)[sdfr]|%%|\{\w*\}|&\w+;|</?\w+")
 
@@ -45,7 +59,7 @@ def extracted(root: Path = REPO) -> dict[Message, list[str]]:
 
 
 def faults(catalogue: polib.POFile, messages: dict[Message, list[str]]) -> list[str]:
-    """What keeps this catalogue from saying all these strings: missing, fuzzy, unknown, other placeholders."""
+    """What keeps a catalogue from saying these strings: missing, fuzzy, unknown, other placeholders."""
     entries = {Message(entry.msgid, entry.msgid_plural): entry for entry in catalogue if not entry.obsolete}
     said = [f"not in the catalogue: {m.text!r}" for m in messages if m not in entries]
     said += [f"no longer in any source: {m.text!r}" for m in entries if m not in messages]
@@ -78,15 +92,21 @@ def _entry(message: Message, known: polib.POEntry | None, files: list[str]) -> p
 
 
 def _source_files(root: Path) -> Iterator[Path]:
-    for folder in SOURCES:
-        for path in sorted((root / folder).rglob("*")):
+    folders = (path for path in root.iterdir() if path.is_dir() and path.name not in LEFT_OUT)
+    for folder in sorted(path for path in folders if not path.name.startswith(".")):
+        for path in sorted(folder.rglob("*")):
             if path.suffix in {".py", ".html"} and "migrations" not in path.parts:
                 yield path
 
 
 def _messages_of(path: Path) -> Iterator[Message]:
     text = path.read_text(encoding="utf-8")
-    return _of_python(text) if path.suffix == ".py" else _of_template(text)
+    calls = text if path.suffix == ".py" else templatize(text)
+    if _WITH_CONTEXT.search(calls):
+        raise ValueError(
+            f"{path}: strings with a context are not read here. Word them so that they need none."
+        )
+    return _of_python(calls) if path.suffix == ".py" else _of_template(calls)
 
 
 def _of_python(text: str) -> Iterator[Message]:
@@ -99,9 +119,9 @@ def _of_python(text: str) -> Iterator[Message]:
             yield Message(*(str(word) for word in words))
 
 
-def _of_template(text: str) -> Iterator[Message]:
-    """Django turns a template into calls of gettext, with blanks between; those are read here."""
-    for name, one, several in _CALL.findall(templatize(text)):
+def _of_template(calls: str) -> Iterator[Message]:
+    """Django turns a template into calls of gettext, with rubbish between."""
+    for name, one, several in _CALL.findall(calls):
         words = ast.literal_eval(one)
         yield Message(words, ast.literal_eval(several) if name == "ngettext" else "")
 
