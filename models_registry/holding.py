@@ -2,7 +2,8 @@
 
 from django.utils.translation import gettext as _
 
-from core.lib.errors import InvalidRequest, NotFound
+from core.lib import edge, json_bodies
+from core.lib.errors import NotFound
 from models_registry import ledger
 from models_registry.models import ModelVersion, RegisteredModel
 
@@ -31,6 +32,7 @@ def checked_reason(reason: str) -> str:
     """Raises InvalidRequest, at the field, when nothing is said."""
     reason = reason.strip()
     if not reason or len(reason) > LONGEST_REASON:
-        message = _("Say why, in at most 2,000 characters.")
-        raise InvalidRequest(message, errors=[{"field": "reason", "message": message}])
+        raise edge.refused("reason", _("Say why, in at most 2,000 characters."))
+    if words := json_bodies.fault(reason):
+        raise edge.refused("reason", words)
     return reason

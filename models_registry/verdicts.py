@@ -70,7 +70,7 @@ def settle(gate: GateRun, outcome: Outcome) -> ChampionPeriod | None:
     record("gate.verdict", version, by=None, before={"state": before}, after=_after(row, version))
     withdrawing.requests_for_other_files(version, row)
     ledger.announce(version.model.name, version.version)
-    return _promoted_by_policy(row, version) if outcome.has_passed else None
+    return _promoted_by_policy(row, version) if version.state == VersionState.PASSED else None
 
 
 def _judge(version: ModelVersion, outcome: Outcome) -> None:

@@ -84,8 +84,8 @@ def _line(item: Any) -> LogLine | None:
 
 def from_airflow(item: Any) -> LogLine | None:
     """A structured message, or plain text from an older log; None for what only Airflow's own page needs."""
-    if not isinstance(item, dict):
-        return LogLine(None, "", clean(str(item)))
+    if isinstance(item, str):
+        return LogLine(None, "", clean(item))
     event = _event(item)
     if event == _GROUP_END or (not item.get("timestamp") and _PLACE.fullmatch(event)):
         return None
@@ -144,8 +144,7 @@ def _traces(detail: Any) -> Iterator[str]:
 
     detail: structlog's `ExceptionDictTransformer`: the exception that came out, then its causes.
     """
-    stacks = [stack for stack in detail if isinstance(stack, dict)] if isinstance(detail, list) else []
-    for place, stack in reversed(list(enumerate(stacks))):
+    for place, stack in reversed(list(enumerate(detail or []))):
         yield from _trace(stack)
         if place:
             is_cause = stack.get("is_cause")

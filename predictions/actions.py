@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 
 from core.access import policy
 from core.audit import actions as audit
-from core.lib import live
+from core.lib import edge, json_bodies, live
 from core.lib.errors import Conflict, InvalidRequest, NotFound
 from predictions import queries
 from predictions.models import ErasedPrediction, Prediction
@@ -77,6 +77,8 @@ def _own(id_: uuid.UUID, by: Any) -> Prediction:
 
 def _checked_actual(actual: Any, found: Prediction, spec: Spec | None) -> int | float | str:
     """One of the classes, by value or text, or a number."""
+    if words := json_bodies.fault(actual):
+        raise edge.refused("actual", words)
     if spec is not None and spec.class_values:
         for value in spec.class_values:
             if str(actual) == str(value):
@@ -86,7 +88,7 @@ def _checked_actual(actual: Any, found: Prediction, spec: Spec | None) -> int | 
         raise InvalidRequest(message, errors=[{"field": "actual", "message": message}])
     try:
         return type(found.value)(actual) if isinstance(found.value, str) else _number(actual)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         message = _("actual must be a number.")
         raise InvalidRequest(message, errors=[{"field": "actual", "message": message}]) from error
 

@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 
 from core.access import policy
 from core.audit.actions import record
-from core.lib import live, paths
+from core.lib import edge, json_bodies, live, paths
 from core.lib.errors import Conflict, ConsoleError, InvalidRequest, NotFound
 from streaming import definition as definitions
 from streaming import names, reading, redriving, replay_files, tasks
@@ -157,6 +157,8 @@ def _held(name: str) -> Stream:
 
 
 def _checked(definition: Any) -> definitions.Definition:
+    if words := json_bodies.fault(definition):
+        raise edge.refused("definition", words)
     try:
         return definitions.parse(definition)
     except definitions.DefinitionError as error:

@@ -26,6 +26,8 @@ class DefinitionField(forms.CharField):
             plain = json_bodies.read(text)
         except json_bodies.Unreadable as error:
             raise forms.ValidationError(str(error)) from error
+        if words := json_bodies.fault(plain):
+            raise forms.ValidationError(words)
         try:
             definitions.parse(plain)
         except definitions.DefinitionError as error:

@@ -113,9 +113,10 @@ def rows(mlflow: FakeMlflow) -> SimpleNamespace:
     replay = Replay.objects.create(source="trips.parquet", topic=NAME, rate=1, requested_by=user)
     job = Job.objects.create(app="clean_trips", params={}, requested_by=user)
     alert = alerts.raise_alert("drift", subject=NAME, title="Age drifts", detail="Since noon.", facts={})
-    entry = audit.record("thing.make", "a thing", by=user, after={"a": 1})
+    entry = audit.record("stream.change", stream, by=user, after={"a": 1})
     prediction = uuid7()
-    recording.handle([message(prediction, user_id=user.pk, username=user.username, model=NAME, version="1")])
+    recorded = message(prediction, user_id=user.pk, username=user.username, model=NAME, version="1")
+    recording.handle({"predictions/0/0": recorded})
     pks = {
         "alerts": alert.pk,
         "alert": alert.pk,

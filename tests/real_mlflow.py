@@ -15,14 +15,19 @@ class RealMlflow(MlflowGateway):
             found[0].experiment_id if found else self._post("/experiments/create", name=name)["experiment_id"]
         )
 
-    def create_run(self, experiment_id: str, name: str, tags: dict[str, str] | None = None) -> str:
+    def create_run(
+        self,
+        experiment_id: str,
+        name: str,
+        tags: dict[str, str] | None = None,
+        start_time: int | None = None,
+    ) -> str:
         pairs = [{"key": key, "value": value} for key, value in (tags or {}).items()]
-        now_ms = int(time.time() * 1000)
         run = self._post(
             "/runs/create",
             experiment_id=experiment_id,
             run_name=name,
-            start_time=now_ms,
+            start_time=int(time.time() * 1000) if start_time is None else start_time,
             user_id="ana",
             tags=pairs,
         )

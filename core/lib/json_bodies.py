@@ -33,13 +33,23 @@ def read(text: str | bytes) -> Any:
         raise
     except ValueError as error:  # more digits than Python reads
         raise Unreadable(too_large()) from error
-    if words := fault(value):
+    if words := _unreadable(value):
         raise Unreadable(words)
     return value
 
 
 def fault(value: object) -> str:
-    """Why a JSON value is not taken, whatever it was made from; empty when it is."""
+    """Why no row may hold the value, whatever it was made from; empty when one may.
+
+    What `read` gave can still hold null characters, which fields of text refuse at their own name.
+    """
+    if words := _unreadable(value):
+        return words
+    has_null = any(isinstance(one, str) and "\x00" in one for one in _parts(value))
+    return _("A text holds a null character (\\u0000).") if has_null else ""
+
+
+def _unreadable(value: object) -> str:
     if is_too_deep(value):
         return too_deep()
     return next((words for one in _parts(value) if (words := _fault_of(one))), "")
@@ -75,11 +85,8 @@ def _parts(value: object) -> Iterator[object]:
 def _fault_of(part: object) -> str:
     if isinstance(part, int | float):  # infinity is what Python makes of 1e999
         return "" if -LARGEST <= part <= LARGEST else too_large()
-    if not isinstance(part, str):
-        return ""
-    if "\x00" in part:
-        return _("A text in the JSON holds a null character (\\u0000).")
-    return _half_a_character() if has_half_characters(part) else ""
+    is_half = isinstance(part, str) and has_half_characters(part)
+    return _half_a_character() if is_half else ""
 
 
 def has_half_characters(text: str) -> bool:
@@ -102,7 +109,7 @@ def too_large() -> str:
 
 
 def _half_a_character() -> str:
-    return _("A text in the JSON holds one half of a character (\\ud800 to \\udfff).")
+    return _("A text holds one half of a character (\\ud800 to \\udfff).")
 
 
 class JSONParser(parsers.JSONParser):

@@ -1,5 +1,6 @@
 """The gateway's contract, checked on the fake and on a real MLflow alike."""
 
+import time
 import uuid
 from itertools import pairwise
 
@@ -74,6 +75,31 @@ def test_runs_since_a_moment(mlflow, run_id):
         for at in (at_ms - 5, at_ms + 5)
     ]
     assert [len(runs) for runs in found] == [1, 0]
+
+
+def test_a_run_has_whatever_start_time_its_client_says(mlflow, run_id):
+    experiment_id, now_ms = mlflow.run(run_id).experiment_id, int(time.time() * 1000)
+    said = {"micro": now_ms * 1000, "nano": now_ms * 10**6, "second": now_ms // 1000, "zero": 0, "minus": -1}
+    made = {mlflow.create_run(experiment_id, name, start_time=at): name for name, at in said.items()}
+    made[run_id] = "sound"
+    ahead = now_ms + 24 * 3600 * 1000
+    conditions = {
+        f"attributes.start_time > {now_ms - 60_000} and attributes.start_time <= {ahead}": ["sound"],
+        f"attributes.start_time > {ahead}": ["nano", "micro"],
+        f"attributes.start_time <= {ahead}": ["sound", "second", "zero", "minus"],
+        "attributes.start_time < 100000000000": ["second", "zero", "minus"],
+    }
+    for condition, names in conditions.items():
+        assert [made[run.run_id] for run in mlflow.runs([experiment_id], condition)] == names
+    times = {made[run.run_id]: run.started_at for run in mlflow.runs([experiment_id])}
+    assert times["zero"] is times["minus"] is None
+    assert {times[name].date() for name in ("micro", "nano", "second")} == {times["sound"].date()}
+
+
+def test_names_and_tags_of_the_length_that_mlflow_allows(mlflow, name):
+    long, tag = name.ljust(250, "é"), "t" * 8000
+    run = mlflow.run(mlflow.create_run(mlflow.create_experiment(long), long, {"note": tag}))
+    assert (run.name, run.tags["note"]) == (long, tag)
 
 
 def test_a_deleted_run_is_listed_no_more(mlflow, run_id):

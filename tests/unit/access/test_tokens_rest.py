@@ -135,7 +135,6 @@ def test_a_token_cannot_make_one_that_outlives_it(client):
         ({"days": "soon"}, "days"),
         ({"name": ""}, "name"),
         ({"name": "x" * 101}, "name"),
-        ({"name": "a\x00b"}, "name"),
         ({"scopes": []}, "scopes"),
         ({"scopes": ["all"]}, "scopes"),
         ({"scopes": "see"}, "scopes"),

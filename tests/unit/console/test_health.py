@@ -184,6 +184,7 @@ def test_livez_asks_nobody(client, monkeypatch):
     assert client.get("/livez").json() == {"status": "ok"}
 
 
+@pytest.mark.django_db
 def test_metrics_are_prometheus_text(client):
     response = client.get("/metrics")
     assert response["Content-Type"].startswith("text/plain; version=0.0.4")

@@ -1,10 +1,13 @@
 """Values that no route can take, and what the caller is told of each."""
 
+import copy
+import json
 from urllib.parse import quote
 
 import pytest
 from django.urls import reverse
 
+from streaming import defaults
 from tests import populated
 
 NAME = populated.NAME
@@ -80,6 +83,16 @@ def test_half_a_character_as_the_name_of_a_field_is_refused(browser):
 def test_faults_are_what_the_schema_says(browser, body, error):
     (found,) = browser.post(PREDICT, body, **JSON).json()["errors"]
     assert {name: value for name, value in found.items() if name != "message"} == error
+
+
+def test_a_definition_with_a_null_character_is_refused(browser):
+    definition = copy.deepcopy(defaults.TAXI_TRIPS)
+    definition["fields"][0]["label"] = "a\x00b"
+    body = {"name": "mine", "topic": "mine", "definition": definition}
+    assert browser.post("/api/v1/streams", body, **JSON).status_code == 422
+    assert browser.patch(f"/api/v1/streams/{NAME}", {"definition": definition}, **JSON).status_code == 422
+    form = {"name": "mine", "topic": "mine", "definition": json.dumps(definition)}
+    assert browser.post("/streams/-/new", form).status_code == 422
 
 
 def test_an_address_that_is_none_leads_to_the_start(client, db):

@@ -194,6 +194,8 @@ def test_damaged_folder_holds_up_no_other_job(program, engineer):
 def test_unusable_result_holds_up_no_other_job(program):
     program.does("pathlib.Path(argument['--result']).write_text('{\"a\": 1e999}')")
     bad = attend(make_job())
+    while not bad.folder.end:  # it has read its program; nobody has settled it yet
+        time.sleep(0.05)
     program.does("finish({})")
     good = attend(make_job())
     assert ended(good).state == "succeeded"

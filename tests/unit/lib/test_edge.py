@@ -54,7 +54,7 @@ def test_no_text_is_a_fault_of_a_parser(text):
 @given(st.text())
 def test_json_is_read_or_refused_in_words(text):
     with contextlib.suppress(json_bodies.Unreadable):
-        assert json_bodies.fault(json_bodies.read(text)) == ""
+        json_bodies.read(text)
 
 
 @pytest.mark.parametrize("text", ["²", "٣", "1.5", "", "+1", " 1", "1_0", "-1", "9" * 5000, str(2**63)])
@@ -100,7 +100,6 @@ def test_a_form_reads_times_the_same_way():
         ("NaN", "not JSON"),
         ('{"a": Infinity}', "not JSON"),
         (r'{"\udfff": 1}', "half of a character"),
-        (r'["\u0000"]', "null character"),
         ("{", "not JSON"),
         ("[" * 100_000, "64 levels"),
         (b"\xff", "not JSON"),
@@ -109,6 +108,11 @@ def test_a_form_reads_times_the_same_way():
 def test_json_that_nothing_could_hold_is_refused(text, words):
     with pytest.raises(json_bodies.Unreadable, match=words):
         json_bodies.read(text)
+
+
+def test_no_row_holds_a_null_character():
+    assert "null character" in json_bodies.fault({"a": ["\x00"]})
+    assert json_bodies.fault({"a": [r"\u0000", 1e300]}) == ""
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,7 @@ def test_models_with_their_champion(call, scientist, approver):
         "description": "",
         "policy": "person",
         "champion": "1",
+        "not_served": None,
         "newest_version": "1",
         "alias_version": 1,
     }

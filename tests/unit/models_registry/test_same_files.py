@@ -236,9 +236,13 @@ def test_an_override_is_for_the_files_that_failed(passed, scientist, approver, a
 def test_a_verdict_about_a_champion_leaves_what_is_served(passed, scientist, monkeypatch):
     gate = actions.ask_gate("titanic", 1, by=scientist)
     ModelVersion.objects.update(state=VersionState.CHAMPION)
+    passed.model.policy = "automatic"
+    passed.model.save()
+    hashes = {"served_sha256": "f" * 64}
     outcome = gating.Outcome(
-        has_passed=True, serving={"serve_as": "runner"}, hashes={"served_sha256": "f" * 64}
+        has_passed=True, is_conclusive=True, serving={"serve_as": "runner"}, hashes=hashes
     )
+    monkeypatch.setattr(intact, "check", lambda *_arguments, **_values: None)
     monkeypatch.setattr(gating, "judge", lambda *_arguments: outcome)
     tasks.run_gate(str(gate.pk))
     passed.refresh_from_db()

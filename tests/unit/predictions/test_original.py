@@ -94,6 +94,7 @@ def test_a_child_that_does_not_start_leaves_no_folder(tmp_path):
                 tmp_path / "model",
                 Spec.from_json(champions.packed().spec_json),
                 run_folder(tmp_path, "0" * 64),
+                missing_as={},
             )
     assert list((tmp_path / "runners").iterdir()) == []
 

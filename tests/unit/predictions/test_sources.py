@@ -20,7 +20,7 @@ def test_live_tokens_become_grants_with_their_owners_rights():
     (grant,) = ConsoleSource().grants()
     assert grant.key_sha256 == token.key_sha256
     assert (grant.caller.user_id, grant.caller.username, grant.caller.token_id) == (ana.pk, "ana", token.pk)
-    assert grant.caller.scopes == {"predict"}
+    assert grant.caller.scopes == {"predict", "tokens"}
     assert grant.caller.expires_at == token.expires_at.timestamp()
 
 
