@@ -14,7 +14,7 @@ export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help up down demo remove-demo status measure logs reset psql shell kill check format test test-unit \
-        test-integration test-browser soak bench openapi lock
+        test-integration test-browser soak bench openapi messages lock
 
 help:  ## list these commands
 	@echo "Usage: make COMMAND"
@@ -82,6 +82,9 @@ bench:  ## predict path and aggregator beside bare peers, event to frame; on the
 
 openapi:  ## write openapi.yaml anew from the code
 	@$(TOOLS) -m stack.api_schema --write
+
+messages:  ## bring the Spanish catalogue up to the code; names what is left to translate
+	@$(TOOLS) -m stack.messages
 
 lock:  ## compile requirements/*.in into hashed locks
 	@$(TOOLS) -c ""

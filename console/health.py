@@ -21,8 +21,8 @@ from confluent_kafka.admin import AdminClient
 from django.conf import settings
 from django.utils import timezone
 from django.utils.functional import Promise
+from django.utils.translation import get_language, gettext_lazy, ngettext, override
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
 
 from core.lib import heartbeat, kafka
 from core.lib import redis as console_redis
@@ -200,33 +200,40 @@ REQUIRED = frozenset({"postgres", "redis"})
 
 _pool = ThreadPoolExecutor(max_workers=2 * len(CHECKS), thread_name_prefix="health")
 _lock = threading.Lock()
-_remembered: tuple[float, list[Part]] = (float("-inf"), [])
+_NEVER: tuple[float, list[Part]] = (float("-inf"), [])
+_remembered: dict[str, tuple[float, list[Part]]] = {}  # by language: parts say how they are in words
 
 
 def report() -> list[Part]:
     """Every part, at most a second old; takes two seconds at most."""
-    global _remembered
+    language = get_language() or settings.LANGUAGE_CODE
     with _lock:  # who comes while the checks run gets their outcome
-        asked_at, parts = _remembered
+        asked_at, parts = _remembered.get(language, _NEVER)
         if time.monotonic() - asked_at > REMEMBERED_S:
-            parts = _ask_all()
-            _remembered = (time.monotonic(), parts)
+            parts = _ask_all(language)
+            _remembered[language] = (time.monotonic(), parts)
         return parts
 
 
 def known() -> list[Part]:
     """What was found lately, without asking anybody: for a page that fetches the report afterwards."""
-    asked_at, parts = _remembered
+    asked_at, parts = _remembered.get(get_language() or settings.LANGUAGE_CODE, _NEVER)
     if time.monotonic() - asked_at <= KNOWN_FOR_S:
         return parts
     return [Part(name, label, None, "", name in REQUIRED, None) for name, (label, _check) in CHECKS.items()]
 
 
-def _ask_all() -> list[Part]:
-    futures = {name: _pool.submit(check) for name, (_label, check) in CHECKS.items()}
+def _ask_all(language: str) -> list[Part]:
+    futures = {name: _pool.submit(_said_in, language, check) for name, (_label, check) in CHECKS.items()}
     wait(futures.values(), timeout=TIMEOUT_S + 0.2)
     now = datetime.now(tz=UTC)
     return [_part(name, futures[name], now) for name in CHECKS]
+
+
+def _said_in(language: str, check: Callable[[], str]) -> str:
+    """A thread has a language of its own."""
+    with override(language):
+        return check()
 
 
 def _part(name: str, future: Future[str], as_of: datetime) -> Part:

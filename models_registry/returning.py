@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 from core.access import policy
 from core.access.models import User
 from core.lib.errors import Conflict, Unavailable
+from core.lib.templatetags import numbers
 from models_registry import gateway, intact, ledger, tasks
 from models_registry.holding import checked_reason, held_model
 from models_registry.models import ChampionPeriod, ModelVersion, RegisteredModel
@@ -97,5 +98,5 @@ def _went_back_already(model: RegisteredModel, now: ChampionPeriod) -> str:
         "%(model)s went back to v%(version)s at %(at)s already, by %(who)s. To go back further, say that you"
         " expect v%(version)s to be champion."
     )
-    at = now.since.strftime("%Y-%m-%d %H:%M:%S UTC")
+    at = numbers.absolute(now.since)
     return words % {"model": model, "version": now.version.version, "at": at, "who": now.decider}

@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from core.lib import json_bodies
+from core.lib.edge import MomentField
 from core.lib.typed import NumberField, WholeField
 from pipelines import params as rules
 from pipelines.models import LONGEST_NOTE
@@ -93,13 +94,14 @@ class TriggerForm(forms.Form):
             initial=rest or None,
             help_text=_("A JSON object, for pipelines that read settings they do not declare."),
         )
-        self.fields["logical_date"] = forms.DateTimeField(
+        self.fields["logical_date"] = MomentField(
             label=gettext_lazy("Logical date"),
-            required=False,
             widget=forms.DateTimeInput(
                 attrs={"type": "datetime-local", "step": "1"}, format="%Y-%m-%dT%H:%M:%S"
             ),
-            help_text=gettext_lazy("In UTC; what the pipeline's templates call ds and ts. Now when empty."),
+            help_text=gettext_lazy(
+                "What the pipeline's templates call ds and ts, in UTC there. Now when empty."
+            ),
         )
         self.fields["note"] = forms.CharField(
             label=gettext_lazy("Note"),

@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 from core.access.models import User
 from core.lib.errors import NotFound
 from core.lib.hits import Hit
+from core.lib.templatetags import numbers
 from pipelines.models import ImportFault, Pipeline, Run, RunState, TaskInstance
 
 STRIP = 14
@@ -131,7 +132,7 @@ def strips(dag_ids: Iterable[str]) -> dict[str, list[Bar]]:
 def bar(found: Run) -> Bar:
     """The run as a small bar."""
     duration_s = found.duration.total_seconds() if found.duration is not None else None
-    label = f"{found.created_at:%Y-%m-%d %H:%M} UTC"
+    label = numbers.absolute(found.created_at)
     return Bar(found.state, duration_s, label, reverse("pipelines:run-detail", args=[found.pk]))
 
 

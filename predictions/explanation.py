@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
+from core.lib.templatetags import numbers
 from predictions import spec_form
 from predictions.serving.served import Served
 from scoring.spec import Spec
@@ -73,7 +74,7 @@ def minute_bars(minutes: Sequence[tuple[datetime, int]]) -> dict[str, Any]:
                 "height": height,
                 "width": BAR_WIDTH,
                 "css": "fill-run" if n else "fill-idle",
-                "title": _("%(time)s: %(n)s") % {"time": f"{minute:%H:%M}", "n": n},
+                "title": _("%(time)s: %(n)s") % {"time": numbers.clock(minute), "n": n},
             }
         )
     return {

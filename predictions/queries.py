@@ -88,7 +88,7 @@ def per_minute(rows: QuerySet[Prediction]) -> list[tuple[datetime, int]]:
     counted = dict(
         rows.filter(id__gte=first)
         .order_by()
-        .annotate(minute=TruncMinute("at"))
+        .annotate(minute=TruncMinute("at", tzinfo=UTC))
         .values_list("minute")
         .annotate(n=Count("pk"))
     )

@@ -57,6 +57,12 @@ def edit_user(user: User, *, roles: Iterable[str], email: str, by: User) -> None
         _announce(user)
 
 
+def prefer(user: User, *, language: str, time_zone: str) -> None:
+    """Keep how pages speak to this person; empty is as the browser asks. Nobody audits that."""
+    user.language, user.time_zone = language, time_zone
+    user.save(update_fields=["language", "time_zone"])
+
+
 @transaction.atomic
 def deactivate_user(user: User, *, by: User) -> None:
     """End the user's sessions and tokens now. Raises Conflict when no administrator would be left."""

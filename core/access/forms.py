@@ -3,12 +3,14 @@
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxLengthValidator
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from core.access import limits, policy, queries, tokens, words
+from core.access import limits, policy, queries, reader, tokens, words
 from core.access.models import User
 from core.lib.typed import WholeField
 
@@ -91,6 +93,37 @@ class OwnPasswordForm(PasswordChangeForm):
         if new == self.cleaned_data.get("old_password"):
             raise ValidationError(_("This is your current password. Choose another."))
         return new
+
+
+def _language_choices() -> list[tuple[str, Any]]:
+    return [("", _("As the browser asks")), *settings.LANGUAGES]
+
+
+class PreferencesForm(forms.Form):
+    """How pages speak to this person: language and time zone, or what their browser says."""
+
+    language = forms.ChoiceField(label=_("Language"), choices=_language_choices, required=False)
+    time_zone = forms.CharField(
+        label=_("Time zone"),
+        required=False,
+        max_length=64,
+        widget=forms.TextInput(attrs={"list": "zones", "autocomplete": "off"}),
+        help_text=_("Pages write times in it, and read those that you type. REST and exports stay in UTC."),
+    )
+
+    def __init__(self, *args: Any, browser_zone: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        of_browser = gettext("As the browser says: %(zone)s") % {"zone": browser_zone}
+        self.fields["time_zone"].widget.attrs["placeholder"] = of_browser
+
+    def clean_time_zone(self) -> str:
+        """A zone that there is, or none."""
+        name: str = self.cleaned_data["time_zone"]
+        if name and name not in reader.zone_names():
+            raise ValidationError(
+                _("There is no such time zone. Choose one of the list, such as Europe/Madrid.")
+            )
+        return name
 
 
 def _role_choices() -> list[tuple[str, Any]]:

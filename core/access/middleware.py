@@ -9,9 +9,10 @@ from django.core.exceptions import PermissionDenied
 from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from core.access import denials, policy, tokens
+from core.access import denials, policy, reader, tokens
 from core.lib import problems
 from core.lib.error_pages import is_api, show_error
 from core.lib.errors import ConsoleError
@@ -28,7 +29,8 @@ class AccessMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        response = self.get_response(request)
+        with timezone.override(None):  # what this request's reader is shown ends with it
+            response = self.get_response(request)
         if response.status_code == 403:
             denials.note(request)
         return response
@@ -53,6 +55,7 @@ def _decide(request: HttpRequest) -> HttpResponse | None:
         tokens.apply(request)
     if not request.user.is_authenticated:
         return _sign_in_first(request)
+    reader.serve(request)
     if rule is None:
         raise policy.Denied(_("Nobody may use this address with %(method)s.") % {"method": request.method})
     if rule != policy.SIGNED_IN:

@@ -18,6 +18,9 @@ class User(AbstractUser):
     must_change_password = models.BooleanField(default=False)
     # Counts up when all sessions end; each session holds a hash over it.
     session_round = models.PositiveIntegerField(default=0)
+    # How pages speak to this person; empty: as the browser asks.
+    language = models.CharField(max_length=16, blank=True, default="")
+    time_zone = models.CharField(max_length=64, blank=True, default="")
 
     # Set on the instance when a token acts for the user: only these scopes of theirs count.
     token_scopes: frozenset[str] | None = None

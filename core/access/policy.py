@@ -69,6 +69,7 @@ ROUTES: dict[str, str | dict[str, str]] = {
     "access:sign-in": PUBLIC,
     "access:sign-out": SIGNED_IN,
     "access:account": SIGNED_IN,
+    "access:preferences": {"POST": SIGNED_IN},
     "access:password-change": SIGNED_IN,
     "access:token-list": SIGNED_IN,
     "access:token-revoke": SIGNED_IN,

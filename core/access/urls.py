@@ -10,6 +10,7 @@ urlpatterns = [
     path("sign-in", views.sign_in, name="sign-in"),
     path("sign-out", views.sign_out, name="sign-out"),
     path("account", views.account, name="account"),
+    path("account/preferences", views.preferences, name="preferences"),
     path("account/password", views.password_change, name="password-change"),
     path("account/tokens", token_views.token_list, name="token-list"),
     path("account/tokens/<int:pk>/revoke", token_views.token_revoke, name="token-revoke"),

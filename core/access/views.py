@@ -9,8 +9,8 @@ from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from core.access import actions, places, policy, signals, words
-from core.access.forms import OwnPasswordForm, SignInForm
+from core.access import actions, places, policy, reader, signals, words
+from core.access.forms import OwnPasswordForm, PreferencesForm, SignInForm
 from core.access.http import SignedInRequest
 from core.access.queries import n_live_tokens
 from core.lib import edge, live
@@ -65,6 +65,31 @@ def sign_out(request: SignedInRequest) -> HttpResponse:
 @require_GET
 def account(request: SignedInRequest) -> HttpResponse:
     """Who I am here, and what I may do."""
+    return _account(request, _preferences(request))
+
+
+@require_POST
+def preferences(request: SignedInRequest) -> HttpResponse:
+    """Choose language and time zone; both may be left to the browser."""
+    form = _preferences(request)
+    if not form.is_valid():
+        return _account(request, form, status=422)
+    actions.prefer(request.user, **form.cleaned_data)
+    reader.serve(request)
+    messages.success(request, _("Pages speak to you in this way now."))
+    return redirect("access:account")
+
+
+def _preferences(request: SignedInRequest) -> PreferencesForm:
+    user = request.user
+    return PreferencesForm(
+        request.POST if request.method == "POST" else None,
+        initial={"language": user.language, "time_zone": user.time_zone},
+        browser_zone=reader.browser_zone(request),
+    )
+
+
+def _account(request: SignedInRequest, form: PreferencesForm, status: int = 200) -> HttpResponse:
     held = policy.scopes_of(request.user)
     values = {
         "roles": [
@@ -77,8 +102,10 @@ def account(request: SignedInRequest) -> HttpResponse:
         ],
         "nav": OWN_PAGES,
         "n_live_tokens": n_live_tokens(request.user),
+        "form": form,
+        "zones": reader.zone_choices(),
     }
-    return render(request, "access/account.html", values)
+    return render(request, "access/account.html", values, status=status)
 
 
 @sensitive_post_parameters()

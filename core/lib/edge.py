@@ -11,8 +11,10 @@ from typing import Any, Final
 from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.dateparse import parse_datetime
+from django.utils.functional import lazy
 from django.utils.http import url_has_allowed_host_and_scheme
-from django.utils.timezone import is_naive
+from django.utils.text import format_lazy
+from django.utils.timezone import get_current_timezone, get_current_timezone_name, is_naive
 from django.utils.translation import gettext as _
 from rest_framework import serializers
 
@@ -31,7 +33,10 @@ def refused(field: str, message: str) -> InvalidRequest:
 
 
 def moment(text: str, field: str) -> datetime:
-    """A time as RFC 3339 writes it, in UTC; without a zone it is UTC. Raises InvalidRequest."""
+    """A time as RFC 3339 writes it, in UTC; without a zone it is the reader's, UTC in REST.
+
+    Raises InvalidRequest.
+    """
     found = _moment(text)
     if found is None:
         raise refused(field, not_a_time())
@@ -46,10 +51,11 @@ def not_a_time() -> str:
 def in_utc(at: datetime) -> datetime | None:
     """The same moment in UTC; None for one at the very ends of the calendar.
 
-    PostgreSQL takes no zone 16 hours or more away, and Python no time of the year 0 or 10000.
+    PostgreSQL takes no zone 16 hours or more away, and Python no time of the year 0 or 10000. Where clocks go
+    back, a time without a zone is the first of the two; where they go forward, as if they had not yet.
     """
     try:
-        found = at.replace(tzinfo=UTC) if is_naive(at) else at.astimezone(UTC)
+        found = (at.replace(tzinfo=get_current_timezone()) if is_naive(at) else at).astimezone(UTC)
     except (OverflowError, ValueError):
         return None
     return found if _FIRST <= found <= _LAST else None
@@ -95,16 +101,21 @@ def own_address(text: str, default: str) -> str:
     return text if is_ours else default
 
 
-class MomentField(forms.DateTimeField):
-    """A date, perhaps with a time, as browsers or RFC 3339 write it; UTC unless it says otherwise."""
+_zone_name = lazy(get_current_timezone_name, str)
 
-    def __init__(self, **kwargs: Any) -> None:
-        widget = forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")
-        super().__init__(required=False, widget=widget, **kwargs)
+
+class MomentField(forms.DateTimeField):
+    """A date, perhaps with a time, as browsers or RFC 3339 write it; in the zone that its label names."""
+
+    def __init__(self, *, label: Any, widget: forms.DateTimeInput | None = None, **kwargs: Any) -> None:
+        shown = widget or forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")
+        named = format_lazy("{label} ({zone})", label=label, zone=_zone_name())
+        super().__init__(required=False, label=named, widget=shown, **kwargs)
 
     def to_python(self, value: Any) -> datetime | None:
         """In UTC."""
-        found = super().to_python(value)
+        known = _moment(value) if isinstance(value, str) else None
+        found = known or super().to_python(value)
         if found is None:
             return None
         at = in_utc(found)

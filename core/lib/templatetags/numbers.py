@@ -97,7 +97,7 @@ def relative(moment: datetime, now: datetime | None = None) -> str:
     seconds = ((now or timezone.now()) - moment).total_seconds()
     away = abs(seconds)
     if away >= 7 * 86400:
-        return formats.date_format(timezone.localtime(moment), "j M Y")
+        return _date(timezone.localtime(moment))
     prefix = "in_" if seconds < 0 else ""
     if away < 10:
         return str(AGO_WORDS["now"])
@@ -107,11 +107,26 @@ def relative(moment: datetime, now: datetime | None = None) -> str:
     return str(AGO_WORDS["now"])
 
 
+def _date(local: datetime) -> str:
+    return formats.date_format(local, _("j M Y"))  # letters of Django's own; in Spanish months are small
+
+
+def zone_name() -> str:
+    """The zone in which times are shown and read, as "Europe/Madrid"."""
+    return timezone.get_current_timezone_name()
+
+
+def clock(moment: datetime) -> str:
+    """Hour, minute and zone."""
+    local = timezone.localtime(moment)
+    return f"{local:%H:%M} {local.tzname()}"
+
+
 def absolute(moment: datetime) -> str:
     """Date, time to the second and zone."""
     local = timezone.localtime(moment)
     return _("%(date)s, %(time)s %(zone)s") % {
-        "date": formats.date_format(local, "j M Y"),
+        "date": _date(local),
         "time": local.strftime("%H:%M:%S"),
         "zone": local.tzname(),
     }

@@ -73,6 +73,12 @@ def at(value: datetime | None) -> SafeString | str:
 
 
 @register.filter
+def moment(value: datetime | None) -> str:
+    """The same as text only, for use inside an attribute."""
+    return numbers.absolute(value) if isinstance(value, datetime) else numbers.NOTHING
+
+
+@register.filter
 def duration(value: timedelta | float | str | None) -> str:
     """A timedelta or seconds as "2 m 14 s"."""
     return numbers.NOTHING if value is None or isinstance(value, str) else numbers.span(value)
@@ -162,6 +168,12 @@ def push_bar(value: float, limit: float) -> SafeString:
 def ago_words() -> str:
     """The words of relative times, for the browser."""
     return json.dumps({key: str(words) for key, words in numbers.AGO_WORDS.items()})
+
+
+@register.simple_tag
+def zone() -> str:
+    """The reader's time zone, for the browser, and beside fields that take times."""
+    return numbers.zone_name()
 
 
 @register.simple_tag

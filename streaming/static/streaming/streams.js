@@ -8,8 +8,9 @@
   const charts = new Map(); // name: {plot, key}
   const number = new Intl.NumberFormat(document.documentElement.lang, { maximumSignificantDigits: 4 });
   const short = new Intl.NumberFormat(document.documentElement.lang, { notation: "compact", maximumSignificantDigits: 4 }); // ticks have little room
-  const clock = new Intl.DateTimeFormat(document.documentElement.lang, { timeStyle: "medium", hourCycle: "h23" });
-  const moment = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "medium", timeStyle: "medium", hourCycle: "h23" });
+  const timeZone = document.documentElement.dataset.zone;
+  const clock = new Intl.DateTimeFormat(document.documentElement.lang, { timeStyle: "medium", hourCycle: "h23", timeZone });
+  const moment = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "medium", timeStyle: "long", hourCycle: "h23", timeZone });
   const whole = new Intl.NumberFormat(document.documentElement.lang);
   const cursor = uPlot.sync("stream");
   let state = JSON.parse(document.querySelector("#stream-state").textContent);
@@ -28,7 +29,7 @@
       scales: { y: { range: (_, low, high) => [Math.min(0, low ?? 0), high > 0 ? high * 1.08 : 1] } },
       axes: [{ ...axis, space: 90, values: (_, ticks) => ticks.map((tick) => clock.format(tick * 1000)) }, { ...axis, size: 64, values: (_, ticks) => ticks.map((tick) => short.format(tick) + (unit ? ` ${unit}` : "")) }],
       series: [
-        { label: root.dataset.time },
+        { label: root.dataset.time, value: (_, at) => (at ? clock.format(at * 1000) : "–") },
         ...labels.map((label, index) => ({
           label,
           stroke: COLOURS[index],

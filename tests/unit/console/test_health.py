@@ -7,6 +7,7 @@ import threading
 import time
 
 import pytest
+from django.utils import translation
 
 from console import health
 from core.lib import heartbeat, redis
@@ -14,7 +15,7 @@ from core.lib import heartbeat, redis
 
 @pytest.fixture(autouse=True)
 def _nothing_remembered(monkeypatch):
-    monkeypatch.setattr(health, "_remembered", (float("-inf"), []))
+    monkeypatch.setattr(health, "_remembered", {})
 
 
 @pytest.fixture
@@ -114,6 +115,19 @@ def test_outcome_is_remembered_for_a_second(monkeypatch, settings, web_server):
     assert not part("mlflow").is_healthy
 
 
+def test_each_reader_is_told_in_their_language_though_threads_ask(monkeypatch):
+    only(monkeypatch, "sandbox")
+    monkeypatch.setattr(health.sandbox, "isolation", lambda: "")
+    for language, words in (
+        ("es", "En vigor: nada."),
+        ("en", "In force: nothing."),
+        ("es", "En vigor: nada."),
+    ):
+        with translation.override(language):
+            assert words in part("sandbox").detail
+            assert words in health.known()[0].detail
+
+
 @pytest.mark.parametrize(
     ("layers", "is_allowed", "is_healthy", "words"),
     [
@@ -137,7 +151,7 @@ def parts(monkeypatch):
     """Which parts answer, as `health.report` says it."""
     healthy = dict.fromkeys(health.CHECKS, True)
 
-    def ask_all():
+    def ask_all(_language):
         return [
             health.Part(
                 name,

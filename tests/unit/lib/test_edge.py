@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 from django import forms
+from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -79,7 +80,7 @@ def test_our_own_address_stays():
 
 
 class Form(forms.Form):
-    at = edge.MomentField()
+    at = edge.MomentField(label="At")
 
 
 def test_a_form_reads_times_the_same_way():
@@ -120,3 +121,27 @@ def test_no_row_holds_a_null_character():
 )
 def test_other_json_is_read_as_it_is(text, value):
     assert json_bodies.read(text) == value
+
+
+class OneMoment(forms.Form):
+    at = edge.MomentField(label="At")
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        ("2026-07-01T12:30", datetime(2026, 7, 1, 10, 30, tzinfo=UTC)),
+        ("2026-12-01T12:30", datetime(2026, 12, 1, 11, 30, tzinfo=UTC)),
+        ("2026-12-01", datetime(2026, 11, 30, 23, tzinfo=UTC)),
+        ("2026-07-01T12:30Z", datetime(2026, 7, 1, 12, 30, tzinfo=UTC)),
+        ("2026-10-25T02:30", datetime(2026, 10, 25, 0, 30, tzinfo=UTC)),  # twice that night: the first
+        ("2026-10-25T02:30+01:00", datetime(2026, 10, 25, 1, 30, tzinfo=UTC)),
+        ("2026-03-29T02:30", datetime(2026, 3, 29, 1, 30, tzinfo=UTC)),  # not at all that night
+    ],
+)
+def test_a_time_without_a_zone_is_the_readers(text, at):
+    with timezone.override("Europe/Madrid"):
+        form = OneMoment({"at": text})
+        assert form.is_valid(), form.errors
+        assert form.cleaned_data["at"] == edge.moment(text, "at") == at
+        assert form.fields["at"].label == "At (Europe/Madrid)"

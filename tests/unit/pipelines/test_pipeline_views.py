@@ -8,6 +8,7 @@ from django.forms import CheckboxInput, Textarea
 from django.urls import reverse
 from django.utils import timezone
 
+from core.access.reader import ZONE_COOKIE
 from core.lib.models import SyncState
 from pipelines import tasks
 from pipelines.log_lines import from_airflow
@@ -210,6 +211,23 @@ def test_the_form_takes_a_logical_date(page, sent):
     again = page.post(f"/pipelines/{DAG}/trigger", {**FORM, "logical_date": "2026-02-28T06:30"})
     assert again.status_code == 422
     assert "has this logical date already" in again.context["form"].errors["logical_date"][0]
+
+
+def test_the_logical_date_is_read_in_the_zone_that_its_label_names(page, sent):
+    make_pipeline(DAG)
+    page.cookies[ZONE_COOKIE] = "Europe/Madrid"
+    assert "Logical date (Europe/Madrid)" in page.get(f"/pipelines/{DAG}/trigger").content.decode()
+    page.post(f"/pipelines/{DAG}/trigger", {**FORM, "logical_date": "2026-07-01T06:30:15"})
+    assert Run.objects.get().logical_date == datetime(2026, 7, 1, 4, 30, 15, tzinfo=UTC)
+
+
+def test_the_grid_in_spanish_draws_the_same_shapes(page, run):
+    def shapes(language):
+        shown = page.get(f"/pipelines/{DAG}", headers={"accept-language": language}).content.decode()
+        return re.findall(r' (?:x|y|width|height)="([^"]*)"', shown)
+
+    assert shapes("es") == shapes("en")
+    assert not any("," in number for number in shapes("es"))
 
 
 def test_a_skipped_task_is_not_the_one_to_read(page, run):

@@ -1,6 +1,9 @@
 """What people write to say where reading begins, and how much is read."""
 
+from datetime import UTC, datetime
+
 import pytest
+from django.utils import timezone
 
 from core.lib.errors import InvalidRequest
 from streaming import reading
@@ -27,6 +30,12 @@ def test_a_place_is_understood(text, start):
 def test_a_place_that_makes_no_sense_is_refused(text):
     with pytest.raises(InvalidRequest, match="earliest, latest"):
         reading.start(text)
+
+
+def test_a_time_without_a_zone_is_the_readers():
+    with timezone.override("Europe/Madrid"):
+        summer = reading.start("2026-07-01 12:30")
+    assert summer.at_ms == int(datetime(2026, 7, 1, 10, 30, tzinfo=UTC).timestamp() * 1000)
 
 
 def test_a_limit_is_understood():

@@ -7,6 +7,7 @@ import time
 import pytest
 from django.template.loader import render_to_string
 
+from core.access.reader import ZONE_COOKIE
 from streaming import defaults, gateway
 from streaming.counting import Counting
 from streaming.kafka_types import Group, Partition, Topic
@@ -110,6 +111,11 @@ def test_messages_need_their_scope_and_a_sound_place(viewer, engineer):
     assert engineer.get(path, {"limit": "0"}).status_code == 422
     assert engineer.get(path, {"limit": "201"}).status_code == 422
     assert engineer.get(path).status_code == 503
+
+
+def test_where_reading_begins_names_the_readers_zone(engineer):
+    engineer.cookies[ZONE_COOKIE] = "Asia/Kathmandu"
+    assert "(Asia/Kathmandu)" in engineer.get("/topics/anything").content.decode()
 
 
 def test_a_redrive_is_asked_for_once(engineer, stream):

@@ -1,0 +1,56 @@
+"""Numbers in markup are the machine's, whatever the reader's language: a comma in an SVG draws nothing."""
+
+import re
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.template import engines
+from django.utils import translation
+
+from core.lib.templatetags import drawings
+
+TEMPLATES = sorted(Path(settings.BASE_DIR, "templates").rglob("*.html"))
+SHAPES = re.compile(r'\b(?:[xy][12]?|c[xy]|r[xy]?|width|height|d|points|viewBox|transform)="([^"]*)"')
+WRITTEN = re.compile(r"\{\{\s*(.*?)\s*\}\}")
+# Django's `localize off` does not reach this filter; its own "u" does.
+LOCALISED = re.compile(r"\|floatformat(?!:[\"']-?\d*u)")
+
+
+def numbers_in_shapes():
+    for path in TEMPLATES:
+        text = path.read_text()
+        if "<svg" in text or "_svg" in path.name or "_graph_box" in path.name:
+            for shape in SHAPES.findall(text):
+                yield from ((path, text, written) for written in WRITTEN.findall(shape))
+
+
+@pytest.mark.parametrize("language", ["en", "es"])
+def test_a_shape_says_its_numbers_with_a_point(language):
+    with translation.override(language):
+        wrong = [
+            f"{path.name}: {written}"
+            for path, text, written in numbers_in_shapes()
+            if "," in shown(written, is_off="{% localize off %}" in text)
+        ]
+    assert wrong == []
+
+
+def shown(written, *, is_off):
+    """The expression with 12.5 for whatever it is about."""
+    expression = re.sub(r"^[\w.]+", "number", written)
+    expression = re.sub(r"\|add:[\w.]+(?=\||$)", "", expression)
+    markup = "{{ " + expression + " }}"
+    if is_off:
+        markup = "{% load l10n %}{% localize off %}" + markup + "{% endlocalize %}"
+    return engines["django"].from_string(markup).render({"number": 12.5})
+
+
+def test_drawings_say_their_numbers_with_a_point():
+    with translation.override("es"):
+        line = str(drawings.sparkline([1.5, 2.25, 3.125], ""))
+    assert re.search(r'points="[\d., ]+"', line)
+    assert all(
+        re.fullmatch(r"[\d.]+,[\d.]+", place)
+        for place in re.search(r'line" points="([^"]+)"', line)[1].split()
+    )
