@@ -97,7 +97,7 @@ class ErrorPagesMiddleware:
 def _is_text(encoding: str | None) -> bool:
     """Python knows codecs for other things under such names too, "hex" among them."""
     try:
-        b"".decode(encoding or "utf-8")
+        b"a".decode(encoding or "utf-8")  # of nothing Python makes text without looking at the name
     except LookupError:
         return False
     return True
