@@ -19,7 +19,6 @@ from collections.abc import Coroutine
 from typing import Any
 
 import orjson
-import redis
 import structlog
 from channels.db import database_sync_to_async
 from channels.exceptions import StopConsumer
@@ -78,7 +77,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
             error = task.exception() if task.done() and not task.cancelled() else None
             if error is None:
                 continue
-            if isinstance(error, redis.RedisError):
+            if isinstance(error, console_redis.RedisError):
                 log.warning("socket.no_redis", error=str(error))
             elif not isinstance(error, OSError):  # which is what sending to a browser that has gone raises
                 log.error("socket.broken", exc_info=error)
@@ -136,7 +135,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
         try:
             await self.channel_layer.group_add(live.group_name(topic), self.channel_name)
             seq = (await self._numbers([topic]))[0]
-        except (redis.RedisError, OSError) as error:
+        except (console_redis.RedisError, OSError) as error:
             log.warning("socket.no_redis", error=str(error))
             await self.close(CLOSE_TRY_LATER)
             return
@@ -163,7 +162,9 @@ class LiveConsumer(AsyncWebsocketConsumer):
         await self._discard(live.group_name(topic))
 
     async def _discard(self, group: str) -> None:
-        with contextlib.suppress(redis.RedisError, OSError):  # the server forgets the subscription by itself
+        with contextlib.suppress(
+            console_redis.RedisError, OSError
+        ):  # the server forgets the subscription by itself
             await self.channel_layer.group_discard(group, self.channel_name)
 
     async def _leave_all(self) -> None:
@@ -234,7 +235,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
             return
         try:
             numbers = await self._numbers(topics)
-        except redis.RedisError as error:
+        except console_redis.RedisError as error:
             log.warning("socket.no_redis", error=str(error))
             return
         now = timezone.now().isoformat()

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from itertools import islice
-from typing import Any
 
 import structlog
 from django.http import HttpRequest
@@ -13,6 +12,7 @@ from django.utils.translation import gettext_lazy
 
 from core.access import policy
 from core.access import queries as access
+from core.access.models import User
 from core.alerts import queries as alerts
 from core.lib.errors import ConsoleError
 from core.lib.hits import Hit
@@ -90,7 +90,7 @@ def is_new_installation() -> bool:
     return not pipelines.runs().exists() and not models_registry.champions()
 
 
-def search(text: str, user: Any) -> list[Hit]:
+def search(text: str, user: User) -> list[Hit]:
     """What `user` may open and `text` (any case) names; nothing for no text."""
     text = text.strip()[:LONGEST_TEXT]
     if not text:
@@ -102,7 +102,7 @@ def search(text: str, user: Any) -> list[Hit]:
     return hits
 
 
-def _pages(user: Any) -> Iterable[Hit]:
+def _pages(user: User) -> Iterable[Hit]:
     for label, view_name, icon in PAGES:
         if policy.allows_route(user, view_name):
             yield Hit(str(label), reverse(view_name), _("Page"), icon)

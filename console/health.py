@@ -15,7 +15,6 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 import psycopg2
-import redis
 import structlog
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
@@ -27,6 +26,7 @@ from django.utils.translation import gettext as _
 
 from core.lib import heartbeat, kafka
 from core.lib import redis as console_redis
+from core.lib.redis import RedisError
 from core.lib.templatetags import numbers
 from scoring import sandbox
 
@@ -162,7 +162,7 @@ def _worker() -> str:
 def _sign_of_life(name: str) -> str:
     try:
         at = heartbeat.last(name)
-    except redis.RedisError as error:
+    except RedisError as error:
         raise Unwell(_("Nobody can tell: its sign of life is in Redis, which does not answer.")) from error
     if at is None or time.time() - at > SILENT_AFTER_S:
         raise Unwell(_("No sign of life."))
@@ -250,6 +250,6 @@ def _outcome(future: Future[str]) -> tuple[bool, str]:
             return True, future.result()
         case Unwell():
             return False, str(error)
-        case psycopg2.Error() | redis.RedisError() | KafkaException() | httpx.HTTPError() | ValueError():
+        case psycopg2.Error() | RedisError() | KafkaException() | httpx.HTTPError() | ValueError():
             return False, _("It does not answer.")
     raise error

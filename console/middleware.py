@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 
 from core.lib import addresses, context, error_pages, idempotency, metrics, problems
 from core.lib.errors import ConsoleError
+from core.lib.htmx import is_htmx
 
 log = structlog.get_logger("console.http")
 
@@ -96,7 +97,7 @@ class ErrorPagesMiddleware:
 def _is_text(encoding: str | None) -> bool:
     """Python knows codecs for other things under such names too, "hex" among them."""
     try:
-        b"".decode(encoding or "utf-8")
+        b"a".decode(encoding or "utf-8")  # of nothing Python makes text without looking at the name
     except LookupError:
         return False
     return True
@@ -111,7 +112,7 @@ class FragmentMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
         is_markup = response.get("Content-Type", "").startswith("text/html")
-        if error_pages.is_htmx(request) and is_markup and not response.streaming:
+        if is_htmx(request) and is_markup and not response.streaming:
             response.content = response.content.strip()
         return response
 

@@ -27,7 +27,7 @@ urlpatterns = [
     path("", include("streaming.urls")),
     path("", include("jobs.urls")),
     path("", include("predictions.urls")),
-    path("", include("predictions.watching.urls")),
+    path("", include("predictions.drift.urls")),
     path("", include("console.demo.urls")),
     path("api/v1/", include("console.api_urls")),
 ]

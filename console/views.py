@@ -10,8 +10,10 @@ from django.views.decorators.http import require_GET, require_POST, require_safe
 from console import csp_reports, dashboard, health
 from console.demo import queries as demonstration
 from core.access import policy
+from core.access.http import SignedInRequest
 from core.lib import metrics
-from core.lib.error_pages import error_page, is_htmx
+from core.lib.error_pages import error_page
+from core.lib.htmx import is_htmx
 
 log = structlog.get_logger(__name__)
 
@@ -46,7 +48,7 @@ def health_dot(request: HttpRequest) -> HttpResponse:
 
 
 @require_GET
-def search(request: HttpRequest) -> HttpResponse:
+def search(request: SignedInRequest) -> HttpResponse:
     """Pages, pipelines and models whose name contains `q`."""
     text = request.GET.get("q", "")[: dashboard.LONGEST_TEXT]
     template = "_shared/_palette_hits.html" if is_htmx(request) else "console/search.html"

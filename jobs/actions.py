@@ -9,6 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from core.access import policy
+from core.access.models import User
 from core.audit.actions import record
 from core.lib import live
 from core.lib.errors import Conflict, InvalidRequest, NotFound
@@ -22,7 +23,7 @@ LARGEST_PARAMS_BYTES = 64 * 1024
 
 
 @transaction.atomic
-def submit_job(app: str, *, params: dict[str, Any], by: Any) -> Job:
+def submit_job(app: str, *, params: dict[str, Any], by: User) -> Job:
     """Queue an application with these parameters; it starts as soon as there is a place.
 
     Raises InvalidRequest for an unknown application and for parameters that it does not take.
@@ -39,7 +40,7 @@ def submit_job(app: str, *, params: dict[str, Any], by: Any) -> Job:
 
 
 @transaction.atomic
-def cancel_job(job: Job, *, by: Any) -> Job:
+def cancel_job(job: Job, *, by: User) -> Job:
     """End a job: at once while it is queued, else a worker ends its processes. Again is no harm.
 
     Raises Conflict when it ended by itself.
@@ -54,7 +55,7 @@ def cancel_job(job: Job, *, by: Any) -> Job:
     return job
 
 
-def _ask_to_end(job: Job, *, by: Any) -> None:
+def _ask_to_end(job: Job, *, by: User | None) -> None:
     """End what is queued, have a worker end what runs. The caller holds the row."""
     job.cancel_asked_at, job.cancel_asked_by = timezone.now(), by
     job.next_attempt_at = job.cancel_asked_at

@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from core.access.http import user_of
 from core.lib.errors import InvalidRequest
 from core.lib.rest import valid
 from jobs import actions, applications, logs, queries
@@ -56,13 +57,11 @@ class JobListView(generics.ListAPIView):
     def post(self, request: Request) -> Response:
         """Submit an application. The row answers at once; it starts as soon as there is a place."""
         given = valid(shapes.NewJobSerializer, request.data)
-        job = actions.submit_job(given["app"], params=given["params"], by=request.user)
+        job = actions.submit_job(given["app"], params=given["params"], by=user_of(request))
         return Response(shapes.JobSerializer(job).data, status=202)
 
 
 class JobDetailView(APIView):
-    """One job."""
-
     @extend_schema(responses=shapes.JobSerializer)
     def get(self, _request: Request, job_id: uuid.UUID) -> Response:
         """As it stands."""
@@ -76,7 +75,7 @@ class JobCancelView(APIView):
     def post(self, request: Request, job_id: uuid.UUID) -> Response:
         """Its processes are ended. Asking again is no harm; 409 when it ended by itself."""
         valid(shapes.NothingSerializer, request.data)
-        job = actions.cancel_job(queries.job(job_id), by=request.user)
+        job = actions.cancel_job(queries.job(job_id), by=user_of(request))
         return Response(shapes.JobSerializer(job).data, status=202)
 
 

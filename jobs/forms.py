@@ -7,6 +7,7 @@ from django import forms
 from django.forms import BoundField
 from django.utils.translation import gettext as _
 
+from core.lib.typed import NumberField, WholeField
 from jobs import applications
 from jobs.applications import Application, Parameter
 
@@ -57,9 +58,9 @@ def _field(parameter: Parameter, value: Any) -> forms.Field:
         return _choice(parameter, common)
     bounds: dict[str, Any] = {"min_value": parameter.minimum, "max_value": parameter.maximum}
     if parameter.kind == "integer":
-        return forms.IntegerField(**common, **bounds)
+        return WholeField(**common, **bounds)
     if parameter.kind == "number":
-        return forms.FloatField(**common, **bounds, widget=forms.NumberInput({"step": "any"}))
+        return NumberField(**common, **bounds)
     attrs = {"list": f"{parameter.name}-suggestions", "autocomplete": "off", "class": "is-path"}
     widget = forms.TextInput(attrs if parameter.kind == "path" else {})
     return forms.CharField(**common, max_length=applications.LONGEST_TEXT, widget=widget)

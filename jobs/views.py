@@ -5,23 +5,22 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.contrib import messages
-from django.core.paginator import Paginator
 from django.http import HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from core.access import paging
 from core.access.http import SignedInRequest
 from core.lib import downloads, edge
 from core.lib.errors import ConsoleError, NotFound
+from core.lib.htmx import go_to, is_htmx
+from core.lib.paging import page_of
 from jobs import actions, applications, log_lines, logs, queries, summaries
 from jobs.applications import Application
 from jobs.forms import JobForm
 from jobs.models import Job, JobState
 
-PAGE = 50
 RECENT = 5  # on the overview
 
 
@@ -29,14 +28,14 @@ RECENT = 5  # on the overview
 def job_list(request: SignedInRequest) -> HttpResponse:
     """Every job, narrowed by `?state=` and `?app=`."""
     given = {name: request.GET.get(name, "") for name in ("state", "app")}
-    page = Paginator(queries.recent_jobs(**given), PAGE).get_page(request.GET.get("page"))
+    page = page_of(request, queries.recent_jobs(**given))
     values = {
-        "rows": [(job, _title(job)) for job in page.object_list],
-        "page": paging.links(request, page),
+        "rows": [(job, _title(job)) for job in page["rows"]],
+        "page": page,
         "states": JobState.choices,
         "applications": applications.all(),
     }
-    template = "_job_table" if request.htmx else "job_list"
+    template = "_job_table" if is_htmx(request) else "job_list"
     return render(request, f"jobs/{template}.html", values)
 
 
@@ -63,7 +62,7 @@ def job_submit(request: SignedInRequest, app: str) -> HttpResponse:
     if form.is_valid() and (job := _submitted(form, request)):
         messages.success(request, _("Submitted. It starts as soon as there is a place."))
         target = reverse("jobs:job-detail", args=[job.pk])
-        return HttpResponse(headers={"HX-Redirect": target}) if request.htmx else redirect(target)
+        return go_to(request, target)
     return _submit_form(request, form, status=422)
 
 
@@ -86,7 +85,7 @@ def _earlier(request: SignedInRequest, application: Application) -> dict[str, An
 
 
 def _submit_form(request: SignedInRequest, form: JobForm, status: int = 200) -> HttpResponse:
-    template = "_submit_form" if request.htmx else "job_submit"
+    template = "_submit_form" if is_htmx(request) else "job_submit"
     values = {"form": form, "application": form.application}
     return render(request, f"jobs/{template}.html", values, status=status)
 
@@ -103,7 +102,7 @@ def job_detail(request: SignedInRequest, job_id: uuid.UUID) -> HttpResponse:
         "summary": summaries.summary(job.result) if job.result is not None else None,
         "is_known": any(one.name == job.app for one in applications.all()),
     }
-    if request.htmx:
+    if is_htmx(request):
         return render(request, "jobs/_job_body.html", values)
     return render(request, "jobs/job_detail.html", values | _log_values(request, job))
 
@@ -117,7 +116,7 @@ def _title(job: Job) -> str:
 def job_log(request: SignedInRequest, job_id: uuid.UUID) -> HttpResponse:
     """The end of the log, or of what stands before the byte `?before=`: as a box, or a page of its own."""
     job = queries.job(job_id)
-    template = "_log" if request.htmx else "job_log"
+    template = "_log" if is_htmx(request) else "job_log"
     values = {"job": job, "title": _title(job), **_log_values(request, job)}
     return render(request, f"jobs/{template}.html", values)
 

@@ -3,17 +3,16 @@
 Each takes the model's row first, so decisions about one model come one after another; each is audited.
 """
 
-from typing import Any
-
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from core.access import policy
+from core.access.models import User
 from core.audit.actions import record
 from core.lib.errors import Conflict, InvalidRequest, NotFound
 from models_registry import gateway, intact, ledger, mirror, tasks
-from models_registry.holding import LONGEST_REASON, checked_reason, held_model, held_version
+from models_registry.holding import checked_reason, held_model, held_version
 from models_registry.models import (
     ChampionPeriod,
     GateRun,
@@ -24,11 +23,10 @@ from models_registry.models import (
 from models_registry.removal import remove_demo
 from models_registry.retiring import archive, end_champion, unarchive
 from models_registry.returning import rollback
-from models_registry.states import OPEN_GATES, GateState, Policy, RequestState, VersionState
+from models_registry.states import LONGEST_REASON, OPEN_GATES, GateState, Policy, RequestState, VersionState
 from models_registry.troubles import note_serving
 
 __all__ = [
-    "LONGEST_REASON",
     "approve",
     "archive",
     "ask_gate",
@@ -47,7 +45,7 @@ __all__ = [
 JUDGED = (VersionState.CANDIDATE, VersionState.PASSED, VersionState.FAILED)
 
 
-def ask_gate(model_name: str, version: int, *, by: Any) -> GateRun:
+def ask_gate(model_name: str, version: int, *, by: User) -> GateRun:
     """Have a worker judge the version. One that MLflow just got is looked up there, so nobody has to wait."""
     policy.check(by, "models.gate", model_name)
     if not ModelVersion.objects.filter(model__name=model_name, version=version).exists():
@@ -70,7 +68,7 @@ def ask_gate(model_name: str, version: int, *, by: Any) -> GateRun:
 
 
 @transaction.atomic
-def override_gate(model_name: str, version: int, *, reason: str, by: Any) -> ModelVersion:
+def override_gate(model_name: str, version: int, *, reason: str, by: User) -> ModelVersion:
     """Let a version that failed count as passed. It carries the mark and the reason for ever."""
     policy.check(by, "admin", model_name)
     reason = checked_reason(reason)
@@ -92,7 +90,7 @@ def override_gate(model_name: str, version: int, *, reason: str, by: Any) -> Mod
 
 
 @transaction.atomic
-def request_promotion(model_name: str, version: int, *, reason: str, by: Any) -> PromotionRequest:
+def request_promotion(model_name: str, version: int, *, reason: str, by: User) -> PromotionRequest:
     """Ask for the version to become champion. Raises Conflict until its gate has passed."""
     policy.check(by, "models.request", model_name)
     reason = checked_reason(reason)
@@ -108,7 +106,7 @@ def request_promotion(model_name: str, version: int, *, reason: str, by: Any) ->
     return request
 
 
-def approve(request_id: int, *, reason: str = "", by: Any) -> PromotionRequest:
+def approve(request_id: int, *, reason: str = "", by: User) -> PromotionRequest:
     """Make the version the champion, now. Nobody approves what they asked for, whatever roles they hold.
 
     MLflow must still hold the files that were judged: Conflict names those that it does not, Unavailable is
@@ -122,7 +120,7 @@ def approve(request_id: int, *, reason: str = "", by: Any) -> PromotionRequest:
 
 
 @transaction.atomic
-def _approve(request_id: int, checked: dict[str, str], *, reason: str, by: Any) -> PromotionRequest:
+def _approve(request_id: int, checked: dict[str, str], *, reason: str, by: User) -> PromotionRequest:
     request = _approvable(request_id, by=by)
     if request.hashes != checked:
         raise Conflict(_("The request has changed meanwhile. Look at it again, then decide."))
@@ -136,7 +134,7 @@ def _approve(request_id: int, checked: dict[str, str], *, reason: str, by: Any) 
 
 
 @transaction.atomic
-def reject(request_id: int, *, reason: str, by: Any) -> PromotionRequest:
+def reject(request_id: int, *, reason: str, by: User) -> PromotionRequest:
     """Decide against it. Who asked withdraws instead."""
     request = _held_request(request_id, by=by)
     _check_not_own(request, by, _("reject"))
@@ -145,7 +143,7 @@ def reject(request_id: int, *, reason: str, by: Any) -> PromotionRequest:
 
 
 @transaction.atomic
-def withdraw(request_id: int, *, reason: str = "", by: Any) -> PromotionRequest:
+def withdraw(request_id: int, *, reason: str = "", by: User) -> PromotionRequest:
     """Take one's own request back."""
     policy.check(by, "models.request")
     request = _lock_request(request_id)
@@ -163,7 +161,7 @@ def withdraw(request_id: int, *, reason: str = "", by: Any) -> PromotionRequest:
 
 
 @transaction.atomic
-def set_policy(model_name: str, *, value: str, by: Any) -> RegisteredModel:
+def set_policy(model_name: str, *, value: str, by: User) -> RegisteredModel:
     """Say who approves this model's promotions: a person, or a conclusive pass by itself."""
     policy.check(by, "admin", model_name)
     if value not in Policy.values:
@@ -176,7 +174,7 @@ def set_policy(model_name: str, *, value: str, by: Any) -> RegisteredModel:
     return model
 
 
-def _held_request(request_id: int, *, by: Any) -> PromotionRequest:
+def _held_request(request_id: int, *, by: User) -> PromotionRequest:
     """The request, open and held, for somebody who may decide."""
     policy.check(by, "models.decide")
     request = _lock_request(request_id)
@@ -193,7 +191,7 @@ def _settled_words(request: PromotionRequest) -> str:
     return f"{words} {request.decision_reason}" if is_withdrawn and request.decision_reason else words
 
 
-def _approvable(request_id: int, *, by: Any) -> PromotionRequest:
+def _approvable(request_id: int, *, by: User) -> PromotionRequest:
     """The request, held, if it may be approved now, as far as rows can tell."""
     request = _held_request(request_id, by=by)
     _check_not_own(request, by, _("approve"))
@@ -212,7 +210,7 @@ def _lock_request(request_id: int) -> PromotionRequest:
     return request
 
 
-def _check_not_own(request: PromotionRequest, by: Any, verb: str) -> None:
+def _check_not_own(request: PromotionRequest, by: User, verb: str) -> None:
     if request.requested_by_id == by.pk:
         raise policy.Denied(
             _("You asked for this promotion, so somebody else has to decide: you cannot %(verb)s it.")
@@ -254,7 +252,7 @@ def _check_comparison(row: ModelVersion) -> None:
     )
 
 
-def _decide(request: PromotionRequest, state: str, reason: str, by: Any) -> None:
+def _decide(request: PromotionRequest, state: str, reason: str, by: User) -> None:
     before = request.state
     request.move_to(state)
     request.decided_by, request.decided_at = by, timezone.now()

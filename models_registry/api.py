@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from core.access import policy
+from core.access.http import user_of
 from core.lib import edge
 from core.lib.errors import NotFound
 from core.lib.pages import CursorPages
@@ -76,8 +77,6 @@ class ExperimentRunListView(generics.ListAPIView):
 
 
 class MlflowRunDetailView(APIView):
-    """One run."""
-
     @extend_schema(responses=shapes.MlflowRunSerializer)
     def get(self, request: Request, run_id: str) -> Response:
         """Parameters, latest metrics, tags."""
@@ -123,8 +122,6 @@ class ModelListView(generics.ListAPIView):
 
 
 class ModelDetailView(APIView):
-    """One model."""
-
     @extend_schema(responses=shapes.ModelSerializer)
     def get(self, request: Request, name: str) -> Response:
         """With its champion by the ledger."""
@@ -134,7 +131,7 @@ class ModelDetailView(APIView):
     def patch(self, request: Request, name: str) -> Response:
         """Set who approves its promotions."""
         actions.set_policy(
-            name, value=valid(shapes.PolicySerializer, request.data)["policy"], by=request.user
+            name, value=valid(shapes.PolicySerializer, request.data)["policy"], by=user_of(request)
         )
         return Response(shapes.ModelSerializer(queries.model(name)).data)
 
@@ -155,8 +152,6 @@ class VersionListView(generics.ListAPIView):
 
 
 class VersionDetailView(APIView):
-    """One version."""
-
     @extend_schema(responses=shapes.VersionDetailSerializer)
     def get(self, request: Request, name: str, version: int) -> Response:
         """With its newest gate, null when nobody has asked for one."""
@@ -169,13 +164,11 @@ def _version_data(row: ModelVersion) -> dict[str, Any]:
 
 
 class VersionGateView(APIView):
-    """The gate of a version."""
-
     @extend_schema(request=shapes.NothingSerializer, responses={202: shapes.GateSerializer})
     def post(self, request: Request, name: str, version: int) -> Response:
         """Have a worker judge it; 409 while one is at work."""
         valid(shapes.NothingSerializer, request.data)
-        gate = actions.ask_gate(name, version, by=request.user)
+        gate = actions.ask_gate(name, version, by=user_of(request))
         return Response(shapes.GateSerializer(gate).data, status=202)
 
 
@@ -186,7 +179,9 @@ class VersionOverrideView(APIView):
     def post(self, request: Request, name: str, version: int) -> Response:
         """The version counts as passed, and is marked for ever."""
         reason = valid(shapes.ReasonSerializer, request.data)["reason"]
-        return Response(_version_data(actions.override_gate(name, version, reason=reason, by=request.user)))
+        return Response(
+            _version_data(actions.override_gate(name, version, reason=reason, by=user_of(request)))
+        )
 
 
 class VersionArchiveView(APIView):
@@ -196,7 +191,7 @@ class VersionArchiveView(APIView):
     def post(self, request: Request, name: str, version: int) -> Response:
         """Its open promotion request is withdrawn; 409 for the champion, and while its gate is at work."""
         reason = valid(shapes.ReasonSerializer, request.data)["reason"]
-        return Response(_version_data(actions.archive(name, version, reason=reason, by=request.user)))
+        return Response(_version_data(actions.archive(name, version, reason=reason, by=user_of(request))))
 
 
 class VersionUnarchiveView(APIView):
@@ -206,7 +201,7 @@ class VersionUnarchiveView(APIView):
     def post(self, request: Request, name: str, version: int) -> Response:
         """As retired when it was champion once, else as a candidate: its gate has to run again."""
         reason = valid(shapes.ReasonSerializer, request.data)["reason"]
-        return Response(_version_data(actions.unarchive(name, version, reason=reason, by=request.user)))
+        return Response(_version_data(actions.unarchive(name, version, reason=reason, by=user_of(request))))
 
 
 class ModelHistoryView(APIView):

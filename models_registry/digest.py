@@ -11,7 +11,6 @@ def file_sha256(path: Path) -> str:
 
 
 def bytes_sha256(content: bytes) -> str:
-    """Of the bytes."""
     return hashlib.sha256(content).hexdigest()
 
 

@@ -3,8 +3,7 @@
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from models_registry.actions import LONGEST_REASON
-from models_registry.states import Policy
+from models_registry.states import LONGEST_REASON, Policy
 
 
 class ReasonForm(forms.Form):

@@ -20,6 +20,7 @@ from scoring import compile as scoring_compile
 from scoring import gate, missing, parquet, sandbox
 from scoring.result import ChampionFiles, Job, Result
 from scoring.spec import Spec
+from scoring.spec_reading import read_spec
 
 TIMEOUT_S = 600
 MEMORY_BYTES = 4 * 2**30
@@ -151,12 +152,12 @@ def _checks(
         hashes["holdout.parquet"] = (version.holdout_sha256, file_sha256(job_dir / "holdout.parquet"))
     if result.serve_as == ONNX:
         hashes["model.onnx"] = (result.sha256, file_sha256(job_dir / "model.onnx"))
-    champion_spec = Spec.from_json(champion.spec_json) if champion else None
+    champion_spec = read_spec(champion.spec_json) if champion else None
     return gate.judge(_spec(job_dir), result, champion_spec=champion_spec, hashes=hashes)
 
 
 def _spec(job_dir: Path) -> Spec:
-    return Spec.from_json((job_dir / "spec.json").read_bytes())
+    return read_spec((job_dir / "spec.json").read_bytes())
 
 
 def _store(mlflow: MlflowGateway, version: ModelVersion, job_dir: Path, sha256: str) -> None:

@@ -6,8 +6,7 @@ from core.lib import edge, json_bodies
 from core.lib.errors import NotFound
 from models_registry import ledger
 from models_registry.models import ModelVersion, RegisteredModel
-
-LONGEST_REASON = 2000
+from models_registry.states import LONGEST_REASON
 
 
 def held_model(model_name: str) -> RegisteredModel:

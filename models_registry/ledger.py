@@ -1,13 +1,12 @@
 """The one place where the champion changes: closes a period, opens the next, and tells who serves."""
 
 from collections.abc import Iterable
-from typing import Any
 
-import redis
 import structlog
 from django.db import transaction
 from django.utils import timezone
 
+from core.access.models import User
 from core.audit.actions import record
 from core.lib import live
 from core.lib import redis as console_redis
@@ -29,7 +28,7 @@ def locked(model_name: str) -> RegisteredModel:
 
 
 def crown(
-    version: ModelVersion, *, by: Any, reason: str, kind: str, request: PromotionRequest | None = None
+    version: ModelVersion, *, by: User | None, reason: str, kind: str, request: PromotionRequest | None = None
 ) -> ChampionPeriod:
     """Make `version` the champion, with the files that were approved. The caller holds the model's row.
 
@@ -69,7 +68,7 @@ def crown(
     return period
 
 
-def end(period: ChampionPeriod, *, by: Any, reason: str) -> None:
+def end(period: ChampionPeriod, *, by: User | None, reason: str) -> None:
     """Close the open period with nobody after it. The caller holds the model's row."""
     version = ModelVersion.objects.select_for_update().get(pk=period.version_id)
     version.move_to(VersionState.RETIRED)
@@ -137,5 +136,5 @@ def _wake_serving(model_name: str) -> None:
     """A message saves seconds; should it be lost, serving finds out by its own slow poll."""
     try:
         console_redis.client().publish(CHANNEL, model_name)
-    except redis.RedisError as error:
+    except console_redis.RedisError as error:
         log.warning("champions.not_announced", model=model_name, error=str(error))

@@ -73,6 +73,7 @@ class RunInfo:
     params: dict[str, str]
     metrics: dict[str, float | str]
     tags: dict[str, str]
+    stepped: list[str]  # metrics whose latest value is not their first
 
     @classmethod
     def from_answer(cls, run: dict[str, Any]) -> Self:
@@ -91,6 +92,9 @@ class RunInfo:
             params=pairs(data.get("params")),
             metrics=pairs(data.get("metrics")),
             tags=tags,
+            stepped=sorted(
+                entry["key"] for entry in data.get("metrics") or [] if int(entry.get("step") or 0)
+            ),
         )
 
     @property

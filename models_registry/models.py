@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -63,6 +64,8 @@ class MlflowRun(models.Model):
     params = models.JSONField(default=dict)
     metrics = models.JSONField(default=dict)
     tags = models.JSONField(default=dict)
+    # metrics that have a history; None for a run mirrored before this was kept
+    stepped = models.JSONField(null=True, default=None)
     dag_run_id = models.CharField(max_length=250, blank=True, db_index=True)
     gone_at = models.DateTimeField(null=True)
 
@@ -80,6 +83,10 @@ class MlflowRun(models.Model):
         return {"FINISHED": "success", "KILLED": "cancelled", "SCHEDULED": "queued"}.get(
             self.status, self.status.lower()
         )
+
+    def has_history(self, key: str) -> bool:
+        """Whether more than one value of the metric may be drawn."""
+        return self.stepped is None or key in self.stepped
 
     @property
     def duration(self) -> timedelta | None:
@@ -101,6 +108,9 @@ class RegisteredModel(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("models:model-detail", args=[self.name])
 
 
 class ModelVersion(models.Model):
@@ -154,6 +164,9 @@ class ModelVersion(models.Model):
 
     def __str__(self) -> str:
         return f"{self.model.name} v{self.version}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("models:version-detail", args=[self.model.name, self.version])
 
     @property
     def spec(self) -> dict[str, Any]:
@@ -238,6 +251,10 @@ class GateRun(WithHashes, Deliverable):
     def __str__(self) -> str:
         return f"gate of {self.version}"
 
+    def get_absolute_url(self) -> str:
+        """The page of its version, which shows it."""
+        return self.version.get_absolute_url()
+
     @property
     def is_open(self) -> bool:
         """Whether the verdict is still to come."""
@@ -280,6 +297,10 @@ class PromotionRequest(WithHashes):
 
     def __str__(self) -> str:
         return f"promotion of {self.version}"
+
+    def get_absolute_url(self) -> str:
+        """The page of its version, where it is decided."""
+        return self.version.get_absolute_url()
 
     @property
     def is_open(self) -> bool:

@@ -7,6 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from core.access.http import user_of
 from core.lib.rest import valid
 from models_registry import actions, queries
 from models_registry import serializers as shapes
@@ -21,7 +22,7 @@ class VersionPromotionsView(APIView):
     def post(self, request: Request, name: str, version: int) -> Response:
         """Ask for it; 409 until the gate has passed. Somebody else decides."""
         reason = valid(shapes.ReasonSerializer, request.data)["reason"]
-        asked = actions.request_promotion(name, version, reason=reason, by=request.user)
+        asked = actions.request_promotion(name, version, reason=reason, by=user_of(request))
         return Response(shapes.PromotionSerializer(asked).data, status=202)
 
 
@@ -35,7 +36,7 @@ class ModelRollbackView(APIView):
         Where nothing is expected, 409 after a rollback too: the same call sent twice goes back once.
         """
         given = valid(shapes.RollbackSerializer, request.data)
-        return Response(shapes.PeriodSerializer(actions.rollback(name, by=request.user, **given)).data)
+        return Response(shapes.PeriodSerializer(actions.rollback(name, by=user_of(request), **given)).data)
 
 
 @extend_schema(parameters=[OpenApiParameter("state", str, enum=RequestState.values)])
@@ -59,30 +60,30 @@ class PromotionDetailView(APIView):
 
 
 class PromotionApproveView(APIView):
-    """Approve."""
-
     @extend_schema(request=shapes.OptionalReasonSerializer, responses=shapes.PromotionSerializer)
     def post(self, request: Request, pk: int) -> Response:
         """Makes the version champion; never by who asked. 409 when MLflow holds other files by now."""
         reason = valid(shapes.OptionalReasonSerializer, request.data)["reason"]
-        return Response(shapes.PromotionSerializer(actions.approve(pk, reason=reason, by=request.user)).data)
+        return Response(
+            shapes.PromotionSerializer(actions.approve(pk, reason=reason, by=user_of(request))).data
+        )
 
 
 class PromotionRejectView(APIView):
-    """Reject."""
-
     @extend_schema(request=shapes.ReasonSerializer, responses=shapes.PromotionSerializer)
     def post(self, request: Request, pk: int) -> Response:
         """With a reason; never by who asked."""
         reason = valid(shapes.ReasonSerializer, request.data)["reason"]
-        return Response(shapes.PromotionSerializer(actions.reject(pk, reason=reason, by=request.user)).data)
+        return Response(
+            shapes.PromotionSerializer(actions.reject(pk, reason=reason, by=user_of(request))).data
+        )
 
 
 class PromotionWithdrawView(APIView):
-    """Withdraw."""
-
     @extend_schema(request=shapes.OptionalReasonSerializer, responses=shapes.PromotionSerializer)
     def post(self, request: Request, pk: int) -> Response:
         """Only by who asked."""
         reason = valid(shapes.OptionalReasonSerializer, request.data)["reason"]
-        return Response(shapes.PromotionSerializer(actions.withdraw(pk, reason=reason, by=request.user)).data)
+        return Response(
+            shapes.PromotionSerializer(actions.withdraw(pk, reason=reason, by=user_of(request))).data
+        )

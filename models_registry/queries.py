@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from core.access import policy
+from core.access.models import User
 from core.lib.errors import InvalidRequest, NotFound
 from core.lib.hits import Hit
 from models_registry.champions import (
@@ -122,7 +123,6 @@ def champion_trouble(model_name: str) -> ServingTrouble | None:
 
 
 def champion_version(model_name: str) -> ModelVersion | None:
-    """The version that is champion."""
     return ModelVersion.objects.filter(model__name=model_name, state=VersionState.CHAMPION).first()
 
 
@@ -195,7 +195,7 @@ def waiting() -> QuerySet[PromotionRequest]:
     return promotions().filter(state=RequestState.REQUESTED).order_by("requested_at")
 
 
-def needs_you(user: Any) -> list[PromotionRequest]:
+def needs_you(user: User) -> list[PromotionRequest]:
     """What waits for this person's decision: open requests of others, for who may decide."""
     if not policy.allows(user, "models.decide"):
         return []
@@ -249,12 +249,19 @@ def runs_of_dag_run(dag_run_id: str) -> list[MlflowRun]:
 def versions_of_runs(run_ids: Iterable[str]) -> dict[str, list[ModelVersion]]:
     """Versions registered from these runs, by run."""
     found: dict[str, list[ModelVersion]] = {}
-    for row in ModelVersion.objects.filter(run_id__in=list(run_ids)).select_related("model"):
+    rows = ModelVersion.objects.filter(run_id__in=list(run_ids)).select_related("model").defer("spec_json")
+    for row in rows.order_by("model__name", "version"):
         found.setdefault(row.run_id, []).append(row)
     return found
 
 
-def search(text: str, user: Any) -> list[Hit]:
+def primary_metrics(run_ids: Iterable[str]) -> set[str]:
+    """What the versions made by these runs are judged by."""
+    rows = ModelVersion.objects.filter(run_id__in=list(run_ids)).exclude(primary_metric="")
+    return set(rows.values_list("primary_metric", flat=True).distinct())
+
+
+def search(text: str, user: User) -> list[Hit]:
     """Models and experiments whose name contains the text, versions ("titanic 3", "titanic v3")."""
     if not policy.allows(user, "see"):
         return []

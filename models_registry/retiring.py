@@ -1,12 +1,11 @@
 """The click's half where a version's life ends: archive and unarchive it, end a champion."""
 
-from typing import Any
-
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from core.access import policy
+from core.access.models import User
 from core.audit.actions import record
 from core.lib.errors import Conflict
 from models_registry import ledger, returning, tasks, withdrawing
@@ -16,7 +15,7 @@ from models_registry.states import OPEN_GATES, VersionState
 
 
 @transaction.atomic
-def archive(model_name: str, version: int, *, reason: str, by: Any) -> ModelVersion:
+def archive(model_name: str, version: int, *, reason: str, by: User | None) -> ModelVersion:
     """Put the version aside: lists leave it out, and nobody can have it judged, promoted or rolled back to.
 
     An open request for its promotion is withdrawn. by: None for the console itself.
@@ -51,7 +50,7 @@ def _check_may_archive(row: ModelVersion) -> None:
 
 
 @transaction.atomic
-def unarchive(model_name: str, version: int, *, reason: str, by: Any) -> ModelVersion:
+def unarchive(model_name: str, version: int, *, reason: str, by: User) -> ModelVersion:
     """Bring the version back: as retired when it was champion once, else as a candidate for the gate."""
     policy.check(by, "models.archive", model_name)
     reason = checked_reason(reason)
@@ -67,7 +66,7 @@ def unarchive(model_name: str, version: int, *, reason: str, by: Any) -> ModelVe
     return row
 
 
-def end_champion(model_name: str, *, reason: str, by: Any) -> ChampionPeriod | None:
+def end_champion(model_name: str, *, reason: str, by: User | None) -> ChampionPeriod | None:
     """Let the champion serve no more; returns the period that follows, None when nobody does.
 
     After a demonstration's champion the last one of the ledger that is no demonstration's and not archived
@@ -97,7 +96,9 @@ def _may_follow(period: ChampionPeriod) -> list[ModelVersion]:
     return ledger.champions_before_demonstrations(period.model) if period.version.is_demo else []
 
 
-def _end(period: ChampionPeriod, lost: list[ModelVersion], *, reason: str, by: Any) -> ChampionPeriod | None:
+def _end(
+    period: ChampionPeriod, lost: list[ModelVersion], *, reason: str, by: User | None
+) -> ChampionPeriod | None:
     former = next((version for version in _may_follow(period) if version not in lost), None)
     if former is None:
         ledger.end(period, by=by, reason=reason)

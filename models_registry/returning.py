@@ -1,13 +1,13 @@
 """The way back: a former champion returns, if MLflow still holds the files that were approved."""
 
 from collections.abc import Iterable
-from typing import Any
 
 import structlog
 from django.db import transaction
 from django.utils.translation import gettext as _
 
 from core.access import policy
+from core.access.models import User
 from core.lib.errors import Conflict, Unavailable
 from core.lib.templatetags import numbers
 from models_registry import gateway, intact, ledger, tasks
@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 
 
 def rollback(
-    model_name: str, *, reason: str, by: Any, to: int | None = None, expected: int | None = None
+    model_name: str, *, reason: str, by: User, to: int | None = None, expected: int | None = None
 ) -> ChampionPeriod:
     """Make the champion before this one champion again; its gate stands.
 
@@ -36,7 +36,7 @@ def rollback(
         return crown_again(version, reason=reason, by=by)
 
 
-def crown_again(version: ModelVersion, *, reason: str, by: Any) -> ChampionPeriod:
+def crown_again(version: ModelVersion, *, reason: str, by: User | None) -> ChampionPeriod:
     """Make a former champion champion. The caller holds the model's row."""
     held = ModelVersion.objects.select_for_update().get(pk=version.pk)
     held.model = version.model

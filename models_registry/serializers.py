@@ -6,7 +6,6 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from core.lib.rest import StrictSerializer
-from models_registry.actions import LONGEST_REASON
 from models_registry.models import (
     HASHES,
     ChampionPeriod,
@@ -18,7 +17,7 @@ from models_registry.models import (
     RegisteredModel,
     ServingTrouble,
 )
-from models_registry.states import Policy
+from models_registry.states import LONGEST_REASON, Policy
 
 
 class NothingSerializer(StrictSerializer):

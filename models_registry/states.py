@@ -44,6 +44,7 @@ class ServeAs(models.TextChoices):
 
 OPEN_GATES = (GateState.REQUESTED, GateState.RUNNING)
 VERDICTS = (GateState.PASSED, GateState.FAILED)
+LONGEST_REASON = 2000
 
 # The gate may judge a version again: files that were missing arrive, and champions change. All but the
 # champion can be archived; what comes back has to pass the gate anew, unless it was champion once.

@@ -26,7 +26,7 @@ NEWEST = 50
 # A run may be stored a little after another that started later, and clocks differ by a little.
 OVERLAP = timedelta(minutes=1)
 RUNNING = ("RUNNING", "SCHEDULED")
-BEFORE_1973_MS = 10**11  # nobody's milliseconds: seconds, or no time at all
+BEFORE_1973_MS = 10**11  # too early for milliseconds: seconds, or no time at all
 EVERY_S = 3
 
 

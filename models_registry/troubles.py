@@ -18,7 +18,7 @@ RULE: Final = "champion-not-served"
 COOLDOWN: Final = timedelta(minutes=1)
 # A process that says nothing for so long has ended; one that lives says it again sooner.
 FORGOTTEN_AFTER: Final = timedelta(minutes=15)
-LONGEST_REASON: Final = 2000
+LONGEST_ERROR: Final = 2000
 
 
 @transaction.atomic
@@ -37,7 +37,7 @@ def note_serving(
         return
     champion = model.versions.filter(state=VersionState.CHAMPION).first()
     if error and champion is not None and champion.version == version:
-        _note(champion, process, error[:LONGEST_REASON], answers)
+        _note(champion, process, error[:LONGEST_ERROR], answers)
     else:
         ServingTrouble.objects.filter(version__model=model, process=process).delete()
     _tell(model, champion)

@@ -1,17 +1,15 @@
 """Requests that the console itself takes back: their version was archived, or its files are others by now."""
 
-from typing import Any
-
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from core.access.models import User
 from core.audit.actions import record
-from models_registry.holding import LONGEST_REASON
 from models_registry.models import HASHES, GateRun, ModelVersion, PromotionRequest
-from models_registry.states import RequestState
+from models_registry.states import LONGEST_REASON, RequestState
 
 
-def requests(version: ModelVersion, *, reason: str, by: Any) -> None:
+def requests(version: ModelVersion, *, reason: str, by: User | None) -> None:
     """Withdraw the open request for this version. The caller holds the version."""
     for request in version.requests.select_for_update().filter(state=RequestState.REQUESTED):
         _withdraw(request, reason, by)
@@ -24,7 +22,7 @@ def requests_for_other_files(version: ModelVersion, gate: GateRun) -> None:
             _withdraw(request, _other_files(request, gate), None)
 
 
-def _withdraw(request: PromotionRequest, reason: str, by: Any) -> None:
+def _withdraw(request: PromotionRequest, reason: str, by: User | None) -> None:
     before = {"state": request.state}
     request.move_to(RequestState.WITHDRAWN)
     request.decision_reason, request.decided_at = reason[:LONGEST_REASON], timezone.now()

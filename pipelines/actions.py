@@ -13,11 +13,10 @@ from core.lib import json_bodies, json_out, live
 from core.lib.errors import Conflict, InvalidRequest, NotFound
 from core.lib.ids import uuid7
 from pipelines import mirror, params, queries, tasks
-from pipelines.models import Pipeline, Run, RunState, Wish
+from pipelines.models import LONGEST_NOTE, Pipeline, Run, RunState, Wish
 from pipelines.removal import remove_demo as remove_demo
 
 LONGEST_CONF_BYTES = 64 * 1024
-LONGEST_NOTE = 1000
 NEVER_THERE = (RunState.REFUSED, RunState.LOST)  # no run of Airflow's stands behind these
 
 

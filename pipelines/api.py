@@ -1,7 +1,5 @@
 """REST: pipelines, runs, tasks and their logs."""
 
-from typing import cast
-
 from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import generics
@@ -9,7 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from core.access.models import User
+from core.access.http import user_of
 from core.lib.pages import CursorPages
 from core.lib.rest import valid
 from pipelines import actions, log_reading, queries
@@ -29,11 +27,6 @@ from pipelines.serializers import (
 )
 
 LINES = 1000
-
-
-def user_of(request: Request) -> User:
-    """Who asks: the middleware has let in nobody else."""
-    return cast(User, request.user)
 
 
 class PipelinePages(CursorPages):
@@ -61,8 +54,6 @@ class PipelineListView(generics.ListAPIView):
 
 
 class PipelineDetailView(APIView):
-    """One pipeline."""
-
     @extend_schema(responses=PipelineDetailSerializer)
     def get(self, _request: Request, dag_id: str) -> Response:
         """With parameters and graph."""
@@ -109,8 +100,6 @@ class PipelineRunListView(generics.ListAPIView):
 
 
 class RunDetailView(APIView):
-    """One run."""
-
     @extend_schema(responses=RunSerializer)
     def get(self, _request: Request, run_id: int) -> Response:
         """As it stands."""
@@ -139,8 +128,6 @@ class RunClearView(APIView):
 
 
 class RunTaskListView(APIView):
-    """The tasks of a run."""
-
     @extend_schema(responses=TaskListSerializer)
     def get(self, _request: Request, run_id: int) -> Response:
         """In the order of the graph."""

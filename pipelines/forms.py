@@ -10,8 +10,9 @@ from django.utils.translation import gettext_lazy
 
 from core.lib import json_bodies
 from core.lib.edge import MomentField
+from core.lib.typed import NumberField, WholeField
 from pipelines import params as rules
-from pipelines.actions import LONGEST_NOTE
+from pipelines.models import LONGEST_NOTE
 
 PREFIX = "conf-"
 OTHER = "other"
@@ -160,11 +161,9 @@ def _field(name: str, param: Mapping[str, Any], value: Any) -> forms.Field:
     if types == {"boolean"}:
         return forms.BooleanField(**{**common, "required": False})
     if types == {"integer"}:
-        return forms.IntegerField(**common, **_bounds(schema))
+        return WholeField(**common, **_bounds(schema))
     if types and types <= {"integer", "number"}:
-        field = forms.FloatField(**common, **_bounds(schema))
-        field.widget.attrs["step"] = "any"
-        return field
+        return NumberField(**common, **_bounds(schema))
     if types == {"string"}:
         return _text(schema, common)
     return JSONText(**common)

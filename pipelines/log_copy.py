@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from datetime import timedelta
 from itertools import islice
 
-import redis
 import structlog
 from django.db.models import Sum
 from django.utils import timezone
@@ -55,7 +54,7 @@ def of_try(run: Run, task: TaskInstance, try_number: int) -> TaskLog:
 def _mark_watched(row: TaskLog) -> None:
     try:
         console_redis.client().zadd(WATCHED, {str(row.pk): time.time() + WATCHED_S})
-    except redis.RedisError as error:
+    except console_redis.RedisError as error:
         log.warning("log.watch_not_noted", log=row.pk, error=str(error))
 
 
@@ -68,7 +67,7 @@ def watched() -> list[TaskLog]:
         if not ids:
             return []
         client.zremrangebyscore(WATCHED, 0, now)
-    except redis.RedisError as error:
+    except console_redis.RedisError as error:
         log.warning("log.watched_unknown", error=str(error))
         return []
     return list(TaskLog.objects.filter(pk__in=ids, is_complete=False).select_related("run"))

@@ -67,14 +67,14 @@ def save_details(pipeline: Pipeline, details: DagDetails, tasks: list[TaskNode])
 
 
 def save_import_faults(found: Sequence[FoundFault | Unread]) -> None:
-    """DAG files that cannot be read now; the mended ones go."""
+    """DAG files that cannot be read now; those corrected go."""
     touched = loops.FILES.save(found, _save_import_faults, key=attrgetter("key"), is_all=True)
     listed = {fault.key for fault in found}
-    mended = [row.pk for row in ImportFault.objects.all() if row.key not in listed]
+    corrected = [row.pk for row in ImportFault.objects.all() if row.key not in listed]
     with transaction.atomic():
-        if mended:
-            ImportFault.objects.filter(pk__in=mended).delete()
-        if touched or mended:
+        if corrected:
+            ImportFault.objects.filter(pk__in=corrected).delete()
+        if touched or corrected:
             live.publish("pipelines")
 
 

@@ -11,11 +11,14 @@ from typing import Any, ClassVar
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from core.lib.outbox import Deliverable
 from pipelines import params
+
+LONGEST_NOTE = 1000
 
 
 class RunState(models.TextChoices):
@@ -89,6 +92,9 @@ class Pipeline(Deliverable):
     def __str__(self) -> str:
         return self.dag_id
 
+    def get_absolute_url(self) -> str:
+        return reverse("pipelines:pipeline-detail", args=[self.dag_id])
+
     @property
     def shows_paused(self) -> bool:
         """The switch as somebody left it, though Airflow may not know yet."""
@@ -156,6 +162,9 @@ class Run(Deliverable):
 
     def __str__(self) -> str:
         return self.key
+
+    def get_absolute_url(self) -> str:
+        return reverse("pipelines:run-detail", args=[self.pk])
 
     @property
     def key(self) -> str:

@@ -49,7 +49,7 @@ def _faults_of(param: Mapping[str, Any], name: str, conf: Mapping[str, Any]) -> 
 
 
 def _words(error: ValidationError) -> str:
-    """How to mend it, for the common rules; the validator's own sentence for the others."""
+    """How to correct it, for the common rules; the validator's own sentence for the others."""
     limit = error.validator_value
     match error.validator:
         case "minimum":

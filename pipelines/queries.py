@@ -85,14 +85,14 @@ def runs(*, dag_id: str = "", state: str = "", text: str = "") -> QuerySet[Run]:
     return found
 
 
-def recent_runs(user: Any, *, limit: int = 8) -> list[Run]:
+def recent_runs(user: User, *, limit: int = 8) -> list[Run]:
     """The user's own unmended failures of the last days, then the newest runs of all pipelines."""
     failures = _own_failures(user)
     others = runs().exclude(pk__in=[run.pk for run in failures])[: limit - len(failures)]
     return [*failures, *others]
 
 
-def _own_failures(user: Any) -> list[Run]:
+def _own_failures(user: User) -> list[Run]:
     """Failed runs that the user asked for and no later run of the pipeline made good; three at most."""
     newer = Run.objects.filter(dag_id=OuterRef("dag_id"), state=RunState.SUCCESS)
     own = runs(state=RunState.FAILED).filter(

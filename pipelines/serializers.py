@@ -5,8 +5,7 @@ from typing import ClassVar
 from rest_framework import serializers
 
 from core.lib.rest import StrictSerializer
-from pipelines.actions import LONGEST_NOTE
-from pipelines.models import Pipeline, Run, TaskInstance
+from pipelines.models import LONGEST_NOTE, Pipeline, Run, TaskInstance
 
 
 class PipelineSerializer(serializers.ModelSerializer):

@@ -8,6 +8,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from core.access import policy
+from core.access.models import User
 from core.audit import actions as audit
 from core.lib import edge, json_bodies, live
 from core.lib.errors import Conflict, InvalidRequest, NotFound
@@ -18,7 +19,7 @@ from scoring.spec import Spec
 
 
 @transaction.atomic
-def label_prediction(id_: uuid.UUID, *, actual: Any, by: Any, spec: Spec | None) -> Prediction:
+def label_prediction(id_: uuid.UUID, *, actual: Any, by: User, spec: Spec | None) -> Prediction:
     """Note what turned out to be true. spec: of the version that answered, where it is known.
 
     Raises NotFound, Conflict while the prediction is being recorded, InvalidRequest for an impossible value.
@@ -34,7 +35,7 @@ def label_prediction(id_: uuid.UUID, *, actual: Any, by: Any, spec: Spec | None)
 
 
 @transaction.atomic
-def erase_prediction(id_: uuid.UUID, *, by: Any) -> None:
+def erase_prediction(id_: uuid.UUID, *, by: User) -> None:
     """Delete the row for good and remember its id. Raises NotFound, Conflict."""
     with connection.cursor() as cursor:  # before the row, in the order in which the recorder takes both
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
@@ -65,7 +66,7 @@ ON CONFLICT (id) DO NOTHING
 """  # noqa: S608 - table names are the models' own
 
 
-def _own(id_: uuid.UUID, by: Any) -> Prediction:
+def _own(id_: uuid.UUID, by: User) -> Prediction:
     policy.check(by, "predict")
     seen = queries.prediction(id_, by=by)
     if seen is None:

@@ -17,9 +17,10 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from core.access import policy
+from core.access.http import user_of
 from core.lib import context, edge, json_out, problems
 from core.lib.errors import ConsoleError, NotFound
-from predictions import actions, queries, views
+from predictions import actions, answered, queries
 from predictions.errors import NotRecorded, TooLarge, extra_of, headers_of
 from predictions.models import Prediction
 from predictions.serializers import (
@@ -125,7 +126,7 @@ class PredictionList(ListAPIView):
 
     def get_queryset(self) -> QuerySet[Prediction]:
         query = self.request.query_params
-        rows = queries.of_user(self.request.user)
+        rows = queries.of_user(user_of(self.request))
         if query.get("all", "").lower() in {"1", "true"}:
             policy.check(self.request.user, "predictions.see_all")
             rows = Prediction.objects.all()
@@ -144,7 +145,7 @@ class PredictionDetail(APIView):
     @extend_schema(operation_id="prediction_erase", responses={204: None}, tags=["predictions"])
     def delete(self, request: Request, pk: uuid.UUID) -> Response:
         """Erase one's own for good; a replay of the topic does not bring it back."""
-        actions.erase_prediction(pk, by=request.user)
+        actions.erase_prediction(pk, by=user_of(request))
         return Response(status=204)
 
 
@@ -160,15 +161,15 @@ class PredictionFeedback(APIView):
     def post(self, request: Request, pk: uuid.UUID) -> Response:
         given = FeedbackSerializer(data=request.data)
         given.is_valid(raise_exception=True)
-        found = queries.prediction(pk, by=request.user)
-        spec = views.spec_of(found) if found is not None else None
+        found = queries.prediction(pk, by=user_of(request))
+        spec = answered.spec_of(found) if found is not None else None
         actual = given.validated_data["actual"]
-        labelled = actions.label_prediction(pk, actual=actual, by=request.user, spec=spec)
+        labelled = actions.label_prediction(pk, actual=actual, by=user_of(request), spec=spec)
         return Response(PredictionSerializer(labelled).data)
 
 
 def _recorded(pk: uuid.UUID, request: Request) -> Prediction:
-    found = queries.prediction(pk, by=request.user)
+    found = queries.prediction(pk, by=user_of(request))
     if found is None:
         raise NotFound("This prediction is not recorded yet. Ask again in a moment.")
     return found

@@ -3,7 +3,7 @@
 from django.urls import path
 
 from predictions import api
-from predictions.watching import api as drift_api
+from predictions.drift import api as drift_api
 
 urlpatterns = [
     path("models/<str:name>/predict", api.ModelPredict.as_view(), name="model-predict"),

@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from core.lib.templatetags import numbers
-from predictions import form
+from predictions import spec_form
 from predictions.serving.served import Served
 from scoring.spec import Spec
 
@@ -25,7 +25,7 @@ def drawn(spec: Spec, inputs: Mapping[str, Any], found: Mapping[str, Any]) -> di
     rows = [
         {
             "label": spec.field(name).title,
-            "shown": form.shown_value(spec.field(name), inputs.get(name)),
+            "shown": spec_form.shown_value(spec.field(name), inputs.get(name)),
             "value": value,
             "text": signed(value),
             "error": errors.get(name),

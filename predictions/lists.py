@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
-from core.access.middleware import is_htmx
+from core.access.http import SignedInRequest
 from core.audit import actions as audit
 from core.lib import downloads, json_out
+from core.lib.htmx import is_htmx
 from predictions import queries
 from predictions.forms import Filters
 from predictions.models import Prediction
@@ -27,7 +28,7 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 @require_GET
-def mine(request: HttpRequest, model: str) -> HttpResponse:
+def mine(request: SignedInRequest, model: str) -> HttpResponse:
     """One's own predictions of a model."""
     rows = queries.of_user(request.user).filter(model=model)
     served = service.started().engine.served.get(model)
@@ -35,13 +36,13 @@ def mine(request: HttpRequest, model: str) -> HttpResponse:
 
 
 @require_GET
-def everybodys(request: HttpRequest) -> HttpResponse:
+def everybodys(request: SignedInRequest) -> HttpResponse:
     """All predictions."""
     return _table(request, Prediction.objects.all(), "predictions/list.html", {"is_mine": False})
 
 
 def _table(
-    request: HttpRequest, rows: QuerySet[Prediction], whole: str, values: dict[str, Any]
+    request: SignedInRequest, rows: QuerySet[Prediction], whole: str, values: dict[str, Any]
 ) -> HttpResponse:
     filters = Filters(request.GET)
     is_valid = filters.is_valid()
@@ -61,7 +62,7 @@ def _table(
     return render(request, template, values, status=200 if is_valid else 422)
 
 
-def _pager(request: HttpRequest, following: uuid.UUID | None) -> dict[str, str | None]:
+def _pager(request: SignedInRequest, following: uuid.UUID | None) -> dict[str, str | None]:
     first = request.GET.copy()
     was_further = bool(first.pop("before", None))
     after = first.copy()
@@ -73,19 +74,19 @@ def _pager(request: HttpRequest, following: uuid.UUID | None) -> dict[str, str |
 
 
 @require_GET
-def export_mine(request: HttpRequest, model: str) -> HttpResponseBase:
+def export_mine(request: SignedInRequest, model: str) -> HttpResponseBase:
     """One's own as CSV, inputs in columns of their own."""
     return _export(request, queries.of_user(request.user).filter(model=model), model)
 
 
 @require_GET
-def export_all(request: HttpRequest) -> HttpResponseBase:
+def export_all(request: SignedInRequest) -> HttpResponseBase:
     """Everybody's as CSV; that somebody took it is in the audit trail."""
     audit.record("predictions.export", "predictions", by=request.user, after={"filters": request.GET.dict()})
     return _export(request, Prediction.objects.all(), "predictions")
 
 
-def _export(request: HttpRequest, rows: QuerySet[Prediction], name: str) -> HttpResponseBase:
+def _export(request: SignedInRequest, rows: QuerySet[Prediction], name: str) -> HttpResponseBase:
     filters = Filters(request.GET)
     if not filters.is_valid():
         return HttpResponse(status=422)

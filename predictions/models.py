@@ -6,6 +6,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Func, Q, Value
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -57,6 +58,9 @@ class Prediction(models.Model):
     def __str__(self) -> str:
         return f"{self.model} v{self.version} {self.id}"
 
+    def get_absolute_url(self) -> str:
+        return reverse("predict:detail", args=[self.pk])
+
     @property
     def answer(self) -> str:
         """The label, or the value of a regression."""
@@ -105,6 +109,18 @@ class DriftRules(models.Model):
 
     A model without a row has these defaults. wasserstein: in standard deviations of the reference.
     """
+
+    EDITABLE: ClassVar = (
+        "is_watched",
+        "window_size",
+        "window_hours",
+        "min_n",
+        "alpha",
+        "wasserstein",
+        "psi",
+        "score_psi",
+        "share",
+    )
 
     model = models.CharField(max_length=256, unique=True)
     is_watched = models.BooleanField(
@@ -245,6 +261,12 @@ class DriftWindow(models.Model):
         return self.verdict == DriftVerdict.DRIFTED
 
     @property
+    def verdicts(self) -> list[dict[str, Any]]:
+        """The columns; of a row read for a list only what a list shows, without checks and bins."""
+        brief: list[dict[str, Any]] | None = self.__dict__.get("brief")
+        return self.columns if brief is None else brief
+
+    @property
     def drifted_columns(self) -> list[dict[str, Any]]:
         """The strongest first."""
-        return [column for column in self.columns if column["verdict"] == DriftVerdict.DRIFTED]
+        return [column for column in self.verdicts if column["verdict"] == DriftVerdict.DRIFTED]

@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from core.access import policy
+from core.access.models import User
 from core.lib import edge
 from core.lib.errors import NotFound
 from core.lib.hits import Hit
@@ -29,12 +30,12 @@ def is_any_recorded() -> bool:
     return Prediction.objects.exists()
 
 
-def of_user(user: Any) -> QuerySet[Prediction]:
+def of_user(user: User) -> QuerySet[Prediction]:
     """The user's own, newest first."""
     return Prediction.objects.filter(user_id=user.pk)
 
 
-def visible_to(user: Any) -> QuerySet[Prediction]:
+def visible_to(user: User) -> QuerySet[Prediction]:
     """Everybody's for those who may see them, else one's own."""
     return Prediction.objects.all() if policy.allows(user, "predictions.see_all") else of_user(user)
 
@@ -63,7 +64,7 @@ def page(rows: QuerySet[Prediction], before: uuid.UUID | None) -> tuple[list[Pre
     return found[:PAGE], found[PAGE - 1].id if len(found) > PAGE else None
 
 
-def prediction(id_: uuid.UUID, *, by: Any) -> Prediction | None:
+def prediction(id_: uuid.UUID, *, by: User) -> Prediction | None:
     """A recorded one that the user may see; None while it may still arrive. Raises NotFound."""
     found = visible_to(by).filter(pk=id_).first()
     if found is not None:
@@ -95,7 +96,7 @@ def per_minute(rows: QuerySet[Prediction]) -> list[tuple[datetime, int]]:
     return [(minute, counted.get(minute, 0)) for minute in minutes]
 
 
-def search(text: str, user: Any) -> list[Hit]:
+def search(text: str, user: User) -> list[Hit]:
     """A prediction by its id, for the search of the page shell."""
     if not policy.allows(user, "predict"):
         return []

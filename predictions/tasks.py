@@ -9,8 +9,8 @@ from django.utils import timezone
 from models_registry import queries as registry
 from models_registry.queries import Champion
 from predictions import loops
+from predictions.drift import queries
 from predictions.models import DriftRules, DriftWatch, DriftWindow
-from predictions.watching import queries
 
 # Behind a long queue every look would add one more.
 MESSAGE_EXPIRES_S = 60
@@ -55,7 +55,7 @@ def _has_work(watch: DriftWatch, rules: DriftRules, *, is_own: bool) -> bool:
 @shared_task
 def judge_windows(watch_id: int) -> None:
     """Judge all that is complete; does nothing while another worker does the same."""
-    from predictions.watching import windows  # scipy and pyarrow: only the process that judges needs them
+    from predictions.drift import windows  # scipy and pyarrow: only the process that judges needs them
 
     watch = DriftWatch.objects.defer("summary").filter(pk=watch_id)
     is_more = loops.WINDOWS.each(

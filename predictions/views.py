@@ -6,18 +6,21 @@ from typing import Any
 
 from asgiref.sync import async_to_sync
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from core.access import policy
-from core.access.middleware import is_htmx
+from core.access.http import SignedInRequest
 from core.lib import context
+from core.lib.edge import refused
 from core.lib.errors import InvalidRequest
+from core.lib.htmx import go_to, is_htmx
+from core.lib.typed import NotANumber, number
 from models_registry import queries as registry
-from predictions import actions, explanation, form, partitions, queries
+from predictions import actions, answered, explanation, partitions, queries, spec_form
 from predictions.serving import callers, service
 from predictions.serving.engine import Answer, checked
 from predictions.serving.served import Served
@@ -25,7 +28,7 @@ from scoring.spec import Spec
 
 
 @require_GET
-def index(request: HttpRequest) -> HttpResponse:
+def index(request: SignedInRequest) -> HttpResponse:
     """The champions that answer."""
     running = service.started()
     values = {
@@ -37,39 +40,42 @@ def index(request: HttpRequest) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-def one(request: HttpRequest, model: str) -> HttpResponse:
-    """The form; sent, it comes back with its answer or with what has to be mended."""
+def one(request: SignedInRequest, model: str) -> HttpResponse:
+    """The form; sent, it comes back with its answer or with what has to be corrected."""
     served = service.started().engine.champion(model)
     if request.method != "POST":
-        typed = form.example(served.spec) if "example" in request.GET else _given(request, served.spec)
-        return _one(request, served, form.build(served.spec, typed))
+        typed = spec_form.example(served.spec) if "example" in request.GET else _given(request, served.spec)
+        return _one(request, served, spec_form.build(served.spec, typed))
     typed = request.POST.dict()
+    sent, _unread = spec_form.read(served.spec, typed)
     started = time.perf_counter()
     try:
-        answer = _predicted(request, served, typed)
+        answer = _predicted(request, served, sent)
     except InvalidRequest as error:
-        return _one(request, served, form.build(served.spec, typed, errors=error.errors), status=422)
+        return _one(request, served, spec_form.build(served.spec, typed, errors=error.errors), status=422)
     took_ms = (time.perf_counter() - started) * 1000
     given = _given_answer(served, answer)
-    drawn = form.build(served.spec, typed)
+    drawn = spec_form.build(served.spec, typed)
     return _one(request, served, drawn, answer=answer, given=given, took_ms=took_ms)
 
 
 def _one(
-    request: HttpRequest, served: Served, drawn: form.PredictForm, status: int = 200, **more: Any
+    request: SignedInRequest, served: Served, drawn: spec_form.PredictForm, status: int = 200, **more: Any
 ) -> HttpResponse:
     template = "predictions/_one.html" if is_htmx(request) else "predictions/one.html"
     values = {"model": served.ref.model, "served": served, "form": drawn, "quality": _quality(served), **more}
     return render(request, template, values, status=status)
 
 
-def _given(request: HttpRequest, spec: Spec) -> dict[str, str]:
+def _given(request: SignedInRequest, spec: Spec) -> dict[str, str]:
     """Values in the address fill the form, so that a link can."""
     known = {field.name for field in spec.fields}
-    return {name: text for name, text in request.GET.dict().items() if name in known}
+    return spec_form.as_typed(
+        spec, {name: text for name, text in request.GET.dict().items() if name in known}
+    )
 
 
-def _predicted(request: HttpRequest, served: Served, typed: dict[str, str]) -> Answer:
+def _predicted(request: SignedInRequest, served: Served, typed: dict[str, str]) -> Answer:
     engine = service.started().engine
     return async_to_sync(engine.predict)(
         served,
@@ -110,27 +116,27 @@ def _quality(served: Served) -> dict[str, Any] | None:
 
 
 @require_POST
-def check(request: HttpRequest, model: str) -> HttpResponse:
+def check(request: SignedInRequest, model: str) -> HttpResponse:
     """A fragment: derived values and warnings of what is typed so far. Nothing is predicted."""
     served = service.started().engine.champion(model)
-    drawn = form.build(served.spec, request.POST.dict())
+    drawn = spec_form.build(served.spec, request.POST.dict())
     return render(request, "predictions/_check.html", {"form": drawn})
 
 
 @require_POST
-def why(request: HttpRequest, model: str) -> HttpResponse:
+def why(request: SignedInRequest, model: str) -> HttpResponse:
     """A fragment: what moved the answer to the row that the form holds."""
-    typed = request.POST.dict()
     engine = service.started().engine
     served = engine.champion(model)
-    rows = checked(served, lambda served: served.decoder.decode_form(typed))
+    sent, _unread = spec_form.read(served.spec, request.POST.dict())
+    rows = checked(served, lambda served: served.decoder.decode_form(sent))
     found = async_to_sync(engine.explain)(served, lambda _served: rows)
     values = {"why": explanation.drawn(served.spec, rows.inputs[0], found["explanations"][0])}
     return render(request, "predictions/_why.html", values)
 
 
 @require_GET
-def api_help(request: HttpRequest, model: str) -> HttpResponse:
+def api_help(request: SignedInRequest, model: str) -> HttpResponse:
     """How a program asks for the same."""
     served = service.started().engine.champion(model)
     values = {"model": model, "served": served, **explanation.curl(request, served)}
@@ -141,85 +147,80 @@ def api_help(request: HttpRequest, model: str) -> HttpResponse:
 
 
 @require_GET
-def detail(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+def detail(request: SignedInRequest, pk: uuid.UUID) -> HttpResponse:
     """One prediction: inputs, warnings, explanation, what turned out to be true."""
     found = queries.prediction(pk, by=request.user)
     values: dict[str, Any] = {"id": pk, "prediction": found, "at": partitions.at_of(pk)}
     if found is not None:
-        spec = spec_of(found)
+        spec = answered.spec_of(found)
         given = {"value": found.value, "probabilities": found.probabilities}
         values |= {
             "spec": spec,
-            "inputs": form.shown_inputs(spec, found.inputs),
+            "inputs": spec_form.shown_inputs(spec, found.inputs),
             "shares": shares(spec, given),
-            "actual_text": form.shown_outcome(spec, found.actual),
+            "actual_text": spec_form.shown_outcome(spec, found.actual),
             "is_own": found.user_id == request.user.pk,
-            "is_served": _serving(found) is not None,
+            "is_served": answered.serving(found) is not None,
         }
         if is_htmx(request):  # the page that waited for it shows it whole
-            return HttpResponse(headers={"HX-Redirect": reverse("predict:detail", args=[pk])})
+            return go_to(request, reverse("predict:detail", args=[pk]))
     template = "predictions/_detail.html" if is_htmx(request) else "predictions/detail.html"
     return render(request, template, values)
 
 
-def spec_of(found: Any) -> Spec | None:
-    """The spec of the version that answered; None once nobody knows it any more."""
-    served = _serving(found)
-    if served is not None:
-        return served.spec
-    text = registry.spec_json(found.model, int(found.version)) if found.version.isdigit() else None
-    return Spec.from_json(text) if text else None
-
-
-def _serving(found: Any) -> Served | None:
-    """The model that answered, while its version serves."""
-    served = service.started().engine.served.get(found.model)
-    return served if served is not None and served.ref.version == found.version else None
-
-
 @require_GET
-def why_recorded(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
-    """A fragment: what moved a recorded answer, while its version still serves."""
+def why_recorded(request: SignedInRequest, pk: uuid.UUID) -> HttpResponse:
+    """What moved a recorded answer, while its version still serves: a fragment, or a page without scripts."""
     found = queries.prediction(pk, by=request.user)
-    served = _serving(found) if found is not None else None
-    if found is None or served is None:
-        return render(request, "predictions/_why.html", {"why": None})
-    engine = service.started().engine
-    given = async_to_sync(engine.explain)(served, lambda served: served.decoder.decode_rows([found.inputs]))
-    drawn = explanation.drawn(served.spec, found.inputs, given["explanations"][0])
-    return render(request, "predictions/_why.html", {"why": drawn})
+    served = answered.serving(found) if found is not None else None
+    drawn = None
+    if found is not None and served is not None:
+        engine = service.started().engine
+        given = async_to_sync(engine.explain)(
+            served, lambda served: served.decoder.decode_rows([found.inputs])
+        )
+        drawn = explanation.drawn(served.spec, found.inputs, given["explanations"][0])
+    template = "predictions/_why.html" if is_htmx(request) else "predictions/why.html"
+    return render(request, template, {"id": pk, "prediction": found, "why": drawn})
 
 
 @require_POST
-def feedback(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+def feedback(request: SignedInRequest, pk: uuid.UUID) -> HttpResponse:
     """Note what turned out to be true."""
     found = queries.prediction(pk, by=request.user)
-    spec = spec_of(found) if found is not None else None
-    labelled = actions.label_prediction(pk, actual=request.POST.get("actual", ""), by=request.user, spec=spec)
+    spec = answered.spec_of(found) if found is not None else None
+    actual = _outcome(request.POST.get("actual", ""), spec)
+    labelled = actions.label_prediction(pk, actual=actual, by=request.user, spec=spec)
     if not is_htmx(request):
         return redirect("predict:detail", pk=pk)
-    actual = form.shown_outcome(spec, labelled.actual)
-    values = {"id": pk, "spec": spec, "prediction": labelled, "actual_text": actual}
+    shown = spec_form.shown_outcome(spec, labelled.actual)
+    values = {"id": pk, "spec": spec, "prediction": labelled, "actual_text": shown}
     return render(request, "predictions/_feedback.html", values)
 
 
+def _outcome(text: str, spec: Spec | None) -> str:
+    """A class as it is named, a number as programs write it."""
+    if spec is None or spec.class_values or not text.strip():
+        return text
+    try:
+        return number(text)
+    except NotANumber as error:
+        raise refused("actual", str(error)) from error
+
+
 @require_POST
-def erase(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+def erase(request: SignedInRequest, pk: uuid.UUID) -> HttpResponse:
     """Erase one's own prediction for good."""
     found = queries.prediction(pk, by=request.user)
     actions.erase_prediction(pk, by=request.user)
     messages.success(request, _("The prediction was erased."))
     model = found.model if found is not None else ""
-    target = redirect("predict:mine", model=model) if model else redirect("predict:index")
-    return (
-        HttpResponse(headers={"HX-Redirect": target.url})
-        if is_htmx(request)
-        else HttpResponseRedirect(target.url)
-    )
+    target = reverse("predict:mine", args=[model]) if model else reverse("predict:index")
+    return go_to(request, target)
 
 
 @require_GET
-def recent(request: HttpRequest) -> HttpResponse:
+def recent(request: SignedInRequest) -> HttpResponse:
     """A fragment for the overview: predictions a minute, and the last ones."""
     rows = queries.visible_to(request.user)
     minutes = queries.per_minute(rows)

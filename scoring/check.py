@@ -17,6 +17,7 @@ from msgspec.structs import astuple
 from scoring import row_types, values
 from scoring.language import Field
 from scoring.spec import Spec
+from scoring.words import grouped
 
 MAX_BYTES = 1024 * 1024
 MAX_ROWS = row_types.MAX_ROWS
@@ -87,7 +88,8 @@ class RowDecoder:
         """body: {"rows": [{…}, …]}, up to 1,000 rows and 1 MiB. Raises NotJSON, TooLarge, RowsInvalid."""
         if len(body) > MAX_BYTES:
             raise TooLarge(
-                f"The request holds {len(body):,} bytes, at most {MAX_BYTES:,} are taken: send fewer rows."
+                f"The request holds {grouped(len(body))} bytes, at most {grouped(MAX_BYTES)} are taken:"
+                " send fewer rows."
             )
         if self._decoder is None:
             return self.decode_rows(_rows_of(_json(body)))
@@ -101,7 +103,8 @@ class RowDecoder:
         """Rows that are parsed already. first: index of the first one, for messages about a file."""
         if len(rows) > MAX_ROWS:
             raise TooLarge(
-                f"{len(rows):,} rows came, at most {MAX_ROWS:,} are taken at once: send them in parts."
+                f"{grouped(len(rows))} rows came, at most {grouped(MAX_ROWS)} are taken at once:"
+                " send them in parts."
             )
         inputs: list[Row] = []
         faults = list(islice(self._collect(rows, inputs, first), MAX_FAULTS + 1))

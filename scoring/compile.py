@@ -22,7 +22,9 @@ from scoring.convert import ConversionError, Parity
 from scoring.originals import Original, OriginalError
 from scoring.result import Evaluation, Job, Result, read_result
 from scoring.score import Outcome, Predictor, Scorer, ScorerError
-from scoring.spec import Spec, SpecError
+from scoring.spec import Spec
+from scoring.spec_reading import SpecError, read_spec
+from scoring.words import grouped
 
 COMPARED_ROWS = 2_000
 LATENCY_CALLS = 500
@@ -109,7 +111,7 @@ def _difference(parity: Parity) -> str:
     place = f", most {parity.where}" if parity.where and not parity.holds else ""
     refused = f" The original refuses rows {parity.refused}." if parity.refused else ""
     return (
-        f"Compiled and original differ by at most {parity.max_difference:.2g} on {parity.rows:,} rows "
+        f"Compiled and original differ by at most {parity.max_difference:.2g} on {grouped(parity.rows)} rows "
         f"(tolerance {parity.tolerance:g}){place}, with {parity.labels_different} different labels.{refused}"
     )
 
@@ -212,7 +214,7 @@ def _job(folder: Path) -> Job:
 
 def _spec(path: Path) -> Spec:
     try:
-        return Spec.from_json(path.read_bytes())
+        return read_spec(path.read_bytes())
     except OSError as error:
         raise CompileError(f"The version has no {path.name}: {error}") from error
     except SpecError as error:

@@ -10,6 +10,7 @@ from scoring import schema
 from scoring.metrics import Measured
 from scoring.result import Evaluation, Result
 from scoring.spec import Spec
+from scoring.words import grouped
 
 N_DRAWS = 2_000
 SEED = 42
@@ -110,9 +111,8 @@ def _against_baseline(spec: Spec, result: Result) -> Check:
     model = (
         "always answering the mean" if spec.task == "regression" else "always answering the commonest class"
     )
-    sentence = (
-        f"{name} {found:.4g} on {result.holdout_rows:,} hold-out rows is {words} {model} ({trivial:.4g})."
-    )
+    rows = f"{grouped(result.holdout_rows)} hold-out rows"
+    sentence = f"{name} {found:.4g} on {rows} is {words} {model} ({trivial:.4g})."
     return Check("baseline", "passed" if is_better else "failed", sentence, value=found, threshold=trivial)
 
 

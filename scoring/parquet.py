@@ -17,6 +17,7 @@ import msgspec
 
 from scoring import sandbox
 from scoring.parquet_frames import LENGTH_BYTES, Answer, Column, Refused, Table
+from scoring.words import grouped
 
 __all__ = ["Column", "Refused", "Table", "look", "rows"]
 
@@ -104,7 +105,9 @@ def _answers(pipe: IO[bytes]) -> Iterator[Answer]:
     while True:
         size = int.from_bytes(_exactly(pipe, LENGTH_BYTES))
         if size > MAX_FRAME_BYTES:
-            raise Refused(f"{size:,} bytes came of some rows, {MAX_FRAME_BYTES:,} are taken at most")
+            raise Refused(
+                f"{grouped(size)} bytes came of some rows, {grouped(MAX_FRAME_BYTES)} are taken at most"
+            )
         answer = decoder.decode(_exactly(pipe, size))
         if answer.refused:
             raise Refused(answer.refused)

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from scoring.parquet_frames import LENGTH_BYTES, Answer, Column, Kind, Refused, Table
+from scoring.words import grouped
 
 BATCH_ROWS = 5_000
 MAX_FOOTER_BYTES = 16 * 1024**2
@@ -52,9 +53,9 @@ def rows(descriptor: int, first: int, names: list[str]) -> Iterator[Answer]:
                     yield Answer(rows_at=max(first, at), columns=values)
                 at += batch.num_rows
     except MemoryError as error:  # Arrow's own is an ArrowException, too
-        raise Refused(f"it needs too much memory after row {at:,}: {error}") from error
+        raise Refused(f"it needs too much memory after row {grouped(at)}: {error}") from error
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise Refused(f"it is broken after row {at:,}: {error}") from error
+        raise Refused(f"it is broken after row {grouped(at)}: {error}") from error
 
 
 def _opened(descriptor: int) -> pq.ParquetFile:
@@ -68,24 +69,29 @@ def _check_footer(descriptor: int) -> None:
     size = os.fstat(descriptor).st_size
     length = int.from_bytes(os.pread(descriptor, 4, max(0, size - _END_BYTES)), "little")
     if MAX_FOOTER_BYTES < length <= size:
-        raise Refused(f"its metadata have {length:,} bytes, {MAX_FOOTER_BYTES:,} are read at most")
+        raise Refused(
+            f"its metadata have {grouped(length)} bytes, {grouped(MAX_FOOTER_BYTES)} are read at most"
+        )
 
 
 def _check_groups(metadata: pq.FileMetaData) -> None:
     if metadata.num_columns > MAX_COLUMNS:
-        raise Refused(f"it has {metadata.num_columns:,} columns, {MAX_COLUMNS:,} are read at most")
+        raise Refused(
+            f"it has {grouped(metadata.num_columns)} columns, {grouped(MAX_COLUMNS)} are read at most"
+        )
     for number in range(metadata.num_row_groups):
         group = metadata.row_group(number)
         if not 0 <= group.num_rows <= MAX_GROUP_ROWS:
             raise Refused(
-                f"its row group {number} has {group.num_rows:,} rows, {MAX_GROUP_ROWS:,} are read at most"
+                f"its row group {number} has {grouped(group.num_rows)} rows,"
+                f" {grouped(MAX_GROUP_ROWS)} are read at most"
             )
         for place in range(group.num_columns):
             column = group.column(place)
             if not 0 <= column.total_uncompressed_size <= MAX_GROUP_BYTES:
                 raise Refused(
-                    f"{column.path_in_schema} has {column.total_uncompressed_size:,} bytes in one row group,"
-                    f" {MAX_GROUP_BYTES:,} are read at most"
+                    f"{column.path_in_schema} has {grouped(column.total_uncompressed_size)} bytes"
+                    f" in one row group, {grouped(MAX_GROUP_BYTES)} are read at most"
                 )
 
 

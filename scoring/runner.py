@@ -19,7 +19,7 @@ from scoring import frames
 from scoring.features import Columns
 from scoring.originals import Original
 from scoring.score import Outcome, Predictor
-from scoring.spec import Spec
+from scoring.spec_reading import read_spec
 
 BATCH_ROWS = 2_000
 
@@ -106,7 +106,7 @@ class Runner:
 
 def main(argv: list[str]) -> None:
     model_dir, spec_path, descriptor = Path(argv[1]), Path(argv[2]), int(argv[3])
-    model = Original.load(model_dir, Spec.from_json(spec_path.read_bytes()))
+    model = Original.load(model_dir, read_spec(spec_path.read_bytes()))
     asyncio.run(Runner(model).serve(socket.socket(fileno=descriptor)))
 
 

@@ -1,7 +1,7 @@
 """spec.json: what a model version takes, what it answers, and how both are shown to people.
 
 Forms, request checks, file checks, OpenAPI and drift columns all come from this one description, so a model
-trained anywhere can be served. Reading it lists every fault at once: whoever writes one mends it in one go.
+trained anywhere can be served. `spec_reading` reads one, `spec_faults` says what can be wrong with it.
 """
 
 from functools import cached_property
@@ -14,20 +14,11 @@ from scoring.language import Derived, Field, Output
 
 Task = Literal["classification", "regression"]
 
-MAX_BYTES = 1024 * 1024
 METRICS: dict[str, frozenset[str]] = {
     "classification": frozenset({"accuracy", "macro_f1", "roc_auc", "log_loss"}),
     "regression": frozenset({"mae", "rmse", "r2"}),
 }
 ERROR_METRICS = frozenset({"log_loss", "mae", "rmse"})  # smaller is better
-
-
-class SpecError(ValueError):
-    """The description cannot be used; `faults` says everything that is wrong with it."""
-
-    def __init__(self, faults: list[str]) -> None:
-        super().__init__("; ".join(faults))
-        self.faults = faults
 
 
 class Spec(Struct, forbid_unknown_fields=True, frozen=True, dict=True):
@@ -44,24 +35,6 @@ class Spec(Struct, forbid_unknown_fields=True, frozen=True, dict=True):
     description: str = ""
     example: dict[str, Any] = {}
     format: Literal[1] = 1
-
-    @classmethod
-    def from_json(cls, data: bytes | str) -> "Spec":
-        """Raises SpecError with every fault found."""
-        from scoring import spec_faults  # it needs the classes of this module
-
-        if len(data) > MAX_BYTES:
-            raise SpecError([f"the description is larger than {MAX_BYTES} bytes"])
-        try:
-            plain = msgspec.json.decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise SpecError([f"the description is not JSON: {error}"]) from error
-        if faults := list(spec_faults.of_shape(plain)):
-            raise SpecError(faults)
-        spec = msgspec.convert(plain, cls)
-        if faults := list(spec_faults.of_meaning(spec)):
-            raise SpecError(faults)
-        return spec
 
     def to_json(self) -> bytes:
         return msgspec.json.format(msgspec.json.encode(self), indent=2)

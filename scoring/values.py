@@ -13,7 +13,7 @@ _SHOWN_CHOICES = 12
 
 
 class ValueFault(ValueError):
-    """What is wrong with a value and how to mend it, for the person who sent it."""
+    """What is wrong with a value and how to correct it, for the person who sent it."""
 
 
 def normalise(field: Field, value: object) -> Value:

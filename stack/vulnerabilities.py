@@ -69,7 +69,7 @@ def _audited(lock: Path, give_up_at: float) -> list[dict[str, Any]]:
 
 def _words(vulnerability: dict[str, Any]) -> str:
     fixed = ", ".join(vulnerability["fix_versions"]) or "no version yet"
-    return f"{vulnerability['id']} (mended in {fixed})"
+    return f"{vulnerability['id']} (fixed in {fixed})"
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from core.access import policy
+from core.access.models import User
 from core.audit.actions import record
 from core.lib import edge, json_bodies, live, paths
 from core.lib.errors import Conflict, ConsoleError, InvalidRequest, NotFound
@@ -21,7 +22,7 @@ MOST_STREAMS = 50
 MOST_OPEN_REPLAYS = 4
 
 
-def create_stream(*, name: str, topic: str, definition: Any, description: str = "", by: Any) -> Stream:
+def create_stream(*, name: str, topic: str, definition: Any, description: str = "", by: User) -> Stream:
     """Define a stream; the aggregator begins with the topic's first message within seconds."""
     policy.check(by, SCOPE, name)
     reading.not_kafkas_own(topic)
@@ -45,7 +46,7 @@ def create_stream(*, name: str, topic: str, definition: Any, description: str = 
 
 
 @transaction.atomic
-def change_stream(name: str, *, by: Any, **changes: Any) -> Stream:
+def change_stream(name: str, *, by: User, **changes: Any) -> Stream:
     """Change `definition` or `description`. Windows of another shape begin anew; nothing is counted twice."""
     policy.check(by, SCOPE, name)
     stream = _held(name)
@@ -66,7 +67,7 @@ def change_stream(name: str, *, by: Any, **changes: Any) -> Stream:
 
 
 @transaction.atomic
-def delete_stream(name: str, *, by: Any) -> None:
+def delete_stream(name: str, *, by: User) -> None:
     """Delete a stream with its windows and dead letters; the topics stay."""
     policy.check(by, SCOPE, name)
     stream = _held(name)
@@ -77,7 +78,7 @@ def delete_stream(name: str, *, by: Any) -> None:
     live.publish("streams", [name])
 
 
-def ask_redrive(name: str, dead_letter_id: int, *, by: Any) -> DeadLetter:
+def ask_redrive(name: str, dead_letter_id: int, *, by: User) -> DeadLetter:
     """Have a worker send one dead letter to its topic once more."""
     policy.check(by, SCOPE, name)
     with transaction.atomic():
@@ -101,7 +102,7 @@ def ask_redrive(name: str, dead_letter_id: int, *, by: Any) -> DeadLetter:
 
 @transaction.atomic
 def start_replay(
-    *, source: str, rate: float | None, speed: float | None, topic: str, times: str, by: Any
+    *, source: str, rate: float | None, speed: float | None, topic: str, times: str, by: User
 ) -> Replay:
     """Have a worker send a file of the data or output folder: `rate` events a second, or `speed` × life."""
     policy.check(by, SCOPE, source)
@@ -134,7 +135,7 @@ def start_replay(
 
 
 @transaction.atomic
-def stop_replay(replay_id: int, *, by: Any) -> Replay:
+def stop_replay(replay_id: int, *, by: User) -> Replay:
     """Have the worker stop after what it is sending; what was sent stays."""
     policy.check(by, SCOPE, replay_id)
     replay = Replay.objects.select_for_update().filter(pk=replay_id).first()

@@ -249,7 +249,7 @@ class Session:
             self._pulse.took(time.monotonic() - began_at)
 
     def _note(self, error: KafkaError) -> None:
-        """A topic that is gone or another ends the session; what librdkafka mends itself is only logged."""
+        """A topic that is gone or another ends the session; other errors pass and are logged."""
         gone = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION, KafkaError._UNKNOWN_TOPIC)
         if error.code() in (*gone, KafkaError._AUTO_OFFSET_RESET):
             self.write()  # nobody can read it again

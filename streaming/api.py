@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from core.access.http import user_of
 from core.lib import edge
 from core.lib.pages import CursorPages
 from core.lib.rest import valid
@@ -53,8 +54,6 @@ class TopicListView(APIView):
 
 
 class TopicDetailView(APIView):
-    """One topic."""
-
     @extend_schema(responses=shapes.TopicSerializer)
     def get(self, request: Request, name: str) -> Response:
         """With its partitions."""
@@ -77,7 +76,7 @@ class MessageListView(APIView):
     )
     def get(self, request: Request, name: str) -> Response:
         """Read without a consumer group, oldest first, for four seconds at most."""
-        reading.check_may_read(request.user, name)
+        reading.check_may_read(user_of(request), name)
         given = request.query_params
         start = reading.start(given.get("from", "latest"))
         limit = reading.limit(given.get("limit", "50"))
@@ -116,7 +115,7 @@ class StreamListView(generics.ListAPIView):
     @extend_schema(request=shapes.NewStreamSerializer, responses={201: shapes.StreamSerializer})
     def post(self, request: Request) -> Response:
         """Define one; it is counted from the topic's first message on."""
-        stream = actions.create_stream(**valid(shapes.NewStreamSerializer, request.data), by=request.user)
+        stream = actions.create_stream(**valid(shapes.NewStreamSerializer, request.data), by=user_of(request))
         return Response(shapes.StreamSerializer(stream).data, status=201)
 
 
@@ -132,12 +131,14 @@ class StreamDetailView(APIView):
     def patch(self, request: Request, name: str) -> Response:
         """Change the description or the whole definition."""
         changes = valid(shapes.StreamChangeSerializer, request.data)
-        return Response(shapes.StreamSerializer(actions.change_stream(name, by=request.user, **changes)).data)
+        return Response(
+            shapes.StreamSerializer(actions.change_stream(name, by=user_of(request), **changes)).data
+        )
 
     @extend_schema(responses={204: None})
     def delete(self, request: Request, name: str) -> Response:
         """Delete it with its windows and dead letters; the topics stay."""
-        actions.delete_stream(name, by=request.user)
+        actions.delete_stream(name, by=user_of(request))
         return Response(status=204)
 
 
@@ -182,7 +183,7 @@ class RedriveView(APIView):
     @extend_schema(request=None, responses={202: shapes.DeadLetterSerializer})
     def post(self, request: Request, name: str, pk: int) -> Response:
         """Have it sent to its topic again, by a worker."""
-        letter = actions.ask_redrive(name, pk, by=request.user)
+        letter = actions.ask_redrive(name, pk, by=user_of(request))
         return Response(shapes.DeadLetterSerializer(letter).data, status=202)
 
 
@@ -203,13 +204,11 @@ class ReplayListView(generics.ListAPIView):
         """Have a worker send a file."""
         wish = {"rate": None, "speed": None, **valid(shapes.NewReplaySerializer, request.data)}
         return Response(
-            shapes.ReplaySerializer(actions.start_replay(**wish, by=request.user)).data, status=202
+            shapes.ReplaySerializer(actions.start_replay(**wish, by=user_of(request))).data, status=202
         )
 
 
 class ReplayDetailView(APIView):
-    """One replay."""
-
     @extend_schema(responses=shapes.ReplaySerializer)
     def get(self, request: Request, pk: int) -> Response:
         """With its progress."""
@@ -222,4 +221,6 @@ class ReplayStopView(APIView):
     @extend_schema(request=None, responses={202: shapes.ReplaySerializer})
     def post(self, request: Request, pk: int) -> Response:
         """Ask the worker to stop; what was sent stays."""
-        return Response(shapes.ReplaySerializer(actions.stop_replay(pk, by=request.user)).data, status=202)
+        return Response(
+            shapes.ReplaySerializer(actions.stop_replay(pk, by=user_of(request))).data, status=202
+        )

@@ -159,7 +159,7 @@ class Counting:
 
 
 def _words(error: Exception) -> str:
-    """Without the values of the message, which may be nobody's business."""
+    """Without the values of the message, which may be private."""
     return str(error) if isinstance(error, BadEvent) else f"it could not be counted: {type(error).__name__}"
 
 

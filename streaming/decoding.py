@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from scoring import row_types
 from scoring.language import MAX_INTEGER, MAX_TEXT, Field
+from scoring.words import grouped
 from streaming import encodings
 from streaming.definition import Definition
 
@@ -92,7 +93,9 @@ class EventDecoder:
         if not value:
             raise BadEvent("no value: the message is " + ("null" if value is None else "empty"))
         if len(value) > MAX_EVENT_BYTES:
-            raise BadEvent(f"too large: {len(value):,} bytes, at most {MAX_EVENT_BYTES:,} are read")
+            raise BadEvent(
+                f"too large: {grouped(len(value))} bytes, at most {grouped(MAX_EVENT_BYTES)} are read"
+            )
         try:
             event = self._read(encodings.as_utf8(value))
         except msgspec.ValidationError as error:
@@ -122,7 +125,7 @@ class EventDecoder:
         """2.0 is the integer 2, and where the known texts are listed, 2 is the text "2"."""
         for field in self._definition.fields:
             value = plain.get(field.name)
-            if isinstance(value, float) and field.type in ("integer", "text") and _is_whole(value):
+            if isinstance(value, float) and field.type in ("integer", "text") and _is_grouped(value):
                 plain[field.name] = value = int(value)
             if field.type == "text" and _is_closed(field) and type(value) is int:
                 plain[field.name] = str(value)
@@ -166,7 +169,7 @@ def _untyped(text: bytes, fault: msgspec.ValidationError) -> Any:
         raise fault from None
 
 
-def _is_whole(number: float) -> bool:
+def _is_grouped(number: float) -> bool:
     return number.is_integer() and abs(number) <= MAX_INTEGER
 
 

@@ -7,6 +7,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from core.lib import json_bodies, paths
+from core.lib.typed import NumberField
 from streaming import definition as definitions
 from streaming import replay_files
 from streaming.models import STREAM_NAME, TOPIC_NAME, Times
@@ -69,14 +70,14 @@ class ReplayForm(forms.Form):
     """A file, and how quickly it is sent."""
 
     source = forms.ChoiceField(label=gettext_lazy("File"))
-    rate = forms.FloatField(
+    rate = NumberField(
         label=gettext_lazy("Rate"),
         required=False,
         min_value=0.01,
         max_value=100_000,
         help_text=gettext_lazy("Events a second. Leave it empty to give a speed."),
     )
-    speed = forms.FloatField(
+    speed = NumberField(
         label=gettext_lazy("Speed"),
         required=False,
         min_value=0.01,

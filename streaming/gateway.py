@@ -63,7 +63,7 @@ class KafkaGateway:
             return set(self._admin.list_topics(timeout=min(TIMEOUT_S, PAGE_WAITS_S)).topics)
 
     def topic(self, name: str) -> Topic:
-        """Raises NotFound, for Kafka's own topics too: they are nobody's to read."""
+        """Raises NotFound, for Kafka's own topics too: nobody reads those here."""
         with _translated():
             about = next(iter(self._described([name])), None)
             if about is None or about.is_internal:

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Q
+from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from core.lib.outbox import Deliverable
@@ -52,6 +53,9 @@ class Stream(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("streams:stream-detail", args=[self.name])
 
     @cached_property
     def parsed(self) -> definitions.Definition:
@@ -161,6 +165,10 @@ class DeadLetter(Deliverable):
     def __str__(self) -> str:
         return f"{self.topic} {self.partition}:{self.offset}"
 
+    def get_absolute_url(self) -> str:
+        """The page that lists it."""
+        return reverse("streams:dead-letter-list", args=[self.stream.name])
+
     def mark_refused(self, error: str) -> None:
         """It will not be sent again; the words say why."""
         self.next_attempt_at, self.delivery_error = None, error
@@ -222,6 +230,10 @@ class Replay(Deliverable):
 
     def __str__(self) -> str:
         return f"{self.source} → {self.topic}"
+
+    def get_absolute_url(self) -> str:
+        """The page that lists it."""
+        return reverse("streams:replay-list")
 
     @property
     def is_open(self) -> bool:

@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from core.access.models import User
 from core.lib.errors import NotFound, Unavailable
 from core.lib.hits import Hit
 from streaming import frames, gateway, reading
@@ -137,7 +138,7 @@ def _counted_lately(row: Stream) -> int:
     return row.windows.filter(start__gte=since).aggregate(n=Sum("count"))["n"] or 0
 
 
-def search(text: str, _user: Any) -> list[Hit]:
+def search(text: str, _user: User) -> list[Hit]:
     """Streams and topics whose names hold the text; without Kafka the topics that streams name."""
     rows = Stream.objects.filter(Q(name__icontains=text) | Q(topic__icontains=text)).order_by("name")
     streams = [

@@ -1,11 +1,11 @@
 """What people write to say where reading a topic begins: earliest, latest, a time, partition:offset."""
 
 import re
-from typing import Any
 
 from django.utils.translation import gettext as _
 
 from core.access import policy
+from core.access.models import User
 from core.lib import edge, topics
 from core.lib.errors import InvalidRequest
 from streaming.gateway import MAX_LIMIT
@@ -58,13 +58,13 @@ def not_kafkas_own(text: str) -> str:
     return text
 
 
-def may_read(user: Any, topic: str) -> bool:
+def may_read(user: User, topic: str) -> bool:
     """Whether the user may read this topic's messages."""
     scope = topics.scope_of(topic)
     return policy.allows(user, "messages.read") and (not scope or policy.allows(user, scope))
 
 
-def check_may_read(user: Any, topic: str) -> None:
+def check_may_read(user: User, topic: str) -> None:
     """Raises Denied unless the user may read this topic's messages, which may need more than others do."""
     policy.check(user, "messages.read", topic)
     if scope := topics.scope_of(topic):

@@ -8,6 +8,7 @@ from django.views.decorators.http import require_GET
 
 from core.access.http import SignedInRequest
 from core.lib.errors import InvalidRequest
+from core.lib.htmx import is_htmx
 from streaming import gateway, reading, serializers
 from streaming.models import Stream
 
@@ -15,7 +16,7 @@ from streaming.models import Stream
 @require_GET
 def topic_list(request: SignedInRequest) -> HttpResponse:
     """All topics, with their messages and streams."""
-    if not request.htmx:
+    if not is_htmx(request):
         return render(request, "streaming/topic_list.html")
     streams: dict[str, list[str]] = {}
     for name, topic in Stream.objects.order_by("name").values_list("name", "topic"):
@@ -35,7 +36,7 @@ def group_list(request: SignedInRequest) -> HttpResponse:
 def topic_detail(request: SignedInRequest, name: str) -> HttpResponse:
     """One topic: partitions, groups, messages."""
     values: dict[str, Any] = {"name": reading.topic_name(name)}
-    if request.htmx:
+    if is_htmx(request):
         values["topic"] = gateway.connect().topic(name)
         return render(request, "streaming/_partition_table.html", values)
     values["streams"] = Stream.objects.filter(topic=name).order_by("name")

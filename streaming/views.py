@@ -4,26 +4,24 @@ import json
 from typing import Any
 
 from django.contrib import messages
-from django.core.paginator import Paginator
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from core.access import paging
 from core.access.http import SignedInRequest
 from core.lib.errors import ConsoleError
+from core.lib.htmx import is_htmx
+from core.lib.paging import page_of
 from streaming import actions, defaults, queries, reading
 from streaming.definition import Definition
 from streaming.forms import ChangeForm, ReplayForm, StreamForm
 from streaming.models import Stream
 
-PAGE = 50
-
 
 def _page(request: SignedInRequest, rows: Any) -> dict[str, Any]:
-    page = Paginator(rows, PAGE).get_page(request.GET.get("page"))
-    return {"rows": list(page.object_list), "page": paging.links(request, page)}
+    page = page_of(request, rows)
+    return {"rows": page["rows"], "page": page}
 
 
 def _lags(names: list[str]) -> dict[str, int]:
@@ -40,7 +38,7 @@ def stream_list(request: SignedInRequest) -> HttpResponse:
     standings = queries.streams()
     lags = _lags([one.stream.name for one in standings])
     rows = [(one, lags.get(one.stream.name)) for one in standings]
-    template = "streaming/_stream_table.html" if request.htmx else "streaming/stream_list.html"
+    template = "streaming/_stream_table.html" if is_htmx(request) else "streaming/stream_list.html"
     return render(request, template, {"rows": rows, "has_lags": bool(lags) or not rows})
 
 
@@ -102,7 +100,7 @@ def stream_windows(request: SignedInRequest, name: str) -> HttpResponse:
     values = {**_head(stream), **_page(request, queries.windows(stream))}
     names = [measure["name"] for measure in values["measured"]]
     values["rows"] = [(row, [row.measures.get(measure) for measure in names]) for row in values["rows"]]
-    template = "streaming/_window_table.html" if request.htmx else "streaming/stream_windows.html"
+    template = "streaming/_window_table.html" if is_htmx(request) else "streaming/stream_windows.html"
     return render(request, template, values)
 
 
@@ -112,7 +110,7 @@ def dead_letter_list(request: SignedInRequest, name: str) -> HttpResponse:
     stream = queries.stream(name)
     values = {**_head(stream), **_page(request, queries.dead_letters(stream))}
     values["may_read"] = reading.may_read(request.user, stream.topic)
-    template = "streaming/_dead_letter_table.html" if request.htmx else "streaming/dead_letter_list.html"
+    template = "streaming/_dead_letter_table.html" if is_htmx(request) else "streaming/dead_letter_list.html"
     return render(request, template, values)
 
 
@@ -159,7 +157,7 @@ def replay_list(request: SignedInRequest) -> HttpResponse:
             messages.success(request, _("The replay starts."))
             return redirect("streams:replay-list")
     values = {"form": form, **_page(request, queries.replays())}
-    if request.htmx and request.method == "GET":
+    if is_htmx(request) and request.method == "GET":
         return render(request, "streaming/_replay_table.html", values)
     return render(request, "streaming/replay_list.html", values, status=422 if form.errors else 200)
 

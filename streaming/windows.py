@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from scoring.words import grouped
 from streaming.decoding import YEAR_2000_S, EventDecoder
 from streaming.definition import Definition
 
@@ -105,15 +106,14 @@ class Windows:
         refused = []
         for index in np.flatnonzero(is_bad).tolist():
             if is_ahead[index]:
-                reason = (
-                    f"ahead of the clock by {at[index] - now:,.0f} s, at most {MAX_AHEAD_S} s are allowed"
-                )
+                ahead = grouped(round(at[index] - now))
+                reason = f"ahead of the clock by {ahead} s, at most {MAX_AHEAD_S} s are allowed"
             elif is_ancient[index]:
                 reason = "event time before the year 2000"
             else:
-                behind = before[index] - at[index]
-                allowed = self.definition.lateness_s
-                reason = f"late: {behind:,.0f} s behind the newest event, at most {allowed:,} s are allowed"
+                behind = grouped(round(before[index] - at[index]))
+                allowed = grouped(self.definition.lateness_s)
+                reason = f"late: {behind} s behind the newest event, at most {allowed} s are allowed"
             refused.append(Refused(index, reason))
         return refused, ~is_bad
 

@@ -25,6 +25,7 @@ from scoring import features
 from scoring.convert import to_onnx
 from scoring.originals import Original
 from scoring.spec import Spec
+from scoring.spec_reading import read_spec
 
 KEY = "ata_test-key"
 ROW: dict[str, Any] = {
@@ -104,7 +105,7 @@ class Packed:
 @cache
 def packed(*, seed: int = 0, n_trees: int = 10) -> Packed:
     """A forest on made-up passengers; another seed gives another model."""
-    spec = Spec.from_json(json.dumps(SPEC))
+    spec = read_spec(json.dumps(SPEC))
     rows = passengers(300, seed=seed)
     table = features.table(spec, rows)
     label = (rows["Sex"] == "female").to_numpy() ^ (np.random.default_rng(seed).random(len(rows)) < 0.2)

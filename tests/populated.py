@@ -55,6 +55,9 @@ class FakeKafka:
     def groups(self, *, topic: str = "") -> list:
         return []
 
+    def names(self) -> set[str]:
+        return {NAME}
+
     def message(self, topic: str, partition: int, offset: int) -> Read | None:
         return None
 

@@ -7,9 +7,20 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from console.demo.store import patiently
+
 # A demonstration that works says so every few seconds; after this silence its process is gone.
 SILENT_AFTER: Final = timedelta(seconds=45)
 TOPIC: Final = "demo"  # of the news that its box hears
+TITLES: Final = {
+    "train": _("Train a model"),
+    "gate": _("Judge it at the gate"),
+    "approve": _("Ask for promotion, approve it"),
+    "predict": _("Predict"),
+    "stream": _("Count a stream of events"),
+    "spark": _("Clean trips on Spark"),
+    "drift": _("Watch for drift"),
+}
 
 
 class DemoState(models.TextChoices):
@@ -92,13 +103,9 @@ class Step(models.Model):
     @property
     def title(self) -> object:
         """Its name in words."""
-        from console.demo.steps import TITLES
-
         return TITLES.get(self.name, self.name)
 
     def keep(self, **facts: Any) -> None:
         """Remember these facts now: a walk that goes on later finds by them what is there already."""
-        from console.demo.store import patiently
-
         self.facts = {**self.facts, **facts}
         patiently(lambda: self.save(update_fields=["facts"]))

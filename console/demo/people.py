@@ -53,7 +53,7 @@ def _ensure(name: str, role: str) -> User:
     if not user.is_active or user.role_names != [role]:
         raise CannotBegin(
             f"The demonstration's user “{name}” was changed: active, with the role {role} alone, is what it "
-            f"needs. Mend that under System, Users, or take everything away first: manage.py remove_demo"
+            f"needs. Correct that under System, Users, or take everything away first: manage.py remove_demo"
         )
     return user
 

@@ -23,7 +23,7 @@ from jobs import queries as job_queries
 from models_registry import actions as models_registry
 from pipelines import actions as pipelines
 from predictions import actions as predictions
-from predictions.watching import actions as drift
+from predictions.drift import actions as drift
 from streaming import actions as streaming
 
 JOBS_END_WITHIN_S = 60

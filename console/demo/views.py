@@ -6,6 +6,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from console.demo import actions, queries
 from core.access.http import SignedInRequest
+from core.lib.htmx import is_htmx
 
 
 @require_GET
@@ -18,4 +19,4 @@ def box(request: HttpRequest) -> HttpResponse:
 def dismiss(request: SignedInRequest) -> HttpResponse:
     """Close the box for everybody; what the demonstration made stays."""
     actions.dismiss(by=request.user)
-    return render(request, "demo/_box.html", {"box": queries.shown()}) if request.htmx else redirect("/")
+    return render(request, "demo/_box.html", {"box": queries.shown()}) if is_htmx(request) else redirect("/")

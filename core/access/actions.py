@@ -14,7 +14,7 @@ from core.access.models import FailedSignIn, User
 from core.access.passwords import one_time_password
 from core.access.words import UNKNOWN_NAME
 from core.audit import actions as audit
-from core.audit.actions import CONSOLE_ITSELF, NOBODY
+from core.audit.actors import CONSOLE_ITSELF, NOBODY
 from core.lib import live
 from core.lib.errors import Conflict, InvalidRequest, NotFound
 

@@ -1,7 +1,5 @@
 """Who am I, and API tokens, over REST."""
 
-from typing import cast
-
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
@@ -12,7 +10,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from core.access import policy, queries, tokens
-from core.access.models import ApiToken, User
+from core.access.http import user_of
+from core.access.models import ApiToken
 from core.access.serializers import MeSerializer, NewTokenSerializer, TokenSerializer, TokenWishSerializer
 from core.lib.errors import NotFound
 
@@ -23,7 +22,7 @@ class Me(APIView):
     @extend_schema(operation_id="me", responses=MeSerializer)
     def get(self, request: Request) -> Response:
         """The caller; `token` is null in a session."""
-        user = _caller(request)
+        user = user_of(request)
         me = {
             "id": user.pk,
             "username": user.username,
@@ -36,11 +35,6 @@ class Me(APIView):
         return Response(MeSerializer(me).data)
 
 
-def _caller(request: Request) -> User:
-    """Who is asking; the middleware has let in nobody who is not signed in."""
-    return cast(User, request.user)
-
-
 class TokenList(ListCreateAPIView):
     """API tokens of the caller."""
 
@@ -51,7 +45,7 @@ class TokenList(ListCreateAPIView):
         if self.request.query_params.get("all", "").lower() in {"1", "true"}:
             policy.check(self.request.user, "admin")
             return queries.all_tokens()
-        return queries.tokens_of(_caller(self.request))
+        return queries.tokens_of(user_of(self.request))
 
     @extend_schema(
         operation_id="token_list",
@@ -69,7 +63,7 @@ class TokenList(ListCreateAPIView):
         wish = TokenWishSerializer(data=request.data)
         wish.is_valid(raise_exception=True)
         values = wish.validated_data
-        user = _caller(request)
+        user = user_of(request)
         scopes = values.get("scopes", policy.token_scopes_of(user))
         token, key = tokens.create(user, name=values["name"], scopes=scopes, days=values["days"], by=user)
         answer = {**TokenSerializer(token).data, "key": key}
@@ -82,7 +76,7 @@ class TokenDetail(APIView):
     @extend_schema(operation_id="token_revoke", responses={204: None})
     def delete(self, request: Request, pk: int) -> Response:
         """Revoke the token now: one's own, or as an administrator anybody's."""
-        user = _caller(request)
+        user = user_of(request)
         visible = queries.all_tokens() if policy.allows(user, "admin") else queries.tokens_of(user)
         token = visible.filter(pk=pk).first()
         if token is None:

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from core.access import limits, policy, queries, reader, tokens, words
 from core.access.models import User
+from core.lib.typed import WholeField
 
 LONGEST_PASSWORD = 256
 LONGEST_NAME = 150
@@ -199,7 +200,7 @@ class TokenForm(forms.Form):
     name = forms.CharField(
         label=_("Name"), max_length=100, help_text=_("Where it will be used, such as “nightly report”.")
     )
-    days = forms.IntegerField(
+    days = WholeField(
         label=_("Lives for"), min_value=1, max_value=tokens.LONGEST_DAYS, initial=tokens.DEFAULT_DAYS
     )
 

@@ -14,8 +14,9 @@ from django.utils.translation import gettext as _
 
 from core.access import denials, policy, reader, tokens
 from core.lib import problems
-from core.lib.error_pages import is_api, is_htmx, show_error
+from core.lib.error_pages import is_api, show_error
 from core.lib.errors import ConsoleError
+from core.lib.htmx import is_htmx
 
 # What somebody with a one-time password may still do in a session, besides what is public.
 BEFORE_OWN_PASSWORD = {"access:password-change", "access:sign-out"}

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from django.contrib.auth.models import AbstractUser
 from django.db import models
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
@@ -37,6 +38,9 @@ class User(AbstractUser):
             return of_password
         text = f"{of_password}:{self.session_round}"
         return salted_hmac("core.access.models.User", text, secret=secret, algorithm="sha256").hexdigest()
+
+    def get_absolute_url(self) -> str:
+        return reverse("access:user-detail", args=[self.pk])
 
     @property
     def role_names(self) -> list[str]:
@@ -82,6 +86,10 @@ class ApiToken(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.key_hint}…)"
+
+    def get_absolute_url(self) -> str:
+        """The page that lists it."""
+        return reverse("access:all-token-list")
 
     @property
     def state(self) -> str:

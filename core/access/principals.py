@@ -1,8 +1,6 @@
 """The accounts under which pipelines act, and the file that hands their tokens to Airflow's tasks."""
 
 import json
-import os
-import tempfile
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from django.utils import timezone
 from core.access import policy, tokens
 from core.access.models import User
 from core.audit import actions as audit
+from core.lib.files import write_whole
 
 PREFIX = "system:"
 TOKEN_DAYS = 90
@@ -28,7 +27,7 @@ def issue_tokens() -> list[str]:
     with transaction.atomic():
         keys = {name.removeprefix(PREFIX): _key(name, held) for name in policy.PRINCIPALS}
     if keys != held:
-        _write(path, keys)
+        write_whole(path, json.dumps(keys, indent=2).encode())  # a task never meets half of it
     return sorted(name for name in keys if keys[name] != held.get(name))
 
 
@@ -71,16 +70,3 @@ def _read(path: Path) -> dict[str, str]:
     if not isinstance(held, dict):
         return {}
     return {name: key for name, key in held.items() if isinstance(key, str)}
-
-
-def _write(path: Path, keys: dict[str, str]) -> None:
-    """Replace the file in one step, readable by its owner alone: a task never meets half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # 0600 from the start
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(keys, file, indent=2)
-        os.replace(temporary, path)
-    except OSError:
-        os.unlink(temporary)
-        raise

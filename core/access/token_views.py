@@ -3,21 +3,20 @@
 from typing import Any
 
 from django.contrib import messages
-from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from django_htmx.http import HttpResponseClientRefresh, trigger_client_event
 
-from core.access import paging, policy, queries, tokens
+from core.access import policy, queries, tokens
 from core.access.forms import TokenFilters, TokenForm
 from core.access.http import SignedInRequest
 from core.access.models import ApiToken
 from core.access.views import OWN_PAGES
+from core.lib import paging
 from core.lib.errors import ConsoleError
-
-PAGE_SIZE = 50
+from core.lib.htmx import is_htmx
 
 
 @require_http_methods(["GET", "POST"])
@@ -33,10 +32,10 @@ def token_list(request: SignedInRequest) -> HttpResponse:
     values = {
         "form": form,
         "made": made,
-        "tokens": queries.tokens_of(request.user)[:PAGE_SIZE],
+        "tokens": queries.tokens_of(request.user)[: paging.SIZE],
         "nav": OWN_PAGES,
     }
-    template = "access/_my_tokens.html" if request.htmx else "access/token_list.html"
+    template = "access/_my_tokens.html" if is_htmx(request) else "access/token_list.html"
     return render(request, template, values, status=status)
 
 
@@ -65,12 +64,12 @@ def token_revoke(request: SignedInRequest, pk: int) -> HttpResponse:
     has_children = token.children.exists()
     tokens.revoke(token, by=request.user)
     said = _("The token “%(name)s” is revoked.") % {"name": token.name}
-    if request.htmx and not has_children:  # else more rows than this one changed
+    if is_htmx(request) and not has_children:  # else more rows than this one changed
         shown = {"token": token, "is_own_page": request.POST.get("back") != "all"}
         row = render(request, "access/_token_row.html", shown)
         return trigger_client_event(row, "toast", {"level": "success", "message": said})
     messages.success(request, said)
-    if request.htmx:
+    if is_htmx(request):
         return HttpResponseClientRefresh()
     return redirect("access:all-token-list" if request.POST.get("back") == "all" else "access:token-list")
 
@@ -80,7 +79,7 @@ def all_token_list(request: SignedInRequest) -> HttpResponse:
     """Everybody's tokens, live ones first."""
     form = TokenFilters(request.GET)
     found = queries.all_tokens(**form.cleaned_data) if form.is_valid() else ApiToken.objects.none()
-    page = Paginator(found, PAGE_SIZE).get_page(request.GET.get("page"))
-    values = {"form": form, "tokens": page.object_list, "page": paging.links(request, page)}
-    template = "access/_all_tokens.html" if request.htmx else "access/all_token_list.html"
+    page = paging.page_of(request, found)
+    values = {"form": form, "tokens": page["rows"], "page": page}
+    template = "access/_all_tokens.html" if is_htmx(request) else "access/all_token_list.html"
     return render(request, template, values, status=200 if form.is_valid() else 422)

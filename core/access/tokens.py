@@ -5,7 +5,6 @@ import secrets
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-import redis
 import structlog
 from django.db import transaction
 from django.http import HttpRequest
@@ -152,7 +151,7 @@ def announce() -> None:
 def _publish() -> None:
     try:
         console_redis.client().publish(CHANNEL, "changed")
-    except redis.RedisError as error:
+    except console_redis.RedisError as error:
         log.warning("tokens.not_announced", error=str(error))
 
 

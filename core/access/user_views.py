@@ -4,20 +4,19 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
-from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from core.access import actions, paging, policy, queries, words
+from core.access import actions, policy, queries, words
 from core.access.forms import UserEditForm, UserFilters, UserForm
 from core.access.http import SignedInRequest
 from core.access.models import User
+from core.lib import paging
 from core.lib.errors import Conflict, InvalidRequest
-
-PAGE_SIZE = 50
+from core.lib.htmx import is_htmx
 
 
 @require_GET
@@ -87,9 +86,9 @@ def user_list(request: SignedInRequest) -> HttpResponse:
     """People and pipelines' accounts."""
     form = UserFilters(request.GET)
     found = queries.users(**form.cleaned_data) if form.is_valid() else User.objects.none()
-    page = Paginator(found, PAGE_SIZE).get_page(request.GET.get("page"))
-    values = {"form": form, "users": page.object_list, "page": paging.links(request, page)}
-    template = "access/_user_table.html" if request.htmx else "access/user_list.html"
+    page = paging.page_of(request, found)
+    values = {"form": form, "users": page["rows"], "page": page}
+    template = "access/_user_table.html" if is_htmx(request) else "access/user_list.html"
     return render(request, template, values, status=200 if form.is_valid() else 422)
 
 
@@ -104,7 +103,7 @@ def user_create(request: SignedInRequest) -> HttpResponse:
             _add_errors(form, error)
         else:
             return _show_password(request, user, password, status=201)
-    template = "access/_user_form.html" if request.htmx else "access/user_create.html"
+    template = "access/_user_form.html" if is_htmx(request) else "access/user_create.html"
     return render(request, template, _form_values(form), status=422 if form.is_bound else 200)
 
 
@@ -119,7 +118,7 @@ def _form_values(form: Any) -> dict[str, Any]:
 
 def _show_password(request: SignedInRequest, user: User, password: str, status: int = 200) -> HttpResponse:
     values = {"person": user, "password": password, "is_new": status == 201}
-    template = "access/_one_time_password.html" if request.htmx else "access/one_time_password.html"
+    template = "access/_one_time_password.html" if is_htmx(request) else "access/one_time_password.html"
     return render(request, template, values, status=status)
 
 
@@ -138,7 +137,7 @@ def user_detail(request: SignedInRequest, pk: int) -> HttpResponse:
         else:
             messages.success(request, _("%(name)s is changed.") % {"name": user.username})
             return redirect("access:user-detail", pk)
-    values = {"person": user, "tokens": queries.tokens_of(user)[:PAGE_SIZE], **_form_values(form)}
+    values = {"person": user, "tokens": queries.tokens_of(user)[: paging.SIZE], **_form_values(form)}
     return render(request, "access/user_detail.html", values, status=status)
 
 

@@ -9,6 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from core.access import policy
+from core.access.models import User
 from core.alerts import findings
 from core.alerts.models import Alert
 from core.alerts.states import UNRESOLVED, Severity, State
@@ -55,14 +56,14 @@ def settle(rule: str, subject: str, *, reason: str = "") -> Alert | None:
 
 
 @transaction.atomic
-def acknowledge(alert_id: int, *, by: Any, reason: str = "") -> Alert:
+def acknowledge(alert_id: int, *, by: User, reason: str = "") -> Alert:
     """Say that somebody looks after it. Raises NotFound, Conflict."""
     policy.check(by, SCOPE, alert_id)
     return _step(_held(alert_id), State.ACKNOWLEDGED, by=by, reason=reason)
 
 
 @transaction.atomic
-def acknowledge_many(alert_ids: Iterable[int], *, by: Any) -> int:
+def acknowledge_many(alert_ids: Iterable[int], *, by: User) -> int:
     """Acknowledge those of them that are open; returns how many."""
     policy.check(by, SCOPE)
     wanted = list(alert_ids)[:MOST_AT_ONCE]
@@ -71,7 +72,7 @@ def acknowledge_many(alert_ids: Iterable[int], *, by: Any) -> int:
 
 
 @transaction.atomic
-def mute(alert_id: int, *, until: datetime, by: Any, reason: str = "") -> Alert:
+def mute(alert_id: int, *, until: datetime, by: User, reason: str = "") -> Alert:
     """Keep it quiet until then; a finding made later opens it again. Raises InvalidRequest too."""
     policy.check(by, SCOPE, alert_id)
     now = timezone.now()
@@ -82,7 +83,7 @@ def mute(alert_id: int, *, until: datetime, by: Any, reason: str = "") -> Alert:
 
 
 @transaction.atomic
-def resolve(alert_id: int, *, by: Any, reason: str) -> Alert:
+def resolve(alert_id: int, *, by: User, reason: str) -> Alert:
     """Close it with a note. A finding made after the cooldown opens a new one."""
     policy.check(by, SCOPE, alert_id)
     return _step(_held(alert_id), State.RESOLVED, by=by, reason=reason)
@@ -104,7 +105,7 @@ def _held(alert_id: int) -> Alert:
     return alert
 
 
-def _step(alert: Alert, state: str, *, by: Any, reason: str, until: datetime | None = None) -> Alert:
+def _step(alert: Alert, state: str, *, by: User | None, reason: str, until: datetime | None = None) -> Alert:
     """The step of a person, or of the console itself (by=None), with its audit row."""
     before = {"state": alert.state, "muted_until": alert.muted_until}
     alert.move_to(state, by="" if by is None else by.get_username(), reason=reason, until=until)

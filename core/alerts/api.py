@@ -7,6 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from core.access.http import user_of
 from core.alerts import actions, queries
 from core.alerts import serializers as shapes
 from core.alerts.models import Alert
@@ -29,8 +30,6 @@ class AlertListView(generics.ListAPIView):
 
 
 class AlertDetailView(APIView):
-    """One alert."""
-
     @extend_schema(responses=shapes.AlertWithStepsSerializer)
     def get(self, request: Request, pk: int) -> Response:
         """With the steps that it took."""
@@ -43,7 +42,7 @@ class AcknowledgeView(APIView):
     @extend_schema(request=shapes.AcknowledgeSerializer, responses=shapes.AlertWithStepsSerializer)
     def post(self, request: Request, pk: int) -> Response:
         """409 unless it is open or muted."""
-        actions.acknowledge(pk, by=request.user, **valid(shapes.AcknowledgeSerializer, request.data))
+        actions.acknowledge(pk, by=user_of(request), **valid(shapes.AcknowledgeSerializer, request.data))
         return _answer(pk)
 
 
@@ -53,7 +52,7 @@ class MuteView(APIView):
     @extend_schema(request=shapes.MuteSerializer, responses=shapes.AlertWithStepsSerializer)
     def post(self, request: Request, pk: int) -> Response:
         """A finding made after `until` opens it again; 409 when it is resolved."""
-        actions.mute(pk, by=request.user, **valid(shapes.MuteSerializer, request.data))
+        actions.mute(pk, by=user_of(request), **valid(shapes.MuteSerializer, request.data))
         return _answer(pk)
 
 
@@ -63,5 +62,5 @@ class ResolveView(APIView):
     @extend_schema(request=shapes.ResolveSerializer, responses=shapes.AlertWithStepsSerializer)
     def post(self, request: Request, pk: int) -> Response:
         """A finding made later, after a cooldown, opens a new one; 409 when it is resolved already."""
-        actions.resolve(pk, by=request.user, **valid(shapes.ResolveSerializer, request.data))
+        actions.resolve(pk, by=user_of(request), **valid(shapes.ResolveSerializer, request.data))
         return _answer(pk)

@@ -15,7 +15,7 @@ from core.lib import aside
 from core.lib.models import SetAside
 
 RULE: Final = "set-aside"
-# A hiccup that the next try mends is no alert.
+# A hiccup that is over by the next try is no alert.
 LASTS: Final = timedelta(seconds=30)
 MOST_FACTS: Final = 10
 

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from django.db import models
 from django.db.models import F, Q
+from django.urls import reverse
 from django.utils import timezone
 
 from core.alerts.facts import Fact, rows
@@ -61,6 +62,9 @@ class Alert(models.Model):
 
     def __str__(self) -> str:
         return f"{self.rule}: {self.subject}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("alerts:alert-detail", args=[self.pk])
 
     @property
     def is_unresolved(self) -> bool:

@@ -2,12 +2,13 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from django.db.models import Case, Count, IntegerField, Q, QuerySet, Value, When
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
+from core.access.models import User
 from core.alerts.models import Alert
 from core.alerts.states import UNRESOLVED, Severity, State
 from core.lib.errors import NotFound
@@ -85,7 +86,7 @@ def open_alerts() -> list[Alert]:
     return list(Alert.objects.filter(state=State.OPEN).order_by(rank, "-last_found_at")[:MOST_SHOWN])
 
 
-def search(text: str, _user: Any) -> list[Hit]:
+def search(text: str, _user: User) -> list[Hit]:
     """Unresolved alerts whose title or subject holds the text."""
     found = alerts(state=UNRESOLVED_WORD, words=text)[:8]
     return [

@@ -3,21 +3,19 @@
 from typing import Any
 
 from django.contrib import messages
-from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_POST
 
-from core.access import paging
 from core.access.http import SignedInRequest
 from core.alerts import actions, queries
 from core.alerts.forms import Filters, MuteForm, ReasonForm, ResolveForm
 from core.alerts.states import Severity, State
 from core.lib import edge
-
-PAGE = 50
+from core.lib.htmx import is_htmx
+from core.lib.paging import page_of
 
 
 @require_GET
@@ -25,15 +23,15 @@ def alert_list(request: SignedInRequest) -> HttpResponse:
     """Alerts by state, severity, rule and words, the latest finding first."""
     filters = Filters(request.GET)
     wanted = filters.wanted()
-    page = Paginator(queries.alerts(**wanted), PAGE).get_page(request.GET.get("page"))
+    page = page_of(request, queries.alerts(**wanted))
     values = {
-        "alerts": list(page.object_list),
-        "page": paging.links(request, page),
+        "alerts": page["rows"],
+        "page": page,
         "wanted": wanted,
         "chips": _chips(wanted),
         "is_filtered": any(wanted[name] for name in ("severity", "rule", "words")),
     }
-    template = "alerts/_alert_list.html" if request.htmx else "alerts/alert_list.html"
+    template = "alerts/_alert_list.html" if is_htmx(request) else "alerts/alert_list.html"
     return render(request, template, values)
 
 
@@ -52,7 +50,7 @@ def _chips(wanted: dict[str, str]) -> dict[str, list[tuple[str, object, int]]]:
 @require_GET
 def alert_detail(request: SignedInRequest, pk: int) -> HttpResponse:
     """One alert: its numbers, what happened to it, and what may be done."""
-    if request.htmx:
+    if is_htmx(request):
         return render(request, "alerts/_alert_body.html", {"alert": queries.alert(pk)})
     return _detail(request, pk)
 

@@ -5,18 +5,16 @@ from typing import Any
 
 from django.db import models
 
+from core.audit.actors import Actor, actor_name
 from core.audit.models import AuditEntry
 from core.lib import context
-
-CONSOLE_ITSELF = "system"
-NOBODY = "nobody"
 
 
 def record(
     action: str,
     obj: models.Model | str,
     *,
-    by: Any,
+    by: Actor,
     before: dict | None = None,
     after: dict | None = None,
     upstream_id: str = "",
@@ -44,11 +42,6 @@ def record(
         request_id=context.request_id.get(),
         upstream_id=upstream_id[:250],
     )
-
-
-def actor_name(by: Any) -> str:
-    """The name that stands in the trail: a user's, or one that no user can have."""
-    return CONSOLE_ITSELF if by is None else by.get_username() or NOBODY
 
 
 def _storable(value: Any) -> Any:

@@ -9,7 +9,7 @@ from django.db import connection
 from django.db.models import Q, QuerySet
 
 from core.audit import sealing
-from core.audit.actions import NOBODY, actor_name
+from core.audit.actors import NOBODY, Actor, actor_name
 from core.audit.models import AuditEntry, AuditSeal
 from core.lib import context
 
@@ -93,7 +93,7 @@ def for_object(object_type: str, object_id: str, *, limit: int = 50) -> list[Aud
     return list(rows.order_by("-pk")[:limit])
 
 
-def has_entry(action: str, object_id: str, *, by: Any, since: datetime) -> bool:
+def has_entry(action: str, object_id: str, *, by: Actor, since: datetime) -> bool:
     """Whether `by`, or where nobody is signed in somebody at this address, did this to that since then."""
     rows = AuditEntry.objects.filter(action=action, object_id=object_id[:200], at__gte=since)
     name = actor_name(by)

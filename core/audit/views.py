@@ -7,10 +7,11 @@ from django.shortcuts import get_object_or_404, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
-from core.audit import actions, diff, export, queries, visibility
+from core.audit import actions, diff, export, objects, queries, visibility
 from core.audit.forms import OLDEST_FIRST, Cursor, EntryFilters, ObjectName
 from core.audit.models import AuditEntry
 from core.lib.errors import InvalidRequest
+from core.lib.templatetags.numbers import whole
 
 EXPORT_LIMIT = 100_000
 
@@ -81,7 +82,12 @@ def entry_detail(request: HttpRequest, pk: int) -> HttpResponse:
     """One entry, with what changed, and the seal over it."""
     entry = get_object_or_404(AuditEntry, pk=pk)
     changes = diff.changes(entry.before, entry.after)
-    values = {"entry": entry, "changes": changes, "seal": queries.seal_of(entry)}
+    values = {
+        "entry": entry,
+        "changes": changes,
+        "page_url": objects.page_of(entry),
+        "seal": queries.seal_of(entry),
+    }
     return render(request, "audit/entry_detail.html", values)
 
 
@@ -95,7 +101,7 @@ def entry_export(request: HttpRequest) -> HttpResponseBase:
     entries = queries.matching(filters)
     if len(entries.values_list("pk")[: EXPORT_LIMIT + 1]) > EXPORT_LIMIT:
         message = _("More than %(limit)s entries match. Narrow the time range and export again.")
-        raise InvalidRequest(message % {"limit": f"{EXPORT_LIMIT:,}"})
+        raise InvalidRequest(message % {"limit": whole(EXPORT_LIMIT)})
     asked = {name: value for name, value in filters.items() if value not in (None, "")}
     taken = actions.record("audit.export", kind, by=request.user, after={"filters": asked})
     return export.response(request, entries.filter(pk__lte=taken.pk), kind)

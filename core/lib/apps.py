@@ -7,4 +7,7 @@ class LibConfig(AppConfig):
     label = "lib"
 
     def ready(self) -> None:
+        from core.lib import form_words  # it needs Django's forms, which need the apps
+
+        form_words.install()
         autodiscover_modules("loops")  # every process knows all loops: pages and metrics name them

@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 
 from core.lib import context, problems
 from core.lib.errors import ConsoleError
+from core.lib.htmx import is_htmx
 
 log = structlog.get_logger(__name__)
 
@@ -26,11 +27,6 @@ NO_DATABASE = (OperationalError, InterfaceError)
 def is_api(request: HttpRequest) -> bool:
     """Whether the caller is a program that expects problem documents."""
     return request.path.startswith(("/api/", "/v2/"))
-
-
-def is_htmx(request: HttpRequest) -> bool:
-    """Whether htmx asked, and expects a fragment."""
-    return request.headers.get("HX-Request") == "true"
 
 
 def error_page(

@@ -12,6 +12,8 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+RedisError = redis.RedisError  # what callers catch: they need not know the client library
+
 # A page or a prediction waits for these calls: an answer that takes longer is as good as none.
 TIMEOUT_S = 2.0
 
@@ -24,7 +26,7 @@ _OPTIONS: dict[str, Any] = {
 
 @cache
 def client() -> redis.Redis:
-    """The client for ordinary code. Raises redis.RedisError when Redis does not answer."""
+    """The client for ordinary code. Raises RedisError when Redis does not answer."""
     # Once more at once: a pooled connection may be from before a restart. The library's retries take seconds.
     retry = Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
     return redis.Redis.from_url(settings.CONSOLE_REDIS_URL, retry=retry, **_OPTIONS)

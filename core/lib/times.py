@@ -18,7 +18,7 @@ def moment(value: Any, *, is_planned: bool = False) -> datetime | None:
     """The time that this says; None, "unknown", when it says none, or one that cannot be.
 
     value: seconds, milli-, micro- or nanoseconds since 1970, as a number or text; ISO 8601, in UTC where it
-    names no zone; a datetime. Zero and less are nobody's time. is_planned: it may lie ahead of our clock.
+    names no zone; a datetime. Zero and less are no time. is_planned: it may lie ahead of our clock.
     """
     found = _read(value)
     if found is None or not EARLIEST <= found < LATEST:

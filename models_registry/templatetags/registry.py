@@ -8,11 +8,13 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from core.lib.templatetags.numbers import significant
+from core.lib.templatetags.numbers import significant, whole
 from core.lib.templatetags.states import look_of
+from core.lib.templatetags.ui import metric
 from models_registry import previews
+from models_registry.comparison import is_count, ordered
 from models_registry.mlflow_types import FileInfo, Point
-from models_registry.models import ModelVersion
+from models_registry.models import MlflowRun, ModelVersion
 
 register = template.Library()
 
@@ -25,6 +27,26 @@ LEFT, RIGHT, TOP, BOTTOM = 64, 12, 10, 24
 def get(mapping: dict[str, Any], key: str) -> Any:
     """A value by a key that only the row knows."""
     return mapping.get(key)
+
+
+@register.filter
+def logged(value: float | str | None, name: str) -> str:
+    """A logged metric: MLflow keeps counts as floats, and 164.0 rows are 164."""
+    if isinstance(value, float) and value.is_integer() and (is_count(name) or abs(value) >= 2):
+        return whole(int(value)) if abs(value) < 10**15 else metric(value)
+    return metric(value)
+
+
+@register.filter
+def in_order(metrics: dict[str, Any]) -> list[tuple[str, Any]]:
+    """A run's metrics as a list: the hold-out's first, the baseline's last."""
+    return [(name, metrics[name]) for name in ordered(metrics)]
+
+
+@register.filter
+def has_history(run: MlflowRun, name: str) -> bool:
+    """Whether there is more than one value of the metric to draw."""
+    return run.has_history(name)
 
 
 @register.filter

@@ -8,20 +8,21 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
 from core.lib.errors import InvalidRequest
+from core.lib.htmx import is_htmx
 from core.lib.pages import Order
+from core.lib.paging import page_of
 from models_registry import comparison, gateway, previews, queries, run_filter
 from models_registry.gateway import check_path
-from models_registry.views.answers import is_htmx, page, shared, walked
+from models_registry.views.answers import shared, walked
 
 MOST_COMPARED = 10
 
 
 @require_GET
 def experiment_list(request: HttpRequest) -> HttpResponse:
-    """All experiments."""
     text = request.GET.get("q", "").strip()[:250]
     rows = queries.experiments()
-    found = page(request, rows.filter(name__icontains=text) if text else rows)
+    found = page_of(request, rows.filter(name__icontains=text) if text else rows)
     template = (
         "models_registry/_experiment_table.html"
         if is_htmx(request)
@@ -42,8 +43,10 @@ def experiment_detail(request: HttpRequest, experiment_id: str) -> HttpResponse:
         context["filter_error"] = error.message
         runs = runs.none()
     runs, order = run_filter.ordered(runs, request.GET.get("order", ""))
-    found = page(request, Order(runs, order).all())
-    columns = comparison.columns(found["rows"], everything=request.GET.get("columns") == "all")
+    found = page_of(request, Order(runs, order).all())
+    primary = queries.primary_metrics(run.pk for run in found["rows"])
+    is_all = request.GET.get("columns") == "all"
+    columns = comparison.columns(found["rows"], primary=primary, everything=is_all)
     context |= {"page": found, "columns": columns}
     template = (
         "models_registry/_run_table.html" if is_htmx(request) else "models_registry/experiment_detail.html"
@@ -57,7 +60,15 @@ def experiment_compare(request: HttpRequest, experiment_id: str) -> HttpResponse
     experiment = queries.experiment(experiment_id)
     wanted = request.GET.getlist("run")[:MOST_COMPARED]
     runs = list(experiment.runs.filter(pk__in=wanted).order_by("started_at"))
-    context = {"experiment": experiment, "runs": runs, "groups": comparison.compare(runs), **shared()}
+    versions = queries.versions_of_runs(wanted)
+    primary = {row.primary_metric for some in versions.values() for row in some}
+    context = {
+        "experiment": experiment,
+        "runs": runs,
+        "headers": comparison.headers(runs, versions),
+        "groups": comparison.compare(runs, primary),
+        **shared(),
+    }
     return render(request, "models_registry/experiment_compare.html", context)
 
 

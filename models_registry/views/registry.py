@@ -1,31 +1,34 @@
 """Pages of registered models: the list, one model, its policy and its rollback."""
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
+from core.access.http import SignedInRequest
 from core.lib.errors import InvalidRequest
+from core.lib.htmx import is_htmx
+from core.lib.paging import page_of
 from models_registry import actions, ledger, queries
 from models_registry.forms import PolicyForm, RollbackForm
 from models_registry.models import ChampionPeriod
 from models_registry.states import VersionState
-from models_registry.views.answers import done, is_htmx, page, shared
+from models_registry.views.answers import done, shared
 
 
 @require_GET
-def model_list(request: HttpRequest) -> HttpResponse:
+def model_list(request: SignedInRequest) -> HttpResponse:
     """Every registered model with its champion."""
     text = request.GET.get("q", "").strip()[:250]
     rows = queries.models()
-    found = page(request, rows.filter(name__icontains=text) if text else rows)
+    found = page_of(request, rows.filter(name__icontains=text) if text else rows)
     template = "models_registry/_model_table.html" if is_htmx(request) else "models_registry/model_list.html"
     return render(request, template, {"page": found, "waiting_count": queries.waiting().count(), **shared()})
 
 
 @require_GET
-def model_detail(request: HttpRequest, name: str) -> HttpResponse:
+def model_detail(request: SignedInRequest, name: str) -> HttpResponse:
     """One model: who is champion, all versions, and who was champion when."""
     model = queries.model(name)
     state = request.GET.get("state", "")
@@ -35,7 +38,7 @@ def model_detail(request: HttpRequest, name: str) -> HttpResponse:
         "model": model,
         "period": period,
         "champion": period.version if period else None,
-        "page": page(request, queries.listed_versions(name, state)),
+        "page": page_of(request, queries.listed_versions(name, state)),
         "state": state,
         "n_archived": model.versions.filter(state=VersionState.ARCHIVED).count(),
         "trouble": period.version.trouble if period else None,
@@ -58,7 +61,7 @@ def _scores(newest: list) -> list[float]:
 
 
 @require_POST
-def policy_set(request: HttpRequest, name: str) -> HttpResponse:
+def policy_set(request: SignedInRequest, name: str) -> HttpResponse:
     """Choose who approves."""
     model = actions.set_policy(name, value=request.POST.get("policy", ""), by=request.user)
     message = _("Promotions of %(model)s: %(policy)s.") % {
@@ -69,7 +72,7 @@ def policy_set(request: HttpRequest, name: str) -> HttpResponse:
 
 
 @require_POST
-def model_rollback(request: HttpRequest, name: str) -> HttpResponse:
+def model_rollback(request: SignedInRequest, name: str) -> HttpResponse:
     """Back to the champion before."""
     form = RollbackForm(request.POST)
     if not form.is_valid():
@@ -83,7 +86,7 @@ def model_rollback(request: HttpRequest, name: str) -> HttpResponse:
 
 
 @require_GET
-def champions(request: HttpRequest) -> HttpResponse:
+def champions(request: SignedInRequest) -> HttpResponse:
     """Box of the overview: who serves now."""
     periods = (
         ChampionPeriod.objects.filter(until=None)
@@ -97,6 +100,6 @@ def champions(request: HttpRequest) -> HttpResponse:
 
 
 @require_GET
-def needs_you(request: HttpRequest) -> HttpResponse:
+def needs_you(request: SignedInRequest) -> HttpResponse:
     """Box of the overview: requests that this person may decide."""
     return render(request, "models_registry/_needs_you.html", {"requests": queries.needs_you(request.user)})

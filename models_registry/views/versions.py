@@ -3,17 +3,19 @@
 from typing import Any
 from urllib.parse import urlencode
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
+from core.access.http import SignedInRequest
+from core.lib.htmx import is_htmx
 from models_registry import actions, evidence, queries
 from models_registry.forms import DecisionForm, ReasonForm
 from models_registry.models import MlflowRun, ModelVersion, ServingTrouble
 from models_registry.states import VERSION_STEPS, VersionState
-from models_registry.views.answers import done, is_htmx, shared
+from models_registry.views.answers import done, shared
 
 MOST_WAITING = 200
 
@@ -43,7 +45,7 @@ def _trouble(version: ModelVersion) -> ServingTrouble | None:
     return trouble
 
 
-def _evidence(request: HttpRequest, name: str, number: int) -> dict[str, Any]:
+def _evidence(request: SignedInRequest, name: str, number: int) -> dict[str, Any]:
     context = _head(name, number)
     version = context["version"]
     gate = queries.last_gate(version)
@@ -77,7 +79,7 @@ def _compare_url(version: ModelVersion, champion: ModelVersion | None) -> str:
 
 
 @require_GET
-def version_detail(request: HttpRequest, name: str, version: int) -> HttpResponse:
+def version_detail(request: SignedInRequest, name: str, version: int) -> HttpResponse:
     """The evidence: where the version comes from, what the gate found, and the decision."""
     context = _evidence(request, name, version)
     context["form"] = DecisionForm() if context["request_open"] else ReasonForm()
@@ -87,7 +89,7 @@ def version_detail(request: HttpRequest, name: str, version: int) -> HttpRespons
 
 
 @require_GET
-def version_metrics(request: HttpRequest, name: str, version: int) -> HttpResponse:
+def version_metrics(request: SignedInRequest, name: str, version: int) -> HttpResponse:
     """Numbers of candidate, baseline and champion on the same hold-out, then those of the MLflow run."""
     context = _head(name, version)
     gate = queries.last_gate(context["version"])
@@ -102,20 +104,20 @@ def _numbers(metrics: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 @require_GET
-def version_artifacts(request: HttpRequest, name: str, version: int) -> HttpResponse:
+def version_artifacts(request: SignedInRequest, name: str, version: int) -> HttpResponse:
     """Files and pictures of the version's run."""
     return render(request, "models_registry/version_artifacts.html", _head(name, version))
 
 
 @require_GET
-def version_spec(request: HttpRequest, name: str, version: int) -> HttpResponse:
+def version_spec(request: SignedInRequest, name: str, version: int) -> HttpResponse:
     """What the version takes and answers, from its spec."""
     context = _head(name, version)
     return render(request, "models_registry/version_spec.html", {**context, "spec": context["version"].spec})
 
 
 @require_GET
-def version_history(request: HttpRequest, name: str, version: int) -> HttpResponse:
+def version_history(request: SignedInRequest, name: str, version: int) -> HttpResponse:
     """Gates, requests and audit rows of the version."""
     context = _head(name, version)
     row = context["version"]
@@ -127,7 +129,7 @@ def version_history(request: HttpRequest, name: str, version: int) -> HttpRespon
 
 
 @require_POST
-def version_gate(request: HttpRequest, name: str, version: int) -> HttpResponse:
+def version_gate(request: SignedInRequest, name: str, version: int) -> HttpResponse:
     """Have the version judged."""
     gate = actions.ask_gate(name, version, by=request.user)
     message = _("The gate of %(version)s is asked for.") % {"version": gate.version}
@@ -135,7 +137,7 @@ def version_gate(request: HttpRequest, name: str, version: int) -> HttpResponse:
 
 
 @require_POST
-def version_override(request: HttpRequest, name: str, version: int) -> HttpResponse:
+def version_override(request: SignedInRequest, name: str, version: int) -> HttpResponse:
     """Let a failed version pass, with a reason."""
     form = ReasonForm(request.POST, auto_id="override-%s")
     if not form.is_valid():
@@ -148,26 +150,26 @@ def version_override(request: HttpRequest, name: str, version: int) -> HttpRespo
 
 
 @require_POST
-def version_archive(request: HttpRequest, name: str, version: int) -> HttpResponse:
+def version_archive(request: SignedInRequest, name: str, version: int) -> HttpResponse:
     """Put the version aside."""
     row = actions.archive(name, version, reason=_reason(request), by=request.user)
     return done(request, _url(row), _("%(version)s is archived.") % {"version": row})
 
 
 @require_POST
-def version_unarchive(request: HttpRequest, name: str, version: int) -> HttpResponse:
+def version_unarchive(request: SignedInRequest, name: str, version: int) -> HttpResponse:
     """Bring the version back."""
     row = actions.unarchive(name, version, reason=_reason(request), by=request.user)
     message = _("%(version)s is back: %(state)s.")
     return done(request, _url(row), message % {"version": row, "state": row.get_state_display()})
 
 
-def _reason(request: HttpRequest) -> str:
+def _reason(request: SignedInRequest) -> str:
     return request.POST.get("reason", "")
 
 
 @require_POST
-def version_request(request: HttpRequest, name: str, version: int) -> HttpResponse:
+def version_request(request: SignedInRequest, name: str, version: int) -> HttpResponse:
     """Ask for the promotion."""
     form = ReasonForm(request.POST)
     if not form.is_valid():
@@ -176,7 +178,7 @@ def version_request(request: HttpRequest, name: str, version: int) -> HttpRespon
     return done(request, _url((name, version)), _("The promotion is requested. Somebody else decides."))
 
 
-def _decision_again(request: HttpRequest, name: str, version: int, form: ReasonForm) -> HttpResponse:
+def _decision_again(request: SignedInRequest, name: str, version: int, form: ReasonForm) -> HttpResponse:
     """The decision's card with the form as it was sent, and what is wrong with it."""
     context = {**_evidence(request, name, version), "form": form, "override_form": ReasonForm()}
     template = "models_registry/_decision.html" if is_htmx(request) else "models_registry/version_detail.html"
@@ -184,7 +186,7 @@ def _decision_again(request: HttpRequest, name: str, version: int, form: ReasonF
 
 
 @require_POST
-def promotion_decide(request: HttpRequest, pk: int) -> HttpResponse:
+def promotion_decide(request: SignedInRequest, pk: int) -> HttpResponse:
     """Approve or reject, by the button."""
     asked = queries.promotion(pk)
     version = asked.version
@@ -203,14 +205,14 @@ def promotion_decide(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
-def promotion_withdraw(request: HttpRequest, pk: int) -> HttpResponse:
+def promotion_withdraw(request: SignedInRequest, pk: int) -> HttpResponse:
     """Take one's own request back."""
     asked = actions.withdraw(pk, by=request.user)
     return done(request, _url(asked.version), _("The request is withdrawn."))
 
 
 @require_GET
-def promotion_list(request: HttpRequest) -> HttpResponse:
+def promotion_list(request: SignedInRequest) -> HttpResponse:
     """The inbox: what waits first, then what was decided."""
     decided = queries.promotions().exclude(state="requested")[:100]
     waiting = queries.waiting()

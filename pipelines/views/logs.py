@@ -10,6 +10,7 @@ from django.views.decorators.http import require_GET
 
 from core.access.http import SignedInRequest
 from core.lib import downloads, edge
+from core.lib.htmx import is_htmx
 from pipelines import log_reading, pictures, queries
 from pipelines.log_lines import LogLine
 from pipelines.models import Run, TaskInstance
@@ -46,7 +47,7 @@ def task_log(request: SignedInRequest, run_id: int, task_id: str) -> HttpRespons
     run = queries.run(run_id)
     map_index = edge.whole_or(-1, request.GET.get("map_index"))
     context = {"run": run, **_log_context(request, run, task_id, map_index=map_index)}
-    template = "_log" if request.htmx else "task_log"
+    template = "_log" if is_htmx(request) else "task_log"
     return render(
         request, f"pipelines/{template}.html", {**context, "refresh_url": request.get_full_path(), **age()}
     )

@@ -9,10 +9,12 @@ from django.views.decorators.http import require_GET, require_POST
 
 from core.access.http import SignedInRequest
 from core.lib import edge
+from core.lib.htmx import is_htmx
+from core.lib.paging import page_of
 from pipelines import actions, grid, pictures, queries
 from pipelines.models import Pipeline, RunState
 from pipelines.views import airflow
-from pipelines.views.common import age, page_of
+from pipelines.views.common import age
 
 
 @require_GET
@@ -25,7 +27,7 @@ def pipeline_list(request: SignedInRequest) -> HttpResponse:
     for row in page["rows"]:
         row.strip = strips.get(row.dag_id, [])
     context = {"page": page, "faults": queries.import_faults(), **age()}
-    if request.htmx:
+    if is_htmx(request):
         return render(request, "pipelines/_pipeline_table.html", context)
     return render(request, "pipelines/pipeline_list.html", {**context, "tags": queries.tags()})
 
@@ -45,7 +47,7 @@ def pipeline_detail(request: SignedInRequest, dag_id: str) -> HttpResponse:
         "graph": pictures.coloured(pipeline.tasks, chosen),
         **age(),
     }
-    template = "_pipeline_grid" if request.htmx else "pipeline_detail"
+    template = "_pipeline_grid" if is_htmx(request) else "pipeline_detail"
     return render(request, f"pipelines/{template}.html", context)
 
 
@@ -59,11 +61,10 @@ def pipeline_graph(request: SignedInRequest, dag_id: str) -> HttpResponse:
 
 @require_GET
 def pipeline_runs(request: SignedInRequest, dag_id: str) -> HttpResponse:
-    """Every run of one pipeline."""
     pipeline = queries.pipeline(dag_id)
     page = page_of(request, queries.runs(dag_id=dag_id, state=request.GET.get("state", "")))
     context = {"pipeline": pipeline, "page": page, "states": RunState.choices, **age()}
-    template = "_run_table" if request.htmx else "pipeline_runs"
+    template = "_run_table" if is_htmx(request) else "pipeline_runs"
     return render(request, f"pipelines/{template}.html", context)
 
 
@@ -79,7 +80,7 @@ def pipeline_pause(request: SignedInRequest, dag_id: str) -> HttpResponse:
     """Move the switch."""
     is_paused = request.POST.get("is_paused") == "1"
     pipeline = actions.set_paused(dag_id, is_paused=is_paused, by=request.user)
-    if request.htmx:
+    if is_htmx(request):
         return render(request, "pipelines/_pause_switch.html", {"pipeline": pipeline})
     messages.success(request, _("Paused.") if is_paused else _("Resumed."))
     return HttpResponseRedirect(_back(request, pipeline))

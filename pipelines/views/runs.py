@@ -12,11 +12,13 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from core.access.http import SignedInRequest
 from core.lib import edge
 from core.lib.errors import InvalidRequest
+from core.lib.htmx import go_to, is_htmx
+from core.lib.paging import page_of
 from pipelines import actions, pictures, queries
 from pipelines.forms import TriggerForm
 from pipelines.models import Pipeline, Run, RunState
 from pipelines.views import airflow
-from pipelines.views.common import age, page_of
+from pipelines.views.common import age
 from pipelines.views.logs import shown_log
 
 
@@ -31,8 +33,8 @@ def run_trigger(request: SignedInRequest, dag_id: str) -> HttpResponse:
     form = TriggerForm(pipeline.params, request.POST)
     if form.is_valid() and (run := _triggered(form, dag_id, request)):
         messages.success(request, _("Asked for. Airflow gets it now."))
-        target = redirect("pipelines:run-detail", run.pk)
-        return HttpResponse(headers={"HX-Redirect": target.url}) if request.htmx else target
+        target = reverse("pipelines:run-detail", args=[run.pk])
+        return go_to(request, target)
     return _trigger_form(request, pipeline, form, status=422)
 
 
@@ -59,7 +61,7 @@ def _earlier(request: SignedInRequest, dag_id: str) -> Run | None:
 def _trigger_form(
     request: SignedInRequest, pipeline: Pipeline, form: TriggerForm, status: int = 200
 ) -> HttpResponse:
-    template = "_trigger_form" if request.htmx else "run_trigger"
+    template = "_trigger_form" if is_htmx(request) else "run_trigger"
     context = {"pipeline": pipeline, "form": form, **age()}
     return render(request, f"pipelines/{template}.html", context, status=status)
 
@@ -70,7 +72,7 @@ def run_list(request: SignedInRequest) -> HttpResponse:
     given = request.GET
     page = page_of(request, queries.runs(state=given.get("state", ""), text=given.get("q", "")))
     context = {"page": page, "states": RunState.choices, "has_pipeline": True, **age()}
-    template = "_run_table" if request.htmx else "run_list"
+    template = "_run_table" if is_htmx(request) else "run_list"
     return render(request, f"pipelines/{template}.html", context)
 
 
@@ -106,7 +108,7 @@ def run_detail(request: SignedInRequest, run_id: int) -> HttpResponse:
         "signs_in": airflow.signs_in(request),
         **age(),
     }
-    if request.htmx:
+    if is_htmx(request):
         return render(request, "pipelines/_run_body.html", context)
     return render(request, "pipelines/run_detail.html", context | shown_log(request, run, shown))
 

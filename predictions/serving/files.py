@@ -9,8 +9,9 @@ from pathlib import Path
 from django.utils.translation import gettext as _
 
 from core.lib.errors import Conflict
+from core.lib.files import write_whole
 from models_registry.digest import folder_sha256
-from predictions.serving.snapshot import ChampionRef, write_whole
+from predictions.serving.snapshot import ChampionRef
 from predictions.serving.sources import FileSource
 
 

@@ -9,7 +9,6 @@ loaded, verified and tested first, and then one reference is swapped.
 import time
 from pathlib import Path
 
-import redis
 import structlog
 
 from core.lib import redis as console_redis
@@ -166,7 +165,7 @@ class Refresher:
                     message = pubsub.get_message(timeout=LISTEN_S)
                     if message is not None:
                         self._wake(message["channel"])
-        except (redis.RedisError, OSError) as error:
+        except (console_redis.RedisError, OSError) as error:
             log.debug("serving.no_messages", error=str(error))
 
     def _wake(self, *names: str) -> None:

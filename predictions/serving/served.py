@@ -17,7 +17,8 @@ from scoring.explain import Explanation, shapley
 from scoring.runner_client import RunnerError, RunnerUnavailable
 from scoring.score import Scorer, ScorerError, Scores
 from scoring.self_test import SelfTestError
-from scoring.spec import Spec, SpecError
+from scoring.spec import Spec
+from scoring.spec_reading import SpecError, read_spec
 
 # From here on scoring leaves the event loop, so that one large call does not hold up the small ones.
 OFFLOAD_ROWS = 50
@@ -76,7 +77,7 @@ class Served:
 def load(ref: ChampionRef, files: ModelFiles, folder: Path) -> Served:
     """Fetch, verify, load, and test on stored rows. Raises ConsoleError; nothing that serves is touched."""
     try:
-        spec = Spec.from_json(ref.spec_json)
+        spec = read_spec(ref.spec_json)
         sample = self_test.sample(files.reference(ref), spec)
         served = Served(ref, spec, _scorer(ref, spec, files, folder), sample.inputs)
     except (SpecError, ScorerError, SelfTestError, RunnerUnavailable) as error:

@@ -3,14 +3,13 @@
 Only this user may read the files: whoever could write it could let tokens in.
 """
 
-import os
-import tempfile
 from datetime import datetime
 from pathlib import Path
 from typing import Literal, TypeVar
 
 import msgspec
 
+from core.lib.files import write_whole
 from predictions.serving.callers import Grant
 
 
@@ -58,18 +57,3 @@ def read(path: Path, kind: type[Kept]) -> Kept | None:
 def write(path: Path, kept: LiveTokens | Crowned) -> None:
     """Replace the file in one step; mode 0600."""
     write_whole(path, msgspec.json.encode(kept))
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file that others see either not at all or complete, readable by this user alone."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise

@@ -12,7 +12,7 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from core.lib import kafka
-from predictions.serving.snapshot import write_whole
+from core.lib.files import write_whole
 
 log = structlog.get_logger(__name__)
 

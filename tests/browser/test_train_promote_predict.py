@@ -31,7 +31,7 @@ def train(page: Page) -> str:
     page.get_by_role("link", name="Run now").click()
     page.get_by_label("Forests to try").fill("999")
     page.get_by_role("button", name="Run now").click()
-    expect(page.get_by_text("less than or equal to 50").first).to_be_visible()
+    expect(page.get_by_text("Write 50 or less.").first).to_be_visible()
     page.get_by_label("Forests to try").fill("1")
     page.get_by_label("Folds").fill("2")
     page.get_by_role("button", name="Run now").click()

@@ -71,6 +71,7 @@ class FakeMlflow:
             params={},
             metrics={},
             tags=dict(tags or {}),
+            stepped=[],
         )
         return id_
 
@@ -81,7 +82,8 @@ class FakeMlflow:
     def log_metric(self, run_id: str, key: str, value: float, step: int = 0) -> None:
         run = self._runs[run_id]
         shown = "NaN" if value != value else value
-        self._runs[run_id] = replace(run, metrics={**run.metrics, key: shown})
+        stepped = sorted({*run.stepped, key} if step else {*run.stepped} - {key})
+        self._runs[run_id] = replace(run, metrics={**run.metrics, key: shown}, stepped=stepped)
         if value == value:
             self._points.setdefault((run_id, key), []).append(Point(step, value, datetime.now(UTC)))
 

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from scoring.spec import Spec
+from scoring.spec_reading import read_spec
 
 FIELDS = ["Pclass", "Sex", "Age", "SibSp", "Parch", "Fare", "Embarked", "HasCabin", "Title"]
 PORTS = {"C": "Cherbourg", "Q": "Queenstown", "S": "Southampton"}
@@ -42,7 +43,7 @@ def title(name: str) -> str:
 def spec(train: pd.DataFrame) -> Spec:
     """train: rows of `fields`; the ranges that they span become the seen ranges."""
     seen = {name: [float(train[name].min()), float(train[name].max())] for name in SEEN}
-    return Spec.from_json(json.dumps(_spec(seen)))
+    return read_spec(json.dumps(_spec(seen)))
 
 
 def _spec(seen: dict[str, list[float]]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from dags.recipes.common.run_folder import RunFolder
 from dags.recipes.titanic import data, features
 from dags.recipes.titanic.params import DAG_ID, FILE_NAME, MODEL, Settings
 from scoring.spec import Spec
+from scoring.spec_reading import read_spec
 
 
 def load(run_id: str, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -173,4 +174,4 @@ def _folder(run_id: str) -> RunFolder:
 
 
 def _spec(folder: RunFolder) -> Spec:
-    return Spec.from_json(folder.read_bytes("spec.json"))
+    return read_spec(folder.read_bytes("spec.json"))

@@ -24,10 +24,10 @@ def test_a_token_is_made_and_its_key_shown_in_that_answer_only():
 @pytest.mark.parametrize(
     ("wish", "words"),
     [
-        ({"scopes": ["admin"]}, "admin is not one of the available"),
+        ({"scopes": ["admin"]}, "admin is none of the choices"),
         ({"scopes": []}, "Choose at least one"),
-        ({"days": 0}, "greater than or equal to 1"),
-        ({"days": 400}, "less than or equal to 365"),
+        ({"days": 0}, "Write 1 or more."),
+        ({"days": 400}, "Write 365 or less."),
         ({"name": ""}, "required"),
         ({"name": "x" * 101}, "at most 100"),
     ],

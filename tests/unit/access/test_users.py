@@ -48,7 +48,7 @@ def test_a_user_is_created_with_a_one_time_password_that_is_shown_once():
         ({"username": "a\x00b"}, "Null characters"),
         ({"username": ""}, "required"),
         ({"username": "bob", "email": "not an address"}, "valid email"),
-        ({"username": "bob", "roles": ["emperor"]}, "emperor is not one of the available"),
+        ({"username": "bob", "roles": ["emperor"]}, "emperor is none of the choices"),
     ],
 )
 def test_a_wish_that_will_not_do_comes_back_with_words_and_what_was_typed(wish, words):

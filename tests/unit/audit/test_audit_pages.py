@@ -7,7 +7,10 @@ from django.utils import timezone
 
 from core.audit import actions, queries, sealing
 from core.audit.models import AuditEntry
+from tests.markup import flat
 from tests.people import make_admin, make_user, signed_in
+from tests.pipeline_rows import make_pipeline, make_run
+from tests.registry import make_model, make_version
 
 pytestmark = pytest.mark.django_db
 
@@ -189,3 +192,35 @@ def test_rest_gives_the_head_to_note(admin):
     sealing.seal_new()
     head = admin.get("/api/v1/audit/chain").json()["head"]
     assert f"{head['number']}:{head['hash']}" == str(sealing.head())
+
+
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (lambda: make_user("bo"), "user"),
+        (lambda: make_pipeline("nightly"), "pipeline"),
+        (lambda: make_run(make_pipeline("nightly").dag_id), "run"),
+        (lambda: make_version(3), "model version"),
+        (lambda: make_model("iris"), "registered model"),
+    ],
+)
+def test_an_entry_leads_to_what_it_is_about(admin, make, kind):
+    row = make()
+    entry = actions.record("thing.touch", row, by=None)
+    page = flat(admin.get(f"/system/audit/{entry.pk}"))
+    assert f'<a href="{row.get_absolute_url()}">{row}</a>' in page
+    assert f'title="{row._meta.label_lower}">{kind} ' in page
+    assert f">{kind}</div>" in flat(admin.get("/system/audit"))
+
+
+@pytest.mark.parametrize(
+    ("object_type", "object_id"),
+    [("pipelines.run", "9999999"), ("pipelines.run", "no number"), ("jobs.job", "no uuid"), ("gone.app", "1"),
+     ("access.failedsignin", "1"), ("audit", "csv"), ("pipelines.run", "9" * 40), ("a.b.c", "1")],
+)  # fmt: skip
+def test_an_entry_about_something_gone_has_no_link(admin, object_type, object_id):
+    make_entries(1, object_type=object_type, object_id=object_id, object_label="the thing")
+    entry = AuditEntry.objects.get(object_label="the thing")
+    page = flat(admin.get(f"/system/audit/{entry.pk}"))
+    assert "the thing<div" in page
+    assert admin.get("/api/v1/audit").json()["results"][0]["object_type"]

@@ -20,7 +20,7 @@ from scoring import sandbox
 from scoring.check import RowDecoder
 from scoring.originals import Original
 from scoring.result import Job, read_result
-from scoring.spec import Spec
+from scoring.spec_reading import read_spec
 
 # MLflow's parts warn of their own old ways when they are loaded; the other tests hold our steps to none
 in_mlflow = pytest.mark.filterwarnings("ignore")
@@ -302,5 +302,5 @@ def test_settings_ignore_what_they_do_not_know():
 def test_original_of_the_recipe_has_the_spec_s_classes():
     rows = features.fields(generated()).head(150)
     spec = features.spec(rows)
-    model = Original(train.search(spec, rows, n_iter=1, cv=2, seed=1).model, Spec.from_json(spec.to_json()))
+    model = Original(train.search(spec, rows, n_iter=1, cv=2, seed=1).model, read_spec(spec.to_json()))
     assert np.asarray(model.estimator.classes_).tolist() == spec.class_values

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from console.demo import steps, taking
 from console.demo.errors import CannotBegin, NoAnswer, NotAsExpected, StepFailed
-from console.demo.models import Demonstration, DemoState, StepState
+from console.demo.models import TITLES, Demonstration, DemoState, StepState
 from console.demo.steps import Act
 from console.demo.walk import Walk
 from core.access.models import ApiToken
@@ -42,8 +42,8 @@ class Play:
 def play(monkeypatch):
     play = Play()
     acts = (
-        Act("first", "First", play.first, lambda _scene: play.is_there),
-        Act("second", "Second", play.second, lambda _scene: True),
+        Act("first", play.first, lambda _scene: play.is_there),
+        Act("second", play.second, lambda _scene: True),
     )
     monkeypatch.setattr(steps, "ACTS", acts)
     return play
@@ -142,3 +142,7 @@ def test_the_command_fails_with_the_step_and_how_to_go_on(play):
     play.fails = NotAsExpected("a champion", "none")
     with pytest.raises(CommandError, match=r"step 2, second: .*; came none\..*again goes on"):
         call_command("run_demo")
+
+
+def test_every_step_has_words():
+    assert [act.name for act in steps.ACTS] == list(TITLES)

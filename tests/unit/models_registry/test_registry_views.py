@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from core.lib import downloads
 from core.lib.models import SyncState
+from models_registry.mlflow_types import RunInfo
 from models_registry.models import ChampionPeriod, GateRun, PromotionRequest
 from models_registry.states import GateState, Policy, RequestState, VersionState
 from tests.markup import flat
@@ -387,3 +388,29 @@ def test_lists_ask_the_database_the_same_for_one_row_and_for_many(
     for name, most in [("model-list", 14), ("promotion-list", 12), ("experiment-list", 12)]:
         with django_assert_max_num_queries(most):
             _page(as_scientist, name)
+
+
+def test_compared_runs_are_headed_by_versions_and_marked_by_the_rule(as_scientist):
+    for number, spread in enumerate([0.01, 0.03]):
+        metrics = {"cv_accuracy_std": spread, "odd": spread, "holdout_rows": 164.0}
+        make_run(f"{number}" * 32, name="titanic_training__manual__2026-03-01T12:00:00", metrics=metrics)
+    make_version(7, run_id="0" * 32)
+    page = flat(_page(as_scientist, "experiment-compare", "titanic", run=["0" * 32, "1" * 32]))
+    assert ">v7</a>" in page
+    assert ">titanic_training__m…</a>" in page
+    assert page.count('class="num best">') == 1
+    assert 'class="num best">0.01000' in page
+    assert 'class="num">164</td>' in page
+
+
+def test_only_a_metric_with_a_history_is_a_link(as_scientist):
+    run = make_run(metrics={"loss": 0.2, "accuracy": 0.9}, stepped=["loss"])
+    page = flat(_page(as_scientist, "run-detail", run.pk))
+    assert ">loss</a>" in page
+    assert ">accuracy</th>" in page
+
+
+def test_the_mirror_keeps_which_metrics_have_a_history():
+    metrics = [{"key": "loss", "value": 0.2, "step": 9}, {"key": "accuracy", "value": 0.9, "step": "0"}]
+    answer = {"info": {"run_id": "a", "experiment_id": "1"}, "data": {"metrics": metrics}}
+    assert RunInfo.from_answer(answer).stepped == ["loss"]

@@ -327,3 +327,20 @@ def test_an_id_that_two_pipelines_share_leads_to_the_list(page):
 @pytest.mark.parametrize("query", ["", "?dag_run_id=nowhere"])
 def test_an_id_of_no_run_is_not_found(page, query):
     assert page.get(f"/runs/by-dag-run{query}").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("state", "open_dialogs"),
+    [("running", ["cancel"]), ("success", ["clear"]), ("failed", ["clear"]), ("refused", [])],
+)
+def test_without_scripts_a_run_shows_only_what_it_allows(page, state, open_dialogs):
+    run = make_run(make_pipeline(DAG).dag_id, state=state)
+    text = page.get(reverse("pipelines:run-detail", args=[run.pk])).content.decode()
+    found = re.findall(r'id="(cancel|clear)-dialog"\s+data-plain', text)
+    assert found == open_dialogs
+
+
+def test_a_share_may_be_typed_with_a_comma(page):
+    make_pipeline(DAG)
+    page.post(reverse("pipelines:run-trigger", args=[DAG]), FORM | {"conf-share": "0,35"})
+    assert Run.objects.get().conf["share"] == 0.35

@@ -103,7 +103,7 @@ def test_a_thousand_rows_are_answered(call):
 def test_one_row_more_is_too_many(call):
     status, problem, _headers = call({"rows": [ROW] * 1001})
     assert status == 413
-    assert "at most 1,000" in problem["detail"]
+    assert "at most 1\u202f000" in problem["detail"]
 
 
 def test_two_mebibytes_are_too_large_while_they_come_in(call):

@@ -13,7 +13,7 @@ from predictions.serving import files, original, served
 from predictions.serving.original import OriginalScorer, run_folder
 from predictions.serving.snapshot import ChampionRef
 from scoring.runner_client import RunnerUnavailable
-from scoring.spec import Spec
+from scoring.spec_reading import read_spec
 from tests import champions
 from tests.champions import ROW
 from tests.trained import parquet
@@ -92,7 +92,7 @@ def test_a_child_that_does_not_start_leaves_no_folder(tmp_path):
         with pytest.raises(RunnerUnavailable, match="no MLflow model"):
             OriginalScorer(
                 tmp_path / "model",
-                Spec.from_json(champions.packed().spec_json),
+                read_spec(champions.packed().spec_json),
                 run_folder(tmp_path, "0" * 64),
                 missing_as={},
             )

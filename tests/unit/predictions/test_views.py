@@ -9,12 +9,13 @@ import orjson
 import pytest
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import override
 
 from core.audit.models import AuditEntry
 from core.lib.ids import uuid7
 from predictions.models import Prediction
 from predictions.serving.served import Served
-from scoring.spec import Spec
+from scoring.spec_reading import read_spec
 from tests import champions
 from tests.champions import ROW
 from tests.markup import flat
@@ -88,7 +89,7 @@ def swapped_meanwhile(running, browser):
     first = running.engine.served["titanic"]
     spec = first.spec.to_json().decode().replace('"Siblings"', '"Brothers and sisters"')
     ref = champions.structs.replace(first.ref, version="2", spec_json=spec)
-    second = Served(ref, Spec.from_json(spec), first.scorer, first.reference)
+    second = Served(ref, read_spec(spec), first.scorer, first.reference)
     running.engine.served = Swapping({"titanic": first}, {"titanic": second})
     return browser
 
@@ -119,7 +120,7 @@ def test_what_cannot_be_scored_comes_back_as_it_was_typed(browser, broker):
     page = answer.content.decode()
     assert answer.status_code == 422
     assert 'value="abc"' in page
-    assert "Must be a number" in page
+    assert "Write a number, such as 7.25." in page
     assert "<html" not in page
     assert broker.messages == []
 
@@ -205,8 +206,14 @@ def test_a_recorded_prediction_has_its_page(ana, browser):
     page = browser.get(f"/predictions/{found.pk}").content.decode()
     assert "22 years" in page
     assert "Fare is high" in page
+    assert f'<noscript><a href="/predictions/{found.pk}/why">' in flat(page)
     why = browser.get(f"/predictions/{found.pk}/why").content.decode()
     assert "What moved" in why
+    assert "<!DOCTYPE html>" in why  # a page for those without scripts
+    assert (
+        "<html"
+        not in browser.get(f"/predictions/{found.pk}/why", headers={"HX-Request": "true"}).content.decode()
+    )
 
 
 def test_one_that_is_on_its_way_is_being_recorded(browser):
@@ -341,3 +348,29 @@ def test_erasing_over_rest(ana, browser):
 @pytest.mark.parametrize("since", ["0001-01-01", "9999-12-31"])
 def test_any_day_of_the_calendar_filters(ana, browser, since):
     assert browser.get(f"/predict/titanic/mine?since={since}").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("language", "fare", "status"),
+    [
+        ("es", "7,25", 200),
+        ("es", "7.25", 200),
+        ("en", "7,25", 200),
+        ("es", "12.125", 422),
+        ("en", "1,234", 422),
+    ],
+)
+def test_numbers_are_read_as_the_reader_types_them(browser, broker, language, fare, status):
+    with override("en"):  # the language of a request stays with its thread
+        answer = browser.post(
+            "/predict/titanic", FORM | {"Fare": fare}, headers={"Accept-Language": language}
+        )
+    assert answer.status_code == status
+    assert f'value="{fare}"' in answer.content.decode()
+    assert [record["inputs"]["Fare"] for record in broker.records] == ([7.25] if status == 200 else [])
+
+
+def test_the_example_is_shown_as_its_reader_would_type_it(browser):
+    with override("en"):
+        page = browser.get("/predict/titanic?example", headers={"Accept-Language": "es"}).content.decode()
+    assert 'value="7,25"' in page

@@ -13,6 +13,7 @@ from sklearn.preprocessing import OneHotEncoder
 
 from scoring import features
 from scoring.spec import Spec
+from scoring.spec_reading import read_spec
 
 VALUES = {"": "", "none": None, "nan": math.nan, "na": pd.NA}
 
@@ -26,7 +27,7 @@ def spec_of(*names: str, **changes) -> Spec:
         "output": {"labels": [{"value": 0}, {"value": 1}]},
         "primary_metric": "accuracy",
     }
-    return Spec.from_json(msgspec.json.encode(plain))
+    return read_spec(msgspec.json.encode(plain))
 
 
 def rows_of(spec: Spec, n_rows: int = 600, *, gaps: float = 0.3) -> pd.DataFrame:

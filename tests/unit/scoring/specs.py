@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from scoring.spec import Spec
+from scoring.spec_reading import read_spec
 
 
 def titanic_plain(**changes: Any) -> dict[str, Any]:
@@ -47,7 +48,7 @@ def titanic_row(**changes: Any) -> dict[str, Any]:
 
 
 def titanic(**changes: Any) -> Spec:
-    return Spec.from_json(json.dumps(titanic_plain(**changes)))
+    return read_spec(json.dumps(titanic_plain(**changes)))
 
 
 def house_plain(**changes: Any) -> dict[str, Any]:
@@ -68,4 +69,4 @@ def house_plain(**changes: Any) -> dict[str, Any]:
 
 
 def house(**changes: Any) -> Spec:
-    return Spec.from_json(json.dumps(house_plain(**changes)))
+    return read_spec(json.dumps(house_plain(**changes)))

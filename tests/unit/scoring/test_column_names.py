@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from predictions import form
+from predictions import spec_form
 from predictions.drift import reference
 from scoring import features, self_test
 from scoring.check import RowDecoder, RowsInvalid
@@ -19,6 +19,7 @@ from scoring.expressions import quote
 from scoring.language import column_name_fault
 from scoring.score import Scorer
 from scoring.spec import Spec
+from scoring.spec_reading import read_spec
 from tests.unit.scoring import fitted
 
 NUMBERS = ["sepal length (cm)", "petal-width", "100%", 'the "real" one', "back\\slash", "a.b", "class", " x "]
@@ -42,7 +43,7 @@ def spec_of(numbers: list[str], text: str = TEXT) -> Spec:
         "primary_metric": "accuracy",
         "example": {**dict.fromkeys(numbers, 0.5), text: "a"},
     }
-    return Spec.from_json(msgspec.json.encode(plain))
+    return read_spec(msgspec.json.encode(plain))
 
 
 def rows_of(spec: Spec, n_rows: int = 400) -> pd.DataFrame:
@@ -112,7 +113,7 @@ def test_derived_columns_follow(compiled):
 
 
 def test_the_form_has_ids_that_stand_in_selectors_and_names_as_they_are():
-    drawn = form.build(spec_of(["petal-width", "plain", "petal width"]), {"petal-width": "0.2"})
+    drawn = spec_form.build(spec_of(["petal-width", "plain", "petal width"]), {"petal-width": "0.2"})
     ids = [one.id for one in drawn.fields]
     assert ids[1] == "f-plain"
     assert len(set(ids)) == len(ids)

@@ -14,6 +14,7 @@ from scoring.metrics import Measured
 from scoring.result import Evaluation, Result
 from scoring.score import Outcome
 from scoring.spec import Spec
+from scoring.spec_reading import read_spec
 from tests.unit.scoring import specs
 
 
@@ -180,7 +181,7 @@ def test_schema_hash_latency_and_runner_have_their_say():
     narrower = specs.titanic_plain(slices=["Sex"])
     narrower["fields"][2] |= {"required": True}
     found = checks(
-        specs.Spec.from_json(msgspec.json.encode(narrower)),
+        read_spec(msgspec.json.encode(narrower)),
         made,
         champion_spec=SPEC,
         hashes={"model.onnx": ("a", "a"), "holdout.parquet": ("a", "b")},

@@ -6,6 +6,7 @@ import pytest
 
 from scoring import schema
 from scoring.spec import Spec
+from scoring.spec_reading import read_spec
 from tests.unit.scoring import specs
 
 
@@ -13,7 +14,7 @@ def changed(index: int, **changes: object) -> Spec:
     plain = specs.house_plain()
     plain["fields"][index] |= changes
     plain["derived"] = []
-    return Spec.from_json(json.dumps(plain))
+    return read_spec(json.dumps(plain))
 
 
 def test_spec_is_compatible_with_itself():
@@ -53,5 +54,5 @@ def test_lost_choice_and_lost_label_are_named():
     plain = specs.titanic_plain(output={"labels": [{"value": n} for n in range(3)]})
     plain["fields"][0]["choices"]["values"].pop()
     plain["example"]["Pclass"] = 1
-    found = schema.breaks(specs.titanic(), Spec.from_json(json.dumps(plain)))
+    found = schema.breaks(specs.titanic(), read_spec(json.dumps(plain)))
     assert found == ["it answers 0, 1, 2, the champion 0, 1", "Pclass no longer takes 3"]

@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-from scoring.spec import Spec, SpecError
+from scoring.spec_reading import SpecError, read_spec
 from tests.unit.scoring import specs
 
 
 def faults(plain: object) -> list[str]:
     with pytest.raises(SpecError) as error:
-        Spec.from_json(json.dumps(plain))
+        read_spec(json.dumps(plain))
     return error.value.faults
 
 
@@ -23,7 +23,7 @@ def field(**changes: object) -> dict:
 
 def test_sound_spec_survives_a_round_trip():
     spec = specs.titanic()
-    assert Spec.from_json(spec.to_json()) == spec
+    assert read_spec(spec.to_json()) == spec
     assert spec.columns[-5:] == ["Title", "FamilySize", "IsAlone", "PclassFare", "AgeFare"]
     assert spec.text_columns == ["Sex", "Embarked", "Title"]
     assert spec.class_values == [0, 1]
@@ -99,4 +99,4 @@ def test_auc_as_the_measure_needs_two_classes():
 @pytest.mark.parametrize("text", [b"{", b"\xff", b"[" * 100_000, b" " * (1024 * 1024 + 1)])
 def test_what_is_no_json_or_too_large_is_refused(text):
     with pytest.raises(SpecError, match=r"not JSON|larger than"):
-        Spec.from_json(text)
+        read_spec(text)

@@ -31,7 +31,7 @@ def answers(monkeypatch):
 def test_a_known_vulnerability_fails_and_is_named(answers, capsys):
     answers += [[FINE], [FINE, FAULTY, UNKNOWN], []]
     assert vulnerabilities.main() == 1
-    assert capsys.readouterr().out == "a 1: CVE-1 (mended in 2)\n"
+    assert capsys.readouterr().out == "a 1: CVE-1 (fixed in 2)\n"
 
 
 def test_none_is_fine(answers):

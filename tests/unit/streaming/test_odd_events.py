@@ -94,7 +94,7 @@ BAD = {
     "a wrong type before broken JSON": (b'{"vendor_id": [], oops', "not JSON"),
     "a list": (b"[" + encoded() + b"]", "Expected `object`, got `array`"),
     "a bare number": (b"2.0", "Expected `object`, got `float`"),
-    "junk of 3 MB": (bytes(range(256)) * 12_000, "too large: 3,072,000 bytes"),
+    "junk of 3 MB": (bytes(range(256)) * 12_000, "too large: 3\u202f072\u202f000 bytes"),
 }
 
 

@@ -6,10 +6,10 @@ from typing import Any
 import pandas as pd
 
 from core.lib.ids import uuid7
+from predictions.drift import windows
 from predictions.drift.shapes import SCORE
 from predictions.models import DriftWatch
 from predictions.tasks import look_for_drift
-from predictions.watching import windows
 from tests.people import make_user
 from tests.registry import make_champion
 from tests.unit.predictions.drift.made import NAMES, REFERENCE_FILE, SPEC, window

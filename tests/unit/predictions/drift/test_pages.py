@@ -7,9 +7,9 @@ from django.utils import timezone
 
 from core.audit.models import AuditEntry
 from core.lib.errors import InvalidRequest
+from predictions.drift import actions, drawings, queries, windows, words
 from predictions.drift.shapes import Limits
 from predictions.models import DriftRules, DriftWatch, DriftWindow
-from predictions.watching import actions, drawings, queries, windows, words
 from tests.markup import flat
 from tests.people import bearer, make_token, make_user, signed_in
 from tests.unit.predictions.drift.made import drawn
@@ -143,7 +143,7 @@ def test_rules_that_cannot_be_come_back_with_the_reason(browser):
     assert answer.status_code == 422
     text = answer.content.decode()
     assert "This must not be more than a window holds." in text
-    assert "less than or equal to 1" in text
+    assert "Write 1 or less." in text
     assert not DriftRules.objects.filter(changed_by="sam").exists()
 
 
@@ -267,3 +267,45 @@ def test_nothing_is_drawn_of_nothing():
 def test_many_drifted_columns_are_named_shortly(window):
     window.columns = [{**window.columns[0], "title": f"c{n}"} for n in range(9)]
     assert words.drifted_titles(window) == "c0, c1, c2, c3, c4 and 4 more"
+
+
+@pytest.fixture
+def many(window):
+    """Thirty windows of nine columns, as a month of a busy model leaves them."""
+    rows = [
+        DriftWindow(**{**windows_values(window), "after": window.upto + n, "upto": window.upto + n + 1})
+        for n in range(30)
+    ]
+    return DriftWindow.objects.bulk_create(rows)
+
+
+def windows_values(window):
+    kept = {field.name: getattr(window, field.name) for field in DriftWindow._meta.fields}
+    return {name: value for name, value in kept.items() if name != "id"}
+
+
+def test_a_brief_window_says_the_same_and_is_small(window):
+    brief = queries.recent("titanic")[0]
+    assert drawings.strip_of_windows([brief]) == drawings.strip_of_windows([window])
+    assert words.drifted_titles(brief) == words.drifted_titles(window)
+    assert len(json.dumps(brief.verdicts)) < len(json.dumps(window.columns)) / 3
+
+
+def test_a_models_page_loads_one_whole_window_and_its_strips_once(
+    browser, many, django_assert_max_num_queries
+):
+    browser.get("/monitoring/drift/titanic")
+    with django_assert_max_num_queries(14) as seen:
+        text = browser.get("/monitoring/drift/titanic").content.decode()
+    of_windows = [q["sql"] for q in seen.captured_queries if "predictions_driftwindow" in q["sql"]]
+    whole = [sql for sql in of_windows if '"predictions_driftwindow"."columns",' in sql]
+    assert len(whole) == 1
+    assert "LIMIT 1" in whole[0]
+    assert sum("LIMIT 24" in sql for sql in of_windows) == 1
+    assert text.count('class="drift-strip"') == len(many[0].columns)
+
+
+def test_the_box_loads_no_whole_window(browser, many, django_assert_max_num_queries):
+    with django_assert_max_num_queries(14) as seen:
+        browser.get("/monitoring/drift/titanic/box")
+    assert not [q for q in seen.captured_queries if '"predictions_driftwindow"."columns",' in q["sql"]]

@@ -11,12 +11,13 @@ from predictions.drift import reference
 from predictions.drift.reference import ReferenceUnusable
 from predictions.drift.shapes import Reference
 from scoring.spec import Spec
+from scoring.spec_reading import read_spec
 from tests.unit.predictions.drift.made import PASSENGERS, REFERENCE, SPEC, parquet, scored
 
 
 def spec(*fields: dict) -> Spec:
     plain = {"task": "regression", "fields": list(fields), "output": {}, "primary_metric": "mae"}
-    return Spec.from_json(json.dumps(plain))
+    return read_spec(json.dumps(plain))
 
 
 NUMBER = spec({"name": "x", "type": "number", "nullable": True})

@@ -11,10 +11,10 @@ from django.utils import timezone
 
 from core.alerts.models import Alert
 from predictions import actions, tasks
+from predictions.drift import windows
+from predictions.drift.actions import change_rules, remove_demo
 from predictions.drift.shapes import SCORE
 from predictions.models import DriftRules, DriftWatch, DriftWindow, Prediction
-from predictions.watching import windows
-from predictions.watching.actions import change_rules, remove_demo
 from tests.people import make_user
 from tests.unit.predictions.drift.made import drawn
 from tests.unit.predictions.drift.recorded import champion, judge, record, watch

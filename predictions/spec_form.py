@@ -6,6 +6,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from core.lib import typed as numbers
 from scoring import values
 from scoring.check import RowDecoder, RowsInvalid
 from scoring.features import Featurizer
@@ -59,18 +60,45 @@ class PredictForm:
 def build(spec: Spec, typed: Mapping[str, str], *, errors: Iterable[Mapping[str, Any]] = ()) -> PredictForm:
     """The form holding what was typed. errors: of a refused row, as `RowDecoder` gives them."""
     messages = {fault["field"]: fault["message"] for fault in errors}
+    sent, unread = read(spec, typed)
     groups: dict[str, list[FormField]] = {}
     for described in spec.fields:
-        drawn = _drawn(described, typed)
-        drawn.error = _without_name(messages.get(described.name, ""), described)
+        drawn = _drawn(described, sent, typed.get(described.name, ""))
+        said = _without_name(messages.get(described.name, ""), described)
+        drawn.error = unread.get(described.name, said) if said else ""
         groups.setdefault(described.group, []).append(drawn)
     titled = [(name or spec.entity.capitalize() or _("Values"), fields) for name, fields in groups.items()]
-    return PredictForm(titled, _derived(spec, typed))
+    return PredictForm(titled, _derived(spec, sent))
+
+
+def read(spec: Spec, typed: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """What was typed with its numbers as the decoder reads them, and what is wrong with those that are none.
+
+    These are marked, so that the decoder refuses them too: it would take a point between thousands for a
+    decimal one.
+    """
+    sent, unread = dict(typed), {}
+    for described in spec.fields:
+        text = typed.get(described.name, "")
+        if _kind(described) != "number" or not text.strip():
+            continue
+        try:
+            sent[described.name] = numbers.number(text)
+        except numbers.NotANumber as error:
+            sent[described.name] = f"? {text}"
+            unread[described.name] = str(error)
+    return sent, unread
 
 
 def example(spec: Spec) -> dict[str, str]:
     """The spec's example as form values."""
-    return {name: _as_text(value) for name, value in spec.example.items()}
+    return as_typed(spec, {name: _as_text(value) for name, value in spec.example.items()})
+
+
+def as_typed(spec: Spec, plain: Mapping[str, str]) -> dict[str, str]:
+    """Values as programs write them, with numbers as the reader would type them."""
+    found = {one.name for one in spec.fields if _kind(one) == "number"}
+    return {name: numbers.shown(text) if name in found else text for name, text in plain.items()}
 
 
 def shown_inputs(spec: Spec | None, inputs: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -99,8 +127,8 @@ def shown_value(described: Field, value: Any) -> str:
     return f"{_plain(value)} {described.unit}".strip()
 
 
-def _drawn(described: Field, typed: Mapping[str, str]) -> FormField:
-    text = typed.get(described.name, "")
+def _drawn(described: Field, sent: Mapping[str, str], typed: str) -> FormField:
+    text = sent.get(described.name, "")
     drawn = FormField(
         name=described.name,
         label=described.title,
@@ -109,7 +137,7 @@ def _drawn(described: Field, typed: Mapping[str, str]) -> FormField:
         unit=described.unit,
         help=described.help,
         seen=_seen(described),
-        value=text,
+        value=typed,
         is_checked=values.from_text(described, text) is True if described.type == "boolean" else False,
         step="1" if described.type == "integer" else "any",
         low=_plain(described.min) if described.min is not None else "",

@@ -8,28 +8,18 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from core.access import policy
+from core.access.models import User
 from core.audit import actions as audit
 from core.lib import live
 from core.lib.errors import InvalidRequest
+from predictions.drift import queries
 from predictions.models import DriftRules, DriftWatch, DriftWindow
-from predictions.watching import queries
 
 SCOPE = "drift.rules"
-EDITABLE = (
-    "is_watched",
-    "window_size",
-    "window_hours",
-    "min_n",
-    "alpha",
-    "wasserstein",
-    "psi",
-    "score_psi",
-    "share",
-)
 
 
 @transaction.atomic
-def change_rules(model: str, *, by: Any, **changes: Any) -> DriftRules:
+def change_rules(model: str, *, by: User, **changes: Any) -> DriftRules:
     """Change some of a model's rules; they hold from the next window on. Raises NotFound, InvalidRequest."""
     policy.check(by, SCOPE, model)
     DriftRules.objects.get_or_create(model=queries.known(model))

@@ -6,7 +6,6 @@ from django.utils.translation import gettext as _
 from rest_framework import serializers
 
 from predictions.models import DriftRules, DriftWindow
-from predictions.watching.actions import EDITABLE
 
 
 class DriftCheckSerializer(serializers.Serializer[Any]):
@@ -74,11 +73,11 @@ class DriftWindowSerializer(serializers.ModelSerializer):
 class DriftRulesSerializer(serializers.ModelSerializer):
     class Meta:
         model = DriftRules
-        fields: ClassVar = ["model", *EDITABLE, "changed_at", "changed_by"]
+        fields: ClassVar = ["model", *DriftRules.EDITABLE, "changed_at", "changed_by"]
         read_only_fields: ClassVar = ["model", "changed_at", "changed_by"]
 
     def to_internal_value(self, data: Any) -> Any:
         """Raises ValidationError with each field that there is not."""
-        if isinstance(data, dict) and (unknown := sorted(set(data) - set(EDITABLE))):
+        if isinstance(data, dict) and (unknown := sorted(set(data) - set(DriftRules.EDITABLE))):
             raise serializers.ValidationError({name: [_("There is no such field.")] for name in unknown})
         return super().to_internal_value(data)

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from django.db.models import QuerySet
+from django.db.models import F, Func, JSONField, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -12,6 +12,16 @@ from models_registry import queries as registry
 from predictions.models import DriftRules, DriftWatch, DriftWindow, Prediction
 
 STRIP = 24
+
+
+class Brief(Func):
+    """The columns of a window without their checks and bins, which are nine tenths of it."""
+
+    template = (
+        "(SELECT jsonb_agg(one.value - '{checks,bins}'::text[] ORDER BY one.ordinality)"
+        " FROM jsonb_array_elements(%(expressions)s) WITH ORDINALITY AS one)"
+    )
+    output_field = JSONField()
 
 
 class Filling(NamedTuple):
@@ -107,13 +117,23 @@ def _standing(champion: registry.Champion) -> Standing:
     key = {"model": champion.model, "version": champion.version, "is_demo": champion.is_demo}
     watch = DriftWatch.objects.filter(**key).defer("summary").first()
     now = filling(watch or DriftWatch(**key), own)
-    recent = list(windows(champion.model)[:STRIP])
-    return Standing(champion.model, champion.version, champion.is_demo, own, watch, now, recent)
+    last_ones = recent(champion.model)
+    return Standing(champion.model, champion.version, champion.is_demo, own, watch, now, last_ones)
+
+
+def recent(model: str) -> list[DriftWindow]:
+    """The last windows of a model, champion or not, briefly and the newest first."""
+    return list(brief_windows(model)[:STRIP])
 
 
 def windows(model: str) -> QuerySet[DriftWindow]:
     """Of all its versions, newest first."""
     return DriftWindow.objects.filter(model=model).order_by("-pk")
+
+
+def brief_windows(model: str) -> QuerySet[DriftWindow]:
+    """The same for lists and strips: `verdicts` without checks and bins."""
+    return windows(model).defer("columns").annotate(brief=Brief(F("columns")))
 
 
 def window(model: str, pk: int) -> DriftWindow:
@@ -127,14 +147,14 @@ def window(model: str, pk: int) -> DriftWindow:
 
 
 def before(row: DriftWindow) -> list[DriftWindow]:
-    """The window and those before it, newest first: what a strip shows."""
-    return list(windows(row.model).filter(pk__lte=row.pk)[:STRIP])
+    """The window and those before it, briefly and newest first: what a strip shows."""
+    return list(brief_windows(row.model).filter(pk__lte=row.pk)[:STRIP])
 
 
 def columns_over_time(recent: list[DriftWindow]) -> dict[str, list[tuple[DriftWindow, dict[str, Any]]]]:
     """column -> its judgements, oldest first."""
     found: dict[str, list[tuple[DriftWindow, dict[str, Any]]]] = {}
     for row in reversed(recent):
-        for column in row.columns:
+        for column in row.verdicts:
             found.setdefault(column["name"], []).append((row, column))
     return found

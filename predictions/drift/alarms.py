@@ -8,8 +8,8 @@ from django.utils.translation import gettext as _
 from core.alerts import actions as alerts
 from core.lib import live
 from models_registry import queries as registry
+from predictions.drift import words
 from predictions.models import DriftVerdict, DriftWindow
-from predictions.watching import words
 
 RULE = "drift"
 MOST_FACTS = 30
@@ -28,7 +28,7 @@ def tell(window: DriftWindow) -> None:
 
 
 def _is_of_the_model(window: DriftWindow) -> bool:
-    """The demonstration's predictions of somebody's real model neither raise nor settle its alerts."""
+    """The demonstration's predictions of a model in real use neither raise nor settle its alerts."""
     champion = registry.champion(window.model)
     return champion is not None and champion.is_demo == window.is_demo
 

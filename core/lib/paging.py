@@ -1,15 +1,23 @@
 """Numbered pages of a list, as `_shared/_pager.html` wants them."""
 
-from typing import Any
+from typing import Any, Final
 
-from django.core.paginator import Page
+from django.core.paginator import Paginator
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
+SIZE: Final = 50
 
-def links(request: HttpRequest, page: Page) -> dict[str, Any]:
-    """How many rows there are, and the URLs of the pages before and after; the filters stay in them."""
+
+def page_of(request: HttpRequest, rows: QuerySet[Any], *, size: int = SIZE) -> dict[str, Any]:
+    """The rows of the page that `?page=` names, how many there are in all, links to its neighbours.
+
+    A number that no page has gets the last one, what is no number the first. Filters stay in the links.
+    """
+    page = Paginator(rows, size).get_page(request.GET.get("page"))
     return {
+        "rows": list(page.object_list),
         "n": page.paginator.count,
         "next_url": _url(request, page.next_page_number()) if page.has_next() else None,
         "previous_url": _url(request, page.previous_page_number()) if page.has_previous() else None,

@@ -2,8 +2,8 @@
 
 from django import forms
 
+from core.lib.typed import field_of
 from predictions.models import DriftRules
-from predictions.watching.actions import EDITABLE
 
 
 class RulesForm(forms.ModelForm):
@@ -11,7 +11,8 @@ class RulesForm(forms.ModelForm):
 
     class Meta:
         model = DriftRules
-        fields = EDITABLE
+        fields = DriftRules.EDITABLE
+        formfield_callback = field_of
 
     def changes(self) -> dict[str, object]:
         """Only what differs."""

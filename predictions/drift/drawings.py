@@ -7,8 +7,8 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from core.lib.templatetags import numbers
+from predictions.drift import words
 from predictions.models import DriftWindow
-from predictions.watching import words
 
 SMALL_WIDTH, SMALL_HEIGHT = 132, 34
 WIDTH, HEIGHT, FOOT, LEFT = 460, 168, 34, 46
@@ -148,7 +148,7 @@ def strip_of_windows(recent: Sequence[DriftWindow]) -> dict[str, Any] | None:
     """The same for whole windows: the strongest column of each. recent: the newest first."""
     return _strip(
         [
-            (window, window.verdict, max((one["strength"] for one in window.columns), default=0.0))
+            (window, window.verdict, max((one["strength"] for one in window.verdicts), default=0.0))
             for window in reversed(recent)
         ]
     )

@@ -3,18 +3,18 @@
 from typing import Any
 
 from django.contrib import messages
-from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
-from core.access import paging
 from core.access.http import SignedInRequest
 from core.lib.errors import InvalidRequest
+from core.lib.htmx import is_htmx
+from core.lib.paging import page_of
+from predictions.drift import actions, drawings, queries, words
+from predictions.drift.forms import RulesForm
 from predictions.models import DriftWindow
-from predictions.watching import actions, drawings, queries, words
-from predictions.watching.forms import RulesForm
 
 PAGE = 25
 MOST_EVIDENCE = 6
@@ -31,22 +31,21 @@ def model_list(request: SignedInRequest) -> HttpResponse:
         }
         for standing in queries.standings()
     ]
-    template = "drift/_model_table.html" if request.htmx else "drift/model_list.html"
+    template = "drift/_model_table.html" if is_htmx(request) else "drift/model_list.html"
     return render(request, template, {"rows": rows})
 
 
 @require_GET
 def model_detail(request: SignedInRequest, model: str) -> HttpResponse:
     """The last window by column with those before it as strips, and all windows."""
-    page = Paginator(queries.windows(queries.known(model)), PAGE).get_page(request.GET.get("page"))
-    values = {
-        **_head(model),
-        "windows": [{"window": row, "drifted": words.drifted_titles(row)} for row in page],
-        "page": paging.links(request, page),
+    page = page_of(request, queries.brief_windows(queries.known(model)), size=PAGE)
+    values = _head(model) | {
+        "windows": [{"window": row, "drifted": words.drifted_titles(row)} for row in page["rows"]],
+        "page": page,
     }
     last = queries.windows(model).first()
-    values |= {"last": last, "columns": _columns(last) if last else []}
-    template = "drift/_model_body.html" if request.htmx else "drift/model_detail.html"
+    values |= {"last": last, "columns": _columns(last, values["recent"]) if last else []}
+    template = "drift/_model_body.html" if is_htmx(request) else "drift/model_detail.html"
     return render(request, template, values)
 
 
@@ -55,12 +54,14 @@ def _head(model: str) -> dict[str, Any]:
     return {
         "model": model,
         "standing": standing,
+        "recent": standing.recent if standing else queries.recent(model),
         "rules": standing.rules if standing else queries.rules(model),
     }
 
 
-def _columns(window: DriftWindow) -> list[dict[str, Any]]:
-    history = queries.columns_over_time(queries.before(window))
+def _columns(window: DriftWindow, recent: list[DriftWindow]) -> list[dict[str, Any]]:
+    """recent: the window and those before it, newest first."""
+    history = queries.columns_over_time(recent)
     return [drawings.column(one, history[one["name"]]) for one in window.columns]
 
 
@@ -74,11 +75,10 @@ def model_filling(request: SignedInRequest, model: str) -> HttpResponse:
 def model_box(request: SignedInRequest, model: str) -> HttpResponse:
     """A fragment for other pages: the last verdict, and the way here."""
     values = _head(queries.known(model))
-    last = queries.windows(model).first()
-    recent = queries.before(last) if last else []
+    last = values["recent"][0] if values["recent"] else None
     values |= {
         "last": last,
-        "strip": drawings.strip_of_windows(recent),
+        "strip": drawings.strip_of_windows(values["recent"]),
         "drifted": words.drifted_titles(last) if last else "",
     }
     return render(request, "drift/_box.html", values)
@@ -105,7 +105,7 @@ def model_rules(request: SignedInRequest, model: str) -> HttpResponse:
 def window_detail(request: SignedInRequest, model: str, pk: int) -> HttpResponse:
     """One window: every column with its numbers and both distributions."""
     window = queries.window(model, pk)
-    columns = _columns(window)
+    columns = _columns(window, queries.before(window))
     values = {
         "model": model,
         "window": window,

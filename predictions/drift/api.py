@@ -9,9 +9,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from core.access.http import user_of
+from predictions.drift import actions, queries
+from predictions.drift.serializers import DriftRulesSerializer, DriftWindowSerializer
 from predictions.models import DriftWindow
-from predictions.watching import actions, queries
-from predictions.watching.serializers import DriftRulesSerializer, DriftWindowSerializer
 
 
 class ModelDrift(ListAPIView):
@@ -46,5 +47,5 @@ class ModelDriftRules(APIView):
         """Change some; they hold from the next window on."""
         given = DriftRulesSerializer(data=request.data, partial=True)
         given.is_valid(raise_exception=True)
-        rules = actions.change_rules(name, by=request.user, **given.validated_data)
+        rules = actions.change_rules(name, by=user_of(request), **given.validated_data)
         return Response(DriftRulesSerializer(rules).data)

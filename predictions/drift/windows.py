@@ -19,14 +19,14 @@ from django.utils import timezone
 from core.lib import live
 from core.lib.errors import ConsoleError, Unavailable
 from models_registry import queries as registry
+from predictions.drift import alarms, queries
 from predictions.drift import reference as references
 from predictions.drift.judge import judge
 from predictions.drift.reference import ReferenceUnusable
 from predictions.drift.shapes import SCORE, Judgement, Limits, Reference
 from predictions.models import DriftRules, DriftWatch, DriftWindow, Prediction
 from predictions.recording import LOCK
-from predictions.watching import alarms, queries
-from scoring.spec import Spec, SpecError
+from scoring.spec_reading import SpecError, read_spec
 
 log = structlog.get_logger(__name__)
 
@@ -68,7 +68,7 @@ def _summary(watch: DriftWatch) -> tuple[str, Reference]:
     champion = registry.champion(watch.model)
     if champion is None or champion.version != watch.version:
         raise ReferenceUnusable(f"{watch} is no champion any more")
-    spec = Spec.from_json(champion.spec_json)
+    spec = read_spec(champion.spec_json)
     return champion.reference_sha256, references.read(registry.champion_reference(champion), spec)
 
 

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from predictions.watching import views
+from predictions.drift import views
 
 app_name = "drift"
 

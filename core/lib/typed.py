@@ -1,0 +1,133 @@
+"""Numbers as people type them: with a decimal comma, with gaps between thousands, as the pages write them.
+
+A mark that may be either a decimal point or a thousands separator is never guessed at.
+"""
+
+import re
+from typing import Any, Final
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils import formats
+from django.utils.translation import gettext as _
+
+from core.lib.templatetags.numbers import MINUS
+
+_GAPS: Final = " \u00a0\u202f\u2009'’"  # what stands between thousands and can be nothing else
+_NUMBER: Final = re.compile(r"([+-]?)([0-9.,]+)(?:[eE]([+-]?[0-9]{1,4}))?")
+_GAPPED: Final = re.compile(rf"(?<=[0-9])[{_GAPS}](?=[0-9]{{3}}(?![0-9]))")
+
+
+class NotANumber(ValueError):
+    """What to tell the person who typed it."""
+
+
+def number(text: str) -> str:
+    """What was typed, as Python reads numbers: "7,25" is "7.25" where the reader's language writes it so.
+
+    Raises NotANumber.
+    """
+    plain = _GAPPED.sub("", text.strip().replace(MINUS, "-"))
+    found = _NUMBER.fullmatch(plain)
+    if found is None:
+        raise NotANumber(not_a_number())
+    sign, digits, power = found.groups()
+    whole, _point, fraction = _with_point(digits).partition(".")
+    if not (whole + fraction).isdigit():
+        raise NotANumber(not_a_number())
+    return f"{sign}{whole or 0}{'.' if fraction else ''}{fraction}{f'e{power}' if power else ''}"
+
+
+def not_a_number() -> str:
+    """What to tell who wrote one that is none, in the reader's own way to write it."""
+    return _("Write a number, such as %(example)s.") % {"example": shown(7.25)}
+
+
+def shown(value: float | str) -> str:
+    """A number as its reader would type it: no gaps, all digits, the language's decimal mark."""
+    return str(value).replace(".", _decimal_mark())
+
+
+def _decimal_mark() -> str:
+    return str(formats.get_format("DECIMAL_SEPARATOR"))
+
+
+def _with_point(digits: str) -> str:
+    """Digits with marks among them as digits with one point at most."""
+    marks = [char for char in digits if char in ".,"]
+    if not marks:
+        return digits
+    *before, last = marks
+    if not before:
+        return _one_mark(digits, last)
+    if last in before or len(set(before)) > 1:  # 1,234,567: not one of them is a decimal point
+        return _ungrouped(digits, last) if len(set(marks)) == 1 else _refused()
+    whole, _mark, fraction = digits.rpartition(last)
+    return f"{_ungrouped(whole, before[0])}.{fraction}"
+
+
+def _one_mark(digits: str, mark: str) -> str:
+    is_ours = mark == _decimal_mark()
+    if not is_ours and re.fullmatch(rf"[1-9][0-9]{{0,2}}{re.escape(mark)}[0-9]{{3}}", digits):
+        whole, fraction = digits.split(mark)
+        either = {"large": whole + fraction, "small": f"{whole}{_decimal_mark()}{fraction}"}
+        raise NotANumber(_("Is this %(large)s or %(small)s? Write it one of these ways.") % either)
+    return digits.replace(mark, ".")
+
+
+def _ungrouped(digits: str, mark: str) -> str:
+    if not re.fullmatch(rf"[0-9]{{1,3}}(?:{re.escape(mark)}[0-9]{{3}})+", digits):
+        _refused()
+    return digits.replace(mark, "")
+
+
+def _refused() -> str:
+    raise NotANumber(not_a_number())
+
+
+class _Typed:
+    """Reads what people type and shows it again as they would. The box is one of text: a browser's own
+    box for numbers silently drops what it does not read.
+    """
+
+    inputmode = "decimal"
+
+    def __init__(self, **options: Any) -> None:
+        attrs = {"inputmode": self.inputmode, "autocomplete": "off"}
+        super().__init__(**{"widget": forms.TextInput(attrs), **options})
+
+    def to_python(self, value: Any) -> Any:
+        """The number. Raises ValidationError."""
+        if isinstance(value, str) and value.strip():
+            try:
+                value = number(value)
+            except NotANumber as error:
+                raise ValidationError(str(error), code="invalid") from error
+        return super().to_python(value)  # type: ignore[misc]
+
+    def prepare_value(self, value: Any) -> Any:
+        """As its reader would type it; what was typed stays."""
+        return shown(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+class NumberField(_Typed, forms.FloatField):
+    """A number."""
+
+
+class WholeField(_Typed, forms.IntegerField):
+    """A whole number."""
+
+    inputmode = "numeric"
+
+
+_KINDS: Final[dict[type, type[forms.Field]]] = {
+    forms.FloatField: NumberField,
+    forms.IntegerField: WholeField,
+}
+
+
+def field_of(db_field: Any, **options: Any) -> forms.Field | None:
+    """For a ModelForm's `formfield_callback`: numbers get the fields of this module."""
+    made: forms.Field | None = db_field.formfield(**options)
+    kind = _KINDS.get(type(made))
+    return made if kind is None else db_field.formfield(**options | {"form_class": kind})

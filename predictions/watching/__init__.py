@@ -1,1 +1,0 @@
-"""Watching recorded predictions for drift: windows, rules, pages. Its arithmetic is `predictions.drift`."""
