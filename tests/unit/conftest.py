@@ -2,6 +2,7 @@
 
 import pytest
 from django.db.models.signals import post_save
+from django.utils import translation
 
 from core.access import policy
 from core.audit.models import AuditEntry
@@ -18,6 +19,13 @@ def _plain_static_files(settings):
 def _quick_passwords(settings):
     """The real hash takes a quarter of a second, on purpose; `access/test_sign_in.py` looks at it."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture(autouse=True)
+def _language_ends_with_the_test():
+    """A request leaves its language to the thread, where the next one sets its own."""
+    yield
+    translation.deactivate()
 
 
 @pytest.fixture(autouse=True)
