@@ -198,7 +198,7 @@ def test_a_replay_sends_each_line_once_when_its_worker_is_killed(stack, engineer
 
 def test_kafkas_own_topics_are_neither_listed_nor_read(stack: RunningStack, engineer: Caller) -> None:
     long_name, own = "x" * 240 + uuid.uuid4().hex[:9], f"__mine_{uuid.uuid4().hex[:8]}"
-    admin = AdminClient({"bootstrap.servers": stack.env["CONSOLE_KAFKA_BOOTSTRAP"]})
+    admin = AdminClient(stack.kafka_config)
     assert "__consumer_offsets" in admin.list_topics(timeout=10).topics, "groups have committed here"
     for future in admin.create_topics([NewTopic(long_name, 1), NewTopic(own, 1)]).values():
         future.result(timeout=15)
