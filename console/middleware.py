@@ -97,8 +97,8 @@ class ErrorPagesMiddleware:
 def _is_text(encoding: str | None) -> bool:
     """Python knows codecs for other things under such names too, "hex" among them."""
     try:
-        b"a".decode(encoding or "utf-8")  # of nothing Python makes text without looking at the name
-    except LookupError:
+        "a".encode(encoding or "utf-8")  # of nothing Python makes bytes without looking at the name
+    except (LookupError, ValueError):
         return False
     return True
 
