@@ -5,20 +5,14 @@ searches for a random forest by cross-validation, measures it on the hold-out be
 explains it, registers it in MLflow as `titanic`, and asks the console's gate to judge it.
 """
 
-import os
 from datetime import timedelta
 
-from airflow.sdk import Param, dag, task
+from airflow.sdk import Param, dag
 
 from dags.recipes.titanic.params import DAG_ID, SOURCES, Settings
+from dags.steps import RUN, step
 
 DEFAULTS = Settings()
-RUN = "{{ run_id }}"
-SETTINGS = "{{ params | tojson }}"
-REQUESTED_BY = "{{ dag_run.triggering_user_name or '' }}"
-
-# the console's environment, which has what Airflow's has not: numpy, scikit-learn, MLflow
-IN_CONSOLE = {"python": os.environ["ATALAYA_PYTHON"], "expect_airflow": False, "expect_pendulum": False}
 
 
 @dag(
@@ -85,76 +79,25 @@ IN_CONSOLE = {"python": os.environ["ATALAYA_PYTHON"], "expect_airflow": False, "
     },
 )
 def titanic_training():
-    @task.external_python(**IN_CONSOLE)
-    def load(run, settings):
-        import json
-
-        from dags.recipes.titanic import steps
-
-        return steps.load(run, json.loads(settings))
-
-    @task.external_python(**IN_CONSOLE)
-    def validate(run):
-        from dags.recipes.titanic import steps
-
-        return steps.validate(run)
-
-    @task.external_python(**IN_CONSOLE)
-    def split(run, settings):
-        import json
-
-        from dags.recipes.titanic import steps
-
-        return steps.split(run, json.loads(settings))
-
-    @task.external_python(**IN_CONSOLE)
-    def features(run):
-        from dags.recipes.titanic import steps
-
-        return steps.make_features(run)
-
-    @task.external_python(**IN_CONSOLE)
-    def search(run, settings):
-        import json
-
-        from dags.recipes.titanic import steps
-
-        return steps.search(run, json.loads(settings))
-
-    @task.external_python(**IN_CONSOLE)
-    def evaluate(run):
-        from dags.recipes.titanic import steps
-
-        return steps.evaluate(run)
-
-    @task.external_python(**IN_CONSOLE)
-    def explain(run, settings):
-        import json
-
-        from dags.recipes.titanic import steps
-
-        return steps.explain_model(run, json.loads(settings))
-
-    @task.external_python(**IN_CONSOLE)
-    def register(run, settings, requested_by):
-        import json
-
-        from dags.recipes.titanic import steps
-
-        return steps.register(run, json.loads(settings), requested_by)
-
-    @task.external_python(**IN_CONSOLE)
-    def gate(run, registered):
-        from dags.recipes.titanic import steps
-
-        return steps.gate(run, registered["version"])
-
-    measured = [evaluate(RUN), explain(RUN, SETTINGS)]
-    registered = register(RUN, SETTINGS, REQUESTED_BY)
-    searched = search(RUN, SETTINGS)
-    load(RUN, SETTINGS) >> validate(RUN) >> split(RUN, SETTINGS) >> features(RUN) >> searched
-    searched >> measured >> registered
-    gate(RUN, registered)
+    run = {
+        name: step(f"titanic.training:TRAINING.{name}")
+        for name in (
+            "load",
+            "validate",
+            "split",
+            "features",
+            "search",
+            "evaluate",
+            "explain",
+            "register",
+            "gate",
+        )
+    }
+    searched = run["search"](RUN)
+    registered = run["register"](RUN)
+    run["load"](RUN) >> run["validate"](RUN) >> run["split"](RUN) >> run["features"](RUN) >> searched
+    searched >> [run["evaluate"](RUN), run["explain"](RUN)] >> registered
+    run["gate"](RUN, registered)
 
 
 titanic_training()

@@ -25,6 +25,7 @@ OFFSETS = {
     "kafka-controller": 13,
     "mlflow": 14,
     "airflow": 15,
+    "course-api": 17,
 }
 HIGHEST_BASE = 65535 - 99
 

@@ -41,9 +41,15 @@ SCOPES: Final[dict[str, frozenset[str]]] = {
     "admin": frozenset({ADMIN}),
 }
 
+_TRAINS: Final = frozenset({"see", "models.gate", "models.request"})
 # Pipelines act under these names. They cannot sign in; their tokens never open more than this.
 PRINCIPALS: Final[dict[str, frozenset[str]]] = {
-    "system:titanic_training": frozenset({"see", "models.gate", "models.request"}),
+    "system:titanic_training": _TRAINS,
+    "system:forest_cover_training": _TRAINS,
+    "system:real_estate_monitor": _TRAINS | {"predictions.see_all"},
+    "system:diabetes_training": _TRAINS,
+    "system:taxi_batch": frozenset({"see", "jobs.run"}),
+    "system:taxi_training": _TRAINS,
 }
 
 PUBLIC: Final = "public"
@@ -235,6 +241,16 @@ ROUTES: dict[str, str | dict[str, str]] = {
     "jobs:job-log": "see",
     "jobs:job-log-text": "see",
     "jobs:job-cancel": {"POST": "jobs.run"},
+    # use cases
+    "api:usecase-list": "see",
+    "api:usecase-detail": "see",
+    "api:usecase-batch-list": "see",
+    "api:usecase-decision-list": "see",
+    "usecases:usecase-list": "see",
+    "usecases:usecase-detail": "see",
+    "usecases:batch-list": "see",
+    "usecases:batch-detail": "see",
+    "usecases:decision-list": "see",
     # predictions
     "predict:index": "predict",
     "predict:one": "predict",

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from dags.recipes.common.checks import DataInvalid
+
 COLUMNS = [
     "PassengerId", "Survived", "Pclass", "Name", "Sex", "Age", "SibSp", "Parch", "Ticket", "Fare", "Cabin",
     "Embarked",
@@ -17,10 +19,6 @@ _RANGES = {"Age": (0, 120), "SibSp": (0, 20), "Parch": (0, 20), "Fare": (0, 10_0
 _CLOSED = {"Survived": {0, 1}, "Pclass": {1, 2, 3}, "Sex": {"male", "female"}, "Embarked": {"C", "Q", "S"}}
 _MAY_BE_MISSING = {"Age", "Fare", "Cabin", "Embarked", "Ticket"}
 _SHOWN = 5
-
-
-class DataInvalid(Exception):
-    """The passenger list cannot be trained on; the message lists every fault."""
 
 
 def read(data: bytes) -> pd.DataFrame:

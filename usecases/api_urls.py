@@ -1,0 +1,12 @@
+"""REST paths, in the namespace `api`."""
+
+from django.urls import path
+
+from usecases import api
+
+urlpatterns = [
+    path("usecases", api.UseCaseListView.as_view(), name="usecase-list"),
+    path("usecases/<str:name>", api.UseCaseDetailView.as_view(), name="usecase-detail"),
+    path("usecases/<str:name>/batches", api.BatchListView.as_view(), name="usecase-batch-list"),
+    path("usecases/<str:name>/decisions", api.DecisionListView.as_view(), name="usecase-decision-list"),
+]

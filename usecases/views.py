@@ -1,0 +1,77 @@
+"""Pages of the use cases."""
+
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET
+
+from core.access.http import SignedInRequest
+from core.lib.errors import NotFound, Unavailable
+from core.lib.paging import page_of
+from usecases import catalogue, queries
+
+SHOWN = 5  # batches and decisions on the page of a use case; all of them have pages of their own
+
+
+@require_GET
+def usecase_list(request: SignedInRequest) -> HttpResponse:
+    """All of them, each with what it has got so far."""
+    rows, is_away = [], False
+    for usecase in catalogue.USECASES:
+        try:
+            totals = None if is_away else queries.totals(usecase.name)
+        except Unavailable:
+            totals, is_away = None, True
+        rows.append((usecase, totals, queries.pipelines(usecase), queries.champion(usecase)))
+    return render(request, "usecases/usecase_list.html", {"rows": rows, "is_away": is_away})
+
+
+@require_GET
+def usecase_detail(request: SignedInRequest, name: str) -> HttpResponse:
+    """One use case: its pipelines, data, decisions and champion; before its first run, what it will do."""
+    usecase = catalogue.find(name)
+    values = {
+        "usecase": usecase,
+        "pipelines": queries.pipelines(usecase),
+        "champion": queries.champion(usecase),
+    }
+    try:
+        with queries.reachable():
+            values |= {
+                "totals": queries.totals(name),
+                "batches": list(queries.batches(name)[:SHOWN]),
+                "decisions": list(queries.decisions(name)[:SHOWN]),
+            }
+    except Unavailable as error:
+        values["away"] = error.message
+    return render(request, "usecases/usecase_detail.html", values)
+
+
+@require_GET
+def batch_list(request: SignedInRequest, name: str) -> HttpResponse:
+    """What came in, newest first."""
+    usecase = catalogue.find(name)
+    with queries.reachable():
+        page = page_of(request, queries.batches(name))
+    return render(request, "usecases/batch_list.html", {"usecase": usecase, "page": page})
+
+
+@require_GET
+def batch_detail(request: SignedInRequest, name: str, batch_id: int) -> HttpResponse:
+    """A batch, and the rows of it that could not be taken."""
+    usecase = catalogue.find(name)
+    with queries.reachable():
+        batch = queries.batches(name).filter(pk=batch_id).first()
+        if batch is None:
+            raise NotFound(_("There is no batch %(id)s.") % {"id": batch_id})
+        page = page_of(request, queries.rejected(batch))
+    return render(request, "usecases/batch_detail.html", {"usecase": usecase, "batch": batch, "page": page})
+
+
+@require_GET
+def decision_list(request: SignedInRequest, name: str) -> HttpResponse:
+    """Every decision with its reason, its criteria, and both models' figures beside each other."""
+    usecase = catalogue.find(name)
+    with queries.reachable():
+        page = page_of(request, queries.decisions(name))
+    return render(request, "usecases/decision_list.html", {"usecase": usecase, "page": page})
