@@ -2,7 +2,7 @@
 
 DAGS = Loop("pipelines.dags", _("Pipelines"), thing="pipeline")    # an app's loops.py; Django loads it
 
-DAGS.save(found, save_dags, key=attrgetter("dag_id"))   # rows: all in one transaction, else one by one
+DAGS.save(found, save_dags, key=attrgetter("dag_id"))   # rows: all in one transaction, else in halves
 VERSIONS.each(found, save_version, key=name_of)         # acts that are their own: one after the other
 with STREAMS.item(stream.name):                         # a single item that is no part of a list
     …
@@ -30,7 +30,6 @@ from core.lib.aside_round import (
     Unread,
     Whole,
     caught,
-    check_references,
     clean,
     digest,
     in_words,
@@ -111,27 +110,16 @@ class Loop:
         about: Callable[[T], Any] | None = None,
         is_all: Whole = False,
     ) -> list[R]:
-        """Write items as rows: `save` with all in one transaction; where one fails, with each alone.
+        """Write items as rows: `save` with all in one transaction; where it fails each half so, and so on.
 
-        `save` may therefore see an item twice, the first time undone. Returns what it returned, of those
-        that fit. is_all: the items are all there are, so rows of others go; or of which rows that is true.
+        `save` may therefore see an item several times, each time but the last undone: it changes nothing but
+        rows. Returns what it returned, of those that fit. is_all: the items are all there are, so rows of
+        others go; or of which rows that is true.
         """
         round_ = Round(self, key, about)
-        fresh = round_.fresh(items)
-        results: list[R] = []
-        if fresh:
-            with caught() as met, transaction.atomic():
-                results += save(fresh) or ()
-                check_references()
-            if met.error is not None:
-                results.clear()
-                round_.again += fresh
+        results = round_.saved(round_.fresh(items), save)
         for item in round_.again:
-            with round_.trying(item) as tried, transaction.atomic():
-                done = list(save([item]) or ())
-                check_references()
-            if tried.error is None:
-                results += done
+            results += round_.saved([item], save)
         round_.end(is_all=is_all)
         return results
 

@@ -4,7 +4,7 @@ Apps use `core.lib.aside`, whose `Loop` goes in such rounds and keeps what was s
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, Protocol, TypeVar
@@ -19,6 +19,7 @@ from core.lib.errors import ConsoleError, Unauthorized, Unavailable
 from core.lib.models import SetAside
 
 T = TypeVar("T")
+R = TypeVar("R")
 Whole = bool | Callable[[SetAside], bool]
 
 LONGEST_KEY: Final = 1_000
@@ -79,6 +80,24 @@ class Round(Generic[T]):
             elif self._is_due(name, digest(item)):
                 self.again.append(item)
         return fresh
+
+    def saved(self, items: Sequence[T], save: Callable[[Sequence[T]], Iterable[R] | None]) -> list[R]:
+        """What `save` returned: of all in one transaction, or of halves of what fails, down to odd items."""
+        results: list[R] = []
+        batches = [items] if items else []
+        while batches:
+            batch = batches.pop()
+            is_one = len(batch) == 1
+            with self.trying(batch[0]) if is_one else caught() as met, transaction.atomic():
+                done = list(save(batch) or ())
+                check_references()
+            if met.error is None:
+                self._put_held()
+                results += done
+            elif not is_one:
+                middle = len(batch) // 2
+                batches += [batch[middle:], batch[:middle]]
+        return results
 
     @contextmanager
     def trying(self, item: T) -> Iterator["Caught"]:
