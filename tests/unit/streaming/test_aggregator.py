@@ -244,6 +244,16 @@ def test_a_row_that_the_database_does_not_take_is_set_aside_and_the_others_are_s
     assert (aside.about, aside.count) == (stream.name, 1)
 
 
+def test_it_tells_how_far_behind_it_is(broker, stream, monkeypatch):
+    monkeypatch.setattr(aggregator, "LOOK_EVERY_S", 0)
+    monkeypatch.setattr(aggregator, "BATCH", 2)
+    lags, stopped = [], threading.Event()
+    broker.on_idle = stopped.set
+    broker.put(stream.topic, *good(5))
+    Session(Stream.objects.get(pk=stream.pk), stopped, on_look=lags.append).run()
+    assert lags[:3] == [3, 1, 0]
+
+
 # --- the thread
 
 
@@ -270,15 +280,17 @@ def test_whatever_ends_a_session_is_noted_and_another_follows(runner, monkeypatc
     def fail_once(session):
         if errors:
             raise errors.pop()
-        session._on_well()
+        session._on_look(3)
         session._stopped.set()
 
     monkeypatch.setattr(Session, "run", fail_once)
     assert runner._is_there()
     row = SetAside.objects.get(loop=loops.STREAMS.name)
-    assert (row.key, row.about) == (runner._label, runner._label)
+    assert (row.key, row.about) == (runner.stream_name, runner.stream_name)
+    assert runner.lag_messages is None
     runner.run()
     assert not SetAside.objects.exists()
+    assert runner.lag_messages == 3
 
 
 @pytest.mark.parametrize(
