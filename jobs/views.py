@@ -71,7 +71,7 @@ def _submitted(form: JobForm, request: SignedInRequest) -> Job | None:
         return actions.submit_job(form.application.name, params=form.params(), by=request.user)
     except ConsoleError as error:
         for fault in error.errors or [{"field": "", "message": error.message}]:
-            form.add_fault(fault)
+            form.add_fault(fault["field"], fault["message"])
         return None
 
 

@@ -147,26 +147,6 @@ def test_unusual_values_are_taken_with_a_warning():
     ]
 
 
-def test_form_gives_the_same_row_as_json():
-    form = {"Pclass": "3", "Sex": "male", "Age": " 22 ", "SibSp": "1", "Parch": "0", "Fare": "7.25",
-            "Embarked": "S", "Title": "Mr", "csrfmiddlewaretoken": "x"}  # fmt: skip
-    assert TITANIC.decode_form(form).inputs == TITANIC.decode(body(specs.titanic_row())).inputs
-    ticked = TITANIC.decode_form(form | {"HasCabin": "on", "Age": "", "Embarked": ""}).inputs[0]
-    assert (ticked["HasCabin"], ticked["Age"], ticked["Embarked"]) == (True, None, None)
-
-
-def test_form_with_faults_names_the_fields():
-    with pytest.raises(RowsInvalid) as error:
-        TITANIC.decode_form(
-            {"Pclass": "", "Sex": "male", "Age": "old", "SibSp": "1", "Parch": "nan", "Title": "Mr"}
-        )
-    assert [(fault["field"], fault["message"]) for fault in error.value.errors] == [
-        ("Pclass", "Pclass must not be empty: give a value"),
-        ("Age", 'Age must be a number such as 22.5, not the text "old"'),
-        ("Parch", "Parch must be a whole number such as 3, not NaN"),
-    ]
-
-
 def test_file_rows_keep_their_number_in_messages():
     good = {name: str(value) for name, value in specs.titanic_row().items()}
     assert TITANIC.decode_texts([good]).inputs[0]["HasCabin"] is False
