@@ -30,9 +30,9 @@ def tell(part: str, found: Mapping[str, Behind]) -> None:
     if not found:
         return
     now = time.time()
-    fields = {name: json.dumps([now, one.n_messages, one.oldest_at]) for name, one in found.items()}
     with console_redis.client().pipeline() as pipe:
-        pipe.hset(_key(part), mapping=fields)
+        for name, one in found.items():
+            pipe.hset(_key(part), name, json.dumps([now, one.n_messages, one.oldest_at]))
         pipe.expire(_key(part), EXPIRES_S)
         pipe.execute()
 
