@@ -1,7 +1,7 @@
 """Train the model of taxi tips on the clean trips of the newest month, and have the console's gate judge it.
 
-A forest of shallow trees over what the meter knows at the end of a trip, measured on held-out trips beside the
-mean tip. Its usual error is the sigma of the anomaly rule on the stream of trips.
+A forest of shallow trees over what the meter knows at the end of a trip, measured on held-out trips beside
+the mean tip. Its usual error is the sigma of the anomaly rule on the stream of trips.
 """
 
 from datetime import timedelta

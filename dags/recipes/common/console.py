@@ -69,7 +69,7 @@ def submit_job(client: httpx.Client, app: str, params: Mapping[str, Any], *, key
 
 
 def job_result(client: httpx.Client, job_id: str) -> dict[str, Any]:
-    """What a job that has ended well wrote. Raises ConsoleRefused, with the job's own words, for any other."""
+    """What a job that ended well wrote. Raises ConsoleRefused, with the job's words, for any other."""
     answer = _answer(client, "GET", f"/api/v1/jobs/{job_id}")
     if answer.is_error:
         raise ConsoleRefused(f"The console does not show job {job_id}: {_words(answer)}")
