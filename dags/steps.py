@@ -5,11 +5,16 @@
 calls `TRAINING.search` of `dags/recipes/titanic/training.py` with the run; results of other tasks may follow.
 """
 
+import json
+import logging
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from airflow.sdk import task
+
+log = logging.getLogger(__name__)
 
 # What a step is told of its run, as JSON; see recipes.common.run_folder.DagRun.
 RUN = (
@@ -37,3 +42,31 @@ def step(where: str, *, task_id: str = "", **options: Any) -> Callable[..., Any]
         return resolve_name(f"dags.recipes.{where}")(DagRun.from_json(run), *results)
 
     return lambda run, *results: call(where, run, list(results))
+
+
+def job_ends(task_id: str, dag_id: str, **options: Any) -> Callable[..., Any]:
+    """A task that waits for the end of a Spark job of the console, in no place of its own while it waits.
+
+    It ends well when the job did, and fails with the job's words otherwise; its result is the job's id.
+    """
+
+    @task.sensor(task_id=task_id, mode="reschedule", poke_interval=5, timeout=3600, **options)
+    def ends(job_id):
+        import httpx
+        from airflow.sdk import PokeReturnValue
+        from airflow.sdk.exceptions import AirflowFailException
+
+        token = json.loads(Path(os.environ["ATALAYA_TOKENS"]).read_text())[dag_id]
+        url = f"{os.environ['ATALAYA_URL']}/api/v1/jobs/{job_id}"
+        try:
+            answer = httpx.get(url, headers={"Authorization": f"Bearer {token}"}, timeout=10)
+            answer.raise_for_status()
+        except httpx.HTTPError as error:  # a console that restarts is waited for
+            log.warning("The console does not tell of the job: %s", error)
+            return PokeReturnValue(is_done=False)
+        job = answer.json()
+        if job["state"] in ("failed", "cancelled", "lost"):
+            raise AirflowFailException(f"Job {job_id} of {job['app']} is {job['state']}: {job['error']}")
+        return PokeReturnValue(is_done=job["state"] == "succeeded", xcom_value=job_id)
+
+    return ends

@@ -54,6 +54,7 @@ def environment(config: Config) -> dict[str, str]:
         "ATALAYA_URL": f"http://127.0.0.1:{config.port('web')}",
         "ATALAYA_USECASES_URL": databases.url(config, "usecases"),
         "ATALAYA_COURSE_API": f"http://127.0.0.1:{config.port('course-api')}",
+        "ATALAYA_OUTPUT_DIR": str(config.var_dir / "output"),  # what Spark jobs write and read
         "ATALAYA_TOKENS": str(tokens_file(config)),
         "ATALAYA_WORK_DIR": str(_folder(config) / "work"),  # where the tasks of a run hand each other files
         **mlflow_server.tracking_environment(config),

@@ -1,8 +1,9 @@
 """The console, as a pipeline meets it: with the token of its own system account."""
 
-import json
+import json as jsons
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ class ConsoleRefused(Exception):
 def connect(dag_id: str) -> httpx.Client:
     """Raises ConsoleRefused when this pipeline was given no token."""
     path = Path(_environment("ATALAYA_TOKENS"))
-    tokens: dict[str, str] = json.loads(path.read_text()) if path.is_file() else {}
+    tokens: dict[str, str] = jsons.loads(path.read_text()) if path.is_file() else {}
     if dag_id not in tokens:
         raise ConsoleRefused(
             f"{path} holds no token for {dag_id}: `manage.py issue_pipeline_tokens` writes them."
@@ -53,6 +54,33 @@ def gate(client: httpx.Client, model: str, version: str, *, key: str) -> dict[st
     raise ConsoleRefused(f"The gate gave no verdict within {VERDICT_S:g} s; its page shows how far it is.")
 
 
+def submit_job(client: httpx.Client, app: str, params: Mapping[str, Any], *, key: str) -> str:
+    """Ask for a Spark job; its id. key: names this wish, so that a task that is retried does not ask twice.
+
+    Raises ConsoleRefused.
+    """
+    body = {"app": app, "params": dict(params)}
+    answer = _answer(client, "POST", "/api/v1/jobs", headers={"Idempotency-Key": key}, json=body)
+    if answer.is_error:
+        raise ConsoleRefused(f"The console refused the job {app} ({answer.status_code}): {_words(answer)}")
+    job_id: str = answer.json()["id"]
+    say(f"Job {job_id} of {app} is asked for.")
+    return job_id
+
+
+def job_result(client: httpx.Client, job_id: str) -> dict[str, Any]:
+    """What a job that ended well wrote. Raises ConsoleRefused, with the job's words, for any other."""
+    answer = _answer(client, "GET", f"/api/v1/jobs/{job_id}")
+    if answer.is_error:
+        raise ConsoleRefused(f"The console does not show job {job_id}: {_words(answer)}")
+    job = answer.json()
+    if job["state"] != "succeeded":
+        why = job["error"] or "no reason told"
+        raise ConsoleRefused(f"Job {job_id} of {job['app']} is {job['state']}: {why}")
+    result: dict[str, Any] = job["result"]
+    return result
+
+
 def _request(client: httpx.Client, path: str, key: str) -> None:
     """The console mirrors MLflow every few seconds: until then the version is not known there."""
     give_up_at = time.monotonic() + MIRROR_S
@@ -72,13 +100,13 @@ def _request(client: httpx.Client, path: str, key: str) -> None:
 
 
 def _answer(
-    client: httpx.Client, method: str, path: str, headers: dict[str, str] | None = None
+    client: httpx.Client, method: str, path: str, headers: dict[str, str] | None = None, json: Any = None
 ) -> httpx.Response:
     """One call; a console that is restarting is waited for."""
     give_up_at = time.monotonic() + MIRROR_S
     while True:
         try:
-            answer = client.request(method, path, headers=headers)
+            answer = client.request(method, path, headers=headers, json=json)
             if answer.status_code < 500 or time.monotonic() > give_up_at:
                 return answer
             say(f"The console answered {answer.status_code}; asking again.")

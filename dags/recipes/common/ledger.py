@@ -102,6 +102,52 @@ def add_batch(
     return added
 
 
+def note_batch(
+    usecase: str,
+    key: str,
+    *,
+    run: DagRun,
+    origin: Origin,
+    rows_in: int,
+    rows_rejected: int,
+    facts: Mapping[str, Any],
+) -> Added:
+    """Write a batch whose rows lie elsewhere; `facts` says where. One that comes again says it anew."""
+    with database.transaction() as connection:
+        batch_id = _begin(connection, usecase, key, run, origin, rows_in, rows_rejected, dict(facts))
+        if batch_id is None:
+            added = _known(connection, usecase, key)
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    "UPDATE batch SET facts = %s WHERE id = %s", [Json(dict(facts)), added.batch_id]
+                )
+        else:
+            added = _end(connection, batch_id, rows_in, rows_in - rows_rejected, rows_rejected)
+    added.tell(key)
+    return added
+
+
+@dataclass(frozen=True)
+class Newest:
+    """The newest batch of a use case."""
+
+    key: str
+    origin: Origin
+    facts: Mapping[str, Any]
+
+
+def newest_batch(usecase: str) -> Newest | None:
+    """None before the first."""
+    with database.transaction() as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT key, data_source, origin, data_sha256, facts FROM batch WHERE usecase = %s"
+            " ORDER BY id DESC LIMIT 1",
+            [usecase],
+        )
+        found = cursor.fetchone()
+    return Newest(found[0], Origin(*found[1:4]), found[4]) if found else None
+
+
 def add_clean(usecase: str, batch_id: int, clean: Iterable[Clean]) -> int:
     """Add rows to learn from to a batch that is there; how many were new."""
     with database.transaction() as connection:
