@@ -127,10 +127,12 @@ def test_the_ledger_keeps_what_was_dropped_and_why(monkeypatch):
     job = {"app": "clean_trips", "state": "succeeded", "error": "", "result": result}
     answering(monkeypatch, lambda request: httpx.Response(200, json=job))
     noted: dict = {}
-    monkeypatch.setattr(
-        ledger, "note_batch",
-        lambda usecase, key, **told: noted.update(told, key=key) or ledger.Added(1, 10, 7, 0, 3, is_known=False),
-    )  # fmt: skip
+
+    def note_batch(_usecase, key, **told):
+        noted.update(told, key=key)
+        return ledger.Added(1, 10, 7, 0, 3, is_known=False)
+
+    monkeypatch.setattr(ledger, "note_batch", note_batch)
     chosen = {"path": "/data/x.parquet", "data_source": "file", "data_sha256": "ab" * 32}
     assert batch.note(batch_run(), chosen, "j1", ["j2", "j3"]) == {"rows_in": 10, "rows_kept": 7}
     assert (noted["rows_in"], noted["rows_rejected"], noted["key"]) == (10, 3, "x.parquet abababababab")
