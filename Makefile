@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE PYTHONPATH VIRTUAL_ENV
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help up down demo remove-demo status measure logs reset psql shell kill check format test test-unit \
+.PHONY: help up down demo remove-demo status measure logs reset psql shell kill check format fuzz test test-unit \
         test-integration test-browser soak bench openapi messages lock
 
 help:  ## list these commands
@@ -73,6 +73,10 @@ test-integration:  ## on the real servers, which it starts on ports from 18000
 
 test-browser:  ## journeys in a real browser
 	@$(TOOLS) -m pytest tests/browser
+
+fuzz:  ## the tests that make up their examples, with new ones, ROUNDS times (10)
+	@for round in $$(seq $(or $(ROUNDS),10)); do \
+	  $(TOOLS) -m pytest tests/unit -m hypothesis --hypothesis-profile=fuzz -n auto -q || exit 1; done
 
 soak:  ## the tests that kill parts, in the middle of a demonstration too, ten rounds of each
 	@CONSOLE_KILL_ROUNDS=10 $(TOOLS) -m pytest tests/integration/stack tests/integration/test_demo_survives.py

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple, Self
 
+from core.lib.aside import name_in
 from core.lib.times import moment
 
 ALIAS = "champion"
@@ -45,8 +46,8 @@ class ExperimentInfo:
     @classmethod
     def from_answer(cls, data: dict[str, Any]) -> Self:
         return cls(
-            data["experiment_id"],
-            data["name"],
+            name_in(data, "experiment_id"),
+            name_in(data, "name"),
             moment(data.get("creation_time")),
             moment(data.get("last_update_time")),
         )
@@ -80,8 +81,8 @@ class RunInfo:
         info, data = run["info"], run.get("data") or {}
         tags = {key: str(value)[:LONGEST_TAG] for key, value in pairs(data.get("tags")).items()}
         return cls(
-            run_id=info["run_id"],
-            experiment_id=info["experiment_id"],
+            run_id=name_in(info, "run_id"),
+            experiment_id=name_in(info, "experiment_id"),
             name=info.get("run_name") or "",
             status=info.get("status") or "",
             user=info.get("user_id") or "",
@@ -116,7 +117,7 @@ class ModelInfo:
     def from_answer(cls, data: dict[str, Any]) -> Self:
         aliases = {entry["alias"]: int(entry["version"]) for entry in data.get("aliases") or []}
         created_at = moment(data.get("creation_timestamp"))
-        return cls(data["name"], data.get("description") or "", created_at, aliases.get(ALIAS))
+        return cls(name_in(data, "name"), data.get("description") or "", created_at, aliases.get(ALIAS))
 
     @property
     def key(self) -> str:
@@ -139,7 +140,7 @@ class VersionInfo:
     @classmethod
     def from_answer(cls, data: dict[str, Any]) -> Self:
         return cls(
-            model=data["name"],
+            model=name_in(data, "name"),
             version=int(data["version"]),
             run_id=data.get("run_id") or "",
             source=data.get("source") or "",

@@ -10,7 +10,7 @@ from typing import Any
 from django.utils import timezone
 
 from core.lib import aside
-from core.lib.aside import Unread
+from core.lib.aside import Unread, name_in
 from core.lib.times import moment
 from pipelines.log_lines import Lines, LogLine
 
@@ -167,7 +167,7 @@ def fault_key(item: Any) -> str:
 
 def dag(item: dict[str, Any]) -> Dag:
     return Dag(
-        dag_id=item["dag_id"],
+        dag_id=name_in(item, "dag_id"),
         display_name=item["dag_display_name"] or item["dag_id"],
         description=item["description"] or "",
         tags=sorted(tag["name"] for tag in item["tags"]),
@@ -220,8 +220,8 @@ def nothing(_answer: Any) -> None:
 
 def dag_run(item: dict[str, Any]) -> DagRun:
     return DagRun(
-        dag_id=item["dag_id"],
-        dag_run_id=item["dag_run_id"],
+        dag_id=name_in(item, "dag_id"),
+        dag_run_id=name_in(item, "dag_run_id"),
         state=item["state"] or "",
         conf=item.get("conf") or {},
         note=item.get("note") or "",
@@ -236,9 +236,9 @@ def dag_run(item: dict[str, Any]) -> DagRun:
 
 def task_state(item: dict[str, Any]) -> TaskState:
     return TaskState(
-        dag_id=item["dag_id"],
-        dag_run_id=item["dag_run_id"],
-        task_id=item["task_id"],
+        dag_id=name_in(item, "dag_id"),
+        dag_run_id=name_in(item, "dag_run_id"),
+        task_id=name_in(item, "task_id"),
         map_index=item["map_index"],
         try_number=item["try_number"],
         max_tries=max(item["max_tries"] or 0, 0),

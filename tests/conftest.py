@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from django.db.backends.postgresql.operations import DatabaseOperations
+from hypothesis import settings as examples
 
 from tests import first_path, running_stack, second_path
 from tests.first_path import FirstPath
@@ -14,6 +15,11 @@ from tests.running_stack import RunningStack
 from tests.second_path import SecondPath
 
 FOLDERS = ("unit", "integration", "browser")
+
+# `make test` tries the same examples each time, so that a failure is of the change; `make fuzz` looks for new ones.
+examples.register_profile("same", derandomize=True)
+examples.register_profile("fuzz", print_blob=True)
+examples.load_profile("same")
 
 
 @pytest.hookimpl(trylast=True)

@@ -72,6 +72,14 @@ def read(items: Iterable[Any], meaning: Callable[[Any], T], *, key: Callable[[An
     return found
 
 
+def name_in(item: dict[str, Any], key: str) -> str:
+    """What the item is called: text, and some of it. Raises KeyError, ValueError."""
+    name = item[key]
+    if not isinstance(name, str) or not name:
+        raise ValueError(f"{key} is {name!r:.100}, and no name")
+    return name
+
+
 def readable(items: Iterable[T | Unread]) -> list[T]:
     """Those that could be read."""
     return [item for item in items if not isinstance(item, Unread)]

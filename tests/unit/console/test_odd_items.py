@@ -292,6 +292,31 @@ def test_one_thing_twice_in_a_list_is_one_row(loop):
     assert not SetAside.objects.exists()
 
 
+@pytest.mark.parametrize("name", [None, "", 7, True, ["etl"], {"a": 1}], ids=repr)
+@pytest.mark.parametrize(
+    ("loop", "field"),
+    [
+        ("pipelines.dags", "dag_id"),
+        ("pipelines.runs", "dag_id"),
+        ("pipelines.runs", "dag_run_id"),
+        ("pipelines.tasks", "task_id"),
+        ("models.experiments", "experiment_id"),
+        ("models.experiments", "name"),
+        ("models.runs", "run_id"),
+        ("models.runs", "experiment_id"),
+        ("models.models", "name"),
+        ("models.versions", "name"),
+    ],
+)
+def test_a_name_is_text_and_some_of_it(loop, field, name):
+    mirror = MIRRORS[loop]
+    odd = mirror.item(9)
+    (odd["info"] if loop == "models.runs" else odd)[field] = name
+    mirror.take([odd, mirror.item(0), mirror.item(1)])
+    assert {mirror.name(0), mirror.name(1)} <= mirror.arrived()
+    assert [row.count for row in SetAside.objects.filter(loop=loop)] == [1]
+
+
 # --- what was tried on the real services
 
 
