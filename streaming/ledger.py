@@ -40,7 +40,8 @@ class Position:
 class Dead:
     """A message that is in no window. value: None for a null value.
 
-    Key and value are as they came unless `is_cut`; size_bytes: of the whole value.
+    Key and value are as they came unless `is_cut`; size_bytes: of the whole value. is_part: the value is some
+    lines of a message, whose others were counted.
     """
 
     partition: int
@@ -50,13 +51,22 @@ class Dead:
     value: bytes | None
     size_bytes: int
     is_cut: bool
+    is_part: bool = False
 
 
-def dead(partition: int, offset: int, reason: str, *, key: bytes | None, value: bytes | None) -> Dead:
+def dead(
+    partition: int,
+    offset: int,
+    reason: str,
+    *,
+    key: bytes | None,
+    value: bytes | None,
+    is_part: bool = False,
+) -> Dead:
     """What is kept of a message that is in no window."""
     kept_key, kept = key and key[:KEPT_KEY_BYTES], value and value[:KEPT_BYTES]
     is_cut = (kept_key, kept) != (key, value)
-    return Dead(partition, offset, reason, kept_key, kept, len(value or b""), is_cut)
+    return Dead(partition, offset, reason, kept_key, kept, len(value or b""), is_cut, is_part)
 
 
 def positions(stream: Stream) -> dict[int, Position]:
@@ -239,7 +249,7 @@ def _save_dead(stream: Stream, dead: Sequence[Dead]) -> None:
             is_cut=letter.is_cut,
             preview=preview(letter.value),
             key=letter.key,
-            payload=letter.value if stream.has_dead_topic else None,
+            payload=letter.value if stream.has_dead_topic or letter.is_part else None,
             is_null=letter.value is None,
             at=now,
             is_sent=not stream.has_dead_topic,
