@@ -65,6 +65,7 @@ class _Turn:
         self.n_left -= 1
         if not self.n_left:
             self._deadline.cancel()
+            self.deliveries.clear()  # they know it too: nothing is left to the garbage collector
         if not delivery.future.done():
             delivery.future.set_result(not delivery.has_failed)
 
