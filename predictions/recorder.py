@@ -17,7 +17,7 @@ from predictions.unfit import Again, DeadLetters, place
 log = structlog.get_logger(__name__)
 
 GROUP = "atalaya-recorder"
-BATCH = 1_000
+BATCH = 200  # messages, of up to a hundred records each
 WAIT_S = 0.5
 GATHER_S = 0.02
 PUBLISH_EVERY_S = 0.5
@@ -97,7 +97,9 @@ class Recorder:
 
     def _record(self, batch: Sequence[Message]) -> None:
         """Until it is recorded or set aside: what fails for all is no message's fault, and is waited for."""
-        messages = {place(message): message.value() or b"" for message in batch}
+        messages: dict[str, bytes] = {}
+        for message in batch:
+            messages |= recording.lines(place(message), message.value() or b"")
         self._oldest_at = _oldest_at(batch)
         wait_s = 0.5
         while not self._stop.is_set():

@@ -56,6 +56,7 @@ def ensure(folder: Path, *, with_tools: bool, with_peers: bool = False) -> None:
         _environment(folder, "airflow", ["airflow.txt"])
         if with_peers:
             _environment(folder, "bench", ["bench.txt"])
+            _environment(folder, "bench-bentoml", ["bench-bentoml.txt"])
         if not jars.is_complete(folder / "jars"):
             _say("Java's jars: resolving (about a minute, once)")
             jars.resolve(folder / "jars", java_program=java_program, environment=folder / "console")

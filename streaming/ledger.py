@@ -54,7 +54,8 @@ NO_HEADERS = Headers()
 class Dead:
     """A message that is in no window. value: None for a null value.
 
-    Key and value are as they came unless `is_cut`; size_bytes: of the whole value.
+    Key and value are as they came unless `is_cut`; size_bytes: of the whole value. is_part: the value is some
+    lines of a message, whose others were counted.
     """
 
     partition: int
@@ -65,6 +66,7 @@ class Dead:
     size_bytes: int
     is_cut: bool
     headers: Headers = NO_HEADERS
+    is_part: bool = False
 
 
 def dead(
@@ -75,11 +77,12 @@ def dead(
     key: bytes | None,
     value: bytes | None,
     headers: Headers = NO_HEADERS,
+    is_part: bool = False,
 ) -> Dead:
     """What is kept of a message that is in no window."""
     kept_key, kept = key and key[:KEPT_KEY_BYTES], value and value[:KEPT_BYTES]
     is_cut = (kept_key, kept) != (key, value)
-    return Dead(partition, offset, reason, kept_key, kept, len(value or b""), is_cut, headers)
+    return Dead(partition, offset, reason, kept_key, kept, len(value or b""), is_cut, headers, is_part)
 
 
 def kept_headers(found: Sequence[tuple[str, bytes | None]]) -> Headers:
@@ -286,7 +289,7 @@ def _save_dead(stream: Stream, dead: Sequence[Dead]) -> None:
             preview=preview(letter.value),
             key=letter.key,
             headers=msgspec.msgpack.encode(letter.headers) if letter.headers != NO_HEADERS else None,
-            payload=letter.value if stream.has_dead_topic else None,
+            payload=letter.value if stream.has_dead_topic or letter.is_part else None,
             is_null=letter.value is None,
             at=now,
             is_sent=not stream.has_dead_topic,

@@ -116,7 +116,8 @@ class StreamOffset(models.Model):
 
 
 class DeadLetter(Deliverable):
-    """A message that is in no window, and why. `payload` is kept until the dead topic has the bytes.
+    """A message that is in no window, and why. `payload` is kept until the dead topic has the bytes,
+    and where there is none of refused lines alone, whose message holds others that were counted.
 
     It is a wish once somebody asks to send it again, and only then.
     """

@@ -349,6 +349,25 @@ def test_what_was_set_aside_is_tried_again_and_goes_when_it_fits(loop, monkeypat
     assert not SetAside.objects.exists()
 
 
+def test_one_line_that_was_set_aside_is_tried_again_alone(loop, monkeypatch):
+    good, late = message(), message()
+    bad = orjson.loads(late)
+    content = b"\n".join([good, sealed_with("another" * 10)])
+    loop.given(content)
+    loop.run()
+    assert Prediction.objects.count() == 1
+    assert SetAside.objects.get().key.endswith("/0/0/1")
+    ((letter, _headers),) = loop._letters._producer.letters
+    assert letter == content.split(b"\n")[1]
+    SetAside.objects.update(next_try_at=timezone.now())
+    mended = b"\n".join([good, late])
+    monkeypatch.setattr(unfit, "read_at", lambda wanted: FakeMessage(wanted.offset, mended))
+    loop._again._looked_at -= unfit.LOOK_EVERY_S
+    loop._again.try_if_due()
+    assert Prediction.objects.filter(pk=bad["id"]).exists()
+    assert not SetAside.objects.exists()
+
+
 def test_what_kafka_has_no_more_is_forgotten(loop, monkeypatch):
     loop.given(b"junk")
     loop.run()
