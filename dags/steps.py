@@ -60,10 +60,14 @@ def job_ends(task_id: str, dag_id: str, **options: Any) -> Callable[..., Any]:
         url = f"{os.environ['ATALAYA_URL']}/api/v1/jobs/{job_id}"
         try:
             answer = httpx.get(url, headers={"Authorization": f"Bearer {token}"}, timeout=10)
-            answer.raise_for_status()
-        except httpx.HTTPError as error:  # a console that restarts is waited for
-            log.warning("The console does not tell of the job: %s", error)
+        except httpx.TransportError as error:  # a console that restarts is waited for
+            log.warning("The console does not answer: %s", error)
             return PokeReturnValue(is_done=False)
+        if answer.status_code == httpx.codes.TOO_MANY_REQUESTS or answer.status_code >= 500:
+            log.warning("The console answers %s to the question how the job is", answer.status_code)
+            return PokeReturnValue(is_done=False)
+        if answer.is_error:
+            raise AirflowFailException(f"The console does not show job {job_id}: {answer.text[:300]}")
         job = answer.json()
         if job["state"] in ("failed", "cancelled", "lost"):
             raise AirflowFailException(f"Job {job_id} of {job['app']} is {job['state']}: {job['error']}")

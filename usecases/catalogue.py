@@ -1,8 +1,7 @@
 """The use cases that the product brings: of what each consists, and what its page says before it has run."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
@@ -14,8 +13,8 @@ from core.lib.errors import NotFound
 class UseCase:
     """Names of its parts elsewhere.
 
-    pipelines: DAG ids in the order in which they are run by hand; its one button starts the first, with
-    `start_conf`. entity: of its rows in the feature store.
+    pipelines: DAG ids in the order in which they are run by hand; its one button starts the first.
+    entity: of its rows in the feature store.
     """
 
     name: str
@@ -23,7 +22,6 @@ class UseCase:
     summary: Promise
     pipelines: tuple[str, ...]
     model: str = ""
-    start_conf: Mapping[str, Any] = field(default_factory=dict)
     streams: tuple[str, ...] = ()
     applications: tuple[str, ...] = ()
     entity: str = ""

@@ -1,4 +1,4 @@
-"""What pipelines of the use cases leave behind: batches, rows, decisions, load tests.
+"""What pipelines of the use cases leave behind: batches, rows, decisions.
 
 Written by `dags/recipes/common`, in plain SQL under the table names given here, since pipelines know no
 Django; a test holds the two together. People are kept by name: their accounts lie in another database.
@@ -177,5 +177,5 @@ def side_by_side(told: dict[str, dict[str, float]], *, is_by_size: bool = False)
     heads = [head for head in ("candidate", "champion", "baseline") if told.get(head)]
     names = list(dict.fromkeys(name for head in heads for name in told[head]))
     if is_by_size:
-        names.sort(key=lambda name: -max(abs(told[head].get(name, 0.0)) for head in heads))
+        names.sort(key=lambda name: -max(abs(told[head].get(name) or 0.0) for head in heads))
     return SideBySide(heads, [(name, [told[head].get(name) for head in heads]) for name in names])

@@ -64,9 +64,7 @@ def _training(traveller: Traveller) -> None:
         candidate, baseline = metrics["candidate"][name], metrics["baseline"][name]
         traveller.figure(f"hold-out {name} ($)", candidate, f"mean tip {baseline:.4g}")
         traveller.check(candidate < baseline, f"{name} below the mean's {baseline:.4g}", candidate)
-    if version["state"] == "passed":
-        traveller.promote(MODEL, version["version"])
-    (answer,) = traveller.predict(MODEL, [TRIP])
+    (answer,) = traveller.predict(MODEL, [TRIP], version=traveller.go_live(MODEL, version))
     traveller.figure("a tip", float(answer["value"]), f"of a fare of {TRIP['fare_amount']} $, paid by card")
     traveller.check(
         0 < answer["value"] < TRIP["fare_amount"], "a tip between nothing and the fare", answer["value"]

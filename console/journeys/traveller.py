@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from console.demo.errors import NoAnswer, NotAsExpected
+from console.demo.errors import NoAnswer, NotAsExpected, Refused
 from console.demo.rest import Caller
 
 LOOKS_EVERY_S: Final = 2.0
@@ -15,6 +15,7 @@ RUN_WITHIN_S: Final = 3_600
 LEDGER_WITHIN_S: Final = 120
 ENDED_BADLY: Final = frozenset({"refused", "failed", "cancelled", "lost"})
 LOG_LINES: Final = 15
+NOT_READY: Final = frozenset({404, 409})  # serving has not loaded the first champion yet
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,15 @@ class Traveller:
         )
         return found
 
+    def go_live(self, model: str, version: Mapping[str, Any]) -> str:
+        """Promote what has passed its gate; the version that answers then, empty where none does."""
+        gate = version["gate"]
+        self.figure("gate", gate["state"], gate["reason"])
+        if version["state"] == "passed":
+            self.promote(model, version["version"])
+        champion = self.scientist.get(f"/models/{model}")["champion"]
+        return str(champion["version"] if isinstance(champion, dict) else champion or "")
+
     def promote(self, model: str, version: str) -> None:
         """Ask for the promotion as the scientist, approve it as the approver, wait until it is champion."""
         reason = {"reason": "run_usecase: the best so far"}
@@ -122,7 +132,12 @@ class Traveller:
         """Answers of the champion; `version`: waits until that one answers."""
 
         def ask() -> dict[str, Any] | None:
-            answer: dict[str, Any] = self.engineer.ask(f"/models/{model}/predict", {"rows": rows})
+            try:
+                answer: dict[str, Any] = self.engineer.ask(f"/models/{model}/predict", {"rows": rows})
+            except Refused as error:
+                if error.status in NOT_READY:
+                    return None
+                raise
             return answer if not version or answer["version"] == version else None
 
         answer = self.wait(f"an answer of {model} v{version}", ask, timeout_s=LEDGER_WITHIN_S)

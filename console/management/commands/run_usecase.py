@@ -1,5 +1,6 @@
 """`manage.py run_usecase NAME`: one use case from its data to answers, by REST, with its table of figures."""
 
+import os
 import sys
 from datetime import timedelta
 from typing import Any
@@ -27,7 +28,10 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, name: str, small: bool, **_options: Any) -> None:
         try:
-            with people.with_tokens("run_usecase", live=TOKENS_LIVE) as keys, httpx.Client() as http:
+            with (
+                people.with_tokens(f"run_usecase {name} {os.getpid()}", live=TOKENS_LIVE) as keys,
+                httpx.Client() as http,
+            ):
                 traveller = self._traveller(keys, http, is_small=small)
                 try:
                     JOURNEYS[name](traveller)

@@ -6,6 +6,8 @@ sound.table       # typed columns, only rows that fit
 sound.rejected    # [Rejected(position, "Fare is -1, outside 0 to 10,000", row)]
 """
 
+import json
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -39,7 +41,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Sound:
-    """Rows that fit, with the index that they had; those that do not."""
+    """Rows that fit, whose index is their place among all; those that do not."""
 
     table: pd.DataFrame
     rejected: list[Rejected]
@@ -72,12 +74,16 @@ def sort_out(table: pd.DataFrame, columns: Sequence[Column], *, unique: Sequence
         for position, fault in faults:
             reasons.setdefault(position, []).append(fault)
     if unique:
-        named = [typed[name] for name in unique]
-        is_again = pd.concat(named, axis=1).duplicated() if len(typed) else pd.Series(dtype=bool)
-        for position in np.flatnonzero(is_again.to_numpy()):
-            reasons.setdefault(int(position), []).append(f"{' and '.join(unique)} is there before")
+        sound = typed.drop(index=list(reasons))
+        is_again = sound[list(unique)].astype(str).duplicated()
+        for position in sound.index[is_again]:
+            reasons[int(position)] = [f"{' and '.join(unique)} is there before"]
     rejected = [
-        Rejected(position, "; ".join(found), ", ".join(str(value) for value in table.iloc[position].tolist()))
+        Rejected(
+            position,
+            "; ".join(found),
+            ", ".join(_shown_whole(value) for value in table.iloc[position].tolist()),
+        )
         for position, found in sorted(reasons.items())
     ]
     return Sound(typed.drop(index=list(reasons)), rejected)
@@ -99,50 +105,73 @@ def require_learnable(train: pd.DataFrame, *, beside: Iterable[str]) -> None:
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows as JSON has them: None for what is missing, Python's own numbers."""
+    """Rows as JSON has them: None for what is missing, Python's own numbers, a whole one without a fraction.
+
+    So the same row is the same whatever else is in its table, where one gap makes a column of floats.
+    """
     plain = table.astype(object).where(table.notna(), None)
-    return [
-        {str(name): value.item() if isinstance(value, np.generic) else value for name, value in row.items()}
-        for row in plain.to_dict("records")
-    ]
+    return [{str(name): _plain(value) for name, value in row.items()} for row in plain.to_dict("records")]
+
+
+def row_texts(table: pd.DataFrame) -> list[str]:
+    """Each row as one text: the same for the same row."""
+    return [json.dumps(row, sort_keys=True, default=str) for row in records(table)]
+
+
+def _plain(value: Any) -> Any:
+    value = value.item() if isinstance(value, np.generic) else value
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _read(column: pd.Series, rule: Column) -> tuple[pd.Series, list[tuple[int, str]]]:
-    texts = column.map(lambda value: None if _is_missing(value, rule.missing_words) else value)
-    is_missing = texts.isna()
-    faults = [] if rule.may_be_missing else [(n, f"{rule.name} is missing") for n in _places(is_missing)]
+    """Value by value, so that an odd one is its own row's fault alone."""
+    read: list[Any] = []
+    faults: list[tuple[int, str]] = []
+    for position, value in enumerate(column.tolist()):
+        try:
+            read.append(_value(value, rule))
+        except _Fault as fault:
+            read.append(None)
+            faults.append((position, f"{rule.name} {fault}"))
+    kind = object if rule.kind == "text" else "float64"
+    return pd.Series(read, index=column.index, dtype=kind), faults
+
+
+class _Fault(Exception):
+    """Why a value does not fit."""
+
+
+def _value(value: Any, rule: Column) -> Any:
+    """As the column has it; None for what is missing. Raises _Fault."""
+    if isinstance(value, list | dict | tuple | set | bool | np.bool_):
+        raise _Fault(f"is {_shown(value)}, which is neither a number nor text")
+    if _is_missing(value, rule.missing_words):
+        if rule.may_be_missing:
+            return None
+        raise _Fault("is missing")
     if rule.kind == "text":
-        values = texts.map(lambda value: None if value is None else str(value).strip())
-        if rule.allowed is not None:
-            unknown = ~is_missing & ~values.isin(rule.allowed)
-            faults += [
-                (n, f"{rule.name} holds {_shown(values[n])}, which is none of its values")
-                for n in _places(unknown)
-            ]
-        return values.astype(object).where(~is_missing, None), faults
-    numbers = pd.to_numeric(texts, errors="coerce").astype("float64")
-    is_number = np.isfinite(numbers)
-    faults += [
-        (n, f"{rule.name} is {_shown(texts[n])}, which is no number")
-        for n in _places(~is_number & ~is_missing)
-    ]
-    if rule.kind == "integer":
-        broken = is_number & (numbers % 1 != 0)
-        faults += [
-            (n, f"{rule.name} is {_shown(texts[n])}, which is no whole number") for n in _places(broken)
-        ]
-    low, high = (-np.inf if rule.low is None else rule.low), (np.inf if rule.high is None else rule.high)
-    outside = is_number & ~numbers.between(low, high)
-    faults += [
-        (n, f"{rule.name} is {_shown(texts[n])}, outside {low:,g} to {high:,g}") for n in _places(outside)
-    ]
-    if rule.allowed is not None:
-        unknown = is_number & ~numbers.map(lambda value: f"{value:g}").isin(rule.allowed)
-        faults += [
-            (n, f"{rule.name} holds {_shown(texts[n])}, which is none of its values")
-            for n in _places(unknown)
-        ]
-    return numbers.where(is_number), faults
+        text = str(_plain(value)).strip()
+        if rule.allowed is not None and text not in rule.allowed:
+            raise _Fault(f"holds {_shown(text)}, which is none of its values")
+        return text
+    return _number(value, rule)
+
+
+def _number(value: Any, rule: Column) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise _Fault(f"is {_shown(value)}, which is no number")
+    if rule.kind == "integer" and not number.is_integer():
+        raise _Fault(f"is {_shown(value)}, which is no whole number")
+    low, high = (-math.inf if rule.low is None else rule.low), (math.inf if rule.high is None else rule.high)
+    if not low <= number <= high:
+        raise _Fault(f"is {_shown(value)}, outside {low:,g} to {high:,g}")
+    if rule.allowed is not None and str(_plain(number)) not in rule.allowed:
+        raise _Fault(f"holds {_shown(value)}, which is none of its values")
+    return number
 
 
 def _is_missing(value: Any, words: frozenset[str]) -> bool:
@@ -151,10 +180,16 @@ def _is_missing(value: Any, words: frozenset[str]) -> bool:
     return value is None or bool(pd.isna(value))
 
 
-def _places(mask: pd.Series) -> list[int]:
-    return [int(place) for place in np.flatnonzero(mask.to_numpy())]
+def _shown_whole(value: Any) -> str:
+    try:
+        return str(value)
+    except ValueError:
+        return _shown(value)
 
 
 def _shown(value: Any) -> str:
-    text = str(value)
+    try:
+        text = str(value)
+    except ValueError:  # Python writes no integer of more than 4,300 digits
+        text = "a number of thousands of digits"
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"

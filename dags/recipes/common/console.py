@@ -4,6 +4,7 @@ import json as jsons
 import os
 import time
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ MIRROR_S = 60.0  # how long the console may take to notice a version that was ju
 VERDICT_S = 300.0
 POLL_S = 2.0
 SETTLED = frozenset({"passed", "failed", "error"})
+ENDED_BADLY = frozenset({"failed", "cancelled", "lost"})
+MOST_JOBS = 20  # of one wish of one run, each after the one before ended badly
 
 
 class ConsoleRefused(Exception):
@@ -40,11 +43,11 @@ def connect(dag_id: str) -> httpx.Client:
 def gate(client: httpx.Client, model: str, version: str, *, key: str) -> dict[str, Any]:
     """Ask for the gate and wait for its verdict: {"state": …, "checks": […]}.
 
-    key: names this wish, so that a task that is retried does not ask twice.
+    key: names this wish, so that a task that is retried does not ask twice; after an error it asks anew.
     Raises ConsoleRefused when it is refused, does not end in time, or ends in an error.
     """
     path = f"/api/v1/models/{model}/versions/{version}"
-    _request(client, f"{path}/gate", key)
+    _request(client, f"{path}/gate", _short(f"{key}:after {_last_gate(client, path).get('id', 0)}"))
     give_up_at = time.monotonic() + VERDICT_S
     while time.monotonic() < give_up_at:
         found = _answer(client, "GET", path).json().get("gate") or {}
@@ -57,15 +60,23 @@ def gate(client: httpx.Client, model: str, version: str, *, key: str) -> dict[st
 def submit_job(client: httpx.Client, app: str, params: Mapping[str, Any], *, key: str) -> str:
     """Ask for a Spark job; its id. key: names this wish, so that a task that is retried does not ask twice.
 
-    Raises ConsoleRefused.
+    One that ended badly before is asked for anew. Raises ConsoleRefused.
     """
     body = {"app": app, "params": dict(params)}
-    answer = _answer(client, "POST", "/api/v1/jobs", headers={"Idempotency-Key": key}, json=body)
-    if answer.is_error:
-        raise ConsoleRefused(f"The console refused the job {app} ({answer.status_code}): {_words(answer)}")
-    job_id: str = answer.json()["id"]
-    say(f"Job {job_id} of {app} is asked for.")
-    return job_id
+    for attempt in range(MOST_JOBS):
+        named = {"Idempotency-Key": _short(f"{key}:{attempt}")}
+        answer = _answer(client, "POST", "/api/v1/jobs", headers=named, json=body)
+        if answer.is_error:
+            raise ConsoleRefused(
+                f"The console refused the job {app} ({answer.status_code}): {_words(answer)}"
+            )
+        job_id: str = answer.json()["id"]
+        now = _answer(client, "GET", f"/api/v1/jobs/{job_id}")
+        if now.is_error or now.json()["state"] not in ENDED_BADLY:
+            say(f"Job {job_id} of {app} is asked for.")
+            return job_id
+        say(f"Job {job_id} of an earlier try ended badly; asking for another.")
+    raise ConsoleRefused(f"{MOST_JOBS} jobs of {app} that this run asked for ended badly.")
 
 
 def job_result(client: httpx.Client, job_id: str) -> dict[str, Any]:
@@ -79,6 +90,16 @@ def job_result(client: httpx.Client, job_id: str) -> dict[str, Any]:
         raise ConsoleRefused(f"Job {job_id} of {job['app']} is {job['state']}: {why}")
     result: dict[str, Any] = job["result"]
     return result
+
+
+def _last_gate(client: httpx.Client, path: str) -> dict[str, Any]:
+    answer = _answer(client, "GET", path)
+    return (answer.json().get("gate") or {}) if answer.is_success else {}
+
+
+def _short(key: str) -> str:
+    """An Idempotency-Key has 200 characters at most; a run's id may have 250."""
+    return sha256(key.encode()).hexdigest()
 
 
 def _request(client: httpx.Client, path: str, key: str) -> None:
@@ -107,7 +128,7 @@ def _answer(
     while True:
         try:
             answer = client.request(method, path, headers=headers, json=json)
-            if answer.status_code < 500 or time.monotonic() > give_up_at:
+            if not _is_for_later(answer) or time.monotonic() > give_up_at:
                 return answer
             say(f"The console answered {answer.status_code}; asking again.")
         except httpx.TransportError as error:
@@ -115,6 +136,12 @@ def _answer(
                 raise ConsoleRefused(f"The console at {client.base_url} does not answer: {error}") from error
             say(f"The console does not answer ({error}); asking again.")
         time.sleep(POLL_S)
+
+
+def _is_for_later(answer: httpx.Response) -> bool:
+    """Too many calls, a console in trouble, or the first call with this key still at work."""
+    is_at_work = answer.status_code == httpx.codes.CONFLICT and "Retry-After" in answer.headers
+    return is_at_work or answer.status_code == httpx.codes.TOO_MANY_REQUESTS or answer.status_code >= 500
 
 
 def _told(found: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ as they came, the same row once; clean rows are what models learn from, each und
 
 import hashlib
 import io
+import itertools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -87,7 +88,9 @@ def add_batch(
     rows: as they came, but for the rejected ones; values that JSON has. clean: rows to learn from; of two
     with one key the first stays.
     """
-    positioned = list(enumerate(rows))
+    left_out = {row.position for row in rejected}
+    positions = (n for n in itertools.count() if n not in left_out)
+    positioned = list(zip(positions, rows, strict=False))
     n_in = len(positioned) + len(rejected)
     with database.transaction() as connection:
         batch_id = _begin(connection, usecase, key, run, origin, n_in, len(rejected), dict(facts or {}))
@@ -116,20 +119,21 @@ def note_batch(
     with database.transaction() as connection:
         batch_id = _begin(connection, usecase, key, run, origin, rows_in, rows_rejected, dict(facts))
         if batch_id is None:
-            added = _known(connection, usecase, key)
+            batch_id = _known(connection, usecase, key).batch_id
             with connection.cursor() as cursor:
                 cursor.execute(
-                    "UPDATE batch SET facts = %s WHERE id = %s", [Json(dict(facts)), added.batch_id]
+                    "UPDATE batch SET dag_id = %s, dag_run_id = %s, at = %s, rows_in = %s,"
+                    " rows_rejected = %s, facts = %s WHERE id = %s",
+                    [run.dag_id, run.run_id, _now(), rows_in, rows_rejected, Json(dict(facts)), batch_id],
                 )
-        else:
-            added = _end(connection, batch_id, rows_in, rows_in - rows_rejected, rows_rejected)
+        added = _end(connection, batch_id, rows_in, rows_in - rows_rejected, rows_rejected)
     added.tell(key)
     return added
 
 
 @dataclass(frozen=True)
 class Newest:
-    """The newest batch of a use case."""
+    """The batch of a use case that came last, or came again last."""
 
     key: str
     origin: Origin
@@ -141,7 +145,7 @@ def newest_batch(usecase: str) -> Newest | None:
     with database.transaction() as connection, connection.cursor() as cursor:
         cursor.execute(
             "SELECT key, data_source, origin, data_sha256, facts FROM batch WHERE usecase = %s"
-            " ORDER BY id DESC LIMIT 1",
+            " ORDER BY at DESC, id DESC LIMIT 1",
             [usecase],
         )
         found = cursor.fetchone()
@@ -257,10 +261,10 @@ def next_training_batch(usecase: str, *, run: DagRun, size: int, part: str = "tr
 
 @dataclass(frozen=True)
 class Criterion:
-    """One ground of a decision; `sentence` says it in words."""
+    """One ground of a decision; `sentence` says it in words. passed: None where it settles nothing."""
 
     name: str
-    passed: bool
+    passed: bool | None
     sentence: str
     value: float | str | None = None
     threshold: float | str | None = None

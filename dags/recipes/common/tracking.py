@@ -14,6 +14,7 @@ import pandas as pd
 import skops.io
 from mlflow.entities import RunInfo
 from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
 from mlflow.models import infer_signature
 
 from dags.recipes.common.log import say
@@ -122,7 +123,12 @@ def _log_tried(client: mlflow.MlflowClient, parent: RunInfo, tried: Sequence[Any
 def importance(name: str, version: int) -> dict[str, float]:
     """What moves the answers of a registered version; empty where it does not carry that."""
     client = mlflow.MlflowClient()
-    run_id = client.get_model_version(name, str(version)).run_id
+    try:
+        run_id = client.get_model_version(name, str(version)).run_id
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return {}
     if not run_id or SHAP_FILE not in {file.path for file in client.list_artifacts(run_id, "evaluation")}:
         return {}
     told: dict[str, float] = mlflow.artifacts.load_dict(f"runs:/{run_id}/{SHAP_FILE}")

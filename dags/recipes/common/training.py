@@ -22,7 +22,7 @@ import pandas as pd
 from sklearn.pipeline import Pipeline
 
 from dags.recipes.common import holdout, ledger, run_folder
-from dags.recipes.common.checks import DataInvalid, require_learnable
+from dags.recipes.common.checks import DataInvalid, require_learnable, row_texts
 from dags.recipes.common.ledger import Criterion, Decision, Origin
 from dags.recipes.common.log import say
 from dags.recipes.common.run_folder import DagRun, RunFolder
@@ -106,7 +106,7 @@ class Training:
 
     def is_held(self, run: DagRun, table: pd.DataFrame) -> Any:
         """One boolean a row: whether it is held out. By a hash of its key, for ever."""
-        keys = table[self.key] if self.key else table.astype(str).agg("\x1f".join, axis=1)
+        keys = table[self.key] if self.key else row_texts(table)
         return holdout.is_holdout(keys, run.params["holdout_share"])
 
     # --- the steps
@@ -260,14 +260,13 @@ class Training:
         from dags.recipes.common import tracking
 
         champion, passed = found.get("champion_version"), found["state"] == "passed"
-        failed = [check["sentence"] for check in found["checks"] if check["verdict"] == "failed"]
-        reason = (
-            " ".join(failed)
-            if failed
-            else "It passed every check of the gate."
-            if found.get("is_conclusive")
-            else "It passed, but is not surely better than the champion: a person decides."
-        )
+        if not passed:
+            failed = [check["sentence"] for check in found["checks"] if check["verdict"] == "failed"]
+            reason = " ".join(failed) or found.get("reason") or "The gate did not say why."
+        elif found.get("is_conclusive"):
+            reason = "It passed every check of the gate."
+        else:
+            reason = "It passed, but is not surely better than the champion: a person decides."
         shap = {"candidate": run.folder.read_json("shap.json")}
         if champion is not None and (importance := tracking.importance(self.model, champion)):
             shap["champion"] = importance
@@ -278,7 +277,7 @@ class Training:
             criteria=[
                 Criterion(
                     check["name"],
-                    check["verdict"] != "failed",
+                    {"passed": True, "failed": False}.get(check["verdict"]),
                     check["sentence"],
                     check["value"],
                     check["threshold"],

@@ -19,11 +19,11 @@ _CHUNK = 1 << 20
 def choose(run: DagRun) -> dict[str, Any]:
     """The month of trips: {"path", "data_source", "data_sha256"}. Generated where there is no file."""
     wanted, name = run.params["source"], run.params["file"] or FILE_NAME
-    folder = os.environ.get("CONSOLE_DATA_DIR")
-    path = Path(folder) / name if folder else None
-    if wanted == "file" and (path is None or not path.exists()):
-        raise SourceError(f"There is no file {name} in CONSOLE_DATA_DIR ({folder or 'not set'}).")
-    if wanted != "synthetic" and path is not None and path.exists():
+    path = _inside(name)
+    if path is None and (wanted == "file" or (wanted == "auto" and run.params["file"])):
+        folder = os.environ.get("CONSOLE_DATA_DIR") or "not set"
+        raise SourceError(f"There is no file {name} in CONSOLE_DATA_DIR ({folder}).")
+    if wanted != "synthetic" and path is not None:
         return {"path": str(path), "data_source": "file", "data_sha256": _digest(path)}
     made = _generated(run.params["seed"])
     say(f"No file is used: {GENERATED_ROWS:,} generated trips, {made}.")
@@ -71,6 +71,16 @@ def _ask(run: DagRun, app: str, params: Mapping[str, Any]) -> str:
 def _result(job_id: str) -> dict[str, Any]:
     with console.connect(BATCH_DAG_ID) as client:
         return console.job_result(client, job_id)
+
+
+def _inside(name: str) -> Path | None:
+    """A file or folder in CONSOLE_DATA_DIR; None where there is no such, or where it leads out of it."""
+    if not (said := os.environ.get("CONSOLE_DATA_DIR")):
+        return None
+    folder = Path(said).resolve()
+    path = (folder / name).resolve()
+    is_inside = path.is_relative_to(folder) and path != folder
+    return path if is_inside and (path.is_file() or path.is_dir()) else None
 
 
 def _generated(seed: int) -> Path:

@@ -76,6 +76,25 @@ def test_nothing_is_half_written():
     assert not RawRow.objects.exists()
 
 
+def test_rows_keep_their_place_beside_rejected_ones():
+    add(rows=[{"a": 1}, {"a": 3}], rejected=[Rejected(1, "a is odd", "x")])
+    assert [row.position for row in RawRow.objects.order_by("id")] == [0, 2]
+
+
+def test_a_batch_whose_rows_lie_elsewhere_is_written_anew_when_it_comes_again():
+    def note(key, run_id, rows_in):
+        told = {"rows_in": rows_in, "rows_rejected": 1, "facts": {"trips": run_id}}
+        return ledger.note_batch("taxi", key, run=run(run_id), origin=ORIGIN, **told)
+
+    note("a", "r1", 5)
+    note("b", "r2", 6)
+    note("a", "r3", 7)
+    newest = ledger.newest_batch("taxi")
+    assert (newest.key, newest.facts) == ("a", {"trips": "r3"})
+    row = Batch.objects.get(key="a")
+    assert (row.rows_in, row.rows_new, row.rows_rejected, row.dag_run_id) == (7, 6, 1, "r3")
+
+
 def test_rejected_rows_are_counted_with_their_reasons():
     added = add(rows=[{"a": 1}], rejected=[Rejected(4, "a is missing", "x" * 5000)])
     assert (added.rows_in, added.rows_new, added.rows_rejected) == (2, 1, 1)
@@ -174,9 +193,41 @@ def test_each_row_that_does_not_fit_says_every_reason():
         1: "fare is -1, outside 0 to 100; sex holds q, which is none of its values",
         2: "id is 3.5, which is no whole number",
         3: "id is missing; fare is x, which is no number",
-        5: "fare is inf, which is no number; id is there before",
+        5: "fare is inf, which is no number",
     }
     assert sound.share_rejected == pytest.approx(4 / 6)
+
+
+def test_the_sound_one_of_two_rows_with_one_name_is_kept():
+    table = pd.DataFrame({"id": [1, 1, 1], "fare": [-1, 5, 6], "sex": ["m", "m", "m"]})
+    sound = checks.sort_out(table, COLUMNS, unique=["id"])
+    assert sound.table["fare"].tolist() == [5.0]
+    assert [row.position for row in sound.rejected] == [0, 2]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [[1, 2], {"a": 1}, 10**5000, True, float("nan"), "1e999", "\x00"],
+    ids=["list", "object", "huge", "boolean", "nan", "1e999", "nul"],
+)
+def test_one_odd_value_is_its_own_rows_fault(odd):
+    table = pd.DataFrame({"id": [1, odd, 3], "fare": [1, 2, 3], "sex": ["m", "f", "m"]}, dtype=object)
+    sound = checks.sort_out(table, COLUMNS, unique=["id"])
+    assert sound.table["id"].tolist() == [1.0, 3.0]
+    assert [row.position for row in sound.rejected] == [1]
+
+
+def test_large_whole_numbers_are_among_their_values():
+    column = Column("code", "integer", allowed=frozenset({"1234567", "1"}))
+    table = pd.DataFrame({"code": [1234567, 1, None]})
+    assert checks.sort_out(table, [column]).table["code"].tolist() == [1234567.0, 1.0]
+
+
+def test_a_row_is_the_same_whatever_else_is_in_its_table():
+    whole, gap = pd.DataFrame({"b": [1, 2]}), pd.DataFrame({"b": [1, None]})
+    assert checks.row_texts(whole)[0] == checks.row_texts(gap)[0]
+    add("1", checks.records(whole))
+    assert add("2", checks.records(gap)).rows_duplicate == 1
 
 
 def test_a_column_that_is_not_there_is_named():

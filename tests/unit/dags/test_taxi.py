@@ -69,8 +69,10 @@ def answering(monkeypatch, answer) -> list[httpx.Request]:
         calls.append(request)
         return answer(request)
 
-    client = httpx.Client(transport=httpx.MockTransport(handle), base_url="http://console")
-    monkeypatch.setattr(console, "connect", lambda dag_id: client)
+    def connect(_dag_id: str) -> httpx.Client:
+        return httpx.Client(transport=httpx.MockTransport(handle), base_url="http://console")
+
+    monkeypatch.setattr(console, "connect", connect)
     return calls
 
 
@@ -96,10 +98,19 @@ def test_a_file_that_is_asked_for_must_be_there():
         batch.choose(batch_run(source="file", file="march.parquet"))
 
 
+@pytest.mark.parametrize("name", ["/etc/hostname", "../../../../../../etc/hostname", ".", "a/../.."])
+def test_no_file_outside_the_data_is_read(name):
+    with pytest.raises(SourceError, match="no file"):
+        batch.choose(batch_run(file=name))
+
+
 def test_a_job_is_asked_for_once_however_often_the_task_runs(monkeypatch):
-    calls = answering(monkeypatch, lambda request: httpx.Response(202, json={"id": "j1"}))
-    assert batch.clean(batch_run(), {"path": "/data/x.parquet"}) == "j1"
-    assert calls[0].headers["Idempotency-Key"] == "manual__1:clean_trips"
+    job = {"id": "j1", "state": "queued"}
+    calls = answering(monkeypatch, lambda request: httpx.Response(202, json=job))
+    for _try in range(2):
+        assert batch.clean(batch_run(), {"path": "/data/x.parquet"}) == "j1"
+    asked = [call for call in calls if call.method == "POST"]
+    assert len({call.headers["Idempotency-Key"] for call in asked}) == 1
     assert json.loads(calls[0].content) == {"app": "clean_trips", "params": {"source": "/data/x.parquet"}}
 
 
