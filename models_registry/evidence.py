@@ -60,6 +60,8 @@ def _title(name: str, champion: int | None, labels: dict[Any, Any]) -> str:
         else _("Against a champion"),
         "slice": _("Slices of %(field)s") % {"field": labels.get(field) or field},
         "slices": _("Slices"),
+        "better": _("Its %(metric)s is better, as demanded") % {"metric": field},
+        "not_worse": _("Its %(metric)s is not worse than allowed") % {"metric": field},
         "schema": _("Takes what the champion takes"),
         "hash": _("Files as recorded"),
         "serves": _("Serves as it was trained"),
