@@ -103,6 +103,7 @@ def _source(data_source: str) -> str:
     words = {
         "file": _("from a file"),
         "url": _("from the public address"),
+        "api": _("from a data service"),
         "synthetic": _("generated, with the columns of the real data"),
     }
     return words.get(data_source, data_source)

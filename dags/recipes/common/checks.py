@@ -116,31 +116,30 @@ def _read(column: pd.Series, rule: Column) -> tuple[pd.Series, list[tuple[int, s
         if rule.allowed is not None:
             unknown = ~is_missing & ~values.isin(rule.allowed)
             faults += [
-                (n, f"{rule.name} holds {_shown(values[n])}, which is none of its values")
+                (n, f"{rule.name} holds {shown(values[n])}, which is none of its values")
                 for n in _places(unknown)
             ]
         return values.astype(object).where(~is_missing, None), faults
     numbers = pd.to_numeric(texts, errors="coerce").astype("float64")
     is_number = np.isfinite(numbers)
     faults += [
-        (n, f"{rule.name} is {_shown(texts[n])}, which is no number")
+        (n, f"{rule.name} is {shown(texts[n])}, which is no number")
         for n in _places(~is_number & ~is_missing)
     ]
     if rule.kind == "integer":
         broken = is_number & (numbers % 1 != 0)
         faults += [
-            (n, f"{rule.name} is {_shown(texts[n])}, which is no whole number") for n in _places(broken)
+            (n, f"{rule.name} is {shown(texts[n])}, which is no whole number") for n in _places(broken)
         ]
     low, high = (-np.inf if rule.low is None else rule.low), (np.inf if rule.high is None else rule.high)
     outside = is_number & ~numbers.between(low, high)
     faults += [
-        (n, f"{rule.name} is {_shown(texts[n])}, outside {low:,g} to {high:,g}") for n in _places(outside)
+        (n, f"{rule.name} is {shown(texts[n])}, outside {low:,g} to {high:,g}") for n in _places(outside)
     ]
     if rule.allowed is not None:
         unknown = is_number & ~numbers.map(lambda value: f"{value:g}").isin(rule.allowed)
         faults += [
-            (n, f"{rule.name} holds {_shown(texts[n])}, which is none of its values")
-            for n in _places(unknown)
+            (n, f"{rule.name} holds {shown(texts[n])}, which is none of its values") for n in _places(unknown)
         ]
     return numbers.where(is_number), faults
 
@@ -155,6 +154,7 @@ def _places(mask: pd.Series) -> list[int]:
     return [int(place) for place in np.flatnonzero(mask.to_numpy())]
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value in a reason: its first characters."""
     text = str(value)
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"

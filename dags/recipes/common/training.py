@@ -29,6 +29,8 @@ from dags.recipes.common.run_folder import DagRun, RunFolder
 from scoring.spec import Spec
 from scoring.spec_reading import read_spec
 
+TELLING = frozenset({"baseline", "champion", "better", "not_worse"})  # checks that say how good a version is
+
 
 @dataclass(frozen=True)
 class Taken:
@@ -252,8 +254,9 @@ class Training:
         version = registered["version"]
         with console.connect(self.dag_id) as client:
             found = console.gate(client, self.model, version, key=f"{run.run_id}:gate:{version}")
-        ledger.decide(self.usecase, self.verdict(run, version, found), run=run)
-        return {"version": version, "state": found["state"]}
+        decision = self.verdict(run, version, found)
+        ledger.decide(self.usecase, decision, run=run)
+        return {"version": version, "state": found["state"], "reason": decision.reason}
 
     def verdict(self, run: DagRun, version: str, found: Mapping[str, Any]) -> Decision:
         """found: the gate as the console tells it."""
@@ -261,13 +264,17 @@ class Training:
 
         champion, passed = found.get("champion_version"), found["state"] == "passed"
         failed = [check["sentence"] for check in found["checks"] if check["verdict"] == "failed"]
-        reason = (
-            " ".join(failed)
-            if failed
-            else "It passed every check of the gate."
+        told = [
+            check["sentence"]
+            for check in found["checks"]
+            if check["verdict"] in ("passed", "look") and check["name"].partition(":")[0] in TELLING
+        ]
+        passed_words = (
+            "It passed every check of the gate."
             if found.get("is_conclusive")
             else "It passed, but is not surely better than the champion: a person decides."
         )
+        reason = " ".join(failed or [passed_words, *told])
         shap = {"candidate": run.folder.read_json("shap.json")}
         if champion is not None and (importance := tracking.importance(self.model, champion)):
             shap["champion"] = importance
