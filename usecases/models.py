@@ -125,10 +125,11 @@ SHAP_SHOWN = 12
 class DecisionKind(models.TextChoices):
     TRAIN = "train"
     PROMOTE = "promote"
+    CLEAR = "clear"
 
 
 class Decision(models.Model):
-    """Whether a run trained, or whether what it trained goes live, and why, in words and numbers.
+    """Whether a run trained, whether that goes live, or what it removed: why, in words and numbers.
 
     criteria: [{"name", "value", "threshold", "passed", "sentence"}]. metrics and shap: {"candidate": {name:
     number}, "champion": {…}, "baseline": {…}}, as far as there are such.

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from django.db import InterfaceError, OperationalError
-from django.db.models import Count, Max, QuerySet, Sum
+from django.db.models import Count, F, Max, QuerySet, Sum
 from django.utils.translation import gettext as _
 
 from core.lib.errors import NotFound, Unavailable
@@ -125,6 +126,13 @@ def totals(usecase: str) -> Totals:
             n_batches=Count("id"), last_at=Max("at"), **sums
         )
     return Totals(**found)
+
+
+def groups(usecase: str) -> list[dict[str, Any]]:
+    """How far each group of the service has been collected: `group`, `n_batches`, `rows_kept`, `last_at`."""
+    found = Batch.objects.filter(usecase=usecase, facts__has_key="group").values(group=F("facts__group"))
+    told = found.annotate(n_batches=Count("id"), rows_kept=Sum("rows_new"), last_at=Max("at"))
+    return list(told.order_by("group"))
 
 
 def pipelines(usecase: UseCase) -> list[tuple[str, Pipeline | None, Run | None]]:

@@ -40,6 +40,7 @@ def usecase_detail(request: SignedInRequest, name: str) -> HttpResponse:
                 "totals": queries.totals(name),
                 "batches": list(queries.batches(name)[:SHOWN]),
                 "decisions": list(queries.decisions(name)[:SHOWN]),
+                "groups": queries.groups(name) if name == "forest_cover" else [],
             }
     except Unavailable as error:
         values["away"] = error.message

@@ -137,6 +137,13 @@ def raw_rows(usecase: str, batch_id: int | None = None) -> pd.DataFrame:
     return table.assign(batch_id=[row[0] for row in found], position=[row[1] for row in found])
 
 
+def keys(usecase: str) -> set[str]:
+    """Of the batches that were taken."""
+    with database.transaction() as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT key FROM batch WHERE usecase = %s", [usecase])
+        return {key for (key,) in cursor.fetchall()}
+
+
 def known_values(usecase: str, name: str, values: Iterable[str]) -> set[str]:
     """Which of these values of one column raw rows hold already."""
     statement = "SELECT DISTINCT data->>%s FROM raw_row WHERE usecase = %s AND data->>%s = ANY(%s)"
@@ -267,7 +274,7 @@ class Criterion:
 
 @dataclass(frozen=True)
 class Decision:
-    """kind: `train` or `promote`, whether to; the rest as in usecases.models.Decision."""
+    """kind: `train`, `promote` or `clear`, whether to; the rest as in usecases.models.Decision."""
 
     kind: str
     is_yes: bool

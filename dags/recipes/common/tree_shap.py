@@ -13,15 +13,21 @@ MAX_ROWS = 200
 
 
 def summary(
-    spec: Spec, model: Pipeline, rows: pd.DataFrame, *, seed: int, is_by_column: bool = False
+    spec: Spec,
+    model: Pipeline,
+    rows: pd.DataFrame,
+    *,
+    seed: int,
+    max_rows: int = MAX_ROWS,
+    is_by_column: bool = False,
 ) -> tuple[bytes, dict[str, float]]:
-    """A PNG, and the mean absolute SHAP value of each prepared column.
+    """A PNG, and the mean absolute SHAP value of each prepared column. max_rows: that are explained.
 
     is_by_column: of each column of the spec instead; what one-hot columns of one field say is added up.
     model: a pipeline of two steps, preparation and trees. In the unit of a regression; else in probability,
     of two classes the second's, of more the mean over all of them.
     """
-    sample = rows if len(rows) <= MAX_ROWS else rows.sample(MAX_ROWS, random_state=seed)
+    sample = rows if len(rows) <= max_rows else rows.sample(max_rows, random_state=seed)
     (_, prepare), (_, trees) = model.steps
     prepared = np.asarray(prepare.transform(features.table(spec, sample)))
     names = [name.partition("__")[2] or name for name in prepare.get_feature_names_out()]

@@ -10,7 +10,7 @@ from tests.markup import flat
 from tests.people import make_user, signed_in
 from tests.pipeline_rows import make_pipeline, make_run
 from tests.registry import make_champion, make_model, make_version
-from usecases import catalogue
+from usecases import catalogue, queries
 from usecases.models import Batch, Decision, RejectedRow, side_by_side
 
 pytestmark = pytest.mark.django_db(databases=["default", "usecases"])
@@ -86,6 +86,22 @@ def test_a_use_case_shows_its_runs_batches_and_decisions(client_as, batch, decis
     page = client.get(reverse("usecases:decision-list", args=["forest_cover"])).content.decode()
     assert "It is worse." in page
     assert "0.25" in page
+
+
+def test_forest_cover_shows_how_far_each_group_has_come(client_as, batch):
+    page = client_as("viewer").get(reverse("usecases:usecase-detail", args=["forest_cover"])).content.decode()
+    assert "Groups of the service" in page
+    assert "1 of 10" in page
+    assert queries.groups("forest_cover") == [{"group": 3, "n_batches": 1, "rows_kept": 9, "last_at": AT}]
+    page = client_as("approver").get(reverse("usecases:usecase-detail", args=["titanic"])).content.decode()
+    assert "Groups of the service" not in page
+
+
+def test_data_that_were_removed_are_told_with_the_reason(client_as, decision):
+    Decision.objects.update(kind="clear", is_yes=True, reason="The service changed.", version=None)
+    page = client_as("viewer").get(reverse("usecases:usecase-detail", args=["forest_cover"])).content.decode()
+    assert "Data removed" in page
+    assert "The service changed." in page
 
 
 def test_what_is_not_there_is_not_found(client_as, batch):
