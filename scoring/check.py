@@ -125,6 +125,11 @@ class RowDecoder:
         }
 
     def _rows(self, inputs: list[Row]) -> Rows:
+        """The quick way takes any text of an open choice: spaces around a known one go here."""
+        for name, known, field in self._open:
+            for row in inputs:
+                if row[name] is not None and row[name] not in known:
+                    row[name] = values.trimmed(field, row[name])
         return Rows(inputs, [self._warnings(row) for row in inputs])
 
     def _warnings(self, row: Row) -> list[str]:

@@ -27,10 +27,19 @@ def normalise(field: Field, value: object) -> Value:
         raise ValueFault(
             "must not be empty: give a value" if value == "" else "must not be null: give a value"
         )
-    checked: Value = _CHECKS[field.type](value)
+    checked: Value = trimmed(field, _CHECKS[field.type](value))
     _check_bounds(field, checked)
     _check_choice(field, checked)
     return checked
+
+
+def trimmed(field: Field, value: Value) -> Value:
+    """A known choice, where the value is one but for the spaces around it; else the value as it is."""
+    if field.choices is None or not isinstance(value, str):
+        return value
+    known = {choice.value for choice in field.choices.values}
+    bare = value.strip()
+    return bare if value not in known and bare in known else value
 
 
 def absent(field: Field) -> Value:

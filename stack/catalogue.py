@@ -1,10 +1,19 @@
 """All parts of the stack, in the order in which they are started and shown."""
 
-from stack import airflow, console_parts, demonstration, kafka, mlflow_server, postgres, redis_server
+from stack import (
+    airflow,
+    console_parts,
+    course_api,
+    demonstration,
+    kafka,
+    mlflow_server,
+    postgres,
+    redis_server,
+)
 from stack.errors import StackError
 from stack.parts import Part
 
-SERVERS = (postgres.PART, redis_server.PART, kafka.PART, mlflow_server.PART, *airflow.PARTS)
+SERVERS = (postgres.PART, redis_server.PART, kafka.PART, mlflow_server.PART, *airflow.PARTS, course_api.PART)
 CONSOLE = console_parts.PARTS
 PARTS: dict[str, Part] = {part.name: part for part in (*SERVERS, *CONSOLE)}
 # What the supervisor knows: the parts, and what is started now and then and ends by itself.

@@ -9,9 +9,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from core.lib.pages import CursorPages
 from usecases import catalogue, queries
 from usecases import serializers as shapes
-from usecases.models import Batch, Decision
+from usecases.models import Batch, Decision, RejectedRow
 
 
 class UseCaseListView(APIView):
@@ -44,6 +45,29 @@ class BatchListView(generics.ListAPIView):
     def get_queryset(self) -> QuerySet[Batch]:
         """Of one use case."""
         return queries.batches(catalogue.find(self.kwargs["name"]).name)
+
+
+class RejectedRowPages(CursorPages):
+    """In the order of the batch."""
+
+    ordering = "position"
+
+
+class RejectedListView(generics.ListAPIView):
+    """Rows of a batch that could not be taken, with their reasons, in their order."""
+
+    serializer_class = shapes.RejectedRowSerializer
+    pagination_class = RejectedRowPages
+
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """503 while the database of the use cases is away."""
+        with queries.reachable():
+            return super().get(request, *args, **kwargs)
+
+    def get_queryset(self) -> QuerySet[RejectedRow]:
+        """Of one batch."""
+        usecase = catalogue.find(self.kwargs["name"])
+        return queries.rejected(queries.batch(usecase.name, self.kwargs["batch_id"]))
 
 
 class DecisionListView(generics.ListAPIView):

@@ -8,5 +8,10 @@ urlpatterns = [
     path("usecases", api.UseCaseListView.as_view(), name="usecase-list"),
     path("usecases/<str:name>", api.UseCaseDetailView.as_view(), name="usecase-detail"),
     path("usecases/<str:name>/batches", api.BatchListView.as_view(), name="usecase-batch-list"),
+    path(
+        "usecases/<str:name>/batches/<int:batch_id>/rejected",
+        api.RejectedListView.as_view(),
+        name="usecase-rejected-list",
+    ),
     path("usecases/<str:name>/decisions", api.DecisionListView.as_view(), name="usecase-decision-list"),
 ]

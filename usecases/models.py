@@ -7,6 +7,7 @@ Django; a test holds the two together. People are kept by name: their accounts l
 from typing import Any, ClassVar, NamedTuple
 
 from django.db import models
+from django.utils.translation import gettext as _
 
 
 def _usecase() -> Any:
@@ -118,13 +119,17 @@ class TrainingBatch(models.Model):
         return f"{self.usecase} batch {self.number}"
 
 
+SHAP_SHOWN = 12
+
+
 class DecisionKind(models.TextChoices):
     TRAIN = "train"
     PROMOTE = "promote"
+    CLEAR = "clear"
 
 
 class Decision(models.Model):
-    """Whether a run trained, or whether what it trained goes live, and why, in words and numbers.
+    """Whether a run trained, whether that goes live, or what it removed: why, in words and numbers.
 
     criteria: [{"name", "value", "threshold", "passed", "sentence"}]. metrics and shap: {"candidate": {name:
     number}, "champion": {…}, "baseline": {…}}, as far as there are such.
@@ -161,8 +166,19 @@ class Decision(models.Model):
 
     @property
     def shap_rows(self) -> "SideBySide":
-        """What moves each model's answers, the candidate's strongest first."""
-        return side_by_side(self.shap, is_by_size=True)
+        """What moves each model's answers most, the strongest first, and how that has changed."""
+        table = side_by_side(self.shap, is_by_size=True)
+        return table._replace(rows=table.rows[:SHAP_SHOWN])
+
+    @property
+    def n_shap_more(self) -> int:
+        """How many `shap_rows` leaves out."""
+        return max(0, len(side_by_side(self.shap).rows) - SHAP_SHOWN)
+
+    @property
+    def unmet(self) -> list[dict[str, Any]]:
+        """The criteria that speak against it."""
+        return [criterion for criterion in self.criteria if not criterion["passed"]]
 
 
 class SideBySide(NamedTuple):
@@ -173,9 +189,21 @@ class SideBySide(NamedTuple):
 
 
 def side_by_side(told: dict[str, dict[str, float]], *, is_by_size: bool = False) -> SideBySide:
-    """told: {"candidate": {name: number}, …}. Rows as the first column has them, or by its values' size."""
-    heads = [head for head in ("candidate", "champion", "baseline") if told.get(head)]
+    """told: {"candidate": {name: number}, …}. Rows as the first column has them.
+
+    is_by_size: the greatest first, and with a candidate and a champion the change from this to that.
+    """
+    words = {"candidate": _("candidate"), "champion": _("champion"), "baseline": _("baseline")}
+    heads = [head for head in words if told.get(head)]
     names = list(dict.fromkeys(name for head in heads for name in told[head]))
-    if is_by_size:
-        names.sort(key=lambda name: -max(abs(told[head].get(name) or 0.0) for head in heads))
-    return SideBySide(heads, [(name, [told[head].get(name) for head in heads]) for name in names])
+    rows = {name: [told[head].get(name) for head in heads] for name in names}
+    if not is_by_size:
+        return SideBySide([words[head] for head in heads], list(rows.items()))
+    names.sort(key=lambda name: -max(abs(value or 0.0) for value in rows[name]))
+    if not (told.get("candidate") and told.get("champion")):
+        return SideBySide([words[head] for head in heads], [(name, rows[name]) for name in names])
+    changes = {
+        name: (told["candidate"].get(name) or 0.0) - (told["champion"].get(name) or 0.0) for name in names
+    }
+    shown = [(name, [*rows[name], changes[name]]) for name in names]
+    return SideBySide([*(words[head] for head in heads), _("change")], shown)

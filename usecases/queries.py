@@ -2,18 +2,21 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from django.db import InterfaceError, OperationalError
-from django.db.models import Count, Max, QuerySet, Sum
+from django.db.models import Count, F, Max, QuerySet, Sum
 from django.utils.translation import gettext as _
 
-from core.lib.errors import Unavailable
+from core.lib.errors import NotFound, Unavailable
 from models_registry import queries as registry
-from models_registry.models import ModelVersion
+from models_registry.models import ChampionPeriod, ModelVersion
 from pipelines.models import Pipeline, Run
 from usecases.catalogue import UseCase
-from usecases.models import Batch, Decision, RejectedRow
+from usecases.models import Batch, Decision, DecisionKind, RejectedRow
+
+MOST_TRAINED = 100
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,34 @@ class Totals:
     rows_duplicate: int
     rows_rejected: int
     last_at: object
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model that was trained: why, how it was judged, and when it was live.
+
+    version: None once the registry knows it no more. Of the primary metric: value, champion, baseline.
+    """
+
+    decision: Decision
+    ground: str
+    version: ModelVersion | None
+    periods: list[ChampionPeriod] = field(default_factory=list)
+
+    @property
+    def metric(self) -> str:
+        """The metric that the version is judged by."""
+        return (
+            self.version.primary_metric
+            if self.version
+            else next(iter(self.decision.metrics.get("candidate", {})), "")
+        )
+
+    @property
+    def figures(self) -> dict[str, float | None]:
+        """Its metric beside the champion's and the baseline's, on the same hold-out."""
+        told = self.decision.metrics
+        return {who: (told.get(who) or {}).get(self.metric) for who in ("candidate", "champion", "baseline")}
 
 
 @contextmanager
@@ -42,6 +73,14 @@ def batches(usecase: str) -> QuerySet[Batch]:
     return Batch.objects.filter(usecase=usecase).order_by("-id")
 
 
+def batch(usecase: str, batch_id: int) -> Batch:
+    """Raises NotFound."""
+    found = batches(usecase).filter(pk=batch_id).first()
+    if found is None:
+        raise NotFound(_("There is no batch %(id)s.") % {"id": batch_id})
+    return found
+
+
 def rejected(batch: Batch) -> QuerySet[RejectedRow]:
     """Rows of the batch that could not be taken, in their order."""
     return batch.rejected_rows.order_by("position", "id")
@@ -52,6 +91,33 @@ def decisions(usecase: str) -> QuerySet[Decision]:
     return Decision.objects.filter(usecase=usecase).order_by("-id")
 
 
+def trained(usecase: UseCase) -> list[Trained]:
+    """Its newest hundred models, newest first."""
+    judged = list(
+        decisions(usecase.name).filter(kind=DecisionKind.PROMOTE, version__isnull=False)[:MOST_TRAINED]
+    )
+    runs = [decision.dag_run_id for decision in judged]
+    grounds = dict(
+        decisions(usecase.name)
+        .filter(kind=DecisionKind.TRAIN, dag_run_id__in=runs)
+        .values_list("dag_run_id", "reason")
+    )
+    numbers = [decision.version for decision in judged]
+    versions = {row.version: row for row in registry.versions(usecase.model).filter(version__in=numbers)}
+    periods: dict[int, list[ChampionPeriod]] = {}
+    for period in registry.history(usecase.model).filter(version__version__in=numbers):
+        periods.setdefault(period.version.version, []).append(period)
+    return [
+        Trained(
+            decision,
+            grounds.get(decision.dag_run_id, ""),
+            versions.get(decision.version or 0),
+            periods.get(decision.version or 0, []),
+        )
+        for decision in judged
+    ]
+
+
 def totals(usecase: str) -> Totals:
     """Raises Unavailable."""
     sums = {name: Sum(name, default=0) for name in ("rows_in", "rows_new", "rows_duplicate", "rows_rejected")}
@@ -60,6 +126,13 @@ def totals(usecase: str) -> Totals:
             n_batches=Count("id"), last_at=Max("at"), **sums
         )
     return Totals(**found)
+
+
+def groups(usecase: str) -> list[dict[str, Any]]:
+    """How far each group of the service has been collected: `group`, `n_batches`, `rows_kept`, `last_at`."""
+    found = Batch.objects.filter(usecase=usecase, facts__has_key="group").values(group=F("facts__group"))
+    told = found.annotate(n_batches=Count("id"), rows_kept=Sum("rows_new"), last_at=Max("at"))
+    return list(told.order_by("group"))
 
 
 def pipelines(usecase: UseCase) -> list[tuple[str, Pipeline | None, Run | None]]:

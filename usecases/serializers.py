@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from rest_framework import serializers
 
-from usecases.models import Batch, Decision
+from usecases.models import Batch, Decision, RejectedRow
 
 
 class UseCaseSerializer(serializers.Serializer):
@@ -49,6 +49,14 @@ class BatchSerializer(serializers.ModelSerializer):
             "rows_rejected",
             "facts",
         ]
+
+
+class RejectedRowSerializer(serializers.ModelSerializer):
+    """A row that could not be taken. position: its place in the batch, from 0."""
+
+    class Meta:
+        model = RejectedRow
+        fields: ClassVar = ["position", "reason", "row"]
 
 
 class DecisionSerializer(serializers.ModelSerializer):

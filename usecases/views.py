@@ -2,11 +2,10 @@
 
 from django.http import HttpResponse
 from django.shortcuts import render
-from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
 from core.access.http import SignedInRequest
-from core.lib.errors import NotFound, Unavailable
+from core.lib.errors import Unavailable
 from core.lib.paging import page_of
 from usecases import catalogue, queries
 
@@ -41,6 +40,7 @@ def usecase_detail(request: SignedInRequest, name: str) -> HttpResponse:
                 "totals": queries.totals(name),
                 "batches": list(queries.batches(name)[:SHOWN]),
                 "decisions": list(queries.decisions(name)[:SHOWN]),
+                "groups": queries.groups(name) if name == "forest_cover" else [],
             }
     except Unavailable as error:
         values["away"] = error.message
@@ -61,9 +61,7 @@ def batch_detail(request: SignedInRequest, name: str, batch_id: int) -> HttpResp
     """A batch, and the rows of it that could not be taken."""
     usecase = catalogue.find(name)
     with queries.reachable():
-        batch = queries.batches(name).filter(pk=batch_id).first()
-        if batch is None:
-            raise NotFound(_("There is no batch %(id)s.") % {"id": batch_id})
+        batch = queries.batch(name, batch_id)
         page = page_of(request, queries.rejected(batch))
     return render(request, "usecases/batch_detail.html", {"usecase": usecase, "batch": batch, "page": page})
 
@@ -74,4 +72,6 @@ def decision_list(request: SignedInRequest, name: str) -> HttpResponse:
     usecase = catalogue.find(name)
     with queries.reachable():
         page = page_of(request, queries.decisions(name))
-    return render(request, "usecases/decision_list.html", {"usecase": usecase, "page": page})
+        trained = queries.trained(usecase)
+    values = {"usecase": usecase, "page": page, "trained": trained}
+    return render(request, "usecases/decision_list.html", values)

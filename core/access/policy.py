@@ -247,6 +247,7 @@ ROUTES: dict[str, str | dict[str, str]] = {
     "api:usecase-list": "see",
     "api:usecase-detail": "see",
     "api:usecase-batch-list": "see",
+    "api:usecase-rejected-list": "see",
     "api:usecase-decision-list": "see",
     "usecases:usecase-list": "see",
     "usecases:usecase-detail": "see",

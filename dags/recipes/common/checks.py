@@ -144,7 +144,7 @@ class _Fault(Exception):
 def _value(value: Any, rule: Column) -> Any:
     """As the column has it; None for what is missing. Raises _Fault."""
     if isinstance(value, list | dict | tuple | set | bool | np.bool_):
-        raise _Fault(f"is {_shown(value)}, which is neither a number nor text")
+        raise _Fault(f"is {shown(value)}, which is neither a number nor text")
     if _is_missing(value, rule.missing_words):
         if rule.may_be_missing:
             return None
@@ -152,7 +152,7 @@ def _value(value: Any, rule: Column) -> Any:
     if rule.kind == "text":
         text = str(_plain(value)).strip()
         if rule.allowed is not None and text not in rule.allowed:
-            raise _Fault(f"holds {_shown(text)}, which is none of its values")
+            raise _Fault(f"holds {shown(text)}, which is none of its values")
         return text
     return _number(value, rule)
 
@@ -163,14 +163,14 @@ def _number(value: Any, rule: Column) -> float:
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
-        raise _Fault(f"is {_shown(value)}, which is no number")
+        raise _Fault(f"is {shown(value)}, which is no number")
     if rule.kind == "integer" and not number.is_integer():
-        raise _Fault(f"is {_shown(value)}, which is no whole number")
+        raise _Fault(f"is {shown(value)}, which is no whole number")
     low, high = (-math.inf if rule.low is None else rule.low), (math.inf if rule.high is None else rule.high)
     if not low <= number <= high:
-        raise _Fault(f"is {_shown(value)}, outside {low:,g} to {high:,g}")
+        raise _Fault(f"is {shown(value)}, outside {low:,g} to {high:,g}")
     if rule.allowed is not None and str(_plain(number)) not in rule.allowed:
-        raise _Fault(f"holds {_shown(value)}, which is none of its values")
+        raise _Fault(f"holds {shown(value)}, which is none of its values")
     return number
 
 
@@ -184,10 +184,11 @@ def _shown_whole(value: Any) -> str:
     try:
         return str(value)
     except ValueError:
-        return _shown(value)
+        return shown(value)
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value in a reason: its first characters."""
     try:
         text = str(value)
     except ValueError:  # Python writes no integer of more than 4,300 digits

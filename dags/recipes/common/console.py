@@ -1,9 +1,9 @@
 """The console, as a pipeline meets it: with the token of its own system account."""
 
-import json as jsons
+import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ TIMEOUT_S = 10.0
 MIRROR_S = 60.0  # how long the console may take to notice a version that was just registered
 VERDICT_S = 300.0
 POLL_S = 2.0
+PAGE_ROWS = 200
+LONGEST_REASON = 1_000
 SETTLED = frozenset({"passed", "failed", "error"})
 ENDED_BADLY = frozenset({"failed", "cancelled", "lost"})
 MOST_JOBS = 20  # of one wish of one run, each after the one before ended badly
@@ -28,7 +30,7 @@ class ConsoleRefused(Exception):
 def connect(dag_id: str) -> httpx.Client:
     """Raises ConsoleRefused when this pipeline was given no token."""
     path = Path(_environment("ATALAYA_TOKENS"))
-    tokens: dict[str, str] = jsons.loads(path.read_text()) if path.is_file() else {}
+    tokens: dict[str, str] = json.loads(path.read_text()) if path.is_file() else {}
     if dag_id not in tokens:
         raise ConsoleRefused(
             f"{path} holds no token for {dag_id}: `manage.py issue_pipeline_tokens` writes them."
@@ -65,7 +67,7 @@ def submit_job(client: httpx.Client, app: str, params: Mapping[str, Any], *, key
     body = {"app": app, "params": dict(params)}
     for attempt in range(MOST_JOBS):
         named = {"Idempotency-Key": _short(f"{key}:{attempt}")}
-        answer = _answer(client, "POST", "/api/v1/jobs", headers=named, json=body)
+        answer = _answer(client, "POST", "/api/v1/jobs", headers=named, body=body)
         if answer.is_error:
             raise ConsoleRefused(
                 f"The console refused the job {app} ({answer.status_code}): {_words(answer)}"
@@ -102,6 +104,56 @@ def _short(key: str) -> str:
     return sha256(key.encode()).hexdigest()
 
 
+def champion(client: httpx.Client, model: str) -> int | None:
+    """The version that the console's ledger names; None while there is none. Raises ConsoleRefused."""
+    answer = _answer(client, "GET", f"/api/v1/models/{model}")
+    if answer.status_code == httpx.codes.NOT_FOUND:  # nothing of this name was ever registered
+        return None
+    found = _checked(answer, "say who is champion").json()["champion"]
+    return None if found is None else int(found)
+
+
+def version(client: httpx.Client, model: str, number: str) -> dict[str, Any]:
+    """A version, as REST tells it. Raises ConsoleRefused."""
+    answer = _answer(client, "GET", f"/api/v1/models/{model}/versions/{number}")
+    told: dict[str, Any] = _checked(answer, "tell of the version").json()
+    return told
+
+
+def request_promotion(client: httpx.Client, model: str, number: str, *, reason: str, key: str) -> bool:
+    """Ask a person to let the version go live; False when that was asked for already."""
+    path = f"/api/v1/models/{model}/versions/{number}/promotions"
+    answer = _answer(client, "POST", path, {"Idempotency-Key": key}, {"reason": reason[:LONGEST_REASON]})
+    if answer.status_code == httpx.codes.CONFLICT:
+        say(f"The promotion is not asked for: {_words(answer)}")
+        return False
+    _checked(answer, "take the wish for a promotion")
+    say("The promotion is asked for; a person decides.")
+    return True
+
+
+def predictions(client: httpx.Client, model: str) -> Iterator[dict[str, Any]]:
+    """Everybody's recorded predictions of a model, newest first. Raises ConsoleRefused."""
+    path = f"/api/v1/predictions?model={model}&all=true&limit={PAGE_ROWS}"
+    while path:
+        page = _checked(_answer(client, "GET", path), "list predictions").json()
+        yield from page["results"]
+        path = page["next"] or ""
+
+
+def personal_fields(client: httpx.Client, model: str, number: str) -> set[str]:
+    """Names of the fields of a version that tell of a person. Raises ConsoleRefused."""
+    answer = _answer(client, "GET", f"/api/v1/models/{model}/spec?version={number}")
+    spec = _checked(answer, "show the spec").json()
+    return {field["name"] for field in spec["fields"] if field.get("personal")}
+
+
+def _checked(answer: httpx.Response, what: str) -> httpx.Response:
+    if answer.is_error:
+        raise ConsoleRefused(f"The console did not {what} ({answer.status_code}): {_words(answer)}")
+    return answer
+
+
 def _request(client: httpx.Client, path: str, key: str) -> None:
     """The console mirrors MLflow every few seconds: until then the version is not known there."""
     give_up_at = time.monotonic() + MIRROR_S
@@ -121,13 +173,17 @@ def _request(client: httpx.Client, path: str, key: str) -> None:
 
 
 def _answer(
-    client: httpx.Client, method: str, path: str, headers: dict[str, str] | None = None, json: Any = None
+    client: httpx.Client,
+    method: str,
+    path: str,
+    headers: dict[str, str] | None = None,
+    body: dict[str, Any] | None = None,
 ) -> httpx.Response:
     """One call; a console that is restarting is waited for."""
     give_up_at = time.monotonic() + MIRROR_S
     while True:
         try:
-            answer = client.request(method, path, headers=headers, json=json)
+            answer = client.request(method, path, headers=headers, json=body)
             if not _is_for_later(answer) or time.monotonic() > give_up_at:
                 return answer
             say(f"The console answered {answer.status_code}; asking again.")

@@ -187,6 +187,58 @@ def raw_rows(usecase: str, batch_id: int | None = None) -> pd.DataFrame:
     return table.assign(batch_id=[row[0] for row in found], position=[row[1] for row in found])
 
 
+def keys(usecase: str) -> set[str]:
+    """Of the batches that were taken."""
+    with database.transaction() as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT key FROM batch WHERE usecase = %s", [usecase])
+        return {key for (key,) in cursor.fetchall()}
+
+
+def known_values(usecase: str, name: str, values: Iterable[str]) -> set[str]:
+    """Which of these values of one column raw rows hold already."""
+    statement = "SELECT DISTINCT data->>%s FROM raw_row WHERE usecase = %s AND data->>%s = ANY(%s)"
+    with database.transaction() as connection, connection.cursor() as cursor:
+        cursor.execute(statement, [name, usecase, name, list(values)])
+        return {value for (value,) in cursor.fetchall()}
+
+
+def newest_facts(usecase: str, prefix: str) -> dict[str, Any]:
+    """The facts of the newest batch whose key starts so; empty while there is none."""
+    statement = "SELECT facts FROM batch WHERE usecase = %s AND starts_with(key, %s) ORDER BY id DESC LIMIT 1"
+    with database.transaction() as connection, connection.cursor() as cursor:
+        cursor.execute(statement, [usecase, prefix])
+        found = cursor.fetchone()
+    return dict(found[0]) if found else {}
+
+
+def clean_of_run(usecase: str, *, run: DagRun) -> int:
+    """How many rows to learn from a run has brought."""
+    statement = (
+        "SELECT count(*) FROM clean_row JOIN batch ON batch.id = batch_id"
+        " WHERE clean_row.usecase = %s AND dag_id = %s AND dag_run_id = %s"
+    )
+    with database.transaction() as connection, connection.cursor() as cursor:
+        cursor.execute(statement, [usecase, run.dag_id, run.run_id])
+        return int(cursor.fetchone()[0])
+
+
+def clean_since_training(usecase: str, *, run: DagRun) -> int:
+    """How many rows to learn from have come after those of the last run that decided to train.
+
+    A decision of this very run does not count: a step that is tried again finds what it found before.
+    """
+    statement = (
+        "SELECT count(*) FROM clean_row WHERE usecase = %(usecase)s AND batch_id > (SELECT"
+        " coalesce(max(batch.id), 0) FROM batch JOIN decision USING (usecase, dag_id, dag_run_id)"
+        " WHERE usecase = %(usecase)s AND kind = 'train' AND is_yes"
+        " AND (dag_id, dag_run_id) <> (%(dag_id)s, %(run_id)s))"
+    )
+    values = {"usecase": usecase, "dag_id": run.dag_id, "run_id": run.run_id}
+    with database.transaction() as connection, connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        return int(cursor.fetchone()[0])
+
+
 _OF_USECASE = "usecase = %(usecase)s"
 _TABLES = {  # what a use case has collected, rows before the batches that they belong to
     "raw_row": _OF_USECASE,
@@ -272,7 +324,7 @@ class Criterion:
 
 @dataclass(frozen=True)
 class Decision:
-    """kind: `train` or `promote`, whether to; the rest as in usecases.models.Decision."""
+    """kind: `train`, `promote` or `clear`, whether to; the rest as in usecases.models.Decision."""
 
     kind: str
     is_yes: bool

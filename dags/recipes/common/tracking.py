@@ -4,6 +4,7 @@ import hashlib
 import logging
 import os
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ from mlflow.models import infer_signature
 from dags.recipes.common.log import say
 from scoring import features
 from scoring.spec import Spec
+from scoring.spec_reading import read_spec
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
@@ -31,6 +33,7 @@ logging.getLogger("mlflow").setLevel(logging.WARNING)  # the task's log says wha
 REQUIREMENTS = ["scikit-learn", "pandas", "numpy", "skops"]
 EXAMPLE_ROWS = 5
 SHAP_FILE = "evaluation/shap.json"
+SPEC_FILE, REFERENCE_FILE = "serving/spec.json", "serving/reference.parquet"
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,17 @@ def importance(name: str, version: int) -> dict[str, float]:
         return {}
     told: dict[str, float] = mlflow.artifacts.load_dict(f"runs:/{run_id}/{SHAP_FILE}")
     return told
+
+
+def learnt_from(name: str, version: int) -> tuple[Spec, pd.DataFrame]:
+    """The spec of a registered version, and its frozen reference: training rows with `label` and `score`."""
+    run_id = mlflow.MlflowClient().get_model_version(name, str(version)).run_id
+    with tempfile.TemporaryDirectory() as folder:
+        spec, reference = (
+            Path(mlflow.artifacts.download_artifacts(f"runs:/{run_id}/{file}", dst_path=folder))
+            for file in (SPEC_FILE, REFERENCE_FILE)
+        )
+        return read_spec(spec.read_bytes()), pd.read_parquet(reference)
 
 
 def registered_by(client: mlflow.MlflowClient, name: str, dag_run_id: str) -> Registered | None:

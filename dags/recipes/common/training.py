@@ -29,6 +29,8 @@ from dags.recipes.common.run_folder import DagRun, RunFolder
 from scoring.spec import Spec
 from scoring.spec_reading import read_spec
 
+TELLING = frozenset({"baseline", "champion", "better", "not_worse"})  # checks that say how good a version is
+
 
 @dataclass(frozen=True)
 class Taken:
@@ -252,21 +254,28 @@ class Training:
         version = registered["version"]
         with console.connect(self.dag_id) as client:
             found = console.gate(client, self.model, version, key=f"{run.run_id}:gate:{version}")
-        ledger.decide(self.usecase, self.verdict(run, version, found), run=run)
-        return {"version": version, "state": found["state"]}
+        decision = self.verdict(run, version, found)
+        ledger.decide(self.usecase, decision, run=run)
+        return {"version": version, "state": found["state"], "reason": decision.reason}
 
     def verdict(self, run: DagRun, version: str, found: Mapping[str, Any]) -> Decision:
         """found: the gate as the console tells it."""
         from dags.recipes.common import tracking
 
         champion, passed = found.get("champion_version"), found["state"] == "passed"
+        told = [
+            check["sentence"]
+            for check in found["checks"]
+            if check["verdict"] in ("passed", "look") and check["name"].partition(":")[0] in TELLING
+        ]
         if not passed:
             failed = [check["sentence"] for check in found["checks"] if check["verdict"] == "failed"]
             reason = " ".join(failed) or found.get("reason") or "The gate did not say why."
         elif found.get("is_conclusive"):
-            reason = "It passed every check of the gate."
+            reason = " ".join(["It passed every check of the gate.", *told])
         else:
-            reason = "It passed, but is not surely better than the champion: a person decides."
+            undecided = "It passed, but is not surely better than the champion: a person decides."
+            reason = " ".join([undecided, *told])
         shap = {"candidate": run.folder.read_json("shap.json")}
         if champion is not None and (importance := tracking.importance(self.model, champion)):
             shap["champion"] = importance

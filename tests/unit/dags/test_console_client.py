@@ -207,3 +207,34 @@ def test_a_gate_that_ended_in_an_error_is_asked_for_anew_by_a_retry():
     with pytest.raises(ConsoleRefused, match="worker died"):
         asks()
     assert asks()["state"] == "passed"
+
+
+def answering(*answers: httpx.Response) -> httpx.Client:
+    return httpx.Client(base_url="http://console", transport=httpx.MockTransport(lambda _: answers[0]))
+
+
+@pytest.mark.parametrize(
+    ("answer", "champion"),
+    [
+        (httpx.Response(200, json={"champion": "4"}), 4),
+        (httpx.Response(200, json={"champion": None}), None),
+        (httpx.Response(404, json={"detail": "There is no model."}), None),
+    ],
+)
+def test_champion_is_the_ledger_s(answer, champion):
+    assert console.champion(answering(answer), "titanic") == champion
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda client: console.champion(client, "titanic"),
+        lambda client: console.version(client, "titanic", "3"),
+        lambda client: list(console.predictions(client, "titanic")),
+        lambda client: console.personal_fields(client, "titanic", "3"),
+        lambda client: console.request_promotion(client, "titanic", "3", reason="r", key="k"),
+    ],
+)
+def test_what_is_refused_is_said_with_the_console_s_words(ask):
+    with pytest.raises(ConsoleRefused, match=r"\(403\): Not yours"):
+        ask(answering(httpx.Response(403, json={"detail": "Not yours"})))

@@ -176,3 +176,13 @@ def test_fast_and_slow_way_agree_on_random_rows():
         taken += 1
         assert fast == TITANIC.decode_rows(decoder.decode(raw)["rows"]).inputs
     assert 200 < taken < 2000
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+def test_spaces_around_a_known_choice_go(is_open: bool):
+    town = {"name": "town", "type": "text",
+            "choices": {"values": [{"value": "Lugo"}, {"value": " Soria"}], "open": is_open}}  # fmt: skip
+    spec = specs.house(fields=[town], slices=[], derived=[], example={"town": "Lugo"})
+    rows = RowDecoder(spec).decode(body({"town": " Lugo\n"}, {"town": " Soria"}))
+    assert [row["town"] for row in rows.inputs] == ["Lugo", " Soria"]
+    assert rows.warnings == [[], []]

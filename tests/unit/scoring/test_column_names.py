@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from predictions.drift import reference
 from predictions.spec_form import PredictForm
 from scoring import features, self_test
 from scoring.check import RowDecoder, RowsInvalid
 from scoring.compile import compile_version
+from scoring.drift import reference
 from scoring.explain import shapley
 from scoring.expressions import quote
 from scoring.language import column_name_fault

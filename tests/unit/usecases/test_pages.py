@@ -6,9 +6,11 @@ import pytest
 from django.db import OperationalError
 from django.urls import reverse
 
+from tests.markup import flat
 from tests.people import make_user, signed_in
 from tests.pipeline_rows import make_pipeline, make_run
-from usecases import catalogue
+from tests.registry import make_champion, make_model, make_version
+from usecases import catalogue, queries
 from usecases.models import Batch, Decision, RejectedRow, side_by_side
 
 pytestmark = pytest.mark.django_db(databases=["default", "usecases"])
@@ -86,6 +88,22 @@ def test_a_use_case_shows_its_runs_batches_and_decisions(client_as, batch, decis
     assert "0.25" in page
 
 
+def test_forest_cover_shows_how_far_each_group_has_come(client_as, batch):
+    page = client_as("viewer").get(reverse("usecases:usecase-detail", args=["forest_cover"])).content.decode()
+    assert "Groups of the service" in page
+    assert "1 of 10" in page
+    assert queries.groups("forest_cover") == [{"group": 3, "n_batches": 1, "rows_kept": 9, "last_at": AT}]
+    page = client_as("approver").get(reverse("usecases:usecase-detail", args=["titanic"])).content.decode()
+    assert "Groups of the service" not in page
+
+
+def test_data_that_were_removed_are_told_with_the_reason(client_as, decision):
+    Decision.objects.update(kind="clear", is_yes=True, reason="The service changed.", version=None)
+    page = client_as("viewer").get(reverse("usecases:usecase-detail", args=["forest_cover"])).content.decode()
+    assert "Data removed" in page
+    assert "The service changed." in page
+
+
 def test_what_is_not_there_is_not_found(client_as, batch):
     client = client_as("viewer")
     assert client.get(reverse("usecases:usecase-detail", args=["mars"])).status_code == 404
@@ -101,6 +119,11 @@ def test_rest_lists_what_the_pages_show(client_as, batch, decision):
     assert names == ["taxi", "forest_cover", "titanic", "real_estate", "diabetes"]
     (row,) = client.get("/api/v1/usecases/forest_cover/batches").json()["results"]
     assert (row["key"], row["rows_in"], row["facts"]) == ("group 3 batch 0", 12, {"group": 3})
+    rejected = f"/api/v1/usecases/forest_cover/batches/{batch.pk}/rejected"
+    assert client.get(rejected).json()["results"] == [
+        {"position": 4, "reason": "Slope is steep", "row": "<b>1</b>, steep"}
+    ]
+    assert client.get(rejected.replace("forest_cover", "titanic")).status_code == 404
     (row,) = client.get("/api/v1/usecases/forest_cover/decisions").json()["results"]
     assert (row["is_yes"], row["criteria"][0]["sentence"]) == (False, "It is worse.")
     assert client.get("/api/v1/usecases/titanic/decisions").json() == {"results": [], "next": None}
@@ -126,4 +149,32 @@ def test_figures_stand_side_by_side():
     assert side_by_side(told) == (
         ["candidate", "champion"], [("a", [2.0, 1.0]), ("b", [-3.0, None]), ("c", [None, 4.0])],
     )  # fmt: skip
-    assert [name for name, _ in side_by_side(told, is_by_size=True).rows] == ["c", "b", "a"]
+    assert side_by_side(told, is_by_size=True) == (
+        ["candidate", "champion", "change"],
+        [("c", [None, 4.0, -4.0]), ("b", [-3.0, None, -3.0]), ("a", [2.0, 1.0, 1.0])],
+    )
+    assert side_by_side({"candidate": {"a": 1.0}}, is_by_size=True).heads == ["candidate"]
+
+
+def test_an_auditor_finds_every_model_why_it_was_trained_and_what_became_of_it(client_as, decision):
+    """Version 3 failed against champion 2; version 2 has been live since; what it was trained for is told."""
+    model = make_model("forest_cover")
+    make_champion(2, make_user("ada", "approver"), model=model)
+    make_version(3, model=model, state="failed")
+    same = {"usecase": "forest_cover", "dag_id": "forest_cover_training", "model": "forest_cover", "at": AT}
+    Decision.objects.create(
+        **same, kind="train", is_yes=True, reason="Soil has drifted.", dag_run_id="manual__2"
+    )
+    Decision.objects.create(
+        **same, kind="promote", is_yes=True, reason="It passed.", version=2, dag_run_id="manual__1",
+        metrics={"candidate": {"accuracy": 0.8}},
+    )  # fmt: skip
+    page = flat(client_as("viewer").get(reverse("usecases:decision-list", args=["forest_cover"])))
+    table = page[page.index("Every model") : page.index("Soil has drifted.") + 400]
+    assert reverse("models:version-detail", args=["forest_cover", 3]) in table
+    assert reverse("models:version-detail", args=["forest_cover", 2]) in page
+    assert 'data-state="champion"' in page
+    assert 'data-state="failed"' in table
+    assert "It is worse." in table  # the criterion that spoke against it
+    for figure in ("0.7000", "0.8000"):
+        assert figure in table

@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from predictions.drift import reference
-from predictions.drift.reference import ReferenceUnusable
-from predictions.drift.shapes import Reference
+from scoring.drift import reference
+from scoring.drift.reference import ReferenceUnusable
+from scoring.drift.shapes import Reference
 from scoring.spec import Spec
 from scoring.spec_reading import read_spec
-from tests.unit.predictions.drift.made import PASSENGERS, REFERENCE, SPEC, parquet, scored
+from tests.unit.scoring.drift.made import PASSENGERS, REFERENCE, SPEC, parquet, scored
 
 
 def spec(*fields: dict) -> Spec:

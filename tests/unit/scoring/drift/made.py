@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from dags.recipes.titanic import data, features
-from predictions.drift import reference as references
-from predictions.drift.judge import judge
-from predictions.drift.shapes import SCORE, ColumnJudgement, Judgement, Limits
+from scoring.drift import reference as references
+from scoring.drift.judge import judge
+from scoring.drift.shapes import SCORE, ColumnJudgement, Judgement, Limits
 
 PASSENGERS = features.fields(data.read(data.generate(42))).drop(columns="PassengerId")
 SPEC = features.spec(PASSENGERS)

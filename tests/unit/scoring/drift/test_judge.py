@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from predictions.drift.judge import judge
-from predictions.drift.shapes import Limits
-from tests.unit.predictions.drift.made import (
+from scoring.drift.judge import judge
+from scoring.drift.shapes import Limits
+from tests.unit.scoring.drift.made import (
     LIMITS,
     PASSENGERS,
     REFERENCE,

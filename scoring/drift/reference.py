@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from predictions.drift.shapes import SCORE, Column, Reference, Value
+from scoring.drift.shapes import SCORE, Column, Reference, Value
 from scoring.language import Field
 from scoring.spec import Spec
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from predictions.drift import statistics
-from predictions.drift.reference import categories, n_outside, numbers
-from predictions.drift.shapes import (
+from scoring.drift import statistics
+from scoring.drift.reference import categories, n_outside, numbers
+from scoring.drift.shapes import (
     Bins,
     Check,
     Column,

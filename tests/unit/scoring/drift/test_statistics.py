@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from predictions.drift import statistics
+from scoring.drift import statistics
 
 
 def test_psi_by_hand():
