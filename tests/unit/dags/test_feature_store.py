@@ -10,7 +10,6 @@ import redis
 
 from dags.recipes.common import feature_store
 from dags.recipes.common.feature_store import FeatureStore, Invalid, NotThere, Row, StoreAway
-from tests.redis_fixtures import *  # noqa: F403
 
 SCHEMA = {"age": "number", "port": "text", "n": "integer", "is_alone": "boolean"}
 VALUES = {"age": 22.5, "port": "Q", "n": 1, "is_alone": True}
