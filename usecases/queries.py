@@ -87,7 +87,7 @@ OUTLIERS_FOR = timedelta(days=7)
 
 
 def outliers(usecase: UseCase, user: User, *, n: int) -> list[Prediction]:
-    """The last week's newest predictions with a warning about their values, of those that the user may see."""
+    """The last week's newest predictions with a warning about their values, as far as the user may see."""
     rows = predictions.visible_to(user).filter(model=usecase.model).exclude(warnings=[])
     return list(rows.filter(id__gte=partitions.first_id(timezone.now() - OUTLIERS_FOR))[:n])
 

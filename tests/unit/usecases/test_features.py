@@ -80,7 +80,6 @@ def test_rest_finds_odd_ids(client, store, odd):
         ("a b", "7"),
         ("*", "7"),
         ("titanic", "x" * 301),
-        ("titanic", "a\x00b"),
     ],
 )
 def test_rest_says_what_is_not_there(client, store, entity, id_):
