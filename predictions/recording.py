@@ -27,7 +27,7 @@ from predictions.sealing import sealer
 LOCK = 0x70726564
 
 
-# As wide as the columns: what the database alone refuses costs all others of its batch a transaction each.
+# As wide as the columns: what the database alone refuses costs its batch a dozen transactions or two.
 RequestId = Annotated[str, Meta(max_length=64)]
 Model = Annotated[str, Meta(max_length=250)]
 Version = Annotated[str, Meta(max_length=50)]

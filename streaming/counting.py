@@ -10,7 +10,7 @@ import structlog
 
 from streaming import ledger
 from streaming.decoding import MAX_EVENT_BYTES, BadEvent, EventDecoder, Ignored
-from streaming.ledger import Dead, Position
+from streaming.ledger import Dead, Headers, Position
 from streaming.models import Stream
 from streaming.windows import Windows
 
@@ -27,6 +27,7 @@ class Message(Protocol):
     def key(self) -> bytes | None: ...
     def partition(self) -> int: ...
     def offset(self) -> int: ...
+    def headers(self) -> list[tuple[str, bytes | None]] | None: ...
 
 
 Reason = tuple[Message, str]
@@ -147,7 +148,8 @@ class Counting:
     def _put_aside(self, refused: Sequence[Reason]) -> None:
         for message, reason in refused:
             place = message.partition(), message.offset()
-            letter = ledger.dead(*place, reason, key=message.key(), value=message.value())
+            key, value, headers = message.key(), message.value(), _headers(message)
+            letter = ledger.dead(*place, reason, key=key, value=value, headers=headers)
             self.dead.append(letter)
             self.dead_bytes += len(letter.value or b"")
 
@@ -156,6 +158,14 @@ class Counting:
 
     def _copy(self) -> dict[int, Position]:
         return {partition: replace(position) for partition, position in self.positions.items()}
+
+
+def _headers(message: Message) -> Headers:
+    """Kafka takes any bytes as a name, the client only UTF-8: then none can be read."""
+    try:
+        return ledger.kept_headers(message.headers() or [])
+    except UnicodeDecodeError:
+        return Headers(n_left_out=1)
 
 
 def _words(error: Exception) -> str:

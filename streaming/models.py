@@ -130,6 +130,8 @@ class DeadLetter(Deliverable):
     size_bytes = models.PositiveIntegerField()
     preview = models.TextField(blank=True)
     key = models.BinaryField(null=True)
+    # Those of the message, as `ledger.Headers` in MessagePack; null for none.
+    headers = models.BinaryField(null=True)
     payload = models.BinaryField(null=True)
     is_null = models.BooleanField(default=False)
     # Key or value were larger than what is kept: `size_bytes` is of the whole value.

@@ -35,6 +35,7 @@ from tests.unit.predictions.conftest import FakeBroker
 from tests.unit.predictions.test_recording import message
 from tests.unit.streaming.events import make_stream
 from usecases import gateway as features_gateway
+from usecases.models import Batch
 
 NAME = "titanic"  # of pipeline, model, experiment, topic and stream alike
 
@@ -139,6 +140,20 @@ def rows(mlflow: FakeMlflow) -> SimpleNamespace:
     replay = Replay.objects.create(source="trips.parquet", topic=NAME, rate=1, requested_by=user)
     job = Job.objects.create(app="clean_trips", params={}, requested_by=user)
     alert = alerts.raise_alert("drift", subject=NAME, title="Age drifts", detail="Since noon.", facts={})
+    batch = Batch.objects.create(
+        usecase=NAME,
+        key="1",
+        data_source="file",
+        origin="rows.csv",
+        data_sha256="ab" * 32,
+        dag_id=NAME,
+        dag_run_id="manual__1",
+        at=now,
+        rows_in=1,
+        rows_new=1,
+        rows_duplicate=0,
+        rows_rejected=0,
+    )
     entry = audit.record("stream.change", stream, by=user, after={"a": 1})
     prediction = uuid7()
     recorded = message(prediction, user_id=user.pk, username=user.username, model=NAME, version="1")
@@ -167,6 +182,7 @@ def rows(mlflow: FakeMlflow) -> SimpleNamespace:
         "app": "clean_trips",
         "key": "a",
         "job_id": job.pk,
+        "batch_id": batch.pk,
     }
     return SimpleNamespace(user=user, key=key, run=run, mlflow_run=run_id, pks=pks, arguments=arguments)
 

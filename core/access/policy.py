@@ -94,6 +94,8 @@ ROUTES: dict[str, str | dict[str, str]] = {
     "api:me": SIGNED_IN,
     "api:token-list": "tokens",
     "api:token-detail": "tokens",
+    "api:sign-in-limit-list": "admin",
+    "api:sign-in-limit-lift": {"POST": "admin"},
     # audit
     "audit:entry-list": "admin",
     "audit:entry-detail": "admin",

@@ -33,7 +33,7 @@ def server(settings):
 
     with HTTPServer(("127.0.0.1", 0), Handler) as running:
         running.requests, running.answer = [], (200, b"{}")
-        thread = threading.Thread(target=running.serve_forever)
+        thread = threading.Thread(target=running.serve_forever, args=(0.01,))
         thread.start()
         settings.CONSOLE_AIRFLOW_URL = f"http://127.0.0.1:{running.server_port}"
         gateway._transport.cache_clear()

@@ -11,6 +11,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from predictions import recording
+from predictions.serving import deliveries
 from predictions.serving import service as serving
 from predictions.serving.application import PredictApp
 from predictions.serving.service import Service
@@ -86,6 +87,7 @@ def broker() -> FakeBroker:
 @pytest.fixture
 def running(source, broker, tmp_path, monkeypatch) -> Iterator[Service]:
     """The process's service, refreshed once; only records have their thread."""
+    monkeypatch.setattr(deliveries, "POLL_S", 0.02)  # its thread ends so soon after the test
     made = Service(tmp_path, source, "predictions")
     made.deliveries._make = lambda: broker
     made.writer.start()
