@@ -1,4 +1,4 @@
-"""Titanic on real servers: the list into SQL and the feature store, a model from there, an answer, an outlier."""
+"""Titanic on real servers: the list into SQL and the feature store, a model from there, an outlier."""
 
 from tests.running_stack import RunningStack
 
