@@ -12,7 +12,8 @@ SIZE: Final = 50
 def page_of(request: HttpRequest, rows: Any, *, size: int = SIZE) -> dict[str, Any]:
     """The rows of the page that `?page=` names, how many there are in all, links to its neighbours.
 
-    rows: a query, or what has a length and gives slices of itself. A number that no page has gets the last one, what is no number the first. Filters stay in the links.
+    rows: a query, or what has a length and gives slices of itself. A number that no page has gets the last
+    one, what is no number the first. Filters stay in the links.
     """
     page = Paginator(rows, size).get_page(request.GET.get("page"))
     return {
