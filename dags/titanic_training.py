@@ -1,15 +1,15 @@
 """Train the Titanic model.
 
-Takes the passenger list (a file, a public address, or generated rows), holds out a share of it for ever,
-searches for a random forest by cross-validation, measures it on the hold-out beside the majority baseline,
-explains it, registers it in MLflow as `titanic`, and asks the console's gate to judge it.
+Takes the passengers (from the feature store, a file, a public address, or generated rows), holds out a share
+of them for ever, searches for a random forest by cross-validation, measures it on the hold-out beside the
+majority baseline, explains it, registers it in MLflow as `titanic`, and asks the console's gate to judge it.
 """
 
 from datetime import timedelta
 
 from airflow.sdk import Param, dag
 
-from dags.recipes.titanic.params import DAG_ID, SOURCES, Settings
+from dags.recipes.titanic.params import DAG_ID, SOURCES, VERSION_PATTERN, Settings
 from dags.steps import RUN, step
 
 DEFAULTS = Settings()
@@ -34,7 +34,8 @@ DEFAULTS = Settings()
             type="string",
             enum=list(SOURCES),
             title="Data",
-            description="auto takes the file if it is there, else the address, else generated rows.",
+            description="auto takes the feature store if titanic_etl has filled it, else the file if it is"
+            " there, else the address, else generated rows.",
         ),
         "url": Param(
             DEFAULTS.url,
@@ -43,6 +44,13 @@ DEFAULTS = Settings()
             maxLength=500,
             title="Address",
             description="Of a CSV with the columns of the passenger list.",
+        ),
+        "features_version": Param(
+            DEFAULTS.features_version,
+            type="string",
+            pattern=f"^({VERSION_PATTERN})?$",
+            title="Version of the features",
+            description="In the feature store; empty takes the newest.",
         ),
         "n_iter": Param(
             DEFAULTS.n_iter,
@@ -82,7 +90,6 @@ def titanic_training():
     run = {
         name: step(f"titanic.training:TRAINING.{name}")
         for name in (
-            "load",
             "validate",
             "split",
             "features",
@@ -93,9 +100,12 @@ def titanic_training():
             "gate",
         )
     }
+    # a feature store that is away may be back in a minute
+    backoff = {"retries": 3, "retry_delay": timedelta(seconds=5), "retry_exponential_backoff": True}
+    loaded = step("titanic.training:TRAINING.load", **backoff)(RUN)
     searched = run["search"](RUN)
     registered = run["register"](RUN)
-    run["load"](RUN) >> run["validate"](RUN) >> run["split"](RUN) >> run["features"](RUN) >> searched
+    loaded >> run["validate"](RUN) >> run["split"](RUN) >> run["features"](RUN) >> searched
     searched >> [run["evaluate"](RUN), run["explain"](RUN)] >> registered
     run["gate"](RUN, registered)
 

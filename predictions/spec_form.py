@@ -73,8 +73,8 @@ class PredictForm(SchemaForm):
         low, high = described.seen
         bounds = {"low": f"{low:.4g}", "high": f"{high:.4g}"}
         if float(value) > high:
-            return _("More than any the model has seen (%(low)s to %(high)s)") % bounds
-        return _("Less than any the model has seen (%(low)s to %(high)s)") % bounds
+            return _("Outlier: more than any seen in training (%(low)s to %(high)s)") % bounds
+        return _("Outlier: less than any seen in training (%(low)s to %(high)s)") % bounds
 
     @property
     def derived(self) -> list[tuple[str, str]]:

@@ -68,7 +68,9 @@ def warning(field: Field, value: Value) -> str | None:
         return None
     if field.seen is not None and not field.seen[0] <= float(value) <= field.seen[1]:
         low, high = field.seen
-        return f"{field.name} is {value:g}, outside the range the model was trained on ({low:g} to {high:g})"
+        return (
+            f"{field.name} is {value:g}, an outlier: outside the range seen in training ({low:g} to {high:g})"
+        )
     choices = field.choices
     if choices is not None and choices.open and all(value != known.value for known in choices.values):
         return f"{field.name} is {shown(value)}, a value the model has not seen"

@@ -9,7 +9,7 @@ import subprocess
 from datetime import datetime
 from pathlib import Path
 
-from stack import base, databases, mlflow_server
+from stack import base, databases, mlflow_server, redis_server
 from stack.config import REPO, Config
 from stack.errors import StackError
 from stack.files import write_private
@@ -58,6 +58,7 @@ def environment(config: Config) -> dict[str, str]:
         "ATALAYA_TOKENS": str(tokens_file(config)),
         "ATALAYA_WORK_DIR": str(_folder(config) / "work"),  # where the tasks of a run hand each other files
         **mlflow_server.tracking_environment(config),
+        **redis_server.features_environment(config),
         "PYTHONPATH": str(REPO),
     }
     if config.settings.get("CONSOLE_DATA_DIR"):

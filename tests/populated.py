@@ -1,5 +1,6 @@
 """A console with one of everything, every service a fake, and somebody signed in who may do all."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,7 @@ from core.alerts import actions as alerts
 from core.audit import actions as audit
 from core.lib.errors import NotFound
 from core.lib.ids import uuid7
+from dags.recipes.common.feature_store import Features, Version
 from jobs.models import Job
 from models_registry import gateway as mlflow_gateway
 from models_registry.states import VersionState
@@ -32,6 +34,7 @@ from tests.registry import make_run as make_mlflow_run
 from tests.unit.predictions.conftest import FakeBroker
 from tests.unit.predictions.test_recording import message
 from tests.unit.streaming.events import make_stream
+from usecases import gateway as features_gateway
 from usecases.models import Batch
 
 NAME = "titanic"  # of pipeline, model, experiment, topic and stream alike
@@ -67,11 +70,31 @@ class FakeKafka:
         return [Read(0, 0, 0, None, b"\xff", [])]
 
 
+class FakeFeatures:
+    """One row of one version."""
+
+    row = Features(
+        NAME, "1", "1", datetime(2026, 1, 1, tzinfo=UTC), datetime(2126, 1, 1, tzinfo=UTC), {"a": 1}
+    )
+
+    def versions(self, entity: str) -> list[Version]:
+        return [Version(NAME, "1", {"a": "integer"}, self.row.event_at, 1)] if entity == NAME else []
+
+    def features(self, entity: str, id_: str, *, version: str = "") -> Features:
+        if (entity, id_, version or "1") != (NAME, "1", "1"):
+            raise NotFound("There is no such row.")
+        return self.row
+
+    def page(self, version: Version, *, first: int, n: int) -> list[Features]:
+        return [self.row][first : first + n]
+
+
 def fakes(monkeypatch: pytest.MonkeyPatch, settings: Any, folder: Path) -> FakeMlflow:
     """No service is asked, nothing is sent, files are the test's own."""
     mlflow, kafka = FakeMlflow(), FakeKafka()
     monkeypatch.setattr(mlflow_gateway, "connect", lambda: mlflow)
     monkeypatch.setattr(kafka_gateway, "connect", lambda: kafka)
+    monkeypatch.setattr(features_gateway, "connect", FakeFeatures)
     monkeypatch.setattr("core.lib.live._send", lambda topic, body: None)
     monkeypatch.setattr("models_registry.ledger._wake_serving", lambda model_name: None)
     monkeypatch.setattr(health, "report", list)
@@ -150,6 +173,8 @@ def rows(mlflow: FakeMlflow) -> SimpleNamespace:
     arguments = {
         "dag_id": NAME,
         "name": NAME,
+        "entity": NAME,
+        "id": "1",
         "model": NAME,
         "experiment_id": NAME,
         "version": 2,

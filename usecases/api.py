@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.db.models import QuerySet
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import generics
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -83,3 +83,22 @@ class DecisionListView(generics.ListAPIView):
     def get_queryset(self) -> QuerySet[Decision]:
         """Of one use case."""
         return queries.decisions(catalogue.find(self.kwargs["name"]).name)
+
+
+class FeaturesView(APIView):
+    """What the feature store holds of one thing."""
+
+    @extend_schema(
+        operation_id="features_retrieve",
+        parameters=[
+            OpenApiParameter(
+                "id", str, OpenApiParameter.PATH, description="Any text; slashes may stand in it"
+            ),
+            OpenApiParameter("version", str, description="Of the features; the newest unless it is named"),
+        ],
+        responses=shapes.FeaturesSerializer,
+    )
+    def get(self, request: Request, entity: str, id: str) -> Response:
+        """Its values with their times. 404 too when they have expired, 503 while Redis is away."""
+        found = queries.features(entity, id, request.query_params.get("version", ""))
+        return Response(shapes.FeaturesSerializer(found).data)

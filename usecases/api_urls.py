@@ -14,4 +14,5 @@ urlpatterns = [
         name="usecase-rejected-list",
     ),
     path("usecases/<str:name>/decisions", api.DecisionListView.as_view(), name="usecase-decision-list"),
+    path("features/<str:entity>/<path:id>", api.FeaturesView.as_view(), name="features"),
 ]

@@ -3,17 +3,25 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from django.db import InterfaceError, OperationalError
 from django.db.models import Count, F, Max, QuerySet, Sum
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from core.access.models import User
 from core.lib.errors import NotFound, Unavailable
 from models_registry import queries as registry
 from models_registry.models import ChampionPeriod, ModelVersion
 from pipelines.models import Pipeline, Run
+from predictions import partitions
+from predictions import queries as predictions
+from predictions.models import Prediction
+from usecases import gateway
 from usecases.catalogue import UseCase
+from usecases.gateway import Features, Version
 from usecases.models import Batch, Decision, DecisionKind, RejectedRow
 
 MOST_TRAINED = 100
@@ -146,3 +154,55 @@ def pipelines(usecase: UseCase) -> list[tuple[str, Pipeline | None, Run | None]]
 def champion(usecase: UseCase) -> ModelVersion | None:
     """The version that answers now."""
     return registry.champion_version(usecase.model) if usecase.model else None
+
+
+OUTLIERS_FOR = timedelta(days=7)
+
+
+def outliers(usecase: UseCase, user: User, *, n: int) -> list[Prediction]:
+    """The last week's newest predictions with a warning about their values, as far as the user may see."""
+    rows = predictions.visible_to(user).filter(model=usecase.model).exclude(warnings=[])
+    return list(rows.filter(id__gte=partitions.first_id(timezone.now() - OUTLIERS_FOR))[:n])
+
+
+# --- the feature store
+
+
+class FeaturePages:
+    """Rows of a version, as a paginator takes them; each page is read when it is asked for."""
+
+    def __init__(self, store: gateway.FeatureGateway, version: Version) -> None:
+        self._store = store
+        self._version = version
+
+    def __len__(self) -> int:
+        return self._version.n_rows
+
+    def __getitem__(self, places: slice) -> list[Features]:
+        return self._store.page(self._version, first=places.start, n=places.stop - places.start)
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """What the feature store holds of an entity: its versions, the newest first, and one of them."""
+
+    entity: str
+    versions: list[Version]
+    version: Version | None
+    rows: FeaturePages | list[Features]
+
+
+def shelf(entity: str, version: str = "") -> Shelf:
+    """version: empty for the newest. Raises NotFound for one that is not there, Unavailable."""
+    store = gateway.connect()
+    versions = store.versions(entity)
+    named = [found for found in versions if not version or found.version == version]
+    if version and not named:
+        raise NotFound(_("There is no version %(name)s of these features.") % {"name": version[:50]})
+    chosen = named[0] if named else None
+    return Shelf(entity, versions, chosen, FeaturePages(store, chosen) if chosen else [])
+
+
+def features(entity: str, id_: str, version: str = "") -> Features:
+    """version: empty for the newest. Raises NotFound, Unavailable."""
+    return gateway.connect().features(entity, id_, version=version)

@@ -83,3 +83,14 @@ class DecisionSerializer(serializers.ModelSerializer):
             "dag_run_id",
             "at",
         ]
+
+
+class FeaturesSerializer(serializers.Serializer):
+    """A row of the feature store."""
+
+    entity = serializers.CharField()
+    id = serializers.CharField()
+    version = serializers.CharField()
+    event_at = serializers.DateTimeField(help_text="When the values were so")
+    expires_at = serializers.DateTimeField()
+    values = serializers.DictField(help_text="A number, a text, a boolean or null by each name of the schema")

@@ -14,4 +14,6 @@ urlpatterns = [
     path(f"{USECASE}/batches", views.batch_list, name="batch-list"),
     path(f"{USECASE}/batches/<int:batch_id>", views.batch_detail, name="batch-detail"),
     path(f"{USECASE}/decisions", views.decision_list, name="decision-list"),
+    path(f"{USECASE}/features", views.feature_list, name="feature-list"),
+    path(f"{USECASE}/outliers", views.outliers, name="outliers"),
 ]

@@ -9,6 +9,7 @@ from core.lib.errors import Unavailable
 from core.lib.paging import page_of
 from usecases import catalogue, queries
 
+FEATURES_A_PAGE = 25
 SHOWN = 5  # batches and decisions on the page of a use case; all of them have pages of their own
 
 
@@ -75,3 +76,32 @@ def decision_list(request: SignedInRequest, name: str) -> HttpResponse:
         trained = queries.trained(usecase)
     values = {"usecase": usecase, "page": page, "trained": trained}
     return render(request, "usecases/decision_list.html", values)
+
+
+@require_GET
+def feature_list(request: SignedInRequest, name: str) -> HttpResponse:
+    """What the feature store holds of it, and one row by its id; while Redis is away, that it is."""
+    usecase = catalogue.find(name)
+    if not usecase.entity:
+        raise NotFound(_("%(title)s keeps no features.") % {"title": usecase.title})
+    id_, version = request.GET.get("id", ""), request.GET.get("version", "")
+    values = {"usecase": usecase, "id": id_, "version_name": version}
+    status = 200
+    try:
+        shelf = queries.shelf(usecase.entity, version)
+        values |= {"shelf": shelf, "page": page_of(request, shelf.rows, size=FEATURES_A_PAGE)}
+        if id_:
+            values["found"] = queries.features(usecase.entity, id_, version)
+    except Unavailable as error:
+        values["away"], status = error.message, error.status
+    except NotFound as error:
+        values["not_found"], status = error.message, error.status
+    return render(request, "usecases/feature_list.html", values, status=status)
+
+
+@require_GET
+def outliers(request: SignedInRequest, name: str) -> HttpResponse:
+    """A fragment: the last odd rows that its model was asked about."""
+    usecase = catalogue.find(name)
+    values = {"usecase": usecase, "predictions": queries.outliers(usecase, request.user, n=SHOWN)}
+    return render(request, "usecases/_outliers.html", values)

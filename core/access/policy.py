@@ -254,6 +254,9 @@ ROUTES: dict[str, str | dict[str, str]] = {
     "usecases:batch-list": "see",
     "usecases:batch-detail": "see",
     "usecases:decision-list": "see",
+    "usecases:feature-list": "see",
+    "usecases:outliers": "see",  # of one's own predictions, unless one may see all
+    "api:features": "see",
     # predictions
     "predict:index": "predict",
     "predict:one": "predict",

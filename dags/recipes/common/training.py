@@ -34,11 +34,15 @@ TELLING = frozenset({"baseline", "champion", "better", "not_worse"})  # checks t
 
 @dataclass(frozen=True)
 class Taken:
-    """Rows to train on and where they come from. rejected: how many were left out before, in words."""
+    """Rows to train on and where they come from. rejected: how many were left out before, in words.
+
+    facts: what else is to be known of that; params and tags of the MLflow run.
+    """
 
     table: pd.DataFrame
     origin: Origin
     rejected: str = ""
+    facts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,7 @@ class Training:
         taken = self.take(run)
         facts = dict(vars(taken.origin))
         run.folder.write_table("rows.parquet", taken.table)
-        run.folder.write_json("source.json", facts)
+        run.folder.write_json("source.json", facts | {"facts": dict(taken.facts)})
         say(f"{len(taken.table):,} rows from {taken.origin.data_source} ({taken.origin.origin}).")
         if taken.rejected:
             say(taken.rejected)
@@ -223,7 +227,8 @@ class Training:
             model=model,
             spec=spec,
             rows=train,
-            params={**searched["params"], **self.params(run)},
+            params={**searched["params"], **self.params(run), **source["facts"]},
+            tags=source["facts"],
             metrics=_logged(searched["scores"], figures),
             files={
                 "serving/spec.json": folder.path / "spec.json",

@@ -35,7 +35,7 @@ def read(data: bytes) -> pd.DataFrame:
 
 
 def validate(table: pd.DataFrame) -> None:
-    """Raises DataInvalid with all faults."""
+    """Raises DataInvalid with all faults. table: a passenger list, or rows of the feature store."""
     if faults := list(_faults(table)):
         raise DataInvalid("The passenger list cannot be trained on:\n- " + "\n- ".join(faults))
 
@@ -43,7 +43,7 @@ def validate(table: pd.DataFrame) -> None:
 def _faults(table: pd.DataFrame) -> Iterator[str]:
     if len(table) < MIN_ROWS:
         yield f"{len(table)} rows; at least {MIN_ROWS} are needed"
-    for name in COLUMNS:
+    for name in table.columns:
         if name not in _MAY_BE_MISSING and (missing := int(table[name].isna().sum())):
             yield f"{name} is missing in {missing} rows"
     duplicated = table["PassengerId"].dropna()

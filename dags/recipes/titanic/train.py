@@ -25,10 +25,13 @@ GRID = {
 
 
 def pipeline(spec: Spec, *, seed: int) -> Pipeline:
-    """Trees need no scaler, and one before them would make compiled and original differ."""
+    """Trees need no scaler, and one before them would make compiled and original differ.
+
+    A column without any value is kept, as zeros: every column of the spec is there.
+    """
     prepare = ColumnTransformer(
         [
-            ("numbers", SimpleImputer(strategy="median"), spec.number_columns),
+            ("numbers", SimpleImputer(strategy="median", keep_empty_features=True), spec.number_columns),
             ("texts", OneHotEncoder(handle_unknown="ignore", dtype=np.float32), spec.text_columns),
         ]
     )

@@ -105,8 +105,8 @@ def test_parsing_loads_params_and_nothing_heavy(parsed):
 
 def test_params_carry_a_schema_that_draws_a_form(parsed):
     params = parsed["params"]
-    assert list(params) == ["source", "url", "n_iter", "cv", "seed", "holdout_share"]
-    assert params["source"]["enum"] == ["auto", "file", "url", "synthetic"]
+    assert list(params) == ["source", "url", "features_version", "n_iter", "cv", "seed", "holdout_share"]
+    assert params["source"]["enum"] == ["auto", "features", "file", "url", "synthetic"]
     assert (params["n_iter"]["minimum"], params["n_iter"]["maximum"]) == (1, 50)
     assert (params["cv"]["minimum"], params["cv"]["maximum"]) == (2, 10)
     assert (params["holdout_share"]["minimum"], params["holdout_share"]["maximum"]) == (0.1, 0.4)
@@ -157,3 +157,15 @@ def test_listings_are_trained_on_only_after_the_decision(parse):
         "group", "day", "max_rejected", "min_new_rows", "min_rows", "psi", "wasserstein", "max_new_places",
         "n_iter", "seed", "holdout_share",
     }  # fmt: skip
+
+
+def test_titanic_etl_writes_features_last(parse):
+    found = parse("titanic_etl")
+    assert found["tasks"] == {
+        "extract": ["check"],
+        "check": ["store"],
+        "store": ["write_features"],
+        "write_features": [],
+    }
+    assert list(found["params"]) == ["source", "url", "version", "expires_days", "seed"]
+    assert (found["params"]["version"]["value"], found["params"]["expires_days"]["value"]) == ("1", 30)

@@ -140,7 +140,7 @@ def test_unusual_values_are_taken_with_a_warning():
     )
     assert rows.warnings == [
         [
-            "rooms is 20, outside the range the model was trained on (1 to 12)",
+            "rooms is 20, an outlier: outside the range seen in training (1 to 12)",
             'town is "Soria", a value the model has not seen',
         ],
         [],
