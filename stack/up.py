@@ -97,7 +97,7 @@ def _start(config: Config, parts: Sequence[Part]) -> SetUp:
     found = SetUp()
     said: set[str] = set()
     with ThreadPoolExecutor(max_workers=4) as pool:
-        _launch(config, servers, {"postgres", "redis", "kafka"})
+        _launch(config, servers, {"postgres", "redis", "kafka", "course-api"})
         if any("postgres" in (part.name, *part.needs) for part in parts):
             _await(config, catalogue.find("postgres"), said)
             databases.ensure(config)
