@@ -67,6 +67,16 @@ class Trained:
         return {who: (told.get(who) or {}).get(self.metric) for who in ("candidate", "champion", "baseline")}
 
 
+@dataclass(frozen=True)
+class Group:
+    """Of the batches of one group of a service; `last_at` is when the newest came."""
+
+    number: int
+    n_batches: int
+    rows_kept: int
+    last_at: object
+
+
 @contextmanager
 def reachable() -> Iterator[None]:
     """Raises Unavailable in words where the database of the use cases is away."""
@@ -136,11 +146,14 @@ def totals(usecase: str) -> Totals:
     return Totals(**found)
 
 
-def groups(usecase: str) -> list[dict[str, Any]]:
-    """How far each group of the service has been collected: `group`, `n_batches`, `rows_kept`, `last_at`."""
-    found = Batch.objects.filter(usecase=usecase, facts__has_key="group").values(group=F("facts__group"))
+def groups(usecase: str) -> list[Group]:
+    """How far each group of the service has been collected, in their order."""
+    found = Batch.objects.filter(usecase=usecase, facts__has_key="group").values("facts__group")
     told = found.annotate(n_batches=Count("id"), rows_kept=Sum("rows_new"), last_at=Max("at"))
-    return list(told.order_by("group"))
+    return [
+        Group(row["facts__group"], row["n_batches"], row["rows_kept"], row["last_at"])
+        for row in told.order_by("facts__group")
+    ]
 
 
 def pipelines(usecase: UseCase) -> list[tuple[str, Pipeline | None, Run | None]]:

@@ -2,10 +2,11 @@
 
 from django.http import HttpResponse
 from django.shortcuts import render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
 from core.access.http import SignedInRequest
-from core.lib.errors import Unavailable
+from core.lib.errors import NotFound, Unavailable
 from core.lib.paging import page_of
 from usecases import catalogue, queries
 

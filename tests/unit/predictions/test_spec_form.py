@@ -58,8 +58,8 @@ def test_derived_values_are_worked_out_once_the_row_can_be_read(spec, decoder):
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
-        ("Parch", "9", "More than any the model has seen (0 to 6)"),
-        ("Age", "0.1", "Less than any the model has seen (0.4 to 80)"),
+        ("Parch", "9", "Outlier: more than any seen in training (0 to 6)"),
+        ("Age", "0.1", "Outlier: less than any seen in training (0.4 to 80)"),
         ("Embarked", "X", "The model has not seen this value."),
         ("Embarked", "S", ""),
         ("Parch", "nine", ""),
