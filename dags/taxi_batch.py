@@ -44,7 +44,9 @@ CLEAN_TRIPS = Asset("atalaya://taxi/clean_trips")
             title="File",
             description="Parquet, or a folder of it, in CONSOLE_DATA_DIR; empty: January 2024, green.",
         ),
-        "k": Param(4, type="integer", minimum=2, maximum=20, title="Groups of trips"),
+        "k": Param(
+            4, type="integer", minimum=2, maximum=20, title="Groups of trips", description="For k-means."
+        ),
         "seed": Param(
             DEFAULTS["seed"],
             type="integer",

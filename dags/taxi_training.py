@@ -27,9 +27,21 @@ from dags.steps import RUN, step
     },
     params={
         "n_estimators": Param(
-            DEFAULTS["n_estimators"], type="integer", minimum=1, maximum=300, title="Trees"
+            DEFAULTS["n_estimators"],
+            type="integer",
+            minimum=1,
+            maximum=300,
+            title="Trees",
+            description="Of the forest.",
         ),
-        "max_depth": Param(DEFAULTS["max_depth"], type="integer", minimum=1, maximum=20, title="Depth"),
+        "max_depth": Param(
+            DEFAULTS["max_depth"],
+            type="integer",
+            minimum=1,
+            maximum=20,
+            title="Depth",
+            description="Of each tree at most; shallow ones answer quickly.",
+        ),
         "max_rows": Param(
             DEFAULTS["max_rows"],
             type="integer",
@@ -38,7 +50,14 @@ from dags.steps import RUN, step
             title="Trips at most",
             description="More than these are drawn from with the seed.",
         ),
-        "seed": Param(DEFAULTS["seed"], type="integer", minimum=0, maximum=2**31 - 1, title="Seed"),
+        "seed": Param(
+            DEFAULTS["seed"],
+            type="integer",
+            minimum=0,
+            maximum=2**31 - 1,
+            title="Seed",
+            description="Of every draw.",
+        ),
         "holdout_share": Param(
             DEFAULTS["holdout_share"],
             type="number",
