@@ -64,6 +64,10 @@ class Config:
         return self.venv_dir / "jars"
 
     @property
+    def spark_jars_dir(self) -> Path:
+        return self.venv_dir / "spark-jars"
+
+    @property
     def run_dir(self) -> Path:
         return self.var_dir / "run"
 
