@@ -13,7 +13,7 @@ from core.access.models import User
 from core.audit.actions import record
 from core.lib import live
 from core.lib.errors import Conflict, InvalidRequest, NotFound
-from jobs import applications, settling, tasks
+from jobs import applications, settling, supplies, tasks
 from jobs.models import ENDED, Job, JobState
 from jobs.outcomes import Outcome
 
@@ -26,10 +26,11 @@ LARGEST_PARAMS_BYTES = 64 * 1024
 def submit_job(app: str, *, params: dict[str, Any], by: User) -> Job:
     """Queue an application with these parameters; it starts as soon as there is a place.
 
-    Raises InvalidRequest for an unknown application and for parameters that it does not take.
+    Raises InvalidRequest for an unknown application and for parameters that it does not take, Denied when it
+    needs more rights than the user has.
     """
     policy.check(by, SCOPE, app)
-    checked = _checked(app, params)
+    checked = _checked(app, params, by)
     if Job.objects.filter(state=JobState.QUEUED).count() >= MOST_QUEUED:
         raise Conflict(_("%(n)d jobs wait already: submit it later.") % {"n": MOST_QUEUED})
     job = Job.objects.create(app=app, params=checked, requested_by=by, is_demo=by.is_demo)
@@ -97,14 +98,19 @@ def _cancel_for_the_console(job: Job) -> None:
         _ask_to_end(job, by=None)
 
 
-def _checked(app: str, params: dict[str, Any]) -> dict[str, Any]:
+def _checked(app: str, params: dict[str, Any], by: User) -> dict[str, Any]:
     try:
         application = applications.find(app)
     except NotFound as error:
         raise _invalid("app", error.message) from error
     if len(json.dumps(params)) > LARGEST_PARAMS_BYTES:
         raise _invalid("params", _("These are more than %(n)d KiB.") % {"n": LARGEST_PARAMS_BYTES // 1024})
-    return applications.check(application, params)
+    for scope in application.scopes:
+        policy.check(by, scope, app)
+    checked = applications.check(application, params)
+    for supply in supplies.of(application).values():
+        supply.check(checked, by)
+    return checked
 
 
 def _invalid(field: str, message: str) -> InvalidRequest:

@@ -1,7 +1,8 @@
 """Which applications there are, what parameters each takes, and whether given values are such.
 
 An application is a module of `jobs.spark_apps` with a dataclass `Params`: its fields are the parameters, its
-docstring says what it does. Nothing here starts Spark.
+docstring says what it does. It may name what it NEEDS (`supplies`), SCOPES that whoever submits it must hold
+beside that of jobs, and that it IS_STREAMING. Nothing here starts Spark.
 """
 
 import dataclasses
@@ -53,13 +54,19 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Application:
-    """What can be submitted. doc: plain paragraphs, each on one line, as are the items of a list in them."""
+    """What can be submitted. doc: plain paragraphs, each on one line, as are the items of a list in them.
+
+    is_streaming: whether it runs until somebody stops it, and goes on from its checkpoint when started again.
+    """
 
     name: str
     title: str
     doc: str
     path: Path
     parameters: tuple[Parameter, ...]
+    needs: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = ()
+    is_streaming: bool = False
 
     @property
     def summary(self) -> str:
@@ -124,7 +131,16 @@ def _application(module: ModuleType) -> Application:
     hints = get_type_hints(module.Params)
     parameters = tuple(_parameter(field, hints[field.name]) for field in dataclasses.fields(module.Params))
     title = name.replace("_", " ").capitalize()
-    return Application(name, title, _unwrapped(module), Path(str(module.__file__)), parameters)
+    return Application(
+        name=name,
+        title=title,
+        doc=_unwrapped(module),
+        path=Path(str(module.__file__)),
+        parameters=parameters,
+        needs=getattr(module, "NEEDS", ()),
+        scopes=getattr(module, "SCOPES", ()),
+        is_streaming=getattr(module, "IS_STREAMING", False),
+    )
 
 
 def _unwrapped(module: ModuleType) -> str:

@@ -28,6 +28,16 @@ class Folder:
         return self.path / "params.json"
 
     @property
+    def access(self) -> Path:
+        """How services are reached that the application needs, with passwords; gone once the job ended."""
+        return self.path / "access.json"
+
+    @property
+    def supplies(self) -> Path:
+        """A folder of what the console puts there for the application."""
+        return self.path / "supplies"
+
+    @property
     def result(self) -> Path:
         return self.path / "result.json"
 

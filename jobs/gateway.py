@@ -48,12 +48,14 @@ def command(name: str, *, application: Path, folder: Folder, output_dir: Path, u
         "spark.ui.showConsoleProgress": "false",
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
+        "spark.executorEnv.PYTHONPATH": str(settings.BASE_DIR),
         **settings.CONSOLE_SPARK_CONF,
     }
     options = ["--master", settings.CONSOLE_SPARK_MASTER, "--name", name]
     options += ["--driver-memory", settings.CONSOLE_SPARK_DRIVER_MEMORY]
     options += [word for key, value in conf.items() for word in ("--conf", f"{key}={value}")]
     arguments = ["--params", str(folder.params), "--result", str(folder.result), "--output", str(output_dir)]
+    arguments += ["--access", str(folder.access)]
     return [_submit_program(), *options, str(application), *arguments]
 
 

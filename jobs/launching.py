@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from core.lib.errors import Unavailable
-from jobs import applications, gateway, processes
+from jobs import applications, gateway, processes, supplies
 from jobs.folders import Folder
 from jobs.models import Job
 
@@ -27,7 +27,7 @@ def start(job: Job) -> None:
     """Have a launcher hold the job's lock, unless one has or had it already.
 
     Raises NotFound for an application that is no more, InvalidRequest when it does not take the parameters
-    any more, Unavailable when no launcher could start.
+    any more, Unavailable when no launcher could start, and what the application's supplies raise.
     """
     folder = job.folder
     argv = [sys.executable, "-m", "jobs.launcher", str(folder.path)]
@@ -55,9 +55,13 @@ def _prepare(job: Job, folder: Folder) -> None:
     application = applications.find(job.app)
     params = applications.check(application, job.params)  # while it waited files may have gone or been moved
     assert job.ui_port is not None  # a constraint of every active job
-    for path in (folder.path, folder.temporary, job.output_dir):
+    for path in (folder.path, folder.temporary, folder.supplies, job.output_dir):
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder.write(folder.params.name, params)
+    needed = supplies.of(application)
+    for supply in needed.values():
+        supply.write(params, folder.supplies)
+    folder.write(folder.access.name, {name: supply.access() for name, supply in needed.items()})
     argv = gateway.command(
         str(job.pk),
         application=Path(application.path),

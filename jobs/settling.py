@@ -38,8 +38,10 @@ def settle(job: Job) -> bool:
 
 
 def _tidy(job: Job) -> None:
-    """A driver that was killed leaves its shuffles, and tables that it had not finished."""
-    shutil.rmtree(job.folder.temporary, ignore_errors=True)
+    """Passwords go; a driver that was killed leaves its shuffles, and tables that it had not finished."""
+    job.folder.access.unlink(missing_ok=True)
+    for folder in (job.folder.temporary, job.folder.supplies):
+        shutil.rmtree(folder, ignore_errors=True)
     for unfinished in job.output_dir.glob(running.UNFINISHED.format(name="*")):
         shutil.rmtree(unfinished, ignore_errors=True)
     with contextlib.suppress(OSError):  # it has written something, or nothing has made it
@@ -53,6 +55,7 @@ def give_up(job: Job, reason: Outcome) -> bool:
         if not is_ours or folder.has_begun:
             return False
         folder.write("exit.json", {"error": reason.error, "ended_at": time.time()})
+        _tidy(job)
         return close(job.pk, reason, folder)
 
 

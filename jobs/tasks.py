@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from core.lib import outbox
-from core.lib.errors import ConsoleError, InvalidRequest, NotFound
+from core.lib.errors import Conflict, ConsoleError, InvalidRequest, NotFound
 from jobs import admission, launching, loops, settling
 from jobs.models import ACTIVE, ENDED, Job, JobState
 from jobs.outcomes import Outcome
@@ -42,7 +42,7 @@ def _start(job: Job) -> None:
         return
     try:
         launching.start(job)
-    except (NotFound, InvalidRequest) as error:
+    except (Conflict, NotFound, InvalidRequest) as error:
         _give_up(job, error.message)
     except ConsoleError as error:
         log.warning("job.not_started", job=str(job.pk), error=error.message)
