@@ -23,6 +23,7 @@ TOKENS = (
     "supervisor",
     "mlflow",
     "kafka",
+    "spark",
 )
 
 
