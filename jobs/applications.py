@@ -36,6 +36,7 @@ class Parameter:
 
     kind: text, integer, number, boolean, path or choice. minimum, maximum: inclusive.
     endings: of the files that a path may name, or that the folder it names holds; empty: any.
+    pattern: that a whole text matches.
     fits: for Parquet files: takes the columns of each, and raises ValueError when they are of no use.
     """
 
@@ -49,6 +50,7 @@ class Parameter:
     minimum: float | None = None
     maximum: float | None = None
     endings: tuple[str, ...] = ()
+    pattern: str = ""
     fits: Callable[[Sequence[parquet.Column]], object] | None = None
 
 
@@ -164,6 +166,7 @@ def _parameter(field: dataclasses.Field, hint: Any) -> Parameter:
         minimum=given.get("minimum"),
         maximum=given.get("maximum"),
         endings=tuple(given.get("endings", ())),
+        pattern=given.get("pattern", ""),
         fits=given.get("fits"),
     )
 
@@ -178,11 +181,13 @@ def _checked(parameter: Parameter, value: Any) -> Any:
     return CHECKS[parameter.kind](parameter, value)
 
 
-def _text(_parameter: Parameter, value: Any) -> str:
+def _text(parameter: Parameter, value: Any) -> str:
     if not isinstance(value, str) or "\x00" in value:
         raise InvalidRequest(_("Write a text."))
     if len(value) > LONGEST_TEXT:
         raise InvalidRequest(_("Write at most %(n)d characters.") % {"n": LONGEST_TEXT})
+    if parameter.pattern and not re.fullmatch(parameter.pattern, value):
+        raise InvalidRequest(_("“%(value)s” has characters that do not belong here.") % {"value": value[:50]})
     return value
 
 

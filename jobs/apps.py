@@ -10,4 +10,5 @@ class JobsConfig(AppConfig):
         from jobs import models, supplies, tasks
 
         outbox.register(models.Job, tasks.attend)
-        supplies.register("mlflow", supplies.Supply(access=supplies.mlflow_access))
+        supplies.register("mlflow", supplies.MLFLOW)
+        supplies.register("kafka", supplies.KAFKA)

@@ -3,7 +3,10 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
+
+from core.lib.times import moment
 
 DRAWN = frozenset(
     {
@@ -85,6 +88,36 @@ def summary(result: Mapping[str, Any]) -> Summary:
             (name.replace("_", " "), _words(value)) for name, value in result.items() if name not in DRAWN
         ],
     )
+
+
+@dataclass(frozen=True)
+class Stream:
+    """How a streaming job fares. at: when its driver told so. rates: rows a second, oldest first.
+
+    queries: a dict each, with `watermark` as a moment.
+    """
+
+    at: datetime | None
+    queries: list[dict[str, Any]]
+    rates: list[float]
+
+    @property
+    def main(self) -> dict[str, Any]:
+        """The query that counts."""
+        return next((one for one in self.queries if one["name"] == "windows"), {})
+
+
+def stream(progress: Mapping[str, Any]) -> Stream:
+    """Of what a streaming application told last."""
+    queries = [{**one, "watermark": _watermark(one)} for one in progress.get("queries", [])]
+    rates = [float(one["rows_per_s"]) for one in progress.get("history", [])]
+    return Stream(moment(progress.get("at")), queries, rates)
+
+
+def _watermark(query: Mapping[str, Any]) -> datetime | None:
+    """None before the first event: Spark says 1970 then."""
+    found = moment(query.get("watermark"), is_planned=True)
+    return found if found is not None and found.timestamp() > 0 else None
 
 
 def _dropped(counts: Mapping[str, int], rows_in: int) -> list[Dropped]:

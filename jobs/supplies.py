@@ -13,9 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.utils.translation import gettext as _
 
+from core.access import policy
 from core.access.models import User
+from core.lib import topics
+from core.lib.errors import InvalidRequest
+from jobs import gateway
 from jobs.applications import Application
+from jobs.spark_apps import kafka
 
 Params = Mapping[str, Any]
 
@@ -64,3 +70,48 @@ def mlflow_access() -> dict[str, str]:
         "MLFLOW_TRACKING_PASSWORD": settings.CONSOLE_MLFLOW_PASSWORD,
     }
     return {name: value for name, value in said.items() if value}
+
+
+# --- Kafka
+
+DEAD_DAYS = 30
+DEAD_BYTES = 2 * 1024 * 1024
+
+
+def kafka_access() -> dict[str, str]:
+    """Options of Spark's source and sink. Raises InvalidRequest for settings that have no such words."""
+    try:
+        return kafka.options(settings.CONSOLE_KAFKA_BOOTSTRAP, settings.CONSOLE_KAFKA_CONFIG)
+    except ValueError as error:
+        raise InvalidRequest(str(error)) from error
+
+
+def check_topics(params: Params, by: User) -> None:
+    """Refuse a topic that is not the user's to read, or that only the console writes to."""
+    kafka_access()
+    if not gateway.connector_jars():
+        raise InvalidRequest(
+            _("Spark's jars for Kafka are not there: set CONSOLE_SPARK_JARS to their folder.")
+        )
+    topic, sink = params["topic"], params["sink_topic"]
+    if topics.scope_of(topic) or topic.startswith("__") or topic.endswith(".dead"):
+        raise _fault("topic", _("This topic is the console's own, or holds dead letters: name another."))
+    policy.check(by, "messages.read", topic)
+    if sink and (topics.is_registered(sink) or sink.startswith("__") or sink in (topic, f"{topic}.dead")):
+        raise _fault("sink_topic", _("The console or this job writes or reads this topic: name another."))
+
+
+def make_topics(params: Params, _folder: Path) -> None:
+    """The topics that the job writes to. Raises Unavailable when Kafka does not answer."""
+    wanted = [topics.Topic(f"{params['topic']}.dead", days=DEAD_DAYS, max_bytes=DEAD_BYTES)]
+    if params["sink_topic"]:
+        wanted.append(topics.Topic(params["sink_topic"]))
+    topics.ensure(wanted)
+
+
+def _fault(name: str, message: str) -> InvalidRequest:
+    return InvalidRequest(message, errors=[{"field": f"params.{name}", "message": message}])
+
+
+MLFLOW = Supply(access=mlflow_access)
+KAFKA = Supply(check=check_topics, access=kafka_access, write=make_topics)

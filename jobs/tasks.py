@@ -6,7 +6,7 @@ from datetime import timedelta
 import structlog
 from celery import shared_task
 from django.conf import settings
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -84,8 +84,9 @@ def _give_up(job: Job, error: str) -> None:
 
 def wake_next() -> None:
     """A place is free: let the oldest queued jobs ask for it."""
-    waiting = Job.objects.filter(state=JobState.QUEUED).order_by("requested_at", "pk")
-    for pk in waiting.values_list("pk", flat=True)[: settings.CONSOLE_JOBS_AT_ONCE]:
+    ready = Q(not_before=None) | Q(not_before__lte=timezone.now())
+    waiting = Job.objects.filter(ready, state=JobState.QUEUED).order_by("requested_at", "pk")
+    for pk in waiting.values_list("pk", flat=True)[: admission.N_PORTS]:
         Job.objects.filter(pk=pk, state=JobState.QUEUED).update(next_attempt_at=timezone.now())
         attend.delay_on_commit(str(pk))
 
@@ -99,6 +100,7 @@ def clear_old() -> None:
 
 
 def _clear(job: Job) -> None:
-    if job.folder.path.exists():
-        shutil.rmtree(job.folder.path)
+    for folder in job.folders:
+        if folder.exists():
+            shutil.rmtree(folder)
     Job.objects.filter(pk=job.pk).update(cleared_at=timezone.now())

@@ -5,6 +5,9 @@ import json
 import os
 import re
 import shutil
+import sys
+import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,6 +28,7 @@ CONF = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.caseSensitive": "true",  # files hold columns that differ in nothing else
     "spark.sql.legacy.parquet.nanosAsLong": "true",  # as pandas writes times
+    "spark.sql.redaction.options.regex": "(?i)url|password|jaas",  # in plans that logs and the UI show
 }
 # Spark's names for Arrow's; unsigned numbers take the next larger type, as Spark itself has it.
 SPARK_TYPES = {
@@ -45,6 +49,7 @@ SPARK_TYPES = {
 A_NUMBER: tuple[Kind, ...] = ("integer", "number")
 A_TIME: tuple[Kind, ...] = ("time",)
 KIND_WORDS: dict[tuple[Kind, ...], str] = {A_NUMBER: "a number", A_TIME: "a time"}
+WITHOUT_EXECUTORS_S, LOOKS_EVERY_S = 60.0, 2.0
 UNFINISHED = ".{name}.unfinished"
 _GLOB = re.compile(r"([\\*?\[\]{}])")
 
@@ -86,15 +91,38 @@ def call(params: type[P], argv: Sequence[str] | None = None) -> Call[P]:
 
 
 @contextmanager
-def session() -> "Iterator[SparkSession]":
-    """A session with the settings of CONF; master and limits come with the call. Stopped at the end."""
+def session(more: Mapping[str, str] | None = None) -> "Iterator[SparkSession]":
+    """A session with the settings of CONF and these; master and limits come with the call."""
     from pyspark.sql import SparkSession
 
-    spark = SparkSession.builder.config(map=CONF).getOrCreate()
+    spark = SparkSession.builder.config(map={**CONF, **(more or {})}).getOrCreate()
+    if spark.sparkContext.master.startswith("spark://"):
+        threading.Thread(target=_require_executors, args=[spark], daemon=True).start()
     try:
         yield spark
     finally:
         spark.stop()
+
+
+def _require_executors(spark: "SparkSession") -> None:
+    """End the driver when its cluster leaves it without executors: it would wait for ever."""
+    since = time.monotonic()
+    while time.monotonic() - since < WITHOUT_EXECUTORS_S:
+        time.sleep(LOOKS_EVERY_S)
+        try:
+            n_executors = (
+                spark.sparkContext._jsc.sc().getExecutorMemoryStatus().size() - 1
+            )  # the driver is one
+        except Exception:  # noqa: BLE001 - the session has ended, and with it what there is to watch
+            return
+        since = time.monotonic() if n_executors else since
+    master = spark.sparkContext.master
+    sys.stderr.write(
+        f"NoExecutors: {master} gave no executor for {WITHOUT_EXECUTORS_S:.0f} s: its master or its workers"
+        " are away, or other jobs have all cores.\n"
+    )
+    sys.stderr.flush()
+    os._exit(1)
 
 
 def look(files: Sequence[Path]) -> list[parquet.Table]:
