@@ -14,6 +14,7 @@ from django.http.request import validate_host
 # HS512 wants a key as long as its output (RFC 7518, section 3.2).
 SHORTEST_JWT_SECRET = 64
 SHORTEST_RECORD_SECRET = 32
+LONGEST_TARGET = 40
 MOST_JOBS_AT_ONCE = 20
 URLS = ("CONSOLE_PUBLIC_URL", "CONSOLE_SERVING_URL", "CONSOLE_MLFLOW_URL", "CONSOLE_AIRFLOW_URL")
 
@@ -152,11 +153,23 @@ def _spark() -> Iterator[CheckMessage]:
             hint=f"Write a number from 1 to {MOST_JOBS_AT_ONCE}: each job has a port of its own.",
             id="console.E012",
         )
+    if not 1 <= settings.CONSOLE_STREAMS_AT_ONCE <= MOST_JOBS_AT_ONCE:
+        yield Error(
+            f"CONSOLE_STREAMS_AT_ONCE is {settings.CONSOLE_STREAMS_AT_ONCE}.",
+            hint=f"Write a number from 1 to {MOST_JOBS_AT_ONCE}: each job has a port of its own.",
+            id="console.E018",
+        )
     if settings.CONSOLE_JOBS_LONGEST_HOURS < 1:
         yield Error(
             f"CONSOLE_JOBS_LONGEST_HOURS is {settings.CONSOLE_JOBS_LONGEST_HOURS}.",
             hint="Write the hours after which a job is ended, 1 or more.",
             id="console.E014",
+        )
+    if fault := _fault_of_targets(settings.CONSOLE_SPARK_TARGETS):
+        yield Error(
+            f"CONSOLE_SPARK_TARGETS: {fault}.",
+            hint='Write {"name": {"master": "spark://host:7077", "at_once": 2, "conf": {}}}, or {}.',
+            id="console.E019",
         )
     program = settings.CONSOLE_SPARK_SUBMIT
     if program and not os.access(program, os.X_OK):
@@ -165,6 +178,25 @@ def _spark() -> Iterator[CheckMessage]:
             hint="Write the whole path of bin/spark-submit, or leave it unset to use PySpark's.",
             id="console.E013",
         )
+
+
+def _fault_of_targets(targets: object) -> str:
+    """Why these are no targets; empty when they are."""
+    if not isinstance(targets, dict) or not all(isinstance(one, dict) for one in targets.values()):
+        return "it is no JSON object of objects"
+    for name, one in targets.items():
+        at_once, conf = one.get("at_once", 1), one.get("conf", {})
+        if (
+            name == "default"
+            or not 1 <= len(name) <= LONGEST_TARGET
+            or not isinstance(one.get("master"), str)
+        ):
+            return f"“{name}” has no master, or another's name"
+        if not isinstance(at_once, int) or not 1 <= at_once <= MOST_JOBS_AT_ONCE:
+            return f"at_once of “{name}” is no number from 1 to {MOST_JOBS_AT_ONCE}"
+        if not isinstance(conf, dict) or not all(isinstance(value, str) for value in conf.values()):
+            return f"conf of “{name}” is no JSON object of texts"
+    return ""
 
 
 def _secret_key() -> Iterator[CheckMessage]:

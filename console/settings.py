@@ -59,11 +59,19 @@ CONSOLE_ALLOW_WEAK_SANDBOX = env.flag("CONSOLE_ALLOW_WEAK_SANDBOX")
 
 # --- Spark jobs
 CONSOLE_SPARK_MASTER = env.text("CONSOLE_SPARK_MASTER", "local[*]")
+# Further targets by name: {"cluster": {"master": "spark://host:7077", "at_once": 2, "conf": {}}}
+CONSOLE_SPARK_TARGETS = env.json_value("CONSOLE_SPARK_TARGETS", "{}")
+# What a standalone master asks drivers for (spark.authenticate.secret); nothing when empty.
+CONSOLE_SPARK_AUTH_SECRET = env.text("CONSOLE_SPARK_AUTH_SECRET", "")
 # A spark-submit of one's own; PySpark's when empty.
 CONSOLE_SPARK_SUBMIT = env.text("CONSOLE_SPARK_SUBMIT", "")
+# Folder of Spark's jars for Kafka; `make up` fetches them.
+CONSOLE_SPARK_JARS = env.path("CONSOLE_SPARK_JARS")
 CONSOLE_SPARK_DRIVER_MEMORY = env.text("CONSOLE_SPARK_DRIVER_MEMORY", "1g")
 CONSOLE_SPARK_CONF = env.json_value("CONSOLE_SPARK_CONF", "{}")
 CONSOLE_JOBS_AT_ONCE = env.number("CONSOLE_JOBS_AT_ONCE", 2)
+# Jobs that run until somebody stops them, beside those.
+CONSOLE_STREAMS_AT_ONCE = env.number("CONSOLE_STREAMS_AT_ONCE", 2)
 CONSOLE_JOBS_LONGEST_HOURS = env.number("CONSOLE_JOBS_LONGEST_HOURS", 24)
 CONSOLE_JOBS_KEEP_DAYS = env.number("CONSOLE_JOBS_KEEP_DAYS", 14)
 
@@ -256,7 +264,7 @@ SPECTACULAR_SETTINGS = {
 
 # --- workers and live pages
 CELERY_BROKER_URL = CONSOLE_REDIS_URL
-CELERY_IMPORTS = ["core.lib.outbox"]
+CELERY_IMPORTS = ["core.lib.outbox", "jobs.schedules"]
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "control"
 # Minutes of work; everything else is a short call and goes to the default queue.
@@ -294,6 +302,7 @@ CELERY_BEAT_SCHEDULE = {
     },
     "renew-pipeline-tokens": {"task": "core.access.tasks.renew_pipeline_tokens", "schedule": 24 * 3600.0},
     "clear-old-windows": {"task": "streaming.tasks.clear_old", "schedule": 24 * 3600.0},
+    "run-due-jobs": {"task": "jobs.schedules.run_due", "schedule": 10.0, "options": {"expires": 10}},
     "clear-old-jobs": {"task": "jobs.tasks.clear_old", "schedule": 24 * 3600.0},
     "clear-sessions": {"task": "core.access.tasks.clear_sessions", "schedule": 24 * 3600.0},
     "look-for-drift": {

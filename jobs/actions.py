@@ -13,30 +13,70 @@ from core.access.models import User
 from core.audit.actions import record
 from core.lib import live
 from core.lib.errors import Conflict, InvalidRequest, NotFound
-from jobs import applications, settling, tasks
-from jobs.models import ENDED, Job, JobState
+from jobs import applications, gateway, settling, supplies, tasks
+from jobs.models import ENDED, Job, JobSchedule, JobState
 from jobs.outcomes import Outcome
 
 SCOPE = "jobs.run"
 MOST_QUEUED = 100
+MOST_RETRIES = 5
 LARGEST_PARAMS_BYTES = 64 * 1024
 
 
 @transaction.atomic
-def submit_job(app: str, *, params: dict[str, Any], by: User) -> Job:
-    """Queue an application with these parameters; it starts as soon as there is a place.
+def submit_job(
+    app: str, *, params: dict[str, Any], by: User, target: str = gateway.DEFAULT, retries: int = 0
+) -> Job:
+    """Queue an application with these parameters; it starts as soon as its target has a place.
 
-    Raises InvalidRequest for an unknown application and for parameters that it does not take.
+    retries: how often it is tried again after a failure that is not the parameters' fault.
+
+    Raises InvalidRequest for an unknown application and for parameters that it does not take, Denied when it
+    needs more rights than the user has.
     """
     policy.check(by, SCOPE, app)
-    checked = _checked(app, params)
+    values = checked(app, params=params, by=by, target=target, retries=retries)
     if Job.objects.filter(state=JobState.QUEUED).count() >= MOST_QUEUED:
         raise Conflict(_("%(n)d jobs wait already: submit it later.") % {"n": MOST_QUEUED})
-    job = Job.objects.create(app=app, params=checked, requested_by=by, is_demo=by.is_demo)
-    record("job.submit", job, by=by, after={"app": app, "params": checked})
+    is_streaming = applications.find(app).is_streaming
+    if is_streaming:
+        _refuse_second(app, values["name"])
+    job = Job.objects.create(
+        app=app,
+        params=values,
+        requested_by=by,
+        is_demo=by.is_demo,
+        is_streaming=is_streaming,
+        target=target,
+        retries_left=retries,
+    )
+    wanted = {"app": app, "params": values, "target": target, "retries": retries}
+    record("job.submit", job, by=by, after=wanted)
     tasks.attend.delay_on_commit(str(job.pk))
     live.publish("jobs", [job.pk])
     return job
+
+
+def restart_job(job: Job, *, by: User) -> Job:
+    """Submit a streaming job again as it was: it goes on from its checkpoint.
+
+    Raises Conflict while it runs, and for a job that is no streaming one.
+    """
+    policy.check(by, SCOPE, job.app)
+    if not job.is_streaming:
+        raise Conflict(_("Only a streaming job goes on from a checkpoint: run this one again instead."))
+    if not job.has_ended:
+        raise Conflict(_("The job has not ended."))
+    retries = job.retries_left + job.attempt - 1
+    return submit_job(job.app, params=job.params, by=by, target=job.target, retries=retries)
+
+
+def _refuse_second(app: str, name: str) -> None:
+    """Two jobs on one checkpoint would spoil it; their drivers look once more."""
+    other = Job.objects.filter(app=app, params__name=name).exclude(state__in=ENDED).first()
+    if other is not None:
+        message = _("The job %(id)s works with the checkpoint “%(name)s”.")
+        raise Conflict(message % {"id": other.pk, "name": name})
 
 
 @transaction.atomic
@@ -80,11 +120,12 @@ def remove_demo() -> int:
         _cancel_for_the_console(job)
     n_gone = 0
     for job in jobs.filter(state__in=ENDED):
-        for folder in (job.folder.path, job.output_dir):
+        for folder in (*job.folders, job.output_dir):
             if folder.exists():
                 shutil.rmtree(folder)
         job.delete()
         n_gone += 1
+    JobSchedule.objects.filter(requested_by__is_demo=True).delete()
     if n_gone:
         live.publish("jobs")
     return n_gone
@@ -97,14 +138,23 @@ def _cancel_for_the_console(job: Job) -> None:
         _ask_to_end(job, by=None)
 
 
-def _checked(app: str, params: dict[str, Any]) -> dict[str, Any]:
+def checked(app: str, *, params: dict[str, Any], by: User, target: str, retries: int) -> dict[str, Any]:
+    """The parameters to run with, once all is as it may be. Raises as `submit_job`."""
+    gateway.target(target)
+    if not 0 <= retries <= MOST_RETRIES:
+        raise _invalid("retries", _("Write a number from 0 to %(n)d.") % {"n": MOST_RETRIES})
     try:
         application = applications.find(app)
     except NotFound as error:
         raise _invalid("app", error.message) from error
     if len(json.dumps(params)) > LARGEST_PARAMS_BYTES:
         raise _invalid("params", _("These are more than %(n)d KiB.") % {"n": LARGEST_PARAMS_BYTES // 1024})
-    return applications.check(application, params)
+    for scope in application.scopes:
+        policy.check(by, scope, app)
+    values = applications.check(application, params)
+    for supply in supplies.of(application).values():
+        supply.check(values, by)
+    return values
 
 
 def _invalid(field: str, message: str) -> InvalidRequest:

@@ -9,6 +9,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from core.lib import live
+from jobs import gateway
 from jobs.models import ACTIVE, Job, JobState
 
 FIRST_PORT = 20  # offset into the stack's block
@@ -25,11 +26,13 @@ def admit(job: Job) -> bool:
     job.refresh_from_db(from_queryset=Job.objects.select_for_update())
     if job.state != JobState.QUEUED:
         return job.is_active
-    taken = set(Job.objects.filter(state__in=ACTIVE).values_list("ui_port", flat=True))
-    n_free = min(settings.CONSOLE_JOBS_AT_ONCE, N_PORTS) - len(taken)
-    port = _free_port(taken) if n_before(job) < n_free else None
+    active = Job.objects.filter(state__in=ACTIVE)
+    taken = set(active.values_list("ui_port", flat=True))
+    n_free = _most(job) - active.filter(is_streaming=job.is_streaming, target=job.target).count()
+    now = timezone.now()
+    port = _free_port(taken) if n_before(job) < n_free and not job.waits_for_retry else None
     if port is None:
-        job.next_attempt_at = timezone.now() + LOOKS_AGAIN
+        job.next_attempt_at = max(now + LOOKS_AGAIN, job.not_before or now)
         job.save(update_fields=["next_attempt_at"])
         return False
     job.state, job.ui_port, job.delivery_attempts = JobState.STARTING, port, 0
@@ -40,9 +43,22 @@ def admit(job: Job) -> bool:
 
 
 def n_before(job: Job) -> int:
-    """How many queued jobs start before this one."""
+    """How many queued jobs start before this one: of its target, and of its kind.
+
+    Streaming jobs have places of their own; who waits for another try holds up nobody.
+    """
     earlier = Q(requested_at__lt=job.requested_at) | Q(requested_at=job.requested_at, pk__lt=job.pk)
-    return Job.objects.filter(earlier, state=JobState.QUEUED).count()
+    ready = Q(not_before=None) | Q(not_before__lte=timezone.now())
+    alike = Job.objects.filter(is_streaming=job.is_streaming, target=job.target, state=JobState.QUEUED)
+    return alike.filter(earlier & ready).count()
+
+
+def _most(job: Job) -> int:
+    """Places for jobs of its kind on its target. One that is no more gives one: its job fails in words."""
+    if job.is_streaming:
+        return int(settings.CONSOLE_STREAMS_AT_ONCE)
+    found = gateway.targets().get(job.target)
+    return found.at_once if found is not None else 1
 
 
 def _free_port(taken: set[int | None]) -> int | None:

@@ -14,9 +14,9 @@ from rest_framework.views import APIView
 from core.access.http import user_of
 from core.lib.errors import InvalidRequest
 from core.lib.rest import valid
-from jobs import actions, applications, logs, queries
+from jobs import actions, applications, logs, queries, schedules
 from jobs import serializers as shapes
-from jobs.models import Job, JobState
+from jobs.models import Job, JobSchedule, JobState
 
 
 class SparkAppListView(APIView):
@@ -57,7 +57,7 @@ class JobListView(generics.ListAPIView):
     def post(self, request: Request) -> Response:
         """Submit an application. The row answers at once; it starts as soon as there is a place."""
         given = valid(shapes.NewJobSerializer, request.data)
-        job = actions.submit_job(given["app"], params=given["params"], by=user_of(request))
+        job = actions.submit_job(given.pop("app"), by=user_of(request), **given)
         return Response(shapes.JobSerializer(job).data, status=202)
 
 
@@ -77,6 +77,51 @@ class JobCancelView(APIView):
         valid(shapes.NothingSerializer, request.data)
         job = actions.cancel_job(queries.job(job_id), by=user_of(request))
         return Response(shapes.JobSerializer(job).data, status=202)
+
+
+class JobRestartView(APIView):
+    """A streaming job, once more."""
+
+    @extend_schema(request=shapes.NothingSerializer, responses={202: shapes.JobSerializer})
+    def post(self, request: Request, job_id: uuid.UUID) -> Response:
+        """A new job with the same parameters goes on from the checkpoint; 409 until the old one ended."""
+        valid(shapes.NothingSerializer, request.data)
+        job = actions.restart_job(queries.job(job_id), by=user_of(request))
+        return Response(shapes.JobSerializer(job).data, status=202)
+
+
+class JobScheduleListView(generics.ListAPIView):
+    """Jobs that come again by themselves, newest first."""
+
+    serializer_class = shapes.JobScheduleSerializer
+
+    def get_queryset(self) -> QuerySet[JobSchedule]:
+        """All."""
+        return queries.schedules()
+
+    @extend_schema(request=shapes.NewJobScheduleSerializer, responses={201: shapes.JobScheduleSerializer})
+    def post(self, request: Request) -> Response:
+        """Submit a job whenever the cron text says so, in your name."""
+        given = valid(shapes.NewJobScheduleSerializer, request.data)
+        made = schedules.create(given.pop("app"), cron_text=given.pop("cron"), by=user_of(request), **given)
+        return Response(shapes.JobScheduleSerializer(made).data, status=201)
+
+
+class JobScheduleDetailView(APIView):
+    """One of them."""
+
+    @extend_schema(request=shapes.JobScheduleChangeSerializer, responses=shapes.JobScheduleSerializer)
+    def patch(self, request: Request, pk: int) -> Response:
+        """Pause it, or let it go on."""
+        given = valid(shapes.JobScheduleChangeSerializer, request.data)
+        changed = schedules.set_paused(queries.schedule(pk), by=user_of(request), **given)
+        return Response(shapes.JobScheduleSerializer(changed).data)
+
+    @extend_schema(responses={204: None})
+    def delete(self, request: Request, pk: int) -> Response:
+        """Its jobs stay."""
+        schedules.delete(queries.schedule(pk), by=user_of(request))
+        return Response(status=204)
 
 
 class JobLogView(APIView):

@@ -1,7 +1,8 @@
 """Which applications there are, what parameters each takes, and whether given values are such.
 
 An application is a module of `jobs.spark_apps` with a dataclass `Params`: its fields are the parameters, its
-docstring says what it does. Nothing here starts Spark.
+docstring says what it does. It may name what it NEEDS (`supplies`), SCOPES that whoever submits it must hold
+beside that of jobs, and that it IS_STREAMING. Nothing here starts Spark.
 """
 
 import dataclasses
@@ -35,6 +36,7 @@ class Parameter:
 
     kind: text, integer, number, boolean, path or choice. minimum, maximum: inclusive.
     endings: of the files that a path may name, or that the folder it names holds; empty: any.
+    pattern: that a whole text matches.
     fits: for Parquet files: takes the columns of each, and raises ValueError when they are of no use.
     """
 
@@ -48,18 +50,25 @@ class Parameter:
     minimum: float | None = None
     maximum: float | None = None
     endings: tuple[str, ...] = ()
+    pattern: str = ""
     fits: Callable[[Sequence[parquet.Column]], object] | None = None
 
 
 @dataclass(frozen=True)
 class Application:
-    """What can be submitted. doc: plain paragraphs, each on one line, as are the items of a list in them."""
+    """What can be submitted. doc: plain paragraphs, each on one line, as are the items of a list in them.
+
+    is_streaming: whether it runs until somebody stops it, and goes on from its checkpoint when started again.
+    """
 
     name: str
     title: str
     doc: str
     path: Path
     parameters: tuple[Parameter, ...]
+    needs: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = ()
+    is_streaming: bool = False
 
     @property
     def summary(self) -> str:
@@ -124,7 +133,16 @@ def _application(module: ModuleType) -> Application:
     hints = get_type_hints(module.Params)
     parameters = tuple(_parameter(field, hints[field.name]) for field in dataclasses.fields(module.Params))
     title = name.replace("_", " ").capitalize()
-    return Application(name, title, _unwrapped(module), Path(str(module.__file__)), parameters)
+    return Application(
+        name=name,
+        title=title,
+        doc=_unwrapped(module),
+        path=Path(str(module.__file__)),
+        parameters=parameters,
+        needs=getattr(module, "NEEDS", ()),
+        scopes=getattr(module, "SCOPES", ()),
+        is_streaming=getattr(module, "IS_STREAMING", False),
+    )
 
 
 def _unwrapped(module: ModuleType) -> str:
@@ -148,6 +166,7 @@ def _parameter(field: dataclasses.Field, hint: Any) -> Parameter:
         minimum=given.get("minimum"),
         maximum=given.get("maximum"),
         endings=tuple(given.get("endings", ())),
+        pattern=given.get("pattern", ""),
         fits=given.get("fits"),
     )
 
@@ -162,11 +181,13 @@ def _checked(parameter: Parameter, value: Any) -> Any:
     return CHECKS[parameter.kind](parameter, value)
 
 
-def _text(_parameter: Parameter, value: Any) -> str:
+def _text(parameter: Parameter, value: Any) -> str:
     if not isinstance(value, str) or "\x00" in value:
         raise InvalidRequest(_("Write a text."))
     if len(value) > LONGEST_TEXT:
         raise InvalidRequest(_("Write at most %(n)d characters.") % {"n": LONGEST_TEXT})
+    if parameter.pattern and not re.fullmatch(parameter.pattern, value):
+        raise InvalidRequest(_("“%(value)s” has characters that do not belong here.") % {"value": value[:50]})
     return value
 
 

@@ -28,6 +28,31 @@ class Folder:
         return self.path / "params.json"
 
     @property
+    def access(self) -> Path:
+        """How services are reached that the application needs, with passwords; gone once the job ended."""
+        return self.path / "access.json"
+
+    @property
+    def properties(self) -> Path:
+        """Spark settings that are secret; gone once the job ended."""
+        return self.path / "spark.properties"
+
+    @property
+    def supplies(self) -> Path:
+        """A folder of what the console puts there for the application."""
+        return self.path / "supplies"
+
+    @property
+    def stop(self) -> Path:
+        """Asks a streaming application to end; it looks every second."""
+        return self.path / "stop"
+
+    @property
+    def progress(self) -> dict[str, Any] | None:
+        """How a streaming application fares: `at`, its `queries`, and the `history` of its rows a second."""
+        return self._read("progress.json")
+
+    @property
     def result(self) -> Path:
         return self.path / "result.json"
 
@@ -41,7 +66,9 @@ class Folder:
 
     @property
     def launch(self) -> dict[str, Any] | None:
-        """What the launcher runs: `argv`, `env`. Limits: `longest_s`, `kill_after_s`, `largest_log_bytes`."""
+        """What the launcher runs: `argv`, `env`. Limits: `longest_s` (or none), `asks_for_s`,
+        `kill_after_s`, `largest_log_bytes`.
+        """
         return self._read("launch.json")
 
     @property

@@ -6,8 +6,9 @@ Written against Spark 4.2. Everything binds to this machine's loopback address.
 import importlib.util
 import json
 import os
+import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +18,72 @@ import httpx
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from core.lib.errors import Unavailable
+from core.lib.errors import InvalidRequest, Unavailable
+from core.lib.files import write_whole
 from jobs import processes
 from jobs.folders import Folder
 
 SERVICE = "spark"
+DEFAULT = "default"
+LONGEST_TARGET = 40
+STANDALONE = "spark://"
+MASTER_TIMEOUT_S = 3.0
 TIMEOUT_S = 5.0  # a busy driver that is hung up on fills its log with that
 # What a driver sees of the worker's environment: nothing that is secret.
 KEPT = ("PATH", "HOME", "LANG", "TZ", "JAVA_HOME")
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where jobs run: a master as spark-submit knows it, and how many at once. conf: Spark's own settings."""
+
+    name: str
+    master: str
+    at_once: int
+    conf: dict[str, str]
+
+
+def targets() -> dict[str, Target]:
+    """By name; `default` is the first."""
+    default = Target(DEFAULT, settings.CONSOLE_SPARK_MASTER, settings.CONSOLE_JOBS_AT_ONCE, {})
+    others = {
+        name: Target(name, one["master"], one.get("at_once", 1), one.get("conf", {}))
+        for name, one in settings.CONSOLE_SPARK_TARGETS.items()
+    }
+    return {DEFAULT: default, **others}
+
+
+def target(name: str) -> Target:
+    """Raises InvalidRequest."""
+    found = targets().get(name)
+    if found is None:
+        message = _("There is no target “%(name)s”; there are: %(known)s.")
+        message %= {"name": name[:LONGEST_TARGET], "known": ", ".join(targets())}
+        raise InvalidRequest(message, errors=[{"field": "target", "message": message}])
+    return found
+
+
+def require_master(of: Target) -> None:
+    """Raises Unavailable when none of a standalone master's addresses takes connections.
+
+    Whatever other managers there are, spark-submit asks them itself.
+    """
+    if not of.master.startswith(STANDALONE):
+        return
+    addresses = of.master.removeprefix(STANDALONE).split(",")
+    if not any(_listens(address) for address in addresses):
+        raise Unavailable(
+            _("The Spark master %(master)s does not answer.") % {"master": of.master}, service=SERVICE
+        )
+
+
+def _listens(address: str) -> bool:
+    host, _colon, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=MASTER_TIMEOUT_S).close()
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 @dataclass(frozen=True)
@@ -38,7 +97,22 @@ class Progress:
     tasks_total: int
 
 
-def command(name: str, *, application: Path, folder: Folder, output_dir: Path, ui_port: int) -> list[str]:
+def connector_jars() -> list[Path]:
+    """Spark's jars for Kafka; empty where there are none."""
+    folder = settings.CONSOLE_SPARK_JARS
+    return sorted(Path(folder).glob("*.jar")) if folder else []
+
+
+def command(
+    name: str,
+    *,
+    application: Path,
+    folder: Folder,
+    output_dir: Path,
+    ui_port: int,
+    jars: Sequence[Path] = (),
+    on: Target,
+) -> list[str]:
     """The program and arguments that run an application under this name."""
     conf = {
         "spark.app.name": name,
@@ -48,13 +122,25 @@ def command(name: str, *, application: Path, folder: Folder, output_dir: Path, u
         "spark.ui.showConsoleProgress": "false",
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
+        "spark.executorEnv.PYTHONPATH": str(settings.BASE_DIR),
+        **on.conf,
         **settings.CONSOLE_SPARK_CONF,
     }
-    options = ["--master", settings.CONSOLE_SPARK_MASTER, "--name", name]
+    options = ["--master", on.master, "--name", name]
+    options += ["--properties-file", str(folder.properties)] if folder.properties.exists() else []
     options += ["--driver-memory", settings.CONSOLE_SPARK_DRIVER_MEMORY]
+    options += ["--jars", ",".join(map(str, jars))] if jars else []
     options += [word for key, value in conf.items() for word in ("--conf", f"{key}={value}")]
     arguments = ["--params", str(folder.params), "--result", str(folder.result), "--output", str(output_dir)]
+    arguments += ["--access", str(folder.access)]
     return [_submit_program(), *options, str(application), *arguments]
+
+
+def write_properties(folder: Folder, on: Target) -> None:
+    """The secret that a standalone master asks for, where command line and environment do not show it."""
+    if settings.CONSOLE_SPARK_AUTH_SECRET and on.master.startswith(STANDALONE):
+        text = f"spark.authenticate true\nspark.authenticate.secret {settings.CONSOLE_SPARK_AUTH_SECRET}\n"
+        write_whole(folder.properties, text.encode())
 
 
 def environment(folder: Folder) -> dict[str, str]:

@@ -70,7 +70,8 @@ class Launcher:
 
     def _note_late(self, began_at: float) -> None:
         """A job that hangs would keep its place for ever."""
-        if self.told_at is None and time.monotonic() - began_at > self.plan["longest_s"]:
+        longest_s = self.plan["longest_s"]  # None: it may run for ever
+        if self.told_at is None and longest_s is not None and time.monotonic() - began_at > longest_s:
             self.is_late, self.told_at = True, time.monotonic()
 
     def run(self) -> None:
@@ -125,7 +126,11 @@ class Launcher:
     def _end_if_told(self) -> None:
         if self.told_at is None:
             return
-        is_late = time.monotonic() - self.told_at > self.plan["kill_after_s"]
+        since_s = time.monotonic() - self.told_at - self.plan["asks_for_s"]
+        if since_s < 0:
+            self.folder.stop.touch()
+            return
+        is_late = since_s > self.plan["kill_after_s"]
         wanted = signal.SIGKILL if is_late else signal.SIGTERM
         if wanted != self.sent:
             processes.send(self.folder.path, wanted)

@@ -46,6 +46,13 @@ class Job(Deliverable):
     params = models.JSONField(default=dict)
     state = models.CharField(max_length=10, choices=JobState, default=JobState.QUEUED)
     requested_by = _user()
+    target = models.CharField(max_length=40, default="default")  # of those that the settings name
+    attempt = models.PositiveSmallIntegerField(default=1)
+    retries_left = models.PositiveSmallIntegerField(default=0)
+    not_before = models.DateTimeField(null=True)  # the next try waits until then
+    last_error = models.TextField(blank=True)  # of the try before this one
+    is_streaming = models.BooleanField(default=False)  # runs until somebody stops it
+    progress = models.JSONField(null=True)  # of a streaming job, as it told last
     is_demo = models.BooleanField(default=False)
     requested_at = models.DateTimeField(default=timezone.now)
     started_at = models.DateTimeField(null=True)
@@ -99,7 +106,17 @@ class Job(Deliverable):
     @property
     def folder(self) -> Folder:
         """What its processes left; not there before a worker took it, nor once it is cleared."""
-        return Folder(settings.CONSOLE_VAR_DIR / "jobs" / str(self.pk))
+        return self.folder_of(self.attempt)
+
+    def folder_of(self, attempt: int) -> Folder:
+        """Each try has a folder of its own: what one left says nothing about the next."""
+        name = str(self.pk) if attempt == 1 else f"{self.pk}.{attempt}"
+        return Folder(settings.CONSOLE_VAR_DIR / "jobs" / name)
+
+    @property
+    def folders(self) -> list[Path]:
+        """Of all tries."""
+        return [self.folder_of(attempt).path for attempt in range(1, self.attempt + 1)]
 
     @property
     def output_dir(self) -> Path:
@@ -115,6 +132,11 @@ class Job(Deliverable):
     def is_active(self) -> bool:
         """Whether it has processes, or is about to."""
         return self.state in ACTIVE
+
+    @property
+    def waits_for_retry(self) -> bool:
+        """Whether its next try is not due yet."""
+        return self.not_before is not None and self.not_before > timezone.now()
 
     @property
     def is_cancelling(self) -> bool:
@@ -137,3 +159,29 @@ class Job(Deliverable):
     def parameters(self) -> list[tuple[str, Any]]:
         """Names and values: a template would take a parameter `items` for the method."""
         return sorted(self.params.items())
+
+
+class JobSchedule(models.Model):
+    """A job that is submitted again and again, in the name of who asked for it."""
+
+    app = models.CharField(max_length=100)
+    params = models.JSONField(default=dict)
+    target = models.CharField(max_length=40, default="default")
+    retries = models.PositiveSmallIntegerField(default=0)
+    cron = models.CharField(max_length=100)  # five fields, UTC
+    requested_by = _user()
+    created_at = models.DateTimeField(default=timezone.now)
+    is_paused = models.BooleanField(default=False)
+    next_at = models.DateTimeField()
+    last_job = models.ForeignKey(Job, null=True, on_delete=models.SET_NULL, related_name="+")
+    last_error = models.TextField(blank=True)  # why it was not submitted the last time
+
+    class Meta:
+        ordering: ClassVar = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"{self.app} {self.cron}"
+
+    def get_absolute_url(self) -> str:
+        """The page of all."""
+        return reverse("jobs:schedule-list")

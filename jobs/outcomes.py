@@ -14,6 +14,7 @@ from jobs.models import Job, JobState
 
 LONGEST_ERROR = 2000
 SHOWN_LINES = 5
+REFUSED = "SourceRefused:"  # what applications raise for their parameters
 TRACEBACK = "Traceback (most recent call last):"
 # Lines of Spark's own log, which go on after a traceback.
 LOG_LINE = re.compile(r"\d\d/\d\d/\d\d \d\d:\d\d:\d\d |Exception ignored ")
@@ -21,12 +22,13 @@ LOG_LINE = re.compile(r"\d\d/\d\d/\d\d \d\d:\d\d:\d\d |Exception ignored ")
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the row of an ended job says."""
+    """What the row of an ended job says. may_retry: whether another try might end otherwise."""
 
     state: JobState
     error: str = ""
     result: dict[str, Any] | None = None
     exit_code: int | None = None
+    may_retry: bool = False
 
 
 def outcome(job: Job, folder: Folder) -> Outcome:
@@ -35,8 +37,12 @@ def outcome(job: Job, folder: Folder) -> Outcome:
     code: int | None = end.get("code")
     refusal = ""
     if code == 0:
+        is_stopped = (
+            job.is_streaming and job.cancel_asked_at is not None
+        )  # as it was told to, between batches
+        state = JobState.CANCELLED if is_stopped else JobState.SUCCEEDED
         try:
-            return Outcome(JobState.SUCCEEDED, result=results.read(folder), exit_code=0)
+            return Outcome(state, result=results.read(folder), exit_code=0)
         except results.ResultRefused as refused:
             refusal = str(refused)
     if job.cancel_asked_at is not None:
@@ -44,11 +50,15 @@ def outcome(job: Job, folder: Folder) -> Outcome:
     if end.get("is_late"):
         return Outcome(JobState.FAILED, _late_error(), exit_code=code)
     if end.get("is_stopped"):
-        return Outcome(JobState.LOST, _("It was ended from outside: the stack was stopped."), exit_code=code)
+        words = _("It was ended from outside: the stack was stopped.")
+        return Outcome(JobState.LOST, words, exit_code=code, may_retry=True)
     if not end:
-        return Outcome(JobState.LOST, _("Its launcher was killed, or the machine stopped."))
+        return Outcome(JobState.LOST, _("Its launcher was killed, or the machine stopped."), may_retry=True)
     words = refusal or end.get("error") or _driver_error(code, folder.log_tail())
-    return Outcome(JobState.FAILED, words.replace("\x00", "")[:LONGEST_ERROR], exit_code=code)
+    may_retry = not refusal and REFUSED not in words  # the same parameters would be refused again
+    return Outcome(
+        JobState.FAILED, words.replace("\x00", "")[:LONGEST_ERROR], exit_code=code, may_retry=may_retry
+    )
 
 
 def _late_error() -> str:

@@ -12,8 +12,8 @@ from core.access.models import User
 from core.lib import edge
 from core.lib.errors import NotFound
 from core.lib.hits import Hit
-from jobs import admission, applications
-from jobs.models import ENDED, Job, JobState
+from jobs import admission, applications, gateway
+from jobs.models import ENDED, Job, JobSchedule, JobState
 
 n_before = admission.n_before
 
@@ -38,6 +38,24 @@ def job(job_id: Any) -> Job:
     found = recent_jobs().filter(pk=id_).first() if id_ is not None else None
     if found is None:
         raise NotFound(_("There is no job %(id)s.") % {"id": str(job_id)[:50]})
+    return found
+
+
+def targets() -> list[gateway.Target]:
+    """Where jobs may run; the first is what is taken when nobody says."""
+    return list(gateway.targets().values())
+
+
+def schedules() -> QuerySet[JobSchedule]:
+    """Newest first."""
+    return JobSchedule.objects.select_related("requested_by", "last_job").order_by("-pk")
+
+
+def schedule(pk: int) -> JobSchedule:
+    """Raises NotFound."""
+    found = schedules().filter(pk=pk).first()
+    if found is None:
+        raise NotFound(_("There is no schedule %(id)s.") % {"id": pk})
     return found
 
 

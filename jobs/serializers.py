@@ -5,7 +5,7 @@ from typing import ClassVar
 from rest_framework import serializers
 
 from core.lib.rest import StrictSerializer
-from jobs.models import Job
+from jobs.models import Job, JobSchedule
 
 
 class JobSerializer(serializers.ModelSerializer):
@@ -13,6 +13,9 @@ class JobSerializer(serializers.ModelSerializer):
 
     params = serializers.DictField()
     result = serializers.DictField(allow_null=True, help_text="What the application wrote in the end")
+    progress = serializers.DictField(
+        allow_null=True, read_only=True, help_text="Of a streaming job, as its driver told last"
+    )
     requested_by = serializers.CharField(source="requested_by.username", default=None, allow_null=True)
     cancel_asked_by = serializers.CharField(source="cancel_asked_by.username", default=None, allow_null=True)
     duration_s = serializers.SerializerMethodField()
@@ -26,6 +29,13 @@ class JobSerializer(serializers.ModelSerializer):
             "state",
             "requested_by",
             "is_demo",
+            "target",
+            "attempt",
+            "retries_left",
+            "not_before",
+            "last_error",
+            "is_streaming",
+            "progress",
             "requested_at",
             "started_at",
             "ended_at",
@@ -53,6 +63,51 @@ class NewJobSerializer(StrictSerializer):
 
     app = serializers.CharField(max_length=100)
     params = serializers.DictField(required=False, default=dict)
+    target = serializers.CharField(max_length=40, required=False, default="default")
+    retries = serializers.IntegerField(
+        min_value=0,
+        max_value=5,
+        required=False,
+        default=0,
+        help_text="After failures that may not come again",
+    )
+
+
+class JobScheduleSerializer(serializers.ModelSerializer):
+    """A job that comes again by itself. last_error: why it was not submitted the last time."""
+
+    params = serializers.DictField()
+    requested_by = serializers.CharField(source="requested_by.username", default=None, allow_null=True)
+    last_job = serializers.UUIDField(source="last_job_id", allow_null=True)
+
+    class Meta:
+        model = JobSchedule
+        fields: ClassVar = [
+            "id",
+            "app",
+            "params",
+            "target",
+            "retries",
+            "cron",
+            "requested_by",
+            "created_at",
+            "is_paused",
+            "next_at",
+            "last_job",
+            "last_error",
+        ]
+
+
+class NewJobScheduleSerializer(NewJobSerializer):
+    """A job that is to come again."""
+
+    cron = serializers.CharField(max_length=100, help_text="Minute, hour, day of month, month, weekday; UTC")
+
+
+class JobScheduleChangeSerializer(StrictSerializer):
+    """What may change."""
+
+    is_paused = serializers.BooleanField()
 
 
 class NothingSerializer(StrictSerializer):
@@ -94,6 +149,7 @@ class SparkAppSerializer(serializers.Serializer):
     name = serializers.CharField()
     title = serializers.CharField()
     doc = serializers.CharField(allow_blank=True)
+    is_streaming = serializers.BooleanField(help_text="Whether it runs until somebody stops it")
     parameters = ParameterSerializer(many=True)
 
 

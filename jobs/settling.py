@@ -3,9 +3,10 @@
 import contextlib
 import shutil
 import time
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+import structlog
 from django.db import transaction
 from django.utils import timezone
 
@@ -16,6 +17,10 @@ from jobs.folders import Folder
 from jobs.models import Job, JobState
 from jobs.outcomes import Outcome, outcome
 from jobs.spark_apps import running
+
+log = structlog.get_logger(__name__)
+
+FIRST_WAIT_S, LONGEST_WAIT_S = 15, 600  # before another try, twice as long each time
 
 
 def settle(job: Job) -> bool:
@@ -38,8 +43,11 @@ def settle(job: Job) -> bool:
 
 
 def _tidy(job: Job) -> None:
-    """A driver that was killed leaves its shuffles, and tables that it had not finished."""
-    shutil.rmtree(job.folder.temporary, ignore_errors=True)
+    """Passwords go; a driver that was killed leaves its shuffles, and tables that it had not finished."""
+    for secret in (job.folder.access, job.folder.properties):
+        secret.unlink(missing_ok=True)
+    for folder in (job.folder.temporary, job.folder.supplies):
+        shutil.rmtree(folder, ignore_errors=True)
     for unfinished in job.output_dir.glob(running.UNFINISHED.format(name="*")):
         shutil.rmtree(unfinished, ignore_errors=True)
     with contextlib.suppress(OSError):  # it has written something, or nothing has made it
@@ -53,6 +61,7 @@ def give_up(job: Job, reason: Outcome) -> bool:
         if not is_ours or folder.has_begun:
             return False
         folder.write("exit.json", {"error": reason.error, "ended_at": time.time()})
+        _tidy(job)
         return close(job.pk, reason, folder)
 
 
@@ -68,9 +77,14 @@ def close(pk: Any, found: Outcome, folder: Folder | None = None) -> bool:
     job = Job.objects.select_for_update(of=("self",)).filter(pk=pk).first()
     if job is None or job.has_ended:
         return False
+    if found.may_retry and job.retries_left and job.cancel_asked_at is None:
+        _queue_again(job, found)
+        return True
     job.state, job.error, job.result, job.exit_code = found.state, found.error, found.result, found.exit_code
     job.started_at = job.started_at or started_at(folder)
     job.ended_at = _ended_at(folder)
+    if job.is_streaming and folder is not None:
+        job.progress = folder.progress or job.progress
     job.next_attempt_at = None
     job.delivery_error = ""
     job.save()
@@ -78,6 +92,20 @@ def close(pk: Any, found: Outcome, folder: Folder | None = None) -> bool:
     live.publish("jobs", [job.pk])
     live.publish(f"job:{job.pk}")
     return True
+
+
+def _queue_again(job: Job, found: Outcome) -> None:
+    """The same row waits for its next try, with a folder of its own."""
+    wait_s = min(FIRST_WAIT_S * 2 ** (job.attempt - 1), LONGEST_WAIT_S)
+    job.last_error, job.state, job.ui_port, job.started_at = found.error, JobState.QUEUED, None, None
+    job.attempt, job.retries_left = job.attempt + 1, job.retries_left - 1
+    job.not_before = job.next_attempt_at = timezone.now() + timedelta(seconds=wait_s)
+    job.stages_done = job.stages_total = job.tasks_done = job.tasks_total = 0
+    job.delivery_attempts, job.delivery_error, job.spark_app_id = 0, "", ""
+    job.save()
+    log.info("job.tried_again", job=str(job.pk), attempt=job.attempt, wait_s=wait_s, error=found.error)
+    live.publish("jobs", [job.pk])
+    live.publish(f"job:{job.pk}")
 
 
 def started_at(folder: Folder | None) -> datetime | None:

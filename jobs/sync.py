@@ -46,6 +46,8 @@ def _note_progress(job: Job) -> None:
     values = {}
     if job.state == JobState.STARTING and job.folder.launcher is not None:
         values = {"state": JobState.RUNNING, "started_at": settling.started_at(job.folder)}
+    if job.is_streaming and (progress := job.folder.progress) is not None:
+        values["progress"] = progress
     with contextlib.suppress(Unavailable):  # the driver starts, ends or is busy: that is no failure
         values |= vars(gateway.progress(str(job.pk), job.ui_port))
     changed = {name: value for name, value in values.items() if getattr(job, name) != value}

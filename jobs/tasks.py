@@ -6,12 +6,12 @@ from datetime import timedelta
 import structlog
 from celery import shared_task
 from django.conf import settings
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from core.lib import outbox
-from core.lib.errors import ConsoleError, InvalidRequest, NotFound
+from core.lib.errors import Conflict, ConsoleError, InvalidRequest, NotFound
 from jobs import admission, launching, loops, settling
 from jobs.models import ACTIVE, ENDED, Job, JobState
 from jobs.outcomes import Outcome
@@ -42,7 +42,7 @@ def _start(job: Job) -> None:
         return
     try:
         launching.start(job)
-    except (NotFound, InvalidRequest) as error:
+    except (Conflict, NotFound, InvalidRequest) as error:
         _give_up(job, error.message)
     except ConsoleError as error:
         log.warning("job.not_started", job=str(job.pk), error=error.message)
@@ -84,8 +84,9 @@ def _give_up(job: Job, error: str) -> None:
 
 def wake_next() -> None:
     """A place is free: let the oldest queued jobs ask for it."""
-    waiting = Job.objects.filter(state=JobState.QUEUED).order_by("requested_at", "pk")
-    for pk in waiting.values_list("pk", flat=True)[: settings.CONSOLE_JOBS_AT_ONCE]:
+    ready = Q(not_before=None) | Q(not_before__lte=timezone.now())
+    waiting = Job.objects.filter(ready, state=JobState.QUEUED).order_by("requested_at", "pk")
+    for pk in waiting.values_list("pk", flat=True)[: admission.N_PORTS]:
         Job.objects.filter(pk=pk, state=JobState.QUEUED).update(next_attempt_at=timezone.now())
         attend.delay_on_commit(str(pk))
 
@@ -99,6 +100,7 @@ def clear_old() -> None:
 
 
 def _clear(job: Job) -> None:
-    if job.folder.path.exists():
-        shutil.rmtree(job.folder.path)
+    for folder in job.folders:
+        if folder.exists():
+            shutil.rmtree(folder)
     Job.objects.filter(pk=job.pk).update(cleared_at=timezone.now())

@@ -7,7 +7,6 @@ from typing import Any
 from django.contrib import messages
 from django.http import HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
-from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
@@ -16,10 +15,10 @@ from core.lib import downloads, edge
 from core.lib.errors import ConsoleError, NotFound
 from core.lib.htmx import go_to, is_htmx
 from core.lib.paging import page_of
-from jobs import actions, applications, log_lines, logs, queries, summaries
+from jobs import actions, applications, log_lines, logs, queries, schedules, summaries
 from jobs.applications import Application
 from jobs.forms import JobForm
-from jobs.models import Job, JobState
+from jobs.models import Job, JobSchedule, JobState
 
 RECENT = 5  # on the overview
 
@@ -59,16 +58,29 @@ def job_submit(request: SignedInRequest, app: str) -> HttpResponse:
     if request.method == "GET":
         return _submit_form(request, JobForm(application, params=_earlier(request, application)))
     form = JobForm(application, request.POST)
-    if form.is_valid() and (job := _submitted(form, request)):
-        messages.success(request, _("Submitted. It starts as soon as there is a place."))
-        target = reverse("jobs:job-detail", args=[job.pk])
-        return go_to(request, target)
+    if form.is_valid() and (made := _submitted(form, request)):
+        is_job = isinstance(made, Job)
+        messages.success(
+            request,
+            _("Submitted. It starts as soon as there is a place.") if is_job else _("The schedule is kept."),
+        )
+        return go_to(request, made.get_absolute_url())
     return _submit_form(request, form, status=422)
 
 
-def _submitted(form: JobForm, request: SignedInRequest) -> Job | None:
+def _submitted(form: JobForm, request: SignedInRequest) -> Job | JobSchedule | None:
+    """A job now, or a schedule when a cron text was typed."""
+    wanted: dict[str, Any] = {
+        "params": form.params(),
+        "by": request.user,
+        "target": request.POST.get("target", "default"),
+        "retries": edge.whole_or(0, request.POST.get("retries")) or 0,
+    }
+    cron_text = request.POST.get("cron", "").strip()
     try:
-        return actions.submit_job(form.application.name, params=form.params(), by=request.user)
+        if cron_text:
+            return schedules.create(form.application.name, cron_text=cron_text, **wanted)
+        return actions.submit_job(form.application.name, **wanted)
     except ConsoleError as error:
         for fault in error.errors or [{"field": "", "message": error.message}]:
             form.add_fault(fault["field"], fault["message"])
@@ -86,7 +98,15 @@ def _earlier(request: SignedInRequest, application: Application) -> dict[str, An
 
 def _submit_form(request: SignedInRequest, form: JobForm, status: int = 200) -> HttpResponse:
     template = "_submit_form" if is_htmx(request) else "job_submit"
-    values = {"form": form, "application": form.application}
+    values = {
+        "form": form,
+        "application": form.application,
+        "targets": queries.targets(),
+        "target": request.POST.get("target", "default"),
+        "retries": request.POST.get("retries", "0"),
+        "cron": request.POST.get("cron", ""),
+        "retry_choices": [str(n) for n in range(actions.MOST_RETRIES + 1)],
+    }
     return render(request, f"jobs/{template}.html", values, status=status)
 
 
@@ -100,6 +120,7 @@ def job_detail(request: SignedInRequest, job_id: uuid.UUID) -> HttpResponse:
         "n_before": queries.n_before(job) if job.state == JobState.QUEUED else 0,
         "share_of_stages": job.stages_done / job.stages_total if job.stages_total else 0.0,
         "summary": summaries.summary(job.result) if job.result is not None else None,
+        "stream": summaries.stream(job.progress) if job.progress else None,
         "is_known": any(one.name == job.app for one in applications.all()),
     }
     if is_htmx(request):
@@ -107,7 +128,7 @@ def job_detail(request: SignedInRequest, job_id: uuid.UUID) -> HttpResponse:
     return render(request, "jobs/job_detail.html", values | _log_values(request, job))
 
 
-def _title(job: Job) -> str:
+def _title(job: Job | JobSchedule) -> str:
     """What the application is called; its name when it is no more."""
     return next((one.title for one in applications.all() if one.name == job.app), job.app)
 
@@ -154,3 +175,36 @@ def job_cancel(request: SignedInRequest, job_id: uuid.UUID) -> HttpResponse:
     is_done = job.state == JobState.CANCELLED
     messages.success(request, _("Cancelled.") if is_done else _("Its processes are being ended."))
     return redirect("jobs:job-detail", job_id)
+
+
+@require_POST
+def job_restart(request: SignedInRequest, job_id: uuid.UUID) -> HttpResponse:
+    """Go on with a streaming job that ended, as a new job."""
+    job = actions.restart_job(queries.job(job_id), by=request.user)
+    messages.success(request, _("Submitted. It goes on from the checkpoint as soon as there is a place."))
+    return redirect("jobs:job-detail", job.pk)
+
+
+@require_GET
+def schedule_list(request: SignedInRequest) -> HttpResponse:
+    """Jobs that come again by themselves."""
+    page = page_of(request, queries.schedules())
+    values = {"rows": [(one, _title(one)) for one in page["rows"]], "page": page}
+    template = "_schedule_table" if is_htmx(request) else "schedule_list"
+    return render(request, f"jobs/{template}.html", values)
+
+
+@require_POST
+def schedule_pause(request: SignedInRequest, pk: int) -> HttpResponse:
+    """Pause a schedule, or with `is_paused=0` let it go on."""
+    is_paused = request.POST.get("is_paused") != "0"
+    schedules.set_paused(queries.schedule(pk), is_paused=is_paused, by=request.user)
+    return redirect("jobs:schedule-list")
+
+
+@require_POST
+def schedule_delete(request: SignedInRequest, pk: int) -> HttpResponse:
+    """Delete a schedule; its jobs stay."""
+    schedules.delete(queries.schedule(pk), by=request.user)
+    messages.success(request, _("The schedule is gone."))
+    return redirect("jobs:schedule-list")

@@ -5,9 +5,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal, Self, cast
 
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from core.lib.errors import Conflict, NotFound
 from models_registry import artefacts, gateway
 from models_registry.digest import folder_sha256
 from models_registry.models import ChampionPeriod, ModelVersion
+from models_registry.states import VersionState
+
+ANSWERING = (VersionState.PASSED, VersionState.CHAMPION, VersionState.RETIRED)
 
 
 @dataclass(frozen=True)
@@ -32,9 +39,12 @@ class Champion:
 
     @classmethod
     def of(cls, period: ChampionPeriod) -> Self:
-        version = period.version
+        return cls.of_version(period.version, model=period.model.name, since=period.since)
+
+    @classmethod
+    def of_version(cls, version: ModelVersion, *, model: str, since: datetime) -> Self:
         return cls(
-            model=period.model.name,
+            model=model,
             version=str(version.version),
             run_id=version.run_id,
             sha256=version.served_sha256,
@@ -42,7 +52,7 @@ class Champion:
             serve_as=cast(Literal["onnx", "runner"], version.serve_as),
             size_bytes=version.size_bytes or 0,
             reference_sha256=version.reference_sha256,
-            since=period.since,
+            since=since,
             is_demo=version.is_demo,
             missing_as=version.missing_as,
         )
@@ -60,6 +70,28 @@ def champion(model: str) -> Champion | None:
     """The champion of one model."""
     rows = ChampionPeriod.objects.filter(until=None, model__name=model).select_related("version", "model")
     return next((Champion.of(period) for period in rows), None)
+
+
+def scorer(model: str, number: int | None) -> Champion:
+    """The champion, or for a number that version, if the gate has passed it: what may answer for the model.
+
+    Raises NotFound for no such version, Conflict when there is no champion, or the version has not passed.
+    """
+    if number is None:
+        found = champion(model)
+        if found is None:
+            raise Conflict(
+                _("%(model)s has no champion: name a version that the gate has passed.") % {"model": model}
+            )
+        return found
+    version = ModelVersion.objects.filter(model__name=model, version=number).first()
+    words = {"model": model, "version": number}
+    if version is None or version.gone_at is not None:
+        raise NotFound(_("%(model)s has no version %(version)s.") % words)
+    if version.state not in ANSWERING or not version.served_sha256:
+        words["state"] = version.get_state_display()
+        raise Conflict(_("%(model)s v%(version)s has not passed the gate: it is %(state)s.") % words)
+    return Champion.of_version(version, model=model, since=version.registered_at or timezone.now())
 
 
 def champion_onnx(of: Champion) -> bytes:

@@ -20,6 +20,7 @@ from models_registry.champions import (
     champion_onnx,
     champion_reference,
     champions,
+    scorer,
 )
 from models_registry.models import (
     ChampionPeriod,
@@ -40,6 +41,7 @@ __all__ = [
     "champion_onnx",
     "champion_reference",
     "champions",
+    "scorer",
 ]
 
 RECENT_VERSIONS = 20

@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         wanted = config.from_environment()
         if options.command == "up":
             with _alone(wanted):
-                up(wanted, catalogue.chosen(options.only))
+                up(wanted, catalogue.chosen(options.only, wanted))
             return 0
         site = config.load(wanted.var_dir)
         if site is None:
@@ -54,7 +54,7 @@ def _reset(site: Config, _options: argparse.Namespace) -> int:
 
 
 def _status(site: Config, options: argparse.Namespace) -> int:
-    found = health.standings(site, catalogue.PARTS.values())
+    found = health.standings(site, catalogue.parts_of(site))
     standings = [health.with_memory(site, standing) for standing in found]
     about = demonstration.standing(site)
     print(report.as_json(site, standings, about) if options.json else report.table(standings))
@@ -64,7 +64,7 @@ def _status(site: Config, options: argparse.Namespace) -> int:
 
 
 def _measure(site: Config, options: argparse.Namespace) -> int:
-    parts = list(catalogue.PARTS.values())
+    parts = catalogue.parts_of(site)
     processes = report.processes(site, parts)
     before, began_at = health.cpu_s(processes), time.monotonic()
     time.sleep(options.seconds)

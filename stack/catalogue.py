@@ -9,24 +9,36 @@ from stack import (
     mlflow_server,
     postgres,
     redis_server,
+    spark_cluster,
 )
+from stack.config import Config
 from stack.errors import StackError
 from stack.parts import Part
 
 SERVERS = (postgres.PART, redis_server.PART, kafka.PART, mlflow_server.PART, *airflow.PARTS, course_api.PART)
 CONSOLE = console_parts.PARTS
 PARTS: dict[str, Part] = {part.name: part for part in (*SERVERS, *CONSOLE)}
+CLUSTER = spark_cluster.PARTS  # only where they are asked for
 # What the supervisor knows: the parts, and what is started now and then and ends by itself.
-PROGRAMS: dict[str, Part] = {**PARTS, demonstration.PART.name: demonstration.PART}
+PROGRAMS: dict[str, Part] = {
+    **PARTS,
+    **{part.name: part for part in CLUSTER},
+    demonstration.PART.name: demonstration.PART,
+}
 
 
-def chosen(names: str | None) -> list[Part]:
-    """The parts in a comma-separated list; all of them for None."""
+def parts_of(config: Config) -> list[Part]:
+    """All parts that this stack has."""
+    return [*PARTS.values(), *(CLUSTER if config.has_spark_cluster else ())]
+
+
+def chosen(names: str | None, config: Config) -> list[Part]:
+    """The parts in a comma-separated list; all of this stack for None."""
     if names is None:
-        return list(PARTS.values())
+        return parts_of(config)
     wanted = {name.strip() for name in names.split(",") if name.strip()}
     find(*wanted)
-    return [part for part in PARTS.values() if part.name in wanted]
+    return [part for part in PROGRAMS.values() if part.name in wanted and not part.is_errand]
 
 
 def find(*names: str) -> list[Part]:

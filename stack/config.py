@@ -26,6 +26,8 @@ OFFSETS = {
     "mlflow": 14,
     "airflow": 15,
     "course-api": 17,
+    "spark-master": 18,
+    "spark-worker": 19,
 }
 HIGHEST_BASE = 65535 - 99
 PREFIXES = ("CONSOLE_", "COURSE_API_")
@@ -42,6 +44,7 @@ class Config:
     dags_dir: Path = REPO / "dags"
     loads_examples: bool = False
     has_demonstration: bool = True
+    has_spark_cluster: bool = False
     start_timeout_s: float = 180.0
     settings: dict[str, str] = field(default_factory=dict)  # each of PREFIXES that the caller set
 
@@ -64,6 +67,10 @@ class Config:
     @property
     def jars_dir(self) -> Path:
         return self.venv_dir / "jars"
+
+    @property
+    def spark_jars_dir(self) -> Path:
+        return self.venv_dir / "spark-jars"
 
     @property
     def run_dir(self) -> Path:
@@ -100,6 +107,7 @@ def from_environment(environ: Mapping[str, str] = os.environ, *, dotenv: Path = 
         bind=settings.pop("CONSOLE_BIND", "127.0.0.1"),
         loads_examples=settings.pop("CONSOLE_LOAD_EXAMPLES", "0") == "1",
         has_demonstration=said.get("DEMO", "1") != "0",
+        has_spark_cluster=said.get("SPARK_CLUSTER", "0") == "1",
         start_timeout_s=_seconds("CONSOLE_START_TIMEOUT_S", settings.pop("CONSOLE_START_TIMEOUT_S", "180")),
         settings=settings,
     )

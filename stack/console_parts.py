@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from stack import airflow, base, databases, kafka, mlflow_server, redis_server
+from stack import airflow, base, databases, kafka, mlflow_server, redis_server, spark_cluster
 from stack.config import REPO, Config
 from stack.errors import StackError
 from stack.files import write_private
@@ -32,8 +32,10 @@ def settings(config: Config) -> dict[str, str]:
         **mlflow_server.console_settings(config),
         "CONSOLE_AIRFLOW_URL": airflow.url(config),
         "CONSOLE_AIRFLOW_JWT_SECRET": config.secrets["airflow_jwt"],
+        "CONSOLE_SPARK_JARS": str(config.spark_jars_dir),
         "CONSOLE_OUTPUT_DIR": str(config.var_dir / "output"),
         "CONSOLE_PIPELINE_TOKENS": str(airflow.tokens_file(config)),
+        **spark_cluster.console_settings(config),
         "PROMETHEUS_MULTIPROC_DIR": str(config.var_dir / "metrics"),
         **config.settings,
         **kafka.console_settings(config),

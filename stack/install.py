@@ -1,4 +1,4 @@
-"""What must be there before the stack can start: two environments from hashed locks, and Kafka's jars.
+"""What must be there before the stack can start: two environments from hashed locks, and jars.
 
 Runs under any Python 3.11+ with nothing installed, hence standard library only. Each environment remembers
 the hashes of the locks that it was made from, so that an up-to-date one costs no look at the network.
@@ -57,9 +57,11 @@ def ensure(folder: Path, *, with_tools: bool, with_peers: bool = False) -> None:
         if with_peers:
             _environment(folder, "bench", ["bench.txt"])
             _environment(folder, "bench-bentoml", ["bench-bentoml.txt"])
-        if not jars.is_complete(folder / "jars"):
-            _say("Java's jars: resolving (about a minute, once)")
-            jars.resolve(folder / "jars", java_program=java_program, environment=folder / "console")
+        for wanted in jars.SETS:
+            target = folder / wanted.name
+            if not jars.is_complete(target, wanted):
+                _say(f"{wanted.whose}: resolving (up to a minute, once)")
+                jars.resolve(target, wanted, java_program=java_program, environment=folder / "console")
 
 
 def _environment(folder: Path, name: str, locks: Sequence[str]) -> None:

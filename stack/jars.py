@@ -1,25 +1,45 @@
-"""Kafka's jars: resolved by the Ivy inside PySpark, accepted only when they are those of `jars.sha256`."""
+"""Jars of Kafka, and of Spark's connector to it: resolved by the Ivy inside PySpark, accepted only when they
+are those of a list of hashes.
+"""
 
 import hashlib
 import shutil
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 from stack.config import REPO
 from stack.errors import StackError
 
-IVY_FILE = REPO / "requirements" / "ivy.xml"
-SUMS_FILE = REPO / "requirements" / "jars.sha256"
 MARK = "complete"
 
 
-def is_complete(folder: Path) -> bool:
+@dataclass(frozen=True)
+class JarSet:
+    """Jars that belong together. name: of the folder; conf: of the Ivy file; whose: in messages."""
+
+    name: str
+    conf: str
+    whose: str
+    ivy_file: Path
+    sums_file: Path
+
+
+LISTS, HERE = REPO / "requirements", REPO / "stack"
+KAFKA = JarSet("jars", "kafka", "Kafka's jars", LISTS / "ivy.xml", LISTS / "jars.sha256")
+SPARK = JarSet(
+    "spark-jars", "spark", "Spark's jars for Kafka", HERE / "spark-ivy.xml", HERE / "spark-jars.sha256"
+)
+SETS = (KAFKA, SPARK)
+
+
+def is_complete(folder: Path, wanted: JarSet) -> bool:
     """Whether the folder holds the jars of this very list."""
     mark = folder / MARK
-    return mark.exists() and mark.read_text() == SUMS_FILE.read_text()
+    return mark.exists() and mark.read_text() == wanted.sums_file.read_text()
 
 
-def resolve(folder: Path, *, java_program: Path, environment: Path) -> None:
+def resolve(folder: Path, wanted: JarSet, *, java_program: Path, environment: Path) -> None:
     """Fetch the jars into `folder`, which appears only when all of them are as expected."""
     part = folder.with_name(folder.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
@@ -31,14 +51,25 @@ def resolve(folder: Path, *, java_program: Path, environment: Path) -> None:
         "org.apache.ivy.Main",
         "-warn",
     ]
-    command += ["-cache", part / "cache", "-ivy", IVY_FILE, "-confs", "kafka", "-retrieve", pattern]
+    command += [
+        "-cache",
+        part / "cache",
+        "-ivy",
+        wanted.ivy_file,
+        "-confs",
+        wanted.conf,
+        "-retrieve",
+        pattern,
+    ]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode != 0:
-        raise StackError(f"Ivy could not fetch Kafka's jars:\n{_last_lines(done.stdout)}")
-    faults = compare(part / "jars", parse(SUMS_FILE.read_text()))
+        raise StackError(f"Ivy could not fetch {wanted.whose}:\n{_last_lines(done.stdout)}")
+    sums = wanted.sums_file.read_text()
+    faults = compare(part / "jars", parse(sums))
     if faults:
-        raise StackError("Kafka's jars are not those of requirements/jars.sha256:\n  " + "\n  ".join(faults))
-    (part / "jars" / MARK).write_text(SUMS_FILE.read_text())
+        where = wanted.sums_file.relative_to(REPO)
+        raise StackError(f"{wanted.whose} are not those of {where}:\n  " + "\n  ".join(faults))
+    (part / "jars" / MARK).write_text(sums)
     shutil.rmtree(folder, ignore_errors=True)
     (part / "jars").rename(folder)
     shutil.rmtree(part)

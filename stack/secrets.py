@@ -24,6 +24,7 @@ TOKENS = (
     "supervisor",
     "mlflow",
     "kafka",
+    "spark",
 )
 
 

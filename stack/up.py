@@ -20,6 +20,7 @@ from stack import (
     postgres,
     redis_server,
     report,
+    spark_cluster,
     supervisor,
 )
 from stack.config import Config, load
@@ -33,7 +34,7 @@ MB = 1_000_000
 LEAST_FREE_BYTES = 500 * MB
 LOG_LINES = 25
 LOOKS_EVERY_S = 0.4
-PREPARED = (postgres, redis_server, kafka, mlflow_server, airflow, console_parts)
+PREPARED = (postgres, redis_server, kafka, mlflow_server, airflow, spark_cluster, console_parts)
 
 
 def up(config: Config, parts: Sequence[Part]) -> None:
@@ -45,7 +46,7 @@ def up(config: Config, parts: Sequence[Part]) -> None:
     _require_room(config)
     was_running = supervisor.is_running(config)
     if was_running:
-        _require_same_ports(config)
+        _require_same_stack(config)
         was_running = not _ended_earlier_release(config)
     missing = _missing(config, parts) if was_running else list(parts)
     if not missing:
@@ -62,7 +63,7 @@ def up(config: Config, parts: Sequence[Part]) -> None:
         stop(config, None if not was_running else missing)
         raise
     report.ready(config, parts, took_s=time.monotonic() - began_at, told=found.told)
-    if found.is_empty and config.has_demonstration and len(parts) == len(catalogue.PARTS):
+    if found.is_empty and config.has_demonstration and len(parts) >= len(catalogue.PARTS):
         demonstration.start(config)
 
 
@@ -79,7 +80,7 @@ def _clear_the_ground(config: Config) -> None:
     left = groups.end_all(config, catalogue.PROGRAMS.values())  # of a supervisor that was killed alone
     if left:
         print(f"ended what an earlier stack left of {', '.join(left)}", flush=True)
-    ports.require_free(config, catalogue.PARTS.values())
+    ports.require_free(config, catalogue.parts_of(config))
 
 
 def _start_supervisor(config: Config) -> None:
@@ -98,6 +99,7 @@ def _start(config: Config, parts: Sequence[Part]) -> SetUp:
     said: set[str] = set()
     with ThreadPoolExecutor(max_workers=4) as pool:
         _launch(config, servers, {"postgres", "redis", "kafka", "course-api"})
+        _launch(config, parts, {part.name for part in catalogue.CLUSTER})
         if any("postgres" in (part.name, *part.needs) for part in parts):
             _await(config, catalogue.find("postgres"), said)
             databases.ensure(config)
@@ -169,8 +171,13 @@ def _missing(config: Config, parts: Sequence[Part]) -> list[Part]:
     return [part for part in parts if part.name not in healthy]
 
 
-def _require_same_ports(config: Config) -> None:
+def _require_same_stack(config: Config) -> None:
     running = load(config.var_dir)
+    if running is not None and running.has_spark_cluster != config.has_spark_cluster:
+        raise StackError(
+            f"The stack in {config.var_dir} runs {'with' if running.has_spark_cluster else 'without'} a Spark"
+            " cluster (SPARK_CLUSTER): `make down` first."
+        )
     if running is not None and running.port_base != config.port_base:
         raise StackError(
             f"{config.var_dir} belongs to a stack that runs on ports from {running.port_base}. "

@@ -1,6 +1,6 @@
 """A console with one of everything, every service a fake, and somebody signed in who may do all."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +16,7 @@ from core.audit import actions as audit
 from core.lib.errors import NotFound
 from core.lib.ids import uuid7
 from dags.recipes.common.feature_store import Features, Version
-from jobs.models import Job
+from jobs.models import Job, JobSchedule
 from models_registry import gateway as mlflow_gateway
 from models_registry.states import VersionState
 from predictions import recording
@@ -139,6 +139,9 @@ def rows(mlflow: FakeMlflow) -> SimpleNamespace:
     )
     replay = Replay.objects.create(source="trips.parquet", topic=NAME, rate=1, requested_by=user)
     job = Job.objects.create(app="clean_trips", params={}, requested_by=user)
+    schedule = JobSchedule.objects.create(
+        app="clean_trips", cron="0 3 * * 1", next_at=now + timedelta(days=7), requested_by=user
+    )
     alert = alerts.raise_alert("drift", subject=NAME, title="Age drifts", detail="Since noon.", facts={})
     batch = Batch.objects.create(
         usecase=NAME,
@@ -165,6 +168,8 @@ def rows(mlflow: FakeMlflow) -> SimpleNamespace:
         "promotion": request.pk,
         "dead": letter.pk,
         "replay": replay.pk,
+        "schedule": schedule.pk,
+        "job-schedule": schedule.pk,
         "user": other.pk,
         "token": _token.pk,
         "prediction": prediction,

@@ -1,6 +1,8 @@
 """One small Spark for all tests of applications: `from tests.spark_session import *` in a conftest."""
 
 import logging
+import os
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -32,6 +34,7 @@ def spark(tmp_path_factory) -> Iterator[SparkSession]:
     builder = SparkSession.builder.master("local[1]").config("spark.local.dir", str(folder / "local"))
     builder = builder.config("spark.sql.warehouse.dir", str(folder / "warehouse"))
     logging.getLogger("py4j").setLevel(logging.WARNING)  # it speaks when pytest has closed its ears already
+    os.environ["PYSPARK_PYTHON"] = sys.executable  # workers run what the tests run
     session = builder.config(map=SMALL).getOrCreate()
     yield session
     session.stop()

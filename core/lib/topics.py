@@ -45,6 +45,11 @@ def scope_of(name: str) -> str:
     return next((topic.scope for topic in _registered if topic.name == name), "")
 
 
+def is_registered(name: str) -> bool:
+    """Whether an app of the console owns the topic."""
+    return any(topic.name == name for topic in _registered)
+
+
 def ensure(wanted: Iterable[Topic] | None = None) -> list[str]:
     """Create the topics that are missing, by default all registered ones; returns those made.
 

@@ -184,9 +184,7 @@ def clean(spark: "SparkSession", source: Path, folder: Path) -> dict[str, Any]:
     """
     from pyspark.sql import DataFrame, Observation
 
-    files = [source] if source.is_file() else sorted(source.glob("*.parquet"))
-    if not files:
-        raise SourceRefused(f"{source.name} holds no .parquet file.")
+    files = running.files_of(source)
     observation = Observation()
     trips = judged(reduce(DataFrame.union, _named(spark, files))).observe(observation, *counts())
     table = kept(trips)

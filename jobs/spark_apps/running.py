@@ -5,15 +5,20 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 
 from scoring import parquet
+from scoring.parquet_frames import Kind
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -23,6 +28,7 @@ CONF = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.caseSensitive": "true",  # files hold columns that differ in nothing else
     "spark.sql.legacy.parquet.nanosAsLong": "true",  # as pandas writes times
+    "spark.sql.redaction.options.regex": "(?i)url|password|jaas",  # in plans that logs and the UI show
 }
 # Spark's names for Arrow's; unsigned numbers take the next larger type, as Spark itself has it.
 SPARK_TYPES = {
@@ -36,7 +42,14 @@ SPARK_TYPES = {
     "uint64": "decimal(20,0)",
     "float": "float",
     "double": "double",
+    "string": "string",
+    "large_string": "string",
+    "bool": "boolean",
 }
+A_NUMBER: tuple[Kind, ...] = ("integer", "number")
+A_TIME: tuple[Kind, ...] = ("time",)
+KIND_WORDS: dict[tuple[Kind, ...], str] = {A_NUMBER: "a number", A_TIME: "a time"}
+WITHOUT_EXECUTORS_S, LOOKS_EVERY_S = 60.0, 2.0
 UNFINISHED = ".{name}.unfinished"
 _GLOB = re.compile(r"([\\*?\[\]{}])")
 
@@ -47,11 +60,21 @@ class SourceRefused(ValueError):
 
 @dataclass(frozen=True)
 class Call(Generic[P]):
-    """What a job's launcher hands over. result: a file, output: a folder of the job's own."""
+    """What a job's launcher hands over. result: a file, output: a folder of the job's own.
+
+    access: by service, how it is reached, and with which password: of what the application needs alone.
+    supplies: a folder with what the console put there for it.
+    """
 
     params: P
     result: Path
     output: Path
+    access: dict[str, dict[str, Any]] = field(default_factory=dict)
+    supplies: Path = Path()
+
+    @property
+    def job_id(self) -> str:
+        return self.output.name
 
 
 def call(params: type[P], argv: Sequence[str] | None = None) -> Call[P]:
@@ -59,22 +82,47 @@ def call(params: type[P], argv: Sequence[str] | None = None) -> Call[P]:
     parser = argparse.ArgumentParser()
     for name in ("params", "result", "output"):
         parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--access", type=Path)
     given = parser.parse_args(argv)
     values = json.loads(given.params.read_text())
     typed = msgspec.convert(values, params, dec_hook=lambda kind, value: kind(value))
-    return Call(typed, given.result, given.output)
+    access = json.loads(given.access.read_text()) if given.access else {}
+    return Call(typed, given.result, given.output, access, given.params.parent / "supplies")
 
 
 @contextmanager
-def session() -> "Iterator[SparkSession]":
-    """A session with the settings of CONF; master and limits come with the call. Stopped at the end."""
+def session(more: Mapping[str, str] | None = None) -> "Iterator[SparkSession]":
+    """A session with the settings of CONF and these; master and limits come with the call."""
     from pyspark.sql import SparkSession
 
-    spark = SparkSession.builder.config(map=CONF).getOrCreate()
+    spark = SparkSession.builder.config(map={**CONF, **(more or {})}).getOrCreate()
+    if spark.sparkContext.master.startswith("spark://"):
+        threading.Thread(target=_require_executors, args=[spark], daemon=True).start()
     try:
         yield spark
     finally:
         spark.stop()
+
+
+def _require_executors(spark: "SparkSession") -> None:
+    """End the driver when its cluster leaves it without executors: it would wait for ever."""
+    since = time.monotonic()
+    while time.monotonic() - since < WITHOUT_EXECUTORS_S:
+        time.sleep(LOOKS_EVERY_S)
+        try:
+            n_executors = (
+                spark.sparkContext._jsc.sc().getExecutorMemoryStatus().size() - 1
+            )  # the driver is one
+        except Exception:  # noqa: BLE001 - the session has ended, and with it what there is to watch
+            return
+        since = time.monotonic() if n_executors else since
+    master = spark.sparkContext.master
+    sys.stderr.write(
+        f"NoExecutors: {master} gave no executor for {WITHOUT_EXECUTORS_S:.0f} s: its master or its workers"
+        " are away, or other jobs have all cores.\n"
+    )
+    sys.stderr.flush()
+    os._exit(1)
 
 
 def look(files: Sequence[Path]) -> list[parquet.Table]:
@@ -88,6 +136,59 @@ def look(files: Sequence[Path]) -> list[parquet.Table]:
         raise SourceRefused(f"{error.filename}: {error.strerror}.") from error
 
 
+def files_of(source: Path) -> list[Path]:
+    """A Parquet file, or those of a folder. Raises SourceRefused when it has none."""
+    files = [source] if source.is_file() else sorted(source.glob("*.parquet"))
+    if not files:
+        raise SourceRefused(f"{source.name} holds no .parquet file.")
+    return files
+
+
+def picked(columns: Sequence[parquet.Column], wanted: Mapping[str, tuple[Kind, ...]]) -> list[parquet.Column]:
+    """The columns with these names, in this order. Raises SourceRefused: one is missing, or odd."""
+    known = {column.name: column for column in columns}
+    missing = [name for name in wanted if name not in known]
+    if missing:
+        raise SourceRefused(f"it has no column {', no '.join(missing)}.")
+    for name, kinds in wanted.items():
+        if known[name].kind not in kinds:
+            raise SourceRefused(f"{name} is {known[name].type}, not {KIND_WORDS[kinds]}.")
+    return [known[name] for name in wanted]
+
+
+def read_table(spark: "SparkSession", source: Path, wanted: Mapping[str, tuple[Kind, ...]]) -> "DataFrame":
+    """These columns of a file, or of all files of a folder: numbers as doubles, times without a zone.
+
+    Raises SourceRefused that names the file.
+    """
+    from pyspark.sql import DataFrame
+    from pyspark.sql import functions as F
+
+    tables = []
+    files = files_of(source)
+    for file, table in zip(files, look(files), strict=True):
+        try:
+            columns = picked(table.columns, wanted)
+        except SourceRefused as refused:
+            raise SourceRefused(f"{file.name}: {refused}") from refused
+        types = ["timestamp_ntz" if column.kind == "time" else "double" for column in columns]
+        tables.append(
+            read_parquet(spark, file, columns).select(
+                *(F.col(_quoted(c.name)).try_cast(kind) for c, kind in zip(columns, types, strict=True))
+            )
+        )
+    return reduce(DataFrame.union, tables).toDF(*wanted)
+
+
+def table(title: str, columns: Mapping[str, str], rows: Sequence[Sequence[Any]], *, drawn: str = "") -> Any:
+    """A small table of a result, as the job's page draws it.
+
+    columns: name and kind: text, count, number or share. drawn: the column whose values get bars.
+    """
+    named = [{"name": name, "kind": kind} for name, kind in columns.items()]
+    return {"title": title, "columns": named, "rows": [list(row) for row in rows], "drawn": drawn}
+
+
 def read_parquet(spark: "SparkSession", path: Path, columns: Sequence[parquet.Column]) -> "DataFrame":
     """These columns of a file, numbers and times, whatever else it holds; its name is taken literally.
 
@@ -97,13 +198,18 @@ def read_parquet(spark: "SparkSession", path: Path, columns: Sequence[parquet.Co
     from pyspark.sql import functions as F
 
     schema = ", ".join(f"{_quoted(column.name)} {_spark_type(column)}" for column in columns)
-    table = spark.read.schema(schema).parquet(_GLOB.sub(r"\\\1", str(path)))
+    table = spark.read.schema(schema).parquet(literal(path))
     for column in columns:
         if _is_in_nanoseconds(column):
             moment = F.timestamp_micros(F.floor(F.col(_quoted(column.name)) / 1000))
             kind = "timestamp" if column.is_utc else "timestamp_ntz"
             table = table.withColumn(column.name, moment.cast(kind))
     return table
+
+
+def literal(path: Path) -> str:
+    """The name of a file as Spark takes it: brackets and stars in it are no pattern."""
+    return _GLOB.sub(r"\\\1", str(path))
 
 
 def _quoted(name: str) -> str:
@@ -130,17 +236,18 @@ def _spark_type(column: parquet.Column) -> str:
 def written_whole(target: Path) -> Iterator[Path]:
     """A path to write a folder to, which takes the place of `target` when the block ends well."""
     unfinished = target.with_name(UNFINISHED.format(name=target.name))
-    _remove(unfinished)
+    remove(unfinished)
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield unfinished
-        _remove(target)
+        remove(target)
         unfinished.rename(target)
     finally:
-        _remove(unfinished)
+        remove(unfinished)
 
 
-def _remove(folder: Path) -> None:
+def remove(folder: Path) -> None:
+    """With all in it, if it is there."""
     if folder.exists():
         shutil.rmtree(folder)
 

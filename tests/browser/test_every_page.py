@@ -54,6 +54,7 @@ PAGES: dict[str, Address] = {
     "alert": lambda path: f"/monitoring/alerts/{path.alert['id']}",
     "jobs": lambda _path: "/jobs",
     "job-applications": lambda _path: "/jobs/new",
+    "job-schedules": lambda _path: "/jobs/schedules",
     "job-new": lambda _path: "/jobs/new/clean_trips",
     "job-ended": lambda path: f"/jobs/{path.job['id']}",
     "job-log": lambda path: f"/jobs/{path.job['id']}/log",

@@ -279,3 +279,20 @@ def test_unknown_applications_are_named_by_their_name(viewer):
     job = make_job(JobState.FAILED, error="no")
     Job.objects.update(app="gone")
     assert "gone" in text_of(viewer.get(f"/jobs/{job.pk}"))
+
+
+def test_tables_of_a_result_are_drawn_with_bars_and_a_link_to_mlflow(viewer):
+    table = {
+        "title": "By month",
+        "columns": [{"name": "month", "kind": "text"}, {"name": "mean_tip", "kind": "number"}],
+        "rows": [["2024-01", 2.0], ["2024-02", 4.0], ["2024-03", None]],
+        "drawn": "mean_tip",
+    }
+    job = make_job(JobState.SUCCEEDED, result={"tables": [table], "mlflow_run_id": "a" * 32, "trips": 3})
+    page = text_of(viewer.get(f"/jobs/{job.pk}"))
+    assert "By month" in page
+    assert f"/mlflow-runs/{'a' * 32}" in page
+    found = summaries.summary(job.result)
+    assert [row[1].length for row in found.tables[0].rows] == [0.5, 1.0, 0.0]
+    assert [row[0].length for row in found.tables[0].rows] == [None] * 3
+    assert found.others == [("trips", "3")]

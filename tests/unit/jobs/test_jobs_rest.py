@@ -37,7 +37,12 @@ def test_submit_answers_202_with_the_row_and_leaves_a_trace(engineer, settings):
     assert row["params"]["source"] == str(settings.CONSOLE_DATA_DIR / "trips.parquet")
     entry = AuditEntry.objects.get(action="job.submit")
     assert (entry.actor_name, entry.object_id) == ("eng", row["id"])
-    assert entry.after == {"app": "clean_trips", "params": row["params"]}
+    assert entry.after == {
+        "app": "clean_trips",
+        "params": row["params"],
+        "target": "default",
+        "retries": 0,
+    }
     assert engineer.get(f"{URL}/{row['id']}").json() == row
 
 

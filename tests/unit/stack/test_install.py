@@ -100,9 +100,10 @@ def test_list_of_jars_is_read_as_sha256sum_writes_it():
 
 def test_jars_of_another_list_are_not_complete(monkeypatch, tmp_path):
     (tmp_path / jars.MARK).write_text("an older list")
-    assert not jars.is_complete(tmp_path)
-    (tmp_path / jars.MARK).write_text(jars.SUMS_FILE.read_text())
-    assert jars.is_complete(tmp_path)
+    assert not jars.is_complete(tmp_path, jars.KAFKA)
+    (tmp_path / jars.MARK).write_text(jars.KAFKA.sums_file.read_text())
+    assert jars.is_complete(tmp_path, jars.KAFKA)
+    assert not jars.is_complete(tmp_path, jars.SPARK)
 
 
 def recorded(monkeypatch) -> list[list[str]]:

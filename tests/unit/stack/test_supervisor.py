@@ -1,11 +1,12 @@
 import configparser
+import json
 import shlex
 import socket
 import stat
 
 import pytest
 
-from stack import account, catalogue, config, demonstration, ports, report, supervisor
+from stack import account, catalogue, config, demonstration, ports, report, spark_cluster, supervisor
 from stack.errors import StackError
 from stack.health import Standing
 
@@ -57,10 +58,26 @@ def test_taken_ports_are_all_named(tmp_path):
         ports.require_free(made, catalogue.find("postgres", "redis"))
 
 
-def test_unknown_part_is_answered_with_the_known_ones():
+def test_unknown_part_is_answered_with_the_known_ones(tmp_path):
+    made = site(tmp_path)
     with pytest.raises(StackError, match=r"no part spark.*postgres, redis, kafka"):
-        catalogue.chosen("web,spark")
-    assert [part.name for part in catalogue.chosen("web,redis")] == ["redis", "web"]
+        catalogue.chosen("web,spark", made)
+    assert [part.name for part in catalogue.chosen("web,redis", made)] == ["redis", "web"]
+
+
+def test_a_spark_cluster_is_there_where_it_is_asked_for(tmp_path):
+    assert "spark-master" not in {part.name for part in catalogue.chosen(None, site(tmp_path / "without"))}
+    made = site(tmp_path / "with", SPARK_CLUSTER="1")
+    names = [part.name for part in catalogue.chosen(None, made)]
+    assert names[-2:] == ["spark-master", "spark-worker"]
+    known = spark_cluster.console_settings(made)
+    target = json.loads(known["CONSOLE_SPARK_TARGETS"])["cluster"]
+    assert target["master"] == f"spark://127.0.0.1:{made.port_base + 18}"
+    spark_cluster.prepare(made)
+    written = made.var_dir / "spark" / "spark.properties"
+    assert written.stat().st_mode & 0o777 == 0o600
+    assert known["CONSOLE_SPARK_AUTH_SECRET"] in written.read_text()
+    assert spark_cluster.console_settings(site(tmp_path / "none")) == {}
 
 
 def test_status_table_has_a_line_for_each_part():

@@ -1,0 +1,266 @@
+"""Learn to tell a category of a table's rows from their other columns, by logistic regression.
+
+Text columns are indexed and one-hot encoded, numbers are taken as they are. Rows without a label or with a
+missing number are left out; a missing text counts as a value of its own.
+
+A fifth of the rows is held out: which ones depends on the seed and the row's values alone, so the same table
+gives the same split. All measures are of those rows, and beside them stands the baseline that always
+says what most rows of the rest are. A column with one value, or with so many that it is a name of each row,
+is refused: it would teach nothing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jobs.spark_apps import running, tracking
+from jobs.spark_apps.running import SourceRefused
+
+if TYPE_CHECKING:
+    from pyspark.ml import PipelineModel
+    from pyspark.sql import DataFrame, SparkSession
+
+NEEDS = ("mlflow",)
+MEASURES = {"accuracy": "accuracy", "f1": "f1", "log_loss": "logLoss"}
+MOST_VALUES = 1000
+MOST_CLASSES = 100
+BUCKETS = 10_000
+NO_TEXT = "(missing)"  # Spark's indexer takes no empty text
+NUMBERS = ("tinyint", "smallint", "int", "bigint", "float", "double")
+
+
+@dataclass(frozen=True)
+class Params:
+    source: Path = field(
+        metadata={
+            "label": "Table",
+            "help": "Parquet, or CSV with a header.",
+            "endings": (".parquet", ".csv"),
+        }
+    )
+    label: str = field(metadata={"label": "Label", "help": "The column to tell."})
+    columns: str = field(
+        default="",
+        metadata={
+            "label": "Columns",
+            "help": "To tell it from, separated by commas; all others when empty.",
+        },
+    )
+    held_out: float = field(
+        default=0.2, metadata={"label": "Held-out share", "minimum": 0.05, "maximum": 0.5}
+    )
+    seed: int = field(default=42, metadata={"label": "Seed", "minimum": 0, "maximum": 2**31 - 1})
+
+
+def read(spark: "SparkSession", source: Path) -> "DataFrame":
+    """The table: of Parquet its text, number and truth columns, of CSV all, in the types that it shows."""
+    if source.is_dir() and not list(source.glob("*.parquet")):
+        raise SourceRefused(f"{source.name} holds no .parquet file: name a CSV file itself.")
+    if source.suffix == ".csv":
+        options = {"header": True, "inferSchema": True, "mode": "FAILFAST"}
+        return spark.read.options(**options).csv(running.literal(source))
+    files = running.files_of(source)
+    [first, *others] = running.look(files)
+    columns = [column for column in first.columns if column.type in running.SPARK_TYPES]
+    wanted = {column.name: (column.kind,) for column in columns}
+    tables = [running.read_parquet(spark, files[0], columns)]
+    for file, table in zip(files[1:], others, strict=True):
+        found = running.picked(table.columns, wanted)
+        tables.append(running.read_parquet(spark, file, found))
+    whole = tables[0]
+    for one in tables[1:]:
+        whole = whole.union(one)
+    return whole
+
+
+def chosen(table: "DataFrame", params: Params) -> tuple[list[str], list[str]]:
+    """Text columns and number columns to learn from. Raises SourceRefused for a name that is none."""
+    types = dict(table.dtypes)
+    if params.label not in types:
+        raise SourceRefused(f"{params.source.name} has no column {params.label}; it has {', '.join(types)}.")
+    named = [name.strip() for name in params.columns.split(",") if name.strip()]
+    unknown = [name for name in named if name not in types]
+    if unknown:
+        raise SourceRefused(
+            f"{params.source.name} has no column {', no '.join(unknown)}; it has {', '.join(types)}."
+        )
+    names = [name for name in named or types if name != params.label]
+    odd = [name for name in names if types[name] not in (*NUMBERS, "string", "boolean")]
+    if odd and named:
+        raise SourceRefused(f"{odd[0]} is {types[odd[0]]}: only text, numbers and truth values can be used.")
+    texts = [name for name in names if types[name] in ("string", "boolean")]
+    numbers = [name for name in names if types[name] in NUMBERS]
+    if not texts + numbers:
+        raise SourceRefused(f"{params.source.name} has no column beside {params.label} to learn from.")
+    return texts, numbers
+
+
+def prepared(table: "DataFrame", params: Params, texts: list[str], numbers: list[str]) -> "DataFrame":
+    """Columns `label`, `t0`…, `n0`… and `is_held_out`, of the rows that have a label and all numbers."""
+    from pyspark.sql import functions as F
+
+    def column(name: str) -> Any:
+        return F.col("`" + name.replace("`", "``") + "`")
+
+    values = [column(params.label).cast("string").alias("label")]
+    values += [
+        F.coalesce(F.nullif(column(name).cast("string"), F.lit("")), F.lit(NO_TEXT)).alias(f"t{i}")
+        for i, name in enumerate(texts)
+    ]
+    values += [column(name).cast("double").alias(f"n{i}") for i, name in enumerate(numbers)]
+    rows = table.select(*values).where(F.col("label").isNotNull() & (F.col("label") != ""))
+    for i in range(len(numbers)):
+        rows = rows.where(F.abs(F.col(f"n{i}")) < F.lit(float("inf")))
+    bucket = F.pmod(F.xxhash64(F.lit(params.seed), *(F.col(name) for name in rows.columns)), F.lit(BUCKETS))
+    return rows.withColumn("is_held_out", bucket < int(params.held_out * BUCKETS))
+
+
+def check(rows: "DataFrame", params: Params, names: dict[str, str]) -> None:
+    """Raises SourceRefused for what nothing can be learnt from. names: as the table has them."""
+    from pyspark.sql import functions as F
+
+    counts = rows.agg(
+        F.count(F.lit(1)).alias("rows"),
+        F.count(F.when(F.col("is_held_out"), 1)).alias("held_out"),
+        F.countDistinct("label").alias("classes"),
+        F.countDistinct(F.when(~F.col("is_held_out"), F.col("label"))).alias("learnt"),
+        *(F.approx_count_distinct(name).alias(name) for name in names),
+    ).head()
+    assert counts is not None  # an aggregate over all rows has one
+    source, label = params.source.name, params.label
+    if not counts["rows"]:
+        raise SourceRefused(f"{source} has no row with a {label} and all numbers.")
+    if counts["classes"] < 2:
+        raise SourceRefused(f"{label} has one value in all rows of {source}: there is nothing to tell apart.")
+    if counts["classes"] > MOST_CLASSES:
+        raise SourceRefused(f"{label} has {counts['classes']} values, more than {MOST_CLASSES}.")
+    constant = [given for name, given in names.items() if counts[name] < 2]
+    if constant:
+        raise SourceRefused(f"{', '.join(constant)} has one value only: name the columns without it.")
+    many = [
+        given for name, given in names.items() if name.startswith("t") and counts[name] > MOST_VALUES * 1.1
+    ]
+    if many:
+        raise SourceRefused(
+            f"{', '.join(many)} has more than {MOST_VALUES} values: name the columns without it."
+        )
+    if counts["learnt"] < 2 or not counts["held_out"]:
+        raise SourceRefused(
+            f"{source} has too few rows ({counts['rows']}) to hold some out and learn from the rest."
+        )
+
+
+def fitted(rows: "DataFrame", names: Sequence[str]) -> "PipelineModel":
+    """Index, one-hot, assemble, regress."""
+    from pyspark.ml import Pipeline
+    from pyspark.ml.classification import LogisticRegression
+    from pyspark.ml.feature import OneHotEncoder, StringIndexer, VectorAssembler
+
+    texts = [name for name in names if name.startswith("t")]
+    stages: list[Any] = []
+    if texts:
+        indices, vectors = [f"{name}_index" for name in texts], [f"{name}_vector" for name in texts]
+        stages.append(StringIndexer(inputCols=texts, outputCols=indices, handleInvalid="keep"))
+        stages.append(OneHotEncoder(inputCols=indices, outputCols=vectors, handleInvalid="keep"))
+    inputs = [f"{name}_vector" if name in texts else name for name in names]
+    stages.append(VectorAssembler(inputCols=inputs, outputCol="features"))
+    stages.append(LogisticRegression(labelCol="label_index"))
+    return Pipeline(stages=stages).fit(rows)
+
+
+def measures(judged: "DataFrame") -> dict[str, float]:
+    """Of columns label_index, prediction, probability."""
+    from pyspark.ml.evaluation import MulticlassClassificationEvaluator
+
+    evaluator = MulticlassClassificationEvaluator(labelCol="label_index")
+    return {
+        name: float(evaluator.evaluate(judged, {evaluator.metricName: metric}))
+        for name, metric in MEASURES.items()
+    }
+
+
+def baseline(learnt: "DataFrame", held_out: "DataFrame", n_classes: int) -> "DataFrame":
+    """The held-out rows with what says of each what most of the learnt ones are, as often as they are."""
+    from pyspark.ml.functions import array_to_vector
+    from pyspark.sql import functions as F
+
+    counts = {
+        int(row["label_index"]): row["count"] for row in learnt.groupBy("label_index").count().collect()
+    }
+    total = sum(counts.values())
+    shares = [counts.get(place, 0) / total for place in range(n_classes)]
+    most = float(max(range(n_classes), key=shares.__getitem__))
+    probability = array_to_vector(F.array(*(F.lit(share) for share in shares)))
+    return held_out.withColumns({"prediction": F.lit(most), "probability": probability})
+
+
+def classify(spark: "SparkSession", params: Params, folder: Path) -> dict[str, Any]:
+    """Learn, judge beside the baseline, and write the held-out rows with their answers to `folder`."""
+    from pyspark.ml.feature import IndexToString, StringIndexer
+    from pyspark.ml.functions import vector_to_array
+    from pyspark.sql import functions as F
+
+    table = read(spark, params.source)
+    texts, numbers = chosen(table, params)
+    names = {f"t{i}": name for i, name in enumerate(texts)} | {
+        f"n{i}": name for i, name in enumerate(numbers)
+    }
+    n_rows = table.count()
+    rows = prepared(table, params, texts, numbers).cache()
+    check(rows, params, names)
+    indexer = StringIndexer(inputCol="label", outputCol="label_index").fit(rows)
+    rows = indexer.transform(rows).cache()
+    learnt, held_out = rows.where("not is_held_out"), rows.where("is_held_out")
+    model = fitted(learnt, list(names))
+    judged = model.transform(held_out).cache()
+    found = measures(judged)
+    base = measures(baseline(learnt, held_out, len(indexer.labels)))
+    answered = IndexToString(inputCol="prediction", outputCol="answer", labels=indexer.labels)
+    written = answered.transform(judged).select(
+        *(F.col(name).alias(given) for name, given in names.items()),
+        F.col("label").alias(params.label),
+        F.col("answer").alias(f"predicted_{params.label}"),
+        F.array_max(vector_to_array("probability")).alias("probability"),
+    )
+    with running.written_whole(folder) as unfinished:
+        written.write.parquet(str(unfinished))
+    n_kept = rows.count()
+    return {
+        "rows_in": n_rows,
+        "rows_kept": n_kept,
+        "dropped": {"no_label_or_missing_number": n_rows - n_kept},
+        "held_out_rows": judged.count(),
+        "classes": len(indexer.labels),
+        "is_better_than_baseline": found["accuracy"] > base["accuracy"],
+        "metrics": found,
+        "baseline": base,
+        "tables": [
+            running.table(
+                "On held-out rows",
+                {"measure": "text", "model": "number", "majority_baseline": "number"},
+                [[name, found[name], base[name]] for name in MEASURES],
+            )
+        ],
+        **running.facts(folder),
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    call = running.call(Params, argv)
+    params = call.params
+    with running.session() as spark:
+        result = classify(spark, params, call.output / "held_out")
+    noted = tracking.note_run(
+        call.access["mlflow"],
+        experiment="sales_classifier",
+        job_id=call.job_id,
+        params={"label": params.label, "held_out": params.held_out, "seed": params.seed},
+        metrics=result["metrics"] | {f"baseline_{name}": value for name, value in result["baseline"].items()},
+        files={"measures.json": result["tables"][0]},
+    )
+    running.write_result(call.result, result | noted)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,380 @@
+"""Count taxi trips as they arrive in Kafka, in windows of ten minutes that start every five.
+
+It runs until somebody stops it, and goes on from its checkpoint when it is started again under the same name.
+For each window and vendor it counts trips, adds up fares and tips and takes the mean distance, by the time of
+pickup. A window is written once, when trips later than the lateness allowed are not expected any more.
+
+- As Parquet each window is there exactly once, whatever dies meanwhile: the sink's log says which files
+  count, and those of a batch that was cut off are removed at the next start.
+- In the topic for results, if one is named, each is at least once: after a crash the last ones come again.
+- A message that is no trip goes to the dead topic with its reason, at least once as well.
+
+Trips later than the lateness are left out by Spark; the page says how many. A topic that was deleted or made
+anew ends the job: go on under another name.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from jobs.spark_apps import kafka, running
+from jobs.spark_apps.running import SourceRefused
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column as Expression
+    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql.streaming.query import StreamingQuery
+
+NEEDS = ("kafka",)
+SCOPES = ("streams.edit", "messages.read")
+IS_STREAMING = True
+TOPIC_NAME = r"[A-Za-z0-9._-]{1,249}"
+WINDOW, SLIDE = "10 minutes", "5 minutes"
+MAX_EVENT_BYTES = 256 * 1024
+MAX_AHEAD = "5 minutes"
+# A checkpoint keeps the number of its partitions: 200, Spark's default, are that many tasks for each batch.
+CONF = {"spark.sql.shuffle.partitions": "4", "spark.sql.adaptive.enabled": "false"}
+SCHEMA = (
+    "vendor_id string, pickup_datetime string, passenger_count double, trip_distance double,"
+    " pickup_longitude double, pickup_latitude double, dropoff_longitude double, dropoff_latitude double,"
+    " payment_type string, fare_amount double, tip_amount double"
+)
+TEXTS = ("vendor_id", "payment_type")
+NUMBERS = ("trip_distance", "fare_amount", "tip_amount")
+LOOKS_EVERY_S = 1.0
+STOPS_WITHIN_S = 15.0
+HISTORY = 60
+# What Spark and Kafka say when a topic is not the one that the checkpoint knows.
+GONE = (
+    "UnknownTopicOrPartition",
+    "Some data may have been lost",
+    "KAFKA_DATA_LOSS",
+    "does not host this topic",
+)
+AWAY = ("TimeoutException", "BrokerNotAvailable", "DisconnectException")
+
+
+@dataclass(frozen=True)
+class Params:
+    topic: str = field(default="taxi_trips", metadata={"label": "Topic", "pattern": TOPIC_NAME})
+    name: str = field(
+        default="trips",
+        metadata={
+            "label": "Checkpoint",
+            "help": "Started again under this name it goes on where it was. Small letters, digits, - and _.",
+            "pattern": r"[a-z0-9][a-z0-9_-]{0,39}",
+        },
+    )
+    sink_topic: str = field(
+        default="",
+        metadata={
+            "label": "Topic for results",
+            "help": "Windows go there as JSON; made if it is not there. None when empty.",
+            "pattern": rf"|{TOPIC_NAME}",
+        },
+    )
+    lateness_min: int = field(
+        default=10,
+        metadata={
+            "label": "Lateness (minutes)",
+            "help": "Of the newest pickup so far; trips later than that are left out.",
+            "minimum": 0,
+            "maximum": 24 * 60,
+        },
+    )
+    starting: Literal["earliest", "latest"] = field(
+        default="earliest",
+        metadata={"label": "Starts at", "help": "Where the topic is read from the first time."},
+    )
+    every_s: int = field(
+        default=5, metadata={"label": "Batch every (seconds)", "minimum": 1, "maximum": 3600}
+    )
+    stops_at_end: bool = field(
+        default=False,
+        metadata={"label": "Stop at the end", "help": "Read what is there now, then end."},
+    )
+
+    def identity(self) -> dict[str, Any]:
+        """What may not change under a checkpoint."""
+        return {name: getattr(self, name) for name in ("topic", "sink_topic", "lateness_min")}
+
+
+# --- from messages to windows
+
+
+def judged(messages: "DataFrame") -> "DataFrame":
+    """Adds the fields of a trip, `pickup_at`, and `reason`: the first fault of a message, null for a trip."""
+    from pyspark.sql import functions as F
+
+    text = F.col("value").cast("string")
+    trip = F.from_json(text, SCHEMA, {"allowNonNumericNumbers": "false"})
+    messages = messages.withColumn("trip", trip).select("*", "trip.*").drop("trip")
+    messages = messages.withColumn(
+        "pickup_at", F.try_to_timestamp("pickup_datetime", F.lit("yyyy-MM-dd HH:mm:ss"))
+    )
+    ahead = F.current_timestamp() + F.expr(f"INTERVAL {MAX_AHEAD}")
+    reasons: list[Expression] = [
+        F.when(F.col("value").isNull(), "it has no value"),
+        F.when(F.octet_length("value") > MAX_EVENT_BYTES, f"it has more than {MAX_EVENT_BYTES} bytes"),
+        F.when(F.json_object_keys(text).isNull(), "it is no JSON object"),
+        *(F.when(F.col(name).isNull(), f"{name} is missing or no text") for name in TEXTS),
+        F.when(F.col("pickup_at").isNull(), "pickup_datetime is missing or not YYYY-MM-DD HH:MM:SS"),
+        F.when(F.col("pickup_at") > ahead, f"pickup_datetime is more than {MAX_AHEAD} ahead of the clock"),
+    ]
+    for name in NUMBERS:
+        is_sound = F.coalesce(F.abs(F.col(name)) < F.lit(float("inf")), F.lit(False))
+        reasons.append(F.when(~is_sound, f"{name} is missing or no number"))
+    return messages.withColumn("reason", F.coalesce(*reasons))
+
+
+def windows(messages: "DataFrame", lateness_min: int) -> "DataFrame":
+    """Judged messages → one row for each window and vendor."""
+    from pyspark.sql import functions as F
+
+    trips = messages.where(F.col("reason").isNull()).withWatermark("pickup_at", f"{lateness_min} minutes")
+    counted = trips.groupBy(F.window("pickup_at", WINDOW, SLIDE), "vendor_id").agg(
+        F.count(F.lit(1)).alias("trips"),
+        F.sum("fare_amount").alias("fare_amount"),
+        F.sum("tip_amount").alias("tip_amount"),
+        F.mean("trip_distance").alias("trip_distance"),
+    )
+    return counted.select(
+        F.col("window.start").alias("start"),
+        F.col("window.end").alias("end"),
+        "vendor_id",
+        "trips",
+        "fare_amount",
+        "tip_amount",
+        "trip_distance",
+    )
+
+
+# --- the place that a name has
+
+
+@dataclass(frozen=True)
+class Place:
+    """Checkpoints and Parquet of one name; they outlive the job that made them."""
+
+    folder: Path
+
+    @property
+    def windows(self) -> Path:
+        return self.folder / "windows"
+
+    def checkpoint(self, query: str) -> str:
+        return str(self.folder / "checkpoint" / query)
+
+    def tidy(self) -> None:
+        """Remove files of no finished batch: who reads the folder without Spark would count them too.
+
+        Spark's sink lists what counts in `_spark_metadata`: a version, then a JSON object on each line.
+        """
+        listed = set()
+        for log in (self.windows / "_spark_metadata").glob("[0-9]*"):
+            for line in log.read_text().splitlines()[1:]:
+                listed.add(Path(json.loads(line)["path"]).name)
+        for file in self.windows.glob("*.parquet"):
+            if file.name not in listed:
+                file.unlink()
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Alone with it: two drivers would spoil it. Raises SourceRefused when another one works here."""
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+        except BlockingIOError as error:
+            raise SourceRefused(f"Another job works with the checkpoint {self.folder.name}.") from error
+        finally:
+            os.close(descriptor)
+
+    def recognise(self, identity: Mapping[str, Any]) -> None:
+        """Raises SourceRefused when the checkpoint is another query's."""
+        note = self.folder / "query.json"
+        name = self.folder.name
+        if note.exists():
+            known = json.loads(note.read_text())
+            changed = [
+                f"{key} was {known.get(key)!r} and is {value!r}"
+                for key, value in identity.items()
+                if known.get(key) != value
+            ]
+            if changed:
+                raise SourceRefused(
+                    f"The checkpoint {name} is another query's: {', '.join(changed)}. Choose another name."
+                )
+        elif (self.folder / "checkpoint").exists():
+            raise SourceRefused(f"The checkpoint {name} is another application's. Choose another name.")
+        else:
+            running.write_result(note, dict(identity))
+
+
+# --- queries and how they fare
+
+
+def start(
+    spark: "SparkSession", params: Params, access: Mapping[str, str], place: Place
+) -> "list[StreamingQuery]":
+    """Windows to Parquet and, if asked for, to Kafka; what is no trip to the dead topic."""
+    from pyspark.sql import functions as F
+
+    def begin(name: str, table: "DataFrame", topic: str = "") -> "StreamingQuery":
+        writer = table.writeStream.queryName(name).outputMode("append")
+        writer = writer.option("checkpointLocation", place.checkpoint(name))
+        if params.stops_at_end:
+            writer = writer.trigger(availableNow=True)
+        else:
+            writer = writer.trigger(processingTime=f"{params.every_s} seconds")
+        if not topic:
+            return writer.format("parquet").option("path", str(place.windows)).start()
+        writer = writer.format("kafka").options(**access).option("topic", topic)
+        return writer.option("kafka.max.request.size", str(kafka.LARGEST_REQUEST_BYTES)).start()
+
+    messages = judged(kafka.messages(spark, access, params.topic, starting=params.starting))
+    counted = windows(messages, params.lateness_min)
+    queries = [begin("windows", counted)]
+    if params.sink_topic:
+        as_json = counted.select(
+            F.encode("vendor_id", "UTF-8").alias("key"),
+            F.to_json(F.struct("*"), {"timestampFormat": "yyyy-MM-dd HH:mm:ss"}).alias("value"),
+        )
+        queries.append(begin("results", as_json, params.sink_topic))
+    refused = kafka.dead_letters(
+        messages.where(F.col("reason").isNotNull()), stream=f"stream_trips/{params.name}"
+    )
+    queries.append(begin("dead", refused, f"{params.topic}.dead"))
+    return queries
+
+
+class Progress:
+    """Notes for the job's page how the queries fare. totals: since this start."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seen: dict[str, int] = {}
+        self._rows: dict[str, int] = {}
+        self._late = 0
+        self._history: list[dict[str, Any]] = []
+
+    def note(self, queries: "Sequence[StreamingQuery]") -> dict[str, Any]:
+        """Write the state of all queries; returns it."""
+        told = [json.loads(found.json) for one in queries if (found := one.lastProgress) is not None]
+        state = {"at": time.time(), "queries": [self._query(one) for one in told], "history": self._history}
+        running.write_result(self._path, state)
+        return state
+
+    def _query(self, told: dict[str, Any]) -> dict[str, Any]:
+        name, batch = told["name"], told["batchId"]
+        operators = told.get("stateOperators", [])
+        n_late = sum(one.get("numRowsDroppedByWatermark", 0) for one in operators)
+        if self._seen.get(name) != (batch, told["timestamp"]):
+            self._seen[name] = (batch, told["timestamp"])
+            self._rows[name] = self._rows.get(name, 0) + told["numInputRows"]
+            if name == "windows":
+                self._late += n_late
+                self._history.append(
+                    {"at": told["timestamp"], "rows_per_s": _number(told.get("processedRowsPerSecond"))}
+                )
+                del self._history[:-HISTORY]
+        return {
+            "name": name,
+            "batch": batch,
+            "rows": self._rows[name],
+            "input_rows_per_s": _number(told.get("inputRowsPerSecond")),
+            "rows_per_s": _number(told.get("processedRowsPerSecond")),
+            "batch_ms": told.get("batchDuration", 0),
+            "state_rows": sum(one["numRowsTotal"] for one in operators),
+            "state_bytes": sum(one["memoryUsedBytes"] for one in operators),
+            "late_rows": self._late if name == "windows" else 0,
+            "watermark": told.get("eventTime", {}).get("watermark", ""),
+        }
+
+
+def _number(value: Any) -> float:
+    """Zero for the NaN and infinity of a batch that took no time."""
+    return value if isinstance(value, int | float) and abs(value) < float("inf") else 0.0
+
+
+def follow(queries: "Sequence[StreamingQuery]", progress: Progress, stop: Path) -> dict[str, Any]:
+    """Until all have ended, one has failed, or `stop` is there. Raises what a query failed of."""
+    while any(one.isActive for one in queries) and not stop.exists():
+        progress.note(queries)
+        for one in queries:
+            if (error := one.exception()) is not None:
+                raise error
+        time.sleep(LOOKS_EVERY_S)
+    deadline = time.monotonic() + STOPS_WITHIN_S
+    for one in queries:  # between two batches, if one is short enough: a batch cut off comes again, whole
+        while one.isActive and one.status["isTriggerActive"] and time.monotonic() < deadline:
+            time.sleep(LOOKS_EVERY_S / 10)
+        one.stop()
+        if (error := one.exception()) is not None:
+            raise error
+    return progress.note(queries)
+
+
+def words(error: Exception, params: Params) -> str:
+    """What happened, for who reads the job's page; empty when it is nothing that is known."""
+    text = str(error)
+    if any(mark in text for mark in GONE):
+        return (
+            f"The topic {params.topic} is not there, or not the one that the checkpoint {params.name} has"
+            " read: it was deleted, made anew, or its messages went before they were read. Choose another"
+            " name."
+        )
+    if any(mark in text for mark in AWAY):
+        return f"Kafka does not answer: {text.splitlines()[0][:300]}"
+    return ""
+
+
+def run(spark: "SparkSession", call: "running.Call[Params]", place: Place) -> dict[str, Any]:
+    """All of it. Raises SourceRefused for a topic that is gone."""
+    from pyspark.errors import PySparkException
+
+    params = call.params
+    queries: list[StreamingQuery] = []
+    work = call.result.parent
+    try:
+        queries = start(spark, params, call.access["kafka"], place)
+        state = follow(queries, Progress(work / "progress.json"), work / "stop")
+    except PySparkException as error:
+        if said := words(error, params):
+            raise SourceRefused(said) from error
+        raise
+    finally:
+        for one in queries:
+            with contextlib.suppress(PySparkException):
+                one.stop()
+    rows = [[one["name"], one["rows"], one["batch"]] for one in state["queries"]]
+    kinds = {"query": "text", "rows": "count", "last_batch": "count"}
+    return {
+        "checkpoint": params.name,
+        "late_rows": sum(one["late_rows"] for one in state["queries"]),
+        "tables": [running.table("Queries since this start", kinds, rows)],
+        **running.facts(place.windows),
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    call = running.call(Params, argv)
+    place = Place(call.output.parent / "streams" / call.params.name)
+    with place.held():
+        place.recognise(call.params.identity())
+        place.tidy()
+        with running.session(CONF) as spark:
+            spark.sparkContext.setLogLevel("WARN")  # clients tell all their settings at each batch
+            result = run(spark, call, place)
+    running.write_result(call.result, result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""Scoring a table: answers are those of the compiled model, each with its version; odd rows have a reason."""
+
+import hashlib
+import json
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from jobs.spark_apps.running import SourceRefused
+from jobs.spark_apps.score_model import Model, score
+from scoring.check import RowDecoder
+from scoring.score import Scorer
+from scoring.spec_reading import read_spec
+from tests.champions import packed, passengers
+from tests.unit.jobs.spark_apps.made_trips import write
+
+
+@pytest.fixture
+def model(tmp_path):
+    made = packed()
+    told = {
+        "model": "titanic",
+        "version": "3",
+        "sha256": hashlib.sha256(made.onnx).hexdigest(),
+        "spec_json": made.spec_json,
+    }
+    (tmp_path / "supplies").mkdir()
+    (tmp_path / "supplies" / "model.onnx").write_bytes(made.onnx)
+    (tmp_path / "supplies" / "model.json").write_text(json.dumps(told))
+    return Model.read(tmp_path / "supplies")
+
+
+def table(rows=40, **columns):
+    frame = passengers(rows, seed=5).assign(ticket=[f"t{n}" for n in range(rows)], **columns)
+    return pa.Table.from_pandas(frame, preserve_index=False)
+
+
+def by_itself(model, rows):
+    """The scores without Spark."""
+    spec = read_spec(model.spec_json)
+    plain = [{name: None if pd.isna(v) else v for name, v in row.items()} for row in rows]
+    return Scorer.from_onnx(model.onnx, spec).score_rows(RowDecoder(spec).decode_rows(plain))
+
+
+def test_every_row_has_the_models_answer_with_its_version(spark, tmp_path, model):
+    trips = table()
+    source = write(tmp_path / "in.parquet", trips)
+    result = score(spark, source, model, tmp_path / "out")
+    assert (result["rows_in"], result["rows_kept"], result["version"]) == (40, 40, "3")
+    rows = {row["ticket"]: row for row in pq.read_table(tmp_path / "out").to_pylist()}
+    expected = by_itself(model, trips.drop_columns(["ticket"]).to_pylist())
+    assert len(rows) == 40
+    for place in range(40):
+        row = rows[f"t{place}"]
+        value = expected.values[place]
+        assert row["prediction_value"] == str(value)
+        assert row["prediction_label"] == expected.labels[place]
+        assert row["prediction_probability"] == expected.probabilities[place][str(value)]
+        assert (row["prediction_model"], row["prediction_version"]) == ("titanic", "3")
+    answers = dict(result["tables"][0]["rows"])
+    assert sum(answers.values()) == 40
+
+
+def test_an_odd_row_has_its_reason_and_the_others_their_answers(spark, tmp_path, model):
+    source = write(tmp_path / "in.parquet", table(Age=[200.0, *[30.0] * 39], Pclass=[1, 9, *[3] * 38]))
+    result = score(spark, source, model, tmp_path / "out")
+    assert result["dropped"] == {"refused_by_the_model's_check": 2}
+    rows = {row["ticket"]: row for row in pq.read_table(tmp_path / "out").to_pylist()}
+    assert "Age" in rows["t0"]["prediction_error"]
+    assert "Pclass" in rows["t1"]["prediction_error"]
+    assert rows["t0"]["prediction_value"] is None
+    assert rows["t2"]["prediction_error"] is None
+    assert {row["prediction_version"] for row in rows.values()} == {"3"}
+
+
+def test_an_empty_table_gives_an_empty_one_with_the_columns(spark, tmp_path, model):
+    source = write(tmp_path / "in.parquet", table().slice(0, 0))
+    result = score(spark, source, model, tmp_path / "out")
+    assert result["rows_in"] == 0
+    assert "prediction_value" in pq.read_table(tmp_path / "out").column_names
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (
+            table().drop_columns(["Fare", "Sex"]),
+            r"in\.parquet: it has no column Sex, no Fare, which titanic needs",
+        ),
+        (table(prediction_error=["x"] * 40), "has a column prediction_error already"),
+        (table().set_column(1, "Sex", [[["male"]] * 40]), "Sex is list<.*which no field of a model is"),
+    ],
+)
+def test_a_table_that_does_not_fit_is_refused_in_words(spark, tmp_path, model, rows, words):
+    source = write(tmp_path / "in.parquet", rows)
+    with pytest.raises(SourceRefused, match=words):
+        score(spark, source, model, tmp_path / "out")
+
+
+def test_a_model_that_is_not_the_one_that_was_judged_is_refused(tmp_path, model):
+    (tmp_path / "supplies" / "model.onnx").write_bytes(b"something else")
+    with pytest.raises(SourceRefused, match=r"titanic v3 is not the file that was judged"):
+        Model.read(tmp_path / "supplies")

@@ -1,0 +1,231 @@
+"""Trips in windows, messages that are none, checkpoints of others: judged in batches, without a broker."""
+
+import json
+import time
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+
+import pytest
+from pyspark.sql import functions as F
+
+from jobs.spark_apps import kafka, stream_trips
+from jobs.spark_apps.running import SourceRefused
+from jobs.spark_apps.stream_trips import Params, Place, Progress, follow, judged, windows, words
+
+TRIP = {
+    "vendor_id": "1",
+    "pickup_datetime": "2024-01-01 12:07:00",
+    "passenger_count": 1,
+    "trip_distance": 2.0,
+    "payment_type": "card",
+    "fare_amount": 10,
+    "tip_amount": 1.5,
+}
+PLACE = "key binary, value binary, topic string, partition int, offset long"
+SOON = (datetime.now(UTC) + timedelta(minutes=30)).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def message(offset, value, key=None):
+    return (
+        key,
+        value if value is None or isinstance(value, bytes) else json.dumps(value).encode(),
+        "t",
+        0,
+        offset,
+    )
+
+
+def without(name):
+    return {field: value for field, value in TRIP.items() if field != name}
+
+
+CASES = [
+    (TRIP, None),
+    (TRIP | {"extra": {"deep": [1]}, "passenger_count": None, "pickup_longitude": -73.9}, None),
+    (without("passenger_count"), None),
+    (None, "it has no value"),
+    (b"", "it is no JSON object"),
+    (b"\xff\xfe", "it is no JSON object"),
+    (b"[1, 2]", "it is no JSON object"),
+    (b'{"vendor_id": "1"', "it is no JSON object"),
+    (b"x" * (256 * 1024 + 1), "it has more than 262144 bytes"),
+    (without("vendor_id"), "vendor_id is missing or no text"),
+    (TRIP | {"pickup_datetime": "1.1.2024"}, "pickup_datetime is missing or not YYYY-MM-DD HH:MM:SS"),
+    (TRIP | {"pickup_datetime": SOON}, "pickup_datetime is more than 5 minutes ahead of the clock"),
+    (TRIP | {"fare_amount": "ten"}, "fare_amount is missing or no number"),
+    (TRIP | {"tip_amount": None}, "tip_amount is missing or no number"),
+    (json.dumps(TRIP).replace("2.0", "1e999").encode(), "trip_distance is missing or no number"),
+    (json.dumps(TRIP).replace("2.0", "NaN").encode(), "it is no JSON object"),
+]
+
+
+@pytest.fixture
+def messages(spark):
+    return lambda values: spark.createDataFrame(
+        [message(offset, value) for offset, value in enumerate(values)], PLACE
+    )
+
+
+def test_each_message_has_its_first_fault_or_is_a_trip(messages):
+    rows = judged(messages([value for value, _reason in CASES])).orderBy("offset").collect()
+    found = [row["reason"] for row in rows]
+    assert found == [reason for _value, reason in CASES]
+
+
+def test_a_trip_is_counted_in_both_windows_that_hold_it(messages):
+    values = [
+        TRIP,
+        TRIP | {"pickup_datetime": "2024-01-01 12:09:59", "trip_distance": 4.0},
+        TRIP | {"vendor_id": "2"},
+        without("vendor_id"),
+    ]
+    rows = windows(judged(messages(values)), 10).orderBy("start", "vendor_id").collect()
+    found = [(f"{row['start']:%H:%M}", f"{row['end']:%H:%M}", row["vendor_id"], row["trips"]) for row in rows]
+    assert found == [
+        ("12:00", "12:10", "1", 2),
+        ("12:00", "12:10", "2", 1),
+        ("12:05", "12:15", "1", 2),
+        ("12:05", "12:15", "2", 1),
+    ]
+    assert (rows[0]["fare_amount"], rows[0]["tip_amount"], rows[0]["trip_distance"]) == (20.0, 3.0, 3.0)
+
+
+def test_a_dead_letter_has_its_reason_its_place_and_bounded_bytes(spark, messages, monkeypatch):
+    monkeypatch.setattr(kafka, "KEPT_BYTES", 8)
+    refused = judged(messages([b"no", b"longer than that"])).where(F.col("reason").isNotNull())
+    letters = kafka.dead_letters(refused, stream="stream_trips/x").collect()
+    headers = [{one["key"]: bytes(one["value"]).decode() for one in row["headers"]} for row in letters]
+    place = {"stream": "stream_trips/x", "topic": "t", "partition": "0", "reason": "it is no JSON object"}
+    assert headers == [place | {"offset": "0"}, place | {"offset": "1", "cut_from_bytes": "16"}]
+    assert [bytes(row["value"]) for row in letters] == [b"no", b"longer t"]
+
+
+def test_a_checkpoint_of_another_query_is_refused_with_what_differs(tmp_path):
+    place = Place(tmp_path / "trips")
+    with place.held():
+        place.recognise(Params(topic="a").identity())
+        place.recognise(Params(topic="a", every_s=60, starting="latest").identity())
+        with pytest.raises(SourceRefused, match=r"trips is another query's: topic was 'a' and is 'b'"):
+            place.recognise(Params(topic="b").identity())
+
+
+def test_a_checkpoint_that_nobody_noted_is_refused(tmp_path):
+    (tmp_path / "x" / "checkpoint").mkdir(parents=True)
+    with pytest.raises(SourceRefused, match="x is another application's"):
+        Place(tmp_path / "x").recognise(Params().identity())
+
+
+def test_a_second_job_on_a_checkpoint_is_refused(tmp_path):
+    place = Place(tmp_path / "trips")
+    refused = pytest.raises(SourceRefused, match="Another job works with the checkpoint trips")
+    with place.held(), refused, place.held():
+        pass
+    with place.held():
+        pass
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (
+            "... UnknownTopicOrPartitionException: This server does not host this topic",
+            "taxi_trips is not there",
+        ),
+        ("Partition taxi_trips-0's offset was changed. Some data may have been lost", "Choose another name"),
+        ("TimeoutException: Timed out waiting for a node\nat x", "Kafka does not answer: TimeoutException"),
+        ("NullPointerException", ""),
+    ],
+)
+def test_known_failures_have_words(said, expected):
+    found = words(RuntimeError(said), Params())
+    assert expected in found
+    assert bool(found) == bool(expected)
+
+
+class Query:
+    """A streaming query that ends, or fails, after so many looks."""
+
+    def __init__(self, name, *, n_rows=3, fails=False):
+        self.name, self.fails, self.isActive, self.n_rows = name, fails, True, n_rows
+        self.status = {"isTriggerActive": False}
+        self.batch = 0
+
+    @property
+    def lastProgress(self):
+        told = {
+            "name": self.name,
+            "batchId": self.batch,
+            "timestamp": f"2026-01-01T00:00:0{self.batch}Z",
+            "numInputRows": self.n_rows,
+            "processedRowsPerSecond": "NaN",
+            "stateOperators": [{"numRowsTotal": 4, "memoryUsedBytes": 100, "numRowsDroppedByWatermark": 2}],
+            "eventTime": {"watermark": "2026-01-01T00:00:00.000Z"},
+        }
+        return SimpleNamespace(json=json.dumps(told))
+
+    def exception(self):
+        return ValueError("it broke") if self.fails else None
+
+    def stop(self):
+        self.isActive = False
+
+
+def test_progress_adds_up_each_batch_once(tmp_path):
+    query, progress = Query("windows"), Progress(tmp_path / "progress.json")
+    for batch in (0, 0, 1):
+        query.batch = batch
+        progress.note([query])
+    told = json.loads((tmp_path / "progress.json").read_text())
+    [one] = told["queries"]
+    assert (one["rows"], one["late_rows"], one["batch"], one["rows_per_s"]) == (6, 4, 1, 0.0)
+    assert (one["state_rows"], one["state_bytes"]) == (4, 100)
+    assert len(told["history"]) == 2
+
+
+def test_a_stop_file_ends_all_queries_and_a_failure_is_raised(tmp_path, monkeypatch):
+    monkeypatch.setattr(stream_trips, "LOOKS_EVERY_S", 0.01)
+    (tmp_path / "stop").touch()
+    queries = [Query("windows"), Query("dead")]
+    state = follow(queries, Progress(tmp_path / "progress.json"), tmp_path / "stop")
+    assert [one.isActive for one in queries] == [False, False]
+    assert [one["name"] for one in state["queries"]] == ["windows", "dead"]
+    (tmp_path / "stop").unlink()
+    began_at = time.monotonic()
+    with pytest.raises(ValueError, match="it broke"):
+        follow([Query("windows"), Query("dead", fails=True)], Progress(tmp_path / "p"), tmp_path / "stop")
+    assert time.monotonic() - began_at < 5
+
+
+PLAIN = {
+    "security.protocol": "SASL_SSL",
+    "sasl.mechanism": "PLAIN",
+    "sasl.username": "ata",
+    "sasl.password": 'p"a\\ss',
+    "ssl.ca.location": "/ca.pem",
+    "linger.ms": 5,
+}
+
+
+def test_settings_of_librdkafka_become_javas():
+    assert kafka.options("k:9092", PLAIN) == {
+        "kafka.bootstrap.servers": "k:9092",
+        "kafka.security.protocol": "SASL_SSL",
+        "kafka.sasl.mechanism": "PLAIN",
+        "kafka.ssl.truststore.location": "/ca.pem",
+        "kafka.ssl.truststore.type": "PEM",
+        "kafka.sasl.jaas.config": "org.apache.kafka.common.security.plain.PlainLoginModule required"
+        r' username="ata" password="p\"a\\ss";',
+    }
+    assert kafka.options("k:9092", {}) == {"kafka.bootstrap.servers": "k:9092"}
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (PLAIN | {"sasl.mechanism": "GSSAPI"}, "signs in by GSSAPI"),
+        ({"ssl.key.location": "/k"}, "has ssl.key.location, which Spark jobs do not know"),
+    ],
+)
+def test_a_way_of_signing_in_that_is_not_known_is_refused(said, words):
+    with pytest.raises(ValueError, match=words):
+        kafka.options("k", said)
