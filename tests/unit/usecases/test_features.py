@@ -11,6 +11,7 @@ from core.lib import redis as console_redis
 from core.lib.ids import uuid7
 from dags.recipes.common.feature_store import FeatureStore, Row
 from predictions import recording
+from tests.markup import flat
 from tests.people import make_user, signed_in
 from tests.registry import make_champion
 from tests.unit.predictions.test_recording import message
