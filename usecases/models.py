@@ -178,7 +178,7 @@ class Decision(models.Model):
     @property
     def unmet(self) -> list[dict[str, Any]]:
         """The criteria that speak against it."""
-        return [criterion for criterion in self.criteria if not criterion["passed"]]
+        return [criterion for criterion in self.criteria if criterion["passed"] is False]
 
 
 class SideBySide(NamedTuple):
