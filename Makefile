@@ -81,7 +81,7 @@ fuzz:  ## the tests that make up their examples, with new ones, ROUNDS times (10
 soak:  ## the tests that kill parts, in the middle of a demonstration too, ten rounds of each
 	@CONSOLE_KILL_ROUNDS=10 $(TOOLS) -m pytest tests/integration/stack tests/integration/test_demo_survives.py
 
-bench:  ## predict path and aggregator beside bare peers, event to frame; on the running stack
+bench:  ## predict path and aggregator beside their peers, event to frame; on the running stack
 	@$(PYTHON) -m stack.bootstrap --bench -m stack python -- -m benchmarks
 
 openapi:  ## write openapi.yaml anew from the code
@@ -92,4 +92,4 @@ messages:  ## bring the Spanish catalogue up to the code; names what is left to 
 
 lock:  ## compile requirements/*.in into hashed locks
 	@$(TOOLS) -c ""
-	@cd requirements && for name in bootstrap build console airflow dev bench; do $(COMPILE) $$name.in -o $$name.txt; done
+	@cd requirements && for name in bootstrap build console airflow dev bench bench-bentoml; do $(COMPILE) $$name.in -o $$name.txt; done

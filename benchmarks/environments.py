@@ -9,12 +9,17 @@ REPO = Path(__file__).resolve().parent.parent
 KEPT = ("PATH", "HOME", "LANG", "TMPDIR")
 
 
-def peer_python() -> str:
+def peer_python(environment: str = "bench") -> str:
     """Beside the console's own environment; `make bench` has installed it."""
-    found = Path(sys.prefix).parent / "bench" / "bin" / "python"
+    return str(peer_program("python", environment))
+
+
+def peer_program(name: str, environment: str = "bench") -> Path:
+    """One of the programs of a peers' environment."""
+    found = Path(sys.prefix).parent / environment / "bin" / name
     if not found.exists():
         sys.exit("The peers are not installed: run `make bench`.")
-    return str(found)
+    return found
 
 
 def peer_environment(**more: str) -> dict[str, str]:

@@ -32,16 +32,20 @@ class Load:
 
 
 class _Connection(asyncio.Protocol):
-    def __init__(self, request: bytes, load: Load, stop_at: float) -> None:
+    def __init__(self, request: bytes, load: Load) -> None:
         self._request = request
         self._load = load
-        self._stop_at = stop_at
+        self._stop_at = 0.0
         self._received = b""
         self._sent_at = 0.0
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
+
+    def start(self, stop_at: float) -> None:
+        """Send the first request; after `stop_at` (performance counter) no further one."""
+        self._stop_at = stop_at
         self._send()
 
     def _send(self) -> None:
@@ -70,18 +74,16 @@ class _Connection(asyncio.Protocol):
 
 
 async def run(port: int, request: bytes, *, connections: int, seconds: float) -> Load:
-    """Keep `connections` busy for `seconds`."""
+    """Keep `connections` busy for `seconds`, once all are open."""
     load = Load()
     loop = asyncio.get_running_loop()
-    started = time.perf_counter()
     made = [
-        (
-            await loop.create_connection(
-                lambda: _Connection(request, load, started + seconds), "127.0.0.1", port
-            )
-        )[1]
+        (await loop.create_connection(lambda: _Connection(request, load), "127.0.0.1", port))[1]
         for _ in range(connections)
     ]
+    started = time.perf_counter()
+    for connection in made:
+        connection.start(started + seconds)
     await asyncio.gather(*(connection.closed for connection in made))
     load.seconds = time.perf_counter() - started
     return load

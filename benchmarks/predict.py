@@ -1,10 +1,14 @@
-"""Calls a second of the predict path, beside a bare ASGI application with the same model, in the same run.
+"""Calls a second of the predict path beside its peers, with the same model and in the same run.
 
-    python -m benchmarks.predict [--seconds 3] [--rounds 7] [--connections 32]
+    python -m benchmarks.predict [--seconds 2] [--rounds 7] [--connections 32 128]
 
-A stack must be up: records go to its Kafka, into a topic that is removed afterwards. Exit status 1 when the
-predict path answers less than half as many calls as the bare application: the median of the rounds' shares,
-each measured within seconds, since a machine is seldom as busy now as a minute ago.
+The peers: a bare ASGI application with ONNX, `mlflow models serve`, and BentoML with adaptive batching. None
+of them checks values or keeps records, and only the bare one looks at tokens.
+
+A stack must be up: records go to its Kafka, into a topic that is removed afterwards. Servers are measured in
+turn, in blocks of seconds, since a machine is seldom as busy now as a minute ago; what counts is the median
+over the rounds of the predict path's share of each peer's calls. Exit status 1 when one is below its floor,
+or when the slowest of a hundred answers takes longer than five typical ones.
 """
 
 import argparse
@@ -19,7 +23,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import httpx
 import orjson
@@ -31,67 +35,114 @@ from core.lib import kafka
 from predictions import topics
 from tests import champions
 
-FLOOR = 0.5
+# The least that the predict path gives, as a multiple of the peer's calls.
+FLOORS = {"bare": 0.5, "mlflow": 50.0, "bentoml": 10.0}
+MOST_P99 = 5.0  # times the median answer
 N_TREES = 100
 OPTIONS = ("--log-level", "warning", "--loop", "uvloop", "--http", "httptools", "--no-access-log")
+PREDICT = "/api/v1/models/titanic/predict"
 
 
 class Server(NamedTuple):
+    """process: its own children are measured with it. path, document: of one call."""
+
     port: int
     process: psutil.Process
+    path: str = PREDICT
+    document: Any = {"rows": [champions.ROW]}
 
 
 @contextlib.contextmanager
-def server(python: str, app: str, environment: dict[str, str]) -> Iterator[Server]:
-    """One uvicorn process, once it gives predictions."""
+def server(command: list[str], environment: dict[str, str], **call: Any) -> Iterator[Server]:
+    """One server, once it gives predictions."""
     port = environments.free_port()
-    with tempfile.TemporaryDirectory(prefix="atalaya-bench-") as folder:
-        (Path(folder) / "model.onnx").write_bytes(champions.packed(n_trees=N_TREES).onnx)
-        command = [python, "-m", "uvicorn", app, "--port", str(port), *OPTIONS]
-        process = subprocess.Popen(command, env={**environment, "BENCH_DIR": folder}, cwd=environments.REPO)
-        try:
-            _wait(port, process)
-            yield Server(port, psutil.Process(process.pid))
-        finally:
-            process.terminate()
-            process.wait(20)
-
-
-def bare() -> contextlib.AbstractContextManager[Server]:
-    """In the peers' environment."""
-    known = {"BENCH_KEY_SHA256": sha256(champions.KEY.encode()).hexdigest()}
-    environment = environments.peer_environment(**known)
-    return server(environments.peer_python(), "benchmarks.peers.bare_predict:app", environment)
-
-
-def console() -> contextlib.AbstractContextManager[Server]:
-    """As `make up` starts it, but for the champion."""
-    return server(
-        sys.executable,
-        "benchmarks.predict_app:app",
-        {**os.environ, "BENCH_TREES": str(N_TREES), "CONSOLE_LOG_LEVEL": "ERROR"},
+    process = subprocess.Popen(
+        [*command, "--port", str(port)], env=environment, cwd=environments.REPO, start_new_session=True
     )
+    try:
+        found = Server(port, psutil.Process(process.pid), **call)
+        _wait(found, process)
+        yield found
+    finally:
+        _end(process)
 
 
-def _wait(port: int, process: subprocess.Popen[bytes]) -> None:
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """With its children, of which some servers have several."""
+    everyone = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+    process.terminate()
+    process.wait(20)
+    for one in psutil.wait_procs(everyone, timeout=10)[1]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            one.kill()
+
+
+def uvicorn(python: str, app: str) -> list[str]:
+    return [python, "-m", "uvicorn", app, *OPTIONS]
+
+
+def bare(folder: Path) -> contextlib.AbstractContextManager[Server]:
+    known = {"BENCH_KEY_SHA256": sha256(champions.KEY.encode()).hexdigest(), "BENCH_DIR": str(folder)}
+    command = uvicorn(environments.peer_python(), "benchmarks.peers.bare_predict:app")
+    return server(command, environments.peer_environment(**known))
+
+
+def console(folder: Path) -> contextlib.AbstractContextManager[Server]:
+    """As `make up` starts it, but for the champion."""
+    command = uvicorn(sys.executable, "benchmarks.predict_app:app")
+    known = {"BENCH_TREES": str(N_TREES), "BENCH_DIR": str(folder), "CONSOLE_LOG_LEVEL": "ERROR"}
+    return server(command, {**os.environ, **known})
+
+
+def mlflow(folder: Path) -> contextlib.AbstractContextManager[Server]:
+    """The original model, with the derived column that the other peers work out themselves."""
+    program = environments.peer_program("mlflow")
+    command = [str(program), "models", "serve", "--model-uri", str(folder / "mlflow")]
+    command += ["--env-manager", "local", "--host", "127.0.0.1"]
+    row = {**champions.ROW, "FamilySize": champions.ROW["SibSp"] + champions.ROW["Parch"] + 1}
+    environment = environments.peer_environment(MLFLOW_DISABLE_TELEMETRY="true", UVICORN_LOG_LEVEL="warning")
+    environment["PATH"] = (
+        f"{program.parent}:{environment['PATH']}"  # it starts the uvicorn that it finds there
+    )
+    return server(command, environment, path="/invocations", document={"dataframe_records": [row]})
+
+
+def bentoml(folder: Path) -> contextlib.AbstractContextManager[Server]:
+    python = environments.peer_python("bench-bentoml")
+    command = [python, "-m", "bentoml", "serve", "benchmarks.peers.bento_predict:Titanic"]
+    command += ["--host", "127.0.0.1", "--working-dir", str(environments.REPO)]
+    known = {"BENCH_DIR": str(folder), "BENTOML_HOME": str(folder), "BENTOML_DO_NOT_TRACK": "true"}
+    environment = environments.peer_environment(**known)
+    return server([*command, "--quiet"], environment, path="/predict")
+
+
+SERVERS: dict[str, Callable[[Path], contextlib.AbstractContextManager[Server]]] = {
+    "bare": bare,
+    "console": console,
+    "mlflow": mlflow,
+    "bentoml": bentoml,
+}
+
+
+def _wait(found: Server, process: subprocess.Popen[bytes]) -> None:
     headers = {"Authorization": f"Bearer {champions.KEY}"}
-    url = f"http://127.0.0.1:{port}/api/v1/models/titanic/predict"
-    deadline = time.monotonic() + 60
+    url = f"http://127.0.0.1:{found.port}{found.path}"
+    deadline = time.monotonic() + 90
     while time.monotonic() < deadline:
         if process.poll() is not None:
             sys.exit("the server did not start")
         with contextlib.suppress(httpx.TransportError):
-            if httpx.post(url, json={"rows": [champions.ROW]}, headers=headers).status_code == 200:
+            if httpx.post(url, json=found.document, headers=headers).status_code == 200:
                 return
         time.sleep(0.1)
     sys.exit("the server gives no predictions; is Kafka up?")
 
 
-def request(port: int) -> bytes:
-    body = orjson.dumps({"rows": [champions.ROW]})
+def request(to: Server) -> bytes:
+    body = orjson.dumps(to.document)
     head = (
-        "POST /api/v1/models/titanic/predict HTTP/1.1\r\n"
-        f"Host: 127.0.0.1:{port}\r\nAuthorization: Bearer {champions.KEY}\r\n"
+        f"POST {to.path} HTTP/1.1\r\n"
+        f"Host: 127.0.0.1:{to.port}\r\nAuthorization: Bearer {champions.KEY}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
@@ -99,12 +150,26 @@ def request(port: int) -> bytes:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=3)
+    parser.add_argument("--seconds", type=float, default=2)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--connections", type=int, default=32)
+    parser.add_argument("--connections", type=int, nargs="+", default=[32, 128])
+    parser.add_argument("--peers", nargs="+", choices=list(FLOORS), default=list(FLOORS))
     options = parser.parse_args()
-    with own_topic():
-        return compare(options)
+    with own_topic(), contextlib.ExitStack() as running:
+        folder = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="atalaya-bench-")))
+        save_models(folder)
+        names = [*options.peers, "console"]
+        servers = {name: running.enter_context(SERVERS[name](folder)) for name in names}
+        return max([compare(servers, n, options) for n in options.connections])
+
+
+def save_models(folder: Path) -> None:
+    """Compiled for those that take ONNX, and the original as MLflow packs it."""
+    from mlflow import sklearn
+
+    packed = champions.packed(n_trees=N_TREES)
+    (folder / "model.onnx").write_bytes(packed.onnx)
+    sklearn.save_model(packed.estimator, str(folder / "mlflow"), serialization_format="cloudpickle")
 
 
 @contextlib.contextmanager
@@ -121,35 +186,48 @@ def own_topic() -> Iterator[None]:
             future.result()
 
 
-def compare(options: argparse.Namespace) -> int:
-    """Rounds of both, one right after the other, each time the other one first."""
-    found: dict[str, list[load.Load]] = {"bare": [], "console": []}
-    with bare() as peer, console() as own:
-        turns = [("bare", peer), ("console", own)]
-        for _name, one in turns:
-            measured(one, options.connections, 1.0)
-        for _ in range(options.rounds):
-            for name, one in turns:
-                found[name].append(measured(one, options.connections, options.seconds))
-            turns.reverse()
+def compare(servers: dict[str, Server], connections: int, options: argparse.Namespace) -> int:
+    """Rounds of all, one right after the other, each time in the opposite order."""
+    found: dict[str, list[load.Load]] = {name: [] for name in servers}
+    turns = list(servers.items())
+    for _name, one in turns:
+        measured(one, connections, 1.0)
+    for _ in range(options.rounds):
+        for name, one in turns:
+            found[name].append(measured(one, connections, options.seconds))
+        turns.reverse()
+    print(f"{connections} connections, median of {options.rounds} blocks of {options.seconds:g} s")
     for name, rounds in found.items():
-        print(line(name, rounds))
-    pairs = list(zip(found["console"], found["bare"], strict=True))
-    shares = [mine.per_second / theirs.per_second for mine, theirs in pairs]
-    share = statistics.median(shares)
-    spread = f"{min(shares):.0%} to {max(shares):.0%}"
-    print(f"the predict path gives {share:.0%} of the bare one's answers ({spread}; floor {FLOOR:.0%})")
-    work = statistics.median(theirs.cpu_us / mine.cpu_us for mine, theirs in pairs)
-    print(f"for the same processor time of the server it would be {work:.0%}")
-    return 0 if share >= FLOOR else 1
+        print(" ", line(name, rounds))
+    own = found["console"]
+    shares = [share(name, own, found[name]) for name in found if name != "console"]
+    slowest = statistics.median(one.quantile_ms(0.99) / one.quantile_ms(0.5) for one in own)
+    print(f"  the console's p99 is {slowest:.1f} times its p50 (at most {MOST_P99:g})", flush=True)
+    return 0 if all(shares) and slowest <= MOST_P99 else 1
+
+
+def share(name: str, own: list[load.Load], theirs: list[load.Load]) -> bool:
+    """Whether the console gives as many calls as it should beside this peer; says so."""
+    found = sorted(mine.per_second / peer.per_second for mine, peer in zip(own, theirs, strict=True))
+    work = statistics.median(peer.cpu_us / mine.cpu_us for mine, peer in zip(own, theirs, strict=True))
+    median, floor = statistics.median(found), FLOORS[name]
+    print(
+        f"  console / {name:8} {median:7.2f}   ({found[0]:.2f} to {found[-1]:.2f}; floor {floor:g};"
+        f" for the same processor time {work:.2f})"
+    )
+    return median >= floor
 
 
 def measured(one: Server, connections: int, seconds: float) -> load.Load:
-    before = one.process.cpu_times()
-    found = uvloop.run(load.run(one.port, request(one.port), connections=connections, seconds=seconds))
-    after = one.process.cpu_times()
-    found.cpu_s = after.user + after.system - before.user - before.system
+    before = _cpu_s(one.process)
+    found = uvloop.run(load.run(one.port, request(one), connections=connections, seconds=seconds))
+    found.cpu_s = _cpu_s(one.process) - before
     return found
+
+
+def _cpu_s(process: psutil.Process) -> float:
+    times = [one.cpu_times() for one in (process, *process.children(recursive=True))]
+    return sum(one.user + one.system for one in times)
 
 
 def line(name: str, rounds: list[load.Load]) -> str:
@@ -160,7 +238,7 @@ def line(name: str, rounds: list[load.Load]) -> str:
 
     rate, cpu_us = median(lambda one: one.per_second), median(lambda one: one.cpu_us)
     p50, p99 = median(lambda one: one.quantile_ms(0.5)), median(lambda one: one.quantile_ms(0.99))
-    times = f"p50 {p50:6.2f} ms   p99 {p99:6.2f} ms   {cpu_us:4.0f} us of processor a call"
+    times = f"p50 {p50:6.2f} ms   p99 {p99:6.2f} ms   {cpu_us:6.0f} us of processor a call"
     others = sorted({status.decode() for one in rounds for status in one.statuses if status != b"200"})
     return " ".join([f"{name:8} {rate:9,.0f} calls/s  ", times, *others])
 

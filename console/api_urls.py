@@ -13,4 +13,5 @@ urlpatterns = [
     path("", include("streaming.api_urls")),
     path("", include("jobs.api_urls")),
     path("", include("predictions.api_urls")),
+    path("", include("usecases.api_urls")),
 ]

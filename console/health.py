@@ -24,7 +24,7 @@ from django.utils.functional import Promise
 from django.utils.translation import get_language, gettext_lazy, ngettext, override
 from django.utils.translation import gettext as _
 
-from core.lib import heartbeat, kafka
+from core.lib import heartbeat, kafka, lag
 from core.lib import redis as console_redis
 from core.lib.redis import RedisError
 from core.lib.templatetags import numbers
@@ -169,6 +169,21 @@ def _sign_of_life(name: str) -> str:
     return _("seen %(span)s ago") % {"span": numbers.span(timedelta(seconds=time.time() - at))}
 
 
+def _follower(name: str) -> str:
+    """A part that follows Kafka: its sign of life, and how far behind it is."""
+    seen, behind = _sign_of_life(name), lag.of(name)
+    if behind is None:
+        return seen
+    n = behind.n_messages
+    if not n:
+        return f"{seen}, {_('nothing waits')}"
+    words = ngettext("%(n)s message behind", "%(n)s messages behind", n) % {"n": numbers.short_count(n)}
+    if behind.oldest_at is not None:
+        age = timedelta(seconds=max(0.0, time.time() - behind.oldest_at))
+        words = _("%(behind)s, the oldest %(span)s old") % {"behind": words, "span": numbers.span(age)}
+    return f"{seen}, {words}"
+
+
 def _sandbox() -> str:
     """How far models that nobody vouches for are cut off on this machine."""
     layers = sandbox.isolation()
@@ -192,8 +207,8 @@ CHECKS: dict[str, tuple[str | Promise, Callable[[], str]]] = {
     "worker": (gettext_lazy("Worker"), _worker),
     "beat": (gettext_lazy("Schedule"), functools.partial(_sign_of_life, "beat")),
     "watch": (gettext_lazy("Watch"), functools.partial(_sign_of_life, "watch")),
-    "recorder": (gettext_lazy("Recorder"), functools.partial(_sign_of_life, "recorder")),
-    "aggregator": (gettext_lazy("Aggregator"), functools.partial(_sign_of_life, "aggregator")),
+    "recorder": (gettext_lazy("Recorder"), functools.partial(_follower, lag.RECORDER)),
+    "aggregator": (gettext_lazy("Aggregator"), functools.partial(_follower, lag.AGGREGATOR)),
     "sandbox": (gettext_lazy("Sandbox"), _sandbox),
 }
 REQUIRED = frozenset({"postgres", "redis"})

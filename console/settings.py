@@ -76,7 +76,7 @@ CONSOLE_JOBS_LONGEST_HOURS = env.number("CONSOLE_JOBS_LONGEST_HOURS", 24)
 CONSOLE_JOBS_KEEP_DAYS = env.number("CONSOLE_JOBS_KEEP_DAYS", 14)
 
 
-def _database(url: str) -> dict[str, Any]:
+def _database(url: str, *, test_name: str) -> dict[str, Any]:
     parts = parse_dsn(url)
     return {
         "ENGINE": "django.db.backends.postgresql",
@@ -88,11 +88,18 @@ def _database(url: str) -> dict[str, Any]:
         # Under ASGI every request may run on another thread: a kept connection would be kept by nobody.
         "CONN_MAX_AGE": 0,
         "OPTIONS": {"connect_timeout": 3, "application_name": "atalaya"},
-        "TEST": {"NAME": os.environ.get("CONSOLE_TEST_DATABASE", "test_console")},
+        "TEST": {"NAME": test_name},
     }
 
 
-DATABASES = {"default": _database(env.text("CONSOLE_DATABASE_URL"))}
+DATABASES = {
+    "default": _database(
+        env.text("CONSOLE_DATABASE_URL"),
+        test_name=os.environ.get("CONSOLE_TEST_DATABASE", "test_console"),
+    ),
+    "usecases": _database(env.text("CONSOLE_USECASES_DATABASE_URL"), test_name="test_usecases"),
+}
+DATABASE_ROUTERS = ["usecases.routing.Router"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Django
@@ -117,6 +124,7 @@ INSTALLED_APPS = [
     "streaming",
     "jobs",
     "predictions",
+    "usecases",
     "console.demo",
 ]
 MIDDLEWARE = [

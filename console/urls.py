@@ -28,6 +28,7 @@ urlpatterns = [
     path("", include("jobs.urls")),
     path("", include("predictions.urls")),
     path("", include("predictions.drift.urls")),
+    path("", include("usecases.urls")),
     path("", include("console.demo.urls")),
     path("api/v1/", include("console.api_urls")),
 ]

@@ -1,24 +1,18 @@
 """Train the Titanic model.
 
-Takes the passenger list (a file, a public address, or generated rows), holds out a share of it for ever,
-searches for a random forest by cross-validation, measures it on the hold-out beside the majority baseline,
-explains it, registers it in MLflow as `titanic`, and asks the console's gate to judge it.
+Takes the passengers (from the feature store, a file, a public address, or generated rows), holds out a share
+of them for ever, searches for a random forest by cross-validation, measures it on the hold-out beside the
+majority baseline, explains it, registers it in MLflow as `titanic`, and asks the console's gate to judge it.
 """
 
-import os
 from datetime import timedelta
 
-from airflow.sdk import Param, dag, task
+from airflow.sdk import Param, dag
 
-from dags.recipes.titanic.params import DAG_ID, SOURCES, Settings
+from dags.recipes.titanic.params import DAG_ID, SOURCES, VERSION_PATTERN, Settings
+from dags.steps import RUN, step
 
 DEFAULTS = Settings()
-RUN = "{{ run_id }}"
-SETTINGS = "{{ params | tojson }}"
-REQUESTED_BY = "{{ dag_run.triggering_user_name or '' }}"
-
-# the console's environment, which has what Airflow's has not: numpy, scikit-learn, MLflow
-IN_CONSOLE = {"python": os.environ["ATALAYA_PYTHON"], "expect_airflow": False, "expect_pendulum": False}
 
 
 @dag(
@@ -40,7 +34,8 @@ IN_CONSOLE = {"python": os.environ["ATALAYA_PYTHON"], "expect_airflow": False, "
             type="string",
             enum=list(SOURCES),
             title="Data",
-            description="auto takes the file if it is there, else the address, else generated rows.",
+            description="auto takes the feature store if titanic_etl has filled it, else the file if it is"
+            " there, else the address, else generated rows.",
         ),
         "url": Param(
             DEFAULTS.url,
@@ -49,6 +44,13 @@ IN_CONSOLE = {"python": os.environ["ATALAYA_PYTHON"], "expect_airflow": False, "
             maxLength=500,
             title="Address",
             description="Of a CSV with the columns of the passenger list.",
+        ),
+        "features_version": Param(
+            DEFAULTS.features_version,
+            type="string",
+            pattern=f"^({VERSION_PATTERN})?$",
+            title="Version of the features",
+            description="In the feature store; empty takes the newest.",
         ),
         "n_iter": Param(
             DEFAULTS.n_iter,
@@ -85,76 +87,27 @@ IN_CONSOLE = {"python": os.environ["ATALAYA_PYTHON"], "expect_airflow": False, "
     },
 )
 def titanic_training():
-    @task.external_python(**IN_CONSOLE)
-    def load(run, settings):
-        import json
-
-        from dags.recipes.titanic import steps
-
-        return steps.load(run, json.loads(settings))
-
-    @task.external_python(**IN_CONSOLE)
-    def validate(run):
-        from dags.recipes.titanic import steps
-
-        return steps.validate(run)
-
-    @task.external_python(**IN_CONSOLE)
-    def split(run, settings):
-        import json
-
-        from dags.recipes.titanic import steps
-
-        return steps.split(run, json.loads(settings))
-
-    @task.external_python(**IN_CONSOLE)
-    def features(run):
-        from dags.recipes.titanic import steps
-
-        return steps.make_features(run)
-
-    @task.external_python(**IN_CONSOLE)
-    def search(run, settings):
-        import json
-
-        from dags.recipes.titanic import steps
-
-        return steps.search(run, json.loads(settings))
-
-    @task.external_python(**IN_CONSOLE)
-    def evaluate(run):
-        from dags.recipes.titanic import steps
-
-        return steps.evaluate(run)
-
-    @task.external_python(**IN_CONSOLE)
-    def explain(run, settings):
-        import json
-
-        from dags.recipes.titanic import steps
-
-        return steps.explain_model(run, json.loads(settings))
-
-    @task.external_python(**IN_CONSOLE)
-    def register(run, settings, requested_by):
-        import json
-
-        from dags.recipes.titanic import steps
-
-        return steps.register(run, json.loads(settings), requested_by)
-
-    @task.external_python(**IN_CONSOLE)
-    def gate(run, registered):
-        from dags.recipes.titanic import steps
-
-        return steps.gate(run, registered["version"])
-
-    measured = [evaluate(RUN), explain(RUN, SETTINGS)]
-    registered = register(RUN, SETTINGS, REQUESTED_BY)
-    searched = search(RUN, SETTINGS)
-    load(RUN, SETTINGS) >> validate(RUN) >> split(RUN, SETTINGS) >> features(RUN) >> searched
-    searched >> measured >> registered
-    gate(RUN, registered)
+    run = {
+        name: step(f"titanic.training:TRAINING.{name}")
+        for name in (
+            "validate",
+            "split",
+            "features",
+            "search",
+            "evaluate",
+            "explain",
+            "register",
+            "gate",
+        )
+    }
+    # a feature store that is away may be back in a minute
+    backoff = {"retries": 3, "retry_delay": timedelta(seconds=5), "retry_exponential_backoff": True}
+    loaded = step("titanic.training:TRAINING.load", **backoff)(RUN)
+    searched = run["search"](RUN)
+    registered = run["register"](RUN)
+    loaded >> run["validate"](RUN) >> run["split"](RUN) >> run["features"](RUN) >> searched
+    searched >> [run["evaluate"](RUN), run["explain"](RUN)] >> registered
+    run["gate"](RUN, registered)
 
 
 titanic_training()

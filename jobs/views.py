@@ -83,7 +83,7 @@ def _submitted(form: JobForm, request: SignedInRequest) -> Job | JobSchedule | N
         return actions.submit_job(form.application.name, **wanted)
     except ConsoleError as error:
         for fault in error.errors or [{"field": "", "message": error.message}]:
-            form.add_fault(fault)
+            form.add_fault(fault["field"], fault["message"])
         return None
 
 

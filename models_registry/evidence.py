@@ -60,6 +60,8 @@ def _title(name: str, champion: int | None, labels: dict[Any, Any]) -> str:
         else _("Against a champion"),
         "slice": _("Slices of %(field)s") % {"field": labels.get(field) or field},
         "slices": _("Slices"),
+        "better": _("Its %(metric)s is better, as demanded") % {"metric": field},
+        "not_worse": _("Its %(metric)s is not worse than allowed") % {"metric": field},
         "schema": _("Takes what the champion takes"),
         "hash": _("Files as recorded"),
         "serves": _("Serves as it was trained"),
@@ -101,6 +103,7 @@ def _source(data_source: str) -> str:
     words = {
         "file": _("from a file"),
         "url": _("from the public address"),
+        "api": _("from a data service"),
         "synthetic": _("generated, with the columns of the real data"),
     }
     return words.get(data_source, data_source)

@@ -2,17 +2,45 @@
 
 import json
 import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from core.lib import aside
 from core.lib.aside import Unread, name_in
 from core.lib.times import moment
 from pipelines.log_lines import Lines, LogLine
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class UnreadPage(Unread):
+    """Stands for an item at which Airflow itself fails: nobody can tell which, so nothing else is gone."""
+
+
+def unread_page(offset: int, why: str) -> UnreadPage:
+    """Of the item at this place of a list."""
+    words = {"offset": offset, "why": why}
+    return UnreadPage(
+        f"page at offset {offset}", _("The page at offset %(offset)s could not be read: %(why)s") % words
+    )
+
+
+def is_whole(found: Iterable[Any]) -> bool:
+    """Whether all of a list could be read, so that what it lacks is gone."""
+    return not any(isinstance(item, UnreadPage) for item in found)
+
+
+def read(items: list[Any], meaning: Callable[[Any], T], key: Callable[[Any], str]) -> list[T | Unread]:
+    """What each item of a list means, see `aside.read`; an `UnreadPage` stays one."""
+    unread: list[T | Unread] = [item for item in items if isinstance(item, UnreadPage)]
+    return unread + aside.read((i for i in items if not isinstance(i, UnreadPage)), meaning, key=key)
 
 
 @dataclass(frozen=True)
@@ -211,7 +239,7 @@ def task_nodes(answer: dict[str, Any]) -> list[TaskNode]:
 
 
 def task_states(items: list[Any]) -> list[TaskState | Unread]:
-    return aside.read(items, task_state, key=task_key)
+    return read(items, task_state, task_key)
 
 
 def nothing(_answer: Any) -> None:

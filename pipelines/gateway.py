@@ -5,6 +5,7 @@ state that is newer than they are.
 """
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -30,18 +31,23 @@ from airflow_client.client.exceptions import ApiException, OpenApiException
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from core.lib import aside
 from core.lib.aside import Unread
 from core.lib.errors import Conflict, ConsoleError, InvalidRequest, NotFound, Unauthorized, Unavailable
 from pipelines import airflow_auth, answers
 from pipelines.airflow_auth import SERVICE
-from pipelines.answers import Dag, DagDetails, DagRun, ImportFault, LogPage, TaskNode, TaskState
+from pipelines.answers import Dag, DagDetails, DagRun, ImportFault, LogPage, TaskNode, TaskState, UnreadPage
 from pipelines.log_lines import Lines
 
 PAGE = 100  # Airflow cuts larger pages silently
 CONNECT_S, READ_S, LOG_READ_S = 2.0, 10.0, 60.0
+APART_S = 15.0  # so long a list is taken apart around what Airflow fails at
+BROKEN_AFTER = 3  # items at which it fails, and none that it shows: then it fails at all
 
 _Meaning = TypeVar("_Meaning")
+
+
+class _Failed(Unavailable):
+    """Airflow answered 500: it fails at what it was asked for, and may show what lies beside it."""
 
 
 class AirflowGateway:
@@ -113,22 +119,22 @@ class AirflowGateway:
 
         since: None for the newest runs, at most `limit` of them.
         """
-        options: dict[str, Any] = {"dag_id": "~", "order_by": ["-id"], "limit": PAGE}
+        options: dict[str, Any] = {"dag_id": "~", "order_by": ["-id"]}
         if since is not None:
             # In the order of their making: rows that change while we turn pages keep their place.
             options |= {"order_by": ["id"], "updated_at_gte": since}
         call = self._runs.get_dag_runs_without_preload_content
-        found: list[DagRun | Unread] = []
-        looked_at = None
-        while True:
+        looked_at = []
+
+        def page(offset: int, size: int) -> list[Any]:
             with _translated():
-                answer = _checked(call(**options, offset=len(found), **self._options))
-                looked_at = looked_at or answers.http_date(answer.headers.get("Date"))
+                answer = _checked(call(**options, limit=size, offset=offset, **self._options))
                 items = list(json.loads(answer.data)["dag_runs"])
-            page = aside.read(items, answers.dag_run, key=answers.run_key)
-            found += page
-            if len(page) < PAGE or (since is None and len(found) >= limit):
-                return found, looked_at
+            looked_at.append(answers.http_date(answer.headers.get("Date")))
+            return items
+
+        items = _all_of(page, most=limit if since is None else None)
+        return answers.read(items, answers.dag_run, answers.run_key), looked_at[0]
 
     def runs_under_way(self) -> set[tuple[str, str]]:
         """(dag_id, dag_run_id) of all that are queued or running."""
@@ -155,30 +161,30 @@ class AirflowGateway:
 
     def task_states(self, runs: list[tuple[str, str]]) -> list[TaskState | Unread]:
         """The tasks of these runs, each given as (dag_id, dag_run_id), at their latest try."""
-        wanted, offset = set(runs), 0
-        found: list[Any] = []
+        wanted = set(runs)
         call = self._instances.get_task_instances_batch_without_preload_content
-        while wanted:
+
+        def page(offset: int, size: int) -> list[Any]:
             body = TaskInstancesBatchBody(
                 dag_ids=sorted({dag_id for dag_id, _run in wanted}),
                 dag_run_ids=sorted({run_id for _dag, run_id in wanted}),
-                page_limit=PAGE,
+                page_limit=size,
                 page_offset=offset,
                 order_by="id",
             )
-            page = self._read(
+            return self._read(
                 call,
                 lambda answer: list(answer["task_instances"]),
                 dag_id="~",
                 dag_run_id="~",
                 task_instances_batch_body=body,
             )
-            found += page
-            offset += len(page)
-            if len(page) < PAGE:
-                break
+
+        found = _all_of(page) if wanted else []
         # Airflow was asked for all runs of these names in all these DAGs.
-        return answers.task_states([item for item in found if answers.run_of(item) in wanted])
+        return answers.task_states(
+            [item for item in found if isinstance(item, UnreadPage) or answers.run_of(item) in wanted]
+        )
 
     def log_page(
         self, dag_id: str, dag_run_id: str, task_id: str, *, try_number: int, map_index: int, token: str
@@ -237,14 +243,60 @@ class AirflowGateway:
         key: Callable[[Any], str],
         **arguments: Any,
     ) -> list[_Meaning | Unread]:
-        found: list[_Meaning | Unread] = []
-        while True:
-            items = self._read(
-                call, lambda answer: list(answer[list_name]), limit=PAGE, offset=len(found), **arguments
+        def page(offset: int, size: int) -> list[Any]:
+            return self._read(
+                call, lambda answer: list(answer[list_name]), limit=size, offset=offset, **arguments
             )
-            found += aside.read(items, meaning, key=key)
-            if len(items) < PAGE:
-                return found
+
+        return answers.read(_all_of(page), meaning, key)
+
+
+_Page = Callable[[int, int], list[Any]]  # what it has from an offset on, at most so many
+
+
+def _all_of(page: _Page, *, most: int | None = None) -> list[Any]:
+    """The items of a list, page by page; an `UnreadPage` for each one at which Airflow itself fails.
+
+    most: so many are enough. Raises what `page` raises, also where taking a page apart lasts too long.
+    """
+    parts = _Parts(page)
+    found: list[Any] = []
+    while True:
+        items = parts.of(len(found), PAGE)
+        found += items
+        if len(items) < PAGE or (most is not None and len(found) >= most):
+            return found
+
+
+class _Parts:
+    """Takes a page that fails apart, in halves, down to the items that Airflow cannot show."""
+
+    def __init__(self, page: _Page) -> None:
+        self._page = page
+        self._give_up_at = time.monotonic() + APART_S
+        self._n_unread, self._has_read = 0, False
+
+    def of(self, offset: int, size: int) -> list[Any]:
+        """The items from `offset` on; fewer than `size` where the list ends."""
+        try:
+            items = self._page(offset, size)
+        except _Failed as error:
+            if time.monotonic() > self._give_up_at:
+                raise
+            if size == 1:
+                return [self._unread(offset, error)]
+        else:
+            self._has_read |= bool(items)
+            return items
+        half = self.of(offset, size // 2)
+        is_end = len(half) < size // 2
+        return half if is_end else half + self.of(offset + size // 2, size - size // 2)
+
+    def _unread(self, offset: int, error: _Failed) -> UnreadPage:
+        self._n_unread += 1
+        if self._n_unread >= BROKEN_AFTER and not self._has_read:
+            raise error
+        return answers.unread_page(offset, error.message)
 
 
 def _items(answer: urllib3.BaseHTTPResponse) -> Iterator[Any]:
@@ -287,7 +339,8 @@ def _from_status(error: ApiException) -> ConsoleError:
             message = _("Airflow refused the console's own credentials: %(words)s")
             return Unauthorized(message % {"words": words}, service=SERVICE)
     message = _("Airflow could not answer (%(status)s): %(words)s")
-    return Unavailable(message % {"status": error.status, "words": words[:200]}, service=SERVICE)
+    kind = _Failed if error.status == HTTPStatus.INTERNAL_SERVER_ERROR else Unavailable
+    return kind(message % {"status": error.status, "words": words[:200]}, service=SERVICE)
 
 
 @cache

@@ -23,4 +23,5 @@ LOST_RUNS = Loop(
     longest_retry=timedelta(minutes=1),
 )
 LOGS = Loop("pipelines.logs", _("Task logs that somebody watches"), longest_retry=timedelta(seconds=10))
+PAGES = Loop("pipelines.pages", _("Pages of lists at which Airflow fails"))
 OLD_LOGS = Loop("pipelines.old-logs", _("Copies of task logs to remove"))

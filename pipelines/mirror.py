@@ -5,7 +5,7 @@ from dataclasses import asdict
 from datetime import timedelta
 from functools import partial
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import transaction
 from django.utils import timezone
@@ -13,9 +13,11 @@ from django.utils import timezone
 from core.lib import live
 from core.lib.aside import Unread
 from pipelines import loops
-from pipelines.answers import Dag, DagDetails, DagRun, TaskNode, TaskState
+from pipelines.answers import Dag, DagDetails, DagRun, TaskNode, TaskState, UnreadPage, is_whole
 from pipelines.answers import ImportFault as FoundFault
 from pipelines.models import ForgottenRun, ImportFault, Pipeline, Run, RunState, TaskInstance, Wish
+
+T = TypeVar("T")
 
 # A poll that was under way while somebody cancelled may still report the state before.
 SETTLES_WITHIN = timedelta(seconds=30)
@@ -28,11 +30,11 @@ def changed_fields(row: Any, values: dict[str, Any]) -> dict[str, Any]:
 
 def save_dags(found: Sequence[Dag | Unread]) -> None:
     """Add and change pipelines; those that Airflow no longer lists get `gone_at`, those back lose it."""
-    key = attrgetter("dag_id")
-    touched = loops.DAGS.save(found, _save_dags, key=key, about=key, is_all=True)
+    key, are_all = attrgetter("dag_id"), is_whole(found)
+    touched = loops.DAGS.save(found, _save_dags, key=key, about=key, is_all=are_all)
     listed = {dag.key for dag in found}
     here = Pipeline.objects.filter(gone_at=None).values_list("dag_id", flat=True)
-    vanished = [dag_id for dag_id in here if dag_id not in listed]
+    vanished = [dag_id for dag_id in here if dag_id not in listed] if are_all else []
     with transaction.atomic():
         if vanished:
             Pipeline.objects.filter(pk__in=vanished).update(gone_at=timezone.now())
@@ -68,9 +70,10 @@ def save_details(pipeline: Pipeline, details: DagDetails, tasks: list[TaskNode])
 
 def save_import_faults(found: Sequence[FoundFault | Unread]) -> None:
     """DAG files that cannot be read now; those corrected go."""
-    touched = loops.FILES.save(found, _save_import_faults, key=attrgetter("key"), is_all=True)
+    are_all = is_whole(found)
+    touched = loops.FILES.save(found, _save_import_faults, key=attrgetter("key"), is_all=are_all)
     listed = {fault.key for fault in found}
-    corrected = [row.pk for row in ImportFault.objects.all() if row.key not in listed]
+    corrected = [row.pk for row in ImportFault.objects.all() if row.key not in listed] if are_all else []
     with transaction.atomic():
         if corrected:
             ImportFault.objects.filter(pk__in=corrected).delete()
@@ -92,9 +95,21 @@ def _save_import_faults(found: Sequence[FoundFault]) -> list[FoundFault]:
 
 def save_runs(found: Sequence[DagRun | Unread]) -> list[Run]:
     """Add and change runs; returns the rows that are new or changed."""
-    if not found:
+    runs, _pages = _without_pages("runs", found)
+    if not runs:
         return []
-    return loops.RUNS.save(found, _save_runs, key=attrgetter("key"), about=attrgetter("dag_id"))
+    return loops.RUNS.save(runs, _save_runs, key=attrgetter("key"), about=attrgetter("dag_id"))
+
+
+def _without_pages(what: str, found: Sequence[T | Unread]) -> tuple[list[T | Unread], bool]:
+    """The items, and whether some lie in pages that could not be read, which are noted.
+
+    A place in a list of what changed lately is soon another item's: nobody asks for it again.
+    """
+    for item in found:
+        if isinstance(item, UnreadPage):
+            loops.PAGES.set_aside(f"{what}, {item.key}", item.reason)
+    return [item for item in found if not isinstance(item, UnreadPage)], not is_whole(found)
 
 
 def _save_runs(found: Sequence[DagRun]) -> list[Run]:
@@ -169,15 +184,16 @@ def save_tasks(runs: list[Run], found: Sequence[TaskState | Unread]) -> None:
     ids = {run.key: run.pk for run in runs}
     rows = TaskInstance.objects.filter(run__in=runs).select_related("run")
     known = {row.key: row for row in rows}
+    tasks, has_gaps = _without_pages("tasks", found)
     touched = loops.TASKS.save(
-        found,
+        tasks,
         partial(_save_tasks, ids, known),
         key=attrgetter("key"),
         about=attrgetter("run_key"),
-        is_all=lambda row: row.about in ids,
+        is_all=lambda row: not has_gaps and row.about in ids,
     )
-    listed = {task.key for task in found}
-    vanished = [row for key, row in known.items() if key not in listed]
+    listed = {task.key for task in tasks}
+    vanished = [row for key, row in known.items() if key not in listed] if not has_gaps else []
     with transaction.atomic():
         if vanished:
             TaskInstance.objects.filter(pk__in=[row.pk for row in vanished]).delete()

@@ -225,7 +225,7 @@ class DriftVerdict(models.TextChoices):
 class DriftWindow(models.Model):
     """One judgement, never changed: predictions with `after` < arrival <= `upto`, `since` to `until`.
 
-    columns: `predictions.drift.shapes.ColumnJudgement` of each, as JSON, the strongest first.
+    columns: `scoring.drift.shapes.ColumnJudgement` of each, as JSON, the strongest first.
     limits: the rules that held. n_reference: rows of the reference.
     """
 

@@ -5,24 +5,26 @@ import time
 from collections.abc import Sequence
 
 import structlog
-from confluent_kafka import Consumer, KafkaException, Message
+from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaException, Message
 from django.db import connection
 
 from core.lib import kafka, live, metrics
 from core.lib.aside import in_words
+from core.lib.lag import Behind
 from predictions import recording
 from predictions.unfit import Again, DeadLetters, place
 
 log = structlog.get_logger(__name__)
 
 GROUP = "atalaya-recorder"
-BATCH = 1_000
+BATCH = 200  # messages, of up to a hundred records each
 WAIT_S = 0.5
 GATHER_S = 0.02
 PUBLISH_EVERY_S = 0.5
 LONGEST_RETRY_S = 15.0
 # A recorder that was killed holds its partitions for this long; the broker allows no less.
 SESSION_MS = 6_000
+ASK_TIMEOUT_S = 2.0
 
 
 class Recorder:
@@ -46,6 +48,9 @@ class Recorder:
         self._letters = DeadLetters(topic)
         self._again = Again(topic)
         self._news = _News()
+        self._oldest_at: float | None = None  # of the batch in hand
+        self._asking = threading.Lock()  # held while somebody asks, and when the consumer is closed
+        self._is_closed = False
 
     def run(self) -> None:
         """Consume until stopped; what was fetched and not committed comes again next time."""
@@ -58,7 +63,24 @@ class Recorder:
                 self._again.try_if_due()
                 self._news.tell()
         finally:
-            self._consumer.close()
+            with self._asking:
+                self._is_closed = True
+                self._consumer.close()
+
+    def behind(self) -> dict[str, Behind]:
+        """What is not recorded yet, by partition. Asks Kafka, from another thread. Raises KafkaException."""
+        with self._asking:
+            if self._is_closed:
+                return {}
+            places = self._consumer.committed(self._consumer.assignment(), ASK_TIMEOUT_S)
+            found = {}
+            for place in places:
+                low, high = self._consumer.get_watermark_offsets(place, ASK_TIMEOUT_S)
+                n_waiting = max(0, high - max(place.offset, low))  # a negative offset: nothing was committed
+                found[f"{place.topic}/{place.partition}"] = Behind(
+                    n_waiting, self._oldest_at if n_waiting else None
+                )
+            return found
 
     def _fetch(self) -> list[Message]:
         """The first message as soon as it is there, and those that follow at once."""
@@ -75,7 +97,10 @@ class Recorder:
 
     def _record(self, batch: Sequence[Message]) -> None:
         """Until it is recorded or set aside: what fails for all is no message's fault, and is waited for."""
-        messages = {place(message): message.value() or b"" for message in batch}
+        messages: dict[str, bytes] = {}
+        for message in batch:
+            messages |= recording.lines(place(message), message.value() or b"")
+        self._oldest_at = _oldest_at(batch)
         wait_s = 0.5
         while not self._stop.is_set():
             try:
@@ -90,6 +115,7 @@ class Recorder:
             return
         self._letters.send(handled.dead)
         self._commit()
+        self._oldest_at = None
         metrics.RECORDER_ROWS.inc(handled.n_rows)
         metrics.RECORDER_BAD.inc(len(handled.dead))
         self._news.note(handled.n_rows)
@@ -99,6 +125,12 @@ class Recorder:
             self._consumer.commit(asynchronous=False)
         except KafkaException as error:  # the rows are safe; messages that come again find their ids taken
             log.warning("recorder.not_committed", error=str(error))
+
+
+def _oldest_at(batch: Sequence[Message]) -> float | None:
+    """When the first of them was sent, as Unix time."""
+    stamps = [message.timestamp() for message in batch]
+    return min((ms / 1000 for kind, ms in stamps if kind != TIMESTAMP_NOT_AVAILABLE), default=None)
 
 
 class _News:

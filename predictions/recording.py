@@ -1,8 +1,9 @@
 """From messages of the topic to rows: decode, copy into a staging table, insert what is new.
 
-`handle` may see any message any number of times: ids decide, so every prediction is recorded exactly once.
+A message holds one record, or several, one a line: calls of the same moment travel together. `handle` may see
+any message any number of times: ids decide, so every prediction is recorded exactly once.
 One of the demonstration whose user is gone was on its way when that was removed: it is not recorded.
-A message that does not fit is set aside, and all others are recorded.
+A record that does not fit is set aside, and all others are recorded.
 """
 
 import io
@@ -17,7 +18,7 @@ from django.utils import timezone
 from msgspec import Meta
 
 from core.access.models import User
-from core.lib import aside
+from core.lib import aside, kafka
 from predictions import partitions
 from predictions.loops import RECORDS
 from predictions.models import ErasedPrediction, Prediction, UnansweredPrediction
@@ -27,7 +28,7 @@ from predictions.sealing import sealer
 LOCK = 0x70726564
 
 
-# As wide as the columns: what the database alone refuses costs all others of its batch a transaction each.
+# As wide as the columns: what the database alone refuses costs its batch a dozen transactions or two.
 RequestId = Annotated[str, Meta(max_length=64)]
 Model = Annotated[str, Meta(max_length=250)]
 Version = Annotated[str, Meta(max_length=50)]
@@ -92,14 +93,14 @@ class Marker(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Item(NamedTuple):
-    """A message that means something. place: where it lies in Kafka."""
+    """A line that means something. place: where it lies in Kafka, as `lines` says."""
 
     place: str
     content: Record | Marker
 
 
 class Dead(NamedTuple):
-    """A message that was set aside, and why."""
+    """A line that was set aside, and why."""
 
     place: str
     message: bytes
@@ -119,8 +120,16 @@ _record = msgspec.json.Decoder(Record)
 _marker = msgspec.json.Decoder(Marker)
 
 
+def lines(place: str, content: bytes) -> dict[str, bytes]:
+    """The records of a message by their places: topic/partition/offset, and /line where there are several."""
+    found = kafka.lines(content)
+    if len(found) == 1:
+        return {place: content}
+    return {f"{place}/{number}": line for number, line in enumerate(found)}
+
+
 def handle(messages: Mapping[str, bytes]) -> Handled:
-    """Record messages by their places, in one transaction if all fit.
+    """Record lines by their places, as `lines` names both, in one transaction if all fit.
 
     Raises what says that the database is away, with nothing recorded or all that was before.
     """

@@ -1,104 +1,93 @@
-"""The predict form as the template draws it, made from a spec: fields in groups, with what was typed."""
+"""The predict form, drawn from a model's spec, and values in the words of a spec."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any
 
 from django.utils.translation import gettext as _
 
-from core.lib import typed as numbers
+from core.lib.schema_form import Described, Option, SchemaForm
 from scoring import values
-from scoring.check import RowDecoder, RowsInvalid
+from scoring.check import CheckError, RowDecoder, Rows
 from scoring.features import Featurizer
 from scoring.language import Field
 from scoring.spec import Spec
 
 
-@dataclass
-class FormField:
-    """One input. kind: "select", "number", "text" or "check". value: what was typed, or the option's text."""
+class PredictForm(SchemaForm):
+    """One row. The decoder judges it; `given` fills the boxes."""
 
-    name: str
-    label: str
-    kind: str
-    is_optional: bool
-    unit: str = ""
-    help: str = ""
-    seen: str = ""
-    options: list[tuple[str, str, bool]] = field(default_factory=list)
-    value: str = ""
-    is_checked: bool = False
-    step: str = "any"
-    low: str = ""
-    high: str = ""
-    error: str = ""
-    warning: str = ""
+    warns = True
 
-    @property
-    def id(self) -> str:
-        """An id holds no space and stands in selectors; a column's name may be anything."""
-        is_plain = self.name.isascii() and self.name.isidentifier()
-        return f"f-{self.name}" if is_plain else f"f--{self.name.encode().hex()}"
+    def __init__(
+        self, decoder: RowDecoder, *args: Any, given: Mapping[str, Any] | None = None, **options: Any
+    ) -> None:
+        self.decoder, self.spec = decoder, decoder.spec
+        entity = self.spec.entity.capitalize() or _("Values")
+        described = [_described(one, entity) for one in self.spec.fields]
+        super().__init__(described, *args, values=given, **options)
+        self._rows: Rows | None = None
+        if not self.is_bound:
+            self._decode()
 
+    def clean(self) -> dict[str, Any]:
+        """With all that the decoder says."""
+        cleaned = super().clean() or {}
+        for fault in self._decode():
+            self.add_fault(fault["field"] or "", fault["message"])
+        return cleaned
 
-@dataclass
-class PredictForm:
-    """Fields by group, in the spec's order; `derived` is the line of values worked out from them."""
-
-    groups: list[tuple[str, list[FormField]]]
-    derived: list[tuple[str, str]] = field(default_factory=list)
-
-    @property
-    def fields(self) -> list[FormField]:
-        return [one for _name, fields in self.groups for one in fields]
-
-    @property
-    def errors(self) -> list[FormField]:
-        return [one for one in self.fields if one.error]
-
-
-def build(spec: Spec, typed: Mapping[str, str], *, errors: Iterable[Mapping[str, Any]] = ()) -> PredictForm:
-    """The form holding what was typed. errors: of a refused row, as `RowDecoder` gives them."""
-    messages = {fault["field"]: fault["message"] for fault in errors}
-    sent, unread = read(spec, typed)
-    groups: dict[str, list[FormField]] = {}
-    for described in spec.fields:
-        drawn = _drawn(described, sent, typed.get(described.name, ""))
-        said = _without_name(messages.get(described.name, ""), described)
-        drawn.error = unread.get(described.name, said) if said else ""
-        groups.setdefault(described.group, []).append(drawn)
-    titled = [(name or spec.entity.capitalize() or _("Values"), fields) for name, fields in groups.items()]
-    return PredictForm(titled, _derived(spec, sent))
-
-
-def read(spec: Spec, typed: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """What was typed with its numbers as the decoder reads them, and what is wrong with those that are none.
-
-    These are marked, so that the decoder refuses them too: it would take a point between thousands for a
-    decimal one.
-    """
-    sent, unread = dict(typed), {}
-    for described in spec.fields:
-        text = typed.get(described.name, "")
-        if _kind(described) != "number" or not text.strip():
-            continue
+    def _decode(self) -> list[dict[str, Any]]:
+        """What is wrong with the row."""
         try:
-            sent[described.name] = numbers.number(text)
-        except numbers.NotANumber as error:
-            sent[described.name] = f"? {text}"
-            unread[described.name] = str(error)
-    return sent, unread
+            self._rows = self.decoder.decode_rows([self._row()])
+        except CheckError as error:
+            return error.errors
+        return []
+
+    @property
+    def rows(self) -> Rows | None:
+        """The row as the model takes it; None while something has to be corrected."""
+        return None if self.errors else self._rows
+
+    def _row(self) -> dict[str, Any]:
+        """What the boxes hold; whole numbers as such, in whatever field."""
+        read = self.read().items()
+        return {name: int(one) if isinstance(one, float) and one.is_integer() else one for name, one in read}
+
+    def add_fault(self, name: str, message: str) -> None:
+        """The field's own name need not stand beside its label."""
+        words = message.removeprefix(f"{name} ")
+        super().add_fault(name, words[:1].upper() + words[1:])
+
+    def warning(self, name: str) -> str:
+        """What the model has not seen; nothing while the box holds no value."""
+        described, given = self.spec.field(name), self._row().get(name)
+        try:
+            value = values.normalise(described, given) if given not in (None, "") else None
+        except values.ValueFault:
+            return ""
+        if value is None or values.warning(described, value) is None:
+            return ""
+        if described.seen is None:
+            return _("The model has not seen this value.")
+        low, high = described.seen
+        bounds = {"low": f"{low:.4g}", "high": f"{high:.4g}"}
+        if float(value) > high:
+            return _("Outlier: more than any seen in training (%(low)s to %(high)s)") % bounds
+        return _("Outlier: less than any seen in training (%(low)s to %(high)s)") % bounds
+
+    @property
+    def derived(self) -> list[tuple[str, str]]:
+        """Derived columns of the row so far; nothing while the row cannot be read."""
+        if self.rows is None:
+            return []
+        columns = Featurizer(self.spec).one(self.rows.inputs[0])
+        return [(_spaced(one.name), _plain(columns[one.name])) for one in self.spec.derived]
 
 
-def example(spec: Spec) -> dict[str, str]:
-    """The spec's example as form values."""
-    return as_typed(spec, {name: _as_text(value) for name, value in spec.example.items()})
-
-
-def as_typed(spec: Spec, plain: Mapping[str, str]) -> dict[str, str]:
-    """Values as programs write them, with numbers as the reader would type them."""
-    found = {one.name for one in spec.fields if _kind(one) == "number"}
-    return {name: numbers.shown(text) if name in found else text for name, text in plain.items()}
+def from_texts(spec: Spec, texts: Mapping[str, str]) -> dict[str, Any]:
+    """Values as programs write them, of the fields among them."""
+    return {one.name: values.from_text(one, texts[one.name]) for one in spec.fields if one.name in texts}
 
 
 def shown_inputs(spec: Spec | None, inputs: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -127,80 +116,33 @@ def shown_value(described: Field, value: Any) -> str:
     return f"{_plain(value)} {described.unit}".strip()
 
 
-def _drawn(described: Field, sent: Mapping[str, str], typed: str) -> FormField:
-    text = sent.get(described.name, "")
-    drawn = FormField(
-        name=described.name,
-        label=described.title,
-        kind=_kind(described),
-        is_optional=described.nullable,
-        unit=described.unit,
-        help=described.help,
-        seen=_seen(described),
-        value=typed,
-        is_checked=values.from_text(described, text) is True if described.type == "boolean" else False,
-        step="1" if described.type == "integer" else "any",
-        low=_plain(described.min) if described.min is not None else "",
-        high=_plain(described.max) if described.max is not None else "",
+def _described(one: Field, entity: str) -> Described:
+    known = one.choices.values if one.choices is not None else []
+    options = [Option(choice.value, choice.text, str(choice.value)) for choice in known]
+    is_closed = one.choices is not None and not one.choices.open
+    is_box = one.type == "boolean" and not one.nullable
+    return Described(
+        one.name,
+        "choice" if is_closed else one.type,
+        label=one.title,
+        help=one.help,
+        unit=one.unit,
+        group=one.group or entity,
+        required=not one.nullable,
+        nullable=one.nullable,
+        nothing=_("not known"),
+        default=bool(one.default) if is_box else one.default,
+        options=options,
+        suggested=() if is_closed else options,
+        minimum=one.min,
+        maximum=one.max,
+        seen=one.seen,
     )
-    if described.choices is not None:
-        drawn.options = [
-            (str(known.value), known.text, str(known.value) == text) for known in described.choices.values
-        ]
-    drawn.warning = _warning(described, text)
-    return drawn
-
-
-def _kind(described: Field) -> str:
-    if described.type == "boolean":
-        return "check"
-    if described.choices is not None:
-        return "list" if described.choices.open else "select"
-    return "number" if described.is_numeric else "text"
-
-
-def _seen(described: Field) -> str:
-    if described.seen is None:
-        return ""
-    low, high = (f"{bound:.4g}" for bound in described.seen)
-    return _("%(low)s to %(high)s seen") % {"low": low, "high": high}
-
-
-def _warning(described: Field, text: str) -> str:
-    """What is unusual about the value typed so far; nothing while it is not a value yet."""
-    try:
-        value = values.normalise(described, values.from_text(described, text)) if text else None
-    except values.ValueFault:
-        return ""
-    if value is None or values.warning(described, value) is None:
-        return ""
-    if described.seen is None:
-        return _("The model has not seen this value.")
-    low, high = described.seen
-    bounds = {"low": f"{low:.4g}", "high": f"{high:.4g}"}
-    if float(value) > high:
-        return _("More than any the model has seen (%(low)s to %(high)s)") % bounds
-    return _("Less than any the model has seen (%(low)s to %(high)s)") % bounds
-
-
-def _derived(spec: Spec, typed: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Derived columns of the row so far; nothing while the row cannot be read."""
-    try:
-        row = RowDecoder(spec).decode_form(typed).inputs[0]
-    except RowsInvalid:
-        return []
-    columns = Featurizer(spec).one(row)
-    return [(_spaced(one.name), _plain(columns[one.name])) for one in spec.derived]
 
 
 def _spaced(name: str) -> str:
     """PclassFare as "pclass fare"."""
     return "".join(f" {c.lower()}" if c.isupper() else c for c in name).replace("_", " ").strip()
-
-
-def _without_name(message: str, described: Field) -> str:
-    """The field's own name need not stand beside its label."""
-    return message.removeprefix(f"{described.name} ").capitalize() if message else ""
 
 
 def _plain(value: Any) -> str:
@@ -209,11 +151,3 @@ def _plain(value: Any) -> str:
     if isinstance(value, float):
         return "–" if value != value else f"{value:.6g}"
     return str(value)
-
-
-def _as_text(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return f"{value:.10g}" if isinstance(value, float) else str(value)

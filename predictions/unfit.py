@@ -77,12 +77,13 @@ class Again:
             log.warning("recorder.not_tried_again", error=in_words(error))
 
     def _try(self, found: str) -> None:
-        topic, partition, offset = found.rsplit("/", 2)
+        topic, partition, offset, *_line = found.split("/")
         message = read_at(TopicPartition(topic, int(partition), int(offset)))
-        if message is None:
-            RECORDS.fits(found)  # Kafka has it no more: nobody can try it
+        lines = {} if message is None else recording.lines(place(message), message.value() or b"")
+        if found in lines:
+            recording.handle({found: lines[found]})
         else:
-            recording.handle({found: message.value() or b""})
+            RECORDS.fits(found)  # Kafka has it no more: nobody can try it
 
 
 def _bounds(consumer: Consumer, wanted: TopicPartition) -> tuple[int, int]:

@@ -22,8 +22,10 @@ from core.lib.typed import NotANumber, number
 from models_registry import queries as registry
 from predictions import actions, answered, explanation, partitions, queries, spec_form
 from predictions.serving import callers, service
-from predictions.serving.engine import Answer, checked
+from predictions.serving.engine import Answer
 from predictions.serving.served import Served
+from predictions.spec_form import PredictForm
+from scoring.check import Rows
 from scoring.spec import Spec
 
 
@@ -44,42 +46,30 @@ def one(request: SignedInRequest, model: str) -> HttpResponse:
     """The form; sent, it comes back with its answer or with what has to be corrected."""
     served = service.started().engine.champion(model)
     if request.method != "POST":
-        typed = spec_form.example(served.spec) if "example" in request.GET else _given(request, served.spec)
-        return _one(request, served, spec_form.build(served.spec, typed))
-    typed = request.POST.dict()
-    sent, _unread = spec_form.read(served.spec, typed)
+        spec = served.spec
+        given = spec.example if "example" in request.GET else spec_form.from_texts(spec, request.GET.dict())
+        return _one(request, served, PredictForm(served.decoder, given=given))
+    form = PredictForm(served.decoder, request.POST)
+    if form.rows is None:
+        return _one(request, served, form, status=422)
     started = time.perf_counter()
-    try:
-        answer = _predicted(request, served, sent)
-    except InvalidRequest as error:
-        return _one(request, served, spec_form.build(served.spec, typed, errors=error.errors), status=422)
+    answer = _predicted(request, served, form.rows)
     took_ms = (time.perf_counter() - started) * 1000
-    given = _given_answer(served, answer)
-    drawn = spec_form.build(served.spec, typed)
-    return _one(request, served, drawn, answer=answer, given=given, took_ms=took_ms)
+    return _one(request, served, form, answer=answer, given=_given_answer(served, answer), took_ms=took_ms)
 
 
 def _one(
-    request: SignedInRequest, served: Served, drawn: spec_form.PredictForm, status: int = 200, **more: Any
+    request: SignedInRequest, served: Served, form: PredictForm, status: int = 200, **more: Any
 ) -> HttpResponse:
     template = "predictions/_one.html" if is_htmx(request) else "predictions/one.html"
-    values = {"model": served.ref.model, "served": served, "form": drawn, "quality": _quality(served), **more}
+    values = {"model": served.ref.model, "served": served, "form": form, "quality": _quality(served), **more}
     return render(request, template, values, status=status)
 
 
-def _given(request: SignedInRequest, spec: Spec) -> dict[str, str]:
-    """Values in the address fill the form, so that a link can."""
-    known = {field.name for field in spec.fields}
-    return spec_form.as_typed(
-        spec, {name: text for name, text in request.GET.dict().items() if name in known}
-    )
-
-
-def _predicted(request: SignedInRequest, served: Served, typed: dict[str, str]) -> Answer:
-    engine = service.started().engine
-    return async_to_sync(engine.predict)(
+def _predicted(request: SignedInRequest, served: Served, rows: Rows) -> Answer:
+    return async_to_sync(service.started().engine.predict)(
         served,
-        lambda served: served.decoder.decode_form(typed),
+        lambda _served: rows,
         callers.of_user(request.user),
         source="form",
         request_id=context.request_id.get(),
@@ -119,8 +109,8 @@ def _quality(served: Served) -> dict[str, Any] | None:
 def check(request: SignedInRequest, model: str) -> HttpResponse:
     """A fragment: derived values and warnings of what is typed so far. Nothing is predicted."""
     served = service.started().engine.champion(model)
-    drawn = spec_form.build(served.spec, request.POST.dict())
-    return render(request, "predictions/_check.html", {"form": drawn})
+    form = PredictForm(served.decoder, request.POST)
+    return render(request, "predictions/_check.html", {"form": form})
 
 
 @require_POST
@@ -128,8 +118,9 @@ def why(request: SignedInRequest, model: str) -> HttpResponse:
     """A fragment: what moved the answer to the row that the form holds."""
     engine = service.started().engine
     served = engine.champion(model)
-    sent, _unread = spec_form.read(served.spec, request.POST.dict())
-    rows = checked(served, lambda served: served.decoder.decode_form(sent))
+    rows = PredictForm(served.decoder, request.POST).rows
+    if rows is None:
+        raise InvalidRequest(_("Correct the form first: it holds what the model does not take."))
     found = async_to_sync(engine.explain)(served, lambda _served: rows)
     values = {"why": explanation.drawn(served.spec, rows.inputs[0], found["explanations"][0])}
     return render(request, "predictions/_why.html", values)

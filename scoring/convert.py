@@ -61,6 +61,7 @@ def to_onnx(original: Original) -> bytes:
     except Exception as error:  # the converters of many authors raise what they like; all mean the same here
         raise ConversionError(f"{type(error).__name__}: {str(error)[:300]}") from error
     _restore_names(model.graph, spec.columns)
+    model.opset_import.sort(key=lambda opset: opset.domain)  # as they come out of a set, in any order
     return bytes(model.SerializeToString())
 
 

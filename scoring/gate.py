@@ -7,9 +7,10 @@ import numpy as np
 from msgspec import Struct
 
 from scoring import schema
+from scoring.language import Demand
 from scoring.metrics import Measured
 from scoring.result import Evaluation, Result
-from scoring.spec import Spec
+from scoring.spec import ERROR_METRICS, Spec
 from scoring.words import grouped
 
 N_DRAWS = 2_000
@@ -54,6 +55,7 @@ def judge(
     return [
         _against_baseline(spec, result),
         _against_champion(spec, result, MARGIN if margin is None else margin),
+        *_demands(spec, result),
         *_slices(spec, result),
         _schema(spec, champion_spec),
         _hash(hashes or {}),
@@ -146,6 +148,37 @@ def _champion_verdict(low: float, high: float, margin: float) -> tuple[Outcome, 
     if low < -margin:
         return "look", "these rows cannot tell; a person has to decide"
     return "passed", "not worse than the champion"
+
+
+def _demands(spec: Spec, result: Result) -> list[Check]:
+    """What the spec demands beside the general checks; a metric may be held both ways."""
+    names = [
+        f"{'better' if demand.better_by is not None else 'not_worse'}:{demand.metric}" for demand in spec.gate
+    ]
+    if result.champion is None:
+        return [_no_champion(name, result) for name in names]
+    candidate = Measured.of(spec, result.truth, result.candidate.outcome())
+    champion = Measured.of(spec, result.truth, result.champion.outcome())
+    return [_demand(name, demand, candidate, champion) for name, demand in zip(names, spec.gate, strict=True)]
+
+
+def _demand(name: str, demand: Demand, candidate: Measured, champion: Measured) -> Check:
+    """The gain itself decides, as the demand says it; its interval tells how sure that is."""
+    metric, at_least = demand.metric, demand.at_least
+    is_error = metric in ERROR_METRICS
+    mine, theirs = candidate.metric(metric), champion.metric(metric)
+    gain = _gain(mine, theirs, is_error)
+    if not np.isfinite(gain):
+        return Check(name, "look", f"The {metric} is not defined on this hold-out: a person has to decide.")
+    show = _percent if is_error else _plain
+    asked = f"at least {show(at_least)} better" if at_least > 0 else f"at most {show(-at_least)} worse"
+    interval = paired_interval(candidate, champion, metric, is_error=is_error)
+    around = f" (95 % interval {show(interval[0])} to {show(interval[1])})" if interval else ""
+    sentence = (
+        f"{metric} {mine:.4g} is {_compared(gain, show)} the champion's {theirs:.4g}{around}; "
+        f"{asked} is demanded."
+    )
+    return Check(name, _passed(gain >= at_least), sentence, value=gain, threshold=at_least, interval=interval)
 
 
 def _slices(spec: Spec, result: Result) -> list[Check]:

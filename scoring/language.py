@@ -93,3 +93,19 @@ class Output(Struct, forbid_unknown_fields=True, frozen=True, omit_defaults=True
     labels: list[Label] = []
     unit: str = ""
     usual_error: float | None = None
+
+
+class Demand(Struct, forbid_unknown_fields=True, frozen=True, omit_defaults=True):
+    """How a metric must stand against the champion's on the same hold-out: one of the two is given.
+
+    better_by, not_worse_by: of an error as a share of the champion's (0.03 is 3 %), of a score as it is.
+    """
+
+    metric: str
+    better_by: float | None = None
+    not_worse_by: float | None = None
+
+    @property
+    def at_least(self) -> float:
+        """The least gain that passes; below 0 where it may be a little worse."""
+        return self.better_by if self.better_by is not None else -(self.not_worse_by or 0.0)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from scoring.language import Derived, Field, Output
+from scoring.language import Demand, Derived, Field, Output
 
 Task = Literal["classification", "regression"]
 
@@ -22,7 +22,10 @@ ERROR_METRICS = frozenset({"log_loss", "mae", "rmse"})  # smaller is better
 
 
 class Spec(Struct, forbid_unknown_fields=True, frozen=True, dict=True):
-    """`title` is the question the form asks; `entity` is what one row describes."""
+    """`title` is the question the form asks; `entity` is what one row describes.
+
+    gate: what the gate demands of a version beside its general checks.
+    """
 
     task: Task
     fields: list[Field]
@@ -30,6 +33,7 @@ class Spec(Struct, forbid_unknown_fields=True, frozen=True, dict=True):
     primary_metric: str
     derived: list[Derived] = []
     slices: list[str] = []
+    gate: list[Demand] = []
     title: str = ""
     entity: str = ""
     description: str = ""

@@ -6,13 +6,23 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from scoring import expressions, values
-from scoring.language import MAX_COLUMN_NAME, MAX_TEXT, Derived, Field, Label, Output, column_name_fault
+from scoring.language import (
+    MAX_COLUMN_NAME,
+    MAX_TEXT,
+    Demand,
+    Derived,
+    Field,
+    Label,
+    Output,
+    column_name_fault,
+)
 from scoring.spec import METRICS, Spec
 
 MAX_FIELDS = 500
 MAX_DERIVED = 200
 MAX_CHOICES = 2_000
 MAX_CLASSES = 1_000
+MAX_DEMANDS = 20
 RESERVED_NAMES = frozenset({"label", "score"})  # columns that reference and hold-out files add
 
 
@@ -22,7 +32,7 @@ def of_shape(plain: object) -> Iterator[str]:
         yield "the description must be a JSON object"
         return
     outline = dict(plain)
-    for name, kind in (("fields", Field), ("derived", Derived)):
+    for name, kind in (("fields", Field), ("derived", Derived), ("gate", Demand)):
         items = plain.get(name)
         if isinstance(items, list):
             outline[name] = []
@@ -52,6 +62,7 @@ def of_meaning(spec: Spec) -> Iterator[str]:
     yield from _of_derived(spec)
     yield from _of_slices(spec)
     yield from _of_output(spec)
+    yield from _of_gate(spec)
     yield from _of_example(spec)
     for name in ("title", "entity", "description"):
         if len(getattr(spec, name)) > MAX_TEXT:
@@ -172,6 +183,26 @@ def _of_amount(spec: Spec) -> Iterator[str]:
     error = spec.output.usual_error
     if error is not None and not (math.isfinite(error) and error >= 0):
         yield "output.usual_error: must be a finite number, not below 0"
+
+
+def _of_gate(spec: Spec) -> Iterator[str]:
+    if len(spec.gate) > MAX_DEMANDS:
+        yield f"gate: {len(spec.gate)} demands, at most {MAX_DEMANDS}"
+    seen: set[tuple[str, bool]] = set()
+    for index, demand in enumerate(spec.gate[:MAX_DEMANDS]):
+        where = f"gate[{index}] ({demand.metric})"
+        if demand.metric not in METRICS[spec.task]:
+            known = ", ".join(sorted(METRICS[spec.task]))
+            yield f"{where}: not a metric of a {spec.task}; known are {known}"
+        if (demand.better_by is None) == (demand.not_worse_by is None):
+            yield f"{where}: needs either better_by or not_worse_by"
+        for name in ("better_by", "not_worse_by"):
+            share = getattr(demand, name)
+            if share is not None and not 0 <= share <= 1:
+                yield f"{where}: {name} must be a share from 0 to 1 (0.03 is 3 %)"
+        if (demand.metric, demand.better_by is None) in seen:
+            yield f"{where}: the same is demanded twice"
+        seen.add((demand.metric, demand.better_by is None))
 
 
 def _of_example(spec: Spec) -> Iterator[str]:

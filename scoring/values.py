@@ -27,10 +27,19 @@ def normalise(field: Field, value: object) -> Value:
         raise ValueFault(
             "must not be empty: give a value" if value == "" else "must not be null: give a value"
         )
-    checked: Value = _CHECKS[field.type](value)
+    checked: Value = trimmed(field, _CHECKS[field.type](value))
     _check_bounds(field, checked)
     _check_choice(field, checked)
     return checked
+
+
+def trimmed(field: Field, value: Value) -> Value:
+    """A known choice, where the value is one but for the spaces around it; else the value as it is."""
+    if field.choices is None or not isinstance(value, str):
+        return value
+    known = {choice.value for choice in field.choices.values}
+    bare = value.strip()
+    return bare if value not in known and bare in known else value
 
 
 def absent(field: Field) -> Value:
@@ -59,7 +68,9 @@ def warning(field: Field, value: Value) -> str | None:
         return None
     if field.seen is not None and not field.seen[0] <= float(value) <= field.seen[1]:
         low, high = field.seen
-        return f"{field.name} is {value:g}, outside the range the model was trained on ({low:g} to {high:g})"
+        return (
+            f"{field.name} is {value:g}, an outlier: outside the range seen in training ({low:g} to {high:g})"
+        )
     choices = field.choices
     if choices is not None and choices.open and all(value != known.value for known in choices.values):
         return f"{field.name} is {shown(value)}, a value the model has not seen"

@@ -9,7 +9,7 @@ import subprocess
 from datetime import datetime
 from pathlib import Path
 
-from stack import base, databases, mlflow_server
+from stack import base, databases, mlflow_server, redis_server
 from stack.config import REPO, Config
 from stack.errors import StackError
 from stack.files import write_private
@@ -52,9 +52,13 @@ def environment(config: Config) -> dict[str, str]:
     console = {
         "ATALAYA_PYTHON": str(config.console_python),
         "ATALAYA_URL": f"http://127.0.0.1:{config.port('web')}",
+        "ATALAYA_USECASES_URL": databases.url(config, "usecases"),
+        "ATALAYA_COURSE_API": f"http://127.0.0.1:{config.port('course-api')}",
+        "ATALAYA_OUTPUT_DIR": str(config.var_dir / "output"),  # what Spark jobs write and read
         "ATALAYA_TOKENS": str(tokens_file(config)),
         "ATALAYA_WORK_DIR": str(_folder(config) / "work"),  # where the tasks of a run hand each other files
         **mlflow_server.tracking_environment(config),
+        **redis_server.features_environment(config),
         "PYTHONPATH": str(REPO),
     }
     if config.settings.get("CONSOLE_DATA_DIR"):

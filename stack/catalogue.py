@@ -3,6 +3,7 @@
 from stack import (
     airflow,
     console_parts,
+    course_api,
     demonstration,
     kafka,
     mlflow_server,
@@ -14,7 +15,7 @@ from stack.config import Config
 from stack.errors import StackError
 from stack.parts import Part
 
-SERVERS = (postgres.PART, redis_server.PART, kafka.PART, mlflow_server.PART, *airflow.PARTS)
+SERVERS = (postgres.PART, redis_server.PART, kafka.PART, mlflow_server.PART, *airflow.PARTS, course_api.PART)
 CONSOLE = console_parts.PARTS
 PARTS: dict[str, Part] = {part.name: part for part in (*SERVERS, *CONSOLE)}
 CLUSTER = spark_cluster.PARTS  # only where they are asked for

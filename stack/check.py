@@ -17,6 +17,7 @@ APPS = (
     "streaming",
     "jobs",
     "predictions",
+    "usecases",
     "scoring",
     "stack",
 )

@@ -25,10 +25,12 @@ OFFSETS = {
     "kafka-controller": 13,
     "mlflow": 14,
     "airflow": 15,
+    "course-api": 17,
     "spark-master": 18,
     "spark-worker": 19,
 }
 HIGHEST_BASE = 65535 - 99
+PREFIXES = ("CONSOLE_", "COURSE_API_")
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Config:
     has_demonstration: bool = True
     has_spark_cluster: bool = False
     start_timeout_s: float = 180.0
-    settings: dict[str, str] = field(default_factory=dict)  # each CONSOLE_* that the caller set
+    settings: dict[str, str] = field(default_factory=dict)  # each of PREFIXES that the caller set
 
     @cached_property
     def secrets(self) -> dict[str, str]:
@@ -96,7 +98,7 @@ def from_environment(environ: Mapping[str, str] = os.environ, *, dotenv: Path = 
     Raises StackError for a value that cannot be.
     """
     said = {**read_env_file(dotenv), **{name: value for name, value in environ.items() if value}}
-    settings = {name: value for name, value in said.items() if name.startswith("CONSOLE_")}
+    settings = {name: value for name, value in said.items() if name.startswith(PREFIXES)}
     var_dir = _folder(settings.pop("CONSOLE_VAR_DIR", None), REPO / "var")
     return Config(
         var_dir=var_dir,

@@ -27,6 +27,7 @@ def settings(config: Config) -> dict[str, str]:
         "CONSOLE_SECRET_KEY": config.secrets["console"],
         "CONSOLE_RECORD_SECRETS": config.secrets["records"],
         "CONSOLE_DATABASE_URL": databases.url(config, "console"),
+        "CONSOLE_USECASES_DATABASE_URL": databases.url(config, "usecases"),
         "CONSOLE_REDIS_URL": redis_server.url(config),
         **mlflow_server.console_settings(config),
         "CONSOLE_AIRFLOW_URL": airflow.url(config),

@@ -56,6 +56,7 @@ def ensure(folder: Path, *, with_tools: bool, with_peers: bool = False) -> None:
         _environment(folder, "airflow", ["airflow.txt"])
         if with_peers:
             _environment(folder, "bench", ["bench.txt"])
+            _environment(folder, "bench-bentoml", ["bench-bentoml.txt"])
         for wanted in jars.SETS:
             target = folder / wanted.name
             if not jars.is_complete(target, wanted):

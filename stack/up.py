@@ -98,7 +98,7 @@ def _start(config: Config, parts: Sequence[Part]) -> SetUp:
     found = SetUp()
     said: set[str] = set()
     with ThreadPoolExecutor(max_workers=4) as pool:
-        _launch(config, servers, {"postgres", "redis", "kafka"})
+        _launch(config, servers, {"postgres", "redis", "kafka", "course-api"})
         _launch(config, parts, {part.name for part in catalogue.CLUSTER})
         if any("postgres" in (part.name, *part.needs) for part in parts):
             _await(config, catalogue.find("postgres"), said)

@@ -48,15 +48,19 @@ AWAY = (
 
 
 class Runner(threading.Thread):
-    """Counts one stream until `stop`, or until its definition is deleted."""
+    """Counts one stream until `stop`, or until its definition is deleted.
+
+    lag_messages: that are there and not counted, a few seconds old; None while it cannot count.
+    """
 
     def __init__(self, stream_id: int, name: str) -> None:
         super().__init__(name=f"stream-{name}", daemon=True)
         self._stream_id = stream_id
-        self._label = name
+        self.stream_name = name
         self._stopped = threading.Event()
         self._wait_s = FIRST_RETRY_S
         self._began_at = 0.0
+        self.lag_messages: int | None = None
         self._is_well = False  # nobody knows what an earlier process noted
 
     def stop(self) -> None:
@@ -77,19 +81,20 @@ class Runner(threading.Thread):
         try:
             stream = Stream.objects.filter(pk=self._stream_id).first()
             if stream is None:
-                loops.STREAMS.fits(self._label)
+                loops.STREAMS.fits(self.stream_name)
                 return False
-            Session(stream, self._stopped, on_well=self._note_well).run()
+            Session(stream, self._stopped, on_look=self._note_well).run()
         except Overtaken as error:
-            log.info("stream.starts_again", stream=self._label, why=str(error))
+            log.info("stream.starts_again", stream=self.stream_name, why=str(error))
         except Exception as error:  # noqa: BLE001  of any class: it is this stream's alone, and its row says so
             self._wait_after(error)
         return True
 
     def _wait_after(self, error: Exception) -> None:
+        self.lag_messages = None
         lasted_s = time.monotonic() - self._began_at
         self._wait_s = FIRST_RETRY_S if lasted_s > LONGEST_RETRY_S else min(self._wait_s * 2, LONGEST_RETRY_S)
-        log.warning("stream.waits", stream=self._label, error=aside.in_words(error), wait_s=self._wait_s)
+        log.warning("stream.waits", stream=self.stream_name, error=aside.in_words(error), wait_s=self._wait_s)
         close_old_connections()
         if not _is_away(error):
             self._note(error)
@@ -97,14 +102,15 @@ class Runner(threading.Thread):
 
     def _note(self, error: Exception) -> None:
         try:
-            loops.STREAMS.set_aside(self._label, error, about=self._label)
+            loops.STREAMS.set_aside(self.stream_name, error, about=self.stream_name)
             self._is_well = False
         except Error as database_error:
-            log.warning("stream.not_noted", stream=self._label, error=str(database_error))
+            log.warning("stream.not_noted", stream=self.stream_name, error=str(database_error))
 
-    def _note_well(self) -> None:
+    def _note_well(self, lag_messages: int) -> None:
+        self.lag_messages = lag_messages
         if not self._is_well:
-            loops.STREAMS.fits(self._label)
+            loops.STREAMS.fits(self.stream_name)
             self._is_well = True
 
 
@@ -120,10 +126,14 @@ class Session:
     """From the rows as they are now until something changes or fails."""
 
     def __init__(
-        self, stream: Stream, stopped: threading.Event, *, on_well: Callable[[], None] = lambda: None
+        self,
+        stream: Stream,
+        stopped: threading.Event,
+        *,
+        on_look: Callable[[int], None] = lambda lag_messages: None,
     ) -> None:
         self._stream = stream
-        self._on_well = on_well
+        self._on_look = on_look
         self._stopped = stopped
         self._counting = Counting(stream)
         self._pulse = frames.Pulse()
@@ -162,7 +172,7 @@ class Session:
                     looked_at = now
                     self._look()
                     self._dead_sender.send()
-                    self._on_well()
+                    self._on_look(self._lag())
             self.write()
         finally:
             self._consumer.close()

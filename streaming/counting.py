@@ -3,14 +3,16 @@
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from itertools import chain
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 import structlog
 
+from core.lib import kafka
 from streaming import ledger
 from streaming.decoding import MAX_EVENT_BYTES, BadEvent, EventDecoder, Ignored
-from streaming.ledger import Dead, Position
+from streaming.ledger import Dead, Headers, Position
 from streaming.models import Stream
 from streaming.windows import Windows
 
@@ -27,9 +29,32 @@ class Message(Protocol):
     def key(self) -> bytes | None: ...
     def partition(self) -> int: ...
     def offset(self) -> int: ...
+    def headers(self) -> list[tuple[str, bytes | None]] | None: ...
 
 
 Reason = tuple[Message, str]
+
+
+class Line(NamedTuple):
+    """One event of a message that holds several."""
+
+    message: Message
+    text: bytes
+
+    def value(self) -> bytes:
+        return self.text
+
+    def key(self) -> bytes | None:
+        return self.message.key()
+
+    def partition(self) -> int:
+        return self.message.partition()
+
+    def offset(self) -> int:
+        return self.message.offset()
+
+    def headers(self) -> Any:
+        return self.message.headers()
 
 
 class Counting:
@@ -114,17 +139,16 @@ class Counting:
         position = self._position(partition)
         newest = None if partition in self.caught_up else position.newest
         added = self.windows.add(events, now=now, newest=newest)
-        self._put_aside(refused)
-        self._put_aside([(of_events[place], reason) for place, reason in added.refused])
+        self._put_aside(refused + [(of_events[place], reason) for place, reason in added.refused])
         self.n_counted += len(events) - len(added.refused)
         position.newest = max(position.newest, added.newest)
         position.next_offset = messages[-1].offset() + 1
 
     def _events(self, messages: Sequence[Message]) -> tuple[list[Any], Sequence[Message], list[Reason]]:
-        """Typed events, the messages that they came in, and those that are none."""
+        """Typed events, the messages or lines that they came in, and those that are none."""
         decode = self._decoder.decode
         events: list[Any] = []
-        passed: set[int] = set()
+        instead: dict[int, list[Message]] = {}
         refused: list[Reason] = []
         for index, message in enumerate(messages):
             value = message.value()
@@ -133,21 +157,39 @@ class Counting:
                     raise BadEvent
                 events.append(decode(value))
             except (msgspec.MsgspecError, ValueError, RecursionError):
-                try:
-                    events.append(self._decoder.checked(value))
-                except Ignored:
-                    passed.add(index)
-                except BadEvent as error:
-                    passed.add(index)
-                    refused.append((message, str(error)))
-        if passed:
-            messages = [message for index, message in enumerate(messages) if index not in passed]
+                instead[index] = self._checked(message, events, refused)
+        if instead:
+            found = (instead.get(index, [message]) for index, message in enumerate(messages))
+            messages = list(chain.from_iterable(found))
         return events, messages, refused
 
+    def _checked(self, message: Message, events: list[Any], refused: list[Reason]) -> list[Message]:
+        """Add what the message holds to either list; returns what became an event: the message, or lines."""
+        found = []
+        for part in _parts(message):
+            try:
+                events.append(self._decoder.checked(part.value()))
+            except Ignored:
+                continue
+            except BadEvent as error:
+                refused.append((part, str(error)))
+            else:
+                found.append(part)
+        return found
+
     def _put_aside(self, refused: Sequence[Reason]) -> None:
+        """One letter for each message; of several lines it holds those that were refused, with one reason."""
+        by_place: dict[tuple[int, int], list[Reason]] = {}
         for message, reason in refused:
-            place = message.partition(), message.offset()
-            letter = ledger.dead(*place, reason, key=message.key(), value=message.value())
+            by_place.setdefault((message.partition(), message.offset()), []).append((message, reason))
+        for place, own in by_place.items():
+            message, reason = own[0]
+            is_part = isinstance(message, Line)
+            value = b"\n".join(part.value() or b"" for part, _ in own) if is_part else message.value()
+            headers = _headers(message)
+            letter = ledger.dead(
+                *place, reason, key=message.key(), value=value, headers=headers, is_part=is_part
+            )
             self.dead.append(letter)
             self.dead_bytes += len(letter.value or b"")
 
@@ -156,6 +198,19 @@ class Counting:
 
     def _copy(self) -> dict[int, Position]:
         return {partition: replace(position) for partition, position in self.positions.items()}
+
+
+def _headers(message: Message) -> Headers:
+    """Kafka takes any bytes as a name, the client only UTF-8: then none can be read."""
+    try:
+        return ledger.kept_headers(message.headers() or [])
+    except UnicodeDecodeError:
+        return Headers(n_left_out=1)
+
+
+def _parts(message: Message) -> Sequence[Message]:
+    found = kafka.lines(message.value() or b"")
+    return [message] if len(found) == 1 else [Line(message, line) for line in found]
 
 
 def _words(error: Exception) -> str:

@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 
 from core.lib import topics
 from core.lib.errors import ConsoleError, InvalidRequest
-from streaming import exactly_once, loops
+from streaming import exactly_once, ledger, loops
 from streaming.exactly_once import Outgoing, Sender
 from streaming.models import DeadLetter, Stream, dead_topic_name
 
@@ -118,19 +118,22 @@ def _refuse(stream: Stream, row: DeadLetter, error: KafkaException) -> None:
 
 
 def _outgoing(stream: Stream, row: DeadLetter) -> Outgoing:
-    headers = {
+    headers = ledger.headers_of(row)
+    about = {
         "reason": row.reason,
         "stream": stream.name,
         "topic": row.topic,
-        "partition": str(row.partition),
-        "offset": str(row.offset),
+        "partition": row.partition,
+        "offset": row.offset,
     }
     if row.is_cut:
-        headers["cut_from_bytes"] = str(row.size_bytes)
+        about["cut_from_bytes"] = row.size_bytes
+    if headers.n_left_out:
+        about["headers_left_out"] = headers.n_left_out
     return Outgoing(
         value=None if row.is_null else bytes(row.payload or b""),
         key=None if row.key is None else bytes(row.key),
-        headers=[(name, text.encode()) for name, text in headers.items()],
+        headers=[*headers.kept, *ledger.ours(about)],
     )
 
 

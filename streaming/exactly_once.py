@@ -36,7 +36,7 @@ class Outgoing(NamedTuple):
 
     value: bytes | None
     key: bytes | None = None
-    headers: list[tuple[str, bytes]] = []
+    headers: list[tuple[str, bytes | None]] = []
     timestamp_ms: int = 0
 
 

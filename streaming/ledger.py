@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
@@ -20,8 +21,11 @@ PREVIEW_CHARACTERS = 2000
 MAX_REASON = 400
 # Of a message that is in no window so much is kept. Value, key and headers together fit a topic of any broker
 # that was left at its default of 1,048,588 bytes.
-KEPT_BYTES = 1000 * 1024
+KEPT_BYTES = 984 * 1024
 KEPT_KEY_BYTES = 16 * 1024
+KEPT_HEADERS, KEPT_HEADER_BYTES = 50, 16 * 1024
+# Headers that the console adds begin so; of a message's own none is kept that does, lest it pass for ours.
+OUR_HEADERS = "atalaya."
 
 
 class Overtaken(Exception):
@@ -36,11 +40,22 @@ class Position:
     newest: float = -math.inf
 
 
+class Headers(msgspec.Struct, frozen=True):
+    """What a message bore, in its order, as far as it is kept; how many headers are not."""
+
+    kept: list[tuple[str, bytes | None]] = []
+    n_left_out: int = 0
+
+
+NO_HEADERS = Headers()
+
+
 @dataclass(frozen=True)
 class Dead:
     """A message that is in no window. value: None for a null value.
 
-    Key and value are as they came unless `is_cut`; size_bytes: of the whole value.
+    Key and value are as they came unless `is_cut`; size_bytes: of the whole value. is_part: the value is some
+    lines of a message, whose others were counted.
     """
 
     partition: int
@@ -50,13 +65,47 @@ class Dead:
     value: bytes | None
     size_bytes: int
     is_cut: bool
+    headers: Headers = NO_HEADERS
+    is_part: bool = False
 
 
-def dead(partition: int, offset: int, reason: str, *, key: bytes | None, value: bytes | None) -> Dead:
+def dead(
+    partition: int,
+    offset: int,
+    reason: str,
+    *,
+    key: bytes | None,
+    value: bytes | None,
+    headers: Headers = NO_HEADERS,
+    is_part: bool = False,
+) -> Dead:
     """What is kept of a message that is in no window."""
     kept_key, kept = key and key[:KEPT_KEY_BYTES], value and value[:KEPT_BYTES]
     is_cut = (kept_key, kept) != (key, value)
-    return Dead(partition, offset, reason, kept_key, kept, len(value or b""), is_cut)
+    return Dead(partition, offset, reason, kept_key, kept, len(value or b""), is_cut, headers, is_part)
+
+
+def kept_headers(found: Sequence[tuple[str, bytes | None]]) -> Headers:
+    """The first ones that there is room for, each whole."""
+    kept: list[tuple[str, bytes | None]] = []
+    room = KEPT_HEADER_BYTES
+    theirs = [(name, value) for name, value in found if not name.startswith(OUR_HEADERS)]
+    for name, value in theirs:
+        size_bytes = len(name.encode()) + len(value or b"")
+        if size_bytes <= room and len(kept) < KEPT_HEADERS:
+            room -= size_bytes
+            kept.append((name, value))
+    return Headers(kept, len(theirs) - len(kept))
+
+
+def headers_of(letter: DeadLetter) -> Headers:
+    """As the row keeps them; none of letters of earlier releases."""
+    return msgspec.msgpack.decode(letter.headers, type=Headers) if letter.headers else NO_HEADERS
+
+
+def ours(headers: Mapping[str, object]) -> list[tuple[str, bytes | None]]:
+    """Headers of the console's own, as they are sent."""
+    return [(f"{OUR_HEADERS}{name}", str(value).encode()) for name, value in headers.items()]
 
 
 def positions(stream: Stream) -> dict[int, Position]:
@@ -239,7 +288,8 @@ def _save_dead(stream: Stream, dead: Sequence[Dead]) -> None:
             is_cut=letter.is_cut,
             preview=preview(letter.value),
             key=letter.key,
-            payload=letter.value if stream.has_dead_topic else None,
+            headers=msgspec.msgpack.encode(letter.headers) if letter.headers != NO_HEADERS else None,
+            payload=letter.value if stream.has_dead_topic or letter.is_part else None,
             is_null=letter.value is None,
             at=now,
             is_sent=not stream.has_dead_topic,

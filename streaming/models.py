@@ -116,7 +116,8 @@ class StreamOffset(models.Model):
 
 
 class DeadLetter(Deliverable):
-    """A message that is in no window, and why. `payload` is kept until the dead topic has the bytes.
+    """A message that is in no window, and why. `payload` is kept until the dead topic has the bytes,
+    and where there is none of refused lines alone, whose message holds others that were counted.
 
     It is a wish once somebody asks to send it again, and only then.
     """
@@ -130,6 +131,8 @@ class DeadLetter(Deliverable):
     size_bytes = models.PositiveIntegerField()
     preview = models.TextField(blank=True)
     key = models.BinaryField(null=True)
+    # Those of the message, as `ledger.Headers` in MessagePack; null for none.
+    headers = models.BinaryField(null=True)
     payload = models.BinaryField(null=True)
     is_null = models.BooleanField(default=False)
     # Key or value were larger than what is kept: `size_bytes` is of the whole value.

@@ -1,4 +1,7 @@
-"""A dead letter, sent to its topic once more: the bytes come from the row or from the dead topic."""
+"""A dead letter, sent to its topic once more: the bytes come from the row or from the dead topic.
+
+It bears the headers of the message, as far as they are kept, and one of ours that says what it was.
+"""
 
 from django.db import transaction
 from django.utils import timezone
@@ -6,7 +9,7 @@ from django.utils.translation import gettext as _
 
 from core.lib import topics
 from core.lib.errors import Conflict, NotFound
-from streaming import gateway
+from streaming import gateway, ledger
 from streaming.exactly_once import Outgoing, Sender, forget
 from streaming.models import DeadLetter
 
@@ -34,7 +37,10 @@ def _outgoing(letter: DeadLetter) -> Outgoing:
     return Outgoing(
         value=_value(letter),
         key=None if letter.key is None else bytes(letter.key),
-        headers=[("redriven", f"{letter.partition}:{letter.offset}".encode())],
+        headers=[
+            *ledger.headers_of(letter).kept,
+            *ledger.ours({"redriven": f"{letter.partition}:{letter.offset}"}),
+        ],
     )
 
 
@@ -61,8 +67,14 @@ def _message(letter: DeadLetter) -> gateway.Read | None:
         is_same = letter.topic_id == letter.stream.topic_id
         return kafka.message(letter.topic, letter.partition, letter.offset) if is_same else None
     found = kafka.message(letter.stream.dead_topic, letter.dead_partition, letter.dead_offset)
-    place = {"partition": str(letter.partition).encode(), "offset": str(letter.offset).encode()}
-    return found if found is not None and place.items() <= dict(found.headers).items() else None
+    return found if found is not None and _is_of(letter, dict(found.headers)) else None
+
+
+def _is_of(letter: DeadLetter, headers: dict[str, bytes]) -> bool:
+    """Whether a message of the dead topic is this letter. Earlier releases wrote the bare names."""
+    prefix = ledger.OUR_HEADERS if f"{ledger.OUR_HEADERS}offset" in headers else ""
+    place = {"partition": letter.partition, "offset": letter.offset}
+    return all(headers.get(f"{prefix}{name}") == str(value).encode() for name, value in place.items())
 
 
 def _value(letter: DeadLetter) -> bytes | None:

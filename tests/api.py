@@ -41,5 +41,5 @@ def wait_for(what: str, look: Callable[[], Any], *, timeout_s: float) -> Any:
     deadline = time.monotonic() + timeout_s
     while not (found := look()):
         assert time.monotonic() < deadline, f"{what}: not within {timeout_s} s"
-        time.sleep(0.5)
+        time.sleep(0.2)
     return found

@@ -16,7 +16,7 @@ from tests.second_path import SecondPath
 
 FOLDERS = ("unit", "integration", "browser")
 
-# `make test` tries the same examples each time, so that a failure is of the change; `make fuzz` looks for new ones.
+# `make test` tries the same examples each time: what fails is of the change. `make fuzz` tries new ones.
 examples.register_profile("same", derandomize=True)
 examples.register_profile("fuzz", print_blob=True)
 examples.load_profile("same")
@@ -28,6 +28,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _folder(item) != "unit":
             item.add_marker(_folder(item))
+        elif (marker := item.get_closest_marker("django_db")) and item.path.parent.name == "console":
+            # tests of every page meet those of the use cases, too
+            both = {"databases": ["default", "usecases"], **marker.kwargs}
+            item.add_marker(pytest.mark.django_db(**both), append=False)
     items.sort(key=lambda item: FOLDERS.index(_folder(item)))
 
 

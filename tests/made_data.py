@@ -1,7 +1,10 @@
 """Input files with the columns of the real ones, for machines that do not have those."""
 
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+import pytest
 
 N_RIDE_EVENTS = 3_000
 BEGIN = datetime(2013, 1, 1, tzinfo=UTC)
@@ -12,6 +15,14 @@ def folder(path: Path) -> Path:
     path.mkdir(parents=True, exist_ok=True)
     lines = (_ride_event(number) for number in range(N_RIDE_EVENTS))
     (path / "nyc_taxi_ride_events.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def data_file(name: str) -> Path:
+    """The real file; the test is skipped where CONSOLE_DATA_DIR has none."""
+    path = Path(os.environ.get("CONSOLE_DATA_DIR") or "/nowhere") / name
+    if not path.is_file():
+        pytest.skip(f"CONSOLE_DATA_DIR has no {name}")
     return path
 
 

@@ -26,8 +26,9 @@ def _prepare() -> None:
     nowhere.forget_the_callers()
     var_dir = Path(_until_the_end.enter_context(tempfile.TemporaryDirectory(prefix="atalaya-test-")))
     (var_dir / "static").mkdir()  # whitenoise warns when nobody has collected files into it
-    url = _until_the_end.enter_context(throwaway.server()).format(database="console")
-    os.environ.update(nowhere.settings(var_dir, database_url=url))
+    url = _until_the_end.enter_context(throwaway.server())
+    urls = {name: url.format(database=name) for name in ("console", "usecases")}
+    os.environ.update(nowhere.settings(var_dir, database_url=urls["console"], usecases_url=urls["usecases"]))
 
 
 def _end_as_after_ctrl_c(_number: int, _frame: FrameType | None) -> None:

@@ -1,6 +1,6 @@
 """A console with one of everything, every service a fake, and somebody signed in who may do all."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +15,7 @@ from core.alerts import actions as alerts
 from core.audit import actions as audit
 from core.lib.errors import NotFound
 from core.lib.ids import uuid7
+from dags.recipes.common.feature_store import Features, Version
 from jobs.models import Job, JobSchedule
 from models_registry import gateway as mlflow_gateway
 from models_registry.states import VersionState
@@ -33,6 +34,8 @@ from tests.registry import make_run as make_mlflow_run
 from tests.unit.predictions.conftest import FakeBroker
 from tests.unit.predictions.test_recording import message
 from tests.unit.streaming.events import make_stream
+from usecases import gateway as features_gateway
+from usecases.models import Batch
 
 NAME = "titanic"  # of pipeline, model, experiment, topic and stream alike
 
@@ -67,11 +70,31 @@ class FakeKafka:
         return [Read(0, 0, 0, None, b"\xff", [])]
 
 
+class FakeFeatures:
+    """One row of one version."""
+
+    row = Features(
+        NAME, "1", "1", datetime(2026, 1, 1, tzinfo=UTC), datetime(2126, 1, 1, tzinfo=UTC), {"a": 1}
+    )
+
+    def versions(self, entity: str) -> list[Version]:
+        return [Version(NAME, "1", {"a": "integer"}, self.row.event_at, 1)] if entity == NAME else []
+
+    def features(self, entity: str, id_: str, *, version: str = "") -> Features:
+        if (entity, id_, version or "1") != (NAME, "1", "1"):
+            raise NotFound("There is no such row.")
+        return self.row
+
+    def page(self, version: Version, *, first: int, n: int) -> list[Features]:
+        return [self.row][first : first + n]
+
+
 def fakes(monkeypatch: pytest.MonkeyPatch, settings: Any, folder: Path) -> FakeMlflow:
     """No service is asked, nothing is sent, files are the test's own."""
     mlflow, kafka = FakeMlflow(), FakeKafka()
     monkeypatch.setattr(mlflow_gateway, "connect", lambda: mlflow)
     monkeypatch.setattr(kafka_gateway, "connect", lambda: kafka)
+    monkeypatch.setattr(features_gateway, "connect", FakeFeatures)
     monkeypatch.setattr("core.lib.live._send", lambda topic, body: None)
     monkeypatch.setattr("models_registry.ledger._wake_serving", lambda model_name: None)
     monkeypatch.setattr(health, "report", list)
@@ -120,6 +143,20 @@ def rows(mlflow: FakeMlflow) -> SimpleNamespace:
         app="clean_trips", cron="0 3 * * 1", next_at=now + timedelta(days=7), requested_by=user
     )
     alert = alerts.raise_alert("drift", subject=NAME, title="Age drifts", detail="Since noon.", facts={})
+    batch = Batch.objects.create(
+        usecase=NAME,
+        key="1",
+        data_source="file",
+        origin="rows.csv",
+        data_sha256="ab" * 32,
+        dag_id=NAME,
+        dag_run_id="manual__1",
+        at=now,
+        rows_in=1,
+        rows_new=1,
+        rows_duplicate=0,
+        rows_rejected=0,
+    )
     entry = audit.record("stream.change", stream, by=user, after={"a": 1})
     prediction = uuid7()
     recorded = message(prediction, user_id=user.pk, username=user.username, model=NAME, version="1")
@@ -141,6 +178,8 @@ def rows(mlflow: FakeMlflow) -> SimpleNamespace:
     arguments = {
         "dag_id": NAME,
         "name": NAME,
+        "entity": NAME,
+        "id": "1",
         "model": NAME,
         "experiment_id": NAME,
         "version": 2,
@@ -148,6 +187,7 @@ def rows(mlflow: FakeMlflow) -> SimpleNamespace:
         "app": "clean_trips",
         "key": "a",
         "job_id": job.pk,
+        "batch_id": batch.pk,
     }
     return SimpleNamespace(user=user, key=key, run=run, mlflow_run=run_id, pks=pks, arguments=arguments)
 

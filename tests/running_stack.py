@@ -137,5 +137,10 @@ def own() -> RunningStack:
     """The one stack of a test run."""
     data_dir = os.environ.get("CONSOLE_DATA_DIR") or str(made_data.folder(Path(f"{VAR_DIR}-data")))
     return RunningStack(
-        environment(CONSOLE_PORT_BASE=PORT_BASE, CONSOLE_VAR_DIR=VAR_DIR, CONSOLE_DATA_DIR=data_dir)
+        environment(
+            CONSOLE_PORT_BASE=PORT_BASE,
+            CONSOLE_VAR_DIR=VAR_DIR,
+            CONSOLE_DATA_DIR=data_dir,
+            COURSE_API_WAIT_S="1",  # else the next batch is five minutes away
+        )
     )

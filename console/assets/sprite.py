@@ -20,6 +20,7 @@ ICONS = {
     "jobs": "cpu",
     "predict": "bolt",
     "monitoring": "activity",
+    "usecases": "flask",
     "bell": "bell",
     "bell-off": "bell-off",
     "system": "settings",

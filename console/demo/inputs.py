@@ -73,7 +73,7 @@ def trips() -> Source:
         return Source(TRIPS, f"{TRIPS} of CONSOLE_DATA_DIR", _n_rows(real))
     path = folder() / TRIPS
     if not path.exists():
-        from console.demo import made_trips
+        from dags.recipes.taxi import made_trips
 
         made_trips.write(path, n_rows=GENERATED_TRIPS, seed=SEED)
     return Source(str(path), "generated trips", _n_rows(path))

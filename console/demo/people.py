@@ -22,23 +22,27 @@ ROLES: Final = {
     demo.APPROVER: policy.APPROVER,
 }
 TOKEN_LIVES: Final = timedelta(hours=1)
+DEMONSTRATION: Final = "demonstration"
 
 
 @contextmanager
-def with_tokens() -> Iterator[dict[str, str]]:
-    """A key for each user, by name, revoked at the end. Raises CannotBegin when a name is somebody else's."""
-    keys = patiently(_issue)
+def with_tokens(purpose: str = DEMONSTRATION, *, live: timedelta = TOKEN_LIVES) -> Iterator[dict[str, str]]:
+    """A key for each user, by name, revoked at the end. Raises CannotBegin when a name is somebody else's.
+
+    purpose: those of another purpose stay, so that two may be at work at once.
+    """
+    keys = patiently(lambda: _issue(purpose, live))
     try:
         yield keys
     finally:
-        patiently(revoke)
+        patiently(lambda: revoke(purpose))
 
 
 @transaction.atomic
-def _issue() -> dict[str, str]:
+def _issue(purpose: str, live: timedelta) -> dict[str, str]:
     users = [_ensure(name, role) for name, role in ROLES.items()]
-    revoke()
-    return {user.username: _key(user) for user in users}
+    revoke(purpose)
+    return {user.username: _key(user, purpose, live) for user in users}
 
 
 def _ensure(name: str, role: str) -> User:
@@ -68,15 +72,16 @@ def _create(name: str, role: str) -> User:
     return user
 
 
-def _key(user: User) -> str:
-    expires_at = timezone.now() + TOKEN_LIVES
+def _key(user: User, purpose: str, live: timedelta) -> str:
+    expires_at = timezone.now() + live
     scopes = policy.token_scopes_of(user)
-    _token, key = tokens.issue(user, name="demonstration", scopes=scopes, expires_at=expires_at, by=None)
+    _token, key = tokens.issue(user, name=purpose, scopes=scopes, expires_at=expires_at, by=None)
     return key
 
 
-def revoke() -> None:
-    """End their tokens, also those that a walk which was killed left behind."""
+def revoke(purpose: str = "") -> None:
+    """End their tokens of this purpose, or all; also those that one which was killed left behind."""
     for user in User.objects.filter(username__in=ROLES, is_demo=True):
-        for token in user.tokens.filter(revoked_at=None, expires_at__gt=timezone.now()):
+        live = user.tokens.filter(revoked_at=None, expires_at__gt=timezone.now())
+        for token in live.filter(name=purpose) if purpose else live:
             tokens.revoke(token, by=None)

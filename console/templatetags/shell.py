@@ -43,6 +43,7 @@ SECTIONS = (
         "see",
         frozenset({"alerts", "drift"}),
     ),
+    Section("usecases", "usecases", _("Use cases"), "usecases:usecase-list", "see", frozenset({"usecases"})),
     Section("system", "system", _("System"), "access:system", "admin", frozenset({"access", "audit"})),
 )
 

@@ -1,4 +1,4 @@
-"""Who am I, and API tokens, over REST."""
+"""Who am I, API tokens, and limits on signing in, over REST."""
 
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
@@ -9,10 +9,17 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from core.access import policy, queries, tokens
+from core.access import actions, limits, policy, queries, tokens
 from core.access.http import user_of
 from core.access.models import ApiToken
-from core.access.serializers import MeSerializer, NewTokenSerializer, TokenSerializer, TokenWishSerializer
+from core.access.serializers import (
+    LimitsSerializer,
+    LimitWishSerializer,
+    MeSerializer,
+    NewTokenSerializer,
+    TokenSerializer,
+    TokenWishSerializer,
+)
 from core.lib.errors import NotFound
 
 
@@ -82,4 +89,26 @@ class TokenDetail(APIView):
         if token is None:
             raise NotFound(_("You have no token %(id)s.") % {"id": pk})
         tokens.revoke(token, by=user)
+        return Response(status=204)
+
+
+class LimitList(APIView):
+    """Who has to wait, or nearly does, after wrong passwords."""
+
+    @extend_schema(operation_id="sign_in_limit_list", responses=LimitsSerializer)
+    def get(self, request: Request) -> Response:
+        """Names and addresses, the newest first, at most 100 of each."""
+        found = {"names": limits.names(), "addresses": limits.addresses()}
+        return Response(LimitsSerializer(found).data)
+
+
+class LimitLift(APIView):
+    """The end of one of these waits."""
+
+    @extend_schema(operation_id="sign_in_limit_lift", request=LimitWishSerializer, responses={204: None})
+    def post(self, request: Request) -> Response:
+        """Let a name or an address try again at once; 404 when nothing has to wait there any more."""
+        wish = LimitWishSerializer(data=request.data)
+        wish.is_valid(raise_exception=True)
+        actions.lift_limit(**wish.validated_data, by=user_of(request))
         return Response(status=204)

@@ -8,4 +8,6 @@ urlpatterns = [
     path("me", api.Me.as_view(), name="me"),
     path("tokens", api.TokenList.as_view(), name="token-list"),
     path("tokens/<int:pk>", api.TokenDetail.as_view(), name="token-detail"),
+    path("sign-in-limits", api.LimitList.as_view(), name="sign-in-limit-list"),
+    path("sign-in-limits/lift", api.LimitLift.as_view(), name="sign-in-limit-lift"),
 ]

@@ -41,9 +41,15 @@ SCOPES: Final[dict[str, frozenset[str]]] = {
     "admin": frozenset({ADMIN}),
 }
 
+_TRAINS: Final = frozenset({"see", "models.gate", "models.request"})
 # Pipelines act under these names. They cannot sign in; their tokens never open more than this.
 PRINCIPALS: Final[dict[str, frozenset[str]]] = {
-    "system:titanic_training": frozenset({"see", "models.gate", "models.request"}),
+    "system:titanic_training": _TRAINS,
+    "system:forest_cover_training": _TRAINS,
+    "system:real_estate_monitor": _TRAINS | {"predictions.see_all"},
+    "system:diabetes_training": _TRAINS,
+    "system:taxi_batch": frozenset({"see", "jobs.run"}),
+    "system:taxi_training": _TRAINS,
 }
 
 PUBLIC: Final = "public"
@@ -88,6 +94,8 @@ ROUTES: dict[str, str | dict[str, str]] = {
     "api:me": SIGNED_IN,
     "api:token-list": "tokens",
     "api:token-detail": "tokens",
+    "api:sign-in-limit-list": "admin",
+    "api:sign-in-limit-lift": {"POST": "admin"},
     # audit
     "audit:entry-list": "admin",
     "audit:entry-detail": "admin",
@@ -242,6 +250,20 @@ ROUTES: dict[str, str | dict[str, str]] = {
     "jobs:job-log-text": "see",
     "jobs:job-cancel": {"POST": "jobs.run"},
     "jobs:job-restart": {"POST": "jobs.run"},
+    # use cases
+    "api:usecase-list": "see",
+    "api:usecase-detail": "see",
+    "api:usecase-batch-list": "see",
+    "api:usecase-rejected-list": "see",
+    "api:usecase-decision-list": "see",
+    "usecases:usecase-list": "see",
+    "usecases:usecase-detail": "see",
+    "usecases:batch-list": "see",
+    "usecases:batch-detail": "see",
+    "usecases:decision-list": "see",
+    "usecases:feature-list": "see",
+    "usecases:outliers": "see",  # of one's own predictions, unless one may see all
+    "api:features": "see",
     # predictions
     "predict:index": "predict",
     "predict:one": "predict",

@@ -1,7 +1,8 @@
-"""Users and tokens, as REST shows and takes them."""
+"""Users, tokens and limits on signing in, as REST shows and takes them."""
 
 from typing import ClassVar
 
+from django.utils.translation import gettext as _
 from rest_framework import serializers
 
 from core.access import policy, tokens
@@ -81,3 +82,43 @@ class TokenWishSerializer(serializers.Serializer):
                 f"There is no scope “{unknown[0]}”. The scopes are: {', '.join(policy.SCOPES)}."
             )
         return value
+
+
+class NameLimitSerializer(serializers.Serializer):
+    """Wrong passwords for one name, from addresses and known browsers together."""
+
+    key = serializers.CharField(source="name_key", help_text="A hash: people type passwords as names.")
+    name = serializers.CharField(source="username", allow_null=True, help_text="Null: nobody has it.")
+    n_failures = serializers.IntegerField(source="n")
+    last_at = serializers.DateTimeField(source="at")
+    free_at = serializers.DateTimeField(help_text="When it may be tried again; in the past, now.")
+
+
+class AddressLimitSerializer(serializers.Serializer):
+    """Names tried in vain from one address; of IPv6, from one network."""
+
+    address = serializers.CharField(source="place")
+    n_names = serializers.IntegerField(source="n")
+    last_at = serializers.DateTimeField(source="at")
+    free_at = serializers.DateTimeField(allow_null=True, help_text="When another name may be tried there.")
+
+
+class LimitsSerializer(serializers.Serializer):
+    """Who has to wait, or nearly does."""
+
+    names = NameLimitSerializer(many=True)
+    addresses = AddressLimitSerializer(many=True)
+
+
+class LimitWishSerializer(serializers.Serializer):
+    """What may try to sign in again: a name as it is or by its key, or an address. One of the three."""
+
+    name = serializers.CharField(max_length=150, required=False)
+    key = serializers.RegexField(r"^[0-9a-f]{64}$", required=False)
+    address = serializers.CharField(max_length=64, required=False)
+
+    def validate(self, attrs: dict[str, str]) -> dict[str, str]:
+        """Exactly one."""
+        if len(attrs) != 1:
+            raise serializers.ValidationError(_("Give one of name, key and address."))
+        return attrs

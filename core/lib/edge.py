@@ -107,10 +107,12 @@ _zone_name = lazy(get_current_timezone_name, str)
 class MomentField(forms.DateTimeField):
     """A date, perhaps with a time, as browsers or RFC 3339 write it; in the zone that its label names."""
 
-    def __init__(self, *, label: Any, widget: forms.DateTimeInput | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, *, label: Any, widget: forms.DateTimeInput | None = None, required: bool = False, **kwargs: Any
+    ) -> None:
         shown = widget or forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")
         named = format_lazy("{label} ({zone})", label=label, zone=_zone_name())
-        super().__init__(required=False, label=named, widget=shown, **kwargs)
+        super().__init__(required=required, label=named, widget=shown, **kwargs)
 
     def to_python(self, value: Any) -> datetime | None:
         """In UTC."""

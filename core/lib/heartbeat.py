@@ -2,11 +2,12 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import redis
 import structlog
 
+from core.lib import lag
 from core.lib import redis as console_redis
 
 log = structlog.get_logger(__name__)
@@ -28,20 +29,30 @@ def try_beat(part: str) -> None:
         log.warning("heartbeat.not_sent", part=part, error=str(error))
 
 
-def keep(part: str) -> Callable[[], None]:
+def keep(part: str, *, behind: Callable[[], Mapping[str, lag.Behind]] = dict) -> Callable[[], None]:
     """Beat from a thread until the returned function is called or the process ends.
 
     For a loop that may block for longer than a heartbeat lasts; one that turns often calls `try_beat` itself.
+    behind: asked in the same thread each time how far behind Kafka this process is, by partition or stream.
     """
     stopped = threading.Event()
 
     def loop() -> None:
-        try_beat(part)
-        while not stopped.wait(EVERY_S):
+        while True:
             try_beat(part)
+            _try_tell(part, behind)
+            if stopped.wait(EVERY_S):
+                return
 
     threading.Thread(target=loop, name=f"heartbeat-{part}", daemon=True).start()
     return stopped.set
+
+
+def _try_tell(part: str, behind: Callable[[], Mapping[str, lag.Behind]]) -> None:
+    try:
+        lag.tell(part, behind())
+    except Exception as error:  # noqa: BLE001  (the sign of life goes on, whatever was asked)
+        log.warning("heartbeat.lag_not_told", part=part, error=str(error))
 
 
 def last_of(parts: Iterable[str]) -> dict[str, float | None]:

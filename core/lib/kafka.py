@@ -11,6 +11,8 @@ from confluent_kafka.admin import AdminClient
 from django.conf import settings
 
 QUIET_S: Final = 60.0
+# The serving processes send at most a hundred; what holds more is nobody's, and one thing to set aside.
+MOST_LINES: Final = 1_000
 
 
 def _common() -> dict[str, Any]:
@@ -46,6 +48,17 @@ def consumer_config(group: str, **settings_: Any) -> dict[str, Any]:
 def admin(**settings_: Any) -> AdminClient:
     """The admin client; it connects with the first call."""
     return AdminClient({**_common(), **settings_})
+
+
+def lines(value: bytes) -> list[bytes]:
+    """The JSON objects that a message holds, one a line; any other message is given back as it is.
+
+    No JSON document looks like several: after an object that ended, a line cannot begin another one.
+    """
+    found = value.split(b"\n") if b"\n" in value else [value]
+    if len(found) > MOST_LINES or not all(line[:1] == b"{" and line[-1:] == b"}" for line in found):
+        return [value]
+    return found
 
 
 def quiet(log: Any) -> dict[str, Any]:

@@ -4,6 +4,7 @@ Several processes share files in PROMETHEUS_MULTIPROC_DIR (`make up` empties it)
 """
 
 import os
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -18,7 +19,8 @@ from prometheus_client.core import GaugeMetricFamily, Metric  # noqa: E402
 from prometheus_client.multiprocess import MultiProcessCollector  # noqa: E402
 from prometheus_client.registry import Collector  # noqa: E402
 
-from core.lib import tallies  # noqa: E402
+from core.lib import lag, tallies  # noqa: E402
+from core.lib.redis import RedisError  # noqa: E402
 from core.lib.tallies import TalliedCounter, TalliedHistogram  # noqa: E402
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -136,17 +138,40 @@ class ItemsSetAside(Collector):
         yield gauge
 
 
+class Lag(Collector):
+    """Of the parts that follow Kafka, as they told it themselves; left out while Redis is away."""
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing is asked when it is registered."""
+        return []
+
+    def collect(self) -> Iterable[Metric]:
+        behind = GaugeMetricFamily("console_part_wait_messages", "Messages not taken yet.", labels=["part"])
+        age = GaugeMetricFamily("console_part_wait_seconds", "Age of the oldest of them.", labels=["part"])
+        try:
+            found = {part: lag.of(part) for part in lag.PARTS}
+        except RedisError:
+            return
+        for part, one in found.items():
+            if one is not None:
+                behind.add_metric([part], one.n_messages)
+            if one is not None and one.oldest_at is not None:
+                age.add_metric([part], max(0.0, time.time() - one.oldest_at))
+        yield from (behind, age)
+
+
 def exposition() -> bytes:
     """All metrics as Prometheus reads them, of every process where they share a folder."""
     tallies.flush()
-    of_rows = CollectorRegistry()
-    of_rows.register(ItemsSetAside())
+    asked = CollectorRegistry()
+    asked.register(ItemsSetAside())
+    asked.register(Lag())
     if not _DIRECTORY:
-        return generate_latest() + generate_latest(of_rows)
+        return generate_latest() + generate_latest(asked)
     _forget_dead_processes(Path(_DIRECTORY))
     registry = CollectorRegistry()
     MultiProcessCollector(registry, path=_DIRECTORY)
-    return generate_latest(registry) + generate_latest(of_rows)
+    return generate_latest(registry) + generate_latest(asked)
 
 
 def _forget_dead_processes(folder: Path) -> None:

@@ -3,17 +3,17 @@
 from typing import Any, Final
 
 from django.core.paginator import Paginator
-from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
 SIZE: Final = 50
 
 
-def page_of(request: HttpRequest, rows: QuerySet[Any], *, size: int = SIZE) -> dict[str, Any]:
+def page_of(request: HttpRequest, rows: Any, *, size: int = SIZE) -> dict[str, Any]:
     """The rows of the page that `?page=` names, how many there are in all, links to its neighbours.
 
-    A number that no page has gets the last one, what is no number the first. Filters stay in the links.
+    rows: a query, or what has a length and gives slices of itself. A number that no page has gets the last
+    one, what is no number the first. Filters stay in the links.
     """
     page = Paginator(rows, size).get_page(request.GET.get("page"))
     return {

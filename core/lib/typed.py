@@ -1,4 +1,4 @@
-"""Numbers as people type them: with a decimal comma, with gaps between thousands, as the pages write them.
+"""What people type: text as it is, numbers with a decimal comma, with gaps between thousands, as pages do.
 
 A mark that may be either a decimal point or a thousands separator is never guessed at.
 """
@@ -11,7 +11,11 @@ from django.core.exceptions import ValidationError
 from django.utils import formats
 from django.utils.translation import gettext as _
 
+from core.lib import json_bodies
 from core.lib.templatetags.numbers import MINUS
+
+BOX: Final = {"autocomplete": "off"}
+LINES: Final = {"rows": 4, **BOX}
 
 _GAPS: Final = " \u00a0\u202f\u2009'’"  # what stands between thousands and can be nothing else
 _NUMBER: Final = re.compile(r"([+-]?)([0-9.,]+)(?:[eE]([+-]?[0-9]{1,4}))?")
@@ -93,8 +97,8 @@ class _Typed:
     inputmode = "decimal"
 
     def __init__(self, **options: Any) -> None:
-        attrs = {"inputmode": self.inputmode, "autocomplete": "off"}
-        super().__init__(**{"widget": forms.TextInput(attrs), **options})
+        box = forms.TextInput({"inputmode": self.inputmode, **BOX})
+        super().__init__(**{"widget": box, **options})
 
     def to_python(self, value: Any) -> Any:
         """The number. Raises ValidationError."""
@@ -118,6 +122,80 @@ class WholeField(_Typed, forms.IntegerField):
     """A whole number."""
 
     inputmode = "numeric"
+
+
+class JSONText(forms.JSONField):
+    """JSON in a text box, kept as typed when it is wrong."""
+
+    empty_values = (None, "")  # an empty list or object is a value
+
+    def __init__(self, **options: Any) -> None:
+        box = forms.Textarea({**LINES, "class": "mono", "spellcheck": "false"})
+        words = {"invalid": _('Write JSON, such as {"depth": [10, 20]}.')}
+        super().__init__(widget=box, error_messages=words, **options)
+
+    def to_python(self, value: Any) -> Any:
+        """Read as any JSON that comes in; what is no JSON at all gets the field's own words."""
+        if value in self.empty_values or not isinstance(value, str):
+            return super().to_python(value)
+        try:
+            return json_bodies.read(value)
+        except json_bodies.NotJSON as error:
+            raise forms.ValidationError(self.error_messages["invalid"], code="invalid") from error
+        except json_bodies.Unreadable as error:
+            raise forms.ValidationError(str(error)) from error
+
+    def bound_data(self, data: Any, initial: Any) -> Any:
+        """For the page that shows it again."""
+        try:
+            return None if data is None else json_bodies.read(data)
+        except json_bodies.Unreadable:
+            return forms.fields.InvalidJSONInput(data)
+
+    def prepare_value(self, value: Any) -> Any:
+        """An empty box for nothing, instead of the word null."""
+        return "" if value is None else super().prepare_value(value)
+
+
+class Text(forms.CharField):
+    """Text byte for byte: no white space is taken off, and lines end as they do in JSON.
+
+    A browser sends the lines of a text box with CRLF, whatever it was given.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(strip=False, **options)
+
+    def to_python(self, value: Any) -> Any:
+        """With bare line ends."""
+        return super().to_python(value.replace("\r\n", "\n") if isinstance(value, str) else value)
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        """Whether more than line ends differ."""
+        return super().has_changed(self.to_python(initial), data)
+
+
+class LinesField(forms.Field):
+    """Texts, each on a line of its own. nothing: what an empty box stands for."""
+
+    widget = forms.Textarea(LINES)
+
+    def __init__(self, *, nothing: Any, **options: Any) -> None:
+        self.nothing = nothing
+        super().__init__(**options)
+
+    def to_python(self, value: Any) -> Any:
+        """Without empty lines, and white space around the others."""
+        lines = value.split("\n") if isinstance(value, str) else value or []
+        return [line.strip() for line in lines if line.strip()] or self.nothing
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        """Whether more than white space differs."""
+        return super().has_changed(self.to_python(initial), data)
+
+    def prepare_value(self, value: Any) -> Any:
+        """As lines."""
+        return "\n".join(value) if isinstance(value, list) else value
 
 
 _KINDS: Final[dict[type, type[forms.Field]]] = {

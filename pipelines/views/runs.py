@@ -43,13 +43,13 @@ def _triggered(form: TriggerForm, dag_id: str, request: SignedInRequest) -> Run 
         return actions.trigger_run(
             dag_id,
             conf=form.conf(),
-            note=form.cleaned_data["note"],
+            note=form.cleaned_data["note"].strip(),
             logical_date=form.cleaned_data["logical_date"],
             by=request.user,
         )
     except InvalidRequest as error:
         for fault in error.errors:
-            form.add_fault(fault)
+            form.add_fault(fault["field"], fault["message"])
         return None
 
 

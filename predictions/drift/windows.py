@@ -20,12 +20,12 @@ from core.lib import live
 from core.lib.errors import ConsoleError, Unavailable
 from models_registry import queries as registry
 from predictions.drift import alarms, queries
-from predictions.drift import reference as references
-from predictions.drift.judge import judge
-from predictions.drift.reference import ReferenceUnusable
-from predictions.drift.shapes import SCORE, Judgement, Limits, Reference
 from predictions.models import DriftRules, DriftWatch, DriftWindow, Prediction
 from predictions.recording import LOCK
+from scoring.drift import reference as references
+from scoring.drift.judge import judge
+from scoring.drift.reference import ReferenceUnusable
+from scoring.drift.shapes import SCORE, Judgement, Limits, Reference
 from scoring.spec_reading import SpecError, read_spec
 
 log = structlog.get_logger(__name__)

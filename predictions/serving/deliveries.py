@@ -1,11 +1,16 @@
 """Records handed to Kafka, and each call's answer to whether all of its records arrived.
 
+Calls of the same turn of an event loop travel together, one record a line of one message, and so do those
+that come while as many messages are under way as may be: what a message costs librdkafka, the broker and the
+GIL, which a report has to take from the event loop, is then shared. Each call waits for its own records only.
+
 Event loops send, one thread hears: `poll` waits in librdkafka, without the GIL, and the loops that wait are
 woken once for all that a round has settled. How records are gathered on their way is this module's alone.
 """
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,17 +25,21 @@ DELIVERY_TIMEOUT_S = 5
 # Only should librdkafka itself not report: no call waits for longer.
 LONGEST_WAIT_S = DELIVERY_TIMEOUT_S + 2.0
 POLL_S = 0.5
-# A lone call waits a millisecond longer; under load a request to the broker carries several records, and this
-# process and the broker together spend about half as much of a shared machine on each.
-LINGER_MS = 1
+# More than two gather fewer records each, and a broker's work goes by messages; with one the broker idles
+# while the next is made. A lone call waits for nobody.
+MOST_UNDER_WAY = 2
+MOST_RECORDS = 100
+MOST_BYTES = 200 * 1024  # below what the streams read of a message
+
+Waiting = list[tuple[bytes, "_Delivery"]]
 
 
 def make_producer() -> Producer:
-    """Sends almost at once, gives up after five seconds, never reorders or repeats."""
+    """Sends at once, gives up after five seconds, never reorders or repeats."""
     return Producer(
         kafka.producer_config(
             **{
-                "linger.ms": LINGER_MS,
+                "linger.ms": 0,  # librdkafka's thread would spin through the last millisecond of a wait
                 "delivery.timeout.ms": DELIVERY_TIMEOUT_S * 1000,
                 "request.timeout.ms": DELIVERY_TIMEOUT_S * 1000 - 500,
                 "reconnect.backoff.max.ms": 1000,
@@ -40,28 +49,57 @@ def make_producer() -> Producer:
     )
 
 
+class _Turn:
+    """The calls of one turn of an event loop, which share a deadline."""
+
+    __slots__ = ("_deadline", "deliveries", "loop", "n_left")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.deliveries: list[_Delivery] = []
+        self.n_left = 0
+        self._deadline = loop.call_later(LONGEST_WAIT_S, self._give_up)
+
+    def settle(self, delivery: "_Delivery") -> None:
+        """In the loop that waits."""
+        self.n_left -= 1
+        if not self.n_left:
+            self._deadline.cancel()
+            self.deliveries.clear()  # they know it too: nothing is left to the garbage collector
+        if not delivery.future.done():
+            delivery.future.set_result(not delivery.has_failed)
+
+    def _give_up(self) -> None:
+        for delivery in self.deliveries:
+            if not delivery.future.done():
+                log.error("predictions.delivery_not_reported", n_records=delivery.n_left)
+                delivery.future.set_result(False)
+
+
 class _Delivery:
     """The records of one call: settled when the broker has answered for each, or the time is over."""
 
-    __slots__ = ("_deadline", "future", "has_failed", "loop", "n_left")
+    __slots__ = ("future", "has_failed", "n_left", "turn")
 
-    def __init__(self, n_left: int, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, n_left: int, turn: _Turn) -> None:
         self.n_left = n_left
         self.has_failed = False
-        self.loop = loop
-        self.future: asyncio.Future[bool] = loop.create_future()
-        self._deadline = loop.call_later(LONGEST_WAIT_S, self._give_up)
+        self.turn = turn
+        self.future: asyncio.Future[bool] = turn.loop.create_future()
 
-    def settle(self) -> None:
-        """In the loop that waits."""
-        self._deadline.cancel()
-        if not self.future.done():
-            self.future.set_result(not self.has_failed)
 
-    def _give_up(self) -> None:
-        if not self.future.done():
-            log.error("predictions.delivery_not_reported", n_records=self.n_left)
-            self.future.set_result(False)
+class _Bundle:
+    """The records of one message under way."""
+
+    __slots__ = ("records", "sent_at")
+
+    def __init__(self, records: Waiting) -> None:
+        self.records = records
+        self.sent_at = time.monotonic()
+
+    @property
+    def message(self) -> bytes:
+        return b"\n".join([record for record, _delivery in self.records])
 
 
 class Deliveries:
@@ -72,8 +110,13 @@ class Deliveries:
         self._make = make
         self._producer: Any = None
         self._broken: list[Any] = []
+        self._turns: dict[asyncio.AbstractEventLoop, _Turn] = {}
+        self._waiting: Waiting = []
+        self._under_way: set[_Bundle] = set()
         self._settled: list[_Delivery] = []
-        self._lock = threading.Lock()  # counts go down in the loop that sends and in the thread that hears
+        self._lock = (
+            threading.Lock()
+        )  # for the four above: loops send, the thread hears and sends what waited
         self._ending = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -89,40 +132,73 @@ class Deliveries:
         if self._thread is not None:
             self._ending.set()
             self._thread.join(POLL_S + 1)
+            self._dispatch()
             self._producer.flush(timeout_s)
             self._wake()
             self._thread = None
 
     def send(self, records: Sequence[bytes]) -> asyncio.Future[bool]:
         """Whether all arrived, at the latest after `LONGEST_WAIT_S`: a future of the running loop."""
-        delivery = _Delivery(len(records), asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
         if not records:
-            delivery.settle()
-        producer = self._producer
-
-        def report(error: KafkaError | None, _message: Any) -> None:
-            self._count(delivery, 1, has_failed=error is not None)
-
-        for n_sent, record in enumerate(records):
-            try:
-                producer.produce(self._topic, record, on_delivery=report)
-            except (BufferError, KafkaException) as error:
-                self._refused(delivery, len(records) - n_sent, producer, error)
-                break
+            return _done(loop)
+        turn = self._turns.get(loop)
+        if turn is None:
+            turn = self._turns[loop] = _Turn(loop)
+            loop.call_soon(self._end_turn, loop)
+        delivery = _Delivery(len(records), turn)
+        turn.deliveries.append(delivery)
+        turn.n_left += 1
+        with self._lock:
+            self._waiting += [(record, delivery) for record in records]
         return delivery.future
 
-    def _count(self, delivery: _Delivery, n_records: int, *, has_failed: bool) -> None:
-        """So many records more have their answer."""
-        with self._lock:
-            delivery.n_left -= n_records
-            delivery.has_failed |= has_failed
-            if not delivery.n_left:
-                self._settled.append(delivery)
+    def _end_turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        del self._turns[loop]
+        self._dispatch()
 
-    def _refused(self, delivery: _Delivery, n_unsent: int, producer: Any, error: Exception) -> None:
-        """librdkafka took no more: those that it took still report."""
-        log.error("predictions.record_refused", error=str(error))
-        self._count(delivery, n_unsent, has_failed=True)
+    def _dispatch(self) -> None:
+        """Send what waits, while there is room; the report of a message makes room for the next one."""
+        while (bundle := self._taken()) is not None:
+            producer = self._producer
+            try:
+                producer.produce(self._topic, bundle.message, on_delivery=self._reporter(bundle))
+            except (BufferError, KafkaException) as error:
+                self._refused(bundle, producer, error)
+
+    def _taken(self) -> _Bundle | None:
+        with self._lock:
+            if not self._waiting or len(self._under_way) >= MOST_UNDER_WAY:
+                return None
+            n = _n_together(self._waiting)
+            bundle = _Bundle(self._waiting[:n])
+            del self._waiting[:n]
+            self._under_way.add(bundle)
+            return bundle
+
+    def _reporter(self, bundle: _Bundle) -> Callable[[KafkaError | None, Any], None]:
+        def report(error: KafkaError | None, _message: Any) -> None:
+            self._count(bundle, has_failed=error is not None)
+            self._dispatch()
+
+        return report
+
+    def _count(self, bundle: _Bundle, *, has_failed: bool) -> None:
+        """Its records have their answer, unless they had it."""
+        with self._lock:
+            if bundle not in self._under_way:
+                return
+            self._under_way.remove(bundle)
+            for _record, delivery in bundle.records:
+                delivery.n_left -= 1
+                delivery.has_failed |= has_failed
+                if not delivery.n_left:
+                    self._settled.append(delivery)
+
+    def _refused(self, bundle: _Bundle, producer: Any, error: Exception) -> None:
+        """librdkafka took no more: what it took before still reports."""
+        log.error("predictions.records_refused", n_records=len(bundle.records), error=str(error))
+        self._count(bundle, has_failed=True)
         if isinstance(error, KafkaException) and error.args[0].fatal():
             self._replace(producer)
         self._wake()
@@ -139,6 +215,7 @@ class Deliveries:
             try:
                 self._producer.poll(POLL_S)
                 self._give_up_broken()
+                self._give_up_overdue()
                 self._wake()
             except Exception:
                 log.exception("predictions.deliveries_broken")  # waits end by their deadlines meanwhile
@@ -150,13 +227,23 @@ class Deliveries:
             broken.purge()
             broken.flush(POLL_S)  # every message purged is reported as failed
 
+    def _give_up_overdue(self) -> None:
+        """A message that is never reported does not keep the next ones waiting."""
+        latest = time.monotonic() - LONGEST_WAIT_S
+        with self._lock:
+            overdue = [bundle for bundle in self._under_way if bundle.sent_at < latest]
+        for bundle in overdue:
+            self._count(bundle, has_failed=True)
+        if overdue:
+            self._dispatch()
+
     def _wake(self) -> None:
         """Settle in their own loops the calls that are complete, with one wake-up for each loop."""
         with self._lock:
             settled, self._settled = self._settled, []
         by_loop: dict[asyncio.AbstractEventLoop, list[_Delivery]] = {}
         for delivery in settled:
-            by_loop.setdefault(delivery.loop, []).append(delivery)
+            by_loop.setdefault(delivery.turn.loop, []).append(delivery)
         for loop, deliveries in by_loop.items():
             try:
                 loop.call_soon_threadsafe(_settle_all, deliveries)
@@ -164,6 +251,22 @@ class Deliveries:
                 log.info("predictions.delivery_unheard", n_calls=len(deliveries))
 
 
+def _n_together(waiting: Waiting) -> int:
+    """How many of the first records one message takes: at least one."""
+    size = 0
+    for n, (record, _delivery) in enumerate(waiting[:MOST_RECORDS]):
+        size += len(record)
+        if n and size > MOST_BYTES:
+            return n
+    return min(len(waiting), MOST_RECORDS)
+
+
+def _done(loop: asyncio.AbstractEventLoop) -> asyncio.Future[bool]:
+    future: asyncio.Future[bool] = loop.create_future()
+    future.set_result(True)
+    return future
+
+
 def _settle_all(deliveries: Sequence[_Delivery]) -> None:
     for delivery in deliveries:
-        delivery.settle()
+        delivery.turn.settle(delivery)

@@ -36,7 +36,7 @@ class Record:
 
     value: bytes | None = None
     key: bytes | None = None
-    headers: list[tuple[str, bytes]] = field(default_factory=list)
+    headers: list[tuple[str, bytes | None]] = field(default_factory=list)
     state: str = "committed"
     sender: str = ""
 
@@ -90,9 +90,9 @@ class Broker:
         self.topics[topic] = [Log() for _ in range(n_partitions)]
         self.ids[topic], self.max_bytes[topic] = uuid.uuid4().hex, max_bytes
 
-    def put(self, topic: str, *values: bytes | None, partition: int = 0) -> None:
+    def put(self, topic: str, *values: bytes | None, partition: int = 0, headers: Any = ()) -> None:
         """Messages of somebody else."""
-        self.topics[topic][partition].records += [Record(value, b"k") for value in values]
+        self.topics[topic][partition].records += [Record(value, b"k", list(headers)) for value in values]
 
     def read(self, topic: str) -> list[Record]:
         """What a reader of committed messages finds."""
@@ -145,7 +145,7 @@ class FakeMessage:
     def key(self) -> bytes | None:
         return self._record.key
 
-    def headers(self) -> list[tuple[str, bytes]] | None:
+    def headers(self) -> list[tuple[str, bytes | None]] | None:
         return list(self._record.headers) or None
 
     def timestamp(self) -> tuple[int, int]:
@@ -268,7 +268,7 @@ class FakeProducer:
         value: bytes | None,
         key: bytes | None,
         *,
-        headers: list[tuple[str, bytes]],
+        headers: list[tuple[str, bytes | None]],
         on_delivery: Any,
         timestamp: int,
     ) -> None:
@@ -392,5 +392,5 @@ def _metadata(broker: Broker, names: list[str]) -> Any:
 
 
 def _size(record: Record) -> int:
-    texts = [record.value or b"", record.key or b"", *(part for _name, part in record.headers)]
+    texts = [record.value or b"", record.key or b"", *(part or b"" for _name, part in record.headers)]
     return sum(map(len, texts)) + sum(len(name) for name, _part in record.headers) + OVERHEAD_BYTES

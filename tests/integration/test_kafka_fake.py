@@ -9,12 +9,13 @@ from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicP
 
 from core.lib import kafka, topics
 from core.lib.errors import InvalidRequest
-from streaming import aggregator, exactly_once
+from streaming import aggregator, exactly_once, ledger
 from streaming.exactly_once import Outgoing, Sender
-from streaming.ledger import KEPT_BYTES, KEPT_KEY_BYTES
+from streaming.ledger import KEPT_BYTES, KEPT_HEADER_BYTES, KEPT_HEADERS, KEPT_KEY_BYTES
 from tests.api import wait_for
 from tests.fakes.kafka import Broker
 
+HEADERS = [("h", b"1"), ("h", None), ("é", b"\xff")]
 SETTINGS = {"enable.partition.eof": True, "auto.offset.reset": "error"}
 
 
@@ -53,11 +54,11 @@ def read(topic: str, start: int = OFFSET_BEGINNING, **settings: Any) -> tuple[li
 def test_what_is_sent_is_read_with_its_place_and_followed_by_a_marker(topic):
     with Sender("one-" + topic, topic) as sender:
         assert sender.next_number() == 0
-        places = sender.send([Outgoing(b"a", b"k", [("h", b"1")]), Outgoing(None)], next_number=2)
+        places = sender.send([Outgoing(b"a", b"k", HEADERS), Outgoing(None)], next_number=2)
         assert sender.next_number() == 2
     found, errors = read(topic)
     assert [(one.offset(), one.value(), one.key(), one.headers()) for one in found] == [
-        (0, b"a", b"k", [("h", b"1")]),
+        (0, b"a", b"k", HEADERS),
         (1, None, None, None),
     ]
     assert places == [(0, 0), (0, 1)]
@@ -147,8 +148,11 @@ def test_the_largest_cut_letter_fits_a_topic_of_a_broker_as_it_comes(on_the_stac
     """KEPT_BYTES of bytes that no compression makes smaller, the longest key and headers."""
     name = f"default_{uuid.uuid4().hex}"
     topics.ensure([topics.Topic(name, max_bytes=1_048_588)])
-    headers = [("reason", "é".encode() * 400), ("stream", b"s" * 63), ("topic", b"t" * 249)]
-    headers += [(key, b"9" * 19) for key in ("partition", "offset", "cut_from_bytes")]
+    about = {"reason": "é" * 400, "stream": "s" * 63, "topic": "t" * 249}
+    about |= dict.fromkeys(("partition", "offset", "cut_from_bytes", "headers_left_out"), "9" * 19)
+    theirs = ledger.kept_headers([("h", os.urandom(KEPT_HEADER_BYTES // KEPT_HEADERS - 1))] * 99)
+    assert len(theirs.kept) == KEPT_HEADERS
+    headers = [*theirs.kept, *ledger.ours(about)]
     with Sender("six-" + name, name) as sender:
         sender.send([Outgoing(os.urandom(KEPT_BYTES), os.urandom(KEPT_KEY_BYTES), headers)], next_number=1)
     assert len(read(name)[0]) == 1

@@ -113,8 +113,12 @@ def test_each_bad_message_is_a_dead_letter_with_reason_place_and_bytes(stack, en
     assert n_counted(engineer, stream) == 1
     sent = dead_on_topic(stack, f"{stream}.dead", len(bad))
     assert [value for _headers, value in sent] == list(bad)
-    assert [int(headers["offset"]) for headers, _value in sent] == [letter["offset"] for letter in letters]
-    assert all(part in headers["reason"] for (headers, _), part in zip(sent, bad.values(), strict=True))
+    assert [int(headers["atalaya.offset"]) for headers, _value in sent] == [
+        letter["offset"] for letter in letters
+    ]
+    assert all(
+        part in headers["atalaya.reason"] for (headers, _), part in zip(sent, bad.values(), strict=True)
+    )
 
 
 def test_windows_and_dead_letters_equal_what_was_produced_when_the_aggregator_is_killed(
@@ -135,7 +139,7 @@ def test_windows_and_dead_letters_equal_what_was_produced_when_the_aggregator_is
     assert n_counted(engineer, stream) == N_EVENTS - n_dead
     assert len(every(engineer, f"/streams/{stream}/dead-letters")) == n_dead
     sent = dead_on_topic(stack, f"{stream}.dead", n_dead)
-    assert len({headers["offset"] for headers, _ in sent}) == len(sent) == n_dead
+    assert len({headers["atalaya.offset"] for headers, _ in sent}) == len(sent) == n_dead
     fares = sum(window["measures"]["fare_amount"] for window in every(engineer, f"/streams/{stream}/windows"))
     assert fares == pytest.approx(10.0 * (N_EVENTS - n_dead))
 

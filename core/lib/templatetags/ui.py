@@ -223,6 +223,16 @@ def sort_header(context: Context, field: str, label: object, css: str = "") -> S
     return format_html(markup, css, aria, query.urlencode(), label, arrow)
 
 
+@register.simple_tag(takes_context=True)
+def filters_into(context: Context, target: str) -> SafeString:
+    """For a form that filters: while one types, the page fetches what `target` names."""
+    markup = (
+        'hx-get="{}" hx-target="{}" hx-swap="outerMorph" hx-push-url="true"'
+        ' hx-trigger="input delay:300ms, submit"'
+    )
+    return format_html(markup, context["request"].path, target)
+
+
 @register.filter
 def control(field: BoundField) -> SafeString:
     """A form field's widget in the classes of this design."""

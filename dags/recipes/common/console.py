@@ -3,6 +3,8 @@
 import json
 import os
 import time
+from collections.abc import Iterator, Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,11 @@ TIMEOUT_S = 10.0
 MIRROR_S = 60.0  # how long the console may take to notice a version that was just registered
 VERDICT_S = 300.0
 POLL_S = 2.0
+PAGE_ROWS = 200
+LONGEST_REASON = 1_000
 SETTLED = frozenset({"passed", "failed", "error"})
+ENDED_BADLY = frozenset({"failed", "cancelled", "lost"})
+MOST_JOBS = 20  # of one wish of one run, each after the one before ended badly
 
 
 class ConsoleRefused(Exception):
@@ -39,11 +45,11 @@ def connect(dag_id: str) -> httpx.Client:
 def gate(client: httpx.Client, model: str, version: str, *, key: str) -> dict[str, Any]:
     """Ask for the gate and wait for its verdict: {"state": …, "checks": […]}.
 
-    key: names this wish, so that a task that is retried does not ask twice.
+    key: names this wish, so that a task that is retried does not ask twice; after an error it asks anew.
     Raises ConsoleRefused when it is refused, does not end in time, or ends in an error.
     """
     path = f"/api/v1/models/{model}/versions/{version}"
-    _request(client, f"{path}/gate", key)
+    _request(client, f"{path}/gate", _short(f"{key}:after {_last_gate(client, path).get('id', 0)}"))
     give_up_at = time.monotonic() + VERDICT_S
     while time.monotonic() < give_up_at:
         found = _answer(client, "GET", path).json().get("gate") or {}
@@ -51,6 +57,101 @@ def gate(client: httpx.Client, model: str, version: str, *, key: str) -> dict[st
             return _told(found)
         time.sleep(POLL_S)
     raise ConsoleRefused(f"The gate gave no verdict within {VERDICT_S:g} s; its page shows how far it is.")
+
+
+def submit_job(client: httpx.Client, app: str, params: Mapping[str, Any], *, key: str) -> str:
+    """Ask for a Spark job; its id. key: names this wish, so that a task that is retried does not ask twice.
+
+    One that ended badly before is asked for anew. Raises ConsoleRefused.
+    """
+    body = {"app": app, "params": dict(params)}
+    for attempt in range(MOST_JOBS):
+        named = {"Idempotency-Key": _short(f"{key}:{attempt}")}
+        answer = _answer(client, "POST", "/api/v1/jobs", headers=named, body=body)
+        if answer.is_error:
+            raise ConsoleRefused(
+                f"The console refused the job {app} ({answer.status_code}): {_words(answer)}"
+            )
+        job_id: str = answer.json()["id"]
+        now = _answer(client, "GET", f"/api/v1/jobs/{job_id}")
+        if now.is_error or now.json()["state"] not in ENDED_BADLY:
+            say(f"Job {job_id} of {app} is asked for.")
+            return job_id
+        say(f"Job {job_id} of an earlier try ended badly; asking for another.")
+    raise ConsoleRefused(f"{MOST_JOBS} jobs of {app} that this run asked for ended badly.")
+
+
+def job_result(client: httpx.Client, job_id: str) -> dict[str, Any]:
+    """What a job that ended well wrote. Raises ConsoleRefused, with the job's words, for any other."""
+    answer = _answer(client, "GET", f"/api/v1/jobs/{job_id}")
+    if answer.is_error:
+        raise ConsoleRefused(f"The console does not show job {job_id}: {_words(answer)}")
+    job = answer.json()
+    if job["state"] != "succeeded":
+        why = job["error"] or "no reason told"
+        raise ConsoleRefused(f"Job {job_id} of {job['app']} is {job['state']}: {why}")
+    result: dict[str, Any] = job["result"]
+    return result
+
+
+def _last_gate(client: httpx.Client, path: str) -> dict[str, Any]:
+    answer = _answer(client, "GET", path)
+    return (answer.json().get("gate") or {}) if answer.is_success else {}
+
+
+def _short(key: str) -> str:
+    """An Idempotency-Key has 200 characters at most; a run's id may have 250."""
+    return sha256(key.encode()).hexdigest()
+
+
+def champion(client: httpx.Client, model: str) -> int | None:
+    """The version that the console's ledger names; None while there is none. Raises ConsoleRefused."""
+    answer = _answer(client, "GET", f"/api/v1/models/{model}")
+    if answer.status_code == httpx.codes.NOT_FOUND:  # nothing of this name was ever registered
+        return None
+    found = _checked(answer, "say who is champion").json()["champion"]
+    return None if found is None else int(found)
+
+
+def version(client: httpx.Client, model: str, number: str) -> dict[str, Any]:
+    """A version, as REST tells it. Raises ConsoleRefused."""
+    answer = _answer(client, "GET", f"/api/v1/models/{model}/versions/{number}")
+    told: dict[str, Any] = _checked(answer, "tell of the version").json()
+    return told
+
+
+def request_promotion(client: httpx.Client, model: str, number: str, *, reason: str, key: str) -> bool:
+    """Ask a person to let the version go live; False when that was asked for already."""
+    path = f"/api/v1/models/{model}/versions/{number}/promotions"
+    answer = _answer(client, "POST", path, {"Idempotency-Key": key}, {"reason": reason[:LONGEST_REASON]})
+    if answer.status_code == httpx.codes.CONFLICT:
+        say(f"The promotion is not asked for: {_words(answer)}")
+        return False
+    _checked(answer, "take the wish for a promotion")
+    say("The promotion is asked for; a person decides.")
+    return True
+
+
+def predictions(client: httpx.Client, model: str) -> Iterator[dict[str, Any]]:
+    """Everybody's recorded predictions of a model, newest first. Raises ConsoleRefused."""
+    path = f"/api/v1/predictions?model={model}&all=true&limit={PAGE_ROWS}"
+    while path:
+        page = _checked(_answer(client, "GET", path), "list predictions").json()
+        yield from page["results"]
+        path = page["next"] or ""
+
+
+def personal_fields(client: httpx.Client, model: str, number: str) -> set[str]:
+    """Names of the fields of a version that tell of a person. Raises ConsoleRefused."""
+    answer = _answer(client, "GET", f"/api/v1/models/{model}/spec?version={number}")
+    spec = _checked(answer, "show the spec").json()
+    return {field["name"] for field in spec["fields"] if field.get("personal")}
+
+
+def _checked(answer: httpx.Response, what: str) -> httpx.Response:
+    if answer.is_error:
+        raise ConsoleRefused(f"The console did not {what} ({answer.status_code}): {_words(answer)}")
+    return answer
 
 
 def _request(client: httpx.Client, path: str, key: str) -> None:
@@ -72,14 +173,18 @@ def _request(client: httpx.Client, path: str, key: str) -> None:
 
 
 def _answer(
-    client: httpx.Client, method: str, path: str, headers: dict[str, str] | None = None
+    client: httpx.Client,
+    method: str,
+    path: str,
+    headers: dict[str, str] | None = None,
+    body: dict[str, Any] | None = None,
 ) -> httpx.Response:
     """One call; a console that is restarting is waited for."""
     give_up_at = time.monotonic() + MIRROR_S
     while True:
         try:
-            answer = client.request(method, path, headers=headers)
-            if answer.status_code < 500 or time.monotonic() > give_up_at:
+            answer = client.request(method, path, headers=headers, json=body)
+            if not _is_for_later(answer) or time.monotonic() > give_up_at:
                 return answer
             say(f"The console answered {answer.status_code}; asking again.")
         except httpx.TransportError as error:
@@ -87,6 +192,12 @@ def _answer(
                 raise ConsoleRefused(f"The console at {client.base_url} does not answer: {error}") from error
             say(f"The console does not answer ({error}); asking again.")
         time.sleep(POLL_S)
+
+
+def _is_for_later(answer: httpx.Response) -> bool:
+    """Too many calls, a console in trouble, or the first call with this key still at work."""
+    is_at_work = answer.status_code == httpx.codes.CONFLICT and "Retry-After" in answer.headers
+    return is_at_work or answer.status_code == httpx.codes.TOO_MANY_REQUESTS or answer.status_code >= 500
 
 
 def _told(found: dict[str, Any]) -> dict[str, Any]:

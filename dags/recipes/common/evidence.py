@@ -42,6 +42,27 @@ def figures(spec: Spec, model: Original, train: pd.DataFrame, holdout: pd.DataFr
     }
 
 
+def picture(spec: Spec, model: Original, holdout: pd.DataFrame) -> tuple[str, bytes]:
+    """A file name, and a PNG: the confusion matrix of a classification, the residuals of a regression."""
+    if spec.task == "regression":
+        return "residuals.png", residual_picture(spec, model, holdout)
+    return "confusion_matrix.png", confusion_picture(spec, model, holdout)
+
+
+def residual_picture(spec: Spec, model: Original, holdout: pd.DataFrame) -> bytes:
+    """A PNG: each hold-out row's error (predicted - true) over its prediction, and their spread."""
+    predicted = model.predict(features.frame(spec, holdout)).values
+    errors = predicted - holdout["label"].to_numpy(np.float64)
+    figure, (cloud, spread) = plt.subplots(1, 2, figsize=(8, 3.8), layout="constrained", sharey=True)
+    cloud.scatter(predicted, errors, s=6, alpha=0.4)
+    cloud.axhline(0, color="black", linewidth=0.8)
+    unit = f" ({spec.output.unit})" if spec.output.unit else ""
+    cloud.set(xlabel=f"Predicted{unit}", ylabel="Predicted - true", title=f"{len(errors):,} hold-out rows")
+    spread.hist(errors, bins=40, orientation="horizontal")
+    spread.set(xlabel="Rows")
+    return png(figure)
+
+
 def confusion_picture(spec: Spec, model: Original, holdout: pd.DataFrame) -> bytes:
     """A PNG: truth down, prediction across, counts in the cells."""
     labels = spec.output.labels

@@ -1,4 +1,7 @@
-"""The folder of one DAG run: tasks hand each other files there, and only small facts through XCom."""
+"""One DAG run as its steps meet it, and its folder, in which they hand each other files.
+
+Only small facts go through XCom.
+"""
 
 import json
 import os
@@ -6,6 +9,9 @@ import re
 import shutil
 import tempfile
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -60,6 +66,24 @@ class RunFolder:
         half = path.with_name(path.name + ".part")
         half.write_bytes(data)
         half.replace(path)
+
+
+@dataclass(frozen=True)
+class DagRun:
+    """params: as the DAG's schema has checked them. requested_by: who triggered it; empty for a schedule."""
+
+    dag_id: str
+    run_id: str
+    params: Mapping[str, Any]
+    requested_by: str = ""
+
+    @classmethod
+    def from_json(cls, text: str) -> "DagRun":
+        return cls(**json.loads(text))
+
+    @cached_property
+    def folder(self) -> RunFolder:
+        return RunFolder.of(self.dag_id, self.run_id)
 
 
 def remove_old(dag_id: str, *, older_than_s: float = KEPT_S) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 
@@ -21,7 +21,7 @@ class SourceError(Exception):
 
 @dataclass(frozen=True)
 class Loaded:
-    """data_source: "file", "url" or "synthetic". origin: the file's name or the address."""
+    """data_source: "file", "url" or "synthetic". origin: the file's name, or the address, see `_shown`."""
 
     data: bytes
     data_source: str
@@ -67,8 +67,9 @@ def _from_file(file_name: str) -> Loaded:
 
 
 def _from_url(url: str) -> Loaded:
+    shown = _shown(url)
     if urlsplit(url).scheme != "https":
-        raise SourceError(f"{url} is no https address.")
+        raise SourceError(f"{shown} is no https address.")
     data = bytearray()
     try:
         with httpx.stream("GET", url, timeout=TIMEOUT_S, follow_redirects=True) as answer:
@@ -76,10 +77,24 @@ def _from_url(url: str) -> Loaded:
             for piece in answer.iter_bytes():
                 data += piece
                 if len(data) > MAX_BYTES:
-                    raise SourceError(f"{url} holds more than {MAX_BYTES:,} bytes.")
+                    raise SourceError(f"{shown} holds more than {MAX_BYTES:,} bytes.")
     except httpx.HTTPError as error:
-        raise SourceError(f"{url} did not answer with the data: {error}.") from error
-    return Loaded(bytes(data), "url", url)
+        raise SourceError(f"{shown} did not answer with the data: {_why(error)}.") from None
+    return Loaded(bytes(data), "url", shown)
+
+
+def _shown(url: str) -> str:
+    """Without account and query: in the presigned address of a bucket's object these are a password."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    return urlunsplit((parts.scheme, f"{host}:{parts.port}" if parts.port else host, parts.path, "", ""))
+
+
+def _why(error: httpx.HTTPError) -> str:
+    """httpx names the whole address in the message of a bad status."""
+    if isinstance(error, httpx.HTTPStatusError):
+        return f"status {error.response.status_code} {error.response.reason_phrase}"
+    return str(error) or type(error).__name__
 
 
 def _generated(generate: Callable[[], bytes]) -> Loaded:

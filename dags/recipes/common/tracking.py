@@ -4,7 +4,8 @@ import hashlib
 import logging
 import os
 import subprocess
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,15 @@ from typing import Any
 import mlflow
 import pandas as pd
 import skops.io
+from mlflow.entities import RunInfo
 from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
 from mlflow.models import infer_signature
 
 from dags.recipes.common.log import say
 from scoring import features
 from scoring.spec import Spec
+from scoring.spec_reading import read_spec
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
@@ -28,6 +32,8 @@ logging.getLogger("mlflow").setLevel(logging.WARNING)  # the task's log says wha
 
 REQUIREMENTS = ["scikit-learn", "pandas", "numpy", "skops"]
 EXAMPLE_ROWS = 5
+SHAP_FILE = "evaluation/shap.json"
+SPEC_FILE, REFERENCE_FILE = "serving/spec.json", "serving/reference.parquet"
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,7 @@ class Package:
     metrics: Mapping[str, float]
     files: Mapping[str, Path]
     tags: Mapping[str, str] = field(default_factory=dict)
+    tried: Sequence[Any] = ()  # what `name`, `params` and `metrics` tell of each becomes a run inside the run
 
 
 @dataclass(frozen=True)
@@ -91,6 +98,7 @@ def register(name: str, package: Package, origin: Origin) -> Registered:
         mlflow.log_metrics(dict(package.metrics))
         for target, path in package.files.items():
             mlflow.log_artifact(str(path), str(Path(target).parent))
+        _log_tried(client, run.info, package.tried)
         uri = _log_model(package)
     version: ModelVersion = mlflow.register_model(uri, name, tags=origin.tags())
     say(f"Registered {name} version {version.version} from MLflow run {run.info.run_id}.")
@@ -101,6 +109,44 @@ def _holdout_tag(package: Package) -> dict[str, str]:
     """By this the gate tells whether the frozen hold-out is still the one that was logged."""
     holdout = package.files.get("evaluation/holdout.parquet")
     return {"holdout_sha256": hashlib.sha256(holdout.read_bytes()).hexdigest()} if holdout else {}
+
+
+def _log_tried(client: mlflow.MlflowClient, parent: RunInfo, tried: Sequence[Any]) -> None:
+    """Each once: those that an earlier try of this task logged stay."""
+    of_parent = f"tags.mlflow.parentRunId = '{parent.run_id}'"
+    there = {run.info.run_name for run in client.search_runs([parent.experiment_id], of_parent)}
+    for one in tried:
+        if one.name in there:
+            continue
+        with mlflow.start_run(run_name=one.name, nested=True):
+            mlflow.log_params(dict(one.params))
+            mlflow.log_metrics(dict(one.metrics))
+
+
+def importance(name: str, version: int) -> dict[str, float]:
+    """What moves the answers of a registered version; empty where it does not carry that."""
+    client = mlflow.MlflowClient()
+    try:
+        run_id = client.get_model_version(name, str(version)).run_id
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return {}
+    if not run_id or SHAP_FILE not in {file.path for file in client.list_artifacts(run_id, "evaluation")}:
+        return {}
+    told: dict[str, float] = mlflow.artifacts.load_dict(f"runs:/{run_id}/{SHAP_FILE}")
+    return told
+
+
+def learnt_from(name: str, version: int) -> tuple[Spec, pd.DataFrame]:
+    """The spec of a registered version, and its frozen reference: training rows with `label` and `score`."""
+    run_id = mlflow.MlflowClient().get_model_version(name, str(version)).run_id
+    with tempfile.TemporaryDirectory() as folder:
+        spec, reference = (
+            Path(mlflow.artifacts.download_artifacts(f"runs:/{run_id}/{file}", dst_path=folder))
+            for file in (SPEC_FILE, REFERENCE_FILE)
+        )
+        return read_spec(spec.read_bytes()), pd.read_parquet(reference)
 
 
 def registered_by(client: mlflow.MlflowClient, name: str, dag_run_id: str) -> Registered | None:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from dags.recipes.common.checks import DataInvalid
+
 COLUMNS = [
     "PassengerId", "Survived", "Pclass", "Name", "Sex", "Age", "SibSp", "Parch", "Ticket", "Fare", "Cabin",
     "Embarked",
@@ -17,10 +19,6 @@ _RANGES = {"Age": (0, 120), "SibSp": (0, 20), "Parch": (0, 20), "Fare": (0, 10_0
 _CLOSED = {"Survived": {0, 1}, "Pclass": {1, 2, 3}, "Sex": {"male", "female"}, "Embarked": {"C", "Q", "S"}}
 _MAY_BE_MISSING = {"Age", "Fare", "Cabin", "Embarked", "Ticket"}
 _SHOWN = 5
-
-
-class DataInvalid(Exception):
-    """The passenger list cannot be trained on; the message lists every fault."""
 
 
 def read(data: bytes) -> pd.DataFrame:
@@ -37,7 +35,7 @@ def read(data: bytes) -> pd.DataFrame:
 
 
 def validate(table: pd.DataFrame) -> None:
-    """Raises DataInvalid with all faults."""
+    """Raises DataInvalid with all faults. table: a passenger list, or rows of the feature store."""
     if faults := list(_faults(table)):
         raise DataInvalid("The passenger list cannot be trained on:\n- " + "\n- ".join(faults))
 
@@ -45,7 +43,7 @@ def validate(table: pd.DataFrame) -> None:
 def _faults(table: pd.DataFrame) -> Iterator[str]:
     if len(table) < MIN_ROWS:
         yield f"{len(table)} rows; at least {MIN_ROWS} are needed"
-    for name in COLUMNS:
+    for name in table.columns:
         if name not in _MAY_BE_MISSING and (missing := int(table[name].isna().sum())):
             yield f"{name} is missing in {missing} rows"
     duplicated = table["PassengerId"].dropna()

@@ -1,6 +1,5 @@
 """A random search over random forests, with the preprocessing inside the pipeline."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 from dags.recipes.common.log import say
+from dags.recipes.common.training import Found, Tried
 from scoring import features
 from scoring.spec import Spec
 
@@ -24,22 +24,14 @@ GRID = {
 }
 
 
-@dataclass(frozen=True)
-class Found:
-    """The best pipeline, fitted on all training rows. accuracy: mean over the folds."""
-
-    model: Pipeline
-    params: dict[str, Any]
-    accuracy: float
-    accuracy_std: float
-    n_tried: int
-
-
 def pipeline(spec: Spec, *, seed: int) -> Pipeline:
-    """Trees need no scaler, and one before them would make compiled and original differ."""
+    """Trees need no scaler, and one before them would make compiled and original differ.
+
+    A column without any value is kept, as zeros: every column of the spec is there.
+    """
     prepare = ColumnTransformer(
         [
-            ("numbers", SimpleImputer(strategy="median"), spec.number_columns),
+            ("numbers", SimpleImputer(strategy="median", keep_empty_features=True), spec.number_columns),
             ("texts", OneHotEncoder(handle_unknown="ignore", dtype=np.float32), spec.text_columns),
         ]
     )
@@ -47,7 +39,7 @@ def pipeline(spec: Spec, *, seed: int) -> Pipeline:
 
 
 def search(spec: Spec, train: pd.DataFrame, *, n_iter: int, cv: int, seed: int) -> Found:
-    """train: fields and `label`."""
+    """train: fields and `label`. Scores: mean and spread of the accuracy over the folds."""
     table, labels = features.table(spec, train), train["label"].to_numpy()
     folds = StratifiedKFold(cv, shuffle=True, random_state=seed)
     candidates = list(ParameterSampler(GRID, min(n_iter, len(ParameterGrid(GRID))), random_state=seed))
@@ -60,9 +52,11 @@ def search(spec: Spec, train: pd.DataFrame, *, n_iter: int, cv: int, seed: int) 
     return Found(
         model=pipeline(spec, seed=seed).set_params(**candidates[best]).fit(table, labels),
         params={name.removeprefix("forest__"): value for name, value in candidates[best].items()},
-        accuracy=float(tried[best].mean()),
-        accuracy_std=float(tried[best].std()),
-        n_tried=len(candidates),
+        scores={"cv_accuracy": float(tried[best].mean()), "cv_accuracy_std": float(tried[best].std())},
+        tried=[
+            Tried(f"forest {number}", params, {"cv_accuracy": float(scores.mean())})
+            for number, (params, scores) in enumerate(zip(candidates, tried, strict=True), 1)
+        ],
     )
 
 

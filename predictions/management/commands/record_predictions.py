@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from core.lib import heartbeat
+from core.lib import heartbeat, lag
 from predictions.recorder import Recorder
 
 
@@ -18,8 +18,9 @@ class Command(BaseCommand):
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
-        end_heartbeat = heartbeat.keep("recorder")
+        recorder = Recorder(settings.CONSOLE_PREDICTIONS_TOPIC, stop)
+        end_heartbeat = heartbeat.keep(lag.RECORDER, behind=recorder.behind)
         try:
-            Recorder(settings.CONSOLE_PREDICTIONS_TOPIC, stop).run()
+            recorder.run()
         finally:
             end_heartbeat()

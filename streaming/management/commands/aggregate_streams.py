@@ -9,7 +9,8 @@ import structlog
 from django.core.management.base import BaseCommand
 from django.db import DatabaseError, InterfaceError, connection
 
-from core.lib import heartbeat
+from core.lib import heartbeat, lag
+from core.lib.lag import Behind
 from streaming.aggregator import Runner
 from streaming.models import Stream
 
@@ -28,8 +29,8 @@ class Command(BaseCommand):
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
-        end_heartbeat = heartbeat.keep("aggregator")
         runners: dict[int, Runner] = {}
+        end_heartbeat = heartbeat.keep(lag.AGGREGATOR, behind=lambda: _behind(runners))
         try:
             while not stop.is_set():
                 _follow(runners)
@@ -40,6 +41,12 @@ class Command(BaseCommand):
             for runner in runners.values():
                 runner.join(STOP_WAIT_S)
             end_heartbeat()
+
+
+def _behind(runners: dict[int, Runner]) -> dict[str, Behind]:
+    """By stream; one that counts nothing at the moment tells nothing."""
+    lags = {runner.stream_name: runner.lag_messages for runner in list(runners.values())}
+    return {name: Behind(lag_messages) for name, lag_messages in lags.items() if lag_messages is not None}
 
 
 def _follow(runners: dict[int, Runner]) -> None:

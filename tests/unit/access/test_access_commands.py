@@ -10,7 +10,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from core.access import principals, queries
+from core.access import policy, principals, queries
 from core.access.models import ApiToken, User
 from tests.people import bearer, make_admin, make_user
 
@@ -119,7 +119,10 @@ def test_ensure_admin_says_when_the_name_is_taken():
 
 
 @pytest.fixture
-def token_file(settings, tmp_path):
+def token_file(settings, tmp_path, monkeypatch):
+    """Of one pipeline."""
+    only = {"system:titanic_training": policy.PRINCIPALS["system:titanic_training"]}
+    monkeypatch.setattr(policy, "PRINCIPALS", only)
     settings.CONSOLE_PIPELINE_TOKENS = tmp_path / "airflow" / "console_tokens.json"
     return settings.CONSOLE_PIPELINE_TOKENS
 

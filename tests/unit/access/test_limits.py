@@ -10,7 +10,7 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
-from core.access import actions, limits, places, tasks
+from core.access import actions, limits, places, policy, tasks
 from core.access.models import FailedSignIn, User
 from core.audit.models import AuditEntry
 from tests.people import PASSWORD, make_admin, make_user, signed_in
@@ -291,6 +291,58 @@ def test_an_administrator_lifts_the_limit_on_an_address():
 @pytest.mark.parametrize("wish", [{}, {"key": "x"}, {"key": "", "address": ""}, {"address": "x" * 65}])
 def test_a_wish_to_lift_nothing_is_refused(wish):
     assert signed_in(make_admin()).post("/system/sign-in/lift", wish).status_code == 422
+
+
+def rest(client, wish):
+    return client.post("/api/v1/sign-in-limits/lift", wish, content_type="application/json")
+
+
+def test_a_program_sees_who_waits_and_lifts_it():
+    make_user("ana")
+    guess(browser(), 5)
+    guess(browser(), 5, "my password, typed into the wrong field")
+    admin = signed_in(make_admin())
+    nobody, ana = admin.get("/api/v1/sign-in-limits").json()["names"]
+    assert (nobody["name"], ana["name"], ana["n_failures"]) == (None, "ana", 5)
+    assert ana["free_at"] > ana["last_at"]
+    assert rest(admin, {"name": "ana"}).status_code == 204
+    assert sign_in(browser()).status_code == 302
+    assert rest(admin, {"key": nobody["key"]}).status_code == 204
+    lifted = AuditEntry.objects.filter(action="limit.lift").order_by("pk")
+    assert [(entry.actor_name, entry.object_label) for entry in lifted] == [
+        ("root", "ana"),
+        ("root", "unknown name"),
+    ]
+    assert rest(admin, {"name": "ana"}).status_code == 404
+    assert admin.get("/api/v1/sign-in-limits").json() == {"names": [], "addresses": []}
+
+
+def test_a_program_lifts_the_limit_on_a_network():
+    for n in range(limits.FREE_NAMES):
+        guess(browser("2001:db8:1:2::1"), 1, f"name{n}")
+    admin = signed_in(make_admin())
+    (found,) = admin.get("/api/v1/sign-in-limits").json()["addresses"]
+    assert (found["address"], found["n_names"]) == ("2001:db8:1:2::/64", limits.FREE_NAMES)
+    assert rest(admin, {"address": found["address"]}).status_code == 204
+    assert guess(browser("2001:db8:1:2::1"), 1, "another") == [422]
+
+
+@pytest.mark.parametrize(
+    "wish", [{}, {"key": "x"}, {"name": ""}, {"address": "x" * 65}, {"name": "ana", "address": OFFICE}, []]
+)
+def test_a_programs_wish_to_lift_nothing_is_refused(wish):
+    make_user("ana")
+    guess(browser(), 5)
+    assert rest(signed_in(make_admin()), wish).status_code == 422
+    assert FailedSignIn.objects.exists()
+
+
+def test_only_administrators_see_and_lift_over_rest():
+    client = signed_in(make_user("ana", *(role for role in policy.ROLES if role != policy.ADMIN)))
+    guess(browser(), 5, "bob")
+    assert client.get("/api/v1/sign-in-limits").status_code == 403
+    assert rest(client, {"name": "bob"}).status_code == 403
+    assert FailedSignIn.objects.exists()
 
 
 def test_the_command_lifts_what_no_page_can_reach():

@@ -17,6 +17,8 @@ from schemathesis.specs.openapi import checks
 from console import openapi
 from tests import populated
 
+pytestmark = pytest.mark.django_db(databases=["default", "usecases"])
+
 EXAMPLES = int(os.environ.get("CONSOLE_API_EXAMPLES", "4"))
 CHECKS = [
     schemathesis.checks.not_a_server_error,

@@ -7,7 +7,7 @@ import pytest
 from django import forms
 
 from core.lib import json_bodies
-from pipelines.forms import JSONText
+from core.lib.typed import JSONText
 from tests.people import make_user, signed_in
 
 PATHS = ("streams", "replays", "pipelines/any/runs", "tokens")

@@ -10,7 +10,8 @@ import pytest
 from django.utils import translation
 
 from console import health
-from core.lib import heartbeat, redis
+from core.lib import heartbeat, lag, redis
+from core.lib.lag import Behind
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +36,7 @@ def web_server():
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}", answer
     server.shutdown()
     server.server_close()
@@ -239,3 +240,40 @@ def test_parts_say_what_matters_of_them(monkeypatch, real_redis):
     assert re.fullmatch(r"[\d.]+ [KM]iB", details["redis"])
     assert details["worker"] == "2 tasks wait"
     assert re.fullmatch(r"seen \d+ ms ago", details["watch"])
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        ({}, ""),
+        ({"a": Behind(0), "b": Behind(0)}, ", nothing waits"),
+        ({"a": Behind(1), "b": Behind(0)}, ", 1 message behind"),
+        ({"a": Behind(12), "b": Behind(1_200)}, ", 1 212 messages behind"),
+    ],
+)
+def test_parts_that_follow_kafka_say_how_far_behind_they_are(monkeypatch, real_redis, found, words):
+    only(monkeypatch, "recorder", "aggregator")
+    for name in lag.PARTS:
+        heartbeat.beat(name)
+        lag.tell(name, found)
+    for told in health.report():
+        assert re.fullmatch(rf"seen \d+ ms ago{words}", re.sub("[\u00a0\u202f]", " ", told.detail))
+
+
+def test_the_age_of_the_oldest_message_is_told_where_it_is_known(monkeypatch, real_redis):
+    only(monkeypatch, "recorder")
+    heartbeat.beat("recorder")
+    lag.tell("recorder", {"predictions/0": Behind(3, oldest_at=time.time() - 7_210)})
+    told = part("recorder").detail.replace("\u00a0", " ")
+    assert told.endswith(", 3 messages behind, the oldest 2 h 00 m old")
+
+
+@pytest.mark.django_db
+def test_metrics_hold_the_same_number(client, real_redis):
+    lag.tell("recorder", {"predictions/0": Behind(3, oldest_at=time.time() - 60)})
+    text = client.get("/metrics").text
+    assert 'console_part_wait_messages{part="recorder"} 3.0' in text
+    assert 'console_part_wait_seconds{part="recorder"} 6' in text
+    assert 'console_part_wait_messages{part="aggregator"}' not in text
+    real_redis.stop()
+    assert "console_part_wait_messages" not in client.get("/metrics").text

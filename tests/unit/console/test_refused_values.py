@@ -10,6 +10,8 @@ from django.urls import reverse
 from streaming import defaults
 from tests import populated
 
+pytestmark = pytest.mark.django_db(databases=["default", "usecases"])
+
 NAME = populated.NAME
 RUNS = f"/api/v1/pipelines/{NAME}/runs"
 PREDICT = f"/api/v1/models/{NAME}/predict"

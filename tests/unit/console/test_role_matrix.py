@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 from django.contrib.auth.models import Group
+from django.db import transaction
 from django.http import HttpResponse
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
@@ -77,7 +78,7 @@ def seen(response) -> str:
 def _health_is_remembered(monkeypatch):
     """No server runs here: asking all of them once, and waiting two seconds for it, is enough."""
     monkeypatch.setattr(health, "REMEMBERED_S", 600)
-    monkeypatch.setattr(gateway, "TIMEOUT_S", 0.2)
+    monkeypatch.setattr(gateway, "TIMEOUT_S", 0.05)
 
 
 def test_every_route_is_in_the_table():
@@ -107,18 +108,22 @@ def user_of(role: str) -> User | None:
 
 
 class Caller:
-    """Sends requests as one user, each in a session of its own, because some routes end it."""
+    """Sends requests as one user, signed in once: what a request does is undone, since some sign out."""
 
     def __init__(self, role: str) -> None:
         self.client = Client(raise_request_exception=False)
-        self.user = user_of(role)
+        user = user_of(role)
+        if user is not None:
+            self.client.force_login(user)
+        self.cookies = self.client.cookies.copy()
 
     def call(self, method: str, view_name: str, arguments: dict) -> HttpResponse:
-        self.client.cookies.clear()
-        if self.user is not None:
-            self.client.force_login(self.user)
+        self.client.cookies = self.cookies.copy()
         body = {} if method == "GET" else {"data": b"{}", "content_type": "application/json"}
-        return self.client.generic(method, reverse(view_name, kwargs=arguments), **body)
+        with transaction.atomic():
+            response = self.client.generic(method, reverse(view_name, kwargs=arguments), **body)
+            transaction.set_rollback(True)
+        return response
 
 
 IN_TABLE = [route for route in ROUTES if route[0] in policy.ROUTES]

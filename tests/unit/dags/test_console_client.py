@@ -73,7 +73,7 @@ def test_verdict_is_waited_for_and_printed(capsys):
     checks = [{"name": "baseline", "verdict": "passed", "sentence": "It is better."}]
     fake = FakeConsole(unknown_for=3, pending_for=4, settled={"state": "passed", "checks": checks})
     assert console.gate(client(fake), "titanic", "3", key="run-1")["state"] == "passed"
-    assert fake.keys == ["run-1"]
+    assert len(fake.keys) == 1
     assert "baseline: passed. It is better." in capsys.readouterr().out
 
 
@@ -141,3 +141,100 @@ def test_token_is_read_from_its_file(monkeypatch, tmp_path):
     monkeypatch.delenv("ATALAYA_TOKENS")
     with pytest.raises(ConsoleRefused, match="lacks ATALAYA_TOKENS"):
         console.connect("titanic_training")
+
+
+class FakeJobs:
+    """Jobs by the key that asked for them: a key that comes again gets the job it asked for first."""
+
+    def __init__(self, *states: str) -> None:
+        self.states = list(states)
+        self.keys: list[str] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            key = request.headers["Idempotency-Key"]
+            self.keys += [key] if key not in self.keys else []
+            return httpx.Response(202, json={"id": str(self.keys.index(key)), "state": "queued"})
+        return httpx.Response(200, json={"state": self.states[int(request.url.path.rpartition("/")[2])]})
+
+    def client(self) -> httpx.Client:
+        return httpx.Client(transport=httpx.MockTransport(self), base_url="http://console")
+
+
+def test_a_job_that_ended_badly_is_asked_for_anew():
+    jobs = FakeJobs("failed", "lost", "queued")
+    assert console.submit_job(jobs.client(), "clean_trips", {}, key="run:clean_trips") == "2"
+    assert console.submit_job(jobs.client(), "clean_trips", {}, key="run:clean_trips") == "2"
+    assert all(len(key) <= 200 for key in jobs.keys)
+
+
+def test_jobs_that_always_end_badly_are_given_up():
+    jobs = FakeJobs(*["failed"] * console.MOST_JOBS)
+    with pytest.raises(ConsoleRefused, match="ended badly"):
+        console.submit_job(jobs.client(), "clean_trips", {}, key="k" * 400)
+
+
+def test_a_first_call_that_is_still_at_work_is_waited_for(monkeypatch):
+    monkeypatch.setattr(console.time, "sleep", lambda _s: None)
+    answers = [
+        httpx.Response(409, headers={"Retry-After": "1"}, json={"detail": "still at work"}),
+        httpx.Response(429, json={"detail": "slow down"}),
+        httpx.Response(202, json={"id": "7", "state": "queued"}),
+        httpx.Response(200, json={"state": "running"}),
+    ]
+    client = httpx.Client(
+        transport=httpx.MockTransport(lambda _request: answers.pop(0)), base_url="http://console"
+    )
+    assert console.submit_job(client, "clean_trips", {}, key="k") == "7"
+
+
+def test_a_gate_that_ended_in_an_error_is_asked_for_anew_by_a_retry():
+    keys, gates = [], []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            if request.headers["Idempotency-Key"] not in keys:
+                keys.append(request.headers["Idempotency-Key"])
+                state = "error" if not gates else "passed"
+                gates.append({"id": len(gates) + 1, "state": state, "checks": [], "reason": "worker died"})
+            return httpx.Response(202, json={})
+        return httpx.Response(200, json={"gate": gates[-1] if gates else None})
+
+    def asks() -> dict:
+        mock = httpx.Client(transport=httpx.MockTransport(answer), base_url="http://console")
+        return console.gate(mock, "titanic", "3", key="run:gate:3")
+
+    with pytest.raises(ConsoleRefused, match="worker died"):
+        asks()
+    assert asks()["state"] == "passed"
+
+
+def answering(*answers: httpx.Response) -> httpx.Client:
+    return httpx.Client(base_url="http://console", transport=httpx.MockTransport(lambda _: answers[0]))
+
+
+@pytest.mark.parametrize(
+    ("answer", "champion"),
+    [
+        (httpx.Response(200, json={"champion": "4"}), 4),
+        (httpx.Response(200, json={"champion": None}), None),
+        (httpx.Response(404, json={"detail": "There is no model."}), None),
+    ],
+)
+def test_champion_is_the_ledger_s(answer, champion):
+    assert console.champion(answering(answer), "titanic") == champion
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda client: console.champion(client, "titanic"),
+        lambda client: console.version(client, "titanic", "3"),
+        lambda client: list(console.predictions(client, "titanic")),
+        lambda client: console.personal_fields(client, "titanic", "3"),
+        lambda client: console.request_promotion(client, "titanic", "3", reason="r", key="k"),
+    ],
+)
+def test_what_is_refused_is_said_with_the_console_s_words(ask):
+    with pytest.raises(ConsoleRefused, match=r"\(403\): Not yours"):
+        ask(answering(httpx.Response(403, json={"detail": "Not yours"})))

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -16,12 +17,23 @@ before = set(sys.modules)
 spec = importlib.util.spec_from_file_location("parsed", sys.argv[1])
 module = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(module)
-found = module.titanic_training()
+found = getattr(module, sys.argv[2])()
 json.dump({
     "dag_id": found.dag_id,
     "tasks": {task.task_id: sorted(task.downstream_task_ids) for task in found.tasks},
-    "python": sorted({task.python for task in found.tasks}),
-    "params": {name: {"value": param.value, **param.schema} for name, param in found.params.items()},
+    "python": sorted({task.python for task in found.tasks if hasattr(task, "python")}),
+    "waits": {task.task_id: task.mode for task in found.tasks if hasattr(task, "poke_interval")},
+    "rules": {task.task_id: task.trigger_rule.value for task in found.tasks},
+    "doc": found.doc_md or "",
+    "tags": sorted(found.tags),
+    "params": {
+        name: {
+            "value": param.value if param.has_value else None,
+            "description": param.description,
+            **param.schema,
+        }
+        for name, param in found.params.items()
+    },
     "loaded": sorted(name for name in set(sys.modules) - before if name.split(".")[0] in ("dags", "scoring")),
     "heavy": sorted({name.split(".")[0] for name in sys.modules} & {"numpy", "pandas", "sklearn", "mlflow"}),
 }, sys.stdout)
@@ -33,8 +45,26 @@ def airflow_python() -> Path:
     return venvs / "airflow" / "bin" / "python"
 
 
+DAG_IDS = sorted(path.stem for path in (ROOT / "dags").glob("*.py") if path.stem not in ("__init__", "steps"))
+
+
 @pytest.fixture(scope="module")
-def parsed(tmp_path_factory):
+def parse(tmp_path_factory):
+    """What Airflow makes of the file of a pipeline, asked once."""
+
+    @cache
+    def parsed_once(dag_id: str) -> dict:
+        return _parsed(dag_id, tmp_path_factory)
+
+    return parsed_once
+
+
+@pytest.fixture
+def parsed(parse):
+    return parse("titanic_training")
+
+
+def _parsed(dag_id: str, tmp_path_factory) -> dict:
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(tmp_path_factory.mktemp("home")),
@@ -43,7 +73,7 @@ def parsed(tmp_path_factory):
         "ATALAYA_PYTHON": sys.executable,
     }
     answer = subprocess.run(
-        [airflow_python(), "-c", SCRIPT, ROOT / "dags" / "titanic_training.py"],
+        [airflow_python(), "-c", SCRIPT, ROOT / "dags" / f"{dag_id}.py", dag_id],
         env=environment, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert answer.returncode == 0, answer.stderr
@@ -67,14 +97,16 @@ def test_tasks_come_in_their_order(parsed):
 
 
 def test_parsing_loads_params_and_nothing_heavy(parsed):
-    assert parsed["loaded"] == ["dags", "dags.recipes", "dags.recipes.titanic", "dags.recipes.titanic.params"]
+    assert parsed["loaded"] == [
+        "dags", "dags.recipes", "dags.recipes.titanic", "dags.recipes.titanic.params", "dags.steps",
+    ]  # fmt: skip
     assert parsed["heavy"] == []
 
 
 def test_params_carry_a_schema_that_draws_a_form(parsed):
     params = parsed["params"]
-    assert list(params) == ["source", "url", "n_iter", "cv", "seed", "holdout_share"]
-    assert params["source"]["enum"] == ["auto", "file", "url", "synthetic"]
+    assert list(params) == ["source", "url", "features_version", "n_iter", "cv", "seed", "holdout_share"]
+    assert params["source"]["enum"] == ["auto", "features", "file", "url", "synthetic"]
     assert (params["n_iter"]["minimum"], params["n_iter"]["maximum"]) == (1, 50)
     assert (params["cv"]["minimum"], params["cv"]["maximum"]) == (2, 10)
     assert (params["holdout_share"]["minimum"], params["holdout_share"]["maximum"]) == (0.1, 0.4)
@@ -83,3 +115,57 @@ def test_params_carry_a_schema_that_draws_a_form(parsed):
 
 def test_recipes_are_kept_from_the_parser():
     assert "recipes/" in (ROOT / "dags" / ".airflowignore").read_text().splitlines()
+
+
+@pytest.mark.parametrize("dag_id", DAG_IDS)
+def test_every_pipeline_is_called_as_its_file_and_is_light_to_parse(parse, dag_id: str):
+    found = parse(dag_id)
+    assert found["dag_id"] == dag_id
+    assert found["doc"]
+    assert found["tags"]
+    assert found["heavy"] == []
+    assert found["python"] == [sys.executable]
+    assert set(found["waits"].values()) <= {"reschedule"}  # a wait holds no slot
+    assert all(param["title"] and param["description"] for param in found["params"].values())
+
+
+def test_forest_cover_waits_for_each_batch_and_reports_whatever_was_left_out(parse):
+    found = parse("forest_cover_load")
+    assert sorted(found["tasks"]["look"]) == ["take_1", "wait_1"]
+    assert found["tasks"]["wait_1"] == ["take_1"]
+    assert sorted(found["tasks"]["take_1"]) == ["take_2", "wait_2"]
+    assert found["tasks"]["take_10"] == ["report"]
+    assert len(found["waits"]) == 10
+    assert found["rules"]["report"] == "none_failed"
+    assert list(found["params"]) == ["group_number", "batches", "address"]
+
+
+def test_forest_cover_is_removed_only_with_a_reason(parse):
+    found = parse("forest_cover_clear")
+    assert found["tasks"] == {"preview": ["clear"], "clear": []}
+    assert (found["params"]["confirm"]["value"], found["params"]["reason"]["minLength"]) == (False, 3)
+
+
+def test_listings_are_trained_on_only_after_the_decision(parse):
+    found = parse("real_estate_monitor")
+    tasks = found["tasks"]
+    assert (tasks["fetch"], tasks["validate"], tasks["keep"]) == (["validate"], ["keep"], ["decide"])
+    assert (tasks["decide"], tasks["worth_it"]) == (["worth_it"], ["load"])
+    assert (tasks["search"], tasks["register"], tasks["gate"]) == (["evaluate", "explain"], ["gate"], [])
+    assert tasks["inputs"] == []  # what was asked of the model keeps no batch waiting
+    assert set(found["params"]) == {
+        "group", "day", "max_rejected", "min_new_rows", "min_rows", "psi", "wasserstein", "max_new_places",
+        "n_iter", "seed", "holdout_share",
+    }  # fmt: skip
+
+
+def test_titanic_etl_writes_features_last(parse):
+    found = parse("titanic_etl")
+    assert found["tasks"] == {
+        "extract": ["check"],
+        "check": ["store"],
+        "store": ["write_features"],
+        "write_features": [],
+    }
+    assert list(found["params"]) == ["source", "url", "version", "expires_days", "seed"]
+    assert (found["params"]["version"]["value"], found["params"]["expires_days"]["value"]) == ("1", 30)

@@ -1,6 +1,5 @@
 """The Titanic recipe, step by step, on generated rows, and on the real list where it is there."""
 
-import io
 import os
 from pathlib import Path
 
@@ -11,11 +10,12 @@ import pandas as pd
 import pytest
 
 from dags.recipes.common import holdout, sources, tracking
-from dags.recipes.common.run_folder import RunFolder
+from dags.recipes.common.checks import DataInvalid
+from dags.recipes.common.run_folder import DagRun, RunFolder
 from dags.recipes.common.sources import SourceError
-from dags.recipes.titanic import data, features, steps, train
-from dags.recipes.titanic.data import DataInvalid
+from dags.recipes.titanic import data, features, train
 from dags.recipes.titanic.params import DAG_ID, FILE_NAME, Settings
+from dags.recipes.titanic.training import TRAINING
 from scoring import sandbox
 from scoring.check import RowDecoder
 from scoring.originals import Original
@@ -60,34 +60,30 @@ def tracked(monkeypatch, tmp_path):
     mlflow.set_registry_uri(None)
 
 
-def run_until(last: str, params: dict, run_id: str = "console__1") -> RunFolder:
+TASKS = ("load", "validate", "split", "features", "search", "evaluate", "explain", "register")
+
+
+def the_run(params: dict, run_id: str = "console__1") -> DagRun:
+    return DagRun(DAG_ID, run_id, params, "ana")
+
+
+def run_until(last: str, params: dict) -> RunFolder:
     """The tasks in their order, up to and including `last`."""
-    tasks = {
-        "load": lambda: steps.load(run_id, params),
-        "validate": lambda: steps.validate(run_id),
-        "split": lambda: steps.split(run_id, params),
-        "features": lambda: steps.make_features(run_id),
-        "search": lambda: steps.search(run_id, params),
-        "evaluate": lambda: steps.evaluate(run_id),
-        "explain": lambda: steps.explain_model(run_id, params),
-        "register": lambda: steps.register(run_id, params, "ana"),
-    }
-    for name, task in tasks.items():
-        task()
-        if name == last:
-            break
-    return RunFolder.of(DAG_ID, run_id)
+    run = the_run(params)
+    for name in TASKS[: TASKS.index(last) + 1]:
+        getattr(TRAINING, name)(run)
+    return run.folder
 
 
 def test_auto_takes_the_file_where_there_is_one(offline, monkeypatch, tmp_path):
     (tmp_path / FILE_NAME).write_bytes(data.generate(3))
     monkeypatch.setenv("CONSOLE_DATA_DIR", str(tmp_path))
-    assert steps.load("r", {})["data_source"] == "file"
+    assert TRAINING.load(the_run({}))["data_source"] == "file"
 
 
 def test_auto_generates_where_there_is_neither_file_nor_network(offline, monkeypatch, capsys):
     monkeypatch.delenv("CONSOLE_DATA_DIR", raising=False)
-    facts = steps.load("r", {})
+    facts = TRAINING.load(the_run({}))
     assert facts["data_source"] == "synthetic"
     assert "did not answer. Generating rows" in capsys.readouterr().out
 
@@ -95,7 +91,7 @@ def test_auto_generates_where_there_is_neither_file_nor_network(offline, monkeyp
 def test_file_that_is_not_there_is_a_clear_failure(offline, monkeypatch, tmp_path):
     monkeypatch.setenv("CONSOLE_DATA_DIR", str(tmp_path))
     with pytest.raises(SourceError, match=f"There is no file {FILE_NAME} in CONSOLE_DATA_DIR"):
-        steps.load("r", {"source": "file"})
+        TRAINING.load(the_run({"source": "file"}))
 
 
 def test_address_that_is_not_https_is_refused():
@@ -192,8 +188,8 @@ def test_search_is_repeatable_and_never_tries_more_than_the_grid():
     spec = features.spec(rows)
     found = [train.search(spec, rows, n_iter=2, cv=2, seed=5) for _ in range(2)]
     assert found[0].params == found[1].params
-    assert found[0].accuracy == found[1].accuracy
-    assert found[0].n_tried == 2
+    assert found[0].scores == found[1].scores
+    assert len(found[0].tried) == 2
     assert set(found[0].params) == {"n_estimators", "max_depth", "min_samples_split", "min_samples_leaf"}
 
 
@@ -201,7 +197,7 @@ def test_search_is_repeatable_and_never_tries_more_than_the_grid():
 def test_run_on_generated_rows_registers_one_version_however_often_it_is_tried(offline, tracked, tmp_path):
     params = QUICK | {"source": "synthetic"}
     folder = run_until("register", params)
-    again = steps.register("console__1", params, "ana")
+    again = TRAINING.register(the_run(params))
     assert again["version"] == "1"
     (version,) = tracked.search_model_versions("name='titanic'")
     run = tracked.get_run(version.run_id)
@@ -220,7 +216,8 @@ def test_run_on_generated_rows_registers_one_version_however_often_it_is_tried(o
     }
     assert logged == {
         "serving/spec.json", "serving/reference.parquet", "evaluation/holdout.parquet",
-        "evaluation/metrics.json",        "evaluation/confusion_matrix.png", "evaluation/shap_summary.png",
+        "evaluation/metrics.json", "evaluation/confusion_matrix.png", "evaluation/shap.json",
+        "evaluation/shap_summary.png",
     }  # fmt: skip
     assert folder.read_bytes("shap_summary.png").startswith(b"\x89PNG")
     reference = folder.read_table("reference.parquet")
@@ -261,10 +258,10 @@ def test_half_logged_run_is_gone_on_with(offline, tracked, monkeypatch):
     with monkeypatch.context() as broken:
         broken.setattr(tracking, "_log_model", fail)
         with pytest.raises(ConnectionError):
-            steps.register("console__1", params, "")
-    steps.register("console__1", params, "")
+            TRAINING.register(the_run(params))
+    TRAINING.register(the_run(params))
     experiment = tracked.get_experiment_by_name("titanic")
-    (run,) = tracked.search_runs([experiment.experiment_id])
+    (run,) = tracked.search_runs([experiment.experiment_id], "tags.dag_run_id = 'console__1'")
     assert run.info.status == "FINISHED"
     assert len(tracked.search_model_versions("name='titanic'")) == 1
 
@@ -281,14 +278,12 @@ def test_real_list_is_used_and_reaches_the_accuracy_expected(offline):
     """Where the real list is at hand it must be used; elsewhere the generator's own figures are held to."""
     folder = run_until("evaluate", QUICK | {"cv": 5, "source": "auto"})
     source, figures = folder.read_json("source.json"), folder.read_json("metrics.json")
-    accuracy = folder.read_json("search.json")["cv_accuracy"]
+    accuracy = folder.read_json("search.json")["scores"]["cv_accuracy"]
     assert source["data_source"] == ("file" if has_real_data() else "synthetic")
     assert figures["holdout"]["accuracy"] > figures["baseline"]["accuracy"] + 0.05
     assert set(figures["slices"]) == {"Sex", "Pclass"}
     if has_real_data():
-        assert figures["train_rows"] + figures["holdout_rows"] == len(
-            pd.read_csv(io.BytesIO(folder.read_bytes("passengers.csv")))
-        )
+        assert figures["train_rows"] + figures["holdout_rows"] == len(folder.read_table("rows.parquet"))
         assert accuracy == pytest.approx(0.83, abs=0.025)  # the original's 0.83, within the folds' own spread
     else:
         assert accuracy > 0.75

@@ -5,7 +5,8 @@ from pathlib import Path
 import pyarrow.parquet
 import pytest
 
-from console.demo import inputs, made_trips
+from console.demo import inputs
+from dags.recipes.taxi import made_trips
 from dags.recipes.titanic.features import FIELDS
 from streaming import replay_files
 

@@ -29,9 +29,14 @@ def test_tokens_end_with_the_walk_and_are_new_in_the_next():
 
 
 def test_tokens_that_a_killed_walk_left_are_revoked():
-    people._issue()
+    people._issue(people.DEMONSTRATION, people.TOKEN_LIVES)
     with people.with_tokens():
         assert sum(token.is_live for token in ApiToken.objects.all()) == 3
+
+
+def test_tokens_of_another_purpose_stay():
+    with people.with_tokens("run_usecase"), people.with_tokens():
+        assert sum(token.is_live for token in ApiToken.objects.all()) == 6
 
 
 @pytest.mark.parametrize("name", ["demo-scientist", "Demo-Scientist"])

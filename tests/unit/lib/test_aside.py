@@ -34,6 +34,12 @@ def save(items):
     return [item.name for item in items]
 
 
+def insert(items):
+    """The same in one statement."""
+    SyncState.objects.bulk_create([SyncState(name=item.name, service=item.service) for item in items])
+    return [item.name for item in items]
+
+
 def names():
     return sorted(SyncState.objects.values_list("name", flat=True))
 
@@ -70,6 +76,52 @@ def test_the_others_are_written_and_the_odd_one_is_set_aside_with_its_reason(loo
     row = SetAside.objects.get()
     assert (row.loop, row.key, row.count, row.about) == ("tests.items", "odd", 1, "x" * 31)
     assert row.reason == "DataError: value too long for type character varying(30)"
+
+
+@pytest.mark.parametrize("place", [0, 1, 499, 500, 998, 999])
+def test_one_odd_item_of_a_thousand_is_found_in_few_tries(loop, place):
+    items = [Item(f"item{n:03}") for n in range(1_000)]
+    items[place] = TOO_LONG
+    batches = []
+    done = loop.save(items, lambda some: batches.append(len(some)) or insert(some), key=attrgetter("name"))
+    assert done == names() == sorted(item.name for item in items if item is not TOO_LONG)
+    assert [row.key for row in set_aside(loop)] == ["odd"]
+    assert len(batches) <= 25
+
+
+@pytest.mark.parametrize("is_odd", [lambda n: n % 3 == 0, lambda n: n > 5, lambda _n: True])
+def test_many_odd_items_are_found_too_and_the_others_keep_their_order(loop, is_odd):
+    items = [Item(f"item{n:02}", "x" * 31 if is_odd(n) else "airflow") for n in range(50)]
+    batches = []
+    done = loop.save(items, lambda some: batches.append(len(some)) or insert(some), key=attrgetter("name"))
+    assert done == names() == [f"item{n:02}" for n in range(50) if not is_odd(n)]
+    assert sorted(row.key for row in set_aside(loop)) == [f"item{n:02}" for n in range(50) if is_odd(n)]
+    assert len(batches) < 2 * len(items)
+
+
+def test_items_that_fit_not_together_fit_one_after_the_other(loop):
+    def upsert(items):
+        if len({item.service for item in items}) < len(items):
+            raise ValueError("ON CONFLICT DO UPDATE command cannot affect row a second time")
+        return [item.name for item in items]
+
+    assert loop.save([Item("a"), Item("b", "mlflow"), Item("c")], upsert, key=attrgetter("name")) == [
+        "a",
+        "b",
+        "c",
+    ]
+    assert not SetAside.objects.exists()
+
+
+def test_a_service_that_fails_at_items_far_apart_is_not_away(loop):
+    def ask(items):
+        if any(item.service for item in items):
+            raise Unavailable("MLflow could not answer (500).", service="mlflow")
+        return [item.name for item in items]
+
+    items = [Item(str(n), "odd" if n % 4 == 0 else "") for n in range(16)]
+    assert len(loop.save(items, ask, key=attrgetter("name"))) == 12
+    assert SetAside.objects.count() == 4
 
 
 def test_it_is_not_tried_again_while_it_stays_as_it_is(loop):

@@ -1,6 +1,9 @@
 """The gate on real, small models: fetched, compiled in the sandbox, judged, ready to be served."""
 
 import hashlib
+import shutil
+from functools import cache
+from pathlib import Path
 
 import pytest
 from sklearn.dummy import DummyClassifier
@@ -8,8 +11,10 @@ from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassif
 
 from core.lib.errors import Conflict
 from models_registry import actions, gating, queries, tasks
+from models_registry.digest import folder_sha256
 from models_registry.models import GateRun, ModelVersion
 from models_registry.states import GateState, ServeAs, VersionState
+from scoring.sandbox import run as run_in_sandbox
 from scoring.score import Scorer
 from tests.registry import make_request
 from tests.trained import parquet, publish
@@ -25,10 +30,31 @@ def _files_are_intact():
     """The real check: these versions have files."""
 
 
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory):
+    """What the sandbox left in a folder, by what the folder held: a process that scores takes seconds."""
+    kept, outcomes = tmp_path_factory.mktemp("scored"), {}
+
+    def run(arguments, *, cwd: Path, **options):
+        key, before = folder_sha256(cwd), set(cwd.rglob("*"))
+        if key not in outcomes:
+            outcomes[key] = run_in_sandbox(arguments, cwd=cwd, **options)
+            for path in set(cwd.glob("*.*")) - before:
+                if path.is_file():
+                    (kept / key).mkdir(exist_ok=True)
+                    shutil.copy(path, kept / key)
+        elif (kept / key).is_dir():
+            shutil.copytree(kept / key, cwd, dirs_exist_ok=True)
+        return outcomes[key]
+
+    return run
+
+
 @pytest.fixture
-def judge(mlflow, tmp_path, scientist, settings, monkeypatch):
+def judge(mlflow, tmp_path, scientist, settings, monkeypatch, scored):
     """Registers a model and takes it through the gate, however busy this machine is."""
     settings.CONSOLE_VAR_DIR = tmp_path
+    monkeypatch.setattr(gating.sandbox, "run", scored)
     monkeypatch.setattr("scoring.gate.LATENCY_LIMIT_MS", 60_000.0)
 
     def do(model, rows=ROWS, **tags):
@@ -48,9 +74,13 @@ def _verdicts(gate):
     return {check["name"]: check["verdict"] for check in gate.checks}
 
 
-def _forest(rows=ROWS, **values):
-    model = RandomForestClassifier(20, max_depth=5, random_state=1, **values)
-    return fitted.pipeline(specs.titanic(), rows, model)
+def _fitted_on(rows):
+    return fitted.pipeline(specs.titanic(), rows, RandomForestClassifier(20, max_depth=5, random_state=1))
+
+
+@cache
+def _forest():
+    return _fitted_on(ROWS)
 
 
 def test_a_good_model_passes_and_can_be_served_from_what_was_stored(judge, scientist, approver, tmp_path):
@@ -84,7 +114,7 @@ def test_a_model_no_better_than_the_baseline_fails_with_numbers(judge, scientist
 
 def test_a_model_wholly_below_the_champion_fails(judge, scientist, approver):
     _promote(judge(_forest()), scientist, approver)
-    gate = judge(_forest(ROWS.assign(label=ROWS["label"].sample(frac=1, random_state=3).to_numpy())))
+    gate = judge(_fitted_on(ROWS.assign(label=ROWS["label"].sample(frac=1, random_state=3).to_numpy())))
     check = next(check for check in gate.checks if check["name"] == "champion")
     assert (gate.state, check["verdict"], gate.champion_version) == (GateState.FAILED, "failed", 1)
     assert check["interval"][1] < check["threshold"]
@@ -180,8 +210,9 @@ def test_a_stored_model_that_was_changed_is_not_served(judge, mlflow, scientist,
 
 
 def test_judged_again_the_same_files_are_the_same_and_others_withdraw_the_request(
-    judge, mlflow, scientist, approver, tmp_path
+    judge, mlflow, scientist, approver, tmp_path, monkeypatch
 ):
+    monkeypatch.setattr(gating.sandbox, "run", run_in_sandbox)  # each time anew
     first = judge(_forest())
     request = actions.request_promotion("titanic", 1, reason="Better.", by=scientist)
     same = actions.ask_gate("titanic", 1, by=scientist)

@@ -2,7 +2,9 @@
 
 import json
 import threading
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from urllib.parse import parse_qs, urlsplit
 
 import jwt
 import pytest
@@ -13,19 +15,20 @@ from pipelines import airflow_auth, answers, gateway
 
 @pytest.fixture
 def server(settings):
-    """A server that gives the answer put into `server.answer`, and keeps the requests."""
+    """A server that gives `server.answer`, or what that makes of a request, and keeps the requests."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
             self.server.requests.append(self)
-            status, body = self.server.answer
+            answer = self.server.answer
+            status, body = answer(self) if callable(answer) else answer
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
 
         def do_POST(self):
-            self.rfile.read(int(self.headers["Content-Length"]))
+            self.body = self.rfile.read(int(self.headers["Content-Length"]))
             self.do_GET()
 
         def log_message(self, *args):
@@ -33,7 +36,7 @@ def server(settings):
 
     with HTTPServer(("127.0.0.1", 0), Handler) as running:
         running.requests, running.answer = [], (200, b"{}")
-        thread = threading.Thread(target=running.serve_forever)
+        thread = threading.Thread(target=running.serve_forever, args=(0.01,))
         thread.start()
         settings.CONSOLE_AIRFLOW_URL = f"http://127.0.0.1:{running.server_port}"
         gateway._transport.cache_clear()
@@ -108,15 +111,99 @@ def test_an_answer_that_makes_no_sense_is_unavailable(server, answer):
         gateway.connect().dags()
 
 
+DAG_ITEM = {
+    **dict.fromkeys(("description", "timetable_summary", "timetable_description")),
+    **{"dag_id": "etl", "dag_display_name": "ETL", "tags": [], "owners": ["ana"], "is_paused": False},
+    **{"next_dagrun_run_after": "soon", "has_import_errors": False},
+}
+
+
 def test_one_item_that_makes_no_sense_is_no_answer_less(server):
-    sound = dict.fromkeys(("description", "timetable_summary", "timetable_description"))
-    sound |= {"dag_id": "etl", "dag_display_name": "ETL", "tags": [], "owners": ["ana"], "is_paused": False}
-    sound |= {"next_dagrun_run_after": "soon", "has_import_errors": False}
-    server.answer = (200, body(dags=[sound, {"dag_id": "odd"}, None]))
+    server.answer = (200, body(dags=[DAG_ITEM, {"dag_id": "odd"}, None]))
     etl, odd, unnamed = gateway.connect().dags()
     assert (etl.dag_id, etl.next_run_at) == ("etl", None)
     assert (odd.key, odd.reason) == ("odd", "KeyError: 'dag_display_name' is missing")
     assert unnamed.key.startswith("unnamed ")
+
+
+def listed(list_name, items, bad=(), status=500):
+    """Airflow with this list, which fails at every page that holds one of the bad places."""
+
+    def answer(request):
+        if request.command == "POST":
+            asked = json.loads(request.body)
+            offset, limit = asked["page_offset"], asked["page_limit"]
+        else:
+            asked = parse_qs(urlsplit(request.path).query)
+            offset, limit = int(asked["offset"][0]), int(asked["limit"][0])
+        if set(bad) & set(range(offset, offset + limit)):
+            return status, body(detail="made up")
+        return 200, body(**{list_name: items[offset : offset + limit]})
+
+    return answer
+
+
+def dag_items(n):
+    return [{**DAG_ITEM, "dag_id": f"dag{number:03}"} for number in range(n)]
+
+
+@pytest.mark.parametrize(
+    ("n", "bad"),
+    [(250, {3, 180, 249}), (250, {0, 1, 99, 100}), (100, {99}), (1, {0}), (7, {3, 4, 5, 6})],
+)
+def test_only_what_airflow_fails_at_is_missing_of_a_list(server, n, bad):
+    server.answer = listed("dags", dag_items(n), bad)
+    found = gateway.connect().dags()
+    unread = [item for item in found if isinstance(item, answers.UnreadPage)]
+    assert sorted(item.key for item in unread) == sorted(f"page at offset {place}" for place in bad)
+    assert all("made up" in item.reason for item in unread)
+    assert [item.dag_id for item in found if isinstance(item, answers.Dag)] == [
+        f"dag{place:03}" for place in range(n) if place not in bad
+    ]
+    assert len(server.requests) < n // 100 + 2 + 16 * len(bad)
+    assert not answers.is_whole(found)
+
+
+def test_an_airflow_that_fails_at_all_is_asked_a_few_times_only(server):
+    server.answer = listed("dags", dag_items(250), range(300))
+    with pytest.raises(Unavailable, match="made up"):
+        gateway.connect().dags()
+    assert len(server.requests) < 15
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_an_airflow_that_is_away_is_asked_once(server, status):
+    server.answer = listed("dags", dag_items(250), {3}, status)
+    with pytest.raises(Unavailable):
+        gateway.connect().dags()
+    assert len(server.requests) == 1
+
+
+def test_taking_a_list_apart_has_its_time(server, monkeypatch):
+    monkeypatch.setattr(gateway, "APART_S", -1.0)
+    server.answer = listed("dags", dag_items(250), {103})
+    with pytest.raises(Unavailable, match="made up"):
+        gateway.connect().dags()
+    assert len(server.requests) == 2
+
+
+def test_runs_beside_one_that_airflow_fails_at_are_found(server):
+    runs = [{"dag_id": "etl", "dag_run_id": f"r{number}", "state": "running"} for number in range(120)]
+    server.answer = listed("dag_runs", runs, {0, 110})
+    for since in (None, datetime(2026, 1, 1, tzinfo=UTC)):
+        found, looked_at = gateway.connect().runs_changed_since(since, limit=1000)
+        assert len(found) == 120
+        assert sum(isinstance(item, answers.DagRun) for item in found) == 118
+        assert abs(datetime.now(UTC) - looked_at) < timedelta(minutes=1)
+    assert len(gateway.connect().runs_under_way()) == 118
+
+
+def test_tasks_beside_one_that_airflow_fails_at_are_found(server):
+    about = {"dag_id": "etl", "dag_run_id": "r", "map_index": -1, "try_number": 1, "max_tries": 0}
+    server.answer = listed("task_instances", [{**about, "task_id": f"t{n}"} for n in range(30)], {7})
+    found = gateway.connect().task_states([("etl", "r")])
+    assert sum(isinstance(item, answers.TaskState) for item in found) == 29
+    assert not answers.is_whole(found)
 
 
 def test_a_line_that_is_no_message_is_shown_as_it_came():

@@ -5,9 +5,11 @@ from datetime import UTC, datetime
 import pytest
 
 from core.lib.errors import Conflict
+from core.lib.models import SetAside
 from pipelines import sync
 from pipelines.actions import remove_demo
 from pipelines.answers import ImportFault as FoundFault
+from pipelines.answers import unread_page
 from pipelines.models import Bookmark, ImportFault, Pipeline, Run, TaskInstance
 from tests.pipeline_rows import PARAMS, make_run
 
@@ -48,6 +50,40 @@ def test_a_dag_that_vanishes_is_gone_and_comes_back(dag, run):
     dag.add_dag(DAG)
     sync.sync_pipelines()
     assert Pipeline.objects.get().gone_at is None
+
+
+def test_nothing_is_gone_because_of_a_page_that_could_not_be_read(dag, run, monkeypatch):
+    sync.sync_pipelines()
+    sync.sync_runs()
+    dag.faults = [FoundFault(7, "broken.py", "ImportError: no", datetime(2026, 1, 1, tzinfo=UTC))]
+    sync.sync_pipelines()
+    dag.add_dag("new")
+    unread, faults, dags = unread_page(0, "made up"), dag.faults, dag.dags
+    with monkeypatch.context() as patch:
+        patch.setattr(dag, "dags", lambda: [unread, *[one for one in dags() if one.dag_id == "new"]])
+        patch.setattr(dag, "import_faults", lambda: [unread])
+        patch.setattr(dag, "task_states", lambda _runs: [unread])
+        sync.sync_pipelines()
+        sync.sync_runs()
+    assert set(Pipeline.objects.filter(gone_at=None).values_list("dag_id", flat=True)) == {DAG, "new"}
+    assert ImportFault.objects.count() == len(faults) == TaskInstance.objects.count() == 1
+    rows = {row.loop: row for row in SetAside.objects.all()}
+    assert set(rows) == {"pipelines.dags", "pipelines.files", "pipelines.pages"}
+    assert rows["pipelines.dags"].reason == "The page at offset 0 could not be read: made up"
+    assert rows["pipelines.pages"].key == "tasks, page at offset 0"
+    dag.remove_dag(DAG)
+    sync.sync_pipelines()
+    assert list(Pipeline.objects.filter(gone_at=None).values_list("dag_id", flat=True)) == ["new"]
+    assert set(SetAside.objects.values_list("loop", flat=True)) == {"pipelines.pages"}
+
+
+def test_runs_are_mirrored_beside_one_that_could_not_be_read(dag, run, monkeypatch):
+    found, looked_at = dag.runs_changed_since(None, limit=10)
+    pages = ([unread_page(0, "made up"), *found], looked_at)
+    monkeypatch.setattr(dag, "runs_changed_since", lambda _since, limit: pages)
+    sync.sync_runs()
+    assert Run.objects.get().dag_run_id == "manual__1"
+    assert SetAside.objects.get().key == "runs, page at offset 0"
 
 
 def test_unreadable_files_come_and_go(dag):

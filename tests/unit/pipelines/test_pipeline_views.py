@@ -4,7 +4,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.forms import CheckboxInput, Textarea
+from django.forms import CheckboxInput, Select, SelectMultiple, Textarea
 from django.urls import reverse
 from django.utils import timezone
 
@@ -153,6 +153,18 @@ ODD_DEFAULTS = {
     "maybe": (None, {"type": ["null", "boolean"]}),
     "mixed": (1, {"enum": [1, "1", None]}),
     "nested": ({"a": [1.0, {"b": "é"}]}, {"type": ["object", "array"]}),
+    "texts": (["a", "b c"], {"type": "array", "items": {"type": "string"}}),
+    "no_texts": (None, {"type": ["null", "array"]}),
+    "numbers": ([1, 2], {"type": "array"}),
+    "odd_texts": ([" a", ""], {"type": "array"}),
+    "several": (["b"], {"type": "array", "items": {"enum": ["a", "b", 1]}}),
+    "proposed": (["z", 1], {"type": "array", "examples": ["a", "b"]}),
+    "free": ("x", {"type": "string", "examples": ["a", 2]}),
+    "day": ("2026-03-01", {"type": "string", "format": "date"}),
+    "no_day": (None, {"type": ["null", "string"], "format": "date"}),
+    "moment": ("2026-03-01T12:00:00.5+02:00", {"type": "string", "format": "date-time"}),
+    "hour": ("12:13:14", {"type": "string", "format": "time"}),
+    "fixed": ({"a": 1}, {"const": {"a": 1}}),
 }
 
 
@@ -166,8 +178,12 @@ def shown_in(page, url):
             if shown:
                 sent[bound.html_name] = "on"
         else:
-            text = "" if shown is None else str(shown)
-            is_box = isinstance(bound.field.widget, Textarea)
+            widget = bound.field.widget
+            if isinstance(widget, SelectMultiple):
+                sent[bound.html_name] = shown
+                continue
+            text = str(shown) if isinstance(widget, Select) else widget.format_value(shown) or ""
+            is_box = isinstance(widget, Textarea)
             sent[bound.html_name] = re.sub("\r?\n", "\r\n", text) if is_box else re.sub("[\r\n]", "", text)
     return sent
 
@@ -186,6 +202,87 @@ def test_the_form_sent_as_it_is_sends_the_defaults(page, sent):
     assert {name: type(value) for name, value in conf.items()} == {
         name: type(value) for name, (value, _schema) in ODD_DEFAULTS.items()
     }
+
+
+WIDENED = {
+    "cities": (
+        ["Madrid"],
+        {"type": "array", "section": "Data"},
+        "Vigo\r\n\r\n Málaga \r\n",
+        ["Vigo", "Málaga"],
+    ),
+    "several": (
+        [],
+        {"type": "array", "items": {"enum": ["a", 1]}, "section": "Data"},
+        ['"a"', "1"],
+        ["a", 1],
+    ),
+    "maybe": (None, {"type": ["null", "boolean"]}, "false", False),
+    "asked": (None, {"type": "boolean"}, "true", True),
+    "day": (None, {"type": ["null", "string"], "format": "date"}, "2026-03-01", "2026-03-01"),
+    "moment": (
+        "2026-01-01T00:00:00Z",
+        {"type": "string", "format": "date-time"},
+        "2026-07-01T06:30:15",
+        "2026-07-01T04:30:15+00:00",
+    ),
+    "hour": ("12:00:00", {"type": "string", "format": "time"}, "06:30", "06:30:00"),
+    "free": ("x", {"type": "string", "examples": ["a"]}, "b", "b"),
+}
+
+
+def widened(page):
+    """The form for a parameter of each kind, in Madrid."""
+    page.cookies[ZONE_COOKIE] = "Europe/Madrid"
+    params = [
+        {"name": name, "value": value, "schema": schema, "description": ""}
+        for name, (value, schema, _typed, _conf) in WIDENED.items()
+    ]
+    make_pipeline(DAG, param_list=params)
+    return f"/pipelines/{DAG}/trigger"
+
+
+def test_each_kind_of_parameter_is_read_as_its_schema_says(page, sent):
+    url = widened(page)
+    typed = {f"conf-{name}": text for name, (_value, _schema, text, _conf) in WIDENED.items()}
+    answer = page.post(url, {**typed, "other": "", "note": ""})
+    assert answer.status_code == 302, answer.context["form"].errors
+    assert Run.objects.get().conf == {name: conf for name, (*_others, conf) in WIDENED.items()}
+
+
+def test_parameters_stand_in_their_sections_with_what_is_suggested(page):
+    answer = page.get(widened(page))
+    groups = answer.context["form"].groups
+    assert [(title, len(fields)) for title, fields in groups] == [("Data", 2), ("", 6), ("This run", 3)]
+    text = answer.content.decode()
+    assert "<legend>Data</legend>" in text
+    assert re.search(r'name="conf-free"[^>]* list="id_conf-free_list"', text)
+    assert '<option value="a">a</option>' in text
+
+
+def test_choices_are_shown_in_their_words_and_a_fixed_value_not_at_all(page, sent):
+    params = [
+        {"name": name, "value": value, "schema": schema, "description": ""}
+        for name, value, schema in [
+            ("depth", 2, {"enum": [1, 2], "values_display": {"1": "Shallow", "2": "Deep"}}),
+            ("mode", "x", {"const": "x"}),
+        ]
+    ]
+    make_pipeline(DAG, param_list=params)
+    text = page.get(f"/pipelines/{DAG}/trigger").content.decode()
+    assert '<option value="2" selected>Deep</option>' in text
+    assert "conf-mode" not in text
+    page.post(f"/pipelines/{DAG}/trigger", {"conf-depth": "1", "conf-mode": "y", "other": '{"mode": "z"}'})
+    assert Run.objects.get().conf == {"depth": 1, "mode": "x"}
+
+
+@pytest.mark.parametrize("typed", ["", "7"])
+def test_a_choice_without_a_default_has_to_be_made(page, typed):
+    param = {"name": "depth", "value": None, "schema": {"enum": [1, 2]}, "description": ""}
+    make_pipeline(DAG, param_list=[param])
+    url = f"/pipelines/{DAG}/trigger"
+    assert '<option value="" selected>Choose</option>' in page.get(url).content.decode()
+    assert set(page.post(url, {"conf-depth": typed}).context["form"].errors) == {"conf-depth"}
 
 
 def test_lines_that_were_typed_end_as_in_json(page, sent):

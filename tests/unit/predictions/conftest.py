@@ -10,7 +10,9 @@ import orjson
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
+from core.lib import kafka
 from predictions import recording
+from predictions.serving import deliveries
 from predictions.serving import service as serving
 from predictions.serving.application import PredictApp
 from predictions.serving.service import Service
@@ -23,17 +25,19 @@ class FakeBroker:
     """Stands in for librdkafka's producer: it reports within `poll` and `flush`, in the thread that calls.
 
     fails: acknowledge nothing, report a failure instead. is_silent: report nothing until what is held is
-    purged, as after a fatal error. is_fatal: refuse everything from now on, as librdkafka then does.
+    purged, as after a fatal error. is_fatal: refuse everything from now on, as librdkafka then does. refused:
+    a message that is not taken.
     """
 
     def __init__(self) -> None:
         self.messages: list[bytes] = []
         self.fails = self.is_full = self.is_silent = self.is_fatal = False
+        self.refused: bytes | None = None
         self._waiting: list[Callable[[Any, Any], None]] = []
         self._has_news = threading.Condition()
 
     def produce(self, _topic: str, value: bytes, *, on_delivery: Callable[[Any, Any], None]) -> None:
-        if self.is_full:
+        if self.is_full or value == self.refused:
             raise BufferError("Local: Queue full")
         if self.is_fatal:
             raise KafkaException(KafkaError(KafkaError._FATAL, "out of order", fatal=True))
@@ -68,7 +72,8 @@ class FakeBroker:
     @property
     def records(self) -> list[dict[str, Any]]:
         """Opened, as the recorder does."""
-        return [msgspec.to_builtins(recording._opened(message)) for message in self.messages]
+        lines = (line for message in self.messages for line in kafka.lines(message))
+        return [msgspec.to_builtins(recording._opened(line)) for line in lines]
 
 
 @pytest.fixture
@@ -86,6 +91,7 @@ def broker() -> FakeBroker:
 @pytest.fixture
 def running(source, broker, tmp_path, monkeypatch) -> Iterator[Service]:
     """The process's service, refreshed once; only records have their thread."""
+    monkeypatch.setattr(deliveries, "POLL_S", 0.02)  # its thread ends so soon after the test
     made = Service(tmp_path, source, "predictions")
     made.deliveries._make = lambda: broker
     made.writer.start()

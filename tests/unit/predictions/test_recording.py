@@ -91,6 +91,25 @@ def test_the_same_id_twice_in_a_batch_is_one_row():
     assert handle([message(id_), message(id_)]).n_rows == 1
 
 
+def test_each_line_of_a_message_is_a_row():
+    ids = [uuid7() for _ in range(3)]
+    lines = recording.lines("predictions/0/7", b"\n".join(map(message, ids)))
+    assert list(lines) == ["predictions/0/7/0", "predictions/0/7/1", "predictions/0/7/2"]
+    assert recording.handle(lines) == (3, [])
+    assert {row.pk for row in Prediction.objects.all()} == set(ids)
+
+
+def test_a_bad_line_goes_aside_alone():
+    content = b"\n".join([message(), b'{"kind":"x"}', message()])
+    handled = recording.handle(recording.lines("predictions/0/7", content))
+    assert handled.n_rows == 2
+    assert [(dead.place, dead.message) for dead in handled.dead] == [("predictions/0/7/1", b'{"kind":"x"}')]
+
+
+def test_a_message_of_one_record_keeps_its_place():
+    assert recording.lines("predictions/0/7", b"{}") == {"predictions/0/7": b"{}"}
+
+
 @pytest.mark.parametrize(
     "bad",
     [b"", b"not json", b"{}", message(value=None), message(version=3), message(surprise=1), b'{"kind":"x"}'],

@@ -49,7 +49,7 @@ def test_more_than_may_wait_at_once_is_refused_before_it_is_sent(running, broker
     error = asyncio.run(both())
     assert error.status == 429
     assert error.retry_after_s == 1
-    assert broker.messages == [b"1", b"2"]
+    assert broker.messages == [b"1\n2"]
 
 
 def test_nothing_stays_in_flight_after_a_failure(running, broker):
@@ -76,7 +76,7 @@ def test_two_event_loops_may_write_at_once(running, broker):
     threads = [threading.Thread(target=call, args=(name,)) for name in ("a", "b", "c")]
     for thread in threads:
         thread.start()
-    while len(broker.messages) < len(threads):
+    while running.writer.in_flight < len(threads):
         pass
     broker.speak()
     for thread in threads:
@@ -106,7 +106,8 @@ def test_calls_that_wait_end_when_the_producer_fails_for_good(running, broker):
 
     async def calls() -> list:
         waiting = asyncio.ensure_future(running.writer.write([b"1"], ["a"]))
-        await asyncio.sleep(0)
+        while not broker.messages:
+            await asyncio.sleep(0)
         broker.is_fatal = True
         refused = asyncio.ensure_future(running.writer.write([b"2"], ["b"]))
         return await asyncio.wait_for(asyncio.gather(waiting, refused, return_exceptions=True), 20)
@@ -152,3 +153,64 @@ def test_what_is_under_way_is_waited_for_at_the_end(running, broker):
         await asyncio.wait_for(waiting, 20)
 
     asyncio.run(call())
+
+
+def test_calls_of_one_turn_travel_in_one_message(running, broker):
+    async def calls() -> None:
+        await asyncio.gather(*(running.writer.write([name], ["id"]) for name in (b"1", b"2", b"3")))
+
+    asyncio.run(calls())
+    assert broker.messages == [b"1\n2\n3"]
+
+
+def test_what_comes_while_two_messages_are_under_way_travels_together(running, broker):
+    broker.is_silent = True
+
+    async def calls() -> None:
+        waiting = []
+        for number in range(5):
+            waiting.append(asyncio.ensure_future(running.writer.write([b"%d" % number], ["id"])))
+            await asyncio.sleep(0.01)  # a turn of its own
+        assert broker.messages == [b"0", b"1"]
+        broker.speak()
+        await asyncio.wait_for(asyncio.gather(*waiting), 20)
+
+    asyncio.run(calls())
+    assert broker.messages == [b"0", b"1", b"2\n3\n4"]
+
+
+@pytest.mark.parametrize(
+    ("records", "sizes"),
+    [
+        ([b"x"] * 250, [100, 100, 50]),
+        ([b"x" * deliveries.MOST_BYTES, b"x", b"x"], [1, 2]),
+        ([b"x", b"x" * deliveries.MOST_BYTES, b"x"], [1, 1, 1]),
+    ],
+)
+def test_a_large_call_takes_several_messages(running, broker, records, sizes):
+    asyncio.run(running.writer.write(records, ["id"] * len(records)))
+    assert [len(message.split(b"\n")) for message in broker.messages] == sizes
+
+
+def test_one_message_of_a_call_that_fails_fails_the_call(running, broker, monkeypatch):
+    monkeypatch.setattr(deliveries, "MOST_RECORDS", 1)
+    broker.refused = b"2"
+    with pytest.raises(NotRecorded):
+        asyncio.run(running.writer.write([b"1", b"2", b"3"], ["a", "b", "c"]))
+    assert broker.messages == [b"1", b"3"]
+    asyncio.run(running.writer.write([b"4"], ["d"]))
+
+
+def test_messages_that_are_never_reported_hold_up_no_later_ones(running, broker, monkeypatch):
+    monkeypatch.setattr(deliveries, "LONGEST_WAIT_S", 0.05)
+    monkeypatch.setattr(deliveries, "POLL_S", 0.01)
+    broker.is_silent = True
+    for name in "ab":
+        with pytest.raises(NotRecorded):
+            write(running.writer, name)
+    monkeypatch.setattr(deliveries, "LONGEST_WAIT_S", 20)
+    for bundle in running.deliveries._under_way:
+        bundle.sent_at -= 20
+    broker.is_silent, broker._waiting = False, []
+    write(running.writer, "c")
+    assert broker.messages == [b"a", b"b", b"c"]

@@ -6,13 +6,14 @@ from typing import Any
 
 import orjson
 import pytest
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import OFFSET_INVALID, TIMESTAMP_CREATE_TIME, KafkaError, KafkaException, TopicPartition
 from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.lib.ids import uuid7
+from core.lib.lag import Behind
 from core.lib.models import SetAside
 from predictions import recorder, recording, unfit
 from predictions.loops import RECORDS
@@ -185,6 +186,9 @@ class FakeMessage:
     def error(self):
         return None
 
+    def timestamp(self):
+        return TIMESTAMP_CREATE_TIME, 1_000_000 + self._offset
+
 
 class FakeConsumer:
     """Hands out one message after the other, then the end."""
@@ -192,6 +196,7 @@ class FakeConsumer:
     def __init__(self, _config) -> None:
         self.messages: list[FakeMessage] = []
         self.n_commits = 0
+        self.committed_at, self.bounds = OFFSET_INVALID, (0, 0)
         self.at_end = lambda: None
 
     def subscribe(self, _topics):
@@ -206,6 +211,15 @@ class FakeConsumer:
 
     def commit(self, *, asynchronous):
         self.n_commits += 1
+
+    def assignment(self):
+        return [TopicPartition("predictions", 0)]
+
+    def committed(self, places, _timeout_s):
+        return [TopicPartition(place.topic, place.partition, self.committed_at) for place in places]
+
+    def get_watermark_offsets(self, _place, _timeout_s):
+        return self.bounds
 
     def close(self):
         pass
@@ -253,6 +267,33 @@ def test_the_loop_records_all_but_what_it_copies_aside(loop):
     places = set(RECORDS.rows().values_list("key", flat=True))
     assert {headers["place"] for _value, headers in letters} == places
     assert loop._consumer.n_commits == 2 * len(BAD)
+
+
+@pytest.mark.parametrize(
+    ("committed_at", "bounds", "n_messages"),
+    [(7, (0, 10), 3), (10, (0, 10), 0), (OFFSET_INVALID, (2, 10), 8), (1, (4, 10), 6), (12, (0, 10), 0)],
+)
+def test_it_tells_how_far_behind_it_is(loop, committed_at, bounds, n_messages):
+    loop._consumer.committed_at, loop._consumer.bounds = committed_at, bounds
+    assert loop.behind() == {"predictions/0": Behind(n_messages)}
+
+
+def test_it_tells_the_age_of_what_it_cannot_record_and_nothing_once_it_is_closed(loop, monkeypatch):
+    loop._consumer.bounds, told = (0, 3), []
+
+    def fails(_messages):
+        raise OperationalError("made up")
+
+    def wait(_timeout_s):
+        told.append(loop.behind()["predictions/0"])
+        loop._stop.set()
+
+    monkeypatch.setattr(recording, "handle", fails)
+    monkeypatch.setattr(loop._stop, "wait", wait)
+    loop.given(message())
+    loop.run()
+    assert told == [Behind(3, oldest_at=1000.0)]
+    assert loop.behind() == {}
 
 
 def test_a_letter_is_no_larger_than_our_producer_takes(loop):
@@ -305,6 +346,25 @@ def test_what_was_set_aside_is_tried_again_and_goes_when_it_fits(loop, monkeypat
     loop._again._looked_at -= unfit.LOOK_EVERY_S
     loop._again.try_if_due()
     assert Prediction.objects.filter(pk=record["id"]).exists()
+    assert not SetAside.objects.exists()
+
+
+def test_one_line_that_was_set_aside_is_tried_again_alone(loop, monkeypatch):
+    good, late = message(), message()
+    bad = orjson.loads(late)
+    content = b"\n".join([good, sealed_with("another" * 10)])
+    loop.given(content)
+    loop.run()
+    assert Prediction.objects.count() == 1
+    assert SetAside.objects.get().key.endswith("/0/0/1")
+    ((letter, _headers),) = loop._letters._producer.letters
+    assert letter == content.split(b"\n")[1]
+    SetAside.objects.update(next_try_at=timezone.now())
+    mended = b"\n".join([good, late])
+    monkeypatch.setattr(unfit, "read_at", lambda wanted: FakeMessage(wanted.offset, mended))
+    loop._again._looked_at -= unfit.LOOK_EVERY_S
+    loop._again.try_if_due()
+    assert Prediction.objects.filter(pk=bad["id"]).exists()
     assert not SetAside.objects.exists()
 
 

@@ -128,7 +128,7 @@ def test_what_cannot_be_scored_comes_back_as_it_was_typed(browser, broker):
 def test_warnings_and_derived_values_come_while_one_types(browser):
     page = browser.post("/predict/titanic/check", {**FORM, "Parch": "9"}).content.decode()
     assert "family size 11" in flat(page)
-    assert "More than any the model has seen" in page
+    assert "Outlier: more than any seen in training" in page
 
 
 def test_the_explanation_is_a_fragment(browser):

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from predictions import spec_form
-from predictions.drift import reference
+from predictions.spec_form import PredictForm
 from scoring import features, self_test
 from scoring.check import RowDecoder, RowsInvalid
 from scoring.compile import compile_version
+from scoring.drift import reference
 from scoring.explain import shapley
 from scoring.expressions import quote
 from scoring.language import column_name_fault
@@ -91,7 +91,9 @@ def test_rows_come_as_json_as_text_and_as_a_form(compiled):
     assert decoder.decode(body).inputs == [row]
     texts = {name: str(value) for name, value in row.items()}
     assert decoder.decode_texts([texts]).inputs == [row]
-    assert decoder.decode_form(texts).inputs == [row]
+    form = PredictForm(decoder, texts)
+    assert form.rows is not None, form.errors
+    assert form.rows.inputs == [row]
     with pytest.raises(RowsInvalid) as refused:
         decoder.decode(msgspec.json.encode({"rows": [row | {NUMBERS[0]: "much"}]}))
     assert refused.value.errors[0]["field"] == NUMBERS[0]
@@ -113,12 +115,16 @@ def test_derived_columns_follow(compiled):
 
 
 def test_the_form_has_ids_that_stand_in_selectors_and_names_as_they_are():
-    drawn = spec_form.build(spec_of(["petal-width", "plain", "petal width"]), {"petal-width": "0.2"})
-    ids = [one.id for one in drawn.fields]
-    assert ids[1] == "f-plain"
+    form = PredictForm(
+        RowDecoder(spec_of(["petal width", "plain", "petal-width"])), given={"petal width": 0.2}
+    )
+    ids = [one.auto_id for one in form]
+    assert ids[1] == "id_plain"
     assert len(set(ids)) == len(ids)
-    assert all(id_.replace("-", "").isalnum() for id_ in ids)
-    assert (drawn.fields[0].name, drawn.fields[0].value) == ("petal-width", "0.2")
+    assert all(id_.replace("-", "").replace("_", "").isalnum() for id_ in ids)
+    drawn = form["petal width"].as_widget()
+    assert 'name="petal width" value="0.2"' in drawn
+    assert f'id="{ids[0]}"' in drawn
 
 
 def test_drift_sums_such_columns_up(compiled):

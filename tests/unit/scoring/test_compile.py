@@ -4,6 +4,7 @@ import hashlib
 import shutil
 
 import numpy as np
+import onnx
 import pytest
 from sklearn.ensemble import (
     GradientBoostingClassifier,
@@ -51,6 +52,15 @@ def test_other_models_are_compiled_too(tmp_path, model, scaler):
     result = compile_version(fitted.job(tmp_path, spec, rows, pipeline))
     assert result.serve_as == "onnx"
     assert result.parity.max_difference <= 1e-6
+
+
+def test_the_same_model_has_the_same_bytes(tmp_path):
+    """Or a second gate would find other files than the first one judged."""
+    spec, rows = specs.titanic(), fitted.passengers()
+    folder = fitted.job(tmp_path, spec, rows, fitted.pipeline(spec, rows))
+    compile_version(folder)
+    opsets = onnx.load(folder / "model.onnx").opset_import
+    assert [opset.domain for opset in opsets] == ["", "ai.onnx.ml"]  # not as a set of them happens to be
 
 
 def test_regression_is_compiled(tmp_path):

@@ -217,3 +217,56 @@ def test_champion_that_cannot_be_scored_is_left_to_a_person():
     )
     check = checks(SPEC, made)["champion"]
     assert (check.verdict, check.sentence) == ("look", "It has no column Deck.")
+
+
+HOUSES = specs.house(
+    slices=[], gate=[{"metric": "mae", "better_by": 0.03}, {"metric": "rmse", "not_worse_by": 0.01}]
+)
+PRICES = np.linspace(100_000, 500_000, 200)
+
+
+def prices(error: float, *, one: float = 0.0) -> Outcome:
+    """Every answer is `error` too high; the last is further off by `one`."""
+    return Outcome(PRICES + error + one * (np.arange(200) == 199), None)
+
+
+@pytest.mark.parametrize(
+    ("candidate", "better", "not_worse"),
+    [
+        (prices(9_690), "passed", "passed"),
+        (prices(9_710), "failed", "passed"),
+        (prices(9_000, one=90_000), "passed", "failed"),
+    ],
+)
+def test_what_the_spec_demands_is_judged_by_the_gain_itself(candidate, better, not_worse):
+    found = checks(HOUSES, result(HOUSES, PRICES, candidate, prices(10_000)))
+    assert (found["better:mae"].verdict, found["not_worse:rmse"].verdict) == (better, not_worse)
+    assert (found["better:mae"].threshold, found["not_worse:rmse"].threshold) == (0.03, -0.01)
+
+
+def test_a_demand_says_both_figures_its_interval_and_what_was_asked():
+    check = checks(HOUSES, result(HOUSES, PRICES, prices(9_690), prices(10_000)))["better:mae"]
+    assert check.value == pytest.approx(0.031)
+    assert check.interval == pytest.approx((0.031, 0.031))
+    assert check.sentence == (
+        "mae 9690 is 3.1 % better than the champion's 1e+04 (95 % interval 3.1 % to 3.1 %);"
+        " at least 3 % better is demanded."
+    )
+
+
+def test_without_a_champion_nothing_can_be_demanded():
+    found = checks(HOUSES, result(HOUSES, PRICES, prices(9_000), None))
+    assert {found[name].verdict for name in ("better:mae", "not_worse:rmse")} == {"skipped"}
+    assert found["better:mae"].sentence == gate.NO_CHAMPION
+
+
+def test_champion_that_cannot_be_scored_leaves_the_demands_to_a_person():
+    made = result(HOUSES, PRICES, prices(9_000), None, champion_error="The champion broke.")
+    assert checks(HOUSES, made)["better:mae"].verdict == "look"
+
+
+def test_a_demand_of_a_score_is_in_its_own_unit():
+    spec = specs.titanic(slices=[], gate=[{"metric": "accuracy", "better_by": 0.05}])
+    outcomes = (classifier_outcome(right(share), TRUTH) for share in (0.9, 0.8))
+    check = checks(spec, result(spec, TRUTH, *outcomes))["better:accuracy"]
+    assert (check.verdict, check.value) == ("passed", pytest.approx(0.1))

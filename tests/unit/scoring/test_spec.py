@@ -76,6 +76,15 @@ def test_every_fault_is_listed_at_once():
         (field(type="text", choices={"values": [{"value": 1}]}), "choices must all be of type text"),
         (field(type="text", choices={"values": [{"value": "a"}, {"value": "a"}]}), "a value is there twice"),
         (specs.house_plain(output={"labels": [{"value": 1}]}), "a regression has none"),
+        (specs.house_plain(gate=[{"metric": "accuracy", "better_by": 0.1}]), "not a metric of a regression"),
+        (specs.house_plain(gate=[{"metric": "mae"}]), "gate[0] (mae): needs either"),
+        (
+            specs.house_plain(gate=[{"metric": "mae", "better_by": 3}]),
+            "better_by must be a share from 0 to 1",
+        ),
+        (specs.house_plain(gate=[{"metric": "mae", "better_by": 0}] * 2), "demanded twice"),
+        (specs.house_plain(gate=[{"metric": "mae", "least": 1}]), "gate[0]: Object contains unknown field"),
+        (specs.house_plain(gate=[{"metric": "mae", "better_by": 0}] * 21), "21 demands, at most 20"),
         (specs.house_plain(output={"usual_error": -1}), "must be a finite number, not below 0"),
         (specs.titanic_plain(output={"labels": [{"value": 1}]}), "1 values; there must be 2"),
         (

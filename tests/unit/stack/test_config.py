@@ -4,9 +4,10 @@ import stat
 
 import pytest
 
-from stack import config
+from stack import config, course_api
 from stack.config import REPO
 from stack.errors import StackError
+from usecases.course_api.__main__ import OFFSET
 
 
 def made(tmp_path, text: str = "", **environ: str) -> config.Config:
@@ -72,3 +73,11 @@ def test_stack_of_another_release_is_loaded_as_far_as_it_is_known(tmp_path):
     del values["start_timeout_s"]
     path.write_text(json.dumps(values))
     assert config.load(tmp_path) == saved
+
+
+def test_course_api_is_told_its_own_settings_and_no_secret(tmp_path):
+    found = made(tmp_path, "COURSE_API_WAIT_S=7", CONSOLE_DATA_DIR="/data", CONSOLE_SECRET_KEY="s" * 50)
+    told = course_api.PART.program(found).environment
+    assert (told["COURSE_API_WAIT_S"], told["CONSOLE_DATA_DIR"]) == ("7", "/data")
+    assert "CONSOLE_SECRET_KEY" not in told
+    assert found.port(course_api.PART.port) == int(told["CONSOLE_PORT_BASE"]) + OFFSET

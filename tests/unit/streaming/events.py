@@ -28,6 +28,9 @@ class FakeMessage:
     def offset(self) -> int:
         return self._offset
 
+    def headers(self) -> list[tuple[str, bytes | None]] | None:
+        return None
+
 
 def trip(at: float, **values: Any) -> dict[str, Any]:
     """One taxi trip with an event time in Unix seconds."""

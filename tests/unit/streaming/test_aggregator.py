@@ -7,10 +7,11 @@ import time
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 from django.db import DataError
+from django.utils import timezone
 
 from core.lib.errors import InvalidRequest
 from core.lib.models import SetAside
-from streaming import aggregator, dead_topics, ledger, loops
+from streaming import aggregator, dead_topics, ledger, loops, tasks
 from streaming.aggregator import Runner, Session
 from streaming.ledger import Overtaken
 from streaming.models import Stream, dead_topic_name
@@ -52,17 +53,70 @@ def test_junk_larger_than_a_producer_sends_is_a_cut_letter_and_the_stream_goes_o
     [sent] = broker.read(stream.dead_topic)
     assert sent.value == b"x" * ledger.KEPT_BYTES
     headers = dict(sent.headers)
-    assert (headers["offset"], headers["cut_from_bytes"]) == (b"2", b"3000000")
-    assert headers["reason"].startswith(b"too large")
+    assert (headers["atalaya.offset"], headers["atalaya.cut_from_bytes"]) == (b"2", b"3000000")
+    assert headers["atalaya.reason"].startswith(b"too large")
 
 
 def test_a_dead_topic_that_somebody_made_with_a_brokers_default_takes_what_is_kept(broker, stream):
     broker.add(stream.dead_topic)
     broker.put(stream.topic, b"x" * 3_000_000)
-    letter = ledger.dead(0, 1, "é" * 400, key=b"k" * 100_000, value=b"y" * 3_000_000)
+    headers = ledger.kept_headers([(str(n), b"h" * 1_000) for n in range(99)])
+    letter = ledger.dead(0, 1, "é" * 400, key=b"k" * 100_000, value=b"y" * 3_000_000, headers=headers)
     ledger._save_dead(stream, [letter])
     run(broker, stream)
     assert len(broker.read(stream.dead_topic)) == 2
+
+
+ODD_HEADERS = [("traceparent", b"00-1"), ("h", b"1"), ("h", None), ("atalaya.offset", b"99"), ("", b"\xff")]
+
+
+def test_a_dead_letter_keeps_its_headers_and_is_sent_again_with_them(broker, stream):
+    broker.put(stream.topic, b"bad", headers=ODD_HEADERS)
+    run(broker, stream)
+    theirs = [one for one in ODD_HEADERS if one[0] != "atalaya.offset"]  # ours alone bear such names
+    [dead] = broker.read(stream.dead_topic)
+    assert dead.headers[: len(theirs)] == theirs
+    ours = dict(dead.headers[len(theirs) :])
+    assert (ours["atalaya.offset"], ours["atalaya.stream"]) == (b"0", stream.name.encode())
+    letter = stream.dead_letters.get()
+    letter.redrive_asked_at = letter.next_attempt_at = timezone.now()
+    letter.payload = b"bad"  # the fake has no reader by place
+    letter.save()
+    tasks.redrive(letter.pk)
+    again = broker.read(stream.topic)[-1]
+    assert (again.value, again.headers) == (b"bad", [*theirs, ("atalaya.redriven", b"0:0")])
+
+
+@pytest.mark.parametrize(
+    ("found", "n_kept"),
+    [
+        ([(f"h{n}", b"1") for n in range(80)], 50),
+        ([("large", b"x" * 17_000), ("small", b"1")], 1),
+        ([("é" * 4_000, b"x" * 8_300), ("a", b"")], 2),
+        ([("é" * 4_000, b"x" * 8_384), ("a", b"")], 1),
+        ([], 0),
+    ],
+)
+def test_headers_are_kept_whole_as_long_as_there_is_room(broker, stream, found, n_kept):
+    broker.put(stream.topic, b"bad", headers=found)
+    run(broker, stream)
+    headers = broker.read(stream.dead_topic)[0].headers
+    theirs = [one for one in headers if not one[0].startswith("atalaya.")]
+    assert theirs == [one for one in found if one in theirs]
+    assert len(theirs) == n_kept
+    left_out = dict(headers).get("atalaya.headers_left_out")
+    assert left_out == (str(len(found) - n_kept).encode() if n_kept < len(found) else None)
+
+
+def test_headers_whose_names_nobody_can_read_are_left_out(broker, stream, monkeypatch):
+    def headers(_message):
+        raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
+
+    monkeypatch.setattr("tests.fakes.kafka.FakeMessage.headers", headers)
+    broker.put(stream.topic, b"bad", *good(2))
+    run(broker, stream)
+    assert counted(stream) == 2
+    assert dict(broker.read(stream.dead_topic)[0].headers)["atalaya.headers_left_out"] == b"1"
 
 
 def test_a_letter_that_the_dead_topic_never_takes_is_set_aside_and_the_others_go(broker, stream):
@@ -244,6 +298,16 @@ def test_a_row_that_the_database_does_not_take_is_set_aside_and_the_others_are_s
     assert (aside.about, aside.count) == (stream.name, 1)
 
 
+def test_it_tells_how_far_behind_it_is(broker, stream, monkeypatch):
+    monkeypatch.setattr(aggregator, "LOOK_EVERY_S", 0)
+    monkeypatch.setattr(aggregator, "BATCH", 2)
+    lags, stopped = [], threading.Event()
+    broker.on_idle = stopped.set
+    broker.put(stream.topic, *good(5))
+    Session(Stream.objects.get(pk=stream.pk), stopped, on_look=lags.append).run()
+    assert lags[:3] == [3, 1, 0]
+
+
 # --- the thread
 
 
@@ -270,15 +334,17 @@ def test_whatever_ends_a_session_is_noted_and_another_follows(runner, monkeypatc
     def fail_once(session):
         if errors:
             raise errors.pop()
-        session._on_well()
+        session._on_look(3)
         session._stopped.set()
 
     monkeypatch.setattr(Session, "run", fail_once)
     assert runner._is_there()
     row = SetAside.objects.get(loop=loops.STREAMS.name)
-    assert (row.key, row.about) == (runner._label, runner._label)
+    assert (row.key, row.about) == (runner.stream_name, runner.stream_name)
+    assert runner.lag_messages is None
     runner.run()
     assert not SetAside.objects.exists()
+    assert runner.lag_messages == 3
 
 
 @pytest.mark.parametrize(

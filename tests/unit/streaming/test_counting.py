@@ -230,3 +230,36 @@ def test_windows_and_dead_letters_equal_what_was_produced(stream):
     assert sum(stream.windows.values_list("count", flat=True)) + n_dead == 10_000
     fares = sum(measures["fare_amount"] for measures in stream.windows.values_list("measures", flat=True))
     assert fares == 10.0 * (10_000 - n_dead)
+
+
+def lines(*events) -> bytes:
+    return b"\n".join(json.dumps(event).encode() for event in events)
+
+
+def test_each_line_of_a_message_is_an_event(stream):
+    one = counted(stream, messages(trip(NOW), lines(trip(NOW), trip(NOW), trip(NOW)), trip(NOW)))
+    assert (stream.windows.get().count, one.n_counted) == (5, 5)
+    assert not stream.dead_letters.exists()
+    assert one.positions[0].next_offset == 3
+
+
+def test_lines_that_do_not_fit_are_one_letter_and_the_others_are_counted(stream):
+    """The letter can be sent again: it holds no line that was counted."""
+    content = lines(trip(NOW), {"a": 1}, trip(NOW), trip(NOW + 4000))
+    counted(stream, messages(trip(NOW), content, trip(NOW)))
+    letter = stream.dead_letters.get()
+    assert stream.windows.get().count == 4
+    assert (letter.partition, letter.offset) == (0, 1)
+    assert bytes(letter.payload) == lines({"a": 1}, trip(NOW + 4000))
+    assert "missing required field" in letter.reason
+
+
+def test_lines_that_are_meant_for_others_are_passed_over():
+    stream = make_stream(definition={"ignore": {"kind": "x"}})
+    one = counted(stream, messages(lines({"kind": "x"}, trip(NOW)), lines({"kind": "x"}, {"kind": "x"})))
+    assert (one.n_counted, one.positions[0].next_offset) == (1, 2)
+    assert not stream.dead_letters.exists()
+
+
+def test_more_lines_than_anybody_sends_are_one_bad_message(stream):
+    assert "not JSON" in reason_of(stream, lines(*[{}] * 1001))

@@ -44,7 +44,7 @@ def test_the_aggregator(broker):
         run_to_the_end(broker, stream)
         assert counted(stream) == 6, died_at
         assert sorted(stream.dead_letters.values_list("offset", flat=True)) == [4, 7, 8], died_at
-        sent = [dict(one.headers)["offset"] for one in broker.read(stream.dead_topic)]
+        sent = [dict(one.headers)["atalaya.offset"] for one in broker.read(stream.dead_topic)]
         assert sorted(sent) == [b"4", b"7", b"8"], died_at
         assert not stream.dead_letters.filter(is_sent=False).exists(), died_at
         assert stream.offsets.get().next_offset == 9, died_at
@@ -72,7 +72,7 @@ def test_sending_a_dead_letter_again(broker):
             expire_leases()
             tasks.redrive(letter.pk)
         [sent] = broker.read(letter.topic)
-        assert (sent.value, sent.key, sent.headers) == (b"bad", b"k", [("redriven", b"0:0")]), died_at
+        assert (sent.value, sent.key, sent.headers) == (b"bad", b"k", [("atalaya.redriven", b"0:0")]), died_at
         letter.refresh_from_db()
         assert letter.redriven_at is not None, died_at
         assert letter.next_attempt_at is None, died_at

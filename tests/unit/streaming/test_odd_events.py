@@ -85,7 +85,7 @@ BAD = {
     "empty line": (b"\r\n", "not JSON"),
     "null": (None, "the message is null"),
     "trailing comma": (encoded()[:-1] + b",}", "trailing comma"),
-    "two events in one": (encoded() + b"\n" + encoded(), "not JSON"),
+    "two events in one line": (encoded() + encoded(), "not JSON"),
     "deep": (b'{"x":' + b"[" * 100_000, "not JSON"),
     "deep and whole": (b'{"x":' + b"[" * 100_000 + b"]" * 100_000 + b"," + encoded()[1:], "not JSON"),
     "Avro": (b"\x00\x00\x00\x00\x07\x02\xff\x04", "begins like Avro or Protobuf"),

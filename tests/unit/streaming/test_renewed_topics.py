@@ -72,12 +72,13 @@ class Kafka:
         return Read(partition, offset, None, None, b"of another topic", self._headers)
 
 
+@pytest.mark.parametrize("prefix", ["", "atalaya."])  # earlier releases wrote the bare names
 @pytest.mark.parametrize("place", [(None, None), (0, 0)])
-def test_a_dead_letter_of_the_old_topic_is_never_another_message(stream, monkeypatch, place):
+def test_a_dead_letter_of_the_old_topic_is_never_another_message(stream, monkeypatch, place, prefix):
     letter = stream.dead_letters.get()
     letter.payload, (letter.dead_partition, letter.dead_offset) = None, place
     letter.stream.topic_id = "second"
-    headers = [("partition", b"0"), ("offset", b"77")]
+    headers = [(f"{prefix}partition", b"0"), (f"{prefix}offset", b"77")]
     monkeypatch.setattr(gateway, "connect", lambda: Kafka(headers))
     with pytest.raises(NotFound, match="the topic was deleted"):
         redriving._value(letter)

@@ -4,7 +4,7 @@ import pytest
 
 from core.lib.errors import Unavailable
 from predictions import tasks
-from tests.unit.predictions.drift.made import REFERENCE_FILE
+from tests.unit.scoring.drift.made import REFERENCE_FILE
 
 
 class Files:

@@ -7,13 +7,13 @@ import pandas as pd
 
 from core.lib.ids import uuid7
 from predictions.drift import windows
-from predictions.drift.shapes import SCORE
 from predictions.models import DriftWatch
 from predictions.tasks import look_for_drift
+from scoring.drift.shapes import SCORE
 from tests.people import make_user
 from tests.registry import make_champion
-from tests.unit.predictions.drift.made import NAMES, REFERENCE_FILE, SPEC, window
 from tests.unit.predictions.test_recording import handle, message
+from tests.unit.scoring.drift.made import NAMES, REFERENCE_FILE, SPEC, window
 
 
 def champion(number: int = 1, **values: Any) -> None:

@@ -8,12 +8,12 @@ from django.utils import timezone
 from core.audit.models import AuditEntry
 from core.lib.errors import InvalidRequest
 from predictions.drift import actions, drawings, queries, windows, words
-from predictions.drift.shapes import Limits
 from predictions.models import DriftRules, DriftWatch, DriftWindow
+from scoring.drift.shapes import Limits
 from tests.markup import flat
 from tests.people import bearer, make_token, make_user, signed_in
-from tests.unit.predictions.drift.made import drawn
 from tests.unit.predictions.drift.recorded import champion, judge, record
+from tests.unit.scoring.drift.made import drawn
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("files", "sent")]
 

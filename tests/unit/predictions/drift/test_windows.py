@@ -13,12 +13,12 @@ from core.alerts.models import Alert
 from predictions import actions, tasks
 from predictions.drift import windows
 from predictions.drift.actions import change_rules, remove_demo
-from predictions.drift.shapes import SCORE
 from predictions.models import DriftRules, DriftWatch, DriftWindow, Prediction
+from scoring.drift.shapes import SCORE
 from tests.people import make_user
-from tests.unit.predictions.drift.made import drawn
 from tests.unit.predictions.drift.recorded import champion, judge, record, watch
 from tests.unit.predictions.test_recording import handle, marker
+from tests.unit.scoring.drift.made import drawn
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("files", "sent")]
 

@@ -1,0 +1,75 @@
+"""What each action of the trail was, in words for pages; REST and exports keep the identifiers."""
+
+from typing import Final
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+ACTIONS: Final[dict[str, Promise]] = {
+    "access.deny": _("Refused: no right to it"),
+    "alert.acknowledge": _("Acknowledged an alert"),
+    "alert.mute": _("Muted an alert"),
+    "alert.resolve": _("Resolved an alert"),
+    "audit.export": _("Exported the audit trail"),
+    "dead_letter.redrive": _("Sent dead letters again"),
+    "demo.dismiss": _("Put the demonstration away"),
+    "demo.remove": _("Removed the demonstration"),
+    "drift.rules": _("Changed the rules for drift"),
+    "gate.ask": _("Asked for the gate"),
+    "gate.override": _("Overrode the gate"),
+    "gate.verdict": _("The gate gave its verdict"),
+    "job.cancel": _("Cancelled a job"),
+    "job.submit": _("Submitted a job"),
+    "limit.lift": _("Lifted a wait after wrong passwords"),
+    "model.end_champion": _("Ended the champion"),
+    "model.policy": _("Changed who decides promotions"),
+    "model.promotion": _("Promoted to champion"),
+    "model.rollback": _("Rolled back to an earlier champion"),
+    "pipeline.pause": _("Asked to pause a pipeline"),
+    "pipeline.paused": _("Airflow paused a pipeline"),
+    "pipeline.resume": _("Asked to resume a pipeline"),
+    "pipeline.resumed": _("Airflow resumed a pipeline"),
+    "pipeline.switch_refused": _("Airflow refused to pause or resume"),
+    "prediction.erase": _("Erased a prediction"),
+    "prediction.label": _("Noted what turned out to be true"),
+    "predictions.export": _("Exported predictions"),
+    "promotion.approve": _("Approved a promotion"),
+    "promotion.expire": _("A promotion request expired"),
+    "promotion.reject": _("Rejected a promotion"),
+    "promotion.request": _("Requested a promotion"),
+    "promotion.withdraw": _("Withdrew a promotion request"),
+    "replay.start": _("Started a replay"),
+    "replay.stop": _("Stopped a replay"),
+    "run.cancel": _("Asked to cancel a run"),
+    "run.cancelled": _("Airflow cancelled a run"),
+    "run.clear": _("Asked to run tasks again"),
+    "run.cleared": _("Airflow runs tasks again"),
+    "run.not_cancelled": _("Airflow could not cancel a run"),
+    "run.not_cleared": _("Airflow could not run tasks again"),
+    "run.refused": _("Airflow refused a run"),
+    "run.started": _("Airflow took a run"),
+    "run.trigger": _("Asked for a run"),
+    "session.lock": _("Sign-in held up after wrong passwords"),
+    "session.refuse": _("Sign-in refused"),
+    "session.sign_in": _("Signed in"),
+    "session.sign_out": _("Signed out"),
+    "stream.change": _("Changed a stream"),
+    "stream.create": _("Created a stream"),
+    "stream.delete": _("Deleted a stream"),
+    "token.create": _("Made a token"),
+    "token.revoke": _("Revoked a token"),
+    "user.activate": _("Activated a user"),
+    "user.change_password": _("Changed their own password"),
+    "user.create": _("Created a user"),
+    "user.deactivate": _("Deactivated a user"),
+    "user.edit": _("Changed a user"),
+    "user.remove": _("Removed a user"),
+    "user.reset_password": _("Reset a password"),
+    "version.archive": _("Archived a version"),
+    "version.unarchive": _("Brought a version back"),
+}
+
+
+def in_words(action: str) -> str:
+    """An action that no part records any more as it is."""
+    return str(ACTIONS.get(action, action))

@@ -1,0 +1,520 @@
+"""What a use case has collected: batches, each taken once, their rows, and those that could not be taken.
+
+A step that is tried again, and a run that catches up, find the batch there and add nothing. Raw rows are kept
+as they came, the same row once; clean rows are what models learn from, each under a key of its own.
+"""
+
+import hashlib
+import io
+import itertools
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import pandas as pd
+from psycopg2.extensions import connection as Connection
+from psycopg2.extras import Json
+
+from dags.recipes.common import database
+from dags.recipes.common.log import say
+from dags.recipes.common.run_folder import DagRun
+
+LONGEST_ROW = 2_000  # characters of a rejected row that are kept
+MOST_REJECTED = 10_000  # rejected rows of one batch that are kept; all are counted
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a batch comes from. data_source: `file`, `url`, `synthetic` or `api`."""
+
+    data_source: str
+    origin: str
+    data_sha256: str
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A row that could not be taken. position: its place in the batch, from 0."""
+
+    position: int
+    reason: str
+    row: str
+
+
+@dataclass(frozen=True)
+class Clean:
+    """A row to learn from. part: `train`, `validation`, `test`, or empty."""
+
+    key: str
+    data: Mapping[str, Any]
+    part: str = ""
+
+
+@dataclass(frozen=True)
+class Added:
+    """What a batch came to. is_known: it was there already, and nothing was written."""
+
+    batch_id: int
+    rows_in: int
+    rows_new: int
+    rows_duplicate: int
+    rows_rejected: int
+    is_known: bool
+
+    def tell(self, key: str) -> None:
+        if self.is_known:
+            say(f"Batch {key} was taken before: nothing is added.")
+        say(
+            f"Batch {key}: {self.rows_in:,} rows, {self.rows_new:,} new, {self.rows_duplicate:,} there"
+            f" before, {self.rows_rejected:,} rejected."
+        )
+
+
+def add_batch(
+    usecase: str,
+    key: str,
+    *,
+    run: DagRun,
+    origin: Origin,
+    rows: Iterable[Mapping[str, Any]],
+    rejected: Sequence[Rejected] = (),
+    clean: Iterable[Clean] = (),
+    facts: Mapping[str, Any] | None = None,
+) -> Added:
+    """Write a batch with all its rows in one transaction, or nothing. key: what it is called for ever.
+
+    rows: as they came, but for the rejected ones; values that JSON has. clean: rows to learn from; of two
+    with one key the first stays.
+    """
+    left_out = {row.position for row in rejected}
+    positions = (n for n in itertools.count() if n not in left_out)
+    positioned = list(zip(positions, rows, strict=False))
+    n_in = len(positioned) + len(rejected)
+    with database.transaction() as connection:
+        batch_id = _begin(connection, usecase, key, run, origin, n_in, len(rejected), dict(facts or {}))
+        if batch_id is None:
+            added = _known(connection, usecase, key)
+        else:
+            n_new = _add_raw(connection, usecase, batch_id, positioned)
+            _add_rejected(connection, batch_id, rejected[:MOST_REJECTED])
+            _add_clean(connection, usecase, batch_id, clean)
+            added = _end(connection, batch_id, n_in, n_new, len(rejected))
+    added.tell(key)
+    return added
+
+
+def note_batch(
+    usecase: str,
+    key: str,
+    *,
+    run: DagRun,
+    origin: Origin,
+    rows_in: int,
+    rows_rejected: int,
+    facts: Mapping[str, Any],
+) -> Added:
+    """Write a batch whose rows lie elsewhere; `facts` says where. One that comes again says it anew."""
+    with database.transaction() as connection:
+        batch_id = _begin(connection, usecase, key, run, origin, rows_in, rows_rejected, dict(facts))
+        if batch_id is None:
+            batch_id = _known(connection, usecase, key).batch_id
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    "UPDATE batch SET dag_id = %s, dag_run_id = %s, at = %s, rows_in = %s,"
+                    " rows_rejected = %s, facts = %s WHERE id = %s",
+                    [run.dag_id, run.run_id, _now(), rows_in, rows_rejected, Json(dict(facts)), batch_id],
+                )
+        added = _end(connection, batch_id, rows_in, rows_in - rows_rejected, rows_rejected)
+    added.tell(key)
+    return added
+
+
+@dataclass(frozen=True)
+class Newest:
+    """The batch of a use case that came last, or came again last."""
+
+    key: str
+    origin: Origin
+    facts: Mapping[str, Any]
+
+
+def newest_batch(usecase: str) -> Newest | None:
+    """None before the first."""
+    with database.transaction() as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT key, data_source, origin, data_sha256, facts FROM batch WHERE usecase = %s"
+            " ORDER BY at DESC, id DESC LIMIT 1",
+            [usecase],
+        )
+        found = cursor.fetchone()
+    return Newest(found[0], Origin(*found[1:4]), found[4]) if found else None
+
+
+def add_clean(usecase: str, batch_id: int, clean: Iterable[Clean]) -> int:
+    """Add rows to learn from to a batch that is there; how many were new."""
+    with database.transaction() as connection:
+        return _add_clean(connection, usecase, batch_id, clean)
+
+
+def clean_rows(
+    usecase: str, *, part: str | None = None, first: int = 0, last: int | None = None
+) -> pd.DataFrame:
+    """Rows to learn from in their fixed order (that in which they came), with their `key` and `part` beside.
+
+    first, last: of that order, last not included.
+    """
+    where = "usecase = %s" + ("" if part is None else " AND part = %s")
+    values = [usecase] if part is None else [usecase, part]
+    statement = f"SELECT key, part, data FROM clean_row WHERE {where} ORDER BY id OFFSET %s LIMIT %s"  # noqa: S608
+    with database.transaction() as connection, connection.cursor() as cursor:
+        cursor.execute(statement, [*values, first, None if last is None else last - first])
+        found = cursor.fetchall()
+    table = pd.DataFrame([data for _key, _part, data in found])
+    return table.assign(key=[key for key, *_ in found], part=[part for _, part, _ in found])
+
+
+def raw_rows(usecase: str, batch_id: int | None = None) -> pd.DataFrame:
+    """Rows as they came, of one batch or of all, in their order; `batch_id` and `position` beside."""
+    where = "usecase = %s" + ("" if batch_id is None else " AND batch_id = %s")
+    values = [usecase] if batch_id is None else [usecase, batch_id]
+    statement = f"SELECT batch_id, position, data FROM raw_row WHERE {where} ORDER BY id"  # noqa: S608
+    with database.transaction() as connection, connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        found = cursor.fetchall()
+    table = pd.DataFrame([data for *_, data in found])
+    return table.assign(batch_id=[row[0] for row in found], position=[row[1] for row in found])
+
+
+def keys(usecase: str) -> set[str]:
+    """Of the batches that were taken."""
+    with database.transaction() as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT key FROM batch WHERE usecase = %s", [usecase])
+        return {key for (key,) in cursor.fetchall()}
+
+
+def known_values(usecase: str, name: str, values: Iterable[str]) -> set[str]:
+    """Which of these values of one column raw rows hold already."""
+    statement = "SELECT DISTINCT data->>%s FROM raw_row WHERE usecase = %s AND data->>%s = ANY(%s)"
+    with database.transaction() as connection, connection.cursor() as cursor:
+        cursor.execute(statement, [name, usecase, name, list(values)])
+        return {value for (value,) in cursor.fetchall()}
+
+
+def newest_facts(usecase: str, prefix: str) -> dict[str, Any]:
+    """The facts of the newest batch whose key starts so; empty while there is none."""
+    statement = "SELECT facts FROM batch WHERE usecase = %s AND starts_with(key, %s) ORDER BY id DESC LIMIT 1"
+    with database.transaction() as connection, connection.cursor() as cursor:
+        cursor.execute(statement, [usecase, prefix])
+        found = cursor.fetchone()
+    return dict(found[0]) if found else {}
+
+
+def clean_of_run(usecase: str, *, run: DagRun) -> int:
+    """How many rows to learn from a run has brought."""
+    statement = (
+        "SELECT count(*) FROM clean_row JOIN batch ON batch.id = batch_id"
+        " WHERE clean_row.usecase = %s AND dag_id = %s AND dag_run_id = %s"
+    )
+    with database.transaction() as connection, connection.cursor() as cursor:
+        cursor.execute(statement, [usecase, run.dag_id, run.run_id])
+        return int(cursor.fetchone()[0])
+
+
+def clean_since_training(usecase: str, *, run: DagRun) -> int:
+    """How many rows to learn from have come after those of the last run that decided to train.
+
+    A decision of this very run does not count: a step that is tried again finds what it found before.
+    """
+    statement = (
+        "SELECT count(*) FROM clean_row WHERE usecase = %(usecase)s AND batch_id > (SELECT"
+        " coalesce(max(batch.id), 0) FROM batch JOIN decision USING (usecase, dag_id, dag_run_id)"
+        " WHERE usecase = %(usecase)s AND kind = 'train' AND is_yes"
+        " AND (dag_id, dag_run_id) <> (%(dag_id)s, %(run_id)s))"
+    )
+    values = {"usecase": usecase, "dag_id": run.dag_id, "run_id": run.run_id}
+    with database.transaction() as connection, connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        return int(cursor.fetchone()[0])
+
+
+_OF_USECASE = "usecase = %(usecase)s"
+_TABLES = {  # what a use case has collected, rows before the batches that they belong to
+    "raw_row": _OF_USECASE,
+    "clean_row": _OF_USECASE,
+    "rejected_row": "batch_id IN (SELECT id FROM batch WHERE usecase = %(usecase)s)",
+    "training_batch": _OF_USECASE,
+    "batch": _OF_USECASE,
+}
+
+
+def counts(usecase: str) -> dict[str, int]:
+    """How much there is: batches, raw, clean and rejected rows, training batches."""
+    found = {}
+    with database.transaction() as connection, connection.cursor() as cursor:
+        for table, where in _TABLES.items():
+            cursor.execute(f"SELECT count(*) FROM {table} WHERE {where}", {"usecase": usecase})  # noqa: S608
+            found[table] = int(cursor.fetchone()[0])
+    return found
+
+
+def clear(usecase: str) -> dict[str, int]:
+    """Remove all that the use case has collected; how much that was. Decisions stay."""
+    removed = {}
+    with database.transaction() as connection, connection.cursor() as cursor:
+        for table, where in _TABLES.items():
+            cursor.execute(f"DELETE FROM {table} WHERE {where}", {"usecase": usecase})  # noqa: S608
+            removed[table] = int(cursor.rowcount)
+    return removed
+
+
+# --- how far training has gone
+
+
+@dataclass(frozen=True)
+class TrainingBatch:
+    """Rows `first` to `last` of the rows to learn from, last not included. number: from 1."""
+
+    number: int
+    first: int
+    last: int
+
+
+def next_training_batch(usecase: str, *, run: DagRun, size: int, part: str = "train") -> TrainingBatch | None:
+    """Move on by one batch: which rows it holds, None when all were taken. A retry gets the same ones."""
+    with database.transaction() as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [f"training_batch {usecase}"])
+        cursor.execute(
+            "SELECT number, first, last FROM training_batch WHERE usecase = %s AND dag_run_id = %s",
+            [usecase, run.run_id],
+        )
+        if (mine := cursor.fetchone()) is not None:
+            return TrainingBatch(*mine)
+        cursor.execute(
+            "SELECT coalesce(max(number), 0), coalesce(max(last), 0) FROM training_batch WHERE usecase = %s",
+            [usecase],
+        )
+        number, first = cursor.fetchone()
+        cursor.execute("SELECT count(*) FROM clean_row WHERE usecase = %s AND part = %s", [usecase, part])
+        last = min(first + size, cursor.fetchone()[0])
+        if last <= first:
+            return None
+        cursor.execute(
+            "INSERT INTO training_batch (usecase, number, first, last, dag_run_id, at)"
+            " VALUES (%s, %s, %s, %s, %s, %s)",
+            [usecase, number + 1, first, last, run.run_id, _now()],
+        )
+        return TrainingBatch(number + 1, first, last)
+
+
+# --- decisions
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """One ground of a decision; `sentence` says it in words. passed: None where it settles nothing."""
+
+    name: str
+    passed: bool | None
+    sentence: str
+    value: float | str | None = None
+    threshold: float | str | None = None
+
+
+@dataclass(frozen=True)
+class Decision:
+    """kind: `train`, `promote` or `clear`, whether to; the rest as in usecases.models.Decision."""
+
+    kind: str
+    is_yes: bool
+    reason: str
+    criteria: Sequence[Criterion] = ()
+    model: str = ""
+    version: int | None = None
+    champion_version: int | None = None
+    metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    shap: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+
+def decide(usecase: str, decision: Decision, *, run: DagRun) -> None:
+    """Keep a decision; a step that is tried again writes it anew."""
+    values = {
+        "usecase": usecase,
+        "kind": decision.kind,
+        "is_yes": decision.is_yes,
+        "reason": decision.reason,
+        "criteria": Json([vars(criterion) for criterion in decision.criteria]),
+        "model": decision.model,
+        "version": decision.version,
+        "champion_version": decision.champion_version,
+        "metrics": Json(decision.metrics),
+        "shap": Json(decision.shap),
+        "dag_id": run.dag_id,
+        "dag_run_id": run.run_id,
+        "at": _now(),
+    }
+    anew = ", ".join(f"{name} = EXCLUDED.{name}" for name in values)
+    with database.transaction() as connection, connection.cursor() as cursor:
+        cursor.execute(
+            f"{_insert('decision', values)} ON CONFLICT (usecase, dag_run_id, kind) DO UPDATE SET {anew}",
+            values,
+        )
+    say(f"Decided: {decision.kind} {'yes' if decision.is_yes else 'no'}. {decision.reason}")
+
+
+# --- how
+
+
+def _begin(
+    connection: Connection,
+    usecase: str,
+    key: str,
+    run: DagRun,
+    origin: Origin,
+    n_in: int,
+    n_rejected: int,
+    facts: dict[str, Any],
+) -> int | None:
+    values = {
+        "usecase": usecase,
+        "key": key,
+        "data_source": origin.data_source,
+        "origin": origin.origin,
+        "data_sha256": origin.data_sha256,
+        "dag_id": run.dag_id,
+        "dag_run_id": run.run_id,
+        "at": _now(),
+        "rows_in": n_in,
+        "rows_new": 0,
+        "rows_duplicate": 0,
+        "rows_rejected": n_rejected,
+        "facts": Json(facts),
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(f"{_insert('batch', values)} ON CONFLICT DO NOTHING RETURNING id", values)
+        found = cursor.fetchone()
+    return int(found[0]) if found else None
+
+
+def _known(connection: Connection, usecase: str, key: str) -> Added:
+    names = "id, rows_in, rows_new, rows_duplicate, rows_rejected"
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {names} FROM batch WHERE usecase = %s AND key = %s", [usecase, key])  # noqa: S608
+        return Added(*cursor.fetchone(), is_known=True)
+
+
+def _end(connection: Connection, batch_id: int, n_in: int, n_new: int, n_rejected: int) -> Added:
+    n_duplicate = n_in - n_new - n_rejected
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE batch SET rows_new = %s, rows_duplicate = %s WHERE id = %s",
+            [n_new, n_duplicate, batch_id],
+        )
+    return Added(batch_id, n_in, n_new, n_duplicate, n_rejected, is_known=False)
+
+
+def _add_raw(
+    connection: Connection, usecase: str, batch_id: int, rows: list[tuple[int, Mapping[str, Any]]]
+) -> int:
+    texts = ((position, _text(row)) for position, row in rows)
+    lines = ((position, f"\\x{hashlib.sha256(text.encode()).hexdigest()}", text) for position, text in texts)
+    return _copied(
+        connection,
+        "raw_row",
+        {"position": "integer", "row_sha256": "bytea", "data": "jsonb"},
+        lines,
+        {"usecase": usecase, "batch_id": batch_id},
+        "(usecase, row_sha256)",
+        order="position",
+    )
+
+
+def _add_rejected(connection: Connection, batch_id: int, rejected: Sequence[Rejected]) -> None:
+    lines = [(row.position, _storable(row.reason), _storable(row.row[:LONGEST_ROW])) for row in rejected]
+    columns = {"position": "integer", "reason": "text", "row": "text"}
+    _copied(connection, "rejected_row", columns, lines, {"batch_id": batch_id}, "(id)", order="position")
+
+
+def _add_clean(connection: Connection, usecase: str, batch_id: int, clean: Iterable[Clean]) -> int:
+    lines = ((n, _storable(row.key), row.part, _text(row.data)) for n, row in enumerate(clean))
+    return _copied(
+        connection,
+        "clean_row",
+        {"key": "text", "part": "text", "data": "jsonb"},
+        lines,
+        {"usecase": usecase, "batch_id": batch_id},
+        "(usecase, key)",
+        order="n",
+        numbered=True,
+    )
+
+
+def _copied(
+    connection: Connection,
+    table: str,
+    columns: Mapping[str, str],
+    lines: Iterable[tuple[Any, ...]],
+    same: Mapping[str, Any],
+    unique: str,
+    *,
+    order: str,
+    numbered: bool = False,
+) -> int:
+    """COPY into a table that goes again, then INSERT what is new, in order; how many those were."""
+    staged = {"n": "integer", **columns} if numbered else dict(columns)
+    buffer = io.StringIO()
+    for line in lines:
+        buffer.write("\t".join(_escaped(str(value)) for value in line) + "\n")
+    buffer.seek(0)
+    made = ", ".join(f"{name} {kind}" for name, kind in staged.items())
+    names, fixed = ", ".join(columns), ", ".join(same)
+    places = ", ".join("%s" for _ in same)
+    with connection.cursor() as cursor:
+        cursor.execute(f"CREATE TEMP TABLE staged_{table} ({made}) ON COMMIT DROP")
+        cursor.copy_expert(f"COPY staged_{table} FROM STDIN", buffer)
+        cursor.execute(
+            f"INSERT INTO {table} ({fixed}, {names}) SELECT {places}, {names} FROM staged_{table}"  # noqa: S608
+            f" ORDER BY {order} ON CONFLICT {unique} DO NOTHING",
+            list(same.values()),
+        )
+        n_added = cursor.rowcount
+        cursor.execute(f"DROP TABLE staged_{table}")
+    return int(n_added)
+
+
+def _insert(table: str, values: Mapping[str, Any]) -> str:
+    names, places = ", ".join(values), ", ".join(f"%({name})s" for name in values)
+    return f"INSERT INTO {table} ({names}) VALUES ({places})"  # noqa: S608
+
+
+def _text(row: Mapping[str, Any]) -> str:
+    """Its JSON, the same for the same row: the hash of a row is taken of it. Raises ValueError for NaN."""
+    text = _json(row)
+    return _json(_cleaned(row)) if "\\u0000" in text or not text.isascii() else text
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _cleaned(value: Any) -> Any:
+    if isinstance(value, str):
+        return _storable(value)
+    if isinstance(value, Mapping):
+        return {_storable(str(name)): _cleaned(inner) for name, inner in value.items()}
+    return [_cleaned(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def _storable(text: str) -> str:
+    """Without what PostgreSQL takes in no text: NUL, and halves of surrogate pairs."""
+    return text.replace("\x00", "\ufffd").encode(errors="replace").decode()
+
+
+def _escaped(text: str) -> str:
+    """As COPY's text format wants it."""
+    return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

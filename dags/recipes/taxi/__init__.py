@@ -1,0 +1,1 @@
+"""New York taxi trips: cleaned and grouped by Spark, and a model of what is tipped."""

@@ -1,0 +1,135 @@
+"""The steps of `taxi_training`: what is tipped, learnt from the clean trips that `taxi_batch` left.
+
+Its usual error is the sigma of the anomaly rule on the stream of trips.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.impute import SimpleImputer
+from sklearn.model_selection import KFold, cross_val_predict
+from sklearn.pipeline import Pipeline
+
+from dags.recipes.common import ledger
+from dags.recipes.common.checks import DataInvalid
+from dags.recipes.common.log import say
+from dags.recipes.common.run_folder import DagRun
+from dags.recipes.common.training import Found, Taken, Training, Tried
+from dags.recipes.taxi.params import DEFAULTS, MODEL, TRAINING_DAG_ID, USECASE
+from scoring import features
+from scoring.spec import Spec
+from scoring.spec_reading import read_spec
+
+FIELDS = ["vendor_id", "passenger_count", "trip_distance", "payment_type", "fare_amount"]
+LABEL = "tip_amount"
+FOLDS = 3
+LONGEST_TRIP, LARGEST_FARE = 200.0, 1_000.0  # miles, dollars: beyond these it is a fault of the meter
+PAYMENTS = {1: "Card", 2: "Cash", 3: "No charge", 4: "Dispute", 5: "Unknown", 6: "Voided"}
+
+
+class TaxiTraining(Training):
+    """A forest of few, shallow trees: it answers for every trip of a stream."""
+
+    dag_id = TRAINING_DAG_ID
+    model = MODEL
+    usecase = USECASE
+
+    def take(self, run: DagRun) -> Taken:
+        """The newest month in the ledger."""
+        newest = ledger.newest_batch(USECASE)
+        if newest is None:
+            raise DataInvalid("There are no clean trips yet: run taxi_batch first.")
+        folder = Path(newest.facts["trips"])
+        if not folder.exists():
+            raise DataInvalid(f"{folder} is gone, where the clean trips lay: run taxi_batch again.")
+        table = pd.read_parquet(folder, columns=[*FIELDS, LABEL, "pickup_datetime"])
+        n = run.params["max_rows"]
+        told = f"{n:,} of {len(table):,} clean trips are drawn." if len(table) > n else ""
+        table = table.sample(n, random_state=run.params["seed"]) if len(table) > n else table
+        return Taken(table.reset_index(drop=True), newest.origin, told)
+
+    def fields(self, table: pd.DataFrame) -> pd.DataFrame:
+        is_sound = table["trip_distance"].between(0, LONGEST_TRIP) & table["fare_amount"].between(
+            0, LARGEST_FARE
+        )
+        is_sound &= table[LABEL].between(0, LARGEST_FARE) & table["payment_type"].isin(PAYMENTS)
+        if n_odd := int((~is_sound).sum()):
+            say(f"{n_odd:,} trips with impossible distances, amounts or payments are left out.")
+        sound = table[is_sound]
+        numbers = sound[FIELDS].astype(dict.fromkeys(("trip_distance", "fare_amount"), "float64"))
+        return numbers.assign(label=sound[LABEL].astype("float64"))
+
+    def spec(self, train: pd.DataFrame) -> Spec:
+        return read_spec(json.dumps(_spec(train, usual_error=float(train["label"].std()))))
+
+    def find(self, run: DagRun, spec: Spec, train: pd.DataFrame) -> Found:
+        """One forest; its error on folds not trained on becomes the spec's usual error."""
+        settings = {**DEFAULTS, **run.params}
+        model = _pipeline(spec, settings)
+        table, labels = features.table(spec, train), train["label"].to_numpy()
+        folds = KFold(FOLDS, shuffle=True, random_state=settings["seed"])
+        errors = cross_val_predict(model, table, labels, cv=folds) - labels
+        scores = {"cv_mae": float(np.abs(errors).mean()), "cv_rmse": float(np.sqrt((errors**2).mean()))}
+        usual = _spec(train, usual_error=float(errors.std()))
+        run.folder.write_bytes("spec.json", read_spec(json.dumps(usual)).to_json())
+        params = {name: settings[name] for name in ("n_estimators", "max_depth")}
+        say(f"Mean error {scores['cv_mae']:.3f} $ over {FOLDS} folds, sigma {errors.std():.3f} $.")
+        return Found(model.fit(table, labels), params, scores, [Tried("forest", params, scores)])
+
+    def shap(
+        self, run: DagRun, spec: Spec, model: Pipeline, train: pd.DataFrame
+    ) -> tuple[bytes, dict[str, float]]:
+        from dags.recipes.common import tree_shap
+
+        return tree_shap.summary(spec, model, train, seed=run.params["seed"])
+
+
+def _pipeline(spec: Spec, settings: dict[str, Any]) -> Pipeline:
+    prepare = ColumnTransformer([("numbers", SimpleImputer(strategy="median"), spec.number_columns)])
+    forest = RandomForestRegressor(
+        settings["n_estimators"],
+        max_depth=settings["max_depth"],
+        min_samples_leaf=10,
+        random_state=settings["seed"],
+        n_jobs=2,
+    )
+    return Pipeline([("prepare", prepare), ("forest", forest)])
+
+
+def _spec(train: pd.DataFrame, *, usual_error: float) -> dict[str, Any]:
+    def seen(name: str) -> list[float]:
+        return [float(train[name].min()), float(train[name].max())]
+
+    return {
+        "title": "What will be tipped?",
+        "entity": "trip",
+        "description": "The tip of a taxi trip in dollars, from what the meter knows at its end.",
+        "task": "regression",
+        "fields": [
+            {"name": "vendor_id", "type": "integer", "label": "Vendor", "min": 0, "max": 100,
+             "seen": seen("vendor_id")},
+            {"name": "passenger_count", "type": "integer", "label": "Passengers", "required": False,
+             "nullable": True, "min": 0, "max": 20, "seen": seen("passenger_count"), "default": 1},
+            {"name": "trip_distance", "type": "number", "label": "Distance", "unit": "miles", "min": 0,
+             "max": LONGEST_TRIP, "seen": seen("trip_distance")},
+            {"name": "payment_type", "type": "integer", "label": "Paid by",
+             "help": "Only tips that are paid by card are known to the meter.",
+             "choices": {"values": [{"value": code, "label": label} for code, label in PAYMENTS.items()]}},
+            {"name": "fare_amount", "type": "number", "label": "Fare", "unit": "$", "min": 0,
+             "max": LARGEST_FARE, "seen": seen("fare_amount")},
+        ],
+        "derived": [{"name": "fare_per_mile", "expression": "fare_amount / (trip_distance + 0.1)"}],
+        "slices": ["payment_type"],
+        "output": {"unit": "$", "usual_error": usual_error},
+        "primary_metric": "mae",
+        "example": {"vendor_id": 2, "passenger_count": 1, "trip_distance": 2.4, "payment_type": 1,
+                    "fare_amount": 14.2},
+    }  # fmt: skip
+
+
+TRAINING = TaxiTraining()

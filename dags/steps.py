@@ -1,0 +1,76 @@
+"""How DAG files call what `recipes/` does: each step of a recipe is a task in the console's environment.
+
+    step("titanic.training:TRAINING.search")(RUN)
+
+calls `TRAINING.search` of `dags/recipes/titanic/training.py` with the run; results of other tasks may follow.
+"""
+
+import json
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import task
+
+log = logging.getLogger(__name__)
+
+# What a step is told of its run, as JSON; see recipes.common.run_folder.DagRun.
+RUN = (
+    '{"dag_id": {{ dag.dag_id | tojson }}, "run_id": {{ run_id | tojson }}, "params": {{ params | tojson }},'
+    ' "requested_by": {{ (dag_run.triggering_user_name or "") | tojson }}}'
+)
+
+# the console's environment, which has what Airflow's has not: numpy, scikit-learn, MLflow
+_IN_CONSOLE = {"python": os.environ["ATALAYA_PYTHON"], "expect_airflow": False, "expect_pendulum": False}
+
+
+def step(where: str, *, task_id: str = "", **options: Any) -> Callable[..., Any]:
+    """where: <module under recipes>:<name>; the task is called as the last part of it unless told otherwise.
+
+    options: of the task, such as `retries`, `trigger_rule` or `outlets`.
+    """
+    name = task_id or where.rpartition(":")[2].rpartition(".")[2]
+
+    @task.external_python(task_id=name, **_IN_CONSOLE, **options)
+    def call(where, run, results):  # runs in the other environment: it imports all that it needs itself
+        from pkgutil import resolve_name
+
+        from dags.recipes.common.run_folder import DagRun
+
+        return resolve_name(f"dags.recipes.{where}")(DagRun.from_json(run), *results)
+
+    return lambda run, *results: call(where, run, list(results))
+
+
+def job_ends(task_id: str, dag_id: str, **options: Any) -> Callable[..., Any]:
+    """A task that waits for the end of a Spark job of the console, in no place of its own while it waits.
+
+    It ends well when the job did, and fails with the job's words otherwise; its result is the job's id.
+    """
+
+    @task.sensor(task_id=task_id, mode="reschedule", poke_interval=5, timeout=3600, **options)
+    def ends(job_id):
+        import httpx
+        from airflow.sdk import PokeReturnValue
+        from airflow.sdk.exceptions import AirflowFailException
+
+        token = json.loads(Path(os.environ["ATALAYA_TOKENS"]).read_text())[dag_id]
+        url = f"{os.environ['ATALAYA_URL']}/api/v1/jobs/{job_id}"
+        try:
+            answer = httpx.get(url, headers={"Authorization": f"Bearer {token}"}, timeout=10)
+        except httpx.TransportError as error:  # a console that restarts is waited for
+            log.warning("The console does not answer: %s", error)
+            return PokeReturnValue(is_done=False)
+        if answer.status_code == httpx.codes.TOO_MANY_REQUESTS or answer.status_code >= 500:
+            log.warning("The console answers %s to the question how the job is", answer.status_code)
+            return PokeReturnValue(is_done=False)
+        if answer.is_error:
+            raise AirflowFailException(f"The console does not show job {job_id}: {answer.text[:300]}")
+        job = answer.json()
+        if job["state"] in ("failed", "cancelled", "lost"):
+            raise AirflowFailException(f"Job {job_id} of {job['app']} is {job['state']}: {job['error']}")
+        return PokeReturnValue(is_done=job["state"] == "succeeded", xcom_value=job_id)
+
+    return ends

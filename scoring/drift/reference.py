@@ -1,0 +1,176 @@
+"""Summing up `serving/reference.parquet`: what later windows are compared with, some dozen KiB of JSON.
+
+Missing values are counted and left out, never replaced: nothing of a window can leak into an imputation.
+Derived columns are left out too: they follow from the fields, and would count each shift twice.
+"""
+
+import io
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from scoring.drift.shapes import SCORE, Column, Reference, Value
+from scoring.language import Field
+from scoring.spec import Spec
+
+MOST_ROWS = 20_000
+MOST_BYTES = 512 * 2**20  # as they say of themselves, uncompressed
+# Up to so many different numbers are compared as categories: the test for continuous ones is blunt with ties.
+MOST_DISCRETE = 20
+MOST_POINTS = 1_000
+MOST_VALUES = 200
+LONGEST_LABEL = 60
+N_PSI_BINS, N_BINS = 10, 12
+
+
+class ReferenceUnusable(ValueError):
+    """Windows cannot be compared with this file; the message says why."""
+
+
+def read(parquet: bytes, spec: Spec) -> Reference:
+    """At most 20,000 rows of the file. Raises ReferenceUnusable."""
+    names = [field.name for field in spec.fields]
+    try:
+        table = _table(parquet, [*names, SCORE])
+        columns = {name: table.column(name).to_pylist() for name in table.column_names}
+    except pa.ArrowException as error:
+        raise ReferenceUnusable(f"serving/reference.parquet cannot be read: {error}") from error
+    if lost := [name for name in (*names, SCORE) if name not in columns]:
+        raise ReferenceUnusable(f"serving/reference.parquet lacks {', '.join(lost)}")
+    return summary(spec, columns, table.num_rows)
+
+
+def _table(parquet: bytes, names: list[str]) -> pa.Table:
+    file = pq.ParquetFile(io.BytesIO(parquet))
+    claimed = sum(file.metadata.row_group(n).total_byte_size for n in range(file.metadata.num_row_groups))
+    if claimed > MOST_BYTES:
+        raise ReferenceUnusable(f"serving/reference.parquet holds more than {MOST_BYTES} bytes")
+    wanted = [name for name in names if name in file.schema_arrow.names]
+    batches, n_rows = [], 0
+    for batch in file.iter_batches(batch_size=MOST_ROWS, columns=wanted):
+        batches.append(batch.slice(0, MOST_ROWS - n_rows))
+        n_rows += batches[-1].num_rows
+        if n_rows >= MOST_ROWS:
+            break
+    return pa.Table.from_batches(batches, schema=None if batches else _schema(file, wanted))
+
+
+def _schema(file: pq.ParquetFile, wanted: list[str]) -> pa.Schema:
+    return pa.schema([file.schema_arrow.field(name) for name in wanted])
+
+
+def summary(spec: Spec, columns: dict[str, list[Any]], n_rows: int) -> Reference:
+    """columns: the raw fields and `score`, by name. Raises ReferenceUnusable when there are no rows."""
+    if not n_rows:
+        raise ReferenceUnusable("serving/reference.parquet has no rows")
+    found = [_field(field, columns[field.name]) for field in spec.fields]
+    score = _number(SCORE, SCORE, numbers(columns[SCORE]))
+    score.is_score = True
+    classes = spec.class_values
+    return Reference(n_rows, [*found, score], str(classes[1]) if len(classes) == 2 else "")
+
+
+def _field(field: Field, values: Sequence[Any]) -> Column:
+    if field.is_text or field.type == "boolean" or field.choices is not None:
+        return _category(field, values)
+    column = _number(field.name, field.title, numbers(values))
+    if field.seen is not None:
+        column.seen = field.seen
+        column.n_out_of_range = n_outside(numbers(values), field.seen)
+    return column
+
+
+def _category(field: Field, values: Sequence[Any]) -> Column:
+    present = categories(values)
+    commonest = Counter(present).most_common(MOST_VALUES)
+    known = [value for value, _n in commonest]
+    return Column(
+        name=field.name,
+        title=field.title,
+        kind="category",
+        n_missing=len(values) - len(present),
+        values=known,
+        counts=[n for _value, n in commonest],
+        labels=_labels(field, known),
+        n_rest=len(present) - sum(n for _value, n in commonest),
+    )
+
+
+def _labels(field: Field, values: Sequence[Value]) -> list[str]:
+    """The spec's words; free text about a person is numbered instead of shown."""
+    words = {choice.value: choice.text for choice in field.choices.values} if field.choices else {}
+    if field.personal and not words:
+        return [f"#{place}" for place, _value in enumerate(values, 1)]
+    return [words.get(value, _shown(value))[:LONGEST_LABEL] for value in values]  # type: ignore[arg-type]
+
+
+def _shown(value: Value) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _number(name: str, title: str, values: np.ndarray) -> Column:
+    """values: NaN is missing."""
+    present = np.sort(values[~np.isnan(values)])
+    distinct, counts = np.unique(present, return_counts=True)
+    column = Column(
+        name, title, "discrete", int(len(values) - len(present)), distinct.tolist(), counts.tolist()
+    )
+    if len(distinct) <= MOST_DISCRETE:
+        column.labels = [f"{value:g}" for value in distinct.tolist()]
+        return column
+    if len(distinct) > MOST_POINTS:
+        parts = np.array_split(present, MOST_POINTS)
+        column.values = [float(np.median(part)) for part in parts]
+        column.counts = [len(part) for part in parts]
+    column.kind = "number"
+    column.spread = float(np.std(present))
+    column.psi_edges = _distinct(np.quantile(present, np.linspace(0, 1, N_PSI_BINS + 1)[1:-1]))
+    low, high = np.quantile(present, [0.01, 0.99])
+    column.edges = _distinct(np.linspace(low, high, N_BINS - 1)) if high > low else column.psi_edges
+    return column
+
+
+def _distinct(edges: np.ndarray) -> list[float]:
+    return np.unique(edges).tolist()
+
+
+# --- values as both the reference and a window take them
+
+
+def numbers(values: Iterable[Any]) -> np.ndarray:
+    """NaN for what is missing or no finite number."""
+    return np.asarray([_finite(value) for value in values], dtype=np.float64)
+
+
+def _finite(value: Any) -> float:
+    if not isinstance(value, bool | int | float):
+        return math.nan
+    try:
+        number = float(value)
+    except OverflowError:  # JSON has whole numbers of any length
+        return math.nan
+    return number if math.isfinite(number) else math.nan
+
+
+def categories(values: Iterable[Any]) -> list[Value]:
+    """Those that are there; null, NaN and empty text are missing."""
+    return [value for value in values if value is not None and value == value and value != ""]
+
+
+def score_of(value: Any, probabilities: Mapping[str, float] | None, second_class: str) -> Any:
+    """As training does: of two classes the second's probability, of more the winner's, else the value."""
+    if not probabilities:
+        return value
+    return probabilities.get(second_class) if second_class else max(probabilities.values())
+
+
+def n_outside(values: np.ndarray, seen: tuple[float, float]) -> int:
+    """How many lie beyond the range; missing ones do not."""
+    return int(np.sum((values < seen[0]) | (values > seen[1])))

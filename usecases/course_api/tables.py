@@ -1,0 +1,45 @@
+"""The rows that are given away: from the files, else generated ones with the same columns."""
+
+import csv
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from dags.recipes.forest_cover import made_up as forest_cover
+from dags.recipes.real_estate import made_up as real_estate
+
+FOREST_COVER = "covertype_course_variant.csv"
+REAL_ESTATE = "realtor_head_12886.csv"
+SEED = 42
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows as lines of CSV, which take a tenth of the memory of lists. source: `file` or `synthetic`."""
+
+    names: list[str]
+    lines: list[str]
+    source: str
+
+    def rows(self, first: int, last: int) -> list[list[str]]:
+        """last is not included. A row that was cut has fewer values than there are names."""
+        return list(csv.reader(self.lines[first:last]))
+
+
+def forest_cover_table(folder: Path | None) -> Table:
+    return _table(folder, FOREST_COVER, forest_cover.lines)
+
+
+def real_estate_table(folder: Path | None) -> Table:
+    return _table(folder, REAL_ESTATE, real_estate.lines)
+
+
+def _table(folder: Path | None, name: str, generate: Callable[[int], Iterable[str]]) -> Table:
+    path = folder / name if folder else None
+    if path is not None and path.is_file():
+        header, *lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        source = "file"
+    else:
+        header, *lines = generate(SEED)
+        source = "synthetic"
+    return Table(next(csv.reader([header])), lines, source)
