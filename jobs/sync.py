@@ -1,6 +1,7 @@
 """The watcher's half: launchers and drivers into rows, found by their folders, whoever started them."""
 
 import contextlib
+from typing import Any
 
 from django.utils import timezone
 
@@ -43,7 +44,7 @@ def _start_again(job: Job) -> None:
 
 def _note_progress(job: Job) -> None:
     assert job.ui_port is not None  # a constraint of every active job
-    values = {}
+    values: dict[str, Any] = {}
     if job.state == JobState.STARTING and job.folder.launcher is not None:
         values = {"state": JobState.RUNNING, "started_at": settling.started_at(job.folder)}
     if job.is_streaming and (progress := job.folder.progress) is not None:

@@ -15,6 +15,7 @@ from stack.parts import Part, Program
 
 MASTER, WORKER = "spark-master", "spark-worker"
 JOBS_AT_ONCE = 2
+SCALA = "2.13"
 EXECUTOR_MEMORY = "768m"
 SMALL = ["-Xms64m", "-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
 # PySpark's own scripts add this one: without it Java's vector classes are not found.
@@ -73,7 +74,10 @@ def _program(config: Config, main: str, *arguments: str) -> Program:
     # The pages of both would be on two more ports, without any sign-in: wherever is free, for nobody.
     argv += ["--host", "127.0.0.1", "--webui-port", "0", *arguments]
     environment = base.environment(
-        SPARK_HOME=str(home), SPARK_LOCAL_IP="127.0.0.1", SPARK_LOCAL_DIRS=str(_folder(config) / "local")
+        SPARK_HOME=str(home),
+        SPARK_SCALA_VERSION=SCALA,  # else the worker looks for a build of Spark, and starts no executor
+        SPARK_LOCAL_IP="127.0.0.1",
+        SPARK_LOCAL_DIRS=str(_folder(config) / "local"),
     )
     return Program(argv, environment, _folder(config))
 

@@ -8,6 +8,7 @@ import shutil
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -52,6 +53,10 @@ KIND_WORDS: dict[tuple[Kind, ...], str] = {A_NUMBER: "a number", A_TIME: "a time
 WITHOUT_EXECUTORS_S, LOOKS_EVERY_S = 60.0, 2.0
 UNFINISHED = ".{name}.unfinished"
 _GLOB = re.compile(r"([\\*?\[\]{}])")
+
+
+class NoExecutors(RuntimeError):
+    """A cluster lets the job wait."""
 
 
 class SourceRefused(ValueError):
@@ -116,12 +121,14 @@ def _require_executors(spark: "SparkSession") -> None:
         except Exception:  # noqa: BLE001 - the session has ended, and with it what there is to watch
             return
         since = time.monotonic() if n_executors else since
-    master = spark.sparkContext.master
-    sys.stderr.write(
-        f"NoExecutors: {master} gave no executor for {WITHOUT_EXECUTORS_S:.0f} s: its master or its workers"
-        " are away, or other jobs have all cores.\n"
-    )
-    sys.stderr.flush()
+    try:
+        raise NoExecutors(
+            f"{spark.sparkContext.master} gave no executor for {WITHOUT_EXECUTORS_S:.0f} s: its master or its"
+            " workers are away, or other jobs have all cores."
+        )
+    except NoExecutors:
+        traceback.print_exc()  # the job's page shows the last exception of the log
+        sys.stderr.flush()
     os._exit(1)
 
 

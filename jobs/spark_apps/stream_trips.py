@@ -260,7 +260,7 @@ class Progress:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._seen: dict[str, int] = {}
+        self._seen: dict[str, tuple[int, str]] = {}  # batch and time of its last note
         self._rows: dict[str, int] = {}
         self._late = 0
         self._history: list[dict[str, Any]] = []

@@ -11,6 +11,7 @@ import pytest
 from core.lib.errors import Unavailable
 from jobs import gateway
 from jobs.folders import Folder
+from jobs.outcomes import error_in
 from jobs.spark_apps import clean_trips
 from stack import supervisor
 from tests import running_stack
@@ -92,7 +93,7 @@ def test_a_cluster_without_workers_ends_the_job_in_words(cluster, target, tmp_pa
     supervisor.stop(cluster.config, {"spark-worker"})
     done = run(target, Folder(tmp_path / "job"), tmp_path / "trips.parquet")
     assert done.returncode == 1
-    assert f"NoExecutors: {target.master} gave no executor for 60 s" in done.stderr
+    assert f"NoExecutors: {target.master} gave no executor for 60 s" in error_in(done.stderr)
     supervisor.stop(cluster.config, {"spark-master"})
     with pytest.raises(Unavailable, match=f"The Spark master {target.master} does not answer"):
         gateway.require_master(target)

@@ -1,6 +1,7 @@
 """How a job ended, from the files that its processes left."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from django.utils import timezone
@@ -8,6 +9,7 @@ from django.utils import timezone
 from jobs.folders import Folder
 from jobs.models import Job
 from jobs.outcomes import error_in, outcome
+from jobs.spark_apps import running
 
 SPARK_LOG = """\
 26/11/21 06:49:37 INFO SparkContext: Running Spark version 4.2.0
@@ -89,3 +91,44 @@ def test_cancelled_job_that_had_finished_has_succeeded(folder):
 
 def test_job_without_a_note_about_its_end_is_lost(folder):
     assert outcome(Job(), folder).state == "lost"
+
+
+def test_a_driver_that_waits_for_executors_ends_in_words(monkeypatch, capsys):
+    ended = []
+    monkeypatch.setattr(running, "WITHOUT_EXECUTORS_S", 0.05)
+    monkeypatch.setattr(running, "LOOKS_EVERY_S", 0.01)
+    monkeypatch.setattr(running.os, "_exit", ended.append)
+    context = SimpleNamespace(master="spark://m:7077", _jsc=Jsc(n_known=1))
+    running._require_executors(SimpleNamespace(sparkContext=context))
+    assert ended == [1]
+    log = capsys.readouterr().err + "26/11/29 17:45:13 INFO SparkContext: Successfully stopped SparkContext\n"
+    assert error_in(log).startswith(
+        "jobs.spark_apps.running.NoExecutors: spark://m:7077 gave no executor for 0 s"
+    )
+
+
+def test_a_driver_with_executors_goes_on_until_its_session_ends(monkeypatch):
+    monkeypatch.setattr(running, "WITHOUT_EXECUTORS_S", 0.05)
+    monkeypatch.setattr(running, "LOOKS_EVERY_S", 0.01)
+    monkeypatch.setattr(running.os, "_exit", lambda code: pytest.fail("it was ended"))
+    context = SimpleNamespace(master="spark://m:7077", _jsc=Jsc(n_known=2, n_looks=20))
+    running._require_executors(SimpleNamespace(sparkContext=context))
+
+
+class Jsc:
+    """Spark's context in Java, which knows so many block managers for so many looks, then is stopped."""
+
+    def __init__(self, n_known, n_looks=10**6):
+        self.n_known, self.n_looks = n_known, n_looks
+
+    def sc(self):
+        self.n_looks -= 1
+        if self.n_looks < 0:
+            raise RuntimeError("the context is stopped")
+        return self
+
+    def getExecutorMemoryStatus(self):
+        return self
+
+    def size(self):
+        return self.n_known
