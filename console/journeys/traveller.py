@@ -147,7 +147,7 @@ class Traveller:
         self.figure("champion", f"{model} v{version}")
 
     def predict(self, model: str, rows: list[dict[str, Any]], *, version: str = "") -> list[dict[str, Any]]:
-        """Answers of the champion; `version`: waits until that one answers."""
+        """Answers of the champion, whom serving meets a moment after the ledger; `version`: of that one."""
 
         def ask() -> dict[str, Any] | None:
             try:

@@ -1,5 +1,7 @@
 """The steps of `forest_cover_load` and `forest_cover_clear`."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,8 +12,8 @@ from dags.recipes.common.checks import DataInvalid
 from dags.recipes.common.ledger import Criterion, Decision, Origin
 from dags.recipes.common.log import say
 from dags.recipes.common.run_folder import DagRun
-from dags.recipes.forest_cover import data
-from dags.recipes.forest_cover.params import USECASE
+from dags.recipes.forest_cover import data, waiting
+from dags.recipes.forest_cover.params import N_GROUPS, USECASE
 
 RESTART = "/restart_data_generation"
 
@@ -31,8 +33,7 @@ def take(run: DagRun, before: Mapping[str, Any]) -> dict[str, Any]:
     """
     group, taken = run.params["group_number"], list(before["taken"])
     try:
-        with collect.connect(run.params["address"]) as service:
-            answer = service.ask("/data", group_number=group)
+        answer = _answer(run.params["address"], group, taken)
     except collect.Refused as refused:
         if refused.status != httpx.codes.BAD_REQUEST:
             raise
@@ -43,13 +44,13 @@ def take(run: DagRun, before: Mapping[str, Any]) -> dict[str, Any]:
             ) from refused
         say(f"{refused} That is the end: {len(taken)} batches of group {group} were taken.")
         return {"taken": taken, "is_over": True}
-    batch = data.batch(answer.content, group=group)
-    if taken and batch.number < max(taken):
-        raise DataInvalid(
-            f"The service is at batch {batch.number} of group {group}, but batch {max(taken)} was taken"
-            " before: it has started anew. Run forest_cover_clear, or choose another group."
-        )
-    sound, raw = data.sound(batch.rows)
+    try:
+        batch = data.batch(answer.content, group=group)
+        _require_onward(batch, taken)
+        sound, raw = data.sound(batch.rows)
+    except DataInvalid:
+        waiting.forget(group)  # tried again, the service is asked again
+        raise
     served = answer.headers.get("X-Data-Source", "")
     ledger.add_batch(
         USECASE,
@@ -61,6 +62,7 @@ def take(run: DagRun, before: Mapping[str, Any]) -> dict[str, Any]:
         clean=data.clean(sound.table),
         facts={"group": group, "batch": batch.number} | ({"served from": served} if served else {}),
     )
+    waiting.forget(group)
     return {"taken": sorted({*taken, batch.number}), "is_over": False}
 
 
@@ -97,12 +99,32 @@ def clear(run: DagRun, found: Mapping[str, int]) -> dict[str, Any]:
     decision = Decision("clear", is_yes=True, reason=run.params["reason"].strip(), criteria=grounds)
     ledger.decide(USECASE, decision, run=run)  # first: nothing goes without its reason
     removed = ledger.clear(USECASE)
+    for group in range(1, N_GROUPS + 1):
+        waiting.forget(group)
     say(f"Removed {removed['batch']} batches, {removed['raw_row']:,} rows.")
     if run.params["restart_service"]:
         with collect.connect(run.params["address"]) as service:
             service.ask(RESTART)
         say("The service starts all groups anew.")
     return {"removed": removed["batch"]}
+
+
+def _require_onward(batch: data.Batch, taken: list[int]) -> None:
+    if taken and batch.number < max(taken):
+        raise DataInvalid(
+            f"The service is at batch {batch.number} of group {batch.group}, but batch {max(taken)} was taken"
+            " before: it has started anew. Run forest_cover_clear, or choose another group."
+        )
+
+
+def _answer(address: str, group: int, taken: list[int]) -> collect.Answer:
+    """What the waiting was answered, else what is answered now."""
+    if (kept := waiting.kept(address, group, taken)) is not None:
+        data_sha256 = hashlib.sha256(kept.body.encode()).hexdigest()
+        headers = {"X-Data-Source": kept.served_from}
+        return collect.Answer(json.loads(kept.body), headers, data_sha256, f"{address.rstrip('/')}/data")
+    with collect.connect(address) as service:
+        return service.ask("/data", group_number=group)
 
 
 def _key(group: int, number: int) -> str:

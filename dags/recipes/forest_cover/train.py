@@ -24,6 +24,7 @@ from scoring.spec import Spec
 SVC_GRID = {"C": [1.0, 10.0, 100.0], "gamma": ["scale", 0.03, 0.1], "class_weight": [None, "balanced"]}
 LEAST_OF_CLASS = 15  # rows of each cover type in the sample of the support vector machine
 SCORING = {"cv_accuracy": "accuracy", "cv_macro_f1": "f1_macro"}
+CALIBRATION_FOLDS = 3
 N_JOBS = 2
 
 
@@ -66,6 +67,9 @@ def _candidates(spec: Spec, labels: np.ndarray, settings: Settings) -> list[Cand
     sample = _sample(labels, settings.svc_rows, seed=settings.seed)
     n_grid = int(np.prod([len(values) for values in SVC_GRID.values()]))
     drawn = ParameterSampler(SVC_GRID, min(settings.n_iter, n_grid), random_state=settings.seed)
+    if too_rare := _too_rare(labels[sample], settings.cv):
+        say(f"No support vector machine is tried: of {too_rare} there are too few rows to calibrate it.")
+        drawn = ()
     return [
         Candidate(
             "forest", forest_pipeline(spec, forest, seed=settings.seed), forest, np.arange(len(labels))
@@ -86,16 +90,23 @@ def forest_pipeline(spec: Spec, params: Mapping[str, Any], *, seed: int) -> Pipe
 def svc_pipeline(spec: Spec, params: Mapping[str, Any]) -> Pipeline:
     """Neighbours are sought among scaled columns: else the one with the largest unit decides alone.
 
-    Its probabilities are fitted to its margins over three folds.
+    Its probabilities are fitted to its margins over folds.
     """
     numbers = Pipeline([("scale", StandardScaler()), ("impute", KNNImputer(n_neighbors=5))])
-    svc = CalibratedClassifierCV(SVC(**params), cv=3, ensemble=False)
+    svc = CalibratedClassifierCV(SVC(**params), cv=CALIBRATION_FOLDS, ensemble=False)
     return Pipeline([("prepare", _prepared(spec, numbers)), ("svc", svc)])
 
 
 def _prepared(spec: Spec, numbers: Any) -> ColumnTransformer:
     texts = OneHotEncoder(handle_unknown="ignore", sparse_output=False, dtype=np.float32)
     return ColumnTransformer([("numbers", numbers, spec.number_columns), ("texts", texts, spec.text_columns)])
+
+
+def _too_rare(labels: np.ndarray, cv: int) -> str:
+    """The classes of which a fold leaves fewer rows than the calibration has folds."""
+    values, counts = np.unique(labels, return_counts=True)
+    left = counts - np.ceil(counts / cv)
+    return ", ".join(str(value) for value in values[left < CALIBRATION_FOLDS])
 
 
 def _sample(labels: np.ndarray, n_rows: int, *, seed: int) -> np.ndarray:

@@ -43,7 +43,7 @@ class ForestCoverTraining(Training):
             )
             table = data.whole(data.read(loaded.data))
             origin = Origin(loaded.data_source, loaded.origin, loaded.sha256)
-        table, left_out = data.without_rare(table)
+        table, left_out = data.learnable(table, self.is_held(run, table))
         return Taken(table, origin, rejected=left_out)
 
     def fields(self, table: pd.DataFrame) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """Forest cover: collecting from a service that misbehaves, and training on what was collected."""
 
 import json
+from typing import ClassVar
 
 import httpx
 import mlflow
@@ -40,6 +41,11 @@ ROWS = [line.split(",") for line in list(data.made_up.lines(3, 40))[1:]]
 
 def made(n_rows: int = 800, seed: int = 1) -> pd.DataFrame:
     return data.whole(data.read(data.generate(seed, n_rows)))
+
+
+@pytest.fixture(autouse=True)
+def folders(monkeypatch, tmp_path):
+    monkeypatch.setenv("ATALAYA_WORK_DIR", str(tmp_path / "runs"))
 
 
 # --- collecting
@@ -233,24 +239,73 @@ def test_clear_tells_first_and_removes_only_when_confirmed(database, answering, 
 # --- waiting
 
 
+class Answer:
+    headers: ClassVar = {"X-Data-Source": "file"}
+
+    def __init__(self, content):
+        self._body = json.dumps(content).encode()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def read(self, _limit):
+        return self._body
+
+
+@pytest.fixture
+def asked(monkeypatch, folders):
+    """Addresses that the waiting asked; the answer is of batch `asked.number`."""
+
+    class Asked(list):
+        number = 1
+
+    seen = Asked()
+
+    def give(url, timeout):
+        seen.append(url)
+        return Answer({"group_number": 1, "batch_number": seen.number, "data": ROWS})
+
+    monkeypatch.setattr(waiting._OPENER, "open", give)
+    return seen
+
+
 @pytest.mark.parametrize(
     ("number", "taken", "has_news"), [(1, [], True), (2, [1], True), (2, [1, 2], False), (1, [7], True)]
 )
-def test_waiting_ends_with_another_number(monkeypatch, number: int, taken: list[int], has_news: bool):
-    class Answer:
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            pass
-
-        def read(self):
-            return json.dumps({"batch_number": number}).encode()
-
-    asked = []
-    monkeypatch.setattr(waiting._OPENER, "open", lambda url, timeout: asked.append(url) or Answer())
+def test_waiting_ends_with_another_number(asked, number: int, taken: list[int], has_news: bool):
+    asked.number = number
     assert waiting.has_news("http://service/", 3, taken) is has_news
     assert asked == ["http://service/data?group_number=3"]
+
+
+@in_database
+def test_what_the_waiting_was_answered_is_taken_and_not_asked_for_again(database, answering, asked):
+    answering(httpx.ConnectError("nobody is there"))
+    told = collecting.take(load_run(), NOTHING) if waiting.has_news("http://service", 1, []) else None
+    assert told == {"taken": [1], "is_over": False}
+    assert Batch.objects.get().facts["served from"] == "file"
+    assert not waiting.has_news("http://service", 1, [1])  # asked anew: nothing is left of the first answer
+    assert len(asked) == 2
+
+
+@in_database
+def test_kept_answer_that_cannot_be_used_is_not_used_again(database, answering, asked):
+    answering(given(1))
+    waiting._keep(waiting.Kept("http://service", 1, 1, "", '{"detail": "hello"}'))
+    with pytest.raises(DataInvalid, match="The answer holds detail"):
+        collecting.take(load_run(), NOTHING)
+    assert collecting.take(load_run(), NOTHING)["taken"] == [1]
+
+
+def test_answer_of_another_service_or_taken_before_is_not_used(asked):
+    waiting.has_news("http://service", 1, [])
+    assert waiting.kept("http://service", 1, []).number == 1
+    assert waiting.kept("http://service", 1, [1]) is None
+    assert waiting.kept("http://other", 1, []) is None
+    assert waiting.kept("http://service", 2, []) is None
 
 
 def test_waiting_leaves_failures_to_the_step_that_has_the_words():
@@ -259,11 +314,6 @@ def test_waiting_leaves_failures_to_the_step_that_has_the_words():
 
 
 # --- training
-
-
-@pytest.fixture
-def folders(monkeypatch, tmp_path):
-    monkeypatch.setenv("ATALAYA_WORK_DIR", str(tmp_path / "runs"))
 
 
 def training_run(run_id: str = "manual__1", **params) -> DagRun:
@@ -297,7 +347,7 @@ def test_soil_with_spaces_is_known_and_an_unknown_one_is_a_warning(is_quick: boo
 
 
 def test_both_kinds_compete_and_the_same_seed_gives_the_same():
-    rows = features.fields(data.without_rare(made(1_500))[0])
+    rows = features.fields(made(1_500))
     spec = features.spec(rows)
     found = [train.find(spec, rows, Settings.of(QUICK)) for _ in range(2)]
     assert [one.name for one in found[0].tried] == ["forest", "svc 1"]
@@ -315,7 +365,6 @@ def test_sample_of_the_slow_kind_keeps_every_class():
 
 @pytest.mark.parametrize(("n_rows", "message"), [(0, "holds no rows"), (50, "at least 100 are needed")])
 def test_too_few_rows_are_refused(folders, monkeypatch, n_rows: int, message: str):
-    monkeypatch.setattr(data, "MIN_OF_CLASS", 1)
     monkeypatch.setattr(data, "generate", lambda seed: "\n".join(data.made_up.lines(1, n_rows)).encode())
     with pytest.raises(DataInvalid, match=message):
         until("validate", training_run())
@@ -339,11 +388,25 @@ def test_constant_column_is_told_and_trained_with(folders, monkeypatch, capsys):
     assert folder.read_model("model.bin")
 
 
-def test_rare_cover_types_are_left_out_and_told():
+def test_cover_type_that_is_held_out_alone_is_left_out_and_told():
     table = pd.concat([made().query("Cover_Type != 3"), made().head(5).assign(Cover_Type=3)])
-    kept, told = data.without_rare(table)
+    is_held = np.array([False] * (len(table) - 5) + [True] * 5)
+    kept, told = data.learnable(table, is_held)
     assert 3 not in set(kept["Cover_Type"])
-    assert "fewer than 30 rows are left out: 3 (5 rows)" in told
+    assert "left out: 3 (5 rows)" in told
+    is_held[-1] = False
+    assert len(data.learnable(table, is_held)[0]) == len(table)
+
+
+@pytest.mark.filterwarnings("ignore:The least populated class")
+def test_rare_cover_types_are_learnt_though_one_kind_of_model_cannot(capsys):
+    rows = features.fields(made(1_500))
+    few = rows[rows["label"] == 3].head(2)
+    rows = pd.concat([rows[rows["label"] != 3], few]).reset_index(drop=True)
+    found = train.find(features.spec(rows), rows, Settings.of(QUICK))
+    assert [one.name for one in found.tried] == ["forest"]
+    assert 3 in found.model.classes_
+    assert "of 3 there are too few rows to calibrate" in capsys.readouterr().out
 
 
 @in_database
@@ -405,7 +468,7 @@ def test_real_file_has_the_columns_and_loses_no_row():
 def test_real_file_reaches_what_a_small_forest_reaches(folders):
     """A tenth of the file and 30 trees; all of it and 120 reach 0.82 (docs/usecases/forest_cover.md)."""
     table = data.whole(data.read(data_file("covertype_course_variant.csv").read_bytes()).iloc[::10])
-    rows = features.fields(data.without_rare(table)[0])
+    rows = features.fields(table)
     found = train.find(features.spec(rows), rows, Settings(n_estimators=30, n_iter=0))
     assert found.scores["cv_accuracy"] == pytest.approx(0.76, abs=0.03)
 
