@@ -102,7 +102,7 @@ def trained(usecase: UseCase) -> list[Trained]:
         .filter(kind=DecisionKind.TRAIN, dag_run_id__in=runs)
         .values_list("dag_run_id", "reason")
     )
-    numbers = [decision.version for decision in judged]
+    numbers = [decision.version for decision in judged if decision.version is not None]
     versions = {row.version: row for row in registry.versions(usecase.model).filter(version__in=numbers)}
     periods: dict[int, list[ChampionPeriod]] = {}
     for period in registry.history(usecase.model).filter(version__version__in=numbers):
