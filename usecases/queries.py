@@ -3,10 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 from django.db import InterfaceError, OperationalError
-from django.db.models import Count, F, Max, QuerySet, Sum
+from django.db.models import Count, Max, QuerySet, Sum
 from django.utils.translation import gettext as _
 
 from core.lib.errors import NotFound, Unavailable
@@ -32,10 +31,20 @@ class Totals:
 
 
 @dataclass(frozen=True)
+class Group:
+    """Of the batches of one group of a service; `last_at` is when the newest came."""
+
+    number: int
+    n_batches: int
+    rows_kept: int
+    last_at: object
+
+
+@dataclass(frozen=True)
 class Trained:
     """A model that was trained: why, how it was judged, and when it was live.
 
-    version: None once the registry knows it no more. Of the primary metric: value, champion, baseline.
+    version: None once the registry knows it no more.
     """
 
     decision: Decision
@@ -46,11 +55,9 @@ class Trained:
     @property
     def metric(self) -> str:
         """The metric that the version is judged by."""
-        return (
-            self.version.primary_metric
-            if self.version
-            else next(iter(self.decision.metrics.get("candidate", {})), "")
-        )
+        if self.version is not None:
+            return self.version.primary_metric
+        return next(iter(self.decision.metrics.get("candidate", {})), "")
 
     @property
     def figures(self) -> dict[str, float | None]:
@@ -128,11 +135,14 @@ def totals(usecase: str) -> Totals:
     return Totals(**found)
 
 
-def groups(usecase: str) -> list[dict[str, Any]]:
-    """How far each group of the service has been collected: `group`, `n_batches`, `rows_kept`, `last_at`."""
-    found = Batch.objects.filter(usecase=usecase, facts__has_key="group").values(group=F("facts__group"))
+def groups(usecase: str) -> list[Group]:
+    """How far each group of the service has been collected, in their order."""
+    found = Batch.objects.filter(usecase=usecase, facts__has_key="group").values("facts__group")
     told = found.annotate(n_batches=Count("id"), rows_kept=Sum("rows_new"), last_at=Max("at"))
-    return list(told.order_by("group"))
+    return [
+        Group(row["facts__group"], row["n_batches"], row["rows_kept"], row["last_at"])
+        for row in told.order_by("facts__group")
+    ]
 
 
 def pipelines(usecase: UseCase) -> list[tuple[str, Pipeline | None, Run | None]]:

@@ -138,5 +138,7 @@ async def _livez(_request: Request) -> Response:
     return JSONResponse({"status": "ok"})
 
 
-async def _told(_request: Request, error: HTTPException) -> Response:
+async def _told(_request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        raise error
     return JSONResponse({"detail": error.detail}, error.status_code, headers=error.headers)

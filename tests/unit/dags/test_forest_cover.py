@@ -248,7 +248,7 @@ def test_waiting_ends_with_another_number(monkeypatch, number: int, taken: list[
             return json.dumps({"batch_number": number}).encode()
 
     asked = []
-    monkeypatch.setattr(waiting.urllib.request, "urlopen", lambda url, timeout: asked.append(url) or Answer())
+    monkeypatch.setattr(waiting._OPENER, "open", lambda url, timeout: asked.append(url) or Answer())
     assert waiting.has_news("http://service/", 3, taken) is has_news
     assert asked == ["http://service/data?group_number=3"]
 

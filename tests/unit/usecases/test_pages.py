@@ -92,7 +92,7 @@ def test_forest_cover_shows_how_far_each_group_has_come(client_as, batch):
     page = client_as("viewer").get(reverse("usecases:usecase-detail", args=["forest_cover"])).content.decode()
     assert "Groups of the service" in page
     assert "1 of 10" in page
-    assert queries.groups("forest_cover") == [{"group": 3, "n_batches": 1, "rows_kept": 9, "last_at": AT}]
+    assert queries.groups("forest_cover") == [queries.Group(3, 1, 9, AT)]
     page = client_as("approver").get(reverse("usecases:usecase-detail", args=["titanic"])).content.decode()
     assert "Groups of the service" not in page
 
