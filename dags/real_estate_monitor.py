@@ -48,7 +48,7 @@ def worth_it(decided):
     default_args={
         "retries": 2,
         "retry_delay": timedelta(seconds=10),
-        "retry_exponential_backoff": True,
+        "retry_exponential_backoff": 2,
         "max_retry_delay": timedelta(minutes=5),
         "execution_timeout": timedelta(minutes=20),
     },

@@ -114,7 +114,7 @@ def _against_baseline(spec: Spec, result: Result) -> Check:
         "always answering the mean" if spec.task == "regression" else "always answering the commonest class"
     )
     rows = f"{grouped(result.holdout_rows)} hold-out rows"
-    sentence = f"{name} {found:.4g} on {rows} is {words} {model} ({trivial:.4g})."
+    sentence = f"{name} {_figure(found)} on {rows} is {words} {model} ({_figure(trivial)})."
     return Check("baseline", "passed" if is_better else "failed", sentence, value=found, threshold=trivial)
 
 
@@ -175,7 +175,7 @@ def _demand(name: str, demand: Demand, candidate: Measured, champion: Measured) 
     interval = paired_interval(candidate, champion, metric, is_error=is_error)
     around = f" (95 % interval {show(interval[0])} to {show(interval[1])})" if interval else ""
     sentence = (
-        f"{metric} {mine:.4g} is {_compared(gain, show)} the champion's {theirs:.4g}{around}; "
+        f"{metric} {_figure(mine)} is {_compared(gain, show)} the champion's {_figure(theirs)}{around}; "
         f"{asked} is demanded."
     )
     return Check(name, _passed(gain >= at_least), sentence, value=gain, threshold=at_least, interval=interval)
@@ -208,6 +208,11 @@ def _slice(spec: Spec, field: str, candidate: Evaluation, champion: Evaluation) 
         f"the champion's (at most {show(SLICE_MARGIN)} worse is allowed)."
     )
     return Check(f"slice:{field}", _passed(has_passed), sentence, value=gains[worst], threshold=-SLICE_MARGIN)
+
+
+def _figure(value: float) -> str:
+    """Four digits; of a large amount all whole ones, since nobody reads 2.648e+05 dollars."""
+    return grouped(round(value)) if abs(value) >= 10_000 else f"{value:.4g}"
 
 
 def _plain(amount: float) -> str:

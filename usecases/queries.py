@@ -42,7 +42,7 @@ class Totals:
 class Trained:
     """A model that was trained: why, how it was judged, and when it was live.
 
-    version: None once the registry knows it no more. Of the primary metric: value, champion, baseline.
+    version: None once the registry knows it no more.
     """
 
     decision: Decision
@@ -53,11 +53,9 @@ class Trained:
     @property
     def metric(self) -> str:
         """The metric that the version is judged by."""
-        return (
-            self.version.primary_metric
-            if self.version
-            else next(iter(self.decision.metrics.get("candidate", {})), "")
-        )
+        if self.version is not None:
+            return self.version.primary_metric
+        return next(iter(self.decision.metrics.get("candidate", {})), "")
 
     @property
     def figures(self) -> dict[str, float | None]:
@@ -119,7 +117,7 @@ def trained(usecase: UseCase) -> list[Trained]:
         .filter(kind=DecisionKind.TRAIN, dag_run_id__in=runs)
         .values_list("dag_run_id", "reason")
     )
-    numbers = [decision.version for decision in judged]
+    numbers = [decision.version for decision in judged if decision.version is not None]
     versions = {row.version: row for row in registry.versions(usecase.model).filter(version__in=numbers)}
     periods: dict[int, list[ChampionPeriod]] = {}
     for period in registry.history(usecase.model).filter(version__version__in=numbers):

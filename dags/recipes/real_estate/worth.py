@@ -13,6 +13,7 @@ from scoring.drift import reference as references
 from scoring.drift.judge import judge
 from scoring.drift.shapes import SCORE, ColumnJudgement, Limits
 from scoring.spec import Spec
+from scoring.words import grouped
 
 PLACES = ("state", "city", "zip_prefix")
 NAMED = 3
@@ -75,23 +76,29 @@ def decide(came: Came, champion: Learnt | None, settings: Settings) -> Decision:
 def _quality(came: Came, settings: Settings) -> Criterion:
     share, limit = came.share_rejected, settings.max_rejected
     n = len(came.rows) + came.n_rejected
-    sentence = f"{came.n_rejected:,} of {n:,} rows were rejected ({share:.1%}; at most {limit:.1%} is fine)."
+    sentence = (
+        f"{grouped(came.n_rejected)} of {grouped(n)} rows were rejected"
+        f" ({_percent(share)}; at most {_percent(limit)} is fine)."
+    )
     return Criterion("quality", share <= limit, sentence, share, limit)
 
 
 def _new_rows(came: Came) -> Criterion:
-    sentence = f"{came.n_new:,} rows of this batch were not there before."
+    sentence = f"{grouped(came.n_new)} rows of this batch were not there before."
     return Criterion("new rows", came.n_new > 0, sentence, came.n_new, 1)
 
 
 def _volume(came: Came, settings: Settings) -> Criterion:
     least = settings.min_new_rows
-    sentence = f"{came.n_waiting:,} new rows have come since the last training; {least:,} are enough."
+    sentence = (
+        f"{grouped(came.n_waiting)} new rows have come since the last training; {grouped(least)} are enough."
+    )
     return Criterion("volume", came.n_waiting >= least, sentence, came.n_waiting, least)
 
 
 def _rows(came: Came, settings: Settings) -> Criterion:
-    sentence = f"There are {came.n_rows:,} rows to learn from; at least {settings.min_rows:,} are needed."
+    n, least = grouped(came.n_rows), grouped(settings.min_rows)
+    sentence = f"There are {n} rows to learn from; at least {least} are needed."
     return Criterion("all rows", came.n_rows >= settings.min_rows, sentence, came.n_rows, settings.min_rows)
 
 
@@ -158,5 +165,12 @@ def _new_places(rows: pd.DataFrame, champion: Learnt, settings: Settings) -> Cri
     share, limit = float(is_new.mean()) if len(rows) else 0.0, settings.max_new_places
     states = sorted(set(rows["state"].dropna()) - set(champion.rows["state"]))
     which = f", among them the states {', '.join(states[:NAMED])}" if states else ""
-    sentence = f"{share:.1%} of the rows lie where the champion learnt nothing{which} (limit {limit:.1%})."
+    sentence = (
+        f"{_percent(share)} of the rows lie where the champion learnt nothing{which}"
+        f" (limit {_percent(limit)})."
+    )
     return Criterion("new places", share > limit, sentence, share, limit)
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.1f} %"

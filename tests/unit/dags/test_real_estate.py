@@ -180,7 +180,7 @@ def test_first_rows_are_worth_it_for_there_is_no_champion():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"n_rejected": 400}, r"400 of 800 rows were rejected \(50.0%; at most 20.0% is fine\)"),
+        ({"n_rejected": 400}, r"400 of 800 rows were rejected \(50.0 %; at most 20.0 % is fine\)"),
         ({"n_waiting": 12}, "12 new rows have come since the last training; 300 are enough"),
         ({"n_rows": 100}, "100 rows to learn from; at least 300 are needed"),
         ({"n_new": 0}, "0 rows of this batch were not there before"),
@@ -197,7 +197,7 @@ def test_what_lacks_is_said_and_nothing_is_trained(changes, words):
 def test_all_rows_rejected_is_no_ground_to_train():
     decision = worth.decide(came([], n_rejected=50), None, Settings())
     assert not decision.is_yes
-    assert "50 of 50 rows were rejected (100.0%" in decision.reason
+    assert "50 of 50 rows were rejected (100.0 %" in decision.reason
 
 
 def test_rows_like_those_before_are_not_worth_it():

@@ -249,7 +249,7 @@ def test_a_demand_says_both_figures_its_interval_and_what_was_asked():
     assert check.value == pytest.approx(0.031)
     assert check.interval == pytest.approx((0.031, 0.031))
     assert check.sentence == (
-        "mae 9690 is 3.1 % better than the champion's 1e+04 (95 % interval 3.1 % to 3.1 %);"
+        "mae 9690 is 3.1 % better than the champion's 10\u202f000 (95 % interval 3.1 % to 3.1 %);"
         " at least 3 % better is demanded."
     )
 
