@@ -4,9 +4,10 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any, Final
 
-from console.demo.errors import NoAnswer, NotAsExpected
+from console.demo.errors import NoAnswer, NotAsExpected, Refused
 from console.demo.rest import Caller
 
 LOOKS_EVERY_S: Final = 2.0
@@ -122,7 +123,12 @@ class Traveller:
         """Answers of the champion; `version`: waits until that one answers."""
 
         def ask() -> dict[str, Any] | None:
-            answer: dict[str, Any] = self.engineer.ask(f"/models/{model}/predict", {"rows": rows})
+            try:
+                answer: dict[str, Any] = self.engineer.ask(f"/models/{model}/predict", {"rows": rows})
+            except Refused as error:
+                if version and error.status == HTTPStatus.CONFLICT:  # the first champion is being loaded
+                    return None
+                raise
             return answer if not version or answer["version"] == version else None
 
         answer = self.wait(f"an answer of {model} v{version}", ask, timeout_s=LEDGER_WITHIN_S)
