@@ -101,6 +101,7 @@ def _pipeline_url(dag_run_id: str) -> str:
 
 def _source(data_source: str) -> str:
     words = {
+        "features": _("from the feature store"),
         "file": _("from a file"),
         "url": _("from the public address"),
         "api": _("from a data service"),
