@@ -9,4 +9,5 @@ urlpatterns = [
     path("usecases/<str:name>", api.UseCaseDetailView.as_view(), name="usecase-detail"),
     path("usecases/<str:name>/batches", api.BatchListView.as_view(), name="usecase-batch-list"),
     path("usecases/<str:name>/decisions", api.DecisionListView.as_view(), name="usecase-decision-list"),
+    path("usecases/<str:name>/load-tests", api.LoadTestListView.as_view(), name="usecase-load-test-list"),
 ]

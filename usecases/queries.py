@@ -13,7 +13,7 @@ from models_registry import queries as registry
 from models_registry.models import ModelVersion
 from pipelines.models import Pipeline, Run
 from usecases.catalogue import UseCase
-from usecases.models import Batch, Decision, RejectedRow
+from usecases.models import Batch, Decision, LoadTest, RejectedRow
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,11 @@ def rejected(batch: Batch) -> QuerySet[RejectedRow]:
 def decisions(usecase: str) -> QuerySet[Decision]:
     """Newest first."""
     return Decision.objects.filter(usecase=usecase).order_by("-id")
+
+
+def load_tests(usecase: str) -> QuerySet[LoadTest]:
+    """Newest first."""
+    return LoadTest.objects.filter(usecase=usecase).order_by("-id")
 
 
 def totals(usecase: str) -> Totals:

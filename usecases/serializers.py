@@ -4,7 +4,8 @@ from typing import ClassVar
 
 from rest_framework import serializers
 
-from usecases.models import Batch, Decision
+from usecases import loads
+from usecases.models import Batch, Decision, LoadTest
 
 
 class UseCaseSerializer(serializers.Serializer):
@@ -75,3 +76,46 @@ class DecisionSerializer(serializers.ModelSerializer):
             "dag_run_id",
             "at",
         ]
+
+
+class LoadTestSerializer(serializers.ModelSerializer):
+    """Simulated users asked a model, more of them step by step; times in ms."""
+
+    steps = serializers.ListField(child=serializers.DictField())
+    series = serializers.ListField(child=serializers.DictField())
+
+    class Meta:
+        model = LoadTest
+        fields: ClassVar = [
+            "id",
+            "model",
+            "version",
+            "state",
+            "users",
+            "spawn_rate",
+            "seconds",
+            "stated_p95_ms",
+            "requested_by",
+            "requested_at",
+            "started_at",
+            "ended_at",
+            "requests",
+            "failures",
+            "rps",
+            "p50",
+            "p95",
+            "p99",
+            "max_users_within_p95",
+            "steps",
+            "series",
+            "error",
+        ]
+
+
+class NewLoadTestSerializer(serializers.Serializer):
+    """How many simulated users, and how quick 95 of 100 answers are to be."""
+
+    users = serializers.IntegerField(min_value=1, max_value=loads.MOST_USERS)
+    spawn_rate = serializers.IntegerField(min_value=1, max_value=loads.MOST_USERS, default=10)
+    seconds = serializers.IntegerField(min_value=loads.SHORTEST_S, max_value=loads.LONGEST_S, default=30)
+    stated_p95_ms = serializers.IntegerField(min_value=1, max_value=loads.LONGEST_P95_MS, default=250)

@@ -14,4 +14,5 @@ urlpatterns = [
     path(f"{USECASE}/batches", views.batch_list, name="batch-list"),
     path(f"{USECASE}/batches/<int:batch_id>", views.batch_detail, name="batch-detail"),
     path(f"{USECASE}/decisions", views.decision_list, name="decision-list"),
+    path(f"{USECASE}/load-tests", views.load_test_list, name="load-test-list"),
 ]

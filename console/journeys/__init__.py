@@ -7,9 +7,10 @@ what it found on its way stands in the Traveller's table of figures.
 from collections.abc import Callable
 from typing import Final
 
-from console.journeys import titanic
+from console.journeys import diabetes, titanic
 from console.journeys.traveller import Traveller
 
 JOURNEYS: Final[dict[str, Callable[[Traveller], None]]] = {
+    "diabetes": diabetes.travel,
     "titanic": titanic.travel,
 }

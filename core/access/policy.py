@@ -246,11 +246,13 @@ ROUTES: dict[str, str | dict[str, str]] = {
     "api:usecase-detail": "see",
     "api:usecase-batch-list": "see",
     "api:usecase-decision-list": "see",
+    "api:usecase-load-test-list": {"GET": "see", "POST": "pipelines.run"},
     "usecases:usecase-list": "see",
     "usecases:usecase-detail": "see",
     "usecases:batch-list": "see",
     "usecases:batch-detail": "see",
     "usecases:decision-list": "see",
+    "usecases:load-test-list": {"GET": "see", "POST": "pipelines.run"},
     # predictions
     "predict:index": "predict",
     "predict:one": "predict",
@@ -300,6 +302,7 @@ LIVE_TOPICS: Final[dict[str, str]] = {
     "drift": "see",
     "health": "see",
     "demo": "see",
+    "load-tests": "see",
 }
 
 
@@ -327,6 +330,7 @@ OBJECTS: Final[dict[str, str]] = {
     "streaming.deadletter": "see",
     "streaming.replay": "see",
     "streaming.stream": "see",
+    "usecases.loadtest": "see",
 }
 
 
