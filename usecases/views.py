@@ -7,6 +7,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
+from core.access import policy
 from core.access.http import SignedInRequest
 from core.lib.errors import Conflict, InvalidRequest, NotFound, Unavailable
 from core.lib.htmx import go_to
@@ -70,7 +71,9 @@ def batch_detail(request: SignedInRequest, name: str, batch_id: int) -> HttpResp
         if batch is None:
             raise NotFound(_("There is no batch %(id)s.") % {"id": batch_id})
         page = page_of(request, queries.rejected(batch))
-    return render(request, "usecases/batch_detail.html", {"usecase": usecase, "batch": batch, "page": page})
+    shows_rows = not usecase.is_personal or policy.allows(request.user, "predictions.see_all")
+    values = {"usecase": usecase, "batch": batch, "page": page, "shows_rows": shows_rows}
+    return render(request, "usecases/batch_detail.html", values)
 
 
 @require_GET
