@@ -8,17 +8,17 @@ import json
 import os
 import sys
 import time
-import urllib.error
-import urllib.request
+from typing import Any
 
 import gevent
+import requests
 from locust import FastHttpUser, constant, task
 from locust.env import Environment
 
 PATIENCE_S = 10.0
 
 
-def percentile(values, share):
+def percentile(values: list[float], share: float) -> float | None:
     """values: sorted. None of nothing."""
     return round(values[min(len(values) - 1, int(share * len(values)))], 2) if values else None
 
@@ -26,19 +26,24 @@ def percentile(values, share):
 class Measured:
     """Answers of the step, and of the second, that goes on."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.begin_step()
 
-    def begin_step(self):
-        self.times, self.second, self.failures = [], [], 0
+    def begin_step(self) -> None:
+        """Forget what was before it."""
+        self.times: list[float] = []
+        self.second: list[float] = []
+        self.failures = 0
 
-    def note(self, response_time, exception, **_more):
+    def note(self, response_time: float, exception: Exception | None, **_more: Any) -> None:
+        """One answer, or failure, and how long it took in ms."""
         self.times.append(response_time)
         self.second.append(response_time)
         self.failures += exception is not None
 
 
-def main():
+def main() -> None:
+    """Ask in steps, and say what each came to."""
     plan = json.load(sys.stdin)
     parent = os.getppid()
     body = json.dumps({"rows": [plan["row"]]})
@@ -46,13 +51,13 @@ def main():
 
     refuse_unless_answered(plan["url"] + plan["path"], body, headers)
 
-    class Caller(FastHttpUser):
+    class Caller(FastHttpUser):  # type: ignore[misc]
         host = plan["url"]
         wait_time = constant(0)
         connection_timeout = network_timeout = PATIENCE_S
 
-        @task
-        def ask(self):
+        @task  # type: ignore[untyped-decorator]
+        def ask(self) -> None:
             self.client.post(plan["path"], data=body, headers=headers)
 
     environment = Environment(user_classes=[Caller])
@@ -94,15 +99,14 @@ def main():
     os._exit(0)  # users that still wait for an answer are of no interest
 
 
-def refuse_unless_answered(url, body, headers):
+def refuse_unless_answered(url: str, body: str, headers: dict[str, str]) -> None:
     """One call before all others: a wrong address or token is said, and not measured."""
-    asked = urllib.request.Request(url, body.encode(), headers)  # noqa: S310 - a setting, of http or https
     try:
-        urllib.request.urlopen(asked, timeout=PATIENCE_S).read()  # noqa: S310
-    except urllib.error.HTTPError as error:
-        sys.exit(f"The serving address answered {error.code}: {error.read(300).decode(errors='replace')}")
-    except OSError as error:
+        answer = requests.post(url, data=body, headers=headers, timeout=PATIENCE_S)
+    except requests.RequestException as error:
         sys.exit(f"The serving address {url} does not answer: {error}")
+    if answer.status_code != requests.codes.ok:
+        sys.exit(f"The serving address answered {answer.status_code}: {answer.text[:300]}")
 
 
 if __name__ == "__main__":

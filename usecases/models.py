@@ -7,6 +7,7 @@ Django; a test holds the two together. People are kept by name: their accounts l
 from typing import Any, ClassVar, NamedTuple
 
 from django.db import models
+from django.urls import reverse
 
 from core.lib.outbox import Deliverable
 
@@ -222,6 +223,10 @@ class LoadTest(Deliverable):
 
     def __str__(self) -> str:
         return f"load test {self.pk} of {self.model}"
+
+    def get_absolute_url(self) -> str:
+        """Its place among the others."""
+        return reverse("usecases:load-test-list", args=[self.usecase])
 
 
 class SideBySide(NamedTuple):
