@@ -33,7 +33,7 @@ def _load(traveller: Traveller) -> None:
     conf["replace"] = bool(sources - {"synthetic"} if traveller.is_small else sources & {"synthetic"})
     traveller.run("diabetes_data", conf)
     (batch, *others) = traveller.ledger(NAME, "batches")
-    parts = ", ".join(f"{part} {n:,}" for part, n in batch["facts"].items())
+    parts = ", ".join(f"{part} {batch['facts'][part]:,}" for part in ("train", "validation", "test"))
     traveller.figure("rows", batch["rows_new"], f"{batch['data_source']}: {parts}")
     traveller.run("diabetes_data", conf | {"replace": False})
     n_now = len(traveller.ledger(NAME, "batches"))
