@@ -14,7 +14,7 @@ export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help up down demo remove-demo status measure logs reset psql shell kill check format fuzz test test-unit \
-        test-integration test-browser soak bench openapi messages lock
+        test-integration test-browser soak bench load openapi messages lock
 
 help:  ## list these commands
 	@echo "Usage: make COMMAND"
@@ -84,6 +84,10 @@ soak:  ## the tests that kill parts, in the middle of a demonstration too, ten r
 bench:  ## predict path and aggregator beside their peers, event to frame; on the running stack
 	@$(PYTHON) -m stack.bootstrap --bench -m stack python -- -m benchmarks
 
+load:  ## simulated users ask a model of the running stack: MODEL=diabetes USERS=50 RATE=10 SECONDS=60 P95=250 (ms)
+	@$(PYTHON) -m stack.bootstrap --load -m stack manage load_test $(or $(MODEL),diabetes) --users $(or $(USERS),50) \
+	  --rate $(or $(RATE),10) --seconds $(or $(SECONDS),60) --p95 $(or $(P95),250)
+
 openapi:  ## write openapi.yaml anew from the code
 	@$(TOOLS) -m stack.api_schema --write
 
@@ -92,4 +96,4 @@ messages:  ## bring the Spanish catalogue up to the code; names what is left to 
 
 lock:  ## compile requirements/*.in into hashed locks
 	@$(TOOLS) -c ""
-	@cd requirements && for name in bootstrap build console airflow dev bench bench-bentoml; do $(COMPILE) $$name.in -o $$name.txt; done
+	@cd requirements && for name in bootstrap build console airflow dev bench bench-bentoml load; do $(COMPILE) $$name.in -o $$name.txt; done

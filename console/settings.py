@@ -4,6 +4,8 @@ Defaults suit one machine. Secrets have none.
 """
 
 import os
+import sys
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,6 +27,10 @@ ALLOWED_HOSTS = env.words("CONSOLE_ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]")
 CONSOLE_PORT_BASE = env.number("CONSOLE_PORT_BASE", 8000)
 CONSOLE_PUBLIC_URL = env.text("CONSOLE_PUBLIC_URL", f"http://127.0.0.1:{CONSOLE_PORT_BASE}")
 CONSOLE_SERVING_URL = env.text("CONSOLE_SERVING_URL", f"http://127.0.0.1:{CONSOLE_PORT_BASE + 1}")
+# Locust lives in an environment of its own, which `make load` installs.
+CONSOLE_LOAD_PYTHON = env.text(
+    "CONSOLE_LOAD_PYTHON", str(Path(sys.prefix).parent / "load" / "bin" / "python")
+)
 CONSOLE_DATA_DIR = env.path("CONSOLE_DATA_DIR")
 CONSOLE_OUTPUT_DIR = env.path("CONSOLE_OUTPUT_DIR", CONSOLE_VAR_DIR / "output")
 _public = urlsplit(CONSOLE_PUBLIC_URL)
@@ -273,6 +279,7 @@ CELERY_TASK_ROUTES = {
     "pipelines.tasks.copy_log": {"queue": "heavy"},
     "predictions.tasks.judge_windows": {"queue": "heavy"},
     "streaming.tasks.send_replay": {"queue": "heavy"},
+    "usecases.tasks.run_load_test": {"queue": "heavy"},
     "jobs.tasks.attend": {"queue": "spark"},
 }
 CELERY_TASK_ACKS_LATE = True

@@ -140,7 +140,7 @@ class PredictionDetail(APIView):
         operation_id="prediction_detail", responses={200: PredictionSerializer}, tags=["predictions"]
     )
     def get(self, request: Request, pk: uuid.UUID) -> Response:
-        return Response(PredictionSerializer(_recorded(pk, request)).data)
+        return Response(PredictionSerializer(_recorded(pk, request), context={"request": request}).data)
 
     @extend_schema(operation_id="prediction_erase", responses={204: None}, tags=["predictions"])
     def delete(self, request: Request, pk: uuid.UUID) -> Response:
@@ -165,7 +165,7 @@ class PredictionFeedback(APIView):
         spec = answered.spec_of(found) if found is not None else None
         actual = given.validated_data["actual"]
         labelled = actions.label_prediction(pk, actual=actual, by=user_of(request), spec=spec)
-        return Response(PredictionSerializer(labelled).data)
+        return Response(PredictionSerializer(labelled, context={"request": request}).data)
 
 
 def _recorded(pk: uuid.UUID, request: Request) -> Prediction:

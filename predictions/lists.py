@@ -12,10 +12,11 @@ from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
 from core.access.http import SignedInRequest
+from core.access.models import User
 from core.audit import actions as audit
 from core.lib import downloads, json_out
 from core.lib.htmx import is_htmx
-from predictions import queries
+from predictions import masking, queries
 from predictions.forms import Filters
 from predictions.models import Prediction
 from predictions.serving import service
@@ -90,17 +91,17 @@ def _export(request: SignedInRequest, rows: QuerySet[Prediction], name: str) -> 
     filters = Filters(request.GET)
     if not filters.is_valid():
         return HttpResponse(status=422)
-    parts = _csv(queries.matching(rows, filters.cleaned_data)[:EXPORT_ROWS])
+    parts = _csv(queries.matching(rows, filters.cleaned_data)[:EXPORT_ROWS], by=request.user)
     return downloads.response(request, parts, name=f"{name}.csv", content_type="text/csv; charset=utf-8")
 
 
-def _csv(rows: QuerySet[Prediction]) -> Iterator[bytes]:
+def _csv(rows: QuerySet[Prediction], *, by: User) -> Iterator[bytes]:
     yield _lines([[*COLUMNS, "inputs", "warnings"]])
     batch: list[list[Any]] = []
     for row in rows.iterator(chunk_size=CHUNK):
         batch.append(
             [_cell(getattr(row, name)) for name in COLUMNS]
-            + [_cell(row.inputs), _cell("; ".join(row.warnings))]
+            + [_cell(masking.inputs(row, by=by)), _cell("; ".join(row.warnings))]
         )
         if len(batch) == CHUNK:
             yield _lines(batch)

@@ -2,12 +2,23 @@
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from predictions import masking
 from predictions.models import Prediction
 
 
 class PredictionSerializer(serializers.ModelSerializer):
+    """A recorded prediction. context: the request, by whose user personal fields are masked."""
+
+    inputs = serializers.SerializerMethodField()
+
+    @extend_schema_field(serializers.DictField())
+    def get_inputs(self, found: Prediction) -> dict[str, Any]:
+        """As whoever asks may see them."""
+        return masking.inputs(found, by=self.context["request"].user)
+
     class Meta:
         model = Prediction
         fields = (

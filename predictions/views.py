@@ -20,7 +20,7 @@ from core.lib.errors import InvalidRequest
 from core.lib.htmx import go_to, is_htmx
 from core.lib.typed import NotANumber, number
 from models_registry import queries as registry
-from predictions import actions, answered, explanation, partitions, queries, spec_form
+from predictions import actions, answered, explanation, masking, partitions, queries, spec_form
 from predictions.serving import callers, service
 from predictions.serving.engine import Answer
 from predictions.serving.served import Served
@@ -147,7 +147,7 @@ def detail(request: SignedInRequest, pk: uuid.UUID) -> HttpResponse:
         given = {"value": found.value, "probabilities": found.probabilities}
         values |= {
             "spec": spec,
-            "inputs": spec_form.shown_inputs(spec, found.inputs),
+            "inputs": spec_form.shown_inputs(spec, masking.inputs(found, by=request.user)),
             "shares": shares(spec, given),
             "actual_text": spec_form.shown_outcome(spec, found.actual),
             "is_own": found.user_id == request.user.pk,
@@ -170,7 +170,9 @@ def why_recorded(request: SignedInRequest, pk: uuid.UUID) -> HttpResponse:
         given = async_to_sync(engine.explain)(
             served, lambda served: served.decoder.decode_rows([found.inputs])
         )
-        drawn = explanation.drawn(served.spec, found.inputs, given["explanations"][0])
+        drawn = explanation.drawn(
+            served.spec, masking.inputs(found, by=request.user), given["explanations"][0]
+        )
     template = "predictions/_why.html" if is_htmx(request) else "predictions/why.html"
     return render(request, template, {"id": pk, "prediction": found, "why": drawn})
 

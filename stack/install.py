@@ -6,6 +6,7 @@ the hashes of the locks that it was made from, so that an up-to-date one costs n
     python -m stack.bootstrap -m stack up           install what is missing, then run `python -m stack up`
     python -m stack.bootstrap --dev -m pytest       the same, with the tools for tests and checks
     python -m stack.bootstrap --bench -m stack ...  the same, with the peers that `make bench` needs
+    python -m stack.bootstrap --load -m stack ...   the same, with Locust, which `make load` needs
     python -m stack.bootstrap --as-is -m stack ...  install nothing
 """
 
@@ -26,7 +27,7 @@ from stack.errors import StackError
 
 LOCKS = config.REPO / "requirements"
 MEMORY = "locks.json"
-OPTIONS = ("--dev", "--bench", "--as-is")
+OPTIONS = ("--dev", "--bench", "--load", "--as-is")
 
 
 def main(arguments: list[str]) -> NoReturn:
@@ -36,7 +37,12 @@ def main(arguments: list[str]) -> NoReturn:
     try:
         site = config.from_environment()
         if option != "--as-is":
-            ensure(site.venv_dir, with_tools=option == "--dev", with_peers=option == "--bench")
+            ensure(
+                site.venv_dir,
+                with_tools=option == "--dev",
+                with_peers=option == "--bench",
+                with_locust=option == "--load",
+            )
         elif not site.console_python.exists():
             raise StackError("Nothing is installed yet: run `make up` first.")
     except StackError as error:
@@ -46,7 +52,7 @@ def main(arguments: list[str]) -> NoReturn:
     os.execv(site.console_python, [str(site.console_python), *arguments])  # noqa: S606 - no shell is wanted
 
 
-def ensure(folder: Path, *, with_tools: bool, with_peers: bool = False) -> None:
+def ensure(folder: Path, *, with_tools: bool, with_peers: bool = False, with_locust: bool = False) -> None:
     """Bring both environments and the jars up to date with the locks of this checkout."""
     java_program = java.find()
     _writable(folder)
@@ -57,6 +63,8 @@ def ensure(folder: Path, *, with_tools: bool, with_peers: bool = False) -> None:
         if with_peers:
             _environment(folder, "bench", ["bench.txt"])
             _environment(folder, "bench-bentoml", ["bench-bentoml.txt"])
+        if with_locust:
+            _environment(folder, "load", ["load.txt"])
         for wanted in jars.SETS:
             target = folder / wanted.name
             if not jars.is_complete(target, wanted):

@@ -9,10 +9,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from core.access.http import user_of
 from core.lib.pages import CursorPages
-from usecases import catalogue, queries
+from core.lib.rest import valid
+from usecases import actions, catalogue, queries
 from usecases import serializers as shapes
-from usecases.models import Batch, Decision, RejectedRow
+from usecases.models import Batch, Decision, LoadTest, RejectedRow
 
 
 class UseCaseListView(APIView):
@@ -102,3 +104,27 @@ class FeaturesView(APIView):
         """Its values with their times. 404 too when they have expired, 503 while Redis is away."""
         found = queries.features(entity, id, request.query_params.get("version", ""))
         return Response(shapes.FeaturesSerializer(found).data)
+
+
+class LoadTestListView(generics.ListAPIView):
+    """Load tests of a use case's model, newest first."""
+
+    serializer_class = shapes.LoadTestSerializer
+
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """503 while the database of the use cases is away."""
+        with queries.reachable():
+            return super().get(request, *args, **kwargs)
+
+    def get_queryset(self) -> QuerySet[LoadTest]:
+        """Of one use case."""
+        return queries.load_tests(catalogue.find(self.kwargs["name"]).name)
+
+    @extend_schema(request=shapes.NewLoadTestSerializer, responses={202: shapes.LoadTestSerializer})
+    def post(self, request: Request, name: str) -> Response:
+        """Ask for one; 409 while another waits or runs, and where no version answers. Needs `predict` too."""
+        usecase = catalogue.find(name)
+        given = valid(shapes.NewLoadTestSerializer, request.data)
+        with queries.reachable():
+            test = actions.request_load_test(usecase, **given, by=user_of(request))
+        return Response(shapes.LoadTestSerializer(test).data, status=202)

@@ -15,4 +15,5 @@ urlpatterns = [
     ),
     path("usecases/<str:name>/decisions", api.DecisionListView.as_view(), name="usecase-decision-list"),
     path("features/<str:entity>/<path:id>", api.FeaturesView.as_view(), name="features"),
+    path("usecases/<str:name>/load-tests", api.LoadTestListView.as_view(), name="usecase-load-test-list"),
 ]

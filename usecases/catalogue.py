@@ -14,7 +14,8 @@ class UseCase:
     """Names of its parts elsewhere.
 
     pipelines: DAG ids in the order in which they are run by hand; its one button starts the first.
-    entity: of its rows in the feature store.
+    entity: of its rows in the feature store. is_personal: its rows tell of people, so that rows as they came
+    are for roles that see all predictions.
     """
 
     name: str
@@ -25,6 +26,7 @@ class UseCase:
     streams: tuple[str, ...] = ()
     applications: tuple[str, ...] = ()
     entity: str = ""
+    is_personal: bool = False
 
 
 USECASES: Final = (
@@ -80,6 +82,7 @@ USECASES: Final = (
         ),
         pipelines=("diabetes_data", "diabetes_training"),
         model="diabetes",
+        is_personal=True,
     ),
 )
 

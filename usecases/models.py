@@ -7,7 +7,10 @@ Django; a test holds the two together. People are kept by name: their accounts l
 from typing import Any, ClassVar, NamedTuple
 
 from django.db import models
+from django.urls import reverse
 from django.utils.translation import gettext as _
+
+from core.lib.outbox import Deliverable
 
 
 def _usecase() -> Any:
@@ -179,6 +182,67 @@ class Decision(models.Model):
     def unmet(self) -> list[dict[str, Any]]:
         """The criteria that speak against it."""
         return [criterion for criterion in self.criteria if criterion["passed"] is False]
+
+
+class LoadTestState(models.TextChoices):
+    REQUESTED = "requested"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+
+
+ACTIVE = (LoadTestState.REQUESTED, LoadTestState.RUNNING)
+
+
+class LoadTest(Deliverable):
+    """Simulated users who ask a model as fast as it answers, more of them step by step; times in ms.
+
+    steps: [{"users", "requests", "failures", "rps", "p50", "p95", "p99"}], the percentiles null where nothing
+    was answered. series: [{"second", "users", "rps", "p95"}]. p50, p95, p99, rps: of the last step, with all
+    users. token_id: of the token that it asks with, in the console's database.
+    """
+
+    lease_s: ClassVar[int] = 30  # prolonged while it runs: what is left behind is found soon
+
+    usecase = _usecase()
+    model = models.TextField()
+    requested_by = models.TextField()
+    requested_at = models.DateTimeField()
+    state = models.CharField(max_length=16, choices=LoadTestState.choices, default=LoadTestState.REQUESTED)
+    users = models.PositiveIntegerField()
+    spawn_rate = models.PositiveIntegerField(help_text="Users who join in a second")
+    seconds = models.PositiveIntegerField(help_text="All steps together")
+    stated_p95_ms = models.PositiveIntegerField()
+    version = models.TextField(blank=True, help_text="Which answered when it began")
+    token_id = models.BigIntegerField(null=True)
+    started_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+    requests = models.PositiveIntegerField(null=True)
+    failures = models.PositiveIntegerField(null=True)
+    rps = models.FloatField(null=True)
+    p50 = models.FloatField(null=True)
+    p95 = models.FloatField(null=True)
+    p99 = models.FloatField(null=True)
+    max_users_within_p95 = models.PositiveIntegerField(null=True)
+    steps = models.JSONField(default=list)
+    series = models.JSONField(default=list)
+    error = models.TextField(blank=True)
+
+    class Meta:
+        db_table = "load_test"
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                models.Value(1), condition=models.Q(state__in=ACTIVE), name="load_test_one_at_a_time"
+            ),
+        ]
+        indexes: ClassVar = [models.Index(fields=["usecase", "-id"], name="load_test_newest")]
+
+    def __str__(self) -> str:
+        return f"load test {self.pk} of {self.model}"
+
+    def get_absolute_url(self) -> str:
+        """Its place among the others."""
+        return reverse("usecases:load-test-list", args=[self.usecase])
 
 
 class SideBySide(NamedTuple):

@@ -21,7 +21,7 @@ from predictions.models import Prediction
 from usecases import gateway
 from usecases.catalogue import UseCase
 from usecases.gateway import Features, Version
-from usecases.models import Batch, Decision, DecisionKind, RejectedRow
+from usecases.models import Batch, Decision, DecisionKind, LoadTest, RejectedRow
 
 MOST_TRAINED = 100
 
@@ -131,6 +131,11 @@ def trained(usecase: UseCase) -> list[Trained]:
         )
         for decision in judged
     ]
+
+
+def load_tests(usecase: str) -> QuerySet[LoadTest]:
+    """Newest first."""
+    return LoadTest.objects.filter(usecase=usecase).order_by("-id")
 
 
 def totals(usecase: str) -> Totals:

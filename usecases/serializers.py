@@ -4,7 +4,8 @@ from typing import ClassVar
 
 from rest_framework import serializers
 
-from usecases.models import Batch, Decision, RejectedRow
+from usecases import loads
+from usecases.models import Batch, Decision, LoadTest, RejectedRow
 
 
 class UseCaseSerializer(serializers.Serializer):
@@ -94,3 +95,46 @@ class FeaturesSerializer(serializers.Serializer):
     event_at = serializers.DateTimeField(help_text="When the values were so")
     expires_at = serializers.DateTimeField()
     values = serializers.DictField(help_text="A number, a text, a boolean or null by each name of the schema")
+
+
+class LoadTestSerializer(serializers.ModelSerializer):
+    """Simulated users asked a model, more of them step by step; times in ms."""
+
+    steps = serializers.ListField(child=serializers.DictField())
+    series = serializers.ListField(child=serializers.DictField())
+
+    class Meta:
+        model = LoadTest
+        fields: ClassVar = [
+            "id",
+            "model",
+            "version",
+            "state",
+            "users",
+            "spawn_rate",
+            "seconds",
+            "stated_p95_ms",
+            "requested_by",
+            "requested_at",
+            "started_at",
+            "ended_at",
+            "requests",
+            "failures",
+            "rps",
+            "p50",
+            "p95",
+            "p99",
+            "max_users_within_p95",
+            "steps",
+            "series",
+            "error",
+        ]
+
+
+class NewLoadTestSerializer(serializers.Serializer):
+    """How many simulated users, and how quick 95 of 100 answers are to be."""
+
+    users = serializers.IntegerField(min_value=1, max_value=loads.MOST_USERS)
+    spawn_rate = serializers.IntegerField(min_value=1, max_value=loads.MOST_USERS, default=10)
+    seconds = serializers.IntegerField(min_value=loads.SHORTEST_S, max_value=loads.LONGEST_S, default=30)
+    stated_p95_ms = serializers.IntegerField(min_value=1, max_value=loads.LONGEST_P95_MS, default=250)

@@ -16,4 +16,5 @@ urlpatterns = [
     path(f"{USECASE}/decisions", views.decision_list, name="decision-list"),
     path(f"{USECASE}/features", views.feature_list, name="feature-list"),
     path(f"{USECASE}/outliers", views.outliers, name="outliers"),
+    path(f"{USECASE}/load-tests", views.load_test_list, name="load-test-list"),
 ]

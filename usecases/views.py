@@ -1,14 +1,20 @@
 """Pages of the use cases."""
 
+from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import render
+from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_GET, require_http_methods
 
+from core.access import policy
 from core.access.http import SignedInRequest
-from core.lib.errors import NotFound, Unavailable
+from core.lib.errors import Conflict, InvalidRequest, NotFound, Unavailable
+from core.lib.htmx import go_to
 from core.lib.paging import page_of
-from usecases import catalogue, queries
+from usecases import actions, catalogue, drawings, queries
+from usecases.catalogue import UseCase
+from usecases.forms import LoadTestForm
 
 FEATURES_A_PAGE = 25
 SHOWN = 5  # batches and decisions on the page of a use case; all of them have pages of their own
@@ -65,7 +71,9 @@ def batch_detail(request: SignedInRequest, name: str, batch_id: int) -> HttpResp
     with queries.reachable():
         batch = queries.batch(name, batch_id)
         page = page_of(request, queries.rejected(batch))
-    return render(request, "usecases/batch_detail.html", {"usecase": usecase, "batch": batch, "page": page})
+    shows_rows = not usecase.is_personal or policy.allows(request.user, "predictions.see_all")
+    values = {"usecase": usecase, "batch": batch, "page": page, "shows_rows": shows_rows}
+    return render(request, "usecases/batch_detail.html", values)
 
 
 @require_GET
@@ -106,3 +114,35 @@ def outliers(request: SignedInRequest, name: str) -> HttpResponse:
     usecase = catalogue.find(name)
     values = {"usecase": usecase, "predictions": queries.outliers(usecase, request.user, n=SHOWN)}
     return render(request, "usecases/_outliers.html", values)
+
+
+@require_http_methods(["GET", "POST"])
+def load_test_list(request: SignedInRequest, name: str) -> HttpResponse:
+    """Load tests of the model with their charts, and the form that asks for one."""
+    usecase = catalogue.find(name)
+    form = LoadTestForm(request.POST or None)
+    if request.method == "POST" and form.is_valid() and _is_requested(request, usecase, form):
+        messages.success(request, _("The load test begins as soon as a worker is free."))
+        return go_to(request, reverse("usecases:load-test-list", args=[name]))
+    with queries.reachable():
+        page = page_of(request, queries.load_tests(name))
+    values = {
+        "usecase": usecase,
+        "form": form,
+        "page": page,
+        "tests": [(test, drawings.load_chart(test)) for test in page["rows"]],
+        "champion": queries.champion(usecase),
+    }
+    status = 422 if form.is_bound else 200
+    return render(request, "usecases/load_test_list.html", values, status=status)
+
+
+def _is_requested(request: SignedInRequest, usecase: UseCase, form: LoadTestForm) -> bool:
+    try:
+        with queries.reachable():
+            actions.request_load_test(usecase, **form.cleaned_data, by=request.user)
+    except (Conflict, InvalidRequest) as error:
+        for fault in error.errors or [{"field": "", "message": error.message}]:
+            form.add_error(fault["field"] or None, fault["message"])
+        return False
+    return True

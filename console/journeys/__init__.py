@@ -7,10 +7,11 @@ what it found on its way stands in the Traveller's table of figures.
 from collections.abc import Callable
 from typing import Final
 
-from console.journeys import forest_cover, real_estate, taxi, titanic
+from console.journeys import diabetes, forest_cover, real_estate, taxi, titanic
 from console.journeys.traveller import Traveller
 
 JOURNEYS: Final[dict[str, Callable[[Traveller], None]]] = {
+    "diabetes": diabetes.travel,
     "taxi": taxi.travel,
     "forest_cover": forest_cover.travel,
     "real_estate": real_estate.travel,

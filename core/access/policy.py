@@ -256,6 +256,7 @@ ROUTES: dict[str, str | dict[str, str]] = {
     "api:usecase-batch-list": "see",
     "api:usecase-rejected-list": "see",
     "api:usecase-decision-list": "see",
+    "api:usecase-load-test-list": {"GET": "see", "POST": "pipelines.run"},
     "usecases:usecase-list": "see",
     "usecases:usecase-detail": "see",
     "usecases:batch-list": "see",
@@ -264,6 +265,7 @@ ROUTES: dict[str, str | dict[str, str]] = {
     "usecases:feature-list": "see",
     "usecases:outliers": "see",  # of one's own predictions, unless one may see all
     "api:features": "see",
+    "usecases:load-test-list": {"GET": "see", "POST": "pipelines.run"},
     # predictions
     "predict:index": "predict",
     "predict:one": "predict",
@@ -313,6 +315,7 @@ LIVE_TOPICS: Final[dict[str, str]] = {
     "drift": "see",
     "health": "see",
     "demo": "see",
+    "load-tests": "see",
 }
 
 
@@ -341,6 +344,7 @@ OBJECTS: Final[dict[str, str]] = {
     "streaming.deadletter": "see",
     "streaming.replay": "see",
     "streaming.stream": "see",
+    "usecases.loadtest": "see",
 }
 
 

@@ -5,22 +5,25 @@ as they came, the same row once; clean rows are what models learn from, each und
 """
 
 import hashlib
-import io
 import itertools
 import json
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 import pandas as pd
+import psycopg2.errors
 from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import Json
 
 from dags.recipes.common import database
 from dags.recipes.common.log import say
 from dags.recipes.common.run_folder import DagRun
 
+PIECE = 5_000  # rows that are fetched at once
 LONGEST_ROW = 2_000  # characters of a rejected row that are kept
 MOST_REJECTED = 10_000  # rejected rows of one batch that are kept; all are counted
 
@@ -82,24 +85,30 @@ def add_batch(
     rejected: Sequence[Rejected] = (),
     clean: Iterable[Clean] = (),
     facts: Mapping[str, Any] | None = None,
+    replace: bool = False,
 ) -> Added:
     """Write a batch with all its rows in one transaction, or nothing. key: what it is called for ever.
 
+    replace: what the use case has collected before goes in the same transaction.
+
     rows: as they came, but for the rejected ones; values that JSON has. clean: rows to learn from; of two
-    with one key the first stays.
+    with one key the first stays. Both are read once, row by row, so that a generator needs little memory.
     """
     left_out = {row.position for row in rejected}
     positions = (n for n in itertools.count() if n not in left_out)
-    positioned = list(zip(positions, rows, strict=False))
-    n_in = len(positioned) + len(rejected)
+    taken = itertools.count()
+    placed = ((position, row) for _n, position, row in zip(taken, positions, rows, strict=False))
     with database.transaction() as connection:
-        batch_id = _begin(connection, usecase, key, run, origin, n_in, len(rejected), dict(facts or {}))
+        if replace:
+            _clear(connection, usecase)
+        batch_id = _begin(connection, usecase, key, run, origin, len(rejected), dict(facts or {}))
         if batch_id is None:
             added = _known(connection, usecase, key)
         else:
-            n_new = _add_raw(connection, usecase, batch_id, positioned)
+            n_new = _add_raw(connection, usecase, batch_id, placed)
             _add_rejected(connection, batch_id, rejected[:MOST_REJECTED])
             _add_clean(connection, usecase, batch_id, clean)
+            n_in = next(taken) - 1 + len(rejected)  # zip took one more to see that the rows had ended
             added = _end(connection, batch_id, n_in, n_new, len(rejected))
     added.tell(key)
     return added
@@ -117,7 +126,7 @@ def note_batch(
 ) -> Added:
     """Write a batch whose rows lie elsewhere; `facts` says where. One that comes again says it anew."""
     with database.transaction() as connection:
-        batch_id = _begin(connection, usecase, key, run, origin, rows_in, rows_rejected, dict(facts))
+        batch_id = _begin(connection, usecase, key, run, origin, rows_rejected, dict(facts))
         if batch_id is None:
             batch_id = _known(connection, usecase, key).batch_id
             with connection.cursor() as cursor:
@@ -168,11 +177,10 @@ def clean_rows(
     where = "usecase = %s" + ("" if part is None else " AND part = %s")
     values = [usecase] if part is None else [usecase, part]
     statement = f"SELECT key, part, data FROM clean_row WHERE {where} ORDER BY id OFFSET %s LIMIT %s"  # noqa: S608
-    with database.transaction() as connection, connection.cursor() as cursor:
-        cursor.execute(statement, [*values, first, None if last is None else last - first])
-        found = cursor.fetchall()
-    table = pd.DataFrame([data for _key, _part, data in found])
-    return table.assign(key=[key for key, *_ in found], part=[part for _, part, _ in found])
+    values = [*values, first, None if last is None else last - first]
+    with database.transaction() as connection, connection.cursor("clean_rows") as cursor:
+        cursor.execute(statement, values)
+        return _table(cursor, ["key", "part"])
 
 
 def raw_rows(usecase: str, batch_id: int | None = None) -> pd.DataFrame:
@@ -180,11 +188,25 @@ def raw_rows(usecase: str, batch_id: int | None = None) -> pd.DataFrame:
     where = "usecase = %s" + ("" if batch_id is None else " AND batch_id = %s")
     values = [usecase] if batch_id is None else [usecase, batch_id]
     statement = f"SELECT batch_id, position, data FROM raw_row WHERE {where} ORDER BY id"  # noqa: S608
-    with database.transaction() as connection, connection.cursor() as cursor:
+    with database.transaction() as connection, connection.cursor("raw_rows") as cursor:
         cursor.execute(statement, values)
-        found = cursor.fetchall()
-    table = pd.DataFrame([data for *_, data in found])
-    return table.assign(batch_id=[row[0] for row in found], position=[row[1] for row in found])
+        return _table(cursor, ["batch_id", "position"])
+
+
+def _table(cursor: Cursor, beside: Sequence[str]) -> pd.DataFrame:
+    """Rows of `beside` and data, column by column, equal texts once: dicts need ten times the room."""
+    columns: dict[str, list[Any]] = {}
+    n_rows = 0
+    while found := cursor.fetchmany(PIECE):
+        for *fixed, data in found:
+            values = {**data, **dict(zip(beside, fixed, strict=True))}
+            for name in values.keys() - columns.keys():
+                columns[name] = [None] * n_rows
+            for name, column in columns.items():
+                value = values.get(name)
+                column.append(sys.intern(value) if isinstance(value, str) else value)
+            n_rows += 1
+    return pd.DataFrame(columns or {name: [] for name in beside})
 
 
 def keys(usecase: str) -> set[str]:
@@ -261,12 +283,35 @@ def counts(usecase: str) -> dict[str, int]:
 
 def clear(usecase: str) -> dict[str, int]:
     """Remove all that the use case has collected; how much that was. Decisions stay."""
+    with database.transaction() as connection:
+        return _clear(connection, usecase)
+
+
+def _clear(connection: Connection, usecase: str) -> dict[str, int]:
     removed = {}
-    with database.transaction() as connection, connection.cursor() as cursor:
+    with connection.cursor() as cursor:
         for table, where in _TABLES.items():
             cursor.execute(f"DELETE FROM {table} WHERE {where}", {"usecase": usecase})  # noqa: S608
             removed[table] = int(cursor.rowcount)
     return removed
+
+
+def data_sources(usecase: str) -> set[str]:
+    """Of all batches that are there."""
+    with database.transaction() as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT DISTINCT data_source FROM batch WHERE usecase = %s", [usecase])
+        return {str(row[0]) for row in cursor.fetchall()}
+
+
+def newest_origin(usecase: str) -> Origin | None:
+    """Where the newest batch came from; None where there is none."""
+    with database.transaction() as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT data_source, origin, data_sha256 FROM batch WHERE usecase = %s ORDER BY id DESC LIMIT 1",
+            [usecase],
+        )
+        found = cursor.fetchone()
+    return Origin(*found) if found else None
 
 
 # --- how far training has gone
@@ -281,8 +326,13 @@ class TrainingBatch:
     last: int
 
 
-def next_training_batch(usecase: str, *, run: DagRun, size: int, part: str = "train") -> TrainingBatch | None:
-    """Move on by one batch: which rows it holds, None when all were taken. A retry gets the same ones."""
+def next_training_batch(
+    usecase: str, *, run: DagRun, size: int, part: str = "train", restart: bool = False
+) -> TrainingBatch | None:
+    """Move on by one batch: which rows it holds, None when all were taken. A retry gets the same ones.
+
+    restart: forget what was taken, and begin at the first row again.
+    """
     with database.transaction() as connection, connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [f"training_batch {usecase}"])
         cursor.execute(
@@ -291,6 +341,8 @@ def next_training_batch(usecase: str, *, run: DagRun, size: int, part: str = "tr
         )
         if (mine := cursor.fetchone()) is not None:
             return TrainingBatch(*mine)
+        if restart:
+            cursor.execute("DELETE FROM training_batch WHERE usecase = %s", [usecase])
         cursor.execute(
             "SELECT coalesce(max(number), 0), coalesce(max(last), 0) FROM training_batch WHERE usecase = %s",
             [usecase],
@@ -372,7 +424,6 @@ def _begin(
     key: str,
     run: DagRun,
     origin: Origin,
-    n_in: int,
     n_rejected: int,
     facts: dict[str, Any],
 ) -> int | None:
@@ -385,7 +436,7 @@ def _begin(
         "dag_id": run.dag_id,
         "dag_run_id": run.run_id,
         "at": _now(),
-        "rows_in": n_in,
+        "rows_in": 0,
         "rows_new": 0,
         "rows_duplicate": 0,
         "rows_rejected": n_rejected,
@@ -408,14 +459,14 @@ def _end(connection: Connection, batch_id: int, n_in: int, n_new: int, n_rejecte
     n_duplicate = n_in - n_new - n_rejected
     with connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE batch SET rows_new = %s, rows_duplicate = %s WHERE id = %s",
-            [n_new, n_duplicate, batch_id],
+            "UPDATE batch SET rows_in = %s, rows_new = %s, rows_duplicate = %s WHERE id = %s",
+            [n_in, n_new, n_duplicate, batch_id],
         )
     return Added(batch_id, n_in, n_new, n_duplicate, n_rejected, is_known=False)
 
 
 def _add_raw(
-    connection: Connection, usecase: str, batch_id: int, rows: list[tuple[int, Mapping[str, Any]]]
+    connection: Connection, usecase: str, batch_id: int, rows: Iterable[tuple[int, Mapping[str, Any]]]
 ) -> int:
     texts = ((position, _text(row)) for position, row in rows)
     lines = ((position, f"\\x{hashlib.sha256(text.encode()).hexdigest()}", text) for position, text in texts)
@@ -463,16 +514,18 @@ def _copied(
 ) -> int:
     """COPY into a table that goes again, then INSERT what is new, in order; how many those were."""
     staged = {"n": "integer", **columns} if numbered else dict(columns)
-    buffer = io.StringIO()
-    for line in lines:
-        buffer.write("\t".join(_escaped(str(value)) for value in line) + "\n")
-    buffer.seek(0)
     made = ", ".join(f"{name} {kind}" for name, kind in staged.items())
     names, fixed = ", ".join(columns), ", ".join(same)
     places = ", ".join("%s" for _ in same)
     with connection.cursor() as cursor:
         cursor.execute(f"CREATE TEMP TABLE staged_{table} ({made}) ON COMMIT DROP")
-        cursor.copy_expert(f"COPY staged_{table} FROM STDIN", buffer)
+        text = _Lines(lines)
+        try:
+            cursor.copy_expert(f"COPY staged_{table} FROM STDIN", text)
+        except psycopg2.errors.QueryCanceled:
+            if text.fault is not None:
+                raise text.fault from None  # what the row was, in place of psycopg2's words about it
+            raise
         cursor.execute(
             f"INSERT INTO {table} ({fixed}, {names}) SELECT {places}, {names} FROM staged_{table}"  # noqa: S608
             f" ORDER BY {order} ON CONFLICT {unique} DO NOTHING",
@@ -481,6 +534,28 @@ def _copied(
         n_added = cursor.rowcount
         cursor.execute(f"DROP TABLE staged_{table}")
     return int(n_added)
+
+
+class _Lines:
+    """What COPY reads, made as it is read: a large batch in one piece would take several times its size."""
+
+    def __init__(self, lines: Iterable[tuple[Any, ...]]) -> None:
+        self._lines = ("\t".join(_escaped(str(value)) for value in line) + "\n" for line in lines)
+        self.fault: ValueError | None = None
+
+    def read(self, size: int) -> bytes:
+        """Whole lines, at least `size` characters of them unless they end."""
+        found, n = [], 0
+        try:
+            for line in self._lines:
+                found.append(line)
+                n += len(line)
+                if n >= size:
+                    break
+        except ValueError as error:
+            self.fault = error
+            raise
+        return "".join(found).encode()
 
 
 def _insert(table: str, values: Mapping[str, Any]) -> str:

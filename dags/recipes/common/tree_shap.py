@@ -1,4 +1,4 @@
-"""SHAP values of trees behind a preparation, over the columns they see after it."""
+"""SHAP values of trees, or of a linear model, behind a preparation, over the columns they see after it."""
 
 import numpy as np
 import pandas as pd
@@ -24,14 +24,17 @@ def summary(
     """A PNG, and the mean absolute SHAP value of each prepared column. max_rows: that are explained.
 
     is_by_column: of each column of the spec instead; what one-hot columns of one field say is added up.
-    model: a pipeline of two steps, preparation and trees. In the unit of a regression; else in probability,
-    of two classes the second's, of more the mean over all of them.
+    model: a pipeline of two steps, preparation and trees or a linear model. In the unit of a regression; else
+    in probability (log odds, where the model is linear), of two classes the second's, of more the mean over
+    all of them.
     """
     sample = rows if len(rows) <= max_rows else rows.sample(max_rows, random_state=seed)
-    (_, prepare), (_, trees) = model.steps
+    (_, prepare), (_, behind) = model.steps
     prepared = np.asarray(prepare.transform(features.table(spec, sample)))
     names = [name.partition("__")[2] or name for name in prepare.get_feature_names_out()]
-    values = np.asarray(shap.TreeExplainer(trees).shap_values(prepared))
+    is_linear = hasattr(behind, "coef_")
+    explainer = shap.LinearExplainer(behind, prepared) if is_linear else shap.TreeExplainer(behind)
+    values = np.asarray(explainer.shap_values(prepared))
     shown = values
     if values.ndim == 3:  # rows, columns, classes
         shown = values[:, :, 1] if values.shape[2] == 2 else np.abs(values).mean(axis=2)

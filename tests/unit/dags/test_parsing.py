@@ -169,3 +169,15 @@ def test_titanic_etl_writes_features_last(parse):
     }
     assert list(found["params"]) == ["source", "url", "version", "expires_days", "seed"]
     assert (found["params"]["version"]["value"], found["params"]["expires_days"]["value"]) == ("1", 30)
+
+
+def test_diabetics_are_trained_on_only_while_batches_are_left(parse):
+    assert parse("diabetes_data")["tasks"] == {
+        "fetch": ["clean"],
+        "clean": ["split"],
+        "split": ["store"],
+        "store": [],
+    }
+    tasks = parse("diabetes_training")["tasks"]
+    assert (tasks["next_batch"], tasks["goes_on"]) == (["goes_on"], ["load"])
+    assert (tasks["search"], tasks["register"], tasks["gate"]) == (["evaluate", "explain"], ["gate"], [])

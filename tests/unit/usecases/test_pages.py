@@ -6,6 +6,7 @@ import pytest
 from django.db import OperationalError
 from django.urls import reverse
 
+from core.access import policy
 from tests.markup import flat
 from tests.people import make_user, signed_in
 from tests.pipeline_rows import make_pipeline, make_run
@@ -102,6 +103,17 @@ def test_data_that_were_removed_are_told_with_the_reason(client_as, decision):
     page = client_as("viewer").get(reverse("usecases:usecase-detail", args=["forest_cover"])).content.decode()
     assert "Data removed" in page
     assert "The service changed." in page
+
+
+@pytest.mark.parametrize("role", policy.ROLES)
+def test_rejected_rows_that_tell_of_people_are_masked_by_role(client_as, batch, role):
+    if role not in policy.SCOPES["see"]:
+        pytest.skip("sees no page of a use case")
+    Batch.objects.update(usecase="diabetes")
+    RejectedRow.objects.update(row="Caucasian, Female")
+    page = client_as(role).get(reverse("usecases:batch-detail", args=["diabetes", batch.pk])).content.decode()
+    assert ("Caucasian, Female" in page) is (role in policy.SCOPES["predictions.see_all"])
+    assert "Slope is steep" in page
 
 
 def test_what_is_not_there_is_not_found(client_as, batch):

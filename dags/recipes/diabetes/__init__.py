@@ -1,0 +1,1 @@
+"""Readmission of diabetics: hospital stays, and whether the patient came back."""

@@ -1,0 +1,48 @@
+"""What runs of `diabetes_data` and `diabetes_training` may be told. Imported while Airflow parses them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+DATA_DAG_ID = "diabetes_data"
+TRAINING_DAG_ID = "diabetes_training"
+USECASE = MODEL = "diabetes"
+FILE_NAME = "dataset_diabetes.zip"
+URL = "https://archive.ics.uci.edu/static/public/296/diabetes+130-us+hospitals+for+years+1999-2008.zip"
+ASSET = "diabetes_rows"  # what the one leaves and the other learns from
+
+SOURCES = ("auto", "file", "url", "synthetic")
+# ranked by the hash of their encounter, so many of the rows come before the cut
+CUTS = {"train": 0.70, "validation": 0.85, "test": 1.0}
+SPLIT_SEED = 42
+
+
+class _Settings:
+    @classmethod
+    def of(cls, params: Mapping[str, Any]) -> Self:
+        """params: of a DAG run, already checked against their schema; others are ignored."""
+        return cls(**{field.name: params[field.name] for field in fields(cls) if field.name in params})  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class DataSettings(_Settings):
+    """source: see `common.sources.load`. n_generated: rows, where they are generated.
+
+    replace: what was collected before goes, and training starts anew.
+    """
+
+    source: str = "auto"
+    url: str = URL
+    n_generated: int = 20_000
+    seed: int = 42
+    replace: bool = False
+
+
+@dataclass(frozen=True)
+class TrainingSettings(_Settings):
+    """batch_size: rows that a run adds to those taken before. restart: begin at the first row again."""
+
+    batch_size: int = 15_000
+    restart: bool = False
+    n_trees: int = 100
+    seed: int = 42
