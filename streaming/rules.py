@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 import structlog
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from django.utils import timezone
 
 from core.lib import aside, kafka, live, metrics
@@ -82,6 +82,7 @@ class RuleSession:
         self._batch = champion.MOST_ROWS if rule.kind == "model" else BATCH
         self._pending: list[Message] = []
         self._ends: dict[int, int] = {}
+        self._lows: dict[int, int] = {}
         self._retry_s = FIRST_RETRY_S
         self._retry_at = 0.0
         self._champion = champion.connect(rule.model) if rule.kind == "model" else None
@@ -121,13 +122,15 @@ class RuleSession:
         if about.error is not None:
             raise KafkaException(about.error)
         self._partitions = set(about.partitions)
-        starts = {number: self._state.positions.get(str(number)) for number in self._partitions}
-        self._consumer.assign(
-            [
-                TopicPartition(self._stream.topic, number, OFFSET_BEGINNING if start is None else start)
-                for number, start in starts.items()
-            ]
-        )
+        for number in self._partitions:
+            place = TopicPartition(self._stream.topic, number)
+            self._lows[number] = self._consumer.get_watermark_offsets(place, ADMIN_TIMEOUT_S)[0]
+        places = [(number, self._position(number)) for number in self._partitions]
+        self._consumer.assign([TopicPartition(self._stream.topic, *place) for place in places])
+
+    def _position(self, partition: int) -> int:
+        """The next offset to judge; what the topic no longer holds was not judged, and is not waited for."""
+        return max(self._state.positions.get(str(partition), 0), self._lows.get(partition, 0))
 
     def _look(self) -> None:
         if anomalies.settle_quiet(self._state):
@@ -150,7 +153,7 @@ class RuleSession:
 
     def _lag(self, counted: dict[int, int]) -> int:
         """Counted messages that are not judged; with markers of transactions it is an upper bound."""
-        return sum(max(0, end - self._state.positions.get(str(number), 0)) for number, end in counted.items())
+        return sum(max(0, end - self._position(number)) for number, end in counted.items())
 
     def step(self) -> bool:
         """Judge one batch; False when there is nothing to do at the moment."""
@@ -200,13 +203,12 @@ class RuleSession:
         ends = {
             str(number): end
             for number, end in self._ends.items()
-            if number not in waiting
-            and self._state.positions.get(str(number), 0) < end <= counted.get(number, 0)
+            if number not in waiting and self._position(number) < end <= counted.get(number, 0)
         }
         if ends:
             new.positions = {**self._state.positions, **ends}
             anomalies.write(self._state, new, [])
-            self._state = new
+            self._take(new)
         return False
 
     def _judge_apart(self, batch: Sequence[Message], *, is_given_up: bool) -> None:
@@ -248,7 +250,7 @@ class RuleSession:
         new.unjudged = anomalies.counted(self._state.unjudged, unjudged)
         new.positions = {**self._state.positions, **_next(batch)}
         anomalies.write(self._state, new, hits)
-        self._state.__dict__.update(new.__dict__)  # the sender holds it, too
+        self._take(new)
         metrics.STREAM_ANOMALIES.inc(len(hits))
         metrics.STREAM_UNJUDGED.inc(unjudged.total())
         done = {id(message) for message in batch}
@@ -257,6 +259,10 @@ class RuleSession:
             live.publish("streams", [self._stream.name])
             if self._sender is not None:
                 self._sender.send()
+
+    def _take(self, new: RuleState) -> None:
+        """What is saved now; in place, because the sender holds it, too."""
+        self._state.__dict__.update(new.__dict__)
 
     def _given(self, batch: Sequence[Message]) -> tuple[list[Given], Counter[str]]:
         """Those that were accepted and have a value."""

@@ -266,6 +266,18 @@ def test_the_backlog_of_a_model_is_bounded_and_what_is_given_up_is_counted(broke
     assert (state.n_judged, state.n_hits, state.n_unjudged) == (4, 4, 8)
 
 
+def test_what_the_topic_no_longer_holds_is_no_backlog(broker, model, monkeypatch):
+    monkeypatch.setattr(rules, "MOST_BEHIND", 5)
+    stream = make(broker, MODEL)
+    broker.topics[stream.topic][0].low = 1_000
+    broker.put(stream.topic, *tips(9, 1))
+    count(broker, stream)
+    begin(stream)
+    judge(stream)
+    assert offsets(stream) == [(0, 1_000)]
+    assert state_of(stream).unjudged == {}
+
+
 def test_a_threshold_gives_nothing_up(broker, monkeypatch):
     monkeypatch.setattr(rules, "MOST_BEHIND", 5)
     stream = followed(broker, THRESHOLD, *fares(*[60] * 12))
