@@ -14,7 +14,7 @@ export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help up down demo remove-demo status measure logs reset psql shell kill check format fuzz test test-unit \
-        test-integration test-browser soak bench openapi messages lock
+        test-integration test-browser soak bench notebook openapi messages lock
 
 help:  ## list these commands
 	@echo "Usage: make COMMAND"
@@ -84,6 +84,10 @@ soak:  ## the tests that kill parts, in the middle of a demonstration too, ten r
 bench:  ## predict path and aggregator beside bare peers, event to frame; on the running stack
 	@$(PYTHON) -m stack.bootstrap --bench -m stack python -- -m benchmarks
 
+notebook:  ## JupyterLab on docs/notebooks, which ask the running stack with the token in ATALAYA_TOKEN
+	@$(PYTHON) -m stack.bootstrap --notebook -m jupyterlab docs/notebooks \
+	  --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate --LabApp.news_url=None
+
 openapi:  ## write openapi.yaml anew from the code
 	@$(TOOLS) -m stack.api_schema --write
 
@@ -92,4 +96,4 @@ messages:  ## bring the Spanish catalogue up to the code; names what is left to 
 
 lock:  ## compile requirements/*.in into hashed locks
 	@$(TOOLS) -c ""
-	@cd requirements && for name in bootstrap build console airflow dev bench; do $(COMPILE) $$name.in -o $$name.txt; done
+	@cd requirements && for name in bootstrap build console airflow dev bench notebook; do $(COMPILE) $$name.in -o $$name.txt; done
