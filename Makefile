@@ -14,7 +14,7 @@ export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help up down demo remove-demo status measure logs reset psql shell kill check format fuzz test test-unit \
-        test-integration test-browser soak bench load openapi messages lock
+        test-integration test-browser soak bench load notebook openapi messages lock
 
 help:  ## list these commands
 	@echo "Usage: make COMMAND"
@@ -88,6 +88,10 @@ load:  ## simulated users ask a model of the running stack: MODEL=diabetes USERS
 	@$(PYTHON) -m stack.bootstrap --load -m stack manage load_test $(or $(MODEL),diabetes) --users $(or $(USERS),50) \
 	  --rate $(or $(RATE),10) --seconds $(or $(SECONDS),60) --p95 $(or $(P95),250)
 
+notebook:  ## JupyterLab on docs/notebooks, which ask the running stack with the token in ATALAYA_TOKEN
+	@$(PYTHON) -m stack.bootstrap --notebook -m jupyterlab docs/notebooks \
+	  --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate --LabApp.news_url=None
+
 openapi:  ## write openapi.yaml anew from the code
 	@$(TOOLS) -m stack.api_schema --write
 
@@ -96,4 +100,4 @@ messages:  ## bring the Spanish catalogue up to the code; names what is left to 
 
 lock:  ## compile requirements/*.in into hashed locks
 	@$(TOOLS) -c ""
-	@cd requirements && for name in bootstrap build console airflow dev bench bench-bentoml load; do $(COMPILE) $$name.in -o $$name.txt; done
+	@cd requirements && for name in bootstrap build console airflow dev bench bench-bentoml load notebook; do $(COMPILE) $$name.in -o $$name.txt; done

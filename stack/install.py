@@ -7,6 +7,7 @@ the hashes of the locks that it was made from, so that an up-to-date one costs n
     python -m stack.bootstrap --dev -m pytest       the same, with the tools for tests and checks
     python -m stack.bootstrap --bench -m stack ...  the same, with the peers that `make bench` needs
     python -m stack.bootstrap --load -m stack ...   the same, with Locust, which `make load` needs
+    python -m stack.bootstrap --notebook -m ...     the same, then the notebooks' own Python, with JupyterLab
     python -m stack.bootstrap --as-is -m stack ...  install nothing
 """
 
@@ -27,44 +28,52 @@ from stack.errors import StackError
 
 LOCKS = config.REPO / "requirements"
 MEMORY = "locks.json"
-OPTIONS = ("--dev", "--bench", "--load", "--as-is")
+EXTRA = {"--bench": ("bench", "bench-bentoml"), "--load": ("load",), "--notebook": ("notebook",)}
+OPTIONS = ("--dev", *EXTRA, "--as-is")
 
 
 def main(arguments: list[str]) -> NoReturn:
-    """Install what the options ask for, then become the console's Python with the remaining arguments."""
+    """Install what the options ask for, then become the console's Python with the remaining arguments.
+
+    With `--notebook` the Python is the notebooks' own: JupyterLab runs in it, and so do the notebooks.
+    """
     option = arguments.pop(0) if arguments and arguments[0] in OPTIONS else ""
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # without byte code every start is slow
     try:
         site = config.from_environment()
         if option != "--as-is":
-            ensure(
-                site.venv_dir,
-                with_tools=option == "--dev",
-                with_peers=option == "--bench",
-                with_locust=option == "--load",
-            )
+            ensure(site.venv_dir, with_tools=option == "--dev", extra=EXTRA.get(option, ()))
         elif not site.console_python.exists():
             raise StackError("Nothing is installed yet: run `make up` first.")
     except StackError as error:
         sys.exit(f"\n{error}")
     except KeyboardInterrupt:
         sys.exit("\nInterrupted; the next run goes on from here.")
-    os.execv(site.console_python, [str(site.console_python), *arguments])  # noqa: S606 - no shell is wanted
+    python = site.console_python
+    if option == "--notebook":
+        os.environ.setdefault("ATALAYA_URL", site.public_url)
+        python = notebook_python(site.venv_dir)
+    os.execv(python, [str(python), *arguments])  # noqa: S606 - no shell is wanted
 
 
-def ensure(folder: Path, *, with_tools: bool, with_peers: bool = False, with_locust: bool = False) -> None:
-    """Bring both environments and the jars up to date with the locks of this checkout."""
+def notebook_python(folder: Path) -> Path:
+    """The Python that runs docs/notebooks; it is there once `make notebook` has run."""
+    return folder / "notebook" / "bin" / "python"
+
+
+def ensure(folder: Path, *, with_tools: bool, extra: Sequence[str] = ()) -> None:
+    """Bring both environments and the jars up to date with the locks of this checkout.
+
+    extra: others, which only one command needs.
+    """
     java_program = java.find()
     _writable(folder)
     with _alone(folder):
         console = ["console.txt", "dev.txt"] if with_tools else ["console.txt"]
         _environment(folder, "console", console)
         _environment(folder, "airflow", ["airflow.txt"])
-        if with_peers:
-            _environment(folder, "bench", ["bench.txt"])
-            _environment(folder, "bench-bentoml", ["bench-bentoml.txt"])
-        if with_locust:
-            _environment(folder, "load", ["load.txt"])
+        for name in extra:
+            _environment(folder, name, [f"{name}.txt"])
         for wanted in jars.SETS:
             target = folder / wanted.name
             if not jars.is_complete(target, wanted):

@@ -11,8 +11,8 @@ from core.access.models import User
 from core.audit.actions import record
 from core.lib import edge, json_bodies, live, paths
 from core.lib.errors import Conflict, ConsoleError, InvalidRequest, NotFound
+from streaming import anomalies, names, reading, redriving, replay_files, tasks
 from streaming import definition as definitions
-from streaming import names, reading, redriving, replay_files, tasks
 from streaming.models import DeadLetter, Replay, ReplayState, Stream
 from streaming.removal import remove_demo as remove_demo
 from streaming.removal import remove_demo_predictions as remove_demo_predictions
@@ -47,18 +47,23 @@ def create_stream(*, name: str, topic: str, definition: Any, description: str = 
 
 @transaction.atomic
 def change_stream(name: str, *, by: User, **changes: Any) -> Stream:
-    """Change `definition` or `description`. Windows of another shape begin anew; nothing is counted twice."""
+    """Change `definition` or `description`. Windows of another shape begin anew; nothing is counted twice.
+
+    Another anomaly rule judges what is counted from then on.
+    """
     policy.check(by, SCOPE, name)
     stream = _held(name)
     before = {key: getattr(stream, key) for key in changes}
-    old_shape = stream.usable.shape if stream.usable else None
+    old = stream.usable
     for key, value in changes.items():
         setattr(stream, key, value)
     if "definition" in changes:
         new = _checked(changes["definition"])
         stream.revision += 1
-        if new.shape != old_shape:
+        if old is None or new.shape != old.shape:
             stream.shape = stream.revision
+        if old is None or new.anomaly_rule != old.anomaly_rule:
+            anomalies.forget(stream, reason=_("The rule was changed."))
         stream.__dict__["parsed"] = new
     stream.save()
     record("stream.change", stream, by=by, before=before, after=changes)
@@ -68,12 +73,13 @@ def change_stream(name: str, *, by: User, **changes: Any) -> Stream:
 
 @transaction.atomic
 def delete_stream(name: str, *, by: User) -> None:
-    """Delete a stream with its windows and dead letters; the topics stay."""
+    """Delete a stream with its windows, dead letters and anomalies; the topics stay."""
     policy.check(by, SCOPE, name)
     stream = _held(name)
     if stream.is_builtin:
         raise Conflict(_("“%(name)s” comes with the console and cannot be deleted.") % {"name": name})
     record("stream.delete", stream, by=by, before={"topic": stream.topic, "definition": stream.definition})
+    anomalies.forget(stream, reason=_("The stream was deleted."))
     stream.delete()
     live.publish("streams", [name])
 

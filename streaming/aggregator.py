@@ -7,6 +7,7 @@ thrown away and the loop starts again from the rows: what was not written is rea
 import threading
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -47,14 +48,23 @@ AWAY = (
 )
 
 
+class Work(Protocol):
+    """What a runner runs: until the stop, or an exception after which another one follows."""
+
+    def run(self) -> None: ...
+
+
 class Runner(threading.Thread):
-    """Counts one stream until `stop`, or until its definition is deleted.
+    """Counts one stream until `stop`, or until its definition is deleted. Those of rules inherit this.
 
     lag_messages: that are there and not counted, a few seconds old; None while it cannot count.
     """
 
+    kind = "stream"
+    loop = loops.STREAMS
+
     def __init__(self, stream_id: int, name: str) -> None:
-        super().__init__(name=f"stream-{name}", daemon=True)
+        super().__init__(name=f"{self.kind}-{name}", daemon=True)
         self._stream_id = stream_id
         self.stream_name = name
         self._stopped = threading.Event()
@@ -76,25 +86,32 @@ class Runner(threading.Thread):
             connection.close()
 
     def _is_there(self) -> bool:
-        """One session; False when the stream is deleted. Whatever else it ends by, another one follows."""
+        """One session; False when there is nothing left to do. Whatever else it ends by, another follows."""
         self._began_at = time.monotonic()
         try:
             stream = Stream.objects.filter(pk=self._stream_id).first()
-            if stream is None:
-                loops.STREAMS.fits(self.stream_name)
+            session = self._session(stream) if stream is not None else None
+            if session is None:
+                self.loop.fits(self.stream_name)
                 return False
-            Session(stream, self._stopped, on_look=self._note_well).run()
+            session.run()
         except Overtaken as error:
-            log.info("stream.starts_again", stream=self.stream_name, why=str(error))
+            log.info(f"{self.kind}.starts_again", stream=self.stream_name, why=str(error))
         except Exception as error:  # noqa: BLE001  of any class: it is this stream's alone, and its row says so
             self._wait_after(error)
         return True
+
+    def _session(self, stream: Stream) -> "Work | None":
+        """None when the stream asks for none."""
+        return Session(stream, self._stopped, on_look=self._note_well)
 
     def _wait_after(self, error: Exception) -> None:
         self.lag_messages = None
         lasted_s = time.monotonic() - self._began_at
         self._wait_s = FIRST_RETRY_S if lasted_s > LONGEST_RETRY_S else min(self._wait_s * 2, LONGEST_RETRY_S)
-        log.warning("stream.waits", stream=self.stream_name, error=aside.in_words(error), wait_s=self._wait_s)
+        log.warning(
+            f"{self.kind}.waits", stream=self.stream_name, error=aside.in_words(error), wait_s=self._wait_s
+        )
         close_old_connections()
         if not _is_away(error):
             self._note(error)
@@ -102,15 +119,15 @@ class Runner(threading.Thread):
 
     def _note(self, error: Exception) -> None:
         try:
-            loops.STREAMS.set_aside(self.stream_name, error, about=self.stream_name)
+            self.loop.set_aside(self.stream_name, error, about=self.stream_name)
             self._is_well = False
         except Error as database_error:
-            log.warning("stream.not_noted", stream=self.stream_name, error=str(database_error))
+            log.warning(f"{self.kind}.not_noted", stream=self.stream_name, error=str(database_error))
 
     def _note_well(self, lag_messages: int) -> None:
         self.lag_messages = lag_messages
         if not self._is_well:
-            loops.STREAMS.fits(self.stream_name)
+            self.loop.fits(self.stream_name)
             self._is_well = True
 
 

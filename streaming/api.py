@@ -17,7 +17,7 @@ from core.lib.pages import CursorPages
 from core.lib.rest import valid
 from streaming import actions, gateway, queries, reading
 from streaming import serializers as shapes
-from streaming.models import DeadLetter, Replay, Stream, Window
+from streaming.models import Anomaly, DeadLetter, Replay, Stream, Window
 
 
 def _results(name: str, serializer: Any) -> Any:
@@ -110,7 +110,7 @@ class StreamListView(generics.ListAPIView):
 
     def get_queryset(self) -> QuerySet[Stream]:
         """By name."""
-        return Stream.objects.order_by("name")
+        return Stream.objects.select_related("rule_state").order_by("name")
 
     @extend_schema(request=shapes.NewStreamSerializer, responses={201: shapes.StreamSerializer})
     def post(self, request: Request) -> Response:
@@ -165,6 +165,24 @@ class WindowListView(generics.ListAPIView):
 
 def _time(text: str | None, name: str) -> datetime | None:
     return edge.moment(text, name) if text else None
+
+
+@extend_schema(
+    parameters=[
+        OpenApiParameter("since", OpenApiTypes.DATETIME),
+        OpenApiParameter("until", OpenApiTypes.DATETIME),
+    ]
+)
+class AnomalyListView(generics.ListAPIView):
+    """Events above the limit of the stream's anomaly rule, newest first."""
+
+    serializer_class = shapes.AnomalySerializer
+
+    def get_queryset(self) -> QuerySet[Anomaly]:
+        """Those found in [since, until)."""
+        given = self.request.query_params
+        since, until = (_time(given.get(name), name) for name in ("since", "until"))
+        return queries.anomalies(queries.stream(self.kwargs["name"]), since=since, until=until)
 
 
 class DeadLetterListView(generics.ListAPIView):

@@ -14,6 +14,7 @@ urlpatterns = [
     path("streams", api.StreamListView.as_view(), name="stream-list"),
     path(STREAM, api.StreamDetailView.as_view(), name="stream-detail"),
     path(f"{STREAM}/windows", api.WindowListView.as_view(), name="window-list"),
+    path(f"{STREAM}/anomalies", api.AnomalyListView.as_view(), name="anomaly-list"),
     path(f"{STREAM}/dead-letters", api.DeadLetterListView.as_view(), name="dead-letter-list"),
     path(f"{STREAM}/dead-letters/<int:pk>/redrive", api.RedriveView.as_view(), name="dead-letter-redrive"),
     path("replays", api.ReplayListView.as_view(), name="replay-list"),

@@ -1,8 +1,9 @@
-"""What a stream is: the topic, the fields of its events, and what is measured over windows of event time.
+"""What a stream is: the fields of its events, what is measured over windows of event time, what is odd.
 
 Django-free. Fields are written in the field language of `spec.json`.
 """
 
+import math
 from collections.abc import Iterator
 from functools import cached_property
 from typing import Any, Literal
@@ -14,11 +15,14 @@ from scoring import spec_faults
 from scoring.language import NAME, Field
 
 Kind = Literal["sum", "mean", "min", "max", "count"]
+RuleKind = Literal["model", "threshold", "robust_z"]
 
 MAX_FIELDS = 100
 MAX_MEASURES = 20
 MIN_WINDOW_S, MAX_WINDOW_S = 1, 24 * 3600
 MAX_LATENESS_S = 7 * 24 * 3600
+MIN_RULE_N, MAX_RULE_N = 30, 5_000
+MAX_MODEL_NAME = 250
 
 
 class DefinitionError(ValueError):
@@ -37,6 +41,28 @@ class Measure(Struct, forbid_unknown_fields=True, frozen=True):
     field: str
 
 
+class AnomalyRule(Struct, forbid_unknown_fields=True, frozen=True, omit_defaults=True):
+    """Which accepted events are anomalies: those whose `field` is above a limit.
+
+    model: predicted + k · sigma, by the champion of `model` from the event's fields of the same names.
+    sigma: in the unit of `field`; by default the usual error that the champion's spec tells.
+    threshold: `limit`. robust_z: median + k · 1.4826 · MAD of the last `n` accepted events.
+    Source of 1.4826: it makes the MAD of normal numbers their standard deviation (Rousseeuw, Croux 1993).
+    """
+
+    kind: RuleKind
+    field: str
+    limit: float | None = None
+    model: str = ""
+    sigma: float | None = None
+    k: float = 2.8
+    n: int = 500
+
+
+# kind: what of a rule belongs to it alone.
+_RULE_PARTS = {"threshold": {"limit"}, "model": {"model", "sigma", "k"}, "robust_z": {"k", "n"}}
+
+
 class Definition(Struct, forbid_unknown_fields=True, frozen=True, dict=True):
     """Windows are [k·window_s, (k+1)·window_s) of Unix time, for each value of `group_by`.
 
@@ -53,6 +79,7 @@ class Definition(Struct, forbid_unknown_fields=True, frozen=True, dict=True):
     lateness_s: int
     group_by: str = ""
     ignore: dict[str, str] = {}
+    anomaly_rule: AnomalyRule | None = None
 
     @cached_property
     def measured_fields(self) -> list[str]:
@@ -112,6 +139,28 @@ def _of_meaning(definition: Definition) -> Iterator[str]:
         yield f"window_s: must be {MIN_WINDOW_S} to {MAX_WINDOW_S} seconds"
     if not 0 <= definition.lateness_s <= MAX_LATENESS_S:
         yield f"lateness_s: must be 0 to {MAX_LATENESS_S} seconds"
+    if definition.anomaly_rule is not None:
+        yield from (f"anomaly_rule: {fault}" for fault in _of_rule(definition.anomaly_rule, by_name))
+
+
+def _of_rule(rule: AnomalyRule, by_name: dict[str, Field]) -> Iterator[str]:
+    field = by_name.get(rule.field)
+    if field is None:
+        yield f"field {rule.field!r} is not a field of the stream"
+    elif not field.is_numeric:
+        yield f"field {rule.field} is {field.type}, no number"
+    for name in sorted(set(msgspec.to_builtins(rule)) - {"kind", "field"} - _RULE_PARTS[rule.kind]):
+        yield f"{name} is no part of a rule of kind {rule.kind}"
+    if rule.kind == "threshold" and rule.limit is None:
+        yield "give a limit: events above it are anomalies"
+    if rule.kind == "model" and not 0 < len(rule.model.strip()) <= MAX_MODEL_NAME:
+        yield f"give the name of a model, at most {MAX_MODEL_NAME} characters"
+    if any(number is not None and not math.isfinite(number) for number in (rule.limit, rule.sigma, rule.k)):
+        yield "limit, sigma and k must be finite numbers"
+    if (rule.sigma is not None and rule.sigma <= 0) or rule.k <= 0:
+        yield "sigma and k must be above 0"
+    if not MIN_RULE_N <= rule.n <= MAX_RULE_N:
+        yield f"n must be {MIN_RULE_N} to {MAX_RULE_N} events"
 
 
 def _of_names(names: list[str], where: str) -> Iterator[str]:

@@ -45,7 +45,8 @@ class ChangeForm(forms.Form):
         max_length=200_000,
         help_text=gettext_lazy(
             "JSON: fields, event_time_field, measures (sum, mean, min, max or count of a field), group_by, "
-            "window_s, lateness_s. Windows of another shape begin anew."
+            "window_s, lateness_s. Windows of another shape begin anew. An anomaly_rule is optional: "
+            "its kind (threshold, model or robust_z), the field, and limit, or model and k, or k and n."
         ),
     )
 

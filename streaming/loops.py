@@ -9,4 +9,7 @@ from core.lib.aside import Loop
 # A stream is tried again by its own thread.
 STREAMS = Loop("streaming.streams", _("Streams"), thing="stream", longest_retry=timedelta(minutes=1))
 WINDOWS = Loop("streaming.windows", _("Windows of streams"), thing="stream")
+RULES = Loop(
+    "streaming.rules", _("Anomaly rules of streams"), thing="stream", longest_retry=timedelta(minutes=1)
+)
 DEAD_LETTERS = Loop("streaming.dead_letters", _("Dead letters"), thing="stream")

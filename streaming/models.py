@@ -19,13 +19,19 @@ TOPIC_NAME = r"(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,249}"
 STREAM_NAME = r"[a-z][a-z0-9_-]{0,62}"
 
 
-def dead_topic_name(topic: str, mark: str = ".") -> str:
-    """How the dead topic of a topic is called; what would be too long keeps its beginning, and a hash."""
-    name = f"{topic}{mark}dead"
+def side_topic_name(topic: str, ending: str, mark: str = ".") -> str:
+    """How a topic beside a topic is called; what would be too long keeps its beginning, and a hash."""
+    name = f"{topic}{mark}{ending}"
     if len(name) > LONGEST_TOPIC:
         digest = hashlib.sha256(topic.encode()).hexdigest()[:12]
-        name = f"{topic[: LONGEST_TOPIC - 18]}-{digest}{mark}dead"
+        kept = LONGEST_TOPIC - len(ending) - len(digest) - 2
+        name = f"{topic[:kept]}-{digest}{mark}{ending}"
     return name
+
+
+def dead_topic_name(topic: str, mark: str = ".") -> str:
+    """Where messages that do not fit go."""
+    return side_topic_name(topic, "dead", mark)
 
 
 class Stream(models.Model):
@@ -182,6 +188,96 @@ class DeadLetter(Deliverable):
         """Why sending it again failed for good; empty while it is under way, sent or not asked for."""
         is_over = self.next_attempt_at is None and self.redriven_at is None
         return self.delivery_error if is_over else ""
+
+
+class Unjudged(models.TextChoices):
+    """Why the anomaly rule did not judge an accepted event."""
+
+    NO_VALUE = "no_value", _("no value in the field")
+    TOO_FEW = "too_few", _("too few events before it")
+    NO_SPREAD = "no_spread", _("the events before it do not vary")
+    UNFIT = "unfit", _("it does not fit the model")
+    BEHIND = "behind", _("too many waited for the model")
+    FAILED = "failed", _("it could not be judged")
+
+
+class RuleState(models.Model):
+    """How far the anomaly rule of a stream has judged, saved in the transaction of what it found.
+
+    positions: the next offset of each partition. values: the last ones of `robust_z`, as float64.
+    waits_for: why it judges nothing at the moment; empty while it does.
+    """
+
+    stream = models.OneToOneField(Stream, on_delete=models.CASCADE, related_name="rule_state")
+    topic_id = models.CharField(max_length=40)
+    positions = models.JSONField(default=dict)
+    values = models.BinaryField(default=bytes)
+    n_judged = models.BigIntegerField(default=0)
+    n_hits = models.BigIntegerField(default=0)
+    unjudged = models.JSONField(default=dict)
+    waits_for = models.TextField(blank=True, default="")
+    waits_since = models.DateTimeField(null=True)
+    # Where the usual name of `<topic>.anomalies` cannot be had.
+    other_topic = models.CharField(max_length=LONGEST_TOPIC, blank=True, default="")
+    last_hit_at = models.DateTimeField(null=True)
+    # Whether an alert stands for the hits of late.
+    is_episode = models.BooleanField(default=False)
+    n_episode_hits = models.BigIntegerField(default=0)
+    began_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"{self.stream}: {self.n_judged}"
+
+    @property
+    def n_unjudged(self) -> int:
+        """Accepted events that the rule passed over, for whatever reason."""
+        return sum(self.unjudged.values())
+
+    @property
+    def reasons(self) -> list[tuple[str, int]]:
+        """Why they were passed over, in words, and how many; the most frequent first."""
+        labels = dict(Unjudged.choices)
+        pairs = [(str(labels.get(reason, reason)), n) for reason, n in self.unjudged.items()]
+        return sorted(pairs, key=lambda pair: -pair[1])
+
+
+class Anomaly(models.Model):
+    """An event above the limit of the rule. `payload` holds the message for the topic until that has it.
+
+    observed, expected, limit: in the unit of the rule's field; a threshold expects nothing.
+    prediction_id: of the recorded prediction that was asked for.
+    """
+
+    stream = models.ForeignKey(Stream, on_delete=models.CASCADE, related_name="anomalies")
+    topic = models.CharField(max_length=LONGEST_TOPIC)
+    topic_id = models.CharField(max_length=40)
+    partition = models.PositiveIntegerField()
+    offset = models.BigIntegerField()
+    rule = models.JSONField()
+    observed = models.FloatField()
+    expected = models.FloatField(null=True)
+    limit = models.FloatField()
+    group = models.CharField(max_length=200, blank=True)
+    event_at = models.DateTimeField()
+    at = models.DateTimeField(db_index=True)
+    prediction_id = models.CharField(max_length=40, blank=True, default="")
+    payload = models.BinaryField(null=True)
+    is_sent = models.BooleanField(default=False)
+    send_error = models.CharField(max_length=300, blank=True, default="")
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["stream", "topic", "topic_id", "partition", "offset"], name="anomaly_once"
+            )
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["stream", "id"], condition=Q(is_sent=False), name="anomaly_to_send"),
+            models.Index(fields=["stream", "-id"], name="anomaly_newest"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.topic} {self.partition}:{self.offset}"
 
 
 class ReplayState(models.TextChoices):

@@ -15,7 +15,7 @@ from core.access.models import User
 from core.lib.errors import NotFound, Unavailable
 from core.lib.hits import Hit
 from streaming import frames, gateway, reading
-from streaming.models import DeadLetter, Replay, Stream, Window
+from streaming.models import Anomaly, DeadLetter, Replay, RuleState, Stream, Window
 from streaming.windows import SHOWN_WINDOWS
 
 RECENT = timedelta(minutes=1)
@@ -112,6 +112,23 @@ def windows(
 def dead_letters(row: Stream) -> QuerySet[DeadLetter]:
     """Newest first, without the bytes."""
     return row.dead_letters.defer("payload").order_by("-pk")
+
+
+def anomalies(
+    row: Stream, *, since: datetime | None = None, until: datetime | None = None
+) -> QuerySet[Anomaly]:
+    """Events above the limit of the rule, found in [since, until), newest first, without payloads."""
+    wanted = Q()
+    if since is not None:
+        wanted &= Q(at__gte=since)
+    if until is not None:
+        wanted &= Q(at__lt=until)
+    return row.anomalies.filter(wanted).defer("payload").order_by("-pk")
+
+
+def rule_state(row: Stream) -> RuleState | None:
+    """How far its anomaly rule has judged; None before it began."""
+    return RuleState.objects.filter(stream=row).first()
 
 
 def replays() -> QuerySet[Replay]:

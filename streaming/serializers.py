@@ -3,11 +3,22 @@
 import base64
 from typing import Any, ClassVar
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from core.lib.rest import StrictSerializer
 from streaming.kafka_types import Read
-from streaming.models import STREAM_NAME, TOPIC_NAME, DeadLetter, Replay, Stream, Times, Window
+from streaming.models import (
+    STREAM_NAME,
+    TOPIC_NAME,
+    Anomaly,
+    DeadLetter,
+    Replay,
+    RuleState,
+    Stream,
+    Times,
+    Window,
+)
 
 LONGEST_VALUE = 16 * 1024  # characters of one message; more is cut, and said
 
@@ -94,8 +105,18 @@ def message(read: Read) -> dict[str, Any]:
     }
 
 
+class RuleStateSerializer(serializers.ModelSerializer):
+    """unjudged: accepted events that the rule passed over, by reason."""
+
+    class Meta:
+        model = RuleState
+        fields: ClassVar = ["n_judged", "n_hits", "unjudged", "waits_for", "waits_since", "began_at"]
+        read_only_fields = fields
+
+
 class StreamSerializer(serializers.ModelSerializer):
     dead_topic = serializers.CharField(read_only=True)
+    rule_state = serializers.SerializerMethodField(help_text="Null where there is no anomaly rule.")
 
     class Meta:
         model = Stream
@@ -105,12 +126,18 @@ class StreamSerializer(serializers.ModelSerializer):
             "dead_topic",
             "description",
             "definition",
+            "rule_state",
             "revision",
             "is_builtin",
             "created_at",
             "updated_at",
         ]
         read_only_fields = fields
+
+    @extend_schema_field(RuleStateSerializer(allow_null=True))
+    def get_rule_state(self, row: Stream) -> dict[str, Any] | None:
+        state = getattr(row, "rule_state", None)
+        return RuleStateSerializer(state).data if state is not None else None
 
 
 class NewStreamSerializer(StrictSerializer):
@@ -155,6 +182,30 @@ class DeadLetterSerializer(serializers.ModelSerializer):
             "redrive_asked_at",
             "redriven_at",
             "redrive_error",
+        ]
+        read_only_fields = fields
+
+
+class AnomalySerializer(serializers.ModelSerializer):
+    """Without what the message holds: that needs `messages.read`, and is in `<topic>.anomalies`."""
+
+    class Meta:
+        model = Anomaly
+        fields: ClassVar = [
+            "id",
+            "topic",
+            "partition",
+            "offset",
+            "rule",
+            "observed",
+            "expected",
+            "limit",
+            "group",
+            "event_at",
+            "at",
+            "prediction_id",
+            "is_sent",
+            "send_error",
         ]
         read_only_fields = fields
 

@@ -12,7 +12,7 @@ from core.lib import live, outbox, paths
 from core.lib.errors import Conflict, ConsoleError, InvalidRequest, NotFound
 from streaming import loops, redriving
 from streaming.exactly_once import is_never_taken
-from streaming.models import DeadLetter, Replay, ReplayState, Window
+from streaming.models import Anomaly, DeadLetter, Replay, ReplayState, Window
 from streaming.replay_files import FileRefused
 
 log = structlog.get_logger(__name__)
@@ -113,8 +113,9 @@ def redrive(dead_letter_id: int) -> None:
 
 @shared_task
 def clear_old() -> None:
-    """Windows and dead letters that nobody touched for a month go."""
+    """Windows, dead letters and anomalies that nobody touched for a month go."""
     before = timezone.now() - KEPT
     Window.objects.filter(updated_at__lt=before).delete()
     DeadLetter.objects.filter(at__lt=before).delete()
+    Anomaly.objects.filter(at__lt=before).delete()
     loops.DEAD_LETTERS.rows().filter(last_at__lt=before).delete()

@@ -15,6 +15,7 @@ urlpatterns = [
     path(STREAM, views.stream_detail, name="stream-detail"),
     path(f"{STREAM}/state", views.stream_state, name="stream-state"),
     path(f"{STREAM}/windows", views.stream_windows, name="stream-windows"),
+    path(f"{STREAM}/anomalies", views.anomaly_list, name="anomaly-list"),
     path(f"{STREAM}/dead-letters", views.dead_letter_list, name="dead-letter-list"),
     path(f"{STREAM}/dead-letters/<int:pk>/redrive", views.redrive, name="dead-letter-redrive"),
     path(f"{STREAM}/definition", views.stream_definition, name="stream-definition"),

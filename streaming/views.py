@@ -73,6 +73,8 @@ def _head(stream: Stream) -> dict[str, Any]:
         "definition": definition,
         "measured": _measured(definition) if definition else [],
         "n_dead": stream.dead_letters.count(),
+        "rule": definition.anomaly_rule if definition else None,
+        "n_anomalies": stream.anomalies.count(),
     }
 
 
@@ -111,6 +113,16 @@ def dead_letter_list(request: SignedInRequest, name: str) -> HttpResponse:
     values = {**_head(stream), **_page(request, queries.dead_letters(stream))}
     values["may_read"] = reading.may_read(request.user, stream.topic)
     template = "streaming/_dead_letter_table.html" if is_htmx(request) else "streaming/dead_letter_list.html"
+    return render(request, template, values)
+
+
+@require_GET
+def anomaly_list(request: SignedInRequest, name: str) -> HttpResponse:
+    """Events above the limit of the anomaly rule, and how the rule fares."""
+    stream = queries.stream(name)
+    values = {**_head(stream), **_page(request, queries.anomalies(stream))}
+    values["rule_state"] = queries.rule_state(stream)
+    template = "streaming/_anomaly_table.html" if is_htmx(request) else "streaming/anomaly_list.html"
     return render(request, template, values)
 
 

@@ -24,7 +24,7 @@ from predictions.serving import service as serving
 from predictions.serving.service import Service
 from streaming import gateway as kafka_gateway
 from streaming.kafka_types import Partition, Read, Topic
-from streaming.models import DeadLetter, Replay, Window
+from streaming.models import Anomaly, DeadLetter, Replay, RuleState, Window
 from tests import champions
 from tests.fakes.mlflow import FakeMlflow
 from tests.people import make_token, make_user, signed_in
@@ -130,12 +130,37 @@ def rows(mlflow: FakeMlflow) -> SimpleNamespace:
     version = make_version(2, state=VersionState.PASSED)
     make_gate(version, other)
     request = make_request(version, other)
-    stream = make_stream(name=NAME, topic=NAME)
+    rule = {"kind": "model", "field": "tip_amount", "model": NAME}
+    stream = make_stream(name=NAME, topic=NAME, definition={"anomaly_rule": rule})
     now = timezone.now()
     shape = {"stream": stream, "shape": stream.shape, "measures": {}, "stats": [], "updated_at": now}
     Window.objects.create(start=now, group="1", count=1, **shape)
     letter = DeadLetter.objects.create(
         stream=stream, topic=NAME, partition=0, offset=0, reason="no JSON", size_bytes=1, payload=b"x", at=now
+    )
+    RuleState.objects.create(
+        stream=stream,
+        topic_id="a",
+        n_judged=2,
+        n_hits=1,
+        unjudged={"unfit": 1},
+        waits_for="No answer.",
+        waits_since=now,
+    )
+    Anomaly.objects.create(
+        stream=stream,
+        topic=NAME,
+        topic_id="a",
+        partition=0,
+        offset=1,
+        rule=rule,
+        observed=9.0,
+        expected=2.0,
+        limit=4.8,
+        group="1",
+        event_at=now,
+        at=now,
+        prediction_id=str(uuid7()),
     )
     replay = Replay.objects.create(source="trips.parquet", topic=NAME, rate=1, requested_by=user)
     job = Job.objects.create(app="clean_trips", params={}, requested_by=user)

@@ -50,6 +50,8 @@ PRINCIPALS: Final[dict[str, frozenset[str]]] = {
     "system:diabetes_training": _TRAINS,
     "system:taxi_batch": frozenset({"see", "jobs.run"}),
     "system:taxi_training": _TRAINS,
+    # No pipeline: the aggregator, where the rule of a stream names a model.
+    "system:anomaly_rule": frozenset({"predict"}),
 }
 
 PUBLIC: Final = "public"
@@ -208,6 +210,7 @@ ROUTES: dict[str, str | dict[str, str]] = {
     "streams:stream-windows": "see",
     "streams:stream-definition": {"GET": "see", "POST": "streams.edit"},
     "streams:stream-delete": {"POST": "streams.edit"},
+    "streams:anomaly-list": "see",
     "streams:dead-letter-list": "see",
     "streams:dead-letter-redrive": {"POST": "streams.edit"},
     "streams:overview-line": "see",
@@ -224,6 +227,7 @@ ROUTES: dict[str, str | dict[str, str]] = {
     "api:stream-list": {"GET": "see", "POST": "streams.edit"},
     "api:stream-detail": {"GET": "see", "PATCH": "streams.edit", "DELETE": "streams.edit"},
     "api:window-list": "see",
+    "api:anomaly-list": "see",
     "api:dead-letter-list": "see",
     "api:dead-letter-redrive": {"POST": "streams.edit"},
     "api:replay-list": {"GET": "see", "POST": "streams.edit"},

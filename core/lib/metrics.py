@@ -98,6 +98,10 @@ STREAM_WRITE_SECONDS = Histogram(
     "Time to write changed windows and offsets.",
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5),
 )
+STREAM_ANOMALIES = Counter("console_stream_find_anomalies", "Events above the limit of an anomaly rule.")
+STREAM_UNJUDGED = Counter(
+    "console_stream_pass_over_events", "Accepted events that an anomaly rule did not judge."
+)
 REPLAY_LINES = Counter("console_replay_send_lines", "Lines of files sent to topics.")
 
 # --- Spark jobs

@@ -109,7 +109,12 @@ class Broker:
 
     def install(self, monkeypatch: Any) -> None:
         """Every client that streams make is of this broker."""
-        for module in ("streaming.aggregator", "streaming.messages", "streaming.exactly_once"):
+        for module in (
+            "streaming.aggregator",
+            "streaming.rules",
+            "streaming.messages",
+            "streaming.exactly_once",
+        ):
             monkeypatch.setattr(f"{module}.Consumer", lambda config: FakeConsumer(self, config))
         monkeypatch.setattr("streaming.exactly_once.Producer", lambda config: FakeProducer(self, config))
         monkeypatch.setattr("core.lib.kafka.admin", lambda **_settings: FakeAdmin(self))

@@ -13,6 +13,7 @@ from core.lib import heartbeat, lag
 from core.lib.lag import Behind
 from streaming.aggregator import Runner
 from streaming.models import Stream
+from streaming.rules import RuleRunner
 
 log = structlog.get_logger(__name__)
 
@@ -21,7 +22,10 @@ STOP_WAIT_S = 10.0
 
 
 class Command(BaseCommand):
-    help = "Count streams: Kafka in, windows and live frames out. Stops cleanly at SIGTERM and SIGINT."
+    help = (
+        "Count streams, and judge their events by anomaly rules: Kafka in, rows and live frames out. "
+        "Stops cleanly at SIGTERM and SIGINT."
+    )
 
     def handle(self, *_args: Any, **_options: Any) -> None:
         gc.collect()
@@ -30,15 +34,16 @@ class Command(BaseCommand):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
         runners: dict[int, Runner] = {}
+        rules: dict[int, Runner] = {}
         end_heartbeat = heartbeat.keep(lag.AGGREGATOR, behind=lambda: _behind(runners))
         try:
             while not stop.is_set():
-                _follow(runners)
+                _follow(runners, rules)
                 stop.wait(LOOK_EVERY_S)
         finally:
-            for runner in runners.values():
+            for runner in (*runners.values(), *rules.values()):
                 runner.stop()
-            for runner in runners.values():
+            for runner in (*runners.values(), *rules.values()):
                 runner.join(STOP_WAIT_S)
             end_heartbeat()
 
@@ -49,17 +54,21 @@ def _behind(runners: dict[int, Runner]) -> dict[str, Behind]:
     return {name: Behind(lag_messages) for name, lag_messages in lags.items() if lag_messages is not None}
 
 
-def _follow(runners: dict[int, Runner]) -> None:
-    """Start a thread for each stream that has none; one whose stream was deleted ends by itself."""
-    for stream_id in [stream_id for stream_id, runner in runners.items() if not runner.is_alive()]:
-        del runners[stream_id]
+def _follow(runners: dict[int, Runner], rules: dict[int, Runner]) -> None:
+    """Start a thread for each stream and each rule that has none; what is no longer there ends by itself."""
+    for threads in (runners, rules):
+        for stream_id in [stream_id for stream_id, runner in threads.items() if not runner.is_alive()]:
+            del threads[stream_id]
     try:
-        streams = list(Stream.objects.values_list("pk", "name"))
+        streams = list(Stream.objects.values_list("pk", "name", "definition__anomaly_rule"))
     except (DatabaseError, InterfaceError) as error:
         log.warning("aggregator.waits", error=str(error))
         connection.close()
         return
-    for stream_id, name in streams:
+    for stream_id, name, rule in streams:
         if stream_id not in runners:
             runners[stream_id] = Runner(stream_id, name)
             runners[stream_id].start()
+        if rule and stream_id not in rules:
+            rules[stream_id] = RuleRunner(stream_id, name)
+            rules[stream_id].start()

@@ -19,6 +19,28 @@
   const ofText = () => getComputedStyle(root.querySelector("dt")).color;
   const ofLines = () => getComputedStyle(root.querySelector(".card")).borderTopColor;
 
+  // A small triangle on the time axis for each window that holds an anomaly; the table says the rest.
+  function drawMarks(plot) {
+    const times = [...root.querySelectorAll("[data-event-at]")].map((row) => Number(row.dataset.eventAt));
+    const windowS = Number(root.dataset.windowS);
+    const starts = new Set(times.map((at) => Math.floor(at / windowS) * windowS));
+    const { ctx, bbox } = plot;
+    const size = 7 * devicePixelRatio;
+    ctx.save();
+    ctx.fillStyle = COLOURS[1];
+    for (const start of starts) {
+      if (start < plot.scales.x.min || start > plot.scales.x.max) continue;
+      const x = plot.valToPos(start, "x", true);
+      const y = bbox.top + bbox.height;
+      ctx.beginPath();
+      ctx.moveTo(x, y - size);
+      ctx.lineTo(x - size / 2, y);
+      ctx.lineTo(x + size / 2, y);
+      ctx.fill();
+    }
+    ctx.restore();
+  }
+
   function options(box, labels, isSynced) {
     const axis = { stroke: ofText(), grid: { stroke: ofLines(), width: 1 }, ticks: { show: false }, font: "12px Inter, system-ui, sans-serif" };
     const unit = box.dataset.unit;
@@ -26,6 +48,7 @@
       width: Math.max(200, box.clientWidth - 2 * 16),
       height: 190,
       cursor: isSynced ? { sync: { key: cursor.key } } : {},
+      hooks: isSynced ? { draw: [drawMarks] } : {},
       scales: { y: { range: (_, low, high) => [Math.min(0, low ?? 0), high > 0 ? high * 1.08 : 1] } },
       axes: [{ ...axis, space: 90, values: (_, ticks) => ticks.map((tick) => clock.format(tick * 1000)) }, { ...axis, size: 64, values: (_, ticks) => ticks.map((tick) => short.format(tick) + (unit ? ` ${unit}` : "")) }],
       series: [
@@ -109,6 +132,8 @@
     charts.clear();
     drawSoon();
   }
+  const anomalies = root.querySelector("#anomalies");
+  if (anomalies) new MutationObserver(drawSoon).observe(anomalies, { childList: true, subtree: true });
   let width = root.clientWidth;
   new ResizeObserver(() => {
     if (root.clientWidth !== width) {

@@ -10,6 +10,8 @@ from streaming import defaults
 from streaming.definition import DefinitionError, parse
 from streaming.models import Stream
 
+RULE = {"kind": "threshold", "field": "fare_amount", "limit": 1}
+
 
 def changed(**values):
     return {**copy.deepcopy(defaults.TAXI_TRIPS), **values}
@@ -41,6 +43,44 @@ def test_a_fault_says_where_it_is(values, fault):
     with pytest.raises(DefinitionError) as error:
         parse(changed(**values))
     assert any(fault in one for one in error.value.faults), error.value.faults
+
+
+@pytest.mark.parametrize(
+    ("rule", "fault"),
+    [
+        ({"kind": "guess", "field": "fare_amount"}, "anomaly_rule.kind"),
+        ({"kind": "threshold", "limit": 1}, "field"),
+        ({"kind": "threshold", "field": "no", "limit": 1}, "'no' is not a field"),
+        ({"kind": "threshold", "field": "vendor_id", "limit": 1}, "vendor_id is text, no number"),
+        ({"kind": "threshold", "field": "fare_amount"}, "give a limit"),
+        ({"kind": "threshold", "field": "fare_amount", "limit": "ten"}, "anomaly_rule.limit"),
+        ({"kind": "threshold", "field": "fare_amount", "limit": float("nan")}, "finite numbers"),
+        (
+            {"kind": "threshold", "field": "fare_amount", "limit": 1, "n": 50},
+            "n is no part of a rule of kind",
+        ),
+        ({"kind": "model", "field": "tip_amount"}, "give the name of a model"),
+        ({"kind": "model", "field": "tip_amount", "model": " "}, "give the name of a model"),
+        ({"kind": "model", "field": "tip_amount", "model": "m", "sigma": 0}, "sigma and k must be above 0"),
+        ({"kind": "model", "field": "tip_amount", "model": "m", "k": -1}, "sigma and k must be above 0"),
+        ({"kind": "model", "field": "tip_amount", "model": "m", "limit": 1}, "limit is no part of a rule"),
+        ({"kind": "robust_z", "field": "tip_amount", "n": 29}, "n must be 30 to 5000"),
+        ({"kind": "robust_z", "field": "tip_amount", "n": 5001}, "n must be 30 to 5000"),
+        ({"kind": "robust_z", "field": "tip_amount", "surprise": 1}, "surprise"),
+        ([], "anomaly_rule"),
+    ],
+)
+def test_a_fault_of_a_rule_says_where_it_is(rule, fault):
+    with pytest.raises(DefinitionError) as error:
+        parse(changed(anomaly_rule=rule))
+    assert any("anomaly_rule" in one and fault in one for one in error.value.faults), error.value.faults
+
+
+def test_a_rule_is_optional_and_has_defaults():
+    assert parse(changed(anomaly_rule=None)).anomaly_rule is None
+    rule = parse(changed(anomaly_rule={"kind": "robust_z", "field": "tip_amount"})).anomaly_rule
+    assert (rule.k, rule.n) == (2.8, 500)
+    assert parse(changed(anomaly_rule=None)).shape == parse(changed(anomaly_rule={**RULE})).shape
 
 
 def test_what_is_no_object_is_refused():

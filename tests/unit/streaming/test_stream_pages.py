@@ -6,12 +6,14 @@ import time
 
 import pytest
 from django.template.loader import render_to_string
+from django.utils import timezone
 
 from core.access.reader import ZONE_COOKIE
+from core.audit.models import AuditEntry
 from streaming import defaults, gateway
 from streaming.counting import Counting
 from streaming.kafka_types import Group, Partition, Topic
-from streaming.models import Replay, ReplayState, Stream
+from streaming.models import Anomaly, Replay, ReplayState, RuleState, Stream
 from tests.people import make_user, signed_in
 from tests.unit.streaming.events import make_stream, messages, trip
 
@@ -56,6 +58,68 @@ def test_a_dead_letter_shows_its_message_only_to_readers(viewer, engineer, strea
     path = f"/streams/{stream.name}/dead-letters"
     assert b"&lt;b&gt;bad" in engineer.get(path).content
     assert b"bad&lt;" not in viewer.get(path).content
+
+
+RULE = {"kind": "threshold", "field": "fare_amount", "limit": 50}
+
+
+def make_anomaly(stream, **values):
+    now = timezone.now()
+    numbers = {"observed": 60.0, "limit": 50.0, "rule": RULE}
+    place = {"topic": stream.topic, "topic_id": "a", "partition": 0, "offset": 7}
+    times = {"event_at": now, "at": now}
+    return Anomaly.objects.create(stream=stream, payload=b"secret", **{**place, **numbers, **times, **values})
+
+
+def test_anomalies_are_listed_with_their_numbers_and_without_the_message(viewer, stream):
+    make_anomaly(stream)
+    [row] = viewer.get(f"/api/v1/streams/{stream.name}/anomalies").json()["results"]
+    assert (row["observed"], row["expected"], row["limit"]) == (60, None, 50)
+    assert (row["partition"], row["offset"], row["rule"]) == (0, 7, RULE)
+    assert "secret" not in str(row)
+    page = viewer.get(f"/streams/{stream.name}/anomalies").content.decode()
+    assert "0:7" in page
+    assert "secret" not in page
+
+
+def test_anomalies_are_asked_for_by_time(viewer, stream):
+    make_anomaly(stream)
+    path = f"/api/v1/streams/{stream.name}/anomalies"
+    assert viewer.get(path, {"since": "2100-01-01T00:00:00Z"}).json()["results"] == []
+    assert len(viewer.get(path, {"until": "2100-01-01T00:00:00Z"}).json()["results"]) == 1
+    assert viewer.get(path, {"since": "soon"}).status_code == 422
+    assert viewer.get("/api/v1/streams/none/anomalies").status_code == 404
+
+
+def test_a_rule_is_defined_by_rest_and_by_the_form_and_its_state_is_told(engineer, stream):
+    definition = {**defaults.TAXI_TRIPS, "anomaly_rule": RULE}
+    path = f"/api/v1/streams/{stream.name}"
+    answer = engineer.patch(path, {"definition": definition}, content_type="application/json")
+    assert answer.json()["definition"]["anomaly_rule"] == RULE
+    assert answer.json()["rule_state"] is None
+    RuleState.objects.create(stream=stream, topic_id="a", n_judged=5, unjudged={"no_value": 2})
+    state = engineer.get(path).json()["rule_state"]
+    assert (state["n_judged"], state["unjudged"]) == (5, {"no_value": 2})
+    page = engineer.get(f"/streams/{stream.name}/anomalies").content.decode()
+    assert "fare_amount above 50" in page
+    assert "no value in the field" in page
+    assert 'id="anomalies"' in engineer.get(f"/streams/{stream.name}").content.decode()
+    entry = AuditEntry.objects.filter(action="stream.change").latest("pk")
+    assert "threshold" in str(entry.after)
+    body = {"description": "", "definition": json.dumps(defaults.TAXI_TRIPS)}
+    assert engineer.post(f"/streams/{stream.name}/definition", body).status_code == 302
+    assert 'id="anomalies"' not in engineer.get(f"/streams/{stream.name}").content.decode()
+    assert not RuleState.objects.exists()
+
+
+def test_why_a_rule_waits_is_shown(viewer, stream):
+    definition = {**stream.definition, "anomaly_rule": RULE}
+    Stream.objects.filter(pk=stream.pk).update(definition=definition)
+    waits = {"waits_for": "<b>No answer.</b>", "waits_since": timezone.now()}
+    RuleState.objects.create(stream=stream, topic_id="a", **waits)
+    page = viewer.get(f"/streams/{stream.name}/anomalies").content.decode()
+    assert "The rule waits; counting goes on" in page
+    assert "&lt;b&gt;No answer." in page
 
 
 def test_windows_by_rest_have_start_group_count_and_measures(viewer, stream):

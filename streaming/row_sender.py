@@ -1,0 +1,94 @@
+"""Rows of a stream to a topic of Kafka: each once, in the order of their ids."""
+
+import time
+from collections.abc import Sequence
+from typing import Any, Generic, TypeVar
+
+import structlog
+from confluent_kafka import KafkaException
+
+from core.lib.errors import ConsoleError
+from streaming import exactly_once
+from streaming.exactly_once import Outgoing, Sender
+from streaming.models import Anomaly, DeadLetter
+
+log = structlog.get_logger(__name__)
+
+BATCH = 50
+LONGEST_WAIT_S = 60.0
+
+Row = TypeVar("Row", DeadLetter, Anomaly)
+
+
+class RowSender(Generic[Row]):
+    """Sends the rows that have `is_sent` false and no `send_error`.
+
+    What cannot be sent now waits in its rows: whoever made them goes on meanwhile.
+    """
+
+    def __init__(self, name: str, rows: Any, *, is_on: bool = True) -> None:
+        self._name, self._rows, self._is_on = name, rows, is_on
+        self._sender: Sender | None = None
+        self._n_failures = 0
+        self._again_at = 0.0
+
+    def topic(self) -> str:
+        """Where they go; created if Kafka has none. Raises ConsoleError."""
+        raise NotImplementedError
+
+    def outgoing(self, row: Row) -> Outgoing:
+        """The message that a row becomes."""
+        raise NotImplementedError
+
+    def note(self, rows: Sequence[Row], places: Sequence[tuple[int, int]]) -> None:
+        """Mark them as sent, with partition and offset of each; -1 where unknown."""
+        raise NotImplementedError
+
+    def refuse(self, row: Row, error: KafkaException) -> None:
+        """Mark one that the topic takes at no time."""
+        raise NotImplementedError
+
+    def send(self) -> int:
+        """Send what is not there yet, and note where it is; returns how many. After a failure it pauses."""
+        if not self._is_on or time.monotonic() < self._again_at:
+            return 0
+        try:
+            n_sent = self._send()
+        except (KafkaException, ConsoleError) as error:
+            self.close()
+            self._n_failures += 1
+            wait_s = min(2.0**self._n_failures, LONGEST_WAIT_S)
+            self._again_at = time.monotonic() + wait_s
+            log.warning("stream.rows_wait", sender=self._name, error=str(error), wait_s=wait_s)
+            return 0
+        self._n_failures = 0
+        return n_sent
+
+    def _send(self) -> int:
+        n_sent, at_once = 0, BATCH
+        waiting = self._rows.filter(is_sent=False, send_error="").order_by("pk")
+        while rows := list(waiting[:at_once]):
+            if self._sender is None:
+                self._sender = Sender(self._name, self.topic())
+                # Rows that a process sent and could not mark: the bytes stay in them, their place is unknown.
+                waiting.filter(pk__lt=self._sender.next_number()).update(is_sent=True)
+                continue
+            try:
+                places = self._sender.send([self.outgoing(row) for row in rows], next_number=rows[-1].pk + 1)
+            except KafkaException as error:
+                if not exactly_once.is_never_taken(error):
+                    raise
+                self.close()
+                if len(rows) == 1:
+                    self.refuse(rows[0], error)
+                at_once = 1  # find the one that is at fault; the others go
+            else:
+                self.note(rows, places)
+                n_sent += len(rows)
+        return n_sent
+
+    def close(self) -> None:
+        """Leave Kafka."""
+        if self._sender is not None:
+            self._sender.close()
+            self._sender = None

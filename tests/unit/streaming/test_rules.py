@@ -1,0 +1,441 @@
+"""The loop of an anomaly rule, with a broker in memory: judged, passed over, found; killed on the way."""
+
+import json
+import threading
+import time
+from datetime import timedelta
+
+import numpy as np
+import pytest
+from django.utils import timezone
+
+from core.alerts.models import Alert
+from core.alerts.states import State
+from streaming import actions, anomalies, rules, tasks
+from streaming.aggregator import Session
+from streaming.champion import Answers, Waits
+from streaming.ledger import Overtaken
+from streaming.models import Anomaly, RuleState, Stream, Unjudged
+from streaming.rules import RuleRunner, RuleSession
+from tests.fakes.kafka import Record
+from tests.people import make_user
+from tests.unit.streaming.conftest import deaths
+from tests.unit.streaming.events import encoded, make_stream
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("small_steps")]
+
+THRESHOLD = {"kind": "threshold", "field": "fare_amount", "limit": 50.0}
+ROBUST = {"kind": "robust_z", "field": "fare_amount", "n": 30}
+MODEL = {"kind": "model", "field": "tip_amount", "model": "taxi_tip", "sigma": 1.0}
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch):
+    monkeypatch.setattr(rules, "IDLE_S", 0.0)
+    monkeypatch.setattr(rules, "BATCH", 3)
+
+
+class FakeChampion:
+    """Predicts 2; is away while `away` says why."""
+
+    def __init__(self):
+        self.away, self.asked, self.n_closed = "", [], 0
+
+    def rows(self, events, offered):
+        return [None if event["vendor_id"] == "odd" else {"tip": event["tip_amount"]} for event in events]
+
+    def ask(self, rows, *, place):
+        if self.away:
+            raise Waits(self.away)
+        self.asked.append(len(rows))
+        return Answers([2.0] * len(rows), [f"p{n}" for n in range(len(rows))])
+
+    def usual_error(self):
+        return 1.0
+
+    def close(self):
+        self.n_closed += 1
+
+
+@pytest.fixture
+def model(monkeypatch):
+    fake = FakeChampion()
+    monkeypatch.setattr(rules.champion, "connect", lambda name: fake)
+    return fake
+
+
+def make(broker, rule, name="trips", *values, n_partitions=1):
+    stream = make_stream(name, definition={"anomaly_rule": rule})
+    broker.add(stream.topic, n_partitions=n_partitions)
+    broker.put(stream.topic, *values)
+    return stream
+
+
+def count(broker, stream):
+    stopped = threading.Event()
+    broker.on_idle = stopped.set
+    Session(Stream.objects.get(pk=stream.pk), stopped).run()
+    broker.on_idle = lambda: None
+
+
+def judge(stream, n_steps=60):
+    """Sessions as the thread runs them, until nothing is left to do."""
+    session = RuleSession(Stream.objects.get(pk=stream.pk), threading.Event())
+    try:
+        session._begin()
+        for _ in range(n_steps):
+            session.step()
+        session._look()
+    finally:
+        session._consumer.close()
+        if session._sender is not None:
+            session._sender.close()
+
+
+def state_of(stream):
+    return RuleState.objects.get(stream=stream)
+
+
+def begin(stream):
+    """The rule is there before anything is counted."""
+    stream.refresh_from_db()
+    return RuleState.objects.create(stream=stream, topic_id=stream.topic_id)
+
+
+def fares(*values, **more):
+    now = time.time()
+    return [encoded(now, fare_amount=value, **more) for value in values]
+
+
+def followed(broker, rule, *values, name="trips"):
+    """A stream whose rule follows from its first event."""
+    stream = make(broker, rule, name, *values)
+    count(broker, stream)
+    begin(stream)
+    judge(stream)
+    return stream
+
+
+def offsets(stream):
+    return sorted(stream.anomalies.values_list("partition", "offset"))
+
+
+def test_an_event_above_the_limit_is_a_row_a_message_and_an_alert(broker):
+    stream = followed(broker, THRESHOLD, *fares(10, 60, 50))
+    row = stream.anomalies.get()
+    assert (row.offset, row.observed, row.expected, row.limit, row.group) == (1, 60.0, None, 50.0, "2")
+    assert (row.is_sent, row.payload) == (True, None)
+    [sent] = broker.read("trips.anomalies")
+    plain = json.loads(sent.value)
+    assert plain["event"]["fare_amount"] == 60
+    place = {"topic": "trips", "partition": 0, "offset": 1}
+    assert {name: plain[name] for name in place} == place
+    assert (plain["observed"], plain["expected"], plain["limit"], plain["rule"]) == (60, None, 50, THRESHOLD)
+    assert plain["at"]
+    alert = Alert.objects.get()
+    assert (alert.rule, alert.subject, alert.state) == (anomalies.ALERT, "trips", State.OPEN)
+    assert {"name": "fare_amount", "value": 60.0, "unit": "USD", "threshold": 50.0} in alert.facts
+    state = state_of(stream)
+    assert (state.n_judged, state.n_hits, state.unjudged) == (3, 1, {})
+
+
+def test_a_new_rule_begins_with_what_is_counted_next(broker):
+    stream = make(broker, THRESHOLD, "trips", *fares(60))
+    count(broker, stream)
+    judge(stream)
+    assert offsets(stream) == []
+    broker.put(stream.topic, *fares(70))
+    count(broker, stream)
+    judge(stream)
+    assert offsets(stream) == [(0, 1)]
+
+
+def test_what_is_not_counted_yet_waits(broker):
+    stream = followed(broker, THRESHOLD, *fares(10))
+    broker.put(stream.topic, *fares(60))
+    judge(stream)
+    assert offsets(stream) == []
+    count(broker, stream)
+    judge(stream)
+    assert offsets(stream) == [(0, 1)]
+
+
+def test_dead_letters_are_not_judged(broker):
+    late = encoded(time.time() - 3600, fare_amount=99)
+    odd = [b"bad", b"", None, b'{"fare_amount": 1e999}', b"[" * 5_000, b"x" * 300_000, late]
+    stream = followed(broker, THRESHOLD, *fares(10), *odd, *fares(60))
+    assert offsets(stream) == [(0, 8)]
+    assert (stream.dead_letters.count(), state_of(stream).n_judged) == (7, 2)
+
+
+def test_duplicates_are_events_of_their_own_and_markers_none(broker):
+    stream = make(broker, THRESHOLD)
+    broker.put(stream.topic, *fares(60) * 2)
+    broker.topics[stream.topic][0].records.append(Record(state="marker"))
+    count(broker, stream)
+    begin(stream)
+    judge(stream)
+    judge(stream)
+    assert offsets(stream) == [(0, 0), (0, 1)]
+    assert state_of(stream).positions == {"0": 3}
+
+
+def test_null_and_nan_are_passed_over_and_counted(broker):
+    rule = {"kind": "threshold", "field": "passenger_count", "limit": 4}
+    nan = encoded(time.time()).replace(b'"passenger_count": 1', b'"passenger_count": NaN')
+    assert b"NaN" in nan
+    now = time.time()
+    values = [encoded(now, passenger_count=None), nan, encoded(now, passenger_count=6)]
+    stream = followed(broker, rule, *values)
+    assert offsets(stream) == [(0, 2)]
+    assert (state_of(stream).unjudged, state_of(stream).n_judged) == ({Unjudged.NO_VALUE: 2}, 1)
+
+
+def test_a_message_with_nan_reaches_the_topic_as_json(broker):
+    bad = encoded(time.time(), fare_amount=60).replace(
+        b'"trip_distance": 2.0', b'"trip_distance": 2.0, "x": NaN'
+    )
+    stream = followed(broker, THRESHOLD, bad)
+    assert offsets(stream) == [(0, 0)]
+    [sent] = broker.read("trips.anomalies")
+    assert json.loads(sent.value, parse_constant=pytest.fail)["event"]["x"] is None
+
+
+def test_robust_z_remembers_its_window_over_restarts(broker):
+    rng = np.random.default_rng(5)
+    usual = np.round(rng.normal(20, 2, 40), 2).tolist()
+    stream = followed(broker, ROBUST, *fares(*usual))
+    assert state_of(stream).unjudged == {Unjudged.TOO_FEW: 30}
+    broker.put(stream.topic, *fares(21.0, 200.0))
+    count(broker, stream)
+    judge(stream)
+    assert offsets(stream)[-1] == (0, 41)
+    window = np.array([*usual, 21.0])[-30:]
+    mad = np.median(np.abs(window - np.median(window)))
+    hit = stream.anomalies.order_by("-pk").first()
+    assert hit.limit == pytest.approx(np.median(window) + 2.8 * 1.4826 * mad)
+    assert hit.expected == pytest.approx(np.median(window))
+
+
+def test_values_that_do_not_vary_are_passed_over(broker):
+    stream = followed(broker, ROBUST, *fares(*[0.0] * 31))
+    assert state_of(stream).unjudged == {Unjudged.TOO_FEW: 30, Unjudged.NO_SPREAD: 1}
+
+
+def tips(*values, **more):
+    now = time.time()
+    return [encoded(now, tip_amount=value, **more) for value in values]
+
+
+def test_a_model_is_asked_in_batches_and_its_prediction_is_named(broker, model):
+    stream = followed(broker, MODEL, *tips(4.8, 4.81, 1, 9, 0), *tips(9, vendor_id="odd"))
+    assert offsets(stream) == [(0, 1), (0, 3)]
+    assert model.asked == [5]
+    hit = stream.anomalies.get(offset=3)
+    assert (hit.expected, hit.prediction_id) == (2.0, "p3")
+    assert hit.limit == pytest.approx(2 + 2.8)
+    assert state_of(stream).unjudged == {Unjudged.UNFIT: 1}
+
+
+def test_a_model_that_is_away_delays_the_rule_alone(broker, model):
+    model.away = "The predict API does not answer."
+    stream = followed(broker, MODEL, *tips(9, 1))
+    state = state_of(stream)
+    assert (state.n_judged, state.waits_for) == (0, "The predict API does not answer.")
+    assert state.waits_since is not None
+    broker.put(stream.topic, *tips(9))
+    count(broker, stream)
+    assert sum(stream.windows.values_list("count", flat=True)) == 3
+    model.away = ""
+    judge(stream)
+    state.refresh_from_db()
+    assert (state.n_judged, state.waits_for, state.waits_since) == (3, "", None)
+    assert offsets(stream) == [(0, 0), (0, 2)]
+
+
+def test_the_backlog_of_a_model_is_bounded_and_what_is_given_up_is_counted(broker, model, monkeypatch):
+    monkeypatch.setattr(rules, "MOST_BEHIND", 5)
+    monkeypatch.setattr(rules.champion, "MOST_ROWS", 2)
+    model.away = "away"
+    stream = followed(broker, MODEL, *tips(*[9] * 12), b"bad")
+    state = state_of(stream)
+    assert (state.unjudged, state.positions, state.waits_for) == ({Unjudged.BEHIND: 8}, {"0": 8}, "away")
+    model.away = ""
+    judge(stream)
+    state.refresh_from_db()
+    assert (state.n_judged, state.n_hits, state.n_unjudged) == (4, 4, 8)
+
+
+def test_what_the_topic_no_longer_holds_is_no_backlog(broker, model, monkeypatch):
+    monkeypatch.setattr(rules, "MOST_BEHIND", 5)
+    stream = make(broker, MODEL)
+    broker.topics[stream.topic][0].low = 1_000
+    broker.put(stream.topic, *tips(9, 1))
+    count(broker, stream)
+    begin(stream)
+    judge(stream)
+    assert offsets(stream) == [(0, 1_000)]
+    assert state_of(stream).unjudged == {}
+
+
+def test_a_threshold_gives_nothing_up(broker, monkeypatch):
+    monkeypatch.setattr(rules, "MOST_BEHIND", 5)
+    stream = followed(broker, THRESHOLD, *fares(*[60] * 12))
+    assert state_of(stream).n_hits == 12
+
+
+def test_one_event_that_cannot_be_judged_stops_no_other(broker, monkeypatch):
+    whole = RuleSession._group
+
+    def fails_on_one(session, event):
+        if event.f9 == 61:
+            raise ZeroDivisionError
+        return whole(session, event)
+
+    monkeypatch.setattr(RuleSession, "_group", fails_on_one)
+    stream = followed(broker, THRESHOLD, *fares(60, 61, 62, 10))
+    assert offsets(stream) == [(0, 0), (0, 2)]
+    assert (state_of(stream).n_judged, state_of(stream).unjudged) == (3, {Unjudged.FAILED: 1})
+
+
+def test_partitions_are_followed_each_by_itself(broker):
+    stream = make(broker, THRESHOLD, "trips", n_partitions=2)
+    broker.put(stream.topic, *fares(60, 10))
+    broker.put(stream.topic, *fares(10, 70), partition=1)
+    count(broker, stream)
+    begin(stream)
+    judge(stream)
+    assert offsets(stream) == [(0, 0), (1, 1)]
+    assert state_of(stream).positions == {"0": 2, "1": 2}
+
+
+def test_a_topic_made_anew_is_judged_from_its_start(broker):
+    stream = followed(broker, THRESHOLD, *fares(60))
+    broker.add(stream.topic)
+    broker.put(stream.topic, *fares(70))
+    with pytest.raises(Overtaken):
+        count(broker, stream)
+    count(broker, stream)
+    judge(stream)
+    assert sorted(stream.anomalies.values_list("observed", flat=True)) == [60, 70]
+
+
+def test_one_alert_for_each_episode(broker):
+    stream = followed(broker, THRESHOLD, *fares(60, 70))
+    broker.put(stream.topic, *fares(80))
+    count(broker, stream)
+    judge(stream)
+    alert = Alert.objects.get()
+    assert {"name": "Anomalies in this episode", "value": 3} in alert.facts
+    RuleState.objects.update(last_hit_at=timezone.now() - anomalies.QUIET - timedelta(seconds=1))
+    judge(stream)
+    alert.refresh_from_db()
+    assert alert.state == State.RESOLVED
+    broker.put(stream.topic, *fares(90))
+    count(broker, stream)
+    judge(stream)
+    assert list(Alert.objects.order_by("pk").values_list("state", flat=True)) == [State.RESOLVED, State.OPEN]
+    assert {"name": "Anomalies in this episode", "value": 1} in Alert.objects.order_by("-pk")[0].facts
+
+
+def test_another_rule_settles_the_alert_and_begins_anew(broker):
+    stream = followed(broker, THRESHOLD, *fares(60))
+    wider = {**stream.definition, "anomaly_rule": {**THRESHOLD, "limit": 65.0}}
+    engineer = make_user("eng", "engineer")
+    actions.change_stream("trips", by=engineer, definition=wider)
+    assert not RuleState.objects.exists()
+    assert Alert.objects.get().state == State.RESOLVED
+    assert stream.anomalies.count() == 1
+    broker.put(stream.topic, *fares(62, 66))
+    judge(stream)
+    count(broker, stream)
+    judge(stream)
+    assert offsets(stream) == [(0, 0), (0, 2)]
+    actions.change_stream("trips", by=engineer, definition={**wider, "lateness_s": 5})
+    assert RuleState.objects.get().n_judged == 2, "what is not the rule leaves it as it is"
+
+
+def test_a_session_ends_when_the_rule_changes_under_it(broker):
+    stream = followed(broker, THRESHOLD, *fares(10))
+    session = RuleSession(Stream.objects.get(pk=stream.pk), threading.Event())
+    session._begin()
+    broker.put(stream.topic, *fares(60))
+    count(broker, stream)
+    RuleState.objects.all().delete()
+    with pytest.raises(Overtaken):
+        session.step()
+    assert offsets(stream) == []
+
+
+def test_two_processes_find_an_event_once(broker):
+    stream = followed(broker, THRESHOLD, *fares(10))
+    sessions = [RuleSession(Stream.objects.get(pk=stream.pk), threading.Event()) for _ in range(2)]
+    for session in sessions:
+        session._begin()
+    broker.put(stream.topic, *fares(60))
+    count(broker, stream)
+    assert sessions[0].step()
+    with pytest.raises(Overtaken):
+        sessions[1].step()
+    assert offsets(stream) == [(0, 1)]
+    assert len(broker.read("trips.anomalies")) == 1
+
+
+def test_rows_are_kept_in_bounds(broker, monkeypatch):
+    monkeypatch.setattr(anomalies, "MOST_KEPT", 4)
+    stream = followed(broker, THRESHOLD, *fares(*range(60, 72)))
+    assert [offset for _partition, offset in offsets(stream)] == [8, 9, 10, 11]
+    Anomaly.objects.filter(offset=8).update(at=timezone.now() - tasks.KEPT - timedelta(days=1))
+    tasks.clear_old()
+    assert stream.anomalies.count() == 3
+
+
+def test_where_kafka_cannot_make_the_topic_it_gets_a_dash(broker):
+    broker.add("trips_anomalies")
+    stream = followed(broker, THRESHOLD, *fares(60))
+    assert len(broker.read("trips-anomalies")) == 1
+    assert state_of(stream).other_topic == "trips-anomalies"
+
+
+def test_what_the_topic_does_not_take_is_said_in_its_row(broker):
+    broker.add("trips.anomalies", max_bytes=100)
+    stream = followed(broker, THRESHOLD, *fares(60))
+    assert "does not take" in stream.anomalies.get().send_error
+
+
+def test_the_runner_ends_with_the_rule_and_judges_before(broker):
+    stream = make(broker, THRESHOLD, "trips", *fares(60))
+    count(broker, stream)
+    begin(stream)
+    runner = RuleRunner(stream.pk, stream.name)
+    judged = RuleSession._look
+
+    def stop_after(session):
+        judged(session)
+        runner.stop()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rules, "LOOK_EVERY_S", 0.05)
+        patch.setattr(RuleSession, "_look", stop_after)
+        assert runner._is_there()
+    assert offsets(stream) == [(0, 0)]
+    Stream.objects.filter(pk=stream.pk).update(definition={**stream.definition, "anomaly_rule": None})
+    assert not RuleRunner(stream.pk, stream.name)._is_there()
+
+
+@pytest.mark.django_db(transaction=True)  # what dies within a transaction has to leave it
+def test_killed_at_every_step_each_event_is_judged_and_found_once(broker):
+    for number, die_at in enumerate(deaths(broker)):
+        stream = make(broker, THRESHOLD, f"trips{number}", *fares(60, 10, 70, 80, 5))
+        count(broker, stream)
+        begin(stream)
+        die_at(lambda stream=stream: judge(stream, n_steps=6))
+        died_at = broker.steps[-1]
+        judge(stream)
+        assert offsets(stream) == [(0, 0), (0, 2), (0, 3)], died_at
+        sent = [json.loads(one.value)["offset"] for one in broker.read(f"{stream.topic}.anomalies")]
+        assert sorted(sent) == [0, 2, 3], died_at
+        assert not stream.anomalies.filter(is_sent=False).exists(), died_at
+        state = RuleState.objects.get(stream=stream)
+        assert (state.n_judged, state.n_hits, state.positions) == (5, 3, {"0": 5}), died_at
+        assert Alert.objects.get(subject=stream.name).state == State.OPEN, died_at
