@@ -5,6 +5,7 @@ state that is newer than they are.
 """
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -40,7 +41,7 @@ from pipelines.log_lines import Lines
 
 PAGE = 100  # Airflow cuts larger pages silently
 CONNECT_S, READ_S, LOG_READ_S = 2.0, 10.0, 60.0
-APART_S = 15.0  # so long a list is taken apart around what Airflow fails at
+APART_S = 15.0  # so long a list is taken apart from the first failure on
 BROKEN_AFTER = 3  # items at which it fails, and none that it shows: then it fails at all
 
 _Meaning = TypeVar("_Meaning")
@@ -273,7 +274,7 @@ class _Parts:
 
     def __init__(self, page: _Page) -> None:
         self._page = page
-        self._give_up_at = time.monotonic() + APART_S
+        self._give_up_at = math.inf  # a long list that is well has all its time
         self._n_unread, self._has_read = 0, False
 
     def of(self, offset: int, size: int) -> list[Any]:
@@ -281,6 +282,7 @@ class _Parts:
         try:
             items = self._page(offset, size)
         except _Failed as error:
+            self._give_up_at = min(self._give_up_at, time.monotonic() + APART_S)
             if time.monotonic() > self._give_up_at:
                 raise
             if size == 1:

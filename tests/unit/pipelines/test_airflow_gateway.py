@@ -187,6 +187,19 @@ def test_taking_a_list_apart_has_its_time(server, monkeypatch):
     assert len(server.requests) == 2
 
 
+def test_the_time_before_the_first_failure_does_not_count(server, monkeypatch):
+    fails = listed("dags", dag_items(250), {203})
+
+    def answer(request):
+        now[0] += 10.0 if "offset=0" in request.path or "offset=100" in request.path else 0.1
+        return fails(request)
+
+    now = [0.0]
+    monkeypatch.setattr(gateway.time, "monotonic", lambda: now[0])
+    server.answer = answer
+    assert len(gateway.connect().dags()) == 250
+
+
 def test_runs_beside_one_that_airflow_fails_at_are_found(server):
     runs = [{"dag_id": "etl", "dag_run_id": f"r{number}", "state": "running"} for number in range(120)]
     server.answer = listed("dag_runs", runs, {0, 110})
