@@ -34,7 +34,9 @@ class TriggerForm(SchemaForm):
         rest = {name: value for name, value in given.items() if name not in params}
         fixed = {name: param for name, param in params.items() if "const" in _schema(param)}
         self.fixed = {PREFIX + name: param.get("value") for name, param in fixed.items()}
-        described = [_described(name, param) for name, param in params.items() if name not in fixed]
+        described = [
+            _described(name, param, given.get(name)) for name, param in params.items() if name not in fixed
+        ]
         own = _("This run") if any(one.group for one in described) else ""
         described += _own(own, has_params=bool(params))
         super().__init__(described, *args, values={**values, OTHER: rest or None}, **options)
@@ -84,9 +86,10 @@ def _own(group: str, *, has_params: bool) -> list[Described]:
     ]
 
 
-def _described(name: str, param: Mapping[str, Any]) -> Described:
+def _described(name: str, param: Mapping[str, Any], earlier: Any) -> Described:
+    """earlier: what another run was given, if this one starts from its settings."""
     schema, default = _schema(param), param.get("value")
-    kind = _kind(schema, default)
+    kind = _kind(schema)
     is_optional = kind != "choice" and rules.allows_null(schema)  # a choice has null among its options
     may_be_empty = is_optional or default == "" or (kind in {"lines", "choices"} and default is not None)
     return Described(
@@ -98,7 +101,7 @@ def _described(name: str, param: Mapping[str, Any]) -> Described:
         required=not may_be_empty,
         nullable=is_optional,
         default=default,
-        options=_options(schema, default) if kind in {"choice", "choices"} else (),
+        options=_options(schema, default, earlier) if kind in {"choice", "choices"} else (),
         suggested=_suggested(schema) if kind in {"text", "integer", "number"} else (),
         minimum=schema.get("minimum"),
         maximum=schema.get("maximum"),
@@ -108,7 +111,9 @@ def _described(name: str, param: Mapping[str, Any]) -> Described:
 
 
 def _schema(param: Mapping[str, Any]) -> Schema:
-    return param.get("schema") or {}
+    """One that is no JSON schema says nothing."""
+    schema = param.get("schema") or {}
+    return schema if rules.is_sound(schema) else {}
 
 
 def _help(description: Any, schema: Schema) -> str:
@@ -124,7 +129,7 @@ KINDS = {"boolean": "boolean", "integer": "integer", "number": "number", "string
 FORMATS = {"date": "date", "date-time": "moment", "time": "time", "multiline": "multiline"}
 
 
-def _kind(schema: Schema, default: Any) -> str:
+def _kind(schema: Schema) -> str:
     """The kind of field; JSON for whatever no other can hold."""
     if "enum" in schema:
         return "choice"
@@ -134,7 +139,7 @@ def _kind(schema: Schema, default: Any) -> str:
         return FORMATS.get(schema.get("format", ""), kind)
     if kind == "lines" and _listed(schema):
         return "choices"
-    return "json" if kind == "lines" and not _fits_lines(schema, default) else kind
+    return "json" if kind == "lines" and not _is_of_texts(schema) else kind
 
 
 def _items(schema: Schema) -> Schema:
@@ -147,19 +152,17 @@ def _listed(schema: Schema) -> list[Any]:
     return _items(schema).get("enum") or schema.get("examples") or []
 
 
-def _fits_lines(schema: Schema, default: Any) -> bool:
-    """Whether an array is of texts, and those that are there stand in a line as they are."""
-    is_of_texts = _items(schema).get("type", "string") == "string"
-    return is_of_texts and all(
-        isinstance(one, str) and [one] == one.strip().split("\n") != [""] for one in default or []
-    )
+def _is_of_texts(schema: Schema) -> bool:
+    """Older schemas list their items one by one: those are of several kinds."""
+    return not isinstance(schema.get("items"), list) and _items(schema).get("type", "string") == "string"
 
 
-def _options(schema: Schema, default: Any) -> list[Option]:
-    """Values keep their JSON type through the form; a list's default may hold what is not listed."""
-    values = schema["enum"] if "enum" in schema else _listed(schema)
-    others = [] if "enum" in schema else [one for one in default or [] if one not in values]
-    return [_option(schema, one, json.dumps(one)) for one in [*values, *others]]
+def _options(schema: Schema, *values: Any) -> list[Option]:
+    """Values keep their JSON type through the form; the lists there are may hold what the schema does not."""
+    found = list(schema["enum"] if "enum" in schema else _listed(schema))
+    for value in values if "enum" not in schema else ():
+        found += [one for one in value if one not in found] if isinstance(value, list) else []
+    return [_option(schema, one, json.dumps(one)) for one in found]
 
 
 def _suggested(schema: Schema) -> list[Option]:

@@ -5,6 +5,7 @@ state that is newer than they are.
 """
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -40,8 +41,9 @@ from pipelines.log_lines import Lines
 
 PAGE = 100  # Airflow cuts larger pages silently
 CONNECT_S, READ_S, LOG_READ_S = 2.0, 10.0, 60.0
-APART_S = 15.0  # so long a list is taken apart around what Airflow fails at
-BROKEN_AFTER = 3  # items at which it fails, and none that it shows: then it fails at all
+APART_S = 15.0  # so long a list is taken apart from the first failure on
+BROKEN_AFTER = 3  # items at which it fails, and none that it shows: it may fail at all
+LONGEST_STEP = 4096  # to an item further along, which says whether it does
 
 _Meaning = TypeVar("_Meaning")
 
@@ -273,7 +275,7 @@ class _Parts:
 
     def __init__(self, page: _Page) -> None:
         self._page = page
-        self._give_up_at = time.monotonic() + APART_S
+        self._give_up_at = math.inf  # a long list that is well has all its time
         self._n_unread, self._has_read = 0, False
 
     def of(self, offset: int, size: int) -> list[Any]:
@@ -281,6 +283,7 @@ class _Parts:
         try:
             items = self._page(offset, size)
         except _Failed as error:
+            self._give_up_at = min(self._give_up_at, time.monotonic() + APART_S)
             if time.monotonic() > self._give_up_at:
                 raise
             if size == 1:
@@ -294,9 +297,27 @@ class _Parts:
 
     def _unread(self, offset: int, error: _Failed) -> UnreadPage:
         self._n_unread += 1
-        if self._n_unread >= BROKEN_AFTER and not self._has_read:
+        if self._n_unread == BROKEN_AFTER and not self._has_read and self._is_broken(offset):
             raise error
         return answers.unread_page(offset, error.message)
+
+    def _is_broken(self, offset: int) -> bool:
+        """Whether it fails at what lies further along too: steps that grow, and halve once they pass the end.
+
+        What is left of a list that ends within a page is read item by item, whatever they are.
+        """
+        last, step, is_past_end = offset, 1, False
+        while 0 < step <= LONGEST_STEP and time.monotonic() <= self._give_up_at:
+            try:
+                items = self._page(last + step, 1)
+            except _Failed:
+                last += step
+            else:
+                if items:
+                    return False
+                is_past_end = True
+            step = step // 2 if is_past_end else step * 4
+        return not is_past_end or last - offset > PAGE
 
 
 def _items(answer: urllib3.BaseHTTPResponse) -> Iterator[Any]:

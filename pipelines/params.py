@@ -18,6 +18,15 @@ def types_of(schema: Mapping[str, Any]) -> set[str]:
     return {named} if isinstance(named, str) else set(named)
 
 
+def is_sound(schema: Mapping[str, Any]) -> bool:
+    """Whether it is a JSON schema at all. If not, that is the DAG's own mistake: Airflow's answer says so."""
+    try:
+        validator_for(schema).check_schema(schema)
+    except SchemaError:
+        return False
+    return True
+
+
 def allows_null(schema: Mapping[str, Any]) -> bool:
     """Whether leaving the parameter empty is fine."""
     named = types_of(schema)
@@ -35,17 +44,16 @@ def faults(params: Params, conf: Mapping[str, Any]) -> list[dict[str, str]]:
 
 def _faults_of(param: Mapping[str, Any], name: str, conf: Mapping[str, Any]) -> Iterator[str]:
     schema = param.get("schema") or {}
+    if not is_sound(schema):
+        return
     value = conf[name] if name in conf else param.get("value")
     if name not in conf and value is None and not allows_null(schema):
         yield _("This setting has no default: give a value.")
         return
     validator = validator_for(schema)(schema, format_checker=FormatChecker())
-    try:
-        for error in validator.iter_errors(value):
-            where = "".join(f"[{part!r}]" for part in error.absolute_path)
-            yield f"{where} {_words(error)}".strip()[:300]
-    except SchemaError:  # the DAG's own mistake: Airflow's answer will say so
-        return
+    for error in validator.iter_errors(value):
+        where = "".join(f"[{part!r}]" for part in error.absolute_path)
+        yield f"{where} {_words(error)}".strip()[:300]
 
 
 def _words(error: ValidationError) -> str:

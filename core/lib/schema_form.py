@@ -7,6 +7,7 @@ it to judge. `KINDS` is all that fields can be.
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date, time
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -16,7 +17,7 @@ from django.forms.widgets import DateTimeBaseInput
 from django.utils.translation import gettext as _
 
 from core.lib.edge import MomentField
-from core.lib.typed import BOX, LINES, JSONText, LinesField, NumberField, Text, WholeField, shown
+from core.lib.typed import BOX, LINES, JSONText, LinesField, NumberField, Text, WholeField, is_line, shown
 
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -31,7 +32,7 @@ class Option(NamedTuple):
 
 @dataclass(frozen=True)
 class Described:
-    """One field. kind: one of `KINDS`.
+    """One field. kind: one of `KINDS`; JSON is drawn instead for a value that it cannot hold.
 
     name: what the browser sends the value by; any text. required: the box has to be filled.
     nullable: an empty box is None, where it could be an empty text or list; `nothing` is its word in a list.
@@ -152,7 +153,25 @@ Common = dict[str, Any]  # what every field takes: label, help_text, required, i
 
 def _field(one: Described, value: Any) -> forms.Field:
     common = {"label": one.label or one.name, "help_text": _help(one), "required": one.required}
-    return KINDS[one.kind](one, {**common, "initial": value})
+    kind = one.kind if _holds(one, value) else "json"
+    return KINDS[kind](one, {**common, "initial": value})
+
+
+def _holds(one: Described, value: Any) -> bool:
+    """Whether a box of its kind shows the value such that it is read as the same again; JSON holds any."""
+    if value is None:
+        return True
+    match one.kind:
+        case "lines":
+            return isinstance(value, list) and all(map(is_line, value))
+        case "choices":
+            sent = [_sent(one.options, each) for each in value] if isinstance(value, list) else [None]
+            return None not in sent and len(set(sent)) == len(sent)
+        case "date" | "moment" | "time":
+            return isinstance(value, str | date | time)
+        case "text" | "multiline" | "path":
+            return not isinstance(value, list | dict)
+    return True
 
 
 def _help(one: Described) -> str:

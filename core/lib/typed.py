@@ -175,6 +175,11 @@ class Text(forms.CharField):
         return super().has_changed(self.to_python(initial), data)
 
 
+def is_line(value: Any) -> bool:
+    """Whether a `LinesField` gives it back as it is."""
+    return isinstance(value, str) and value == value.strip() != "" and not re.search(r"[\r\n]", value)
+
+
 class LinesField(forms.Field):
     """Texts, each on a line of its own. nothing: what an empty box stands for."""
 

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from core.access.http import SignedInRequest
 from core.lib import edge
-from core.lib.errors import InvalidRequest
+from core.lib.errors import InvalidRequest, NotFound
 from core.lib.htmx import go_to, is_htmx
 from core.lib.paging import page_of
 from pipelines import actions, pictures, queries
@@ -26,16 +26,20 @@ from pipelines.views.logs import shown_log
 def run_trigger(request: SignedInRequest, dag_id: str) -> HttpResponse:
     """The form to run a pipeline; `?from=` fills it with an earlier run's settings."""
     pipeline = queries.pipeline(dag_id)
+    earlier = _earlier(request, dag_id)
+    conf = earlier.conf if earlier else None
     if request.method == "GET":
-        earlier = _earlier(request, dag_id)
-        form = TriggerForm(pipeline.params, conf=earlier.conf if earlier else None)
-        return _trigger_form(request, pipeline, form)
-    form = TriggerForm(pipeline.params, request.POST)
+        return _trigger_form(request, pipeline, TriggerForm(pipeline.params, conf=conf), earlier)
+    if (
+        earlier is None and "from" in request.GET
+    ):  # its boxes may be of other kinds than those of the defaults
+        raise NotFound(_("The run whose settings filled this form is gone. Open the form again."))
+    form = TriggerForm(pipeline.params, request.POST, conf=conf)
     if form.is_valid() and (run := _triggered(form, dag_id, request)):
         messages.success(request, _("Asked for. Airflow gets it now."))
         target = reverse("pipelines:run-detail", args=[run.pk])
         return go_to(request, target)
-    return _trigger_form(request, pipeline, form, status=422)
+    return _trigger_form(request, pipeline, form, earlier, status=422)
 
 
 def _triggered(form: TriggerForm, dag_id: str, request: SignedInRequest) -> Run | None:
@@ -59,10 +63,10 @@ def _earlier(request: SignedInRequest, dag_id: str) -> Run | None:
 
 
 def _trigger_form(
-    request: SignedInRequest, pipeline: Pipeline, form: TriggerForm, status: int = 200
+    request: SignedInRequest, pipeline: Pipeline, form: TriggerForm, earlier: Run | None, *, status: int = 200
 ) -> HttpResponse:
     template = "_trigger_form" if is_htmx(request) else "run_trigger"
-    context = {"pipeline": pipeline, "form": form, **age()}
+    context = {"pipeline": pipeline, "form": form, "earlier": earlier, **age()}
     return render(request, f"pipelines/{template}.html", context, status=status)
 
 

@@ -149,7 +149,18 @@ def dag_items(n):
 
 @pytest.mark.parametrize(
     ("n", "bad"),
-    [(250, {3, 180, 249}), (250, {0, 1, 99, 100}), (100, {99}), (1, {0}), (7, {3, 4, 5, 6})],
+    [
+        (250, {3, 180, 249}),
+        (250, {0, 1, 99, 100}),
+        (100, {99}),
+        (1, {0}),
+        (7, {3, 4, 5, 6}),
+        (250, {0, 1, 2}),
+        (2000, {0, 1, 2}),
+        (250, set(range(151))),  # steps pass the end before they meet one that is well
+        (6, {0, 1, 2, 3, 4}),
+        (5, {0, 1, 2, 3, 4}),  # Airflow answers where the list ends: it does not fail at all
+    ],
 )
 def test_only_what_airflow_fails_at_is_missing_of_a_list(server, n, bad):
     server.answer = listed("dags", dag_items(n), bad)
@@ -168,7 +179,7 @@ def test_an_airflow_that_fails_at_all_is_asked_a_few_times_only(server):
     server.answer = listed("dags", dag_items(250), range(300))
     with pytest.raises(Unavailable, match="made up"):
         gateway.connect().dags()
-    assert len(server.requests) < 15
+    assert len(server.requests) < 30
 
 
 @pytest.mark.parametrize("status", [502, 503, 504])
@@ -187,6 +198,19 @@ def test_taking_a_list_apart_has_its_time(server, monkeypatch):
     assert len(server.requests) == 2
 
 
+def test_the_time_before_the_first_failure_does_not_count(server, monkeypatch):
+    fails = listed("dags", dag_items(250), {203})
+
+    def answer(request):
+        now[0] += 10.0 if "offset=0" in request.path or "offset=100" in request.path else 0.1
+        return fails(request)
+
+    now = [0.0]
+    monkeypatch.setattr(gateway.time, "monotonic", lambda: now[0])
+    server.answer = answer
+    assert len(gateway.connect().dags()) == 250
+
+
 def test_runs_beside_one_that_airflow_fails_at_are_found(server):
     runs = [{"dag_id": "etl", "dag_run_id": f"r{number}", "state": "running"} for number in range(120)]
     server.answer = listed("dag_runs", runs, {0, 110})
@@ -196,6 +220,16 @@ def test_runs_beside_one_that_airflow_fails_at_are_found(server):
         assert sum(isinstance(item, answers.DagRun) for item in found) == 118
         assert abs(datetime.now(UTC) - looked_at) < timedelta(minutes=1)
     assert len(gateway.connect().runs_under_way()) == 118
+
+
+def test_runs_that_changed_are_read_past_those_of_a_broken_dag_at_the_head(server):
+    runs = [{"dag_id": "etl", "dag_run_id": f"r{number}", "state": "running"} for number in range(8)]
+    server.answer = listed("dag_runs", runs, {0, 1, 2})
+    found, looked_at = gateway.connect().runs_changed_since(datetime(2026, 1, 1, tzinfo=UTC), limit=1000)
+    assert [item.dag_run_id for item in found if isinstance(item, answers.DagRun)] == [
+        f"r{number}" for number in range(3, 8)
+    ]
+    assert abs(datetime.now(UTC) - looked_at) < timedelta(minutes=1)
 
 
 def test_tasks_beside_one_that_airflow_fails_at_are_found(server):

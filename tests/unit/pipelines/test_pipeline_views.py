@@ -168,6 +168,90 @@ ODD_DEFAULTS = {
 }
 
 
+NUMBERS, DAY = {"type": "array"}, {"type": "string", "format": "date"}
+CHOICES, OFFERED = {"type": "array", "items": {"enum": ["a"]}}, {"type": "array", "examples": ["a", "b"]}
+NO_SCHEMAS = {
+    "enum_is_none": {"enum": 5},
+    "items_enum_is_none": {"type": "array", "items": {"enum": 5}},
+    "items_are_a_list": {"type": "array", "items": [{"type": "string"}]},
+    "examples_are_none": {"type": "string", "examples": 5},
+    "bound_is_none": {"type": "integer", "minimum": "5"},
+    "type_is_none": {"type": 5},
+}
+
+
+def only_param(schema, default):
+    make_pipeline(DAG, param_list=[{"name": "p", "value": default, "schema": schema, "description": ""}])
+
+
+@pytest.mark.parametrize(
+    ("schema", "default", "earlier"),
+    [
+        (NUMBERS, ["a"], [1, 2]),
+        (NUMBERS, ["a"], ["a\nb", " c "]),
+        (NUMBERS, ["a"], ["a\rb"]),
+        (NUMBERS, [1, 2], ["a", "b"]),
+        (OFFERED, ["a"], ["zzz", "a"]),
+        (OFFERED, ["a"], ["a", "a"]),
+        (OFFERED, ["zzz"], ["a"]),
+    ],
+)
+def test_running_again_sends_what_the_earlier_run_had(page, sent, schema, default, earlier):
+    only_param(schema, default)
+    run = make_run(DAG, conf={"p": earlier})
+    url = f"/pipelines/{DAG}/trigger?from={run.pk}"
+    assert f'action="{url}"' in page.get(url).content.decode()
+    answer = page.post(url, shown_in(page, url))
+    assert answer.status_code == 302, answer.context["form"].errors
+    assert Run.objects.exclude(pk=run.pk).get().conf == {"p": earlier}
+
+
+@pytest.mark.parametrize(
+    ("schema", "odd"),
+    [
+        (NUMBERS, 5),
+        (NUMBERS, {"a": 1}),
+        (CHOICES, 5),
+        (CHOICES, "a"),
+        (DAY, 5),
+        (DAY, [5]),
+        (DAY | {"format": "date-time"}, 5),
+        (DAY | {"format": "time"}, [5]),
+        ({"type": "string"}, [5]),
+        ({"type": "integer"}, [5]),
+        ({"type": "boolean"}, [5]),
+        ({"enum": ["a"]}, [5]),
+    ],
+)
+def test_a_value_of_another_type_is_shown_and_said_to_be_one(page, schema, odd):
+    only_param(schema, odd)
+    url = f"/pipelines/{DAG}/trigger"
+    answer = page.post(url, shown_in(page, url))
+    assert (answer.status_code, set(answer.context["form"].errors)) == (422, {"conf-p"})
+    Pipeline.objects.all().delete()
+    only_param(schema, None)
+    run = make_run(DAG, conf={"p": odd})
+    url = f"{url}?from={run.pk}"
+    answer = page.post(url, shown_in(page, url))
+    assert (answer.status_code, set(answer.context["form"].errors)) == (422, {"conf-p"})
+
+
+@pytest.mark.parametrize("schema", NO_SCHEMAS.values(), ids=NO_SCHEMAS)
+def test_a_schema_that_is_none_leaves_a_box_of_json(page, sent, schema):
+    only_param(schema, ["a", 1])
+    url = f"/pipelines/{DAG}/trigger"
+    answer = page.post(url, shown_in(page, url))
+    assert answer.status_code == 302, answer.context["form"].errors
+    assert Run.objects.get().conf == {"p": ["a", 1]}
+
+
+def test_a_form_filled_by_a_run_that_is_gone_is_not_read_as_another(page):
+    only_param(NUMBERS, ["a"])
+    answer = page.post(f"/pipelines/{DAG}/trigger?from=999999", {"conf-p": "[1, 2]", "other": ""})
+    assert answer.status_code == 404
+    assert not Run.objects.exists()
+
+
 def shown_in(page, url):
     """What a browser would send for the form as it is: text boxes with CRLF, an empty text for nothing."""
     form = page.get(url).context["form"]
