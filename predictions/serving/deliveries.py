@@ -4,14 +4,20 @@ Calls of the same turn of an event loop travel together, one record a line of on
 that come while as many messages are under way as may be: what a message costs librdkafka, the broker and the
 GIL, which a report has to take from the event loop, is then shared. Each call waits for its own records only.
 
+A record that found no room in a message for as long as librdkafka would have tried is never sent: its call has
+failed, and those that still wait are not kept behind it. So a broker that is away costs no memory that grows.
+
 Event loops send, one thread hears: `poll` waits in librdkafka, without the GIL, and the loops that wait are
 woken once for all that a round has settled. How records are gathered on their way is this module's alone.
 """
 
 import asyncio
+import math
 import threading
 import time
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Any
 
 import structlog
@@ -30,8 +36,10 @@ POLL_S = 0.5
 MOST_UNDER_WAY = 2
 MOST_RECORDS = 100
 MOST_BYTES = 200 * 1024  # below what the streams read of a message
+MOST_WAITING_RECORDS = 100_000  # as many as librdkafka holds by itself
+MOST_WAITING_BYTES = 64 * 1024 * 1024
 
-Waiting = list[tuple[bytes, "_Delivery"]]
+Records = list[tuple[bytes, "_Delivery"]]
 
 
 def make_producer() -> Producer:
@@ -50,15 +58,22 @@ def make_producer() -> Producer:
 
 
 class _Turn:
-    """The calls of one turn of an event loop, which share a deadline."""
+    """The calls of one turn of an event loop, which share their deadlines."""
 
-    __slots__ = ("_deadline", "deliveries", "loop", "n_left")
+    __slots__ = ("_deadline", "deliveries", "loop", "n_left", "sent_until")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, give_up: Callable[["_Turn"], None]) -> None:
         self.loop = loop
         self.deliveries: list[_Delivery] = []
         self.n_left = 0
-        self._deadline = loop.call_later(LONGEST_WAIT_S, self._give_up)
+        self.sent_until = time.monotonic() + DELIVERY_TIMEOUT_S
+        self._deadline = loop.call_later(LONGEST_WAIT_S, give_up, self)
+
+    def add(self, n_records: int) -> "_Delivery":
+        delivery = _Delivery(n_records, self)
+        self.deliveries.append(delivery)
+        self.n_left += 1
+        return delivery
 
     def settle(self, delivery: "_Delivery") -> None:
         """In the loop that waits."""
@@ -68,12 +83,6 @@ class _Turn:
             self.deliveries.clear()  # they know it too: nothing is left to the garbage collector
         if not delivery.future.done():
             delivery.future.set_result(not delivery.has_failed)
-
-    def _give_up(self) -> None:
-        for delivery in self.deliveries:
-            if not delivery.future.done():
-                log.error("predictions.delivery_not_reported", n_records=delivery.n_left)
-                delivery.future.set_result(False)
 
 
 class _Delivery:
@@ -93,13 +102,55 @@ class _Bundle:
 
     __slots__ = ("records", "sent_at")
 
-    def __init__(self, records: Waiting) -> None:
+    def __init__(self, records: Records) -> None:
         self.records = records
         self.sent_at = time.monotonic()
 
     @property
     def message(self) -> bytes:
         return b"\n".join([record for record, _delivery in self.records])
+
+
+class _Waiting:
+    """Records that wait for a message, the oldest first. Whoever uses it holds the lock."""
+
+    __slots__ = ("_n_bytes", "_records")
+
+    def __init__(self) -> None:
+        self._records: deque[tuple[bytes, _Delivery]] = deque()
+        self._n_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def has_room(self, n_records: int, n_bytes: int) -> bool:
+        return (
+            len(self._records) + n_records <= MOST_WAITING_RECORDS
+            and self._n_bytes + n_bytes <= MOST_WAITING_BYTES
+        )
+
+    def add(self, records: Sequence[bytes], n_bytes: int, delivery: _Delivery) -> None:
+        self._records.extend([(record, delivery) for record in records])
+        self._n_bytes += n_bytes
+
+    def take(self) -> Records:
+        """The first records, as many as one message takes: at least one."""
+        n = n_bytes = 0
+        for record, _delivery in islice(self._records, MOST_RECORDS):
+            if n and n_bytes + len(record) > MOST_BYTES:
+                break
+            n += 1
+            n_bytes += len(record)
+        self._n_bytes -= n_bytes
+        return [self._records.popleft() for _ in range(n)]
+
+    def take_late(self, now: float) -> Records:
+        """The first records whose time is over. Turns come in order, but for those of two loops at once."""
+        late: Records = []
+        while self._records and self._records[0][1].turn.sent_until <= now:
+            late.append(self._records.popleft())
+        self._n_bytes -= sum(len(record) for record, _delivery in late)
+        return late
 
 
 class Deliveries:
@@ -111,12 +162,13 @@ class Deliveries:
         self._producer: Any = None
         self._broken: list[Any] = []
         self._turns: dict[asyncio.AbstractEventLoop, _Turn] = {}
-        self._waiting: Waiting = []
+        self._waiting = _Waiting()
         self._under_way: set[_Bundle] = set()
         self._settled: list[_Delivery] = []
-        self._lock = (
-            threading.Lock()
-        )  # for the four above: loops send, the thread hears and sends what waited
+        self._given_up: Counter[str] = Counter()
+        self._given_up_said_at = -kafka.QUIET_S
+        # For what is above: loops send, the thread hears and sends what waited.
+        self._lock = threading.Lock()
         self._ending = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -128,30 +180,41 @@ class Deliveries:
         self._thread.start()
 
     def close(self, timeout_s: float) -> None:
-        """Wait for what is under way."""
+        """Wait for what is under way; what could not be sent in this time has failed."""
         if self._thread is not None:
             self._ending.set()
             self._thread.join(POLL_S + 1)
             self._dispatch()
             self._producer.flush(timeout_s)
+            with self._lock:
+                self._drop_late(math.inf)
             self._wake()
+            self._say_given_up(every_s=0)
             self._thread = None
 
     def send(self, records: Sequence[bytes]) -> asyncio.Future[bool]:
-        """Whether all arrived, at the latest after `LONGEST_WAIT_S`: a future of the running loop."""
+        """Whether all arrived, at the latest after `LONGEST_WAIT_S`: a future of the running loop.
+
+        Nothing is sent, and the answer is no at once, while as many records wait as may.
+        """
         loop = asyncio.get_running_loop()
         if not records:
-            return _done(loop)
+            return _done(loop, is_safe=True)
+        n_bytes = sum(map(len, records))
+        with self._lock:
+            if not self._waiting.has_room(len(records), n_bytes):
+                self._given_up["n_without_room"] += len(records)
+                return _done(loop, is_safe=False)
+            delivery = self._turn(loop).add(len(records))
+            self._waiting.add(records, n_bytes, delivery)
+        return delivery.future
+
+    def _turn(self, loop: asyncio.AbstractEventLoop) -> _Turn:
         turn = self._turns.get(loop)
         if turn is None:
-            turn = self._turns[loop] = _Turn(loop)
+            turn = self._turns[loop] = _Turn(loop, self._give_up)
             loop.call_soon(self._end_turn, loop)
-        delivery = _Delivery(len(records), turn)
-        turn.deliveries.append(delivery)
-        turn.n_left += 1
-        with self._lock:
-            self._waiting += [(record, delivery) for record in records]
-        return delivery.future
+        return turn
 
     def _end_turn(self, loop: asyncio.AbstractEventLoop) -> None:
         del self._turns[loop]
@@ -168,13 +231,19 @@ class Deliveries:
 
     def _taken(self) -> _Bundle | None:
         with self._lock:
+            self._drop_late(time.monotonic())
             if not self._waiting or len(self._under_way) >= MOST_UNDER_WAY:
                 return None
-            n = _n_together(self._waiting)
-            bundle = _Bundle(self._waiting[:n])
-            del self._waiting[:n]
+            bundle = _Bundle(self._waiting.take())
             self._under_way.add(bundle)
             return bundle
+
+    def _drop_late(self, now: float) -> None:
+        """Whoever waits for records that are never sent hears it with the next round. Under the lock."""
+        late = self._waiting.take_late(now)
+        if late:
+            self._given_up["n_not_sent"] += len(late)
+            self._answer(late, has_failed=True)
 
     def _reporter(self, bundle: _Bundle) -> Callable[[KafkaError | None, Any], None]:
         def report(error: KafkaError | None, _message: Any) -> None:
@@ -189,11 +258,15 @@ class Deliveries:
             if bundle not in self._under_way:
                 return
             self._under_way.remove(bundle)
-            for _record, delivery in bundle.records:
-                delivery.n_left -= 1
-                delivery.has_failed |= has_failed
-                if not delivery.n_left:
-                    self._settled.append(delivery)
+            self._answer(bundle.records, has_failed=has_failed)
+
+    def _answer(self, records: Records, *, has_failed: bool) -> None:
+        """Under the lock."""
+        for _record, delivery in records:
+            delivery.n_left -= 1
+            delivery.has_failed |= has_failed
+            if not delivery.n_left:
+                self._settled.append(delivery)
 
     def _refused(self, bundle: _Bundle, producer: Any, error: Exception) -> None:
         """librdkafka took no more: what it took before still reports."""
@@ -214,12 +287,17 @@ class Deliveries:
         while not self._ending.is_set():
             try:
                 self._producer.poll(POLL_S)
-                self._give_up_broken()
-                self._give_up_overdue()
-                self._wake()
+                self._end_round()
             except Exception:
                 log.exception("predictions.deliveries_broken")  # waits end by their deadlines meanwhile
                 self._ending.wait(POLL_S)
+
+    def _end_round(self) -> None:
+        self._give_up_broken()
+        self._give_up_overdue()
+        self._dispatch()
+        self._wake()
+        self._say_given_up(every_s=kafka.QUIET_S)
 
     def _give_up_broken(self) -> None:
         while self._broken:
@@ -234,8 +312,24 @@ class Deliveries:
             overdue = [bundle for bundle in self._under_way if bundle.sent_at < latest]
         for bundle in overdue:
             self._count(bundle, has_failed=True)
-        if overdue:
-            self._dispatch()
+
+    def _give_up(self, turn: _Turn) -> None:
+        """In the loop that waits."""
+        for delivery in turn.deliveries:
+            if not delivery.future.done():
+                with self._lock:
+                    self._given_up["n_not_reported"] += delivery.n_left
+                delivery.future.set_result(False)
+
+    def _say_given_up(self, *, every_s: float) -> None:
+        """One line for all records since the last one: a broker that is away fails every call."""
+        now = time.monotonic()
+        with self._lock:
+            if not self._given_up.total() or now - self._given_up_said_at < every_s:
+                return
+            self._given_up_said_at = now
+            given_up, self._given_up = self._given_up, Counter()
+        log.error("predictions.records_given_up", **given_up)
 
     def _wake(self) -> None:
         """Settle in their own loops the calls that are complete, with one wake-up for each loop."""
@@ -251,19 +345,9 @@ class Deliveries:
                 log.info("predictions.delivery_unheard", n_calls=len(deliveries))
 
 
-def _n_together(waiting: Waiting) -> int:
-    """How many of the first records one message takes: at least one."""
-    size = 0
-    for n, (record, _delivery) in enumerate(waiting[:MOST_RECORDS]):
-        size += len(record)
-        if n and size > MOST_BYTES:
-            return n
-    return min(len(waiting), MOST_RECORDS)
-
-
-def _done(loop: asyncio.AbstractEventLoop) -> asyncio.Future[bool]:
+def _done(loop: asyncio.AbstractEventLoop, *, is_safe: bool) -> asyncio.Future[bool]:
     future: asyncio.Future[bool] = loop.create_future()
-    future.set_result(True)
+    future.set_result(is_safe)
     return future
 
 
