@@ -251,3 +251,13 @@ def control(field: BoundField) -> SafeString:
 @register.filter
 def is_check(field: BoundField) -> bool:
     return getattr(field.field.widget, "input_type", "") == "checkbox"
+
+
+@register.filter
+def plain(value: float | str | bool | None) -> object:
+    """A value of any kind: yes or no, a number by six digits, a dash for what is missing."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return _("yes") if value else _("no")
+    return f"{value:.6g}" if isinstance(value, float) else value
