@@ -137,7 +137,7 @@ class DeadLetter(Deliverable):
     size_bytes = models.PositiveIntegerField()
     preview = models.TextField(blank=True)
     key = models.BinaryField(null=True)
-    # Those of the message, as `ledger.Headers` in MessagePack; null for none, or once the dead topic has them.
+    # Of the message, as `ledger.Headers` in MessagePack; null for none, or once the dead topic has them.
     headers = models.BinaryField(null=True)
     # Those that nothing keeps: there was no room for them.
     n_headers_left_out = models.PositiveIntegerField(default=0)

@@ -4,8 +4,8 @@ Calls of the same turn of an event loop travel together, one record a line of on
 that come while as many messages are under way as may be: what a message costs librdkafka, the broker and the
 GIL, which a report has to take from the event loop, is then shared. Each call waits for its own records only.
 
-A record that found no room in a message for as long as librdkafka would have tried is never sent: its call has
-failed, and those that still wait are not kept behind it. So a broker that is away costs no memory that grows.
+A record that found no room in a message for as long as librdkafka would have tried is never sent: its call
+has failed, and those that still wait are not kept behind it. So a broker that is away costs no growing memory.
 
 Event loops send, one thread hears: `poll` waits in librdkafka, without the GIL, and the loops that wait are
 woken once for all that a round has settled. How records are gathered on their way is this module's alone.
