@@ -174,6 +174,9 @@ def _follower(name: str) -> str:
     seen, behind = _sign_of_life(name), lag.of(name)
     if behind is None:
         return seen
+    if n := behind.n_stuck:
+        words = ngettext("%(n)s stream does not count now", "%(n)s streams do not count now", n) % {"n": n}
+        return f"{seen}, {words}"
     n = behind.n_messages
     if not n:
         return f"{seen}, {_('nothing waits')}"

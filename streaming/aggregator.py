@@ -12,8 +12,9 @@ import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 from django.db import Error, close_old_connections, connection
 
-from core.lib import aside, kafka, live, metrics, topics
+from core.lib import aside, kafka, lag, live, metrics, topics
 from core.lib.errors import ConsoleError, Unavailable
+from core.lib.lag import Behind
 from streaming import dead_topics, frames, ledger, loops
 from streaming.counting import Counting
 from streaming.dead_topics import DeadSender
@@ -50,7 +51,7 @@ AWAY = (
 class Runner(threading.Thread):
     """Counts one stream until `stop`, or until its definition is deleted.
 
-    lag_messages: that are there and not counted, a few seconds old; None while it cannot count.
+    behind: what is there and not counted, seconds old; None before the first look, stuck after a failure.
     """
 
     def __init__(self, stream_id: int, name: str) -> None:
@@ -60,7 +61,7 @@ class Runner(threading.Thread):
         self._stopped = threading.Event()
         self._wait_s = FIRST_RETRY_S
         self._began_at = 0.0
-        self.lag_messages: int | None = None
+        self.behind: Behind | None = None
         self._is_well = False  # nobody knows what an earlier process noted
 
     def stop(self) -> None:
@@ -91,7 +92,7 @@ class Runner(threading.Thread):
         return True
 
     def _wait_after(self, error: Exception) -> None:
-        self.lag_messages = None
+        self.behind = lag.STUCK
         lasted_s = time.monotonic() - self._began_at
         self._wait_s = FIRST_RETRY_S if lasted_s > LONGEST_RETRY_S else min(self._wait_s * 2, LONGEST_RETRY_S)
         log.warning("stream.waits", stream=self.stream_name, error=aside.in_words(error), wait_s=self._wait_s)
@@ -108,7 +109,7 @@ class Runner(threading.Thread):
             log.warning("stream.not_noted", stream=self.stream_name, error=str(database_error))
 
     def _note_well(self, lag_messages: int) -> None:
-        self.lag_messages = lag_messages
+        self.behind = Behind(lag_messages)
         if not self._is_well:
             loops.STREAMS.fits(self.stream_name)
             self._is_well = True
@@ -276,13 +277,13 @@ class Session:
 
     def _lag(self) -> int:
         """Messages that are there and not counted, by what the last fetch told of the ends."""
-        lag = 0
+        n_messages = 0
         for partition, position in self._counting.positions.items():
             _low, high = self._consumer.get_watermark_offsets(
                 TopicPartition(self._stream.topic, partition), cached=True
             )
-            lag += max(0, high - position.next_offset)
-        return lag
+            n_messages += max(0, high - position.next_offset)
+        return n_messages
 
     def write(self) -> None:
         """Save what was counted, send dead letters on, tell the pages."""

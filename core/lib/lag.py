@@ -19,10 +19,17 @@ EXPIRES_S: Final = 30  # what nobody has told again for so long is no news
 
 @dataclass(frozen=True)
 class Behind:
-    """Messages that wait. oldest_at: Unix time of the oldest of them, where that is known."""
+    """Messages that wait. oldest_at: Unix time of the oldest of them, where that is known.
+
+    n_stuck: so many streams take none now; what waits for them nobody can tell, so `n_messages` lacks it.
+    """
 
     n_messages: int
     oldest_at: float | None = None
+    n_stuck: int = 0
+
+
+STUCK: Final = Behind(0, n_stuck=1)
 
 
 def tell(part: str, found: Mapping[str, Behind]) -> None:
@@ -32,7 +39,7 @@ def tell(part: str, found: Mapping[str, Behind]) -> None:
     now = time.time()
     with console_redis.client().pipeline() as pipe:
         for name, one in found.items():
-            pipe.hset(_key(part), name, json.dumps([now, one.n_messages, one.oldest_at]))
+            pipe.hset(_key(part), name, json.dumps([now, one.n_messages, one.oldest_at, one.n_stuck]))
         pipe.expire(_key(part), EXPIRES_S)
         pipe.execute()
 
@@ -40,11 +47,12 @@ def tell(part: str, found: Mapping[str, Behind]) -> None:
 def of(part: str) -> Behind | None:
     """All of the part together; None when it told nothing lately. Raises RedisError."""
     told = [json.loads(value) for value in console_redis.client().hvals(_key(part))]
-    fresh = [(n, oldest_at) for at, n, oldest_at in told if time.time() - at <= EXPIRES_S]
+    fresh = [Behind(*values) for at, *values in told if time.time() - at <= EXPIRES_S]
     if not fresh:
         return None
-    oldest = [oldest_at for _n, oldest_at in fresh if oldest_at is not None]
-    return Behind(sum(n for n, _oldest_at in fresh), min(oldest, default=None))
+    oldest = [one.oldest_at for one in fresh if one.oldest_at is not None]
+    n_stuck = sum(one.n_stuck for one in fresh)
+    return Behind(sum(one.n_messages for one in fresh), min(oldest, default=None), n_stuck)
 
 
 def _key(part: str) -> str:

@@ -153,7 +153,9 @@ class Lag(Collector):
         except RedisError:
             return
         for part, one in found.items():
-            if one is not None:
+            if (
+                one is not None and not one.n_stuck
+            ):  # a sum of some would look well while a stream stands still
                 behind.add_metric([part], one.n_messages)
             if one is not None and one.oldest_at is not None:
                 age.add_metric([part], max(0.0, time.time() - one.oldest_at))

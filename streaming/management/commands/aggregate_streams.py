@@ -44,9 +44,9 @@ class Command(BaseCommand):
 
 
 def _behind(runners: dict[int, Runner]) -> dict[str, Behind]:
-    """By stream; one that counts nothing at the moment tells nothing."""
-    lags = {runner.stream_name: runner.lag_messages for runner in list(runners.values())}
-    return {name: Behind(lag_messages) for name, lag_messages in lags.items() if lag_messages is not None}
+    """By stream; one that has just begun tells nothing, one that failed that it is stuck."""
+    found = {runner.stream_name: runner.behind for runner in list(runners.values())}
+    return {name: behind for name, behind in found.items() if behind is not None}
 
 
 def _follow(runners: dict[int, Runner]) -> None:

@@ -248,6 +248,8 @@ def test_parts_say_what_matters_of_them(monkeypatch, real_redis):
         ({}, ""),
         ({"a": Behind(0), "b": Behind(0)}, ", nothing waits"),
         ({"a": Behind(1), "b": Behind(0)}, ", 1 message behind"),
+        ({"a": Behind(0), "b": lag.STUCK}, ", 1 stream does not count now"),
+        ({"a": Behind(5), "b": lag.STUCK, "c": lag.STUCK}, ", 2 streams do not count now"),
         ({"a": Behind(12), "b": Behind(1_200)}, ", 1 212 messages behind"),
     ],
 )
@@ -275,5 +277,9 @@ def test_metrics_hold_the_same_number(client, real_redis):
     assert 'console_part_wait_messages{part="recorder"} 3.0' in text
     assert 'console_part_wait_seconds{part="recorder"} 6' in text
     assert 'console_part_wait_messages{part="aggregator"}' not in text
+    lag.tell("aggregator", {"rides": Behind(0), "broken": lag.STUCK})
+    assert 'console_part_wait_messages{part="aggregator"}' not in client.get("/metrics").text
+    lag.tell("aggregator", {"broken": Behind(2)})
+    assert 'console_part_wait_messages{part="aggregator"} 2.0' in client.get("/metrics").text
     real_redis.stop()
     assert "console_part_wait_messages" not in client.get("/metrics").text

@@ -23,6 +23,13 @@ def test_a_partition_that_another_process_took_over_counts_once():
     assert lag.of("recorder") == Behind(1)
 
 
+def test_a_stream_that_is_stuck_is_counted_as_one():
+    lag.tell("aggregator", {"rides": Behind(3), "broken": lag.STUCK})
+    assert lag.of("aggregator") == Behind(3, n_stuck=1)
+    lag.tell("aggregator", {"broken": Behind(4)})
+    assert lag.of("aggregator") == Behind(7)
+
+
 def test_what_nobody_told_again_is_no_news(monkeypatch):
     now = lag.time.time()
     lag.tell("aggregator", {"deleted": Behind(9)})

@@ -9,7 +9,9 @@ from confluent_kafka import KafkaError, KafkaException
 from django.db import DataError
 from django.utils import timezone
 
+from core.lib import lag
 from core.lib.errors import InvalidRequest
+from core.lib.lag import Behind
 from core.lib.models import SetAside
 from streaming import aggregator, dead_topics, ledger, loops, tasks
 from streaming.aggregator import Runner, Session
@@ -341,10 +343,10 @@ def test_whatever_ends_a_session_is_noted_and_another_follows(runner, monkeypatc
     assert runner._is_there()
     row = SetAside.objects.get(loop=loops.STREAMS.name)
     assert (row.key, row.about) == (runner.stream_name, runner.stream_name)
-    assert runner.lag_messages is None
+    assert runner.behind == lag.STUCK
     runner.run()
     assert not SetAside.objects.exists()
-    assert runner.lag_messages == 3
+    assert runner.behind == Behind(3)
 
 
 @pytest.mark.parametrize(
