@@ -26,7 +26,7 @@ DEFAULTS = DataSettings()
     default_args={
         "retries": 2,
         "retry_delay": timedelta(seconds=10),
-        "retry_exponential_backoff": True,
+        "retry_exponential_backoff": 2,
         "execution_timeout": timedelta(minutes=15),
     },
     params={

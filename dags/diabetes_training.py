@@ -32,7 +32,7 @@ def goes_on(batch):  # in Airflow's own Python; the tasks after it are skipped w
     default_args={
         "retries": 1,
         "retry_delay": timedelta(seconds=10),
-        "retry_exponential_backoff": True,
+        "retry_exponential_backoff": 2,
         "execution_timeout": timedelta(minutes=30),
     },
     params={

@@ -26,7 +26,7 @@ CLEAN_TRIPS = Asset("atalaya://taxi/clean_trips")
     default_args={
         "retries": 2,
         "retry_delay": timedelta(seconds=10),
-        "retry_exponential_backoff": True,
+        "retry_exponential_backoff": 2,
         "execution_timeout": timedelta(minutes=20),
     },
     params={

@@ -27,7 +27,7 @@ FEATURES = Asset(name="titanic_features", uri="features://titanic")
     default_args={
         "retries": 2,
         "retry_delay": timedelta(seconds=5),
-        "retry_exponential_backoff": True,
+        "retry_exponential_backoff": 2,
         "execution_timeout": timedelta(minutes=5),
     },
     params={

@@ -101,7 +101,7 @@ def titanic_training():
         )
     }
     # a feature store that is away may be back in a minute
-    backoff = {"retries": 3, "retry_delay": timedelta(seconds=5), "retry_exponential_backoff": True}
+    backoff = {"retries": 3, "retry_delay": timedelta(seconds=5), "retry_exponential_backoff": 2}
     loaded = step("titanic.training:TRAINING.load", **backoff)(RUN)
     searched = run["search"](RUN)
     registered = run["register"](RUN)
