@@ -141,6 +141,6 @@ def _note_places(rows: Sequence[DeadLetter], places: Sequence[tuple[int, int]]) 
     for row, (partition, offset) in zip(rows, places, strict=True):
         row.is_sent = True
         row.dead_partition, row.dead_offset = (partition, offset) if offset >= 0 else (None, None)
-        if offset >= 0:
-            row.payload = None
-    DeadLetter.objects.bulk_update(rows, ["is_sent", "dead_partition", "dead_offset", "payload"])
+        if offset >= 0 and not row.is_null:  # a null value is sent again without a look into the dead topic
+            row.payload = row.headers = None
+    DeadLetter.objects.bulk_update(rows, ["is_sent", "dead_partition", "dead_offset", "payload", "headers"])

@@ -99,7 +99,7 @@ def kept_headers(found: Sequence[tuple[str, bytes | None]]) -> Headers:
 
 
 def headers_of(letter: DeadLetter) -> Headers:
-    """As the row keeps them; none of letters of earlier releases."""
+    """As the row keeps them; none once the dead topic has them, and none of letters of earlier releases."""
     return msgspec.msgpack.decode(letter.headers, type=Headers) if letter.headers else NO_HEADERS
 
 
@@ -289,6 +289,7 @@ def _save_dead(stream: Stream, dead: Sequence[Dead]) -> None:
             preview=preview(letter.value),
             key=letter.key,
             headers=msgspec.msgpack.encode(letter.headers) if letter.headers != NO_HEADERS else None,
+            n_headers_left_out=letter.headers.n_left_out,
             payload=letter.value if stream.has_dead_topic or letter.is_part else None,
             is_null=letter.value is None,
             at=now,

@@ -131,8 +131,10 @@ class DeadLetter(Deliverable):
     size_bytes = models.PositiveIntegerField()
     preview = models.TextField(blank=True)
     key = models.BinaryField(null=True)
-    # Those of the message, as `ledger.Headers` in MessagePack; null for none.
+    # Those of the message, as `ledger.Headers` in MessagePack; null for none, or if the dead topic has them.
     headers = models.BinaryField(null=True)
+    # Those that nothing keeps: there was no room for them.
+    n_headers_left_out = models.PositiveIntegerField(default=0)
     payload = models.BinaryField(null=True)
     is_null = models.BooleanField(default=False)
     # Key or value were larger than what is kept: `size_bytes` is of the whole value.

@@ -111,7 +111,7 @@ def windows(
 
 def dead_letters(row: Stream) -> QuerySet[DeadLetter]:
     """Newest first, without the bytes."""
-    return row.dead_letters.defer("payload").order_by("-pk")
+    return row.dead_letters.defer("payload", "key", "headers").order_by("-pk")
 
 
 def replays() -> QuerySet[Replay]:

@@ -1,6 +1,7 @@
 """A dead letter, sent to its topic once more: the bytes come from the row or from the dead topic.
 
-It bears the headers of the message, as far as they are kept, and one of ours that says what it was.
+It bears the headers of the message, as far as they are kept, and of ours one that says what it was, and one
+that says how many are not kept.
 """
 
 from django.db import transaction
@@ -34,14 +35,12 @@ def send(letter: DeadLetter) -> None:
 
 
 def _outgoing(letter: DeadLetter) -> Outgoing:
-    return Outgoing(
-        value=_value(letter),
-        key=None if letter.key is None else bytes(letter.key),
-        headers=[
-            *ledger.headers_of(letter).kept,
-            *ledger.ours({"redriven": f"{letter.partition}:{letter.offset}"}),
-        ],
-    )
+    value, headers = _kept(letter)
+    about: dict[str, object] = {"redriven": f"{letter.partition}:{letter.offset}"}
+    if letter.n_headers_left_out:
+        about["headers_left_out"] = letter.n_headers_left_out
+    key = None if letter.key is None else bytes(letter.key)
+    return Outgoing(value=value, key=key, headers=[*headers, *ledger.ours(about)])
 
 
 def refuse_cut(letter: DeadLetter) -> None:
@@ -77,12 +76,23 @@ def _is_of(letter: DeadLetter, headers: dict[str, bytes]) -> bool:
     return all(headers.get(f"{prefix}{name}") == str(value).encode() for name, value in place.items())
 
 
-def _value(letter: DeadLetter) -> bytes | None:
+def _kept(letter: DeadLetter) -> tuple[bytes | None, list[tuple[str, bytes | None]]]:
+    """The value and the message's own headers, from the row or from where the message lies."""
+    headers = ledger.headers_of(letter).kept
     if letter.is_null:
-        return None
+        return None, headers
     if letter.payload is not None:
-        return bytes(letter.payload)
+        return bytes(letter.payload), headers
     message = _message(letter)
     if message is None:
         raise NotFound(_("Kafka no longer holds the message: it grew too old, or the topic was deleted."))
-    return message.value
+    is_in_dead_topic = letter.dead_offset is not None
+    return message.value, _theirs(message) if is_in_dead_topic and letter.headers is None else headers
+
+
+def _theirs(dead: gateway.Read) -> list[tuple[str, bytes | None]]:
+    """The message's own; none where all are ours, under the bare names of earlier releases."""
+    theirs: list[tuple[str, bytes | None]] = [
+        (name, value) for name, value in dead.headers if not name.startswith(ledger.OUR_HEADERS)
+    ]
+    return theirs if len(theirs) < len(dead.headers) else []

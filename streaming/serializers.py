@@ -136,6 +136,9 @@ class DeadLetterSerializer(serializers.ModelSerializer):
     """Without what the message holds: that needs `messages.read`, and is in the dead topic."""
 
     redrive_error = serializers.CharField(read_only=True)
+    n_headers_left_out = serializers.IntegerField(
+        read_only=True, help_text="Headers that are not kept: sent again, the message lacks them."
+    )
 
     class Meta:
         model = DeadLetter
@@ -147,6 +150,7 @@ class DeadLetterSerializer(serializers.ModelSerializer):
             "reason",
             "size_bytes",
             "is_cut",
+            "n_headers_left_out",
             "at",
             "dead_partition",
             "dead_offset",

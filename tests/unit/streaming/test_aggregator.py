@@ -13,8 +13,9 @@ from core.lib import lag
 from core.lib.errors import InvalidRequest
 from core.lib.lag import Behind
 from core.lib.models import SetAside
-from streaming import aggregator, dead_topics, ledger, loops, tasks
+from streaming import aggregator, dead_topics, gateway, ledger, loops, redriving, tasks
 from streaming.aggregator import Runner, Session
+from streaming.kafka_types import Read
 from streaming.ledger import Overtaken
 from streaming.models import Stream, dead_topic_name
 from tests.fakes.kafka import Record, fault
@@ -72,7 +73,18 @@ def test_a_dead_topic_that_somebody_made_with_a_brokers_default_takes_what_is_ke
 ODD_HEADERS = [("traceparent", b"00-1"), ("h", b"1"), ("h", None), ("atalaya.offset", b"99"), ("", b"\xff")]
 
 
-def test_a_dead_letter_keeps_its_headers_and_is_sent_again_with_them(broker, stream):
+class Kafka:
+    """Reads by place, as the console's own connection does."""
+
+    def __init__(self, broker):
+        self._broker = broker
+
+    def message(self, topic, partition, offset):
+        found = self._broker.read(topic)[offset]
+        return Read(partition, offset, None, None, found.value, found.headers)
+
+
+def test_a_dead_letter_keeps_its_headers_and_is_sent_again_with_them(broker, stream, monkeypatch):
     broker.put(stream.topic, b"bad", headers=ODD_HEADERS)
     run(broker, stream)
     theirs = [one for one in ODD_HEADERS if one[0] != "atalaya.offset"]  # ours alone bear such names
@@ -82,11 +94,37 @@ def test_a_dead_letter_keeps_its_headers_and_is_sent_again_with_them(broker, str
     assert (ours["atalaya.offset"], ours["atalaya.stream"]) == (b"0", stream.name.encode())
     letter = stream.dead_letters.get()
     letter.redrive_asked_at = letter.next_attempt_at = timezone.now()
-    letter.payload = b"bad"  # the fake has no reader by place
     letter.save()
+    assert (letter.payload, letter.headers) == (None, None)  # the dead topic has them
+    monkeypatch.setattr(gateway, "connect", lambda: Kafka(broker))
     tasks.redrive(letter.pk)
     again = broker.read(stream.topic)[-1]
     assert (again.value, again.headers) == (b"bad", [*theirs, ("atalaya.redriven", b"0:0")])
+
+
+def test_a_letter_that_lacks_headers_says_so_when_it_is_sent_again(broker, stream, monkeypatch):
+    broker.put(stream.topic, b"bad", headers=[("a", b"1"), ("large", b"x" * ledger.KEPT_HEADER_BYTES)])
+    run(broker, stream)
+    letter = stream.dead_letters.get()
+    assert letter.n_headers_left_out == 1
+    letter.redrive_asked_at = letter.next_attempt_at = timezone.now()
+    letter.save()
+    monkeypatch.setattr(gateway, "connect", lambda: Kafka(broker))
+    tasks.redrive(letter.pk)
+    lacks = [("atalaya.redriven", b"0:0"), ("atalaya.headers_left_out", b"1")]
+    assert broker.read(stream.topic)[-1].headers == [("a", b"1"), *lacks]
+
+
+def test_a_null_value_keeps_its_headers_in_the_row(broker, stream):
+    broker.put(stream.topic, None, headers=[("a", b"1")])
+    run(broker, stream)
+    letter = stream.dead_letters.get()
+    assert letter.is_null
+    assert redriving._outgoing(letter).headers[0] == ("a", b"1")
+
+
+def test_letters_of_earlier_releases_have_no_headers_but_ours(stream):
+    assert redriving._theirs(Read(0, 0, None, None, b"", [("reason", b"odd"), ("offset", b"0")])) == []
 
 
 @pytest.mark.parametrize(

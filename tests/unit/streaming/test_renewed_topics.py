@@ -81,4 +81,4 @@ def test_a_dead_letter_of_the_old_topic_is_never_another_message(stream, monkeyp
     headers = [(f"{prefix}partition", b"0"), (f"{prefix}offset", b"77")]
     monkeypatch.setattr(gateway, "connect", lambda: Kafka(headers))
     with pytest.raises(NotFound, match="the topic was deleted"):
-        redriving._value(letter)
+        redriving._outgoing(letter)

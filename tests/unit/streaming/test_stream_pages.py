@@ -8,7 +8,7 @@ import pytest
 from django.template.loader import render_to_string
 
 from core.access.reader import ZONE_COOKIE
-from streaming import defaults, gateway
+from streaming import defaults, gateway, queries
 from streaming.counting import Counting
 from streaming.kafka_types import Group, Partition, Topic
 from streaming.models import Replay, ReplayState, Stream
@@ -172,6 +172,19 @@ def test_a_cut_letter_is_not_sent_again_and_says_where_the_whole_is(engineer, st
     page = engineer.get(f"/streams/{stream.name}/dead-letters").content.decode()
     assert "dead-letter-redrive" not in page
     assert "/redrive" not in page
+
+
+def test_a_letter_that_lacks_headers_says_so_before_it_is_sent_again(engineer, stream):
+    stream.dead_letters.update(n_headers_left_out=2)
+    [shown] = engineer.get(f"/api/v1/streams/{stream.name}/dead-letters").json()["results"]
+    assert shown["n_headers_left_out"] == 2
+    page = engineer.get(f"/streams/{stream.name}/dead-letters").content.decode()
+    assert "2 headers are not kept: sent again, the message lacks them." in page
+
+
+def test_a_list_of_dead_letters_loads_no_bytes(stream):
+    [letter] = queries.dead_letters(stream)
+    assert letter.get_deferred_fields() == {"payload", "key", "headers"}
 
 
 def test_a_letter_that_could_not_be_sent_again_says_why(engineer, stream):
