@@ -92,5 +92,7 @@ def _kept(letter: DeadLetter) -> tuple[bytes | None, list[tuple[str, bytes | Non
 
 def _theirs(dead: gateway.Read) -> list[tuple[str, bytes | None]]:
     """The message's own; none where all are ours, under the bare names of earlier releases."""
-    theirs = [(name, value) for name, value in dead.headers if not name.startswith(ledger.OUR_HEADERS)]
+    theirs: list[tuple[str, bytes | None]] = [
+        (name, value) for name, value in dead.headers if not name.startswith(ledger.OUR_HEADERS)
+    ]
     return theirs if len(theirs) < len(dead.headers) else []
