@@ -14,7 +14,7 @@ from django.utils import timezone
 from core.access import policy
 from core.access.models import ApiToken
 from core.audit.models import AuditEntry
-from tests.champions import SPEC
+from tests.champions import ROW, SPEC
 from tests.people import bearer, make_token, make_user, signed_in
 from tests.registry import make_model, make_version
 from usecases import drawings, load_running, loads, tasks
@@ -34,7 +34,7 @@ MEASURED = {"steps": STEPS, "series": [{"second": 1.0, "users": 5, "rps": 50.0, 
 
 @pytest.fixture
 def champion():
-    spec = json.dumps(SPEC | {"example": {"Pclass": 3}})
+    spec = json.dumps(SPEC | {"example": ROW})
     return make_version(3, model=make_model("diabetes"), state="champion", spec_json=spec)
 
 
@@ -176,7 +176,7 @@ def test_figures_are_kept_and_the_token_is_closed(champion, engineer, monkeypatc
     assert token.expires_at < timezone.now() + timedelta(minutes=5)
     (plan,) = plans
     assert plan["steps"] == [2, 4, 6, 8, 10]
-    assert plan["row"] == {"Pclass": 3}
+    assert plan["row"] == ROW
     assert plan["path"] == "/api/v1/models/diabetes/predict"
 
 
