@@ -133,7 +133,7 @@ class Champion:
             if answer.is_client_error:  # such an answer is kept for its key
                 self._n_refused += 1
                 self._known = None
-            words = {"status": answer.status_code, "detail": _detail(answer)}
+            words = {"status": str(answer.status_code), "detail": _detail(answer)}
             raise Waits(_("The predict API answered %(status)s: %(detail)s") % words)
         return answer
 
