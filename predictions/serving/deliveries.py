@@ -5,7 +5,7 @@ that come while as many messages are under way as may be: what a message costs l
 GIL, which a report has to take from the event loop, is then shared. Each call waits for its own records only.
 
 A record that found no room in a message for as long as librdkafka would have tried is never sent: its call
-has failed, and those that still wait are not kept behind it. A broker that is away costs no growing memory.
+has failed, and later ones do not wait behind it. So memory does not grow while a broker is away.
 
 Event loops send, one thread hears: `poll` waits in librdkafka, without the GIL, and the loops that wait are
 woken once for all that a round has settled. How records are gathered on their way is this module's alone.

@@ -178,6 +178,7 @@ def test_calls_of_a_loop_that_has_ended_leave_too(outage):
     assert len(outage.deliveries._waiting) == 3
     outage.run(stay())
     assert not outage.deliveries._waiting
+    assert outage.broker.messages == [b"gone", b"gone"]
 
 
 @pytest.mark.parametrize(
