@@ -105,6 +105,7 @@ def _change(test: LoadTest, **values: Any) -> None:
 
 def _close(test: LoadTest, state: LoadTestState, **values: Any) -> None:
     """Whatever came, its token is closed."""
-    for token in ApiToken.objects.select_related("user").filter(pk=test.token_id):
-        tokens.revoke(token, by=None)
+    if test.token_id is not None:
+        for token in ApiToken.objects.filter(pk=test.token_id):
+            tokens.revoke(token, by=None)
     _change(test, state=state, ended_at=timezone.now(), next_attempt_at=None, **values)
