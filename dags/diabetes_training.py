@@ -6,14 +6,25 @@ registered in MLflow as `diabetes`, and judged by the console's gate. When all r
 and trains no more.
 """
 
-from datetime import timedelta
-
 from airflow.sdk import Asset, Param, dag, task
 
 from dags.recipes.diabetes.params import ASSET, TRAINING_DAG_ID, TrainingSettings
-from dags.steps import RUN, step
+from dags.steps import RUN, by_hand, seed, step, train, whole
 
 DEFAULTS = TrainingSettings()
+PARAMS = {
+    "batch_size": whole(
+        DEFAULTS.batch_size, 100, 100_000, "Rows of a batch", "Added to those that earlier runs have taken."
+    ),
+    "restart": Param(
+        DEFAULTS.restart,
+        type="boolean",
+        title="Begin again",
+        description="Forget what earlier runs have taken, and start at the first row.",
+    ),
+    "n_trees": whole(DEFAULTS.n_trees, 5, 300, "Trees", "Of the forest and of the extra trees."),
+    "seed": seed(DEFAULTS.seed),
+}
 
 
 @task.short_circuit
@@ -21,68 +32,10 @@ def goes_on(batch):  # in Airflow's own Python; the tasks after it are skipped w
     return batch["goes_on"]
 
 
-@dag(
-    dag_id=TRAINING_DAG_ID,
-    schedule=None,
-    catchup=False,
-    is_paused_upon_creation=False,  # nothing runs without being asked
-    max_active_runs=1,
-    tags=["diabetes", "training"],
-    doc_md=__doc__,
-    default_args={
-        "retries": 1,
-        "retry_delay": timedelta(seconds=10),
-        "retry_exponential_backoff": 2,
-        "execution_timeout": timedelta(minutes=30),
-    },
-    params={
-        "batch_size": Param(
-            DEFAULTS.batch_size,
-            type="integer",
-            minimum=100,
-            maximum=100_000,
-            title="Rows of a batch",
-            description="Added to those that earlier runs have taken.",
-        ),
-        "restart": Param(
-            DEFAULTS.restart,
-            type="boolean",
-            title="Begin again",
-            description="Forget what earlier runs have taken, and start at the first row.",
-        ),
-        "n_trees": Param(
-            DEFAULTS.n_trees,
-            type="integer",
-            minimum=5,
-            maximum=300,
-            title="Trees",
-            description="Of the forest and of the extra trees.",
-        ),
-        "seed": Param(
-            DEFAULTS.seed,
-            type="integer",
-            minimum=0,
-            maximum=2**31 - 1,
-            title="Seed",
-            description="Of every draw: the same seed and data give the same model.",
-        ),
-    },
-)
+@dag(**by_hand(TRAINING_DAG_ID, __doc__, tags=["diabetes", "training"], params=PARAMS, minutes=30))
 def diabetes_training():
     batch = step("diabetes.training:TRAINING.next_batch", inlets=[Asset(ASSET)])(RUN)
-    steps = ("load", "validate", "split", "features", "search", "evaluate", "explain", "register", "gate")
-    run = {name: step(f"diabetes.training:TRAINING.{name}") for name in steps}
-    searched, registered = run["search"](RUN), run["register"](RUN)
-    (
-        goes_on(batch)
-        >> run["load"](RUN)
-        >> run["validate"](RUN)
-        >> run["split"](RUN)
-        >> run["features"](RUN)
-        >> searched
-    )
-    searched >> [run["evaluate"](RUN), run["explain"](RUN)] >> registered
-    run["gate"](RUN, registered)
+    train("diabetes.training:TRAINING", after=goes_on(batch))
 
 
 diabetes_training()

@@ -5,59 +5,35 @@ its rows: those that do not fit are set apart with their reasons. It ends early,
 says that it has given all; it fails when there is nothing at all to learn from.
 """
 
-from datetime import timedelta
-
-from airflow.sdk import Asset, Param, dag, task
+from airflow.sdk import Asset, dag, task
 from airflow.sdk.exceptions import AirflowSkipException
 
-from dags.recipes.forest_cover.params import LOAD, MOST_BATCHES, N_GROUPS, address
-from dags.steps import RUN, step
+from dags.recipes.forest_cover import params as forest_cover
+from dags.recipes.forest_cover.params import LOAD, MOST_BATCHES, N_GROUPS
+from dags.steps import RUN, address, by_hand, step, whole
 
 ROWS = Asset("forest_cover_rows")
+PARAMS = {
+    "group_number": whole(
+        1,
+        1,
+        N_GROUPS,
+        "Group",
+        "Each group gets rows of its own; the last one's are missing at the service.",
+    ),
+    "batches": whole(
+        MOST_BATCHES,
+        1,
+        MOST_BATCHES,
+        "Batches wanted",
+        "New ones, beyond those that were taken before.",
+    ),
+    "address": address(forest_cover.address(), "Of the service.", pattern="^https?://"),
+}
 
 
-@dag(
-    dag_id=LOAD,
-    schedule=None,
-    catchup=False,
-    is_paused_upon_creation=False,
-    max_active_runs=1,  # two runs would take each other's batches
-    tags=["forest_cover", "data"],
-    doc_md=__doc__,
-    default_args={
-        "retries": 2,
-        "retry_delay": timedelta(seconds=5),
-        "retry_exponential_backoff": 2,
-        "max_retry_delay": timedelta(minutes=2),
-        "execution_timeout": timedelta(minutes=10),
-    },
-    params={
-        "group_number": Param(
-            1,
-            type="integer",
-            minimum=1,
-            maximum=N_GROUPS,
-            title="Group",
-            description="Each group gets rows of its own; the last one's are missing at the service.",
-        ),
-        "batches": Param(
-            MOST_BATCHES,
-            type="integer",
-            minimum=1,
-            maximum=MOST_BATCHES,
-            title="Batches wanted",
-            description="New ones, beyond those that were taken before.",
-        ),
-        "address": Param(
-            address(),
-            type="string",
-            pattern="^https?://",
-            maxLength=500,
-            title="Address",
-            description="Of the service.",
-        ),
-    },
-)
+# One run at once: two would take each other's batches.
+@dag(**by_hand(LOAD, __doc__, tags=["forest_cover", "data"], params=PARAMS, retries=2, minutes=10))
 def forest_cover_load():
     @task.sensor(mode="reschedule", poke_interval=20, timeout=2 * 3600)
     def wait(number, before, params=None):

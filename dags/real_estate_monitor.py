@@ -8,12 +8,10 @@ trained goes to the console's gate, and what passes is proposed for promotion or
 the model says.
 """
 
-from datetime import timedelta
-
 from airflow.sdk import Param, dag, task
 
 from dags.recipes.real_estate.params import DAG_ID, DAYS, N_GROUPS, Settings
-from dags.steps import RUN, step
+from dags.steps import RUN, by_hand, choice, seed, share_held_out, step, train, whole
 
 DEFAULTS = Settings()
 WHERE = "real_estate.monitor:MONITOR"
@@ -37,99 +35,62 @@ def worth_it(decided):
     return decided["train"]
 
 
-@dag(
-    dag_id=DAG_ID,
-    schedule=None,
-    catchup=False,
-    is_paused_upon_creation=False,  # nothing runs without being asked
-    max_active_runs=1,  # what a run decides rests on what the one before has kept
-    tags=["real_estate", "training", "drift"],
-    doc_md=__doc__,
-    default_args={
-        "retries": 2,
-        "retry_delay": timedelta(seconds=10),
-        "retry_exponential_backoff": 2,
-        "max_retry_delay": timedelta(minutes=5),
-        "execution_timeout": timedelta(minutes=20),
-    },
-    params={
-        "group": Param(
-            DEFAULTS.group,
-            type="integer",
-            minimum=1,
-            maximum=N_GROUPS,
-            title="Group",
-            description="Whose batches the data service gives; each group starts from the first one.",
-        ),
-        "day": Param(
-            DEFAULTS.day,
-            type="string",
-            enum=list(DAYS),
-            title="Day",
-            description="The days have batches of their own.",
-        ),
-        "max_rejected": _share(
-            DEFAULTS.max_rejected,
-            "Most rejected",
-            "Share of a batch's rows that may not fit; with more, nothing is trained.",
-        ),
-        "min_new_rows": _rows(
-            DEFAULTS.min_new_rows,
-            "New rows",
-            "That must have come since the last training; fewer wait for the next batch.",
-        ),
-        "min_rows": _rows(DEFAULTS.min_rows, "Rows", "To learn from, of all batches together."),
-        "psi": _effect(
-            DEFAULTS.psi,
-            "PSI limit",
-            "From this stability index on a field counts as drifted; customary are 0.1 and 0.25.",
-        ),
-        "wasserstein": _effect(
-            DEFAULTS.wasserstein,
-            "Wasserstein limit",
-            "From this distance on, in standard deviations, a number counts as drifted.",
-        ),
-        "max_new_places": _share(
-            DEFAULTS.max_new_places,
-            "New places",
-            "Share of rows in places unknown to the champion; more are a ground to train.",
-        ),
-        "n_iter": Param(
-            DEFAULTS.n_iter,
-            type="integer",
-            minimum=1,
-            maximum=12,
-            title="Models to try",
-            description="Combinations of the grid, drawn with the seed and compared on rows kept apart.",
-        ),
-        "seed": Param(
-            DEFAULTS.seed,
-            type="integer",
-            minimum=0,
-            maximum=2**31 - 1,
-            title="Seed",
-            description="Of every draw: the same seed and data give the same model.",
-        ),
-        "holdout_share": Param(
-            DEFAULTS.holdout_share,
-            type="number",
-            minimum=0.1,
-            maximum=0.4,
-            title="Share held out",
-            description="Of the houses, chosen by a hash of street, city and ZIP code: never trained on.",
-        ),
-    },
-)
+PARAMS = {
+    "group": whole(
+        DEFAULTS.group,
+        1,
+        N_GROUPS,
+        "Group",
+        "Whose batches the data service gives; each group starts from the first one.",
+    ),
+    "day": choice(DEFAULTS.day, DAYS, "Day", "The days have batches of their own."),
+    "max_rejected": _share(
+        DEFAULTS.max_rejected,
+        "Most rejected",
+        "Share of a batch's rows that may not fit; with more, nothing is trained.",
+    ),
+    "min_new_rows": _rows(
+        DEFAULTS.min_new_rows,
+        "New rows",
+        "That must have come since the last training; fewer wait for the next batch.",
+    ),
+    "min_rows": _rows(DEFAULTS.min_rows, "Rows", "To learn from, of all batches together."),
+    "psi": _effect(
+        DEFAULTS.psi,
+        "PSI limit",
+        "From this stability index on a field counts as drifted; customary are 0.1 and 0.25.",
+    ),
+    "wasserstein": _effect(
+        DEFAULTS.wasserstein,
+        "Wasserstein limit",
+        "From this distance on, in standard deviations, a number counts as drifted.",
+    ),
+    "max_new_places": _share(
+        DEFAULTS.max_new_places,
+        "New places",
+        "Share of rows in places unknown to the champion; more are a ground to train.",
+    ),
+    "n_iter": whole(
+        DEFAULTS.n_iter,
+        1,
+        12,
+        "Models to try",
+        "Combinations of the grid, drawn with the seed and compared on rows kept apart.",
+    ),
+    "seed": seed(DEFAULTS.seed),
+    "holdout_share": share_held_out(
+        DEFAULTS.holdout_share, "Of the houses, chosen by a hash of street, city and ZIP code"
+    ),
+}
+
+
+# One run at once: what it decides rests on what the one before has kept.
+@dag(**by_hand(DAG_ID, __doc__, tags=["real_estate", "training", "drift"], params=PARAMS, retries=2))
 def real_estate_monitor():
-    names = ("load", "split", "features", "search", "evaluate", "explain", "register", "gate")
-    train = {name: step(f"{WHERE}.{name}") for name in names}
     decided = step(f"{WHERE}.decide")(RUN)
     step(f"{WHERE}.inputs")(RUN)
     step(f"{WHERE}.fetch")(RUN) >> step(f"{WHERE}.validate")(RUN) >> step(f"{WHERE}.keep")(RUN) >> decided
-    registered, searched = train["register"](RUN), train["search"](RUN)
-    worth_it(decided) >> train["load"](RUN) >> train["split"](RUN) >> train["features"](RUN) >> searched
-    searched >> [train["evaluate"](RUN), train["explain"](RUN)] >> registered
-    train["gate"](RUN, registered)
+    train(WHERE, after=worth_it(decided), leaves_out=["validate"])
 
 
 real_estate_monitor()

@@ -8,11 +8,12 @@ calls `TRAINING.search` of `dags/recipes/titanic/training.py` with the run; resu
 import json
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from airflow.sdk import task
+from airflow.sdk import Param, chain, task
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +25,78 @@ RUN = (
 
 # the console's environment, which has what Airflow's has not: numpy, scikit-learn, MLflow
 _IN_CONSOLE = {"python": os.environ["ATALAYA_PYTHON"], "expect_airflow": False, "expect_pendulum": False}
+
+
+def by_hand(
+    dag_id: str,
+    doc: str | None,
+    *,
+    tags: list[str],
+    params: dict[str, Param],
+    at_once: int = 1,
+    retries: int = 1,
+    minutes: int = 20,
+) -> dict[str, Any]:
+    """What `@dag` is told of a pipeline that runs when it is asked for. minutes: that a task may take."""
+    return {
+        "dag_id": dag_id,
+        "doc_md": doc,
+        "tags": tags,
+        "params": params,
+        "max_active_runs": at_once,
+        "schedule": None,
+        "catchup": False,
+        "is_paused_upon_creation": False,  # nothing runs without being asked
+        "default_args": {
+            "retries": retries,
+            "retry_delay": timedelta(seconds=10),
+            "retry_exponential_backoff": 2,
+            "max_retry_delay": timedelta(minutes=5),
+            "execution_timeout": timedelta(minutes=minutes),
+        },
+    }
+
+
+# --- params that several pipelines have
+
+
+def whole(default: int, low: int, high: int, title: str, description: str) -> Param:
+    return Param(default, type="integer", minimum=low, maximum=high, title=title, description=description)
+
+
+def choice(default: str, choices: Iterable[str], title: str, description: str) -> Param:
+    return Param(default, type="string", enum=list(choices), title=title, description=description)
+
+
+def address(default: str, description: str, *, longest: int = 500, pattern: str = "^https://") -> Param:
+    return Param(
+        default,
+        type="string",
+        pattern=pattern,
+        maxLength=longest,
+        title="Address",
+        description=description,
+    )
+
+
+def seed(
+    default: int, description: str = "Of every draw: the same seed and data give the same model."
+) -> Param:
+    return whole(default, 0, 2**31 - 1, "Seed", description)
+
+
+def share_held_out(default: float, description: str) -> Param:
+    return Param(
+        default,
+        type="number",
+        minimum=0.1,
+        maximum=0.4,
+        title="Share held out",
+        description=f"{description}: never trained on.",
+    )
+
+
+# --- tasks
 
 
 def step(where: str, *, task_id: str = "", **options: Any) -> Callable[..., Any]:
@@ -74,3 +147,24 @@ def job_ends(task_id: str, dag_id: str, **options: Any) -> Callable[..., Any]:
         return PokeReturnValue(is_done=job["state"] == "succeeded", xcom_value=job_id)
 
     return ends
+
+
+def train(where: str, *, after: Any = None, leaves_out: Sequence[str] = (), **of_load: Any) -> None:
+    """The tasks of a `Training` (recipes.common.training), from its rows to the gate's verdict.
+
+    where: as in `step`, of the object. after: a task that comes before. of_load: options of the first one.
+    """
+    run = {name: step(f"{where}.{name}") for name in _TRAINING if name not in leaves_out}
+    run["load"] = step(f"{where}.load", **of_load)
+    tasks = {name: call(RUN) for name, call in run.items() if name != "gate"}
+    before = [tasks[name] for name in ("load", "validate", "split", "features", "search") if name in tasks]
+    chain(
+        *([after] if after is not None else []),
+        *before,
+        [tasks["evaluate"], tasks["explain"]],
+        tasks["register"],
+    )
+    run["gate"](RUN, tasks["register"])
+
+
+_TRAINING = ("load", "validate", "split", "features", "search", "evaluate", "explain", "register", "gate")

@@ -4,90 +4,29 @@ A forest of shallow trees over what the meter knows at the end of a trip, measur
 the mean tip. Its usual error is the sigma of the anomaly rule on the stream of trips.
 """
 
-from datetime import timedelta
-
-from airflow.sdk import Param, dag
+from airflow.sdk import dag
 
 from dags.recipes.taxi.params import DEFAULTS, TRAINING_DAG_ID
-from dags.steps import RUN, step
+from dags.steps import by_hand, seed, share_held_out, train, whole
+
+PARAMS = {
+    "n_estimators": whole(DEFAULTS["n_estimators"], 1, 300, "Trees", "Of the forest."),
+    "max_depth": whole(
+        DEFAULTS["max_depth"], 1, 20, "Depth", "Of each tree at most; shallow ones answer quickly."
+    ),
+    "max_rows": whole(
+        DEFAULTS["max_rows"], 500, 200_000, "Trips at most", "More than these are drawn from with the seed."
+    ),
+    "seed": seed(DEFAULTS["seed"]),
+    "holdout_share": share_held_out(
+        DEFAULTS["holdout_share"], "Of the trips, chosen by a hash of all that is known of them"
+    ),
+}
 
 
-@dag(
-    dag_id=TRAINING_DAG_ID,
-    schedule=None,
-    catchup=False,
-    is_paused_upon_creation=False,
-    max_active_runs=1,
-    tags=["taxi", "training"],
-    doc_md=__doc__,
-    default_args={
-        "retries": 1,
-        "retry_delay": timedelta(seconds=10),
-        "execution_timeout": timedelta(minutes=20),
-    },
-    params={
-        "n_estimators": Param(
-            DEFAULTS["n_estimators"],
-            type="integer",
-            minimum=1,
-            maximum=300,
-            title="Trees",
-            description="Of the forest.",
-        ),
-        "max_depth": Param(
-            DEFAULTS["max_depth"],
-            type="integer",
-            minimum=1,
-            maximum=20,
-            title="Depth",
-            description="Of each tree at most; shallow ones answer quickly.",
-        ),
-        "max_rows": Param(
-            DEFAULTS["max_rows"],
-            type="integer",
-            minimum=500,
-            maximum=200_000,
-            title="Trips at most",
-            description="More than these are drawn from with the seed.",
-        ),
-        "seed": Param(
-            DEFAULTS["seed"],
-            type="integer",
-            minimum=0,
-            maximum=2**31 - 1,
-            title="Seed",
-            description="Of every draw.",
-        ),
-        "holdout_share": Param(
-            DEFAULTS["holdout_share"],
-            type="number",
-            minimum=0.1,
-            maximum=0.4,
-            title="Share held out",
-            description="Of the trips, chosen by a hash of all that is known of them: never trained on.",
-        ),
-    },
-)
+@dag(**by_hand(TRAINING_DAG_ID, __doc__, tags=["taxi", "training"], params=PARAMS))
 def taxi_training():
-    run = {
-        name: step(f"taxi.training:TRAINING.{name}")
-        for name in (
-            "load",
-            "validate",
-            "split",
-            "features",
-            "search",
-            "evaluate",
-            "explain",
-            "register",
-            "gate",
-        )
-    }
-    searched = run["search"](RUN)
-    registered = run["register"](RUN)
-    run["load"](RUN) >> run["validate"](RUN) >> run["split"](RUN) >> run["features"](RUN) >> searched
-    searched >> [run["evaluate"](RUN), run["explain"](RUN)] >> registered
-    run["gate"](RUN, registered)
+    train("taxi.training:TRAINING")
 
 
 taxi_training()
