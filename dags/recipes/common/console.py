@@ -20,6 +20,7 @@ PAGE_ROWS = 200
 LONGEST_REASON = 1_000
 SETTLED = frozenset({"passed", "failed", "error"})
 ENDED_BADLY = frozenset({"failed", "cancelled", "lost"})
+LONGEST_KEY = 200
 MOST_JOBS = 20  # of one wish of one run, each after the one before ended badly
 
 
@@ -49,7 +50,9 @@ def gate(client: httpx.Client, model: str, version: str, *, key: str) -> dict[st
     Raises ConsoleRefused when it is refused, does not end in time, or ends in an error.
     """
     path = f"/api/v1/models/{model}/versions/{version}"
-    _request(client, f"{path}/gate", _short(f"{key}:after {_last_gate(client, path).get('id', 0)}"))
+    last = _last_gate(client, path)
+    again = f":after {last.get('id')}" if last.get("state") == "error" else ""
+    _request(client, f"{path}/gate", _short(f"{key}{again}"))
     give_up_at = time.monotonic() + VERDICT_S
     while time.monotonic() < give_up_at:
         found = _answer(client, "GET", path).json().get("gate") or {}
@@ -100,8 +103,8 @@ def _last_gate(client: httpx.Client, path: str) -> dict[str, Any]:
 
 
 def _short(key: str) -> str:
-    """An Idempotency-Key has 200 characters at most; a run's id may have 250."""
-    return sha256(key.encode()).hexdigest()
+    """An Idempotency-Key has 200 characters at most, and those of ASCII; a run's id may have others."""
+    return key if len(key) <= LONGEST_KEY and key.isascii() else sha256(key.encode()).hexdigest()
 
 
 def champion(client: httpx.Client, model: str) -> int | None:

@@ -19,6 +19,7 @@ APPS = (
     "streaming",
     "jobs",
     "predictions",
+    "usecases",
 )
 
 

@@ -11,7 +11,7 @@ from core.audit import words
 from models_registry.models import ChampionPeriod
 
 ROOT = Path(__file__).parents[3]
-APPS = ("console", "core", "jobs", "models_registry", "pipelines", "predictions", "streaming")
+APPS = ("console", "core", "jobs", "models_registry", "pipelines", "predictions", "streaming", "usecases")
 RECORDERS = {"record", "_record", "_settle"}
 # What the code puts together, or keeps in a name first.
 MADE = {

@@ -19,6 +19,7 @@ from predictions import explanation
 from predictions.drift import drawings as drift
 from predictions.models import Prediction
 from tests.svg import wrong_numbers
+from usecases.drawings import load_chart
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 BINS = {"labels": ["a", "b", "c"], "reference": [0.123, 0.5, 0.377], "window": [0.321, 0.4, 0.279]}
@@ -73,7 +74,14 @@ def _strip():
     return render_to_string("drift/_strip.html", {"strip": drift.strip(marks)})
 
 
+def _load():
+    steps = [{"users": n, "p95": p95} for n, p95 in ((10, 80.25), (20, 301.5), (40, None))]
+    test = SimpleNamespace(steps=steps, series=[], stated_p95_ms=250, max_users_within_p95=10)
+    return render_to_string("usecases/_load_chart.html", {"chart": load_chart(test)})
+
+
 DRAWINGS = {
+    "load": _load,
     "grid": _grid,
     "graph": _graph,
     "minutes": _recent,

@@ -73,7 +73,7 @@ def test_verdict_is_waited_for_and_printed(capsys):
     checks = [{"name": "baseline", "verdict": "passed", "sentence": "It is better."}]
     fake = FakeConsole(unknown_for=3, pending_for=4, settled={"state": "passed", "checks": checks})
     assert console.gate(client(fake), "titanic", "3", key="run-1")["state"] == "passed"
-    assert len(fake.keys) == 1
+    assert fake.keys == ["run-1"]
     assert "baseline: passed. It is better." in capsys.readouterr().out
 
 
