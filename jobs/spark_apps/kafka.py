@@ -22,6 +22,7 @@ SAME = {
     "ssl.ca.location": "ssl.truststore.location",
 }
 ACCOUNT = ("sasl.username", "sasl.password")
+OUR_HEADERS = "atalaya."
 KEPT_BYTES = 1000 * 1024  # of a dead letter, as the console's own streams keep
 KEPT_KEY_BYTES = 16 * 1024
 LARGEST_REQUEST_BYTES = 2 * 1024 * 1024
@@ -72,11 +73,16 @@ def messages(spark: "SparkSession", access: Mapping[str, str], topic: str, *, st
 
 
 def dead_letters(refused: "DataFrame", *, stream: str) -> "DataFrame":
-    """Messages with a column `reason` as they go to the dead topic: the bytes, and where they lay."""
+    """Messages with a column `reason` as they go to the dead topic: the bytes, and where they lay.
+
+    Headers are named as the console names its own.
+    """
     from pyspark.sql import functions as F
 
     def header(name: str, value: "Expression") -> "Expression":
-        return F.struct(F.lit(name).alias("key"), F.encode(value.cast("string"), "UTF-8").alias("value"))
+        return F.struct(
+            F.lit(f"{OUR_HEADERS}{name}").alias("key"), F.encode(value.cast("string"), "UTF-8").alias("value")
+        )
 
     size = F.octet_length("value")
     place = [header(name, F.col(name)) for name in ("reason", "topic", "partition", "offset")]

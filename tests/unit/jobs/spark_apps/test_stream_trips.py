@@ -94,7 +94,10 @@ def test_a_dead_letter_has_its_reason_its_place_and_bounded_bytes(spark, message
     monkeypatch.setattr(kafka, "KEPT_BYTES", 8)
     refused = judged(messages([b"no", b"longer than that"])).where(F.col("reason").isNotNull())
     letters = kafka.dead_letters(refused, stream="stream_trips/x").collect()
-    headers = [{one["key"]: bytes(one["value"]).decode() for one in row["headers"]} for row in letters]
+    headers = [
+        {one["key"].removeprefix("atalaya."): bytes(one["value"]).decode() for one in row["headers"]}
+        for row in letters
+    ]
     place = {"stream": "stream_trips/x", "topic": "t", "partition": "0", "reason": "it is no JSON object"}
     assert headers == [place | {"offset": "0"}, place | {"offset": "1", "cut_from_bytes": "16"}]
     assert [bytes(row["value"]) for row in letters] == [b"no", b"longer t"]
