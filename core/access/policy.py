@@ -46,7 +46,7 @@ _TRAINS: Final = frozenset({"see", "models.gate", "models.request"})
 PRINCIPALS: Final[dict[str, frozenset[str]]] = {
     "system:titanic_training": _TRAINS,
     "system:forest_cover_training": _TRAINS,
-    "system:real_estate_monitor": _TRAINS | {"predictions.see_all"},
+    "system:real_estate_monitor": _TRAINS | {"predict", "predictions.see_all"},
     "system:diabetes_training": _TRAINS,
     "system:taxi_batch": frozenset({"see", "jobs.run"}),
     "system:taxi_training": _TRAINS,
