@@ -123,7 +123,9 @@ def job_ends(task_id: str, dag_id: str, **options: Any) -> Callable[..., Any]:
     It ends well when the job did, and fails with the job's words otherwise; its result is the job's id.
     """
 
-    @task.sensor(task_id=task_id, mode="reschedule", poke_interval=5, timeout=3600, **options)
+    # Looking more often than a busy scheduler goes round makes it queue a task whose last look it has not
+    # settled yet, and fail it.
+    @task.sensor(task_id=task_id, mode="reschedule", poke_interval=20, timeout=3600, retries=4, **options)
     def ends(job_id):
         import httpx
         from airflow.sdk import PokeReturnValue
