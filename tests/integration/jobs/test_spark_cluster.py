@@ -93,7 +93,7 @@ def test_a_cluster_without_workers_ends_the_job_in_words(cluster, target, tmp_pa
     supervisor.stop(cluster.config, {"spark-worker"})
     done = run(target, Folder(tmp_path / "job"), tmp_path / "trips.parquet")
     assert done.returncode == 1
-    assert f"NoExecutors: {target.master} gave no executor for 60 s" in error_in(done.stderr)
+    assert f"NoExecutors: {target.master} gave no executor for 60 s" in error_in(done.stdout + done.stderr)
     supervisor.stop(cluster.config, {"spark-master"})
     with pytest.raises(Unavailable, match=f"The Spark master {target.master} does not answer"):
         gateway.require_master(target)
