@@ -1,6 +1,7 @@
 """Rows of a stream to a topic of Kafka: each once, in the order of their ids."""
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
@@ -20,7 +21,7 @@ LONGEST_WAIT_S = 60.0
 Row = TypeVar("Row", DeadLetter, Anomaly)
 
 
-class RowSender(Generic[Row]):
+class RowSender(ABC, Generic[Row]):
     """Sends the rows that have `is_sent` false and no `send_error`.
 
     What cannot be sent now waits in its rows: whoever made them goes on meanwhile.
@@ -32,21 +33,21 @@ class RowSender(Generic[Row]):
         self._n_failures = 0
         self._again_at = 0.0
 
+    @abstractmethod
     def topic(self) -> str:
         """Where they go; created if Kafka has none. Raises ConsoleError."""
-        raise NotImplementedError
 
+    @abstractmethod
     def outgoing(self, row: Row) -> Outgoing:
         """The message that a row becomes."""
-        raise NotImplementedError
 
+    @abstractmethod
     def note(self, rows: Sequence[Row], places: Sequence[tuple[int, int]]) -> None:
         """Mark them as sent, with partition and offset of each; -1 where unknown."""
-        raise NotImplementedError
 
+    @abstractmethod
     def refuse(self, row: Row, error: KafkaException) -> None:
         """Mark one that the topic takes at no time."""
-        raise NotImplementedError
 
     def send(self) -> int:
         """Send what is not there yet, and note where it is; returns how many. After a failure it pauses."""

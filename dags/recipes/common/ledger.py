@@ -6,15 +6,12 @@ as they came, the same row once; clean rows are what models learn from, each und
 
 import hashlib
 import itertools
-import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-import psycopg2.errors
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import Json
@@ -133,7 +130,15 @@ def note_batch(
                 cursor.execute(
                     "UPDATE batch SET dag_id = %s, dag_run_id = %s, at = %s, rows_in = %s,"
                     " rows_rejected = %s, facts = %s WHERE id = %s",
-                    [run.dag_id, run.run_id, _now(), rows_in, rows_rejected, Json(dict(facts)), batch_id],
+                    [
+                        run.dag_id,
+                        run.run_id,
+                        database.now(),
+                        rows_in,
+                        rows_rejected,
+                        Json(dict(facts)),
+                        batch_id,
+                    ],
                 )
         added = _end(connection, batch_id, rows_in, rows_in - rows_rejected, rows_rejected)
     added.tell(key)
@@ -355,64 +360,9 @@ def next_training_batch(
         cursor.execute(
             "INSERT INTO training_batch (usecase, number, first, last, dag_run_id, at)"
             " VALUES (%s, %s, %s, %s, %s, %s)",
-            [usecase, number + 1, first, last, run.run_id, _now()],
+            [usecase, number + 1, first, last, run.run_id, database.now()],
         )
         return TrainingBatch(number + 1, first, last)
-
-
-# --- decisions
-
-
-@dataclass(frozen=True)
-class Criterion:
-    """One ground of a decision; `sentence` says it in words. passed: None where it settles nothing."""
-
-    name: str
-    passed: bool | None
-    sentence: str
-    value: float | str | None = None
-    threshold: float | str | None = None
-
-
-@dataclass(frozen=True)
-class Decision:
-    """kind: `train`, `promote` or `clear`, whether to; the rest as in usecases.models.Decision."""
-
-    kind: str
-    is_yes: bool
-    reason: str
-    criteria: Sequence[Criterion] = ()
-    model: str = ""
-    version: int | None = None
-    champion_version: int | None = None
-    metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    shap: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-
-
-def decide(usecase: str, decision: Decision, *, run: DagRun) -> None:
-    """Keep a decision; a step that is tried again writes it anew."""
-    values = {
-        "usecase": usecase,
-        "kind": decision.kind,
-        "is_yes": decision.is_yes,
-        "reason": decision.reason,
-        "criteria": Json([vars(criterion) for criterion in decision.criteria]),
-        "model": decision.model,
-        "version": decision.version,
-        "champion_version": decision.champion_version,
-        "metrics": Json(decision.metrics),
-        "shap": Json(decision.shap),
-        "dag_id": run.dag_id,
-        "dag_run_id": run.run_id,
-        "at": _now(),
-    }
-    anew = ", ".join(f"{name} = EXCLUDED.{name}" for name in values)
-    with database.transaction() as connection, connection.cursor() as cursor:
-        cursor.execute(
-            f"{_insert('decision', values)} ON CONFLICT (usecase, dag_run_id, kind) DO UPDATE SET {anew}",
-            values,
-        )
-    say(f"Decided: {decision.kind} {'yes' if decision.is_yes else 'no'}. {decision.reason}")
 
 
 # --- how
@@ -435,7 +385,7 @@ def _begin(
         "data_sha256": origin.data_sha256,
         "dag_id": run.dag_id,
         "dag_run_id": run.run_id,
-        "at": _now(),
+        "at": database.now(),
         "rows_in": 0,
         "rows_new": 0,
         "rows_duplicate": 0,
@@ -443,7 +393,7 @@ def _begin(
         "facts": Json(facts),
     }
     with connection.cursor() as cursor:
-        cursor.execute(f"{_insert('batch', values)} ON CONFLICT DO NOTHING RETURNING id", values)
+        cursor.execute(f"{database.insert('batch', values)} ON CONFLICT DO NOTHING RETURNING id", values)
         found = cursor.fetchone()
     return int(found[0]) if found else None
 
@@ -468,9 +418,9 @@ def _end(connection: Connection, batch_id: int, n_in: int, n_new: int, n_rejecte
 def _add_raw(
     connection: Connection, usecase: str, batch_id: int, rows: Iterable[tuple[int, Mapping[str, Any]]]
 ) -> int:
-    texts = ((position, _text(row)) for position, row in rows)
+    texts = ((position, database.json_text(row)) for position, row in rows)
     lines = ((position, f"\\x{hashlib.sha256(text.encode()).hexdigest()}", text) for position, text in texts)
-    return _copied(
+    return database.copy_new(
         connection,
         "raw_row",
         {"position": "integer", "row_sha256": "bytea", "data": "jsonb"},
@@ -482,14 +432,21 @@ def _add_raw(
 
 
 def _add_rejected(connection: Connection, batch_id: int, rejected: Sequence[Rejected]) -> None:
-    lines = [(row.position, _storable(row.reason), _storable(row.row[:LONGEST_ROW])) for row in rejected]
+    lines = [
+        (row.position, database.storable(row.reason), database.storable(row.row[:LONGEST_ROW]))
+        for row in rejected
+    ]
     columns = {"position": "integer", "reason": "text", "row": "text"}
-    _copied(connection, "rejected_row", columns, lines, {"batch_id": batch_id}, "(id)", order="position")
+    database.copy_new(
+        connection, "rejected_row", columns, lines, {"batch_id": batch_id}, "(id)", order="position"
+    )
 
 
 def _add_clean(connection: Connection, usecase: str, batch_id: int, clean: Iterable[Clean]) -> int:
-    lines = ((n, _storable(row.key), row.part, _text(row.data)) for n, row in enumerate(clean))
-    return _copied(
+    lines = (
+        (n, database.storable(row.key), row.part, database.json_text(row.data)) for n, row in enumerate(clean)
+    )
+    return database.copy_new(
         connection,
         "clean_row",
         {"key": "text", "part": "text", "data": "jsonb"},
@@ -499,97 +456,3 @@ def _add_clean(connection: Connection, usecase: str, batch_id: int, clean: Itera
         order="n",
         numbered=True,
     )
-
-
-def _copied(
-    connection: Connection,
-    table: str,
-    columns: Mapping[str, str],
-    lines: Iterable[tuple[Any, ...]],
-    same: Mapping[str, Any],
-    unique: str,
-    *,
-    order: str,
-    numbered: bool = False,
-) -> int:
-    """COPY into a table that goes again, then INSERT what is new, in order; how many those were."""
-    staged = {"n": "integer", **columns} if numbered else dict(columns)
-    made = ", ".join(f"{name} {kind}" for name, kind in staged.items())
-    names, fixed = ", ".join(columns), ", ".join(same)
-    places = ", ".join("%s" for _ in same)
-    with connection.cursor() as cursor:
-        cursor.execute(f"CREATE TEMP TABLE staged_{table} ({made}) ON COMMIT DROP")
-        text = _Lines(lines)
-        try:
-            cursor.copy_expert(f"COPY staged_{table} FROM STDIN", text)
-        except psycopg2.errors.QueryCanceled:
-            if text.fault is not None:
-                raise text.fault from None  # what the row was, in place of psycopg2's words about it
-            raise
-        cursor.execute(
-            f"INSERT INTO {table} ({fixed}, {names}) SELECT {places}, {names} FROM staged_{table}"  # noqa: S608
-            f" ORDER BY {order} ON CONFLICT {unique} DO NOTHING",
-            list(same.values()),
-        )
-        n_added = cursor.rowcount
-        cursor.execute(f"DROP TABLE staged_{table}")
-    return int(n_added)
-
-
-class _Lines:
-    """What COPY reads, made as it is read: a large batch in one piece would take several times its size."""
-
-    def __init__(self, lines: Iterable[tuple[Any, ...]]) -> None:
-        self._lines = ("\t".join(_escaped(str(value)) for value in line) + "\n" for line in lines)
-        self.fault: ValueError | None = None
-
-    def read(self, size: int) -> bytes:
-        """Whole lines, at least `size` characters of them unless they end."""
-        found, n = [], 0
-        try:
-            for line in self._lines:
-                found.append(line)
-                n += len(line)
-                if n >= size:
-                    break
-        except ValueError as error:
-            self.fault = error
-            raise
-        return "".join(found).encode()
-
-
-def _insert(table: str, values: Mapping[str, Any]) -> str:
-    names, places = ", ".join(values), ", ".join(f"%({name})s" for name in values)
-    return f"INSERT INTO {table} ({names}) VALUES ({places})"  # noqa: S608
-
-
-def _text(row: Mapping[str, Any]) -> str:
-    """Its JSON, the same for the same row: the hash of a row is taken of it. Raises ValueError for NaN."""
-    text = _json(row)
-    return _json(_cleaned(row)) if "\\u0000" in text or not text.isascii() else text
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-
-
-def _cleaned(value: Any) -> Any:
-    if isinstance(value, str):
-        return _storable(value)
-    if isinstance(value, Mapping):
-        return {_storable(str(name)): _cleaned(inner) for name, inner in value.items()}
-    return [_cleaned(inner) for inner in value] if isinstance(value, list | tuple) else value
-
-
-def _storable(text: str) -> str:
-    """Without what PostgreSQL takes in no text: NUL, and halves of surrogate pairs."""
-    return text.replace("\x00", "\ufffd").encode(errors="replace").decode()
-
-
-def _escaped(text: str) -> str:
-    """As COPY's text format wants it."""
-    return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

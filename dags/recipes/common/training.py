@@ -2,11 +2,16 @@
 
     class TitanicTraining(Training):
         dag_id, model, key = "titanic_training", "titanic", "PassengerId"
-        def take(self, run): …               # rows, and where they come from
-        def fields(self, table): …           # from rows to the fields of the spec, `label` and the key
-        def spec(self, train): …
-        def find(self, run, spec, train): …  # the best model
-        def shap(self, run, spec, model, train): …
+        @abstractmethod
+    def take(self, run): …               # rows, and where they come from
+        @abstractmethod
+    def fields(self, table): …           # from rows to the fields of the spec, `label` and the key
+        @abstractmethod
+    def spec(self, train): …
+        @abstractmethod
+    def find(self, run, spec, train): …  # the best model
+        @abstractmethod
+    def shap(self, run, spec, model, train): …
 
     TRAINING = TitanicTraining()     # its tasks: load, validate, split, features, search, evaluate, …
 
@@ -14,6 +19,7 @@ Each step runs in a process of its own, from the files of its run to the next on
 3 s, SHAP 2 s) are made only where they are needed. What a step wrote, it writes again when it is tried again.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -21,9 +27,10 @@ from typing import Any, ClassVar
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
-from dags.recipes.common import holdout, ledger, run_folder
+from dags.recipes.common import decisions, holdout, run_folder
 from dags.recipes.common.checks import DataInvalid, require_learnable, row_texts
-from dags.recipes.common.ledger import Criterion, Decision, Origin
+from dags.recipes.common.decisions import Criterion, Decision
+from dags.recipes.common.ledger import Origin
 from dags.recipes.common.log import say
 from dags.recipes.common.run_folder import DagRun, RunFolder
 from scoring.spec import Spec
@@ -67,7 +74,7 @@ class Found:
     tried: Sequence[Tried] = field(default_factory=tuple)
 
 
-class Training:
+class Training(ABC):
     """The steps of one training pipeline. `key`: the column that names a row; empty: all its columns do.
 
     params that every pipeline has: `seed`, `holdout_share`.
@@ -81,30 +88,30 @@ class Training:
 
     # --- what a use case says
 
+    @abstractmethod
     def take(self, run: DagRun) -> Taken:
         """Rows, and where they come from. Raises what says why there are none."""
-        raise NotImplementedError
 
-    def check(self, table: pd.DataFrame) -> None:
+    def check(self, table: pd.DataFrame) -> None:  # noqa: B027 - most rows were checked when they were kept
         """Raises DataInvalid with every fault of the rows that would spoil the model."""
 
+    @abstractmethod
     def fields(self, table: pd.DataFrame) -> pd.DataFrame:
         """From rows to the fields of the spec, with `label` and the key beside them."""
-        raise NotImplementedError
 
+    @abstractmethod
     def spec(self, train: pd.DataFrame) -> Spec:
         """train: rows of `fields`; the ranges that they span become the seen ranges."""
-        raise NotImplementedError
 
+    @abstractmethod
     def find(self, run: DagRun, spec: Spec, train: pd.DataFrame) -> Found:
         """The best model. train: fields and `label`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def shap(
         self, run: DagRun, spec: Spec, model: Any, train: pd.DataFrame
     ) -> tuple[bytes, dict[str, float]]:
         """A PNG, and the mean absolute SHAP value of each column."""
-        raise NotImplementedError
 
     def params(self, run: DagRun) -> Mapping[str, Any]:
         """Logged beside those of the search."""
@@ -260,7 +267,7 @@ class Training:
         with console.connect(self.dag_id) as client:
             found = console.gate(client, self.model, version, key=f"{run.run_id}:gate:{version}")
         decision = self.verdict(run, version, found)
-        ledger.decide(self.usecase, decision, run=run)
+        decisions.decide(self.usecase, decision, run=run)
         return {"version": version, "state": found["state"], "reason": decision.reason}
 
     def verdict(self, run: DagRun, version: str, found: Mapping[str, Any]) -> Decision:

@@ -5,9 +5,9 @@ from typing import Any
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
-from dags.recipes.common import ledger
+from dags.recipes.common import decisions, ledger
 from dags.recipes.common.checks import DataInvalid
-from dags.recipes.common.ledger import Criterion, Decision
+from dags.recipes.common.decisions import Criterion, Decision
 from dags.recipes.common.log import say
 from dags.recipes.common.run_folder import DagRun
 from dags.recipes.common.training import Found, Taken, Training
@@ -39,7 +39,7 @@ class DiabetesTraining(Training):
             else "All rows were taken by earlier runs. Run with “Begin again” to start at the first one."
         )
         criterion = Criterion("new rows", n_new > 0, sentence, value=float(n_new), threshold=1.0)
-        ledger.decide(
+        decisions.decide(
             USECASE, Decision("train", is_yes=n_new > 0, reason=sentence, criteria=[criterion]), run=run
         )
         info = {"number": batch.number, "first": batch.first, "last": batch.last} if batch else None

@@ -7,9 +7,10 @@ from typing import Any
 
 import httpx
 
-from dags.recipes.common import collect, ledger
+from dags.recipes.common import collect, decisions, ledger
 from dags.recipes.common.checks import DataInvalid
-from dags.recipes.common.ledger import Criterion, Decision, Origin
+from dags.recipes.common.decisions import Criterion, Decision
+from dags.recipes.common.ledger import Origin
 from dags.recipes.common.log import say
 from dags.recipes.common.run_folder import DagRun
 from dags.recipes.forest_cover import data, waiting
@@ -97,7 +98,7 @@ def clear(run: DagRun, found: Mapping[str, int]) -> dict[str, Any]:
         Criterion(name, True, f"{number:,} rows of {name} removed", number) for name, number in found.items()
     ]
     decision = Decision("clear", is_yes=True, reason=run.params["reason"].strip(), criteria=grounds)
-    ledger.decide(USECASE, decision, run=run)  # first: nothing goes without its reason
+    decisions.decide(USECASE, decision, run=run)  # first: nothing goes without its reason
     removed = ledger.clear(USECASE)
     for group in range(1, N_GROUPS + 1):
         waiting.forget(group)

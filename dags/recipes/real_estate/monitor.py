@@ -11,7 +11,7 @@ import msgspec
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
-from dags.recipes.common import ledger, run_folder
+from dags.recipes.common import decisions, ledger, run_folder
 from dags.recipes.common.checks import DataInvalid
 from dags.recipes.common.ledger import Origin, Rejected
 from dags.recipes.common.log import say
@@ -119,7 +119,7 @@ class Monitor(Training):
         decision = worth.decide(self.came(run), self.learnt(champion), Settings.of(run.params))
         for criterion in decision.criteria:
             say(f"  {criterion.name}: {'yes' if criterion.passed else 'no'}. {criterion.sentence}")
-        ledger.decide(self.usecase, decision, run=run)
+        decisions.decide(self.usecase, decision, run=run)
         return {"train": decision.is_yes, "reason": decision.reason}
 
     def came(self, run: DagRun) -> worth.Came:

@@ -7,7 +7,7 @@ import msgspec
 import pandas as pd
 
 from dags.recipes.common.checks import records
-from dags.recipes.common.ledger import Criterion, Decision
+from dags.recipes.common.decisions import Criterion, Decision
 from dags.recipes.real_estate.params import MODEL, Settings
 from scoring.drift import reference as references
 from scoring.drift.judge import judge

@@ -8,9 +8,10 @@ import psycopg2
 import pytest
 from django.db import connections
 
-from dags.recipes.common import checks, ledger
+from dags.recipes.common import checks, decisions, ledger
 from dags.recipes.common.checks import Column, DataInvalid
-from dags.recipes.common.ledger import Clean, Criterion, Decision, Origin, Rejected
+from dags.recipes.common.decisions import Criterion, Decision
+from dags.recipes.common.ledger import Clean, Origin, Rejected
 from dags.recipes.common.run_folder import DagRun
 from usecases.models import Batch, CleanRow, RawRow, RejectedRow, TrainingBatch
 from usecases.models import Decision as DecisionRow
@@ -154,7 +155,7 @@ def test_a_decision_is_written_anew_by_a_retry():
         decision = Decision(
             "train", is_yes=False, reason=reason, criteria=[criterion], shap={"candidate": {"a": 0.5}}
         )
-        ledger.decide("forest", decision, run=run())
+        decisions.decide("forest", decision, run=run())
     row = DecisionRow.objects.get()
     assert (row.reason, row.is_yes, row.shap) == ("second", False, {"candidate": {"a": 0.5}})
     assert row.criteria == [
@@ -165,7 +166,7 @@ def test_a_decision_is_written_anew_by_a_retry():
 def test_clear_says_what_it_removed_and_leaves_decisions_and_others():
     add(rejected=[Rejected(9, "odd", "x")], clean=[Clean("k", {})])
     ledger.add_batch("titanic", "1", run=run(), origin=ORIGIN, rows=[{"a": 1}])
-    ledger.decide("forest", Decision("train", is_yes=True, reason="enough"), run=run())
+    decisions.decide("forest", Decision("train", is_yes=True, reason="enough"), run=run())
     told = ledger.clear("forest")
     assert told == {"batch": 1, "raw_row": 2, "clean_row": 1, "rejected_row": 1, "training_batch": 0}
     assert set(ledger.counts("forest").values()) == {0}
