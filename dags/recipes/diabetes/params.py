@@ -1,8 +1,8 @@
 """What runs of `diabetes_data` and `diabetes_training` may be told. Imported while Airflow parses them."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any, Self
+from dataclasses import dataclass
+
+from dags.recipes.common.settings import Told
 
 DATA_DAG_ID = "diabetes_data"
 TRAINING_DAG_ID = "diabetes_training"
@@ -17,15 +17,8 @@ CUTS = {"train": 0.70, "validation": 0.85, "test": 1.0}
 SPLIT_SEED = 42
 
 
-class _Settings:
-    @classmethod
-    def of(cls, params: Mapping[str, Any]) -> Self:
-        """params: of a DAG run, already checked against their schema; others are ignored."""
-        return cls(**{field.name: params[field.name] for field in fields(cls) if field.name in params})  # type: ignore[arg-type]
-
-
 @dataclass(frozen=True)
-class DataSettings(_Settings):
+class DataSettings(Told):
     """source: see `common.sources.load`. n_generated: rows, where they are generated.
 
     replace: what was collected before goes, and training starts anew.
@@ -39,7 +32,7 @@ class DataSettings(_Settings):
 
 
 @dataclass(frozen=True)
-class TrainingSettings(_Settings):
+class TrainingSettings(Told):
     """batch_size: rows that a run adds to those taken before. restart: begin at the first row again."""
 
     batch_size: int = 15_000

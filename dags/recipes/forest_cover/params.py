@@ -1,9 +1,9 @@
 """What the runs of forest cover may be told. Imported while Airflow parses: standard library only."""
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
+
+from dags.recipes.common.settings import Told
 
 USECASE = MODEL = "forest_cover"
 LOAD, CLEAR, TRAINING = "forest_cover_load", "forest_cover_clear", "forest_cover_training"
@@ -18,7 +18,7 @@ def address() -> str:
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(Told):
     """Of the training. source: rows that were collected, the whole file, or generated ones.
 
     n_estimators, max_depth: of the forest. n_iter: combinations of the support vector machine that are tried,
@@ -33,8 +33,3 @@ class Settings:
     cv: int = 3
     seed: int = 42
     holdout_share: float = 0.3
-
-    @classmethod
-    def of(cls, params: Mapping[str, Any]) -> "Settings":
-        """params: of a DAG run, already checked against their schema; others are ignored."""
-        return cls(**{field.name: params[field.name] for field in fields(cls) if field.name in params})

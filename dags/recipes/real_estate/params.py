@@ -1,8 +1,8 @@
 """What a run of `real_estate_monitor` may be told. Imported while Airflow parses: standard library only."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
+
+from dags.recipes.common.settings import Told
 
 DAG_ID = "real_estate_monitor"
 MODEL = "real_estate"
@@ -13,7 +13,7 @@ N_GROUPS = 10
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(Told):
     """group, day: whose batch is asked for.
 
     Whether to train: max_rejected, max_new_places: shares of the batch's rows. min_new_rows: since the last
@@ -32,8 +32,3 @@ class Settings:
     n_iter: int = 2
     seed: int = 42
     holdout_share: float = 0.2
-
-    @classmethod
-    def of(cls, params: Mapping[str, Any]) -> "Settings":
-        """params: of a DAG run, already checked against their schema; others are ignored."""
-        return cls(**{field.name: params[field.name] for field in fields(cls) if field.name in params})

@@ -1,8 +1,8 @@
 """What runs of `titanic_etl` and `titanic_training` may be told. Airflow parses it: standard library only."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
+
+from dags.recipes.common.settings import Told
 
 ETL_DAG_ID = "titanic_etl"
 DAG_ID = "titanic_training"
@@ -19,7 +19,7 @@ VERSION_PATTERN = "[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"  # of the feature store
 
 
 @dataclass(frozen=True)
-class EtlSettings:
+class EtlSettings(Told):
     """source: see `common.sources.load`. version: of the features, which has one schema for ever."""
 
     source: str = "auto"
@@ -28,14 +28,9 @@ class EtlSettings:
     expires_days: int = 30
     seed: int = 42
 
-    @classmethod
-    def of(cls, params: Mapping[str, Any]) -> "EtlSettings":
-        """params: as `Settings.of` takes them."""
-        return cls(**{field.name: params[field.name] for field in fields(cls) if field.name in params})
-
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(Told):
     """source: `features`, or as `common.sources.load` has it; `auto` takes the first that is there.
 
     features_version: empty for the newest. n_iter: combinations tried. cv: folds.
@@ -48,8 +43,3 @@ class Settings:
     cv: int = 5
     seed: int = 42
     holdout_share: float = 0.2
-
-    @classmethod
-    def of(cls, params: Mapping[str, Any]) -> "Settings":
-        """params: of a DAG run, already checked against their schema; others are ignored."""
-        return cls(**{field.name: params[field.name] for field in fields(cls) if field.name in params})

@@ -1,11 +1,8 @@
 """Taxi on real servers: a month through three Spark jobs, a model of tips, trips through the stream."""
 
-import pytest
-
 from tests.running_stack import RunningStack
 
 
-@pytest.mark.skip(reason="its parts are tested; the whole journey has not been seen to end yet")
 def test_journey_from_a_month_to_tips(stack: RunningStack):
     table = stack.manage("run_usecase", "taxi", "--small")  # fails unless its exit status is 0
     figures = dict(line.split("  ", 1) for line in table.splitlines() if "  " in line)

@@ -98,7 +98,8 @@ def test_tasks_come_in_their_order(parsed):
 
 def test_parsing_loads_params_and_nothing_heavy(parsed):
     assert parsed["loaded"] == [
-        "dags", "dags.recipes", "dags.recipes.titanic", "dags.recipes.titanic.params", "dags.steps",
+        "dags", "dags.recipes", "dags.recipes.common", "dags.recipes.common.settings", "dags.recipes.titanic",
+        "dags.recipes.titanic.params", "dags.steps",
     ]  # fmt: skip
     assert parsed["heavy"] == []
 
