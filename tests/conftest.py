@@ -1,4 +1,4 @@
-"""What every test may use. The one stack on real servers is started by the first test that asks for it."""
+"""What every test may use. The stack on real servers is started by the first test that asks for it."""
 
 import json
 import os
@@ -15,6 +15,8 @@ from tests.running_stack import RunningStack
 from tests.second_path import SecondPath
 
 FOLDERS = ("unit", "integration", "browser")
+# What kills parts or runs Spark, about half of the time: on a stack of its own where two run beside each other.
+KILLS = ("stack", "jobs", "test_jobs.py", "test_demo_survives.py")
 
 # `make test` tries the same examples each time: what fails is of the change. `make fuzz` tries new ones.
 examples.register_profile("same", derandomize=True)
@@ -22,21 +24,27 @@ examples.register_profile("fuzz", print_blob=True)
 examples.load_profile("same")
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     """Mark by folder; the quick ones first, the browser last: its driver keeps an event loop running."""
     for item in items:
         if _folder(item) != "unit":
             item.add_marker(_folder(item))
+            item.add_marker(pytest.mark.xdist_group("kills" if _kills(item) else "journeys"))
         elif (marker := item.get_closest_marker("django_db")) and item.path.parent.name == "console":
             # tests of every page meet those of the use cases, too
             both = {"databases": ["default", "usecases"], **marker.kwargs}
             item.add_marker(pytest.mark.django_db(**both), append=False)
+    yield
     items.sort(key=lambda item: FOLDERS.index(_folder(item)))
 
 
 def _folder(item: pytest.Item) -> str:
     return item.path.relative_to(Path(__file__).parent).parts[0]
+
+
+def _kills(item: pytest.Item) -> bool:
+    return _folder(item) == "integration" and item.path.relative_to(Path(__file__).parent).parts[1] in KILLS
 
 
 @pytest.fixture(scope="session")

@@ -19,8 +19,11 @@ from stack.config import REPO, Config
 from stack.health import Standing
 from tests import made_data
 
-PORT_BASE = os.environ.get("CONSOLE_TEST_PORT_BASE", "18000")
-VAR_DIR = os.environ.get("CONSOLE_TEST_VAR_DIR", str(REPO / "var" / "test"))
+PORTS_APART = 8000
+# Each process of pytest-xdist has a stack of its own, on ports and in a folder of its own.
+NUMBER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+PORT_BASE = int(os.environ.get("CONSOLE_TEST_PORT_BASE", "18000")) + NUMBER * PORTS_APART
+VAR_DIR = os.environ.get("CONSOLE_TEST_VAR_DIR", str(REPO / "var" / "test")) + (f"-{NUMBER}" if NUMBER else "")
 PASSED_ON = ("PATH", "HOME", "LANG", "JAVA_HOME", "CONSOLE_VENV_DIR", "CONSOLE_DATA_DIR")
 
 
@@ -134,11 +137,11 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def own() -> RunningStack:
-    """The one stack of a test run."""
+    """The one stack of this process of a test run."""
     data_dir = os.environ.get("CONSOLE_DATA_DIR") or str(made_data.folder(Path(f"{VAR_DIR}-data")))
     return RunningStack(
         environment(
-            CONSOLE_PORT_BASE=PORT_BASE,
+            CONSOLE_PORT_BASE=str(PORT_BASE),
             CONSOLE_VAR_DIR=VAR_DIR,
             CONSOLE_DATA_DIR=data_dir,
             COURSE_API_WAIT_S="1",  # else the next batch is five minutes away

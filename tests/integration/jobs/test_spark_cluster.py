@@ -18,7 +18,7 @@ from tests import running_stack
 from tests.integration.real_jobs import write_trips
 from tests.running_stack import RunningStack
 
-PORT_BASE = int(running_stack.PORT_BASE) + 100
+PORT_BASE = running_stack.PORT_BASE + 100
 UI_PORT = PORT_BASE + 20
 
 
