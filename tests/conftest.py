@@ -15,7 +15,7 @@ from tests.running_stack import RunningStack
 from tests.second_path import SecondPath
 
 FOLDERS = ("unit", "integration", "browser")
-# What kills parts or runs Spark, about half of the time: on a stack of its own where two run beside each other.
+# What kills parts or runs Spark, about half of the time: on a stack of its own where two run.
 KILLS = ("stack", "jobs", "test_jobs.py", "test_demo_survives.py")
 
 # `make test` tries the same examples each time: what fails is of the change. `make fuzz` tries new ones.

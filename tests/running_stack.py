@@ -23,7 +23,7 @@ PORTS_APART = 8000
 # Each process of pytest-xdist has a stack of its own, on ports and in a folder of its own.
 NUMBER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 PORT_BASE = int(os.environ.get("CONSOLE_TEST_PORT_BASE", "18000")) + NUMBER * PORTS_APART
-VAR_DIR = os.environ.get("CONSOLE_TEST_VAR_DIR", str(REPO / "var" / "test")) + (f"-{NUMBER}" if NUMBER else "")
+VAR_DIR = os.environ.get("CONSOLE_TEST_VAR_DIR", str(REPO / "var" / "test")) + "-other" * NUMBER
 PASSED_ON = ("PATH", "HOME", "LANG", "JAVA_HOME", "CONSOLE_VENV_DIR", "CONSOLE_DATA_DIR")
 
 

@@ -7,8 +7,8 @@ from tests.browser.visitors import PHONE, WIDE, shoot
 
 SERIOUS = {"serious", "critical"}
 ALWAYS = {"landmark-unique"}  # only moderate, yet who jumps between landmarks is lost
-# Once colours are no longer on their way from one theme to the other. A browser that draws nothing for a while
-# (its window is hidden, the machine is busy) settles neither: the look is taken after 3 s all the same.
+# Once colours are no longer on their way from one theme to the other. A browser that draws nothing for a
+# while (hidden, or on a busy machine) settles neither: the look is taken after 3 s all the same.
 AT_REST = """() => Promise.race([
     new Promise((done) => setTimeout(done, 3000)),
     Promise.allSettled(
