@@ -2,7 +2,7 @@
 
 import sys
 
-from benchmarks import aggregator, frames, predict
+from benchmarks import aggregator, frames, predict, usecases
 
 if __name__ == "__main__":
-    sys.exit(max(predict.main(), aggregator.main(), frames.main()))
+    sys.exit(max(predict.main(), aggregator.main(), frames.main(), usecases.main([])))
