@@ -2,10 +2,13 @@
 
 from itertools import chain
 
+from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, StreamingHttpResponse
 from django.utils.http import content_disposition_header
 from django.utils.translation import gettext as _
 
+from core.access import policy
+from core.access.models import User
 from core.lib import downloads
 from core.lib.errors import InvalidRequest
 from models_registry import gateway
@@ -17,6 +20,8 @@ DOWNLOAD_LIMIT_BYTES = 64 * MIB
 TEXT_LIMIT_BYTES = 256 * 1024
 PICTURES = (".png", ".jpg", ".jpeg")
 TEXTS = (".json", ".txt", ".yaml", ".yml", ".md", ".csv", ".log", "MLmodel")
+# Rows of training and hold-out data: whose they are, nobody can take out of them any more.
+ROWS = (".parquet", ".csv", ".tsv", ".jsonl", ".ndjson", ".arrow", ".feather", ".npy", ".npz")
 # A file is a picture when it begins like one, whatever its name says. SVG can carry scripts: never inline.
 SIGNATURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 
@@ -33,6 +38,17 @@ def is_picture(file: FileInfo) -> bool:
 def is_text(file: FileInfo) -> bool:
     """Whether the page can show it in a box."""
     return not file.is_dir and file.path.endswith(TEXTS) and (file.size_bytes or 0) <= TEXT_LIMIT_BYTES
+
+
+def has_rows(path: str) -> bool:
+    """Whether the file may hold rows about people, fields masked elsewhere with them."""
+    return path.lower().endswith(ROWS)
+
+
+def check_may_read(user: User | AnonymousUser, path: str) -> None:
+    """Raises Denied for a file of rows unless the user may see everybody's predictions."""
+    if has_rows(path):
+        policy.check(user, "predictions.see_all", path)
 
 
 def parents(folder: str) -> list[tuple[str, str]]:

@@ -50,6 +50,12 @@ def has_history(run: MlflowRun, name: str) -> bool:
 
 
 @register.filter
+def has_rows(file: FileInfo) -> bool:
+    """Whether the file may hold rows about people."""
+    return previews.has_rows(file.path)
+
+
+@register.filter
 def is_readable(file: FileInfo) -> bool:
     """Whether the file is text that the page can show."""
     return previews.is_text(file)

@@ -130,8 +130,9 @@ def run_pictures(request: HttpRequest, run_id: str) -> HttpResponse:
 @require_GET
 def run_artifact(request: HttpRequest, run_id: str) -> HttpResponseBase:
     """One file through the console: a picture to look at, anything else to download."""
-    run = queries.run(run_id)
-    return previews.response(request, run.artifact_uri, check_path(request.GET.get("path", "")))
+    run, path = queries.run(run_id), check_path(request.GET.get("path", ""))
+    previews.check_may_read(request.user, path)
+    return previews.response(request, run.artifact_uri, path)
 
 
 @require_GET
@@ -139,5 +140,6 @@ def run_preview(request: HttpRequest, run_id: str) -> HttpResponse:
     """Box: a text file that is not too long."""
     run = queries.run(run_id)
     path = check_path(request.GET.get("path", ""))
+    previews.check_may_read(request.user, path)
     context = {"run": run, "path": path, "text": previews.text(run.artifact_uri, path)}
     return render(request, "models_registry/_preview.html", context)

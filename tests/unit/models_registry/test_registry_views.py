@@ -348,6 +348,30 @@ def test_a_path_that_leads_elsewhere_is_refused(as_scientist, run_with_files, pa
         assert response.status_code == 422
 
 
+def test_rows_of_data_are_for_who_may_see_all_predictions(
+    client, as_scientist, approver, run_with_files, mlflow
+):
+    mlflow.write_file(run_with_files.artifact_uri, "holdout/Rows.PARQUET", b"PAR1")
+    mlflow.write_file(run_with_files.artifact_uri, "holdout/rows.csv", b"age\n44\n")
+    url, preview = (
+        reverse(f"models:{name}", args=[run_with_files.pk]) for name in ("run-artifact", "run-preview")
+    )
+    assert as_scientist.get(url, {"path": "holdout/Rows.PARQUET"}).status_code == 200
+    client.force_login(approver)
+    for address, path in (
+        (url, "holdout/Rows.PARQUET"),
+        (url, "holdout/rows.csv"),
+        (preview, "holdout/rows.csv"),
+    ):
+        answer = client.get(address, {"path": path})
+        assert answer.status_code == 403
+        assert "predictions.see_all" in answer.content.decode()
+    listed = _page(client, "run-artifacts", run_with_files.pk, path="holdout")
+    assert "rows.csv" in listed
+    assert "path=holdout/rows.csv" not in listed
+    assert client.get(url, {"path": "evaluation/confusion.png"}).status_code == 200
+
+
 def test_a_metric_shows_its_history(as_scientist, mlflow):
     run_id = mlflow.create_run(mlflow.create_experiment("titanic"), "training")
     for step, value in enumerate([0.9, 0.5, 0.2]):
