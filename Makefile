@@ -63,7 +63,7 @@ format:  ## put code and templates into shape
 
 test:  ## every test: unit (one process a core), then integration and browser on two stacks; names the slowest
 	@$(TOOLS) -m pytest tests/unit -n auto --durations=15
-	@$(TOOLS) -m pytest tests/integration tests/browser -n 2 --dist loadgroup --durations=40
+	@$(TOOLS) -m pytest tests/integration tests/browser -n 2 --dist loadscope --durations=40
 
 test-unit:  ## without any server but a throwaway PostgreSQL
 	@$(TOOLS) -m pytest tests/unit -n auto

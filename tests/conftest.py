@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from django.db.backends.postgresql.operations import DatabaseOperations
 from hypothesis import settings as examples
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from tests import first_path, running_stack, second_path
 from tests.first_path import FirstPath
@@ -15,7 +17,7 @@ from tests.running_stack import RunningStack
 from tests.second_path import SecondPath
 
 FOLDERS = ("unit", "integration", "browser")
-# What kills parts or runs Spark, about half of the time: on a stack of its own where two run.
+# What kills parts or runs Spark: about half of the time.
 KILLS = ("stack", "jobs", "test_jobs.py", "test_demo_survives.py")
 
 # `make test` tries the same examples each time: what fails is of the change. `make fuzz` tries new ones.
@@ -24,18 +26,16 @@ examples.register_profile("fuzz", print_blob=True)
 examples.load_profile("same")
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark by folder; the quick ones first, the browser last: its driver keeps an event loop running."""
     for item in items:
         if _folder(item) != "unit":
             item.add_marker(_folder(item))
-            item.add_marker(pytest.mark.xdist_group("kills" if _kills(item) else "journeys"))
         elif (marker := item.get_closest_marker("django_db")) and item.path.parent.name == "console":
             # tests of every page meet those of the use cases, too
             both = {"databases": ["default", "usecases"], **marker.kwargs}
             item.add_marker(pytest.mark.django_db(**both), append=False)
-    yield
     items.sort(key=lambda item: FOLDERS.index(_folder(item)))
 
 
@@ -43,8 +43,26 @@ def _folder(item: pytest.Item) -> str:
     return item.path.relative_to(Path(__file__).parent).parts[0]
 
 
-def _kills(item: pytest.Item) -> bool:
-    return _folder(item) == "integration" and item.path.relative_to(Path(__file__).parent).parts[1] in KILLS
+class TwoHalves(LoadScopeScheduling):
+    """Of what needs a stack, one process takes what kills parts or runs Spark, another the rest."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        _tests, folder, name = nodeid.partition("::")[0].split("/")[:3]
+        return "kills" if folder == "integration" and name in KILLS else "the rest"
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> TwoHalves | None:
+    return TwoHalves(config, log) if config.option.dist == "loadscope" else None
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A process of pytest-xdist that is ended from outside leaves its stack running: it goes, too."""
+    n_processes = session.config.getoption("numprocesses", 0) or 0
+    if session.config.getoption("dist", "no") == "loadscope":
+        for number in range(n_processes):
+            if running_stack.var_dir(number).exists():
+                running_stack.own(number).command("reset")
 
 
 @pytest.fixture(scope="session")

@@ -28,7 +28,7 @@ def cluster() -> Iterator[RunningStack]:
     stack = RunningStack(
         running_stack.environment(
             CONSOLE_PORT_BASE=str(PORT_BASE),
-            CONSOLE_VAR_DIR=f"{running_stack.VAR_DIR}-cluster",
+            CONSOLE_VAR_DIR=f"{running_stack.var_dir()}-cluster",
             SPARK_CLUSTER="1",
         )
     )
