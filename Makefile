@@ -61,9 +61,9 @@ format:  ## put code and templates into shape
 	@$(TOOLS) -m ruff check --fix
 	@$(TOOLS) -m stack.check --format-templates
 
-test:  ## every test: unit (one process a core), then integration and browser on two stacks; names the slowest
+test:  ## every test: unit (one process a core), then integration and browser on one stack; names the slowest
 	@$(TOOLS) -m pytest tests/unit -n auto --durations=15
-	@$(TOOLS) -m pytest tests/integration tests/browser -n 2 --dist loadscope --durations=40
+	@$(TOOLS) -m pytest tests/integration tests/browser --durations=40
 
 test-unit:  ## without any server but a throwaway PostgreSQL
 	@$(TOOLS) -m pytest tests/unit -n auto

@@ -1,4 +1,4 @@
-"""What every test may use. The stack on real servers is started by the first test that asks for it."""
+"""What every test may use. The one stack on real servers is started by the first test that asks for it."""
 
 import json
 import os
@@ -8,8 +8,6 @@ from pathlib import Path
 import pytest
 from django.db.backends.postgresql.operations import DatabaseOperations
 from hypothesis import settings as examples
-from xdist.remote import Producer
-from xdist.scheduler import LoadScopeScheduling
 
 from tests import first_path, running_stack, second_path
 from tests.first_path import FirstPath
@@ -17,8 +15,6 @@ from tests.running_stack import RunningStack
 from tests.second_path import SecondPath
 
 FOLDERS = ("unit", "integration", "browser")
-# What kills parts or runs Spark: about half of the time.
-KILLS = ("stack", "jobs", "test_jobs.py", "test_demo_survives.py")
 
 # `make test` tries the same examples each time: what fails is of the change. `make fuzz` tries new ones.
 examples.register_profile("same", derandomize=True)
@@ -41,28 +37,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _folder(item: pytest.Item) -> str:
     return item.path.relative_to(Path(__file__).parent).parts[0]
-
-
-class TwoHalves(LoadScopeScheduling):
-    """Of what needs a stack, one process takes what kills parts or runs Spark, another the rest."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        _tests, folder, name = nodeid.partition("::")[0].split("/")[:3]
-        return "kills" if folder == "integration" and name in KILLS else "the rest"
-
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> TwoHalves | None:
-    return TwoHalves(config, log) if config.option.dist == "loadscope" else None
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """A process of pytest-xdist that is ended from outside leaves its stack running: it goes, too."""
-    n_processes = session.config.getoption("numprocesses", 0) or 0
-    if session.config.getoption("dist", "no") == "loadscope":
-        for number in range(n_processes):
-            if running_stack.var_dir(number).exists():
-                running_stack.own(number).command("reset")
 
 
 @pytest.fixture(scope="session")

@@ -19,11 +19,8 @@ from stack.config import REPO, Config
 from stack.health import Standing
 from tests import made_data
 
-PORTS_APART = 8000
-# Each process of pytest-xdist has a stack of its own, on ports and in a folder of its own.
-NUMBER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-FIRST_PORT = int(os.environ.get("CONSOLE_TEST_PORT_BASE", "18000"))
-PORT_BASE = FIRST_PORT + NUMBER * PORTS_APART
+PORT_BASE = os.environ.get("CONSOLE_TEST_PORT_BASE", "18000")
+VAR_DIR = os.environ.get("CONSOLE_TEST_VAR_DIR", str(REPO / "var" / "test"))
 PASSED_ON = ("PATH", "HOME", "LANG", "JAVA_HOME", "CONSOLE_VENV_DIR", "CONSOLE_DATA_DIR")
 
 
@@ -136,20 +133,13 @@ def environment(**more: str) -> dict[str, str]:
     return {**kept, "DEMO": "0", **more}
 
 
-def var_dir(number: int = NUMBER) -> Path:
-    """Where the stack of that process keeps everything."""
-    folder = os.environ.get("CONSOLE_TEST_VAR_DIR", str(REPO / "var" / "test"))
-    return Path(f"{folder}-{number}" if number else folder)
-
-
-def own(number: int = NUMBER) -> RunningStack:
-    """The one stack of this process of a test run, or of another one."""
-    folder = var_dir(number)
-    data_dir = os.environ.get("CONSOLE_DATA_DIR") or str(made_data.folder(Path(f"{folder}-data")))
+def own() -> RunningStack:
+    """The one stack of a test run."""
+    data_dir = os.environ.get("CONSOLE_DATA_DIR") or str(made_data.folder(Path(f"{VAR_DIR}-data")))
     return RunningStack(
         environment(
-            CONSOLE_PORT_BASE=str(FIRST_PORT + number * PORTS_APART),
-            CONSOLE_VAR_DIR=str(folder),
+            CONSOLE_PORT_BASE=PORT_BASE,
+            CONSOLE_VAR_DIR=VAR_DIR,
             CONSOLE_DATA_DIR=data_dir,
             COURSE_API_WAIT_S="1",  # else the next batch is five minutes away
         )

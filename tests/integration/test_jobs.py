@@ -44,7 +44,7 @@ def test_job_runs_once_when_worker_and_watch_are_killed_meanwhile(stack, enginee
 
 def test_cancelled_job_leaves_no_process_and_listens_on_loopback_only(stack, engineer, source):
     job_id = submit(engineer, source)
-    java = wait_for("driver", lambda: driver(stack, job_id), timeout_s=60)
+    java = wait_for("driver", lambda: driver(stack, job_id), timeout_s=120)
     block = range(stack.config.port_base + 20, stack.config.port_base + 40)
     wait_for("Spark's UI", lambda: {port for _, port in listening(java)} & {*block}, timeout_s=120)
     assert {address for address, _port in listening(java)} <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
@@ -64,14 +64,14 @@ def listening(process: psutil.Process) -> set[tuple[str, int]]:
 
 def test_job_is_lost_and_gone_when_the_stack_is_stopped(stack, engineer, source):
     running = submit(engineer, source)
-    java = wait_for("driver", lambda: driver(stack, running), timeout_s=60)
+    java = wait_for("driver", lambda: driver(stack, running), timeout_s=120)
     java.send_signal(signal.SIGSTOP)  # it must not end by itself meanwhile
     stack.down()
     try:
         assert spark_jobs.processes(stack.config) == []
     finally:
         stack.up()
-    job = wait_until(engineer, running, "lost", timeout_s=30)
+    job = wait_until(engineer, running, "lost", timeout_s=90)
     assert job["error"] == "It was ended from outside: the stack was stopped."
 
 

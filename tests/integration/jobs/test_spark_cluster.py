@@ -18,7 +18,7 @@ from tests import running_stack
 from tests.integration.real_jobs import write_trips
 from tests.running_stack import RunningStack
 
-PORT_BASE = running_stack.PORT_BASE + 100
+PORT_BASE = int(running_stack.PORT_BASE) + 100
 UI_PORT = PORT_BASE + 20
 
 
@@ -28,7 +28,7 @@ def cluster() -> Iterator[RunningStack]:
     stack = RunningStack(
         running_stack.environment(
             CONSOLE_PORT_BASE=str(PORT_BASE),
-            CONSOLE_VAR_DIR=f"{running_stack.var_dir()}-cluster",
+            CONSOLE_VAR_DIR=f"{running_stack.VAR_DIR}-cluster",
             SPARK_CLUSTER="1",
         )
     )

@@ -20,7 +20,10 @@ from tests.running_stack import RunningStack
 START = datetime(2024, 1, 1, 12)
 N_FIRST, N_SECOND, N_BAD = 4_000, 2_000, 5
 VENDORS = ("1", "2")
+STARTS_WITHIN_S = 240  # a cold JVM and Spark's first batch, where everything else wants the two cores, too
 LENGTH, SLIDE = timedelta(minutes=10), timedelta(minutes=5)
+
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +121,7 @@ def test_windows_are_exactly_once_in_parquet_and_at_least_once_in_kafka(stack, e
     name, sink = topic, f"{topic}-windows"
     produce(stack, topic, range(N_FIRST), n_bad=N_BAD)
     job_id = submit(engineer, topic, name, sink_topic=sink)
-    wait_for("first rows", lambda: rows_of(engineer, job_id, "windows") > 0, timeout_s=120)
+    wait_for("first rows", lambda: rows_of(engineer, job_id, "windows") > 0, timeout_s=STARTS_WITHIN_S)
     produce(stack, topic, range(N_FIRST, N_FIRST + N_SECOND // 2))
     java = driver(stack, job_id)
     assert java is not None
@@ -132,7 +135,7 @@ def test_windows_are_exactly_once_in_parquet_and_at_least_once_in_kafka(stack, e
     end = pickup(last[0])
     wanted = expected(range(N_FIRST + N_SECOND), before=end)
     folder = Path(stack.env["CONSOLE_OUTPUT_DIR"]) / "stream_trips" / "streams" / name / "windows"
-    wait_for("all windows", lambda: len(table(folder)) >= len(wanted), timeout_s=120)
+    wait_for("all windows", lambda: len(table(folder)) >= len(wanted), timeout_s=STARTS_WITHIN_S)
 
     answer = engineer.post("/jobs", {"app": "stream_trips", "params": {"topic": topic, "name": name}})
     assert answer.status_code == 409
@@ -176,7 +179,7 @@ def table(folder: Path) -> list[dict[str, Any]]:
 def test_a_topic_that_is_deleted_under_it_fails_the_job_in_words(stack, engineer, topic):
     produce(stack, topic, range(10))
     job_id = submit(engineer, topic, topic)
-    wait_for("first rows", lambda: rows_of(engineer, job_id, "windows") > 0, timeout_s=120)
+    wait_for("first rows", lambda: rows_of(engineer, job_id, "windows") > 0, timeout_s=STARTS_WITHIN_S)
     delete_topics(stack, topic)
     job = wait_until(engineer, job_id, "failed", "lost", "cancelled", timeout_s=120)
     assert job["state"] == "failed"

@@ -8,10 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests import running_stack
 from tests.running_stack import RunningStack, environment
 
-PORT_BASE = running_stack.PORT_BASE + 100
+PORT_BASE = 18100
 
 
 @pytest.fixture
