@@ -2,6 +2,7 @@
 
 import uuid
 from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 from typing import Any, Final
 
 from console.demo import inputs
@@ -98,8 +99,9 @@ def _at_least(wanted: int, n: int) -> int | None:
 
 def _n_counted(traveller: Traveller, since: str) -> int:
     windows = traveller.engineer.every(f"/streams/{STREAM}/windows", since=since)
-    dead = traveller.engineer.every(f"/streams/{STREAM}/dead-letters")
-    return sum(window["count"] for window in windows) + sum(is_since(letter["at"], since) for letter in dead)
+    dead = traveller.engineer.every(f"/streams/{STREAM}/dead-letters")  # newest first, page by page
+    n_dead = sum(1 for _one in takewhile(lambda letter: is_since(letter["at"], since), dead))
+    return sum(window["count"] for window in windows) + n_dead
 
 
 def _ended(replay: dict[str, Any]) -> dict[str, Any] | None:
