@@ -92,6 +92,7 @@ class Sender:
         try:
             self._transact(messages, note, next_number)
         except KafkaException as error:
+            self._producer.flush(GRACE_S)  # reports of messages may still be on their way
             if not faults:
                 raise
             raise KafkaException(faults[0]) from error  # of which the other one follows
