@@ -16,6 +16,8 @@ SHORTEST_JWT_SECRET = 64
 SHORTEST_RECORD_SECRET = 32
 LONGEST_TARGET = 40
 MOST_JOBS_AT_ONCE = 20
+KUBERNETES = "k8s://"
+IMAGES = {"spark.kubernetes.container.image", "spark.kubernetes.executor.container.image"}
 URLS = ("CONSOLE_PUBLIC_URL", "CONSOLE_SERVING_URL", "CONSOLE_MLFLOW_URL", "CONSOLE_AIRFLOW_URL")
 
 
@@ -171,6 +173,12 @@ def _spark() -> Iterator[CheckMessage]:
             hint='Write {"name": {"master": "spark://host:7077", "at_once": 2, "conf": {}}}, or {}.',
             id="console.E019",
         )
+    elif lacking := _without_image():
+        yield Error(
+            f"Spark jobs on {', '.join(lacking)} have no image for their executors.",
+            hint="Set CONSOLE_SPARK_IMAGE, or spark.kubernetes.container.image in the target's conf.",
+            id="console.E020",
+        )
     program = settings.CONSOLE_SPARK_SUBMIT
     if program and not os.access(program, os.X_OK):
         yield Error(
@@ -178,6 +186,16 @@ def _spark() -> Iterator[CheckMessage]:
             hint="Write the whole path of bin/spark-submit, or leave it unset to use PySpark's.",
             id="console.E013",
         )
+
+
+def _without_image() -> list[str]:
+    """The masters of Kubernetes for which nobody says what runs there."""
+    everywhere = settings.CONSOLE_SPARK_CONF
+    if settings.CONSOLE_SPARK_IMAGE or not isinstance(everywhere, dict) or IMAGES & everywhere.keys():
+        return []
+    targets = ({"master": settings.CONSOLE_SPARK_MASTER}, *settings.CONSOLE_SPARK_TARGETS.values())
+    masters = [one["master"] for one in targets if not IMAGES & one.get("conf", {}).keys()]
+    return [master for master in masters if master.startswith(KUBERNETES)]
 
 
 def _fault_of_targets(targets: object) -> str:

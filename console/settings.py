@@ -69,6 +69,12 @@ CONSOLE_SPARK_MASTER = env.text("CONSOLE_SPARK_MASTER", "local[*]")
 CONSOLE_SPARK_TARGETS = env.json_value("CONSOLE_SPARK_TARGETS", "{}")
 # What a standalone master asks drivers for (spark.authenticate.secret); nothing when empty.
 CONSOLE_SPARK_AUTH_SECRET = env.text("CONSOLE_SPARK_AUTH_SECRET", "")
+# Address of this machine (or pod) at which executors of a cluster reach their driver.
+CONSOLE_SPARK_DRIVER_HOST = env.text("CONSOLE_SPARK_DRIVER_HOST", "127.0.0.1")
+# For masters k8s://...: image of driver and executors, and the namespace and account of their pods.
+CONSOLE_SPARK_IMAGE = env.text("CONSOLE_SPARK_IMAGE", "")
+CONSOLE_SPARK_NAMESPACE = env.text("CONSOLE_SPARK_NAMESPACE", "")
+CONSOLE_SPARK_SERVICE_ACCOUNT = env.text("CONSOLE_SPARK_SERVICE_ACCOUNT", "")
 # A spark-submit of one's own; PySpark's when empty.
 CONSOLE_SPARK_SUBMIT = env.text("CONSOLE_SPARK_SUBMIT", "")
 # Folder of Spark's jars for Kafka; `make up` fetches them.

@@ -1,6 +1,7 @@
 """Spark: the command that submits an application, and what its driver tells over REST while it runs.
 
-Written against Spark 4.2. Everything binds to this machine's loopback address.
+Written against Spark 4.2. Drivers run where the worker runs (client mode), since the console follows and ends
+them as processes. All that they open is on the loopback address, but for what executors elsewhere connect to.
 """
 
 import importlib.util
@@ -26,7 +27,10 @@ from jobs.folders import Folder
 SERVICE = "spark"
 DEFAULT = "default"
 LONGEST_TARGET = 40
+LOCAL = "local"
 STANDALONE = "spark://"
+KUBERNETES = "k8s://"
+LOOPBACK = "127.0.0.1"
 MASTER_TIMEOUT_S = 3.0
 TIMEOUT_S = 5.0  # a busy driver that is hung up on fills its log with that
 # What a driver sees of the worker's environment: nothing that is secret.
@@ -120,9 +124,8 @@ def command(
         "spark.port.maxRetries": "0",  # another port would be another job's
         "spark.ui.killEnabled": "false",
         "spark.ui.showConsoleProgress": "false",
-        "spark.driver.host": "127.0.0.1",
-        "spark.driver.bindAddress": "127.0.0.1",
         "spark.executorEnv.PYTHONPATH": str(settings.BASE_DIR),
+        **_place(on),
         **on.conf,
         **settings.CONSOLE_SPARK_CONF,
     }
@@ -134,6 +137,20 @@ def command(
     arguments = ["--params", str(folder.params), "--result", str(folder.result), "--output", str(output_dir)]
     arguments += ["--access", str(folder.access)]
     return [_submit_program(), *options, str(application), *arguments]
+
+
+def _place(on: Target) -> dict[str, str]:
+    """Where executors find the driver; on Kubernetes also what their pods are made of."""
+    host = LOOPBACK if on.master.startswith(LOCAL) else settings.CONSOLE_SPARK_DRIVER_HOST
+    conf = {"spark.driver.host": host, "spark.driver.bindAddress": host}
+    if on.master.startswith(KUBERNETES):
+        conf |= {
+            "spark.kubernetes.container.image": settings.CONSOLE_SPARK_IMAGE,
+            "spark.kubernetes.namespace": settings.CONSOLE_SPARK_NAMESPACE,
+            # what executors have, too, unless a target's conf names another
+            "spark.kubernetes.authenticate.driver.serviceAccountName": settings.CONSOLE_SPARK_SERVICE_ACCOUNT,
+        }
+    return {name: value for name, value in conf.items() if value}
 
 
 def write_properties(folder: Folder, on: Target) -> None:

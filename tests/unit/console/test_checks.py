@@ -39,6 +39,8 @@ def test_settings_of_the_tests_are_sound():
         ("CONSOLE_JOBS_AT_ONCE", 0, "console.E012"),
         ("CONSOLE_JOBS_LONGEST_HOURS", 0, "console.E014"),
         ("CONSOLE_SPARK_SUBMIT", "spark-submit", "console.E013"),
+        ("CONSOLE_SPARK_MASTER", "k8s://https://cluster:443", "console.E020"),
+        ("CONSOLE_SPARK_TARGETS", {"k": {"master": "k8s://https://cluster:443"}}, "console.E020"),
         ("CONSOLE_DATA_DIR", env.REPO / "no-such-folder", "console.W001"),
         ("SECRET_KEY", "short", "console.E010"),
         ("CONSOLE_RECORD_SECRETS", "short", "console.E016"),
@@ -50,6 +52,19 @@ def test_value_that_cannot_work_is_named(settings, name, value, id_):
     messages = checks.check_settings(None)
     assert [message.id for message in messages] == [id_]
     assert messages[0].hint
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("CONSOLE_SPARK_IMAGE", "spark:4.2"),
+        ("CONSOLE_SPARK_CONF", {"spark.kubernetes.executor.container.image": "spark:4.2"}),
+    ],
+)
+def test_kubernetes_with_an_image_is_sound(settings, name, value):
+    settings.CONSOLE_SPARK_MASTER = "k8s://https://cluster:443"
+    setattr(settings, name, value)
+    assert ids() == set()
 
 
 def test_folder_that_cannot_be_written_is_named(settings, tmp_path, monkeypatch):
