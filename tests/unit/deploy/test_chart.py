@@ -1,0 +1,311 @@
+"""What Helm makes of the chart with each of the four sets of values."""
+
+import functools
+import json
+import shutil
+from itertools import pairwise
+
+import pytest
+import yaml
+
+from console import checks
+from stack import console_parts
+from tests.unit.deploy import manifests
+from tests.unit.deploy.manifests import VALUES, containers, of_kind, pods, render
+
+pytestmark = manifests.needs_helm
+
+API_VERSIONS = ("1.33", "1.37")
+PARTS = [part.name for part in console_parts.PARTS]
+RULES = """\
+groups:
+  - name: parts
+    rules:
+      - {alert: Away, expr: up == 0, annotations: {summary: "{{ $labels.job }} is away"}}
+"""
+
+
+def args_of(container) -> list[str]:
+    return container.get("args", [])
+
+
+def env_of(container) -> dict[str, str]:
+    return {one["name"]: one["value"] for one in container.get("env", ()) if "value" in one}
+
+
+@pytest.mark.parametrize("name", manifests.SETS)
+def test_chart_has_no_lint(name):
+    path = str(VALUES / f"{name}.yaml")
+    done = manifests.helm(
+        "lint", "--strict", "--kube-version", manifests.KUBERNETES, str(manifests.CHART), "-f", path
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def kubernetes_validate():
+    """Its schemas are read once, and not for each manifest."""
+    module = pytest.importorskip("kubernetes_validate", reason="kubernetes-validate is not installed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module.utils, "schema_contents", functools.cache(module.utils.schema_contents))
+        yield module
+
+
+@pytest.mark.parametrize("version", API_VERSIONS)
+@pytest.mark.parametrize("name", manifests.SETS)
+def test_kubernetes_takes_every_manifest(kubernetes_validate, name, version):
+    """By its own schemas, without a field that they do not know. The operator's kinds are not among them."""
+    known = [one for one in render(name) if not one["apiVersion"].startswith("monitoring.coreos.com/")]
+    assert len(known) > 10
+    for manifest in known:
+        kubernetes_validate.validate(manifest, version, strict=True)
+
+
+@pytest.mark.parametrize("name", manifests.SETS)
+def test_policies_have_nothing_against_it(name):
+    found = [fault for manifest in render(name) for fault in manifests.faults(manifest)]
+    # the pod whose Spark drivers start executors
+    allowed = ["atalaya-watch holds a token of its service account"] if name == "production" else []
+    assert found == allowed
+
+
+@pytest.mark.parametrize("name", manifests.SETS)
+def test_somebody_asks_every_container_whether_it_lives(name):
+    assert [one for manifest in render(name) for one in manifests.without_probes(manifest)] == []
+
+
+@pytest.mark.parametrize("name", manifests.SETS)
+def test_every_part_of_the_console_is_deployed(name):
+    deployed = of_kind(render(name), "Deployment")
+    assert {f"atalaya-{part}" for part in PARTS} <= deployed.keys()
+    alone = {"beat", "watch", "aggregator"}  # two would do everything twice
+    for part in alone:
+        spec = deployed[f"atalaya-{part}"]["spec"]
+        assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
+
+
+def test_parts_run_what_the_embedded_stack_runs():
+    """The same modules and commands; the rest of the words are addresses, queues and sizes."""
+    found = pods(render("minimal"))
+    commands = {
+        "web": ["-m", "uvicorn", "console.asgi:application"],
+        "serving": ["-m", "uvicorn", "predictions.serving:app"],
+        "worker": list(console_parts._worker(None)[:4]),
+        "beat": list(console_parts._beat(None)),
+        "watch": list(console_parts._watch(None)),
+        "recorder": list(console_parts._recorder(None)),
+        "aggregator": list(console_parts._aggregator(None)),
+    }
+    assert commands.keys() == set(PARTS)
+    for part, words in commands.items():
+        (container, *_beside) = found[f"atalaya-{part}"]["spec"]["containers"]
+        assert args_of(container)[: len(words) + 1] == ["python", *words]
+
+
+def test_drivers_of_spark_run_where_watch_follows_them():
+    found = pods(render("minimal"))
+    watch = found["atalaya-watch"]["spec"]
+    spark = next(one for one in watch["containers"] if one["name"] == "spark")
+    assert watch["shareProcessNamespace"]
+    assert ("-Q", "spark") in pairwise(args_of(spark))
+    (worker,) = found["atalaya-worker"]["spec"]["containers"]
+    assert ("-Q", "control,heavy") in pairwise(args_of(worker))
+
+
+@pytest.mark.parametrize("name", manifests.SETS)
+def test_every_secret_is_mounted_and_every_key_exists(name):
+    generated = {secret: one["stringData"].keys() for secret, one in of_kind(render(name), "Secret").items()}
+    for pod in pods(render(name)).values():
+        volumes = [one for one in pod["spec"]["volumes"] if "projected" in one]
+        parts = [source for one in volumes for source in one["projected"]["sources"]]
+        mounted = {item["path"] for one in parts for item in one["secret"]["items"]}
+        for one in parts:
+            if one["secret"]["name"] in generated:
+                assert {item["key"] for item in one["secret"]["items"]} <= generated[one["secret"]["name"]]
+        for container in containers(pod):
+            files = {v for v in env_of(container).values() if v.startswith("/run/secrets/atalaya/CONSOLE_")}
+            assert {file.rpartition("/")[2] for file in files} <= mounted
+
+
+def test_bundled_services_mount_their_own_secrets_alone():
+    secret = of_kind(render("trial"), "Secret")["atalaya-generated"]["stringData"]
+    for name in ("postgresql", "redis", "kafka"):
+        spec = pods(render("trial"))[f"atalaya-{name}"]["spec"]
+        items = next(one for one in spec["volumes"] if one["name"] == "secrets")["secret"]["items"]
+        keys = {item["key"] for item in items}
+        assert keys <= secret.keys()
+        assert not [key for key in keys if key.startswith("CONSOLE_")]
+
+
+def test_no_secret_is_anywhere_but_in_the_secret():
+    secret = of_kind(render("trial"), "Secret")["atalaya-generated"]["stringData"]
+    elsewhere = json.dumps([one for one in render("trial") if one["kind"] != "Secret"])
+    assert len(secret) > 15
+    assert [name for name, value in secret.items() if value in elsewhere] == []
+
+
+def test_generated_secrets_satisfy_the_console():
+    secret = of_kind(render("trial"), "Secret")["atalaya-generated"]["stringData"]
+    assert len(secret["CONSOLE_AIRFLOW_JWT_SECRET"]) >= checks.SHORTEST_JWT_SECRET
+    assert len(secret["CONSOLE_RECORD_SECRETS"]) >= checks.SHORTEST_RECORD_SECRET
+    assert len(secret["CONSOLE_SECRET_KEY"]) >= 50
+    assert secret["jwt-secret"] == secret["CONSOLE_AIRFLOW_JWT_SECRET"]
+    assert json.loads(secret["CONSOLE_KAFKA_CONFIG"])["sasl.password"] in secret["server.properties"]
+    assert (
+        of_kind(render("trial"), "Secret")["atalaya-generated"]["metadata"]["annotations"][
+            "helm.sh/resource-policy"
+        ]
+        == "keep"
+    )
+
+
+@pytest.mark.parametrize("name", ["production", "minimal"])
+def test_nothing_is_generated_where_a_secret_exists(name):
+    assert of_kind(render(name), "Secret") == {}
+
+
+def test_set_up_is_a_hook_where_all_that_it_needs_is_there():
+    (job,) = of_kind(render("production"), "Job").values()
+    assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
+    pod = job["spec"]["template"]["spec"]
+    made = {one["metadata"]["name"] for one in render("production")}
+    named = [one.get("persistentVolumeClaim", {}).get("claimName") for one in pod["volumes"]]
+    assert not made & {*named, pod.get("serviceAccountName")}
+
+
+def test_set_up_is_a_job_beside_bundled_services_and_made_anew_for_other_values():
+    (name,) = of_kind(render("trial"), "Job")
+    (other,) = of_kind(render("trial", "--set", "image.tag=0.2.0"), "Job")
+    assert name != other
+    assert "annotations" not in of_kind(render("trial"), "Job")[name]["metadata"]
+
+
+@pytest.mark.parametrize("name", ["trial", "production"])
+def test_parts_wait_for_the_migrations(name):
+    found = pods(render(name))
+    for part in PARTS:
+        first = found[f"atalaya-{part}"]["spec"]["initContainers"][0]
+        assert "migrate --check" in args_of(first)[-1]
+
+
+@pytest.mark.parametrize("name", manifests.SETS)
+def test_services_lead_to_pods(name):
+    everything = pods(render(name)).values()
+    for service in of_kind(render(name), "Service").values():
+        chosen = service["spec"]["selector"].items()
+        reached = [pod for pod in everything if chosen <= pod["metadata"]["labels"].items()]
+        assert len(reached) == 1
+        names = {port["name"] for one in reached[0]["spec"]["containers"] for port in one.get("ports", ())}
+        assert {port["targetPort"] for port in service["spec"]["ports"]} <= names
+
+
+def test_ingress_leads_to_services_that_exist():
+    services = of_kind(render("production"), "Service")
+    (ingress,) = of_kind(render("production"), "Ingress").values()
+    backends = {
+        rule["host"]: path["backend"]["service"]["name"]
+        for rule in ingress["spec"]["rules"]
+        for path in rule["http"]["paths"]
+    }
+    assert backends == {
+        "atalaya.example.org": "atalaya-web",
+        "predict.atalaya.example.org": "atalaya-serving",
+    }
+    assert set(backends.values()) <= services.keys()
+    assert int(ingress["metadata"]["annotations"]["nginx.ingress.kubernetes.io/proxy-read-timeout"]) >= 3600
+
+
+def test_probes_name_a_host_that_the_console_answers_to():
+    (web,) = pods(render("production"))["atalaya-web"]["spec"]["containers"]
+    hosts = env_of(web)["CONSOLE_ALLOWED_HOSTS"].split(",")
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        (header,) = web[probe]["httpGet"]["httpHeaders"]
+        assert header["value"] in hosts
+    assert "$(POD_IP)" in hosts  # Prometheus asks the pod itself
+
+
+def test_autoscaler_alone_says_how_many_serve():
+    (scaler,) = of_kind(render("observed"), "HorizontalPodAutoscaler").values()
+    target = of_kind(render("observed"), "Deployment")[scaler["spec"]["scaleTargetRef"]["name"]]
+    assert "replicas" not in target["spec"]
+    assert of_kind(render("production"), "Deployment")["atalaya-serving"]["spec"]["replicas"] == 3
+
+
+def test_bundled_services_admit_this_release_and_whom_the_values_name():
+    for name in ("postgresql", "redis", "kafka", "mlflow"):
+        policy = of_kind(render("trial"), "NetworkPolicy")[f"atalaya-{name}"]["spec"]
+        (rule,) = policy["ingress"]
+        labels = [one["podSelector"]["matchLabels"] for one in rule["from"]]
+        assert labels == [
+            {"app.kubernetes.io/name": "atalaya", "app.kubernetes.io/instance": "atalaya"},
+            {"release": "airflow"},
+        ]
+
+
+def test_nobody_connects_to_what_has_no_port():
+    policy = of_kind(render("production"), "NetworkPolicy")["atalaya"]["spec"]
+    assert policy["ingress"] == []
+    chosen = policy["podSelector"]["matchLabels"].items()
+    assert all(chosen <= pod["metadata"]["labels"].items() for pod in pods(render("production")).values())
+
+
+def test_executors_of_spark_start_from_a_template_that_strict_clusters_admit():
+    (text,) = of_kind(render("production"), "ConfigMap")["atalaya-spark-executor"]["data"].values()
+    pod = {"metadata": {"name": "executor"}, "spec": {"template": yaml.safe_load(text)}, "kind": "Job"}
+    container = pod["spec"]["template"]["spec"]["containers"][0]
+    container |= {"image": "spark:4.2.0", "resources": {"requests": AMOUNTS, "limits": AMOUNTS}}  # by Spark
+    assert manifests.faults(pod) == []
+    watch = pods(render("production"))["atalaya-watch"]["spec"]
+    spark = next(one for one in watch["containers"] if one["name"] == "spark")
+    conf = json.loads(env_of(spark)["CONSOLE_SPARK_TARGETS"])["kubernetes"]["conf"]
+    assert conf["spark.kubernetes.executor.podTemplateFile"] == "/etc/atalaya/executor.yaml"
+    assert "/etc/atalaya" in {one["mountPath"] for one in spark["volumeMounts"]}
+
+
+AMOUNTS = {"cpu": "1", "memory": "1Gi"}
+
+
+def test_rules_are_taken_from_the_chart_as_they_are(tmp_path):
+    chart = tmp_path / "atalaya"
+    shutil.copytree(manifests.CHART, chart)
+    (chart / "files" / "rules").mkdir(parents=True, exist_ok=True)
+    (chart / "files" / "rules" / "one.yml").write_text(RULES)
+    done = manifests.template("-f", str(VALUES / "observed.yaml"), chart=chart)
+    (rules,) = of_kind(manifests.documents(done.stdout), "PrometheusRule").values()
+    summaries = [
+        rule["annotations"]["summary"]
+        for group in rules["spec"]["groups"]
+        for rule in group["rules"]
+        if rule.get("alert") == "Away"
+    ]
+    assert summaries == ["{{ $labels.job }} is away"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ((), "existingSecret is empty: name a Secret that holds the settings for PostgreSQL"),
+        (("existingSecret=x",), "kafka.bootstrap is empty"),
+        (("existingSecret=x", "kafka.bootstrap=k:1"), "mlflow.url is empty"),
+        (("existingSecret=x", "kafka.bootstrap=k:1", "mlflow.enabled=true"), "airflow.url is empty"),
+        (("existingSecret=x", "image.tag=latest"), "image.tag"),
+    ],
+)
+def test_values_that_lack_something_are_refused_with_what_to_do(options, words):
+    done = manifests.template(*(word for option in options for word in ("--set", option)))
+    assert done.returncode != 0
+    assert words in done.stderr.replace("/", ".")
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("proxyCount=0", "proxyCount is 0, but the ingress is a proxy"),
+        ("airflow.auth=service", "airflow.username is empty"),
+        ("spark.kubernetes.image=", "spark.kubernetes.image is empty"),
+    ],
+)
+def test_values_that_contradict_one_another_are_refused(option, words):
+    done = manifests.template("-f", str(VALUES / "production.yaml"), "--set", option)
+    assert done.returncode != 0
+    assert words in done.stderr
