@@ -242,6 +242,16 @@ def test_bundled_services_admit_this_release_and_whom_the_values_name():
         ]
 
 
+@pytest.mark.parametrize(
+    ("name", "labels"), [("production", {"spark-role": "executor"}), ("observed", {"app": "spark"})]
+)
+def test_executors_and_drivers_reach_one_another(name, labels):
+    policy = of_kind(render(name), "NetworkPolicy")["atalaya-spark"]["spec"]
+    peers = [{"podSelector": {"matchLabels": labels}}]
+    assert policy["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "watch"
+    assert (policy["ingress"], policy["egress"][0]) == ([{"from": peers}], {"to": peers})
+
+
 def test_nobody_connects_to_what_has_no_port():
     policy = of_kind(render("production"), "NetworkPolicy")["atalaya"]["spec"]
     assert policy["ingress"] == []
