@@ -67,6 +67,7 @@ def test_every_value_of_the_schema_has_a_default():
         ({"publicUrl": "https://atalaya.example.org/"}, "publicUrl"),
         ({"mlflow": {"url": "https://mlflow.example.org/"}}, "mlflow.url"),
         ({"allowedHosts": ["*"]}, "allowedHosts.0"),
+        ({"proxyNetworks": ["ingress"]}, "proxyNetworks.0"),
         ({"kafka": {"bootstrap": "kafka"}}, "kafka.bootstrap"),
         ({"airflow": {"auth": "none"}}, "airflow.auth"),
         ({"spark": {"master": "localhost:7077"}}, "spark.master"),

@@ -121,6 +121,7 @@ CONSOLE_SPARK_AUTH_SECRET: {{ $existing }}
   "CONSOLE_SERVING_URL" (printf "http://%s-serving:8001" $full)
   "CONSOLE_ALLOWED_HOSTS" (include "atalaya.allowedHosts" .)
   "CONSOLE_PROXY_COUNT" (toString $v.proxyCount)
+  "CONSOLE_PROXY_NETWORKS" (join "," $v.proxyNetworks)
   "CONSOLE_KAFKA_BOOTSTRAP" (ternary (printf "%s-kafka:9092" $full) $v.kafka.bootstrap $v.kafka.bundled)
   "CONSOLE_MLFLOW_URL" (ternary (printf "http://%s-mlflow:5000" $full) $v.mlflow.url $v.mlflow.enabled)
   "CONSOLE_MLFLOW_USERNAME" (include "atalaya.mlflowUsername" .)
