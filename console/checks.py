@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from django.apps import AppConfig
 from django.conf import settings
@@ -103,6 +103,13 @@ def _redis() -> Iterator[CheckMessage]:
             "CONSOLE_REDIS_URL is no address of a Redis server.",
             hint="Write it as redis://:password@host:port/0, or rediss:// for TLS.",
             id="console.E007",
+        )
+    elif parts.scheme == "rediss" and parse_qs(parts.query).get("ssl_cert_reqs") != ["required"]:
+        # Without it the queue's client takes any certificate, while the others ask for a good one.
+        yield Error(
+            "CONSOLE_REDIS_URL speaks TLS to whoever answers.",
+            hint="End it in ?ssl_cert_reqs=required (and &ssl_ca_certs=/path/ca.pem for a CA of your own).",
+            id="console.E032",
         )
 
 
@@ -216,3 +223,4 @@ def _record_secrets() -> Iterator[CheckMessage]:
             "print(secrets.token_urlsafe(48))'`. Several are separated by commas, without spaces.",
             id="console.E016",
         )
+

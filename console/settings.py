@@ -86,14 +86,15 @@ def _database(url: str, *, test_name: str) -> dict[str, Any]:
     parts = parse_dsn(url)
     return {
         "ENGINE": "django.db.backends.postgresql",
-        "NAME": parts["dbname"],
-        "USER": parts.get("user", ""),
-        "PASSWORD": parts.get("password", ""),
-        "HOST": parts.get("host", ""),
-        "PORT": parts.get("port", ""),
+        "NAME": parts.pop("dbname"),
+        "USER": parts.pop("user", ""),
+        "PASSWORD": parts.pop("password", ""),
+        "HOST": parts.pop("host", ""),
+        "PORT": parts.pop("port", ""),
         # Under ASGI every request may run on another thread: a kept connection would be kept by nobody.
         "CONN_MAX_AGE": 0,
-        "OPTIONS": {"connect_timeout": 3, "application_name": "atalaya"},
+        # What else the address says is libpq's: sslmode, sslrootcert, target_session_attrs, ...
+        "OPTIONS": {"connect_timeout": 3, "application_name": "atalaya", **parts},
         "TEST": {"NAME": test_name},
     }
 
