@@ -11,11 +11,14 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.http.request import validate_host
 
+from core.lib import retention
+
 # HS512 wants a key as long as its output (RFC 7518, section 3.2).
 SHORTEST_JWT_SECRET = 64
 SHORTEST_RECORD_SECRET = 32
 LONGEST_TARGET = 40
 MOST_JOBS_AT_ONCE = 20
+SHORTEST_KEPT_PREDICTIONS = 8  # days
 URLS = ("CONSOLE_PUBLIC_URL", "CONSOLE_SERVING_URL", "CONSOLE_MLFLOW_URL", "CONSOLE_AIRFLOW_URL")
 
 
@@ -33,6 +36,7 @@ def check_settings(app_configs: Sequence[AppConfig] | None, **_kwargs: Any) -> l
         *_spark(),
         *_secret_key(),
         *_record_secrets(),
+        *_kept_days(),
     ]
 
 
@@ -224,3 +228,19 @@ def _record_secrets() -> Iterator[CheckMessage]:
             id="console.E016",
         )
 
+
+def _kept_days() -> Iterator[CheckMessage]:
+    for kept in retention.registered():
+        if kept.days < 0:
+            yield Error(
+                f"{kept.setting} is {kept.days}.",
+                hint="Write the days for which rows are kept, or 0 for ever.",
+                id="console.E030",
+            )
+    if 0 < settings.CONSOLE_PREDICTIONS_KEEP_DAYS < SHORTEST_KEPT_PREDICTIONS:
+        yield Error(
+            f"CONSOLE_PREDICTIONS_KEEP_DAYS is {settings.CONSOLE_PREDICTIONS_KEEP_DAYS}: Kafka keeps "
+            "records for 7 days and could bring back what was removed.",
+            hint=f"Write {SHORTEST_KEPT_PREDICTIONS} or more, or 0 for ever.",
+            id="console.E031",
+        )

@@ -81,6 +81,12 @@ CONSOLE_STREAMS_AT_ONCE = env.number("CONSOLE_STREAMS_AT_ONCE", 2)
 CONSOLE_JOBS_LONGEST_HOURS = env.number("CONSOLE_JOBS_LONGEST_HOURS", 24)
 CONSOLE_JOBS_KEEP_DAYS = env.number("CONSOLE_JOBS_KEEP_DAYS", 14)
 
+# --- days for which rows are kept; 0: for ever
+CONSOLE_STREAMS_KEEP_DAYS = env.number("CONSOLE_STREAMS_KEEP_DAYS", 30)
+CONSOLE_DRIFT_KEEP_DAYS = env.number("CONSOLE_DRIFT_KEEP_DAYS", 90)
+CONSOLE_PREDICTIONS_KEEP_DAYS = env.number("CONSOLE_PREDICTIONS_KEEP_DAYS", 0)
+CONSOLE_ALERTS_KEEP_DAYS = env.number("CONSOLE_ALERTS_KEEP_DAYS", 365)
+
 
 def _database(url: str, *, test_name: str) -> dict[str, Any]:
     parts = parse_dsn(url)
@@ -319,6 +325,8 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expires": 15},
     },
     "clear-old-drift": {"task": "predictions.tasks.clear_old_drift", "schedule": 24 * 3600.0},
+    "clear-old-predictions": {"task": "predictions.tasks.clear_old_predictions", "schedule": 24 * 3600.0},
+    "clear-old-alerts": {"task": "core.alerts.tasks.clear_old", "schedule": 24 * 3600.0},
     "expire-promotions": {"task": "models_registry.tasks.expire_requests", "schedule": 600.0},
     "forget-silent-serving": {"task": "models_registry.tasks.forget_silent_processes", "schedule": 60.0},
 }
