@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE PYTHONPATH VIRTUAL_ENV
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help up down demo remove-demo status measure logs reset psql shell kill check format fuzz test test-unit \
+.PHONY: help up down demo remove-demo status doctor measure logs reset psql shell kill check format fuzz test test-unit \
         test-integration test-browser soak bench load notebook openapi messages lock
 
 help:  ## list these commands
@@ -28,6 +28,9 @@ down:  ## stop the stack
 
 status:  ## part, health, pid, port, memory, uptime
 	@$(AS_IS) -m stack status
+
+doctor:  ## what is wrong, and what to do about it; exit status 1 for anything
+	@$(AS_IS) -m stack doctor
 
 measure:  ## load and memory of the running stack over 30 seconds
 	@$(AS_IS) -m stack measure

@@ -9,7 +9,18 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from stack import catalogue, config, console_parts, databases, demonstration, groups, health, postgres, report
+from stack import (
+    catalogue,
+    config,
+    console_parts,
+    databases,
+    demonstration,
+    doctor,
+    groups,
+    health,
+    postgres,
+    report,
+)
 from stack.config import REPO, Config
 from stack.down import reset, stop
 from stack.errors import StackError
@@ -61,6 +72,12 @@ def _status(site: Config, options: argparse.Namespace) -> int:
     if about is not None and not options.json:
         print(f"\ndemonstration: {about.words}")
     return 0 if all(standing.health == "healthy" for standing in standings) else 1
+
+
+def _doctor(site: Config, options: argparse.Namespace) -> int:
+    found = doctor.findings(site)
+    print(doctor.as_json(found) if options.json else doctor.in_lines(found))
+    return 0 if all(finding.is_well for finding in found) else 1
 
 
 def _measure(site: Config, options: argparse.Namespace) -> int:
@@ -118,6 +135,7 @@ COMMANDS = {
     "down": _down,
     "reset": _reset,
     "status": _status,
+    "doctor": _doctor,
     "measure": _measure,
     "logs": _logs,
     "kill": _kill,
@@ -137,6 +155,9 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("down", help="stop everything")
     commands.add_parser("reset", help="stop everything and remove all data")
     commands.add_parser("status", help="how the parts are").add_argument("--json", action="store_true")
+    commands.add_parser("doctor", help="what is wrong, and what to do").add_argument(
+        "--json", action="store_true"
+    )
     commands.add_parser("measure", help="load and memory").add_argument("--seconds", type=float, default=30)
     commands.add_parser("logs", help="follow the logs").add_argument("part", nargs="?")
     commands.add_parser("kill", help="kill -9 a part, for tests").add_argument("part")

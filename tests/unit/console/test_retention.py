@@ -123,3 +123,10 @@ def test_days_that_cannot_be_are_named(settings, days_kept, is_sound):
     faults = [fault for fault in checks._kept_days() if "PREDICTIONS" in fault.msg]
     assert (faults == []) == is_sound
     assert is_sound or "CONSOLE_PREDICTIONS_KEEP_DAYS" in json.dumps([fault.msg for fault in run_checks()])
+
+
+def test_the_page_shows_what_is_kept(admin_page):
+    page = admin_page.get("/system/doctor").content.decode()
+    for kept in retention.registered():
+        assert kept.setting in page
+    assert "taxi_trips" in page
