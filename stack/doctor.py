@@ -139,6 +139,15 @@ def _disk(config: Config) -> str:
     return f"{free[folder] // MIB} MiB free for {folder}"
 
 
+def _whole(config: Config) -> str:
+    if (config.var_dir / up.RESTORING).exists():
+        raise Wrong(
+            "A restore into this folder was cut off: what is there is not whole.",
+            "`make reset`, then restore again.",
+        )
+    return str(config.var_dir)
+
+
 def _installed(config: Config) -> str:
     old = []
     for name, lock in LOCKS.items():
@@ -192,6 +201,7 @@ CHECKS: dict[str, tuple[str, Callable[[Config], str]]] = {
     "parts": ("Parts", _parts),
     "ports": ("Ports", _ports),
     "disk": ("Disk", _disk),
+    "folder": ("Folder", _whole),
     "installed": ("Installed", _installed),
     "secrets": ("Files with secrets", _secrets),
 }
