@@ -13,8 +13,8 @@ unexport PYTHONDONTWRITEBYTECODE PYTHONPATH VIRTUAL_ENV
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help up down demo remove-demo status measure logs reset psql shell kill check format fuzz test test-unit \
-        test-integration test-browser soak bench load notebook openapi messages lock
+.PHONY: help up down demo remove-demo status doctor measure logs reset backup restore psql shell kill check format fuzz test test-unit \
+        test-integration test-browser test-restore soak bench load notebook openapi messages lock
 
 help:  ## list these commands
 	@echo "Usage: make COMMAND"
@@ -29,6 +29,9 @@ down:  ## stop the stack
 status:  ## part, health, pid, port, memory, uptime
 	@$(AS_IS) -m stack status
 
+doctor:  ## what is wrong, and what to do about it; exit status 1 for anything
+	@$(AS_IS) -m stack doctor
+
 measure:  ## load and memory of the running stack over 30 seconds
 	@$(AS_IS) -m stack measure
 
@@ -37,6 +40,13 @@ logs:  ## follow the logs: all, or one part's with PART=web
 
 reset:  ## stop the stack and remove its folder with all data
 	@$(AS_IS) -m stack reset
+
+backup:  ## databases, artefacts, output, secrets into one file: FILE=…, else a new one in backups/
+	@$(AS_IS) -m stack backup $(if $(FILE),"$(FILE)")
+
+restore:  ## a stack from a backup, in an empty folder: FILE=… CONSOLE_VAR_DIR=… CONSOLE_PORT_BASE=…
+	@test -n "$(FILE)" || { echo "Which backup? make restore FILE=backups/….zip"; exit 2; }
+	@$(INSTALLED) -m stack restore "$(FILE)"
 
 psql:  ## a prompt in the console's database
 	@$(AS_IS) -m stack psql
@@ -80,6 +90,9 @@ fuzz:  ## the tests that make up their examples, with new ones, ROUNDS times (10
 
 soak:  ## the tests that kill parts, in the middle of a demonstration too, ten rounds of each
 	@CONSOLE_KILL_ROUNDS=10 $(TOOLS) -m pytest tests/integration/stack tests/integration/test_demo_survives.py
+
+test-restore:  ## back a stack up, restore it on other ports, start it and go on there
+	@CONSOLE_TEST_RESTORE=1 $(TOOLS) -m pytest tests/integration/test_backup_and_restore.py
 
 bench:  ## predict path and aggregator beside their peers, event to frame; on the running stack
 	@$(PYTHON) -m stack.bootstrap --bench -m stack python -- -m benchmarks

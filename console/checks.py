@@ -4,12 +4,14 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.http.request import validate_host
+
+from core.lib import retention
 
 # HS512 wants a key as long as its output (RFC 7518, section 3.2).
 SHORTEST_JWT_SECRET = 64
@@ -18,6 +20,7 @@ LONGEST_TARGET = 40
 MOST_JOBS_AT_ONCE = 20
 KUBERNETES = "k8s://"
 IMAGES = {"spark.kubernetes.container.image", "spark.kubernetes.executor.container.image"}
+SHORTEST_KEPT_PREDICTIONS = 8  # days
 URLS = ("CONSOLE_PUBLIC_URL", "CONSOLE_SERVING_URL", "CONSOLE_MLFLOW_URL", "CONSOLE_AIRFLOW_URL")
 
 
@@ -35,6 +38,7 @@ def check_settings(app_configs: Sequence[AppConfig] | None, **_kwargs: Any) -> l
         *_spark(),
         *_secret_key(),
         *_record_secrets(),
+        *_kept_days(),
     ]
 
 
@@ -105,6 +109,13 @@ def _redis() -> Iterator[CheckMessage]:
             "CONSOLE_REDIS_URL is no address of a Redis server.",
             hint="Write it as redis://:password@host:port/0, or rediss:// for TLS.",
             id="console.E007",
+        )
+    elif parts.scheme == "rediss" and parse_qs(parts.query).get("ssl_cert_reqs") != ["required"]:
+        # Without it the queue's client takes any certificate, while the others ask for a good one.
+        yield Error(
+            "CONSOLE_REDIS_URL speaks TLS to whoever answers.",
+            hint="End it in ?ssl_cert_reqs=required (and &ssl_ca_certs=/path/ca.pem for a CA of your own).",
+            id="console.E032",
         )
 
 
@@ -233,4 +244,21 @@ def _record_secrets() -> Iterator[CheckMessage]:
             hint="Who reads Kafka could guess it. Generate a long one: `python -c 'import secrets; "
             "print(secrets.token_urlsafe(48))'`. Several are separated by commas, without spaces.",
             id="console.E016",
+        )
+
+
+def _kept_days() -> Iterator[CheckMessage]:
+    for kept in retention.registered():
+        if kept.days < 0:
+            yield Error(
+                f"{kept.setting} is {kept.days}.",
+                hint="Write the days for which rows are kept, or 0 for ever.",
+                id="console.E030",
+            )
+    if 0 < settings.CONSOLE_PREDICTIONS_KEEP_DAYS < SHORTEST_KEPT_PREDICTIONS:
+        yield Error(
+            f"CONSOLE_PREDICTIONS_KEEP_DAYS is {settings.CONSOLE_PREDICTIONS_KEEP_DAYS}: Kafka keeps "
+            "records for 7 days and could bring back what was removed.",
+            hint=f"Write {SHORTEST_KEPT_PREDICTIONS} or more, or 0 for ever.",
+            id="console.E031",
         )

@@ -59,18 +59,17 @@ class Part:
     as_of: datetime | None
 
 
-def _query(sql: str, *values: object) -> tuple:
+def query(sql: str, *values: object) -> tuple:
     """The first row, by an own connection: Django would keep that of a thread that outlives requests."""
     database = settings.DATABASES["default"]
+    own = {"connect_timeout": 2, "options": "-c statement_timeout=1500", "application_name": "atalaya health"}
     connection = psycopg2.connect(
         dbname=database["NAME"],
         user=database["USER"],
         password=database["PASSWORD"],
         host=database["HOST"],
         port=database["PORT"] or None,
-        connect_timeout=2,
-        options="-c statement_timeout=1500",
-        application_name="atalaya health",
+        **{**database["OPTIONS"], **own},
     )
     try:
         with connection.cursor() as cursor:
@@ -81,7 +80,7 @@ def _query(sql: str, *values: object) -> tuple:
 
 
 def _postgres() -> str:
-    size_bytes, n = _query(
+    size_bytes, n = query(
         "SELECT pg_database_size(current_database()), count(*) FROM pg_stat_activity"
         " WHERE backend_type = 'client backend'"
     )
@@ -116,15 +115,16 @@ def _http() -> httpx.Client:
     return httpx.Client(timeout=TIMEOUT_S, limits=limits, follow_redirects=False)
 
 
-def _answer(url: str) -> httpx.Response:
-    answer = _http().get(url)
-    if answer.status_code != httpx.codes.OK:
-        raise Unwell(_("It answered with status %(status)d.") % {"status": answer.status_code})
-    return answer
+def answer(url: str) -> httpx.Response:
+    """What a GET answers. Raises Unwell for anything but success, httpx.HTTPError for no answer."""
+    found = _http().get(url)
+    if found.status_code != httpx.codes.OK:
+        raise Unwell(_("It answered with status %(status)d.") % {"status": found.status_code})
+    return found
 
 
 def _airflow() -> str:
-    components = _answer(f"{settings.CONSOLE_AIRFLOW_URL}/api/v2/monitor/health").json()
+    components = answer(f"{settings.CONSOLE_AIRFLOW_URL}/api/v2/monitor/health").json()
     unwell = [name for name, state in components.items() if state and state.get("status") == "unhealthy"]
     if unwell:
         raise Unwell(_("Not healthy: %(names)s") % {"names": ", ".join(sorted(unwell))})
@@ -132,14 +132,14 @@ def _airflow() -> str:
 
 
 def _mlflow() -> str:
-    _answer(f"{settings.CONSOLE_MLFLOW_URL}/health")
+    answer(f"{settings.CONSOLE_MLFLOW_URL}/health")
     return _mirrored("mlflow")
 
 
 def _mirrored(service: str) -> str:
     """How old what the pages show of the service is; the mirror itself is the part `watch`."""
     try:
-        (at,) = _query("SELECT max(last_success_at) FROM lib_syncstate WHERE service = %s", service)
+        (at,) = query("SELECT max(last_success_at) FROM lib_syncstate WHERE service = %s", service)
     except psycopg2.Error as error:  # PostgreSQL has a card of its own
         log.debug("health.mirror_unknown", service=service, error=str(error))
         return ""
@@ -147,7 +147,7 @@ def _mirrored(service: str) -> str:
 
 
 def _serving() -> str:
-    _answer(f"{settings.CONSOLE_SERVING_URL}/livez")
+    answer(f"{settings.CONSOLE_SERVING_URL}/livez")
     n = len(_http().get(f"{settings.CONSOLE_SERVING_URL}/readyz").json()["models"])
     return ngettext("%(n)d champion", "%(n)d champions", n) % {"n": n}
 

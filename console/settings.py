@@ -87,19 +87,26 @@ CONSOLE_STREAMS_AT_ONCE = env.number("CONSOLE_STREAMS_AT_ONCE", 2)
 CONSOLE_JOBS_LONGEST_HOURS = env.number("CONSOLE_JOBS_LONGEST_HOURS", 24)
 CONSOLE_JOBS_KEEP_DAYS = env.number("CONSOLE_JOBS_KEEP_DAYS", 14)
 
+# --- days for which rows are kept; 0: for ever
+CONSOLE_STREAMS_KEEP_DAYS = env.number("CONSOLE_STREAMS_KEEP_DAYS", 30)
+CONSOLE_DRIFT_KEEP_DAYS = env.number("CONSOLE_DRIFT_KEEP_DAYS", 90)
+CONSOLE_PREDICTIONS_KEEP_DAYS = env.number("CONSOLE_PREDICTIONS_KEEP_DAYS", 0)
+CONSOLE_ALERTS_KEEP_DAYS = env.number("CONSOLE_ALERTS_KEEP_DAYS", 365)
+
 
 def _database(url: str, *, test_name: str) -> dict[str, Any]:
     parts = parse_dsn(url)
     return {
         "ENGINE": "django.db.backends.postgresql",
-        "NAME": parts["dbname"],
-        "USER": parts.get("user", ""),
-        "PASSWORD": parts.get("password", ""),
-        "HOST": parts.get("host", ""),
-        "PORT": parts.get("port", ""),
+        "NAME": parts.pop("dbname"),
+        "USER": parts.pop("user", ""),
+        "PASSWORD": parts.pop("password", ""),
+        "HOST": parts.pop("host", ""),
+        "PORT": parts.pop("port", ""),
         # Under ASGI every request may run on another thread: a kept connection would be kept by nobody.
         "CONN_MAX_AGE": 0,
-        "OPTIONS": {"connect_timeout": 3, "application_name": "atalaya"},
+        # What else the address says is libpq's: sslmode, sslrootcert, target_session_attrs, ...
+        "OPTIONS": {"connect_timeout": 3, "application_name": "atalaya", **parts},
         "TEST": {"NAME": test_name},
     }
 
@@ -324,6 +331,8 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expires": 15},
     },
     "clear-old-drift": {"task": "predictions.tasks.clear_old_drift", "schedule": 24 * 3600.0},
+    "clear-old-predictions": {"task": "predictions.tasks.clear_old_predictions", "schedule": 24 * 3600.0},
+    "clear-old-alerts": {"task": "core.alerts.tasks.clear_old", "schedule": 24 * 3600.0},
     "expire-promotions": {"task": "models_registry.tasks.expire_requests", "schedule": 600.0},
     "forget-silent-serving": {"task": "models_registry.tasks.forget_silent_processes", "schedule": 60.0},
 }

@@ -7,11 +7,11 @@ from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_POST, require_safe
 
-from console import csp_reports, dashboard, health
+from console import csp_reports, dashboard, doctor, health
 from console.demo import queries as demonstration
 from core.access import policy
 from core.access.http import SignedInRequest
-from core.lib import metrics
+from core.lib import metrics, retention, topics
 from core.lib.error_pages import error_page
 from core.lib.htmx import is_htmx
 
@@ -53,6 +53,20 @@ def search(request: SignedInRequest) -> HttpResponse:
     text = request.GET.get("q", "")[: dashboard.LONGEST_TEXT]
     template = "_shared/_palette_hits.html" if is_htmx(request) else "console/search.html"
     return render(request, template, {"q": text, "hits": dashboard.search(text, request.user)})
+
+
+@require_GET
+def doctor_page(request: HttpRequest) -> HttpResponse:
+    """What is wrong with the installation; the checks follow, since they take seconds."""
+    values = {"kept": retention.registered(), "topics": topics.registered()}
+    return render(request, "console/doctor.html", values)
+
+
+@require_GET
+def doctor_findings(request: HttpRequest) -> HttpResponse:
+    """A row for each check, those that found something first."""
+    found = sorted(doctor.findings(), key=lambda finding: finding.is_well)
+    return render(request, "console/_findings.html", {"findings": found})
 
 
 @require_safe

@@ -6,9 +6,12 @@ class JobsConfig(AppConfig):
 
     def ready(self) -> None:
         """Let the sweep send jobs again that a worker still has to start or end; name what they may need."""
-        from core.lib import outbox
+        from django.utils.translation import gettext_lazy as _
+
+        from core.lib import outbox, retention
         from jobs import models, supplies, tasks
 
         outbox.register(models.Job, tasks.attend)
+        retention.register(_("Logs and working folders of jobs that ended"), "CONSOLE_JOBS_KEEP_DAYS")
         supplies.register("mlflow", supplies.MLFLOW)
         supplies.register("kafka", supplies.KAFKA)

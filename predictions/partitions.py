@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 
 import structlog
-from django.db import Error, connection, transaction
+from django.db import Error, OperationalError, connection, transaction
 
 from core.lib.aside import is_ours
 
@@ -14,6 +14,7 @@ log = structlog.get_logger(__name__)
 DAYS_AHEAD = 2
 # Older ids, and those of a clock that is wrong, go to the default partition: nobody makes a table for each.
 DAYS_BACK = 31
+BATCH = 5_000
 
 MAX_MS = 253_402_300_799_000  # the end of the year 9999
 
@@ -47,6 +48,52 @@ def ensure_for(ids: Iterable[uuid.UUID]) -> None:
         if day not in _made:
             ensure(day)
             _made.add(day)
+
+
+def drop_before(day: date) -> list[date]:
+    """Remove the days before this one, and their rows that lie in the default partition; the days that went.
+
+    A day is gone at once, whatever it held: PostgreSQL drops its table.
+    """
+    dropped = [found for found in _days() if found < day and _drop(found)]
+    n_rows = BATCH
+    while n_rows == BATCH:
+        with connection.cursor() as cursor:
+            cursor.execute(_DELETE_OLD, [str(first_id(day)), BATCH])
+            n_rows = cursor.rowcount
+    return dropped
+
+
+def _drop(day: date) -> bool:
+    """Whether it went: everybody waits behind who waits for a table, so a busy one is left for tomorrow."""
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET LOCAL lock_timeout = '2s'")
+            cursor.execute(f"DROP TABLE IF EXISTS predictions_prediction_{day:%Y%m%d}")
+    except OperationalError as error:
+        log.warning("predictions.day_not_removed", day=str(day), error=str(error))
+        return False
+    _made.discard(day)
+    log.info("predictions.day_removed", day=str(day))
+    return True
+
+
+def _days() -> list[date]:
+    """Those that have a partition, the oldest first."""
+    with connection.cursor() as cursor:
+        cursor.execute(_PARTITIONS)
+        names = [name.removeprefix("predictions_prediction_") for (name,) in cursor.fetchall()]
+    return sorted(datetime.strptime(name, "%Y%m%d").date() for name in names if name.isdecimal())
+
+
+_PARTITIONS = """
+SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+WHERE i.inhparent = 'predictions_prediction'::regclass
+"""
+_DELETE_OLD = """
+DELETE FROM predictions_prediction_default
+WHERE id IN (SELECT id FROM predictions_prediction_default WHERE id < %s LIMIT %s)
+"""
 
 
 def ensure(day: date) -> None:

@@ -1,20 +1,19 @@
 """The worker's half of watching for drift: look what is complete, judge it, forget what is old."""
 
-from datetime import timedelta
 from operator import attrgetter
 
 from celery import shared_task
 from django.utils import timezone
 
+from core.lib import retention
 from models_registry import queries as registry
 from models_registry.queries import Champion
-from predictions import loops
+from predictions import loops, partitions
 from predictions.drift import queries
-from predictions.models import DriftRules, DriftWatch, DriftWindow
+from predictions.models import DriftRules, DriftWatch, DriftWindow, ErasedPrediction, UnansweredPrediction
 
 # Behind a long queue every look would add one more.
 MESSAGE_EXPIRES_S = 60
-KEPT = timedelta(days=90)
 
 
 @shared_task
@@ -67,5 +66,19 @@ def judge_windows(watch_id: int) -> None:
 
 @shared_task
 def clear_old_drift() -> None:
-    """Windows of more than three months ago go; the bookmark stays."""
-    DriftWindow.objects.filter(judged_at__lt=timezone.now() - KEPT).delete()
+    """Windows of long ago go; the bookmark stays."""
+    before = retention.before("CONSOLE_DRIFT_KEEP_DAYS")
+    if before is not None:
+        retention.clear(DriftWindow.objects.filter(judged_at__lt=before))
+
+
+@shared_task
+def clear_old_predictions() -> None:
+    """Whole days of predictions go; and ids that were remembered so that Kafka does not bring them back."""
+    before = retention.before("CONSOLE_PREDICTIONS_KEEP_DAYS")
+    if before is None:
+        return
+    partitions.drop_before(before.date())
+    first = partitions.first_id(before.date())
+    retention.clear(ErasedPrediction.objects.filter(pk__lt=first))
+    retention.clear(UnansweredPrediction.objects.filter(pk__lt=first))

@@ -8,8 +8,23 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
-from stack import catalogue, config, console_parts, databases, demonstration, groups, health, postgres, report
+from stack import (
+    backup,
+    backup_file,
+    catalogue,
+    config,
+    console_parts,
+    databases,
+    demonstration,
+    doctor,
+    groups,
+    health,
+    postgres,
+    report,
+    restore,
+)
 from stack.config import REPO, Config
 from stack.down import reset, stop
 from stack.errors import StackError
@@ -28,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             with _alone(wanted):
                 up(wanted, catalogue.chosen(options.only, wanted))
             return 0
+        if options.command == "restore":
+            return _restore(wanted, options)
         site = config.load(wanted.var_dir)
         if site is None:
             print(f"There is no stack in {wanted.var_dir}; `make up` starts one.")
@@ -53,6 +70,31 @@ def _reset(site: Config, _options: argparse.Namespace) -> int:
     return 0
 
 
+def _backup(site: Config, options: argparse.Namespace) -> int:
+    path = Path(options.file).absolute() if options.file else backup.default_path(site)
+    passphrase = backup_file.passphrase(is_new=True)
+    with _alone(site):
+        made = backup.make(site, path, passphrase)
+    if made.n_waiting:
+        print(
+            f"{made.n_waiting} messages of predictions were not recorded yet, and are not in it: "
+            "does the recorder run?"
+        )
+    print(f"\nBacked up to {made.path} ({made.size_bytes / report.MIB:.1f} MiB).")
+    print(
+        "Kafka's messages, task logs of Airflow, logs of jobs and .env are not in it; docs/operations.md "
+        "says more."
+    )
+    return 0
+
+
+def _restore(wanted: Config, options: argparse.Namespace) -> int:
+    with backup_file.opened(Path(options.file)) as found, _alone(wanted):
+        restore.restore(wanted, found, backup_file.passphrase(is_new=False))
+    print(f"\nRestored into {wanted.var_dir} as of {found.manifest['made_at']}. `make up` starts it.")
+    return 0
+
+
 def _status(site: Config, options: argparse.Namespace) -> int:
     found = health.standings(site, catalogue.parts_of(site))
     standings = [health.with_memory(site, standing) for standing in found]
@@ -61,6 +103,12 @@ def _status(site: Config, options: argparse.Namespace) -> int:
     if about is not None and not options.json:
         print(f"\ndemonstration: {about.words}")
     return 0 if all(standing.health == "healthy" for standing in standings) else 1
+
+
+def _doctor(site: Config, options: argparse.Namespace) -> int:
+    found = doctor.findings(site)
+    print(doctor.as_json(found) if options.json else doctor.in_lines(found))
+    return 0 if all(finding.is_well for finding in found) else 1
 
 
 def _measure(site: Config, options: argparse.Namespace) -> int:
@@ -117,7 +165,9 @@ def _python(site: Config, options: argparse.Namespace) -> int:
 COMMANDS = {
     "down": _down,
     "reset": _reset,
+    "backup": _backup,
     "status": _status,
+    "doctor": _doctor,
     "measure": _measure,
     "logs": _logs,
     "kill": _kill,
@@ -136,7 +186,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands.add_parser("down", help="stop everything")
     commands.add_parser("reset", help="stop everything and remove all data")
+    commands.add_parser("backup", help="into one file").add_argument("file", nargs="?", help="to make")
+    commands.add_parser("restore", help="from a backup, into an empty folder").add_argument("file")
     commands.add_parser("status", help="how the parts are").add_argument("--json", action="store_true")
+    commands.add_parser("doctor", help="what is wrong, and what to do").add_argument(
+        "--json", action="store_true"
+    )
     commands.add_parser("measure", help="load and memory").add_argument("--seconds", type=float, default=30)
     commands.add_parser("logs", help="follow the logs").add_argument("part", nargs="?")
     commands.add_parser("kill", help="kill -9 a part, for tests").add_argument("part")

@@ -31,6 +31,7 @@ OFFSETS = {
 }
 HIGHEST_BASE = 65535 - 99
 PREFIXES = ("CONSOLE_", "COURSE_API_")
+NOT_FOR_PARTS = "CONSOLE_BACKUP_"  # of the commands alone: a passphrase is written into no stack's files
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,11 @@ def from_environment(environ: Mapping[str, str] = os.environ, *, dotenv: Path = 
     Raises StackError for a value that cannot be.
     """
     said = {**read_env_file(dotenv), **{name: value for name, value in environ.items() if value}}
-    settings = {name: value for name, value in said.items() if name.startswith(PREFIXES)}
+    settings = {
+        name: value
+        for name, value in said.items()
+        if name.startswith(PREFIXES) and not name.startswith(NOT_FOR_PARTS)
+    }
     var_dir = _folder(settings.pop("CONSOLE_VAR_DIR", None), REPO / "var")
     return Config(
         var_dir=var_dir,

@@ -37,7 +37,7 @@ def require_free(config: Config, parts: Iterable[Part]) -> None:
 
 
 def _taken(config: Config, names: set[str]) -> list[str]:
-    return [name for name in OFFSETS if name in names and not _is_free(config.port(name))]
+    return [name for name in OFFSETS if name in names and not is_free(config.port(name))]
 
 
 def holder(port: int) -> str:
@@ -58,7 +58,7 @@ def _pid(port: int) -> int | None:
     return None
 
 
-def _is_free(port: int) -> bool:
+def is_free(port: int) -> bool:
     with socket.socket() as listener:
         listener.setsockopt(
             socket.SOL_SOCKET, socket.SO_REUSEADDR, 1

@@ -3,8 +3,9 @@
 import os
 import shutil
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 
 from stack import (
     airflow,
@@ -34,6 +35,7 @@ MB = 1_000_000
 LEAST_FREE_BYTES = 500 * MB
 LOG_LINES = 25
 LOOKS_EVERY_S = 0.4
+RESTORING = "restoring"  # a file in the stack's folder for as long as it is filled from a backup
 PREPARED = (postgres, redis_server, kafka, mlflow_server, airflow, spark_cluster, console_parts)
 
 
@@ -44,6 +46,7 @@ def up(config: Config, parts: Sequence[Part]) -> None:
     """
     began_at = time.monotonic()
     _require_room(config)
+    _require_whole(config)
     was_running = supervisor.is_running(config)
     if was_running:
         _require_same_stack(config)
@@ -65,6 +68,33 @@ def up(config: Config, parts: Sequence[Part]) -> None:
     report.ready(config, parts, took_s=time.monotonic() - began_at, told=found.told)
     if found.is_empty and config.has_demonstration and len(parts) >= len(catalogue.PARTS):
         demonstration.start(config)
+
+
+@contextmanager
+def servers(config: Config, *names: str) -> Iterator[None]:
+    """These servers alone, for a command that works on what they hold; stopped at its end.
+
+    Raises StackError when one does not start, or the stack's ports are taken.
+    """
+    parts = catalogue.find(*names)
+    _require_room(config)
+    _clear_the_ground(config)
+    try:
+        _start_supervisor(config)
+        _launch(config, parts, set(names))
+        _await(config, parts, set())
+        databases.ensure(config)
+        yield
+    finally:
+        stop(config)
+
+
+def _require_whole(config: Config) -> None:
+    if (config.var_dir / RESTORING).exists():
+        raise StackError(
+            f"A restore into {config.var_dir} was cut off, so what is there is not whole. `make reset` "
+            "clears it; then restore again."
+        )
 
 
 def _ended_earlier_release(config: Config) -> bool:

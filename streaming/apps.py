@@ -6,9 +6,13 @@ class StreamingConfig(AppConfig):
 
     def ready(self) -> None:
         """Let the sweep send unfinished wishes again; name the topics that the default streams need."""
-        from core.lib import outbox, topics
+        from django.utils.translation import gettext_lazy as _
+
+        from core.lib import outbox, retention, topics
         from streaming import dead_topics, models, tasks
 
+        kept = _("Windows of streams, dead letters, anomalies, replays that ended")
+        retention.register(kept, "CONSOLE_STREAMS_KEEP_DAYS")
         outbox.register(models.Replay, tasks.send_replay)
         outbox.register(models.DeadLetter, tasks.redrive)
         topics.register(

@@ -1,14 +1,12 @@
 """The worker's half: replays in slices, dead letters sent once more, old rows cleared."""
 
-from datetime import timedelta
-
 import structlog
 from celery import shared_task
 from confluent_kafka import KafkaException
 from django.db import transaction
 from django.utils import timezone
 
-from core.lib import live, outbox, paths
+from core.lib import live, outbox, paths, retention
 from core.lib.errors import Conflict, ConsoleError, InvalidRequest, NotFound
 from streaming import loops, redriving
 from streaming.exactly_once import is_never_taken
@@ -17,7 +15,6 @@ from streaming.replay_files import FileRefused
 
 log = structlog.get_logger(__name__)
 
-KEPT = timedelta(days=30)
 MOST_ATTEMPTS = 100
 
 
@@ -113,9 +110,12 @@ def redrive(dead_letter_id: int) -> None:
 
 @shared_task
 def clear_old() -> None:
-    """Windows, dead letters and anomalies that nobody touched for a month go."""
-    before = timezone.now() - KEPT
-    Window.objects.filter(updated_at__lt=before).delete()
-    DeadLetter.objects.filter(at__lt=before).delete()
-    Anomaly.objects.filter(at__lt=before).delete()
+    """Windows, dead letters and anomalies that nobody touched for long go, and replays that ended then."""
+    before = retention.before("CONSOLE_STREAMS_KEEP_DAYS")
+    if before is None:
+        return
+    retention.clear(Window.objects.filter(updated_at__lt=before))
+    retention.clear(DeadLetter.objects.filter(at__lt=before))
+    retention.clear(Anomaly.objects.filter(at__lt=before))
+    retention.clear(Replay.objects.filter(ended_at__lt=before))
     loops.DEAD_LETTERS.rows().filter(last_at__lt=before).delete()

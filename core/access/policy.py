@@ -64,6 +64,8 @@ ROUTES: dict[str, str | dict[str, str]] = {
     "console:overview-health": "see",
     "console:health-dot": "see",
     "console:search": SIGNED_IN,
+    "console:doctor": "admin",
+    "console:doctor-findings": "admin",
     "console:livez": PUBLIC,
     "console:readyz": PUBLIC,
     "console:metrics": PUBLIC,

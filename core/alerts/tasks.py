@@ -3,9 +3,20 @@
 from celery import shared_task
 
 from core.alerts import aside_alerts
+from core.alerts.models import Alert
+from core.alerts.states import State
+from core.lib import retention
 
 
 @shared_task(expires=15)
 def look_for_set_aside() -> None:
     """Tell of what was set aside, and of what fits again."""
     aside_alerts.look()
+
+
+@shared_task
+def clear_old() -> None:
+    """Alerts that were resolved long ago go, with their timelines; the audit trail keeps who did what."""
+    before = retention.before("CONSOLE_ALERTS_KEEP_DAYS")
+    if before is not None:
+        retention.clear(Alert.objects.filter(state=State.RESOLVED, state_since__lt=before))

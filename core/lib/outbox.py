@@ -73,6 +73,11 @@ def register(model: type[Deliverable], task: Task) -> None:
     _registered.append((model, task))
 
 
+def kinds() -> list[type[Deliverable]]:
+    """Models whose rows are wishes."""
+    return [model for model, _task in _registered]
+
+
 def claim(model: type[_Row], pk: Any) -> _Row | None:
     """Take the row for this worker until its lease ends; None when it is done or somebody else has it.
 

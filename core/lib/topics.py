@@ -45,6 +45,11 @@ def scope_of(name: str) -> str:
     return next((topic.scope for topic in _registered if topic.name == name), "")
 
 
+def registered() -> list[Topic]:
+    """Those that apps of the console own, by name."""
+    return sorted(_registered, key=lambda topic: topic.name)
+
+
 def is_registered(name: str) -> bool:
     """Whether an app of the console owns the topic."""
     return any(topic.name == name for topic in _registered)

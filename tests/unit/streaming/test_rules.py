@@ -385,7 +385,7 @@ def test_rows_are_kept_in_bounds(broker, monkeypatch):
     monkeypatch.setattr(anomalies, "MOST_KEPT", 4)
     stream = followed(broker, THRESHOLD, *fares(*range(60, 72)))
     assert [offset for _partition, offset in offsets(stream)] == [8, 9, 10, 11]
-    Anomaly.objects.filter(offset=8).update(at=timezone.now() - tasks.KEPT - timedelta(days=1))
+    Anomaly.objects.filter(offset=8).update(at=timezone.now() - timedelta(days=31))
     tasks.clear_old()
     assert stream.anomalies.count() == 3
 
