@@ -13,8 +13,9 @@ unexport PYTHONDONTWRITEBYTECODE PYTHONPATH VIRTUAL_ENV
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help up down demo remove-demo status doctor measure logs reset backup restore psql shell kill check format fuzz test test-unit \
-        test-integration test-browser test-restore soak bench load notebook openapi messages lock
+.PHONY: help up down demo remove-demo status doctor measure logs reset backup restore psql shell kill check format \
+        fuzz test test-unit test-integration test-browser test-restore soak bench load notebook panels dashboards \
+        openapi messages lock
 
 help:  ## list these commands
 	@echo "Usage: make COMMAND"
@@ -104,6 +105,12 @@ load:  ## simulated users ask a model of the running stack: MODEL=diabetes USERS
 notebook:  ## JupyterLab on docs/notebooks, which ask the running stack with the token in ATALAYA_TOKEN
 	@$(PYTHON) -m stack.bootstrap --notebook -m jupyterlab docs/notebooks \
 	  --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate --LabApp.news_url=None
+
+panels:  ## ask the running Prometheus (`make up OBSERVE=1`) every query of every dashboard
+	@$(AS_IS) -m stack.panels
+
+dashboards:  ## write Grafana's dashboards anew from stack/dashboards.py
+	@$(TOOLS) -m stack.dashboards
 
 openapi:  ## write openapi.yaml anew from the code
 	@$(TOOLS) -m stack.api_schema --write

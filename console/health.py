@@ -1,17 +1,18 @@
 """How each part of the installation is, asked all at once, each within two seconds, and remembered for one.
 
 Parts with HTTP are asked by it; the others leave a sign of life in Redis; the sandbox is asked what it shuts,
-once. A check returns the figure that says most about the part, and raises `Unwell` (or what its client
-raises) when the part is not well.
+once. A check returns the figure that says most about the part, with others for Prometheus where it has them,
+and raises `Unwell` (or what its client raises) when the part is not well.
 """
 
 import functools
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import httpx
 import psycopg2
@@ -20,6 +21,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from django.conf import settings
 from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 from django.utils.functional import Promise
 from django.utils.translation import get_language, gettext_lazy, ngettext, override
 from django.utils.translation import gettext as _
@@ -38,17 +40,30 @@ SILENT_AFTER_S = 3 * heartbeat.EVERY_S
 # An answer older than this is no news: a page that is being drawn says that it asks.
 KNOWN_FOR_S = 60.0
 QUEUES = ("control", "heavy", "spark")
+AIRFLOW_COMPONENTS = ("scheduler", "triggerer", "dag_processor")
 
 
 class Unwell(Exception):
     """The part answered, and is not well; or its sign of life is missing."""
 
 
+# Values by the name of a metric and its label values; `console.gauges` says what they mean.
+Figures = Mapping[tuple[str, ...], float]
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a part says of itself: in words for people, in figures for Prometheus."""
+
+    words: str
+    figures: Figures
+
+
 @dataclass(frozen=True)
 class Part:
     """One part as it was at `as_of`. The web process is not ready without the required ones.
 
-    is_healthy: None before anybody asked.
+    is_healthy: None before anybody asked. figures: see `Said`; none of a part that is not well.
     """
 
     name: str
@@ -57,6 +72,7 @@ class Part:
     detail: str
     is_required: bool
     as_of: datetime | None
+    figures: Figures = field(default_factory=dict)
 
 
 def query(sql: str, *values: object) -> tuple:
@@ -79,17 +95,28 @@ def query(sql: str, *values: object) -> tuple:
         connection.close()
 
 
-def _postgres() -> str:
-    size_bytes, n = query(
-        "SELECT pg_database_size(current_database()), count(*) FROM pg_stat_activity"
-        " WHERE backend_type = 'client backend'"
+def _postgres() -> Said:
+    size_bytes, n, most = query(
+        "SELECT pg_database_size(current_database()), count(*), current_setting('max_connections')::int"
+        " FROM pg_stat_activity WHERE backend_type = 'client backend'"
     )
     connections = ngettext("%(n)d connection", "%(n)d connections", n) % {"n": n}
-    return f"{numbers.binary_size(size_bytes)}, {connections}"
+    figures: Figures = {
+        ("console_postgres_size_bytes",): size_bytes,
+        ("console_postgres_open_connections",): n,
+        ("console_postgres_allow_connections",): most,
+    }
+    return Said(f"{numbers.binary_size(size_bytes)}, {connections}", figures)
 
 
-def _redis() -> str:
-    return numbers.binary_size(console_redis.client().info("memory")["used_memory"])
+def _redis() -> Said:
+    client = console_redis.client()
+    memory_bytes = client.info("memory")["used_memory"]
+    figures: Figures = {
+        ("console_redis_memory_bytes",): memory_bytes,
+        ("console_redis_open_connections",): client.info("clients")["connected_clients"],
+    }
+    return Said(numbers.binary_size(memory_bytes), figures)
 
 
 @functools.cache
@@ -98,13 +125,19 @@ def _kafka_admin() -> AdminClient:
     return kafka.admin(log_level=2, **{"reconnect.backoff.max.ms": 2000})
 
 
-def _kafka() -> str:
+def _kafka() -> Said:
     found = _kafka_admin().list_topics(timeout=TIMEOUT_S)
     if not found.brokers:
         raise Unwell(_("It knows of no broker."))
     brokers = ngettext("%(n)d broker", "%(n)d brokers", len(found.brokers)) % {"n": len(found.brokers)}
     topics = ngettext("%(n)d topic", "%(n)d topics", len(found.topics)) % {"n": len(found.topics)}
-    return f"{brokers}, {topics}"
+    partitions = [one for topic in found.topics.values() for one in topic.partitions.values()]
+    figures: Figures = {
+        ("console_kafka_answer_brokers",): len(found.brokers),
+        ("console_kafka_lag_partitions",): sum(len(one.isrs) < len(one.replicas) for one in partitions),
+        ("console_kafka_leaderless_partitions",): sum(one.leader < 0 for one in partitions),
+    }
+    return Said(f"{brokers}, {topics}", figures)
 
 
 @functools.cache
@@ -123,12 +156,22 @@ def answer(url: str) -> httpx.Response:
     return found
 
 
-def _airflow() -> str:
+def _airflow() -> Said:
     components = answer(f"{settings.CONSOLE_AIRFLOW_URL}/api/v2/monitor/health").json()
     unwell = [name for name, state in components.items() if state and state.get("status") == "unhealthy"]
     if unwell:
         raise Unwell(_("Not healthy: %(names)s") % {"names": ", ".join(sorted(unwell))})
-    return _mirrored("airflow")
+    return Said(_mirrored("airflow"), _heartbeats(components))
+
+
+def _heartbeats(components: Mapping[str, Any]) -> dict[tuple[str, ...], float]:
+    """How long ago each component of Airflow gave a sign of life, as far as it says."""
+    found: dict[tuple[str, ...], float] = {}
+    for name in AIRFLOW_COMPONENTS:
+        at = parse_datetime(str((components.get(name) or {}).get(f"latest_{name}_heartbeat")))
+        if at is not None and at.tzinfo is not None:
+            found["console_airflow_heartbeat_seconds", name] = (timezone.now() - at).total_seconds()
+    return found
 
 
 def _mlflow() -> str:
@@ -200,7 +243,7 @@ def _sandbox() -> str:
     return _("Weak, as CONSOLE_ALLOW_WEAK_SANDBOX allows: %(layers)s") % words
 
 
-CHECKS: dict[str, tuple[str | Promise, Callable[[], str]]] = {
+CHECKS: dict[str, tuple[str | Promise, Callable[[], str | Said]]] = {
     "postgres": ("PostgreSQL", _postgres),
     "redis": ("Redis", _redis),
     "kafka": ("Kafka", _kafka),
@@ -242,24 +285,25 @@ def known() -> list[Part]:
 
 
 def _ask_all(language: str) -> list[Part]:
-    futures = {name: _pool.submit(_said_in, language, check) for name, (_label, check) in CHECKS.items()}
+    futures = {name: _pool.submit(_in_language, language, check) for name, (_label, check) in CHECKS.items()}
     wait(futures.values(), timeout=TIMEOUT_S + 0.2)
     now = datetime.now(tz=UTC)
     return [_part(name, futures[name], now) for name in CHECKS]
 
 
-def _said_in(language: str, check: Callable[[], str]) -> str:
+def _in_language(language: str, check: Callable[[], str | Said]) -> str | Said:
     """A thread has a language of its own."""
     with override(language):
         return check()
 
 
-def _part(name: str, future: Future[str], as_of: datetime) -> Part:
-    is_healthy, detail = _outcome(future)
-    return Part(name, CHECKS[name][0], is_healthy, detail, name in REQUIRED, as_of)
+def _part(name: str, future: Future[str | Said], as_of: datetime) -> Part:
+    is_healthy, found = _outcome(future)
+    said = found if isinstance(found, Said) else Said(found, {})
+    return Part(name, CHECKS[name][0], is_healthy, said.words, name in REQUIRED, as_of, said.figures)
 
 
-def _outcome(future: Future[str]) -> tuple[bool, str]:
+def _outcome(future: Future[str | Said]) -> tuple[bool, str | Said]:
     if not future.done():
         future.cancel()
         return False, _("No answer within two seconds.")

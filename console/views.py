@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_POST, require_safe
 
-from console import csp_reports, dashboard, doctor, health
+from console import csp_reports, dashboard, doctor, gauges, health
 from console.demo import queries as demonstration
 from core.access import policy
 from core.access.http import SignedInRequest
@@ -94,8 +94,10 @@ def readyz(_request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def metrics_text(_request: HttpRequest) -> HttpResponse:
-    """Prometheus text."""
-    return HttpResponse(metrics.exposition(), content_type=metrics.CONTENT_TYPE)
+    """Prometheus text: of all processes, of rows and of parts."""
+    return HttpResponse(
+        metrics.exposition([*metrics.ASKED, *gauges.ASKED]), content_type=metrics.CONTENT_TYPE
+    )
 
 
 @csrf_exempt  # browsers send it by themselves, without a token; nothing is changed

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.db.models import Q, QuerySet, TextField
+from django.db.models import Count, Q, QuerySet, TextField
 from django.db.models.functions import Cast
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -57,6 +57,12 @@ def schedule(pk: int) -> JobSchedule:
     if found is None:
         raise NotFound(_("There is no schedule %(id)s.") % {"id": pk})
     return found
+
+
+def open_states() -> dict[str, int]:
+    """How many jobs are in each state that is not an end."""
+    rows = Job.objects.exclude(state__in=ENDED).order_by().values_list("state").annotate(n=Count("pk"))
+    return {**{state: 0 for state in JobState.values if state not in ENDED}, **dict(rows)}
 
 
 def n_queued() -> int:

@@ -128,6 +128,12 @@ def champion_version(model_name: str) -> ModelVersion | None:
     return ModelVersion.objects.filter(model__name=model_name, state=VersionState.CHAMPION).first()
 
 
+def champion_numbers() -> dict[str, int]:
+    """Version of each model's champion, without its files and facts."""
+    rows = ChampionPeriod.objects.filter(until=None).order_by("model__name")
+    return dict(rows.values_list("model__name", "version__version"))
+
+
 def exists(name: str) -> bool:
     """Whether the model is registered."""
     return RegisteredModel.objects.filter(name=name).exists()

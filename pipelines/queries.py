@@ -4,11 +4,11 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from statistics import median
 from typing import Any
 
-from django.db.models import Exists, F, OuterRef, Q, QuerySet, Window
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Window
 from django.db.models.functions import RowNumber
 from django.urls import reverse
 from django.utils import timezone
@@ -18,7 +18,7 @@ from core.access.models import User
 from core.lib.errors import NotFound
 from core.lib.hits import Hit
 from core.lib.templatetags import numbers
-from pipelines.models import ImportFault, Pipeline, Run, RunState, TaskInstance
+from pipelines.models import ENDED, ImportFault, Pipeline, Run, RunState, TaskInstance
 
 STRIP = 14
 GRID = 24
@@ -27,6 +27,8 @@ FAILURES_STAY = timedelta(days=3)
 MOST_FAILURES = 3
 HIT_RUNS = 3
 SHORTEST_ID = 4
+OPEN_STATES = tuple(state for state in RunState if state not in ENDED)
+OTHER = "other"
 _RUN_NUMBER = re.compile(r"(?:run )?#?([0-9]{1,15})", re.IGNORECASE)
 
 
@@ -83,6 +85,24 @@ def runs(*, dag_id: str = "", state: str = "", text: str = "") -> QuerySet[Run]:
             | Q(note__icontains=text)
         )
     return found
+
+
+def open_states() -> dict[str, int]:
+    """How many runs are in each state that is not an end; those of a newer Airflow's states as `other`."""
+    return _by_state(Run.objects.exclude(state__in=ENDED), OPEN_STATES)
+
+
+def ended_since(moment: datetime) -> dict[str, int]:
+    """How many runs have come to each end since then."""
+    return _by_state(Run.objects.filter(state__in=ENDED, ended_at__gte=moment), ENDED)
+
+
+def _by_state(found: QuerySet[Run], known: Iterable[str]) -> dict[str, int]:
+    numbers_of = {**dict.fromkeys(map(str, known), 0)}
+    for state, n in found.order_by().values_list("state").annotate(n=Count("pk")):
+        name = state if state in numbers_of else OTHER
+        numbers_of[name] = numbers_of.get(name, 0) + n
+    return numbers_of
 
 
 def recent_runs(user: User, *, limit: int = 8) -> list[Run]:

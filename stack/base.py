@@ -27,3 +27,8 @@ def ask(url: str) -> bytes:
 def listens(config: Config, port: str) -> None:
     """Raises OSError when nothing accepts connections there."""
     socket.create_connection(("127.0.0.1", config.port(port)), timeout=PATIENCE_S).close()
+
+
+def reachable(bind: str) -> str:
+    """An address at which this machine reaches what binds to `bind`."""
+    return "127.0.0.1" if bind in ("0.0.0.0", "::") else bind  # noqa: S104 - compared, not bound

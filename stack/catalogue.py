@@ -7,6 +7,7 @@ from stack import (
     demonstration,
     kafka,
     mlflow_server,
+    observability,
     postgres,
     redis_server,
     spark_cluster,
@@ -18,18 +19,25 @@ from stack.parts import Part
 SERVERS = (postgres.PART, redis_server.PART, kafka.PART, mlflow_server.PART, *airflow.PARTS, course_api.PART)
 CONSOLE = console_parts.PARTS
 PARTS: dict[str, Part] = {part.name: part for part in (*SERVERS, *CONSOLE)}
-CLUSTER = spark_cluster.PARTS  # only where they are asked for
+CLUSTER = spark_cluster.PARTS  # only where they are asked for, as are these
+OBSERVABILITY = observability.PARTS
 # What the supervisor knows: the parts, and what is started now and then and ends by itself.
 PROGRAMS: dict[str, Part] = {
     **PARTS,
-    **{part.name: part for part in CLUSTER},
+    **{part.name: part for part in (*CLUSTER, *OBSERVABILITY)},
     demonstration.PART.name: demonstration.PART,
 }
 
 
+def optional(config: Config) -> list[Part]:
+    """Those that not every stack has, of this one."""
+    cluster = CLUSTER if config.has_spark_cluster else ()
+    return [*cluster, *(OBSERVABILITY if config.has_observability else ())]
+
+
 def parts_of(config: Config) -> list[Part]:
     """All parts that this stack has."""
-    return [*PARTS.values(), *(CLUSTER if config.has_spark_cluster else ())]
+    return [*PARTS.values(), *optional(config)]
 
 
 def chosen(names: str | None, config: Config) -> list[Part]:

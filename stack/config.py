@@ -28,6 +28,8 @@ OFFSETS = {
     "course-api": 17,
     "spark-master": 18,
     "spark-worker": 19,
+    "prometheus": 40,
+    "alertmanager": 41,
 }
 HIGHEST_BASE = 65535 - 99
 PREFIXES = ("CONSOLE_", "COURSE_API_")
@@ -46,6 +48,7 @@ class Config:
     loads_examples: bool = False
     has_demonstration: bool = True
     has_spark_cluster: bool = False
+    has_observability: bool = False
     start_timeout_s: float = 180.0
     settings: dict[str, str] = field(default_factory=dict)  # each of PREFIXES that the caller set
 
@@ -113,6 +116,7 @@ def from_environment(environ: Mapping[str, str] = os.environ, *, dotenv: Path = 
         loads_examples=settings.pop("CONSOLE_LOAD_EXAMPLES", "0") == "1",
         has_demonstration=said.get("DEMO", "1") != "0",
         has_spark_cluster=said.get("SPARK_CLUSTER", "0") == "1",
+        has_observability=said.get("OBSERVE", "0") == "1",
         start_timeout_s=_seconds("CONSOLE_START_TIMEOUT_S", settings.pop("CONSOLE_START_TIMEOUT_S", "180")),
         settings=settings,
     )

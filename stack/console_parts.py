@@ -7,7 +7,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from stack import airflow, base, databases, kafka, mlflow_server, redis_server, spark_cluster
+from stack import (
+    airflow,
+    base,
+    databases,
+    kafka,
+    mlflow_server,
+    observability,
+    redis_server,
+    spark_cluster,
+)
 from stack.config import REPO, Config
 from stack.errors import StackError
 from stack.files import write_private
@@ -35,6 +44,8 @@ def settings(config: Config) -> dict[str, str]:
         "CONSOLE_SPARK_JARS": str(config.spark_jars_dir),
         "CONSOLE_OUTPUT_DIR": str(config.var_dir / "output"),
         "CONSOLE_PIPELINE_TOKENS": str(airflow.tokens_file(config)),
+        "CONSOLE_ALERTMANAGER_TOKEN": str(observability.token_file(config)),
+        **observability.console_settings(config),
         **spark_cluster.console_settings(config),
         "PROMETHEUS_MULTIPROC_DIR": str(config.var_dir / "metrics"),
         **config.settings,
@@ -121,14 +132,9 @@ def _http_part(name: str, application: str) -> Part:
         return Program(argv, environment(config), REPO)
 
     def health(config: Config, _started_at: float) -> None:
-        base.ask(f"http://{_reachable(config.bind)}:{config.port(name)}/livez")
+        base.ask(f"http://{base.reachable(config.bind)}:{config.port(name)}/livez")
 
     return Part(name, program=program, health=health, port=name)
-
-
-def _reachable(bind: str) -> str:
-    """An address at which this machine reaches what binds to `bind`."""
-    return "127.0.0.1" if bind in ("0.0.0.0", "::") else bind  # noqa: S104 - compared, not bound
 
 
 def _worker(_config: Config) -> tuple[str, ...]:

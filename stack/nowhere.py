@@ -30,6 +30,7 @@ def settings(
         "CONSOLE_AIRFLOW_URL": "http://127.0.0.1:5",
         "CONSOLE_AIRFLOW_JWT_SECRET": SECRET,
         "CONSOLE_PIPELINE_TOKENS": str(var_dir / "console_tokens.json"),
+        "CONSOLE_ALERTMANAGER_TOKEN": str(var_dir / "alertmanager_token"),
     }
 
 

@@ -17,6 +17,7 @@ from stack import (
     health,
     kafka,
     mlflow_server,
+    observability,
     ports,
     postgres,
     redis_server,
@@ -36,7 +37,16 @@ LEAST_FREE_BYTES = 500 * MB
 LOG_LINES = 25
 LOOKS_EVERY_S = 0.4
 RESTORING = "restoring"  # a file in the stack's folder for as long as it is filled from a backup
-PREPARED = (postgres, redis_server, kafka, mlflow_server, airflow, spark_cluster, console_parts)
+PREPARED = (
+    observability,  # it may find its programs missing
+    postgres,
+    redis_server,
+    kafka,
+    mlflow_server,
+    airflow,
+    spark_cluster,
+    console_parts,
+)
 
 
 def up(config: Config, parts: Sequence[Part]) -> None:
@@ -129,7 +139,7 @@ def _start(config: Config, parts: Sequence[Part]) -> SetUp:
     said: set[str] = set()
     with ThreadPoolExecutor(max_workers=4) as pool:
         _launch(config, servers, {"postgres", "redis", "kafka", "course-api"})
-        _launch(config, parts, {part.name for part in catalogue.CLUSTER})
+        _launch(config, parts, {part.name for part in catalogue.optional(config)})
         if any("postgres" in (part.name, *part.needs) for part in parts):
             _await(config, catalogue.find("postgres"), said)
             databases.ensure(config)
@@ -207,6 +217,11 @@ def _require_same_stack(config: Config) -> None:
         raise StackError(
             f"The stack in {config.var_dir} runs {'with' if running.has_spark_cluster else 'without'} a Spark"
             " cluster (SPARK_CLUSTER): `make down` first."
+        )
+    if running is not None and running.has_observability != config.has_observability:
+        raise StackError(
+            f"The stack in {config.var_dir} runs {'with' if running.has_observability else 'without'}"
+            " Prometheus (OBSERVE): `make down` first."
         )
     if running is not None and running.port_base != config.port_base:
         raise StackError(

@@ -36,6 +36,7 @@ SCOPES: Final[dict[str, frozenset[str]]] = {
     "models.archive": frozenset({SCIENTIST, ADMIN}),
     "models.decide": frozenset({APPROVER, ADMIN}),
     "alerts.handle": frozenset({ENGINEER, SCIENTIST, APPROVER, ADMIN}),
+    "alerts.report": frozenset({ENGINEER, ADMIN}),
     "drift.rules": frozenset({SCIENTIST, ADMIN}),
     "tokens": frozenset(ROLES),
     "admin": frozenset({ADMIN}),
@@ -52,6 +53,8 @@ PRINCIPALS: Final[dict[str, frozenset[str]]] = {
     "system:taxi_training": _TRAINS,
     # No pipeline: the aggregator, where the rule of a stream names a model.
     "system:anomaly_rule": frozenset({"predict"}),
+    # Neither this: Prometheus' alerts come in under it.
+    "system:alertmanager": frozenset({"alerts.report"}),
 }
 
 PUBLIC: Final = "public"
@@ -120,6 +123,7 @@ ROUTES: dict[str, str | dict[str, str]] = {
     "api:set-aside-list": "admin",
     "api:alert-list": "see",
     "api:alert-detail": "see",
+    "api:alert-prometheus": {"POST": "alerts.report"},
     "api:alert-acknowledge": {"POST": "alerts.handle"},
     "api:alert-mute": {"POST": "alerts.handle"},
     "api:alert-resolve": {"POST": "alerts.handle"},

@@ -1,4 +1,7 @@
-"""The accounts under which pipelines act, and the file that hands their tokens to Airflow's tasks."""
+"""The accounts under which pipelines act, and the file that hands their tokens to Airflow's tasks.
+
+Alertmanager has such an account too, and a file of its own, which holds the token alone.
+"""
 
 import json
 from datetime import timedelta
@@ -14,6 +17,7 @@ from core.audit import actions as audit
 from core.lib.files import write_whole
 
 PREFIX = "system:"
+ALERTMANAGER = "alertmanager"
 TOKEN_DAYS = 90
 RENEW_BEFORE = timedelta(days=30)
 # A task that has read the old token may still be running.
@@ -21,14 +25,19 @@ OLD_TOKEN_LIVES = timedelta(hours=1)
 
 
 def issue_tokens() -> list[str]:
-    """Make every principal exist and the file hold a live token for each; returns whose were renewed."""
-    path = Path(settings.CONSOLE_PIPELINE_TOKENS)
-    held = _read(path)
+    """Make every principal exist and the files hold a live token for each; returns whose were renewed."""
+    path, alone = Path(settings.CONSOLE_PIPELINE_TOKENS), Path(settings.CONSOLE_ALERTMANAGER_TOKEN)
+    of_pipelines = _read(path)
+    held = of_pipelines | {ALERTMANAGER: _read_alone(alone)}
     with transaction.atomic():
         keys = {name.removeprefix(PREFIX): _key(name, held) for name in policy.PRINCIPALS}
-    if keys != held:
+    renewed = sorted(name for name in keys if keys[name] != held.get(name))
+    key = keys.pop(ALERTMANAGER, "")
+    if key != held[ALERTMANAGER]:
+        write_whole(alone, key.encode())
+    if keys != of_pipelines:
         write_whole(path, json.dumps(keys, indent=2).encode())  # a task never meets half of it
-    return sorted(name for name in keys if keys[name] != held.get(name))
+    return renewed
 
 
 def _key(name: str, held: dict[str, str]) -> str:
@@ -70,3 +79,11 @@ def _read(path: Path) -> dict[str, str]:
     if not isinstance(held, dict):
         return {}
     return {name: key for name, key in held.items() if isinstance(key, str)}
+
+
+def _read_alone(path: Path) -> str:
+    """The key in a file that holds nothing else; empty where it is missing or holds no text."""
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except (FileNotFoundError, UnicodeDecodeError):
+        return ""

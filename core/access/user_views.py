@@ -46,8 +46,23 @@ def service_list(request: SignedInRequest) -> HttpResponse:
             "words": _("Experiments and registered models"),
             "access": _mlflow_access(),
         },
+        *_observability(),
     ]
     return render(request, "access/service_list.html", {"services": services})
+
+
+def _observability() -> list[dict[str, str]]:
+    """Those that this installation has. Neither knows the console's users."""
+    words = _("Its own sign-in, if it has one, is no business of this console.")
+    known = (
+        ("Prometheus", settings.CONSOLE_PROMETHEUS_URL, _("Metrics, rules and alerts")),
+        ("Grafana", settings.CONSOLE_GRAFANA_URL, _("Dashboards of the metrics")),
+    )
+    return [
+        {"name": name, "page": url, "url": url, "words": what, "access": words}
+        for name, url, what in known
+        if url
+    ]
 
 
 def _mlflow_access() -> str:

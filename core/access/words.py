@@ -32,6 +32,7 @@ SCOPES: Final[dict[str, Promise]] = {
     "models.archive": _("Archive model versions, and bring them back"),
     "models.decide": _("Approve or reject promotions, and roll back"),
     "drift.rules": _("Change the rules by which models are watched for drift"),
+    "alerts.report": _("Report alerts of Prometheus"),
     "alerts.handle": _("Acknowledge, mute and resolve alerts"),
     "tokens": _("List, make and revoke your own API tokens"),
     "admin": _("Manage users, roles, tokens, the audit trail and the system"),

@@ -8,7 +8,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from core.access.http import user_of
-from core.alerts import actions, queries
+from core.alerts import actions, prometheus, queries
 from core.alerts import serializers as shapes
 from core.alerts.models import Alert
 from core.lib.rest import valid
@@ -64,3 +64,15 @@ class ResolveView(APIView):
         """A finding made later, after a cooldown, opens a new one; 409 when it is resolved already."""
         actions.resolve(pk, by=user_of(request), **valid(shapes.ResolveSerializer, request.data))
         return _answer(pk)
+
+
+class PrometheusView(APIView):
+    """The webhook of Prometheus' Alertmanager."""
+
+    @extend_schema(request=shapes.AlertmanagerSerializer, responses=shapes.TakenSerializer)
+    def post(self, request: Request) -> Response:
+        """One alert for each fingerprint, resolved when Prometheus resolves it.
+
+        What is no alert is set aside and told in `n_set_aside`; 422 only when the whole is no such message.
+        """
+        return Response(shapes.TakenSerializer(prometheus.take(request.data, by=user_of(request))).data)

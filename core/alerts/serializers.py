@@ -83,3 +83,20 @@ class MuteSerializer(AcknowledgeSerializer):
 
 class ResolveSerializer(StrictSerializer):
     reason = serializers.CharField(max_length=LONGEST_REASON)
+
+
+class AlertmanagerSerializer(serializers.Serializer):
+    """A message of Alertmanager, version 4. Its other fields are not read."""
+
+    alerts = serializers.ListField(child=serializers.JSONField(), help_text="Each with labels and a status.")
+    truncatedAlerts = serializers.IntegerField(required=False)
+
+
+class TakenSerializer(serializers.Serializer):
+    """What became of the alerts of a message. n_left_out: that Alertmanager cut off itself."""
+
+    n_opened = serializers.IntegerField()
+    n_counted = serializers.IntegerField(help_text="Known already, and still there.")
+    n_resolved = serializers.IntegerField()
+    n_set_aside = serializers.IntegerField()
+    n_left_out = serializers.IntegerField()

@@ -9,6 +9,7 @@ ACTIONS: Final[dict[str, Promise]] = {
     "access.deny": _("Refused: no right to it"),
     "alert.acknowledge": _("Acknowledged an alert"),
     "alert.mute": _("Muted an alert"),
+    "alert.report": _("Prometheus reported an alert"),
     "alert.resolve": _("Resolved an alert"),
     "audit.export": _("Exported the audit trail"),
     "dead_letter.redrive": _("Sent dead letters again"),

@@ -5,7 +5,8 @@ Several processes share files in PROMETHEUS_MULTIPROC_DIR (`make up` empties it)
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from django.db import DatabaseError
@@ -122,62 +123,89 @@ def observe_http(view: str, method: str, status: int, seconds: float) -> None:
     HTTP_SECONDS.labels(view, known, f"{status // 100}xx").observe(seconds)
 
 
-class ItemsSetAside(Collector):
-    """Counted in the database when somebody asks; left out while that is away."""
+@dataclass(frozen=True)
+class Asked(Collector):
+    """A gauge that is counted when somebody asks; left out while what it asks is away.
+
+    count: the value for each tuple of label values, in the order of `labels`.
+    """
+
+    name: str
+    words: str
+    labels: tuple[str, ...]
+    count: Callable[[], Mapping[tuple[str, ...], float]]
 
     def describe(self) -> Iterable[Metric]:
         """Nothing is asked when it is registered."""
-        return []
+        return [self._empty()]
 
     def collect(self) -> Iterable[Metric]:
-        from core.lib import aside  # models load later than metrics
-
-        words = "Items of services that did not fit, by the loop that set them aside."
-        gauge = GaugeMetricFamily("console_items_set_aside", words, labels=["loop"])
+        gauge = self._empty()
         try:
-            for name, n in sorted(aside.numbers().items()):
-                gauge.add_metric([name], n)
-        except DatabaseError:
+            for values, number in sorted(self.count().items()):
+                gauge.add_metric(values, number)
+        except (DatabaseError, RedisError):
             return
         yield gauge
 
-
-class Lag(Collector):
-    """Of the parts that follow Kafka, as they told it themselves; left out while Redis is away."""
-
-    def describe(self) -> Iterable[Metric]:
-        """Nothing is asked when it is registered."""
-        return []
-
-    def collect(self) -> Iterable[Metric]:
-        behind = GaugeMetricFamily("console_part_wait_messages", "Messages not taken yet.", labels=["part"])
-        age = GaugeMetricFamily("console_part_wait_seconds", "Age of the oldest of them.", labels=["part"])
-        try:
-            found = {part: lag.of(part) for part in lag.PARTS}
-        except RedisError:
-            return
-        for part, one in found.items():
-            if (
-                one is not None and not one.n_stuck
-            ):  # a sum of some would look well while a stream stands still
-                behind.add_metric([part], one.n_messages)
-            if one is not None and one.oldest_at is not None:
-                age.add_metric([part], max(0.0, time.time() - one.oldest_at))
-        yield from (behind, age)
+    def _empty(self) -> GaugeMetricFamily:
+        return GaugeMetricFamily(self.name, self.words, labels=self.labels)
 
 
-def exposition() -> bytes:
-    """All metrics as Prometheus reads them, of every process where they share a folder."""
+def _set_aside() -> dict[tuple[str, ...], float]:
+    from core.lib import aside  # models load later than metrics
+
+    return {(name,): n for name, n in aside.numbers().items()}
+
+
+def _told() -> dict[str, lag.Behind]:
+    told = {part: lag.of(part) for part in lag.PARTS}
+    return {part: one for part, one in told.items() if one is not None}
+
+
+def _behind() -> dict[tuple[str, ...], float]:
+    # a sum of some would look well while a stream stands still
+    return {(part,): one.n_messages for part, one in _told().items() if not one.n_stuck}
+
+
+def _stuck() -> dict[tuple[str, ...], float]:
+    return {(part,): one.n_stuck for part, one in _told().items()}
+
+
+def _oldest() -> dict[tuple[str, ...], float]:
+    times = {part: one.oldest_at for part, one in _told().items()}
+    return {(part,): max(0.0, time.time() - at) for part, at in times.items() if at is not None}
+
+
+# Of rows, and of the parts that follow Kafka as they told it themselves.
+ASKED = (
+    Asked(
+        "console_items_set_aside",
+        "Items of services that did not fit, by the loop that set them aside.",
+        ("loop",),
+        _set_aside,
+    ),
+    Asked("console_part_wait_messages", "Messages not taken yet.", ("part",), _behind),
+    Asked("console_part_wait_seconds", "Age of the oldest of them.", ("part",), _oldest),
+    Asked("console_part_stuck_count", "Streams or partitions that take no message now.", ("part",), _stuck),
+)
+
+
+def exposition(asked: Iterable[Collector] = ()) -> bytes:
+    """All metrics as Prometheus reads them, of every process where they share a folder, and what is `asked`.
+
+    What is asked waits for the database and for services: not for the process that only predicts.
+    """
     tallies.flush()
-    asked = CollectorRegistry()
-    asked.register(ItemsSetAside())
-    asked.register(Lag())
+    waiting = CollectorRegistry()
+    for one in asked:
+        waiting.register(one)
     if not _DIRECTORY:
-        return generate_latest() + generate_latest(asked)
+        return generate_latest() + generate_latest(waiting)
     _forget_dead_processes(Path(_DIRECTORY))
     registry = CollectorRegistry()
     MultiProcessCollector(registry, path=_DIRECTORY)
-    return generate_latest(registry) + generate_latest(asked)
+    return generate_latest(registry) + generate_latest(waiting)
 
 
 def _forget_dead_processes(folder: Path) -> None:

@@ -126,6 +126,13 @@ def recent(model: str) -> list[DriftWindow]:
     return list(brief_windows(model)[:STRIP])
 
 
+def last_windows() -> list[DriftWindow]:
+    """The newest window of each model, briefly, by model."""
+    newest = DriftWindow.objects.order_by("model", "-pk").distinct("model").values("pk")
+    rows = DriftWindow.objects.filter(pk__in=newest).order_by("model")
+    return list(rows.defer("columns").annotate(brief=Brief(F("columns"))))
+
+
 def windows(model: str) -> QuerySet[DriftWindow]:
     """Of all its versions, newest first."""
     return DriftWindow.objects.filter(model=model).order_by("-pk")

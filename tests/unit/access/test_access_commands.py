@@ -140,6 +140,23 @@ def test_pipelines_get_an_account_that_cannot_sign_in_and_a_token_that_works(cli
     assert (system.is_system, system.has_usable_password()) == (True, False)
 
 
+def test_alertmanager_has_its_token_alone_in_a_file_that_no_pipeline_reads(
+    client, token_file, settings, tmp_path, monkeypatch
+):
+    principal = {"system:alertmanager": frozenset({"alerts.report"})}
+    monkeypatch.setattr(policy, "PRINCIPALS", policy.PRINCIPALS | principal)
+    settings.CONSOLE_ALERTMANAGER_TOKEN = alone = tmp_path / "alertmanager" / "token"
+    assert principals.issue_tokens() == ["alertmanager", "titanic_training"]
+    key = alone.read_text()
+    assert oct(alone.stat().st_mode & 0o777) == "0o600"
+    assert client.get("/api/v1/me", **bearer(key)).json()["scopes"] == ["alerts.report"]
+    assert json.loads(token_file.read_text()).keys() == {"titanic_training"}
+    assert principals.issue_tokens() == []
+    alone.write_bytes(b"\xff")
+    assert principals.issue_tokens() == ["alertmanager"]
+    assert alone.read_text() != key
+
+
 def test_a_token_that_serves_is_kept(token_file):
     assert principals.issue_tokens() == ["titanic_training"]
     before = token_file.read_text()

@@ -19,6 +19,7 @@ TABLE = {  # viewer, predictor, engineer, scientist, approver, admin
     "models.request": (0, 0, 0, X, 0, X),
     "models.archive": (0, 0, 0, X, 0, X),
     "alerts.handle": (0, 0, X, X, X, X),
+    "alerts.report": (0, 0, X, 0, 0, X),
     "drift.rules": (0, 0, 0, X, 0, X),
     "models.decide": (0, 0, 0, 0, X, X),
     "tokens": (X, X, X, X, X, X),

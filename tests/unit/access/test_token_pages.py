@@ -99,6 +99,15 @@ def test_the_services_page_links_to_each_services_own_pages(settings):
     assert "CONSOLE_MLFLOW_PASSWORD" not in page
 
 
+def test_the_services_page_links_to_prometheus_and_grafana_where_there_are_any(settings):
+    admin = signed_in(make_admin())
+    assert "Grafana" not in admin.get("/system/services").text
+    settings.CONSOLE_GRAFANA_URL = "https://grafana.example.org"
+    page = admin.get("/system/services").text
+    assert 'href="https://grafana.example.org"' in page
+    assert "Prometheus" not in page
+
+
 def test_the_services_page_says_where_mlflows_password_is_and_not_what_it_is(settings):
     settings.CONSOLE_MLFLOW_USERNAME, settings.CONSOLE_MLFLOW_PASSWORD = "atalaya", "hush-hush"
     page = signed_in(make_admin()).get("/system/services").content.decode()

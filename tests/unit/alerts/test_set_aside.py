@@ -82,7 +82,7 @@ def test_the_page_of_the_thing_says_it_and_others_do_not(viewer, two_odd):
 
 
 def test_metrics_count_them_by_loop(two_odd):
-    text = metrics.exposition().decode()
+    text = metrics.exposition(metrics.ASKED).decode()
     assert 'console_items_set_aside{loop="pipelines.dags"} 2.0' in text
     assert 'console_items_set_aside{loop="models.runs"} 0.0' in text
 
@@ -92,7 +92,7 @@ def test_metrics_are_there_without_a_database(monkeypatch):
         raise OperationalError("away")
 
     monkeypatch.setattr(aside, "numbers", away)
-    text = metrics.exposition().decode()
+    text = metrics.exposition(metrics.ASKED).decode()
     assert "console_items_set_aside" not in text
     assert "console_poll_run_seconds" in text
 

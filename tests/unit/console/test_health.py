@@ -5,6 +5,7 @@ import json
 import re
 import threading
 import time
+from datetime import timedelta
 
 import pytest
 from django.utils import translation
@@ -200,7 +201,7 @@ def test_livez_asks_nobody(client, monkeypatch):
 
 
 @pytest.mark.django_db
-def test_metrics_are_prometheus_text(client):
+def test_metrics_are_prometheus_text(client, parts):
     response = client.get("/metrics")
     assert response["Content-Type"].startswith("text/plain; version=0.0.4")
     assert "# TYPE console_http_answer_seconds histogram" in response.text
@@ -271,15 +272,57 @@ def test_the_age_of_the_oldest_message_is_told_where_it_is_known(monkeypatch, re
 
 
 @pytest.mark.django_db
-def test_metrics_hold_the_same_number(client, real_redis):
+def test_metrics_hold_the_same_number(client, monkeypatch, real_redis):
+    only(monkeypatch)
     lag.tell("recorder", {"predictions/0": Behind(3, oldest_at=time.time() - 60)})
     text = client.get("/metrics").text
     assert 'console_part_wait_messages{part="recorder"} 3.0' in text
     assert 'console_part_wait_seconds{part="recorder"} 6' in text
     assert 'console_part_wait_messages{part="aggregator"}' not in text
     lag.tell("aggregator", {"rides": Behind(0), "broken": lag.STUCK})
-    assert 'console_part_wait_messages{part="aggregator"}' not in client.get("/metrics").text
+    text = client.get("/metrics").text
+    assert 'console_part_wait_messages{part="aggregator"}' not in text
+    assert 'console_part_stuck_count{part="aggregator"} 1.0' in text
     lag.tell("aggregator", {"broken": Behind(2)})
     assert 'console_part_wait_messages{part="aggregator"} 2.0' in client.get("/metrics").text
     real_redis.stop()
     assert "console_part_wait_messages" not in client.get("/metrics").text
+
+
+def test_servers_tell_figures_beside_their_words(monkeypatch, real_redis):
+    only(monkeypatch, "postgres", "redis")
+    figures = {name: value for part in health.report() for (name, *_labels), value in part.figures.items()}
+    assert figures["console_postgres_size_bytes"] > 1_000_000
+    assert 0 < figures["console_postgres_open_connections"] < figures["console_postgres_allow_connections"]
+    assert figures["console_redis_memory_bytes"] > 100_000
+    assert figures["console_redis_open_connections"] >= 1
+    real_redis.stop()
+    monkeypatch.setattr(health, "REMEMBERED_S", 0)
+    assert part("redis").figures == {}
+
+
+def test_airflow_tells_how_old_its_signs_of_life_are(monkeypatch, settings, web_server):
+    settings.CONSOLE_AIRFLOW_URL, answer = web_server
+    at = (health.timezone.now() - timedelta(seconds=40)).isoformat()
+    answer[1] = json.dumps(
+        {
+            "scheduler": {"status": "healthy", "latest_scheduler_heartbeat": at},
+            "triggerer": {"status": None, "latest_triggerer_heartbeat": None},
+            "dag_processor": {"status": "healthy", "latest_dag_processor_heartbeat": "2026-03-01T10:00:00"},
+        }
+    ).encode()
+    only(monkeypatch, "airflow")
+    figures = part("airflow").figures
+    assert list(figures) == [("console_airflow_heartbeat_seconds", "scheduler")]
+    assert figures["console_airflow_heartbeat_seconds", "scheduler"] == pytest.approx(40, abs=5)
+
+
+@pytest.mark.django_db
+def test_figures_are_among_the_metrics(client, monkeypatch):
+    def said():
+        return health.Said("fine", {("console_airflow_heartbeat_seconds", "scheduler"): 3.5})
+
+    monkeypatch.setattr(health, "CHECKS", {"airflow": ("Airflow", said)})
+    text = client.get("/metrics").text
+    assert 'console_airflow_heartbeat_seconds{component="scheduler"} 3.5' in text
+    assert re.search(r"^console_postgres_size_bytes", text, re.M) is None

@@ -14,6 +14,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def _first_admin(settings, tmp_path):
     settings.CONSOLE_PIPELINE_TOKENS = tmp_path / "tokens.json"
+    settings.CONSOLE_ALERTMANAGER_TOKEN = tmp_path / "token"
     make_admin("admin")
     principals.issue_tokens()
 
