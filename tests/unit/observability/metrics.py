@@ -1,6 +1,7 @@
 """Which series an expression asks for, and which there are: documented, recorded, Prometheus' own."""
 
 import re
+from functools import cache
 from pathlib import Path
 
 import yaml
@@ -29,6 +30,7 @@ _FUNCTION_OR_KEYWORD = re.compile(r"\s*\(")
 _KEYWORDS = {"and", "or", "unless", "by", "bool", "offset", "inf", "NaN"}
 
 
+@cache
 def series() -> set[str]:
     """Names of all series that our own configuration brings into Prometheus."""
     found = set(OF_OTHERS)
