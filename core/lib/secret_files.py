@@ -1,4 +1,4 @@
-"""Secrets from files: `FOO_FILE` names a file that holds what `FOO` would. No Django: the stack reads them too.
+"""Secrets from files: `FOO_FILE` names one that holds what `FOO` would. No Django: the stack reads them too.
 
 Whoever may list processes or inspect containers sees their environment; a mounted file shows its path alone.
 """

@@ -140,7 +140,8 @@ def test_every_secret_that_the_settings_read_may_come_from_a_file(tmp_path):
         "import json; from console import settings as s; d = s.DATABASES; print(json.dumps([s.SECRET_KEY,"
         " s.CONSOLE_RECORD_SECRETS, d['default']['NAME'], d['usecases']['NAME'], s.CONSOLE_REDIS_URL,"
         " s.CONSOLE_KAFKA_CONFIG, s.CONSOLE_MLFLOW_PASSWORD, s.CONSOLE_AIRFLOW_JWT_SECRET,"
-        " s.CONSOLE_AIRFLOW_PASSWORD, s.CONSOLE_SPARK_AUTH_SECRET, s.CONSOLE_SPARK_TARGETS, s.CONSOLE_SPARK_CONF]))"
+        " s.CONSOLE_AIRFLOW_PASSWORD, s.CONSOLE_SPARK_AUTH_SECRET, s.CONSOLE_SPARK_TARGETS,"
+        " s.CONSOLE_SPARK_CONF]))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=REPO, env=environ, capture_output=True, text=True, check=True
