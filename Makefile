@@ -13,9 +13,9 @@ unexport PYTHONDONTWRITEBYTECODE PYTHONPATH VIRTUAL_ENV
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help up down demo remove-demo status doctor measure logs reset backup restore psql shell kill check format \
-        fuzz test test-unit test-integration test-browser test-restore soak bench load notebook panels dashboards \
-        openapi messages lock
+.PHONY: help up down demo remove-demo status doctor measure logs reset backup restore psql shell kill \
+        check format fuzz test test-unit test-integration test-browser test-restore soak bench load \
+        notebook panels dashboards openapi messages lock secrets test-containers
 
 help:  ## list these commands
 	@echo "Usage: make COMMAND"
@@ -23,6 +23,9 @@ help:  ## list these commands
 
 up:  ## install what is missing, start the stack, wait until it is healthy
 	@$(INSTALLED) -m stack up
+
+secrets:  ## passwords and keys for docker-compose.yml into .env, mode 0600; what stands there stays
+	@$(PYTHON) -m stack.compose_secrets
 
 down:  ## stop the stack
 	@$(AS_IS) -m stack down
@@ -84,6 +87,9 @@ test-integration:  ## on the real servers, which it starts on ports from 18000
 
 test-browser:  ## journeys in a real browser
 	@$(TOOLS) -m pytest tests/browser
+
+test-containers:  ## build the images and run docker-compose.yml by podman, with what is there: docs/containers.md
+	@$(TOOLS) -m tests.containers $(STEPS)
 
 fuzz:  ## the tests that make up their examples, with new ones, ROUNDS times (10)
 	@for round in $$(seq $(or $(ROUNDS),10)); do \

@@ -19,7 +19,7 @@ from console import bodies  # noqa: E402
 from console.bodies import Receive, Scope, Send  # noqa: E402
 from console.consumers import LiveConsumer  # noqa: E402
 from console.origins import SameOrigin  # noqa: E402
-from core.lib import sockets  # noqa: E402
+from core.lib import addresses, sockets  # noqa: E402
 from predictions.serving import predict_app  # noqa: E402
 
 # Each request that Django answers holds a thread and a connection to PostgreSQL: the rest waits its turn.
@@ -39,9 +39,11 @@ class Console:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand the connection to whose it is."""
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+            return
+        scope = addresses.without_claims(scope)
         match scope["type"]:
-            case "lifespan":
-                await self._lifespan(receive, send)
             case "websocket" if scope["path"] != LIVE:
                 await sockets.refuse(scope, receive, send)
             case "websocket":

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.http.request import validate_host
 
-from core.lib import retention
+from core.lib import addresses, retention
 
 # HS512 wants a key as long as its output (RFC 7518, section 3.2).
 SHORTEST_JWT_SECRET = 64
@@ -30,6 +30,7 @@ def check_settings(app_configs: Sequence[AppConfig] | None, **_kwargs: Any) -> l
     return [
         *_urls(),
         *_public_host(),
+        *_proxies(),
         *_airflow(),
         *_mlflow(),
         *_redis(),
@@ -67,6 +68,24 @@ def _public_host() -> Iterator[CheckMessage]:
             f"CONSOLE_PUBLIC_URL names the host {host!r}, which CONSOLE_ALLOWED_HOSTS does not allow.",
             hint=f"Add {host} to CONSOLE_ALLOWED_HOSTS.",
             id="console.E003",
+        )
+
+
+def _proxies() -> Iterator[CheckMessage]:
+    for text in settings.CONSOLE_PROXY_NETWORKS:
+        try:
+            addresses.networks((text,))
+        except ValueError:
+            yield Error(
+                f"CONSOLE_PROXY_NETWORKS holds {text!r}, which is no address or network.",
+                hint="Write addresses or networks of the proxies, such as 10.0.0.2,10.1.0.0/28.",
+                id="console.E022",
+            )
+    if settings.CONSOLE_PROXY_NETWORKS and not settings.CONSOLE_PROXY_COUNT:
+        yield Error(
+            "CONSOLE_PROXY_NETWORKS names proxies, and CONSOLE_PROXY_COUNT says that there is none.",
+            hint="Set CONSOLE_PROXY_COUNT to how many stand one behind the other, mostly 1.",
+            id="console.E023",
         )
 
 

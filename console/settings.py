@@ -195,7 +195,9 @@ USE_I18N = True
 USE_TZ = True
 TIME_ZONE = "UTC"
 STATIC_URL = "static/"
-STATIC_ROOT = CONSOLE_VAR_DIR / "static"
+# An image brings them collected; `make up` collects them.
+CONSOLE_STATIC_DIR = env.path("CONSOLE_STATIC_DIR")
+STATIC_ROOT = CONSOLE_STATIC_DIR or CONSOLE_VAR_DIR / "static"
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
@@ -218,6 +220,8 @@ LOGIN_REDIRECT_URL = reverse_lazy("console:overview")
 LOGOUT_REDIRECT_URL = reverse_lazy("access:sign-in")
 # Reverse proxies in front: so many addresses at the end of X-Forwarded-For are theirs to vouch for.
 CONSOLE_PROXY_COUNT = env.number("CONSOLE_PROXY_COUNT", 0)
+# Addresses or networks that they connect from; what others forward is dropped. Empty: all are believed.
+CONSOLE_PROXY_NETWORKS = env.words("CONSOLE_PROXY_NETWORKS")
 
 # --- cookies and headers
 SESSION_COOKIE_NAME = "atalaya_session"
@@ -354,4 +358,6 @@ CHANNEL_LAYERS = {
 # --- logs
 LOG_FORMAT = env.text("CONSOLE_LOG_FORMAT", "text")
 LOGGING = logging_config(LOG_FORMAT, env.text("CONSOLE_LOG_LEVEL", "INFO"))
+# Folder in which each part leaves a file as a sign of life, for the health check of its container.
+CONSOLE_HEARTBEAT_DIR = env.path("CONSOLE_HEARTBEAT_DIR")
 SILENCED_SYSTEM_CHECKS: list[str] = []

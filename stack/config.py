@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from core.lib import secret_files
 from stack import files, secrets
 from stack.errors import StackError
 
@@ -102,11 +103,13 @@ def from_environment(environ: Mapping[str, str] = os.environ, *, dotenv: Path = 
     Raises StackError for a value that cannot be.
     """
     said = {**read_env_file(dotenv), **{name: value for name, value in environ.items() if value}}
-    settings = {
-        name: value
-        for name, value in said.items()
-        if name.startswith(PREFIXES) and not name.startswith(NOT_FOR_PARTS)
-    }
+    settings = _read_secrets(
+        {
+            name: value
+            for name, value in said.items()
+            if name.startswith(PREFIXES) and not name.startswith(NOT_FOR_PARTS)
+        }
+    )
     var_dir = _folder(settings.pop("CONSOLE_VAR_DIR", None), REPO / "var")
     return Config(
         var_dir=var_dir,
@@ -120,6 +123,17 @@ def from_environment(environ: Mapping[str, str] = os.environ, *, dotenv: Path = 
         start_timeout_s=_seconds("CONSOLE_START_TIMEOUT_S", settings.pop("CONSOLE_START_TIMEOUT_S", "180")),
         settings=settings,
     )
+
+
+def _read_secrets(settings: dict[str, str]) -> dict[str, str]:
+    """Put what FOO_FILE names in place of it: the parts are told values, in files of mode 0600."""
+    try:
+        told = {name: secret_files.value(name, settings) for name in secret_files.SETTINGS}
+    except secret_files.SecretFileError as error:
+        raise StackError(str(error)) from error
+    names_of_files = {name + secret_files.SUFFIX for name in secret_files.SETTINGS}
+    others = {name: value for name, value in settings.items() if name not in names_of_files}
+    return others | {name: value for name, value in told.items() if value is not None}
 
 
 def load(var_dir: Path) -> Config | None:

@@ -1,5 +1,7 @@
 """The four databases of the stack, each with an owner and a password of its own; safe at every start."""
 
+from collections.abc import Mapping
+
 import psycopg2
 from psycopg2 import sql
 
@@ -28,16 +30,24 @@ def connect(config: Config, *, timeout_s: int = 5) -> psycopg2.extensions.connec
 
 
 def ensure(config: Config) -> None:
-    """Make the owners and databases that are missing; each database admits its owner alone."""
+    """Make the owners and databases that are missing, with the passwords of this stack."""
     connection = connect(config)
-    connection.autocommit = True
     try:
-        with connection.cursor() as cursor:
-            for name in NAMES:
-                _ensure_owner(cursor, name, config.secrets[f"database_{name}"])
-                _ensure_database(cursor, name)
+        ensure_in(connection, {name: config.secrets[f"database_{name}"] for name in NAMES})
     finally:
         connection.close()
+
+
+def ensure_in(connection: psycopg2.extensions.connection, passwords: Mapping[str, str]) -> None:
+    """Make the owners and databases that are missing; each database admits its owner alone.
+
+    passwords: by name of owner and database; owners that are there get them too.
+    """
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        for name, password in passwords.items():
+            _ensure_owner(cursor, name, password)
+            _ensure_database(cursor, name)
 
 
 def _ensure_owner(cursor: psycopg2.extensions.cursor, name: str, password: str) -> None:

@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 
 from stack.files import write_private
@@ -29,14 +30,20 @@ TOKENS = (
 
 
 def ensure(var_dir: Path) -> dict[str, str]:
-    """The secrets of this stack; those that are missing are made. All are safe inside a URL."""
+    """The secrets of this stack; those that are missing are made."""
     path = var_dir / "secrets.json"
     known: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
-    wanted = {name: secrets.token_urlsafe(48) for name in TOKENS}
-    wanted["airflow_fernet"] = base64.urlsafe_b64encode(os.urandom(32)).decode()
-    kafka_id = base64.urlsafe_b64encode(os.urandom(16)).decode().rstrip("=")
-    wanted["kafka_cluster_id"] = "k" + kafka_id[1:]  # a leading dash would read as an option
+    wanted = generate(TOKENS)
     if wanted.keys() - known.keys():
         known = wanted | known
         write_private(path, json.dumps(known, indent=1))
     return known
+
+
+def generate(tokens: Sequence[str]) -> dict[str, str]:
+    """New passwords of these names, Airflow's key and Kafka's cluster id. All are safe inside a URL."""
+    made = {name: secrets.token_urlsafe(48) for name in tokens}
+    made["airflow_fernet"] = base64.urlsafe_b64encode(os.urandom(32)).decode()
+    kafka_id = base64.urlsafe_b64encode(os.urandom(16)).decode().rstrip("=")
+    made["kafka_cluster_id"] = "k" + kafka_id[1:]  # a leading dash would read as an option
+    return made

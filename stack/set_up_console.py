@@ -10,21 +10,29 @@ import json
 import sys
 
 import django
+from django.conf import settings
 from django.core.management import call_command
 
 
 def main() -> None:
+    told, is_empty = run()
+    print(json.dumps({"told": told, "is_empty": is_empty}))
+
+
+def run() -> tuple[str, bool]:
+    """What the user must be told, and whether nobody has used the installation yet. Again does no harm."""
     django.setup()
     call_command("migrate", interactive=False, stdout=sys.stderr)
     call_command("migrate", "usecases", database="usecases", interactive=False, stdout=sys.stderr)
-    call_command("collectstatic", interactive=False, stdout=sys.stderr, verbosity=0)
+    if settings.CONSOLE_STATIC_DIR is None:
+        call_command("collectstatic", interactive=False, stdout=sys.stderr, verbosity=0)
     told = io.StringIO()
     call_command("ensure_admin", stdout=told)
     call_command("issue_pipeline_tokens", stdout=sys.stderr)
     call_command("ensure_topics", stdout=sys.stderr)
     from console.demo import queries  # its models load with the settings
 
-    print(json.dumps({"told": told.getvalue(), "is_empty": queries.is_empty()}))
+    return told.getvalue(), queries.is_empty()
 
 
 if __name__ == "__main__":

@@ -8,15 +8,21 @@ from typing import Any, overload
 
 from django.core.exceptions import ImproperlyConfigured
 
+from core.lib import secret_files
+
 REPO = Path(__file__).resolve().parents[2]
 
 
 def load_file(path: Path) -> None:
-    """Read KEY=value lines into the environment; what is set already wins. A missing file is no error."""
+    """Read KEY=value lines into the environment; what is set already wins, as KEY or as KEY_FILE.
+
+    A missing file is no error.
+    """
     if not path.is_file():
         return
     for key, value in _pairs(path):
-        os.environ.setdefault(key, value)
+        if not os.environ.get(key + secret_files.SUFFIX):
+            os.environ.setdefault(key, value)
 
 
 def _pairs(path: Path) -> Iterator[tuple[str, str]]:
@@ -28,12 +34,23 @@ def _pairs(path: Path) -> Iterator[tuple[str, str]]:
 
 def text(name: str, default: str | None = None) -> str:
     """The variable's value; without a default it has to be set."""
-    value = os.environ.get(name, default)
+    value = _told(name, default)
     if value is None:
         raise ImproperlyConfigured(
             f"{name} is not set. `make up` writes it into var/console.env; .env.example says what it holds."
         )
     return value
+
+
+def _told(name: str, default: str | None) -> str | None:
+    """What the environment says, for a secret perhaps by a file."""
+    if name not in secret_files.SETTINGS:
+        return os.environ.get(name, default)
+    try:
+        value = secret_files.value(name, os.environ)
+    except secret_files.SecretFileError as error:
+        raise ImproperlyConfigured(str(error)) from error
+    return default if value is None else value
 
 
 def number(name: str, default: int) -> int:
@@ -58,8 +75,8 @@ def flag(name: str, *, default: bool = False) -> bool:
 
 
 def json_value(name: str, default: str) -> Any:
-    """Whatever the JSON text holds."""
-    value = os.environ.get(name, default)
+    """Whatever the JSON text holds; the default where the variable is unset or empty."""
+    value = _told(name, default) or default
     try:
         return json.loads(value)
     except ValueError as error:

@@ -1,4 +1,7 @@
-"""Signs of life of the parts that answer no HTTP: a Redis key each, which expires when they stop."""
+"""Signs of life of the parts that answer no HTTP: a Redis key each, which expires when they stop.
+
+Where CONSOLE_HEARTBEAT_DIR is set they touch a file there too: a container's health must not be Redis's.
+"""
 
 import threading
 import time
@@ -6,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import redis
 import structlog
+from django.conf import settings
 
 from core.lib import lag
 from core.lib import redis as console_redis
@@ -18,7 +22,19 @@ EXPIRES_S = 30
 
 def beat(part: str) -> None:
     """Say that `part` is alive now. Raises redis.RedisError when Redis does not answer."""
+    _touch(part)
     console_redis.client().set(_key(part), f"{time.time():.3f}", ex=EXPIRES_S)
+
+
+def _touch(part: str) -> None:
+    folder = settings.CONSOLE_HEARTBEAT_DIR
+    if folder is None:
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / part).touch()
+    except OSError as error:
+        log.warning("heartbeat.not_written", part=part, error=str(error))
 
 
 def try_beat(part: str) -> None:

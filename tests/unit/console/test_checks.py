@@ -43,6 +43,7 @@ def test_settings_of_the_tests_are_sound():
         ("CONSOLE_SPARK_TARGETS", {"k": {"master": "k8s://https://cluster:443"}}, "console.E020"),
         ("CONSOLE_DATA_DIR", env.REPO / "no-such-folder", "console.W001"),
         ("SECRET_KEY", "short", "console.E010"),
+        ("CONSOLE_PROXY_NETWORKS", ["10.0.0.2"], "console.E023"),
         ("CONSOLE_RECORD_SECRETS", "short", "console.E016"),
         ("CONSOLE_RECORD_SECRETS", f"{'x' * 32},", "console.E016"),
     ],
@@ -65,6 +66,12 @@ def test_kubernetes_with_an_image_is_sound(settings, name, value):
     settings.CONSOLE_SPARK_MASTER = "k8s://https://cluster:443"
     setattr(settings, name, value)
     assert ids() == set()
+
+
+def test_proxy_that_is_no_address_is_named(settings):
+    settings.CONSOLE_PROXY_COUNT, settings.CONSOLE_PROXY_NETWORKS = 1, ["10.0.0.2", "proxy"]
+    (message,) = checks.check_settings(None)
+    assert (message.id, "'proxy'" in message.msg) == ("console.E022", True)
 
 
 def test_folder_that_cannot_be_written_is_named(settings, tmp_path, monkeypatch):

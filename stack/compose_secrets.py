@@ -1,0 +1,91 @@
+"""`make secrets`: what docker-compose.yml needs and nobody may guess, into `.env` beside it, mode 0600.
+
+Only what is missing is made; whatever stands there stays. Any Python runs it, with nothing installed.
+"""
+
+import fcntl
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from stack import config, secrets
+from stack.errors import StackError
+from stack.files import write_private
+
+PREFIX = "ATALAYA_SECRET_"
+NEEDLESS = {"supervisor"}  # of the embedded stack alone
+TOKENS = (*(name for name in secrets.TOKENS if name not in NEEDLESS), "s3", "grafana", "notebook")
+HEADER = "# Made by `make secrets` for docker-compose.yml. To change one: docs/containers.md.\n"
+
+
+def main(path: Path = config.REPO / ".env") -> int:
+    """Fill the file and say what was done, without any value."""
+    try:
+        made = ensure(path)
+    except (StackError, OSError, UnicodeDecodeError) as error:
+        print(f"{path}: {error}", file=sys.stderr)
+        return 1
+    print(f"{path}: {len(made)} secrets made." if made else f"{path}: every secret is there.")
+    return 0
+
+
+def ensure(path: Path) -> list[str]:
+    """Bring the file to hold every secret; the names of those that were made.
+
+    Raises StackError for a name that stands there twice, OSError when it cannot be written.
+    """
+    path = path.resolve()  # a link stays one
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)  # two at once would hand out passwords that the file forgets
+        text = path.read_text() if path.exists() else HEADER
+        filled, made = fill(text, wanted())
+        if made:
+            write_private(path, filled)
+        path.chmod(0o600)
+    finally:
+        os.close(folder)
+    return made
+
+
+def wanted() -> dict[str, str]:
+    """A new value for each variable, in the order in which the file gets them."""
+    return {PREFIX + name.upper(): value for name, value in secrets.generate(TOKENS).items()}
+
+
+def fill(text: str, values: Mapping[str, str]) -> tuple[str, list[str]]:
+    """The text with a value for each variable that has none, and which these were.
+
+    An empty one is filled where it stands, others come at the end.
+    """
+    lines = text.splitlines()
+    places = _places(lines)
+    made = []
+    for name, value in values.items():
+        place = places.get(name)
+        if place is None:
+            lines.append(f"{name}={value}")
+        elif lines[place].partition("=")[2].strip() in ("", '""', "''"):
+            lines[place] = f"{name}={value}"
+        else:
+            continue
+        made.append(name)
+    return "\n".join(lines) + "\n", made
+
+
+def _places(lines: list[str]) -> dict[str, int]:
+    """Which line sets each of our variables."""
+    found: dict[str, int] = {}
+    for number, line in enumerate(lines):
+        name = line.partition("=")[0].removeprefix("export ").strip()
+        if not name.startswith(PREFIX) or "=" not in line:
+            continue
+        if name in found:
+            raise StackError(f"{name} stands there twice, in lines {found[name] + 1} and {number + 1}.")
+        found[name] = number
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,285 @@
+"""docker-compose.yml and the images as files: what can be told of them without a container engine."""
+
+import ast
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import yaml
+
+from stack import compose_secrets, console_parts, databases, redis_server
+from stack.config import REPO, Config
+
+TEXT = (REPO / "docker-compose.yml").read_text()
+COMPOSE = yaml.safe_load(TEXT)
+SERVICES = COMPOSE["services"]
+EXAMPLE = (REPO / "deploy" / "compose.env.example").read_text()
+VARIABLE = re.compile(r"\$\{(?P<name>[A-Z0-9_]+)(?P<mark>:?[-?])?(?P<rest>[^}]*)\}")
+ONE_SHOT = {"setup", "airflow-setup", "demo"}
+MODULES = {"uvicorn", "celery", "airflow", "jupyterlab"}
+PUBLISHED = {"proxy", "mlflow", "airflow-api", "grafana", "notebook"}
+OURS = {
+    name
+    for name, service in SERVICES.items()
+    if service["image"].startswith(("${ATALAYA_CONSOLE", "${ATALAYA_AIR"))
+}
+
+each = pytest.mark.parametrize("name", SERVICES)
+
+
+def used() -> dict[str, set[str]]:
+    """Each variable of the file with the defaults that stand behind it; `?` for one that must be set."""
+    found: dict[str, set[str]] = {}
+    for match in VARIABLE.finditer(TEXT):
+        default = "?" if "?" in (match["mark"] or "?") else match["rest"]
+        found.setdefault(match["name"], set()).add(default)
+    return found
+
+
+def test_each_variable_is_in_the_example_with_its_default():
+    documented = dict(re.findall(r"^#(ATALAYA_[A-Z0-9_]+)=(.*)$", EXAMPLE, re.M))
+    told = {name: defaults for name, defaults in used().items() if "SECRET" not in name}
+    assert {name: {documented.get(name)} for name in told} == told
+    assert set(documented) == set(used())
+
+
+def test_no_secret_has_a_default_and_each_is_made():
+    secret = {name: defaults for name, defaults in used().items() if "SECRET" in name}
+    assert set(secret) == set(compose_secrets.wanted())
+    assert {default for defaults in secret.values() for default in defaults} == {"?"}
+    assert not re.search(r"^#?ATALAYA_SECRET_\w+=.", EXAMPLE, re.M)
+
+
+def test_no_password_is_written_out():
+    for name, service in SERVICES.items():
+        for variable, value in service.get("environment", {}).items():
+            if re.search("PASSWORD|SECRET|KEY$|TOKEN$", variable) and not variable.endswith(("_FILE", "_ID")):
+                assert str(value).startswith("${"), (name, variable)
+
+
+def test_everything_is_there_that_the_console_consists_of():
+    parts = {part.name for part in console_parts.PARTS}
+    servers = {
+        "postgres",
+        "redis",
+        "kafka",
+        "s3",
+        "mlflow",
+        "proxy",
+        "prometheus",
+        "grafana",
+        "spark-master",
+        "spark-worker",
+    }
+    airflow = {"airflow-api", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer"}
+    assert parts | servers | airflow | ONE_SHOT | {"course-api", "notebook"} == set(SERVICES)
+
+
+@each
+def test_service_has_limits_and_starts_again(name: str):
+    service = SERVICES[name]
+    assert service["mem_limit"]
+    assert service["logging"] == {"driver": "json-file", "options": {"max-size": "10m", "max-file": "3"}}
+    assert service["restart"] == ("on-failure:3" if name in ONE_SHOT else "unless-stopped")
+    assert "no-new-privileges:true" in service["security_opt"]
+    assert not service.get("privileged")
+
+
+@each
+def test_long_running_service_says_how_it_is(name: str):
+    check = SERVICES[name]["healthcheck"]
+    if name in ONE_SHOT:
+        assert check == {"disable": True}
+        return
+    assert check["test"][0] in {"CMD", "CMD-SHELL"}
+    assert {"interval", "timeout", "retries"} <= check.keys()
+
+
+@pytest.mark.parametrize("name", sorted(OURS))
+def test_our_images_run_without_rights_on_a_root_that_nobody_writes_to(name: str):
+    service = SERVICES[name]
+    has_java = name in {"watch", "spark-worker"}  # which unpacks libraries there
+    assert (service["cap_drop"], service["read_only"]) == (["ALL"], True)
+    assert service["tmpfs"] == (["/tmp:exec"] if has_java else ["/tmp"])
+    assert "user" not in service  # the image's own, which is not root
+
+
+@each
+def test_image_is_pinned_and_can_be_replaced(name: str):
+    found = VARIABLE.fullmatch(SERVICES[name]["image"])
+    assert found, "no setting names another image"
+    tag = found["rest"].rpartition(":")[2]
+    assert re.search(r"\d", tag)
+    assert "latest" not in tag
+
+
+@each
+def test_ports_are_published_on_loopback_alone(name: str):
+    ports = SERVICES[name].get("ports", [])
+    assert bool(ports) == (name in PUBLISHED)
+    for port in ports:
+        assert port.startswith("${ATALAYA_BIND:-127.0.0.1}:${ATALAYA_"), port
+
+
+@each
+def test_services_wait_for_the_health_of_what_they_need(name: str):
+    for other, how in SERVICES[name].get("depends_on", {}).items():
+        wanted = "service_completed_successfully" if other in ONE_SHOT else "service_healthy"
+        assert how == {"condition": wanted}
+        profiles = SERVICES[other].get("profiles", [])
+        assert set(profiles) <= set(SERVICES[name].get("profiles", [])), f"{other} is not started with {name}"
+
+
+def test_start_order_has_no_circle():
+    def reach(name: str, seen: tuple[str, ...] = ()) -> None:
+        assert name not in seen
+        for other in SERVICES[name].get("depends_on", {}):
+            reach(other, (*seen, name))
+
+    for name in SERVICES:
+        reach(name)
+
+
+@each
+def test_networks_and_volumes_are_declared(name: str):
+    service = SERVICES[name]
+    assert set(service["networks"]) <= set(COMPOSE["networks"])
+    for volume in service.get("volumes", []):
+        source = VARIABLE.sub(lambda match: match["rest"], volume).split(":")[0]
+        if source.startswith("./deploy/observability"):
+            continue
+        assert (REPO / source).exists() if source.startswith(".") else source in COMPOSE["volumes"], volume
+
+
+def test_only_the_proxy_stands_between_people_and_web():
+    assert "front" in SERVICES["proxy"]["networks"]
+    assert {name for name in SERVICES if "front" in SERVICES[name]["networks"]} == {"proxy", "web"}
+    environment = SERVICES["web"]["environment"]
+    assert environment["CONSOLE_PROXY_NETWORKS"] == SERVICES["proxy"]["networks"]["front"]["ipv4_address"]
+    upstreams = set(re.findall(r"dynamic a (\S+) 8000", (REPO / "deploy/compose/Caddyfile").read_text()))
+    assert upstreams == {"web-front", "serving"}
+    assert SERVICES["web"]["networks"]["front"]["aliases"] == ["web-front"]
+
+
+def commands() -> dict[str, list[str]]:
+    return {name: service["command"] for name, service in SERVICES.items() if name in OURS}
+
+
+@pytest.mark.parametrize("name", sorted(OURS | {"notebook"}))
+def test_command_names_what_is_there(name: str):
+    words = SERVICES[name]["command"]
+    for program, first in pairwise(words):
+        if program == "-m":
+            assert (
+                first in MODULES
+                or (REPO / f"{first.replace('.', '/')}").exists()
+                or (REPO / f"{first.replace('.', '/')}.py").exists()
+            )
+        if program == "manage.py":
+            assert list(REPO.glob(f"**/management/commands/{first}.py")), first
+    for word in (*words, *SERVICES[name]["healthcheck"].get("test", [])):
+        if "deploy/image/" in word:
+            assert (REPO / word.removeprefix("/opt/atalaya/app/")).is_file()
+
+
+@pytest.mark.parametrize("name", [part.name for part in console_parts.PARTS])
+def test_parts_are_started_as_by_make_up(name: str, tmp_path: Path):
+    """But for address, port and the queues, which containers share out."""
+    config = Config(var_dir=tmp_path, venv_dir=tmp_path, port_base=8000)
+    (part,) = (part for part in console_parts.PARTS if part.name == name)
+    argv = [
+        word for word in part.program(config).argv[1:] if word not in ("127.0.0.1", "0.0.0.0", "8000", "8001")
+    ]
+    told = " ".join(SERVICES[name]["command"])
+    for own in ("control,heavy,spark",):
+        argv = ["control,heavy" if word == own else word for word in argv]
+    plain = told.replace("=", " ").replace("0.0.0.0 ", "").replace("--port 8000 ", "--port ")
+    assert " ".join(argv) in plain
+
+
+def test_every_queue_has_a_worker(tmp_path: Path):
+    served = {
+        queue
+        for command in commands().values()
+        for flag, queues in pairwise(command)
+        if flag == "-Q"
+        for queue in queues.split(",")
+    }
+    worker = next(part for part in console_parts.PARTS if part.name == "worker")
+    argv = worker.program(Config(var_dir=tmp_path, venv_dir=tmp_path, port_base=8000)).argv
+    assert served == set(argv[argv.index("-Q") + 1].split(","))
+
+
+def test_environment_holds_settings_that_there_are():
+    settings = (REPO / "console" / "settings.py").read_text()
+    for name in ("web", "demo", "setup"):
+        told = {variable for variable in SERVICES[name]["environment"] if variable.startswith("CONSOLE_")}
+        assert len(told) > 10
+        assert {variable for variable in told if f'"{variable}"' not in settings} == set()
+
+
+def test_airflow_is_told_nothing_of_the_consoles_own():
+    for name in SERVICES:
+        if name.startswith("airflow"):
+            told = str(SERVICES[name]["environment"])
+            assert "SECRET_CONSOLE" not in told
+            assert "SECRET_RECORDS" not in told
+            assert "DATABASE_CONSOLE" not in told
+            assert "SECRET_REDIS" not in told
+
+
+def test_redis_and_kafka_are_set_up_as_by_make_up():
+    script = (REPO / "deploy/compose/redis.sh").read_text()
+    assert " ".join(f"+{name}" for name in redis_server.COMMANDS) in script
+    from stack import kafka
+
+    own = {line.partition("=")[0] for line in kafka.SETTINGS.splitlines()}
+    told = {line.partition("=")[0] for line in (REPO / "deploy/compose/kafka.sh").read_text().splitlines()}
+    assert own - told == {"num.network.threads", "num.io.threads"}
+
+
+def test_setup_makes_every_database():
+    told = SERVICES["setup"]["environment"]
+    assert {f"ATALAYA_SECRET_DATABASE_{name.upper()}" for name in databases.NAMES} <= told.keys()
+
+
+# --- the images
+
+DOCKERFILE = (REPO / "Dockerfile").read_text()
+
+
+def test_images_are_no_roots_and_end_when_told():
+    stages = dict(re.findall(r"^FROM \S+ AS (\S+)\n(.*?)(?=^FROM |\Z)", DOCKERFILE, re.M | re.S))
+    assert set(stages) == {"base", "build", "build-notebook", "console", "airflow", "notebook", "servers"}
+    for name in ("console", "notebook"):
+        assert "USER 10001:10001" in stages[name]
+        assert "STOPSIGNAL" in stages[name]
+        assert 'ENTRYPOINT ["tini", "--"]' in stages[name]
+    assert "HEALTHCHECK" in stages["console"]
+    assert not re.search(r"\b(gcc|g\+\+|clang|build-essential)\b", DOCKERFILE)
+
+
+def test_build_takes_no_secret():
+    assert not re.search(r"(ARG|ENV)\s+\w*(SECRET|PASSWORD|TOKEN|KEY)", DOCKERFILE)
+
+
+def test_what_goes_into_an_image_is_listed():
+    lines = [line for line in (REPO / ".dockerignore").read_text().splitlines() if line and line[0] != "#"]
+    assert lines[0] == "*"
+    allowed = {line[1:] for line in lines if line.startswith("!")}
+    assert {".env", ".git", "var", "tests"} & allowed == set()
+    assert all((REPO / name).exists() for name in allowed)
+
+
+def test_packages_that_the_settings_name_are_in_the_image():
+    tree = ast.parse((REPO / "console" / "settings.py").read_text())
+    texts = {
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    packages = {text.split(".")[0] for text in texts if (REPO / text.split(".")[0] / "__init__.py").exists()}
+    allowed = set(re.findall(r"^!([\w/]+)$", (REPO / ".dockerignore").read_text(), re.M))
+    assert len(packages) > 5
+    assert packages - allowed == set()

@@ -1,0 +1,96 @@
+"""`make secrets`: fills .env for docker-compose.yml, once."""
+
+import base64
+import stat
+import subprocess
+import sys
+
+import pytest
+
+from stack import compose_secrets
+from stack.config import REPO, read_env_file
+from stack.errors import StackError
+
+NAMES = set(compose_secrets.wanted())
+
+
+def test_every_secret_is_made_for_its_owner_alone(tmp_path):
+    path = tmp_path / ".env"
+    made = compose_secrets.ensure(path)
+    values = read_env_file(path)
+    assert set(made) == set(values) == NAMES
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert len(set(values.values())) == len(values)
+    assert min(len(value) for name, value in values.items() if not name.endswith("KAFKA_CLUSTER_ID")) >= 44
+    assert len(base64.urlsafe_b64decode(values["ATALAYA_SECRET_AIRFLOW_FERNET"])) == 32
+
+
+def test_second_time_changes_nothing(tmp_path):
+    path = tmp_path / ".env"
+    compose_secrets.ensure(path)
+    before = path.read_bytes()
+    assert compose_secrets.ensure(path) == []
+    assert path.read_bytes() == before
+
+
+def test_only_what_is_missing_is_filled_in(tmp_path):
+    path = tmp_path / ".env"
+    path.write_text(
+        "# mine\nCONSOLE_DATA_DIR=/data\nATALAYA_SECRET_REDIS=kept\n\nexport ATALAYA_SECRET_KAFKA=kept too\n"
+        "ATALAYA_SECRET_SPARK=\nATALAYA_SECRET_MLFLOW=''\n#ATALAYA_SECRET_S3=a comment"
+    )
+    path.chmod(0o644)
+    made = compose_secrets.ensure(path)
+    lines = path.read_text().splitlines()
+    assert set(made) == NAMES - {"ATALAYA_SECRET_REDIS", "ATALAYA_SECRET_KAFKA"}
+    assert lines[:5] == [
+        "# mine",
+        "CONSOLE_DATA_DIR=/data",
+        "ATALAYA_SECRET_REDIS=kept",
+        "",
+        "export ATALAYA_SECRET_KAFKA=kept too",
+    ]
+    assert [line.partition("=")[0] for line in lines[5:8]] == [
+        "ATALAYA_SECRET_SPARK",
+        "ATALAYA_SECRET_MLFLOW",
+        "#ATALAYA_SECRET_S3",
+    ]
+    assert all(len(line.partition("=")[2]) >= 64 for line in lines[5:7])
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_link_stays_one(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    path = tmp_path / ".env"
+    path.symlink_to(tmp_path / "elsewhere" / "env")
+    compose_secrets.ensure(path)
+    assert path.is_symlink()
+    assert set(read_env_file(tmp_path / "elsewhere" / "env")) == NAMES
+
+
+def test_name_that_stands_there_twice_is_refused(tmp_path):
+    (tmp_path / ".env").write_text("ATALAYA_SECRET_S3=a\n\nATALAYA_SECRET_S3=b\n")
+    with pytest.raises(StackError, match="ATALAYA_SECRET_S3 stands there twice, in lines 1 and 3"):
+        compose_secrets.ensure(tmp_path / ".env")
+
+
+def test_folder_in_its_place_is_named_without_a_traceback(tmp_path, capsys):
+    (tmp_path / ".env").mkdir()
+    assert compose_secrets.main(tmp_path / ".env") == 1
+    assert f"{tmp_path}/.env: " in capsys.readouterr().err
+
+
+def test_two_at_once_agree(tmp_path):
+    code = "import sys, pathlib, stack.compose_secrets as it; it.ensure(pathlib.Path(sys.argv[1]))"
+    argv = [sys.executable, "-c", code, str(tmp_path / ".env")]
+    both = [subprocess.Popen(argv, cwd=REPO) for _ in range(2)]
+    assert [one.wait(30) for one in both] == [0, 0]
+    assert len((tmp_path / ".env").read_text().splitlines()) == len(NAMES) + 1
+    assert compose_secrets.ensure(tmp_path / ".env") == []
+
+
+def test_nothing_that_it_says_is_a_secret(tmp_path, capsys):
+    assert compose_secrets.main(tmp_path / ".env") == 0
+    said = capsys.readouterr()
+    values = read_env_file(tmp_path / ".env").values()
+    assert not any(value in said.out + said.err for value in values)
