@@ -8,10 +8,7 @@ from django.http import HttpRequest
 
 from pipelines import graph, grid
 from pipelines.graph import Box, Drawing
-from pipelines.models import Run, TaskInstance
-
-# Airflow gives some of these a start too.
-NEVER_RAN = {"skipped", "upstream_failed", "removed"}
+from pipelines.models import NEVER_RAN, Run, TaskInstance
 
 
 @dataclass(frozen=True)
