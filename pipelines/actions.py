@@ -179,7 +179,7 @@ def clear_run(
     scope = scope or Scope(only_failed=only_failed)
     if not run.can_change:
         raise Conflict(already(run))
-    tasks_meant = _tasks_meant(run, scope)
+    tasks_meant = queries.tasks_meant(run, scope)
     if scope.is_whole_run and not run.has_ended:
         raise Conflict(already(run))
     if not scope.is_whole_run and not any(task.state in TASK_ENDED for task in tasks_meant):
@@ -220,7 +220,7 @@ def mark_task(run_id: int, scope: Scope, state: str, *, by: User) -> Run:
         raise _not_a_mark(MARKS)
     if not run.can_change:
         raise Conflict(already(run))
-    tasks_meant = _tasks_meant(run, scope)
+    tasks_meant = queries.tasks_meant(run, scope)
     is_alone = not (scope.upstream or scope.downstream)
     if is_alone and all(task.state == state for task in tasks_meant):
         words = {"task": scope.task, "state": state}
@@ -244,16 +244,6 @@ def _wish(run: Run, wish: Wish, details: dict, *, by: User, action: str, after: 
     audit.record(action, run, by=by, before=before, after=after, upstream_id=run.dag_run_id)
     _send(run)
     return run
-
-
-def _tasks_meant(run: Run, scope: Scope) -> list[TaskInstance]:
-    """The rows of the task that is named; none for the whole run. Raises NotFound."""
-    if scope.is_whole_run:
-        return []
-    if scope.map_index is not None:
-        return [queries.task_instance(run, scope.task_id, scope.map_index)]
-    found = list(run.task_instances.filter(task_id=scope.task_id))
-    return found or [queries.task_instance(run, scope.task_id)]
 
 
 def _latest_try(tasks_meant: list[TaskInstance]) -> int:

@@ -8,7 +8,8 @@ from typing import Any, Protocol
 WIDTH = 1000.0  # of the axis; the page stretches it
 NARROWEST = 3.0
 MOST_ROWS = 100
-LONGEST_GAP = 0.12  # of the time at work: a longer pause between tries is drawn so long, and marked
+# A pause longer than all the time at work, and than a minute, is drawn as this share of it, and marked.
+CUT_TO, SHORTEST_CUT_S = 0.12, 60.0
 
 
 class Task(Protocol):
@@ -93,21 +94,22 @@ class _Axis:
         self.start = self._busy[0][0] if self._busy else None
         self.end = self._busy[-1][1] if self._busy else None
         at_work_s = sum((end - start).total_seconds() for start, end in self._busy)
-        self._longest_s = max(at_work_s * LONGEST_GAP, 1.0)
+        self._longest_s, self._cut_s = max(at_work_s, SHORTEST_CUT_S), max(at_work_s * CUT_TO, 1.0)
         self._length_s = 1.0
         self._length_s = max(self._seconds(self.end), 1.0) if self.end else 1.0
         self.breaks = [
-            (self._seconds(end) + self._longest_s / 2) / self._length_s * WIDTH
+            (self._seconds(end) + self._cut_s / 2) / self._length_s * WIDTH
             for (_start, end), (after, _end) in zip(self._busy, self._busy[1:], strict=False)
             if (after - end).total_seconds() > self._longest_s
         ]
 
     def _seconds(self, at: datetime) -> float:
-        """From the start to then, with each pause at most so long."""
+        """From the start to then, without what is cut out of long pauses."""
         length, before = 0.0, None
         for start, end in self._busy:
             if before is not None:
-                length += min((start - before).total_seconds(), self._longest_s)
+                pause_s = (start - before).total_seconds()
+                length += self._cut_s if pause_s > self._longest_s else pause_s
             if at <= end:
                 return length + max((at - start).total_seconds(), 0.0)
             length, before = length + (end - start).total_seconds(), end

@@ -7,6 +7,7 @@ from core.access import policy
 from core.access.models import User
 from core.lib.aside import Unread
 from core.lib.errors import ConsoleError
+from pipelines import queries
 from pipelines.answers import TaskState
 from pipelines.models import TASK_ENDED, Run
 from pipelines.scope import Scope
@@ -34,18 +35,20 @@ class Preview:
 
 
 def of_clearing(run: Run, scope: Scope, *, by: User) -> list[TaskState]:
-    """What clearing would run again. Raises what the gateway raises."""
+    """What clearing would run again. Raises NotFound, and what the gateway raises."""
     policy.check(by, "pipelines.run", run.pk)
+    queries.tasks_meant(run, scope)
     airflow = airflow_for(by.get_username())
     return _known(airflow.clear_tasks(run.dag_id, run.dag_run_id, scope, dry_run=True))
 
 
 def of_marking(run: Run, scope: Scope, state: str, *, by: User) -> list[TaskState]:
-    """Which tasks would get the state. Raises what the gateway raises.
+    """Which tasks would get the state. Raises NotFound, and what the gateway raises.
 
     Airflow has no dry run for a whole run: of that, the tasks that have not ended.
     """
     policy.check(by, "pipelines.run", run.pk)
+    queries.tasks_meant(run, scope)
     airflow = airflow_for(by.get_username())
     if not scope.is_whole_run:
         found = airflow.mark_tasks(run.dag_id, run.dag_run_id, scope, state, dry_run=True)

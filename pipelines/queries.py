@@ -19,10 +19,12 @@ from core.lib.errors import NotFound
 from core.lib.hits import Hit
 from core.lib.templatetags import numbers
 from pipelines.models import ENDED, ImportFault, InputRequest, Pipeline, Run, RunState, TaskInstance
+from pipelines.scope import Scope
 
 STRIP = 14
 GRID = 24
 HITS = 8
+SAME_DURATION = 0.005  # a difference that a per cent with one decimal need not show
 FAILURES_STAY = timedelta(days=3)
 MOST_FAILURES = 3
 HIT_RUNS = 3
@@ -182,7 +184,8 @@ def against_median(found: Run, median_s: float | None) -> float | None:
     if not median_s or found.duration is None:
         return None
     share = found.duration.total_seconds() / median_s - 1
-    return None if not found.has_ended and share < 0 else share
+    is_on_its_way = not found.has_ended and share < 0
+    return None if is_on_its_way or abs(share) < SAME_DURATION else share
 
 
 def inputs(*, is_open: bool = True) -> QuerySet[InputRequest]:
@@ -229,6 +232,16 @@ def task_instance(found: Run, task_id: str, map_index: int = -1) -> TaskInstance
         message = _("Run %(run)s has no task “%(task)s” (map index %(index)s).")
         raise NotFound(message % {"run": found.pk, "task": task_id, "index": map_index})
     return task
+
+
+def tasks_meant(found: Run, scope: Scope) -> list[TaskInstance]:
+    """The rows of the task that is named; none for the whole run. Raises NotFound."""
+    if scope.is_whole_run:
+        return []
+    if scope.map_index is not None:
+        return [task_instance(found, scope.task_id, scope.map_index)]
+    named = list(found.task_instances.filter(task_id=scope.task_id))
+    return named or [task_instance(found, scope.task_id)]
 
 
 def is_paused(dag_id: str) -> bool:

@@ -25,7 +25,7 @@ class Scope:
     @property
     def task(self) -> str:
         """The task as pages write it."""
-        return self.task_id if self.map_index is None else f"{self.task_id}[{self.map_index}]"
+        return self.task_id if self.map_index in (None, -1) else f"{self.task_id}[{self.map_index}]"
 
     def as_json(self) -> dict[str, Any]:
         """For a row; `Scope(**…)` reads it again."""

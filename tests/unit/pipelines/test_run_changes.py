@@ -298,6 +298,12 @@ def test_rest_tells_and_clears(page, run):
     assert (answer.status_code, answer.json()["wish"]) == (202, "clear")
 
 
+def test_rest_says_that_a_task_is_not_there(page, run):
+    for path, more in (("clear", {}), ("mark", {"state": "success"})):
+        answer = post(page, f"{run.pk}/{path}", {"task_id": "none", "dry_run": True, **more})
+        assert answer.status_code == 404
+
+
 def test_rest_marks(page, run):
     assert post(page, f"{run.pk}/mark", {}).json()["errors"][0]["field"] == "state"
     told = post(page, f"{run.pk}/mark", {"state": "success", "task_id": "search", "dry_run": True})

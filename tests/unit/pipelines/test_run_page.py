@@ -135,6 +135,15 @@ def test_the_page_costs_the_same_for_fifty_tasks(page, db, real_redis, django_as
         page.get(f"/runs/{run.pk}")
 
 
+def test_a_run_that_went_well_opens_on_the_last_task_that_did_something(page, db, real_redis):
+    make_pipeline(tasks=TASKS)
+    run = make_run()
+    make_task(run, "load", duration_s=4.0)
+    make_task(run, "count", "skipped", started_at=STARTED + timedelta(seconds=20))
+    make_task(run, "report", duration_s=0.0, started_at=STARTED + timedelta(seconds=30))
+    assert "Log of load" in page.get(f"/runs/{run.pk}").content.decode()
+
+
 # --- the times
 
 
@@ -164,6 +173,11 @@ def test_a_task_at_work_reaches_until_now():
 def test_a_task_that_never_ran_has_no_bar(state):
     found = drawn(ti("a"), ti("b", state=state))
     assert found.rows[1].tries == []
+
+
+def test_a_short_pause_is_drawn_as_it_was():
+    found = drawn(ti("a", 0, 10), ti("b", 40, 50))
+    assert (found.rows[1].tries[0].x, found.breaks) == (800, [])
 
 
 def test_nothing_started_is_no_drawing():
