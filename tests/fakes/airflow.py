@@ -38,6 +38,7 @@ class FakeAirflow:
 
     def __init__(self) -> None:
         self.is_away = False
+        self.tells_tasks_at_once = False  # as Airflow does; most tests bring tasks up by `move_on`
         self.calls: list[str] = []
         self.faults: list[ImportFault] = []
         self.questions: list[InputRequest] = []
@@ -160,7 +161,7 @@ class FakeAirflow:
             ended_at=None,
         )
         self._put(run)
-        for node in self._dag(dag_id)[2]:
+        for node in self._dag(dag_id)[2] if self.tells_tasks_at_once else ():
             self._set(TaskState(dag_id, dag_run_id, node.id, -1, 0, 0, "", node.operator, None, None, None))
         return run
 

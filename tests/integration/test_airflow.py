@@ -25,6 +25,7 @@ def airflow(request, monkeypatch) -> Iterator[None]:
     if request.param == "fake":
         fake = FakeAirflow()
         fake.add_dag(DAG, [N_ITER], tasks=("load", "validate"))
+        fake.tells_tasks_at_once = True
         monkeypatch.setattr(
             gateway, "connect", lambda username="system:console", role="viewer": fake.as_user(username, role)
         )
