@@ -136,6 +136,57 @@ class TaskState:
 
 
 @dataclass(frozen=True)
+class TaskTry:
+    """One try of a task, as Airflow keeps it."""
+
+    try_number: int
+    state: str
+    queued_at: datetime | None
+    started_at: datetime | None
+    ended_at: datetime | None
+    duration_s: float | None
+    host: str
+    pool: str
+
+
+@dataclass(frozen=True)
+class XCom:
+    """What a task left for others under a key; value is None where it is too large to show."""
+
+    key: str
+    at: datetime | None
+    value: Any = None
+
+
+@dataclass(frozen=True)
+class InputRequest:
+    """What a task asks people. param_list: as of `DagDetails`. assigned: user ids, empty for all."""
+
+    dag_id: str
+    dag_run_id: str
+    task_id: str
+    map_index: int
+    subject: str
+    body: str
+    options: list[str]
+    defaults: list[str]
+    is_multiple: bool
+    param_list: list[dict[str, Any]]
+    assigned: list[str]
+    asked_at: datetime
+
+    @property
+    def run_key(self) -> str:
+        """What its run is called among all runs."""
+        return f"{self.dag_id} {self.dag_run_id}"
+
+    @property
+    def key(self) -> str:
+        """What it is called among all."""
+        return f"{self.run_key} {self.task_id} {self.map_index} {self.asked_at.isoformat()}"
+
+
+@dataclass(frozen=True)
 class ImportFault:
     """A DAG file that could not be read, and why."""
 
@@ -186,6 +237,10 @@ def task_key(item: Any) -> str:
     return f"{run_key(item)} {item['task_id']} {item['map_index']}"
 
 
+def input_key(item: Any) -> str:
+    return f"{task_key(item['task_instance'])} {item.get('created_at')}"
+
+
 def fault_key(item: Any) -> str:
     return f"{item['import_error_id']} {item.get('filename')}"
 
@@ -212,7 +267,11 @@ def dag(item: dict[str, Any]) -> Dag:
 
 def dag_details(item: dict[str, Any]) -> DagDetails:
     version = item.get("latest_dag_version") or {}
-    params = [
+    return DagDetails(item.get("doc_md") or "", _params(item), version.get("version_number"))
+
+
+def _params(item: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
         {
             "name": name,
             "value": param.get("value"),
@@ -221,7 +280,6 @@ def dag_details(item: dict[str, Any]) -> DagDetails:
         }
         for name, param in (item.get("params") or {}).items()
     ]
-    return DagDetails(item.get("doc_md") or "", params, version.get("version_number"))
 
 
 def task_node(item: dict[str, Any]) -> TaskNode:
@@ -240,6 +298,68 @@ def task_nodes(answer: dict[str, Any]) -> list[TaskNode]:
 
 def task_states(items: list[Any]) -> list[TaskState | Unread]:
     return read(items, task_state, task_key)
+
+
+def input_request(item: dict[str, Any]) -> InputRequest:
+    task = item["task_instance"]
+    asked_at = moment(item["created_at"])
+    if asked_at is None:
+        raise ValueError(_("The question has no usable time."))
+    return InputRequest(
+        dag_id=name_in(task, "dag_id"),
+        dag_run_id=name_in(task, "dag_run_id"),
+        task_id=name_in(task, "task_id"),
+        map_index=task["map_index"],
+        subject=item["subject"],
+        body=item.get("body") or "",
+        options=list(item["options"]),
+        defaults=list(item.get("defaults") or []),
+        is_multiple=bool(item.get("multiple")),
+        param_list=_params(item),
+        assigned=[str(user["id"]) for user in item.get("assigned_users") or []],
+        asked_at=asked_at,
+    )
+
+
+def task_tries(answer: dict[str, Any]) -> list[TaskTry]:
+    """Each try once: one that was cleared comes a second time, without a state, until the next begins."""
+    found: dict[int, TaskTry] = {}
+    for one in map(task_try, answer["task_instances"]):
+        if one.state or one.try_number not in found:
+            found[one.try_number] = one
+    return [found[number] for number in sorted(found)]
+
+
+def task_try(item: dict[str, Any]) -> TaskTry:
+    return TaskTry(
+        try_number=item["try_number"],
+        state=item.get("state") or "",
+        queued_at=moment(item.get("queued_when")),
+        started_at=moment(item.get("start_date")),
+        ended_at=moment(item.get("end_date")),
+        duration_s=item.get("duration"),
+        host=item.get("hostname") or "",
+        pool=item.get("pool") or "",
+    )
+
+
+def rendered_fields(answer: dict[str, Any]) -> dict[str, Any]:
+    return dict(answer.get("rendered_fields") or {})
+
+
+def xcoms(answer: dict[str, Any]) -> list[XCom]:
+    return [XCom(str(item["key"]), moment(item.get("timestamp"))) for item in answer["xcom_entries"]]
+
+
+def xcom_value(answer: dict[str, Any]) -> str:
+    """As text: what is not text already is written as JSON."""
+    value = answer["value"]
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)
+
+
+def touched_tasks(answer: dict[str, Any]) -> list[TaskState | Unread]:
+    """What was, or would be, cleared or marked."""
+    return task_states(list(answer["task_instances"]))
 
 
 def nothing(_answer: Any) -> None:

@@ -10,20 +10,32 @@ from rest_framework.views import APIView
 from core.access.http import user_of
 from core.lib.pages import CursorPages
 from core.lib.rest import valid
-from pipelines import actions, log_reading, queries
-from pipelines.models import Pipeline, Run
+from pipelines import actions, log_reading, previews, queries, selected, task_facts
+from pipelines.answers import TaskState
+from pipelines.models import InputRequest, Pipeline, Run
+from pipelines.scope import Scope
 from pipelines.serializers import (
+    AnswerSerializer,
     ClearSerializer,
+    InputRequestSerializer,
     LogQuerySerializer,
     LogSerializer,
+    MarkSerializer,
     NothingSerializer,
     PipelineChangeSerializer,
     PipelineDetailSerializer,
     PipelineSerializer,
+    RunChangeSerializer,
     RunRequestSerializer,
     RunSerializer,
+    SelectedListSerializer,
+    SelectedSerializer,
     TaskInstanceSerializer,
     TaskListSerializer,
+    TaskQuerySerializer,
+    TaskTextListSerializer,
+    TaskTryListSerializer,
+    TouchedTaskListSerializer,
 )
 
 LINES = 1000
@@ -105,6 +117,13 @@ class RunDetailView(APIView):
         """As it stands."""
         return Response(RunSerializer(queries.run(run_id)).data)
 
+    @extend_schema(request=RunChangeSerializer, responses={202: RunSerializer})
+    def patch(self, request: Request, run_id: int) -> Response:
+        """Write its note; the row has it at once, Airflow as soon as it answers."""
+        given = valid(RunChangeSerializer, request.data)
+        run = actions.write_note(run_id, given["note"], by=user_of(request))
+        return Response(RunSerializer(run).data, status=202)
+
 
 class RunCancelView(APIView):
     """Ending a run."""
@@ -117,14 +136,44 @@ class RunCancelView(APIView):
 
 
 class RunClearView(APIView):
-    """Running the tasks of an ended run again."""
+    """Running tasks of a run again."""
 
-    @extend_schema(request=ClearSerializer, responses={202: RunSerializer})
+    @extend_schema(request=ClearSerializer, responses={200: TouchedTaskListSerializer, 202: RunSerializer})
     def post(self, request: Request, run_id: int) -> Response:
-        """All of them, or those that failed."""
+        """All of an ended run, those that failed, or one with those before or after it.
+
+        `dry_run` answers 200 with the tasks that would run again, and changes nothing.
+        """
         given = valid(ClearSerializer, request.data)
-        run = actions.clear_run(run_id, by=user_of(request), only_failed=given["only_failed"])
+        is_dry, scope, by = given.pop("dry_run"), Scope(**given), user_of(request)
+        if is_dry:
+            return _touched(previews.of_clearing(queries.run(run_id), scope, by=by))
+        return Response(RunSerializer(actions.clear_run(run_id, by=by, scope=scope)).data, status=202)
+
+
+class RunMarkView(APIView):
+    """Giving a run or a task a state by hand."""
+
+    @extend_schema(request=MarkSerializer, responses={200: TouchedTaskListSerializer, 202: RunSerializer})
+    def post(self, request: Request, run_id: int) -> Response:
+        """The run itself, or one task with those before or after it.
+
+        `dry_run` answers 200 with the tasks that would get the state, and changes nothing.
+        """
+        given = valid(MarkSerializer, request.data)
+        is_dry, state = given.pop("dry_run"), given.pop("state")
+        scope, by = Scope(**given), user_of(request)
+        if is_dry:
+            return _touched(previews.of_marking(queries.run(run_id), scope, state, by=by))
+        if scope.is_whole_run:
+            run = actions.mark_run(run_id, state, by=by)
+        else:
+            run = actions.mark_task(run_id, scope, state, by=by)
         return Response(RunSerializer(run).data, status=202)
+
+
+def _touched(tasks: list[TaskState]) -> Response:
+    return Response(TouchedTaskListSerializer({"results": tasks}).data)
 
 
 class RunTaskListView(APIView):
@@ -156,3 +205,77 @@ class TaskLogView(APIView):
         is_complete = view.is_complete and piece.end >= view.size_bytes
         answer = {"lines": piece.lines, "cursor": str(piece.end), "is_complete": is_complete}
         return Response(LogSerializer(answer).data)
+
+
+MAP_INDEX = OpenApiParameter("map_index", int, description="-1 unless the task is mapped")
+
+
+def _index(request: Request) -> int:
+    return int(valid(TaskQuerySerializer, request.query_params.dict())["map_index"])
+
+
+class TaskTriesView(APIView):
+    @extend_schema(responses=TaskTryListSerializer, parameters=[MAP_INDEX])
+    def get(self, request: Request, run_id: int, task_id: str) -> Response:
+        """Every try of a task, asked of Airflow now."""
+        found = task_facts.tries(queries.run(run_id), task_id, _index(request))
+        return Response(TaskTryListSerializer({"results": found}).data)
+
+
+class TaskXComsView(APIView):
+    @extend_schema(responses=TaskTextListSerializer, parameters=[MAP_INDEX])
+    def get(self, request: Request, run_id: int, task_id: str) -> Response:
+        """What the task left for others, the first 30 by key, asked of Airflow now."""
+        found = task_facts.xcoms(queries.run(run_id), task_id, _index(request))
+        return Response(TaskTextListSerializer({"results": found}).data)
+
+
+class TaskRenderedView(APIView):
+    @extend_schema(responses=TaskTextListSerializer, parameters=[MAP_INDEX])
+    def get(self, request: Request, run_id: int, task_id: str) -> Response:
+        """What the task's templates came to, by field, asked of Airflow now."""
+        found = task_facts.rendered(queries.run(run_id), task_id, _index(request))
+        return Response(TaskTextListSerializer({"results": found}).data)
+
+
+class InputPages(CursorPages):
+    """The longest waiting first."""
+
+    ordering = ("asked_at", "pk")  # type: ignore[assignment]  # the base class has one
+
+
+class InputListView(generics.ListAPIView):
+    """Questions of tasks that wait for an answer."""
+
+    serializer_class = InputRequestSerializer
+    pagination_class = InputPages
+
+    def get_queryset(self) -> QuerySet[InputRequest]:
+        """The longest waiting first."""
+        return queries.inputs()
+
+
+class InputAnswerView(APIView):
+    """Answering a task's question."""
+
+    @extend_schema(request=AnswerSerializer, responses={202: InputRequestSerializer})
+    def post(self, request: Request, input_id: int) -> Response:
+        """One option, or several where the question says so, and the values that it asks for."""
+        given = valid(AnswerSerializer, request.data)
+        row = actions.answer_input(input_id, **given, by=user_of(request))
+        return Response(InputRequestSerializer(row).data, status=202)
+
+
+class RunsSelectedView(APIView):
+    """Doing one thing to several runs."""
+
+    @extend_schema(
+        request=SelectedSerializer, responses={200: SelectedListSerializer, 202: SelectedListSerializer}
+    )
+    def post(self, request: Request) -> Response:
+        """Each run has its own fate and its own audit entry. `dry_run` answers 200 and changes nothing."""
+        given = valid(SelectedSerializer, request.data)
+        do = selected.preview if given["dry_run"] else selected.apply
+        found = do(given["what"], given["run_ids"], by=user_of(request))
+        status = 200 if given["dry_run"] else 202
+        return Response(SelectedListSerializer({"results": found.items}).data, status=status)

@@ -9,9 +9,18 @@ urlpatterns = [
     path("pipelines/<str:dag_id>", api.PipelineDetailView.as_view(), name="pipeline-detail"),
     path("pipelines/<str:dag_id>/runs", api.PipelineRunListView.as_view(), name="pipeline-run-list"),
     path("runs", api.RunListView.as_view(), name="run-list"),
+    path("runs/selected", api.RunsSelectedView.as_view(), name="runs-selected"),
+    path("runs/questions", api.InputListView.as_view(), name="input-list"),
+    path("runs/questions/<int:input_id>/answer", api.InputAnswerView.as_view(), name="input-answer"),
     path("runs/<int:run_id>", api.RunDetailView.as_view(), name="run-detail"),
     path("runs/<int:run_id>/cancel", api.RunCancelView.as_view(), name="run-cancel"),
     path("runs/<int:run_id>/clear", api.RunClearView.as_view(), name="run-clear"),
+    path("runs/<int:run_id>/mark", api.RunMarkView.as_view(), name="run-mark"),
     path("runs/<int:run_id>/tasks", api.RunTaskListView.as_view(), name="run-task-list"),
     path("runs/<int:run_id>/tasks/<str:task_id>/log", api.TaskLogView.as_view(), name="task-log"),
+    path("runs/<int:run_id>/tasks/<str:task_id>/tries", api.TaskTriesView.as_view(), name="task-tries"),
+    path("runs/<int:run_id>/tasks/<str:task_id>/xcoms", api.TaskXComsView.as_view(), name="task-xcoms"),
+    path(
+        "runs/<int:run_id>/tasks/<str:task_id>/rendered", api.TaskRenderedView.as_view(), name="task-rendered"
+    ),
 ]

@@ -8,8 +8,10 @@ class PipelinesConfig(AppConfig):
         """What the sweep sends again."""
         from core.lib import outbox
         from pipelines import tasks
-        from pipelines.models import Pipeline, Run, TaskLog
+        from pipelines.models import InputRequest, Pipeline, Run, RunNote, TaskLog
 
         outbox.register(Run, tasks.deliver_run)
+        outbox.register(RunNote, tasks.deliver_note)
+        outbox.register(InputRequest, tasks.deliver_answer)
         outbox.register(Pipeline, tasks.deliver_pause)
         outbox.register(TaskLog, tasks.copy_log)

@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from functools import cache
 from http import HTTPStatus
@@ -17,16 +18,20 @@ from typing import Any, TypeVar
 import urllib3
 from airflow_client.client import (
     ApiClient,
+    ClearTaskInstancesBody,
     Configuration,
     DAGApi,
     DagRunApi,
     DAGRunClearBody,
     DAGRunPatchBody,
     ImportErrorApi,
+    PatchTaskInstanceBody,
     TaskApi,
     TaskInstanceApi,
     TaskInstancesBatchBody,
     TriggerDAGRunPostBody,
+    UpdateHITLDetailPayload,
+    XComApi,
 )
 from airflow_client.client.exceptions import ApiException, OpenApiException
 from django.conf import settings
@@ -36,13 +41,29 @@ from core.lib.aside import Unread
 from core.lib.errors import Conflict, ConsoleError, InvalidRequest, NotFound, Unauthorized, Unavailable
 from pipelines import airflow_auth, answers
 from pipelines.airflow_auth import SERVICE
-from pipelines.answers import Dag, DagDetails, DagRun, ImportFault, LogPage, TaskNode, TaskState, UnreadPage
+from pipelines.answers import (
+    Dag,
+    DagDetails,
+    DagRun,
+    ImportFault,
+    InputRequest,
+    LogPage,
+    TaskNode,
+    TaskState,
+    TaskTry,
+    UnreadPage,
+    XCom,
+)
 from pipelines.log_lines import Lines
+from pipelines.scope import Scope
 
 PAGE = 100  # Airflow cuts larger pages silently
 CONNECT_S, READ_S, LOG_READ_S = 2.0, 10.0, 60.0
 APART_S = 15.0  # so long a list is taken apart from the first failure on
 BROKEN_AFTER = 3  # items at which it fails, and none that it shows: it may fail at all
+AWAITS = ["awaiting_input", "deferred"]  # states of a task that still takes an answer
+LARGEST_VALUE = 1024 * 1024  # of what a page shows of a task, in bytes
+MOST_ENTRIES = 30  # of a task's XComs: each value is a call of its own
 LONGEST_STEP = 4096  # to an item further along, which says whether it does
 
 _Meaning = TypeVar("_Meaning")
@@ -58,6 +79,7 @@ class AirflowGateway:
     def __init__(self, client: ApiClient, timeout: tuple[float, float]) -> None:
         self._dags, self._runs, self._tasks = DAGApi(client), DagRunApi(client), TaskApi(client)
         self._instances, self._faults = TaskInstanceApi(client), ImportErrorApi(client)
+        self._xcoms = XComApi(client)
         self._options = {"_request_timeout": timeout}
 
     # --- pipelines
@@ -147,7 +169,11 @@ class AirflowGateway:
 
     def fail_run(self, dag_id: str, dag_run_id: str) -> DagRun:
         """End a run: its running tasks are stopped. Airflow's word for that is the state `failed`."""
-        body = DAGRunPatchBody(state="failed")
+        return self.set_run_state(dag_id, dag_run_id, "failed")
+
+    def set_run_state(self, dag_id: str, dag_run_id: str, state: str) -> DagRun:
+        """Make a run `success` or `failed`: its running tasks are stopped, those not begun are skipped."""
+        body = DAGRunPatchBody(state=state)
         call = self._runs.patch_dag_run_without_preload_content
         return self._read(
             call, answers.dag_run, dag_id=dag_id, dag_run_id=dag_run_id, dag_run_patch_body=body
@@ -158,6 +184,55 @@ class AirflowGateway:
         body = DAGRunClearBody(dry_run=False, only_failed=only_failed)
         call = self._runs.clear_dag_run_without_preload_content
         self._read(call, answers.nothing, dag_id=dag_id, dag_run_id=dag_run_id, dag_run_clear_body=body)
+
+    def set_note(self, dag_id: str, dag_run_id: str, note: str) -> None:
+        """Write the run's note; an empty one takes it away."""
+        call = self._runs.patch_dag_run_without_preload_content
+        body = DAGRunPatchBody(note=note)
+        self._read(call, answers.nothing, dag_id=dag_id, dag_run_id=dag_run_id, dag_run_patch_body=body)
+
+    # --- what is done to tasks
+
+    def clear_tasks(
+        self, dag_id: str, dag_run_id: str, scope: Scope, *, dry_run: bool
+    ) -> list[TaskState | Unread]:
+        """Run these tasks of a run again; returns them, at the try before. dry_run: only tell which.
+
+        Raises NotFound for an unknown run, InvalidRequest for a task that its DAG does not have.
+        """
+        marker = scope.task_id if scope.map_index in (None, -1) else [scope.task_id, scope.map_index]
+        body = ClearTaskInstancesBody.from_dict(
+            {
+                "dag_run_id": dag_run_id,
+                "dry_run": dry_run,
+                "only_failed": scope.only_failed,
+                "include_upstream": scope.upstream,
+                "include_downstream": scope.downstream,
+                **({} if scope.is_whole_run else {"task_ids": [marker]}),
+            }
+        )
+        call = self._instances.post_clear_task_instances_without_preload_content
+        return self._read(call, answers.touched_tasks, dag_id=dag_id, clear_task_instances_body=body)
+
+    def mark_tasks(
+        self, dag_id: str, dag_run_id: str, scope: Scope, state: str, *, dry_run: bool
+    ) -> list[TaskState | Unread]:
+        """Give a task the state `success`, `failed` or `skipped`; what failed after it may run then.
+
+        Returns those that get it, with dry_run only tells which. Raises NotFound, and Conflict for a task
+        that has the state already.
+        """
+        what: dict[str, Any] = {"dag_id": dag_id, "dag_run_id": dag_run_id, "task_id": scope.task_id}
+        what["patch_task_instance_body"] = PatchTaskInstanceBody.from_dict(
+            {"new_state": state, "include_upstream": scope.upstream, "include_downstream": scope.downstream}
+        )
+        if scope.map_index is None:
+            dry, real = "patch_task_instance_dry_run", "patch_task_instance"
+        else:
+            what["map_index"] = scope.map_index
+            dry, real = "patch_task_instance_dry_run_by_map_index", "patch_task_instance_by_map_index"
+        call = getattr(self._instances, f"{dry if dry_run else real}_without_preload_content")
+        return self._read(call, answers.touched_tasks, **what)
 
     # --- tasks and logs
 
@@ -230,7 +305,96 @@ class AirflowGateway:
             answer.close()  # what is left unread, of a log too long, must meet nobody else's call
             answer.release_conn()
 
+    # --- what tasks ask people
+
+    def input_requests(self) -> list[InputRequest | Unread]:
+        """Questions of all runs that wait for an answer."""
+        call = self._instances.get_hitl_details_without_preload_content
+        what = {"dag_id": "~", "dag_run_id": "~", "response_received": False, "state": AWAITS}
+        return self._pages(
+            call,
+            "hitl_details",
+            answers.input_request,
+            answers.input_key,
+            order_by=["created_at"],
+            **what,
+        )
+
+    def answer_input(
+        self,
+        dag_id: str,
+        dag_run_id: str,
+        task_id: str,
+        *,
+        map_index: int,
+        chosen: list[str],
+        params_input: dict[str, Any],
+    ) -> None:
+        """Answer a task's question. Raises NotFound where it asks none, Conflict where it was answered,
+        InvalidRequest for an option that it does not have, Unauthorized for a person it does not ask.
+        """
+        call = self._instances.update_hitl_detail_without_preload_content
+        payload = UpdateHITLDetailPayload(chosen_options=chosen, params_input=params_input)
+        self._read(
+            call,
+            answers.nothing,
+            dag_id=dag_id,
+            dag_run_id=dag_run_id,
+            task_id=task_id,
+            map_index=map_index,
+            update_hitl_detail_payload=payload,
+        )
+
+    # --- what the page of a task shows
+
+    def task_tries(self, dag_id: str, dag_run_id: str, task_id: str, *, map_index: int) -> list[TaskTry]:
+        """Every try, oldest first. Raises NotFound for an unknown task."""
+        what: dict[str, Any] = {"dag_id": dag_id, "dag_run_id": dag_run_id, "task_id": task_id}
+        if map_index < 0:
+            call = self._instances.get_task_instance_tries_without_preload_content
+        else:
+            call, what["map_index"] = (
+                self._instances.get_mapped_task_instance_tries_without_preload_content,
+                map_index,
+            )
+        return self._read(call, answers.task_tries, **what)
+
+    def rendered_fields(
+        self, dag_id: str, dag_run_id: str, task_id: str, *, map_index: int
+    ) -> dict[str, Any] | None:
+        """What the task's templates came to, by field; None when it is too large to show.
+
+        Raises NotFound for an unknown task.
+        """
+        call = self._instances.get_mapped_task_instance_without_preload_content
+        what = {"dag_id": dag_id, "dag_run_id": dag_run_id, "task_id": task_id, "map_index": map_index}
+        return self._bounded(call, answers.rendered_fields, **what)
+
+    def xcoms(self, dag_id: str, dag_run_id: str, task_id: str, *, map_index: int) -> list[XCom]:
+        """What the task left for others, the first MOST_ENTRIES by key; `value` is None for one too large."""
+        what = {"dag_id": dag_id, "dag_run_id": dag_run_id, "task_id": task_id, "map_index": map_index}
+        listing = self._xcoms.get_xcom_entries_without_preload_content
+        found = self._read(listing, answers.xcoms, limit=MOST_ENTRIES, **what)
+        value = self._xcoms.get_xcom_entry_without_preload_content
+        return [
+            replace(one, value=self._bounded(value, answers.xcom_value, xcom_key=one.key, **what))
+            for one in found
+        ]
+
     # --- how
+
+    def _bounded(self, call: Any, meaning: Callable[[Any], _Meaning], **arguments: Any) -> _Meaning | None:
+        """None for an answer above LARGEST_VALUE, of which no more is read."""
+        with _translated():
+            answer = call(**{**self._options, **arguments})
+            try:
+                if answer.status >= HTTPStatus.BAD_REQUEST:
+                    _checked(answer)
+                body = answer.read(LARGEST_VALUE + 1)
+            finally:
+                answer.close()
+                answer.release_conn()
+            return None if len(body) > LARGEST_VALUE else meaning(json.loads(body))
 
     def _read(self, call: Any, meaning: Callable[[Any], _Meaning], **arguments: Any) -> _Meaning:
         with _translated():

@@ -16,6 +16,7 @@ DETAILS = Loop(
 FILES = Loop("pipelines.files", _("DAG files that cannot be read"))
 RUNS = Loop("pipelines.runs", _("Pipeline runs"), thing="pipeline", item="run")
 TASKS = Loop("pipelines.tasks", _("Tasks of pipeline runs"), thing="run")
+INPUTS = Loop("pipelines.inputs", _("Questions of tasks"), thing="run")
 LOST_RUNS = Loop(
     "pipelines.lost-runs",
     _("Runs that seem to be under way"),

@@ -15,12 +15,26 @@ from core.lib.aside import Unread
 from pipelines import loops
 from pipelines.answers import Dag, DagDetails, DagRun, TaskNode, TaskState, UnreadPage, is_whole
 from pipelines.answers import ImportFault as FoundFault
-from pipelines.models import ForgottenRun, ImportFault, Pipeline, Run, RunState, TaskInstance, Wish
+from pipelines.answers import InputRequest as FoundInput
+from pipelines.models import (
+    NEVER_RAN,
+    TASK_ENDED,
+    ForgottenRun,
+    ImportFault,
+    InputRequest,
+    Pipeline,
+    Run,
+    RunNote,
+    RunState,
+    TaskInstance,
+    Wish,
+)
 
 T = TypeVar("T")
 
 # A poll that was under way while somebody cancelled may still report the state before.
 SETTLES_WITHIN = timedelta(seconds=30)
+MOST_TRIES = 20  # kept of each task, the latest
 
 
 def changed_fields(row: Any, values: dict[str, Any]) -> dict[str, Any]:
@@ -150,7 +164,11 @@ def _add(found: DagRun) -> Run:
 def _update(row: Run, found: DagRun) -> bool:
     if row.state == RunState.REFUSED:  # somebody else's run under our id
         return False
-    changes = changed_fields(row, {**_mirrored(found), "state": seen_state(row, found.state)})
+    changes = changed_fields(
+        row, {**_mirrored(found), "note": found.note, "state": seen_state(row, found.state)}
+    )
+    if "note" in changes and RunNote.objects.filter(run=row).exists():  # ours is on its way there
+        del changes["note"]
     if changes:
         # Only while nobody changed the row since we read it: the next poll sees it again otherwise.
         return bool(Run.objects.filter(pk=row.pk, state=row.state, wish=row.wish).update(**changes))
@@ -212,10 +230,74 @@ def _save_tasks(ids: dict[str, int], known: dict[str, TaskInstance], found: Sequ
             new.append(TaskInstance(run_id=run_id, **values))
             touched.append(run_id)
         elif changes := changed_fields(row, values):
-            TaskInstance.objects.filter(pk=row.pk).update(**changes)
+            TaskInstance.objects.filter(pk=row.pk).update(**changes, **_try_before(row, task))
             touched.append(run_id)
     TaskInstance.objects.bulk_create(new, ignore_conflicts=True)
     return touched
+
+
+def save_input_requests(found: Sequence[FoundInput | Unread]) -> None:
+    """Add questions that wait; those that Airflow no longer lists are closed, but for answers on their way.
+
+    One whose run is not here yet comes with a later poll.
+    """
+    asked, has_gaps = _without_pages("questions", found)
+    touched = loops.INPUTS.save(
+        asked, _save_inputs, key=attrgetter("key"), about=attrgetter("run_key"), is_all=not has_gaps
+    )
+    listed = {one.key for one in asked}
+    waiting = InputRequest.objects.filter(closed_at=None, chosen__isnull=True).select_related("run")
+    closed = [] if has_gaps else [row for row in waiting if row.key not in listed]
+    with transaction.atomic():
+        if closed:
+            gone = InputRequest.objects.filter(pk__in=[row.pk for row in closed], chosen__isnull=True)
+            gone.update(closed_at=timezone.now())
+        publish_inputs({*touched, *(row.run_id for row in closed)})
+
+
+def _save_inputs(found: Sequence[FoundInput]) -> list[int]:
+    """Ids of the runs with new ones."""
+    runs = {
+        (run.dag_id, run.dag_run_id): run.pk
+        for run in Run.objects.filter(dag_run_id__in={one.dag_run_id for one in found})
+    }
+    touched = []
+    for one in found:
+        run_id = runs.get((one.dag_id, one.dag_run_id))
+        if run_id is None:
+            continue
+        values = {name: value for name, value in asdict(one).items() if name not in {"dag_id", "dag_run_id"}}
+        place = {name: values.pop(name) for name in ("task_id", "map_index", "asked_at")}
+        _row, is_new = InputRequest.objects.get_or_create(
+            run_id=run_id, **place, defaults={**values, "next_attempt_at": None}
+        )
+        if is_new:
+            touched.append(run_id)
+    return touched
+
+
+def publish_inputs(run_ids: Iterable[int]) -> None:
+    """Tell the inbox, and the pages of the runs that ask."""
+    ids = sorted(set(run_ids))
+    if ids:
+        live.publish("inputs", ids)
+    for run_id in ids:
+        live.publish(f"run:{run_id}", [run_id])
+
+
+def _try_before(row: TaskInstance, found: TaskState) -> dict[str, Any]:
+    """What the row showed of a try that is over, once another one takes its place."""
+    was_over = row.has_ended and row.state not in NEVER_RAN
+    goes_on = found.try_number > row.try_number or found.state not in TASK_ENDED
+    if row.started_at is None or not (was_over and goes_on):
+        return {}
+    earlier = {
+        "try_number": row.try_number,
+        "state": "failed" if row.state == "up_for_retry" else row.state,
+        "started_at": row.started_at.isoformat(),
+        "ended_at": (row.ended_at or row.started_at).isoformat(),
+    }
+    return {"earlier_tries": [*row.earlier_tries, earlier][-MOST_TRIES:]}
 
 
 def publish_runs(rows: Iterable[Run]) -> None:

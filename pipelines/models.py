@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from core.lib.outbox import Deliverable
 from pipelines import params
+from pipelines.scope import Scope
 
 LONGEST_NOTE = 1000
 
@@ -35,8 +36,12 @@ class RunState(models.TextChoices):
 
 
 ENDED = (RunState.REFUSED, RunState.SUCCESS, RunState.FAILED, RunState.CANCELLED, RunState.LOST)
+NEVER_THERE = (RunState.REFUSED, RunState.LOST)  # no run of Airflow's stands behind these
 # After these a task try writes no more; Airflow has no others in release 3.3.
 TASK_ENDED = ("success", "failed", "skipped", "upstream_failed", "removed", "up_for_retry")
+
+# Airflow gives some of these a start too.
+NEVER_RAN = frozenset({"skipped", "upstream_failed", "removed"})
 
 
 class Wish(models.TextChoices):
@@ -45,6 +50,9 @@ class Wish(models.TextChoices):
     START = "start", _("start")
     CANCEL = "cancel", _("cancel")
     CLEAR = "clear", _("clear")
+    SUCCEED = "succeed", _("mark as successful")
+    FAIL = "fail", _("mark as failed")
+    MARK = "mark", _("mark a task")
     NOTHING = "", _("nothing")
 
 
@@ -52,6 +60,12 @@ def _user(**options: Any) -> models.ForeignKey:
     return models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+", **options
     )
+
+
+def _by_name(param_list: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {
+        param["name"]: {key: value for key, value in param.items() if key != "name"} for param in param_list
+    }
 
 
 class Pipeline(Deliverable):
@@ -108,10 +122,7 @@ class Pipeline(Deliverable):
     @property
     def params(self) -> dict[str, dict[str, Any]]:
         """name -> {"value", "schema", "description"}, in the author's order."""
-        return {
-            param["name"]: {key: value for key, value in param.items() if key != "name"}
-            for param in self.param_list
-        }
+        return _by_name(self.param_list)
 
 
 class Run(Deliverable):
@@ -125,6 +136,9 @@ class Run(Deliverable):
     wish = models.CharField(max_length=10, choices=Wish, default=Wish.START, blank=True)
     wished_by = _user()
     is_clear_of_failed_only = models.BooleanField(default=False)
+    # Which tasks to clear or mark where a single one is meant (a `Scope`), "state" to mark it with, and
+    # "try_number", its latest try when somebody asked: that a newer one began shows that it was done.
+    wish_details = models.JSONField(default=dict)
     requested_by = _user()
     run_type = models.CharField(max_length=50, blank=True)
     triggered_by = models.TextField(blank=True)
@@ -192,6 +206,17 @@ class Run(Deliverable):
         return self.wish == Wish.CLEAR
 
     @property
+    def wished_scope(self) -> Scope:
+        """The tasks that the wish is about."""
+        given = {name: value for name, value in self.wish_details.items() if name in Scope.__match_args__}
+        return Scope(**{"only_failed": self.is_clear_of_failed_only, **given})
+
+    @property
+    def can_change(self) -> bool:
+        """Whether Airflow has it and nothing else is on its way there: it may be cleared or marked."""
+        return not self.wish and self.state not in NEVER_THERE
+
+    @property
     def duration(self) -> timedelta | None:
         """From start to end, or to now; None before the start."""
         if self.started_at is None:
@@ -199,6 +224,17 @@ class Run(Deliverable):
         if self.ended_at is None and self.has_ended:
             return None
         return max((self.ended_at or timezone.now()) - self.started_at, timedelta())
+
+
+class RunNote(Deliverable):
+    """A note that somebody wrote on a run and that Airflow does not have yet; `Run.note` shows it already."""
+
+    run = models.OneToOneField(Run, on_delete=models.CASCADE, related_name="wanted_note")
+    text = models.TextField(blank=True)
+    written_by = _user()
+
+    def __str__(self) -> str:
+        return f"{self.run_id}: {self.text[:50]}"
 
 
 class ForgottenRun(models.Model):
@@ -230,6 +266,8 @@ class TaskInstance(models.Model):
     started_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
     duration_s = models.FloatField(null=True)
+    # [{"try_number", "state", "started_at", "ended_at"}], times in ISO: the tries that the mirror saw end
+    earlier_tries = models.JSONField(default=list)
 
     class Meta:
         ordering: ClassVar = ["pk"]
@@ -257,6 +295,66 @@ class TaskInstance(models.Model):
     def has_ended(self) -> bool:
         """Whether the latest try writes no more."""
         return self.state in TASK_ENDED
+
+
+class InputRequest(Deliverable):
+    """A question that a task asks people and waits for; `chosen` is what somebody answered here.
+
+    It is Deliverable once it is answered: a worker takes the answer to Airflow.
+    """
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="input_requests")
+    task_id = models.CharField(max_length=250)
+    map_index = models.IntegerField(default=-1)
+    subject = models.TextField()
+    body = models.TextField(blank=True)
+    options = models.JSONField(default=list)
+    defaults = models.JSONField(default=list)
+    is_multiple = models.BooleanField(default=False)
+    param_list = models.JSONField(default=list)  # as of `Pipeline`
+    assigned = models.JSONField(default=list)  # who alone may answer, by Airflow's user ids; empty for all
+    asked_at = models.DateTimeField()
+    closed_at = models.DateTimeField(null=True)  # answered, here or elsewhere, or no longer awaited
+    chosen = models.JSONField(null=True)
+    params_input = models.JSONField(default=dict)
+    answered_by = _user()
+    answered_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering: ClassVar = ["asked_at", "pk"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["run", "task_id", "map_index", "asked_at"], name="input_asked_once"
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["asked_at"], condition=Q(closed_at=None), name="inputs_open"),
+        ]
+
+    def __str__(self) -> str:
+        return self.subject[:250]
+
+    @property
+    def key(self) -> str:
+        """What it is called among all; asks for its run."""
+        return f"{self.run.key} {self.task_id} {self.map_index} {self.asked_at.isoformat()}"
+
+    @property
+    def task(self) -> str:
+        """The task as pages write it."""
+        return self.task_id if self.map_index < 0 else f"{self.task_id}[{self.map_index}]"
+
+    @property
+    def state(self) -> str:
+        """waiting, then delivering once it is answered here, then closed."""
+        if self.closed_at is not None:
+            return "closed"
+        return "waiting" if self.chosen is None else "delivering"
+
+    @property
+    def params(self) -> dict[str, dict[str, Any]]:
+        """name -> {"value", "schema", "description"}, in the author's order."""
+        return _by_name(self.param_list)
 
 
 class ImportFault(models.Model):

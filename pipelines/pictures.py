@@ -8,10 +8,7 @@ from django.http import HttpRequest
 
 from pipelines import graph, grid
 from pipelines.graph import Box, Drawing
-from pipelines.models import Run, TaskInstance
-
-# Airflow gives some of these a start too.
-NEVER_RAN = {"skipped", "upstream_failed", "removed"}
+from pipelines.models import NEVER_RAN, Run, TaskInstance
 
 
 @dataclass(frozen=True)
@@ -68,4 +65,6 @@ def chosen_task(request: HttpRequest, tasks: Sequence[TaskInstance]) -> TaskInst
         if found is not None:
             return found
     started = [task for task in tasks if task.started_at is not None and task.state not in NEVER_RAN]
+    # An operator that does nothing, such as one where branches join, ends as it starts and has no log.
+    started = [task for task in started if task.duration_s] or started
     return max(started, key=lambda task: task.started_at, default=tasks[0] if tasks else None)

@@ -18,11 +18,13 @@ from core.access.models import User
 from core.lib.errors import NotFound
 from core.lib.hits import Hit
 from core.lib.templatetags import numbers
-from pipelines.models import ENDED, ImportFault, Pipeline, Run, RunState, TaskInstance
+from pipelines.models import ENDED, ImportFault, InputRequest, Pipeline, Run, RunState, TaskInstance
+from pipelines.scope import Scope
 
 STRIP = 14
 GRID = 24
 HITS = 8
+SAME_DURATION = 0.005  # a difference that a per cent with one decimal need not show
 FAILURES_STAY = timedelta(days=3)
 MOST_FAILURES = 3
 HIT_RUNS = 3
@@ -70,9 +72,11 @@ def pipeline(dag_id: str) -> Pipeline:
     return found
 
 
-def runs(*, dag_id: str = "", state: str = "", text: str = "") -> QuerySet[Run]:
-    """Newest first, of one pipeline or of all."""
+def runs(*, dag_id: str = "", state: str = "", text: str = "", ids: list[int] | None = None) -> QuerySet[Run]:
+    """Newest first, of one pipeline or of all; ids: only these."""
     found = Run.objects.select_related("requested_by").order_by("-created_at", "-pk")
+    if ids:
+        found = found.filter(pk__in=ids)
     if dag_id:
         found = found.filter(dag_id=dag_id)
     if state:
@@ -172,6 +176,39 @@ def median_duration_s(dag_id: str) -> float | None:
     return median(times) if times else None
 
 
+def against_median(found: Run, median_s: float | None) -> float | None:
+    """How much longer (or, below 0, shorter) it took, or takes so far, as a share of the median.
+
+    None where there is nothing to compare; while it runs only once it is over the median.
+    """
+    if not median_s or found.duration is None:
+        return None
+    share = found.duration.total_seconds() / median_s - 1
+    is_on_its_way = not found.has_ended and share < 0
+    return None if is_on_its_way or abs(share) < SAME_DURATION else share
+
+
+def inputs(*, is_open: bool = True) -> QuerySet[InputRequest]:
+    """Questions of tasks: those that wait, the longest first, or those that are over, the latest first."""
+    found = InputRequest.objects.select_related("run", "answered_by")
+    if is_open:
+        return found.filter(closed_at=None).order_by("asked_at", "pk")
+    return found.exclude(closed_at=None).order_by("-closed_at", "-pk")
+
+
+def input_request(input_id: int) -> InputRequest:
+    """Raises NotFound."""
+    found = InputRequest.objects.select_related("run", "answered_by").filter(pk=input_id).first()
+    if found is None:
+        raise NotFound(_("There is no question %(id)s.") % {"id": input_id})
+    return found
+
+
+def open_inputs(found: Run) -> list[InputRequest]:
+    """What its tasks ask people and wait for."""
+    return list(found.input_requests.filter(closed_at=None).select_related("run"))
+
+
 def task_instances(found: Run) -> list[TaskInstance]:
     """In the order of the pipeline's graph; mapped ones by their index."""
     from pipelines.graph import topological
@@ -195,6 +232,16 @@ def task_instance(found: Run, task_id: str, map_index: int = -1) -> TaskInstance
         message = _("Run %(run)s has no task “%(task)s” (map index %(index)s).")
         raise NotFound(message % {"run": found.pk, "task": task_id, "index": map_index})
     return task
+
+
+def tasks_meant(found: Run, scope: Scope) -> list[TaskInstance]:
+    """The rows of the task that is named; none for the whole run. Raises NotFound."""
+    if scope.is_whole_run:
+        return []
+    if scope.map_index is not None:
+        return [task_instance(found, scope.task_id, scope.map_index)]
+    named = list(found.task_instances.filter(task_id=scope.task_id))
+    return named or [task_instance(found, scope.task_id)]
 
 
 def is_paused(dag_id: str) -> bool:

@@ -5,7 +5,7 @@ from typing import ClassVar
 from rest_framework import serializers
 
 from core.lib.rest import StrictSerializer
-from pipelines.models import LONGEST_NOTE, Pipeline, Run, TaskInstance
+from pipelines.models import LONGEST_NOTE, InputRequest, Pipeline, Run, TaskInstance
 
 
 class PipelineSerializer(serializers.ModelSerializer):
@@ -57,7 +57,9 @@ class RunSerializer(serializers.ModelSerializer):
     """A run: Airflow's state, or ours while Airflow does not know it."""
 
     requested_by = serializers.CharField(source="requested_by.username", default=None, allow_null=True)
-    wish = serializers.CharField(help_text="start, cancel or clear while Airflow has not confirmed it")
+    wish = serializers.CharField(
+        help_text="start, cancel, clear, succeed, fail or mark (a task) while Airflow has not confirmed it"
+    )
     conf = serializers.DictField()
     duration_s = serializers.SerializerMethodField()
 
@@ -102,10 +104,54 @@ class NothingSerializer(StrictSerializer):
     """A body without fields."""
 
 
-class ClearSerializer(StrictSerializer):
+class RunChangeSerializer(StrictSerializer):
+    """What may be changed of a run."""
+
+    note = serializers.CharField(allow_blank=True, max_length=LONGEST_NOTE)
+
+
+class ScopeSerializer(StrictSerializer):
+    """Which tasks of a run; without a task all of them."""
+
+    task_id = serializers.CharField(required=False, default="", allow_blank=True, max_length=250)
+    map_index = serializers.IntegerField(
+        required=False,
+        allow_null=True,
+        default=None,
+        min_value=-1,
+        max_value=2**31 - 1,
+        help_text="one instance of a mapped task; all when left out",
+    )
+    upstream = serializers.BooleanField(required=False, default=False, help_text="with the tasks before it")
+    downstream = serializers.BooleanField(required=False, default=False, help_text="with the tasks after it")
+    dry_run = serializers.BooleanField(required=False, default=False, help_text="only tell which tasks")
+
+
+class ClearSerializer(ScopeSerializer):
     """What of a run to clear."""
 
     only_failed = serializers.BooleanField(required=False, default=False)
+
+
+class MarkSerializer(ScopeSerializer):
+    """What of a run to mark, and as what; a run itself cannot be skipped."""
+
+    state = serializers.ChoiceField(choices=["success", "failed", "skipped"])
+
+
+class TouchedTaskSerializer(serializers.Serializer):
+    """A task that would be cleared or marked, as it is now."""
+
+    task_id = serializers.CharField()
+    map_index = serializers.IntegerField()
+    try_number = serializers.IntegerField()
+    state = serializers.CharField(allow_blank=True)
+
+
+class TouchedTaskListSerializer(serializers.Serializer):
+    """All of them."""
+
+    results = TouchedTaskSerializer(many=True)
 
 
 class TaskInstanceSerializer(serializers.ModelSerializer):
@@ -158,3 +204,109 @@ class LogSerializer(serializers.Serializer):
     lines = LogLineSerializer(many=True)
     cursor = serializers.CharField()
     is_complete = serializers.BooleanField(help_text="true when nothing will follow the cursor")
+
+
+class TaskQuerySerializer(StrictSerializer):
+    """Which instance of a task."""
+
+    map_index = serializers.IntegerField(required=False, default=-1, min_value=-1, max_value=2**31 - 1)
+
+
+class TaskTrySerializer(serializers.Serializer):
+    """One try of a task."""
+
+    try_number = serializers.IntegerField()
+    state = serializers.CharField(allow_blank=True)
+    queued_at = serializers.DateTimeField(allow_null=True)
+    started_at = serializers.DateTimeField(allow_null=True)
+    ended_at = serializers.DateTimeField(allow_null=True)
+    duration_s = serializers.FloatField(allow_null=True)
+    host = serializers.CharField(allow_blank=True)
+    pool = serializers.CharField(allow_blank=True)
+
+
+class TaskTryListSerializer(serializers.Serializer):
+    """All of them, oldest first."""
+
+    results = TaskTrySerializer(many=True)
+
+
+class TaskTextSerializer(serializers.Serializer):
+    """A value that a task left or was given, in words."""
+
+    name = serializers.CharField()
+    words = serializers.CharField(allow_blank=True)
+    n_cut = serializers.IntegerField(help_text="characters that are left out at its end")
+    is_too_large = serializers.BooleanField(help_text="above 1 MiB: it was not read")
+
+
+class TaskTextListSerializer(serializers.Serializer):
+    """By name."""
+
+    results = TaskTextSerializer(many=True)
+
+
+class InputRequestSerializer(serializers.ModelSerializer):
+    """A question that a task asks people."""
+
+    run_id = serializers.IntegerField()
+    dag_id = serializers.CharField(source="run.dag_id")
+    state = serializers.CharField(help_text="waiting, delivering (answered here, on its way) or closed")
+    params = serializers.DictField(help_text="name: {value, schema, description} of the values it asks for")
+    options = serializers.ListField(child=serializers.CharField())
+    answered_by = serializers.CharField(source="answered_by.username", default=None, allow_null=True)
+
+    class Meta:
+        model = InputRequest
+        fields: ClassVar = [
+            "id",
+            "run_id",
+            "dag_id",
+            "task_id",
+            "map_index",
+            "state",
+            "subject",
+            "body",
+            "options",
+            "is_multiple",
+            "params",
+            "asked_at",
+            "closed_at",
+            "answered_by",
+            "delivery_error",
+        ]
+
+
+class AnswerSerializer(StrictSerializer):
+    """The answer to a question."""
+
+    chosen = serializers.ListField(
+        child=serializers.CharField(max_length=1000), allow_empty=False, max_length=100
+    )
+    params_input = serializers.DictField(required=False, default=dict)
+
+
+class SelectedSerializer(StrictSerializer):
+    """One thing to do to several runs."""
+
+    what = serializers.ChoiceField(choices=["clear-failed", "cancel", "mark-success", "mark-failed"])
+    run_ids = serializers.ListField(
+        child=serializers.IntegerField(min_value=1, max_value=2**63 - 1), allow_empty=False, max_length=100
+    )
+    dry_run = serializers.BooleanField(required=False, default=False, help_text="only tell what would happen")
+
+
+class SelectedItemSerializer(serializers.Serializer):
+    """What becomes of one run."""
+
+    run = RunSerializer()
+    words = serializers.CharField(allow_blank=True, help_text="what would happen, in a dry run")
+    refused = serializers.CharField(
+        allow_blank=True, help_text="why nothing happens; empty when something does"
+    )
+
+
+class SelectedListSerializer(serializers.Serializer):
+    """Of each run; numbers of no run are passed over."""
+
+    results = SelectedItemSerializer(many=True)

@@ -99,6 +99,12 @@ def _sync_tasks(airflow: gateway.AirflowGateway, runs: list[Run]) -> None:
         mirror.save_tasks(batch, airflow.task_states([(run.dag_id, run.dag_run_id) for run in batch]))
 
 
+@poll(every_s=5, service=SERVICE)
+def sync_inputs() -> None:
+    """Questions that tasks ask people and wait for."""
+    mirror.save_input_requests(gateway.connect().input_requests())
+
+
 @poll(every_s=20, service=SERVICE)
 def sync_lost_runs() -> None:
     """Runs that seem to be under way here and not in Airflow: settled meanwhile, or deleted by somebody."""

@@ -1,5 +1,6 @@
 """The worker's half: what somebody asked for, delivered to Airflow once; what Airflow said, into the row."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -13,7 +14,18 @@ from core.lib import live, outbox
 from core.lib.errors import Conflict, InvalidRequest, NotFound, Unauthorized, Unavailable
 from pipelines import log_copy, mirror
 from pipelines.airflow_auth import USER, WATCHER
-from pipelines.models import ENDED, Pipeline, Run, RunState, TaskLog, Wish
+from pipelines.answers import TaskState
+from pipelines.models import (
+    ENDED,
+    TASK_ENDED,
+    InputRequest,
+    Pipeline,
+    Run,
+    RunNote,
+    RunState,
+    TaskLog,
+    Wish,
+)
 
 if TYPE_CHECKING:
     from pipelines.answers import DagRun
@@ -35,7 +47,10 @@ def deliver_run(run_id: str) -> None:
     run = outbox.claim(Run, run_id)
     if run is None:
         return
-    deliver = {Wish.START: start_run, Wish.CANCEL: cancel_run, Wish.CLEAR: clear_run}[Wish(run.wish)]
+    if run.wish == Wish.NOTHING:  # done meanwhile by a worker whose message came twice
+        Run.objects.filter(pk=run.pk, wish=Wish.NOTHING).update(next_attempt_at=None)
+        return
+    deliver = DELIVERIES[Wish(run.wish)]
     try:
         deliver(run)
     except Unauthorized as error:
@@ -110,15 +125,70 @@ def _final(run: Run, found: "DagRun") -> str:
 
 
 def clear_run(run: Run) -> None:
-    """Run its tasks again. A run that is under way was cleared already."""
+    """Run its tasks again. What is under way, or at a newer try, was cleared already."""
     airflow = airflow_for(_wisher(run))
+    scope = run.wished_scope
     try:
-        if airflow.run(run.dag_id, run.dag_run_id).state in ENDED:
-            airflow.clear_run(run.dag_id, run.dag_run_id, only_failed=run.is_clear_of_failed_only)
+        there = airflow.run(run.dag_id, run.dag_run_id)
+        if scope.is_whole_run and there.state in ENDED:
+            airflow.clear_run(run.dag_id, run.dag_run_id, only_failed=scope.only_failed)
+        elif not scope.is_whole_run and _is_as_it_was(airflow, run):
+            airflow.clear_tasks(run.dag_id, run.dag_run_id, scope, dry_run=False)
     except (NotFound, Conflict, InvalidRequest) as error:
         _settle(run, "run.not_cleared", delivery_error=error.message)
         return
-    _settle(run, "run.cleared", state=RunState.QUEUED, cancelled_at=None, ended_at=None)
+    state = RunState.QUEUED if there.state in ENDED else there.state
+    _settle(run, "run.cleared", state=state, cancelled_at=None, ended_at=None)
+
+
+def _is_as_it_was(airflow: "AirflowGateway", run: Run) -> bool:
+    """Whether the task that is to be cleared stands as it did when somebody asked."""
+    seen, scope = run.wish_details.get("try_number", 0), run.wished_scope
+    found = [
+        task
+        for task in airflow.task_states([(run.dag_id, run.dag_run_id)])
+        if isinstance(task, TaskState)
+        and task.task_id == scope.task_id
+        and scope.map_index in (None, task.map_index)
+    ]
+    return not found or any(task.state in TASK_ENDED and task.try_number <= seen for task in found)
+
+
+def mark_run(run: Run) -> None:
+    """Give it the state that somebody wants; doing so twice does no harm."""
+    airflow = airflow_for(_wisher(run))
+    state = RunState.SUCCESS if run.wish == Wish.SUCCEED else RunState.FAILED
+    try:
+        found = airflow.set_run_state(run.dag_id, run.dag_run_id, state)
+    except (NotFound, Conflict, InvalidRequest) as error:
+        _settle(run, "run.not_marked", delivery_error=error.message)
+        return
+    _settle(run, "run.marked", state=state, cancelled_at=None, ended_at=found.ended_at)
+
+
+def mark_task(run: Run) -> None:
+    """Give a task the state that somebody wants. Airflow's Conflict says that it has it: then it is done."""
+    airflow = airflow_for(_wisher(run))
+    state = run.wish_details["state"]
+    try:
+        airflow.mark_tasks(run.dag_id, run.dag_run_id, run.wished_scope, state, dry_run=False)
+    except Conflict:
+        log.info("task.marked_already", run=run.pk, task=run.wished_scope.task)
+    except (NotFound, InvalidRequest) as error:
+        _settle(run, "run.task_not_marked", delivery_error=error.message)
+        return
+    found = airflow.run(run.dag_id, run.dag_run_id)
+    _settle(run, "run.task_marked", state=mirror.seen_state(run, found.state), ended_at=found.ended_at)
+
+
+DELIVERIES: dict[Wish, Callable[[Run], None]] = {
+    Wish.START: start_run,
+    Wish.CANCEL: cancel_run,
+    Wish.CLEAR: clear_run,
+    Wish.SUCCEED: mark_run,
+    Wish.FAIL: mark_run,
+    Wish.MARK: mark_task,
+}
 
 
 def _wisher(run: Run) -> str:
@@ -137,6 +207,71 @@ def _settle(run: Run, action: str, **values: Any) -> None:
     after = {"state": values.get("state", run.state), "words": values.get("delivery_error", "")}
     audit.record(action, run, by=by, before={"state": run.state}, after=after, upstream_id=run.dag_run_id)
     mirror.publish_runs([run])
+
+
+@shared_task
+def deliver_note(note_id: str) -> None:
+    """Write the note of a run in Airflow."""
+    row = outbox.claim(RunNote, note_id)
+    if row is None:
+        return
+    run, by = row.run, row.written_by
+    error = ""
+    try:
+        airflow_for(by.get_username() if by else WATCHER).set_note(run.dag_id, run.dag_run_id, row.text)
+    except (Unavailable, Unauthorized) as found:
+        log.warning("run.note_not_written", run=run.pk, error=found.message)
+        row.mark_retry(found.message)
+        return
+    except (NotFound, InvalidRequest, Conflict) as found:
+        error = found.message
+    with transaction.atomic():
+        # Written anew meanwhile: then that is due, and this one is history.
+        if not RunNote.objects.filter(pk=row.pk, text=row.text).delete()[0]:
+            RunNote.objects.filter(pk=row.pk).update(next_attempt_at=timezone.now())
+            deliver_note.delay_on_commit(note_id)
+        action = "run.note_refused" if error else "run.noted"
+        audit.record(action, run, by=by, after={"note": row.text, "words": error}, upstream_id=run.dag_run_id)
+        mirror.publish_runs([run])
+
+
+@shared_task
+def deliver_answer(input_id: str) -> None:
+    """Take the answer to a task's question to Airflow; one that has an answer there is closed here."""
+    row = outbox.claim(InputRequest, input_id)
+    if row is None:
+        return
+    by, run = row.answered_by, row.run
+    try:
+        airflow_for(by.get_username() if by else WATCHER).answer_input(
+            run.dag_id,
+            run.dag_run_id,
+            row.task_id,
+            map_index=row.map_index,
+            chosen=row.chosen or [],
+            params_input=row.params_input,
+        )
+    except Unavailable as error:
+        row.mark_retry(error.message)
+        mirror.publish_inputs([run.pk])
+        return
+    except (NotFound, Conflict) as error:
+        # A worker that died after Airflow took it meets its own answer as a Conflict: closed all the same.
+        _settle_answer(row, "input.not_answered", error=error.message, closed_at=timezone.now())
+        return
+    except (InvalidRequest, Unauthorized) as error:  # the task still waits, for another answer or person
+        _settle_answer(row, "input.not_answered", error=error.message, chosen=None)
+        return
+    _settle_answer(row, "input.answered", closed_at=timezone.now())
+
+
+@transaction.atomic
+def _settle_answer(row: InputRequest, action: str, error: str = "", **values: Any) -> None:
+    after = {"chosen": row.chosen, "words": error}
+    done = {"next_attempt_at": None, "delivery_error": error, **values}
+    InputRequest.objects.filter(pk=row.pk).update(**done)
+    audit.record(action, row, by=row.answered_by, after=after, upstream_id=row.run.dag_run_id)
+    mirror.publish_inputs([row.run_id])
 
 
 @shared_task

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from pipelines.views import airflow, logs, pipelines, runs
+from pipelines.views import airflow, changes, inputs, logs, pipelines, runs, tasks
 
 app_name = "pipelines"
 
@@ -17,13 +17,22 @@ urlpatterns = [
     path("pipelines/<str:dag_id>/pause", pipelines.pipeline_pause, name="pipeline-pause"),
     path("pipelines/<str:dag_id>/airflow", airflow.pipeline, name="pipeline-in-airflow"),
     path("runs", runs.run_list, name="run-list"),
+    path("runs/questions", inputs.input_list, name="input-list"),
+    path("runs/questions/<int:input_id>", inputs.input_detail, name="input-detail"),
+    path("runs/selected", changes.runs_selected, name="runs-selected"),
     path("runs/recent", runs.recent_runs, name="recent-runs"),
     path("runs/by-dag-run", runs.run_by_dag_run, name="run-by-dag-run"),
     path("runs/<int:run_id>", runs.run_detail, name="run-detail"),
     path("runs/<int:run_id>/airflow", airflow.run, name="run-in-airflow"),
     path("runs/<int:run_id>/log", logs.run_log, name="run-log"),
+    path("runs/<int:run_id>/failure", runs.run_failure, name="run-failure"),
     path("runs/<int:run_id>/cancel", runs.run_cancel, name="run-cancel"),
-    path("runs/<int:run_id>/clear", runs.run_clear, name="run-clear"),
+    path("runs/<int:run_id>/clear", changes.run_clear, name="run-clear"),
+    path("runs/<int:run_id>/clear/preview", changes.run_clear_preview, name="run-clear-preview"),
+    path("runs/<int:run_id>/mark", changes.run_mark, name="run-mark"),
+    path("runs/<int:run_id>/mark/preview", changes.run_mark_preview, name="run-mark-preview"),
+    path("runs/<int:run_id>/note", changes.run_note, name="run-note"),
+    path("runs/<int:run_id>/tasks/<str:task_id>/box", tasks.task_box, name="task-box"),
     path("runs/<int:run_id>/tasks/<str:task_id>/log", logs.task_log, name="task-log"),
     path("runs/<int:run_id>/tasks/<str:task_id>/log.txt", logs.task_log_text, name="task-log-text"),
 ]

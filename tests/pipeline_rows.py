@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from pipelines.models import Pipeline, Run, RunState, TaskInstance, Wish
+from pipelines.models import InputRequest, Pipeline, Run, RunState, TaskInstance, Wish
 
 STARTED = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 PARAMS = [
@@ -45,3 +45,15 @@ def make_run(dag_id: str = "titanic_training", state: str = RunState.SUCCESS, **
 def make_task(run: Run, task_id: str = "search", state: str = "success", **values: Any) -> TaskInstance:
     defaults = {"try_number": 1, "started_at": STARTED}
     return TaskInstance.objects.create(run=run, task_id=task_id, state=state, **{**defaults, **values})
+
+
+def make_question(run: Run, task_id: str = "search", **values: Any) -> InputRequest:
+    """What a task asks people, and waits for."""
+    defaults = {
+        "subject": "Go on?",
+        "options": ["Approve", "Reject"],
+        "param_list": PARAMS,
+        "asked_at": STARTED,
+        "next_attempt_at": None,
+    }
+    return InputRequest.objects.create(run=run, task_id=task_id, **{**defaults, **values})

@@ -19,6 +19,7 @@ from dags.recipes.common.feature_store import Features, Version
 from jobs.models import Job, JobSchedule
 from models_registry import gateway as mlflow_gateway
 from models_registry.states import VersionState
+from pipelines import gateway as airflow_gateway
 from predictions import recording
 from predictions.serving import service as serving
 from predictions.serving.service import Service
@@ -26,9 +27,10 @@ from streaming import gateway as kafka_gateway
 from streaming.kafka_types import Partition, Read, Topic
 from streaming.models import Anomaly, DeadLetter, Replay, RuleState, Window
 from tests import champions
+from tests.fakes.airflow import FakeAirflow
 from tests.fakes.mlflow import FakeMlflow
 from tests.people import make_token, make_user, signed_in
-from tests.pipeline_rows import make_pipeline, make_run, make_task
+from tests.pipeline_rows import make_pipeline, make_question, make_run, make_task
 from tests.registry import make_champion, make_gate, make_request, make_version
 from tests.registry import make_run as make_mlflow_run
 from tests.unit.predictions.conftest import FakeBroker
@@ -94,6 +96,7 @@ def fakes(monkeypatch: pytest.MonkeyPatch, settings: Any, folder: Path) -> FakeM
     mlflow, kafka = FakeMlflow(), FakeKafka()
     monkeypatch.setattr(mlflow_gateway, "connect", lambda: mlflow)
     monkeypatch.setattr(kafka_gateway, "connect", lambda: kafka)
+    monkeypatch.setattr(airflow_gateway, "connect", FakeAirflow().as_user)
     monkeypatch.setattr(features_gateway, "connect", FakeFeatures)
     monkeypatch.setattr("core.lib.live._send", lambda topic, body: None)
     monkeypatch.setattr("models_registry.ledger._wake_serving", lambda model_name: None)
@@ -121,6 +124,7 @@ def rows(mlflow: FakeMlflow) -> SimpleNamespace:
     make_pipeline(NAME)
     run = make_run(NAME)
     make_task(run)
+    question = make_question(run)
     run_id = mlflow.create_run(mlflow.create_experiment(NAME), "training")
     mlflow.log_metric(run_id, "a", 0.5)
     mlflow.write_file(mlflow.run_root(run_id), "evaluation/a.txt", b"text")
@@ -209,6 +213,7 @@ def rows(mlflow: FakeMlflow) -> SimpleNamespace:
         "experiment_id": NAME,
         "version": 2,
         "task_id": "search",
+        "input_id": question.pk,
         "app": "clean_trips",
         "key": "a",
         "job_id": job.pk,

@@ -6,6 +6,7 @@ from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
@@ -14,12 +15,15 @@ from core.lib import edge
 from core.lib.errors import InvalidRequest, NotFound
 from core.lib.htmx import go_to, is_htmx
 from core.lib.paging import page_of
-from pipelines import actions, pictures, queries
+from pipelines import actions, failures, gantt, pictures, queries
 from pipelines.forms import TriggerForm
-from pipelines.models import Pipeline, Run, RunState
+from pipelines.models import NEVER_RAN, Pipeline, Run, RunState
 from pipelines.views import airflow
 from pipelines.views.common import age
 from pipelines.views.logs import shown_log
+from pipelines.views.tasks import shown_part
+
+MOST_IDS = 100  # of runs in an address
 
 
 @require_http_methods(["GET", "POST"])
@@ -74,8 +78,12 @@ def _trigger_form(
 def run_list(request: SignedInRequest) -> HttpResponse:
     """Every run of every pipeline."""
     given = request.GET
-    page = page_of(request, queries.runs(state=given.get("state", ""), text=given.get("q", "")))
-    context = {"page": page, "states": RunState.choices, "has_pipeline": True, **age()}
+    ids = [edge.whole_or(None, one) for one in given.get("ids", "").split(",")[:MOST_IDS]]
+    found = queries.runs(
+        state=given.get("state", ""), text=given.get("q", ""), ids=[one for one in ids if one is not None]
+    )
+    context = {"page": page_of(request, found), "states": RunState.choices, "has_pipeline": True, **age()}
+    context["n_inputs"] = queries.inputs().count()
     template = "_run_table" if is_htmx(request) else "run_list"
     return render(request, f"pipelines/{template}.html", context)
 
@@ -98,16 +106,26 @@ def run_by_dag_run(request: SignedInRequest) -> HttpResponse:
 
 @require_GET
 def run_detail(request: SignedInRequest, run_id: int) -> HttpResponse:
-    """A run: facts, graph, tasks, and the log of one task (`?task=&map_index=&try=&level=`)."""
+    """A run: what failed, its tasks with the log of one beside them, the times, the graph, the facts.
+
+    `?task=&map_index=` choose the task, `?show=` what of it, `?try=&level=` the log.
+    """
     run = queries.run(run_id)
     tasks = queries.task_instances(run)
     shown = pictures.chosen_task(request, tasks)
+    nodes = queries.graph_of(run.dag_id)
+    median_s = queries.median_duration_s(run.dag_id)
     context = {
         "run": run,
         "tasks": tasks,
         "shown": shown,
-        "graph": pictures.coloured(queries.graph_of(run.dag_id), run, tasks=tasks, shown=shown),
-        "median_s": queries.median_duration_s(run.dag_id),
+        "show": shown_part(request),
+        "failure": failures.of_run(run, tasks, nodes),
+        "gantt": gantt.draw(tasks, now=timezone.now(), never_ran=NEVER_RAN),
+        "graph": pictures.coloured(nodes, run, tasks=tasks, shown=shown),
+        "median_s": median_s,
+        "against_median": queries.against_median(run, median_s),
+        "input_requests": queries.open_inputs(run),
         "pipeline_is_paused": queries.is_paused(run.dag_id),
         "signs_in": airflow.signs_in(request),
         **age(),
@@ -117,18 +135,18 @@ def run_detail(request: SignedInRequest, run_id: int) -> HttpResponse:
     return render(request, "pipelines/run_detail.html", context | shown_log(request, run, shown))
 
 
+@require_GET
+def run_failure(request: SignedInRequest, run_id: int) -> HttpResponse:
+    """Why it failed, once more: its log has grown."""
+    run = queries.run(run_id)
+    found = failures.of_run(run, queries.task_instances(run), queries.graph_of(run.dag_id))
+    return render(request, "pipelines/_failure.html", {"run": run, "failure": found})
+
+
 @require_POST
 def run_cancel(request: SignedInRequest, run_id: int) -> HttpResponse:
     """End a run."""
     run = actions.cancel_run(run_id, by=request.user)
     is_done = run.state == RunState.CANCELLED
     messages.success(request, _("Cancelled.") if is_done else _("Airflow is asked to end this run."))
-    return redirect("pipelines:run-detail", run_id)
-
-
-@require_POST
-def run_clear(request: SignedInRequest, run_id: int) -> HttpResponse:
-    """Run the tasks of an ended run again."""
-    actions.clear_run(run_id, by=request.user, only_failed=request.POST.get("only_failed") == "1")
-    messages.success(request, _("Airflow is asked to run its tasks again."))
     return redirect("pipelines:run-detail", run_id)

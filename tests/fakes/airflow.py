@@ -4,12 +4,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from jsonschema import ValidationError, validate
 
 from core.lib.errors import Conflict, InvalidRequest, NotFound, Unauthorized, Unavailable
-from pipelines.answers import Dag, DagDetails, DagRun, ImportFault, LogPage, TaskNode, TaskState
+from pipelines.answers import (
+    Dag,
+    DagDetails,
+    DagRun,
+    ImportFault,
+    InputRequest,
+    LogPage,
+    TaskNode,
+    TaskState,
+    TaskTry,
+    XCom,
+)
 from pipelines.log_lines import LogLine
+from pipelines.scope import Scope
 
 ENDED = {"success", "failed"}
 
@@ -25,8 +38,13 @@ class FakeAirflow:
 
     def __init__(self) -> None:
         self.is_away = False
+        self.tells_tasks_at_once = False  # as Airflow does; most tests bring tasks up by `move_on`
         self.calls: list[str] = []
         self.faults: list[ImportFault] = []
+        self.questions: list[InputRequest] = []
+        self.answers: dict[tuple[str, str], tuple[str, list, dict]] = {}
+        self.rendered: dict[str, dict | None] = {}
+        self.left: dict[str, dict[str, str | None]] = {}
         self.log_lines: dict[tuple[str, str, int], list[LogLine]] = {}
         self.now = datetime.now(UTC).replace(microsecond=0)
         self.username, self.role = "system:console", "viewer"
@@ -58,8 +76,10 @@ class FakeAirflow:
         """Its file is gone; its runs stay."""
         del self._dags[dag_id]
 
-    def move_on(self, dag_id: str, dag_run_id: str, state: str, **tasks: str) -> None:
-        """The scheduler brings the run into `state`, its tasks into theirs."""
+    def move_on(
+        self, dag_id: str, dag_run_id: str, state: str, *, tries: dict[str, int] | None = None, **tasks: str
+    ) -> None:
+        """The scheduler brings the run into `state`, its tasks into theirs; tries: other than the first."""
         key, now = (dag_id, dag_run_id), self.now
         run = self._runs[key]
         started_at = run.started_at or now
@@ -67,7 +87,17 @@ class FakeAirflow:
         self._put(replace(run, state=state, started_at=started_at, ended_at=ended_at))
         for task_id, task_state in tasks.items():
             self._tasks[dag_id, dag_run_id, task_id, -1] = TaskState(
-                dag_id, dag_run_id, task_id, -1, 1, 0, task_state, "@task", now, None, None
+                dag_id,
+                dag_run_id,
+                task_id,
+                -1,
+                (tries or {}).get(task_id, 1),
+                0,
+                task_state,
+                "@task",
+                now,
+                None,
+                None,
             )
 
     def delete_run(self, dag_id: str, dag_run_id: str) -> None:
@@ -131,6 +161,8 @@ class FakeAirflow:
             ended_at=None,
         )
         self._put(run)
+        for node in self._dag(dag_id)[2] if self.tells_tasks_at_once else ():
+            self._set(TaskState(dag_id, dag_run_id, node.id, -1, 0, 0, "", node.operator, None, None, None))
         return run
 
     def run(self, dag_id: str, dag_run_id: str) -> DagRun:
@@ -149,9 +181,67 @@ class FakeAirflow:
         return {key for key, run in self._runs.items() if run.state not in ENDED}
 
     def fail_run(self, dag_id: str, dag_run_id: str) -> DagRun:
-        self._call("fail_run", writes=True)
-        self._put(replace(self.run(dag_id, dag_run_id), state="failed", ended_at=self.now))
+        return self.set_run_state(dag_id, dag_run_id, "failed")
+
+    def set_run_state(self, dag_id: str, dag_run_id: str, state: str) -> DagRun:
+        self._call("set_run_state", writes=True)
+        self._put(replace(self.run(dag_id, dag_run_id), state=state, ended_at=self.now))
+        for task in self.task_states([(dag_id, dag_run_id)]):
+            self._set(replace(task, state=task.state or "skipped"))
         return self._runs[dag_id, dag_run_id]
+
+    def set_note(self, dag_id: str, dag_run_id: str, note: str) -> None:
+        self._call("set_note", writes=True)
+        self._put(replace(self.run(dag_id, dag_run_id), note=note))
+
+    def clear_tasks(self, dag_id: str, dag_run_id: str, scope: Scope, *, dry_run: bool) -> list[TaskState]:
+        self._call("clear_tasks" if not dry_run else "clear_tasks (dry)", writes=True)
+        found = self._in_scope(dag_id, dag_run_id, scope)
+        if scope.only_failed:
+            found = [task for task in found if task.state in {"failed", "upstream_failed"}]
+        if not dry_run and found:
+            for task in found:
+                self._set(replace(task, state=""))
+            self._put(replace(self.run(dag_id, dag_run_id), state="queued", ended_at=None))
+        return found
+
+    def mark_tasks(
+        self, dag_id: str, dag_run_id: str, scope: Scope, state: str, *, dry_run: bool
+    ) -> list[TaskState]:
+        self._call("mark_tasks" if not dry_run else "mark_tasks (dry)", writes=True)
+        found = [task for task in self._in_scope(dag_id, dag_run_id, scope) if task.state != state]
+        if not dry_run:
+            if not found:
+                words = f"Task id {scope.task_id} is already in {state} state"
+                raise Conflict(words, service="airflow")
+            for task in found:
+                self._set(replace(task, state=state))
+        return found
+
+    def _in_scope(self, dag_id: str, dag_run_id: str, scope: Scope) -> list[TaskState]:
+        """Tasks of the fake stand one after the other."""
+        self.run(dag_id, dag_run_id)
+        order = [node.id for node in self._dag(dag_id)[2]]
+        tasks = [
+            task for key, task in self._tasks.items() if key[:2] == (dag_id, dag_run_id) and key[2] in order
+        ]
+        if scope.is_whole_run:
+            return tasks
+        if scope.task_id not in order:
+            raise NotFound(f"Task '{scope.task_id}' not found in Dag '{dag_id}'", service="airflow")
+        here = order.index(scope.task_id)
+        first = 0 if scope.upstream else here
+        last = len(order) if scope.downstream else here + 1
+        wanted = order[first:last]
+        return [
+            task
+            for task in tasks
+            if task.task_id in wanted
+            and (task.task_id != scope.task_id or scope.map_index in (None, task.map_index))
+        ]
+
+    def _set(self, task: TaskState) -> None:
+        self._tasks[task.dag_id, task.dag_run_id, task.task_id, task.map_index] = task
 
     def clear_run(self, dag_id: str, dag_run_id: str, *, only_failed: bool) -> None:
         self._call("clear_run", writes=True)
@@ -178,7 +268,66 @@ class FakeAirflow:
         self._call("whole_log")
         yield GivenLines(self._log(dag_id, dag_run_id, task_id, map_index, try_number))
 
+    def ask(self, dag_id: str, dag_run_id: str, task_id: str, **values: Any) -> InputRequest:
+        """A task asks people, and waits."""
+        defaults = {
+            "map_index": -1,
+            "subject": "Go on?",
+            "body": "",
+            "options": ["Approve", "Reject"],
+            "defaults": [],
+            "is_multiple": False,
+            "param_list": [],
+            "assigned": [],
+            "asked_at": self.now,
+        }
+        request = InputRequest(dag_id, dag_run_id, task_id, **{**defaults, **values})
+        self.questions.append(request)
+        return request
+
+    def input_requests(self) -> list[InputRequest]:
+        self._call("input_requests")
+        return [one for one in self.questions if (one.dag_run_id, one.task_id) not in self.answers]
+
+    def answer_input(
+        self, dag_id: str, dag_run_id: str, task_id: str, *, map_index: int, chosen: list, params_input: dict
+    ) -> None:
+        self._call("answer_input", writes=True)
+        if not any((one.dag_run_id, one.task_id) == (dag_run_id, task_id) for one in self.questions):
+            raise NotFound("Human-in-the-loop detail does not exist", service="airflow")
+        if any(one.assigned and self.username not in one.assigned for one in self.questions):
+            raise Unauthorized(f"User={self.username} is not a respondent", service="airflow")
+        if (dag_run_id, task_id) in self.answers:
+            raise Conflict("Human-in-the-loop detail has already been updated", service="airflow")
+        self.answers[dag_run_id, task_id] = (self.username, chosen, params_input)
+
+    def task_tries(self, dag_id: str, dag_run_id: str, task_id: str, *, map_index: int) -> list[TaskTry]:
+        self._call("task_tries")
+        task = self._task(dag_id, dag_run_id, task_id, map_index)
+        tries = [
+            TaskTry(number, "failed", self.now, self.now, self.now, 1.5, "host", "default_pool")
+            for number in range(1, task.try_number)
+        ]
+        last = TaskTry(task.try_number, task.state, self.now, self.now, None, 2.5, "host", "default_pool")
+        return [*tries, last]
+
+    def rendered_fields(self, dag_id: str, dag_run_id: str, task_id: str, *, map_index: int) -> dict | None:
+        self._call("rendered_fields")
+        self._task(dag_id, dag_run_id, task_id, map_index)
+        return self.rendered.get(task_id, {})
+
+    def xcoms(self, dag_id: str, dag_run_id: str, task_id: str, *, map_index: int) -> list[XCom]:
+        self._call("xcoms")
+        self._task(dag_id, dag_run_id, task_id, map_index)
+        return [XCom(key, self.now, value) for key, value in self.left.get(task_id, {}).items()]
+
     # --- how
+
+    def _task(self, dag_id: str, dag_run_id: str, task_id: str, map_index: int) -> TaskState:
+        key = (dag_id, dag_run_id, task_id, map_index)
+        if key not in self._tasks:
+            raise NotFound("TaskInstance not found", service="airflow")
+        return self._tasks[key]
 
     def _call(self, name: str, *, writes: bool = False) -> None:
         self.calls.append(name)

@@ -11,6 +11,7 @@ from core.access.models import User
 from core.lib.errors import Conflict, InvalidRequest, NotFound, Unauthorized, Unavailable
 from pipelines import actions, gateway, sync, tasks
 from pipelines.models import Pipeline, Run, RunState, Wish
+from pipelines.scope import Scope
 from tests.api import wait_for
 from tests.fakes.airflow import FakeAirflow
 
@@ -24,6 +25,7 @@ def airflow(request, monkeypatch) -> Iterator[None]:
     if request.param == "fake":
         fake = FakeAirflow()
         fake.add_dag(DAG, [N_ITER], tasks=("load", "validate"))
+        fake.tells_tasks_at_once = True
         monkeypatch.setattr(
             gateway, "connect", lambda username="system:console", role="viewer": fake.as_user(username, role)
         )
@@ -58,6 +60,10 @@ def start(**values) -> str:
     dag_run_id = new_id()
     as_ana().trigger_run(DAG, dag_run_id=dag_run_id, **{"conf": {}, **values})
     return dag_run_id
+
+
+def states(dag_run_id):
+    return {task.task_id: task.state for task in gateway.connect().task_states([(DAG, dag_run_id)])}
 
 
 @pytest.mark.usefixtures("airflow")
@@ -128,6 +134,54 @@ class TestGateway:
         as_ana().fail_run(DAG, dag_run_id)
         as_ana().clear_run(DAG, dag_run_id, only_failed=False)
         assert gateway.connect().run(DAG, dag_run_id).dag_run_id == dag_run_id
+
+    def test_a_run_is_marked_and_noted(self):
+        dag_run_id = start(note="why")
+        as_ana().set_note(DAG, dag_run_id, "seen\nñ")
+        assert as_ana().set_run_state(DAG, dag_run_id, "success").state == "success"
+        run = gateway.connect().run(DAG, dag_run_id)
+        assert (run.note, run.state) == ("seen\nñ", "success")
+
+    def test_what_would_be_cleared_or_marked_is_told_and_nothing_touched(self):
+        dag_run_id = start()
+        as_ana().fail_run(DAG, dag_run_id)
+        before = states(dag_run_id)
+        after_load = Scope("load", downstream=True)
+        told = as_ana().clear_tasks(DAG, dag_run_id, after_load, dry_run=True)
+        assert {"load", "validate"} <= {task.task_id for task in told}
+        [alone] = as_ana().clear_tasks(DAG, dag_run_id, Scope("load", -1), dry_run=True)
+        assert alone.task_id == "load"
+        [marked] = as_ana().mark_tasks(DAG, dag_run_id, Scope("load", -1), "success", dry_run=True)
+        assert (marked.task_id, states(dag_run_id)) == ("load", before)
+
+    def test_a_task_is_marked_and_cleared(self):
+        dag_run_id = start()
+        as_ana().fail_run(DAG, dag_run_id)
+        as_ana().mark_tasks(DAG, dag_run_id, Scope("load", -1), "success", dry_run=False)
+        assert states(dag_run_id)["load"] == "success"
+        with pytest.raises(Conflict, match="already"):
+            as_ana().mark_tasks(DAG, dag_run_id, Scope("load", -1), "success", dry_run=False)
+        as_ana().clear_tasks(DAG, dag_run_id, Scope("load"), dry_run=False)
+        assert states(dag_run_id)["load"] != "success"
+        as_ana().fail_run(DAG, dag_run_id)
+
+    def test_a_task_that_the_dag_does_not_have_is_not_marked(self):
+        dag_run_id = start()
+        with pytest.raises(NotFound, match="no_such"):
+            as_ana().mark_tasks(DAG, dag_run_id, Scope("no_such"), "success", dry_run=True)
+
+    def test_a_task_that_never_began_left_nothing(self):
+        where = (DAG, start(), "load")
+        assert gateway.connect().xcoms(*where, map_index=-1) == []
+        assert gateway.connect().rendered_fields(*where, map_index=-1) == {}
+        assert [one.try_number for one in gateway.connect().task_tries(*where, map_index=-1)] == [0]
+        with pytest.raises(NotFound):
+            gateway.connect().task_tries(where[0], where[1], "no_such", map_index=-1)
+
+    def test_no_task_asks_anybody(self):
+        assert gateway.connect().input_requests() == []
+        with pytest.raises(NotFound):
+            as_ana().answer_input(DAG, start(), "load", map_index=-1, chosen=["a"], params_input={})
 
     def test_the_log_of_an_unknown_task_is_not_found(self):
         dag_run_id = start()

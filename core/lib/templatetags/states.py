@@ -24,6 +24,7 @@ LOOKS: dict[str, Look] = {
     "running": Look(RUN, "spinner", _("running")),
     "checking": Look(RUN, "spinner", _("checking")),
     "restarting": Look(RUN, "spinner", _("restarting")),
+    "awaiting_input": Look(WAIT, "hand", _("awaits input")),
     "up_for_retry": Look(WAIT, "clock", _("up for retry")),
     "up_for_reschedule": Look(WAIT, "clock", _("up for reschedule")),
     "success": Look(OK, "check", _("success")),

@@ -19,7 +19,7 @@ def person(username: str, role: str) -> User:
 def sent(monkeypatch):
     """Stands in for the broker: (task, id) of each message."""
     messages: list[tuple[str, str]] = []
-    for name in ("deliver_run", "deliver_pause", "copy_log"):
+    for name in ("deliver_run", "deliver_note", "deliver_answer", "deliver_pause", "copy_log"):
 
         def take(args=(), kwargs=None, task=name, **_options):
             messages.append((task, args[0]))

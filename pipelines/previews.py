@@ -1,0 +1,69 @@
+"""What would be done to the tasks of a run, as Airflow itself tells it before anybody confirms."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from core.access import policy
+from core.access.models import User
+from core.lib.aside import Unread
+from core.lib.errors import ConsoleError
+from pipelines import queries
+from pipelines.answers import TaskState
+from pipelines.models import TASK_ENDED, Run
+from pipelines.scope import Scope
+from pipelines.tasks import airflow_for
+
+MOST_SHOWN = 200
+
+
+@dataclass(frozen=True)
+class Preview:
+    """The tasks that would be touched. trouble: why nobody can tell now; one may ask all the same."""
+
+    tasks: list[TaskState] = field(default_factory=list)
+    trouble: str = ""
+
+    @property
+    def shown(self) -> list[TaskState]:
+        """As many as a page takes."""
+        return self.tasks[:MOST_SHOWN]
+
+    @property
+    def n_more(self) -> int:
+        """How many are not shown."""
+        return len(self.tasks) - len(self.shown)
+
+
+def of_clearing(run: Run, scope: Scope, *, by: User) -> list[TaskState]:
+    """What clearing would run again. Raises NotFound, and what the gateway raises."""
+    policy.check(by, "pipelines.run", run.pk)
+    queries.tasks_meant(run, scope)
+    airflow = airflow_for(by.get_username())
+    return _known(airflow.clear_tasks(run.dag_id, run.dag_run_id, scope, dry_run=True))
+
+
+def of_marking(run: Run, scope: Scope, state: str, *, by: User) -> list[TaskState]:
+    """Which tasks would get the state. Raises NotFound, and what the gateway raises.
+
+    Airflow has no dry run for a whole run: of that, the tasks that have not ended.
+    """
+    policy.check(by, "pipelines.run", run.pk)
+    queries.tasks_meant(run, scope)
+    airflow = airflow_for(by.get_username())
+    if not scope.is_whole_run:
+        found = airflow.mark_tasks(run.dag_id, run.dag_run_id, scope, state, dry_run=True)
+        return _known(found)
+    there = _known(airflow.task_states([(run.dag_id, run.dag_run_id)]))
+    return [task for task in there if task.state not in TASK_ENDED]
+
+
+def _known(found: Sequence[TaskState | Unread]) -> list[TaskState]:
+    return [task for task in found if isinstance(task, TaskState)]
+
+
+def for_page(tell: Callable[[], list[TaskState]]) -> Preview:
+    """The preview; what is in the way of one becomes its words."""
+    try:
+        return Preview(tell())
+    except ConsoleError as error:
+        return Preview(trouble=error.message)

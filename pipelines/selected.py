@@ -1,0 +1,150 @@
+"""One thing done to several runs: what would become of each, then each its own fate, audited one by one."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from django.db.models import Count, Q
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from core.access import policy
+from core.access.models import User
+from core.lib.errors import ConsoleError, InvalidRequest
+from core.lib.ids import uuid7
+from pipelines import actions, queries
+from pipelines.models import TASK_ENDED, Run, Wish
+
+CLEAR_FAILED, CANCEL, MARK_SUCCESS, MARK_FAILED = ALL = (
+    "clear-failed",
+    "cancel",
+    "mark-success",
+    "mark-failed",
+)
+MOST = 100
+
+
+@dataclass(frozen=True)
+class Item:
+    """A run with what would happen to it, or why nothing can (`refused`)."""
+
+    run: Run
+    words: str = ""
+    refused: str = ""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """what: one of ALL."""
+
+    what: str
+    items: list[Item]
+
+    @property
+    def n_possible(self) -> int:
+        """How many runs it would touch, or has touched."""
+        return sum(not item.refused for item in self.items)
+
+    @property
+    def is_harsh(self) -> bool:
+        """Whether it stops what is under way."""
+        return self.what in {CANCEL, MARK_FAILED}
+
+    @property
+    def title(self) -> str:
+        """As a heading."""
+        return {
+            CLEAR_FAILED: _("Run failed tasks of these runs again"),
+            CANCEL: _("Cancel these runs"),
+            MARK_SUCCESS: _("Mark these runs as successful"),
+            MARK_FAILED: _("Mark these runs as failed"),
+        }[self.what]
+
+    @property
+    def button(self) -> str:
+        """What the confirmation says."""
+        n = self.n_possible
+        words = {
+            CLEAR_FAILED: ngettext(
+                "Run failed tasks of %(n)d run again", "Run failed tasks of %(n)d runs again", n
+            ),
+            CANCEL: ngettext("Cancel %(n)d run", "Cancel %(n)d runs", n),
+            MARK_SUCCESS: ngettext("Mark %(n)d run as successful", "Mark %(n)d runs as successful", n),
+            MARK_FAILED: ngettext("Mark %(n)d run as failed", "Mark %(n)d runs as failed", n),
+        }
+        return words[self.what] % {"n": n}
+
+    @property
+    def ids(self) -> str:
+        """Numbers of the runs, for an address."""
+        return ",".join(str(item.run.pk) for item in self.items)
+
+
+def preview(what: str, run_ids: Iterable[int], *, by: User) -> Selection:
+    """What would become of each run, by the rows as they are. Raises InvalidRequest for another word."""
+    policy.check(by, "pipelines.run", what)
+    return Selection(_known(what), [_told(what, *one) for one in _counted(run_ids)])
+
+
+def apply(what: str, run_ids: Iterable[int], *, by: User) -> Selection:
+    """Do it to each run on its own; what cannot be done to one stops no other. Raises InvalidRequest."""
+    policy.check(by, "pipelines.run", what)
+    act, batch = _ACTS[_known(what)], str(uuid7())
+    items = []
+    for run, n_failed, n_open in _counted(run_ids):
+        told = _told(what, run, n_failed, n_open)
+        if not told.refused:
+            try:
+                told = Item(act(run.pk, by, batch))
+            except ConsoleError as error:
+                told = Item(run, refused=error.message)
+        items.append(told)
+    return Selection(what, items)
+
+
+_ACTS: dict[str, Callable[[int, User, str], Run]] = {
+    CLEAR_FAILED: lambda pk, by, batch: actions.clear_run(pk, by=by, only_failed=True, batch=batch),
+    CANCEL: lambda pk, by, batch: actions.cancel_run(pk, by=by, batch=batch),
+    MARK_SUCCESS: lambda pk, by, batch: actions.mark_run(pk, "success", by=by, batch=batch),
+    MARK_FAILED: lambda pk, by, batch: actions.mark_run(pk, "failed", by=by, batch=batch),
+}
+
+
+def _known(what: str) -> str:
+    if what not in ALL:
+        message = _("Give one of these: %(choices)s.") % {"choices": ", ".join(ALL)}
+        raise InvalidRequest(message, errors=[{"field": "what", "message": message}])
+    return what
+
+
+def _counted(run_ids: Iterable[int]) -> list[tuple[Run, int, int]]:
+    """At most MOST, newest first, with how many of their tasks failed and how many have not ended."""
+    failed = Count("task_instances", filter=Q(task_instances__state__in=["failed", "upstream_failed"]))
+    still = Count("task_instances", filter=~Q(task_instances__state__in=TASK_ENDED))
+    found = queries.runs().filter(pk__in=list(run_ids)).annotate(n_failed=failed, n_open=still)
+    return [(run, run.n_failed, run.n_open) for run in found[:MOST]]
+
+
+def _told(what: str, run: Run, n_failed: int, n_open: int) -> Item:
+    if what == CANCEL:
+        is_possible = not run.has_ended and run.wish in {Wish.START, Wish.NOTHING}
+        words = ngettext(
+            "%(n)d task under way or to come is stopped",
+            "%(n)d tasks under way or to come are stopped",
+            n_open,
+        )
+        return Item(run, words % {"n": n_open}) if is_possible else Item(run, refused=actions.already(run))
+    if not run.can_change or run.state == what.removeprefix("mark-"):
+        return Item(run, refused=actions.already(run))
+    if what != CLEAR_FAILED:
+        words = ngettext(
+            "the run gets the state; %(n)d task that has not ended is stopped",
+            "the run gets the state; %(n)d tasks that have not ended are stopped",
+            n_open,
+        )
+        return Item(run, words % {"n": n_open})
+    if not run.has_ended:
+        return Item(run, refused=actions.already(run))
+    if not n_failed:
+        return Item(run, refused=_("None of its tasks failed."))
+    words = ngettext("%(n)d task runs again", "%(n)d tasks run again", n_failed)
+    return Item(run, words % {"n": n_failed})

@@ -1,0 +1,104 @@
+"""Clearing and marking what ran: a page that shows what would be touched, then one confirmation. Notes."""
+
+from functools import partial
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from core.access.http import SignedInRequest
+from core.lib import edge
+from pipelines import actions, previews, queries, selected
+from pipelines.change_form import MarkForm, ScopeForm
+from pipelines.models import Run
+from pipelines.scope import Scope
+from pipelines.views.common import age
+
+
+@require_http_methods(["GET", "POST"])
+def run_clear(request: SignedInRequest, run_id: int) -> HttpResponse:
+    """Run the tasks of an ended run again: which, what that means, and the button."""
+    if request.method == "GET":
+        run = queries.run(run_id)
+        first = {"only_failed": True} if run.state == "failed" and "task" not in request.GET else {}
+        return _change_page(request, run, ScopeForm(request.GET or first), "run_clear")
+    scope = ScopeForm(request.POST).scope()
+    actions.clear_run(run_id, by=request.user, scope=scope)
+    messages.success(request, _("Airflow is asked to run its tasks again."))
+    return redirect(_page_of(run_id, scope))
+
+
+@require_GET
+def run_clear_preview(request: SignedInRequest, run_id: int) -> HttpResponse:
+    """The tasks that would run again."""
+    run, scope = queries.run(run_id), ScopeForm(request.GET).scope()
+    preview = previews.for_page(partial(previews.of_clearing, run, scope, by=request.user))
+    return render(request, "pipelines/_clear_preview.html", {"run": run, "preview": preview})
+
+
+@require_http_methods(["GET", "POST"])
+def run_mark(request: SignedInRequest, run_id: int) -> HttpResponse:
+    """Give a run, or one of its tasks, a state by hand."""
+    if request.method == "GET":
+        form = MarkForm({"state": "success", **request.GET.dict()})
+        return _change_page(request, queries.run(run_id), form, "run_mark")
+    form = MarkForm(request.POST)
+    scope = form.scope()
+    state = form.cleaned_data["state"]
+    if scope.is_whole_run:
+        actions.mark_run(run_id, state, by=request.user)
+    else:
+        actions.mark_task(run_id, scope, state, by=request.user)
+    messages.success(request, _("Airflow is asked to mark it as “%(state)s”.") % {"state": state})
+    return redirect(_page_of(run_id, scope))
+
+
+@require_GET
+def run_mark_preview(request: SignedInRequest, run_id: int) -> HttpResponse:
+    """The tasks that would get the state."""
+    run, form = queries.run(run_id), MarkForm(request.GET)
+    scope = form.scope()
+    state = form.cleaned_data["state"]
+    preview = previews.for_page(partial(previews.of_marking, run, scope, state, by=request.user))
+    context = {"run": run, "preview": preview, "state": state, "scope": scope}
+    return render(request, "pipelines/_mark_preview.html", context)
+
+
+@require_POST
+def run_note(request: SignedInRequest, run_id: int) -> HttpResponse:
+    """Write the run's note."""
+    note = request.POST.get("note", "").replace("\r\n", "\n").strip()
+    actions.write_note(run_id, note, by=request.user)
+    messages.success(request, _("The note is written."))
+    return redirect("pipelines:run-detail", run_id)
+
+
+@require_POST
+def runs_selected(request: SignedInRequest) -> HttpResponse:
+    """What would become of the ticked runs, and, once that is confirmed, what became of each."""
+    numbers = [edge.whole_or(None, value) for value in request.POST.getlist("run")]
+    ticked = [number for number in numbers if number is not None]
+    what, is_done = request.POST.get("what", ""), request.POST.get("confirmed") == "1"
+    selection = (selected.apply if is_done else selected.preview)(what, ticked, by=request.user)
+    context = {"selection": selection, "is_done": is_done, **age()}
+    return render(request, "pipelines/runs_selected.html", context)
+
+
+def _change_page(request: SignedInRequest, run: Run, form: ScopeForm, template: str) -> HttpResponse:
+    scope = form.scope()
+    context: dict[str, Any] = {"run": run, "form": form, "scope": scope, **age()}
+    return render(request, f"pipelines/{template}.html", context)
+
+
+def _page_of(run_id: int, scope: Scope) -> str:
+    """The run's page, at the task in question."""
+    page = reverse("pipelines:run-detail", args=[run_id])
+    if scope.is_whole_run:
+        return page
+    index = {} if scope.map_index is None else {"map_index": scope.map_index}
+    return f"{page}?{urlencode({'task': scope.task_id, **index})}"

@@ -1,0 +1,194 @@
+"""Questions of tasks: mirrored, answered once as whoever answers, closed when nobody waits any more."""
+
+from datetime import timedelta
+
+import pytest
+from django.core.exceptions import PermissionDenied
+from django.utils import timezone
+
+from core.audit.models import AuditEntry
+from core.lib.errors import Conflict, InvalidRequest, NotFound
+from pipelines import actions, sync, tasks
+from pipelines.models import InputRequest, Run
+
+DAG = "approve_release"
+PARAMS = [
+    {"name": "budget", "value": 5, "schema": {"type": "integer", "maximum": 10}, "description": "Euro"},
+]
+
+
+@pytest.fixture
+def question(db, airflow):
+    airflow.add_dag(DAG, tasks=("ask",))
+    airflow.as_user("ana", "user").trigger_run(DAG, dag_run_id="m", conf={})
+    airflow.move_on(DAG, "m", "running", ask="awaiting_input")
+    airflow.ask(DAG, "m", "ask", subject="Release <b>2</b>?", body="It is Friday.", param_list=PARAMS)
+    sync.sync_runs()
+    sync.sync_inputs()
+    airflow.calls.clear()
+    return InputRequest.objects.get()
+
+
+def answer(question, by, chosen=("Approve",), **params_input):
+    given = {"budget": 7, **params_input}
+    return actions.answer_input(question.pk, chosen=list(chosen), params_input=given, by=by)
+
+
+def test_an_answer_is_taken_to_airflow_once_as_the_person(question, airflow, scientist, sent):
+    answer(question, scientist)
+    tasks.deliver_answer(str(question.pk))
+    tasks.deliver_answer(str(question.pk))
+    assert airflow.answers == {("m", "ask"): ("ana", ["Approve"], {"budget": 7})}
+    assert airflow.calls.count("answer_input") == 1
+    question.refresh_from_db()
+    assert (question.state, question.delivery_error) == ("closed", "")
+    trail = AuditEntry.objects.order_by("pk").values_list("action", "actor_name")
+    assert list(trail) == [("input.answer", "ana"), ("input.answered", "ana")]
+
+
+def test_while_airflow_is_away_the_answer_waits(question, airflow, scientist):
+    answer(question, scientist)
+    airflow.is_away = True
+    tasks.deliver_answer(str(question.pk))
+    question.refresh_from_db()
+    assert (question.state, question.delivery_error) == ("delivering", "Airflow is not answering.")
+    airflow.is_away = False
+    InputRequest.objects.update(next_attempt_at=timezone.now())
+    tasks.deliver_answer(str(question.pk))
+    question.refresh_from_db()
+    assert (question.state, question.delivery_error) == ("closed", "")
+
+
+def test_one_answered_elsewhere_is_closed(question, airflow):
+    airflow.answers["m", "ask"] = ("bob", ["Reject"], {})
+    sync.sync_inputs()
+    question.refresh_from_db()
+    assert (question.state, question.answered_by) == ("closed", None)
+
+
+def test_two_answers_at_once_leave_the_first(question, airflow, scientist):
+    answer(question, scientist)
+    airflow.answers["m", "ask"] = ("bob", ["Reject"], {})
+    tasks.deliver_answer(str(question.pk))
+    question.refresh_from_db()
+    assert question.state == "closed"
+    assert "already been updated" in question.delivery_error
+    assert airflow.answers["m", "ask"][0] == "bob"
+
+
+def test_a_question_that_airflow_keeps_from_this_person_waits_on(question, airflow, scientist):
+    airflow.questions.clear()
+    airflow.ask(DAG, "m", "ask", assigned=["bob"])
+    answer(question, scientist)
+    tasks.deliver_answer(str(question.pk))
+    question.refresh_from_db()
+    assert (question.state, question.delivery_error) == ("waiting", "User=ana is not a respondent")
+
+
+def test_a_question_is_added_once_and_again_when_the_task_asks_anew(question, airflow):
+    sync.sync_inputs()
+    assert InputRequest.objects.count() == 1
+    airflow.questions.clear()
+    airflow.ask(DAG, "m", "ask", asked_at=airflow.now + timedelta(minutes=1))
+    sync.sync_inputs()
+    assert [row.state for row in InputRequest.objects.order_by("asked_at")] == ["closed", "waiting"]
+
+
+def test_a_question_of_a_run_that_is_not_here_waits_for_it(db, airflow):
+    airflow.ask(DAG, "later", "ask")
+    sync.sync_inputs()
+    assert not InputRequest.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("chosen", "given", "field"),
+    [
+        ([], {}, "chosen"),
+        (["Maybe"], {}, "chosen"),
+        (["Approve", "Reject"], {}, "chosen"),
+        (["Approve"], {"budget": 11}, "conf.budget"),
+        (["Approve"], {"budget": "a\x00"}, "conf"),
+    ],
+)
+def test_an_answer_that_does_not_fit_is_refused(question, scientist, chosen, given, field):
+    with pytest.raises(InvalidRequest) as refused:
+        answer(question, scientist, chosen, **given)
+    assert [fault["field"] for fault in refused.value.errors] == [field]
+
+
+def test_an_answered_question_takes_no_other(question, scientist):
+    answer(question, scientist)
+    with pytest.raises(Conflict):
+        answer(question, scientist)
+    with pytest.raises(NotFound):
+        actions.answer_input(10**9, chosen=["a"], params_input={}, by=scientist)
+
+
+def test_only_those_who_are_asked_may_answer(question, scientist, viewer):
+    with pytest.raises(PermissionDenied, match=r"pipelines\.run"):
+        answer(question, viewer)
+    InputRequest.objects.update(assigned=["bob"])
+    with pytest.raises(Conflict, match="bob"):
+        answer(question, scientist)
+
+
+# --- pages
+
+
+def test_the_inbox_leads_to_the_form_and_the_form_answers(page, question):
+    text = page.get("/runs/questions").content.decode()
+    assert "Release &lt;b&gt;2&lt;/b&gt;?" in text
+    form = page.get(f"/runs/questions/{question.pk}").content.decode()
+    assert "It is Friday." in form
+    assert 'name="conf-budget"' in form
+    assert 'value="Approve"' in form
+    answer = page.post(f"/runs/questions/{question.pk}", {"chosen": "Reject", "conf-budget": "3"})
+    assert (answer.status_code, answer["Location"]) == (302, "/runs/questions")
+    question.refresh_from_db()
+    assert (question.state, question.chosen, question.params_input) == (
+        "delivering",
+        ["Reject"],
+        {"budget": 3},
+    )
+
+
+def test_faults_stand_in_the_form(page, question):
+    answer = page.post(f"/runs/questions/{question.pk}", {"conf-budget": "11"})
+    assert answer.status_code == 422
+    text = answer.content.decode()
+    assert "Choose an option." in text
+    assert 'id="id_conf-budget_error"' in text
+    assert 'value="11"' in text
+
+
+def test_several_options_where_the_question_says_so(page, question):
+    InputRequest.objects.update(is_multiple=True, defaults=["Reject"])
+    form = page.get(f"/runs/questions/{question.pk}").content.decode()
+    assert form.count('type="checkbox"') == 2
+    page.post(f"/runs/questions/{question.pk}", {"chosen": ["Approve", "Reject"], "conf-budget": "3"})
+    question.refresh_from_db()
+    assert question.chosen == ["Approve", "Reject"]
+
+
+def test_the_run_says_that_it_waits_for_a_person(page, question, real_redis):
+    text = page.get(f"/runs/{Run.objects.get().pk}").content.decode()
+    assert "ask awaits your answer" in text
+    assert f"/runs/questions/{question.pk}" in text
+
+
+def test_what_is_over_is_kept(page, question, scientist):
+    answer(question, scientist)
+    tasks.deliver_answer(str(question.pk))
+    assert "No task waits for a person" in page.get("/runs/questions").content.decode()
+    assert "ana answered Approve" in page.get("/runs/questions?show=closed").content.decode()
+    assert "Approve" in page.get(f"/runs/questions/{question.pk}").content.decode()
+
+
+def test_rest_lists_and_answers(page, question):
+    [row] = page.get("/api/v1/runs/questions").json()["results"]
+    assert (row["id"], row["dag_id"], row["options"]) == (question.pk, DAG, ["Approve", "Reject"])
+    url = f"/api/v1/runs/questions/{question.pk}/answer"
+    body = {"chosen": ["Approve"], "params_input": {"budget": 3}}
+    answer = page.post(url, body, content_type="application/json")
+    assert (answer.status_code, answer.json()["state"]) == (202, "delivering")
+    assert page.post(url, body, content_type="application/json").status_code == 409

@@ -1,0 +1,317 @@
+"""Clearing, marking and noting: what is asked for, shown before, delivered once, and kept in the trail."""
+
+import pytest
+from django.core.exceptions import PermissionDenied
+from django.utils import timezone
+
+from core.audit.models import AuditEntry
+from core.lib.errors import Conflict, InvalidRequest, NotFound
+from pipelines import actions, sync, tasks
+from pipelines.models import Run, RunNote, RunState, Wish
+from pipelines.scope import Scope
+from tests.pipeline_rows import make_pipeline, make_run, make_task
+
+DAG = "titanic_training"
+FAILED = {"load": "success", "search": "failed", "report": "upstream_failed"}
+
+
+@pytest.fixture
+def run(db, airflow):
+    """A run that failed at its second task of three, here and in Airflow."""
+    make_pipeline(
+        tasks=[
+            {"id": one, "label": one, "operator": "", "downstream": after, "is_mapped": False}
+            for one, after in (("load", ["search"]), ("search", ["report"]), ("report", []))
+        ]
+    )
+    airflow.add_dag(DAG, tasks=("load", "search", "report"))
+    airflow.as_user("ana", "user").trigger_run(DAG, dag_run_id="manual__1", conf={}, note="old")
+    airflow.move_on(DAG, "manual__1", "failed", **FAILED)
+    sync.sync_runs()
+    airflow.calls.clear()
+    return Run.objects.get()
+
+
+def states(airflow):
+    found = airflow.task_states([(DAG, "manual__1")])
+    return {task.task_id: task.state for task in found}
+
+
+def trail(run):
+    found = AuditEntry.objects.filter(object_id=str(run.pk)).order_by("pk")
+    return list(found.values_list("action", "actor_name"))
+
+
+def test_one_task_and_those_after_it_run_again(run, airflow, scientist, sent):
+    scope = Scope("search", downstream=True)
+    asked = actions.clear_run(run.pk, by=scientist, scope=scope)
+    assert (asked.wish, asked.wished_scope) == ("clear", scope)
+    tasks.deliver_run(str(run.pk))
+    assert states(airflow) == {"load": "success", "search": "", "report": ""}
+    run.refresh_from_db()
+    assert (run.state, run.wish, run.next_attempt_at) == ("queued", "", None)
+    assert trail(run) == [("run.clear", "ana"), ("run.cleared", "ana")]
+    asked = AuditEntry.objects.get(action="run.clear")
+    assert asked.after == {"only_failed": False, "task_id": "search", "downstream": True}
+
+
+def test_a_clear_that_was_done_is_not_done_again(run, airflow, scientist):
+    """The worker died after Airflow had it: the task has begun a newer try meanwhile, and failed again."""
+    actions.clear_run(run.pk, by=scientist, scope=Scope("search"))
+    tasks.deliver_run(str(run.pk))
+    airflow.move_on(DAG, "manual__1", "failed", **FAILED, tries={"search": 2})
+    Run.objects.filter(pk=run.pk).update(wish=Wish.CLEAR, next_attempt_at=timezone.now())
+    tasks.deliver_run(str(run.pk))
+    assert airflow.calls.count("clear_tasks") == 1
+    assert states(airflow)["search"] == "failed"
+
+
+def test_a_failed_task_runs_again_while_its_run_goes_on(run, airflow, scientist):
+    airflow.move_on(DAG, "manual__1", "running", search="failed", report="running")
+    sync.sync_runs()
+    actions.clear_run(run.pk, by=scientist, scope=Scope("search"))
+    tasks.deliver_run(str(run.pk))
+    run.refresh_from_db()
+    assert (run.state, states(airflow)["search"]) == ("running", "")
+
+
+def test_a_task_under_way_is_not_cleared(run, scientist):
+    run.task_instances.filter(task_id="search").update(state="running")
+    with pytest.raises(Conflict, match="running"):
+        actions.clear_run(run.pk, by=scientist, scope=Scope("search"))
+
+
+def test_an_unknown_task_is_not_found(run, scientist):
+    with pytest.raises(NotFound, match="no_such"):
+        actions.clear_run(run.pk, by=scientist, scope=Scope("no_such"))
+    with pytest.raises(NotFound, match="no_such"):
+        actions.mark_task(run.pk, Scope("no_such"), "success", by=scientist)
+
+
+def test_what_airflow_refuses_to_clear_is_said(run, airflow, scientist):
+    actions.clear_run(run.pk, by=scientist, scope=Scope("search"))
+    airflow.add_dag(DAG, tasks=("load", "other"))
+    tasks.deliver_run(str(run.pk))
+    run.refresh_from_db()
+    assert (run.state, run.wish) == ("failed", "")
+    assert "Task 'search' not found" in run.delivery_error
+    assert trail(run)[-1] == ("run.not_cleared", "ana")
+
+
+@pytest.mark.parametrize("state", ["success", "skipped"])
+def test_a_task_is_marked_by_hand_once(run, airflow, scientist, state):
+    actions.mark_task(run.pk, Scope("search", -1), state, by=scientist)
+    tasks.deliver_run(str(run.pk))
+    assert states(airflow)["search"] == state
+    Run.objects.filter(pk=run.pk).update(wish=Wish.MARK, next_attempt_at=timezone.now())
+    tasks.deliver_run(str(run.pk))
+    run.refresh_from_db()
+    assert (run.wish, run.delivery_error) == ("", "")
+    assert trail(run)[:2] == [("run.mark_task", "ana"), ("run.task_marked", "ana")]
+
+
+def test_a_task_that_has_the_state_is_left(run, scientist):
+    with pytest.raises(Conflict, match="already"):
+        actions.mark_task(run.pk, Scope("search", -1), "failed", by=scientist)
+
+
+def test_no_other_state_can_be_marked(run, scientist):
+    with pytest.raises(InvalidRequest) as refused:
+        actions.mark_task(run.pk, Scope("search"), "running", by=scientist)
+    assert refused.value.errors == [
+        {"field": "state", "message": "Give one of these: success, failed, skipped."}
+    ]
+    with pytest.raises(InvalidRequest):
+        actions.mark_run(run.pk, "skipped", by=scientist)
+
+
+def test_a_run_is_marked_by_hand(run, airflow, scientist):
+    asked = actions.mark_run(run.pk, "success", by=scientist)
+    assert (asked.state, asked.wish) == ("failed", "succeed")
+    tasks.deliver_run(str(run.pk))
+    sync.sync_runs()
+    run.refresh_from_db()
+    assert (run.state, run.wish, airflow.run(DAG, "manual__1").state) == ("success", "", "success")
+    assert trail(run) == [("run.mark", "ana"), ("run.marked", "ana")]
+    with pytest.raises(Conflict, match="success"):
+        actions.mark_run(run.pk, "success", by=scientist)
+
+
+def test_while_airflow_is_away_a_mark_waits(run, airflow, scientist):
+    actions.mark_run(run.pk, "success", by=scientist)
+    airflow.is_away = True
+    tasks.deliver_run(str(run.pk))
+    run.refresh_from_db()
+    assert (run.wish, run.delivery_error) == ("succeed", "Airflow is not answering.")
+
+
+@pytest.mark.parametrize("state", [RunState.REQUESTED, RunState.REFUSED, RunState.LOST])
+def test_a_run_that_airflow_does_not_have_is_not_changed(db, scientist, state):
+    wish = Wish.START if state == RunState.REQUESTED else Wish.NOTHING
+    run = make_run(state=state, wish=wish, next_attempt_at=timezone.now())
+    make_task(run)
+    for change in (
+        lambda: actions.mark_run(run.pk, "success", by=scientist),
+        lambda: actions.mark_task(run.pk, Scope("search"), "failed", by=scientist),
+        lambda: actions.clear_run(run.pk, by=scientist, scope=Scope("search")),
+        lambda: actions.write_note(run.pk, "why", by=scientist),
+    ):
+        with pytest.raises(Conflict):
+            change()
+
+
+def test_a_viewer_changes_nothing(run, viewer):
+    for change in (
+        lambda: actions.mark_run(run.pk, "success", by=viewer),
+        lambda: actions.mark_task(run.pk, Scope("search"), "success", by=viewer),
+        lambda: actions.clear_run(run.pk, by=viewer, scope=Scope("search")),
+        lambda: actions.write_note(run.pk, "why", by=viewer),
+    ):
+        with pytest.raises(PermissionDenied, match=r"pipelines\.run"):
+            change()
+
+
+# --- notes
+
+
+def test_a_note_stands_here_at_once_and_in_airflow_later(run, airflow, scientist, sent):
+    airflow.is_away = True
+    actions.write_note(run.pk, "line one\nline two", by=scientist)
+    row = RunNote.objects.get()
+    tasks.deliver_note(str(row.pk))
+    airflow.is_away = False
+    sync.sync_runs()  # Airflow still has the old one
+    run.refresh_from_db()
+    assert run.note == "line one\nline two"
+    RunNote.objects.update(next_attempt_at=timezone.now())
+    tasks.deliver_note(str(row.pk))
+    assert airflow.run(DAG, "manual__1").note == "line one\nline two"
+    assert not RunNote.objects.exists()
+    assert trail(run) == [("run.note", "ana"), ("run.noted", "ana")]
+
+
+def test_a_note_written_while_another_is_delivered_goes_out_after_it(run, airflow, scientist, monkeypatch):
+    actions.write_note(run.pk, "first", by=scientist)
+    row, write = RunNote.objects.get(), airflow.set_note
+
+    def write_slowly(*args):
+        monkeypatch.setattr(airflow, "set_note", write)
+        write(*args)
+        actions.write_note(run.pk, "second", by=scientist)
+
+    monkeypatch.setattr(airflow, "set_note", write_slowly)
+    tasks.deliver_note(str(row.pk))
+    tasks.deliver_note(str(row.pk))
+    assert airflow.run(DAG, "manual__1").note == "second"
+    assert not RunNote.objects.exists()
+
+
+def test_a_note_written_in_airflow_shows_here(run, airflow):
+    airflow.as_user("bob", "user").set_note(DAG, "manual__1", "seen by bob")
+    sync.sync_runs()
+    run.refresh_from_db()
+    assert run.note == "seen by bob"
+
+
+@pytest.mark.parametrize("note", ["x" * 1001, "a\x00b"])
+def test_a_note_that_cannot_be_kept_is_refused(run, scientist, note):
+    with pytest.raises(InvalidRequest) as refused:
+        actions.write_note(run.pk, note, by=scientist)
+    assert [fault["field"] for fault in refused.value.errors] == ["note"]
+
+
+# --- pages
+
+
+def test_the_page_shows_what_would_run_again_and_changes_nothing(page, run, airflow):
+    text = page.get(f"/runs/{run.pk}/clear?task=search&map_index=-1&downstream=on").content.decode()
+    assert f'hx-get="/runs/{run.pk}/clear/preview"' in text
+    query = "task=search&map_index=-1&downstream=on"
+    preview = page.get(f"/runs/{run.pk}/clear/preview?{query}").content.decode()
+    assert "2 tasks would run again" in preview
+    assert ">search</th>" in preview
+    assert ">load</th>" not in preview
+    assert "clear_tasks (dry)" in airflow.calls
+    assert "clear_tasks" not in airflow.calls
+    assert Run.objects.get().wish == ""
+
+
+def test_a_failed_run_proposes_what_failed(page, run):
+    text = page.get(f"/runs/{run.pk}/clear").content.decode()
+    assert 'name="only_failed" id="id_only_failed"' in text.replace("\n", " ").replace("  ", " ") or (
+        'name="only_failed"' in text
+    )
+    assert "checked" in text
+
+
+def test_one_confirmation_clears(page, run, sent, django_capture_on_commit_callbacks):
+    given = {"task": "search", "map_index": "-1", "downstream": "on"}
+    with django_capture_on_commit_callbacks(execute=True):
+        answer = page.post(f"/runs/{run.pk}/clear", given)
+    assert (answer.status_code, answer["Location"]) == (302, f"/runs/{run.pk}?task=search&map_index=-1")
+    assert sent == [("deliver_run", str(run.pk))]
+    assert Run.objects.get().wished_scope == Scope("search", -1, downstream=True)
+
+
+def test_the_page_of_marking_tells_what_changes(page, run, airflow):
+    query = "task=search&map_index=-1&state=success"
+    assert "Mark this task" in page.get(f"/runs/{run.pk}/mark?{query}").content.decode()
+    preview = page.get(f"/runs/{run.pk}/mark/preview?{query}").content.decode()
+    assert "1 task would change" in preview
+    whole = page.get(f"/runs/{run.pk}/mark/preview?state=success").content.decode()
+    assert "No task would change" in whole
+    page.post(f"/runs/{run.pk}/mark", {"state": "success"})
+    assert Run.objects.get().wish == "succeed"
+
+
+def test_a_preview_says_that_airflow_is_away_and_the_button_stays(page, run, airflow):
+    airflow.is_away = True
+    preview = page.get(f"/runs/{run.pk}/clear/preview")
+    assert preview.status_code == 200
+    assert "Airflow is not answering." in preview.content.decode()
+
+
+def test_a_note_is_written_on_the_page(page, run):
+    page.post(f"/runs/{run.pk}/note", {"note": " done by hand \r\n twice "})
+    assert Run.objects.get().note == "done by hand \n twice"
+
+
+# --- REST
+
+
+def post(page, url, body):
+    return page.post(f"/api/v1/runs/{url}", body, content_type="application/json")
+
+
+def test_rest_tells_and_clears(page, run):
+    body = {"task_id": "search", "downstream": True}
+    told = post(page, f"{run.pk}/clear", {**body, "dry_run": True})
+    assert told.status_code == 200
+    assert told.json() == {
+        "results": [
+            {"task_id": "search", "map_index": -1, "try_number": 1, "state": "failed"},
+            {"task_id": "report", "map_index": -1, "try_number": 1, "state": "upstream_failed"},
+        ]
+    }
+    assert Run.objects.get().wish == ""
+    answer = post(page, f"{run.pk}/clear", body)
+    assert (answer.status_code, answer.json()["wish"]) == (202, "clear")
+
+
+def test_rest_says_that_a_task_is_not_there(page, run):
+    for path, more in (("clear", {}), ("mark", {"state": "success"})):
+        answer = post(page, f"{run.pk}/{path}", {"task_id": "none", "dry_run": True, **more})
+        assert answer.status_code == 404
+
+
+def test_rest_marks(page, run):
+    assert post(page, f"{run.pk}/mark", {}).json()["errors"][0]["field"] == "state"
+    told = post(page, f"{run.pk}/mark", {"state": "success", "task_id": "search", "dry_run": True})
+    assert [task["task_id"] for task in told.json()["results"]] == ["search"]
+    assert post(page, f"{run.pk}/mark", {"state": "success"}).json()["wish"] == "succeed"
+    assert post(page, f"{run.pk}/mark", {"state": "success"}).status_code == 409
+
+
+def test_rest_writes_a_note(page, run):
+    answer = page.patch(f"/api/v1/runs/{run.pk}", {"note": "why"}, content_type="application/json")
+    assert (answer.status_code, answer.json()["note"]) == (202, "why")

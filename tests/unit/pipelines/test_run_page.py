@@ -1,0 +1,294 @@
+"""The page of a run: what failed first, the log beside the tasks, the times, and what a task left."""
+
+from datetime import timedelta
+
+import pytest
+
+from pipelines import failures, gantt, sync
+from pipelines.log_lines import LogLine
+from pipelines.models import NEVER_RAN, Run, TaskInstance
+from pipelines.task_facts import LONGEST_TEXT
+from tests.pipeline_rows import STARTED, make_pipeline, make_run, make_task
+
+DAG = "titanic_training"
+
+
+def node(task_id, *after):
+    return {"id": task_id, "label": task_id, "operator": "", "downstream": list(after), "is_mapped": False}
+
+
+TASKS = [node("load", "search", "count"), node("search", "report"), node("count"), node("report")]
+
+
+@pytest.fixture
+def failed(db):
+    make_pipeline(tasks=TASKS)
+    run = make_run(state="failed", ended_at=STARTED + timedelta(seconds=90))
+    for task_id, state in (
+        ("load", "success"),
+        ("search", "failed"),
+        ("count", "success"),
+        ("report", "upstream_failed"),
+    ):
+        make_task(run, task_id, state)
+    return run
+
+
+def lines(*pairs):
+    return [LogLine(None, level, message) for level, message in pairs]
+
+
+# --- the last error
+
+
+@pytest.mark.parametrize(
+    ("log", "error"),
+    [
+        ([], ""),
+        ([("info", "ValueError: printed, not logged as an error")], ""),
+        (
+            [
+                ("error", "first"),
+                ("error", "Task failed with exception\n  File 'a.py', line 1, in f\nValueError: boom"),
+                ("info", "Task finished"),
+            ],
+            "ValueError: boom",
+        ),
+        ([("critical", "the disk is full\n")], "the disk is full"),
+        (
+            [("error", "Failed\n  File 'a'\nsqlalchemy.exc.OperationalError: no table\n[SQL: SELECT 1]")],
+            "sqlalchemy.exc.OperationalError: no table\n[SQL: SELECT 1]",
+        ),
+        (
+            [
+                ("info", "Traceback (most recent call last):"),
+                ("info", '  File "script.py", line 3, in <module>'),
+                ("info", "KeyError: 'Fare'"),
+                ("error", "Failed\nCalledProcessError: Command 'python' returned non-zero exit status 1."),
+            ],
+            "KeyError: 'Fare'\nCalledProcessError: Command 'python' returned non-zero exit status 1.",
+        ),
+    ],
+)
+def test_the_last_error_is_quoted_without_its_traceback(log, error):
+    assert failures.last_error(lines(*log)) == error
+
+
+def test_a_long_error_is_cut():
+    quote = failures.last_error(lines(("error", "ValueError: " + "x" * 5000)))
+    assert len(quote) == failures.LONGEST_QUOTE + 2
+
+
+def test_a_failed_run_opens_on_what_failed_and_what_depends_on_it(page, failed, airflow, real_redis):
+    text = page.get(f"/runs/{failed.pk}").content.decode()
+    head = text[: text.index('class="run-split"')]
+    assert "search failed" in head
+    assert "1 task after it did not run:" in head
+    assert "report" in head
+    assert "count" not in head[head.index('id="failure"') :]
+    assert "Log of search" in text
+
+
+def test_the_error_is_quoted_once_the_log_is_copied(page, failed, airflow, real_redis, monkeypatch):
+    view = page.get(f"/runs/{failed.pk}/failure").content.decode()
+    assert "Its log is on its way." in view
+    from pipelines import log_copy
+
+    row = failed.logs.get()
+    log_copy.write(row, lines(("error", "Task failed\nValueError: <b>boom</b>")))
+    log_copy.finish(row)
+    view = page.get(f"/runs/{failed.pk}/failure").content.decode()
+    assert "ValueError: &lt;b&gt;boom&lt;/b&gt;" in view
+    assert "hx-get" not in view
+
+
+def test_a_run_that_went_well_quotes_nothing(page, db):
+    make_pipeline(tasks=TASKS)
+    run = make_run()
+    make_task(run, "load")
+    text = page.get(f"/runs/{run.pk}").content.decode()
+    assert "notice-bad" not in text
+
+
+def test_the_log_stands_beside_the_tasks(page, failed, airflow, real_redis):
+    text = page.get(f"/runs/{failed.pk}").content.decode()
+    places = [
+        text.index(mark) for mark in ('id="run-body"', 'id="log"', 'id="gantt-title"', 'id="graph-title"')
+    ]
+    assert places == sorted(places)
+
+
+def test_the_duration_is_compared_with_the_median(page, failed, real_redis):
+    for _ in range(3):
+        make_run(ended_at=STARTED + timedelta(seconds=60))
+    assert "+50.0 %" in page.get(f"/runs/{failed.pk}").content.decode().replace("\u202f", " ").replace(
+        "\xa0", " "
+    )
+
+
+def test_the_page_costs_the_same_for_fifty_tasks(page, db, real_redis, django_assert_max_num_queries):
+    make_pipeline(tasks=TASKS)
+    run = make_run(state="running")
+    for number in range(50):
+        make_task(run, "search", map_index=number)
+    with django_assert_max_num_queries(25):
+        page.get(f"/runs/{run.pk}")
+
+
+def test_a_run_that_went_well_opens_on_the_last_task_that_did_something(page, db, real_redis):
+    make_pipeline(tasks=TASKS)
+    run = make_run()
+    make_task(run, "load", duration_s=4.0)
+    make_task(run, "count", "skipped", started_at=STARTED + timedelta(seconds=20))
+    make_task(run, "report", duration_s=0.0, started_at=STARTED + timedelta(seconds=30))
+    assert "Log of load" in page.get(f"/runs/{run.pk}").content.decode()
+
+
+# --- the times
+
+
+def ti(task_id="a", start=0, end=10, **values):
+    place = {"started_at": STARTED + timedelta(seconds=start)} if start is not None else {}
+    if end is not None:
+        place["ended_at"] = STARTED + timedelta(seconds=end)
+    return TaskInstance(task_id=task_id, **{"try_number": 1, "state": "success", **place, **values})
+
+
+def drawn(*tasks, now=100):
+    return gantt.draw(tasks, now=STARTED + timedelta(seconds=now), never_ran=NEVER_RAN)
+
+
+def test_tries_stand_on_one_axis():
+    found = drawn(ti("a", 0, 25), ti("b", 25, 100))
+    assert [(row.tries[0].x, row.tries[0].width) for row in found.rows] == [(0, 250), (250, 750)]
+    assert (found.start, found.end) == (STARTED, STARTED + timedelta(seconds=100))
+
+
+def test_a_task_at_work_reaches_until_now():
+    [row] = drawn(ti(end=None, state="running"), now=40).rows
+    assert row.tries[0].took == timedelta(seconds=40)
+
+
+@pytest.mark.parametrize("state", ["skipped", "upstream_failed", ""])
+def test_a_task_that_never_ran_has_no_bar(state):
+    found = drawn(ti("a"), ti("b", state=state))
+    assert found.rows[1].tries == []
+
+
+def test_a_short_pause_is_drawn_as_it_was():
+    found = drawn(ti("a", 0, 10), ti("b", 40, 50))
+    assert (found.rows[1].tries[0].x, found.breaks) == (800, [])
+
+
+def test_nothing_started_is_no_drawing():
+    assert drawn(ti(start=None, end=None, state="")).start is None
+
+
+def test_earlier_tries_are_drawn_and_the_days_between_are_cut_out():
+    earlier = {
+        "try_number": 1,
+        "state": "failed",
+        "started_at": STARTED.isoformat(),
+        "ended_at": (STARTED + timedelta(seconds=50)).isoformat(),
+    }
+    day = 86400
+    again = ti(start=day, end=day + 50, try_number=2, earlier_tries=[earlier])
+    found = drawn(again, now=2 * day)
+    first, second = found.rows[0].tries
+    assert (first.is_earlier, first.state, second.is_earlier) == (True, "failed", False)
+    # 50 s, a pause of 12 % of 100 s, 50 s
+    assert (first.width, second.x) == (round(50 / 112 * 1000, 1), round(62 / 112 * 1000, 1))
+    assert found.breaks == [pytest.approx(56 / 112 * 1000)]
+
+
+def test_the_shortest_try_can_be_seen():
+    found = drawn(ti("a", 0, 10_000), ti("b", 10_000, 10_000))
+    last = found.rows[1].tries[0]
+    assert (last.width, last.x + last.width) == (gantt.NARROWEST, gantt.WIDTH)
+
+
+def test_the_mirror_keeps_the_times_of_a_try_that_is_over(db, airflow):
+    make_pipeline()
+    airflow.add_dag(DAG, tasks=("load", "search"))
+    airflow.as_user("ana", "user").trigger_run(DAG, dag_run_id="m", conf={})
+    airflow.move_on(DAG, "m", "running", load="up_for_retry")
+    sync.sync_runs()
+    airflow.move_on(DAG, "m", "running", load="running", tries={"load": 2})
+    sync.sync_runs()
+    airflow.move_on(DAG, "m", "failed", load="failed", tries={"load": 2})
+    sync.sync_runs()
+    airflow.move_on(DAG, "m", "queued", load="", tries={"load": 2})  # cleared
+    sync.sync_runs()
+    airflow.move_on(DAG, "m", "running", load="running", tries={"load": 3})
+    sync.sync_runs()
+    task = TaskInstance.objects.get(task_id="load")
+    kept = [(one["try_number"], one["state"]) for one in task.earlier_tries]
+    assert kept == [(1, "failed"), (2, "failed")]
+
+
+# --- what a task left
+
+
+@pytest.fixture
+def there(db, airflow):
+    make_pipeline(tasks=TASKS)
+    airflow.add_dag(DAG, tasks=("load", "search"))
+    airflow.as_user("ana", "user").trigger_run(DAG, dag_run_id="m", conf={})
+    airflow.move_on(DAG, "m", "failed", search="failed", tries={"search": 3})
+    sync.sync_runs()
+    return Run.objects.get()
+
+
+def box(page, run, show, task="search"):
+    answer = page.get(f"/runs/{run.pk}/tasks/{task}/box?show={show}&map_index=-1")
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def test_xcoms_are_shown_as_text_and_cut(page, there, airflow):
+    airflow.left["search"] = {"return_value": "<i>0.81</i>", "long": "x" * (LONGEST_TEXT + 5), "huge": None}
+    text = box(page, there, "xcom")
+    assert "&lt;i&gt;0.81&lt;/i&gt;" in text
+    assert "Cut here: 5 more characters are in Airflow." in text
+    assert "Larger than 1 MiB" in text
+
+
+def test_rendered_fields_are_shown(page, there, airflow):
+    airflow.rendered["search"] = {"bash_command": "echo 1", "env": {"A": "1"}}
+    text = box(page, there, "rendered")
+    assert "bash_command" in text
+    assert "{&quot;A&quot;: &quot;1&quot;}" in text
+    airflow.rendered["search"] = None
+    assert "Larger than 1 MiB" in box(page, there, "rendered")
+
+
+def test_tries_stand_beside_each_other_with_their_logs(page, there):
+    text = box(page, there, "tries")
+    assert text.count("<tr>") == 4
+    assert f"/runs/{there.pk}?task=search&amp;map_index=-1&amp;try=2#log" in text
+
+
+def test_what_there_is_not_is_said(page, there):
+    assert "left nothing" in box(page, there, "xcom")
+    assert "no template fields" in box(page, there, "rendered")
+
+
+def test_one_box_says_that_airflow_is_away(page, there, airflow, real_redis):
+    airflow.is_away = True
+    assert "Airflow is not answering." in box(page, there, "xcom")
+    assert page.get(f"/runs/{there.pk}?task=search&show=xcom").status_code == 200
+
+
+def test_a_task_that_the_run_does_not_have_is_not_found(page, there):
+    assert page.get(f"/runs/{there.pk}/tasks/none/box?show=xcom").status_code == 404
+
+
+def test_rest_tells_the_same(page, there, airflow):
+    airflow.left["search"] = {"a": "1"}
+    base = f"/api/v1/runs/{there.pk}/tasks/search"
+    found = page.get(f"{base}/xcoms").json()["results"]
+    assert found == [{"name": "a", "words": "1", "n_cut": 0, "is_too_large": False}]
+    assert [one["try_number"] for one in page.get(f"{base}/tries").json()["results"]] == [1, 2, 3]
+    assert page.get(f"{base}/rendered").json() == {"results": []}
+    airflow.is_away = True
+    assert page.get(f"{base}/tries").status_code == 503
