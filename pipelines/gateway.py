@@ -17,11 +17,13 @@ from typing import Any, TypeVar
 import urllib3
 from airflow_client.client import (
     ApiClient,
+    AssetApi,
     Configuration,
     DAGApi,
     DagRunApi,
     DAGRunClearBody,
     DAGRunPatchBody,
+    DagSourceApi,
     ImportErrorApi,
     TaskApi,
     TaskInstanceApi,
@@ -36,7 +38,17 @@ from core.lib.aside import Unread
 from core.lib.errors import Conflict, ConsoleError, InvalidRequest, NotFound, Unauthorized, Unavailable
 from pipelines import airflow_auth, answers
 from pipelines.airflow_auth import SERVICE
-from pipelines.answers import Dag, DagDetails, DagRun, ImportFault, LogPage, TaskNode, TaskState, UnreadPage
+from pipelines.answers import (
+    Asset,
+    Dag,
+    DagDetails,
+    DagRun,
+    ImportFault,
+    LogPage,
+    TaskNode,
+    TaskState,
+    UnreadPage,
+)
 from pipelines.log_lines import Lines
 
 PAGE = 100  # Airflow cuts larger pages silently
@@ -58,6 +70,7 @@ class AirflowGateway:
     def __init__(self, client: ApiClient, timeout: tuple[float, float]) -> None:
         self._dags, self._runs, self._tasks = DAGApi(client), DagRunApi(client), TaskApi(client)
         self._instances, self._faults = TaskInstanceApi(client), ImportErrorApi(client)
+        self._sources, self._assets = DagSourceApi(client), AssetApi(client)
         self._options = {"_request_timeout": timeout}
 
     # --- pipelines
@@ -76,6 +89,17 @@ class AirflowGateway:
         """The tasks and what follows each."""
         call = self._tasks.get_tasks_without_preload_content
         return self._read(call, answers.task_nodes, dag_id=dag_id)
+
+    def dag_source(self, dag_id: str, version: int) -> str:
+        """The text of the file that this version came from. Raises NotFound."""
+        call = self._sources.get_dag_source_without_preload_content
+        options = {"dag_id": dag_id, "version_number": version, "accept": "application/json"}
+        return self._read(call, answers.dag_source, **options)
+
+    def assets(self) -> list[Asset | Unread]:
+        """Every asset in use, with the tasks and pipelines at both its ends."""
+        call = self._assets.get_assets_without_preload_content
+        return self._pages(call, "assets", answers.asset, answers.asset_key, order_by=["id"])
 
     def set_paused(self, dag_id: str, *, is_paused: bool) -> None:
         """Stop or resume scheduling. Raises NotFound for an unknown DAG."""
@@ -97,6 +121,7 @@ class AirflowGateway:
         conf: dict,
         note: str = "",
         logical_date: datetime | None = None,
+        run_after: datetime | None = None,
     ) -> DagRun:
         """Ask Airflow to run a DAG as soon as it may; a paused one waits queued.
 
@@ -104,7 +129,11 @@ class AirflowGateway:
         InvalidRequest for a conf that the DAG's parameters do not allow.
         """
         body = TriggerDAGRunPostBody(
-            dag_run_id=dag_run_id, logical_date=logical_date, conf=conf, note=note or None
+            dag_run_id=dag_run_id,
+            logical_date=logical_date,
+            run_after=run_after,
+            conf=conf,
+            note=note or None,
         )
         call = self._runs.trigger_dag_run_without_preload_content
         return self._read(call, answers.dag_run, dag_id=dag_id, trigger_dag_run_post_body=body)

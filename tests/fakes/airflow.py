@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from jsonschema import ValidationError, validate
 
 from core.lib.errors import Conflict, InvalidRequest, NotFound, Unauthorized, Unavailable
-from pipelines.answers import Dag, DagDetails, DagRun, ImportFault, LogPage, TaskNode, TaskState
+from pipelines.answers import Asset, Dag, DagDetails, DagRun, ImportFault, LogPage, TaskNode, TaskState
 from pipelines.log_lines import LogLine
 
 ENDED = {"success", "failed"}
@@ -27,6 +27,7 @@ class FakeAirflow:
         self.is_away = False
         self.calls: list[str] = []
         self.faults: list[ImportFault] = []
+        self.found_assets: list[Asset] = []
         self.log_lines: dict[tuple[str, str, int], list[LogLine]] = {}
         self.now = datetime.now(UTC).replace(microsecond=0)
         self.username, self.role = "system:console", "viewer"
@@ -88,6 +89,15 @@ class FakeAirflow:
         self._call("dag_tasks")
         return self._dag(dag_id)[2]
 
+    def dag_source(self, dag_id: str, version: int) -> str:
+        self._call("dag_source")
+        self._dag(dag_id)
+        return f"# {dag_id}, version {version}"
+
+    def assets(self) -> list[Asset]:
+        self._call("assets")
+        return list(self.found_assets)
+
     def set_paused(self, dag_id: str, *, is_paused: bool) -> None:
         self._call("set_paused", writes=True)
         dag, details, tasks = self._dag(dag_id)
@@ -105,6 +115,7 @@ class FakeAirflow:
         conf: dict,
         note: str = "",
         logical_date: datetime | None = None,
+        run_after: datetime | None = None,
     ) -> DagRun:
         self._call("trigger_run", writes=True)
         for param in self._dag(dag_id)[1].param_list:
