@@ -1,6 +1,9 @@
 """The click's half: record what somebody wants of a pipeline; a worker takes it to Airflow."""
 
+import re
+from collections.abc import Iterable
 from datetime import datetime
+from typing import NamedTuple
 
 from django.db import transaction
 from django.utils import timezone
@@ -9,8 +12,8 @@ from django.utils.translation import gettext as _
 from core.access import policy
 from core.access.models import User
 from core.audit import actions as audit
-from core.lib import json_bodies, json_out, live
-from core.lib.errors import Conflict, InvalidRequest, NotFound
+from core.lib import edge, json_bodies, json_out, live
+from core.lib.errors import Conflict, ConsoleError, InvalidRequest, NotFound
 from core.lib.ids import uuid7
 from pipelines import mirror, params, queries, tasks
 from pipelines.models import (
@@ -19,6 +22,7 @@ from pipelines.models import (
     TASK_ENDED,
     InputRequest,
     Pipeline,
+    Preset,
     Run,
     RunNote,
     RunState,
@@ -30,15 +34,26 @@ from pipelines.scope import Scope
 
 LONGEST_CONF_BYTES = 64 * 1024
 MARKS = ("success", "failed", "skipped")  # what a task may be marked as; a run as the first two
+LONGEST_NAME = 100
+_RUN_ID = re.compile(r"[A-Za-z0-9_.~:+-]{1,250}")
+_NOT_MANUAL = ("scheduled__", "backfill__", "asset_triggered__")
 
 
 @transaction.atomic
 def trigger_run(
-    dag_id: str, *, conf: dict, by: User, note: str = "", logical_date: datetime | None = None
+    dag_id: str,
+    *,
+    conf: dict,
+    by: User,
+    note: str = "",
+    logical_date: datetime | None = None,
+    dag_run_id: str = "",
+    run_after: datetime | None = None,
 ) -> Run:
     """Record that somebody wants this run. A paused pipeline takes it too: Airflow keeps it queued.
 
     logical_date: what templates call `ds`; now unless given, as Airflow's own button has it.
+    dag_run_id: Airflow's name for it; one is made unless given. run_after: it stays queued until then.
 
     Raises NotFound for an unknown pipeline, Conflict for one that Airflow no longer has, InvalidRequest with
     the faults by field for a conf that the pipeline's parameters do not allow.
@@ -49,20 +64,23 @@ def trigger_run(
     _refuse_invalid(pipeline, conf, note)
     if logical_date is not None:
         _refuse_taken(dag_id, logical_date)
+    if dag_run_id:
+        _refuse_run_id(dag_id, dag_run_id)
     run = Run.objects.create(
         dag_id=dag_id,
-        dag_run_id=f"console__{uuid7()}",
+        dag_run_id=dag_run_id or f"console__{uuid7()}",
         conf=conf,
         note=note,
         logical_date=logical_date or timezone.now(),
+        run_after=run_after,
         requested_by=by,
         triggered_by=by.get_username(),
         run_type="manual",
         is_demo=by.is_demo,
     )
     after = {"conf": conf, "note": note}
-    if logical_date is not None:
-        after["logical_date"] = logical_date.isoformat()
+    times = {"logical_date": logical_date, "run_after": run_after}
+    after |= {name: at.isoformat() for name, at in times.items() if at is not None}
     audit.record("run.trigger", run, by=by, after=after, upstream_id=run.dag_run_id)
     tasks.deliver_run.delay_on_commit(str(run.pk))
     mirror.publish_runs([run])
@@ -101,6 +119,52 @@ def _refuse_taken(dag_id: str, logical_date: datetime) -> None:
         raise InvalidRequest(_("These settings cannot be used."), errors=[fault])
 
 
+def _refuse_run_id(dag_id: str, dag_run_id: str) -> None:
+    """Airflow takes no other characters, and tells by the start of an id how a run came about."""
+    message = ""
+    if not _RUN_ID.fullmatch(dag_run_id):
+        message = _("Use letters, digits and . _ ~ : + - only, 250 at most.")
+    elif dag_run_id.startswith(_NOT_MANUAL):
+        message = _("Ids that begin with %(start)s are Airflow's own.") % {"start": ", ".join(_NOT_MANUAL)}
+    elif Run.objects.filter(dag_id=dag_id, dag_run_id=dag_run_id).exists():
+        message = _("A run of this pipeline has this id already. Give another.")
+    if message:
+        fault = {"field": "dag_run_id", "message": message}
+        raise InvalidRequest(_("These settings cannot be used."), errors=[fault])
+
+
+@transaction.atomic
+def save_preset(dag_id: str, *, name: str, conf: dict, by: User) -> Preset:
+    """Keep settings under a name; those kept under it before are replaced.
+
+    Raises NotFound for an unknown pipeline, InvalidRequest for settings that do not fit it and for no name.
+    """
+    policy.check(by, "pipelines.run", dag_id)
+    pipeline = queries.pipeline(dag_id)
+    name = name.strip()
+    if not 0 < len(name) <= LONGEST_NAME or "\x00" in name:
+        raise edge.refused("preset_name", _("Give a name, of 100 characters at most."))
+    _refuse_invalid(pipeline, conf, "")
+    earlier = Preset.objects.filter(dag_id=dag_id, name=name).first()
+    values = {"conf": conf, "created_by": by, "created_at": timezone.now()}
+    preset, _is_new = Preset.objects.update_or_create(dag_id=dag_id, name=name, defaults=values)
+    before = {"conf": earlier.conf} if earlier else None
+    audit.record("preset.save", preset, by=by, before=before, after={"conf": conf})
+    return preset
+
+
+@transaction.atomic
+def remove_preset(preset_id: int, *, by: User) -> str:
+    """Returns the pipeline that it was of. Raises NotFound."""
+    policy.check(by, "pipelines.run", preset_id)
+    preset = Preset.objects.select_for_update().filter(pk=preset_id).first()
+    if preset is None:
+        raise NotFound(_("There is no preset %(id)s.") % {"id": preset_id})
+    audit.record("preset.remove", preset, by=by, before={"conf": preset.conf})
+    preset.delete()
+    return preset.dag_id
+
+
 def _unstorable(conf: dict) -> str:
     """Why the settings cannot be kept or sent on; empty when they can."""
     if fault := json_bodies.fault(conf):
@@ -129,6 +193,27 @@ def set_paused(dag_id: str, *, is_paused: bool, by: User) -> Pipeline:
     tasks.deliver_pause.delay_on_commit(dag_id)
     live.publish("pipelines", [dag_id])
     return pipeline
+
+
+class Switched(NamedTuple):
+    """What became of one switch among several; error: why it was not moved, empty when it was."""
+
+    dag_id: str
+    error: str
+
+
+def set_many_paused(dag_ids: Iterable[str], *, is_paused: bool, by: User) -> list[Switched]:
+    """Each on its own, with its own line in the audit trail: one that cannot be moved stops no other."""
+    policy.check(by, "pipelines.run", "")
+    outcomes = []
+    for dag_id in dag_ids:
+        try:
+            set_paused(dag_id, is_paused=is_paused, by=by)
+        except ConsoleError as error:
+            outcomes.append(Switched(dag_id, error.message))
+        else:
+            outcomes.append(Switched(dag_id, ""))
+    return outcomes
 
 
 @transaction.atomic

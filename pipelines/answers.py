@@ -18,6 +18,8 @@ from pipelines.log_lines import Lines, LogLine
 
 T = TypeVar("T")
 
+LONGEST_TRACE = 20_000
+
 
 @dataclass(frozen=True)
 class UnreadPage(Unread):
@@ -73,6 +75,7 @@ class DagDetails:
     doc_md: str
     param_list: list[dict[str, Any]]
     version: int | None
+    timezone: str = ""
 
 
 @dataclass(frozen=True)
@@ -202,6 +205,24 @@ class ImportFault:
 
 
 @dataclass(frozen=True)
+class Asset:
+    """What tasks make and pipelines wait for; both lists of {"dag_id", "task_id"}. changed_at: last event."""
+
+    airflow_id: int
+    name: str
+    uri: str
+    group: str
+    producers: list[dict[str, str]]
+    consumers: list[dict[str, str]]
+    changed_at: datetime | None
+
+    @property
+    def key(self) -> str:
+        """What it is called among all."""
+        return f"{self.airflow_id} {self.name}"
+
+
+@dataclass(frozen=True)
 class LogPage:
     """token: empty at the end of the try."""
 
@@ -245,6 +266,10 @@ def fault_key(item: Any) -> str:
     return f"{item['import_error_id']} {item.get('filename')}"
 
 
+def asset_key(item: Any) -> str:
+    return f"{item['id']} {item.get('name')}"
+
+
 # --- what each means
 
 
@@ -267,7 +292,8 @@ def dag(item: dict[str, Any]) -> Dag:
 
 def dag_details(item: dict[str, Any]) -> DagDetails:
     version = item.get("latest_dag_version") or {}
-    return DagDetails(item.get("doc_md") or "", _params(item), version.get("version_number"))
+    zone = item.get("timezone") or ""
+    return DagDetails(item.get("doc_md") or "", _params(item), version.get("version_number"), zone)
 
 
 def _params(item: dict[str, Any]) -> list[dict[str, Any]]:
@@ -280,6 +306,10 @@ def _params(item: dict[str, Any]) -> list[dict[str, Any]]:
         }
         for name, param in (item.get("params") or {}).items()
     ]
+
+
+def dag_source(item: dict[str, Any]) -> str:
+    return str(item.get("content") or "")
 
 
 def task_node(item: dict[str, Any]) -> TaskNode:
@@ -400,7 +430,31 @@ def task_state(item: dict[str, Any]) -> TaskState:
 
 def import_fault(item: dict[str, Any]) -> ImportFault:
     at = moment(item.get("timestamp"))
-    return ImportFault(item["import_error_id"], item.get("filename") or "", item.get("stack_trace") or "", at)
+    trace = item.get("stack_trace") or ""
+    return ImportFault(item["import_error_id"], item.get("filename") or "", _end_of(trace), at)
+
+
+def _end_of(trace: str) -> str:
+    """A traceback says at its end what happened."""
+    return trace if len(trace) <= LONGEST_TRACE else f"…\n{trace[-LONGEST_TRACE:]}"
+
+
+def asset(item: dict[str, Any]) -> Asset:
+    feeds = [*item.get("scheduled_dags", []), *item.get("consuming_tasks", [])]
+    return Asset(
+        airflow_id=item["id"],
+        name=item["name"],
+        uri=item.get("uri") or "",
+        group=item.get("group") or "",
+        producers=_tasks_of(item.get("producing_tasks", [])),
+        consumers=_tasks_of(feeds),
+        changed_at=moment((item.get("last_asset_event") or {}).get("timestamp")),
+    )
+
+
+def _tasks_of(items: list[dict[str, Any]]) -> list[dict[str, str]]:
+    found = [{"dag_id": item["dag_id"], "task_id": item.get("task_id") or ""} for item in items]
+    return sorted(found, key=lambda one: (one["dag_id"], one["task_id"]))
 
 
 def log_page(item: dict[str, Any]) -> LogPage:

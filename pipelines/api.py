@@ -1,6 +1,7 @@
 """REST: pipelines, runs, tasks and their logs."""
 
 from django.db.models import QuerySet
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import generics
 from rest_framework.request import Request
@@ -8,15 +9,19 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from core.access.http import user_of
+from core.lib import edge
+from core.lib.errors import NotFound
 from core.lib.pages import CursorPages
 from core.lib.rest import valid
-from pipelines import actions, log_reading, previews, queries, selected, task_facts
+from pipelines import actions, listing, log_reading, previews, queries, selected, starting, task_facts
 from pipelines.answers import TaskState
-from pipelines.models import InputRequest, Pipeline, Run
+from pipelines.models import Asset, ImportFault, InputRequest, Pipeline, Run
 from pipelines.scope import Scope
 from pipelines.serializers import (
     AnswerSerializer,
+    AssetSerializer,
     ClearSerializer,
+    ImportFaultSerializer,
     InputRequestSerializer,
     LogQuerySerializer,
     LogSerializer,
@@ -25,11 +30,17 @@ from pipelines.serializers import (
     PipelineChangeSerializer,
     PipelineDetailSerializer,
     PipelineSerializer,
+    PipelineSourceSerializer,
+    PresetListSerializer,
+    PresetRequestSerializer,
+    PresetSerializer,
     RunChangeSerializer,
     RunRequestSerializer,
     RunSerializer,
     SelectedListSerializer,
     SelectedSerializer,
+    SwitchedListSerializer,
+    SwitchesSerializer,
     TaskInstanceSerializer,
     TaskListSerializer,
     TaskQuerySerializer,
@@ -47,6 +58,18 @@ class PipelinePages(CursorPages):
     ordering = "dag_id"
 
 
+class ImportFaultPages(CursorPages):
+    """By file name."""
+
+    ordering = ("filename", "airflow_id")  # type: ignore[assignment]  # the base class has one
+
+
+class AssetPages(CursorPages):
+    """By name."""
+
+    ordering = ("name", "airflow_id")  # type: ignore[assignment]  # the base class has one
+
+
 class RunPages(CursorPages):
     """Newest first."""
 
@@ -60,9 +83,32 @@ class PipelineListView(generics.ListAPIView):
     pagination_class = PipelinePages
 
     def get_queryset(self) -> QuerySet[Pipeline]:
-        """By name; `?q=` and `?tag=` narrow it."""
-        given = self.request.query_params
-        return queries.pipelines(text=given.get("q", ""), tag=given.get("tag", ""))
+        """By name; `?q=`, `?tag=`, `?owner=`, `?show=` and `?last=` narrow it, as on the page."""
+        return listing.narrowed(listing.Wanted.of(self.request.query_params))
+
+
+class PipelineSwitchesView(APIView):
+    """The switches of several pipelines."""
+
+    @extend_schema(request=SwitchesSerializer, responses={202: SwitchedListSerializer})
+    def post(self, request: Request) -> Response:
+        """Pause or resume each; `error` says of which that could not be done, and why."""
+        given = valid(SwitchesSerializer, request.data)
+        outcomes = actions.set_many_paused(
+            given["dag_ids"], is_paused=given["is_paused"], by=user_of(request)
+        )
+        return Response(SwitchedListSerializer({"results": outcomes}).data, status=202)
+
+
+class ImportFaultListView(generics.ListAPIView):
+    """DAG files that Airflow cannot read."""
+
+    serializer_class = ImportFaultSerializer
+    pagination_class = ImportFaultPages
+
+    def get_queryset(self) -> QuerySet[ImportFault]:
+        """By file name."""
+        return listing.import_faults()
 
 
 class PipelineDetailView(APIView):
@@ -109,6 +155,59 @@ class PipelineRunListView(generics.ListAPIView):
         given = valid(RunRequestSerializer, request.data)
         run = actions.trigger_run(dag_id, **given, by=user_of(request))
         return Response(RunSerializer(run).data, status=202)
+
+
+class PipelineSourceView(APIView):
+    """The code of a pipeline."""
+
+    @extend_schema(
+        responses=PipelineSourceSerializer,
+        parameters=[OpenApiParameter("version", int, description="The newest that is known when left out")],
+    )
+    def get(self, request: Request, dag_id: str) -> Response:
+        """As it was when Airflow took that version."""
+        wanted = request.query_params.get("version")
+        version = None if wanted is None else edge.whole(wanted, "version")
+        found, versions = queries.source(queries.pipeline(dag_id).dag_id, version)
+        if found is None or version not in {None, found.version}:
+            raise NotFound(_("This version of the code of “%(dag_id)s” is not known.") % {"dag_id": dag_id})
+        return Response(PipelineSourceSerializer(found, context={"versions": versions}).data)
+
+
+class AssetListView(generics.ListAPIView):
+    """What tasks make and pipelines wait for."""
+
+    serializer_class = AssetSerializer
+    pagination_class = AssetPages
+
+    def get_queryset(self) -> QuerySet[Asset]:
+        """By name; `?q=` narrows it."""
+        return queries.assets(text=self.request.query_params.get("q", ""))
+
+
+class PresetListView(APIView):
+    """Settings of a pipeline that are kept under a name."""
+
+    @extend_schema(responses=PresetListSerializer)
+    def get(self, _request: Request, dag_id: str) -> Response:
+        """By name."""
+        found = starting.presets(queries.pipeline(dag_id))
+        return Response(PresetListSerializer({"results": found}).data)
+
+    @extend_schema(request=PresetRequestSerializer, responses={201: PresetSerializer})
+    def post(self, request: Request, dag_id: str) -> Response:
+        """Keep settings; those kept under the name before are replaced."""
+        given = valid(PresetRequestSerializer, request.data)
+        preset = actions.save_preset(dag_id, **given, by=user_of(request))
+        return Response(PresetSerializer(preset).data, status=201)
+
+
+class PresetDetailView(APIView):
+    @extend_schema(responses={204: None})
+    def delete(self, request: Request, preset_id: int) -> Response:
+        """Forget them; runs keep theirs."""
+        actions.remove_preset(preset_id, by=user_of(request))
+        return Response(status=204)
 
 
 class RunDetailView(APIView):

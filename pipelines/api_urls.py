@@ -6,8 +6,14 @@ from pipelines import api
 
 urlpatterns = [
     path("pipelines", api.PipelineListView.as_view(), name="pipeline-list"),
+    path("pipeline-switches", api.PipelineSwitchesView.as_view(), name="pipeline-switches"),
+    path("import-errors", api.ImportFaultListView.as_view(), name="import-fault-list"),
     path("pipelines/<str:dag_id>", api.PipelineDetailView.as_view(), name="pipeline-detail"),
     path("pipelines/<str:dag_id>/runs", api.PipelineRunListView.as_view(), name="pipeline-run-list"),
+    path("pipelines/<str:dag_id>/presets", api.PresetListView.as_view(), name="preset-list"),
+    path("presets/<int:preset_id>", api.PresetDetailView.as_view(), name="preset-detail"),
+    path("pipelines/<str:dag_id>/source", api.PipelineSourceView.as_view(), name="pipeline-source"),
+    path("assets", api.AssetListView.as_view(), name="asset-list"),
     path("runs", api.RunListView.as_view(), name="run-list"),
     path("runs/selected", api.RunsSelectedView.as_view(), name="runs-selected"),
     path("runs/questions", api.InputListView.as_view(), name="input-list"),

@@ -8,8 +8,9 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext as _
 
+from core.lib import json_out
 from core.lib.schema_form import Described, Option, SchemaForm
-from core.lib.typed import shown
+from core.lib.typed import is_line, shown
 from pipelines import params as rules
 from pipelines.models import LONGEST_NOTE
 
@@ -26,10 +27,15 @@ class TriggerForm(SchemaForm):
     """
 
     def __init__(
-        self, params: rules.Params, *args: Any, conf: Mapping[str, Any] | None = None, **options: Any
+        self,
+        params: rules.Params,
+        *args: Any,
+        conf: Mapping[str, Any] | None = None,
+        own: Mapping[str, str] | None = None,
+        **options: Any,
     ) -> None:
         self.params = params
-        given = conf or {}
+        given = self.given = conf or {}
         values = {PREFIX + name: value for name, value in given.items() if name in params}
         rest = {name: value for name, value in given.items() if name not in params}
         fixed = {name: param for name, param in params.items() if "const" in _schema(param)}
@@ -37,9 +43,10 @@ class TriggerForm(SchemaForm):
         described = [
             _described(name, param, given.get(name)) for name, param in params.items() if name not in fixed
         ]
-        own = _("This run") if any(one.group for one in described) else ""
-        described += _own(own, has_params=bool(params))
-        super().__init__(described, *args, values={**values, OTHER: rest or None}, **options)
+        group = _("This run") if any(one.group for one in described) else ""
+        described += _own(group, has_params=bool(params))
+        values |= {OTHER: rest or None, **(own or {})}
+        super().__init__(described, *args, values=values, **options)
 
     def clean_other(self) -> dict[str, Any]:
         """An object, or nothing."""
@@ -57,6 +64,15 @@ class TriggerForm(SchemaForm):
             self.add_fault(fault["field"], fault["message"])
         return cleaned
 
+    @property
+    def base(self) -> str:
+        """What the boxes were filled with: it comes back with the form, so that they are read as drawn."""
+        return json_out.encode(self.given).decode()
+
+    def refuse(self, faults: Mapping[str, str]) -> None:
+        """What Airflow said of these values before: at the fields, until they are sent again."""
+        self.refused = {PREFIX + name.removeprefix("conf."): message for name, message in faults.items()}
+
     def add_fault(self, name: str, message: str) -> None:
         """name: as an action or Airflow says it, `conf.<name>` for a parameter."""
         own = name.removeprefix("conf.")
@@ -66,7 +82,7 @@ class TriggerForm(SchemaForm):
         """What is to be sent: every declared parameter that has a usable value, and the others."""
         held = self.fixed | self.read()
         declared = {name: _as_json(held[PREFIX + name]) for name in self.params if PREFIX + name in held}
-        return {**(self.cleaned_data.get(OTHER) or {}), **declared}
+        return {**(held.get(OTHER) or {}), **declared}
 
 
 def _as_json(value: Any) -> Any:
@@ -77,11 +93,15 @@ def _own(group: str, *, has_params: bool) -> list[Described]:
     common: dict[str, Any] = {"group": group, "required": False}
     other = _("A JSON object, for pipelines that read settings they do not declare.")
     at = _("What the pipeline's templates call ds and ts, in UTC there. Now when empty.")
+    after = _("Airflow keeps it queued until then. At once when empty.")
+    name = _("Letters, digits and . _ ~ : + - only. One is made when empty.")
     why = _("Why you run it; it stays with the run.")
     title = _("Other settings") if has_params else _("Settings")
     return [
         Described(OTHER, "json", label=title, help=other, **common),
         Described("logical_date", "moment", label=_("Logical date"), help=at, **common),
+        Described("run_after", "moment", label=_("Run after"), help=after, **common),
+        Described("dag_run_id", "text", label=_("Run id"), help=name, max_length=250, **common),
         Described("note", "multiline", label=_("Note"), help=why, max_length=LONGEST_NOTE, **common),
     ]
 
@@ -89,17 +109,20 @@ def _own(group: str, *, has_params: bool) -> list[Described]:
 def _described(name: str, param: Mapping[str, Any], earlier: Any) -> Described:
     """earlier: what another run was given, if this one starts from its settings."""
     schema, default = _schema(param), param.get("value")
-    kind = _kind(schema)
+    is_plain = not {"type", "enum", "const"} & schema.keys() and _schema(param) == (param.get("schema") or {})
+    kind = _guessed(default) if is_plain else _kind(schema)
     is_optional = kind != "choice" and rules.allows_null(schema)  # a choice has null among its options
     may_be_empty = is_optional or default == "" or (kind in {"lines", "choices"} and default is not None)
     return Described(
         PREFIX + name,
         kind,
         label=schema.get("title") or name,
-        help=_help(param.get("description"), schema),
+        help=_help(param.get("description"), schema, kind),
+        help_md=_markdown(schema),
+        types=sorted(rules.types_of(schema)) or ["number", "string"],
         group=str(schema.get("section") or ""),
         required=not may_be_empty,
-        nullable=is_optional,
+        nullable=is_optional and not (is_plain and kind == "boolean"),
         default=default,
         options=_options(schema, default, earlier) if kind in {"choice", "choices"} else (),
         suggested=_suggested(schema) if kind in {"text", "integer", "number"} else (),
@@ -116,13 +139,36 @@ def _schema(param: Mapping[str, Any]) -> Schema:
     return schema if rules.is_sound(schema) else {}
 
 
-def _help(description: Any, schema: Schema) -> str:
+def _markdown(schema: Schema) -> str:
+    words = schema.get("description_md")
+    return words if isinstance(words, str) else ""
+
+
+def _help(description: Any, schema: Schema, kind: str) -> str:
     words = [f"{str(description).rstrip('.')}."] if description else []
     if "exclusiveMinimum" in schema:
         words.append(_("More than %(low)s.") % {"low": schema["exclusiveMinimum"]})
     if "exclusiveMaximum" in schema:
         words.append(_("Less than %(high)s.") % {"high": schema["exclusiveMaximum"]})
+    if kind == "lines":
+        words.append(_("One a line."))
+    if kind == "union" and "type" in schema:
+        types = sorted(rules.types_of(schema) - {"null"})
+        words.append(_("Read as %(types)s, whichever fits.") % {"types": " / ".join(types)})
+    if "pattern" in schema:
+        words.append(_("Has to match %(pattern)s.") % {"pattern": schema["pattern"]})
     return " ".join(words)
+
+
+def _guessed(default: Any) -> str:
+    """Of a plain value without a type, as Airflow guesses: what is typed may be of any."""
+    if isinstance(default, bool):
+        return "boolean"
+    if isinstance(default, int | float):
+        return "union"
+    if isinstance(default, list) and all(map(is_line, default)) and default:
+        return "lines"
+    return "text" if isinstance(default, str) else "json"
 
 
 KINDS = {"boolean": "boolean", "integer": "integer", "number": "number", "string": "text", "array": "lines"}
@@ -134,6 +180,8 @@ def _kind(schema: Schema) -> str:
     if "enum" in schema:
         return "choice"
     types = rules.types_of(schema) - {"null"}
+    if "string" in types and len(types) > 1:
+        return "union"
     kind = "number" if types == {"integer", "number"} else KINDS.get("".join(types), "json")
     if kind == "text":
         return FORMATS.get(schema.get("format", ""), kind)
@@ -172,5 +220,8 @@ def _suggested(schema: Schema) -> list[Option]:
 
 def _option(schema: Schema, value: Any, sent: str) -> Option:
     labels = schema.get("values_display")
-    known = labels.get(rules.in_words(value)) if isinstance(labels, dict) else None
+    names = [rules.in_words(value), str(value)]  # Python's None, where the author's key was that
+    known = (
+        next((labels[name] for name in names if name in labels), None) if isinstance(labels, dict) else None
+    )
     return Option(value, str(known or ("–" if value is None else value)), sent)

@@ -18,12 +18,14 @@ from typing import Any, TypeVar
 import urllib3
 from airflow_client.client import (
     ApiClient,
+    AssetApi,
     ClearTaskInstancesBody,
     Configuration,
     DAGApi,
     DagRunApi,
     DAGRunClearBody,
     DAGRunPatchBody,
+    DagSourceApi,
     ImportErrorApi,
     PatchTaskInstanceBody,
     TaskApi,
@@ -42,6 +44,7 @@ from core.lib.errors import Conflict, ConsoleError, InvalidRequest, NotFound, Un
 from pipelines import airflow_auth, answers
 from pipelines.airflow_auth import SERVICE
 from pipelines.answers import (
+    Asset,
     Dag,
     DagDetails,
     DagRun,
@@ -80,6 +83,7 @@ class AirflowGateway:
         self._dags, self._runs, self._tasks = DAGApi(client), DagRunApi(client), TaskApi(client)
         self._instances, self._faults = TaskInstanceApi(client), ImportErrorApi(client)
         self._xcoms = XComApi(client)
+        self._sources, self._assets = DagSourceApi(client), AssetApi(client)
         self._options = {"_request_timeout": timeout}
 
     # --- pipelines
@@ -98,6 +102,17 @@ class AirflowGateway:
         """The tasks and what follows each."""
         call = self._tasks.get_tasks_without_preload_content
         return self._read(call, answers.task_nodes, dag_id=dag_id)
+
+    def dag_source(self, dag_id: str, version: int) -> str:
+        """The text of the file that this version came from. Raises NotFound."""
+        call = self._sources.get_dag_source_without_preload_content
+        options = {"dag_id": dag_id, "version_number": version, "accept": "application/json"}
+        return self._read(call, answers.dag_source, **options)
+
+    def assets(self) -> list[Asset | Unread]:
+        """Every asset in use, with the tasks and pipelines at both its ends."""
+        call = self._assets.get_assets_without_preload_content
+        return self._pages(call, "assets", answers.asset, answers.asset_key, order_by=["id"])
 
     def set_paused(self, dag_id: str, *, is_paused: bool) -> None:
         """Stop or resume scheduling. Raises NotFound for an unknown DAG."""
@@ -119,6 +134,7 @@ class AirflowGateway:
         conf: dict,
         note: str = "",
         logical_date: datetime | None = None,
+        run_after: datetime | None = None,
     ) -> DagRun:
         """Ask Airflow to run a DAG as soon as it may; a paused one waits queued.
 
@@ -126,7 +142,11 @@ class AirflowGateway:
         InvalidRequest for a conf that the DAG's parameters do not allow.
         """
         body = TriggerDAGRunPostBody(
-            dag_run_id=dag_run_id, logical_date=logical_date, conf=conf, note=note or None
+            dag_run_id=dag_run_id,
+            logical_date=logical_date,
+            run_after=run_after,
+            conf=conf,
+            note=note or None,
         )
         call = self._runs.trigger_dag_run_without_preload_content
         return self._read(call, answers.dag_run, dag_id=dag_id, trigger_dag_run_post_body=body)

@@ -1,32 +1,44 @@
-"""Drawing a pipeline's graph: tasks in layers from left to right, as boxes and curves. No Django."""
+"""Drawing a pipeline's graph: tasks in layers from left to right, as boxes and curves. No Django.
+
+An edge that passes layers gets a place in each of them (`_Way`), so that no line runs behind a box.
+"""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
-BOX_W, BOX_H, GAP_X, GAP_Y, PAD = 116, 40, 24, 18, 8
-LONGEST_LABEL = 15
-SWEEPS = 4
+from pipelines import labels
+
+BOX_H, GAP_X, GAP_Y, PAD = 36, 44, 16, 8
+NARROWEST, WIDEST = 84, 264
+LONGEST_LABEL = 32
+WAY_H = 10  # of a line between two boxes
+SWEEPS = 6
 
 Tasks = Sequence[Mapping[str, Any]]
+_Way = tuple[str, str, int]  # from, to, layer
+_Item = str | _Way
 
 
 @dataclass(frozen=True)
 class Box:
-    """A task's place; x and y are its upper left corner."""
+    """A task's place, or a folded group's, which holds `n_tasks`; x and y are its upper left corner."""
 
     id: str
     label: str
     full_label: str
     operator: str
     is_mapped: bool
+    n_tasks: int
     x: float
     y: float
+    width: float
 
     @property
     def middle_x(self) -> float:
-        return self.x + BOX_W / 2
+        return self.x + self.width / 2
 
     @property
     def middle_y(self) -> float:
@@ -41,7 +53,6 @@ class Drawing:
     paths: list[str]
     width: float
     height: float
-    box_width: int = BOX_W
     box_height: int = BOX_H
 
 
@@ -52,28 +63,71 @@ def topological(tasks: Tasks) -> list[str]:
     return sorted(layers, key=lambda task_id: (layers[task_id], place[task_id]))
 
 
+def folded(tasks: Tasks, groups: Collection[str]) -> list[dict[str, Any]]:
+    """The same graph with each of these groups as one task, which has `n_tasks`."""
+    inside = {task["id"]: _fold_of(task["id"], groups) for task in tasks}
+    known: dict[str, dict[str, Any]] = {}
+    for task in tasks:
+        name = inside[task["id"]]
+        after = [inside[one] for one in task.get("downstream", []) if one in inside]
+        one = known.setdefault(name, {**task, "downstream": []} if name == task["id"] else _group(name))
+        one["downstream"] = list(
+            dict.fromkeys([*one["downstream"], *(each for each in after if each != name)])
+        )
+        one["n_tasks"] = one.get("n_tasks", 0) + 1
+    return list(known.values())
+
+
+def _group(name: str) -> dict[str, Any]:
+    return {"id": name, "label": name, "operator": "", "is_mapped": False, "downstream": [], "is_group": True}
+
+
+def _fold_of(task_id: str, groups: Collection[str]) -> str:
+    """The outermost of the groups that it is in; itself if it is in none."""
+    return next((group for group in labels.groups_of(task_id) if group in groups), task_id)
+
+
 def draw(tasks: Tasks) -> Drawing:
     """The layered drawing; a graph with a cycle, which Airflow never sends, is drawn without that edge."""
     layers = _layers(tasks)
-    by_layer = _ordered(tasks, layers)
-    tallest = max((len(ids) for ids in by_layer), default=0)
-    height = tallest * (BOX_H + GAP_Y) - GAP_Y + 2 * PAD
+    ways = {edge: _way(edge, layers) for edge in _edges(tasks) if layers[edge[0]] < layers[edge[1]]}
+    by_layer = _ordered(tasks, layers, ways)
+    middles = _middles(by_layer, ways)
+    names = _names(tasks)
+    widths = [_width_of([item for item in items if isinstance(item, str)], names) for items in by_layer]
+    lefts = [PAD + sum(widths[:place]) + place * GAP_X for place in range(len(widths))]
     by_id = {task["id"]: task for task in tasks}
-    boxes = {}
-    for column, ids in enumerate(by_layer):
-        top = (height - (len(ids) * (BOX_H + GAP_Y) - GAP_Y)) / 2
-        for row, task_id in enumerate(ids):
-            x, y = PAD + column * (BOX_W + GAP_X), top + row * (BOX_H + GAP_Y)
-            boxes[task_id] = _box(by_id[task_id], x, y)
-    paths = [_curve(boxes[a], boxes[b]) for a, b in _edges(tasks)]
-    width = len(by_layer) * (BOX_W + GAP_X) - GAP_X + 2 * PAD
-    return Drawing(list(boxes.values()), paths, max(width, 0), max(height, 0))
+    boxes = {
+        item: _box(by_id[item], names[item], lefts[layer], middles[item] - BOX_H / 2, widths[layer])
+        for layer, items in enumerate(by_layer)
+        for item in items
+        if isinstance(item, str)
+    }
+    paths = [_path(way, boxes, middles, lefts, widths) for way in ways.values()]
+    width = lefts[-1] + widths[-1] + PAD if lefts else 0
+    bottoms = [middle + BOX_H / 2 + PAD for middle in middles.values()]
+    return Drawing(list(boxes.values()), paths, width, max(bottoms, default=0))
 
 
-def _box(task: Mapping[str, Any], x: float, y: float) -> Box:
-    label = str(task.get("label") or task["id"])
-    short = label if len(label) <= LONGEST_LABEL else f"{label[: LONGEST_LABEL - 8]}…{label[-7:]}"
-    return Box(task["id"], short, label, task.get("operator", ""), bool(task.get("is_mapped")), x, y)
+def _names(tasks: Tasks) -> dict[str, str]:
+    whole = [labels.own_name(task["id"], str(task.get("label") or "")) for task in tasks]
+    short = labels.shortened(whole, LONGEST_LABEL)
+    return {task["id"]: name for task, name in zip(tasks, short, strict=True)}
+
+
+def _width_of(ids: Sequence[str], names: Mapping[str, str]) -> float:
+    """Of a layer: its boxes are equally wide."""
+    longest = max((labels.width(names[task_id]) for task_id in ids), default=0.0)
+    return round(min(max(longest * 1.08 + 40, NARROWEST), WIDEST))
+
+
+def _box(task: Mapping[str, Any], name: str, x: float, y: float, width: float) -> Box:
+    whole = str(task.get("label") or task["id"])
+    full = whole if whole == task["id"] else f"{whole} ({task['id']})"
+    n_tasks = task.get("n_tasks", 0) if task.get("is_group") else 0
+    return Box(
+        task["id"], name, full, task.get("operator", ""), bool(task.get("is_mapped")), n_tasks, x, y, width
+    )
 
 
 def _edges(tasks: Tasks) -> list[tuple[str, str]]:
@@ -96,28 +150,93 @@ def _layers(tasks: Tasks) -> dict[str, int]:
     return layers
 
 
-def _ordered(tasks: Tasks, layers: Mapping[str, int]) -> list[list[str]]:
-    """Layers with few crossings: each task near the mean place of its neighbours, in some sweeps."""
-    by_layer: list[list[str]] = [[] for _ in range(max(layers.values(), default=-1) + 1)]
+def _way(edge: tuple[str, str], layers: Mapping[str, int]) -> list[_Item]:
+    """Both ends, and between them a place in each layer that the edge passes."""
+    a, b = edge
+    return [a, *((a, b, layer) for layer in range(layers[a] + 1, layers[b])), b]
+
+
+def _ordered(tasks: Tasks, layers: Mapping[str, int], ways: Mapping[Any, list[_Item]]) -> list[list[_Item]]:
+    """Layers with few crossings: each item near the mean place of its neighbours, in some sweeps."""
+    by_layer: list[list[_Item]] = [[] for _ in range(max(layers.values(), default=-1) + 1)]
     for task in tasks:
         by_layer[layers[task["id"]]].append(task["id"])
-    neighbours = defaultdict(list)
-    for a, b in _edges(tasks):
-        neighbours[a].append(b)
-        neighbours[b].append(a)
+    for way in ways.values():
+        for item in way[1:-1]:
+            by_layer[item[2]].append(item)  # type: ignore[index]  # what is between two ends is a _Way
+    before, after = _neighbours(ways)
     for sweep in range(SWEEPS):
-        place = {task_id: row - len(ids) / 2 for ids in by_layer for row, task_id in enumerate(ids)}
-        for ids in by_layer if sweep % 2 == 0 else reversed(by_layer):
-            ids.sort(key=lambda task_id: _mean([place[n] for n in neighbours[task_id]], place[task_id]))
-            place |= {task_id: row - len(ids) / 2 for row, task_id in enumerate(ids)}
+        near = before if sweep % 2 == 0 else after
+        place = {item: row - len(items) / 2 for items in by_layer for row, item in enumerate(items)}
+        for items in by_layer if sweep % 2 == 0 else reversed(by_layer):
+            items.sort(key=lambda item: _mean([place[one] for one in near[item]], place[item]))
+            place |= {item: row - len(items) / 2 for row, item in enumerate(items)}
     return by_layer
+
+
+def _neighbours(ways: Mapping[Any, list[_Item]]) -> tuple[dict[_Item, list[_Item]], dict[_Item, list[_Item]]]:
+    before, after = defaultdict(list), defaultdict(list)
+    for way in ways.values():
+        for a, b in pairwise(way):
+            after[a].append(b)
+            before[b].append(a)
+    return before, after
+
+
+def _middles(by_layer: Sequence[Sequence[_Item]], ways: Mapping[Any, list[_Item]]) -> dict[_Item, float]:
+    """How far down each item's middle is: in its layer's order, as near to its neighbours as that goes."""
+    before, after = _neighbours(ways)
+    middles: dict[_Item, float] = {}
+    for items in by_layer:
+        middles |= _stacked(items, dict.fromkeys(items, 0.0))
+    for sweep in range(SWEEPS):
+        near = before if sweep % 2 == 0 else after
+        for items in by_layer if sweep % 2 == 0 else reversed(by_layer):
+            wanted = {item: _mean([middles[one] for one in near[item]], middles[item]) for item in items}
+            middles |= _stacked(items, wanted)
+    top = min((middle - _height(item) / 2 for item, middle in middles.items()), default=0.0)
+    return {item: round(middle - top + PAD, 1) for item, middle in middles.items()}
+
+
+def _height(item: _Item) -> int:
+    return BOX_H if isinstance(item, str) else WAY_H
+
+
+def _stacked(items: Sequence[_Item], wanted: Mapping[_Item, float]) -> dict[_Item, float]:
+    """None over another, and together no further down than up from where they want to be."""
+    placed: dict[_Item, float] = {}
+    bottom = float("-inf")
+    for before, item in pairwise([None, *items]):
+        half = _height(item) / 2
+        is_beside = isinstance(before, tuple) and isinstance(item, tuple)
+        placed[item] = max(wanted[item], bottom + (0 if is_beside else GAP_Y) + half)
+        bottom = placed[item] + half
+    shift = _mean([wanted[item] - middle for item, middle in placed.items()], 0.0)
+    return {item: middle + shift for item, middle in placed.items()}
 
 
 def _mean(values: list[float], otherwise: float) -> float:
     return sum(values) / len(values) if values else otherwise
 
 
-def _curve(a: Box, b: Box) -> str:
-    x1, y1, x2, y2 = a.x + BOX_W, a.middle_y, b.x, b.middle_y
-    bend = max((x2 - x1) / 2, GAP_X / 2)
-    return f"M{x1:g},{y1:g} C{x1 + bend:g},{y1:g} {x2 - bend:g},{y2:g} {x2:g},{y2:g}"
+def _path(
+    way: Sequence[_Item],
+    boxes: Mapping[_Item, Box],
+    middles: Mapping[_Item, float],
+    lefts: Sequence[float],
+    widths: Sequence[float],
+) -> str:
+    """Curves in the gaps between layers, straight through the layers that it passes."""
+    first, last = boxes[way[0]], boxes[way[-1]]
+    x, y = first.x + first.width, middles[way[0]]
+    parts = [f"M{x:g},{y:g}"]
+    for item in way[1:]:
+        to = last.x if isinstance(item, str) else lefts[item[2]]
+        half = (to - x) / 2
+        down = middles[item]
+        parts.append(f"C{x + half:g},{y:g} {x + half:g},{down:g} {to:g},{down:g}")
+        x, y = to, down
+        if not isinstance(item, str):
+            x += widths[item[2]]
+            parts.append(f"H{x:g}")
+    return " ".join(parts)

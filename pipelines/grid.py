@@ -1,14 +1,23 @@
-"""The grid: one column a run, one row a task; squares in the colours of states. No Django."""
+"""The grid: one column a run, one row a task or a group; squares in the colours of states. No Django.
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+Squares of one state that follow one another in a column are one dashed line, so that thousands of them stay
+small; what a square stands for is in its column's `facts`, which a script shows on hover.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+from pipelines import labels
 from pipelines.graph import Tasks, topological
 
-CELL, GAP, BARS_H, LABEL_W, TOP = 20, 6, 44, 108, 6
-LONGEST_LABEL = 14
+CELL, GAP, BARS_H, TOP, INDENT = 20, 6, 44, 6, 12
+NARROWEST_STEP, WIDEST_STEP = 14, 96
+ROOM = 690  # of its card on a screen of the usual width
+NARROWEST_LABELS, WIDEST_LABELS = 80, 280
+LONGEST_LABEL = 38
+GROUP_W = 56  # of its mark, bold letters, and the number of its tasks
 # Of a task's mapped instances the square shows the one that needs a look most.
 WORST_FIRST = (
     "failed",
@@ -26,46 +35,86 @@ WORST_FIRST = (
 )
 
 
-@dataclass(frozen=True)
-class Square:
-    """A task within a run."""
+@dataclass
+class Cell:
+    """A task within a run: how many of its instances are in which state, and how long the longest took."""
 
-    y: float
-    task_id: str
+    counts: Counter[str] = field(default_factory=Counter)
+    seconds: float | None = None
+
+    @property
+    def state(self) -> str:
+        return worst(self.counts)
+
+    def add(self, state: str, n: int, seconds: float | None) -> None:
+        """n instances more."""
+        self.counts[state] += n
+        if seconds is not None:
+            self.seconds = max(self.seconds or 0.0, seconds)
+
+    def facts(self, places: dict[str, int]) -> str:
+        """`state:seconds:state=n,…`, the states by their places, which grow by those that are new."""
+        state = places.setdefault(self.state, len(places))
+        seconds = "" if self.seconds is None else f"{self.seconds:.{0 if self.seconds >= 10 else 1}f}"
+        if self.counts.total() <= 1:
+            return f"{state}:{seconds}"
+        several = ",".join(f"{places.setdefault(one, len(places))}={n}" for one, n in self.counts.items())
+        return f"{state}:{seconds}:{several}"
+
+
+Cells = Mapping[int, Mapping[str, Cell]]  # by the run's key, then by the task's id
+
+
+@dataclass(frozen=True)
+class Stroke:
+    """Squares of one state, as the path of a dashed line through their middle."""
+
     state: str
-    n_instances: int
+    path: str
 
 
 @dataclass(frozen=True)
 class Column:
-    """A run: its bar (taller is longer) and its squares from top to bottom."""
+    """A run: its bar (taller is longer), and its squares. facts: `Cell.facts` of each row, "|" between."""
 
     x: float
+    middle: float
     run: Any
     bar_y: float
     bar_height: float
-    squares: list[Square]
+    strokes: list[Stroke]
+    facts: str
 
 
 @dataclass(frozen=True)
 class Row:
-    """The label of a task."""
+    """The label of a task, or of a group, which is folded or not. x: its left end."""
 
+    id: str
+    x: float
     y: float
     label: str
     full_label: str
+    is_group: bool
+    is_folded: bool
+    n_tasks: int
 
 
 @dataclass(frozen=True)
 class Grid:
-    """All of it, with its size."""
+    """All of it, with its size. states: what the numbers in `facts` stand for."""
 
     columns: list[Column]
     rows: list[Row]
+    states: list[str]
     width: float
     height: float
+    label_width: float
+    square: float
+    step: float
+    top: float = TOP + BARS_H + GAP
     cell: int = CELL
-    label_width: int = LABEL_W
+    pitch: int = CELL + GAP
 
 
 def worst(states: Iterable[str]) -> str:
@@ -75,40 +124,114 @@ def worst(states: Iterable[str]) -> str:
     return known or next(iter(sorted(given - {""})), "")
 
 
-def states_by_task(instances: Iterable[Any]) -> dict[str, list[str]]:
-    """task id -> the states of its instances."""
-    states = defaultdict(list)
+def cells_of(instances: Iterable[Any]) -> dict[str, Cell]:
+    """Of one run's task instances, by the task's id."""
+    cells: dict[str, Cell] = defaultdict(Cell)
     for instance in instances:
-        states[instance.task_id].append(instance.state)
-    return states
+        cells[instance.task_id].add(instance.state, 1, instance.duration_s)
+    return cells
 
 
-def draw(tasks: Tasks, runs: Sequence[Any]) -> Grid:
-    """runs: oldest first, each with `task_instances` read along and `duration`."""
-    instances = [states_by_task(run.task_instances.all()) for run in runs]
-    ids = _row_ids(tasks, instances)
-    tops = {task_id: TOP + BARS_H + GAP + number * (CELL + GAP) for number, task_id in enumerate(ids)}
+def draw(tasks: Tasks, runs: Sequence[Any], cells: Cells, *, fold: Collection[str] = ()) -> Grid:
+    """runs: oldest first, each with `pk` and `duration`. fold: groups of which the tasks are not shown."""
+    ids = _task_ids(tasks, cells)
+    rows = _rows(ids, {task["id"]: str(task.get("label") or "") for task in tasks}, fold)
+    longest_label = max(
+        (row.x + labels.width(row.label) + row.is_group * GROUP_W for row in rows), default=0.0
+    )
+    label_width = round(min(max(longest_label + 14, NARROWEST_LABELS), WIDEST_LABELS))
+    n_columns = max(len(runs), 1)
+    step = min(max((ROOM - label_width) // n_columns, NARROWEST_STEP), WIDEST_STEP)
+    square = step - max(3, min(GAP, step // 5))
     seconds = [run.duration.total_seconds() if run.duration else 0.0 for run in runs]
     longest = max(seconds, default=0.0) or 1.0
-    columns = []
-    for number, (run, states) in enumerate(zip(runs, instances, strict=True)):
+    members = _members(ids)
+    columns, places = [], {"": 0}
+    for number, run in enumerate(runs):
+        x = label_width + number * step
         height = BARS_H * (0.15 + 0.85 * seconds[number] / longest)
-        squares = [
-            Square(tops[task_id], task_id, worst(states.get(task_id, [])), len(states.get(task_id, [])))
-            for task_id in ids
-        ]
-        columns.append(Column(LABEL_W + number * (CELL + GAP), run, TOP + BARS_H - height, height, squares))
-    rows = [Row(tops[task_id] + CELL / 2, _short(task_id), task_id) for task_id in ids]
-    width = LABEL_W + max(len(runs), 1) * (CELL + GAP)
-    return Grid(columns, rows, width, TOP + BARS_H + GAP + len(ids) * (CELL + GAP))
+        of_rows = [_cell(row, cells.get(run.pk, {}), members) for row in rows]
+        facts = "|".join(cell.facts(places) if cell else "" for cell in of_rows)
+        strokes = _strokes(x + square / 2, [cell.state if cell else "" for cell in of_rows])
+        columns.append(Column(x, x + square / 2, run, TOP + BARS_H - height, height, strokes, facts))
+    size = label_width + n_columns * step, TOP + BARS_H + GAP + len(rows) * (CELL + GAP)
+    return Grid(columns, rows, list(places), *size, label_width, square, step)
 
 
-def _row_ids(tasks: Tasks, instances: Sequence[Mapping[str, list[str]]]) -> list[str]:
-    """The tasks of the graph as it is now, then those that only older runs had."""
+def _task_ids(tasks: Tasks, cells: Cells) -> list[str]:
+    """The tasks of the graph as it is now, then those that only older runs had; groups stay together."""
     ids = topological(tasks)
-    older = sorted({task_id for states in instances for task_id in states} - set(ids))
-    return [*ids, *older]
+    older = sorted({task_id for of_run in cells.values() for task_id in of_run} - set(ids))
+    first: dict[str, int] = {}
+    for place, task_id in enumerate(ids):
+        for group in labels.groups_of(task_id):
+            first.setdefault(group, place)
+    key = {
+        task_id: [*(first[group] for group in labels.groups_of(task_id)), place]
+        for place, task_id in enumerate(ids)
+    }
+    return [*sorted(ids, key=key.__getitem__), *older]
 
 
-def _short(label: str) -> str:
-    return label if len(label) <= LONGEST_LABEL else f"{label[: LONGEST_LABEL - 7]}…{label[-6:]}"
+def _rows(ids: Sequence[str], names: Mapping[str, str], fold: Collection[str]) -> list[Row]:
+    """A row for each group before its tasks, without what a folded one holds."""
+    n_tasks = labels.counted(ids)
+    found: list[tuple[str, bool]] = []
+    seen: set[str] = set()
+    for task_id in ids:
+        groups = labels.groups_of(task_id)
+        folded_at = next((depth for depth, group in enumerate(groups) if group in fold), len(groups))
+        for group in groups[: folded_at + 1]:
+            if group not in seen:
+                seen.add(group)
+                found.append((group, True))
+        if folded_at == len(groups):
+            found.append((task_id, False))
+    whole = [labels.own_name(name, "" if is_group else names.get(name, "")) for name, is_group in found]
+    short = labels.shortened(whole, LONGEST_LABEL)
+    return [
+        Row(
+            name,
+            INDENT * len(labels.groups_of(name)),
+            TOP + BARS_H + GAP + place * (CELL + GAP) + CELL / 2,
+            short[place],
+            name if whole[place] in name else f"{whole[place]} ({name})",
+            is_group,
+            is_group and name in fold,
+            n_tasks[name] if is_group else 0,
+        )
+        for place, (name, is_group) in enumerate(found)
+    ]
+
+
+def _members(ids: Sequence[str]) -> dict[str, list[str]]:
+    members = defaultdict(list)
+    for task_id in ids:
+        for group in labels.groups_of(task_id):
+            members[group].append(task_id)
+    return members
+
+
+def _cell(row: Row, of_run: Mapping[str, Cell], members: Mapping[str, list[str]]) -> Cell | None:
+    """Of a task, or of all tasks of a group together; None where none was reached."""
+    if not row.is_group:
+        return of_run.get(row.id)
+    whole = Cell()
+    for task_id in members[row.id]:
+        if task_id in of_run:
+            for state, n in of_run[task_id].counts.items():
+                whole.add(state, n, of_run[task_id].seconds)
+    return whole if whole.counts else None
+
+
+def _strokes(middle: float, states: Sequence[str]) -> list[Stroke]:
+    """One path for each state; a line goes on while the state stays."""
+    paths = defaultdict(list)
+    start = 0
+    for place in range(1, len(states) + 1):
+        if place == len(states) or states[place] != states[start]:
+            y = TOP + BARS_H + GAP + start * (CELL + GAP)
+            length = (place - start) * (CELL + GAP) - GAP
+            paths[states[start]].append(f"M{middle:g} {y}v{length}")
+            start = place
+    return [Stroke(state, "".join(parts)) for state, parts in paths.items()]

@@ -26,3 +26,4 @@ LOST_RUNS = Loop(
 LOGS = Loop("pipelines.logs", _("Task logs that somebody watches"), longest_retry=timedelta(seconds=10))
 PAGES = Loop("pipelines.pages", _("Pages of lists at which Airflow fails"))
 OLD_LOGS = Loop("pipelines.old-logs", _("Copies of task logs to remove"))
+ASSETS = Loop("pipelines.assets", _("Assets"))

@@ -13,16 +13,20 @@ from django.utils import timezone
 from core.lib import live
 from core.lib.aside import Unread
 from pipelines import loops
+from pipelines.answers import Asset as FoundAsset
 from pipelines.answers import Dag, DagDetails, DagRun, TaskNode, TaskState, UnreadPage, is_whole
 from pipelines.answers import ImportFault as FoundFault
 from pipelines.answers import InputRequest as FoundInput
 from pipelines.models import (
+    LONGEST_SOURCE,
     NEVER_RAN,
     TASK_ENDED,
+    Asset,
     ForgottenRun,
     ImportFault,
     InputRequest,
     Pipeline,
+    PipelineSource,
     Run,
     RunNote,
     RunState,
@@ -80,6 +84,38 @@ def save_details(pipeline: Pipeline, details: DagDetails, tasks: list[TaskNode])
     Pipeline.objects.filter(pk=pipeline.pk).update(**changes, details_at=timezone.now())
     if changes:
         live.publish("pipelines", [pipeline.dag_id])
+
+
+def save_source(pipeline: Pipeline, version: int, text: str) -> None:
+    """The file of one version, which never changes."""
+    PipelineSource.objects.get_or_create(
+        dag_id=pipeline.dag_id, version=version, defaults={"text": text.replace("\x00", "")[:LONGEST_SOURCE]}
+    )
+
+
+def save_assets(found: Sequence[FoundAsset | Unread]) -> None:
+    """Add and change assets; those that nothing uses any more go."""
+    are_all = is_whole(found)
+    touched = loops.ASSETS.save(found, _save_assets, key=attrgetter("key"), is_all=are_all)
+    listed = {asset.key for asset in found}
+    unused = [row.pk for row in Asset.objects.all() if row.key not in listed] if are_all else []
+    with transaction.atomic():
+        if unused:
+            Asset.objects.filter(pk__in=unused).delete()
+        if touched or unused:
+            live.publish("pipelines")
+
+
+def _save_assets(found: Sequence[FoundAsset]) -> list[FoundAsset]:
+    """Those that are new or changed."""
+    known = Asset.objects.in_bulk([asset.airflow_id for asset in found], field_name="airflow_id")
+    touched = []
+    for asset in found:
+        row = known.get(asset.airflow_id)
+        if row is None or changed_fields(row, asdict(asset)):
+            Asset.objects.update_or_create(airflow_id=asset.airflow_id, defaults=asdict(asset))
+            touched.append(asset)
+    return touched
 
 
 def save_import_faults(found: Sequence[FoundFault | Unread]) -> None:

@@ -20,6 +20,7 @@ from pipelines import params
 from pipelines.scope import Scope
 
 LONGEST_NOTE = 1000
+LONGEST_SOURCE = 200_000
 
 
 class RunState(models.TextChoices):
@@ -84,6 +85,7 @@ class Pipeline(Deliverable):
     has_import_errors = models.BooleanField(default=False)
     file = models.TextField(blank=True)
     version = models.PositiveIntegerField(null=True)
+    timezone = models.TextField(blank=True)  # in which its schedule is read
     max_active_runs = models.PositiveIntegerField(null=True)
     # [{"name", "value", "schema", "description"}]: a list, because PostgreSQL does not keep an object's order
     param_list = models.JSONField(default=list)
@@ -125,6 +127,50 @@ class Pipeline(Deliverable):
         return _by_name(self.param_list)
 
 
+class PipelineSource(models.Model):
+    """The text of the file that a version of a pipeline came from, at most `LONGEST_SOURCE` characters."""
+
+    dag_id = models.CharField(max_length=250)
+    version = models.PositiveIntegerField()
+    text = models.TextField(blank=True)
+    read_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering: ClassVar = ["-version"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["dag_id", "version"], name="source_once_per_version"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.dag_id} {self.version}"
+
+
+class Asset(models.Model):
+    """What some tasks make, and what starts or feeds pipelines.
+
+    producers, consumers: [{"dag_id", "task_id"}]; the task is empty for a pipeline that it schedules.
+    """
+
+    airflow_id = models.PositiveBigIntegerField(unique=True)
+    name = models.TextField()
+    uri = models.TextField(blank=True)
+    group = models.TextField(blank=True)
+    producers = models.JSONField(default=list)
+    consumers = models.JSONField(default=list)
+    changed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering: ClassVar = ["name", "airflow_id"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def key(self) -> str:
+        """What it is called among all."""
+        return f"{self.airflow_id} {self.name}"
+
+
 class Run(Deliverable):
     """One run of a pipeline: asked for here (then `requested_by` says by whom) or seen in Airflow."""
 
@@ -144,6 +190,8 @@ class Run(Deliverable):
     triggered_by = models.TextField(blank=True)
     # What templates call `ds` and `ts`: undefined without one, and tasks that use them fail.
     logical_date = models.DateTimeField(null=True)
+    # Not before then; nothing of it is known of runs that others started.
+    run_after = models.DateTimeField(null=True)
     created_at = models.DateTimeField(default=timezone.now)
     started_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
@@ -235,6 +283,25 @@ class RunNote(Deliverable):
 
     def __str__(self) -> str:
         return f"{self.run_id}: {self.text[:50]}"
+
+
+class Preset(models.Model):
+    """Settings of a pipeline under a name, for whoever runs it."""
+
+    dag_id = models.CharField(max_length=250)
+    name = models.CharField(max_length=100)
+    conf = models.JSONField(default=dict)
+    created_by = _user()
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering: ClassVar = ["name"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["dag_id", "name"], name="preset_once_per_pipeline"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.dag_id} {self.name}"
 
 
 class ForgottenRun(models.Model):

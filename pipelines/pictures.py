@@ -1,6 +1,6 @@
 """What the pages draw beside rows: the graph in a run's colours, and which task's log is shown."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,22 +35,27 @@ def coloured(
     *,
     tasks: Sequence[TaskInstance] | None = None,
     shown: TaskInstance | None = None,
+    cells: Mapping[str, grid.Cell] | None = None,
+    fold: Collection[str] = (),
 ) -> ColouredGraph:
-    """The graph; without a run all boxes are plain."""
-    drawing = graph.draw(tasks_of_graph)
-    if tasks is None:
-        tasks = list(run.task_instances.all()) if run else []
-    states = grid.states_by_task(tasks)
-    boxes = [
-        ColouredBox(
-            box,
-            grid.worst(states.get(box.id, [])),
-            shown is not None and shown.task_id == box.id,
-            len(states.get(box.id, [])),
-        )
-        for box in drawing.boxes
-    ]
+    """The graph; without a run all boxes are plain. cells: of this run, where they were read already."""
+    drawing = graph.draw(graph.folded(tasks_of_graph, fold) if fold else tasks_of_graph)
+    if cells is None:
+        if tasks is None:
+            tasks = list(run.task_instances.all()) if run else []
+        cells = grid.cells_of(tasks)
+    boxes = [_coloured(box, cells, shown) for box in drawing.boxes]
     return ColouredGraph(drawing, boxes)
+
+
+def _coloured(box: Box, cells: Mapping[str, grid.Cell], shown: TaskInstance | None) -> ColouredBox:
+    if box.n_tasks:
+        inside = [cell for name, cell in cells.items() if name.startswith(f"{box.id}.")]
+        state, n = grid.worst(cell.state for cell in inside), box.n_tasks
+    else:
+        cell = cells.get(box.id)
+        state, n = (cell.state, cell.counts.total()) if cell else ("", 0)
+    return ColouredBox(box, state, shown is not None and shown.task_id == box.id, n)
 
 
 def chosen_task(request: HttpRequest, tasks: Sequence[TaskInstance]) -> TaskInstance | None:

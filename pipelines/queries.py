@@ -2,14 +2,12 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from statistics import median
 from typing import Any
 
-from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Window
-from django.db.models.functions import RowNumber
+from django.db.models import Avg, Count, Exists, Max, OuterRef, Q, QuerySet
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -17,12 +15,21 @@ from django.utils.translation import gettext as _
 from core.access.models import User
 from core.lib.errors import NotFound
 from core.lib.hits import Hit
-from core.lib.templatetags import numbers
-from pipelines.models import ENDED, ImportFault, InputRequest, Pipeline, Run, RunState, TaskInstance
+from pipelines import coming, grid, listing
+from pipelines.models import (
+    ENDED,
+    Asset,
+    InputRequest,
+    Pipeline,
+    PipelineSource,
+    Run,
+    RunState,
+    TaskInstance,
+)
 from pipelines.scope import Scope
 
-STRIP = 14
-GRID = 24
+GRID = 50
+TIMED, SLOWEST = 100, 20
 HITS = 8
 SAME_DURATION = 0.005  # a difference that a per cent with one decimal need not show
 FAILURES_STAY = timedelta(days=3)
@@ -32,36 +39,6 @@ SHORTEST_ID = 4
 OPEN_STATES = tuple(state for state in RunState if state not in ENDED)
 OTHER = "other"
 _RUN_NUMBER = re.compile(r"(?:run )?#?([0-9]{1,15})", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class Bar:
-    """A run in a strip of small bars."""
-
-    state: str
-    duration_s: float | None
-    label: str
-    url: str
-
-
-def pipelines(*, text: str = "", tag: str = "", show: str = "") -> QuerySet[Pipeline]:
-    """By name. show: "paused", "active" or "gone"; anything else is all that Airflow has now."""
-    found = Pipeline.objects.filter(gone_at__isnull=show != "gone")
-    if text:
-        found = found.filter(
-            Q(dag_id__icontains=text) | Q(display_name__icontains=text) | Q(description__icontains=text)
-        )
-    if tag:
-        found = found.filter(tags__contains=[tag])
-    if show in {"paused", "active"}:
-        found = found.filter(is_paused=show == "paused")
-    return found
-
-
-def tags() -> list[str]:
-    """Every tag in use."""
-    used = Pipeline.objects.filter(gone_at=None).values_list("tags", flat=True)
-    return sorted({tag for some in used for tag in some})
 
 
 def pipeline(dag_id: str) -> Pipeline:
@@ -143,29 +120,20 @@ def runs_with_id(dag_run_id: str) -> list[Run]:
     return found
 
 
-def strips(dag_ids: Iterable[str]) -> dict[str, list[Bar]]:
-    """The last runs of each pipeline, oldest first, in one query."""
-    place = Window(RowNumber(), partition_by=[F("dag_id")], order_by=[F("created_at").desc(), F("pk").desc()])
-    latest = Run.objects.filter(dag_id__in=list(dag_ids)).annotate(place=place).filter(place__lte=STRIP)
-    bars = defaultdict(list)
-    for found in latest.order_by("created_at", "pk"):
-        bars[found.dag_id].append(bar(found))
-    return bars
-
-
-def bar(found: Run) -> Bar:
-    """The run as a small bar."""
-    duration_s = found.duration.total_seconds() if found.duration is not None else None
-    label = numbers.absolute(found.created_at)
-    return Bar(found.state, duration_s, label, reverse("pipelines:run-detail", args=[found.pk]))
-
-
 def grid_runs(dag_id: str) -> list[Run]:
-    """The runs of the grid, oldest first, each with its task instances read along."""
-    newest = (
-        Run.objects.filter(dag_id=dag_id).order_by("-created_at", "-pk").prefetch_related("task_instances")
-    )
+    """The runs of the grid, oldest first."""
+    newest = Run.objects.filter(dag_id=dag_id).order_by("-created_at", "-pk").defer("conf", "note")
     return list(newest[:GRID])[::-1]
+
+
+def cells(found: Sequence[Run]) -> dict[int, dict[str, grid.Cell]]:
+    """What became of each task of these runs: counted where they are kept, however often a task is mapped."""
+    instances = TaskInstance.objects.filter(run__in=[run.pk for run in found]).order_by()
+    counted = instances.values_list("run_id", "task_id", "state").annotate(Count("pk"), Max("duration_s"))
+    of_runs: dict[int, dict[str, grid.Cell]] = defaultdict(lambda: defaultdict(grid.Cell))
+    for run_id, task_id, state, n, seconds in counted:
+        of_runs[run_id][task_id].add(state, n, seconds)
+    return of_runs
 
 
 def median_duration_s(dag_id: str) -> float | None:
@@ -209,6 +177,46 @@ def open_inputs(found: Run) -> list[InputRequest]:
     return list(found.input_requests.filter(closed_at=None).select_related("run"))
 
 
+def timed_runs(dag_id: str) -> list[Run]:
+    """The newest runs that have begun, oldest first."""
+    begun = Run.objects.filter(dag_id=dag_id).exclude(started_at=None).defer("conf", "note")
+    return list(begun.order_by("-created_at", "-pk")[:TIMED])[::-1]
+
+
+def slowest_tasks(dag_id: str) -> list[dict[str, Any]]:
+    """{"task_id", "mean_s", "longest_s", "n"} of the tasks of its newest runs, those that take most first."""
+    newest = Run.objects.filter(dag_id=dag_id).order_by("-created_at", "-pk").values("pk")[:GRID]
+    ended = TaskInstance.objects.filter(run__in=list(newest.values_list("pk", flat=True)), state="success")
+    timed = ended.exclude(duration_s=None).order_by().values("task_id")
+    figures = timed.annotate(mean_s=Avg("duration_s"), longest_s=Max("duration_s"), n=Count("pk"))
+    return list(figures.order_by("-mean_s")[:SLOWEST])
+
+
+def source(dag_id: str, version: int | None) -> tuple[PipelineSource | None, list[int]]:
+    """The file of this version, else of the newest one known; and all versions that are known."""
+    known = PipelineSource.objects.filter(dag_id=dag_id)
+    versions = list(known.values_list("version", flat=True))
+    chosen = version if version in versions else max(versions, default=None)
+    return known.filter(version=chosen).first(), versions
+
+
+def next_times(found: Pipeline) -> list[datetime]:
+    """Its next runs, at most five; none while its switch is off."""
+    if found.shows_paused or found.gone_at is not None:
+        return []
+    return coming.next_times(found.schedule, found.next_run_at, found.timezone or "UTC")
+
+
+def assets(*, producer: str = "", consumer: str = "", text: str = "") -> QuerySet[Asset]:
+    """By name: those that the pipeline makes, that it takes, or that a text names."""
+    found = Asset.objects.all()
+    if producer:
+        found = found.filter(producers__contains=[{"dag_id": producer}])
+    if consumer:
+        found = found.filter(consumers__contains=[{"dag_id": consumer}])
+    return found.filter(Q(name__icontains=text) | Q(uri__icontains=text)) if text else found
+
+
 def task_instances(found: Run) -> list[TaskInstance]:
     """In the order of the pipeline's graph; mapped ones by their index."""
     from pipelines.graph import topological
@@ -249,16 +257,11 @@ def is_paused(dag_id: str) -> bool:
     return Pipeline.objects.filter(pk=dag_id, is_paused=True).exists()
 
 
-def import_faults() -> list[ImportFault]:
-    """DAG files that Airflow cannot read now."""
-    return list(ImportFault.objects.all())
-
-
 def search(text: str, _user: User) -> list[Hit]:
     """Pipelines by name, and runs by their number or the start of their id."""
     hits = [
         Hit(row.dag_id, reverse("pipelines:pipeline-detail", args=[row.dag_id]), _("pipeline"), "pipelines")
-        for row in pipelines(text=text)[:HITS]
+        for row in listing.narrowed(listing.Wanted(text=text))[:HITS]
     ]
     return [*hits[: HITS - HIT_RUNS], *_run_hits(text)][:HITS]
 

@@ -4,8 +4,21 @@ from typing import ClassVar
 
 from rest_framework import serializers
 
+from core.lib.edge import MomentSerializerField
 from core.lib.rest import StrictSerializer
-from pipelines.models import LONGEST_NOTE, InputRequest, Pipeline, Run, TaskInstance
+from pipelines.models import (
+    LONGEST_NOTE,
+    Asset,
+    ImportFault,
+    InputRequest,
+    Pipeline,
+    PipelineSource,
+    Preset,
+    Run,
+    TaskInstance,
+)
+
+MOST_SWITCHES = 500
 
 
 class PipelineSerializer(serializers.ModelSerializer):
@@ -53,6 +66,68 @@ class PipelineChangeSerializer(StrictSerializer):
     is_paused = serializers.BooleanField()
 
 
+class PipelineSourceSerializer(serializers.ModelSerializer):
+    """The file of a version; at most the first 200,000 characters."""
+
+    versions = serializers.SerializerMethodField(help_text="all that are known")
+
+    class Meta:
+        model = PipelineSource
+        fields: ClassVar = ["dag_id", "version", "versions", "text", "read_at"]
+
+    def get_versions(self, _source: PipelineSource) -> list[int]:
+        """Newest first."""
+        return list(self.context["versions"])
+
+
+class AssetEndSerializer(serializers.Serializer):
+    """Who makes or takes an asset; a pipeline that it starts has no task."""
+
+    dag_id = serializers.CharField()
+    task_id = serializers.CharField(allow_blank=True)
+
+
+class AssetSerializer(serializers.ModelSerializer):
+    """What tasks make and pipelines wait for."""
+
+    producers = AssetEndSerializer(many=True)
+    consumers = AssetEndSerializer(many=True)
+
+    class Meta:
+        model = Asset
+        fields: ClassVar = ["name", "uri", "group", "producers", "consumers", "changed_at"]
+
+
+class SwitchesSerializer(StrictSerializer):
+    """Where the switches of several pipelines should be."""
+
+    dag_ids = serializers.ListField(
+        child=serializers.CharField(max_length=250), min_length=1, max_length=MOST_SWITCHES
+    )
+    is_paused = serializers.BooleanField()
+
+
+class SwitchedSerializer(serializers.Serializer):
+    """What became of one of them."""
+
+    dag_id = serializers.CharField()
+    error = serializers.CharField(allow_blank=True, help_text="empty when the switch was moved")
+
+
+class SwitchedListSerializer(serializers.Serializer):
+    """In the order asked for."""
+
+    results = SwitchedSerializer(many=True)
+
+
+class ImportFaultSerializer(serializers.ModelSerializer):
+    """A DAG file that Airflow cannot read; `stack_trace` is at most the last 20,000 characters."""
+
+    class Meta:
+        model = ImportFault
+        fields: ClassVar = ["filename", "stack_trace", "at"]
+
+
 class RunSerializer(serializers.ModelSerializer):
     """A run: Airflow's state, or ours while Airflow does not know it."""
 
@@ -77,6 +152,7 @@ class RunSerializer(serializers.ModelSerializer):
             "run_type",
             "triggered_by",
             "logical_date",
+            "run_after",
             "created_at",
             "started_at",
             "ended_at",
@@ -98,6 +174,36 @@ class RunRequestSerializer(StrictSerializer):
         required=False, allow_null=True, default=None, help_text="what templates call ds; now unless given"
     )
     note = serializers.CharField(required=False, default="", allow_blank=True, max_length=LONGEST_NOTE)
+    dag_run_id = serializers.CharField(
+        required=False, default="", allow_blank=True, max_length=250, help_text="one is made unless given"
+    )
+    run_after = MomentSerializerField(
+        required=False, allow_null=True, default=None, help_text="Airflow keeps it queued until then"
+    )
+
+
+class PresetSerializer(serializers.ModelSerializer):
+    """Settings under a name."""
+
+    conf = serializers.DictField()
+    created_by = serializers.CharField(source="created_by.username", default=None, allow_null=True)
+
+    class Meta:
+        model = Preset
+        fields: ClassVar = ["id", "dag_id", "name", "conf", "created_by", "created_at"]
+
+
+class PresetListSerializer(serializers.Serializer):
+    """All of a pipeline's, by name."""
+
+    results = PresetSerializer(many=True)
+
+
+class PresetRequestSerializer(StrictSerializer):
+    """Settings to keep."""
+
+    name = serializers.CharField(max_length=100)
+    conf = serializers.DictField()
 
 
 class NothingSerializer(StrictSerializer):

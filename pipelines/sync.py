@@ -11,7 +11,7 @@ from core.lib.errors import ConsoleError, NotFound
 from core.lib.poll import poll
 from pipelines import gateway, log_copy, loops, mirror, tasks
 from pipelines.answers import DagRun
-from pipelines.models import ENDED, Bookmark, Pipeline, Run, RunState, TaskLog, Wish
+from pipelines.models import ENDED, Bookmark, Pipeline, PipelineSource, Run, RunState, TaskLog, Wish
 
 SERVICE = gateway.SERVICE
 # Airflow stamps a row when it writes it and commits later: a look back catches what was not visible then.
@@ -44,6 +44,25 @@ def _sync_details(airflow: gateway.AirflowGateway, pipeline: Pipeline) -> None:
     except NotFound:  # it vanished in between: the next list says so
         return
     mirror.save_details(pipeline, details, tasks)
+    if details.version is not None:
+        _sync_source(airflow, pipeline, details.version)
+
+
+def _sync_source(airflow: gateway.AirflowGateway, pipeline: Pipeline, version: int) -> None:
+    """Asked for once a version. Of one that Airflow has tidied away nothing is shown."""
+    if PipelineSource.objects.filter(dag_id=pipeline.dag_id, version=version).exists():
+        return
+    try:
+        text = airflow.dag_source(pipeline.dag_id, version)
+    except NotFound:
+        return
+    mirror.save_source(pipeline, version, text)
+
+
+@poll(every_s=60, service=SERVICE)
+def sync_assets() -> None:
+    """Assets, and what makes and takes them."""
+    mirror.save_assets(gateway.connect().assets())
 
 
 @poll(every_s=2, service=SERVICE)

@@ -74,6 +74,7 @@ def start_run(run: Run) -> None:
             run.dag_id,
             dag_run_id=run.dag_run_id,
             logical_date=run.logical_date,
+            run_after=run.run_after,
             conf=run.conf,
             note=run.note,
         )

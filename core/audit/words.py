@@ -36,6 +36,8 @@ ACTIONS: Final[dict[str, Promise]] = {
     "pipeline.resume": _("Asked to resume a pipeline"),
     "pipeline.resumed": _("Airflow resumed a pipeline"),
     "pipeline.switch_refused": _("Airflow refused to pause or resume"),
+    "preset.remove": _("Removed a preset of settings"),
+    "preset.save": _("Saved a preset of settings"),
     "prediction.erase": _("Erased a prediction"),
     "prediction.label": _("Noted what turned out to be true"),
     "predictions.export": _("Exported predictions"),

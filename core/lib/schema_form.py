@@ -5,7 +5,7 @@ it to judge. `KINDS` is all that fields can be.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, time
 from functools import partial
@@ -17,8 +17,20 @@ from django.forms.widgets import DateTimeBaseInput
 from django.utils.translation import gettext as _
 
 from core.lib.edge import MomentField
-from core.lib.typed import BOX, LINES, JSONText, LinesField, NumberField, Text, WholeField, is_line, shown
+from core.lib.typed import (
+    BOX,
+    LINES,
+    JSONText,
+    LinesField,
+    NumberField,
+    Text,
+    UnionField,
+    WholeField,
+    is_line,
+    shown,
+)
 
+MOST_BOXES: Final = 12  # to tick; beyond it a list that scrolls
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -36,6 +48,7 @@ class Described:
 
     name: what the browser sends the value by; any text. required: the box has to be filled.
     nullable: an empty box is None, where it could be an empty text or list; `nothing` is its word in a list.
+    help_md: Markdown, shown instead of `help`. types: JSON's names of what a union takes.
     minimum, maximum: inclusive. seen: the usual range, which values may leave.
     suggested: for a box in which one may write anything else.
     """
@@ -44,6 +57,7 @@ class Described:
     kind: str
     label: str = ""
     help: str = ""
+    help_md: str = ""
     unit: str = ""
     group: str = ""
     required: bool = True
@@ -51,6 +65,7 @@ class Described:
     nothing: str = "–"
     default: Any = None
     options: Sequence[Option] = ()
+    types: Collection[str] = ()
     suggested: Iterable[Option] = ()
     minimum: float | None = None
     maximum: float | None = None
@@ -75,6 +90,11 @@ class _Drawn(BoundField):
         return f"id_{self.name}" if is_plain else f"id--{self.name.encode().hex()}"
 
     @property
+    def refused(self) -> str:
+        """What the service said of the value that the box was filled with."""
+        return self.form.refused.get(self.name, "")
+
+    @property
     def seen(self) -> str:
         if self.described.seen is None:
             return ""
@@ -97,6 +117,16 @@ class _Drawn(BoundField):
         return super().build_widget_attrs(attrs, widget) | more
 
 
+class Boxes(forms.CheckboxSelectMultiple):
+    """Boxes to tick in this design: the class is theirs, and not that of what holds them."""
+
+    def create_option(self, *args: Any, **options: Any) -> dict[str, Any]:
+        """With its own class."""
+        made = super().create_option(*args, **options)
+        made["attrs"]["class"] = "form-check-input"
+        return made
+
+
 class SchemaForm(forms.Form):
     """One field a description. values: what the boxes hold at first, by name, instead of the defaults."""
 
@@ -112,6 +142,7 @@ class SchemaForm(forms.Form):
         **options: Any,
     ) -> None:
         super().__init__(data, **options)
+        self.refused: dict[str, str] = {}
         self.described = {one.name: one for one in described}
         self.filled = {name: one.default for name, one in self.described.items()} | dict(values or {})
         for name, one in self.described.items():
@@ -221,9 +252,10 @@ def _path(one: Described, common: Common) -> forms.Field:
 
 
 def _boolean(one: Described, common: Common) -> forms.Field:
-    """A box to tick; a list where nothing may be said, or nothing is said yet."""
+    """A switch; a list where nothing may be said, or nothing is said yet."""
     if not one.nullable and one.default is not None:
-        return forms.BooleanField(**{**common, "required": False})
+        box = forms.CheckboxInput(attrs={"class": "is-switch", "role": "switch"})
+        return forms.BooleanField(**{**common, "required": False, "widget": box})
     options = [Option(True, _("yes"), "true"), Option(False, _("no"), "false")]
     return _choice(replace(one, options=options), common)
 
@@ -238,8 +270,13 @@ def _choice(one: Described, common: Common) -> forms.Field:
 def _choices(one: Described, common: Common) -> forms.Field:
     initial = [_sent(one.options, value) for value in common["initial"] or []]
     empty: list[Any] | None = None if one.nullable else []
-    chosen = _chosen(one.options)
-    return forms.TypedMultipleChoiceField(**{**common, "initial": initial}, **chosen, empty_value=empty)
+    few = {"widget": Boxes()} if len(one.options) <= MOST_BOXES else {}
+    field = {**common, "initial": initial, "empty_value": empty, **few, **_chosen(one.options)}
+    return forms.TypedMultipleChoiceField(**field)
+
+
+def _union(one: Described, common: Common) -> forms.Field:
+    return UnionField(types=one.types, nothing=None if one.nullable else "", **common)
 
 
 def _chosen(options: Sequence[Option], ask: Sequence[tuple[str, str]] = ()) -> dict[str, Any]:
@@ -281,5 +318,6 @@ KINDS: Final[dict[str, Callable[[Described, Common], forms.Field]]] = {
     "moment": _dated(MomentField, forms.DateTimeInput, "datetime-local", "%Y-%m-%dT%H:%M:%S"),
     "time": _dated(forms.TimeField, forms.TimeInput, "time", "%H:%M:%S"),
     "lines": lambda one, common: LinesField(nothing=None if one.nullable else [], **common),
+    "union": _union,
     "json": lambda _one, common: JSONText(**common),
 }

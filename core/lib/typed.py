@@ -3,7 +3,9 @@
 A mark that may be either a decimal point or a thousands separator is never guessed at.
 """
 
+import json
 import re
+from collections.abc import Collection
 from typing import Any, Final
 
 from django import forms
@@ -141,7 +143,8 @@ class JSONText(forms.JSONField):
         try:
             return json_bodies.read(value)
         except json_bodies.NotJSON as error:
-            raise forms.ValidationError(self.error_messages["invalid"], code="invalid") from error
+            words = f"{self.error_messages['invalid']} {error}"
+            raise forms.ValidationError(words, code="invalid") from error
         except json_bodies.Unreadable as error:
             raise forms.ValidationError(str(error)) from error
 
@@ -201,6 +204,66 @@ class LinesField(forms.Field):
     def prepare_value(self, value: Any) -> Any:
         """As lines."""
         return "\n".join(value) if isinstance(value, list) else value
+
+
+_JSON_TYPES: Final[dict[type, tuple[str, ...]]] = {
+    bool: ("boolean",),
+    int: ("integer", "number"),
+    float: ("number",),
+    dict: ("object",),
+    list: ("array",),
+}
+
+
+class _AsTyped(str):
+    """What stood in the box, which is shown again as it was."""
+
+    __slots__ = ()
+
+
+class UnionField(forms.Field):
+    """Text, or JSON of one of the other types that may stand there: 500 is a number where one may.
+
+    In quotes it is text in any case. types: JSON's names, "string" among them. nothing: for an empty box.
+    """
+
+    def __init__(self, *, types: Collection[str], nothing: Any, **options: Any) -> None:
+        self.types, self.nothing = types, nothing
+        is_long = not {"object", "array"}.isdisjoint(types)
+        box = forms.Textarea({**LINES, "class": "mono"}) if is_long else forms.TextInput(BOX)
+        super().__init__(**{"widget": box, **options})
+
+    def to_python(self, value: Any) -> Any:
+        """The value in its type."""
+        if not isinstance(value, str):
+            return value
+        text = value.replace("\r\n", "\n")
+        return self._read(text) if text.strip() else self.nothing
+
+    def _read(self, text: str) -> Any:
+        try:
+            found = json_bodies.read(text)
+        except json_bodies.Unreadable:
+            return text
+        if isinstance(found, str):  # quotes count only where they make a difference
+            return text if self._read(found) == found else found
+        return found if not set(_JSON_TYPES.get(type(found), ())).isdisjoint(self.types) else text
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        """Whether value or type differ: true is not 1."""
+        value = self.to_python(data)
+        return type(value) is not type(initial) or value != initial
+
+    def bound_data(self, data: Any, initial: Any) -> Any:
+        """For the page that shows it again."""
+        return _AsTyped(data) if isinstance(data, str) else data
+
+    def prepare_value(self, value: Any) -> Any:
+        """Text as it is unless it would be read as something else, the rest as JSON."""
+        if value is None or isinstance(value, _AsTyped):
+            return value
+        is_plain = isinstance(value, str) and self.to_python(value) == value
+        return value if is_plain else json.dumps(value, ensure_ascii=False)
 
 
 _KINDS: Final[dict[type, type[forms.Field]]] = {

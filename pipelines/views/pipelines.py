@@ -1,35 +1,48 @@
 """Pages of pipelines: the list, and one with its grid, graph, runs and facts."""
 
+from typing import Any
+
 from django.contrib import messages
 from django.http import HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_POST
 
 from core.access.http import SignedInRequest
 from core.lib import edge
 from core.lib.htmx import is_htmx
 from core.lib.paging import page_of
-from pipelines import actions, grid, pictures, queries
+from pipelines import actions, durations, graph, grid, labels, listing, pictures, queries
 from pipelines.models import Pipeline, RunState
 from pipelines.views import airflow
 from pipelines.views.common import age
 
+MOST_BOXES = 60
+
 
 @require_GET
 def pipeline_list(request: SignedInRequest) -> HttpResponse:
-    """All pipelines, with a strip of their last runs."""
-    given = request.GET
-    found = queries.pipelines(text=given.get("q", ""), tag=given.get("tag", ""), show=given.get("show", ""))
-    page = page_of(request, found)
-    strips = queries.strips(row.dag_id for row in page["rows"])
-    for row in page["rows"]:
-        row.strip = strips.get(row.dag_id, [])
-    context = {"page": page, "faults": queries.import_faults(), **age()}
+    """All pipelines, with their last runs."""
+    wanted = listing.Wanted.of(request.GET)
+    page = page_of(request, listing.ordered(listing.narrowed(wanted), wanted.order).defer(*listing.LONG))
+    page["rows"] = listing.rows(page["rows"])
+    context = {"page": page, "wanted": wanted, "n_faults": listing.import_faults().count(), **age()}
     if is_htmx(request):
         return render(request, "pipelines/_pipeline_table.html", context)
-    return render(request, "pipelines/pipeline_list.html", {**context, "tags": queries.tags()})
+    tags, owners = listing.facets()
+    choices = {"tags": tags, "owners": owners, "shown": listing.SHOWN, "last_states": listing.LAST}
+    return render(request, "pipelines/pipeline_list.html", {**context, **choices})
+
+
+@require_GET
+def import_fault_list(request: SignedInRequest) -> HttpResponse:
+    """DAG files that Airflow cannot read, each with what Python said."""
+    page = page_of(request, listing.import_faults())
+    page["rows"] = listing.with_pipelines(page["rows"])
+    template = "_import_fault_list" if is_htmx(request) else "import_fault_list"
+    return render(request, f"pipelines/{template}.html", {"page": page, **age()})
 
 
 @require_GET
@@ -37,14 +50,18 @@ def pipeline_detail(request: SignedInRequest, dag_id: str) -> HttpResponse:
     """The grid of the last runs, one of them chosen (`?run=`), and the graph in that run's colours."""
     pipeline = queries.pipeline(dag_id)
     runs = queries.grid_runs(dag_id)
-    wanted = request.GET.get("run", "")
+    cells = queries.cells(runs)
+    wanted, fold = request.GET.get("run", ""), _folded(request)
     chosen = next((run for run in runs if str(run.pk) == wanted), runs[-1] if runs else None)
+    chosen = queries.run(chosen.pk) if chosen else None  # with its settings, which the others do not bring
+    shown = cells.get(chosen.pk, {}) if chosen else {}
     context = {
         "pipeline": pipeline,
-        "grid": grid.draw(pipeline.tasks, runs),
+        "grid": grid.draw(pipeline.tasks, runs, cells, fold=fold),
         "run": chosen,
         "median_s": queries.median_duration_s(dag_id),
-        "graph": pictures.coloured(pipeline.tasks, chosen),
+        "graph": pictures.coloured(_if_small(pipeline, fold), chosen, cells=shown, fold=fold),
+        "groups": _groups(pipeline, fold),
         **age(),
     }
     template = "_pipeline_grid" if is_htmx(request) else "pipeline_detail"
@@ -54,9 +71,30 @@ def pipeline_detail(request: SignedInRequest, dag_id: str) -> HttpResponse:
 @require_GET
 def pipeline_graph(request: SignedInRequest, dag_id: str) -> HttpResponse:
     """The graph as it is now."""
-    pipeline = queries.pipeline(dag_id)
-    context = {"pipeline": pipeline, "graph": pictures.coloured(pipeline.tasks, None), **age()}
+    pipeline, fold = queries.pipeline(dag_id), _folded(request)
+    drawn = pictures.coloured(pipeline.tasks, None, fold=fold)
+    context = {"pipeline": pipeline, "graph": drawn, "groups": _groups(pipeline, fold), **age()}
     return render(request, "pipelines/pipeline_graph.html", context)
+
+
+def _if_small(pipeline: Pipeline, fold: list[str]) -> list[dict[str, Any]]:
+    """The tasks, where the graph below the grid is small; a large one has the page of its own alone."""
+    n_boxes = len(graph.folded(pipeline.tasks, fold))
+    return pipeline.tasks if n_boxes <= MOST_BOXES else []
+
+
+def _folded(request: SignedInRequest) -> list[str]:
+    return request.GET.getlist("fold")
+
+
+def _groups(pipeline: Pipeline, fold: list[str]) -> list[tuple[str, int, bool]]:
+    """(name, tasks, whether it is folded) of each group, without those within a folded one."""
+    counts = labels.counted(task["id"] for task in pipeline.tasks)
+    return [
+        (name, n, name in fold)
+        for name, n in sorted(counts.items())
+        if not any(outer in fold for outer in labels.groups_of(name))
+    ]
 
 
 @require_GET
@@ -69,10 +107,46 @@ def pipeline_runs(request: SignedInRequest, dag_id: str) -> HttpResponse:
 
 
 @require_GET
+def pipeline_durations(request: SignedInRequest, dag_id: str) -> HttpResponse:
+    """How long its runs took, and which tasks took most of it."""
+    pipeline = queries.pipeline(dag_id)
+    chart = durations.draw(queries.timed_runs(dag_id))
+    context = {"pipeline": pipeline, "chart": chart, "slowest": queries.slowest_tasks(dag_id), **age()}
+    template = "_durations" if is_htmx(request) else "pipeline_durations"
+    return render(request, f"pipelines/{template}.html", context)
+
+
+@require_GET
+def pipeline_code(request: SignedInRequest, dag_id: str) -> HttpResponse:
+    """The file of a version (`?version=`), the newest unless told."""
+    pipeline = queries.pipeline(dag_id)
+    wanted = edge.whole_or(None, request.GET.get("version"))
+    source, versions = queries.source(dag_id, wanted)
+    context = {"pipeline": pipeline, "source": source, "versions": versions, **age()}
+    return render(request, "pipelines/pipeline_code.html", context)
+
+
+@require_GET
 def pipeline_facts(request: SignedInRequest, dag_id: str) -> HttpResponse:
-    """Documentation, parameters, and where it comes from."""
-    context = {"pipeline": queries.pipeline(dag_id), "signs_in": airflow.signs_in(request), **age()}
+    """Documentation, parameters, schedule, assets, and where it comes from."""
+    pipeline = queries.pipeline(dag_id)
+    context = {
+        "pipeline": pipeline,
+        "next_times": queries.next_times(pipeline),
+        "makes": queries.assets(producer=dag_id),
+        "takes": queries.assets(consumer=dag_id),
+        "signs_in": airflow.signs_in(request),
+        **age(),
+    }
     return render(request, "pipelines/pipeline_facts.html", context)
+
+
+@require_GET
+def asset_list(request: SignedInRequest) -> HttpResponse:
+    """What tasks make and pipelines wait for."""
+    page = page_of(request, queries.assets(text=request.GET.get("q", "")))
+    template = "_asset_table" if is_htmx(request) else "asset_list"
+    return render(request, f"pipelines/{template}.html", {"page": page, **age()})
 
 
 @require_POST
@@ -84,6 +158,36 @@ def pipeline_pause(request: SignedInRequest, dag_id: str) -> HttpResponse:
         return render(request, "pipelines/_pause_switch.html", {"pipeline": pipeline})
     messages.success(request, _("Paused.") if is_paused else _("Resumed."))
     return HttpResponseRedirect(_back(request, pipeline))
+
+
+@require_POST
+def pipeline_switches(request: SignedInRequest) -> HttpResponse:
+    """Move the switches of the selected ones: first what would change, then with `confirm` the change."""
+    is_paused = request.POST.get("is_paused") == "1"
+    dag_ids = list(dict.fromkeys(request.POST.getlist("dag_id")))
+    back = edge.own_address(request.POST.get("next", ""), reverse("pipelines:pipeline-list"))
+    if not dag_ids:
+        messages.warning(request, _("Nothing was selected."))
+        return HttpResponseRedirect(back)
+    if "confirm" not in request.POST:
+        moved, stays = listing.switched(dag_ids, is_paused=is_paused)
+        context = {"moved": moved, "stays": stays, "is_paused": is_paused, "back": back, **age()}
+        return render(request, "pipelines/pipeline_switches.html", context)
+    _tell_of(request, actions.set_many_paused(dag_ids, is_paused=is_paused, by=request.user), is_paused)
+    return HttpResponseRedirect(back)
+
+
+def _tell_of(request: SignedInRequest, outcomes: list[actions.Switched], is_paused: bool) -> None:
+    n = sum(not one.error for one in outcomes)
+    if n and is_paused:
+        messages.success(request, ngettext("%(n)d pipeline paused.", "%(n)d pipelines paused.", n) % {"n": n})
+    elif n:
+        messages.success(
+            request, ngettext("%(n)d pipeline resumed.", "%(n)d pipelines resumed.", n) % {"n": n}
+        )
+    for one in outcomes:
+        if one.error:
+            messages.error(request, f"{one.dag_id}: {one.error}")
 
 
 def _back(request: SignedInRequest, pipeline: Pipeline) -> str:

@@ -1,5 +1,7 @@
 """Pages of runs: the form that asks for one, the list, and one with its tasks."""
 
+import json
+from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import messages
@@ -15,9 +17,10 @@ from core.lib import edge
 from core.lib.errors import InvalidRequest, NotFound
 from core.lib.htmx import go_to, is_htmx
 from core.lib.paging import page_of
-from pipelines import actions, failures, gantt, pictures, queries
+from pipelines import actions, failures, gantt, listing, pictures, queries, starting
+from pipelines import params as rules
 from pipelines.forms import TriggerForm
-from pipelines.models import NEVER_RAN, Pipeline, Run, RunState
+from pipelines.models import NEVER_RAN, Pipeline, RunState
 from pipelines.views import airflow
 from pipelines.views.common import age
 from pipelines.views.logs import shown_log
@@ -28,50 +31,129 @@ MOST_IDS = 100  # of runs in an address
 
 @require_http_methods(["GET", "POST"])
 def run_trigger(request: SignedInRequest, dag_id: str) -> HttpResponse:
-    """The form to run a pipeline; `?from=` fills it with an earlier run's settings."""
+    """The form to run a pipeline, filled as `starting` reads the address. It can also keep a preset.
+
+    Its raw JSON goes into the fields with `apply`.
+    """
     pipeline = queries.pipeline(dag_id)
-    earlier = _earlier(request, dag_id)
-    conf = earlier.conf if earlier else None
+    start = starting.of(pipeline, request.GET)
     if request.method == "GET":
-        return _trigger_form(request, pipeline, TriggerForm(pipeline.params, conf=conf), earlier)
-    if (
-        earlier is None and "from" in request.GET
-    ):  # its boxes may be of other kinds than those of the defaults
-        raise NotFound(_("The run whose settings filled this form is gone. Open the form again."))
-    form = TriggerForm(pipeline.params, request.POST, conf=conf)
-    if form.is_valid() and (run := _triggered(form, dag_id, request)):
-        messages.success(request, _("Asked for. Airflow gets it now."))
-        target = reverse("pipelines:run-detail", args=[run.pk])
+        form = TriggerForm(pipeline.params, conf=start.conf, own=start.own)
+        form.refuse(start.refused)
+        return _trigger_form(request, pipeline, form, start)
+    if "apply" in request.POST:
+        return _applied(request, pipeline, start)
+    form = _posted(request, pipeline, start)
+    if form.is_valid() and _is_in_step(form, request) and (target := _done(form, dag_id, request)):
         return go_to(request, target)
-    return _trigger_form(request, pipeline, form, earlier, status=422)
+    return _trigger_form(request, pipeline, form, start, status=422)
 
 
-def _triggered(form: TriggerForm, dag_id: str, request: SignedInRequest) -> Run | None:
+@require_POST
+def run_conf(request: SignedInRequest, dag_id: str) -> HttpResponse:
+    """What the fields say as raw JSON, while somebody fills them in."""
+    pipeline = queries.pipeline(dag_id)
+    form = _posted(request, pipeline, starting.Start())
+    raw = _raw(form.conf())
+    return render(request, "pipelines/_trigger_raw.html", {"pipeline": pipeline, "raw": raw})
+
+
+def _posted(request: SignedInRequest, pipeline: Pipeline, start: starting.Start) -> TriggerForm:
+    """The form that was sent, with boxes of the kinds in which it was drawn."""
+    conf = starting.base(request.POST.get("base"))
+    if conf is None and start.run is None and "from" in request.GET:
+        raise NotFound(_("The run whose settings filled this form is gone. Open the form again."))
+    return TriggerForm(pipeline.params, request.POST, conf=start.conf if conf is None else conf)
+
+
+def _applied(request: SignedInRequest, pipeline: Pipeline, start: starting.Start) -> HttpResponse:
+    """The form with the raw JSON in its fields; the rest stays as it was typed."""
+    own = {name: request.POST[name] for name in starting.OWN if name in request.POST}
     try:
-        return actions.trigger_run(
-            dag_id,
-            conf=form.conf(),
-            note=form.cleaned_data["note"].strip(),
-            logical_date=form.cleaned_data["logical_date"],
-            by=request.user,
-        )
+        conf = starting.an_object(request.POST.get("raw", ""))
+    except InvalidRequest as error:
+        form = _posted(request, pipeline, start)
+        fault = {"raw_fault": error.message, "raw": request.POST.get("raw", "")}
+        return _trigger_form(request, pipeline, form, start, status=422, **fault)
+    form = TriggerForm(pipeline.params, conf=conf, own=own)
+    faults = {fault["field"]: fault["message"] for fault in rules.faults(pipeline.params, conf)}
+    form.refuse(faults)
+    return _trigger_form(request, pipeline, form, start)
+
+
+def _is_in_step(form: TriggerForm, request: SignedInRequest) -> bool:
+    """Whether the raw JSON says the same as the fields, or nobody touched it; a script keeps them in step."""
+    raw = starting.base(request.POST.get("raw"))
+    untouched = TriggerForm(form.params, conf=form.given).conf()
+    if "raw" not in request.POST or raw in (form.conf(), untouched):
+        return True
+    form.add_fault("raw", _("The JSON below says something else than the fields: put it into them first."))
+    return False
+
+
+def _done(form: TriggerForm, dag_id: str, request: SignedInRequest) -> str:
+    """Where to go on; empty when it could not be done, and the form says why."""
+    try:
+        return _saved(form, dag_id, request) if "save" in request.POST else _triggered(form, dag_id, request)
     except InvalidRequest as error:
         for fault in error.errors:
             form.add_fault(fault["field"], fault["message"])
-        return None
+        return ""
 
 
-def _earlier(request: SignedInRequest, dag_id: str) -> Run | None:
-    number = edge.whole_or(None, request.GET.get("from"))
-    return None if number is None else Run.objects.filter(pk=number, dag_id=dag_id).first()
+def _triggered(form: TriggerForm, dag_id: str, request: SignedInRequest) -> str:
+    run = actions.trigger_run(
+        dag_id,
+        conf=form.conf(),
+        note=form.cleaned_data["note"].strip(),
+        logical_date=form.cleaned_data["logical_date"],
+        run_after=form.cleaned_data["run_after"],
+        dag_run_id=form.cleaned_data["dag_run_id"].strip(),
+        by=request.user,
+    )
+    messages.success(request, _("Asked for. Airflow gets it now."))
+    return reverse("pipelines:run-detail", args=[run.pk])
+
+
+def _saved(form: TriggerForm, dag_id: str, request: SignedInRequest) -> str:
+    name = request.POST.get("preset_name", "")
+    preset = actions.save_preset(dag_id, name=name, conf=form.conf(), by=request.user)
+    messages.success(request, _("Kept as “%(name)s”.") % {"name": preset.name})
+    return f"{reverse('pipelines:run-trigger', args=[dag_id])}?preset={preset.pk}"
+
+
+@require_POST
+def preset_remove(request: SignedInRequest, preset_id: int) -> HttpResponse:
+    dag_id = actions.remove_preset(preset_id, by=request.user)
+    messages.success(request, _("Removed."))
+    return redirect("pipelines:run-trigger", dag_id)
 
 
 def _trigger_form(
-    request: SignedInRequest, pipeline: Pipeline, form: TriggerForm, earlier: Run | None, *, status: int = 200
+    request: SignedInRequest,
+    pipeline: Pipeline,
+    form: TriggerForm,
+    start: starting.Start,
+    *,
+    status: int = 200,
+    **more: str,
 ) -> HttpResponse:
-    template = "_trigger_form" if is_htmx(request) else "run_trigger"
-    context = {"pipeline": pipeline, "form": form, "earlier": earlier, **age()}
-    return render(request, f"pipelines/{template}.html", context, status=status)
+    context = {
+        "pipeline": pipeline,
+        "form": form,
+        "start": start,
+        "raw": _raw(form.conf()),
+        "preset_name": request.POST.get("preset_name", start.preset.name if start.preset else ""),
+        **more,
+    }
+    if is_htmx(request):
+        return render(request, "pipelines/_trigger_form.html", context, status=status)
+    context |= {"recent": starting.recent(pipeline), "presets": starting.presets(pipeline), **age()}
+    return render(request, "pipelines/run_trigger.html", context, status=status)
+
+
+def _raw(conf: dict[str, Any]) -> str:
+    return json.dumps(conf, indent=2, ensure_ascii=False)
 
 
 @require_GET
@@ -91,7 +173,8 @@ def run_list(request: SignedInRequest) -> HttpResponse:
 @require_GET
 def recent_runs(request: SignedInRequest) -> HttpResponse:
     """The box of the overview."""
-    return render(request, "pipelines/_recent_runs.html", {"runs": queries.recent_runs(request.user)})
+    context = {"runs": queries.recent_runs(request.user), "n_failed_last": listing.n_failed_last()}
+    return render(request, "pipelines/_recent_runs.html", context)
 
 
 @require_GET

@@ -10,6 +10,7 @@ from jsonschema import ValidationError, validate
 
 from core.lib.errors import Conflict, InvalidRequest, NotFound, Unauthorized, Unavailable
 from pipelines.answers import (
+    Asset,
     Dag,
     DagDetails,
     DagRun,
@@ -45,6 +46,7 @@ class FakeAirflow:
         self.answers: dict[tuple[str, str], tuple[str, list, dict]] = {}
         self.rendered: dict[str, dict | None] = {}
         self.left: dict[str, dict[str, str | None]] = {}
+        self.found_assets: list[Asset] = []
         self.log_lines: dict[tuple[str, str, int], list[LogLine]] = {}
         self.now = datetime.now(UTC).replace(microsecond=0)
         self.username, self.role = "system:console", "viewer"
@@ -118,6 +120,15 @@ class FakeAirflow:
         self._call("dag_tasks")
         return self._dag(dag_id)[2]
 
+    def dag_source(self, dag_id: str, version: int) -> str:
+        self._call("dag_source")
+        self._dag(dag_id)
+        return f"# {dag_id}, version {version}"
+
+    def assets(self) -> list[Asset]:
+        self._call("assets")
+        return list(self.found_assets)
+
     def set_paused(self, dag_id: str, *, is_paused: bool) -> None:
         self._call("set_paused", writes=True)
         dag, details, tasks = self._dag(dag_id)
@@ -135,6 +146,7 @@ class FakeAirflow:
         conf: dict,
         note: str = "",
         logical_date: datetime | None = None,
+        run_after: datetime | None = None,
     ) -> DagRun:
         self._call("trigger_run", writes=True)
         for param in self._dag(dag_id)[1].param_list:

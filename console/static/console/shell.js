@@ -136,11 +136,19 @@
     else if (hit("[data-drawer-close]")) setDrawer(false);
     else if ((found = hit("[data-toast-close]"))) found.closest("[data-toast], .notice").remove();
     else if ((found = hit("[data-dialog-open]"))) openDialog(found.dataset.dialogOpen);
+    else if ((found = hit("[data-check-all]"))) checkAll(found.dataset.checkAll);
     else if ((found = hit("[data-dialog-close]"))) found.closest("dialog").close();
     else if ((found = hit("[data-retry]"))) retry(found);
     else if (event.target.matches?.("dialog[open]")) event.target.close();
     else if ((found = hit("tr[data-href]")) && !hit("a, button, input, label, select")) follow(event, found.dataset.href);
   });
+
+  // All on the page, or none where all are.
+  function checkAll(name) {
+    const boxes = findAll(`input[type=checkbox][name="${name}"]:not(:disabled)`);
+    const isOn = !boxes.every((box) => box.checked);
+    for (const box of boxes) box.checked = isOn;
+  }
 
   function follow(event, url) {
     if (String(getSelection())) return;

@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from django import template
-from django.forms import BoundField
+from django.forms import BoundField, CheckboxInput, CheckboxSelectMultiple
 from django.template.context import Context
 from django.templatetags.static import static
 from django.utils.html import format_html
@@ -50,6 +50,12 @@ def state(value: object, label: object = "", look: str = "") -> SafeString:
 def state_kind(value: object) -> str:
     """ok, run, bad, wait or idle: for the class of something drawn in a state's colour."""
     return look_of(value).kind
+
+
+@register.filter
+def state_word(value: object) -> object:
+    """A state in the reader's language."""
+    return look_of(value).word
 
 
 # --- numbers and times
@@ -215,12 +221,32 @@ def sort_header(context: Context, field: str, label: object, css: str = "") -> S
     query = context["request"].GET.copy()
     current = query.get("order", "")
     query.pop("cursor", None)
+    query.pop("page", None)
     query["order"] = f"-{field}" if current == field else field
     sort = {field: "ascending", f"-{field}": "descending"}.get(current)
     arrow = icon("chevron-up" if sort == "ascending" else "chevron-down", css="sort-icon")
     aria = format_html(' aria-sort="{}"', sort) if sort else ""
     markup = '<th scope="col" class="{}"{}><a class="sort" href="?{}">{}{}</a></th>'
     return format_html(markup, css, aria, query.urlencode(), label, arrow)
+
+
+@register.simple_tag(takes_context=True)
+def toggled(context: Context, name: str, value: object) -> str:
+    """The address's query with this value of a name that may have several, or without where it has it."""
+    query = context["request"].GET.copy()
+    values = query.pop(name, [])
+    text = str(value)
+    query.setlist(name, [one for one in values if one != text] if text in values else [*values, text])
+    return query.urlencode()
+
+
+@register.simple_tag(takes_context=True)
+def with_value(context: Context, name: str, value: object) -> str:
+    """The address's query with this one value of a name; the first page of what it then shows."""
+    query = context["request"].GET.copy()
+    query.pop("page", None)
+    query[name] = str(value)
+    return query.urlencode()
 
 
 @register.simple_tag(takes_context=True)
@@ -237,7 +263,9 @@ def filters_into(context: Context, target: str) -> SafeString:
 def control(field: BoundField) -> SafeString:
     """A form field's widget in the classes of this design."""
     kind = getattr(field.field.widget, "input_type", "")
-    if kind == "select":
+    if is_many(field):
+        css = "checks"
+    elif kind == "select":
         css = "form-select"
     elif kind in {"checkbox", "radio"}:
         css = "form-check-input"
@@ -250,7 +278,22 @@ def control(field: BoundField) -> SafeString:
 
 @register.filter
 def is_check(field: BoundField) -> bool:
-    return getattr(field.field.widget, "input_type", "") == "checkbox"
+    """Whether it is one box to tick, whose label stands beside it."""
+    return isinstance(field.field.widget, CheckboxInput)
+
+
+@register.filter
+def is_many(field: BoundField) -> bool:
+    """Whether it is several boxes to tick, each with a label of its own."""
+    return isinstance(field.field.widget, CheckboxSelectMultiple)
+
+
+@register.filter
+def markdown(text: str) -> SafeString:
+    """What others wrote in Markdown, as HTML that does no harm."""
+    from core.lib.markdown import html  # only where there is some: the parser takes its time to load
+
+    return html(text)
 
 
 @register.filter

@@ -1,0 +1,231 @@
+"""The list of pipelines: how it is narrowed and ordered, and what each row shows of the pipeline's runs."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import (
+    Case,
+    Count,
+    Exists,
+    F,
+    IntegerField,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+    Value,
+    When,
+)
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+
+from core.lib.templatetags import numbers
+from pipelines.models import ENDED, ImportFault, Pipeline, Run, RunState
+
+STRIP: Final = 15
+LONG: Final = ("doc_md", "param_list", "tasks")  # what no row of the list shows
+UNDER_WAY: Final = (RunState.REQUESTED, RunState.QUEUED, RunState.RUNNING)
+SHOWN: Final = {
+    "active": _("active"),
+    "paused": _("paused"),
+    "faulty": _("file has errors"),
+    "gone": _("gone"),
+}
+LAST: Final = {
+    "failed": _("failed last"),
+    "success": _("succeeded last"),
+    "running": _("under way"),
+    "never": _("never ran"),
+}
+
+_runs = Run.objects.filter(dag_id=OuterRef("pk")).order_by("-created_at", "-pk")
+_last_end = Subquery(_runs.filter(state__in=ENDED).values("state")[:1])
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the address asks for; each is empty for no matter. show, last: keys of `SHOWN` and `LAST`."""
+
+    text: str = ""
+    tag: str = ""
+    owner: str = ""
+    show: str = ""
+    last: str = ""
+    order: str = ""
+
+    @classmethod
+    def of(cls, given: Mapping[str, str]) -> "Wanted":
+        """As pages and REST name it."""
+        names = ("tag", "owner", "show", "last", "order")
+        return cls(text=given.get("q", ""), **{name: given.get(name, "") for name in names})
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether some pipelines may be left out."""
+        return any((self.text, self.tag, self.owner, self.show, self.last))
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A run in a strip of small bars."""
+
+    state: str
+    duration_s: float | None
+    at: datetime
+    label: str
+    url: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """A pipeline with its last runs, oldest first, and how many are at work and waiting."""
+
+    pipeline: Pipeline
+    strip: Sequence[Bar]
+    n_running: int
+    n_queued: int
+
+    @property
+    def last(self) -> Bar | None:
+        return self.strip[-1] if self.strip else None
+
+
+def narrowed(wanted: Wanted) -> QuerySet[Pipeline]:
+    """Those that fit, by name. Gone ones only when asked for."""
+    found = Pipeline.objects.filter(gone_at__isnull=wanted.show != "gone")
+    if wanted.text:
+        text = wanted.text
+        found = found.filter(
+            Q(dag_id__icontains=text) | Q(display_name__icontains=text) | Q(description__icontains=text)
+        )
+    if wanted.tag:
+        found = found.filter(tags__contains=[wanted.tag])
+    if wanted.owner:
+        found = found.filter(owners__contains=[wanted.owner])
+    if wanted.show in {"paused", "active"}:
+        found = found.filter(is_paused=wanted.show == "paused")
+    if wanted.show == "faulty":
+        found = found.filter(has_import_errors=True)
+    return _by_last_run(found, wanted.last)
+
+
+def _by_last_run(found: QuerySet[Pipeline], last: str) -> QuerySet[Pipeline]:
+    """A run under way does not hide that the one before failed: the last that ended counts."""
+    if last in {"failed", "success"}:
+        return found.alias(last_end=_last_end).filter(last_end=last)
+    if last == "running":
+        return found.filter(Exists(_runs.filter(state__in=UNDER_WAY)))
+    return found.exclude(Exists(_runs)) if last == "never" else found
+
+
+_ORDERS: Final[dict[str, Callable[[], Any]]] = {
+    "name": lambda: F("dag_id"),
+    "last": lambda: Subquery(_runs.values("created_at")[:1]),
+    # A switch that is off means no next run, whatever Airflow had planned.
+    "next": lambda: Case(When(is_paused=False, then=F("next_run_at"))),
+    "state": lambda: Case(
+        When(last_end=RunState.FAILED, then=Value(0)),
+        When(Exists(_runs.filter(state__in=UNDER_WAY)), then=Value(1)),
+        When(~Exists(_runs), then=Value(3)),
+        default=Value(2),
+        output_field=IntegerField(),
+    ),
+}
+
+
+def ordered(found: QuerySet[Pipeline], order: str) -> QuerySet[Pipeline]:
+    """order: name, last, next or state (failed first), "-" before it for the other way; else by name.
+
+    What has no such time comes last either way.
+    """
+    falls, name = order.startswith("-"), order.removeprefix("-")
+    if name not in _ORDERS:
+        return found.order_by("dag_id")
+    placed = found.alias(last_end=_last_end).annotate(place=_ORDERS[name]())
+    by = F("place").desc(nulls_last=True) if falls else F("place").asc(nulls_last=True)
+    return placed.order_by(by, "dag_id")
+
+
+def rows(pipelines: Sequence[Pipeline]) -> list[Row]:
+    """In the same order, with two queries, however many and however long their history."""
+    dag_ids = [pipeline.dag_id for pipeline in pipelines]
+    bars = strips(dag_ids)
+    counts: dict[tuple[str, str], int] = {}
+    under_way = Run.objects.filter(dag_id__in=dag_ids, state__in=UNDER_WAY).order_by()
+    for dag_id, state, n in under_way.values_list("dag_id", "state").annotate(n=Count("pk")):
+        counts[dag_id, state] = n
+    return [
+        Row(
+            pipeline,
+            bars.get(pipeline.dag_id, []),
+            counts.get((pipeline.dag_id, RunState.RUNNING), 0),
+            sum(counts.get((pipeline.dag_id, state), 0) for state in UNDER_WAY[:2]),
+        )
+        for pipeline in pipelines
+    ]
+
+
+def strips(dag_ids: Iterable[str]) -> dict[str, list[Bar]]:
+    """The last runs of each pipeline, oldest first; only those are read, by the index of each pipeline."""
+    newest = Pipeline.objects.filter(pk__in=list(dag_ids)).values(
+        ids=ArraySubquery(_runs.values("pk")[:STRIP])
+    )
+    ids = [pk for row in newest for pk in row["ids"]]
+    bars = defaultdict(list)
+    for found in Run.objects.filter(pk__in=ids).defer("conf", "note").order_by("created_at", "pk"):
+        bars[found.dag_id].append(bar(found))
+    return bars
+
+
+def bar(found: Run) -> Bar:
+    """The run as a small bar."""
+    duration_s = found.duration.total_seconds() if found.duration is not None else None
+    label = numbers.absolute(found.created_at)
+    url = reverse("pipelines:run-detail", args=[found.pk])
+    return Bar(found.state, duration_s, found.created_at, label, url)
+
+
+def facets() -> tuple[list[str], list[str]]:
+    """Every tag and every owner in use."""
+    used = list(Pipeline.objects.filter(gone_at=None).values_list("tags", "owners"))
+    tags = {tag for some, _owners in used for tag in some}
+    return sorted(tags), sorted({owner for _tags, some in used for owner in some})
+
+
+def n_failed_last() -> int:
+    """How many pipelines' last run to end has failed."""
+    return narrowed(Wanted(last="failed")).count()
+
+
+def switched(dag_ids: Sequence[str], *, is_paused: bool) -> tuple[list[Pipeline], list[tuple[str, object]]]:
+    """Those of which the switch would move, and the others, each with why it stays."""
+    known = Pipeline.objects.in_bulk(dag_ids)
+    moved, stays = [], []
+    for dag_id in dag_ids:
+        pipeline = known.get(dag_id)
+        if pipeline is None or pipeline.gone_at is not None:
+            stays.append((dag_id, _("Airflow no longer has it")))
+        elif pipeline.shows_paused == is_paused:
+            stays.append((dag_id, _("paused already") if is_paused else _("active already")))
+        else:
+            moved.append(pipeline)
+    return moved, stays
+
+
+def import_faults() -> QuerySet[ImportFault]:
+    """DAG files that Airflow cannot read now, by name."""
+    return ImportFault.objects.order_by("filename", "airflow_id")
+
+
+def with_pipelines(faults: Sequence[ImportFault]) -> list[tuple[ImportFault, list[str]]]:
+    """Each with the pipelines that its file held when it could be read last."""
+    faulty = Pipeline.objects.filter(has_import_errors=True).exclude(file="").values_list("dag_id", "file")
+    known = list(faulty)
+    return [
+        (fault, [dag_id for dag_id, file in known if f"/{fault.filename}".endswith(f"/{file}")])
+        for fault in faults
+    ]

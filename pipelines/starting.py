@@ -1,0 +1,117 @@
+"""Where the first values of a trigger form come from: the address, an earlier run, a preset, raw JSON."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from django.http import QueryDict
+from django.utils.translation import gettext as _
+from jsonschema.validators import validator_for
+
+from core.lib import edge, json_bodies
+from core.lib.errors import InvalidRequest
+from pipelines import answers, params
+from pipelines.models import Pipeline, Preset, Run, RunState
+
+OWN: Final = ("note", "logical_date", "dag_run_id", "run_after")
+_WORDS: Final = {*OWN, "from", "preset", "conf"}
+LOOKED_AT, OFFERED = 40, 6
+
+
+@dataclass(frozen=True)
+class Start:
+    """conf: settings that are not the defaults, None for none. own: text by `OWN`. refused: by field's name.
+
+    run: the one it starts from; its note and dates are its own and not taken over.
+    """
+
+    conf: dict[str, Any] | None = None
+    own: dict[str, str] = field(default_factory=dict)
+    run: Run | None = None
+    preset: Preset | None = None
+    refused: dict[str, str] = field(default_factory=dict)
+
+
+def of(pipeline: Pipeline, given: QueryDict) -> Start:
+    """What an address asks for: `?from=<run>` or `?preset=<id>`, over that `?conf={…}` and `?<parameter>=…`.
+
+    A parameter of the name of one of our own words is `?conf.<name>=…`. Raises InvalidRequest for a `conf`
+    that is no JSON object.
+    """
+    run = _one(Run, pipeline, given.get("from"))
+    preset = _one(Preset, pipeline, given.get("preset"))
+    conf = dict(run.conf if run else preset.conf if preset else {})
+    if "conf" in given:
+        conf |= an_object(given["conf"])
+    conf |= _by_name(pipeline.params, given)
+    own = {name: given[name] for name in OWN if name in given}
+    refused = _refused(run) if run else {}
+    return Start(conf or (run.conf if run else None), own, run, preset, refused)
+
+
+def _one(model: type[Any], pipeline: Pipeline, text: str | None) -> Any:
+    number = edge.whole_or(None, text)
+    return None if number is None else model.objects.filter(pk=number, dag_id=pipeline.dag_id).first()
+
+
+def an_object(text: str) -> dict[str, Any]:
+    """Settings written as JSON. Raises InvalidRequest, at `conf`."""
+    try:
+        value = json_bodies.read(text)
+    except json_bodies.Unreadable as error:
+        raise edge.refused("conf", str(error)) from error
+    if not isinstance(value, dict):
+        raise edge.refused("conf", _("Write a JSON object, in braces."))
+    return value
+
+
+def _by_name(known: params.Params, given: QueryDict) -> dict[str, Any]:
+    found = {}
+    for name in given:
+        own = name.removeprefix("conf.")
+        if own in known and (own != name or name not in _WORDS):
+            found[own] = _typed((known[own].get("schema") or {}), given[name])
+    return found
+
+
+def _typed(schema: Mapping[str, Any], text: str) -> Any:
+    """The text as the schema's type has it: itself where it may be text, else the JSON that it is."""
+    try:
+        value = json_bodies.read(text)
+    except json_bodies.Unreadable:
+        return text
+    if isinstance(value, str) or not params.is_sound(schema):
+        return text
+    is_text_fine = validator_for(schema)(schema).is_valid(text)
+    is_value_fine = validator_for(schema)(schema).is_valid(value)
+    return text if is_text_fine and not is_value_fine else value
+
+
+def _refused(run: Run) -> dict[str, str]:
+    """Airflow's sentence, at its field."""
+    if run.state != RunState.REFUSED:
+        return {}
+    return {fault["field"]: fault["message"] for fault in answers.fields_of_error(run.delivery_error)}
+
+
+def base(text: str | None) -> dict[str, Any] | None:
+    """What a form was filled with when it was drawn, as it carries it itself; None for nothing usable."""
+    try:
+        return an_object(text) if text else None
+    except InvalidRequest:
+        return None
+
+
+def recent(pipeline: Pipeline) -> list[Run]:
+    """The newest runs with settings of their own, each set of them once."""
+    found: list[Run] = []
+    newest = Run.objects.filter(dag_id=pipeline.dag_id).exclude(conf={}).order_by("-created_at", "-pk")
+    for run in newest[:LOOKED_AT]:
+        if all(run.conf != one.conf for one in found):
+            found.append(run)
+    return found[:OFFERED]
+
+
+def presets(pipeline: Pipeline) -> list[Preset]:
+    """By name."""
+    return list(Preset.objects.filter(dag_id=pipeline.dag_id).select_related("created_by"))
