@@ -18,10 +18,10 @@ from pipelines.answers import TaskState
 from pipelines.models import Asset, ImportFault, InputRequest, Pipeline, Run
 from pipelines.scope import Scope
 from pipelines.serializers import (
-    AnswerSerializer,
     AssetSerializer,
     ClearSerializer,
     ImportFaultSerializer,
+    InputAnswerSerializer,
     InputRequestSerializer,
     LogQuerySerializer,
     LogSerializer,
@@ -357,10 +357,10 @@ class InputListView(generics.ListAPIView):
 class InputAnswerView(APIView):
     """Answering a task's question."""
 
-    @extend_schema(request=AnswerSerializer, responses={202: InputRequestSerializer})
+    @extend_schema(request=InputAnswerSerializer, responses={202: InputRequestSerializer})
     def post(self, request: Request, input_id: int) -> Response:
         """One option, or several where the question says so, and the values that it asks for."""
-        given = valid(AnswerSerializer, request.data)
+        given = valid(InputAnswerSerializer, request.data)
         row = actions.answer_input(input_id, **given, by=user_of(request))
         return Response(InputRequestSerializer(row).data, status=202)
 

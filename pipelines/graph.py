@@ -97,7 +97,7 @@ def draw(tasks: Tasks) -> Drawing:
     widths = [_width_of([item for item in items if isinstance(item, str)], names) for items in by_layer]
     lefts = [PAD + sum(widths[:place]) + place * GAP_X for place in range(len(widths))]
     by_id = {task["id"]: task for task in tasks}
-    boxes = {
+    boxes: dict[_Item, Box] = {
         item: _box(by_id[item], names[item], lefts[layer], middles[item] - BOX_H / 2, widths[layer])
         for layer, items in enumerate(by_layer)
         for item in items
@@ -206,11 +206,13 @@ def _stacked(items: Sequence[_Item], wanted: Mapping[_Item, float]) -> dict[_Ite
     """None over another, and together no further down than up from where they want to be."""
     placed: dict[_Item, float] = {}
     bottom = float("-inf")
-    for before, item in pairwise([None, *items]):
+    before: _Item | None = None
+    for item in items:
         half = _height(item) / 2
         is_beside = isinstance(before, tuple) and isinstance(item, tuple)
         placed[item] = max(wanted[item], bottom + (0 if is_beside else GAP_Y) + half)
         bottom = placed[item] + half
+        before = item
     shift = _mean([wanted[item] - middle for item, middle in placed.items()], 0.0)
     return {item: middle + shift for item, middle in placed.items()}
 

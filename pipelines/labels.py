@@ -37,7 +37,7 @@ def shortened(labels: Sequence[str], most: int) -> list[str]:
     alike = defaultdict(set)
     for label, cut in zip(labels, short, strict=True):
         alike[cut].add(label)
-    cuts = {}
+    cuts: dict[str, str] = {}
     for same in alike.values():
         if len(same) > 1:
             cuts |= _by_difference(sorted(same), most)

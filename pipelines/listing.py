@@ -21,6 +21,7 @@ from django.db.models import (
     When,
 )
 from django.urls import reverse
+from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from core.lib.templatetags import numbers
@@ -201,10 +202,13 @@ def n_failed_last() -> int:
     return narrowed(Wanted(last="failed")).count()
 
 
-def switched(dag_ids: Sequence[str], *, is_paused: bool) -> tuple[list[Pipeline], list[tuple[str, object]]]:
+def switched(
+    dag_ids: Sequence[str], *, is_paused: bool
+) -> tuple[list[Pipeline], list[tuple[str, str | Promise]]]:
     """Those of which the switch would move, and the others, each with why it stays."""
     known = Pipeline.objects.in_bulk(dag_ids)
-    moved, stays = [], []
+    moved: list[Pipeline] = []
+    stays: list[tuple[str, str | Promise]] = []
     for dag_id in dag_ids:
         pipeline = known.get(dag_id)
         if pipeline is None or pipeline.gone_at is not None:

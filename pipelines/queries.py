@@ -189,7 +189,7 @@ def slowest_tasks(dag_id: str) -> list[dict[str, Any]]:
     ended = TaskInstance.objects.filter(run__in=list(newest.values_list("pk", flat=True)), state="success")
     timed = ended.exclude(duration_s=None).order_by().values("task_id")
     figures = timed.annotate(mean_s=Avg("duration_s"), longest_s=Max("duration_s"), n=Count("pk"))
-    return list(figures.order_by("-mean_s")[:SLOWEST])
+    return [dict(one) for one in figures.order_by("-mean_s")[:SLOWEST]]
 
 
 def source(dag_id: str, version: int | None) -> tuple[PipelineSource | None, list[int]]:
@@ -197,7 +197,7 @@ def source(dag_id: str, version: int | None) -> tuple[PipelineSource | None, lis
     known = PipelineSource.objects.filter(dag_id=dag_id)
     versions = list(known.values_list("version", flat=True))
     chosen = version if version in versions else max(versions, default=None)
-    return known.filter(version=chosen).first(), versions
+    return (None if chosen is None else known.filter(version=chosen).first()), versions
 
 
 def next_times(found: Pipeline) -> list[datetime]:

@@ -383,7 +383,7 @@ class InputRequestSerializer(serializers.ModelSerializer):
         ]
 
 
-class AnswerSerializer(StrictSerializer):
+class InputAnswerSerializer(StrictSerializer):
     """The answer to a question."""
 
     chosen = serializers.ListField(

@@ -42,9 +42,9 @@ def of(pipeline: Pipeline, given: QueryDict) -> Start:
     preset = _one(Preset, pipeline, given.get("preset"))
     conf = dict(run.conf if run else preset.conf if preset else {})
     if "conf" in given:
-        conf |= an_object(given["conf"])
+        conf |= an_object(str(given["conf"]))
     conf |= _by_name(pipeline.params, given)
-    own = {name: given[name] for name in OWN if name in given}
+    own = {name: str(given[name]) for name in OWN if name in given}
     refused = _refused(run) if run else {}
     return Start(conf or (run.conf if run else None), own, run, preset, refused)
 
@@ -70,7 +70,7 @@ def _by_name(known: params.Params, given: QueryDict) -> dict[str, Any]:
     for name in given:
         own = name.removeprefix("conf.")
         if own in known and (own != name or name not in _WORDS):
-            found[own] = _typed((known[own].get("schema") or {}), given[name])
+            found[own] = _typed((known[own].get("schema") or {}), str(given[name]))
     return found
 
 
