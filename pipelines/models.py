@@ -21,6 +21,7 @@ from pipelines.scope import Scope
 
 LONGEST_NOTE = 1000
 LONGEST_SOURCE = 200_000
+MOST_SWITCHES = 500  # of pipelines, moved by one form or call
 
 
 class RunState(models.TextChoices):
@@ -85,7 +86,7 @@ class Pipeline(Deliverable):
     has_import_errors = models.BooleanField(default=False)
     file = models.TextField(blank=True)
     version = models.PositiveIntegerField(null=True)
-    timezone = models.TextField(blank=True)  # in which its schedule is read
+    timezone = models.TextField(blank=True, db_default="")  # in which its schedule is read
     max_active_runs = models.PositiveIntegerField(null=True)
     # [{"name", "value", "schema", "description"}]: a list, because PostgreSQL does not keep an object's order
     param_list = models.JSONField(default=list)
@@ -184,7 +185,7 @@ class Run(Deliverable):
     is_clear_of_failed_only = models.BooleanField(default=False)
     # Which tasks to clear or mark where a single one is meant (a `Scope`), "state" to mark it with, and
     # "try_number", its latest try when somebody asked: that a newer one began shows that it was done.
-    wish_details = models.JSONField(default=dict)
+    wish_details = models.JSONField(default=dict, db_default={})
     requested_by = _user()
     run_type = models.CharField(max_length=50, blank=True)
     triggered_by = models.TextField(blank=True)
@@ -334,7 +335,7 @@ class TaskInstance(models.Model):
     ended_at = models.DateTimeField(null=True)
     duration_s = models.FloatField(null=True)
     # [{"try_number", "state", "started_at", "ended_at"}], times in ISO: the tries that the mirror saw end
-    earlier_tries = models.JSONField(default=list)
+    earlier_tries = models.JSONField(default=list, db_default=[])
 
     class Meta:
         ordering: ClassVar = ["pk"]

@@ -8,6 +8,7 @@ from core.lib.edge import MomentSerializerField
 from core.lib.rest import StrictSerializer
 from pipelines.models import (
     LONGEST_NOTE,
+    MOST_SWITCHES,
     Asset,
     ImportFault,
     InputRequest,
@@ -17,8 +18,6 @@ from pipelines.models import (
     Run,
     TaskInstance,
 )
-
-MOST_SWITCHES = 500
 
 
 class PipelineSerializer(serializers.ModelSerializer):

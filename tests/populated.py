@@ -20,6 +20,7 @@ from jobs.models import Job, JobSchedule
 from models_registry import gateway as mlflow_gateway
 from models_registry.states import VersionState
 from pipelines import gateway as airflow_gateway
+from pipelines.models import Preset
 from predictions import recording
 from predictions.serving import service as serving
 from predictions.serving.service import Service
@@ -96,7 +97,12 @@ def fakes(monkeypatch: pytest.MonkeyPatch, settings: Any, folder: Path) -> FakeM
     mlflow, kafka = FakeMlflow(), FakeKafka()
     monkeypatch.setattr(mlflow_gateway, "connect", lambda: mlflow)
     monkeypatch.setattr(kafka_gateway, "connect", lambda: kafka)
-    monkeypatch.setattr(airflow_gateway, "connect", FakeAirflow().as_user)
+    airflow = FakeAirflow()
+
+    def connect(username: str = "system:console", role: str = "viewer") -> FakeAirflow:
+        return airflow.as_user(username, role)
+
+    monkeypatch.setattr(airflow_gateway, "connect", connect)
     monkeypatch.setattr(features_gateway, "connect", FakeFeatures)
     monkeypatch.setattr("core.lib.live._send", lambda topic, body: None)
     monkeypatch.setattr("models_registry.ledger._wake_serving", lambda model_name: None)
@@ -125,6 +131,7 @@ def rows(mlflow: FakeMlflow) -> SimpleNamespace:
     run = make_run(NAME)
     make_task(run)
     question = make_question(run)
+    preset = Preset.objects.create(dag_id=NAME, name="the usual", conf={"seed": 7})
     run_id = mlflow.create_run(mlflow.create_experiment(NAME), "training")
     mlflow.log_metric(run_id, "a", 0.5)
     mlflow.write_file(mlflow.run_root(run_id), "evaluation/a.txt", b"text")
@@ -214,6 +221,7 @@ def rows(mlflow: FakeMlflow) -> SimpleNamespace:
         "version": 2,
         "task_id": "search",
         "input_id": question.pk,
+        "preset_id": preset.pk,
         "app": "clean_trips",
         "key": "a",
         "job_id": job.pk,

@@ -15,7 +15,7 @@ from core.lib import edge
 from core.lib.htmx import is_htmx
 from core.lib.paging import page_of
 from pipelines import actions, durations, graph, grid, labels, listing, pictures, queries
-from pipelines.models import Pipeline, RunState
+from pipelines.models import MOST_SWITCHES, Pipeline, RunState
 from pipelines.views import airflow
 from pipelines.views.common import age
 
@@ -164,7 +164,8 @@ def pipeline_pause(request: SignedInRequest, dag_id: str) -> HttpResponse:
 def pipeline_switches(request: SignedInRequest) -> HttpResponse:
     """Move the switches of the selected ones: first what would change, then with `confirm` the change."""
     is_paused = request.POST.get("is_paused") == "1"
-    dag_ids = list(dict.fromkeys(request.POST.getlist("dag_id")))
+    wanted = dict.fromkeys(request.POST.getlist("dag_id"))
+    dag_ids = [dag_id for dag_id in wanted if "\x00" not in dag_id][:MOST_SWITCHES]
     back = edge.own_address(request.POST.get("next", ""), reverse("pipelines:pipeline-list"))
     if not dag_ids:
         messages.warning(request, _("Nothing was selected."))

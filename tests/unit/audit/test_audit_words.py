@@ -12,7 +12,7 @@ from models_registry.models import ChampionPeriod
 
 ROOT = Path(__file__).parents[3]
 APPS = ("console", "core", "jobs", "models_registry", "pipelines", "predictions", "streaming", "usecases")
-RECORDERS = {"record", "_record", "_settle"}
+RECORDERS = {"record", "_record", "_settle", "_settle_answer", "_wish"}
 # What the code puts together, or keeps in a name first.
 MADE = {
     *(f"alert.{verb}" for verb in _ACTIONS.values()),
@@ -23,6 +23,8 @@ MADE = {
     "pipeline.resume",
     "pipeline.paused",
     "pipeline.resumed",
+    "run.note_refused",
+    "run.noted",
     "user.activate",
     "user.deactivate",
 }
@@ -33,7 +35,8 @@ def recorded() -> Iterator[str]:
     for path in (path for app in APPS for path in (ROOT / app).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and _name(node.func) in RECORDERS:
-                parts = [part for argument in node.args[:2] for part in ast.walk(argument)]
+                named = [keyword.value for keyword in node.keywords if keyword.arg == "action"]
+                parts = [part for argument in [*node.args[:2], *named] for part in ast.walk(argument)]
                 texts = [part.value for part in parts if isinstance(part, ast.Constant)]
                 yield from (text for text in texts if isinstance(text, str) and _is_action(text))
 

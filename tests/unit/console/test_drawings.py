@@ -1,26 +1,29 @@
 """Drawings in the language that writes decimals with a comma: their numbers are plain all the same."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from django.conf import settings
 from django.template.loader import render_to_string
+from django.test import RequestFactory
 from django.utils.translation import override
 
 from core.lib.ids import uuid7
 from core.lib.templatetags import drawings
 from models_registry.mlflow_types import Point
 from models_registry.templatetags import registry
-from pipelines import graph, grid
+from pipelines import durations, gantt, graph, grid
+from pipelines.models import Run
 from predictions import explanation
 from predictions.drift import drawings as drift
 from predictions.models import Prediction
 from tests.svg import wrong_numbers
 from usecases.drawings import load_chart
 
+REQUEST = RequestFactory().get("/pipelines/titanic_training")
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 BINS = {"labels": ["a", "b", "c"], "reference": [0.123, 0.5, 0.377], "window": [0.321, 0.4, 0.279]}
 TASKS = [
@@ -41,13 +44,60 @@ def _grid():
     ]
     columns = [
         SimpleNamespace(
-            run=run, x=100.5, bar_y=12.5, bar_height=37.75, squares=[SimpleNamespace(y=61.5, state="success")]
+            run=run,
+            x=100.5,
+            bar_y=12.5,
+            bar_height=37.75,
+            facts="0:1.5",
+            strokes=[grid.Stroke("success", "M100.5,61.5V75.5")],
         )
         for run in runs
     ]
-    rows = [SimpleNamespace(y=grid.CELL / 2 + 0.5, label="load", full_label="load")]
-    made = SimpleNamespace(width=301.5, height=99.5, label_width=100, cell=16, rows=rows, columns=columns)
-    return render_to_string("pipelines/_grid_svg.html", {"grid": made, "run": runs[0]})
+    rows = [SimpleNamespace(x=10.5, y=grid.CELL / 2 + 0.5, label="load", full_label="load")]
+    made = SimpleNamespace(
+        width=301.5,
+        height=99.5,
+        top=6.5,
+        pitch=20.5,
+        square=14.5,
+        states=["success"],
+        rows=rows,
+        columns=columns,
+    )
+    return render_to_string("pipelines/_grid_svg.html", {"grid": made, "run": runs[0], "request": REQUEST})
+
+
+def _gantt():
+    tasks = [
+        SimpleNamespace(
+            task_id="load",
+            map_index=-1,
+            try_number=1,
+            state="success",
+            started_at=AT + timedelta(seconds=number),
+            ended_at=AT + timedelta(seconds=7.5 + 3 * number),
+            earlier_tries=[],
+            seconds=7.5,
+        )
+        for number in range(3)
+    ]
+    drawn = gantt.draw(tasks, now=AT + timedelta(seconds=60), never_ran=frozenset())
+    return render_to_string("pipelines/_gantt.html", {"gantt": drawn})
+
+
+def _durations():
+    runs = [
+        Run(
+            pk=number,
+            state="success",
+            created_at=AT,
+            started_at=AT,
+            ended_at=AT + timedelta(seconds=12.3 * number),
+        )
+        for number in range(1, 5)
+    ]
+    values = {"chart": durations.draw(runs), "request": REQUEST}
+    return render_to_string("pipelines/_durations.html", values)
 
 
 def _graph():
@@ -83,6 +133,8 @@ def _load():
 DRAWINGS = {
     "load": _load,
     "grid": _grid,
+    "gantt": _gantt,  # pipelines/_gantt.html
+    "durations": _durations,
     "graph": _graph,
     "minutes": _recent,
     "interval": _interval,

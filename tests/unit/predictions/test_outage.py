@@ -148,6 +148,7 @@ def test_calls_that_still_wait_when_kafka_is_back_are_safe(outage):
 def test_an_outage_is_one_line_a_minute(outage):
     with capture_logs() as lines:
         outage.run(outage.hear(300, asked=True))
+    lines = [line for line in lines if line["event"] != "kafka.unreachable"]  # of other tests' producers
     assert {line["event"] for line in lines} == {"predictions.records_given_up"}
     assert len(lines) == 5
     assert sum(line["n_not_sent"] for line in lines) > 9_000
