@@ -275,6 +275,13 @@ def test_executors_of_spark_start_from_a_template_that_strict_clusters_admit():
 AMOUNTS = {"cpu": "1", "memory": "1Gi"}
 
 
+def test_rules_are_those_that_prometheus_has():
+    (rules,) = of_kind(render("observed"), "PrometheusRule").values()
+    files = sorted((manifests.REPO / "deploy" / "observability" / "prometheus" / "rules").glob("*.yml"))
+    assert files
+    assert rules["spec"]["groups"] == [group for path in files for group in manifests.read(path)["groups"]]
+
+
 def test_rules_are_taken_from_the_chart_as_they_are(tmp_path):
     chart = tmp_path / "atalaya"
     shutil.copytree(manifests.CHART, chart)
