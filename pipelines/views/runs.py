@@ -46,7 +46,7 @@ def run_trigger(request: SignedInRequest, dag_id: str) -> HttpResponse:
     form = _posted(request, pipeline, start)
     if form.is_valid() and _is_in_step(form, request) and (target := _done(form, dag_id, request)):
         return go_to(request, target)
-    return _trigger_form(request, pipeline, form, start, status=422)
+    return _trigger_form(request, pipeline, form, start, status=422, **_edited_raw(request))
 
 
 @require_POST
@@ -82,13 +82,23 @@ def _applied(request: SignedInRequest, pipeline: Pipeline, start: starting.Start
 
 
 def _is_in_step(form: TriggerForm, request: SignedInRequest) -> bool:
-    """Whether the raw JSON says the same as the fields, or nobody touched it; a script keeps them in step."""
-    raw = starting.base(request.POST.get("raw"))
-    untouched = TriggerForm(form.params, conf=form.given).conf()
-    if "raw" not in request.POST or raw in (form.conf(), untouched):
+    """Whether nobody touched the raw JSON, or it says the same as the fields.
+
+    A script brings it up to the fields a moment after they change, so the text alone says nothing: it comes
+    with the text that it was filled with.
+    """
+    edited = _edited_raw(request)
+    if not edited or starting.base(edited["raw"]) == form.conf():
         return True
     form.add_fault("raw", _("The JSON below says something else than the fields: put it into them first."))
     return False
+
+
+def _edited_raw(request: SignedInRequest) -> dict[str, str]:
+    """The raw JSON that somebody wrote, with what stood there before; empty when nobody touched it."""
+    raw, shown = request.POST.get("raw"), request.POST.get("raw_shown", "")
+    is_same = raw is None or raw.splitlines() == shown.splitlines()
+    return {} if is_same else {"raw": str(raw), "raw_shown": shown}
 
 
 def _done(form: TriggerForm, dag_id: str, request: SignedInRequest) -> str:

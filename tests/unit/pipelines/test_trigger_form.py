@@ -242,7 +242,18 @@ def test_the_fields_go_into_the_raw_json(page):
 )
 def test_raw_json_that_says_something_else_is_not_lost_in_silence(page, sent, raw, status):
     with_params(n=(1, {"type": "integer"}))
-    assert page.post(URL, {"conf-n": "8", "base": "{}", "raw": raw}).status_code == status
+    answer = page.post(URL, {"conf-n": "8", "base": "{}", "raw": raw, "raw_shown": '{"n": 1}'})
+    assert answer.status_code == status
+    assert status == 302 or answer.context["raw"] == raw
+
+
+def test_a_form_that_came_back_with_a_fault_is_sent_before_its_raw_json_has_followed(page, sent):
+    with_params(n=(1, {"type": "integer", "maximum": 50}))
+    refused = page.post(URL, {"conf-n": "999", "base": "{}"})
+    assert refused.status_code == 422
+    raw = refused.context["raw"]
+    again = {"conf-n": "8", "base": "{}", "raw": raw.replace("\n", "\r\n"), "raw_shown": raw}
+    assert page.post(URL, again).status_code == 302
 
 
 def test_boxes_are_read_as_they_were_drawn(page, sent):
