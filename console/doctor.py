@@ -194,9 +194,11 @@ def _versions() -> str:
     if number < OLDEST_POSTGRES or tuple(map(int, redis_version.split(".")[:2])) < OLDEST_REDIS:
         raise Wrong(words, _("PostgreSQL 14 and Redis 6.2 are the oldest that will do: upgrade."))
     airflow = str(health.answer(f"{settings.CONSOLE_AIRFLOW_URL}/api/v2/version").json()["version"])
-    mlflow = health.answer(f"{settings.CONSOLE_MLFLOW_URL}/version").text.strip()
-    words = f"{words}, Airflow {airflow}, MLflow {mlflow}"
-    if not (airflow.startswith("3.") and mlflow.startswith("3.")):
+    account = (settings.CONSOLE_MLFLOW_USERNAME, settings.CONSOLE_MLFLOW_PASSWORD)
+    mlflow = health.answer(f"{settings.CONSOLE_MLFLOW_URL}/version", account if any(account) else None)
+    mlflow_version = mlflow.text.strip()
+    words = f"{words}, Airflow {airflow}, MLflow {mlflow_version}"
+    if not (airflow.startswith("3.") and mlflow_version.startswith("3.")):
         raise Wrong(words, _("Airflow 3 and MLflow 3 are what the console talks to: upgrade."))
     return words
 

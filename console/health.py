@@ -148,9 +148,12 @@ def _http() -> httpx.Client:
     return httpx.Client(timeout=TIMEOUT_S, limits=limits, follow_redirects=False)
 
 
-def answer(url: str) -> httpx.Response:
-    """What a GET answers. Raises Unwell for anything but success, httpx.HTTPError for no answer."""
-    found = _http().get(url)
+def answer(url: str, account: tuple[str, str] | None = None) -> httpx.Response:
+    """What a GET answers. Raises Unwell for anything but success, httpx.HTTPError for no answer.
+
+    account: name and password, where the service asks for them.
+    """
+    found = _http().get(url, auth=account or httpx.USE_CLIENT_DEFAULT)
     if found.status_code != httpx.codes.OK:
         raise Unwell(_("It answered with status %(status)d.") % {"status": found.status_code})
     return found

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from types import SimpleNamespace
 
+import httpx
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -250,3 +251,21 @@ def test_a_certificate_file_that_is_none_is_found(settings, tmp_path):
     (tmp_path / "ca.pem").write_text("hello")
     settings.CONSOLE_KAFKA_CONFIG = {"ssl.ca.location": str(tmp_path / "ca.pem")}
     assert "cannot be read as certificates" in wrong(doctor._certificates).words
+
+
+@pytest.mark.django_db
+def test_versions_ask_mlflow_as_somebody(monkeypatch, real_redis, settings):
+    """MLflow lets nobody see its version without an account."""
+    settings.CONSOLE_MLFLOW_USERNAME, settings.CONSOLE_MLFLOW_PASSWORD = "atalaya", "a secret"
+    wanted = httpx.BasicAuth("atalaya", "a secret").auth_flow(httpx.Request("GET", "http://x"))
+    header = next(wanted).headers["Authorization"]
+
+    def answer(request):
+        if request.url.path == "/version":
+            is_known = request.headers.get("Authorization") == header
+            return httpx.Response(200 if is_known else 401, text="3.16.0")
+        return httpx.Response(200, json={"version": "3.1.0"})
+
+    client = httpx.Client(transport=httpx.MockTransport(answer))
+    monkeypatch.setattr(health, "_http", lambda: client)
+    assert doctor._versions().endswith("Airflow 3.1.0, MLflow 3.16.0")
