@@ -36,6 +36,8 @@ def stream() -> Iterator[tuple[str, str]]:
     from django.contrib.auth.models import Group
     from django.test import Client
 
+    from django.db import transaction
+
     from core.access.models import User
     from core.lib import kafka
     from streaming import defaults
@@ -50,7 +52,8 @@ def stream() -> Iterator[tuple[str, str]]:
     try:
         yield name, f"atalaya_session={client.cookies['atalaya_session'].value}"
     finally:
-        row.delete()
+        with transaction.atomic():  # held first, as in the product: the aggregator may be writing
+            Stream.objects.select_for_update().get(pk=row.pk).delete()
         client.logout()
         user.groups.clear()
         user.is_active = False

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from core.alerts.models import Alert
@@ -439,3 +440,34 @@ def test_killed_at_every_step_each_event_is_judged_and_found_once(broker):
         state = RuleState.objects.get(stream=stream)
         assert (state.n_judged, state.n_hits, state.positions) == (5, 3, {"0": 5}), died_at
         assert Alert.objects.get(subject=stream.name).state == State.OPEN, died_at
+
+
+@pytest.mark.django_db(transaction=True)  # two connections
+def test_a_stream_may_be_deleted_while_its_hits_are_saved(broker, monkeypatch):
+    stream = followed(broker, THRESHOLD, *fares(10))
+    state, saving, save, faults = state_of(stream), threading.Event(), Anomaly.objects.bulk_create, []
+
+    def slowly(*rows, **options):
+        saving.set()
+        time.sleep(0.3)  # the other one goes as far as it can
+        return save(*rows, **options)
+
+    def write():
+        hit = Anomaly(stream=stream, topic=stream.topic, topic_id=stream.topic_id, partition=0, offset=9)
+        hit.at = hit.event_at = timezone.now()
+        hit.rule, hit.observed, hit.limit = THRESHOLD, 60.0, 50.0
+        try:
+            anomalies.write(state, state_of(stream), [hit])
+        except Exception as error:
+            faults.append(error)
+        finally:
+            connection.close()
+
+    monkeypatch.setattr(Anomaly.objects, "bulk_create", slowly)
+    writer = threading.Thread(target=write)
+    writer.start()
+    assert saving.wait(10)
+    actions.delete_stream("trips", by=make_user("eng", "engineer"))
+    writer.join(10)
+    assert faults == []
+    assert not Stream.objects.filter(pk=stream.pk).exists()
