@@ -34,9 +34,8 @@ Frames = list[tuple[float, int]]  # arrival, total
 def stream() -> Iterator[tuple[str, str]]:
     """A stream with a topic of its own, and the session cookie of a viewer; all removed again."""
     from django.contrib.auth.models import Group
-    from django.test import Client
-
     from django.db import transaction
+    from django.test import Client
 
     from core.access.models import User
     from core.lib import kafka

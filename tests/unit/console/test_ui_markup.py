@@ -54,3 +54,15 @@ def test_drawings_say_their_numbers_with_a_point():
         re.fullmatch(r"[\d.]+,[\d.]+", place)
         for place in re.search(r'line" points="([^"]+)"', line)[1].split()
     )
+
+
+CARDS = re.compile(r'<table[^>]*class="[^"]*\bto-cards\b.*?</table>', re.S)
+# A cell of a number and nothing else: what it counts stands in the head of the column, which a phone does not show.
+BARE = re.compile(r"<td(?![^>]*(?:data-label|hide-phone))[^>]*>\s*\{\{[^}]*\|(?:count|metric)[^}]*\}\}\s*</td>")
+
+
+def test_a_number_says_what_it_is_where_a_table_becomes_cards():
+    tables = [(path.name, table) for path in TEMPLATES for table in CARDS.findall(path.read_text())]
+    assert len(tables) > 25
+    assert [(name, cell) for name, table in tables for cell in BARE.findall(table)] == []
+    assert BARE.search('<td class="num">{{ n|count }}</td>')
