@@ -16,7 +16,8 @@
     TRAINING = TitanicTraining()     # its tasks: load, validate, split, features, search, evaluate, …
 
 Each step runs in a process of its own, from the files of its run to the next ones, so slow imports (MLflow
-3 s, SHAP 2 s, scikit-learn 1 s) are made only where they are needed. What a step wrote, it writes again when it is tried again.
+3 s, SHAP 2 s, scikit-learn 1 s) are made only where they are needed. What a step wrote, it writes again when
+it is tried again.
 """
 
 from abc import ABC, abstractmethod

@@ -67,7 +67,9 @@ class TaxiTraining(Training):
         from dags.recipes.taxi import train as forests
 
         found, usual_error = forests.fit(spec, train, {**DEFAULTS, **run.params})
-        run.folder.write_bytes("spec.json", read_spec(json.dumps(_spec(train, usual_error=usual_error))).to_json())
+        run.folder.write_bytes(
+            "spec.json", read_spec(json.dumps(_spec(train, usual_error=usual_error))).to_json()
+        )
         return found
 
     def shap(

@@ -22,6 +22,11 @@ def test_steps_that_neither_learn_nor_register_load_nothing_slow():
     names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in paths]
     assert len(names) >= 9
     told = subprocess.run(
-        [sys.executable, "-c", SCRIPT, *names], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", SCRIPT, *names],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
     )
     assert SLOW & set(json.loads(told.stdout)) == set()
