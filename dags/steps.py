@@ -125,7 +125,7 @@ def job_ends(task_id: str, dag_id: str, **options: Any) -> Callable[..., Any]:
 
     # Looking more often than a busy scheduler goes round makes it queue a task whose last look it has not
     # settled yet, and fail it.
-    @task.sensor(task_id=task_id, mode="reschedule", poke_interval=20, timeout=3600, retries=4, **options)
+    @task.sensor(task_id=task_id, mode="reschedule", poke_interval=10, timeout=3600, retries=4, **options)
     def ends(job_id):
         import httpx
         from airflow.sdk import PokeReturnValue

@@ -11,8 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from stack import (
-    backup,
-    backup_file,
     catalogue,
     config,
     console_parts,
@@ -23,7 +21,6 @@ from stack import (
     health,
     postgres,
     report,
-    restore,
 )
 from stack.config import REPO, Config
 from stack.down import reset, stop
@@ -71,6 +68,8 @@ def _reset(site: Config, _options: argparse.Namespace) -> int:
 
 
 def _backup(site: Config, options: argparse.Namespace) -> int:
+    from stack import backup, backup_file  # with what only they need, as below
+
     path = Path(options.file).absolute() if options.file else backup.default_path(site)
     passphrase = backup_file.passphrase(is_new=True)
     with _alone(site):
@@ -89,6 +88,8 @@ def _backup(site: Config, options: argparse.Namespace) -> int:
 
 
 def _restore(wanted: Config, options: argparse.Namespace) -> int:
+    from stack import backup_file, restore
+
     with backup_file.opened(Path(options.file)) as found, _alone(wanted):
         restore.restore(wanted, found, backup_file.passphrase(is_new=False))
     print(f"\nRestored into {wanted.var_dir} as of {found.manifest['made_at']}. `make up` starts it.")

@@ -94,6 +94,8 @@ def _settings(config: Config) -> dict[tuple[str, str], str]:
         ("DAG_PROCESSOR", "MIN_FILE_PROCESS_INTERVAL"): "60",
         ("DAG_PROCESSOR", "PARSING_PROCESSES"): "1",
         ("DAG_PROCESSOR", "PRINT_STATS_INTERVAL"): "600",
+        # a run of ten tasks waits for the scheduler's next round ten times; its default is a second
+        ("SCHEDULER", "SCHEDULER_IDLE_SLEEP_TIME"): "0.5",
         ("LOGGING", "BASE_LOG_FOLDER"): str(folder / "logs"),
         ("USAGE_DATA_COLLECTION", "ENABLED"): "False",
     }

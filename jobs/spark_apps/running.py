@@ -50,7 +50,10 @@ SPARK_TYPES = {
 A_NUMBER: tuple[Kind, ...] = ("integer", "number")
 A_TIME: tuple[Kind, ...] = ("time",)
 KIND_WORDS: dict[tuple[Kind, ...], str] = {A_NUMBER: "a number", A_TIME: "a time"}
-WITHOUT_EXECUTORS_S, LOOKS_EVERY_S = 60.0, 2.0
+# Seconds for which a standalone cluster may leave a job without any executor: a Spark setting of our own, so
+# that a target's `conf` can name another.
+EXECUTORS_WITHIN, WITHOUT_EXECUTORS_S = "spark.atalaya.executorsWithin", "60"
+LOOKS_EVERY_S = 2.0
 UNFINISHED = ".{name}.unfinished"
 _GLOB = re.compile(r"([\\*?\[\]{}])")
 
@@ -102,17 +105,26 @@ def session(more: Mapping[str, str] | None = None) -> "Iterator[SparkSession]":
 
     spark = SparkSession.builder.config(map={**CONF, **(more or {})}).getOrCreate()
     if spark.sparkContext.master.startswith("spark://"):
-        threading.Thread(target=_require_executors, args=[spark], daemon=True).start()
+        arguments = [spark, _executors_within_s(spark)]
+        threading.Thread(target=_require_executors, args=arguments, daemon=True).start()
     try:
         yield spark
     finally:
         spark.stop()
 
 
-def _require_executors(spark: "SparkSession") -> None:
+def _executors_within_s(spark: "SparkSession") -> float:
+    said = spark.sparkContext.getConf().get(EXECUTORS_WITHIN, WITHOUT_EXECUTORS_S)
+    try:
+        return float(said or "")
+    except ValueError as error:
+        raise ValueError(f"{EXECUTORS_WITHIN} is {said!r}: it must be a number of seconds.") from error
+
+
+def _require_executors(spark: "SparkSession", within_s: float) -> None:
     """End the driver when its cluster leaves it without executors: it would wait for ever."""
     since = time.monotonic()
-    while time.monotonic() - since < WITHOUT_EXECUTORS_S:
+    while time.monotonic() - since < within_s:
         time.sleep(LOOKS_EVERY_S)
         try:
             n_executors = (
@@ -123,7 +135,7 @@ def _require_executors(spark: "SparkSession") -> None:
         since = time.monotonic() if n_executors else since
     try:
         raise NoExecutors(
-            f"{spark.sparkContext.master} gave no executor for {WITHOUT_EXECUTORS_S:.0f} s: its master or its"
+            f"{spark.sparkContext.master} gave no executor for {within_s:.0f} s: its master or its"
             " workers are away, or other jobs have all cores."
         )
     except NoExecutors:

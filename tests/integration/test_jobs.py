@@ -1,6 +1,5 @@
-"""Spark jobs on a real stack: the JVM, the worker, watch, and the stack's own end."""
+"""Spark jobs on a real stack: the JVM, the worker, watch. The stack's own end: `stack/test_recovery.py`."""
 
-import signal
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +7,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from stack import spark_jobs
 from tests.api import Caller, ok, wait_for
 from tests.integration.real_jobs import driver, left, submit, wait_until, whole_log, write_trips
 from tests.running_stack import RunningStack
@@ -60,19 +58,6 @@ def listening(process: psutil.Process) -> set[tuple[str, int]]:
     except psutil.NoSuchProcess:
         return set()
     return {found.laddr for found in connections if found.status == psutil.CONN_LISTEN}
-
-
-def test_job_is_lost_and_gone_when_the_stack_is_stopped(stack, engineer, source):
-    running = submit(engineer, source)
-    java = wait_for("driver", lambda: driver(stack, running), timeout_s=120)
-    java.send_signal(signal.SIGSTOP)  # it must not end by itself meanwhile
-    stack.down()
-    try:
-        assert spark_jobs.processes(stack.config) == []
-    finally:
-        stack.up()
-    job = wait_until(engineer, running, "lost", timeout_s=90)
-    assert job["error"] == "It was ended from outside: the stack was stopped."
 
 
 def test_source_outside_the_folders_is_refused(engineer):

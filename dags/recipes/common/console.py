@@ -15,7 +15,8 @@ from dags.recipes.common.log import say
 TIMEOUT_S = 10.0
 MIRROR_S = 60.0  # how long the console may take to notice a version that was just registered
 VERDICT_S = 300.0
-POLL_S = 2.0
+LOOKS_EVERY_S = 0.5  # for a verdict
+POLL_S = 1.0  # before the same is asked for again
 PAGE_ROWS = 200
 LONGEST_REASON = 1_000
 SETTLED = frozenset({"passed", "failed", "error"})
@@ -58,7 +59,7 @@ def gate(client: httpx.Client, model: str, version: str, *, key: str) -> dict[st
         found = _answer(client, "GET", path).json().get("gate") or {}
         if found.get("state") in SETTLED:
             return _told(found)
-        time.sleep(POLL_S)
+        time.sleep(LOOKS_EVERY_S)
     raise ConsoleRefused(f"The gate gave no verdict within {VERDICT_S:g} s; its page shows how far it is.")
 
 

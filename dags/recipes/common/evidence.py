@@ -1,9 +1,8 @@
 """What a version carries besides the model: reference rows, figures, pictures."""
 
 import io
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 
@@ -12,9 +11,8 @@ from scoring.originals import Original
 from scoring.score import Outcome
 from scoring.spec import Spec
 
-mpl.use("agg")
-from matplotlib import pyplot as plt
-from matplotlib.figure import Figure
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MAX_REFERENCE_ROWS = 20_000
 
@@ -53,7 +51,7 @@ def residual_picture(spec: Spec, model: Original, holdout: pd.DataFrame) -> byte
     """A PNG: each hold-out row's error (predicted - true) over its prediction, and their spread."""
     predicted = model.predict(features.frame(spec, holdout)).values
     errors = predicted - holdout["label"].to_numpy(np.float64)
-    figure, (cloud, spread) = plt.subplots(1, 2, figsize=(8, 3.8), layout="constrained", sharey=True)
+    figure, (cloud, spread) = _pyplot().subplots(1, 2, figsize=(8, 3.8), layout="constrained", sharey=True)
     cloud.scatter(predicted, errors, s=6, alpha=0.4)
     cloud.axhline(0, color="black", linewidth=0.8)
     unit = f" ({spec.output.unit})" if spec.output.unit else ""
@@ -71,7 +69,7 @@ def confusion_picture(spec: Spec, model: Original, holdout: pd.DataFrame) -> byt
     table = np.zeros((len(labels), len(labels)), dtype=int)
     for truth, guess in zip(holdout["label"].tolist(), predicted, strict=True):
         table[position[truth], position[guess]] += 1
-    figure, axes = plt.subplots(figsize=(5, 4.2), layout="constrained")
+    figure, axes = _pyplot().subplots(figsize=(5, 4.2), layout="constrained")
     axes.imshow(table, cmap="Blues")
     axes.set_xticks(range(len(labels)), [label.text for label in labels])
     axes.set_yticks(range(len(labels)), [label.text for label in labels])
@@ -86,17 +84,28 @@ def shap_picture(values: np.ndarray, table: np.ndarray, names: list[str]) -> byt
     """A PNG of SHAP's summary. values: shape (n_rows, n_names), of one output; table: what they explain."""
     import shap
 
+    plt = _pyplot()
     shap.summary_plot(
         values, table, feature_names=names, show=False, max_display=15, rng=np.random.default_rng(0)
     )
     return png(plt.gcf())
 
 
-def png(figure: Figure) -> bytes:
+def png(figure: "Figure") -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=120)
-    plt.close(figure)
+    _pyplot().close(figure)
     return buffer.getvalue()
+
+
+def _pyplot() -> Any:
+    """matplotlib, without any screen; what registers a model has no need of it."""
+    import matplotlib as mpl
+
+    mpl.use("agg")
+    from matplotlib import pyplot
+
+    return pyplot
 
 
 def _score(outcome: Outcome) -> np.ndarray:

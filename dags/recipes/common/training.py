@@ -16,16 +16,16 @@
     TRAINING = TitanicTraining()     # its tasks: load, validate, split, features, search, evaluate, …
 
 Each step runs in a process of its own, from the files of its run to the next ones, so slow imports (MLflow
-3 s, SHAP 2 s) are made only where they are needed. What a step wrote, it writes again when it is tried again.
+3 s, SHAP 2 s, scikit-learn 1 s) are made only where they are needed. What a step wrote, it writes again when
+it is tried again.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pandas as pd
-from sklearn.pipeline import Pipeline
 
 from dags.recipes.common import decisions, holdout, run_folder
 from dags.recipes.common.checks import DataInvalid, require_learnable, row_texts
@@ -35,6 +35,9 @@ from dags.recipes.common.log import say
 from dags.recipes.common.run_folder import DagRun, RunFolder
 from scoring.spec import Spec
 from scoring.spec_reading import read_spec
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 TELLING = frozenset({"baseline", "champion", "better", "not_worse"})  # checks that say how good a version is
 
@@ -68,7 +71,7 @@ class Found:
     tried: each becomes a run of its own inside the MLflow run.
     """
 
-    model: Pipeline
+    model: "Pipeline"
     params: Mapping[str, Any]
     scores: Mapping[str, float]
     tried: Sequence[Tried] = field(default_factory=tuple)
@@ -272,8 +275,6 @@ class Training(ABC):
 
     def verdict(self, run: DagRun, version: str, found: Mapping[str, Any]) -> Decision:
         """found: the gate as the console tells it."""
-        from dags.recipes.common import tracking
-
         champion, passed = found.get("champion_version"), found["state"] == "passed"
         told = [
             check["sentence"]
@@ -289,8 +290,11 @@ class Training(ABC):
             undecided = "It passed, but is not surely better than the champion: a person decides."
             reason = " ".join([undecided, *told])
         shap = {"candidate": run.folder.read_json("shap.json")}
-        if champion is not None and (importance := tracking.importance(self.model, champion)):
-            shap["champion"] = importance
+        if champion is not None:
+            from dags.recipes.common import tracking
+
+            if importance := tracking.importance(self.model, champion):
+                shap["champion"] = importance
         return Decision(
             kind="promote",
             is_yes=passed,

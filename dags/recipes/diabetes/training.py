@@ -1,9 +1,8 @@
 """The steps of `diabetes_training`: see `common.training`. Each run learns from all rows taken so far."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from sklearn.pipeline import Pipeline
 
 from dags.recipes.common import decisions, ledger
 from dags.recipes.common.checks import DataInvalid
@@ -14,6 +13,9 @@ from dags.recipes.common.training import Found, Taken, Training
 from dags.recipes.diabetes import features
 from dags.recipes.diabetes.params import MODEL, TRAINING_DAG_ID, USECASE, TrainingSettings
 from scoring.spec import Spec
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 
 class DiabetesTraining(Training):
@@ -81,7 +83,7 @@ class DiabetesTraining(Training):
         return models.search(spec, train, validation, n_trees=settings.n_trees, seed=settings.seed)
 
     def shap(
-        self, run: DagRun, spec: Spec, model: Pipeline, train: pd.DataFrame
+        self, run: DagRun, spec: Spec, model: "Pipeline", train: pd.DataFrame
     ) -> tuple[bytes, dict[str, float]]:
         from dags.recipes.common import tree_shap
 

@@ -3,10 +3,9 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from sklearn.pipeline import Pipeline
 
 from dags.recipes.common import ledger, sources
 from dags.recipes.common.ledger import Origin
@@ -16,6 +15,9 @@ from dags.recipes.forest_cover import data, features
 from dags.recipes.forest_cover import params as names
 from dags.recipes.forest_cover.params import Settings
 from scoring.spec import Spec
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 EXPLAINED_ROWS = 50  # deep trees of many classes take a second a row
 
@@ -58,7 +60,7 @@ class ForestCoverTraining(Training):
         return candidates.find(spec, train, Settings.of(run.params))
 
     def shap(
-        self, run: DagRun, spec: Spec, model: Pipeline, train: pd.DataFrame
+        self, run: DagRun, spec: Spec, model: "Pipeline", train: pd.DataFrame
     ) -> tuple[bytes, dict[str, float]]:
         from dags.recipes.common import any_shap, tree_shap
 

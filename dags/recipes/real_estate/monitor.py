@@ -5,11 +5,10 @@ Those from `load` on are the steps of every training: see `common.training`.
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pandas as pd
-from sklearn.pipeline import Pipeline
 
 from dags.recipes.common import decisions, ledger, run_folder
 from dags.recipes.common.checks import DataInvalid
@@ -17,9 +16,14 @@ from dags.recipes.common.ledger import Origin, Rejected
 from dags.recipes.common.log import say
 from dags.recipes.common.run_folder import DagRun
 from dags.recipes.common.training import Found, Taken, Training
-from dags.recipes.real_estate import data, features, service, worth
+from dags.recipes.real_estate import data, features, service
 from dags.recipes.real_estate.params import DAG_ID, MODEL, USECASE, Settings
 from scoring.spec import Spec
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
+    from dags.recipes.real_estate import worth
 
 SHOWN = 5  # rejected rows that the log names
 
@@ -113,6 +117,7 @@ class Monitor(Training):
     def decide(self, run: DagRun) -> dict[str, Any]:
         """Whether to train, with its grounds, into the ledger."""
         from dags.recipes.common import console
+        from dags.recipes.real_estate import worth
 
         with console.connect(self.dag_id) as client:
             champion = console.champion(client, self.model)
@@ -122,8 +127,10 @@ class Monitor(Training):
         decisions.decide(self.usecase, decision, run=run)
         return {"train": decision.is_yes, "reason": decision.reason}
 
-    def came(self, run: DagRun) -> worth.Came:
+    def came(self, run: DagRun) -> "worth.Came":
         """What this run brought."""
+        from dags.recipes.real_estate import worth
+
         folder = run.folder
         over = folder.read_json("fetched.json")["over"]
         return worth.Came(
@@ -135,11 +142,12 @@ class Monitor(Training):
             over=over,
         )
 
-    def learnt(self, champion: int | None) -> worth.Learnt | None:
+    def learnt(self, champion: int | None) -> "worth.Learnt | None":
         """What the champion learnt from."""
         if champion is None:
             return None
         from dags.recipes.common import tracking
+        from dags.recipes.real_estate import worth
 
         spec, rows = tracking.learnt_from(self.model, champion)
         return worth.Learnt(champion, spec, rows)
@@ -174,7 +182,7 @@ class Monitor(Training):
         return found
 
     def shap(
-        self, run: DagRun, spec: Spec, model: Pipeline, train: pd.DataFrame
+        self, run: DagRun, spec: Spec, model: "Pipeline", train: pd.DataFrame
     ) -> tuple[bytes, dict[str, float]]:
         from dags.recipes.common import tree_shap
 

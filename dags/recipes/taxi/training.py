@@ -5,29 +5,24 @@ Its usual error is the sigma of the anomaly rule on the stream of trips.
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
-from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import RandomForestRegressor
-from sklearn.impute import SimpleImputer
-from sklearn.model_selection import KFold, cross_val_predict
-from sklearn.pipeline import Pipeline
 
 from dags.recipes.common import ledger
 from dags.recipes.common.checks import DataInvalid
 from dags.recipes.common.log import say
 from dags.recipes.common.run_folder import DagRun
-from dags.recipes.common.training import Found, Taken, Training, Tried
+from dags.recipes.common.training import Found, Taken, Training
 from dags.recipes.taxi.params import DEFAULTS, MODEL, TRAINING_DAG_ID, USECASE
-from scoring import features
 from scoring.spec import Spec
 from scoring.spec_reading import read_spec
 
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
 FIELDS = ["vendor_id", "passenger_count", "trip_distance", "payment_type", "fare_amount"]
 LABEL = "tip_amount"
-FOLDS = 3
 LONGEST_TRIP, LARGEST_FARE = 200.0, 1_000.0  # miles, dollars: beyond these it is a fault of the meter
 PAYMENTS = {1: "Card", 2: "Cash", 3: "No charge", 4: "Dispute", 5: "Unknown", 6: "Voided"}
 
@@ -69,36 +64,20 @@ class TaxiTraining(Training):
 
     def find(self, run: DagRun, spec: Spec, train: pd.DataFrame) -> Found:
         """One forest; its error on folds not trained on becomes the spec's usual error."""
-        settings = {**DEFAULTS, **run.params}
-        model = _pipeline(spec, settings)
-        table, labels = features.table(spec, train), train["label"].to_numpy()
-        folds = KFold(FOLDS, shuffle=True, random_state=settings["seed"])
-        errors = cross_val_predict(model, table, labels, cv=folds) - labels
-        scores = {"cv_mae": float(np.abs(errors).mean()), "cv_rmse": float(np.sqrt((errors**2).mean()))}
-        usual = _spec(train, usual_error=float(errors.std()))
-        run.folder.write_bytes("spec.json", read_spec(json.dumps(usual)).to_json())
-        params = {name: settings[name] for name in ("n_estimators", "max_depth")}
-        say(f"Mean error {scores['cv_mae']:.3f} $ over {FOLDS} folds, sigma {errors.std():.3f} $.")
-        return Found(model.fit(table, labels), params, scores, [Tried("forest", params, scores)])
+        from dags.recipes.taxi import train as forests
+
+        found, usual_error = forests.fit(spec, train, {**DEFAULTS, **run.params})
+        run.folder.write_bytes(
+            "spec.json", read_spec(json.dumps(_spec(train, usual_error=usual_error))).to_json()
+        )
+        return found
 
     def shap(
-        self, run: DagRun, spec: Spec, model: Pipeline, train: pd.DataFrame
+        self, run: DagRun, spec: Spec, model: "Pipeline", train: pd.DataFrame
     ) -> tuple[bytes, dict[str, float]]:
         from dags.recipes.common import tree_shap
 
         return tree_shap.summary(spec, model, train, seed=run.params["seed"])
-
-
-def _pipeline(spec: Spec, settings: dict[str, Any]) -> Pipeline:
-    prepare = ColumnTransformer([("numbers", SimpleImputer(strategy="median"), spec.number_columns)])
-    forest = RandomForestRegressor(
-        settings["n_estimators"],
-        max_depth=settings["max_depth"],
-        min_samples_leaf=10,
-        random_state=settings["seed"],
-        n_jobs=2,
-    )
-    return Pipeline([("prepare", prepare), ("forest", forest)])
 
 
 def _spec(train: pd.DataFrame, *, usual_error: float) -> dict[str, Any]:

@@ -3,9 +3,9 @@
 import json
 import os
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
 import pandas as pd
-from sklearn.pipeline import Pipeline
 
 from dags.recipes.common import feature_store, sources
 from dags.recipes.common.checks import DataInvalid
@@ -16,6 +16,9 @@ from dags.recipes.common.training import Found, Taken, Training
 from dags.recipes.titanic import data, features
 from dags.recipes.titanic.params import DAG_ID, ENTITY, FILE_NAME, KEY, MODEL, USECASE, Settings
 from scoring.spec import Spec
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 
 class TitanicTraining(Training):
@@ -55,7 +58,7 @@ class TitanicTraining(Training):
         return forests.search(spec, train, n_iter=settings.n_iter, cv=settings.cv, seed=settings.seed)
 
     def shap(
-        self, run: DagRun, spec: Spec, model: Pipeline, train: pd.DataFrame
+        self, run: DagRun, spec: Spec, model: "Pipeline", train: pd.DataFrame
     ) -> tuple[bytes, dict[str, float]]:
         from dags.recipes.common import tree_shap
 

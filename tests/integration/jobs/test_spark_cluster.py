@@ -4,19 +4,21 @@ import json
 import subprocess
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from django.test import override_settings
 
 from core.lib.errors import Unavailable
 from jobs import gateway
 from jobs.folders import Folder
 from jobs.outcomes import error_in
-from jobs.spark_apps import clean_trips
+from jobs.spark_apps import clean_trips, running
 from stack import supervisor
 from tests import running_stack
 from tests.integration.real_jobs import write_trips
-from tests.running_stack import RunningStack
+from tests.running_stack import QUICK_TO_START, RunningStack
 
 PORT_BASE = int(running_stack.PORT_BASE) + 100
 UI_PORT = PORT_BASE + 20
@@ -38,62 +40,91 @@ def cluster() -> Iterator[RunningStack]:
     stack.down()
 
 
-@pytest.fixture
-def target(cluster, settings) -> gateway.Target:
+@pytest.fixture(scope="module")
+def target(cluster: RunningStack) -> Iterator[gateway.Target]:
     """As `make up` tells the console of it."""
-    env = cluster.env
-    settings.CONSOLE_SPARK_TARGETS = json.loads(env["CONSOLE_SPARK_TARGETS"])
-    settings.CONSOLE_SPARK_AUTH_SECRET = env["CONSOLE_SPARK_AUTH_SECRET"]
-    settings.CONSOLE_SPARK_DRIVER_MEMORY = "512m"
-    return gateway.target("cluster")
+    with override_settings(
+        CONSOLE_SPARK_TARGETS=json.loads(cluster.env["CONSOLE_SPARK_TARGETS"]),
+        CONSOLE_SPARK_AUTH_SECRET=cluster.env["CONSOLE_SPARK_AUTH_SECRET"],
+        CONSOLE_SPARK_DRIVER_MEMORY="512m",
+        CONSOLE_SPARK_CONF=QUICK_TO_START,
+    ):
+        yield gateway.target("cluster")
 
 
-def run(target: gateway.Target, folder: Folder, source: Path) -> "subprocess.CompletedProcess[str]":
-    """`clean_trips` as a job's launcher starts it."""
-    for path in (folder.path, folder.temporary):
-        path.mkdir()
-    folder.write(folder.params.name, {"source": str(source)})
-    folder.write(folder.access.name, {})
-    gateway.write_properties(folder, target)
-    command = gateway.command(
-        f"cluster-{uuid.uuid4().hex[:6]}",
-        application=Path(str(clean_trips.__file__)),
-        folder=folder,
-        output_dir=folder.path / "output",
-        ui_port=UI_PORT,
-        on=target,
-    )
-    env = gateway.environment(folder)
-    return subprocess.run(command, env=env, cwd=folder.path, capture_output=True, text=True, timeout=240)
+class Driver:
+    """`clean_trips` as a job's launcher starts it, on four trips; it goes on while others do."""
+
+    def __init__(self, target: gateway.Target, folder: Path, *, ui_port: int) -> None:
+        folder.mkdir()
+        write_trips(folder / "trips.parquet")
+        self.folder = Folder(folder / "job")
+        for path in (self.folder.path, self.folder.temporary):
+            path.mkdir()
+        self.folder.write(self.folder.params.name, {"source": str(folder / "trips.parquet")})
+        self.folder.write(self.folder.access.name, {})
+        gateway.write_properties(self.folder, target)
+        command = gateway.command(
+            f"cluster-{uuid.uuid4().hex[:6]}",
+            application=Path(str(clean_trips.__file__)),
+            folder=self.folder,
+            output_dir=self.folder.path / "output",
+            ui_port=ui_port,
+            on=target,
+        )
+        self._process = subprocess.Popen(
+            command,
+            env=gateway.environment(self.folder),
+            cwd=self.folder.path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def ended(self) -> "subprocess.CompletedProcess[str]":
+        with self._process as process:
+            try:
+                out, err = process.communicate(timeout=240)
+            finally:
+                process.kill()
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
-def test_a_job_runs_on_the_cluster_and_tells_its_secret_nobody(cluster, target, tmp_path):
-    write_trips(tmp_path / "trips.parquet")
-    folder = Folder(tmp_path / "job")
+@pytest.fixture(scope="module")
+def refused(target: gateway.Target, tmp_path_factory: pytest.TempPathFactory) -> Driver:
+    """One that does not know the secret. Spark gives it up after a minute: the others run meanwhile."""
     gateway.require_master(target)
-    done = run(target, folder, tmp_path / "trips.parquet")
+    with override_settings(CONSOLE_SPARK_AUTH_SECRET=""):
+        return Driver(target, tmp_path_factory.mktemp("refused") / "it", ui_port=UI_PORT)
+
+
+def test_a_job_runs_on_the_cluster_and_tells_its_secret_nobody(cluster, target, refused, tmp_path):
+    one = Driver(target, tmp_path / "one", ui_port=UI_PORT + 1)
+    done = one.ended()
     assert done.returncode == 0, done.stderr[-3000:]
-    assert json.loads(folder.result.read_text())["rows_kept"] == 2
+    assert json.loads(one.folder.result.read_text())["rows_kept"] == 2
     assert "Granted executor" in done.stderr
+    assert one.folder.properties.stat().st_mode & 0o777 == 0o600
     secret = cluster.env["CONSOLE_SPARK_AUTH_SECRET"]
-    assert folder.properties.stat().st_mode & 0o777 == 0o600
     assert secret not in " ".join(done.args) + done.stderr + done.stdout
 
 
-def test_a_driver_without_the_secret_is_not_let_in(target, tmp_path, settings):
-    write_trips(tmp_path / "trips.parquet")
-    settings.CONSOLE_SPARK_AUTH_SECRET = ""
-    done = run(target, Folder(tmp_path / "job"), tmp_path / "trips.parquet")
+def test_a_cluster_without_workers_ends_the_job_in_words(cluster, target, tmp_path):
+    supervisor.stop(cluster.config, {"spark-worker"})
+    hasty = replace(target, conf={**target.conf, running.EXECUTORS_WITHIN: "8"})
+    done = Driver(hasty, tmp_path / "job", ui_port=UI_PORT + 2).ended()
+    assert done.returncode == 1
+    assert f"NoExecutors: {target.master} gave no executor for 8 s" in error_in(done.stdout + done.stderr)
+
+
+def test_a_driver_without_the_secret_is_not_let_in(target, refused):
+    done = refused.ended()
     assert done.returncode != 0
     assert "All masters are unresponsive" in done.stderr
+    gateway.require_master(target)  # it was there all the time
 
 
-def test_a_cluster_without_workers_ends_the_job_in_words(cluster, target, tmp_path):
-    write_trips(tmp_path / "trips.parquet")
-    supervisor.stop(cluster.config, {"spark-worker"})
-    done = run(target, Folder(tmp_path / "job"), tmp_path / "trips.parquet")
-    assert done.returncode == 1
-    assert f"NoExecutors: {target.master} gave no executor for 60 s" in error_in(done.stdout + done.stderr)
+def test_a_master_that_is_away_is_named(cluster, target):
     supervisor.stop(cluster.config, {"spark-master"})
     with pytest.raises(Unavailable, match=f"The Spark master {target.master} does not answer"):
         gateway.require_master(target)

@@ -1,6 +1,7 @@
 """The stream of trips on a real Kafka: a driver is killed, a topic deleted, a checkpoint is another's."""
 
 import json
+import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from typing import Any
 
 import pyarrow.dataset
 import pytest
-from confluent_kafka import Consumer, KafkaError, Producer
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from tests.api import Caller, ok, wait_for
@@ -103,16 +104,19 @@ def rows_of(engineer: Caller, job_id: str, query: str) -> int:
 
 def messages(stack: RunningStack, topic: str) -> list[Any]:
     """All of a topic, to its end now."""
-    consumer = Consumer(stack.kafka_config | {"group.id": uuid.uuid4().hex, "auto.offset.reset": "earliest"})
-    consumer.subscribe([topic])
+    settings = {"group.id": uuid.uuid4().hex, "enable.auto.commit": False, "enable.partition.eof": True}
+    consumer = Consumer(stack.kafka_config | settings)
+    open_ones = set(consumer.list_topics(topic, 30).topics[topic].partitions)
+    consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in open_ones])
     found: list[Any] = []
-    n_silent = 0
-    while n_silent < 10:
-        batch = [one for one in consumer.consume(1000, 1) if one.error() is None]
-        found += batch
-        n_silent = 0 if batch else n_silent + 1
-        if found and n_silent > 3:
-            break
+    deadline = time.monotonic() + 60
+    while open_ones:
+        assert time.monotonic() < deadline, f"no end of {topic}"
+        for one in consumer.consume(1000, 0.5):
+            if one.error() is None:
+                found.append(one)
+            elif one.error().code() == KafkaError._PARTITION_EOF:
+                open_ones.discard(one.partition())
     consumer.close()
     return found
 
@@ -176,21 +180,24 @@ def table(folder: Path) -> list[dict[str, Any]]:
     return [row | {"start": f"{row['start']:%Y-%m-%d %H:%M:%S}"} for row in rows]
 
 
-def test_a_topic_that_is_deleted_under_it_fails_the_job_in_words(stack, engineer, topic):
+def test_jobs_beside_each_other_end_each_as_it_should(stack, engineer, topic):
+    """One whose topic is deleted, one that stops at the end of its topic, one with another's checkpoint."""
+    whole = f"{topic}-whole"
+    make_topic(stack, whole)
     produce(stack, topic, range(10))
-    job_id = submit(engineer, topic, topic)
-    wait_for("first rows", lambda: rows_of(engineer, job_id, "windows") > 0, timeout_s=STARTS_WITHIN_S)
+    produce(stack, whole, range(10))
+    bereft = submit(engineer, topic, topic)
+    at_end = submit(engineer, whole, whole, stops_at_end=True)
+    wait_for("first rows", lambda: rows_of(engineer, bereft, "windows") > 0, timeout_s=STARTS_WITHIN_S)
     delete_topics(stack, topic)
-    job = wait_until(engineer, job_id, "failed", "lost", "cancelled", timeout_s=120)
+    job = wait_until(engineer, bereft, "failed", "lost", "cancelled", timeout_s=120)
     assert job["state"] == "failed"
     assert f"The topic {topic} is not there" in job["error"]
 
-
-def test_a_checkpoint_of_another_query_fails_the_job_in_words(stack, engineer, topic):
-    produce(stack, topic, range(10))
-    first = submit(engineer, topic, topic, stops_at_end=True)
-    assert wait_until(engineer, first, "succeeded", "failed", "lost")["state"] == "succeeded"
-    second = submit(engineer, topic, topic, stops_at_end=True, lateness_min=5)
-    job = wait_until(engineer, second, "succeeded", "failed", "lost")
+    job = wait_until(engineer, at_end, "succeeded", "failed", "lost", timeout_s=STARTS_WITHIN_S)
+    assert (job["state"], job["error"]) == ("succeeded", "")
+    other = submit(engineer, whole, whole, stops_at_end=True, lateness_min=5)
+    job = wait_until(engineer, other, "succeeded", "failed", "lost")
     assert job["state"] == "failed"
     assert "is another query's: lateness_min was 0 and is 5" in job["error"]
+    delete_topics(stack, whole, f"{whole}.dead")

@@ -49,6 +49,15 @@ def test_create_user_speaks_json_when_asked():
     assert User.objects.get(username="ana").check_password(said["one_time_password"])
 
 
+def test_create_user_gives_a_token_when_asked(client):
+    password, key = run("create_user", "ana", "--role", "scientist", "--token").splitlines()
+    me = client.get("/api/v1/me", **bearer(key)).json()
+    assert (set(me["scopes"]), me["token"]["name"]) == (SCIENTIST, "command line")
+    assert User.objects.get(username="ana").check_password(password)
+    said = json.loads(run("create_user", "bob", "--role", "viewer", "--token", "--json"))
+    assert client.get("/api/v1/me", **bearer(said["token"])).json()["username"] == "bob"
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -53,18 +53,6 @@ def rows_stored(monkeypatch):
         step(run)
 
 
-@pytest.fixture
-def tracked(monkeypatch, tmp_path):
-    """An MLflow store of its own, in files."""
-    monkeypatch.setattr(mlflow.tracking._tracking_service.utils, "_tracking_uri", None)
-    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
-    mlflow.set_registry_uri(f"sqlite:///{tmp_path}/mlflow.db")
-    monkeypatch.chdir(tmp_path)
-    yield mlflow.MlflowClient()
-    mlflow.set_tracking_uri(None)
-    mlflow.set_registry_uri(None)
-
-
 def the_run(run_id: str = "console__1", **params) -> DagRun:
     return DagRun(TRAINING_DAG_ID, run_id, QUICK | params, "ana")
 

@@ -4,7 +4,6 @@ import json
 from typing import ClassVar
 
 import httpx
-import mlflow
 import numpy as np
 import pandas as pd
 import psycopg2
@@ -429,17 +428,14 @@ def test_collected_rows_are_the_same_rows_as_those_of_a_file(database, answering
 
 @in_mlflow
 @pytest.mark.parametrize("kind", ["forest", "svc"])
-def test_either_kind_is_registered_with_its_evidence(folders, monkeypatch, tmp_path, kind: str):
-    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
-    mlflow.set_registry_uri(f"sqlite:///{tmp_path}/mlflow.db")
-    monkeypatch.chdir(tmp_path)
+def test_either_kind_is_registered_with_its_evidence(folders, tracked, monkeypatch, kind: str):
     both = train._candidates
     monkeypatch.setattr(
         train, "_candidates", lambda *args: [one for one in both(*args) if one.name.startswith(kind)]
     )
     run = training_run()
     folder = until("register", run)
-    client = mlflow.MlflowClient()
+    client = tracked
     (version,) = client.search_model_versions("name='forest_cover'")
     logged = client.get_run(version.run_id)
     assert logged.data.tags["data_source"] == "synthetic"
@@ -453,8 +449,6 @@ def test_either_kind_is_registered_with_its_evidence(folders, monkeypatch, tmp_p
     shap = folder.read_json("shap.json")
     assert max(shap, key=shap.get) == "Elevation"  # by which the generator draws most
     assert folder.read_bytes("shap_summary.png").startswith(b"\x89PNG")
-    mlflow.set_tracking_uri(None)
-    mlflow.set_registry_uri(None)
 
 
 def test_real_file_has_the_columns_and_loses_no_row():

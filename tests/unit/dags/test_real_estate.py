@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -506,13 +507,23 @@ def test_houses_are_held_out_whole():
     assert len(set(holdout.is_holdout(rows["house"], 0.5).tolist())) == 1
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    return tmp_path_factory.mktemp("trained")
+
+
 @pytest.fixture
-def trained(ledger_database, serve):
+def trained(ledger_database, serve, kept):
+    """A run with its model: trained for the first test, whose files the others get."""
     one = run(1, n_iter=1, seed=42, holdout_share=0.2)
+    if any(kept.iterdir()):
+        shutil.copytree(kept, one.folder.path, dirs_exist_ok=True)
+        return one
     serve(given(listings(700, first=4_000)))
     go(one)
     for name in ("load", "split", "features", "search"):
         getattr(MONITOR, name)(one)
+    shutil.copytree(one.folder.path, kept, dirs_exist_ok=True)
     return one
 
 

@@ -48,18 +48,6 @@ def offline(monkeypatch, tmp_path):
     monkeypatch.setattr(sources, "_from_url", refuse)
 
 
-@pytest.fixture
-def tracked(monkeypatch, tmp_path):
-    """An MLflow store of its own, in files."""
-    monkeypatch.setattr(mlflow.tracking._tracking_service.utils, "_tracking_uri", None)
-    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
-    mlflow.set_registry_uri(f"sqlite:///{tmp_path}/mlflow.db")
-    monkeypatch.chdir(tmp_path)
-    yield mlflow.MlflowClient()
-    mlflow.set_tracking_uri(None)
-    mlflow.set_registry_uri(None)
-
-
 TASKS = ("load", "validate", "split", "features", "search", "evaluate", "explain", "register")
 
 

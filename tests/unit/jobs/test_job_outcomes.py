@@ -95,11 +95,10 @@ def test_job_without_a_note_about_its_end_is_lost(folder):
 
 def test_a_driver_that_waits_for_executors_ends_in_words(monkeypatch, capsys):
     ended = []
-    monkeypatch.setattr(running, "WITHOUT_EXECUTORS_S", 0.05)
     monkeypatch.setattr(running, "LOOKS_EVERY_S", 0.01)
     monkeypatch.setattr(running.os, "_exit", ended.append)
     context = SimpleNamespace(master="spark://m:7077", _jsc=Jsc(n_known=1))
-    running._require_executors(SimpleNamespace(sparkContext=context))
+    running._require_executors(SimpleNamespace(sparkContext=context), 0.05)
     assert ended == [1]
     log = capsys.readouterr().err + "26/11/29 17:45:13 INFO SparkContext: Successfully stopped SparkContext\n"
     assert error_in(log).startswith(
@@ -108,11 +107,22 @@ def test_a_driver_that_waits_for_executors_ends_in_words(monkeypatch, capsys):
 
 
 def test_a_driver_with_executors_goes_on_until_its_session_ends(monkeypatch):
-    monkeypatch.setattr(running, "WITHOUT_EXECUTORS_S", 0.05)
     monkeypatch.setattr(running, "LOOKS_EVERY_S", 0.01)
     monkeypatch.setattr(running.os, "_exit", lambda code: pytest.fail("it was ended"))
     context = SimpleNamespace(master="spark://m:7077", _jsc=Jsc(n_known=2, n_looks=20))
-    running._require_executors(SimpleNamespace(sparkContext=context))
+    running._require_executors(SimpleNamespace(sparkContext=context), 0.05)
+
+
+@pytest.mark.parametrize(("said", "seconds"), [({}, 60), ({"spark.atalaya.executorsWithin": "300"}, 300)])
+def test_a_target_says_how_long_a_job_waits_for_executors(said, seconds):
+    context = SimpleNamespace(getConf=lambda: said)
+    assert running._executors_within_s(SimpleNamespace(sparkContext=context)) == seconds
+
+
+def test_a_wait_for_executors_that_is_no_number_is_named():
+    context = SimpleNamespace(getConf=lambda: {"spark.atalaya.executorsWithin": "5m"})
+    with pytest.raises(ValueError, match="executorsWithin is '5m': it must be a number of seconds"):
+        running._executors_within_s(SimpleNamespace(sparkContext=context))
 
 
 class Jsc:

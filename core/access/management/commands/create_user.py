@@ -1,11 +1,12 @@
-"""`manage.py create_user NAME --role R…`: a new person; prints their one-time password alone."""
+"""`manage.py create_user NAME --role R… [--token]`: prints a new person's one-time password, and a token."""
 
 import json
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import transaction
 
-from core.access import actions, policy
+from core.access import actions, policy, tokens
 from core.lib.errors import InvalidRequest
 
 
@@ -23,8 +24,14 @@ class Command(BaseCommand):
             help=f"one or more of: {', '.join(policy.ROLES)}",
         )
         parser.add_argument("--email", default="")
+        parser.add_argument(
+            "--token",
+            action="store_true",
+            help=f"print an API token, too: for all that the user may, {tokens.DEFAULT_DAYS} days",
+        )
         parser.add_argument("--json", action="store_true", help="print name, roles and password as JSON")
 
+    @transaction.atomic
     def handle(self, *_args: Any, **options: Any) -> None:
         try:
             user, password = actions.create_user(
@@ -32,8 +39,13 @@ class Command(BaseCommand):
             )
         except InvalidRequest as error:
             raise CommandError(error.message) from error
+        said = {"username": user.username, "roles": user.role_names, "one_time_password": password}
+        if options["token"]:
+            scopes = policy.token_scopes_of(user)
+            _token, said["token"] = tokens.create(
+                user, name="command line", scopes=scopes, days=tokens.DEFAULT_DAYS, by=None
+            )
         if options["json"]:
-            said = {"username": user.username, "roles": user.role_names, "one_time_password": password}
             self.stdout.write(json.dumps(said))
         else:
-            self.stdout.write(password)
+            self.stdout.write("\n".join([password, *([said["token"]] if options["token"] else [])]))
