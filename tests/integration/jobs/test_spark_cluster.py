@@ -64,7 +64,7 @@ class Driver:
         self.folder.write(self.folder.params.name, {"source": str(folder / "trips.parquet")})
         self.folder.write(self.folder.access.name, {})
         gateway.write_properties(self.folder, target)
-        command = gateway.command(
+        self.command = gateway.command(
             f"cluster-{uuid.uuid4().hex[:6]}",
             application=Path(str(clean_trips.__file__)),
             folder=self.folder,
@@ -72,55 +72,55 @@ class Driver:
             ui_port=ui_port,
             on=target,
         )
-        self._process = subprocess.Popen(
-            command,
-            env=gateway.environment(self.folder),
-            cwd=self.folder.path,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        env = gateway.environment(self.folder)
+        with self.folder.log.open("wb") as log:
+            self._process = subprocess.Popen(
+                self.command, env=env, cwd=self.folder.path, stdout=log, stderr=subprocess.STDOUT
+            )
 
-    def ended(self) -> "subprocess.CompletedProcess[str]":
-        with self._process as process:
-            try:
-                out, err = process.communicate(timeout=240)
-            finally:
-                process.kill()
-        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+    def ended(self) -> tuple[int, str]:
+        """Exit status and log, once it has ended."""
+        try:
+            status = self._process.wait(timeout=240)
+        finally:
+            self._process.kill()
+            self._process.wait()
+        return status, self.folder.log.read_text()
 
 
 @pytest.fixture(scope="module")
-def refused(target: gateway.Target, tmp_path_factory: pytest.TempPathFactory) -> Driver:
+def refused(target: gateway.Target, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
     """One that does not know the secret. Spark gives it up after a minute: the others run meanwhile."""
     gateway.require_master(target)
     with override_settings(CONSOLE_SPARK_AUTH_SECRET=""):
-        return Driver(target, tmp_path_factory.mktemp("refused") / "it", ui_port=UI_PORT)
+        driver = Driver(target, tmp_path_factory.mktemp("refused") / "it", ui_port=UI_PORT)
+    yield driver
+    driver.ended()
 
 
 def test_a_job_runs_on_the_cluster_and_tells_its_secret_nobody(cluster, target, refused, tmp_path):
     one = Driver(target, tmp_path / "one", ui_port=UI_PORT + 1)
-    done = one.ended()
-    assert done.returncode == 0, done.stderr[-3000:]
+    status, log = one.ended()
+    assert status == 0, log[-3000:]
     assert json.loads(one.folder.result.read_text())["rows_kept"] == 2
-    assert "Granted executor" in done.stderr
+    assert "Granted executor" in log
     assert one.folder.properties.stat().st_mode & 0o777 == 0o600
     secret = cluster.env["CONSOLE_SPARK_AUTH_SECRET"]
-    assert secret not in " ".join(done.args) + done.stderr + done.stdout
+    assert secret not in " ".join(one.command) + log
 
 
 def test_a_cluster_without_workers_ends_the_job_in_words(cluster, target, tmp_path):
     supervisor.stop(cluster.config, {"spark-worker"})
     hasty = replace(target, conf={**target.conf, running.EXECUTORS_WITHIN: "8"})
-    done = Driver(hasty, tmp_path / "job", ui_port=UI_PORT + 2).ended()
-    assert done.returncode == 1
-    assert f"NoExecutors: {target.master} gave no executor for 8 s" in error_in(done.stdout + done.stderr)
+    status, log = Driver(hasty, tmp_path / "job", ui_port=UI_PORT + 2).ended()
+    assert status == 1
+    assert f"NoExecutors: {target.master} gave no executor for 8 s" in error_in(log)
 
 
 def test_a_driver_without_the_secret_is_not_let_in(target, refused):
-    done = refused.ended()
-    assert done.returncode != 0
-    assert "All masters are unresponsive" in done.stderr
+    status, log = refused.ended()
+    assert status != 0
+    assert "All masters are unresponsive" in log
     gateway.require_master(target)  # it was there all the time
 
 

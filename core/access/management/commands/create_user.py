@@ -40,12 +40,12 @@ class Command(BaseCommand):
         except InvalidRequest as error:
             raise CommandError(error.message) from error
         said = {"username": user.username, "roles": user.role_names, "one_time_password": password}
+        lines = [password]
         if options["token"]:
             scopes = policy.token_scopes_of(user)
-            _token, said["token"] = tokens.create(
+            _token, key = tokens.create(
                 user, name="command line", scopes=scopes, days=tokens.DEFAULT_DAYS, by=None
             )
-        if options["json"]:
-            self.stdout.write(json.dumps(said))
-        else:
-            self.stdout.write("\n".join([password, *([said["token"]] if options["token"] else [])]))
+            said["token"] = key
+            lines.append(key)
+        self.stdout.write(json.dumps(said) if options["json"] else "\n".join(lines))
