@@ -39,6 +39,8 @@ TIMEOUT_S = 1.8
 SILENT_AFTER_S = 3 * heartbeat.EVERY_S
 # An answer older than this is no news: a page that is being drawn says that it asks.
 KNOWN_FOR_S = 60.0
+# What Airflow does not notice of us: however many pages are open, it is asked so often when it is well.
+AIRFLOW_ASKED_EVERY_S = 15.0
 QUEUES = ("control", "heavy", "spark")
 AIRFLOW_COMPONENTS = ("scheduler", "triggerer", "dag_processor")
 
@@ -119,6 +121,9 @@ def _redis() -> Said:
     return Said(numbers.binary_size(memory_bytes), figures)
 
 
+_told: dict[str, tuple[float, dict[str, Any]]] = {}  # when and what Airflow answered, by its address
+
+
 @functools.cache
 def _kafka_admin() -> AdminClient:
     # Kept, because each one starts threads. Level 2: "connection refused" is on the page, not in the log.
@@ -160,11 +165,25 @@ def answer(url: str, account: tuple[str, str] | None = None) -> httpx.Response:
 
 
 def _airflow() -> Said:
-    components = answer(f"{settings.CONSOLE_AIRFLOW_URL}/api/v2/monitor/health").json()
-    unwell = [name for name, state in components.items() if state and state.get("status") == "unhealthy"]
-    if unwell:
-        raise Unwell(_("Not healthy: %(names)s") % {"names": ", ".join(sorted(unwell))})
+    url = settings.CONSOLE_AIRFLOW_URL
+    asked_at, components = _told.get(url, (float("-inf"), {}))
+    if time.monotonic() - asked_at > AIRFLOW_ASKED_EVERY_S or _mirror_fails("airflow"):
+        components = answer(f"{url}/api/v2/monitor/health").json()
+        unwell = [name for name, state in components.items() if state and state.get("status") == "unhealthy"]
+        if unwell:
+            raise Unwell(_("Not healthy: %(names)s") % {"names": ", ".join(sorted(unwell))})
+        _told[url] = (time.monotonic(), components)
     return Said(_mirrored("airflow"), _heartbeats(components))
+
+
+def _mirror_fails(service: str) -> bool:
+    """Whether the watcher, which asks every few seconds, has trouble with it: time to ask again."""
+    try:
+        sql = "SELECT bool_or(last_error <> '') FROM lib_syncstate WHERE service = %s"
+        (fails,) = query(sql, service)
+    except psycopg2.Error:
+        return True
+    return bool(fails)
 
 
 def _heartbeats(components: Mapping[str, Any]) -> dict[tuple[str, ...], float]:

@@ -13,7 +13,17 @@ from core.lib import edge
 from core.lib.errors import NotFound
 from core.lib.pages import CursorPages
 from core.lib.rest import valid
-from pipelines import actions, listing, log_reading, previews, queries, selected, starting, task_facts
+from pipelines import (
+    actions,
+    listing,
+    log_reading,
+    previews,
+    queries,
+    repeated,
+    selected,
+    starting,
+    task_facts,
+)
 from pipelines.answers import TaskState
 from pipelines.models import Asset, ImportFault, InputRequest, Pipeline, Run
 from pipelines.scope import Scope
@@ -153,7 +163,8 @@ class PipelineRunListView(generics.ListAPIView):
     def post(self, request: Request, dag_id: str) -> Response:
         """Run the pipeline. The row answers at once; Airflow gets it now, or as soon as it answers."""
         given = valid(RunRequestSerializer, request.data)
-        run = actions.trigger_run(dag_id, **given, by=user_of(request))
+        key = request.headers.get("Idempotency-Key", "")
+        run = repeated.trigger_once(dag_id, key, **given, by=user_of(request))
         return Response(RunSerializer(run).data, status=202)
 
 

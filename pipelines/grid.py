@@ -4,7 +4,7 @@ Squares of one state that follow one another in a column are one dashed line, so
 small; what a square stands for is in its column's `facts`, which a script shows on hover.
 """
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,16 +39,21 @@ WORST_FIRST = (
 class Cell:
     """A task within a run: how many of its instances are in which state, and how long the longest took."""
 
-    counts: Counter[str] = field(default_factory=Counter)
+    counts: dict[str, int] = field(default_factory=dict)
     seconds: float | None = None
 
     @property
     def state(self) -> str:
-        return worst(self.counts)
+        return next(iter(self.counts)) if len(self.counts) == 1 else worst(self.counts)
+
+    @property
+    def n(self) -> int:
+        """Of its instances."""
+        return sum(self.counts.values())
 
     def add(self, state: str, n: int, seconds: float | None) -> None:
         """n instances more."""
-        self.counts[state] += n
+        self.counts[state] = self.counts.get(state, 0) + n
         if seconds is not None:
             self.seconds = max(self.seconds or 0.0, seconds)
 
@@ -56,7 +61,7 @@ class Cell:
         """`state:seconds:state=n,…`, the states by their places, which grow by those that are new."""
         state = places.setdefault(self.state, len(places))
         seconds = "" if self.seconds is None else f"{self.seconds:.{0 if self.seconds >= 10 else 1}f}"
-        if self.counts.total() <= 1:
+        if self.n <= 1:
             return f"{state}:{seconds}"
         several = ",".join(f"{places.setdefault(one, len(places))}={n}" for one, n in self.counts.items())
         return f"{state}:{seconds}:{several}"

@@ -29,6 +29,7 @@ LONGEST_BYTES = 64 * 1024 * 1024
 ALL_BYTES = 1024 * 1024 * 1024
 UNREAD_FOR = timedelta(days=1)
 AT_ONCE = 500
+TOLD_EVERY_S = 1.0
 READ_NOTED_EVERY = timedelta(minutes=1)
 
 
@@ -90,10 +91,17 @@ def want_copy(row: TaskLog) -> bool:
 
 
 def copy(row: TaskLog, lines: Iterable[LogLine]) -> None:
-    """Append what the copy lacks, some hundred lines at a time, until the end or until it is too long."""
+    """Append what the copy lacks, some hundred lines at a time, until the end or until it is too long.
+
+    Watchers hear of it now and then only: what they look at is its end, which comes last.
+    """
     rest = islice(lines, row.n_lines, None)
+    told_at = 0.0
     while (some := list(islice(rest, AT_ONCE))) and not row.is_cut:
-        write(row, some)
+        _append(row, some)
+        if time.monotonic() - told_at > TOLD_EVERY_S:
+            told_at = time.monotonic()
+            tell(row)
 
 
 def finish(row: TaskLog, error: str = "") -> None:
@@ -129,6 +137,11 @@ def follow(row: TaskLog) -> None:
 
 def write(row: TaskLog, lines: Iterable[LogLine], *, token: str = "") -> None:
     """Append to the copy and tell its watchers; what another writer appended meanwhile is left out."""
+    _append(row, lines, token=token)
+    tell(row)
+
+
+def _append(row: TaskLog, lines: Iterable[LogLine], *, token: str = "") -> None:
     fresh = list(lines)
     with spool.writing(row.pk) as file:
         expected = row.n_lines
@@ -142,7 +155,6 @@ def write(row: TaskLog, lines: Iterable[LogLine], *, token: str = "") -> None:
         row.is_cut = row.size_bytes > LONGEST_BYTES
         row.is_complete = row.is_cut
         row.save(update_fields=["size_bytes", "n_lines", "token", "is_cut", "is_complete"])
-    tell(row)
 
 
 def tell(row: TaskLog) -> None:

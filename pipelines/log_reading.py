@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 from core.lib.errors import NotFound
 from pipelines import log_copy, queries, spool, tasks
 from pipelines.models import Run, TaskInstance, TaskLog
-from pipelines.spool import Piece
+from pipelines.spool import Piece, Wanted
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,16 @@ class LogView:
             return Piece([], 0, 0)
         return spool.read(self.copy.pk, start=start, size_bytes=self.size_bytes, limit=limit)
 
-    def tail(self, *, limit: int, before: int | None = None) -> Piece:
-        """The last lines."""
+    def tail(self, *, limit: int, before: int | None = None, wanted: Wanted = spool.ALL) -> Piece:
+        """The last lines, or the last of those wanted."""
         if self.copy is None:
             return Piece([], 0, 0)
-        return spool.tail(self.copy.pk, size_bytes=self.size_bytes, limit=limit, before=before)
+        size_bytes = self.size_bytes
+        return spool.tail(self.copy.pk, size_bytes=size_bytes, limit=limit, before=before, wanted=wanted)
+
+    def first_fault(self) -> int | None:
+        """Where the first line at the level of an error begins; None where there is none so far."""
+        return None if self.copy is None else spool.first_fault(self.copy.pk, size_bytes=self.size_bytes)
 
 
 def open_log(run: Run, task_id: str, *, map_index: int = -1, try_number: int | None = None) -> LogView:

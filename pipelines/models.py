@@ -5,8 +5,9 @@ same rows: `Run.wish` and `Pipeline.wanted_is_paused`, delivered by `tasks`.
 """
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
+from urllib.parse import quote
 
 from django.conf import settings
 from django.db import models
@@ -126,6 +127,13 @@ class Pipeline(Deliverable):
     def params(self) -> dict[str, dict[str, Any]]:
         """name -> {"value", "schema", "description"}, in the author's order."""
         return _by_name(self.param_list)
+
+
+def duration_of(state: str, started_at: datetime | None, ended_at: datetime | None) -> timedelta | None:
+    """How long a run in this state took, or takes so far; None before the start."""
+    if started_at is None or (ended_at is None and state in ENDED):
+        return None
+    return max((ended_at or timezone.now()) - started_at, timedelta())
 
 
 class PipelineSource(models.Model):
@@ -268,11 +276,7 @@ class Run(Deliverable):
     @property
     def duration(self) -> timedelta | None:
         """From start to end, or to now; None before the start."""
-        if self.started_at is None:
-            return None
-        if self.ended_at is None and self.has_ended:
-            return None
-        return max((self.ended_at or timezone.now()) - self.started_at, timedelta())
+        return duration_of(self.state, self.started_at, self.ended_at)
 
 
 class RunNote(Deliverable):
@@ -351,6 +355,11 @@ class TaskInstance(models.Model):
     def key(self) -> str:
         """What it is called among all tasks of all runs; asks for its run."""
         return f"{self.run.key} {self.task_id} {self.map_index}"
+
+    @property
+    def url_query(self) -> str:
+        """What chooses it on the page of its run."""
+        return f"task={quote(self.task_id)}&map_index={self.map_index}"
 
     @property
     def seconds(self) -> float | None:

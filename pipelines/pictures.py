@@ -2,10 +2,13 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
+import orjson
 from django.http import HttpRequest
 
+from core.lib import json_out
 from pipelines import graph, grid
 from pipelines.graph import Box, Drawing
 from pipelines.models import NEVER_RAN, Run, TaskInstance
@@ -39,7 +42,7 @@ def coloured(
     fold: Collection[str] = (),
 ) -> ColouredGraph:
     """The graph; without a run all boxes are plain. cells: of this run, where they were read already."""
-    drawing = graph.draw(graph.folded(tasks_of_graph, fold) if fold else tasks_of_graph)
+    drawing = _drawn(json_out.encode(tasks_of_graph), tuple(fold))
     if cells is None:
         if tasks is None:
             tasks = list(run.task_instances.all()) if run else []
@@ -48,13 +51,19 @@ def coloured(
     return ColouredGraph(drawing, boxes)
 
 
+@lru_cache(maxsize=100)  # to lay out hundreds of tasks takes longer than all else on their page
+def _drawn(tasks_of_graph: bytes, fold: tuple[str, ...]) -> Drawing:
+    tasks = orjson.loads(tasks_of_graph)
+    return graph.draw(graph.folded(tasks, fold) if fold else tasks)
+
+
 def _coloured(box: Box, cells: Mapping[str, grid.Cell], shown: TaskInstance | None) -> ColouredBox:
     if box.n_tasks:
         inside = [cell for name, cell in cells.items() if name.startswith(f"{box.id}.")]
         state, n = grid.worst(cell.state for cell in inside), box.n_tasks
     else:
         cell = cells.get(box.id)
-        state, n = (cell.state, cell.counts.total()) if cell else ("", 0)
+        state, n = (cell.state, cell.n) if cell else ("", 0)
     return ColouredBox(box, state, shown is not None and shown.task_id == box.id, n)
 
 

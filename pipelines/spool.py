@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,7 +22,9 @@ from core.lib import json_out
 from core.lib.errors import InvalidRequest
 from pipelines.log_lines import LogLine
 
-TAIL_BYTES = 512 * 1024
+# No piece is longer than this, so that neither a page nor an answer holds a whole log.
+PIECE_BYTES = 512 * 1024
+FAULTS = frozenset({"error", "critical"})
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,48 @@ class Piece:
     lines: list[LogLine]
     start: int
     end: int
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which lines to give: of these levels (of all when there are none), and with this text in the message.
+
+    Capital letters do not matter.
+    """
+
+    levels: frozenset[str] = frozenset()
+    text: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.levels or self.text)
+
+    @cached_property
+    def _levels(self) -> list[bytes]:
+        return [f'"{level}"'.encode() for level in sorted(self.levels)]
+
+    @cached_property
+    def _needle(self) -> bytes:
+        return orjson.dumps(self.text.lower())[1:-1]
+
+    def _has_text(self, raw: bytes) -> bool:
+        # The lower case of bytes is that of ASCII alone, and ten times as quick as that of text.
+        lower = raw.lower() if self._needle.isascii() else raw.decode().lower().encode()
+        return self._needle in lower
+
+    def may_be_in(self, block: bytes) -> bool:
+        """A quick look at many lines at once, so that most of a long log is never taken apart."""
+        if self._levels and not any(level in block for level in self._levels):
+            return False
+        return not self.text or self._has_text(block)
+
+    def fits(self, raw: bytes) -> bool:
+        """Whether the line, as it stands in the copy, is one of them."""
+        if self._levels and raw.split(b",", 2)[1] not in self._levels:
+            return False
+        return not self.text or (self._has_text(raw) and self.text.lower() in _line(raw).message.lower())
+
+
+ALL = Wanted()
 
 
 def path_of(log_id: int) -> Path:
@@ -58,7 +103,7 @@ def append(file: BinaryIO, lines: list[LogLine]) -> int:
 
 
 def read(log_id: int, *, start: int, size_bytes: int, limit: int) -> Piece:
-    """At most `limit` lines from offset `start` on; a start beyond the end gives none."""
+    """Lines from offset `start` on, none beyond the end: at most `limit`, and half a megabyte."""
     lines: list[LogLine] = []
     path = path_of(log_id)
     if start >= size_bytes or not path.is_file():
@@ -67,29 +112,75 @@ def read(log_id: int, *, start: int, size_bytes: int, limit: int) -> Piece:
         _check_place(file, start)
         file.seek(start)
         end = start
-        while len(lines) < limit and end < size_bytes and (raw := file.readline()):
+        most = min(size_bytes, start + PIECE_BYTES)
+        while len(lines) < limit and end < most and (raw := file.readline()):
             end += len(raw)
             lines.append(_line(raw))
     return Piece(lines, start, end)
 
 
-def tail(log_id: int, *, size_bytes: int, limit: int, before: int | None = None) -> Piece:
-    """The last lines in front of offset `before`, or of the end: at most `limit`, and half a megabyte."""
+def tail(
+    log_id: int, *, size_bytes: int, limit: int, before: int | None = None, wanted: Wanted = ALL
+) -> Piece:
+    """The last lines in front of offset `before`, or of the end: at most `limit`, and half a megabyte.
+
+    wanted: only these, however far back they are; the piece then starts where nobody has looked yet.
+    """
     end = size_bytes if before is None else min(before, size_bytes)
     path = path_of(log_id)
     if end <= 0 or not path.is_file():
         return Piece([], 0, 0)
+    kept: list[bytes] = []
+    n_bytes, start = 0, end
     with path.open("rb") as file:
         _check_place(file, end)
-        start = max(0, end - TAIL_BYTES)
+        for place, raw in _backwards(file, end, wanted):
+            if len(kept) == limit or n_bytes + len(raw) > PIECE_BYTES:
+                break
+            kept.append(raw)
+            n_bytes, start = n_bytes + len(raw), place
+        else:
+            start = 0
+    return Piece([_line(raw) for raw in reversed(kept)], start, end)
+
+
+def first_fault(log_id: int, *, size_bytes: int) -> int | None:
+    """The offset of the first line at the level of an error; None where there is none."""
+    path = path_of(log_id)
+    if not path.is_file():
+        return None
+    faults = Wanted(FAULTS)
+    with path.open("rb") as file:
+        start = 0
+        while start < size_bytes and (block := file.read(min(PIECE_BYTES, size_bytes - start))):
+            if not block.endswith(b"\n"):
+                block += file.readline()
+            if faults.may_be_in(block):
+                place = start
+                for raw in block.splitlines(keepends=True):
+                    if faults.fits(raw):
+                        return place
+                    place += len(raw)
+            start += len(block)
+    return None
+
+
+def _backwards(file: BinaryIO, end: int, wanted: Wanted) -> Iterator[tuple[int, bytes]]:
+    """(offset, line) of the wanted lines in front of `end`, the last first; half a megabyte is in memory."""
+    while end > 0:
+        start = max(0, end - PIECE_BYTES)
         file.seek(start)
         block = file.read(end - start)
-    if start:
-        start += block.index(b"\n") + 1 if b"\n" in block[:-1] else 0
-        block = block[-(end - start) :]
-    raws = block.splitlines(keepends=True)
-    kept = raws[-limit:]
-    return Piece([_line(raw) for raw in kept], end - sum(map(len, kept)), end)
+        if start:
+            cut = block.index(b"\n") + 1 if b"\n" in block[:-1] else 0
+            start, block = start + cut, block[cut:]
+        if not wanted or wanted.may_be_in(block):
+            place = end
+            for raw in reversed(block.splitlines(keepends=True)):
+                place -= len(raw)
+                if not wanted or wanted.fits(raw):
+                    yield place, raw
+        end = start
 
 
 def remove(log_id: int) -> None:

@@ -23,8 +23,12 @@ class Caller:
     def post(self, path: str, body: Any = None, **options: Any) -> httpx.Response:
         return self._call("POST", path, json=body if body is not None else {}, **options)
 
-    def _call(self, method: str, path: str, **options: Any) -> httpx.Response:
-        headers = {"Authorization": f"Bearer {self.token}"}
+    def patch(self, path: str, body: Any) -> httpx.Response:
+        return self._call("PATCH", path, json=body)
+
+    def _call(self, method: str, path: str, *, key: str = "", **options: Any) -> httpx.Response:
+        """key: of a call that may be repeated."""
+        headers = {"Authorization": f"Bearer {self.token}", **({"Idempotency-Key": key} if key else {})}
         return httpx.request(method, self._base + path, headers=headers, timeout=30, **options)
 
 

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from typing import Any
 
-from django.http import HttpResponse, StreamingHttpResponse
+from django.http import HttpResponse, QueryDict, StreamingHttpResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET
 
 from core.access.http import SignedInRequest
@@ -14,9 +15,18 @@ from core.lib.htmx import is_htmx
 from pipelines import log_reading, pictures, queries
 from pipelines.log_lines import LogLine
 from pipelines.models import Run, TaskInstance
+from pipelines.spool import FAULTS, Wanted
 from pipelines.views.common import age
 
 SHOWN_LINES = 400
+LINES_BEFORE_FAULT = 20
+LONGEST_SEARCH = 200
+LEVELS = {"warning": frozenset({"warning", *FAULTS}), "error": FAULTS}
+LEVEL_WORDS = [
+    (None, gettext_lazy("All levels")),
+    ("warning", gettext_lazy("Warnings")),
+    ("error", gettext_lazy("Errors")),
+]
 TEXT_PIECE = 5000
 
 
@@ -54,15 +64,43 @@ def task_log(request: SignedInRequest, run_id: int, task_id: str) -> HttpRespons
 
 
 def _log_context(request: SignedInRequest, run: Run, task_id: str, *, map_index: int) -> dict[str, Any]:
-    number = edge.whole_or(None, request.GET.get("try"))
-    view = log_reading.open_log(run, task_id, map_index=map_index, try_number=number)
-    piece = view.tail(limit=SHOWN_LINES, before=edge.whole_or(None, request.GET.get("before")))
-    level = request.GET.get("level", "")
-    lines = (
-        [line for line in piece.lines if line.level not in {"debug", "info", ""}] if level else piece.lines
+    """`?level=&q=` narrow it down; `?before=`, `?after=` or `?at=fault` choose a place other than its end."""
+    query = request.GET
+    view = log_reading.open_log(
+        run, task_id, map_index=map_index, try_number=edge.whole_or(None, query.get("try"))
     )
-    follows = "try" not in request.GET  # the latest try, whichever that will be
-    return {"log": view, "piece": piece, "lines": lines, "level": level, "follows": follows}
+    level = query.get("level") if query.get("level") in LEVELS else None
+    wanted = Wanted(LEVELS.get(level or "", frozenset()), query.get("q", "").strip()[:LONGEST_SEARCH])
+    wraps = query.get("wrap") != "0"
+    return {
+        "log": view,
+        "level": level,
+        "levels": LEVEL_WORDS,
+        "q": wanted.text,
+        "is_narrow": bool(wanted),
+        "wraps": wraps,
+        "other_wrap": 0 if wraps else None,
+        "follows": "try" not in query,  # the latest try, whichever that will be
+        **_shown(view, query, wanted),
+    }
+
+
+def _shown(view: log_reading.LogView, query: QueryDict, wanted: Wanted) -> dict[str, Any]:
+    """The piece; fault_at: the line of it that is the first error, None where that was not asked for."""
+    after = edge.whole_or(None, query.get("after"))
+    if query.get("at") == "fault":
+        fault = view.first_fault()
+        if fault is not None:
+            before = view.tail(limit=LINES_BEFORE_FAULT, before=fault)
+            piece = view.read(before.start, limit=SHOWN_LINES)
+            return {"piece": piece, "fault_at": len(before.lines), "is_end": piece.end >= view.size_bytes}
+        return {"piece": view.tail(limit=SHOWN_LINES), "has_no_fault": True, "is_end": True}
+    if after is not None:
+        piece = view.read(after, limit=SHOWN_LINES)
+    else:
+        before_ = edge.whole_or(None, query.get("before"))
+        piece = view.tail(limit=SHOWN_LINES, before=before_, wanted=wanted)
+    return {"piece": piece, "is_end": bool(wanted) or piece.end >= view.size_bytes}
 
 
 @require_GET

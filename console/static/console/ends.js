@@ -1,5 +1,5 @@
 // Shows the newest first where it stands last: a log at its last line, the grid of runs at its right end.
-// A reader who has scrolled away from there is left alone.
+// A log with a marked line begins with that in view. A reader who has scrolled away from there is left alone.
 (() => {
   const NEAR_END_PX = 40;
   const wasAtEnd = new WeakMap();
@@ -12,7 +12,9 @@
   function settle() {
     for (const box of document.querySelectorAll(".log[role=log], [data-ends-right]")) {
       if (!(wasAtEnd.get(box) ?? true)) continue;
-      if (box.matches(".log")) box.scrollTop = box.scrollHeight;
+      const marked = box.querySelector(".log-line[aria-current]");
+      if (marked) box.scrollTop = marked.offsetTop - box.offsetTop - box.clientHeight / 3;
+      else if (box.matches(".log")) box.scrollTop = box.scrollHeight;
       else box.scrollLeft = box.scrollWidth;
     }
   }

@@ -1,11 +1,12 @@
 """Numbers, spans of time and moments as the pages write them. Plain text out; `ui` wraps it in HTML."""
 
 import math
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from functools import lru_cache
 
 from django.utils import formats, timezone
+from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
 THIN = "\u202f"  # between thousands: narrow, and no line breaks there
 GAP = "\u00a0"  # between a number and its unit
@@ -108,7 +109,12 @@ def relative(moment: datetime, now: datetime | None = None) -> str:
 
 
 def _date(local: datetime) -> str:
-    return formats.date_format(local, _("j M Y"))  # letters of Django's own; in Spanish months are small
+    return _day(local.date(), get_language())
+
+
+@lru_cache(maxsize=5000)  # a page with hundreds of times has few days, and Django takes long for each
+def _day(day: date, _language: str | None) -> str:
+    return formats.date_format(day, _("j M Y"))  # letters of Django's own; in Spanish months are small
 
 
 def zone_name() -> str:

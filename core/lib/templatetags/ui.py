@@ -3,6 +3,7 @@
 import json
 import re
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from django import template
@@ -25,10 +26,14 @@ register = template.Library()
 @register.simple_tag
 def icon(name: str, label: str = "", css: str = "") -> SafeString:
     """An icon of the sprite; with a label it speaks, without one it is decoration."""
+    return _icon(static("console/icons.svg"), name, str(label), css)
+
+
+@lru_cache(maxsize=2000)  # a page may have hundreds of the same
+def _icon(sprite: str, name: str, label: str, css: str) -> SafeString:
     spoken = format_html('role="img" aria-label="{}"', label) if label else mark_safe('aria-hidden="true"')
     classes = f"icon {css}".strip()
-    href = f"{static('console/icons.svg')}#{name}"
-    return format_html('<svg class="{}" {}><use href="{}"></use></svg>', classes, spoken, href)
+    return format_html('<svg class="{}" {}><use href="{}#{}"></use></svg>', classes, spoken, sprite, name)
 
 
 @register.simple_tag
@@ -36,14 +41,13 @@ def state(value: object, label: object = "", look: str = "") -> SafeString:
     """The badge of a state. `look` borrows another state's icon and colour, `label` another word."""
     found = look_of(look or value)
     word = label or (look_of(value).word if value else found.word)
-    css = "spin" if found.icon == "spinner" else ""
-    return format_html(
-        '<span class="state state-{}" data-state="{}">{}{}</span>',
-        found.kind,
-        value or "",
-        icon(found.icon, css=css),
-        word,
-    )
+    return _state(found.kind, found.icon, str(value or ""), str(word), static("console/icons.svg"))
+
+
+@lru_cache(maxsize=2000)
+def _state(kind: str, symbol: str, value: str, word: str, sprite: str) -> SafeString:
+    drawn = _icon(sprite, symbol, "", "spin" if symbol == "spinner" else "")
+    return format_html('<span class="state state-{}" data-state="{}">{}{}</span>', kind, value, drawn, word)
 
 
 @register.filter

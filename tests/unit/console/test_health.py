@@ -13,11 +13,13 @@ from django.utils import translation
 from console import health
 from core.lib import heartbeat, lag, redis
 from core.lib.lag import Behind
+from core.lib.models import SyncState
 
 
 @pytest.fixture(autouse=True)
 def _nothing_remembered(monkeypatch):
     monkeypatch.setattr(health, "_remembered", {})
+    monkeypatch.setattr(health, "_told", {})
 
 
 @pytest.fixture
@@ -326,3 +328,22 @@ def test_figures_are_among_the_metrics(client, monkeypatch):
     text = client.get("/metrics").text
     assert 'console_airflow_heartbeat_seconds{component="scheduler"} 3.5' in text
     assert re.search(r"^console_postgres_size_bytes", text, re.M) is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_airflow_that_is_well_is_asked_seldom_until_its_mirror_fails(monkeypatch, settings, web_server):
+    url, answer = web_server
+    settings.CONSOLE_AIRFLOW_URL = url
+    answer[1] = json.dumps({"scheduler": {"status": "healthy"}}).encode()
+    monkeypatch.setattr(health, "REMEMBERED_S", 0)
+    only(monkeypatch, "airflow")
+    assert part("airflow").is_healthy
+    answer[0] = 500
+    assert part("airflow").is_healthy  # nobody has asked again
+    SyncState.failed("pipelines.sync.sync_runs", "airflow", "Airflow is not answering.")
+    assert not part("airflow").is_healthy
+    answer[0] = 200
+    SyncState.succeeded("pipelines.sync.sync_runs", "airflow")
+    monkeypatch.setattr(health, "AIRFLOW_ASKED_EVERY_S", 0)
+    answer[0] = 503
+    assert not part("airflow").is_healthy

@@ -1,11 +1,16 @@
 """REST of pipelines and runs: answers, errors by field, unknown fields, logs by cursor."""
 
-import pytest
+from datetime import timedelta
 
+import pytest
+from django.utils import timezone
+
+from core.lib import redis as console_redis
 from pipelines import sync
 from pipelines.log_lines import LogLine
 from pipelines.models import Pipeline, Run, RunState
 from tests.pipeline_rows import make_pipeline, make_run, make_task
+from tests.unit.pipelines.conftest import person
 
 pytestmark = pytest.mark.django_db
 DAG = "nightly.load-data"
@@ -133,3 +138,41 @@ def test_a_log_asked_in_a_wrong_way_says_how(page, query):
 def test_a_try_that_never_was_is_not_found(page):
     task = make_task(make_run())
     assert page.get(f"/api/v1/runs/{task.run_id}/tasks/search/log?try=7").status_code == 404
+
+
+# --- a call that comes again because nobody answered
+
+
+def with_key(page, body, key="k1"):
+    return page.post(RUNS, body, content_type="application/json", headers={"Idempotency-Key": key})
+
+
+@pytest.fixture
+def unanswered(page, real_redis):
+    """A run whose call died before its answer was kept."""
+    make_pipeline(DAG)
+    made = with_key(page, {"conf": {"n_iter": 5}}).json()
+    console_redis.client().flushall()
+    return made
+
+
+def test_the_same_call_finds_the_run_that_it_made(page, unanswered, sent):
+    again = with_key(page, {"conf": {"n_iter": 5}})
+    assert (again.status_code, again.json()["id"]) == (202, unanswered["id"])
+    assert with_key(page, {"conf": {"n_iter": 5}}, key="k2").json()["id"] != unanswered["id"]
+    assert Run.objects.count() == 2
+
+
+def test_its_key_fits_no_other_settings(page, unanswered):
+    assert with_key(page, {"conf": {"n_iter": 6}}).status_code == 422
+    assert Run.objects.count() == 1
+
+
+def test_its_key_is_free_again_after_a_day(page, unanswered):
+    Run.objects.update(created_at=timezone.now() - timedelta(hours=25))
+    assert with_key(page, {"conf": {"n_iter": 5}}).json()["id"] != unanswered["id"]
+
+
+def test_the_same_key_of_somebody_else_is_another_call(client, unanswered):
+    client.force_login(person("eva", "engineer"))
+    assert with_key(client, {"conf": {"n_iter": 5}}).json()["id"] != unanswered["id"]

@@ -1,0 +1,38 @@
+"""A call for a run that comes again because nobody answered the first: it finds the run that it made.
+
+`core.lib.idempotency` gives the first answer again. When the process died between the run's row and that
+answer there is none: then the id of the run, which is made from the caller's key, tells.
+"""
+
+from datetime import timedelta
+from typing import Any
+from uuid import NAMESPACE_URL, uuid5
+
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from core.access.models import User
+from core.lib import idempotency
+from core.lib.errors import InvalidRequest
+from pipelines import actions
+from pipelines.models import Run
+
+
+def trigger_once(dag_id: str, key: str, *, by: User, **given: Any) -> Run:
+    """`actions.trigger_run`, or the run that the same call with this `Idempotency-Key` made in the last day.
+
+    Raises what `trigger_run` raises, and InvalidRequest for a key that was used for other settings.
+    """
+    if not key or given.get("dag_run_id"):
+        return actions.trigger_run(dag_id, by=by, **given)
+    dag_run_id = f"console__{uuid5(NAMESPACE_URL, f'{by.pk} {dag_id} {key}')}"
+    earlier = Run.objects.filter(dag_id=dag_id, dag_run_id=dag_run_id).first()
+    if earlier is None:
+        return actions.trigger_run(dag_id, by=by, **{**given, "dag_run_id": dag_run_id})
+    if timezone.now() - earlier.created_at > timedelta(seconds=idempotency.KEPT_S):
+        return actions.trigger_run(dag_id, by=by, **given)  # the key is free again
+    if (earlier.conf, earlier.note) != (given["conf"], given["note"]):
+        raise InvalidRequest(
+            _("This Idempotency-Key was used for another call. Take a new key for each different call.")
+        )
+    return earlier
