@@ -1,12 +1,10 @@
 """Readmission of diabetics on real servers: rows once, two batches, a champion that answers."""
 
-from collections.abc import Callable
-
 from tests.running_stack import RunningStack
 
 
-def test_journey_from_the_archive_to_a_champion(stack: RunningStack, journey: Callable[[str], str]):
-    table = journey("diabetes")
+def test_journey_from_the_archive_to_a_champion(stack: RunningStack):
+    table = stack.manage("run_usecase", "diabetes", "--small")  # fails unless its exit status is 0
     figures = dict(line.split("  ", 1) for line in table.splitlines() if "  " in line)
     assert "synthetic: train 1,400, validation 300, test 300" in figures["rows"]
     assert "Batch 2 brings 700 rows; 1,400 are taken with it." in table

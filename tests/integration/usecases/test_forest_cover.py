@@ -1,12 +1,10 @@
 """Forest cover on real servers: batches over HTTP, a waiting that holds no slot, a model, an answer."""
 
-from collections.abc import Callable
-
 from tests.running_stack import RunningStack
 
 
-def test_journey_from_batches_to_answers(stack: RunningStack, journey: Callable[[str], str]):
-    table = journey("forest_cover")
+def test_journey_from_batches_to_answers(stack: RunningStack):
+    table = stack.manage("run_usecase", "forest_cover", "--small")  # fails unless its exit status is 0
     figures = dict(line.split("  ", 1) for line in table.splitlines() if "  " in line)
     assert "success" in figures["forest_cover_load"]
     assert "success" in figures["forest_cover_training"]

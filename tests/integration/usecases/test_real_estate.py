@@ -1,10 +1,10 @@
 """The listings' journey on real servers: three batches, judged, trained on or not, one model live."""
 
-from collections.abc import Callable
+from tests.running_stack import RunningStack
 
 
-def test_batches_are_judged_and_a_house_gets_its_price(journey: Callable[[str], str]):
-    table = journey("real_estate")
+def test_batches_are_judged_and_a_house_gets_its_price(stack: RunningStack):
+    table = stack.manage("run_usecase", "real_estate", "--small")
     for told in ("There is no champion yet", "not trained", "5\u202f000 are enough", "may go live"):
         assert told in table, table
     assert "hold-out mae" in table

@@ -1,10 +1,10 @@
 """Taxi on real servers: a month through three Spark jobs, a model of tips, trips through the stream."""
 
-from collections.abc import Callable
+from tests.running_stack import RunningStack
 
 
-def test_journey_from_a_month_to_tips(journey: Callable[[str], str]):
-    table = journey("taxi")
+def test_journey_from_a_month_to_tips(stack: RunningStack):
+    table = stack.manage("run_usecase", "taxi", "--small")  # fails unless its exit status is 0
     figures = dict(line.split("  ", 1) for line in table.splitlines() if "  " in line)
     assert "success" in figures["taxi_batch"]
     assert "success" in figures["taxi_training"]
