@@ -76,12 +76,12 @@ PAGES: dict[str, Address] = {
 def test_page_is_accessible_wide_and_narrow_light_and_dark(
     people: People, second_path: SecondPath, name: str
 ):
-    page = people.visitor("all-seeing", "admin", "scientist", "engineer").another_page()
+    page = people.visitor("all-seeing", "admin", "scientist", "engineer").page()
     answer = page.goto(PAGES[name](second_path))
     assert answer is not None
     assert answer.status == 200
     look(page, name)
-    page.close()
+    page.context.close()
 
 
 def test_unknown_address_shows_the_way_on(people: People):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Response, expect
+from playwright.sync_api import Browser, ConsoleMessage, Page, Response, expect
 
 from tests.running_stack import RunningStack
 
@@ -47,15 +47,12 @@ class Complaints:
 class Visitor:
     """One signed-in person; each `page` is a window of theirs."""
 
-    def __init__(
-        self, browser: Browser, stack: RunningStack, name: str, state: Any, kept: dict[str, BrowserContext]
-    ) -> None:
+    def __init__(self, browser: Browser, stack: RunningStack, name: str, state: Any) -> None:
         self.name, self.stack = name, stack
-        self._browser, self._state, self._kept = browser, state, kept
+        self._browser, self._state = browser, state
         self.complaints = Complaints()
 
     def page(self, *, viewport: dict[str, int] = WIDE, theme: str = "light") -> Page:
-        """A window of a browser that knows nothing but who this is."""
         context = self._browser.new_context(
             base_url=self.stack.url,
             viewport=viewport,
@@ -63,17 +60,7 @@ class Visitor:
             reduced_motion="reduce",  # a colour on its way from one theme to the other has no contrast
             storage_state=self._state,
         )
-        return self._watched(context.new_page())
-
-    def another_page(self) -> Page:
-        """A window of the browser that they keep: scripts and styles were fetched for the first one."""
-        if self.name in self._kept:
-            return self._watched(self._kept[self.name].new_page())
-        page = self.page()
-        self._kept[self.name] = page.context
-        return page
-
-    def _watched(self, page: Page) -> Page:
+        page = context.new_page()
         self.complaints.watch(page)
         return page
 
@@ -84,14 +71,13 @@ class People:
     def __init__(self, browser: Browser, stack: RunningStack) -> None:
         self._browser, self._stack = browser, stack
         self._states: dict[str, Any] = {}
-        self._kept: dict[str, BrowserContext] = {}
         self._visitors: list[Visitor] = []
 
     def visitor(self, name: str, *roles: str) -> Visitor:
         if name not in self._states:
             one_time = self._stack.manage("create_user", name, "--role", *roles).strip().splitlines()[-1]
             self._states[name] = self._first_sign_in(name, one_time)
-        made = Visitor(self._browser, self._stack, name, self._states[name], self._kept)
+        made = Visitor(self._browser, self._stack, name, self._states[name])
         self._visitors.append(made)
         return made
 
