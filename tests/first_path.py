@@ -1,6 +1,5 @@
 """Train, gate, request, approve, by REST and on real servers: what later tests need to have happened."""
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,10 +38,10 @@ class FirstPath:
 
 def walk(stack: RunningStack) -> FirstPath:
     """One trained version of `titanic`, made champion by two people."""
-    roles = ("engineer", "scientist", "approver", "predictor")
-    with ThreadPoolExecutor() as pool:
-        callers = pool.map(lambda role: Caller(stack, f"path-{role}", role), roles)
-    engineer, scientist, approver, predictor = callers
+    engineer = Caller(stack, "path-engineer", "engineer")
+    scientist = Caller(stack, "path-scientist", "scientist")
+    approver = Caller(stack, "path-approver", "approver")
+    predictor = Caller(stack, "path-predictor", "predictor")
     run = train(scientist)
     version = judged_version(scientist, run)
     promotion = promote(scientist, approver, version)
