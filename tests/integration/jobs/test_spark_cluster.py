@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from django.test import override_settings
 
 from core.lib.errors import Unavailable
 from jobs import gateway
@@ -40,16 +39,15 @@ def cluster() -> Iterator[RunningStack]:
     stack.down()
 
 
-@pytest.fixture(scope="module")
-def target(cluster: RunningStack) -> Iterator[gateway.Target]:
+@pytest.fixture
+def target(cluster, settings) -> gateway.Target:
     """As `make up` tells the console of it."""
-    with override_settings(
-        CONSOLE_SPARK_TARGETS=json.loads(cluster.env["CONSOLE_SPARK_TARGETS"]),
-        CONSOLE_SPARK_AUTH_SECRET=cluster.env["CONSOLE_SPARK_AUTH_SECRET"],
-        CONSOLE_SPARK_DRIVER_MEMORY="512m",
-        CONSOLE_SPARK_CONF=QUICK_TO_START,
-    ):
-        yield gateway.target("cluster")
+    env = cluster.env
+    settings.CONSOLE_SPARK_TARGETS = json.loads(env["CONSOLE_SPARK_TARGETS"])
+    settings.CONSOLE_SPARK_AUTH_SECRET = env["CONSOLE_SPARK_AUTH_SECRET"]
+    settings.CONSOLE_SPARK_DRIVER_MEMORY = "512m"
+    settings.CONSOLE_SPARK_CONF = QUICK_TO_START
+    return gateway.target("cluster")
 
 
 class Driver:
@@ -64,7 +62,7 @@ class Driver:
         self.folder.write(self.folder.params.name, {"source": str(folder / "trips.parquet")})
         self.folder.write(self.folder.access.name, {})
         gateway.write_properties(self.folder, target)
-        self.command = gateway.command(
+        command = gateway.command(
             f"cluster-{uuid.uuid4().hex[:6]}",
             application=Path(str(clean_trips.__file__)),
             folder=self.folder,
@@ -72,59 +70,53 @@ class Driver:
             ui_port=ui_port,
             on=target,
         )
-        env = gateway.environment(self.folder)
-        with self.folder.log.open("wb") as log:
-            self._process = subprocess.Popen(
-                self.command, env=env, cwd=self.folder.path, stdout=log, stderr=subprocess.STDOUT
-            )
+        self._process = subprocess.Popen(
+            command,
+            env=gateway.environment(self.folder),
+            cwd=self.folder.path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
 
-    def ended(self) -> tuple[int, str]:
-        """Exit status and log, once it has ended."""
-        try:
-            status = self._process.wait(timeout=240)
-        finally:
-            self._process.kill()
-            self._process.wait()
-        return status, self.folder.log.read_text()
+    def ended(self) -> "subprocess.CompletedProcess[str]":
+        with self._process as process:
+            try:
+                out, err = process.communicate(timeout=240)
+            finally:
+                process.kill()
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
-@pytest.fixture(scope="module")
-def refused(target: gateway.Target, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
-    """One that does not know the secret. Spark gives it up after a minute: the others run meanwhile."""
+def test_a_job_runs_on_the_cluster_for_who_knows_its_secret_and_tells_it_nobody(
+    cluster, target, tmp_path, settings
+):
+    """Spark gives a driver up that it does not let in after a minute: that one waits beside the other."""
     gateway.require_master(target)
-    with override_settings(CONSOLE_SPARK_AUTH_SECRET=""):
-        driver = Driver(target, tmp_path_factory.mktemp("refused") / "it", ui_port=UI_PORT)
-    yield driver
-    driver.ended()
-
-
-def test_a_job_runs_on_the_cluster_and_tells_its_secret_nobody(cluster, target, refused, tmp_path):
+    settings.CONSOLE_SPARK_AUTH_SECRET = ""
+    refused = Driver(target, tmp_path / "refused", ui_port=UI_PORT)
+    secret = settings.CONSOLE_SPARK_AUTH_SECRET = cluster.env["CONSOLE_SPARK_AUTH_SECRET"]
     one = Driver(target, tmp_path / "one", ui_port=UI_PORT + 1)
-    status, log = one.ended()
-    assert status == 0, log[-3000:]
+    done = one.ended()
+    assert done.returncode == 0, done.stderr[-3000:]
     assert json.loads(one.folder.result.read_text())["rows_kept"] == 2
-    assert "Granted executor" in log
+    assert "Granted executor" in done.stderr
     assert one.folder.properties.stat().st_mode & 0o777 == 0o600
-    secret = cluster.env["CONSOLE_SPARK_AUTH_SECRET"]
-    assert secret not in " ".join(one.command) + log
+    assert secret not in " ".join(done.args) + done.stderr + done.stdout
+
+    done = refused.ended()
+    assert done.returncode != 0
+    assert "All masters are unresponsive" in done.stderr
+    assert "Granted executor" not in done.stderr
+    gateway.require_master(target)  # it was there all the time
 
 
 def test_a_cluster_without_workers_ends_the_job_in_words(cluster, target, tmp_path):
     supervisor.stop(cluster.config, {"spark-worker"})
     hasty = replace(target, conf={**target.conf, running.EXECUTORS_WITHIN: "8"})
-    status, log = Driver(hasty, tmp_path / "job", ui_port=UI_PORT + 2).ended()
-    assert status == 1
-    assert f"NoExecutors: {target.master} gave no executor for 8 s" in error_in(log)
-
-
-def test_a_driver_without_the_secret_is_not_let_in(target, refused):
-    status, log = refused.ended()
-    assert status != 0
-    assert "All masters are unresponsive" in log
-    gateway.require_master(target)  # it was there all the time
-
-
-def test_a_master_that_is_away_is_named(cluster, target):
+    done = Driver(hasty, tmp_path / "job", ui_port=UI_PORT).ended()
+    assert done.returncode == 1
+    assert f"NoExecutors: {target.master} gave no executor for 8 s" in error_in(done.stdout + done.stderr)
     supervisor.stop(cluster.config, {"spark-master"})
     with pytest.raises(Unavailable, match=f"The Spark master {target.master} does not answer"):
         gateway.require_master(target)
