@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Final
 
-from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import Group
 from django.db import transaction
 from django.utils import timezone
@@ -64,11 +63,10 @@ def _ensure(name: str, role: str) -> User:
 
 
 def _create(name: str, role: str) -> User:
-    """Without a password: nobody signs in as this user. Another walk may do the same in this moment."""
-    defaults = {"is_demo": True, "password": make_password(None)}
-    user, is_new = User.objects.get_or_create(username=name, defaults=defaults)
-    if not is_new:
-        return user
+    """Without a password: nobody signs in as this user."""
+    user = User(username=name, is_demo=True)
+    user.set_unusable_password()
+    user.save()
     user.groups.set(Group.objects.filter(name=role))
     audit.record("user.create", user, by=None, after={"username": name, "roles": [role], "is_demo": True})
     return user
