@@ -69,7 +69,7 @@ def journey(name: str, *, is_small: bool) -> bool:
 
 
 def import_ms(file: Path) -> float:
-    """Of the processor; the median of some imports, each in a process of its own, with its byte code written."""
+    """Processor time, the median of some imports, each in a process of its own; byte code is there."""
     with tempfile.TemporaryDirectory() as home:
         environment = peer_environment(
             HOME=home, AIRFLOW_HOME=home, PYTHONPATH=str(REPO), ATALAYA_PYTHON=sys.executable

@@ -54,7 +54,7 @@ def forget(stream: Stream, *, reason: str) -> None:
 @transaction.atomic
 def write(state: RuleState, new: RuleState, hits: Sequence[Anomaly]) -> None:
     """Save what was judged since `state`, or nothing. Raises Overtaken when the row says something else."""
-    # The stream before its state, as whoever deletes or changes it: the other way round each waits for the other.
+    # The stream before its state, as who deletes or changes it: the other way round each waits for the other.
     Stream.objects.select_for_update(no_key=True).filter(pk=state.stream_id).first()
     held = RuleState.objects.select_for_update().filter(pk=state.pk).first()
     if held is None or (held.topic_id, held.positions) != (state.topic_id, state.positions):

@@ -57,8 +57,10 @@ def test_drawings_say_their_numbers_with_a_point():
 
 
 CARDS = re.compile(r'<table[^>]*class="[^"]*\bto-cards\b.*?</table>', re.S)
-# A cell of a number and nothing else: what it counts stands in the head of the column, which a phone does not show.
-BARE = re.compile(r"<td(?![^>]*(?:data-label|hide-phone))[^>]*>\s*\{\{[^}]*\|(?:count|metric)[^}]*\}\}\s*</td>")
+# A number and nothing else: what it counts stands in the head of the column, which a phone does not show.
+BARE = re.compile(
+    r"<td(?![^>]*(?:data-label|hide-phone))[^>]*>\s*\{\{[^}]*\|(?:count|metric)[^}]*\}\}\s*</td>"
+)
 
 
 def test_a_number_says_what_it_is_where_a_table_becomes_cards():

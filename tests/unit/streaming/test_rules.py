@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.utils import timezone
 
 from core.alerts.models import Alert
@@ -458,7 +458,7 @@ def test_a_stream_may_be_deleted_while_its_hits_are_saved(broker, monkeypatch):
         hit.rule, hit.observed, hit.limit = THRESHOLD, 60.0, 50.0
         try:
             anomalies.write(state, state_of(stream), [hit])
-        except Exception as error:
+        except DatabaseError as error:
             faults.append(error)
         finally:
             connection.close()
