@@ -19,6 +19,7 @@ from console import bodies  # noqa: E402
 from console.bodies import Receive, Scope, Send  # noqa: E402
 from console.consumers import LiveConsumer  # noqa: E402
 from console.origins import SameOrigin  # noqa: E402
+from console.waiting import Waiting, wanted_s  # noqa: E402
 from core.lib import addresses, sockets  # noqa: E402
 from predictions.serving import predict_app  # noqa: E402
 
@@ -36,6 +37,7 @@ class Console:
         self.django = django
         self.live = live
         self._places = asyncio.Semaphore(MOST_AT_ONCE)
+        self._waiting = Waiting(self._in_place)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand the connection to whose it is."""
@@ -55,15 +57,22 @@ class Console:
 
     async def _page(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            receive = bodies.again(await bodies.read(scope, receive), receive)
+            body = await bodies.read(scope, receive)
         except bodies.TooLong:
             await bodies.refuse(send)
             return
         except bodies.Gone:
             return
+        if wanted_s(scope):
+            await self._waiting(scope, body, receive, send)
+            return
+        receive = bodies.again(body, receive)
         if scope["path"] in PROBES:  # a busy process is alive
             await self.django(scope, receive, send)
             return
+        await self._in_place(scope, receive, send)
+
+    async def _in_place(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with self._places:
             await self.django(scope, receive, send)
 

@@ -60,7 +60,7 @@ def trigger_run(
     """
     policy.check(by, "pipelines.run", dag_id)
     pipeline = queries.pipeline(dag_id)
-    _refuse_unusable(pipeline)
+    refuse_unusable(pipeline)
     _refuse_invalid(pipeline, conf, note)
     if logical_date is not None:
         _refuse_taken(dag_id, logical_date)
@@ -87,7 +87,8 @@ def trigger_run(
     return run
 
 
-def _refuse_unusable(pipeline: Pipeline) -> None:
+def refuse_unusable(pipeline: Pipeline) -> None:
+    """Raises Conflict for a pipeline that Airflow no longer has or cannot read."""
     if pipeline.gone_at is not None:
         message = _("Airflow no longer has the pipeline “%(dag_id)s”: its file was removed or renamed.")
         raise Conflict(message % {"dag_id": pipeline.dag_id})
@@ -97,10 +98,8 @@ def _refuse_unusable(pipeline: Pipeline) -> None:
 
 
 def _refuse_invalid(pipeline: Pipeline, conf: dict, note: str) -> None:
-    unstorable = _unstorable(conf)
-    faults = (
-        [{"field": "conf", "message": unstorable}] if unstorable else params.faults(pipeline.params, conf)
-    )
+    fault = unstorable(conf)
+    faults = [{"field": "conf", "message": fault}] if fault else params.faults(pipeline.params, conf)
     if len(note) > LONGEST_NOTE:
         faults.append({"field": "note", "message": _("A note may have 1000 characters at most.")})
     if faults:
@@ -165,7 +164,7 @@ def remove_preset(preset_id: int, *, by: User) -> str:
     return preset.dag_id
 
 
-def _unstorable(conf: dict) -> str:
+def unstorable(conf: dict) -> str:
     """Why the settings cannot be kept or sent on; empty when they can."""
     if fault := json_bodies.fault(conf):
         return fault
@@ -179,7 +178,7 @@ def set_paused(dag_id: str, *, is_paused: bool, by: User) -> Pipeline:
     policy.check(by, "pipelines.run", dag_id)
     pipeline = queries.pipeline(dag_id)
     if pipeline.gone_at is not None:
-        _refuse_unusable(pipeline)
+        refuse_unusable(pipeline)
     before = {"is_paused": pipeline.shows_paused}
     if is_paused == pipeline.shows_paused:
         return pipeline
@@ -432,6 +431,6 @@ def _faults_of_answer(row: InputRequest, chosen: list[str], params_input: dict) 
         fault = ""
     if fault:
         return [{"field": "chosen", "message": fault}]
-    if unstorable := _unstorable(params_input):
-        return [{"field": "conf", "message": unstorable}]
+    if fault := unstorable(params_input):
+        return [{"field": "conf", "message": fault}]
     return params.faults(row.params, params_input)

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
@@ -61,6 +61,7 @@ class Dag:
     has_import_errors: bool
     file: str
     max_active_runs: int | None
+    is_backfillable: bool = False
 
     @property
     def key(self) -> str:
@@ -104,6 +105,7 @@ class DagRun:
     queued_at: datetime | None
     started_at: datetime | None
     ended_at: datetime | None
+    versions: list[int] = field(default_factory=list)  # of its code, the latest last
 
     @property
     def key(self) -> str:
@@ -223,6 +225,30 @@ class Asset:
 
 
 @dataclass(frozen=True)
+class AssetEvent:
+    """An asset changed. began: runs that took it, {"dag_id", "dag_run_id", "triggering"}; the last is false
+    for those that began with a later one.
+
+    dag_id, dag_run_id, task_id: of the task that made it; empty where somebody said so over REST.
+    """
+
+    airflow_id: int
+    asset_airflow_id: int
+    at: datetime
+    dag_id: str
+    dag_run_id: str
+    task_id: str
+    map_index: int
+    extra: dict[str, Any]
+    began: list[dict[str, Any]]
+
+    @property
+    def key(self) -> str:
+        """What it is called among all."""
+        return f"event {self.airflow_id}"
+
+
+@dataclass(frozen=True)
 class LogPage:
     """token: empty at the end of the try."""
 
@@ -270,6 +296,10 @@ def asset_key(item: Any) -> str:
     return f"{item['id']} {item.get('name')}"
 
 
+def event_key(item: Any) -> str:
+    return f"event {item['id']}"
+
+
 # --- what each means
 
 
@@ -287,6 +317,7 @@ def dag(item: dict[str, Any]) -> Dag:
         has_import_errors=bool(item["has_import_errors"]),
         file=item.get("relative_fileloc") or "",
         max_active_runs=item.get("max_active_runs"),
+        is_backfillable=bool(item.get("is_backfillable")),
     )
 
 
@@ -409,7 +440,12 @@ def dag_run(item: dict[str, Any]) -> DagRun:
         queued_at=moment(item.get("queued_at")),
         started_at=moment(item.get("start_date")),
         ended_at=moment(item.get("end_date")),
+        versions=_versions(item.get("dag_versions") or []),
     )
+
+
+def _versions(items: list[dict[str, Any]]) -> list[int]:
+    return sorted({int(item["version_number"]) for item in items})
 
 
 def task_state(item: dict[str, Any]) -> TaskState:
@@ -452,6 +488,31 @@ def asset(item: dict[str, Any]) -> Asset:
     )
 
 
+def asset_event(item: dict[str, Any]) -> AssetEvent:
+    at = moment(item["timestamp"])
+    if at is None:
+        raise ValueError(_("The event has no usable time."))
+    began = [
+        {
+            "dag_id": name_in(run, "dag_id"),
+            "dag_run_id": name_in(run, "run_id"),
+            "triggering": bool(run.get("triggering")),
+        }
+        for run in item.get("created_dagruns") or []
+    ]
+    return AssetEvent(
+        airflow_id=int(item["id"]),
+        asset_airflow_id=int(item["asset_id"]),
+        at=at,
+        dag_id=item.get("source_dag_id") or "",
+        dag_run_id=item.get("source_run_id") or "",
+        task_id=item.get("source_task_id") or "",
+        map_index=int(item.get("source_map_index", -1)),
+        extra=dict(item.get("extra") or {}),
+        began=sorted(began, key=lambda run: (run["dag_id"], run["dag_run_id"])),
+    )
+
+
 def _tasks_of(items: list[dict[str, Any]]) -> list[dict[str, str]]:
     found = [{"dag_id": item["dag_id"], "task_id": item.get("task_id") or ""} for item in items]
     return sorted(found, key=lambda one: (one["dag_id"], one["task_id"]))
@@ -487,10 +548,21 @@ def _finding(item: dict[str, Any]) -> str:
     return f"{where}: {item.get('msg', '')}" if where else str(item.get("msg", item))
 
 
+# What Airflow says of a backfill that it does not take, and the field that it is about.
+_BACKFILL_FAULTS = {
+    "must not be after to_date": "to_date",
+    "future dates": "from_date",
+    "No runs to create": "from_date",
+    "run in reverse": "run_backwards",
+    "reprocess behavior": "reprocess_behavior",
+}
 _PARAM_FAULT = re.compile(r"Invalid input for param (?P<field>\S+): (?P<message>[^\n]+)")
 
 
 def fields_of_error(words: str) -> list[dict[str, str]]:
-    """The parameter at fault, where Airflow's JSON-schema sentence names one."""
+    """The parameter or field at fault, where Airflow's sentence names one."""
     found = _PARAM_FAULT.search(words)
-    return [{"field": f"conf.{found['field']}", "message": found["message"]}] if found else []
+    if found:
+        return [{"field": f"conf.{found['field']}", "message": found["message"]}]
+    field = next((field for part, field in _BACKFILL_FAULTS.items() if part in words), "")
+    return [{"field": field, "message": words}] if field else []

@@ -1,11 +1,14 @@
 """REST: pipelines, runs, tasks and their logs."""
 
+from typing import Any
+
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import generics
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
 from rest_framework.views import APIView
 
 from core.access.http import user_of
@@ -15,6 +18,7 @@ from core.lib.pages import CursorPages
 from core.lib.rest import valid
 from pipelines import (
     actions,
+    asset_events,
     listing,
     log_reading,
     previews,
@@ -25,9 +29,10 @@ from pipelines import (
     task_facts,
 )
 from pipelines.answers import TaskState
-from pipelines.models import Asset, ImportFault, InputRequest, Pipeline, Run
+from pipelines.models import Asset, AssetEvent, ImportFault, InputRequest, Pipeline, Run
 from pipelines.scope import Scope
 from pipelines.serializers import (
+    AssetEventSerializer,
     AssetSerializer,
     ClearSerializer,
     ImportFaultSerializer,
@@ -60,6 +65,18 @@ from pipelines.serializers import (
 )
 
 LINES = 1000
+LONGEST_WAIT_S = 300
+WAIT = OpenApiParameter(
+    "wait",
+    int,
+    description="Seconds to wait for its end, 300 at most: then 200 with the ended run, or 202 as it stands",
+)
+
+
+def _check_wait(request: Request) -> None:
+    """The waiting itself is `console.waiting`'s."""
+    if "wait" in request.query_params:
+        edge.whole(request.query_params["wait"], "wait", most=LONGEST_WAIT_S)
 
 
 class PipelinePages(CursorPages):
@@ -159,9 +176,12 @@ class PipelineRunListView(generics.ListAPIView):
         pipeline = queries.pipeline(self.kwargs["dag_id"])
         return queries.runs(dag_id=pipeline.dag_id, state=self.request.query_params.get("state", ""))
 
-    @extend_schema(request=RunRequestSerializer, responses={202: RunSerializer})
+    @extend_schema(
+        request=RunRequestSerializer, responses={200: RunSerializer, 202: RunSerializer}, parameters=[WAIT]
+    )
     def post(self, request: Request, dag_id: str) -> Response:
         """Run the pipeline. The row answers at once; Airflow gets it now, or as soon as it answers."""
+        _check_wait(request)
         given = valid(RunRequestSerializer, request.data)
         key = request.headers.get("Idempotency-Key", "")
         run = repeated.trigger_once(dag_id, key, **given, by=user_of(request))
@@ -196,6 +216,37 @@ class AssetListView(generics.ListAPIView):
         return queries.assets(text=self.request.query_params.get("q", ""))
 
 
+class AssetDetailView(APIView):
+    @extend_schema(responses=AssetSerializer)
+    def get(self, _request: Request, asset_id: int) -> Response:
+        """With the tasks and pipelines at both its ends."""
+        return Response(AssetSerializer(asset_events.asset(asset_id)).data)
+
+
+class AssetEventPages(CursorPages):
+    """Newest first."""
+
+    ordering = ("-at", "-airflow_id")  # type: ignore[assignment]  # the base class has one
+
+
+class AssetEventListView(generics.ListAPIView):
+    """When an asset changed, what made that, and what it began."""
+
+    serializer_class = AssetEventSerializer
+    pagination_class = AssetEventPages
+
+    def get_queryset(self) -> QuerySet[AssetEvent]:
+        """Newest first."""
+        if getattr(self, "swagger_fake_view", False):
+            return AssetEvent.objects.none()
+        return asset_events.events(asset_events.asset(self.kwargs["asset_id"]))
+
+    def get_serializer(self, *args: Any, **options: Any) -> BaseSerializer:
+        """Of a page, with the runs at both ends."""
+        rows = [asset_events.with_runs(rows) for rows in args]
+        return AssetEventSerializer(*rows, **options)
+
+
 class PresetListView(APIView):
     """Settings of a pipeline that are kept under a name."""
 
@@ -222,9 +273,10 @@ class PresetDetailView(APIView):
 
 
 class RunDetailView(APIView):
-    @extend_schema(responses=RunSerializer)
-    def get(self, _request: Request, run_id: int) -> Response:
+    @extend_schema(responses={200: RunSerializer, 202: RunSerializer}, parameters=[WAIT])
+    def get(self, request: Request, run_id: int) -> Response:
         """As it stands."""
+        _check_wait(request)
         return Response(RunSerializer(queries.run(run_id)).data)
 
     @extend_schema(request=RunChangeSerializer, responses={202: RunSerializer})

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from pipelines import api
+from pipelines import api, backfill_api
 
 urlpatterns = [
     path("pipelines", api.PipelineListView.as_view(), name="pipeline-list"),
@@ -13,7 +13,34 @@ urlpatterns = [
     path("pipelines/<str:dag_id>/presets", api.PresetListView.as_view(), name="preset-list"),
     path("presets/<int:preset_id>", api.PresetDetailView.as_view(), name="preset-detail"),
     path("pipelines/<str:dag_id>/source", api.PipelineSourceView.as_view(), name="pipeline-source"),
+    path(
+        "pipelines/<str:dag_id>/backfills",
+        backfill_api.PipelineBackfillListView.as_view(),
+        name="pipeline-backfill-list",
+    ),
+    path(
+        "pipelines/<str:dag_id>/backfills/preview",
+        backfill_api.BackfillPreviewView.as_view(),
+        name="backfill-preview",
+    ),
+    path("backfills", backfill_api.BackfillListView.as_view(), name="backfill-list"),
+    path("backfills/<int:backfill_id>", backfill_api.BackfillDetailView.as_view(), name="backfill-detail"),
+    path(
+        "backfills/<int:backfill_id>/pause", backfill_api.BackfillPauseView.as_view(), name="backfill-pause"
+    ),
+    path(
+        "backfills/<int:backfill_id>/unpause",
+        backfill_api.BackfillUnpauseView.as_view(),
+        name="backfill-unpause",
+    ),
+    path(
+        "backfills/<int:backfill_id>/cancel",
+        backfill_api.BackfillCancelView.as_view(),
+        name="backfill-cancel",
+    ),
     path("assets", api.AssetListView.as_view(), name="asset-list"),
+    path("assets/<int:asset_id>", api.AssetDetailView.as_view(), name="asset-detail"),
+    path("assets/<int:asset_id>/events", api.AssetEventListView.as_view(), name="asset-event-list"),
     path("runs", api.RunListView.as_view(), name="run-list"),
     path("runs/selected", api.RunsSelectedView.as_view(), name="runs-selected"),
     path("runs/questions", api.InputListView.as_view(), name="input-list"),

@@ -7,11 +7,12 @@ class PipelinesConfig(AppConfig):
     def ready(self) -> None:
         """What the sweep sends again."""
         from core.lib import outbox
-        from pipelines import tasks
-        from pipelines.models import InputRequest, Pipeline, Run, RunNote, TaskLog
+        from pipelines import backfill_tasks, tasks
+        from pipelines.models import Backfill, InputRequest, Pipeline, Run, RunNote, TaskLog
 
         outbox.register(Run, tasks.deliver_run)
         outbox.register(RunNote, tasks.deliver_note)
+        outbox.register(Backfill, backfill_tasks.deliver_backfill)
         outbox.register(InputRequest, tasks.deliver_answer)
         outbox.register(Pipeline, tasks.deliver_pause)
         outbox.register(TaskLog, tasks.copy_log)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -22,6 +22,21 @@ def next_times(schedule: str, first: datetime | None, zone: str) -> list[datetim
     if first is None:
         return []
     return [first, *islice(_after(schedule, first, zone), N - 1)]
+
+
+def n_between(schedule: str, first: datetime, last: datetime, zone: str, *, most: int) -> int | None:
+    """How many times the schedule has from first to last, as far as `most` and one; None for others' rules.
+
+    It counts a distance from `first` on, where Airflow counts from the pipeline's start: one more or less.
+    """
+    apart = _distance(schedule)
+    if apart:
+        return min((last - first) // apart, most) + 1
+    if not _cron(schedule) or not _zone(zone):
+        return None
+    before = first - timedelta(seconds=1)
+    times = takewhile(lambda at: at <= last, _after(schedule, before, zone))
+    return sum(1 for _at in islice(times, most + 1))
 
 
 def _after(schedule: str, at: datetime, zone: str) -> Iterator[datetime]:

@@ -19,6 +19,8 @@ import urllib3
 from airflow_client.client import (
     ApiClient,
     AssetApi,
+    BackfillApi,
+    BackfillPostBody,
     ClearTaskInstancesBody,
     Configuration,
     DAGApi,
@@ -41,10 +43,11 @@ from django.utils.translation import gettext as _
 
 from core.lib.aside import Unread
 from core.lib.errors import Conflict, ConsoleError, InvalidRequest, NotFound, Unauthorized, Unavailable
-from pipelines import airflow_auth, answers
+from pipelines import airflow_auth, answers, backfill_answers
 from pipelines.airflow_auth import SERVICE
 from pipelines.answers import (
     Asset,
+    AssetEvent,
     Dag,
     DagDetails,
     DagRun,
@@ -57,11 +60,13 @@ from pipelines.answers import (
     UnreadPage,
     XCom,
 )
+from pipelines.backfill_answers import Backfill, WantedBackfill
 from pipelines.log_lines import Lines
 from pipelines.scope import Scope
 
 PAGE = 100  # Airflow cuts larger pages silently
 CONNECT_S, READ_S, LOG_READ_S = 2.0, 10.0, 60.0
+BACKFILL_READ_S = 150.0  # Airflow makes all runs of a backfill before it answers, some tens in a second
 APART_S = 15.0  # so long a list is taken apart from the first failure on
 BROKEN_AFTER = 3  # items at which it fails, and none that it shows: it may fail at all
 AWAITS = ["awaiting_input", "deferred"]  # states of a task that still takes an answer
@@ -84,6 +89,7 @@ class AirflowGateway:
         self._instances, self._faults = TaskInstanceApi(client), ImportErrorApi(client)
         self._xcoms = XComApi(client)
         self._sources, self._assets = DagSourceApi(client), AssetApi(client)
+        self._backfills = BackfillApi(client)
         self._options = {"_request_timeout": timeout}
 
     # --- pipelines
@@ -113,6 +119,21 @@ class AirflowGateway:
         """Every asset in use, with the tasks and pipelines at both its ends."""
         call = self._assets.get_assets_without_preload_content
         return self._pages(call, "assets", answers.asset, answers.asset_key, order_by=["id"])
+
+    def asset_events(self, since: datetime | None, *, limit: int) -> list[AssetEvent | Unread]:
+        """When assets changed, since then; since: None for the newest, `limit` of them at most."""
+        call = self._assets.get_asset_events_without_preload_content
+        options: dict[str, Any] = {"order_by": ["timestamp"], "timestamp_gte": since}
+        if since is None:
+            options = {"order_by": ["-timestamp"]}
+
+        def page(offset: int, size: int) -> list[Any]:
+            return self._read(
+                call, lambda answer: list(answer["asset_events"]), limit=size, offset=offset, **options
+            )
+
+        items = _all_of(page, most=limit if since is None else None)
+        return answers.read(items, answers.asset_event, answers.event_key)
 
     def set_paused(self, dag_id: str, *, is_paused: bool) -> None:
         """Stop or resume scheduling. Raises NotFound for an unknown DAG."""
@@ -253,6 +274,56 @@ class AirflowGateway:
             dry, real = "patch_task_instance_dry_run_by_map_index", "patch_task_instance_by_map_index"
         call = getattr(self._instances, f"{dry if dry_run else real}_without_preload_content")
         return self._read(call, answers.touched_tasks, **what)
+
+    # --- backfills
+
+    def backfills(self, dag_id: str) -> list[Backfill | Unread]:
+        """The newest of a DAG, at most PAGE of them; none for an unknown DAG."""
+        call = self._backfills.list_backfills_without_preload_content
+        found = self._read(
+            call, lambda answer: list(answer["backfills"]), dag_id=dag_id, order_by=["-id"], limit=PAGE
+        )
+        return answers.read(found, backfill_answers.backfill, backfill_answers.backfill_key)
+
+    def backfill(self, airflow_id: int) -> Backfill:
+        """Raises NotFound."""
+        call = self._backfills.get_backfill_without_preload_content
+        return self._read(call, backfill_answers.backfill, backfill_id=airflow_id)
+
+    def backfill_dates(self, wanted: WantedBackfill) -> list[datetime]:
+        """The logical dates that would run, in that order; nothing is done.
+
+        Raises as `create_backfill` does, but for Conflict.
+        """
+        call = self._backfills.create_backfill_dry_run_without_preload_content
+        body = BackfillPostBody.from_dict(wanted.as_json())
+        return self._read(call, backfill_answers.backfill_dates, backfill_post_body=body)
+
+    def create_backfill(self, wanted: WantedBackfill) -> Backfill:
+        """Ask Airflow to run a DAG for past dates.
+
+        Raises NotFound for an unknown DAG, Conflict while another of this DAG is under way, InvalidRequest
+        for dates, a direction or a conf that the DAG does not allow.
+        """
+        call = self._backfills.create_backfill_without_preload_content
+        body = BackfillPostBody.from_dict(wanted.as_json())
+        limits = (CONNECT_S, BACKFILL_READ_S)
+        return self._read(call, backfill_answers.backfill, backfill_post_body=body, _request_timeout=limits)
+
+    def pause_backfill(self, airflow_id: int) -> Backfill:
+        """Begin no more of its runs. Raises NotFound, Conflict for one that is over."""
+        call = self._backfills.pause_backfill_without_preload_content
+        return self._read(call, backfill_answers.backfill, backfill_id=airflow_id)
+
+    def unpause_backfill(self, airflow_id: int) -> Backfill:
+        """Go on. Raises NotFound, Conflict for one that is over."""
+        call = self._backfills.unpause_backfill_without_preload_content
+        return self._read(call, backfill_answers.backfill, backfill_id=airflow_id)
+
+    def cancel_backfill(self, airflow_id: int) -> Backfill:
+        """End it: queued runs fail, those that run go on. Raises NotFound, Conflict for one that is over."""
+        call = self._backfills.cancel_backfill_without_preload_content
+        return self._read(call, backfill_answers.backfill, backfill_id=airflow_id)
 
     # --- tasks and logs
 

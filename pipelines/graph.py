@@ -1,6 +1,6 @@
 """Drawing a pipeline's graph: tasks in layers from left to right, as boxes and curves. No Django.
 
-An edge that passes layers gets a place in each of them (`_Way`), so that no line runs behind a box.
+An edge that passes layers gets a place in each of them (a `Way`), so that no line runs behind a box.
 """
 
 from collections import defaultdict
@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from pipelines import labels
+from pipelines import graph_groups, labels
+from pipelines.graph_groups import Item as _Item
 
 BOX_H, GAP_X, GAP_Y, PAD = 36, 44, 16, 8
 NARROWEST, WIDEST = 84, 264
@@ -18,8 +19,6 @@ WAY_H = 10  # of a line between two boxes
 SWEEPS = 6
 
 Tasks = Sequence[Mapping[str, Any]]
-_Way = tuple[str, str, int]  # from, to, layer
-_Item = str | _Way
 
 
 @dataclass(frozen=True)
@@ -46,13 +45,26 @@ class Box:
 
 
 @dataclass(frozen=True)
+class Frame:
+    """Around the tasks of a group, with its name in the upper left."""
+
+    id: str
+    label: str
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True)
 class Drawing:
-    """Boxes, paths of the curves between them, and the size of it all."""
+    """Boxes, paths of the curves between them, frames (the outer ones first), and the size of it all."""
 
     boxes: list[Box]
     paths: list[str]
     width: float
     height: float
+    frames: list[Frame]
     box_height: int = BOX_H
 
 
@@ -92,10 +104,14 @@ def draw(tasks: Tasks) -> Drawing:
     layers = _layers(tasks)
     ways = {edge: _way(edge, layers) for edge in _edges(tasks) if layers[edge[0]] < layers[edge[1]]}
     by_layer = _ordered(tasks, layers, ways)
-    middles = _middles(by_layer, ways)
+    groups = {name for task in tasks for name in labels.groups_of(task["id"])}
+    pads = graph_groups.side_pads(sorted(groups))
+    margin = PAD + max(pads.values(), default=0)
+    placed = _grouped(by_layer, ways) if groups else graph_groups.Placed(_middles(by_layer, ways), {})
+    middles = placed.middles
     names = _names(tasks)
     widths = [_width_of([item for item in items if isinstance(item, str)], names) for items in by_layer]
-    lefts = [PAD + sum(widths[:place]) + place * GAP_X for place in range(len(widths))]
+    lefts = [margin + sum(widths[:place]) + place * GAP_X for place in range(len(widths))]
     by_id = {task["id"]: task for task in tasks}
     boxes: dict[_Item, Box] = {
         item: _box(by_id[item], names[item], lefts[layer], middles[item] - BOX_H / 2, widths[layer])
@@ -104,9 +120,29 @@ def draw(tasks: Tasks) -> Drawing:
         if isinstance(item, str)
     }
     paths = [_path(way, boxes, middles, lefts, widths) for way in ways.values()]
-    width = lefts[-1] + widths[-1] + PAD if lefts else 0
-    bottoms = [middle + BOX_H / 2 + PAD for middle in middles.values()]
-    return Drawing(list(boxes.values()), paths, width, max(bottoms, default=0))
+    width = lefts[-1] + widths[-1] + margin if lefts else 0
+    bottoms = [middle + BOX_H / 2 for middle in middles.values()]
+    bottoms += [bottom for _top, bottom in placed.frames.values()]
+    frames = [_frame(name, placed.frames[name], pads[name], boxes) for name in sorted(placed.frames)]
+    return Drawing(list(boxes.values()), paths, width, max(bottoms, default=-PAD) + PAD, frames)
+
+
+def _grouped(by_layer: Sequence[Sequence[_Item]], ways: Mapping[Any, list[_Item]]) -> graph_groups.Placed:
+    before, after = _neighbours(ways)
+    items = [item for items in by_layer for item in items]
+    near = {item: [*before[item], *after[item]] for item in items}
+    found = graph_groups.placed(by_layer, near, {item: _height(item) for item in items})
+    middles = {item: round(middle + PAD, 1) for item, middle in found.middles.items()}
+    frames = {name: (round(top + PAD, 1), round(down + PAD, 1)) for name, (top, down) in found.frames.items()}
+    return graph_groups.Placed(middles, frames)
+
+
+def _frame(name: str, ends: tuple[float, float], pad: int, boxes: Mapping[_Item, Box]) -> Frame:
+    inside = [box for box in boxes.values() if box.id.startswith(f"{name}.")]
+    left = min(box.x for box in inside) - pad
+    right = max(box.x + box.width for box in inside) + pad
+    [label] = labels.shortened([name.rpartition(".")[2]], LONGEST_LABEL)
+    return Frame(name, label, left, ends[0], right - left, ends[1] - ends[0])
 
 
 def _names(tasks: Tasks) -> dict[str, str]:
@@ -163,7 +199,7 @@ def _ordered(tasks: Tasks, layers: Mapping[str, int], ways: Mapping[Any, list[_I
         by_layer[layers[task["id"]]].append(task["id"])
     for way in ways.values():
         for item in way[1:-1]:
-            by_layer[item[2]].append(item)  # type: ignore[index]  # what is between two ends is a _Way
+            by_layer[item[2]].append(item)  # type: ignore[index]  # what is between two ends is a Way
     before, after = _neighbours(ways)
     for sweep in range(SWEEPS):
         near = before if sweep % 2 == 0 else after

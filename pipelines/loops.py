@@ -27,3 +27,11 @@ LOGS = Loop("pipelines.logs", _("Task logs that somebody watches"), longest_retr
 PAGES = Loop("pipelines.pages", _("Pages of lists at which Airflow fails"))
 OLD_LOGS = Loop("pipelines.old-logs", _("Copies of task logs to remove"))
 ASSETS = Loop("pipelines.assets", _("Assets"))
+ASSET_EVENTS = Loop("pipelines.asset-events", _("Events of assets"))
+BACKFILLS = Loop("pipelines.backfills", _("Backfills"), thing="pipeline")
+BACKFILL_LISTS = Loop(
+    "pipelines.backfill-lists",
+    _("Pipelines whose backfills are asked for"),
+    thing="pipeline",
+    longest_retry=timedelta(minutes=1),
+)

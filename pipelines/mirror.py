@@ -200,9 +200,10 @@ def _add(found: DagRun) -> Run:
 def _update(row: Run, found: DagRun) -> bool:
     if row.state == RunState.REFUSED:  # somebody else's run under our id
         return False
-    changes = changed_fields(
-        row, {**_mirrored(found), "note": found.note, "state": seen_state(row, found.state)}
-    )
+    values = {**_mirrored(found), "note": found.note, "state": seen_state(row, found.state)}
+    if found.run_type == "backfill":  # which may have run it again with other settings
+        values["conf"] = found.conf
+    changes = changed_fields(row, values)
     if "note" in changes and RunNote.objects.filter(run=row).exists():  # ours is on its way there
         del changes["note"]
     if changes:
@@ -216,8 +217,10 @@ def _mirrored(found: DagRun) -> dict[str, Any]:
         "run_type": found.run_type,
         "triggered_by": found.triggered_by,
         "logical_date": found.logical_date,
+        "queued_at": found.queued_at,
         "started_at": found.started_at,
         "ended_at": found.ended_at,
+        "versions": found.versions,
     }
 
 

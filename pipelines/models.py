@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy as _
 
 from core.lib.outbox import Deliverable
 from pipelines import params
+from pipelines.backfill_models import Backfill as Backfill
 from pipelines.scope import Scope
 
 LONGEST_NOTE = 1000
@@ -94,6 +95,9 @@ class Pipeline(Deliverable):
     # [{"id", "label", "operator", "downstream": [ids], "is_mapped"}]
     tasks = models.JSONField(default=list)
     details_at = models.DateTimeField(null=True)
+    # Whether its schedule has past dates that can be run; and when its backfills were last looked at.
+    is_backfillable = models.BooleanField(default=False, db_default=False)
+    backfills_at = models.DateTimeField(null=True)
     gone_at = models.DateTimeField(null=True)
     wanted_is_paused = models.BooleanField(null=True)
     wanted_by = _user()
@@ -180,6 +184,35 @@ class Asset(models.Model):
         return f"{self.airflow_id} {self.name}"
 
 
+class AssetEvent(models.Model):
+    """An asset changed: what made that, and the runs that took it.
+
+    began: [{"dag_id", "dag_run_id", "triggering"}], the last true where the run began with this event.
+    """
+
+    airflow_id = models.PositiveBigIntegerField(unique=True)
+    asset_airflow_id = models.PositiveBigIntegerField()
+    at = models.DateTimeField()
+    dag_id = models.TextField(blank=True)
+    dag_run_id = models.TextField(blank=True)
+    task_id = models.TextField(blank=True)
+    map_index = models.IntegerField(default=-1)
+    extra = models.JSONField(default=dict)
+    began = models.JSONField(default=list)
+
+    class Meta:
+        ordering: ClassVar = ["-at", "-airflow_id"]
+        indexes: ClassVar = [models.Index(fields=["asset_airflow_id", "-at"], name="events_of_asset")]
+
+    def __str__(self) -> str:
+        return f"{self.asset_airflow_id} {self.at:%Y-%m-%d %H:%M:%S}"
+
+    @property
+    def facts(self) -> list[tuple[str, str]]:
+        """What the task wrote with it, as pairs of name and JSON."""
+        return [(name, params.in_words(value)) for name, value in self.extra.items()]
+
+
 class Run(Deliverable):
     """One run of a pipeline: asked for here (then `requested_by` says by whom) or seen in Airflow."""
 
@@ -202,8 +235,11 @@ class Run(Deliverable):
     # Not before then; nothing of it is known of runs that others started.
     run_after = models.DateTimeField(null=True)
     created_at = models.DateTimeField(default=timezone.now)
+    queued_at = models.DateTimeField(null=True)  # by Airflow's clock; anew when it is cleared
     started_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
+    backfill = models.ForeignKey(Backfill, null=True, on_delete=models.SET_NULL, related_name="runs")
+    versions = models.JSONField(default=list, db_default=[])  # of the pipeline's code that its tasks ran
     cancelled_at = models.DateTimeField(null=True)  # by us: Airflow itself only knows `failed`
     is_demo = models.BooleanField(default=False)
 

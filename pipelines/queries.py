@@ -200,6 +200,19 @@ def source(dag_id: str, version: int | None) -> tuple[PipelineSource | None, lis
     return (None if chosen is None else known.filter(version=chosen).first()), versions
 
 
+def source_before(found: PipelineSource) -> PipelineSource | None:
+    """The one known that came before it."""
+    return PipelineSource.objects.filter(dag_id=found.dag_id, version__lt=found.version).first()
+
+
+def versions_without_source(dag_id: str, newest: int) -> list[int]:
+    """Versions whose file is not here: the newest, and those that its last runs ran; newest first."""
+    runs = Run.objects.filter(dag_id=dag_id).order_by("-created_at", "-pk")
+    ran = {version for versions in runs.values_list("versions", flat=True)[:GRID] for version in versions}
+    known = PipelineSource.objects.filter(dag_id=dag_id).values_list("version", flat=True)
+    return sorted({newest, *ran} - set(known), reverse=True)
+
+
 def next_times(found: Pipeline) -> list[datetime]:
     """Its next runs, at most five; none while its switch is off."""
     if found.shows_paused or found.gone_at is not None:

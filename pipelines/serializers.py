@@ -94,7 +94,30 @@ class AssetSerializer(serializers.ModelSerializer):
 
     class Meta:
         model = Asset
-        fields: ClassVar = ["name", "uri", "group", "producers", "consumers", "changed_at"]
+        fields: ClassVar = ["id", "name", "uri", "group", "producers", "consumers", "changed_at"]
+
+
+class BegunSerializer(serializers.Serializer):
+    """A run that took an event."""
+
+    dag_id = serializers.CharField()
+    dag_run_id = serializers.CharField()
+    run_id = serializers.IntegerField(source="run.pk", default=None, allow_null=True)
+    triggering = serializers.BooleanField(help_text="whether it began with this event, and not a later one")
+
+
+class AssetEventSerializer(serializers.Serializer):
+    """An asset changed; without a pipeline where somebody said so over REST."""
+
+    id = serializers.IntegerField(source="row.airflow_id", help_text="Airflow's")
+    at = serializers.DateTimeField(source="row.at")
+    dag_id = serializers.CharField(source="row.dag_id", allow_blank=True)
+    dag_run_id = serializers.CharField(source="row.dag_run_id", allow_blank=True)
+    run_id = serializers.IntegerField(source="maker.pk", default=None, allow_null=True)
+    task_id = serializers.CharField(source="row.task_id", allow_blank=True)
+    map_index = serializers.IntegerField(source="row.map_index")
+    extra = serializers.DictField(source="row.extra")
+    began = BegunSerializer(many=True)
 
 
 class SwitchesSerializer(StrictSerializer):
@@ -136,6 +159,10 @@ class RunSerializer(serializers.ModelSerializer):
     )
     conf = serializers.DictField()
     duration_s = serializers.SerializerMethodField()
+    versions = serializers.ListField(
+        child=serializers.IntegerField(), help_text="of the pipeline's code that its tasks ran"
+    )
+    backfill_id = serializers.IntegerField(allow_null=True, help_text="the backfill that made it")
 
     class Meta:
         model = Run
@@ -156,6 +183,8 @@ class RunSerializer(serializers.ModelSerializer):
             "started_at",
             "ended_at",
             "duration_s",
+            "versions",
+            "backfill_id",
             "delivery_attempts",
             "delivery_error",
         ]

@@ -9,9 +9,9 @@ from django.utils import timezone
 
 from core.lib.errors import ConsoleError, NotFound
 from core.lib.poll import poll
-from pipelines import gateway, log_copy, loops, mirror, tasks
+from pipelines import asset_events, backfill_mirror, gateway, log_copy, loops, mirror, queries, tasks
 from pipelines.answers import DagRun
-from pipelines.models import ENDED, Bookmark, Pipeline, PipelineSource, Run, RunState, TaskLog, Wish
+from pipelines.models import ENDED, Bookmark, Pipeline, Run, RunState, TaskLog, Wish
 
 SERVICE = gateway.SERVICE
 # Airflow stamps a row when it writes it and commits later: a look back catches what was not visible then.
@@ -19,6 +19,7 @@ OVERLAP = timedelta(seconds=15)
 NEWEST_RUNS = 1000  # of an Airflow seen for the first time; older history stays there
 DETAILS_AT_ONCE = 20
 DETAILS_IN_TURN = 2
+SOURCES_AT_ONCE = 3  # of a pipeline's versions
 BOOKMARK_EVERY = timedelta(seconds=10)
 AGAIN_AT_ONCE = 20  # of what was set aside
 
@@ -45,13 +46,12 @@ def _sync_details(airflow: gateway.AirflowGateway, pipeline: Pipeline) -> None:
         return
     mirror.save_details(pipeline, details, tasks)
     if details.version is not None:
-        _sync_source(airflow, pipeline, details.version)
+        for version in queries.versions_without_source(pipeline.dag_id, details.version)[:SOURCES_AT_ONCE]:
+            _sync_source(airflow, pipeline, version)
 
 
 def _sync_source(airflow: gateway.AirflowGateway, pipeline: Pipeline, version: int) -> None:
-    """Asked for once a version. Of one that Airflow has tidied away nothing is shown."""
-    if PipelineSource.objects.filter(dag_id=pipeline.dag_id, version=version).exists():
-        return
+    """Once a version. Of one that Airflow has tidied away nothing is shown."""
     try:
         text = airflow.dag_source(pipeline.dag_id, version)
     except NotFound:
@@ -63,6 +63,13 @@ def _sync_source(airflow: gateway.AirflowGateway, pipeline: Pipeline, version: i
 def sync_assets() -> None:
     """Assets, and what makes and takes them."""
     mirror.save_assets(gateway.connect().assets())
+
+
+@poll(every_s=10, service=SERVICE)
+def sync_asset_events() -> None:
+    """When assets changed, and what that began."""
+    since = asset_events.read_until()
+    asset_events.save(gateway.connect().asset_events(since, limit=asset_events.NEWEST))
 
 
 @poll(every_s=2, service=SERVICE)
@@ -122,6 +129,18 @@ def _sync_tasks(airflow: gateway.AirflowGateway, runs: list[Run]) -> None:
 def sync_inputs() -> None:
     """Questions that tasks ask people and wait for."""
     mirror.save_input_requests(gateway.connect().input_requests())
+
+
+@poll(every_s=5, service=SERVICE)
+def sync_backfills() -> None:
+    """Backfills of the pipelines that seem to have one under way, and of one other in turn."""
+    loops.BACKFILL_LISTS.each(
+        backfill_mirror.to_look_at(), partial(_sync_backfills, gateway.connect()), key=str, about=str
+    )
+
+
+def _sync_backfills(airflow: gateway.AirflowGateway, dag_id: str) -> None:
+    backfill_mirror.save(dag_id, airflow.backfills(dag_id))
 
 
 @poll(every_s=20, service=SERVICE)

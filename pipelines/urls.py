@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from pipelines.views import airflow, changes, inputs, logs, pipelines, runs, tasks
+from pipelines.views import airflow, backfills, changes, inputs, logs, pipelines, runs, tasks
 
 app_name = "pipelines"
 
@@ -18,6 +18,13 @@ urlpatterns = [
     path("pipelines/<str:dag_id>/durations", pipelines.pipeline_durations, name="pipeline-durations"),
     path("pipelines/<str:dag_id>/code", pipelines.pipeline_code, name="pipeline-code"),
     path("assets", pipelines.asset_list, name="asset-list"),
+    path("assets/<int:asset_id>", pipelines.asset_detail, name="asset-detail"),
+    path("pipelines/<str:dag_id>/backfills", backfills.pipeline_backfills, name="pipeline-backfills"),
+    path("backfills", backfills.backfill_list, name="backfill-list"),
+    path("backfills/<int:backfill_id>", backfills.backfill_detail, name="backfill-detail"),
+    path("backfills/<int:backfill_id>/pause", backfills.backfill_pause, name="backfill-pause"),
+    path("backfills/<int:backfill_id>/unpause", backfills.backfill_unpause, name="backfill-unpause"),
+    path("backfills/<int:backfill_id>/cancel", backfills.backfill_cancel, name="backfill-cancel"),
     path("pipelines/<str:dag_id>/details", pipelines.pipeline_facts, name="pipeline-facts"),
     path("pipelines/<str:dag_id>/trigger", runs.run_trigger, name="run-trigger"),
     path("pipelines/<str:dag_id>/trigger/conf", runs.run_conf, name="run-conf"),

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from pipelines.backfill_models import Backfill, BackfillState, BackfillWish
 from pipelines.models import InputRequest, Pipeline, Run, RunState, TaskInstance, Wish
 
 STARTED = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -57,3 +58,18 @@ def make_question(run: Run, task_id: str = "search", **values: Any) -> InputRequ
         "next_attempt_at": None,
     }
     return InputRequest.objects.create(run=run, task_id=task_id, **{**defaults, **values})
+
+
+def make_backfill(
+    dag_id: str = "titanic_training", state: str = BackfillState.RUNNING, **values: Any
+) -> Backfill:
+    """One of the first three days of March that Airflow has, with nothing left to deliver unless told."""
+    defaults = {
+        "from_date": datetime(2026, 3, 1, tzinfo=UTC),
+        "to_date": datetime(2026, 3, 3, tzinfo=UTC),
+        "airflow_id": Backfill.objects.count() + 1,
+        "wish": BackfillWish.NOTHING,
+        "next_attempt_at": None,
+        "started_at": STARTED,
+    }
+    return Backfill.objects.create(dag_id=dag_id, state=state, **{**defaults, **values})

@@ -20,7 +20,7 @@ from jobs.models import Job, JobSchedule
 from models_registry import gateway as mlflow_gateway
 from models_registry.states import VersionState
 from pipelines import gateway as airflow_gateway
-from pipelines.models import Preset
+from pipelines.models import Asset, Preset
 from predictions import recording
 from predictions.serving import service as serving
 from predictions.serving.service import Service
@@ -31,7 +31,7 @@ from tests import champions
 from tests.fakes.airflow import FakeAirflow
 from tests.fakes.mlflow import FakeMlflow
 from tests.people import make_token, make_user, signed_in
-from tests.pipeline_rows import make_pipeline, make_question, make_run, make_task
+from tests.pipeline_rows import make_backfill, make_pipeline, make_question, make_run, make_task
 from tests.registry import make_champion, make_gate, make_request, make_version
 from tests.registry import make_run as make_mlflow_run
 from tests.unit.predictions.conftest import FakeBroker
@@ -132,6 +132,8 @@ def rows(mlflow: FakeMlflow) -> SimpleNamespace:
     make_task(run)
     question = make_question(run)
     preset = Preset.objects.create(dag_id=NAME, name="the usual", conf={"seed": 7})
+    backfill = make_backfill(NAME)
+    asset = Asset.objects.create(airflow_id=1, name="raw", uri="s3://raw")
     run_id = mlflow.create_run(mlflow.create_experiment(NAME), "training")
     mlflow.log_metric(run_id, "a", 0.5)
     mlflow.write_file(mlflow.run_root(run_id), "evaluation/a.txt", b"text")
@@ -222,6 +224,8 @@ def rows(mlflow: FakeMlflow) -> SimpleNamespace:
         "task_id": "search",
         "input_id": question.pk,
         "preset_id": preset.pk,
+        "backfill_id": backfill.pk,
+        "asset_id": asset.pk,
         "app": "clean_trips",
         "key": "a",
         "job_id": job.pk,

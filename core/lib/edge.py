@@ -61,6 +61,18 @@ def in_utc(at: datetime) -> datetime | None:
     return found if _FIRST <= found <= _LAST else None
 
 
+def is_skipped(text: str) -> bool:
+    """Whether the reader's clocks are put forward over this time without a zone, so that there is none."""
+    try:
+        wall = parse_datetime(text.strip())
+    except ValueError:
+        return False
+    if wall is None or not is_naive(wall):
+        return False
+    at = in_utc(wall)
+    return at is not None and at.astimezone(get_current_timezone()).replace(tzinfo=None) != wall
+
+
 def _moment(text: str) -> datetime | None:
     try:
         found = parse_datetime(text.strip())

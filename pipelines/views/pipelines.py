@@ -14,7 +14,18 @@ from core.access.http import SignedInRequest
 from core.lib import edge
 from core.lib.htmx import is_htmx
 from core.lib.paging import page_of
-from pipelines import actions, durations, graph, grid, labels, listing, pictures, queries
+from pipelines import (
+    actions,
+    asset_events,
+    code_diff,
+    durations,
+    graph,
+    grid,
+    labels,
+    listing,
+    pictures,
+    queries,
+)
 from pipelines.models import MOST_SWITCHES, Pipeline, RunState
 from pipelines.views import airflow
 from pipelines.views.common import age
@@ -118,11 +129,20 @@ def pipeline_durations(request: SignedInRequest, dag_id: str) -> HttpResponse:
 
 @require_GET
 def pipeline_code(request: SignedInRequest, dag_id: str) -> HttpResponse:
-    """The file of a version (`?version=`), the newest unless told."""
+    """The file of a version (`?version=`), the newest unless told, and what changed in it."""
     pipeline = queries.pipeline(dag_id)
     wanted = edge.whole_or(None, request.GET.get("version"))
     source, versions = queries.source(dag_id, wanted)
-    context = {"pipeline": pipeline, "source": source, "versions": versions, **age()}
+    before = queries.source_before(source) if source else None
+    context = {
+        "pipeline": pipeline,
+        "source": source,
+        "versions": versions,
+        "missing": wanted if source is None or wanted not in {None, source.version} else None,
+        "before": before,
+        "diff": code_diff.between(before.text, source.text) if before and source else None,
+        **age(),
+    }
     return render(request, "pipelines/pipeline_code.html", context)
 
 
@@ -147,6 +167,16 @@ def asset_list(request: SignedInRequest) -> HttpResponse:
     page = page_of(request, queries.assets(text=request.GET.get("q", "")))
     template = "_asset_table" if is_htmx(request) else "asset_list"
     return render(request, f"pipelines/{template}.html", {"page": page, **age()})
+
+
+@require_GET
+def asset_detail(request: SignedInRequest, asset_id: int) -> HttpResponse:
+    """Who makes and takes it, and when it changed."""
+    asset = asset_events.asset(asset_id)
+    page = page_of(request, asset_events.events(asset))
+    page["rows"] = asset_events.with_runs(page["rows"])
+    template = "_asset_events" if is_htmx(request) else "asset_detail"
+    return render(request, f"pipelines/{template}.html", {"asset": asset, "page": page, **age()})
 
 
 @require_POST

@@ -11,6 +11,7 @@ from jsonschema import ValidationError, validate
 from core.lib.errors import Conflict, InvalidRequest, NotFound, Unauthorized, Unavailable
 from pipelines.answers import (
     Asset,
+    AssetEvent,
     Dag,
     DagDetails,
     DagRun,
@@ -22,8 +23,10 @@ from pipelines.answers import (
     TaskTry,
     XCom,
 )
+from pipelines.backfill_answers import Backfill
 from pipelines.log_lines import LogLine
 from pipelines.scope import Scope
+from tests.fakes.airflow_backfills import Backfills
 
 ENDED = {"success", "failed"}
 
@@ -34,7 +37,7 @@ class GivenLines(list[LogLine]):
     trouble = ""
 
 
-class FakeAirflow:
+class FakeAirflow(Backfills):
     """Keeps state; `is_away` makes every call fail as if nothing listened. `as_user` says who calls."""
 
     def __init__(self) -> None:
@@ -47,6 +50,7 @@ class FakeAirflow:
         self.rendered: dict[str, dict | None] = {}
         self.left: dict[str, dict[str, str | None]] = {}
         self.found_assets: list[Asset] = []
+        self.found_events: list[AssetEvent] = []
         self.log_lines: dict[tuple[str, str, int], list[LogLine]] = {}
         self.now = datetime.now(UTC).replace(microsecond=0)
         self.username, self.role = "system:console", "viewer"
@@ -54,6 +58,8 @@ class FakeAirflow:
         self._runs: dict[tuple[str, str], DagRun] = {}
         self._changed_at: dict[tuple[str, str], datetime] = {}
         self._tasks: dict[tuple[str, str, str, int], TaskState] = {}
+        self._backfills: dict[int, Backfill] = {}
+        self._runs_of_backfill: dict[int, list[tuple[str, str]]] = {}
 
     def as_user(self, username: str, role: str) -> "FakeAirflow":
         """What `gateway.connect` does: the calls that follow are this person's."""
@@ -63,10 +69,18 @@ class FakeAirflow:
     # --- what authors and the scheduler do
 
     def add_dag(
-        self, dag_id: str, params: list[dict] | None = None, tasks: tuple[str, ...] = ("load",)
+        self,
+        dag_id: str,
+        params: list[dict] | None = None,
+        tasks: tuple[str, ...] = ("load",),
+        *,
+        is_daily: bool = False,
     ) -> None:
-        """A DAG of tasks one after the other, paused as new ones are."""
-        dag = Dag(dag_id, dag_id, "", [], ["airflow"], "", "", None, True, False, f"{dag_id}.py", 16)
+        """A DAG of tasks one after the other, paused as new ones are; is_daily: it runs at midnight."""
+        schedule = "0 0 * * *" if is_daily else ""
+        dag = Dag(
+            dag_id, dag_id, "", [], ["airflow"], schedule, "", None, True, False, f"{dag_id}.py", 16, is_daily
+        )
         after = [*tasks[1:], None]
         nodes = [
             TaskNode(name, name, "@task", [then] if then else [], False)
@@ -128,6 +142,11 @@ class FakeAirflow:
     def assets(self) -> list[Asset]:
         self._call("assets")
         return list(self.found_assets)
+
+    def asset_events(self, since: datetime | None, *, limit: int) -> list[AssetEvent]:
+        self._call("asset_events")
+        found = [one for one in self.found_events if since is None or one.at >= since]
+        return found[-limit:] if since is None else found
 
     def set_paused(self, dag_id: str, *, is_paused: bool) -> None:
         self._call("set_paused", writes=True)

@@ -1,6 +1,8 @@
 """What the gateway promises, checked on the fake and on a real Airflow alike."""
 
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
@@ -10,12 +12,14 @@ from django.utils import timezone
 from core.access.models import User
 from core.lib.errors import Conflict, InvalidRequest, NotFound, Unauthorized, Unavailable
 from pipelines import actions, gateway, sync, tasks
+from pipelines.backfill_answers import WantedBackfill
 from pipelines.models import Pipeline, Run, RunState, Wish
 from pipelines.scope import Scope
 from tests.api import wait_for
 from tests.fakes.airflow import FakeAirflow
 
 DAG = "titanic_training"
+DAYS = WantedBackfill(DAG, datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 3, tzinfo=UTC))
 N_ITER = {"name": "n_iter", "value": 10, "schema": {"type": "integer", "minimum": 1}, "description": ""}
 
 
@@ -182,6 +186,36 @@ class TestGateway:
         assert gateway.connect().input_requests() == []
         with pytest.raises(NotFound):
             as_ana().answer_input(DAG, start(), "load", map_index=-1, chosen=["a"], params_input={})
+
+    def test_a_dag_without_a_schedule_takes_no_backfill(self):
+        assert not next(dag for dag in gateway.connect().dags() if dag.dag_id == DAG).is_backfillable
+        for ask in (as_ana().backfill_dates, as_ana().create_backfill):
+            with pytest.raises(InvalidRequest, match="non-periodic schedule"):
+                ask(DAYS)
+        assert gateway.connect().backfills(DAG) == []
+
+    def test_an_unknown_dag_takes_no_backfill(self):
+        for ask in (as_ana().backfill_dates, as_ana().create_backfill):
+            with pytest.raises(NotFound, match="no_such_dag"):
+                ask(replace(DAYS, dag_id="no_such_dag"))
+        assert gateway.connect().backfills("no_such_dag") == []
+
+    def test_a_viewer_may_list_backfills_and_not_make_one(self):
+        vic = gateway.connect("vic", "viewer")
+        assert vic.backfills(DAG) == []
+        for ask in (vic.backfill_dates, vic.create_backfill):
+            with pytest.raises(Unauthorized):
+                ask(DAYS)
+
+    def test_an_unknown_backfill_is_not_found(self):
+        ana = as_ana()
+        for ask in (ana.backfill, ana.pause_backfill, ana.unpause_backfill, ana.cancel_backfill):
+            with pytest.raises(NotFound, match="Backfill not found"):
+                ask(10**6)
+
+    def test_no_asset_has_changed_since_just_now(self):
+        assert gateway.connect().asset_events(timezone.now(), limit=10) == []
+        assert len(gateway.connect().asset_events(None, limit=10)) <= 100
 
     def test_the_log_of_an_unknown_task_is_not_found(self):
         dag_run_id = start()

@@ -33,6 +33,7 @@ LOOKS: dict[str, Look] = {
     "approved": Look(OK, "check", _("approved")),
     "champion": Look(OK, "check", _("champion")),
     "delivered": Look(OK, "check", _("delivered")),
+    "completed": Look(OK, "check", _("completed")),
     "done": Look(OK, "check", _("done")),
     "live": Look(OK, "check", _("live")),
     "healthy": Look(OK, "check", _("healthy")),

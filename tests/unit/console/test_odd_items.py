@@ -20,9 +20,9 @@ from core.lib.models import SetAside
 from models_registry import mirror as mlflow_rows
 from models_registry import mlflow_types
 from models_registry.models import Experiment, MlflowRun, ModelVersion, RegisteredModel
-from pipelines import answers
+from pipelines import answers, backfill_answers, backfill_mirror
 from pipelines import mirror as airflow_rows
-from pipelines.models import ImportFault, Pipeline, Run, TaskInstance
+from pipelines.models import Backfill, ImportFault, Pipeline, Run, TaskInstance
 from tests.fakes.mlflow import FakeMlflow
 from tests.pipeline_rows import make_run
 
@@ -91,6 +91,21 @@ def task(n: int) -> dict[str, Any]:
         "start_date": AT,
         "end_date": None,
         "duration": 1.5,
+    }
+
+
+def backfill(n: int) -> dict[str, Any]:
+    return {
+        "id": 50_000 + n,
+        "dag_id": f"dag{n}",
+        "from_date": AT,
+        "to_date": AT,
+        "dag_run_conf": {"a": [1]},
+        "is_paused": False,
+        "reprocess_behavior": "none",
+        "max_active_runs": 10,
+        "created_at": AT,
+        "completed_at": None,
     }
 
 
@@ -178,6 +193,14 @@ MIRRORS = {
         lambda n: f"run{n}",
     ),
     "pipelines.tasks": Mirror(task, take_tasks, _rows(TaskInstance, "task_id"), lambda n: f"task{n}"),
+    "pipelines.backfills": Mirror(
+        backfill,
+        lambda items: backfill_mirror.save(
+            "etl", aside.read(items, backfill_answers.backfill, key=backfill_answers.backfill_key)
+        ),
+        _rows(Backfill, "dag_id"),
+        lambda n: f"dag{n}",
+    ),
     "models.experiments": Mirror(
         experiment,
         lambda items: mlflow_rows.save_experiments(

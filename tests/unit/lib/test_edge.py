@@ -145,3 +145,20 @@ def test_a_time_without_a_zone_is_the_readers(text, at):
         assert form.is_valid(), form.errors
         assert form.cleaned_data["at"] == edge.moment(text, "at") == at
         assert form.fields["at"].label == "At (Europe/Madrid)"
+
+
+@pytest.mark.parametrize(
+    ("text", "is_skipped"),
+    [
+        ("2026-03-29T02:30", True),
+        ("2026-03-29T02:30+01:00", False),
+        ("2026-03-29T03:00", False),
+        ("2026-10-25T02:30", False),  # twice there
+        ("noon", False),
+        ("2026-02-30", False),
+        ("0001-01-01T00:00", False),
+    ],
+)
+def test_times_that_the_clocks_skip(text, is_skipped):
+    with timezone.override("Europe/Madrid"):
+        assert edge.is_skipped(text) is is_skipped

@@ -4,7 +4,7 @@ import pytest
 from django.contrib.auth.models import Group
 
 from core.access.models import User
-from pipelines import gateway, tasks
+from pipelines import backfill_tasks, gateway, tasks
 from tests.fakes.airflow import FakeAirflow
 from tests.redis_fixtures import *  # noqa: F403
 
@@ -19,12 +19,13 @@ def person(username: str, role: str) -> User:
 def sent(monkeypatch):
     """Stands in for the broker: (task, id) of each message."""
     messages: list[tuple[str, str]] = []
-    for name in ("deliver_run", "deliver_note", "deliver_answer", "deliver_pause", "copy_log"):
+    names = ("deliver_run", "deliver_note", "deliver_answer", "deliver_pause", "copy_log")
+    for task in [*(getattr(tasks, name) for name in names), backfill_tasks.deliver_backfill]:
 
-        def take(args=(), kwargs=None, task=name, **_options):
-            messages.append((task, args[0]))
+        def take(args=(), kwargs=None, name=task.name, **_options):
+            messages.append((name.rpartition(".")[2], args[0]))
 
-        monkeypatch.setattr(getattr(tasks, name), "apply_async", take)
+        monkeypatch.setattr(task, "apply_async", take)
     return messages
 
 

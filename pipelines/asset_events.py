@@ -1,0 +1,101 @@
+"""When assets changed: Airflow's events into rows, and what made them and what they began, for reading."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from operator import attrgetter
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Max, QuerySet
+from django.utils.translation import gettext as _
+
+from core.lib import live
+from core.lib.aside import Unread
+from core.lib.errors import NotFound
+from pipelines import loops
+from pipelines.answers import AssetEvent as Found
+from pipelines.mirror import changed_fields
+from pipelines.models import Asset, AssetEvent, Run
+
+NEWEST = 1000  # of an Airflow seen for the first time
+# A run that waits for several assets begins some time after the first of their events.
+LOOK_BACK = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class Event:
+    """maker: the run whose task made it, if that is here. began: runs that took it."""
+
+    row: AssetEvent
+    maker: Run | None
+    began: list["Begun"]
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A run that took the event; triggering: it began with it, and not with a later one."""
+
+    dag_id: str
+    dag_run_id: str
+    triggering: bool
+    run: Run | None
+
+
+def read_until() -> datetime | None:
+    """From when on Airflow is to be asked; None for the newest."""
+    latest = AssetEvent.objects.aggregate(at=Max("at"))["at"]
+    return None if latest is None else latest - LOOK_BACK
+
+
+def save(found: Sequence[Found | Unread]) -> None:
+    """Add and change events."""
+    touched = loops.ASSET_EVENTS.save(found, _save, key=attrgetter("key"))
+    with transaction.atomic():
+        if touched:
+            live.publish("pipelines")
+
+
+def _save(found: Sequence[Found]) -> list[Found]:
+    """Those that are new or changed."""
+    by_id = {one.airflow_id: one for one in found}
+    known = AssetEvent.objects.in_bulk(list(by_id), field_name="airflow_id")
+    touched = []
+    for one in by_id.values():
+        row = known.get(one.airflow_id)
+        if row is None or changed_fields(row, asdict(one)):
+            AssetEvent.objects.update_or_create(airflow_id=one.airflow_id, defaults=asdict(one))
+            touched.append(one)
+    return touched
+
+
+def asset(asset_id: int) -> Asset:
+    """Raises NotFound."""
+    found = Asset.objects.filter(pk=asset_id).first()
+    if found is None:
+        raise NotFound(_("There is no asset %(id)s.") % {"id": asset_id})
+    return found
+
+
+def events(found: Asset) -> QuerySet[AssetEvent]:
+    """Newest first."""
+    return AssetEvent.objects.filter(asset_airflow_id=found.airflow_id)
+
+
+def with_runs(rows: Iterable[AssetEvent]) -> list[Event]:
+    """Each with the runs at both its ends, as far as they are here; in one query."""
+    listed = list(rows)
+    ids = {row.dag_run_id for row in listed} | {one["dag_run_id"] for row in listed for one in row.began}
+    runs: dict[tuple[str, str], Run] = {
+        (run.dag_id, run.dag_run_id): run
+        for run in Run.objects.filter(dag_run_id__in=ids - {""}).defer("conf", "note")
+    }
+    return [
+        Event(row, runs.get((row.dag_id, row.dag_run_id)), [_begun(one, runs) for one in row.began])
+        for row in listed
+    ]
+
+
+def _begun(one: dict[str, Any], runs: dict[tuple[str, str], Run]) -> Begun:
+    run = runs.get((one["dag_id"], one["dag_run_id"]))
+    return Begun(one["dag_id"], one["dag_run_id"], bool(one.get("triggering")), run)

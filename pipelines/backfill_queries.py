@@ -1,0 +1,92 @@
+"""What pages and REST read of backfills; nothing here asks Airflow."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NoReturn
+
+from django.db.models import Count, QuerySet
+from django.utils.translation import gettext as _
+
+from core.lib.errors import NotFound
+from pipelines.backfill_models import OPEN, Backfill
+from pipelines.models import ENDED, NEVER_THERE, Run, RunState
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Its runs by state."""
+
+    n_by_state: dict[str, int]
+
+    @property
+    def n(self) -> int:
+        """How many there are."""
+        return sum(self.n_by_state.values())
+
+    @property
+    def n_done(self) -> int:
+        """How many have come to an end, whichever."""
+        return sum(n for state, n in self.n_by_state.items() if state in ENDED)
+
+    @property
+    def n_failed(self) -> int:
+        """How many of those failed."""
+        return self.n_by_state.get(RunState.FAILED, 0)
+
+    @property
+    def share(self) -> float:
+        """What of them has come to an end, from 0 to 1."""
+        return self.n_done / self.n if self.n else 0.0
+
+
+@dataclass(frozen=True)
+class Row:
+    """A backfill with how far it is."""
+
+    backfill: Backfill
+    progress: Progress
+
+
+def backfills(*, dag_id: str = "", state: str = "") -> QuerySet[Backfill]:
+    """Newest first, of one pipeline or of all. state: one, or `open` for those that are not over."""
+    found = Backfill.objects.select_related("requested_by").order_by("-created_at", "-pk")
+    if dag_id:
+        found = found.filter(dag_id=dag_id)
+    if state == "open":
+        return found.filter(state__in=OPEN)
+    return found.filter(state=state) if state else found
+
+
+def backfill(backfill_id: int) -> Backfill:
+    """Raises NotFound."""
+    found = Backfill.objects.select_related("requested_by", "wished_by").filter(pk=backfill_id).first()
+    return found or missing(backfill_id)
+
+
+def missing(backfill_id: int) -> NoReturn:
+    """Raises NotFound."""
+    raise NotFound(_("There is no backfill %(id)s.") % {"id": backfill_id})
+
+
+def with_progress(found: Iterable[Backfill]) -> list[Row]:
+    """Counted where the runs are kept, in one query."""
+    rows = list(found)
+    of_runs = Run.objects.filter(backfill__in=[row.pk for row in rows]).order_by()
+    counts: dict[int, dict[str, int]] = defaultdict(dict)
+    for backfill_id, state, n in of_runs.values_list("backfill_id", "state").annotate(n=Count("pk")):
+        counts[backfill_id][state] = n
+    return [Row(row, Progress(counts[row.pk])) for row in rows]
+
+
+def runs_of(found: Backfill) -> QuerySet[Run]:
+    """In the order of their dates."""
+    runs = Run.objects.filter(backfill=found).select_related("requested_by")
+    return runs.order_by("-logical_date" if found.run_backwards else "logical_date", "pk")
+
+
+def runs_between(dag_id: str, first: datetime, last: datetime) -> dict[datetime, Run]:
+    """The runs that a pipeline has by logical date, both ends included."""
+    runs = Run.objects.filter(dag_id=dag_id, logical_date__range=(first, last)).exclude(state__in=NEVER_THERE)
+    return {run.logical_date: run for run in runs.defer("conf", "note") if run.logical_date}
