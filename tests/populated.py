@@ -12,6 +12,8 @@ from django.utils import timezone
 from console import health
 from core.access import policy
 from core.alerts import actions as alerts
+from core.alerts import deliveries, sealing
+from core.alerts.models import Channel
 from core.audit import actions as audit
 from core.lib.errors import NotFound
 from core.lib.ids import uuid7
@@ -179,6 +181,10 @@ def rows(mlflow: FakeMlflow) -> SimpleNamespace:
         app="clean_trips", cron="0 3 * * 1", next_at=now + timedelta(days=7), requested_by=user
     )
     alert = alerts.raise_alert("drift", subject=NAME, title="Age drifts", detail="Since noon.", facts={})
+    channel = Channel.objects.create(name=NAME, kind="webhook", url="https://host.example/hook")
+    channel.sealed_secret = sealing.seal("awh_x", channel.pk)
+    channel.save()
+    delivery = deliveries.add(channel, "opened", alert=alert, told={"alert": {"title": "Age drifts"}})
     batch = Batch.objects.create(
         usecase=NAME,
         key="1",
@@ -200,6 +206,8 @@ def rows(mlflow: FakeMlflow) -> SimpleNamespace:
     pks = {
         "alerts": alert.pk,
         "alert": alert.pk,
+        "channel": channel.pk,
+        "delivery": channel.pk,
         "audit": entry.pk,
         "promotion": request.pk,
         "dead": letter.pk,
@@ -222,6 +230,7 @@ def rows(mlflow: FakeMlflow) -> SimpleNamespace:
         "task_id": "search",
         "input_id": question.pk,
         "preset_id": preset.pk,
+        "delivery_id": delivery.pk,
         "app": "clean_trips",
         "key": "a",
         "job_id": job.pk,
