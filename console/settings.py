@@ -317,6 +317,7 @@ SPECTACULAR_SETTINGS = {
         "AlertEvent": "core.alerts.states.Event",
         "ChannelKind": "core.alerts.states.ChannelKind",
         "DeliveryState": "core.alerts.states.DeliveryState",
+        "AlertRuleKind": "pipelines.models.RuleKind",
         "Severity": "core.alerts.states.Severity",
         "TokenState": ["active", "revoked", "expired"],
     },
@@ -328,7 +329,7 @@ SPECTACULAR_SETTINGS = {
 
 # --- workers and live pages
 CELERY_BROKER_URL = CONSOLE_REDIS_URL
-CELERY_IMPORTS = ["core.lib.outbox", "core.alerts.deliveries", "jobs.schedules"]
+CELERY_IMPORTS = ["core.lib.outbox", "core.alerts.deliveries", "jobs.schedules", "pipelines.alerting"]
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "control"
 # Minutes of work; everything else is a short call and goes to the default queue.
@@ -365,6 +366,7 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 15.0,
         "options": {"expires": 15},
     },
+    "judge-pipelines": {"task": "pipelines.alerting.look", "schedule": 15.0, "options": {"expires": 15}},
     "renew-pipeline-tokens": {"task": "core.access.tasks.renew_pipeline_tokens", "schedule": 24 * 3600.0},
     "clear-old-windows": {"task": "streaming.tasks.clear_old", "schedule": 24 * 3600.0},
     "run-due-jobs": {"task": "jobs.schedules.run_due", "schedule": 10.0, "options": {"expires": 10}},

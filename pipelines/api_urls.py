@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from pipelines import api
+from pipelines import alert_rule_api, api
 
 urlpatterns = [
     path("pipelines", api.PipelineListView.as_view(), name="pipeline-list"),
@@ -14,6 +14,9 @@ urlpatterns = [
     path("presets/<int:preset_id>", api.PresetDetailView.as_view(), name="preset-detail"),
     path("pipelines/<str:dag_id>/source", api.PipelineSourceView.as_view(), name="pipeline-source"),
     path("assets", api.AssetListView.as_view(), name="asset-list"),
+    path("alert-rules", alert_rule_api.AlertRuleListView.as_view(), name="alert-rule-list"),
+    path("alert-rules/preview", alert_rule_api.AlertRulePreviewView.as_view(), name="alert-rule-preview"),
+    path("alert-rules/<int:rule_id>", alert_rule_api.AlertRuleDetailView.as_view(), name="alert-rule-detail"),
     path("runs", api.RunListView.as_view(), name="run-list"),
     path("runs/selected", api.RunsSelectedView.as_view(), name="runs-selected"),
     path("runs/questions", api.InputListView.as_view(), name="input-list"),

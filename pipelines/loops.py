@@ -27,3 +27,9 @@ LOGS = Loop("pipelines.logs", _("Task logs that somebody watches"), longest_retr
 PAGES = Loop("pipelines.pages", _("Pages of lists at which Airflow fails"))
 OLD_LOGS = Loop("pipelines.old-logs", _("Copies of task logs to remove"))
 ASSETS = Loop("pipelines.assets", _("Assets"))
+ALERT_RULES = Loop(
+    "pipelines.alert-rules",
+    _("Alert rules at pipelines"),
+    thing="pipeline",
+    longest_retry=timedelta(minutes=5),
+)

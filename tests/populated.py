@@ -22,7 +22,7 @@ from jobs.models import Job, JobSchedule
 from models_registry import gateway as mlflow_gateway
 from models_registry.states import VersionState
 from pipelines import gateway as airflow_gateway
-from pipelines.models import Preset
+from pipelines.models import AlertRule, Preset
 from predictions import recording
 from predictions.serving import service as serving
 from predictions.serving.service import Service
@@ -185,6 +185,7 @@ def rows(mlflow: FakeMlflow) -> SimpleNamespace:
     channel.sealed_secret = sealing.seal("awh_x", channel.pk)
     channel.save()
     delivery = deliveries.add(channel, "opened", alert=alert, told={"alert": {"title": "Age drifts"}})
+    alert_rule = AlertRule.objects.create(kind="slow", pattern=f"{NAME[:3]}*", limit_s=60)
     batch = Batch.objects.create(
         usecase=NAME,
         key="1",
@@ -230,6 +231,7 @@ def rows(mlflow: FakeMlflow) -> SimpleNamespace:
         "task_id": "search",
         "input_id": question.pk,
         "preset_id": preset.pk,
+        "rule_id": alert_rule.pk,
         "delivery_id": delivery.pk,
         "app": "clean_trips",
         "key": "a",

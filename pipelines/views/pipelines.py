@@ -14,7 +14,7 @@ from core.access.http import SignedInRequest
 from core.lib import edge
 from core.lib.htmx import is_htmx
 from core.lib.paging import page_of
-from pipelines import actions, durations, graph, grid, labels, listing, pictures, queries
+from pipelines import actions, alert_rules, durations, graph, grid, labels, listing, pictures, queries
 from pipelines.models import MOST_SWITCHES, Pipeline, RunState
 from pipelines.views import airflow
 from pipelines.views.common import age
@@ -135,6 +135,7 @@ def pipeline_facts(request: SignedInRequest, dag_id: str) -> HttpResponse:
         "next_times": queries.next_times(pipeline),
         "makes": queries.assets(producer=dag_id),
         "takes": queries.assets(consumer=dag_id),
+        "rules": alert_rules.with_alerts(alert_rules.rules_for(dag_id)),
         "signs_in": airflow.signs_in(request),
         **age(),
     }
