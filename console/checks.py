@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from django.apps import AppConfig
 from django.conf import settings
@@ -21,6 +21,7 @@ MOST_JOBS_AT_ONCE = 20
 KUBERNETES = "k8s://"
 IMAGES = {"spark.kubernetes.container.image", "spark.kubernetes.executor.container.image"}
 SHORTEST_KEPT_PREDICTIONS = 8  # days
+MAIL_SCHEMES = {"smtp", "smtp+tls", "smtps"}
 URLS = ("CONSOLE_PUBLIC_URL", "CONSOLE_SERVING_URL", "CONSOLE_MLFLOW_URL", "CONSOLE_AIRFLOW_URL")
 
 
@@ -40,6 +41,7 @@ def check_settings(app_configs: Sequence[AppConfig] | None, **_kwargs: Any) -> l
         *_secret_key(),
         *_record_secrets(),
         *_kept_days(),
+        *_notifications(),
     ]
 
 
@@ -281,3 +283,30 @@ def _kept_days() -> Iterator[CheckMessage]:
             hint=f"Write {SHORTEST_KEPT_PREDICTIONS} or more, or 0 for ever.",
             id="console.E031",
         )
+
+
+def _notifications() -> Iterator[CheckMessage]:
+    for text in settings.CONSOLE_WEBHOOK_NETWORKS:
+        try:
+            addresses.networks((text,))
+        except ValueError:
+            yield Error(
+                f"CONSOLE_WEBHOOK_NETWORKS holds {text!r}, which is no address or network.",
+                hint="Write addresses or networks whose webhooks may be called, such as 10.1.0.0/16.",
+                id="console.E033",
+            )
+    parts = urlsplit(settings.CONSOLE_EMAIL_URL)
+    if settings.CONSOLE_EMAIL_URL and (parts.scheme not in MAIL_SCHEMES or not _has_place(parts)):
+        yield Error(  # without the value: it may hold a password
+            "CONSOLE_EMAIL_URL is no address of a mail server.",
+            hint="Write it as smtp://host:25, smtp+tls://name:password@host:587 or smtps://…:465, or leave "
+            "it unset to send no e-mail.",
+            id="console.E034",
+        )
+
+
+def _has_place(parts: SplitResult) -> bool:
+    try:
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False

@@ -29,6 +29,7 @@ from django.utils.translation import get_language, gettext_lazy, ngettext, overr
 from django.utils.translation import gettext as _
 
 from console import health
+from core.alerts import queries as alerts
 from core.lib import aside, lag, loops, outbox
 from core.lib import redis as console_redis
 from core.lib.templatetags import numbers
@@ -41,6 +42,8 @@ LEAST_FREE_SHARE = 0.05
 LARGEST_SKEW_S = 5.0
 LONGEST_QUEUE = 500
 LONGEST_WAIT = timedelta(minutes=10)
+LONGEST_UNTOLD = timedelta(hours=1)
+GIVEN_UP_LATELY = timedelta(days=1)
 MOST_BEHIND = 10_000
 OLDEST_BEHIND_S = 120.0
 MOST_CONNECTIONS_SHARE = 0.8
@@ -289,6 +292,17 @@ def _aside() -> str:
     return _("nothing")
 
 
+def _notifications() -> str:
+    now = timezone.now()
+    names = alerts.troubled_channels(waits_since=now - LONGEST_UNTOLD, lost_since=now - GIVEN_UP_LATELY)
+    if names:
+        raise Wrong(
+            _("Not delivered: %(names)s") % {"names": ", ".join(names)},
+            _("Monitoring, Notifications: the log of the channel says what the other side answers."),
+        )
+    return _("all delivered")
+
+
 def _settings() -> str:
     faults = [*_unsafe(), *(f"{fault.msg} {fault.hint or ''}".strip() for fault in checks.run_checks())]
     if faults:
@@ -372,6 +386,7 @@ CHECKS: dict[str, tuple[str | Promise, Callable[[], str]]] = {
     "queues": (gettext_lazy("Queues"), _queues),
     "tasks": (gettext_lazy("Tasks"), _tasks),
     "aside": (gettext_lazy("Set aside"), _aside),
+    "notifications": (gettext_lazy("Notifications"), _notifications),
     "settings": (gettext_lazy("Settings"), _settings),
     "secrets": (gettext_lazy("Files with secrets"), _secret_files),
     "certificates": (gettext_lazy("Certificates"), _certificates),

@@ -42,6 +42,16 @@ def _alerts() -> Numbers:
     return _single({severity: counts[severity] for severity in Severity.values})
 
 
+def _notifications() -> Numbers:
+    return _single({kind: n for kind, (n, _oldest) in alerts.pending().items()})
+
+
+def _notification_ages() -> Numbers:
+    now = timezone.now()
+    ages = {kind: now - oldest for kind, (_n, oldest) in alerts.pending().items() if oldest is not None}
+    return _single({kind: age.total_seconds() for kind, age in ages.items()})
+
+
 def _champions() -> Numbers:
     return _single(dict(list(models.champion_numbers().items())[:MOST_MODELS]))
 
@@ -81,6 +91,10 @@ ASKED: Final = (
     Asked("console_part_healthy", "Whether the part answers and is well: 1 or 0.", ("part",), _parts),
     Asked("console_task_wait_messages", "Tasks that no worker has taken yet.", ("queue",), _queues),
     Asked("console_alert_unresolved_count", "Alerts that are not resolved.", ("severity",), _alerts),
+    Asked(
+        "console_notification_wait_messages", "Notifications not delivered yet.", ("kind",), _notifications
+    ),
+    Asked("console_notification_wait_seconds", "Age of the oldest of them.", ("kind",), _notification_ages),
     Asked(
         "console_run_open_runs",
         "Pipeline runs that have not ended, by state.",

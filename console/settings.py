@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from csp.constants import NONCE, SELF
 from django.urls import reverse_lazy
@@ -99,6 +99,39 @@ CONSOLE_STREAMS_KEEP_DAYS = env.number("CONSOLE_STREAMS_KEEP_DAYS", 30)
 CONSOLE_DRIFT_KEEP_DAYS = env.number("CONSOLE_DRIFT_KEEP_DAYS", 90)
 CONSOLE_PREDICTIONS_KEEP_DAYS = env.number("CONSOLE_PREDICTIONS_KEEP_DAYS", 0)
 CONSOLE_ALERTS_KEEP_DAYS = env.number("CONSOLE_ALERTS_KEEP_DAYS", 365)
+CONSOLE_NOTIFICATIONS_KEEP_DAYS = env.number("CONSOLE_NOTIFICATIONS_KEEP_DAYS", 30)
+
+# --- notifications
+# smtp://, smtp+tls:// (STARTTLS) or smtps://name:password@host:port; empty: no e-mail is sent.
+CONSOLE_EMAIL_URL = env.text("CONSOLE_EMAIL_URL", "")
+CONSOLE_EMAIL_FROM = env.text("CONSOLE_EMAIL_FROM", "") or f"Atalaya <atalaya@{_public.hostname}>"
+# Networks that are not public and whose webhooks are called all the same.
+CONSOLE_WEBHOOK_NETWORKS = env.words("CONSOLE_WEBHOOK_NETWORKS")
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = CONSOLE_EMAIL_FROM
+EMAIL_TIMEOUT = 10
+
+
+def _mail_server(url: str) -> tuple[str, int, str, str, bool, bool]:
+    """Host, port, name, password, STARTTLS, TLS. Of an address that is none a system check says so."""
+    parts = urlsplit(url)
+    try:
+        port = parts.port
+    except ValueError:
+        port = None
+    usual = {"smtp+tls": 587, "smtps": 465}.get(parts.scheme, 25)
+    name, password = unquote(parts.username or ""), unquote(parts.password or "")
+    kinds = parts.scheme == "smtp+tls", parts.scheme == "smtps"
+    return (parts.hostname or "", port or usual, name, password, *kinds)
+
+
+(
+    EMAIL_HOST,
+    EMAIL_PORT,
+    EMAIL_HOST_USER,
+    EMAIL_HOST_PASSWORD,
+    EMAIL_USE_TLS,
+    EMAIL_USE_SSL,
+) = _mail_server(CONSOLE_EMAIL_URL)
 
 
 def _database(url: str, *, test_name: str) -> dict[str, Any]:
@@ -283,6 +316,10 @@ SPECTACULAR_SETTINGS = {
         "RequestState": "models_registry.states.RequestState",
         "GateState": "models_registry.states.GateState",
         "AlertState": "core.alerts.states.State",
+        "AlertEvent": "core.alerts.states.Event",
+        "ChannelKind": "core.alerts.states.ChannelKind",
+        "DeliveryState": "core.alerts.states.DeliveryState",
+        "AlertRuleKind": "pipelines.models.RuleKind",
         "Severity": "core.alerts.states.Severity",
         "TokenState": ["active", "revoked", "expired"],
     },
@@ -294,7 +331,7 @@ SPECTACULAR_SETTINGS = {
 
 # --- workers and live pages
 CELERY_BROKER_URL = CONSOLE_REDIS_URL
-CELERY_IMPORTS = ["core.lib.outbox", "jobs.schedules"]
+CELERY_IMPORTS = ["core.lib.outbox", "core.alerts.deliveries", "jobs.schedules", "pipelines.alerting"]
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "control"
 # Minutes of work; everything else is a short call and goes to the default queue.
@@ -331,6 +368,7 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 15.0,
         "options": {"expires": 15},
     },
+    "judge-pipelines": {"task": "pipelines.alerting.look", "schedule": 15.0, "options": {"expires": 15}},
     "renew-pipeline-tokens": {"task": "core.access.tasks.renew_pipeline_tokens", "schedule": 24 * 3600.0},
     "clear-old-windows": {"task": "streaming.tasks.clear_old", "schedule": 24 * 3600.0},
     "run-due-jobs": {"task": "jobs.schedules.run_due", "schedule": 10.0, "options": {"expires": 10}},

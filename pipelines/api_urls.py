@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from pipelines import api, backfill_api
+from pipelines import alert_rule_api, api, backfill_api
 
 urlpatterns = [
     path("pipelines", api.PipelineListView.as_view(), name="pipeline-list"),
@@ -41,6 +41,9 @@ urlpatterns = [
     path("assets", api.AssetListView.as_view(), name="asset-list"),
     path("assets/<int:asset_id>", api.AssetDetailView.as_view(), name="asset-detail"),
     path("assets/<int:asset_id>/events", api.AssetEventListView.as_view(), name="asset-event-list"),
+    path("alert-rules", alert_rule_api.AlertRuleListView.as_view(), name="alert-rule-list"),
+    path("alert-rules/preview", alert_rule_api.AlertRulePreviewView.as_view(), name="alert-rule-preview"),
+    path("alert-rules/<int:rule_id>", alert_rule_api.AlertRuleDetailView.as_view(), name="alert-rule-detail"),
     path("runs", api.RunListView.as_view(), name="run-list"),
     path("runs/selected", api.RunsSelectedView.as_view(), name="runs-selected"),
     path("runs/questions", api.InputListView.as_view(), name="input-list"),

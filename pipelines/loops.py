@@ -35,3 +35,9 @@ BACKFILL_LISTS = Loop(
     thing="pipeline",
     longest_retry=timedelta(minutes=1),
 )
+ALERT_RULES = Loop(
+    "pipelines.alert-rules",
+    _("Alert rules at pipelines"),
+    thing="pipeline",
+    longest_retry=timedelta(minutes=5),
+)

@@ -71,6 +71,8 @@ def _save_dags(found: Sequence[Dag]) -> list[str]:
             known[dag.dag_id] = Pipeline.objects.create(**values, next_attempt_at=None)
             touched.append(dag.dag_id)
         elif changes := changed_fields(row, values):
+            if changes.get("is_paused") is False or "gone_at" in changes:
+                changes["awake_at"] = timezone.now()
             Pipeline.objects.filter(pk=row.pk).update(**changes)
             touched.append(dag.dag_id)
     return touched

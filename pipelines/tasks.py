@@ -301,6 +301,8 @@ def deliver_pause(dag_id: str) -> None:
 @transaction.atomic
 def _settle_pause(pipeline: Pipeline, **values: Any) -> None:
     same = Pipeline.objects.filter(pk=pipeline.pk, wanted_is_paused=pipeline.wanted_is_paused)
+    if pipeline.is_paused and not values["is_paused"]:
+        values["awake_at"] = timezone.now()
     if not same.update(wanted_is_paused=None, next_attempt_at=None, **values):
         Pipeline.objects.filter(pk=pipeline.pk).update(next_attempt_at=timezone.now())
         deliver_pause.delay_on_commit(pipeline.pk)
@@ -310,7 +312,7 @@ def _settle_pause(pipeline: Pipeline, **values: Any) -> None:
         pipeline,
         by=pipeline.wanted_by,
         before={"is_paused": pipeline.is_paused},
-        after=values,
+        after={name: value for name, value in values.items() if name != "awake_at"},
         upstream_id=pipeline.dag_id,
     )
     live.publish("pipelines", [pipeline.dag_id])

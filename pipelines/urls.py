@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from pipelines.views import airflow, backfills, changes, inputs, logs, pipelines, runs, tasks
+from pipelines.views import airflow, alert_rules, backfills, changes, inputs, logs, pipelines, runs, tasks
 
 app_name = "pipelines"
 
@@ -31,6 +31,11 @@ urlpatterns = [
     path("presets/<int:preset_id>/remove", runs.preset_remove, name="preset-remove"),
     path("pipelines/<str:dag_id>/pause", pipelines.pipeline_pause, name="pipeline-pause"),
     path("pipelines/<str:dag_id>/airflow", airflow.pipeline, name="pipeline-in-airflow"),
+    path("alert-rules", alert_rules.alert_rule_list, name="alert-rule-list"),
+    path("alert-rules/new", alert_rules.alert_rule_create, name="alert-rule-create"),
+    path("alert-rules/<int:rule_id>", alert_rules.alert_rule_edit, name="alert-rule-edit"),
+    path("alert-rules/<int:rule_id>/switch", alert_rules.alert_rule_switch, name="alert-rule-switch"),
+    path("alert-rules/<int:rule_id>/remove", alert_rules.alert_rule_remove, name="alert-rule-remove"),
     path("runs", runs.run_list, name="run-list"),
     path("runs/questions", inputs.input_list, name="input-list"),
     path("runs/questions/<int:input_id>", inputs.input_detail, name="input-detail"),

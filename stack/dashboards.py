@@ -406,6 +406,29 @@ DASHBOARDS: Final = (
                 ),
                 width=24,
             ),
+            Panel(
+                "Notifications",
+                A_SECOND,
+                (
+                    (
+                        "{{kind}}, {{outcome}}",
+                        _rate("console_notification_try_messages_total", by="kind, outcome"),
+                    ),
+                ),
+                "Tries to deliver them.",
+            ),
+            Panel(
+                "Notifications that wait",
+                NUMBER,
+                (("{{kind}}", "console_notification_wait_messages"),),
+                is_stepped=True,
+            ),
+            Panel(
+                "Oldest notification that waits",
+                SECONDS,
+                (("{{kind}}", "console_notification_wait_seconds"),),
+                width=24,
+            ),
         ),
     ),
     Dashboard(

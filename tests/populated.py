@@ -12,6 +12,8 @@ from django.utils import timezone
 from console import health
 from core.access import policy
 from core.alerts import actions as alerts
+from core.alerts import deliveries, sealing
+from core.alerts.models import Channel
 from core.audit import actions as audit
 from core.lib.errors import NotFound
 from core.lib.ids import uuid7
@@ -20,7 +22,7 @@ from jobs.models import Job, JobSchedule
 from models_registry import gateway as mlflow_gateway
 from models_registry.states import VersionState
 from pipelines import gateway as airflow_gateway
-from pipelines.models import Asset, Preset
+from pipelines.models import AlertRule, Asset, Preset
 from predictions import recording
 from predictions.serving import service as serving
 from predictions.serving.service import Service
@@ -181,6 +183,11 @@ def rows(mlflow: FakeMlflow) -> SimpleNamespace:
         app="clean_trips", cron="0 3 * * 1", next_at=now + timedelta(days=7), requested_by=user
     )
     alert = alerts.raise_alert("drift", subject=NAME, title="Age drifts", detail="Since noon.", facts={})
+    channel = Channel.objects.create(name=NAME, kind="webhook", url="https://host.example/hook")
+    channel.sealed_secret = sealing.seal("awh_x", channel.pk)
+    channel.save()
+    delivery = deliveries.add(channel, "opened", alert=alert, told={"alert": {"title": "Age drifts"}})
+    alert_rule = AlertRule.objects.create(kind="slow", pattern=f"{NAME[:3]}*", limit_s=60)
     batch = Batch.objects.create(
         usecase=NAME,
         key="1",
@@ -202,6 +209,8 @@ def rows(mlflow: FakeMlflow) -> SimpleNamespace:
     pks = {
         "alerts": alert.pk,
         "alert": alert.pk,
+        "channel": channel.pk,
+        "delivery": channel.pk,
         "audit": entry.pk,
         "promotion": request.pk,
         "dead": letter.pk,
@@ -226,6 +235,8 @@ def rows(mlflow: FakeMlflow) -> SimpleNamespace:
         "preset_id": preset.pk,
         "backfill_id": backfill.pk,
         "asset_id": asset.pk,
+        "rule_id": alert_rule.pk,
+        "delivery_id": delivery.pk,
         "app": "clean_trips",
         "key": "a",
         "job_id": job.pk,

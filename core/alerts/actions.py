@@ -10,9 +10,9 @@ from django.utils.translation import gettext as _
 
 from core.access import policy
 from core.access.models import User
-from core.alerts import findings
+from core.alerts import deliveries, findings
 from core.alerts.models import Alert
-from core.alerts.states import UNRESOLVED, Severity, State
+from core.alerts.states import UNRESOLVED, Event, Severity, State
 from core.audit.actions import record
 from core.lib import live
 from core.lib.errors import InvalidRequest, NotFound
@@ -112,6 +112,8 @@ def _step(alert: Alert, state: str, *, by: User | None, reason: str, until: date
     alert.save(update_fields=["state", "state_since", "muted_until", "handled_by"])
     after = {"state": state, "muted_until": until, "reason": reason}
     record(f"alert.{_ACTIONS[state]}", alert, by=by, before=before, after=after)
+    if state == State.RESOLVED and before["state"] != State.MUTED:
+        deliveries.tell(alert, Event.RESOLVED)
     live.publish("alerts", [alert.pk])
     return alert
 

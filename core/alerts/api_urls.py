@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from core.alerts import api, aside_api
+from core.alerts import api, aside_api, channel_api
 
 urlpatterns = [
     path("set-aside", aside_api.SetAsideListView.as_view(), name="set-aside-list"),
@@ -12,4 +12,14 @@ urlpatterns = [
     path("alerts/<int:pk>/acknowledge", api.AcknowledgeView.as_view(), name="alert-acknowledge"),
     path("alerts/<int:pk>/mute", api.MuteView.as_view(), name="alert-mute"),
     path("alerts/<int:pk>/resolve", api.ResolveView.as_view(), name="alert-resolve"),
+    path("channels", channel_api.ChannelListView.as_view(), name="channel-list"),
+    path("channels/<int:pk>", channel_api.ChannelDetailView.as_view(), name="channel-detail"),
+    path("channels/<int:pk>/rotate", channel_api.ChannelRotateView.as_view(), name="channel-rotate"),
+    path("channels/<int:pk>/test", channel_api.ChannelTestView.as_view(), name="channel-test"),
+    path("channels/<int:pk>/deliveries", channel_api.DeliveryListView.as_view(), name="delivery-list"),
+    path(
+        "channels/<int:pk>/deliveries/<uuid:delivery_id>/resend",
+        channel_api.DeliveryResendView.as_view(),
+        name="delivery-resend",
+    ),
 ]

@@ -8,9 +8,9 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.http import MAX_URL_LENGTH, url_has_allowed_host_and_scheme
 
-from core.alerts import facts
+from core.alerts import deliveries, facts
 from core.alerts.models import Alert
-from core.alerts.states import State
+from core.alerts.states import Event, Severity, State
 from core.lib import live
 
 LONGEST_TITLE: Final = 200
@@ -75,6 +75,7 @@ def _open(rule: str, subject: str, fields: dict[str, Any], now: datetime) -> Ale
     times = {"state_since": now, "first_found_at": now, "last_found_at": now}
     alert = Alert.objects.create(rule=rule, subject=subject, **fields, **times)
     alert.steps.create(state=State.OPEN, at=now)
+    deliveries.tell(alert, Event.OPENED)
     live.publish("alerts", [alert.pk])
     return alert
 
@@ -84,6 +85,7 @@ def _count(alert: Alert, fields: dict[str, Any], now: datetime) -> Alert | None:
     alert.n_findings += 1
     alert.last_found_at = max(now, alert.last_found_at)
     is_over = alert.state == State.MUTED and alert.muted_until is not None and alert.muted_until <= now
+    had = alert.severity
     if alert.is_unresolved:
         # With one real finding it must outlive the demonstration.
         fields = fields | {"is_demo": alert.is_demo and fields["is_demo"]}
@@ -92,5 +94,14 @@ def _count(alert: Alert, fields: dict[str, Any], now: datetime) -> Alert | None:
     if is_over:
         alert.move_to(State.OPEN)
     alert.save()
+    if is_over:
+        deliveries.tell(alert, Event.REOPENED)
+    elif alert.state in (State.OPEN, State.ACKNOWLEDGED) and _is_worse(alert.severity, had):
+        deliveries.tell(alert, Event.WORSENED)
     live.publish("alerts", [alert.pk])
     return alert if is_over else None
+
+
+def _is_worse(now: str, before: str) -> bool:
+    ranks = Severity.values  # the worst first
+    return ranks.index(now) < ranks.index(before)

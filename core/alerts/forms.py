@@ -8,9 +8,14 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from core.alerts.queries import ALL, UNRESOLVED_WORD
-from core.alerts.states import Severity, State
+from core.alerts.states import ChannelKind, Severity, State
+from core.lib.errors import ConsoleError
 
 LONGEST_REASON: Final = 1000
+LONGEST_NAME: Final = 100
+LONGEST_GLOB: Final = 300
+MOST_GLOBS: Final = 20
+MOST_PER_MINUTE: Final = 100
 HOURS: Final = (
     (1, _("for an hour")),
     (8, _("for 8 hours")),
@@ -74,3 +79,82 @@ class ResolveForm(forms.Form):
         widget=forms.Textarea(attrs={"rows": 2}),
         help_text=_("It stays with the alert, for whoever meets it next."),
     )
+
+
+class LinesField(forms.CharField):
+    """Several texts, one a line."""
+
+    def __init__(self, *, most: int, longest: int, **options: Any) -> None:
+        self.most, self.longest = most, longest
+        super().__init__(widget=forms.Textarea(attrs={"rows": 2}), **options)
+
+    def prepare_value(self, value: Any) -> Any:
+        """A list as lines."""
+        return "\n".join(value) if isinstance(value, list) else value
+
+    def to_python(self, value: Any) -> Any:
+        """The lines, without empty ones and repeated ones."""
+        return list(dict.fromkeys(line.strip() for line in (value or "").splitlines() if line.strip()))
+
+    def validate(self, value: Any) -> None:
+        """Not too many, none too long."""
+        super().validate(value)
+        if len(value) > self.most or any(len(line) > self.longest for line in value):
+            bounds = {"n": self.most, "longest": self.longest}
+            raise forms.ValidationError(
+                _("Write at most %(n)d lines of at most %(longest)d characters.") % bounds
+            )
+
+    def run_validators(self, value: Any) -> None:
+        """Those of a text say nothing about lines; what has no place in a row is refused all the same."""
+        for line in value:
+            super().run_validators(line)
+
+
+class ChannelForm(forms.Form):
+    """Where notifications go, and of which alerts. kind: whose fields it has."""
+
+    name = forms.CharField(label=_("Name"), max_length=LONGEST_NAME)
+    url = forms.CharField(
+        label=_("Address"),
+        max_length=2000,
+        widget=forms.URLInput(attrs={"placeholder": "https://"}),
+        help_text=_("Each notification is posted there as JSON, with a signature."),
+    )
+    recipients = LinesField(
+        label=_("To"), most=20, longest=254, help_text=_("Addresses of people, one a line.")
+    )
+    severity = forms.ChoiceField(
+        label=_("Severity at least"), choices=Severity.choices, initial=Severity.WARNING
+    )
+    rules = LinesField(
+        label=_("Rules"),
+        most=MOST_GLOBS,
+        longest=LONGEST_GLOB,
+        required=False,
+        help_text=_("One a line, such as drift or pipeline-*; every rule when empty."),
+    )
+    subjects = LinesField(
+        label=_("Subjects"),
+        most=MOST_GLOBS,
+        longest=LONGEST_GLOB,
+        required=False,
+        help_text=_("One a line, such as titanic_*; every subject when empty."),
+    )
+    most_per_minute = forms.IntegerField(
+        label=_("At most"),
+        min_value=1,
+        max_value=MOST_PER_MINUTE,
+        initial=10,
+        help_text=_("More of them are gathered in one."),
+    )
+
+    def __init__(self, kind: str, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.kind = kind
+        del self.fields["recipients" if kind == ChannelKind.WEBHOOK else "url"]
+
+    def refuse(self, error: ConsoleError) -> None:
+        """What an action said of the values, at their fields."""
+        for fault in error.errors or [{"field": "", "message": error.message}]:
+            self.add_error(fault["field"] if fault["field"] in self.fields else None, fault["message"])

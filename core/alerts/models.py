@@ -1,7 +1,9 @@
-"""Alerts, and the steps that each one took."""
+"""Alerts with the steps that each one took, and the channels by which people and systems are told of them."""
 
-from datetime import datetime
-from typing import ClassVar
+from datetime import datetime, timedelta
+from fnmatch import fnmatchcase
+from typing import Any, ClassVar, Final
+from urllib.parse import urlsplit
 
 from django.db import models
 from django.db.models import F, Q
@@ -9,7 +11,13 @@ from django.urls import reverse
 from django.utils import timezone
 
 from core.alerts.facts import Fact, rows
-from core.alerts.states import UNRESOLVED, Severity, State, check_step
+from core.alerts.states import UNRESOLVED, ChannelKind, DeliveryState, Event, Severity, State, check_step
+from core.lib.ids import uuid7
+from core.lib.outbox import Deliverable
+
+FIRST_RETRY_S: Final = 10
+LONGEST_RETRY_S: Final = 1800
+GIVE_UP_AFTER: Final = timedelta(hours=24)
 
 
 class Alert(models.Model):
@@ -99,3 +107,132 @@ class AlertStep(models.Model):
 
     def __str__(self) -> str:
         return f"{self.alert} {self.state}"
+
+
+def day_from_now() -> datetime:
+    """When a notification that is made now is given up."""
+    return timezone.now() + GIVE_UP_AFTER
+
+
+class Channel(models.Model):
+    """Where notifications go: by e-mail to people, or by webhook to another system.
+
+    An alert goes there when it is as severe as `severity` or worse, one of the globs of `rules` fits its rule
+    and one of `subjects` its subject; no globs fit all.
+    """
+
+    name = models.CharField(max_length=100, unique=True)
+    kind = models.CharField(max_length=10, choices=ChannelKind.choices)
+    is_active = models.BooleanField(default=True)
+    url = models.TextField(blank=True)
+    recipients = models.JSONField(default=list)
+    # Sealed by `sealing`: the console must sign with it, and nobody reads it again.
+    sealed_secret = models.TextField(blank=True)
+    # The one before, which signs too for a while after a change.
+    sealed_previous = models.TextField(blank=True)
+    previous_until = models.DateTimeField(null=True)
+    severity = models.CharField(max_length=10, choices=Severity.choices, default=Severity.WARNING)
+    rules = models.JSONField(default=list)
+    subjects = models.JSONField(default=list)
+    most_per_minute = models.PositiveSmallIntegerField(default=10)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering: ClassVar = ["name"]
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=Q(most_per_minute__gt=0), name="a_channel_says_something"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("alerts:channel-detail", args=[self.pk])
+
+    @property
+    def target(self) -> str:
+        """Where it goes, for everybody: of a webhook the host alone, as paths and queries hold tokens."""
+        if self.kind == ChannelKind.EMAIL:
+            return ", ".join(self.recipients)
+        parts = urlsplit(self.url)
+        has_more = parts.path not in ("", "/") or parts.query
+        return f"{parts.scheme}://{parts.netloc}/{'…' if has_more else ''}"
+
+    def wants(self, alert: Alert) -> bool:
+        """Whether notifications of the alert go there."""
+        ranks = Severity.values
+        is_severe = ranks.index(alert.severity) <= ranks.index(self.severity)
+        return is_severe and _fits(alert.rule, self.rules) and _fits(alert.subject, self.subjects)
+
+
+def _fits(text: str, globs: list[str]) -> bool:
+    return not globs or any(fnmatchcase(text, glob) for glob in globs)
+
+
+class Delivery(Deliverable):
+    """One notification on its way through one channel; its id is the same at every try.
+
+    payload: what is sent. is_held: the channel has said enough this minute; the row waits to be gathered.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    channel = models.ForeignKey(Channel, on_delete=models.CASCADE, related_name="deliveries")
+    alert = models.ForeignKey(Alert, on_delete=models.SET_NULL, null=True, related_name="deliveries")
+    event = models.CharField(max_length=12, choices=Event.choices)
+    payload = models.JSONField()
+    state = models.CharField(max_length=12, choices=DeliveryState.choices, default=DeliveryState.PENDING)
+    is_held = models.BooleanField(default=False)
+    gathered_in = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, related_name="gathered")
+    created_at = models.DateTimeField(default=timezone.now)
+    tried_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+    give_up_at = models.DateTimeField(default=day_from_now)
+    # Of the latest try; an e-mail has no status.
+    status = models.PositiveSmallIntegerField(null=True)
+    answer = models.TextField(blank=True)
+    took_ms = models.PositiveIntegerField(null=True)
+
+    # To look a name up, to connect, send and read, each within its own limit.
+    lease_s: ClassVar[int] = 60
+
+    class Meta:
+        ordering: ClassVar = ["-created_at", "-pk"]
+        verbose_name = "notification"
+        indexes: ClassVar = [
+            models.Index(fields=["channel", "-created_at"], name="deliveries_of_channel"),
+            models.Index(fields=["channel", "tried_at"], name="deliveries_tried"),
+            models.Index(fields=["ended_at"], name="deliveries_ended"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.channel_id} {self.event} {self.pk}"
+
+    @property
+    def is_past_its_first_try(self) -> bool:
+        """Whether sending it again means anything: else it is on its way."""
+        return self.state != DeliveryState.PENDING or self.delivery_attempts > 0
+
+    def end(self, state: str, **values: Any) -> None:
+        """Nothing is left to do."""
+        done = {
+            "state": state,
+            "ended_at": timezone.now(),
+            "next_attempt_at": None,
+            "is_held": False,
+            **values,
+        }
+        for name, value in done.items():
+            setattr(self, name, value)
+        self.save(update_fields=list(done))
+
+    def mark_retry(self, error: str) -> None:
+        """Try again after twice as long each time, half an hour at most; the last time at `give_up_at`."""
+        now = timezone.now()
+        if now >= self.give_up_at:
+            self.end(DeliveryState.FAILED, delivery_error=error)
+            return
+        doublings = min(max(self.delivery_attempts - 1, 0), 10)
+        wait = timedelta(seconds=min(FIRST_RETRY_S * 2**doublings, LONGEST_RETRY_S))
+        self.next_attempt_at = min(now + wait, self.give_up_at)
+        self.delivery_error = error
+        self.save(update_fields=["next_attempt_at", "delivery_error"])

@@ -1,16 +1,18 @@
-"""Reads: alerts by what the URL asks for, how many of each kind there are, what is open."""
+"""Reads: alerts by what the URL asks for, how many of each kind there are, what is open; and who is told."""
 
 from collections import Counter
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
+from uuid import UUID
 
-from django.db.models import Case, Count, IntegerField, Q, QuerySet, Value, When
+from django.db.models import Case, Count, IntegerField, Max, Min, Q, QuerySet, Value, When
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from core.access.models import User
-from core.alerts.models import Alert
-from core.alerts.states import UNRESOLVED, Severity, State
+from core.alerts.models import Alert, Channel, Delivery
+from core.alerts.states import UNRESOLVED, ChannelKind, DeliveryState, Event, Severity, State
 from core.lib.errors import NotFound
 from core.lib.hits import Hit
 
@@ -93,3 +95,52 @@ def search(text: str, _user: User) -> list[Hit]:
         Hit(alert.title, reverse("alerts:alert-detail", args=[alert.pk]), _("Alert"), "bell")
         for alert in found
     ]
+
+
+# --- channels
+
+
+def channels() -> QuerySet[Channel]:
+    """By name, each with `n_pending`, `n_failed` and `last_at` of its notifications."""
+    pending = Count("deliveries", filter=Q(deliveries__state=DeliveryState.PENDING))
+    failed = Count("deliveries", filter=Q(deliveries__state=DeliveryState.FAILED))
+    told = Max("deliveries__ended_at", filter=Q(deliveries__state=DeliveryState.DELIVERED))
+    return Channel.objects.annotate(n_pending=pending, n_failed=failed, last_at=told).order_by("name")
+
+
+def channel(channel_id: int) -> Channel:
+    """Raises NotFound."""
+    found = channels().filter(pk=channel_id).first()
+    if found is None:
+        raise NotFound(_("There is no channel %(id)s.") % {"id": channel_id})
+    return found
+
+
+def deliveries(channel_id: int, *, state: str = "") -> QuerySet[Delivery]:
+    """What went or goes through a channel, newest first."""
+    found = Delivery.objects.filter(channel=channel_id).select_related("alert")
+    return (found.filter(state=state) if state else found).order_by("-created_at", "-pk")
+
+
+def delivery(channel_id: int, delivery_id: UUID) -> Delivery:
+    """Raises NotFound."""
+    found = Delivery.objects.filter(channel=channel_id, pk=delivery_id).first()
+    if found is None:
+        raise NotFound(_("Channel %(id)s has no such notification.") % {"id": channel_id})
+    return found
+
+
+def pending() -> dict[str, tuple[int, datetime | None]]:
+    """For each kind of channel how many notifications are not delivered yet, and when the oldest was made."""
+    waiting = Delivery.objects.filter(state=DeliveryState.PENDING, channel__is_active=True).order_by()
+    rows = waiting.values_list("channel__kind").annotate(n=Count("pk"), oldest=Min("created_at"))
+    found = {kind: (n, oldest) for kind, n, oldest in rows}
+    return {kind: found.get(kind, (0, None)) for kind in ChannelKind.values}
+
+
+def troubled_channels(*, waits_since: datetime, lost_since: datetime) -> list[str]:
+    """Names of those of which something waits since before the one, or was given up after the other."""
+    waits = Q(state=DeliveryState.PENDING, created_at__lt=waits_since)
+    lost = Q(state=DeliveryState.FAILED, ended_at__gte=lost_since)
+    found = Delivery.objects.filter(waits | lost, channel__is_active=True).exclude(event=Event.TEST)
+    return list(found.order_by("channel__name").values_list("channel__name", flat=True).distinct())

@@ -4,10 +4,11 @@ from typing import ClassVar
 
 from rest_framework import serializers
 
-from core.alerts.forms import LONGEST_REASON
-from core.alerts.models import Alert, AlertStep
+from core.access import policy
+from core.alerts.forms import LONGEST_GLOB, LONGEST_NAME, LONGEST_REASON, MOST_GLOBS, MOST_PER_MINUTE
+from core.alerts.models import Alert, AlertStep, Channel, Delivery
 from core.alerts.queries import UNRESOLVED_WORD
-from core.alerts.states import Severity, State
+from core.alerts.states import ChannelKind, DeliveryState, Severity, State
 from core.lib.edge import MomentSerializerField
 from core.lib.rest import StrictSerializer
 
@@ -100,3 +101,114 @@ class TakenSerializer(serializers.Serializer):
     n_resolved = serializers.IntegerField()
     n_set_aside = serializers.IntegerField()
     n_left_out = serializers.IntegerField()
+
+
+class ChannelSerializer(serializers.ModelSerializer):
+    """`target`: the recipients, or the host of the webhook; paths and queries of addresses hold tokens."""
+
+    target = serializers.CharField(read_only=True)
+    n_pending = serializers.IntegerField(read_only=True)
+    n_failed = serializers.IntegerField(read_only=True)
+    last_at = serializers.DateTimeField(read_only=True, allow_null=True)
+
+    class Meta:
+        model = Channel
+        fields: ClassVar = [
+            "id",
+            "name",
+            "kind",
+            "is_active",
+            "target",
+            "severity",
+            "rules",
+            "subjects",
+            "most_per_minute",
+            "created_at",
+            "n_pending",
+            "n_failed",
+            "last_at",
+        ]
+        read_only_fields = fields
+
+    rules = serializers.ListField(child=serializers.CharField(), read_only=True)
+    subjects = serializers.ListField(child=serializers.CharField(), read_only=True)
+
+
+class ChannelWithSecretSerializer(ChannelSerializer):
+    """`secret`: what the console signs with, shown this once; empty for e-mail."""
+
+    secret = serializers.CharField(read_only=True)
+
+    class Meta(ChannelSerializer.Meta):
+        fields: ClassVar = [*ChannelSerializer.Meta.fields, "secret"]
+        read_only_fields = fields
+
+
+def _globs() -> serializers.ListField:
+    text = serializers.CharField(max_length=LONGEST_GLOB)
+    return serializers.ListField(
+        child=text, max_length=MOST_GLOBS, required=False, help_text="Globs; none fit all."
+    )
+
+
+class ChannelChangeSerializer(StrictSerializer):
+    """`url` is a webhook's, `recipients` an e-mail channel's."""
+
+    name = serializers.CharField(max_length=LONGEST_NAME, required=False)
+    is_active = serializers.BooleanField(required=False)
+    url = serializers.CharField(max_length=2000, required=False)
+    recipients = serializers.ListField(
+        child=serializers.CharField(max_length=254), max_length=20, required=False
+    )
+    severity = serializers.ChoiceField(Severity.choices, required=False, help_text="At least.")
+    rules = _globs()
+    subjects = _globs()
+    most_per_minute = serializers.IntegerField(min_value=1, max_value=MOST_PER_MINUTE, required=False)
+
+
+class NewChannelSerializer(ChannelChangeSerializer):
+    name = serializers.CharField(max_length=LONGEST_NAME)
+    kind = serializers.ChoiceField(ChannelKind.choices)
+
+
+class DeliveryQuerySerializer(serializers.Serializer):
+    state = serializers.ChoiceField(DeliveryState.values, required=False, default="")
+
+
+class DeliverySerializer(serializers.ModelSerializer):
+    """`tries` since it was made or sent again; `answer`: its beginning, for administrators."""
+
+    tries = serializers.IntegerField(source="delivery_attempts", read_only=True)
+    error = serializers.CharField(source="delivery_error", read_only=True)
+    next_try_at = serializers.DateTimeField(source="next_attempt_at", read_only=True, allow_null=True)
+    answer = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Delivery
+        fields: ClassVar = [
+            "id",
+            "event",
+            "alert",
+            "state",
+            "tries",
+            "status",
+            "answer",
+            "error",
+            "took_ms",
+            "gathered_in",
+            "created_at",
+            "tried_at",
+            "next_try_at",
+            "give_up_at",
+            "ended_at",
+        ]
+        read_only_fields = fields
+
+    def get_answer(self, row: Delivery) -> str:
+        """It may quote the path that was called, and with it a token."""
+        request = self.context.get("request")
+        return row.answer if request is not None and policy.allows(request.user, "admin") else ""
+
+
+class NothingSerializer(StrictSerializer):
+    """No field."""

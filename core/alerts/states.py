@@ -20,6 +20,32 @@ class Severity(models.TextChoices):
     INFO = "info", gettext_lazy("info")
 
 
+class ChannelKind(models.TextChoices):
+    WEBHOOK = "webhook", gettext_lazy("webhook")
+    EMAIL = "email", gettext_lazy("e-mail")
+
+
+class Event(models.TextChoices):
+    """What a notification tells. Gathered: of many that came within a minute."""
+
+    OPENED = "opened", gettext_lazy("opened")
+    REOPENED = "reopened", gettext_lazy("opened again")
+    WORSENED = "worsened", gettext_lazy("more severe")
+    RESOLVED = "resolved", gettext_lazy("resolved")
+    GATHERED = "gathered", gettext_lazy("gathered")
+    TEST = "test", gettext_lazy("test")
+
+
+class DeliveryState(models.TextChoices):
+    """Cancelled: its channel was switched off meanwhile. Gathered: told in another one."""
+
+    PENDING = "pending", gettext_lazy("pending")
+    DELIVERED = "delivered", gettext_lazy("delivered")
+    FAILED = "failed", gettext_lazy("failed")
+    GATHERED = "gathered", gettext_lazy("gathered")
+    CANCELLED = "cancelled", gettext_lazy("cancelled")
+
+
 UNRESOLVED = (State.OPEN, State.ACKNOWLEDGED, State.MUTED)
 
 # Muting again sets another end; a finding made after that opens the alert again.

@@ -66,6 +66,13 @@ POLL_SECONDS = Histogram(
     buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60),
 )
 
+# --- notifications of alerts
+NOTIFICATIONS = Counter(
+    "console_notification_try_messages",
+    "Tries to deliver a notification, by how they ended.",
+    ["kind", "outcome"],
+)
+
 # --- predictions
 PREDICT_SECONDS = TalliedHistogram(
     "console_predict_answer_seconds",
@@ -113,6 +120,9 @@ for _status in PREDICT_STATUSES:
     PREDICT_ANSWERS.labels(_status)
 for _outcome in ("first", "replayed", "refused", "unavailable"):
     IDEMPOTENT.labels(_outcome)
+for _kind in ("webhook", "email"):
+    for _outcome in ("delivered", "not_delivered"):
+        NOTIFICATIONS.labels(_kind, _outcome)
 for _state in ("succeeded", "failed", "cancelled", "lost"):
     JOBS_ENDED.labels(_state)
 

@@ -16,6 +16,7 @@ from core.lib.htmx import is_htmx
 from core.lib.paging import page_of
 from pipelines import (
     actions,
+    alert_rules,
     asset_events,
     code_diff,
     durations,
@@ -155,6 +156,7 @@ def pipeline_facts(request: SignedInRequest, dag_id: str) -> HttpResponse:
         "next_times": queries.next_times(pipeline),
         "makes": queries.assets(producer=dag_id),
         "takes": queries.assets(consumer=dag_id),
+        "rules": alert_rules.with_alerts(alert_rules.rules_for(dag_id)),
         "signs_in": airflow.signs_in(request),
         **age(),
     }

@@ -64,6 +64,7 @@ LOOKS: dict[str, Look] = {
     "stopped": Look(IDLE, "ban", _("stopped")),
     "lost": Look(IDLE, "help", _("lost")),
     "expired": Look(IDLE, "clock-off", _("expired")),
+    "gathered": Look(IDLE, "minus", _("gathered")),
     "superseded": Look(IDLE, "minus", _("superseded")),
     "retired": Look(IDLE, "minus", _("retired")),
     "archived": Look(IDLE, "minus", _("archived")),

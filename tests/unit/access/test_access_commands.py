@@ -26,6 +26,7 @@ SCIENTIST = {
     "models.request",
     "models.archive",
     "alerts.handle",
+    "alerts.rules",
     "drift.rules",
 }
 

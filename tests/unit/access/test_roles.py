@@ -20,6 +20,7 @@ TABLE = {  # viewer, predictor, engineer, scientist, approver, admin
     "models.archive": (0, 0, 0, X, 0, X),
     "alerts.handle": (0, 0, X, X, X, X),
     "alerts.report": (0, 0, X, 0, 0, X),
+    "alerts.rules": (0, 0, X, X, X, X),
     "drift.rules": (0, 0, 0, X, 0, X),
     "models.decide": (0, 0, 0, 0, X, X),
     "tokens": (X, X, X, X, X, X),
@@ -51,7 +52,14 @@ def test_every_route_and_topic_asks_for_a_scope_that_exists():
 @pytest.mark.django_db
 def test_a_user_holds_what_all_their_roles_allow():
     user = make_user("ana", "predictor", "approver")
-    assert policy.scopes_of(user) == {"see", "predict", "alerts.handle", "models.decide", "tokens"}
+    assert policy.scopes_of(user) == {
+        "see",
+        "predict",
+        "alerts.handle",
+        "alerts.rules",
+        "models.decide",
+        "tokens",
+    }
 
 
 @pytest.mark.django_db

@@ -8,6 +8,7 @@ from django.utils import timezone
 from core.alerts import actions
 from core.alerts.models import Alert
 from tests.people import make_user, signed_in
+from tests.redis_fixtures import *  # noqa: F403
 
 FACTS = {"PSI of Age": {"value": 0.31, "threshold": 0.2}, "missing": {"value": 0.08, "unit": "share"}}
 STORED_FACTS = [

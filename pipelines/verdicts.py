@@ -1,0 +1,217 @@
+"""What a rule finds at a pipeline: now, and what it would have found of late. No Django.
+
+Times come from Airflow and may be missing or lie in the future: such a one is taken for not known, and a run
+of which no time is known is passed over.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+FAILED, SLOW, NO_SUCCESS, NOT_STARTED = "failed", "slow", "no-success", "not-started"
+KINDS: Final = (FAILED, SLOW, NO_SUCCESS, NOT_STARTED)
+WITHOUT_LIMIT: Final = frozenset({FAILED})
+OF_THE_SWITCHED_ON: Final = frozenset({NO_SUCCESS, NOT_STARTED})  # a paused pipeline cannot break these
+ENDED_WELL_OR_NOT: Final = ("success", "failed")
+TIMED: Final = ("success", "failed", "cancelled")
+SCHEDULED: Final = "scheduled"
+SKEW: Final = timedelta(minutes=5)  # between Airflow's clock and ours
+
+
+@dataclass(frozen=True)
+class Past:
+    """A run, as far as rules look at it."""
+
+    pk: int
+    dag_run_id: str
+    state: str
+    run_type: str
+    created_at: datetime | None
+    started_at: datetime | None
+    ended_at: datetime | None
+    run_after: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A pipeline: its latest runs that ended and all that are under way, in any order.
+
+    awake_at: since when it is known and not paused. next_run_at: when Airflow means to start the next run.
+    """
+
+    dag_id: str
+    is_paused: bool = False
+    awake_at: datetime | None = None
+    next_run_at: datetime | None = None
+    last_success_at: datetime | None = None
+    ended: Sequence[Past] = ()
+    under_way: Sequence[Past] = ()
+
+
+@dataclass(frozen=True)
+class Finding:
+    """at: since when the rule is broken, never later than now. seconds: what is held against the limit."""
+
+    at: datetime
+    run: Past | None = None
+    seconds: float | None = None
+
+
+def find(kind: str, watched: Watched, *, limit: timedelta, since: datetime, now: datetime) -> Finding | None:
+    """What breaks the rule at this moment; None while nothing does.
+
+    since: from when on the rule judges. Runs that ended badly before are history.
+    """
+    if kind == NO_SUCCESS:
+        return _no_success(watched, limit, since, now)
+    if kind == NOT_STARTED:
+        return _not_started(watched, limit, now)
+    if kind == FAILED:
+        last = _latest(watched.ended, ENDED_WELL_OR_NOT, now)
+        found = _failed(last, now) if last else None
+    else:
+        found = _slow(watched, limit, now)
+    is_history = found is not None and _is_over(found) and _end(found.run, now) < since
+    return None if is_history else found
+
+
+def _is_over(found: Finding) -> bool:
+    return found.run is not None and found.run.state in TIMED
+
+
+def _known(at: datetime | None, now: datetime) -> datetime | None:
+    """Up to now; None for a time that cannot be."""
+    return None if at is None or at > now + SKEW else min(at, now)
+
+
+def _end(run: Past | None, now: datetime) -> datetime:
+    at = run and (_known(run.ended_at, now) or _known(run.created_at, now))
+    return at or datetime.min.replace(tzinfo=now.tzinfo)
+
+
+def _has_end(run: Past, now: datetime) -> bool:
+    return bool(_known(run.ended_at, now) or _known(run.created_at, now))
+
+
+def _in_order(runs: Iterable[Past], states: Sequence[str], now: datetime) -> list[Past]:
+    """Those in one of the states, by their end."""
+    found = [run for run in runs if run.state in states and _has_end(run, now)]
+    return sorted(found, key=lambda run: (_end(run, now), run.pk))
+
+
+def _latest(runs: Iterable[Past], states: Sequence[str], now: datetime) -> Past | None:
+    found = _in_order(runs, states, now)
+    return found[-1] if found else None
+
+
+def _failed(run: Past, now: datetime) -> Finding | None:
+    return Finding(_end(run, now), run) if run.state == "failed" else None
+
+
+def _slow(watched: Watched, limit: timedelta, now: datetime) -> Finding | None:
+    """What runs for too long, the latest to cross the limit; else the last that ended, if it took longer."""
+    running = [found for run in watched.under_way if (found := _too_long(run, limit, now))]
+    if running:
+        return max(running, key=lambda found: found.at)
+    timed = [run for run in watched.ended if _known(run.started_at, now) and _known(run.ended_at, now)]
+    last = _latest(timed, TIMED, now)
+    return _too_long(last, limit, now) if last else None
+
+
+def _too_long(run: Past, limit: timedelta, now: datetime) -> Finding | None:
+    started_at = _known(run.started_at, now)
+    if started_at is None:
+        return None
+    until = _known(run.ended_at, now) if run.state in TIMED else now
+    took = (until or now) - started_at
+    return Finding(started_at + limit, run, took.total_seconds()) if took > limit else None
+
+
+def _no_success(watched: Watched, limit: timedelta, since: datetime, now: datetime) -> Finding | None:
+    if watched.is_paused:
+        return None
+    last = _known(watched.last_success_at, now)
+    known = [at for at in (last or since, _known(watched.awake_at, now)) if at is not None]
+    deadline = max(known) + limit
+    seconds = (now - (last or max(known))).total_seconds()
+    return Finding(deadline, None, seconds) if deadline <= now else None
+
+
+def _not_started(watched: Watched, limit: timedelta, now: datetime) -> Finding | None:
+    """What Airflow means to start and has not, or has queued and not begun; the latest to be late."""
+    if watched.is_paused:
+        return None
+    expected: list[tuple[datetime, Past | None]] = []
+    if watched.next_run_at is not None:
+        expected.append((watched.next_run_at, None))
+    waiting = [run for run in watched.under_way if run.run_type == SCHEDULED and run.started_at is None]
+    expected += [(at, run) for run in waiting if (at := _expected(run, now))]
+    awake_at = _known(watched.awake_at, now)
+    late = []
+    for at, run in expected:
+        from_then = max(at, awake_at) if awake_at else at
+        if from_then + limit <= now:
+            late.append(Finding(from_then + limit, run, (now - from_then).total_seconds()))
+    return max(late, key=lambda found: found.at) if late else None
+
+
+def _expected(run: Past, now: datetime) -> datetime | None:
+    return _known(run.run_after, now) or _known(run.created_at, now)
+
+
+# --- what it would have found
+
+
+def earlier(
+    kind: str, runs: Sequence[Past], *, limit: timedelta, since: datetime, now: datetime
+) -> list[Finding]:
+    """Each time the rule would have raised an alert after `since`, oldest first.
+
+    runs: of one pipeline, those after `since` and some before. Whether it was paused is not known, nor when
+    Airflow meant to start a run that it started late: of those only what waited in the queue shows.
+    """
+    found = _EARLIER[kind](runs, limit, now)
+    return [one for one in found if one.at >= since]
+
+
+def _earlier_failed(runs: Sequence[Past], _limit: timedelta, now: datetime) -> list[Finding]:
+    ended = _in_order(runs, ENDED_WELL_OR_NOT, now)
+    return _openings([_failed(run, now) for run in ended])
+
+
+def _earlier_slow(runs: Sequence[Past], limit: timedelta, now: datetime) -> list[Finding]:
+    timed = [run for run in runs if _known(run.started_at, now) and _known(run.ended_at, now)]
+    ended = [_too_long(run, limit, now) for run in _in_order(timed, TIMED, now)]
+    running = [_too_long(run, limit, now) for run in runs if run.ended_at is None and run.state not in TIMED]
+    return _openings([*ended, *running])
+
+
+def _earlier_no_success(runs: Sequence[Past], limit: timedelta, now: datetime) -> list[Finding]:
+    ends = [_end(run, now) for run in _in_order(runs, ("success",), now)]
+    gaps = zip(ends, [*ends[1:], now], strict=False)
+    return [Finding(at + limit, None, (then - at).total_seconds()) for at, then in gaps if then - at > limit]
+
+
+def _earlier_not_started(runs: Sequence[Past], limit: timedelta, now: datetime) -> list[Finding]:
+    late = []
+    for run in runs:
+        at = _expected(run, now)
+        begun_at = _known(run.started_at, now) or (None if run.ended_at else now)
+        if run.run_type == SCHEDULED and at and begun_at and begun_at - at > limit:
+            late.append(Finding(at + limit, run, (begun_at - at).total_seconds()))
+    return sorted(late, key=lambda found: found.at)
+
+
+def _openings(findings: Sequence[Finding | None]) -> list[Finding]:
+    """Those before which all was well: the alert of the others was open already."""
+    before: list[Finding | None] = [None, *findings]
+    return [found for was, found in zip(before, findings, strict=False) if found and was is None]
+
+
+_EARLIER: Final[dict[str, Callable[[Sequence[Past], timedelta, datetime], list[Finding]]]] = {
+    FAILED: _earlier_failed,
+    SLOW: _earlier_slow,
+    NO_SUCCESS: _earlier_no_success,
+    NOT_STARTED: _earlier_not_started,
+}
