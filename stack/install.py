@@ -5,6 +5,8 @@ the hashes of the locks that it was made from, so that an up-to-date one costs n
 
     python -m stack.bootstrap -m stack up           install what is missing, then run `python -m stack up`
     python -m stack.bootstrap --dev -m pytest       the same, with the tools for tests and checks
+    python -m stack.bootstrap --check -m ...        the same, with what builds the site of docs/ too
+    python -m stack.bootstrap --docs -m ...         what builds that site, without the tools
     python -m stack.bootstrap --bench -m stack ...  the same, with the peers that `make bench` needs
     python -m stack.bootstrap --load -m stack ...   the same, with Locust, which `make load` needs
     python -m stack.bootstrap --notebook -m ...     the same, then the notebooks' own Python, with JupyterLab
@@ -28,7 +30,14 @@ from stack.errors import StackError
 
 LOCKS = config.REPO / "requirements"
 MEMORY = "locks.json"
-EXTRA = {"--bench": ("bench", "bench-bentoml"), "--load": ("load",), "--notebook": ("notebook",)}
+EXTRA = {
+    "--check": ("docs",),
+    "--docs": ("docs",),
+    "--bench": ("bench", "bench-bentoml"),
+    "--load": ("load",),
+    "--notebook": ("notebook",),
+}
+WITH_TOOLS = ("--dev", "--check")
 OPTIONS = ("--dev", *EXTRA, "--as-is")
 
 
@@ -42,7 +51,7 @@ def main(arguments: list[str]) -> NoReturn:
     try:
         site = config.from_environment()
         if option != "--as-is":
-            ensure(site.venv_dir, with_tools=option == "--dev", extra=EXTRA.get(option, ()))
+            ensure(site.venv_dir, with_tools=option in WITH_TOOLS, extra=EXTRA.get(option, ()))
         elif not site.console_python.exists():
             raise StackError("Nothing is installed yet: run `make up` first.")
     except StackError as error:
