@@ -15,7 +15,7 @@ export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help up down demo remove-demo status doctor measure logs reset backup restore psql shell kill \
-        check format fuzz test test-unit test-integration test-browser test-restore test-upgrade soak bench load \
+        check format fuzz test test-unit test-integration test-browser test-restore soak bench load \
         notebook panels dashboards openapi reference docs messages lock secrets test-containers
 
 help:  ## list these commands
@@ -102,9 +102,6 @@ soak:  ## the tests that kill parts, in the middle of a demonstration too, ten r
 test-restore:  ## back a stack up, restore it on other ports, start it and go on there
 	@CONSOLE_TEST_RESTORE=1 $(TOOLS) -m pytest tests/integration/test_backup_and_restore.py
 
-test-upgrade:  ## the release before with its demonstration, then this code on the same folder: FROM=COMMIT
-	@CONSOLE_TEST_UPGRADE=1 CONSOLE_TEST_UPGRADE_FROM=$(FROM) $(TOOLS) -m pytest -s tests/integration/test_upgrade.py
-
 bench:  ## predict path and aggregator beside their peers, event to frame; on the running stack
 	@$(PYTHON) -m stack.bootstrap --bench -m stack python -- -m benchmarks
 
@@ -136,4 +133,4 @@ messages:  ## bring the Spanish catalogue up to the code; names what is left to 
 
 lock:  ## compile requirements/*.in into hashed locks
 	@$(TOOLS) -c ""
-	@cd requirements && for name in bootstrap build console airflow dev bench bench-bentoml load notebook docs; do $(COMPILE) $$name.in -o $$name.txt; done
+	@cd requirements && for name in bootstrap build console airflow dev bench bench-bentoml load notebook docs traces; do $(COMPILE) $$name.in -o $$name.txt; done
