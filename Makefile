@@ -15,7 +15,7 @@ export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help up down demo remove-demo status doctor measure logs reset backup restore psql shell kill \
-        check format fuzz test test-unit test-integration test-browser test-restore soak bench load \
+        check format fuzz test test-unit test-integration test-browser test-restore test-brokers soak bench load \
         notebook panels dashboards openapi reference docs messages lock secrets test-containers
 
 help:  ## list these commands
@@ -101,6 +101,9 @@ soak:  ## the tests that kill parts, in the middle of a demonstration too, ten r
 
 test-restore:  ## back a stack up, restore it on other ports, start it and go on there
 	@CONSOLE_TEST_RESTORE=1 $(TOOLS) -m pytest tests/integration/test_backup_and_restore.py
+
+test-brokers:  ## three brokers of Kafka, each killed once while predictions are answered
+	@CONSOLE_TEST_BROKERS=1 $(TOOLS) -m pytest -s tests/integration/test_three_brokers.py
 
 bench:  ## predict path and aggregator beside their peers, event to frame; on the running stack
 	@$(PYTHON) -m stack.bootstrap --bench -m stack python -- -m benchmarks
