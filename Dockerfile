@@ -33,10 +33,10 @@ COPY requirements requirements
 COPY core/__init__.py core/
 COPY core/lib/__init__.py core/lib/secret_files.py core/lib/
 COPY stack stack
-RUN python3 -c "from pathlib import Path; from stack import install; install.ensure(Path('/opt/atalaya/venv'), with_tools=False)"
+RUN python3 -c "from pathlib import Path; from stack import install; install.ensure(Path('/opt/atalaya/venv'), with_tools=False, with_traces=True)"
 
 FROM build AS build-notebook
-RUN python3 -c "from pathlib import Path; from stack import install; install.ensure(Path('/opt/atalaya/venv'), with_tools=False, extra=('notebook',))"
+RUN python3 -c "from pathlib import Path; from stack import install; install.ensure(Path('/opt/atalaya/venv'), with_tools=False, with_traces=True, extra=('notebook',))"
 
 # --- the console
 FROM base AS console

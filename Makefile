@@ -5,6 +5,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 INSTALLED := $(PYTHON) -m stack.bootstrap
 TOOLS := $(PYTHON) -m stack.bootstrap --dev
+CHECKS := $(PYTHON) -m stack.bootstrap --check
 AS_IS := $(PYTHON) -m stack.bootstrap --as-is
 UV := $(or $(CONSOLE_VENV_DIR),../var/venv)/tools/bin/uv
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
@@ -14,8 +15,8 @@ export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help up down demo remove-demo status doctor measure logs reset backup restore psql shell kill \
-        check format fuzz test test-unit test-integration test-browser test-restore soak bench load \
-        notebook panels dashboards openapi messages lock secrets test-containers
+        check format fuzz test test-unit test-integration test-browser test-restore test-brokers soak bench load \
+        notebook panels dashboards openapi reference docs messages lock secrets test-containers
 
 help:  ## list these commands
 	@echo "Usage: make COMMAND"
@@ -67,8 +68,8 @@ demo:  ## go through the console as demonstration users, or on from where that e
 remove-demo:  ## take the demonstration away with all that it made
 	@$(AS_IS) -m stack manage remove_demo
 
-check:  ## format, lint, types, import contracts, Django checks, templates, API schema, security
-	@$(TOOLS) -m stack.check
+check:  ## format, lint, types, import contracts, Django checks, templates, API schema, docs, security
+	@$(CHECKS) -m stack.check
 
 format:  ## put code and templates into shape
 	@$(TOOLS) -m ruff format
@@ -101,6 +102,9 @@ soak:  ## the tests that kill parts, in the middle of a demonstration too, ten r
 test-restore:  ## back a stack up, restore it on other ports, start it and go on there
 	@CONSOLE_TEST_RESTORE=1 $(TOOLS) -m pytest tests/integration/test_backup_and_restore.py
 
+test-brokers:  ## three brokers of Kafka, each killed once while predictions are answered
+	@CONSOLE_TEST_BROKERS=1 $(TOOLS) -m pytest -s tests/integration/test_three_brokers.py
+
 bench:  ## predict path and aggregator beside their peers, event to frame; on the running stack
 	@$(PYTHON) -m stack.bootstrap --bench -m stack python -- -m benchmarks
 
@@ -121,9 +125,15 @@ dashboards:  ## write Grafana's dashboards anew from stack/dashboards.py
 openapi:  ## write openapi.yaml anew from the code
 	@$(TOOLS) -m stack.api_schema --write
 
+reference:  ## write docs/reference anew from the code
+	@$(TOOLS) -m stack.reference --write
+
+docs:  ## build the site of docs/ and say where it is
+	@$(PYTHON) -m stack.bootstrap --docs -m stack.docs_site
+
 messages:  ## bring the Spanish catalogue up to the code; names what is left to translate
 	@$(TOOLS) -m stack.messages
 
 lock:  ## compile requirements/*.in into hashed locks
 	@$(TOOLS) -c ""
-	@cd requirements && for name in bootstrap build console airflow dev bench bench-bentoml load notebook; do $(COMPILE) $$name.in -o $$name.txt; done
+	@cd requirements && for name in bootstrap build console airflow dev bench bench-bentoml load notebook docs traces; do $(COMPILE) $$name.in -o $$name.txt; done

@@ -12,7 +12,7 @@ from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 
-from core.lib import addresses, context, error_pages, idempotency, metrics, problems
+from core.lib import addresses, context, error_pages, idempotency, metrics, problems, traces
 from core.lib.errors import ConsoleError
 from core.lib.htmx import is_htmx
 
@@ -22,6 +22,7 @@ _SAFE_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 # Asked by machines every few seconds: counted, not logged.
 _QUIET_VIEWS = {"console:livez", "console:readyz", "console:metrics"}
+_QUIET_PATHS = {"/livez", "/readyz", "/metrics"}
 
 Handler = Callable[[HttpRequest], HttpResponse]
 
@@ -33,6 +34,15 @@ class RequestContextMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        if not traces.is_on or _is_asked_by_machines(request):
+            return self._answer(request)
+        given = request.headers.get(traces.HEADER)
+        with traces.span(request.method or "", parent=given, kind="SERVER") as span:
+            response = self._answer(request)
+            _tell(span, request, response)
+        return response
+
+    def _answer(self, request: HttpRequest) -> HttpResponse:
         started = time.perf_counter()
         given = request.headers.get("X-Request-ID", "")
         request_id = given if _SAFE_ID.fullmatch(given) else uuid.uuid4().hex
@@ -44,6 +54,26 @@ class RequestContextMiddleware:
             response.headers.setdefault("Cache-Control", "private, no-store")
             _note(request, response, time.perf_counter() - started)
         return response
+
+
+def _is_asked_by_machines(request: HttpRequest) -> bool:
+    return request.path in _QUIET_PATHS or request.path.startswith(settings.STATIC_URL)
+
+
+def _tell(span: Any, request: HttpRequest, response: HttpResponse) -> None:
+    """Names as OpenTelemetry's conventions for HTTP have them. What stands in a query may be personal."""
+    route = f"/{request.resolver_match.route}" if request.resolver_match else ""
+    span.update_name(f"{request.method} {route}".strip())
+    span.set_attributes(
+        {
+            "http.request.method": request.method or "",
+            "http.route": route,
+            "http.response.status_code": response.status_code,
+            "atalaya.request_id": context.request_id.get(),
+        }
+    )
+    if response.status_code >= 500:
+        traces.has_failed(span)
 
 
 def _note(request: HttpRequest, response: HttpResponse, seconds: float) -> None:

@@ -18,7 +18,7 @@ from django.db import transaction
 from kombu.exceptions import OperationalError
 
 from console.celery import app
-from core.lib import context, heartbeat, metrics
+from core.lib import context, heartbeat, metrics, traces
 
 log = structlog.get_logger(__name__)
 
@@ -38,8 +38,10 @@ class ConsoleTask(DjangoTask):
     abstract = True
 
     def apply_async(self, *args: Any, **kwargs: Any) -> Any:
-        """Carries the request id and address of whoever asks."""
+        """Carries the request id and address of whoever asks, and the trace."""
         headers = {"request_id": context.request_id.get(), "remote_addr": context.remote_addr.get()}
+        if traces.is_on:
+            headers[traces.HEADER] = traces.traceparent()
         kwargs["headers"] = {**headers, **(kwargs.get("headers") or {})}
         return super().apply_async(*args, **kwargs)
 
@@ -118,6 +120,10 @@ def _remember_caller(task: Any, **_kwargs: Any) -> None:
     context.request_id.set(getattr(task.request, "request_id", None) or task.request.id or "")
     context.remote_addr.set(getattr(task.request, "remote_addr", None) or "")
     task.request.started_at = time.monotonic()
+    if traces.is_on and task.name not in QUIET_TASKS:
+        parent = getattr(task.request, traces.HEADER, None)
+        task.request.scope = traces.span(task.name, parent=parent, kind="CONSUMER")
+        task.request.span = task.request.scope.__enter__()
 
 
 @signals.task_postrun.connect
@@ -131,5 +137,14 @@ def _count(task: Any, state: str | None = None, **_kwargs: Any) -> None:
             log.info(
                 "task.done", task=task.name, id=task.request.id, outcome=outcome, ms=round(seconds * 1000)
             )
+    _end_span(task, has_failed=state == "FAILURE")
     context.request_id.set("")
     context.remote_addr.set("")
+
+
+def _end_span(task: Any, *, has_failed: bool) -> None:
+    scope = getattr(task.request, "scope", None)
+    if scope is not None:
+        if has_failed:
+            traces.has_failed(task.request.span)
+        scope.__exit__(None, None, None)

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from core.access import policy
 from core.access.models import User
 from core.audit import actions as audit
-from core.lib import edge, json_bodies, json_out, live
+from core.lib import edge, json_bodies, json_out, live, traces
 from core.lib.errors import Conflict, ConsoleError, InvalidRequest, NotFound
 from core.lib.ids import uuid7
 from pipelines import mirror, params, queries, tasks
@@ -233,7 +233,7 @@ def cancel_run(run_id: int, *, by: User, batch: str = "") -> Run:
         # A start that is still to be confirmed keeps its lease: nobody may post it after this.
         run.next_attempt_at = run.next_attempt_at or timezone.now()
         run.wish = Wish.CANCEL
-    run.wished_by, run.delivery_error = by, ""
+    run.wished_by, run.delivery_error, run.traceparent = by, "", traces.traceparent()
     run.save()
     audit.record("run.cancel", run, by=by, before=before, after={"state": run.state, **_named(batch)})
     _send(run)
@@ -323,6 +323,7 @@ def _not_a_mark(states: tuple[str, ...]) -> InvalidRequest:
 def _wish(run: Run, wish: Wish, details: dict, *, by: User, action: str, after: dict) -> Run:
     before = {"state": run.state}
     run.wish, run.wish_details, run.wished_by = wish, details, by
+    run.traceparent = traces.traceparent()
     run.next_attempt_at, run.delivery_attempts, run.delivery_error = timezone.now(), 0, ""
     run.save()
     audit.record(action, run, by=by, before=before, after=after, upstream_id=run.dag_run_id)

@@ -41,6 +41,7 @@ from airflow_client.client.exceptions import ApiException, OpenApiException
 from django.conf import settings
 from django.utils.translation import gettext as _
 
+from core.lib import traces
 from core.lib.aside import Unread
 from core.lib.errors import Conflict, ConsoleError, InvalidRequest, NotFound, Unauthorized, Unavailable
 from pipelines import airflow_auth, answers, backfill_answers
@@ -633,4 +634,6 @@ def connect(username: str = airflow_auth.WATCHER, role: str = airflow_auth.VIEWE
     )
     client = ApiClient(configuration)
     client.rest_client = _transport().rest_client  # one pool of connections for all callers
+    if traces.is_on:
+        client.set_default_header(traces.HEADER, traces.traceparent())
     return AirflowGateway(client, (CONNECT_S, READ_S))

@@ -18,6 +18,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from core.alerts.states import Severity
+from core.lib import traces
 from core.lib.outbox import Deliverable
 from pipelines import params, verdicts
 from pipelines.backfill_models import Backfill as Backfill
@@ -247,6 +248,10 @@ class Run(Deliverable):
     versions = models.JSONField(default=list, db_default=[])  # of the pipeline's code that its tasks ran
     cancelled_at = models.DateTimeField(null=True)  # by us: Airflow itself only knows `failed`
     is_demo = models.BooleanField(default=False)
+    # Of the click that the latest wish came from, where there are traces: what is sent again goes on with it.
+    traceparent = models.CharField(
+        max_length=traces.LONGEST, blank=True, default=traces.traceparent, db_default="", editable=False
+    )
 
     # Two calls of Airflow, each as long as its time limits allow, and signing in before them.
     lease_s: ClassVar[int] = 60
@@ -287,6 +292,11 @@ class Run(Deliverable):
     def has_ended(self) -> bool:
         """Whether nothing more will happen unless somebody asks."""
         return self.state in ENDED
+
+    @property
+    def trace_id(self) -> str:
+        """By which the collector of traces finds what became of the latest wish; empty for none."""
+        return traces.trace_id(self.traceparent)
 
     @property
     def settings(self) -> list[tuple[str, str]]:

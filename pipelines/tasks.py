@@ -10,7 +10,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from core.audit import actions as audit
-from core.lib import live, outbox
+from core.lib import live, outbox, traces
 from core.lib.errors import Conflict, InvalidRequest, NotFound, Unauthorized, Unavailable
 from pipelines import log_copy, mirror
 from pipelines.airflow_auth import USER, WATCHER
@@ -52,12 +52,17 @@ def deliver_run(run_id: str) -> None:
         return
     deliver = DELIVERIES[Wish(run.wish)]
     try:
-        deliver(run)
+        with traces.span(f"{run.wish} run", parent=run.traceparent, kind="CLIENT", **_about(run)):
+            deliver(run)
     except Unauthorized as error:
         log.error("airflow.refused_credentials", run=run.pk, error=error.message)
         _try_again(run, error.message)
     except Unavailable as error:
         _try_again(run, error.message)
+
+
+def _about(run: Run) -> dict[str, str]:
+    return {"atalaya.dag_id": run.dag_id, "atalaya.dag_run_id": run.dag_run_id}
 
 
 def _try_again(run: Run, message: str) -> None:

@@ -8,7 +8,7 @@ import structlog
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaException, Message
 from django.db import connection
 
-from core.lib import kafka, live, metrics
+from core.lib import kafka, live, metrics, traces
 from core.lib.aside import in_words
 from core.lib.lag import Behind
 from predictions import recording
@@ -101,6 +101,7 @@ class Recorder:
         for message in batch:
             messages |= recording.lines(place(message), message.value() or b"")
         self._oldest_at = _oldest_at(batch)
+        began_at_ns = time.time_ns()
         wait_s = 0.5
         while not self._stop.is_set():
             try:
@@ -119,12 +120,23 @@ class Recorder:
         metrics.RECORDER_ROWS.inc(handled.n_rows)
         metrics.RECORDER_BAD.inc(len(handled.dead))
         self._news.note(handled.n_rows)
+        if traces.is_on:
+            _trace(batch, began_at_ns)
 
     def _commit(self) -> None:
         try:
             self._consumer.commit(asynchronous=False)
         except KafkaException as error:  # the rows are safe; messages that come again find their ids taken
             log.warning("recorder.not_committed", error=str(error))
+
+
+def _trace(batch: Sequence[Message], began_at_ns: int) -> None:
+    """A batch is recorded at once: each call that has records in it sees that in its own trace."""
+    for message in batch:
+        for name, parent in message.headers() or []:
+            if name == traces.HEADER and parent:
+                parent = parent.decode("latin-1")
+                traces.note("record predictions", parent=parent, began_at_ns=began_at_ns, kind="CONSUMER")
 
 
 def _oldest_at(batch: Sequence[Message]) -> float | None:

@@ -29,7 +29,7 @@ from stack.up import up
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    options = _parser().parse_args(arguments)
+    options = command_line().parse_args(arguments)
     if getattr(options, "rest", [])[:1] == ["--"]:  # argparse keeps it; the program behind would stop at it
         del options.rest[0]
     if getattr(options, "rest", None):
@@ -179,7 +179,8 @@ COMMANDS = {
 }
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_line() -> argparse.ArgumentParser:
+    """Every command with its options."""
     parser = argparse.ArgumentParser(prog="python -m stack", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("up", help="start").add_argument(
@@ -198,8 +199,12 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("kill", help="kill -9 a part, for tests").add_argument("part")
     psql = commands.add_parser("psql", help="a prompt in one of the databases")
     psql.add_argument("--database", choices=databases.NAMES, default="console")
-    others = (commands.add_parser(name) for name in ("shell", "manage", "python"))
-    for command in (psql, *others):
+    others = {
+        "shell": "a Python prompt with the console's settings",
+        "manage": "a command of manage.py with the stack's settings",
+        "python": "the console's Python with the stack's settings",
+    }
+    for command in (psql, *(commands.add_parser(name, help=about) for name, about in others.items())):
         command.add_argument("rest", nargs=argparse.REMAINDER)
     return parser
 

@@ -46,6 +46,8 @@ CHECKS: dict[str, list[str]] = {
     "templates' layout": ["-c", FORMAT_TEMPLATES, "--check"],
     "templates": ["-m", "djlint", "templates", "--lint", "--quiet"],
     "API schema": ["-m", "stack.api_schema"],
+    "reference in docs/": ["-m", "stack.reference"],
+    "site of docs/": ["-m", "stack.docs_site"],
     "security": ["-m", "bandit", "--quiet", "--configfile", "pyproject.toml", "--recursive", *APPS, "dags"],
     VULNERABILITIES: ["-m", "stack.vulnerabilities"],
 }

@@ -33,7 +33,11 @@ OFFSETS = {
     "alertmanager": 41,
 }
 HIGHEST_BASE = 65535 - 99
-PREFIXES = ("CONSOLE_", "COURSE_API_")
+PREFIXES = ("CONSOLE_", "COURSE_API_", "OTEL_")
+COLLECTORS = (
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+)  # as core.lib.traces has it
 NOT_FOR_PARTS = "CONSOLE_BACKUP_"  # of the commands alone: a passphrase is written into no stack's files
 
 
@@ -88,6 +92,11 @@ class Config:
     @property
     def public_url(self) -> str:
         return self.settings.get("CONSOLE_PUBLIC_URL") or f"http://127.0.0.1:{self.port('web')}"
+
+    @property
+    def is_traced(self) -> bool:
+        """Whether the console sends traces, which takes one more lock."""
+        return any(self.settings.get(name) for name in COLLECTORS)
 
     def save(self) -> None:
         self.run_dir.mkdir(parents=True, exist_ok=True)

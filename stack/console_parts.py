@@ -62,8 +62,12 @@ def prepare(config: Config) -> None:
         (config.var_dir / name).mkdir(mode=0o700, exist_ok=True)
 
 
-def environment(config: Config) -> dict[str, str]:
-    return base.environment(DJANGO_SETTINGS_MODULE="console.settings", **settings(config))
+def environment(config: Config, part: str = "") -> dict[str, str]:
+    """part: which one's; empty for commands."""
+    told = settings(config)
+    if config.is_traced:
+        told.setdefault("OTEL_SERVICE_NAME", f"atalaya-{part or 'command'}")
+    return base.environment(DJANGO_SETTINGS_MODULE="console.settings", **told)
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,7 @@ def _python_part(
     """A process without HTTP: it proves its life by a heartbeat in Redis."""
 
     def program(config: Config) -> Program:
-        return Program([str(config.console_python), *arguments(config)], environment(config), REPO)
+        return Program([str(config.console_python), *arguments(config)], environment(config, name), REPO)
 
     def health(config: Config, started_at: float) -> None:
         beat = redis_server.ask(config, "GET", f"heartbeat:{name}")
@@ -128,7 +132,7 @@ def _http_part(name: str, application: str) -> Part:
         is_behind_proxy = config.settings.get("CONSOLE_PROXY_COUNT", "0") != "0"
         options.append("--proxy-headers" if is_behind_proxy else "--no-proxy-headers")
         argv = [str(config.console_python), "-m", "uvicorn", application, *address, *options]
-        return Program(argv, environment(config), REPO)
+        return Program(argv, environment(config, name), REPO)
 
     def health(config: Config, _started_at: float) -> None:
         base.ask(f"http://{base.reachable(config.bind)}:{config.port(name)}/livez")

@@ -5,6 +5,8 @@ the hashes of the locks that it was made from, so that an up-to-date one costs n
 
     python -m stack.bootstrap -m stack up           install what is missing, then run `python -m stack up`
     python -m stack.bootstrap --dev -m pytest       the same, with the tools for tests and checks
+    python -m stack.bootstrap --check -m ...        the same, with what builds the site of docs/ too
+    python -m stack.bootstrap --docs -m ...         what builds that site, without the tools
     python -m stack.bootstrap --bench -m stack ...  the same, with the peers that `make bench` needs
     python -m stack.bootstrap --load -m stack ...   the same, with Locust, which `make load` needs
     python -m stack.bootstrap --notebook -m ...     the same, then the notebooks' own Python, with JupyterLab
@@ -28,7 +30,14 @@ from stack.errors import StackError
 
 LOCKS = config.REPO / "requirements"
 MEMORY = "locks.json"
-EXTRA = {"--bench": ("bench", "bench-bentoml"), "--load": ("load",), "--notebook": ("notebook",)}
+EXTRA = {
+    "--check": ("docs",),
+    "--docs": ("docs",),
+    "--bench": ("bench", "bench-bentoml"),
+    "--load": ("load",),
+    "--notebook": ("notebook",),
+}
+WITH_TOOLS = ("--dev", "--check")
 OPTIONS = ("--dev", *EXTRA, "--as-is")
 
 
@@ -42,7 +51,12 @@ def main(arguments: list[str]) -> NoReturn:
     try:
         site = config.from_environment()
         if option != "--as-is":
-            ensure(site.venv_dir, with_tools=option == "--dev", extra=EXTRA.get(option, ()))
+            ensure(
+                site.venv_dir,
+                with_tools=option in WITH_TOOLS,
+                with_traces=site.is_traced,
+                extra=EXTRA.get(option, ()),
+            )
         elif not site.console_python.exists():
             raise StackError("Nothing is installed yet: run `make up` first.")
     except StackError as error:
@@ -61,15 +75,16 @@ def notebook_python(folder: Path) -> Path:
     return folder / "notebook" / "bin" / "python"
 
 
-def ensure(folder: Path, *, with_tools: bool, extra: Sequence[str] = ()) -> None:
+def ensure(folder: Path, *, with_tools: bool, with_traces: bool = False, extra: Sequence[str] = ()) -> None:
     """Bring both environments and the jars up to date with the locks of this checkout.
 
-    extra: others, which only one command needs.
+    with_traces: what sends them to a collector. extra: others, which only one command needs.
     """
     java_program = java.find()
     _writable(folder)
     with _alone(folder):
-        console = ["console.txt", "dev.txt"] if with_tools else ["console.txt"]
+        wanted_too = {"dev.txt": with_tools, "traces.txt": with_traces}
+        console = ["console.txt", *(lock for lock, is_wanted in wanted_too.items() if is_wanted)]
         _environment(folder, "console", console)
         _environment(folder, "airflow", ["airflow.txt"])
         for name in extra:

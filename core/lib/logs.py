@@ -5,13 +5,15 @@ from typing import Any
 
 import structlog
 
-from core.lib import context
+from core.lib import context, traces
 
 
 def _add_request_id(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
     request_id = context.request_id.get()
     if request_id:
         event.setdefault("request_id", request_id)
+    if traces.is_on and (trace_id := traces.trace_id(traces.traceparent())):
+        event.setdefault("trace_id", trace_id)
     return event
 
 
@@ -61,6 +63,7 @@ def logging_config(log_format: str, level: str) -> dict[str, Any]:
             "celery.beat": {"level": "WARNING"},  # what is due every five seconds, each time
             "celery.worker.strategy": {"level": "WARNING"},  # received; what became of it is in our own line
             "celery.app.trace": {"level": "WARNING"},
+            "opentelemetry": {"filters": ["without_traceback"]},  # each batch while its collector is away
             "channels_redis.pubsub": {"filters": ["without_traceback"]},  # once a second while Redis is away
             "httpx": {"level": "WARNING"},
         },

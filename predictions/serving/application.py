@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 from django.utils.translation import gettext as _
 
-from core.lib import context, idempotency, json_out, problems
+from core.lib import context, idempotency, json_out, problems, traces
 from core.lib import redis as console_redis
 from core.lib.errors import ConsoleError
 from predictions.errors import TooLarge, extra_of, headers_of
@@ -66,13 +66,30 @@ class PredictApp:
         request_id = _request_id(headers)
         token = context.request_id.set(request_id)
         try:
-            status, body, extra = await self._reply(scope, headers, receive, request_id)
+            if traces.is_on:
+                status, body, extra = await self._traced(scope, headers, receive, request_id)
+            else:
+                status, body, extra = await self._reply(scope, headers, receive, request_id)
         finally:
             context.request_id.reset(token)
         extra = [*extra, (b"content-length", b"%d" % len(body)), (b"x-request-id", request_id.encode())]
         await send({"type": "http.response.start", "status": status, "headers": extra})
         await send({"type": "http.response.body", "body": body})
         metrics.answered(status, time.perf_counter() - started)
+
+    async def _traced(
+        self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, request_id: str
+    ) -> Reply:
+        """The same within a span, which its records carry on into Kafka."""
+        parent = headers.get(traces.HEADER.encode(), b"").decode("latin-1")
+        model, _slash, verb = scope["path"][len(PREFIX) :].partition("/")
+        name = f"POST {PREFIX}{{name}}/{verb}"
+        with traces.span(name, parent=parent, kind="SERVER", **{"atalaya.request_id": request_id}) as span:
+            reply = await self._reply(scope, headers, receive, request_id)
+            span.set_attributes({"atalaya.model": model, "http.response.status_code": reply[0]})
+            if reply[0] >= 500:
+                traces.has_failed(span)
+        return reply
 
     async def _reply(
         self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, request_id: str

@@ -23,7 +23,7 @@ from typing import Any
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from core.lib import kafka
+from core.lib import kafka, traces
 
 log = structlog.get_logger(__name__)
 
@@ -69,8 +69,8 @@ class _Turn:
         self.sent_until = time.monotonic() + DELIVERY_TIMEOUT_S
         self._deadline = loop.call_later(LONGEST_WAIT_S, give_up, self)
 
-    def add(self, n_records: int) -> "_Delivery":
-        delivery = _Delivery(n_records, self)
+    def add(self, n_records: int, traceparent: str) -> "_Delivery":
+        delivery = _Delivery(n_records, self, traceparent)
         self.deliveries.append(delivery)
         self.n_left += 1
         return delivery
@@ -88,10 +88,11 @@ class _Turn:
 class _Delivery:
     """The records of one call: settled when the broker has answered for each, or the time is over."""
 
-    __slots__ = ("future", "has_failed", "n_left", "turn")
+    __slots__ = ("future", "has_failed", "n_left", "traceparent", "turn")
 
-    def __init__(self, n_left: int, turn: _Turn) -> None:
+    def __init__(self, n_left: int, turn: _Turn, traceparent: str) -> None:
         self.n_left = n_left
+        self.traceparent = traceparent
         self.has_failed = False
         self.turn = turn
         self.future: asyncio.Future[bool] = turn.loop.create_future()
@@ -109,6 +110,12 @@ class _Bundle:
     @property
     def message(self) -> bytes:
         return b"\n".join([record for record, _delivery in self.records])
+
+    @property
+    def headers(self) -> list[tuple[str, bytes]]:
+        """The trace of each call that has records in it, by which the recorder goes on with it."""
+        found = dict.fromkeys(delivery.traceparent for _record, delivery in self.records)
+        return [(traces.HEADER, parent.encode()) for parent in found if parent]
 
 
 class _Waiting:
@@ -205,7 +212,7 @@ class Deliveries:
             if not self._waiting.has_room(len(records), n_bytes):
                 self._given_up["n_without_room"] += len(records)
                 return _done(loop, is_safe=False)
-            delivery = self._turn(loop).add(len(records))
+            delivery = self._turn(loop).add(len(records), traces.traceparent())
             self._waiting.add(records, n_bytes, delivery)
         return delivery.future
 
@@ -225,7 +232,8 @@ class Deliveries:
         while (bundle := self._taken()) is not None:
             producer = self._producer
             try:
-                producer.produce(self._topic, bundle.message, on_delivery=self._reporter(bundle))
+                more = {"headers": bundle.headers} if traces.is_on else {}
+                producer.produce(self._topic, bundle.message, on_delivery=self._reporter(bundle), **more)
             except (BufferError, KafkaException) as error:
                 self._refused(bundle, producer, error)
 

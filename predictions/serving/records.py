@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from django.utils.translation import gettext as _
 
+from core.lib import traces
 from predictions.errors import Busy, NotRecorded
 from predictions.serving import metrics
 from predictions.serving.deliveries import DELIVERY_TIMEOUT_S, Deliveries
@@ -31,7 +32,8 @@ class RecordWriter:
         self._take(len(records))
         started = time.perf_counter()
         try:
-            is_safe = await self._deliveries.send(records)
+            with traces.span("send predictions", kind="PRODUCER"):
+                is_safe = await self._deliveries.send(records)
         finally:
             self._take(-len(records))
         if not is_safe:

@@ -31,18 +31,22 @@ class FakeBroker:
 
     def __init__(self) -> None:
         self.messages: list[bytes] = []
+        self.headers: list[Any] = []
         self.fails = self.is_full = self.is_silent = self.is_fatal = False
         self.refused: bytes | None = None
         self._waiting: list[Callable[[Any, Any], None]] = []
         self._has_news = threading.Condition()
 
-    def produce(self, _topic: str, value: bytes, *, on_delivery: Callable[[Any, Any], None]) -> None:
+    def produce(
+        self, _topic: str, value: bytes, *, on_delivery: Callable[[Any, Any], None], headers: Any = None
+    ) -> None:
         if self.is_full or value == self.refused:
             raise BufferError("Local: Queue full")
         if self.is_fatal:
             raise KafkaException(KafkaError(KafkaError._FATAL, "out of order", fatal=True))
         with self._has_news:
             self.messages.append(value)
+            self.headers.append(headers)
             self._waiting.append(on_delivery)
             self._has_news.notify_all()
 

@@ -106,6 +106,23 @@ def test_jars_of_another_list_are_not_complete(monkeypatch, tmp_path):
     assert not jars.is_complete(tmp_path, jars.SPARK)
 
 
+@pytest.mark.parametrize(
+    ("options", "locks"),
+    [
+        ({"with_tools": False}, ["console.txt"]),
+        ({"with_tools": True}, ["console.txt", "dev.txt"]),
+        ({"with_tools": False, "with_traces": True}, ["console.txt", "traces.txt"]),
+    ],
+)
+def test_the_consoles_environment_has_what_is_asked_for(monkeypatch, tmp_path, options, locks):
+    made = {}
+    monkeypatch.setattr(install.java, "find", lambda: "java")
+    monkeypatch.setattr(install.jars, "is_complete", lambda *_given: True)
+    monkeypatch.setattr(install, "_environment", lambda _folder, name, its: made.update({name: its}))
+    install.ensure(tmp_path, **options)
+    assert made == {"console": locks, "airflow": ["airflow.txt"]}
+
+
 def recorded(monkeypatch) -> list[list[str]]:
     """Commands are noted instead of run; those that make an environment leave its Python behind."""
     commands: list[list[str]] = []

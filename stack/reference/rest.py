@@ -1,0 +1,56 @@
+"""Every operation of the REST API with the scope it needs and the roles that hold it.
+
+From the source of `openapi.yaml` and from the table of routes.
+"""
+
+from typing import Any
+
+from console import openapi
+from core.access import policy
+from stack.reference.markdown import code, notice, table
+
+HEAD = f"""{notice("the API's schema and the table of routes in `core/access/policy.py`")}
+
+# REST API
+
+The same is at `/api/docs` of an installation, with the shape of every body, and for programs in
+`openapi.yaml` and at `/api/schema`.
+
+Send a token as `Authorization: Bearer …`; [roles and scopes](roles.md) says who may have which. Errors are
+`application/problem+json` with `type`, `title`, `status`, `detail`, and `errors` by field. Lists answer
+`{{"results": […], "next": url | null}}`. What starts something answers 202 with its row, and honours an
+`Idempotency-Key`: the same key and body within 24 hours get the first answer again.
+"""
+# of every list, or said above
+_COMMON = {"cursor", "limit", "Idempotency-Key"}
+
+
+def page() -> str:
+    lines = [HEAD]
+    for group in openapi.groups():
+        rows = [_row(operation) for operation in group["operations"]]
+        lines += [f"## {group['name']}", "", *table(("call", "does", "scope", "roles"), rows)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _row(operation: dict[str, Any]) -> tuple[str, str, str, str]:
+    call = code(f"{operation['method']} {operation['path'].removeprefix('/api/v1')}")
+    given = [
+        found["name"]
+        for found in operation["parameters"]
+        if found["in"] in ("query", "header") and found["name"] not in _COMMON
+    ]
+    more = f" Parameters: {', '.join(code(name) for name in given)}." if given else ""
+    scope = operation["scope"]
+    return call, _plain(operation["description"]) + more, code(scope) or "signed in", _roles(scope)
+
+
+def _roles(scope: str) -> str:
+    if not scope:
+        return "all"
+    return ", ".join(role for role in policy.ROLES if role in policy.SCOPES[scope])
+
+
+def _plain(text: str) -> str:
+    """Nothing that Markdown would take for a tag."""
+    return text.replace("<", "&lt;")
