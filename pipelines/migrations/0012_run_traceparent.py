@@ -4,7 +4,7 @@ import core.lib.traces
 
 
 class Migration(migrations.Migration):
-    dependencies = [("pipelines", "0007_presets_sources_assets")]
+    dependencies = [("pipelines", "0011_alert_rules")]
 
     operations = [
         migrations.AddField(
