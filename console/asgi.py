@@ -5,7 +5,11 @@ prediction passes neither Django nor the database.
 """
 
 import asyncio
+import contextlib
 import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from django.core.asgi import get_asgi_application
@@ -80,9 +84,35 @@ class Console:
         await receive()
         await self.predict.startup()
         await send({"type": "lifespan.startup.complete"})
-        await receive()
+        with _at_a_signal(self._waiting.stop):
+            await receive()
         await self.predict.shutdown()
         await send({"type": "lifespan.shutdown.complete"})
+
+
+@contextlib.contextmanager
+def _at_a_signal(call: Callable[[], None]) -> Iterator[None]:
+    """Call it when the process is told to go: the server says so only once it has waited for all calls."""
+    if threading.current_thread() is not threading.main_thread():  # no signal comes here
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def goes(number: int, frame: Any) -> None:
+        loop.call_soon_threadsafe(call)
+        servers: Any = before[signal.Signals(number)]
+        servers(number, frame)
+
+    # Only what the server handles itself: otherwise a signal ends the process, as it should.
+    handled = [number for number, server in before.items() if callable(server)]
+    for number in handled:
+        signal.signal(number, goes)
+    try:
+        yield
+    finally:
+        for number in handled:
+            signal.signal(number, before[number])
 
 
 _live = SameOrigin(CookieMiddleware(LiveConsumer.as_asgi()))

@@ -8,15 +8,19 @@ and now and then in case a message was lost.
 import asyncio
 import contextlib
 import json
+import random
 import re
 import time
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import parse_qs
 
 import structlog
 from channels.layers import get_channel_layer
+from django.conf import settings
+from django.http import parse_cookie
 
 from console.bodies import Receive, Scope, Send
 from core.lib import live
@@ -26,8 +30,10 @@ from pipelines.models import ENDED
 log = structlog.get_logger(__name__)
 
 MOST_AT_ONCE: Final = 200  # in one process; others get the first answer, and ask again
+MOST_OF_ONE: Final = 20  # of those, by one token or session
 LONGEST_S: Final = 300
 LOOK_EVERY_S: Final = 10.0
+LEAST_APART_S: Final = 1.0  # between two looks, and up to twice that: all who wait for a run hear at once
 RETRY_AFTER_S: Final = 5
 
 _PATHS: Final = {
@@ -86,40 +92,50 @@ class Waiting:
 
     def __init__(self, ask: Any) -> None:
         self._ask = ask
-        self._n = 0
+        self._n_of: Counter[bytes] = Counter()  # who wait, by caller
+        self._goes = asyncio.Event()
+
+    def stop(self) -> None:
+        """The process goes: whoever waits is told how the run stands."""
+        self._goes.set()
 
     async def __call__(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
         """Answer with 200 and the ended run, or 202 and how it stands when the time is over."""
         until = time.monotonic() + wanted_s(scope)
-        answer = await self._asked(scope, body)
-        if answer.is_under_way and self._n >= MOST_AT_ONCE:
+        answer, caller = await self._asked(scope, body), _caller(scope)
+        if answer.is_under_way and self._is_full(caller):
             answer.headers.append((b"retry-after", b"%d" % RETRY_AFTER_S))
         elif answer.is_under_way:
-            self._n += 1
+            self._n_of[caller] += 1
             try:
                 answer = await self._ended(scope, answer, until, receive)
             finally:
-                self._n -= 1
+                self._n_of[caller] -= 1
+                self._n_of += Counter()  # forgets those at nought
+        if answer.run:
+            answer.status = 202 if answer.is_under_way else 200
         await answer.send(send)
+
+    def _is_full(self, caller: bytes) -> bool:
+        return self._n_of.total() >= MOST_AT_ONCE or self._n_of[caller] >= MOST_OF_ONE
 
     async def _ended(self, scope: Scope, answer: Answer, until: float, receive: Receive) -> Answer:
         run_id = int(answer.run["id"])
-        gone = asyncio.create_task(_hung_up(receive))
+        over = [asyncio.create_task(one) for one in (_hung_up(receive), self._goes.wait())]
         try:
             async with _news(f"run:{run_id}") as has_news:
                 while True:
                     has_news.clear()
                     looked = await self._asked(_look(scope, run_id), b"")
-                    if looked.status < 500:  # else it goes on: a service that is away comes back
+                    if looked.run:
                         answer = looked
-                    left_s = until - time.monotonic()
-                    if not answer.is_under_way or left_s <= 0 or gone.done():
+                    elif looked.status < 500:  # who may start a run need not be one who may look at it
                         break
-                    await _first(has_news, gone, timeout_s=min(left_s, LOOK_EVERY_S))
+                    if not answer.is_under_way or not await _again(has_news, over, until):
+                        break
         finally:
-            gone.cancel()
-        if answer.is_under_way:
-            answer.status = 202
+            for task in over:
+                task.cancel()
         return answer
 
     async def _asked(self, scope: Scope, body: bytes) -> Answer:
@@ -135,6 +151,13 @@ class Waiting:
 
         await self._ask({**scope, "headers": plain}, receive, answer.take)
         return answer
+
+
+def _caller(scope: Scope) -> bytes:
+    """Whose call it is: the token, or the session."""
+    headers = dict(scope["headers"])
+    cookies = parse_cookie(headers.get(b"cookie", b"").decode("latin-1"))
+    return headers.get(b"authorization") or cookies.get(settings.SESSION_COOKIE_NAME, "").encode()
 
 
 def _look(scope: Scope, run_id: int) -> Scope:
@@ -178,10 +201,18 @@ async def _hung_up(receive: Receive) -> None:
         pass
 
 
-async def _first(has_news: asyncio.Event, gone: asyncio.Task[None], *, timeout_s: float) -> None:
-    """Until something is said, the caller hangs up, or the time is over."""
+async def _again(has_news: asyncio.Event, over: Collection[asyncio.Task[Any]], until: float) -> bool:
+    """Wait until it is time for the next look; False when there is none, for the time or one of `over`."""
+    left_s = until - time.monotonic()
+    if left_s <= 0:
+        return False
+    soonest = time.monotonic() + min(left_s, random.uniform(1, 2) * LEAST_APART_S)  # noqa: S311
     said = asyncio.create_task(has_news.wait())
     try:
-        await asyncio.wait({said, gone}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        timeout_s = min(left_s, LOOK_EVERY_S)
+        await asyncio.wait({said, *over}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
     finally:
         said.cancel()
+    rest_s = max(soonest - time.monotonic(), 0)
+    done, _pending = await asyncio.wait(over, timeout=rest_s, return_when=asyncio.FIRST_COMPLETED)
+    return not done

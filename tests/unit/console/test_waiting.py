@@ -1,7 +1,10 @@
 """`?wait=`: the answer comes with the end of the run, and nobody holds a place of Django's meanwhile."""
 
 import asyncio
+import itertools
 import json
+import os
+import signal
 import time
 from typing import Any
 
@@ -21,6 +24,7 @@ class Runs:
     def __init__(self, state: str = "running") -> None:
         self.state = state
         self.status = 200
+        self.looked_at: list[float] = []
         self.asked: list[str] = []
         self.headers: dict[bytes, bytes] = {}
 
@@ -28,17 +32,28 @@ class Runs:
         await receive()
         self.asked.append(f"{scope['method']} {scope['path']}")
         self.headers = dict(scope["headers"])
+        self.looked_at.append(time.monotonic())
         status = 202 if scope["method"] == "POST" else self.status
         headers = [(b"content-type", b"application/json")]
         await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send(
-            {"type": "http.response.body", "body": json.dumps({"id": 7, "state": self.state}).encode()}
-        )
+        found = {"id": 7, "state": self.state} if status < 300 else {"status": status, "title": "No."}
+        await send({"type": "http.response.body", "body": json.dumps(found).encode()})
 
 
 class NoPredictions:
     def matches(self, _scope: Any) -> bool:
         return False
+
+    async def startup(self) -> None:
+        pass
+
+    async def shutdown(self) -> None:
+        pass
+
+
+@pytest.fixture(autouse=True)
+def _looks_may_follow_at_once(monkeypatch):
+    monkeypatch.setattr(waiting, "LEAST_APART_S", 0.0)
 
 
 @pytest.fixture
@@ -51,8 +66,9 @@ def layer(monkeypatch):
 class Caller:
     """One request, and what it was answered."""
 
-    def __init__(self, query: str, *, method: str = "POST", path: str = PATH) -> None:
-        headers = [(b"authorization", b"Bearer x"), (b"idempotency-key", b"k"), (b"accept-encoding", b"gzip")]
+    def __init__(self, query: str, *, method: str = "POST", path: str = PATH, token: bytes = b"x") -> None:
+        headers = [(b"authorization", b"Bearer " + token), (b"idempotency-key", b"k")]
+        headers.append((b"accept-encoding", b"gzip"))
         self.scope = {"type": "http", "method": method, "path": path, "query_string": query.encode()}
         self.scope |= {"headers": headers, "client": ("127.0.0.1", 1)}
         self.status, self.body, self.answer_headers = 0, b"", {}
@@ -115,10 +131,25 @@ def test_without_a_sound_wait_django_answers_at_once(layer, query):
     assert (caller.status, runs.asked) == (202, [f"POST {PATH}"])
 
 
-def test_what_is_no_run_is_answered_at_once(layer):
+def test_a_run_that_has_ended_already_is_answered_at_once(layer):
     runs, caller = Runs("success"), Caller("wait=60")
     asyncio.run(console(runs)(caller.scope, caller.receive, caller.send))
-    assert (caller.status, len(runs.asked)) == (202, 1)
+    assert (caller.status, len(runs.asked)) == (200, 1)
+
+
+def test_what_is_no_run_is_answered_as_it_is(layer):
+    runs, caller = Runs(), Caller("wait=60", method="GET", path="/api/v1/runs/7")
+    runs.status = 404
+    asyncio.run(console(runs)(caller.scope, caller.receive, caller.send))
+    assert (caller.status, len(runs.asked)) == (404, 1)
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 429])
+def test_who_may_start_a_run_and_not_look_at_it_is_told_that_it_was_started(layer, status):
+    runs, caller = Runs(), Caller("wait=60")
+    runs.status = status
+    asyncio.run(console(runs)(caller.scope, caller.receive, caller.send))
+    assert (caller.status, json.loads(caller.body)["id"], len(runs.asked)) == (202, 7, 2)
 
 
 def test_a_lost_message_only_delays_it(layer, monkeypatch):
@@ -154,6 +185,72 @@ def test_those_beyond_the_bound_get_the_first_answer(layer, monkeypatch):
     assert first.status == 200
 
 
+@pytest.mark.parametrize("method", ["POST", "GET"])
+def test_one_caller_has_so_many_places_and_is_told_how_the_run_stands(layer, monkeypatch, method):
+    monkeypatch.setattr(waiting, "MOST_OF_ONE", 1)
+    runs, first, other = Runs(), Caller("wait=60"), Caller("wait=60", token=b"y")
+    second = Caller("wait=60", method=method, path=PATH if method == "POST" else "/api/v1/runs/7")
+    app = console(runs)
+
+    async def both() -> None:
+        held = asyncio.create_task(app(first.scope, first.receive, first.send))
+        while len(runs.asked) < 2:
+            await asyncio.sleep(0.01)
+        await app(second.scope, second.receive, second.send)
+        third = asyncio.create_task(app(other.scope, other.receive, other.send))
+        await asyncio.gather(held, third, ends(runs, layer, asked=5))
+
+    asyncio.run(both())
+    assert (second.status, second.answer_headers[b"retry-after"]) == (202, b"5")
+    assert (first.status, other.status) == (200, 200)
+
+
+def test_looks_are_some_time_apart_whatever_is_said(layer, monkeypatch):
+    monkeypatch.setattr(waiting, "LEAST_APART_S", 0.2)
+    runs, caller = Runs(), Caller("wait=1", method="GET", path="/api/v1/runs/7")
+
+    async def much_is_said() -> None:
+        while not caller.status:
+            await layer.group_send(live.group_name("run:7"), {"type": "live.message", "body": {}})
+            await asyncio.sleep(0.01)
+
+    async def both() -> None:
+        await asyncio.gather(console(runs)(caller.scope, caller.receive, caller.send), much_is_said())
+
+    asyncio.run(both())
+    looks = runs.looked_at[1:-1]  # the last is at the end of the time
+    assert 2 <= len(looks) <= 6
+    assert all(later - earlier >= 0.2 for earlier, later in itertools.pairwise(looks))
+
+
+def test_when_the_process_goes_all_are_told_how_the_run_stands(layer):
+    runs, caller, told = Runs(), Caller("wait=300"), []
+    app = console(runs)
+
+    async def goes() -> None:
+        messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        messages.put_nowait({"type": "lifespan.startup"})
+        living = asyncio.create_task(app({"type": "lifespan"}, messages.get, _nowhere))
+        asking = asyncio.create_task(app(caller.scope, caller.receive, caller.send))
+        while len(runs.asked) < 2:
+            await asyncio.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.wait_for(asking, 5)
+        messages.put_nowait({"type": "lifespan.shutdown"})
+        await living
+
+    before = signal.signal(signal.SIGTERM, lambda *_args: told.append("server"))
+    try:
+        asyncio.run(goes())
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert (caller.status, json.loads(caller.body)["state"], told) == (202, "running", ["server"])
+
+
+async def _nowhere(_message: dict[str, Any]) -> None:
+    pass
+
+
 def test_who_hangs_up_waits_no_more(layer):
     runs, caller = Runs(), Caller("wait=300")
 
@@ -170,6 +267,7 @@ def test_who_hangs_up_waits_no_more(layer):
 
 def test_three_hundred_who_wait_hold_no_place(layer, monkeypatch):
     monkeypatch.setattr(waiting, "MOST_AT_ONCE", 300)
+    monkeypatch.setattr(waiting, "MOST_OF_ONE", 300)
     runs, callers = Runs(), [Caller("wait=60") for _ in range(300)]
     app = console(runs)
 
