@@ -1,11 +1,12 @@
 """What changed from one version of a file to the next, line by line. No Django."""
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Final
 
-LONGEST: Final = 4000  # lines of either: the comparison takes time with their product
+LONGEST: Final = 1000  # lines of either: the comparison takes time with their product
 AROUND: Final = 3  # lines that stay, shown beside those that changed
 
 
@@ -40,8 +41,9 @@ class Diff:
         return sum(line.kind == "removed" for line in self.lines)
 
 
+@functools.lru_cache(maxsize=32)
 def between(before: str, after: str) -> Diff:
-    """From one text to the other."""
+    """From one text to the other; remembered, as two versions never change."""
     old, new = before.splitlines(), after.splitlines()
     if max(len(old), len(new)) > LONGEST:
         return Diff([], is_too_long=True)
@@ -49,9 +51,8 @@ def between(before: str, after: str) -> Diff:
 
 
 def _lines(old: list[str], new: list[str]) -> Iterator[Line]:
-    for number, group in enumerate(
-        SequenceMatcher(None, old, new, autojunk=False).get_grouped_opcodes(AROUND)
-    ):
+    # `autojunk`: lines that come again and again are no anchors. With them time grows with the third power.
+    for number, group in enumerate(SequenceMatcher(None, old, new).get_grouped_opcodes(AROUND)):
         if number:
             yield Line("gap", "")
         for tag, a, b, c, d in group:

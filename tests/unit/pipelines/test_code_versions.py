@@ -1,5 +1,7 @@
 """Runs and the version of the code that they ran: which, its file, and what changed in it."""
 
+import time
+
 from pipelines import answers, code_diff, mirror, sync
 from pipelines.models import PipelineSource, Run
 from tests.pipeline_rows import make_pipeline, make_run
@@ -67,4 +69,13 @@ def test_lines_far_from_a_change_are_left_out():
     assert [line.kind for line in diff.lines].count("gap") == 1
     assert len(diff.lines) == 2 * (3 + 2 + 3) + 1
     assert code_diff.between("a", "a").lines == []
-    assert code_diff.between("a\n" * 5000, "b").is_too_long
+    assert code_diff.between("a\n" * 1001, "b").is_too_long
+
+
+def test_lines_that_come_again_and_again_are_compared_in_no_time():
+    before = "\n".join(f"{number % 2}" if number % 3 else f"line {number}" for number in range(1000))
+    after = "\n".join(f"{number % 2}" if number % 5 else f"row {number}" for number in range(1000))
+    began = time.monotonic()
+    assert code_diff.between(before, after).n_added > 300
+    assert time.monotonic() - began < 1
+    assert code_diff.between(before, after) is code_diff.between(before, after)
