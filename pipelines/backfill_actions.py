@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -21,6 +22,7 @@ from pipelines.tasks import airflow_for
 
 MOST_AT_ONCE = 1000
 MOST_SHOWN = 100
+LONGEST_UNCOUNTED = timedelta(days=366)  # where nobody but Airflow can count the dates
 AHEAD = timedelta(minutes=1)  # of our clock, by which a browser's may be
 
 
@@ -93,7 +95,9 @@ def start(wanted: WantedBackfill, *, reason: str = "", by: User) -> Backfill:
     _refuse(queries.pipeline(wanted.dag_id), wanted, reason)
     # Two who click at once: the second waits for the first, and then sees its row.
     Pipeline.objects.select_for_update().get(pk=wanted.dag_id)
-    other = Backfill.objects.filter(dag_id=wanted.dag_id, state__in=OPEN).first()
+    # One whose end Airflow has not heard of counts too: a late cancel could end an equal one after it.
+    unsettled = Q(state__in=OPEN) | ~Q(wish=BackfillWish.NOTHING)
+    other = Backfill.objects.filter(unsettled, dag_id=wanted.dag_id).first()
     if other is not None:
         message = _("Backfill %(id)s of this pipeline is not over. Airflow takes one at a time of each.")
         raise Conflict(message % {"id": other.pk})
@@ -171,7 +175,12 @@ def _faults_of_number(pipeline: Pipeline, wanted: WantedBackfill) -> list[tuple[
     zone = pipeline.timezone or "UTC"
     # One more: the schedule's own count of what lies between two times may be one less.
     n = coming.n_between(pipeline.schedule, wanted.from_date, wanted.to_date, zone, most=most + 1)
-    return [("from_date", backfill_tasks.too_many(n, most))] if n is not None and n > most + 1 else []
+    if n is None:
+        if wanted.to_date - wanted.from_date <= LONGEST_UNCOUNTED:
+            return []
+        words = _("Only Airflow can count the dates of this schedule. Take %(days)d days at most.")
+        return [("from_date", words % {"days": LONGEST_UNCOUNTED.days})]
+    return [("from_date", backfill_tasks.too_many(n, most))] if n > most + 1 else []
 
 
 @transaction.atomic

@@ -22,6 +22,7 @@ IN_TURN = 1  # pipelines that are looked at though nothing says that they have a
 LOOKED_FOR = timedelta(hours=1)  # the backfill that a run belongs to
 LISTED_AFTER = timedelta(minutes=1)
 LATE = timedelta(minutes=10)  # after its end, for runs that are mirrored after it
+CLOCKS_APART = timedelta(minutes=3)  # Airflow's and ours, at most
 
 
 def to_look_at() -> list[str]:
@@ -78,9 +79,10 @@ def _adopted(found: Found) -> Backfill | None:
 
 
 def is_same(row: Backfill, found: Found) -> bool:
-    """Whether Airflow's carries what the row asked for."""
+    """Whether Airflow's carries what the row asked for, and is not one of before that asked for the same."""
     return (
-        (row.dag_id, row.from_date, row.to_date) == (found.dag_id, found.from_date, found.to_date)
+        found.started_at >= row.created_at - CLOCKS_APART
+        and (row.dag_id, row.from_date, row.to_date) == (found.dag_id, found.from_date, found.to_date)
         and (row.conf, row.reprocess_behavior) == (found.conf, found.reprocess_behavior)
         and row.max_active_runs == found.max_active_runs
     )
@@ -101,7 +103,8 @@ def _update(row: Backfill, found: Found) -> bool:
     changes = changed_fields(row, {**_mirrored(found), "state": seen_state(row, found)})
     # Only while nobody changed the row since we read it: the next poll sees it again otherwise.
     same = Backfill.objects.filter(pk=row.pk, state=row.state, wish=row.wish)
-    if row.state == BackfillState.REQUESTED:  # the worker writes the state, with its line in the audit trail
+    # There the worker writes the state, with its line in the audit trail.
+    if row.state == BackfillState.REQUESTED or row.wish == BackfillWish.CANCEL:
         changes.pop("state", None)
     return bool(changes) and bool(same.update(**changes))
 
@@ -115,8 +118,8 @@ def seen_state(row: Backfill, found: Found) -> str:
     if row.state == BackfillState.CANCELLED and row.wish == BackfillWish.CANCEL:
         return BackfillState.CANCELLED
     if found.completed_at is not None:
-        is_ended = row.cancelled_at is not None or found.is_paused
-        return BackfillState.CANCELLED if is_ended else BackfillState.COMPLETED
+        # That it is paused says nothing: its last runs may have ended after somebody paused it.
+        return BackfillState.CANCELLED if row.cancelled_at is not None else BackfillState.COMPLETED
     return BackfillState.PAUSED if found.is_paused else BackfillState.RUNNING
 
 

@@ -155,13 +155,15 @@ def cancel(airflow: "AirflowGateway", row: Backfill) -> None:
     except NotFound:
         _settle(row, "backfill.not_cancelled", state=BackfillState.LOST)
     except (Conflict, InvalidRequest) as error:
-        # It is over. Cancelling pauses first, so a paused one was cancelled by a worker that died after it.
+        # It is over. Cancelling pauses first: one that was not paused before was ended by our earlier try.
         there = airflow.backfill(airflow_id)
         done: dict[str, Any] = {"started_at": there.started_at, "completed_at": there.completed_at}
-        if there.is_paused:
+        was_by_us = there.is_paused and row.delivery_attempts > 1 and row.state != BackfillState.PAUSED
+        if was_by_us:
+            done["cancelled_at"] = row.cancelled_at or there.completed_at
             _settle(row, "backfill.cancelled", state=BackfillState.CANCELLED, **done)
         else:
-            done["delivery_error"] = error.message
+            done |= {"cancelled_at": None, "delivery_error": error.message}
             _settle(row, "backfill.not_cancelled", state=BackfillState.COMPLETED, **done)
     else:
         _settle(

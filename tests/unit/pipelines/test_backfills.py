@@ -118,6 +118,16 @@ def test_a_schedule_that_only_airflow_reads_is_bounded_by_the_worker(pipeline, s
     assert row.delivery_error.startswith("This would make 3 runs; one backfill may make 2 at most.")
 
 
+def test_a_schedule_that_only_airflow_reads_is_asked_of_a_year_at_most(pipeline, scientist, airflow):
+    pipeline.schedule = "full moons"
+    pipeline.save()
+    found = faults(scientist, from_date=LAST - timedelta(days=367))
+    assert found.keys() == {"from_date"}
+    assert "366 days at most" in found["from_date"]
+    assert ask(scientist, from_date=LAST - timedelta(days=366)).state == "requested"
+    assert airflow.calls == []
+
+
 def test_a_pipeline_without_dates_takes_none(scientist, airflow):
     make_pipeline()
     with pytest.raises(InvalidRequest, match="no schedule with past dates"):
@@ -181,6 +191,45 @@ def test_one_that_ended_before_the_second_try_is_found_again(pipeline, scientist
     assert (row.state, row.delivery_error) == ("requested", "Airflow is not answering.")
     row = deliver(row)
     assert (row.state, row.airflow_id, len(airflow.backfills(DAG))) == ("completed", 1, 1)
+
+
+def test_an_equal_one_of_before_is_not_taken_for_ours(pipeline, scientist, airflow):
+    again = {"reprocess_behavior": "completed"}
+    airflow.now -= timedelta(hours=1)
+    airflow.as_user("ana", "user").create_backfill(want(**again))
+    for _dag_id, dag_run_id in list(airflow._runs):
+        airflow.move_on(DAG, dag_run_id, "success")
+    airflow.complete_backfill(1)
+    airflow.now += timedelta(hours=1)
+    airflow.is_away = True
+    row = deliver(ask(scientist, **again))
+    airflow.is_away = False
+    backfill_mirror.save(DAG, airflow.backfills(DAG))
+    row = deliver(row)
+    assert (row.state, row.airflow_id, len(airflow.backfills(DAG))) == ("running", 2, 2)
+
+
+def test_a_cancel_without_an_id_ends_no_equal_one_of_before(pipeline, scientist, airflow):
+    airflow.now -= timedelta(hours=1)
+    airflow.as_user("bob", "user").create_backfill(want())
+    airflow.now += timedelta(hours=1)
+    airflow.is_away = True
+    row = deliver(ask(scientist))
+    airflow.is_away = False
+    backfill_actions.cancel(row.pk, by=scientist)
+    row = deliver(row)
+    assert (row.state, row.wish, airflow.backfill(1).completed_at) == ("cancelled", "", None)
+
+
+def test_a_cancel_that_airflow_has_not_heard_of_is_waited_for(pipeline, scientist, airflow):
+    airflow.is_away = True
+    first = deliver(ask(scientist))
+    backfill_actions.cancel(first.pk, by=scientist)
+    with pytest.raises(Conflict, match=f"Backfill {first.pk} of this pipeline is not over"):
+        ask(scientist)
+    airflow.is_away = False
+    deliver(first)
+    assert ask(scientist).state == "requested"
 
 
 def test_the_mirror_that_is_first_to_see_ours_makes_no_second_row(pipeline, scientist, airflow, monkeypatch):
@@ -266,6 +315,46 @@ def test_cancelling_one_that_is_over_says_so(pipeline, scientist, airflow):
     airflow.complete_backfill(1)
     row = deliver(row)
     assert (row.state, row.delivery_error) == ("completed", "Backfill is already completed.")
+
+
+def test_one_that_ended_while_it_was_paused_is_complete(pipeline, scientist, airflow):
+    row = deliver(ask(scientist))
+    backfill_actions.pause(row.pk, by=scientist)
+    deliver(row)
+    airflow.complete_backfill(1)
+    backfill_actions.cancel(row.pk, by=scientist)
+    row = deliver(row)
+    assert (row.state, row.delivery_error) == ("completed", "Backfill is already completed.")
+    sync.sync_backfills()
+    row.refresh_from_db()
+    assert (row.state, row.cancelled_at) == ("completed", None)
+
+
+def test_one_of_others_that_ended_while_it_was_paused_is_complete(pipeline, airflow):
+    airflow.as_user("bob", "user").create_backfill(want())
+    airflow.as_user("bob", "user").pause_backfill(1)
+    airflow.complete_backfill(1)
+    backfill_mirror.save(DAG, airflow.backfills(DAG))
+    assert Backfill.objects.get().state == "completed"
+
+
+def test_a_cancel_whose_answer_was_lost_is_ours(pipeline, scientist, airflow, monkeypatch):
+    row = deliver(ask(scientist))
+    end = airflow.cancel_backfill
+
+    def answer_is_lost(airflow_id):
+        end(airflow_id)
+        raise Unavailable("Airflow is not answering.", service="airflow")
+
+    backfill_actions.cancel(row.pk, by=scientist)
+    with monkeypatch.context() as patched:
+        patched.setattr(airflow, "cancel_backfill", answer_is_lost)
+        deliver(row)
+    sync.sync_backfills()
+    row.refresh_from_db()
+    assert (row.state, row.wish) == ("running", "cancel")
+    row = deliver(row)
+    assert (row.state, row.wish, row.cancelled_at) == ("cancelled", "", airflow.now)
 
 
 def test_those_that_others_began_are_mirrored_with_their_runs(pipeline, airflow):
