@@ -98,6 +98,7 @@ CONSOLE_JOBS_KEEP_DAYS = env.number("CONSOLE_JOBS_KEEP_DAYS", 14)
 CONSOLE_STREAMS_KEEP_DAYS = env.number("CONSOLE_STREAMS_KEEP_DAYS", 30)
 CONSOLE_DRIFT_KEEP_DAYS = env.number("CONSOLE_DRIFT_KEEP_DAYS", 90)
 CONSOLE_PREDICTIONS_KEEP_DAYS = env.number("CONSOLE_PREDICTIONS_KEEP_DAYS", 0)
+CONSOLE_ASSET_EVENTS_KEEP_DAYS = env.number("CONSOLE_ASSET_EVENTS_KEEP_DAYS", 90)
 CONSOLE_ALERTS_KEEP_DAYS = env.number("CONSOLE_ALERTS_KEEP_DAYS", 365)
 CONSOLE_NOTIFICATIONS_KEEP_DAYS = env.number("CONSOLE_NOTIFICATIONS_KEEP_DAYS", 30)
 
@@ -381,6 +382,7 @@ CELERY_BEAT_SCHEDULE = {
     },
     "clear-old-drift": {"task": "predictions.tasks.clear_old_drift", "schedule": 24 * 3600.0},
     "clear-old-predictions": {"task": "predictions.tasks.clear_old_predictions", "schedule": 24 * 3600.0},
+    "clear-old-pipelines": {"task": "pipelines.tasks.clear_old", "schedule": 24 * 3600.0},
     "clear-old-alerts": {"task": "core.alerts.tasks.clear_old", "schedule": 24 * 3600.0},
     "expire-promotions": {"task": "models_registry.tasks.expire_requests", "schedule": 600.0},
     "forget-silent-serving": {"task": "models_registry.tasks.forget_silent_processes", "schedule": 60.0},

@@ -5,8 +5,10 @@ class PipelinesConfig(AppConfig):
     name = "pipelines"
 
     def ready(self) -> None:
-        """What the sweep sends again."""
-        from core.lib import outbox
+        """What the sweep sends again, and what is kept for some days."""
+        from django.utils.translation import gettext_lazy as _
+
+        from core.lib import outbox, retention
         from pipelines import backfill_tasks, tasks
         from pipelines.models import Backfill, InputRequest, Pipeline, Run, RunNote, TaskLog
 
@@ -16,3 +18,4 @@ class PipelinesConfig(AppConfig):
         outbox.register(InputRequest, tasks.deliver_answer)
         outbox.register(Pipeline, tasks.deliver_pause)
         outbox.register(TaskLog, tasks.copy_log)
+        retention.register(_("Events of assets"), "CONSOLE_ASSET_EVENTS_KEEP_DAYS")

@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models import Max, QuerySet
 from django.utils.translation import gettext as _
 
-from core.lib import live
+from core.lib import live, retention
 from core.lib.aside import Unread
 from core.lib.errors import NotFound
 from pipelines import loops
@@ -18,9 +18,11 @@ from pipelines.answers import AssetEvent as Found
 from pipelines.mirror import changed_fields
 from pipelines.models import Asset, AssetEvent, Run
 
-NEWEST = 1000  # of an Airflow seen for the first time
+AT_ONCE = 1000  # that are new; of an Airflow seen for the first time the newest
+# Airflow stamps an event when it makes it and commits later.
+OVERLAP = timedelta(seconds=15)
 # A run that waits for several assets begins some time after the first of their events.
-LOOK_BACK = timedelta(hours=1)
+LOOK_BACK, MOST_AGAIN = timedelta(hours=1), 5000
 
 
 @dataclass(frozen=True)
@@ -42,10 +44,38 @@ class Begun:
     run: Run | None
 
 
-def read_until() -> datetime | None:
-    """From when on Airflow is to be asked; None for the newest."""
-    latest = AssetEvent.objects.aggregate(at=Max("at"))["at"]
-    return None if latest is None else latest - LOOK_BACK
+def to_read() -> tuple[datetime | None, int]:
+    """From when on Airflow is to be asked, None for the newest, and for how many.
+
+    Those that are here already come beside the bound: so each round has new ones, as long as there are any.
+    """
+    latest = _latest()
+    if latest is None:
+        return None, AT_ONCE
+    since = latest - OVERLAP
+    return since, AssetEvent.objects.filter(at__gte=since).count() + AT_ONCE
+
+
+def to_read_again() -> tuple[datetime, int] | None:
+    """The same for events that are here, which runs may have taken since; None where there are none."""
+    latest = _latest()
+    if latest is None:
+        return None
+    events = AssetEvent.objects.filter(at__gte=latest - LOOK_BACK).order_by("-at")
+    times = list(events.values_list("at", flat=True)[:MOST_AGAIN])
+    return times[-1], len(times) + AT_ONCE
+
+
+def _latest() -> datetime | None:
+    return AssetEvent.objects.aggregate(at=Max("at"))["at"]
+
+
+def clear_old() -> None:
+    """Those that are kept no longer go. The newest stays: from it on Airflow is asked."""
+    before = retention.before("CONSOLE_ASSET_EVENTS_KEEP_DAYS")
+    latest = _latest()
+    if before is not None and latest is not None:
+        retention.clear(AssetEvent.objects.filter(at__lt=min(before, latest)))
 
 
 def save(found: Sequence[Found | Unread]) -> None:

@@ -122,7 +122,10 @@ class AirflowGateway:
         return self._pages(call, "assets", answers.asset, answers.asset_key, order_by=["id"])
 
     def asset_events(self, since: datetime | None, *, limit: int) -> list[AssetEvent | Unread]:
-        """When assets changed, since then; since: None for the newest, `limit` of them at most."""
+        """When assets changed, since then, the oldest first; since: None for the newest.
+
+        limit: of events, to the next full page. Airflow itself orders those of one time by their id.
+        """
         call = self._assets.get_asset_events_without_preload_content
         options: dict[str, Any] = {"order_by": ["timestamp"], "timestamp_gte": since}
         if since is None:
@@ -133,7 +136,7 @@ class AirflowGateway:
                 call, lambda answer: list(answer["asset_events"]), limit=size, offset=offset, **options
             )
 
-        items = _all_of(page, most=limit if since is None else None)
+        items = _all_of(page, most=limit)
         return answers.read(items, answers.asset_event, answers.event_key)
 
     def set_paused(self, dag_id: str, *, is_paused: bool) -> None:

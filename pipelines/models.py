@@ -208,7 +208,10 @@ class AssetEvent(models.Model):
 
     class Meta:
         ordering: ClassVar = ["-at", "-airflow_id"]
-        indexes: ClassVar = [models.Index(fields=["asset_airflow_id", "-at"], name="events_of_asset")]
+        indexes: ClassVar = [
+            models.Index(fields=["asset_airflow_id", "-at"], name="events_of_asset"),
+            models.Index(fields=["-at"], name="events_recent"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.asset_airflow_id} {self.at:%Y-%m-%d %H:%M:%S}"
@@ -274,6 +277,11 @@ class Run(Deliverable):
             models.Index(fields=["-created_at"], name="runs_recent"),
             models.Index(
                 fields=["state"], condition=~Q(state__in=["success", "failed"]), name="runs_not_done"
+            ),
+            models.Index(
+                fields=["queued_at"],
+                condition=Q(run_type="backfill", backfill=None),
+                name="runs_of_unknown_backfill",
             ),
         ]
 

@@ -68,8 +68,17 @@ def sync_assets() -> None:
 @poll(every_s=10, service=SERVICE)
 def sync_asset_events() -> None:
     """When assets changed, and what that began."""
-    since = asset_events.read_until()
-    asset_events.save(gateway.connect().asset_events(since, limit=asset_events.NEWEST))
+    since, limit = asset_events.to_read()
+    asset_events.save(gateway.connect().asset_events(since, limit=limit))
+
+
+@poll(every_s=60, service=SERVICE)
+def sync_asset_events_again() -> None:
+    """Runs that began later than the events that they took."""
+    wanted = asset_events.to_read_again()
+    if wanted is not None:
+        since, limit = wanted
+        asset_events.save(gateway.connect().asset_events(since, limit=limit))
 
 
 @poll(every_s=2, service=SERVICE)

@@ -146,7 +146,7 @@ class FakeAirflow(Backfills):
     def asset_events(self, since: datetime | None, *, limit: int) -> list[AssetEvent]:
         self._call("asset_events")
         found = [one for one in self.found_events if since is None or one.at >= since]
-        return found[-limit:] if since is None else found
+        return found[-limit:] if since is None else found[:limit]
 
     def set_paused(self, dag_id: str, *, is_paused: bool) -> None:
         self._call("set_paused", writes=True)

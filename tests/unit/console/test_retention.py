@@ -13,6 +13,8 @@ from core.alerts import tasks as alert_tasks
 from core.alerts.models import Alert
 from core.alerts.states import State
 from core.lib import retention
+from pipelines import tasks as pipeline_tasks
+from pipelines.models import AssetEvent
 from predictions import partitions
 from predictions import tasks as prediction_tasks
 from predictions.models import ErasedPrediction, Prediction, UnansweredPrediction
@@ -115,6 +117,20 @@ def test_replays_that_ended_long_ago_go(settings):
     Replay.objects.create(**old, state=ReplayState.DONE, ended_at=long_ago)
     stream_tasks.clear_old()
     assert Replay.objects.count() == 2
+
+
+@pytest.mark.django_db
+def test_old_events_of_assets_go_and_the_newest_stays(settings):
+    settings.CONSOLE_ASSET_EVENTS_KEEP_DAYS = 10
+    for number, days in enumerate((40, 30, 20)):
+        at = timezone.now() - timedelta(days=days)
+        AssetEvent.objects.create(airflow_id=number, asset_airflow_id=1, at=at)
+    pipeline_tasks.clear_old()
+    assert AssetEvent.objects.get().airflow_id == 2
+    AssetEvent.objects.create(airflow_id=3, asset_airflow_id=1, at=timezone.now())
+    settings.CONSOLE_ASSET_EVENTS_KEEP_DAYS = 0
+    pipeline_tasks.clear_old()
+    assert AssetEvent.objects.count() == 2
 
 
 @pytest.mark.parametrize(("days_kept", "is_sound"), [(0, True), (7, False), (8, True), (-1, False)])

@@ -1,11 +1,12 @@
 """When assets changed: what made it, and what it began."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from core.lib import poll
 from core.lib.models import SetAside
-from pipelines import answers, sync
+from pipelines import answers, asset_events, sync
 from pipelines.models import Asset, AssetEvent
 from tests.pipeline_rows import make_run
 
@@ -55,8 +56,46 @@ def test_a_run_that_begins_later_is_added(asset, airflow, django_assert_max_num_
     found(airflow, event(created_dagruns=[]))
     found(airflow, event())
     assert AssetEvent.objects.get().began == [{"dag_id": "taker", "dag_run_id": "r2", "triggering": True}]
-    with django_assert_max_num_queries(8):
+    with django_assert_max_num_queries(9):
         found(airflow, event())
+
+
+def at(seconds):
+    return (AT + timedelta(seconds=seconds)).isoformat()
+
+
+def test_after_a_long_stop_each_round_takes_so_many_the_oldest_first(asset, airflow, monkeypatch):
+    monkeypatch.setattr(asset_events, "AT_ONCE", 2)
+    found(airflow, event(1))
+    later = [event(number, timestamp=at(3600 * number)) for number in range(2, 7)]
+    for n_there in (3, 5, 6):
+        found(airflow, event(1), *later)
+        assert sorted(AssetEvent.objects.values_list("airflow_id", flat=True)) == list(range(1, n_there + 1))
+
+
+def test_many_at_one_time_are_passed_in_the_end(asset, airflow, monkeypatch):
+    monkeypatch.setattr(asset_events, "AT_ONCE", 2)
+    found(airflow, event(1))
+    for _round in range(3):
+        found(airflow, *(event(number) for number in range(1, 6)), event(6, timestamp=at(60)))
+    assert AssetEvent.objects.count() == 6
+
+
+def test_what_began_within_the_hour_is_looked_at_once_a_minute(asset, airflow, monkeypatch):
+    late, newest = event(1, created_dagruns=[]), event(2, timestamp=at(600))
+    found(airflow, late, newest)
+    found(airflow, event(1), newest)
+    assert AssetEvent.objects.get(airflow_id=1).began == []
+    sync.sync_asset_events_again()
+    assert AssetEvent.objects.get(airflow_id=1).began != []
+    monkeypatch.setattr(asset_events, "MOST_AGAIN", 1)
+    assert asset_events.to_read_again()[0] == AT + timedelta(seconds=600)
+    assert poll.POLLS["pipelines.sync.sync_asset_events_again"].every_s == 60
+
+
+def test_without_events_nothing_is_looked_at_again(asset, airflow):
+    sync.sync_asset_events_again()
+    assert airflow.calls == []
 
 
 def test_one_that_somebody_made_over_rest_and_whose_runs_are_not_here(asset, page, airflow):
