@@ -68,10 +68,13 @@ def preview(wanted: WantedBackfill, *, by: User) -> Preview:
     policy.check(by, "pipelines.run", wanted.dag_id)
     _refuse(queries.pipeline(wanted.dag_id), wanted, "")
     dates = airflow_for(by.get_username()).backfill_dates(wanted)
-    runs = backfill_queries.runs_between(wanted.dag_id, wanted.from_date, wanted.to_date)
-    again = set(dates) & runs.keys()
+    limit = settings.CONSOLE_BACKFILL_MOST_RUNS
+    runs = backfill_queries.runs_at(wanted.dag_id, dates[:MOST_SHOWN])
     shown = [Date(at, runs.get(at)) for at in dates[:MOST_SHOWN]]
-    return Preview(dates, shown, n_kept=len(runs) - len(again), limit=settings.CONSOLE_BACKFILL_MOST_RUNS)
+    if len(dates) > limit:  # it is refused: nobody needs to know what else there is
+        return Preview(dates, shown, limit=limit)
+    n_kept = backfill_queries.n_kept(wanted.dag_id, wanted.from_date, wanted.to_date, but=dates)
+    return Preview(dates, shown, n_kept=n_kept, limit=limit)
 
 
 def preview_for_page(wanted: WantedBackfill, *, by: User) -> Preview:

@@ -1,7 +1,7 @@
 """What pages and REST read of backfills; nothing here asks Airflow."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NoReturn
@@ -12,6 +12,8 @@ from django.utils.translation import gettext as _
 from core.lib.errors import NotFound
 from pipelines.backfill_models import OPEN, Backfill
 from pipelines.models import ENDED, NEVER_THERE, Run, RunState
+
+OF_SCHEDULE = ("scheduled", "backfill")  # types of runs; others have dates of their own
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,13 @@ def runs_of(found: Backfill) -> QuerySet[Run]:
     return runs.order_by("-logical_date" if found.run_backwards else "logical_date", "pk")
 
 
-def runs_between(dag_id: str, first: datetime, last: datetime) -> dict[datetime, Run]:
-    """The runs that a pipeline has by logical date, both ends included."""
-    runs = Run.objects.filter(dag_id=dag_id, logical_date__range=(first, last)).exclude(state__in=NEVER_THERE)
+def runs_at(dag_id: str, dates: Sequence[datetime]) -> dict[datetime, Run]:
+    """The runs that a pipeline has at these logical dates."""
+    runs = Run.objects.filter(dag_id=dag_id, logical_date__in=dates).exclude(state__in=NEVER_THERE)
     return {run.logical_date: run for run in runs.defer("conf", "note") if run.logical_date}
+
+
+def n_kept(dag_id: str, first: datetime, last: datetime, *, but: Sequence[datetime]) -> int:
+    """How many runs of its schedule a pipeline has between these, both included, and not at those dates."""
+    runs = Run.objects.filter(dag_id=dag_id, logical_date__range=(first, last), run_type__in=OF_SCHEDULE)
+    return runs.exclude(state__in=NEVER_THERE).exclude(logical_date__in=but).count()

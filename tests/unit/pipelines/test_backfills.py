@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.core.exceptions import PermissionDenied
+from django.db import connection
 from django.utils import timezone
 
 from core.audit.models import AuditEntry
@@ -142,7 +143,8 @@ def test_one_at_a_time_of_each_pipeline(pipeline, scientist):
 
 def test_what_would_run_is_told_with_what_is_there(pipeline, scientist, airflow):
     failed = make_run(state="failed", logical_date=FIRST, dag_run_id="scheduled__1")
-    make_run(state="success", logical_date=FIRST + timedelta(days=1), dag_run_id="scheduled__2")
+    done = {"logical_date": FIRST + timedelta(days=1), "run_type": "scheduled"}
+    make_run(state="success", dag_run_id="scheduled__2", **done)
     ana = airflow.as_user("ana", "user")
     for number, state in ((0, "failed"), (1, "success")):
         dag_run_id = f"scheduled__{number + 1}"
@@ -152,6 +154,22 @@ def test_what_would_run_is_told_with_what_is_there(pipeline, scientist, airflow)
     assert [(date.at, date.run) for date in found.shown] == [(LAST, None), (FIRST, failed)]
     assert (found.n_kept, found.n_more, found.refusal) == (1, 0, "")
     assert "create_backfill" not in airflow.calls
+
+
+def test_runs_of_no_schedule_are_none_that_stay(pipeline, scientist, airflow, settings):
+    for number, run_type in enumerate(("manual", "scheduled", "backfill", "asset_triggered")):
+        make_run(logical_date=FIRST + timedelta(minutes=number + 1), run_type=run_type)
+    assert backfill_actions.preview(want(), by=scientist).n_kept == 2
+
+
+def test_runs_between_the_dates_are_not_loaded(pipeline, scientist, airflow, monkeypatch):
+    for number in range(5):
+        make_run(logical_date=FIRST + timedelta(minutes=number + 1), run_type="scheduled")
+    there = make_run(logical_date=FIRST, run_type="manual")
+    loaded, from_db = [], Run.from_db
+    monkeypatch.setattr(Run, "from_db", lambda *args: loaded.append(args) or from_db(*args))
+    found = backfill_actions.preview(want(), by=scientist)
+    assert (len(loaded), found.shown[0].run, found.n_kept) == (1, there, 5)
 
 
 def test_nothing_to_run_is_no_backfill(pipeline, scientist, airflow):
@@ -416,6 +434,13 @@ def test_an_idle_airflow_is_asked_of_one_pipeline_in_turn(pipeline, airflow):
     backfill_mirror.save(looked_at[0][0], [])
     looked_at.append(backfill_mirror.to_look_at())
     assert sorted(looked_at) == [["other"], [DAG]]
+
+
+def test_runs_of_unknown_backfills_are_found_by_their_index(pipeline):
+    lately = Run.objects.filter(run_type="backfill", backfill=None, queued_at__gt=timezone.now())
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+    assert "runs_of_unknown_backfill" in lately.explain()
 
 
 def test_progress_takes_one_query(pipeline, django_assert_num_queries):
