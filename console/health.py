@@ -168,6 +168,7 @@ def _airflow() -> Said:
     url = settings.CONSOLE_AIRFLOW_URL
     asked_at, components = _told.get(url, (float("-inf"), {}))
     if time.monotonic() - asked_at > AIRFLOW_ASKED_EVERY_S or _mirror_fails("airflow"):
+        _told.pop(url, None)  # what it said before holds no longer, should it not answer well
         components = answer(f"{url}/api/v2/monitor/health").json()
         unwell = [name for name, state in components.items() if state and state.get("status") == "unhealthy"]
         if unwell:
@@ -177,11 +178,12 @@ def _airflow() -> Said:
 
 
 def _mirror_fails(service: str) -> bool:
-    """Whether the watcher, which asks every few seconds, has trouble with it: time to ask again."""
+    """Whether the watcher, which asks every few seconds, has trouble with it, or is away: ask again."""
     try:
+        _sign_of_life("watch")
         sql = "SELECT bool_or(last_error <> '') FROM lib_syncstate WHERE service = %s"
         (fails,) = query(sql, service)
-    except psycopg2.Error:
+    except (Unwell, psycopg2.Error):
         return True
     return bool(fails)
 

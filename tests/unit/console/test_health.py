@@ -331,7 +331,10 @@ def test_figures_are_among_the_metrics(client, monkeypatch):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_airflow_that_is_well_is_asked_seldom_until_its_mirror_fails(monkeypatch, settings, web_server):
+def test_airflow_that_is_well_is_asked_seldom_until_its_mirror_fails(
+    monkeypatch, settings, web_server, real_redis
+):
+    heartbeat.beat("watch")
     url, answer = web_server
     settings.CONSOLE_AIRFLOW_URL = url
     answer[1] = json.dumps({"scheduler": {"status": "healthy"}}).encode()
@@ -342,8 +345,21 @@ def test_airflow_that_is_well_is_asked_seldom_until_its_mirror_fails(monkeypatch
     assert part("airflow").is_healthy  # nobody has asked again
     SyncState.failed("pipelines.sync.sync_runs", "airflow", "Airflow is not answering.")
     assert not part("airflow").is_healthy
-    answer[0] = 200
     SyncState.succeeded("pipelines.sync.sync_runs", "airflow")
+    assert not part("airflow").is_healthy  # what it said before it was unwell is forgotten
+    answer[0] = 200
+    assert part("airflow").is_healthy
     monkeypatch.setattr(health, "AIRFLOW_ASKED_EVERY_S", 0)
     answer[0] = 503
+    assert not part("airflow").is_healthy
+
+
+@pytest.mark.django_db(transaction=True)
+def test_airflow_is_asked_each_time_while_nobody_watches_it(monkeypatch, settings, web_server, real_redis):
+    settings.CONSOLE_AIRFLOW_URL, answer = web_server
+    SyncState.succeeded("pipelines.sync.sync_runs", "airflow")
+    monkeypatch.setattr(health, "REMEMBERED_S", 0)
+    only(monkeypatch, "airflow")
+    assert part("airflow").is_healthy
+    answer[0] = 500
     assert not part("airflow").is_healthy
