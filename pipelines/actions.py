@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import transaction
 from django.utils import timezone
@@ -37,6 +37,11 @@ MARKS = ("success", "failed", "skipped")  # what a task may be marked as; a run 
 LONGEST_NAME = 100
 _RUN_ID = re.compile(r"[A-Za-z0-9_.~:+-]{1,250}")
 _NOT_MANUAL = ("scheduled__", "backfill__", "asset_triggered__")
+
+
+def as_asked(conf: dict, note: str, **times: datetime | None) -> dict[str, Any]:
+    """What somebody wants of a run, as the audit trail keeps it; times: those that were given."""
+    return {"conf": conf, "note": note} | {name: at.isoformat() for name, at in times.items() if at}
 
 
 @transaction.atomic
@@ -78,9 +83,7 @@ def trigger_run(
         run_type="manual",
         is_demo=by.is_demo,
     )
-    after = {"conf": conf, "note": note}
-    times = {"logical_date": logical_date, "run_after": run_after}
-    after |= {name: at.isoformat() for name, at in times.items() if at is not None}
+    after = as_asked(conf, note, logical_date=logical_date, run_after=run_after)
     audit.record("run.trigger", run, by=by, after=after, upstream_id=run.dag_run_id)
     tasks.deliver_run.delay_on_commit(str(run.pk))
     mirror.publish_runs([run])

@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from core.access.models import User
+from core.audit.models import AuditEntry
 from core.lib import idempotency
 from core.lib.errors import InvalidRequest
 from pipelines import actions
@@ -31,8 +32,15 @@ def trigger_once(dag_id: str, key: str, *, by: User, **given: Any) -> Run:
         return actions.trigger_run(dag_id, by=by, **{**given, "dag_run_id": dag_run_id})
     if timezone.now() - earlier.created_at > timedelta(seconds=idempotency.KEPT_S):
         return actions.trigger_run(dag_id, by=by, **given)  # the key is free again
-    if (earlier.conf, earlier.note) != (given["conf"], given["note"]):
+    times = {name: given.get(name) for name in ("logical_date", "run_after")}
+    if _asked(earlier) != actions.as_asked(given["conf"], given["note"], **times):
         raise InvalidRequest(
             _("This Idempotency-Key was used for another call. Take a new key for each different call.")
         )
     return earlier
+
+
+def _asked(run: Run) -> dict[str, Any] | None:
+    """What the call was that made it: the row's own note and conf may be other ones by now."""
+    entries = AuditEntry.objects.filter(object_type=Run._meta.label_lower, object_id=str(run.pk))
+    return entries.filter(action="run.trigger").values_list("after", flat=True).first()

@@ -168,6 +168,27 @@ def test_its_key_fits_no_other_settings(page, unanswered):
     assert Run.objects.count() == 1
 
 
+def test_what_became_of_its_run_makes_no_other_call_of_it(page, unanswered):
+    Run.objects.update(note="Somebody wrote this.", conf={"n_iter": 7})
+    again = with_key(page, {"conf": {"n_iter": 5}})
+    assert (again.status_code, again.json()["id"]) == (202, unanswered["id"])
+
+
+@pytest.mark.parametrize("name", ["logical_date", "run_after"])
+def test_its_key_fits_no_other_time(page, real_redis, name):
+    make_pipeline(DAG)
+    first = with_key(page, {name: "2026-03-01T00:00:00Z"}).json()
+    for body, status in (
+        ({name: "2026-03-01T01:00:00+01:00"}, 202),
+        ({name: "2026-03-02T00:00:00Z"}, 422),
+        ({}, 422),
+    ):
+        console_redis.client().flushall()
+        again = with_key(page, body)
+        assert (again.status_code, again.json().get("id", first["id"])) == (status, first["id"])
+    assert Run.objects.count() == 1
+
+
 def test_its_key_is_free_again_after_a_day(page, unanswered):
     Run.objects.update(created_at=timezone.now() - timedelta(hours=25))
     assert with_key(page, {"conf": {"n_iter": 5}}).json()["id"] != unanswered["id"]
