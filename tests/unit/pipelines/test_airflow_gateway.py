@@ -240,6 +240,20 @@ def test_tasks_beside_one_that_airflow_fails_at_are_found(server):
     assert not answers.is_whole(found)
 
 
+def test_of_many_events_so_many_are_read_in_ascending_order(server):
+    def many(request):
+        query = parse_qs(urlsplit(request.path).query)
+        first, size = int(query["offset"][0]), int(query["limit"][0])
+        event = {"asset_id": 5, "timestamp": "2026-03-01T00:00:00Z", "created_dagruns": []}
+        found = [{**event, "id": first + number} for number in range(size)]
+        return 200, body(asset_events=found, total_entries=100_000)
+
+    server.answer = many
+    found = gateway.connect().asset_events(datetime(2026, 3, 1, tzinfo=UTC), limit=250)
+    assert [one.airflow_id for one in found] == list(range(300))
+    assert {parse_qs(urlsplit(one.path).query)["order_by"][0] for one in server.requests} == {"timestamp"}
+
+
 def test_a_line_that_is_no_message_is_shown_as_it_came():
     odd = [7, {"event": "x", "error_detail": [None]}, {"event": "sound"}, None]
     page = answers.log_page({"content": odd, "continuation_token": None})
