@@ -65,12 +65,17 @@ def change(channel_id: int, *, by: User, **values: Any) -> Channel:
 
 @transaction.atomic
 def rotate(channel_id: int, *, by: User) -> tuple[Channel, str]:
-    """A new secret; the old one signs beside it for a day. Raises Conflict for an e-mail channel."""
+    """A new secret; the old one, if it can be read, signs beside it for a day.
+
+    Raises Conflict for an e-mail channel.
+    """
     policy.check(by, SCOPE, channel_id)
     channel = _held(channel_id)
     if channel.kind != ChannelKind.WEBHOOK:
         raise Conflict(_("Only webhooks have a secret."))
-    channel.sealed_previous, channel.previous_until = channel.sealed_secret, timezone.now() + OVERLAP
+    channel.sealed_previous, channel.previous_until = "", None
+    if sealing.can_open(channel.sealed_secret, channel.pk):
+        channel.sealed_previous, channel.previous_until = channel.sealed_secret, timezone.now() + OVERLAP
     secret = _new_secret(channel)
     record("channel.rotate", channel, by=by)
     live.publish("channels", [channel.pk])

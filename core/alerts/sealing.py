@@ -48,6 +48,15 @@ def opened(sealed: str, channel_id: int) -> str:
     return found.decode()
 
 
+def can_open(sealed: str, channel_id: int) -> bool:
+    """Whether it was sealed with the key of now."""
+    try:
+        opened(sealed, channel_id)
+    except Conflict:
+        return False
+    return True
+
+
 def signature(secret: str, timestamp: int, body: bytes) -> str:
     """timestamp: Unix seconds."""
     return hmac.new(secret.encode(), f"{timestamp}.".encode() + body, hashlib.sha256).hexdigest()

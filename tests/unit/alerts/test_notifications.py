@@ -297,6 +297,18 @@ def test_a_secret_that_cannot_be_read_says_what_to_do(called, settings):
     assert called == []
 
 
+def test_a_new_secret_helps_after_the_key_changed(called, root, settings):
+    """The old one, which nobody can read any more, does not sign beside it."""
+    found = channel()
+    settings.SECRET_KEY = "another-" + "x" * 60
+    channels.rotate(found.pk, by=root)
+    opened()
+    deliver_all()
+    assert Delivery.objects.get().state == "delivered"
+    ((_url, _body, headers),) = called
+    assert headers["X-Atalaya-Signature"].count("v1=") == 1
+
+
 def test_an_address_that_has_become_private_is_not_called(hook, settings, receiver):
     settings.CONSOLE_WEBHOOK_NETWORKS = []
     opened()
