@@ -11,6 +11,8 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from queue import Empty, Queue
+from threading import Thread
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -27,11 +29,18 @@ ANSWER_S: Final = 2.0  # for its text, once the status is known
 ANSWER_BYTES: Final = 1000
 LONGEST_URL: Final = 2000
 MOST_TRIED: Final = 3  # addresses of one name
+PIECE_BYTES: Final = 4096  # written at a time: each takes what is left of the time at most
 NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 # Of clouds, where whoever asks gets a machine's own credentials. The others of this kind are no public ones.
 METADATA: Final = tuple(
-    ipaddress.ip_address(text) for text in ("169.254.169.254", "168.63.129.16", "fd00:ec2::254")
+    ipaddress.ip_address(text)
+    for text in (
+        *("169.254.169.254", "169.254.170.2", "168.63.129.16", "100.100.100.200", "192.0.0.192"),
+        "fd00:ec2::254",
+    )
 )
+# Not public, whatever the Python of the day says of them.
+SPECIAL: Final = tuple(ipaddress.ip_network(text) for text in ("192.0.0.0/24", "fec0::/10", "3fff::/20"))
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -94,6 +103,7 @@ def is_allowed(address: Address) -> bool:
     if address in METADATA:
         return any(address in network and network.num_addresses == 1 for network in allowed)
     is_public = address.is_global and not address.is_multicast and not address.is_reserved
+    is_public = is_public and not any(address in network for network in SPECIAL)
     return is_public or any(address in network for network in allowed)
 
 
@@ -179,11 +189,12 @@ class _Guarded(httpcore.NetworkBackend):
         socket_options: Any = None,
     ) -> httpcore.NetworkStream:
         failed: httpcore.NetworkError | httpcore.TimeoutException | None = None
-        for address in list(_addresses_of(host, port))[:MOST_TRIED]:
+        found = list(_addresses_of(host, port, self._clock))[:MOST_TRIED]
+        for n_before, address in enumerate(found):
+            # One that swallows everything leaves time for the others.
+            share_s = self._clock.left() / (len(found) - n_before)
             try:
-                stream = self._backend.connect_tcp(
-                    address, port, self._clock.left(), local_address, socket_options
-                )
+                stream = self._backend.connect_tcp(address, port, share_s, local_address, socket_options)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failed = error
             else:
@@ -193,15 +204,35 @@ class _Guarded(httpcore.NetworkBackend):
         raise failed
 
 
-def _addresses_of(host: str, port: int) -> Iterator[str]:
+def _addresses_of(host: str, port: int, clock: Clock) -> Iterator[str]:
     """Those of the name that may be called. Raises httpcore.ConnectError for a name that nobody knows."""
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        found = _looked_up(host, port, clock)
     except (OSError, UnicodeError) as error:
         raise httpcore.ConnectError(_("the name is not known")) from error
     for *_kind, place in found:
         if is_allowed(ipaddress.ip_address(str(place[0]))):
             yield str(place[0])
+
+
+def _looked_up(host: str, port: int, clock: Clock) -> list[Any]:
+    """What the system says of the name. It takes no limit, so it is left behind when time is over."""
+    answers: Queue[list[Any] | OSError | UnicodeError] = Queue()
+
+    def look() -> None:
+        try:
+            answers.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except (OSError, UnicodeError) as error:
+            answers.put(error)
+
+    Thread(target=look, daemon=True).start()
+    try:
+        found = answers.get(timeout=clock.left())
+    except Empty as error:
+        raise httpcore.ConnectTimeout("the name was not found in time") from error
+    if isinstance(found, Exception):
+        raise found
+    return found
 
 
 class _Timed(httpcore.NetworkStream):
@@ -214,7 +245,8 @@ class _Timed(httpcore.NetworkStream):
         return self._stream.read(max_bytes, self._clock.left())
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._stream.write(buffer, self._clock.left())
+        for start in range(0, len(buffer), PIECE_BYTES):
+            self._stream.write(buffer[start : start + PIECE_BYTES], self._clock.left())
 
     def close(self) -> None:
         self._stream.close()

@@ -6,6 +6,7 @@ import ssl
 import time
 from datetime import UTC, datetime, timedelta
 
+import httpcore
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -25,6 +26,12 @@ REFUSED = [
     "169.254.169.254",
     "168.63.129.16",
     "100.100.100.200",
+    "169.254.170.2",
+    "192.0.0.192",
+    "192.0.0.8",
+    "192.0.0.10",
+    "fec0::1",
+    "3fff::1",
     "0.0.0.0",
     "224.0.0.1",
     "239.1.1.1",
@@ -86,11 +93,12 @@ def test_a_setting_allows_networks(settings):
     }
 
 
-def test_metadata_is_called_only_where_it_is_named_itself(settings):
-    metadata = ipaddress.ip_address("169.254.169.254")
+@pytest.mark.parametrize("text", ["169.254.169.254", "169.254.170.2", "192.0.0.192", "100.100.100.200"])
+def test_metadata_is_called_only_where_it_is_named_itself(settings, text):
+    metadata = ipaddress.ip_address(text)
     settings.CONSOLE_WEBHOOK_NETWORKS = ["0.0.0.0/0"]
     assert not gateway.is_allowed(metadata)
-    settings.CONSOLE_WEBHOOK_NETWORKS = ["169.254.169.254"]
+    settings.CONSOLE_WEBHOOK_NETWORKS = [text]
     assert gateway.is_allowed(metadata)
 
 
@@ -224,6 +232,44 @@ def test_an_answer_that_drips_or_never_ends_counts_by_its_status(receiver, hasty
         assert found.status == 201
         assert 0 < len(found.text) <= gateway.ANSWER_BYTES
         assert time.monotonic() - began_at < 8
+
+
+def test_an_address_that_swallows_everything_leaves_time_for_the_next(monkeypatch, receiver):
+    names_of(monkeypatch, ["127.0.0.1", "127.0.0.1", "127.0.0.1"])
+    connect, waits = httpcore.SyncBackend.connect_tcp, []
+
+    def black_hole(self, host, port, timeout=None, *rest):
+        waits.append(round(timeout))
+        if len(waits) < 3:
+            raise httpcore.ConnectTimeout("swallowed")
+        return connect(self, host, port, timeout, *rest)
+
+    monkeypatch.setattr(httpcore.SyncBackend, "connect_tcp", black_hole)
+    assert post(f"http://host.example:{receiver.port}/").status == 200
+    assert waits == [3, 5, 10]  # each time a share of what is left; no time went by here
+
+
+def test_a_name_that_takes_long_to_look_up_ends_with_the_clock(monkeypatch, hasty):
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_all, **_more: time.sleep(5) or [])
+    began_at = time.monotonic()
+    with pytest.raises(Unavailable, match="did not answer within"):
+        post("http://host.example/")
+    assert time.monotonic() - began_at < 3
+
+
+def test_a_server_that_reads_slowly_is_left(monkeypatch, hasty):
+    """Each piece that it takes does not begin its time anew."""
+    clock, written = gateway.Clock(0.5), []
+
+    class Slow:
+        def write(self, buffer, timeout):
+            time.sleep(0.1)
+            written.append((len(buffer), timeout))
+
+    with pytest.raises(httpcore.TimeoutException):
+        gateway._Timed(Slow(), clock).write(b"x" * 1_000_000)
+    assert 1 < len(written) < 10
+    assert written[-1][1] < 0.3
 
 
 def test_headers_without_end_are_no_answer(receiver):
