@@ -109,7 +109,8 @@ CONSOLE_EMAIL_FROM = env.text("CONSOLE_EMAIL_FROM", "") or f"Atalaya <atalaya@{_
 # Networks that are not public and whose webhooks are called all the same.
 CONSOLE_WEBHOOK_NETWORKS = env.words("CONSOLE_WEBHOOK_NETWORKS")
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = CONSOLE_EMAIL_FROM
-EMAIL_TIMEOUT = 10
+EMAIL_BACKEND = "core.alerts.mail.Backend"
+EMAIL_TIMEOUT = 10  # seconds, of each step
 
 
 def _mail_server(url: str) -> tuple[str, int, str, str, bool, bool]:

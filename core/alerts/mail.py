@@ -1,11 +1,13 @@
 """Notifications as e-mail, through the server that CONSOLE_EMAIL_URL names."""
 
 import smtplib
+import time
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.mail import EmailMessage
+from django.core.mail.backends import smtp
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -15,6 +17,44 @@ from core.lib.errors import Conflict, Unavailable
 
 SERVICE: Final = "e-mail"
 LONGEST_SUBJECT: Final = 200
+LONGEST_S: Final = 60.0  # for one mail, with all its steps; each has EMAIL_TIMEOUT
+
+
+class _Timed(smtplib.SMTP):
+    """Ends however slowly the other side answers each step, of which every recipient is one."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        self._ends_at = time.monotonic() + LONGEST_S
+        super().__init__(*args, **more)
+
+    def send(self, s: Any) -> None:
+        self._hurry()
+        super().send(s)
+
+    def getreply(self) -> tuple[int, bytes]:
+        self._hurry()
+        return super().getreply()
+
+    def _hurry(self) -> None:
+        left = self._ends_at - time.monotonic()
+        if left <= 0:
+            self.close()
+            raise TimeoutError(f"no answer within {LONGEST_S:.0f} seconds")
+        if self.sock is not None:
+            self.sock.settimeout(min(left, self.timeout))
+
+
+class _TimedTls(_Timed, smtplib.SMTP_SSL):
+    """From the first byte within TLS."""
+
+
+class Backend(smtp.EmailBackend):
+    """Django's own, with an end to each mail: the console sends one on a connection."""
+
+    @property
+    def connection_class(self) -> type[smtplib.SMTP]:  # type: ignore[override]
+        """What it connects by."""
+        return _TimedTls if self.use_ssl else _Timed
 
 
 def is_configured() -> bool:
