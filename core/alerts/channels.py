@@ -109,7 +109,8 @@ def resend(channel_id: int, delivery_id: UUID, *, by: User) -> Delivery:
     """Send one again that was delivered, given up, gathered or cancelled. Raises NotFound, Conflict."""
     policy.check(by, SCOPE, channel_id)
     channel = _held(channel_id)
-    row = queries.delivery(channel_id, delivery_id)
+    queries.delivery(channel_id, delivery_id)  # raises NotFound
+    row = Delivery.objects.select_for_update().get(pk=delivery_id)
     if not row.is_past_its_first_try:
         raise Conflict(_("It is on its way already."))
     deliveries.send_again(row)

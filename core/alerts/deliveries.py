@@ -6,15 +6,15 @@ notification as soon as there is room.
 """
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 import structlog
 from celery import shared_task
 from django.conf import settings
-from django.db import transaction
-from django.db.models import Count, F, Min, Q, QuerySet
+from django.db import connection, transaction
+from django.db.models import Count, F, Max, Min, Q, QuerySet
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -31,7 +31,15 @@ log = structlog.get_logger(__name__)
 VERSION: Final = 1
 MINUTE: Final = timedelta(minutes=1)
 # Tried, and nothing came back: not even that it is not wanted.
-UNANSWERED: Final = Q(status=None, tried_at__isnull=False) & ~Q(delivery_error="")
+UNANSWERED: Final = Q(status=None) & ~Q(delivery_error="")
+WAITS: Final = Q(is_held=True) | UNANSWERED
+# A worker's time for one try: to look a name up, to connect, send and read. A mail server gets a minute.
+LEASES: Final = {
+    ChannelKind.WEBHOOK: timedelta(seconds=Delivery.lease_s),
+    ChannelKind.EMAIL: timedelta(minutes=5),
+}
+LOCK: Final = 7_206_311  # among those who try what nobody answered
+NEXT_TURN: Final = timedelta(seconds=10)  # while somebody else's is tried
 MOST_GATHERED: Final = 50  # shown of those that one notification stands for
 TIMESTAMP, SIGNATURE, DELIVERY = "X-Atalaya-Timestamp", "X-Atalaya-Signature", "X-Atalaya-Delivery"
 
@@ -44,9 +52,18 @@ def tell(alert: Alert, event: str) -> None:
     told = set[int]()
     if event == Event.RESOLVED:
         told.update(Delivery.objects.filter(alert=alert).values_list("channel_id", flat=True))
-    for channel in Channel.objects.filter(is_active=True):
+    for channel in _kept_channels():
         if channel.wants(alert) or channel.pk in told:
             add(channel, event, alert=alert, told={"alert": _told_of(alert)})
+
+
+def _kept_channels() -> list[Channel]:
+    """Those that are on. None is removed before the caller's transaction ends, which would fail with it.
+
+    The lock is the one that PostgreSQL takes for a reference: it keeps no worker and no other alert.
+    """
+    locked = "SELECT * FROM alerts_channel WHERE is_active ORDER BY id FOR KEY SHARE"
+    return list(Channel.objects.raw(locked))
 
 
 def add(channel: Channel, event: str, *, told: dict[str, Any], alert: Alert | None = None) -> Delivery:
@@ -66,6 +83,7 @@ def send_again(row: Delivery) -> None:
     row.next_attempt_at, row.give_up_at = timezone.now(), day_from_now()
     row.ended_at = row.gathered_in = None
     row.save()
+    row.gathered.update(give_up_at=row.give_up_at)
     deliver.delay_on_commit(str(row.pk))
     live.publish("channels", [row.channel_id])
 
@@ -107,8 +125,7 @@ def _iso(at: Any) -> str:
 @shared_task
 def deliver(delivery_id: str) -> None:
     """Send it if it is its turn; what fails is sent again later."""
-    claimed = outbox.claim(Delivery, delivery_id)
-    row = None if claimed is None else _in_turn(claimed.pk)
+    row = _in_turn(delivery_id)
     if row is None:
         return
     kind, began_at = row.channel.kind, time.monotonic()
@@ -129,7 +146,12 @@ def deliver(delivery_id: str) -> None:
 
 
 @transaction.atomic
-def _note(row: Delivery, began_at: float, *, answer: gateway.Answer | None = None, error: str = "") -> None:
+def _note(ours: Delivery, began_at: float, *, answer: gateway.Answer | None = None, error: str = "") -> None:
+    """What came of the try, unless its time was over and the row went on without it."""
+    row = Delivery.objects.select_for_update().filter(pk=ours.pk, state=DeliveryState.PENDING).first()
+    if row is None or (row.delivery_attempts, row.tried_at) != (ours.delivery_attempts, ours.tried_at):
+        log.warning("notification.came_late", delivery=str(ours.pk), error=error)
+        return
     row.took_ms = round((time.monotonic() - began_at) * 1000)
     row.status, row.answer = (answer.status, answer.text) if answer else (None, "")
     row.save(update_fields=["took_ms", "status", "answer"])
@@ -177,12 +199,20 @@ def _secrets(channel: Channel) -> list[str]:
 def _in_turn(pk: Any) -> Delivery | None:
     """What is to be sent now: the row, one that gathers it with others, or nothing yet.
 
-    The channel's lock has those of one channel decide one after the other.
+    The channel's lock has those of one channel decide one after the other. The row is taken under it: two
+    that took their rows before would each wait for the other's time to end.
     """
-    channel_id = Delivery.objects.values_list("channel_id", flat=True).get(pk=pk)
-    channel = Channel.objects.select_for_update(no_key=True).get(pk=channel_id)  # alerts go on meanwhile
-    row = Delivery.objects.select_related("channel").get(pk=pk)
-    if row.state != DeliveryState.PENDING:  # gathered meanwhile
+    channel_id = Delivery.due().filter(pk=pk).values_list("channel_id", flat=True).first()
+    if channel_id is None:
+        return None
+    # No key: alerts go on meanwhile.
+    channel = Channel.objects.select_for_update(no_key=True).filter(pk=channel_id).first()
+    row = outbox.claim(Delivery, pk)
+    if channel is None or row is None:
+        return None
+    row.channel = channel
+    if row.state != DeliveryState.PENDING:  # done with
+        Delivery.objects.filter(pk=pk).update(next_attempt_at=None)
         return None
     if row.event == Event.TEST:
         return _begun(row)
@@ -190,12 +220,11 @@ def _in_turn(pk: Any) -> Delivery | None:
         row.end(DeliveryState.CANCELLED)
         return None
     others = channel.deliveries.exclude(pk=pk).exclude(event=Event.TEST)
-    if until := _full_until(channel, others):
+    if until := _full_until(channel, others) or _tried_elsewhere_until(channel):
         _hold(row, until)
         return None
-    wait = others.filter(Q(is_held=True) | UNANSWERED, state=DeliveryState.PENDING)
-    held = list(wait.order_by("created_at", "pk"))
-    return _begun(_gather(channel, [*held, row]) if held else row)
+    waits = others.filter(WAITS, state=DeliveryState.PENDING)
+    return _begun(_gather(channel, row, waits) if waits.exists() else row)
 
 
 def _full_until(channel: Channel, others: QuerySet[Delivery]) -> datetime | None:
@@ -212,9 +241,27 @@ def _full_until(channel: Channel, others: QuerySet[Delivery]) -> datetime | None
     return told["oldest"] + MINUTE if told["n"] >= channel.most_per_minute else None
 
 
+def _tried_elsewhere_until(channel: Channel) -> datetime | None:
+    """Where nobody answered, and another such channel is being tried: when to ask again.
+
+    So all that are away keep one place of the worker at most, and clicks have the others.
+    """
+    vain = Delivery.objects.filter(UNANSWERED, state=DeliveryState.PENDING).exclude(event=Event.TEST)
+    if not vain.filter(channel=channel).exists():
+        return None
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
+    now = timezone.now()
+    under_way = vain.exclude(channel=channel).filter(took_ms=None, next_attempt_at__gt=now)
+    return now + NEXT_TURN if under_way.exists() else None
+
+
 def _begun(row: Delivery) -> Delivery:
-    row.tried_at, row.is_held = timezone.now(), False
-    row.save(update_fields=["tried_at", "is_held"])
+    """This worker's until the lease ends."""
+    now = timezone.now()
+    row.tried_at, row.is_held, row.took_ms = now, False, None
+    row.next_attempt_at = now + LEASES[ChannelKind(row.channel.kind)]
+    row.save(update_fields=["tried_at", "is_held", "took_ms", "next_attempt_at"])
     return row
 
 
@@ -224,24 +271,28 @@ def _hold(row: Delivery, until: datetime) -> None:
     Delivery.objects.filter(pk=row.pk).update(**values, delivery_attempts=F("delivery_attempts") - 1)
 
 
-def _gather(channel: Channel, rows: Sequence[Delivery]) -> Delivery:
-    """One row that stands for all of them, taken by this worker."""
-    rows = sorted(rows, key=lambda row: (row.created_at, row.pk))
-    told = list(_told_by(rows))
-    n_told = sum(row.payload.get("n", 1) for row in rows)
+def _gather(channel: Channel, row: Delivery, waits: QuerySet[Delivery]) -> Delivery:
+    """One row that stands for all of them, as old and as often tried as they are."""
     id_, now = uuid7(), timezone.now()
-    found = Delivery.objects.create(
-        id=id_,
-        channel=channel,
-        event=Event.GATHERED,
-        payload=_payload(str(id_), Event.GATHERED, {"n": n_told, "notifications": told[:MOST_GATHERED]}),
-        delivery_attempts=1,
-        next_attempt_at=now + timedelta(seconds=Delivery.lease_s),
-    )
+    found = Delivery.objects.create(id=id_, channel=channel, event=Event.GATHERED, payload={})
     done = {"state": DeliveryState.GATHERED, "gathered_in": found, "is_held": False}
-    Delivery.objects.filter(pk__in=[row.pk for row in rows]).update(
-        **done, next_attempt_at=None, ended_at=now
-    )
+    taken = Delivery.objects.filter(Q(pk=row.pk) | Q(pk__in=waits.values("pk")))
+    taken.filter(state=DeliveryState.PENDING).update(**done, next_attempt_at=None, ended_at=now)
+    earlier = list(found.gathered.filter(event=Event.GATHERED))
+    singles = found.gathered.exclude(event=Event.GATHERED)
+    first = [*earlier, *singles.order_by("created_at", "pk")[:MOST_GATHERED]]
+    told = list(_told_by(sorted(first, key=lambda one: (one.created_at, one.pk))))[:MOST_GATHERED]
+    n_told = singles.count() + sum(one.payload["n"] for one in earlier)
+    found.payload = _payload(str(id_), Event.GATHERED, {"n": n_told, "notifications": told})
+    n_tries = found.gathered.exclude(pk=row.pk).aggregate(n=Max("delivery_attempts", default=0))["n"]
+    found.delivery_attempts = max(n_tries + 1, row.delivery_attempts)
+    in_vain = found.gathered.filter(UNANSWERED).order_by("-created_at")
+    found.delivery_error = in_vain.values_list("delivery_error", flat=True).first() or ""
+    found.created_at = found.gathered.aggregate(at=Min("created_at"))["at"]
+    # What those stood for is this one's now: each is given up at its own time.
+    Delivery.objects.filter(gathered_in__in=earlier).update(gathered_in=found)
+    found.give_up_at = found.gathered.aggregate(at=Min("give_up_at"))["at"]
+    found.save()
     return found
 
 

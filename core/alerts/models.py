@@ -173,6 +173,7 @@ class Delivery(Deliverable):
     """One notification on its way through one channel; its id is the same at every try.
 
     payload: what is sent. is_held: the channel has said enough this minute; the row waits to be gathered.
+    took_ms: of the latest try, none while that goes on.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -192,7 +193,6 @@ class Delivery(Deliverable):
     answer = models.TextField(blank=True)
     took_ms = models.PositiveIntegerField(null=True)
 
-    # To look a name up, to connect, send and read, each within its own limit.
     lease_s: ClassVar[int] = 60
 
     class Meta:
@@ -202,6 +202,22 @@ class Delivery(Deliverable):
             models.Index(fields=["channel", "-created_at"], name="deliveries_of_channel"),
             models.Index(fields=["channel", "tried_at"], name="deliveries_tried"),
             models.Index(fields=["ended_at"], name="deliveries_ended"),
+            # What pages, metrics and each turn of a channel ask for, whatever the length of its log.
+            models.Index(
+                fields=["channel", "created_at"],
+                condition=Q(state=DeliveryState.PENDING),
+                name="deliveries_pending",
+            ),
+            models.Index(
+                fields=["channel", "ended_at"],
+                condition=Q(state=DeliveryState.FAILED),
+                name="deliveries_failed",
+            ),
+            models.Index(
+                fields=["channel", "ended_at"],
+                condition=Q(state=DeliveryState.DELIVERED),
+                name="deliveries_delivered",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -209,8 +225,9 @@ class Delivery(Deliverable):
 
     @property
     def is_past_its_first_try(self) -> bool:
-        """Whether sending it again means anything: else it is on its way."""
-        return self.state != DeliveryState.PENDING or self.delivery_attempts > 0
+        """Whether sending it again means anything: else it is on its way, or just being tried."""
+        waits = bool(self.delivery_error) and self.took_ms is not None
+        return self.state != DeliveryState.PENDING or waits
 
     def end(self, state: str, **values: Any) -> None:
         """Nothing is left to do."""
@@ -226,13 +243,34 @@ class Delivery(Deliverable):
         self.save(update_fields=list(done))
 
     def mark_retry(self, error: str) -> None:
-        """Try again after twice as long each time, half an hour at most; the last time at `give_up_at`."""
+        """Try again after twice as long each time, half an hour at most; the last time at `give_up_at`.
+
+        One that gathers is given up with the oldest of those it stands for; the younger ones go on.
+        """
         now = timezone.now()
-        if now >= self.give_up_at:
-            self.end(DeliveryState.FAILED, delivery_error=error)
-            return
         doublings = min(max(self.delivery_attempts - 1, 0), 10)
-        wait = timedelta(seconds=min(FIRST_RETRY_S * 2**doublings, LONGEST_RETRY_S))
-        self.next_attempt_at = min(now + wait, self.give_up_at)
+        next_at = now + timedelta(seconds=min(FIRST_RETRY_S * 2**doublings, LONGEST_RETRY_S))
+        self.took_ms = self.took_ms or 0
+        if now >= self.give_up_at:
+            self.end(DeliveryState.FAILED, delivery_error=error, took_ms=self.took_ms)
+            self._let_go(error, next_at)
+            return
+        # With one a minute, each with its own end, the ends would come as often.
+        self.next_attempt_at = next_at if self.event == Event.GATHERED else min(next_at, self.give_up_at)
         self.delivery_error = error
-        self.save(update_fields=["next_attempt_at", "delivery_error"])
+        self.save(update_fields=["next_attempt_at", "delivery_error", "took_ms"])
+
+    def _let_go(self, error: str, next_at: datetime) -> None:
+        """Those whose time is not over wait again, as often tried as this one was."""
+        young = self.gathered.filter(give_up_at__gt=timezone.now()).exclude(event=Event.GATHERED)
+        young.update(
+            state=DeliveryState.PENDING,
+            is_held=True,
+            gathered_in=None,
+            ended_at=None,
+            next_attempt_at=next_at,
+            delivery_attempts=self.delivery_attempts,
+            delivery_error=error,
+            status=self.status,
+            took_ms=self.took_ms,
+        )

@@ -3,19 +3,24 @@
 import json
 import re
 import smtplib
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from django.core import mail as outgoing
-from django.db import transaction
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from core.alerts import actions, channels, deliveries, gateway, mail, sealing, tasks
+from core.alerts import actions, channels, deliveries, gateway, mail, queries, sealing, tasks
 from core.alerts.models import Channel, Delivery
 from core.alerts.states import DeliveryState
 from core.lib import outbox
-from core.lib.errors import Unavailable
+from core.lib.errors import Conflict, Unavailable
 from tests.people import make_admin
 from tests.unit.alerts.conftest import find, in_hours, long_ago, opened
 from tests.unit.alerts.receiver import Receiver
@@ -405,7 +410,7 @@ def test_while_nobody_answers_one_is_tried_at_a_time(called):
     deliver_all()
     assert (len(called), called[-1][1]["n"]) == (2, 5)
     called.answer = gateway.Answer(200, "")
-    later(seconds=11)
+    later(seconds=21)
     deliver_all()
     assert len(called) == 3
     assert set(Delivery.objects.values_list("state", flat=True)) == {"delivered", "gathered"}
@@ -430,6 +435,212 @@ def test_a_test_waits_for_no_storm(called, root):
     channels.test(found.pk, by=root)
     deliver_all()
     assert [body["event"] for _url, body, _headers in called] == ["opened", "test"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_that_nobody_answered_do_not_hold_each_other(called, monkeypatch):
+    """Two workers take them at the same moment: one of them tries what both have to tell."""
+    channel(most_per_minute=100)
+    for number in range(2):
+        opened(f"model {number}")
+    Delivery.objects.update(
+        tried_at=timezone.now(), delivery_error="No answer.", delivery_attempts=3, took_ms=1
+    )
+    claim = outbox.claim
+
+    def slowly(model, pk):
+        found = claim(model, pk)
+        time.sleep(0.5)
+        return found
+
+    def deliver(pk):
+        try:
+            deliveries.deliver(str(pk))
+        finally:
+            connection.close()
+
+    monkeypatch.setattr(outbox, "claim", slowly)
+    with ThreadPoolExecutor(2) as workers:
+        list(workers.map(deliver, Delivery.objects.values_list("pk", flat=True)))
+    assert [body["n"] for _url, body, _headers in called] == [2]
+    assert not Delivery.objects.filter(state="pending").exists()
+
+
+def dead_channel(called) -> None:
+    """Nobody answers there."""
+    channel(most_per_minute=100)
+    called.answer = Unavailable("host.example did not answer.", service="webhook")
+
+
+def waits_s() -> float:
+    """Until the next try of what is not delivered yet."""
+    at = min(Delivery.objects.filter(state="pending").values_list("next_attempt_at", flat=True))
+    return (at - timezone.now()).total_seconds()
+
+
+def test_what_is_gathered_in_vain_backs_off_and_keeps_its_age(called):
+    dead_channel(called)
+    waits = []
+    for number in range(6):  # one more each time
+        opened(f"model {number}")
+        deliver_all()
+        waits.append(round(waits_s()))
+        later(seconds=waits_s() + 0.1)
+    assert waits == [10, 20, 40, 80, 160, 320]
+    assert len(called) == 6
+    ((n, oldest),) = [pending for kind, pending in queries.pending().items() if kind == "webhook"]
+    assert n == 2  # the one that gathers, and the newest
+    assert (timezone.now() - oldest).total_seconds() == pytest.approx(630, abs=20)
+    hour_ago = timezone.now() - timedelta(minutes=10)
+    assert queries.troubled_channels(waits_since=hour_ago, lost_since=in_hours(1)) == ["hook"]
+
+
+def test_what_is_gathered_is_given_up_with_the_oldest_and_the_younger_go_on(called):
+    dead_channel(called)
+    opened("old")
+    deliver_all()
+    later(hours=23)
+    opened("young")
+    deliver_all()
+    later(seconds=21)
+    deliver_all()
+    assert called[-1][1]["n"] == 2
+    later(hours=1, minutes=1)
+    deliver_all()
+    gathered = Delivery.objects.get(event="gathered")
+    old, young = (Delivery.objects.get(alert__subject=one) for one in ("old", "young"))
+    assert (gathered.state, old.state, old.gathered_in) == ("failed", "gathered", gathered)
+    assert (young.state, young.gathered_in, young.delivery_attempts) == ("pending", None, 4)
+    assert (young.next_attempt_at - timezone.now()).total_seconds() == pytest.approx(80, abs=10)
+    called.answer = gateway.Answer(200, "")
+    later(seconds=90)
+    deliver_all()
+    young.refresh_from_db()
+    assert (young.state, called[-1][1]["alert"]["subject"]) == ("delivered", "young")
+
+
+def test_each_of_many_gathered_is_given_up_at_its_own_time_with_tries_far_apart(called):
+    dead_channel(called)
+    for number in range(60):
+        opened(f"model {number}")
+        later(minutes=1)
+    deliver_all()
+    n_tries = 0
+    for _try in range(300):
+        if not Delivery.objects.filter(state="pending").exists():
+            break
+        later(seconds=max(waits_s(), 0) + 0.1)
+        before = len(called)
+        deliver_all()
+        n_tries += len(called) - before
+    assert not Delivery.objects.filter(state="pending").exists()
+    assert n_tries < 70  # every half an hour for a day, a few more at first
+
+
+def test_one_channel_that_is_away_is_tried_at_a_time(called, monkeypatch):
+    """Each try keeps a place of the worker, and a click waits for the next place that is free."""
+    called.answer = Unavailable("host.example did not answer.", service="webhook")
+    channel("one")
+    channel("two")
+    opened()
+    deliver_all()
+    later(seconds=11)
+    first, second = (str(pk) for pk in Delivery.due().values_list("pk", flat=True))
+    tried = []
+
+    def post(_url, _body, _headers):
+        tried.append(first)
+        if len(tried) == 1:
+            deliveries.deliver(second)
+        return gateway.Answer(200, "")
+
+    monkeypatch.setattr(gateway, "post", post)
+    deliveries.deliver(first)
+    assert len(tried) == 1
+    held = Delivery.objects.get(pk=second)
+    assert (held.state, held.delivery_attempts) == ("pending", 1)
+    later(seconds=11)
+    deliver_all()
+    assert set(Delivery.objects.values_list("state", flat=True)) == {"delivered"}
+
+
+def test_a_worker_that_comes_late_changes_nothing(called, monkeypatch):
+    channel()
+    opened()
+    pk = str(Delivery.objects.get().pk)
+
+    def post(_url, _body, _headers):
+        later(seconds=Delivery.lease_s + 1)
+        monkeypatch.setattr(gateway, "post", called.post)
+        deliveries.deliver(pk)  # another worker, after the lease
+        raise Unavailable("host.example did not answer.", service="webhook")
+
+    monkeypatch.setattr(gateway, "post", post)
+    deliveries.deliver(pk)
+    row = Delivery.objects.get()
+    assert (row.state, row.delivery_error, row.next_attempt_at) == ("delivered", "", None)
+
+
+def test_a_row_that_goes_while_it_is_tried_is_no_error(called, root, monkeypatch):
+    found = channel()
+    opened()
+    monkeypatch.setattr(
+        gateway, "post", lambda *_all: channels.remove(found.pk, by=root) or gateway.Answer(200, "")
+    )
+    deliver_all()
+    assert not Delivery.objects.exists()
+
+
+def test_what_is_done_with_is_not_due_any_more(called):
+    channel()
+    opened()
+    Delivery.objects.update(state="delivered")
+    deliver_all()
+    assert called == []
+    assert Delivery.objects.get().next_attempt_at is None
+
+
+def test_a_storm_is_read_as_far_as_it_is_told(called):
+    """Fifty payloads of it, however many there are."""
+    channel(most_per_minute=1)
+    for number in range(70):
+        opened(f"model {number}", detail=f"loaded {number}.")
+    deliver_all()
+    later(seconds=61)
+    with CaptureQueriesContext(connection) as asked:
+        deliveries.deliver(str(Delivery.due().values_list("pk", flat=True)[0]))
+    assert (called[-1][1]["n"], len(called[-1][1]["notifications"])) == (69, 50)
+    reads = [one["sql"] for one in asked if one["sql"].startswith("SELECT") and '"payload"' in one["sql"]]
+    assert [sql for sql in reads if "LIMIT" not in sql and "NOT" in sql] == []
+
+
+def test_one_that_is_being_tried_is_not_sent_again(called, root, monkeypatch):
+    found = channel()
+    opened()
+    pk = Delivery.objects.get().pk
+    refused = []
+
+    def post(_url, _body, _headers):
+        with pytest.raises(Conflict, match="on its way already"):
+            channels.resend(found.pk, pk, by=root)
+        refused.append(pk)
+        raise Unavailable("host.example did not answer.", service="webhook")
+
+    monkeypatch.setattr(gateway, "post", post)
+    deliver_all()
+    later(seconds=11)
+    deliver_all()
+    assert refused == [pk, pk]
+    assert channels.resend(found.pk, pk, by=root).state == "pending"
+
+
+def test_a_channel_that_is_told_of_an_alert_is_not_removed_meanwhile():
+    """The row's reference would fail at the end of the alert's transaction, and the alert with it."""
+    channel()
+    with CaptureQueriesContext(connection) as asked:
+        opened()
+    (read,) = [one["sql"] for one in asked if "FROM alerts_channel" in one["sql"]]
+    assert read.endswith("FOR KEY SHARE")
 
 
 # --- e-mail
@@ -490,6 +701,47 @@ def test_a_mail_server_that_is_away_is_asked_again(people, monkeypatch, error):
     row = Delivery.objects.get()
     assert (row.state, row.status) == ("pending", None)
     assert "The mail server did not take it" in row.delivery_error
+
+
+def slow_mail_server(sent: list[str]) -> int:
+    """A server that thinks about each recipient for a while; its port."""
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def serve():
+        with listening, listening.accept()[0] as connection, connection.makefile("rwb", 0) as lines:
+            lines.write(b"220 here\r\n")
+            for line in lines:
+                sent.append(line.decode().split()[0].upper())
+                if sent[-1] == "RCPT":
+                    time.sleep(0.2)
+                try:
+                    lines.write(b"250 fine\r\n")
+                except OSError:
+                    return
+
+    Thread(target=serve, daemon=True).start()
+    return listening.getsockname()[1]
+
+
+def test_a_mail_ends_however_slowly_each_step_goes(settings, monkeypatch):
+    sent: list[str] = []
+    settings.CONSOLE_EMAIL_URL = "smtp://mail.example"
+    settings.EMAIL_BACKEND = "core.alerts.mail.Backend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", slow_mail_server(sent)
+    monkeypatch.setattr(mail, "LONGEST_S", 0.5)
+    payload = {"event": "test", "id": "1", "url": "http://host.example/"}
+    with pytest.raises(Unavailable, match="did not take it"):
+        mail.send(payload, [f"{number}@example.org" for number in range(20)])
+    assert 1 <= sent.count("RCPT") < 10
+    assert "DATA" not in sent
+
+
+def test_a_mail_has_longer_than_a_webhook(people, monkeypatch):
+    opened()
+    ends = []
+    monkeypatch.setattr(mail, "send", lambda *_all: ends.append(Delivery.objects.get().next_attempt_at))
+    deliver_all()
+    assert (ends[0] - timezone.now()).total_seconds() > 290 > mail.LONGEST_S
 
 
 def test_without_a_mail_server_the_log_says_so(people, settings):
