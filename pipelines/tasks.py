@@ -149,8 +149,10 @@ def clear_run(run: Run) -> None:
     except (NotFound, Conflict, InvalidRequest) as error:
         _settle(run, "run.not_cleared", delivery_error=error.message)
         return
-    state = RunState.QUEUED if there.state in ENDED else there.state
-    _settle(run, "run.cleared", state=state, cancelled_at=None, ended_at=None)
+    outcome: dict[str, Any] = {"state": there.state, "cancelled_at": None, "ended_at": None}
+    if there.state in ENDED:  # as Airflow has it from now on: queued anew, and not begun
+        outcome |= {"state": RunState.QUEUED, "queued_at": timezone.now(), "started_at": None}
+    _settle(run, "run.cleared", **outcome)
 
 
 def _is_as_it_was(airflow: "AirflowGateway", run: Run) -> bool:

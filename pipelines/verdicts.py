@@ -16,6 +16,7 @@ OF_THE_SWITCHED_ON: Final = frozenset({NO_SUCCESS, NOT_STARTED})  # a paused pip
 ENDED_WELL_OR_NOT: Final = ("success", "failed")
 TIMED: Final = ("success", "failed", "cancelled")
 SCHEDULED: Final = "scheduled"
+NOT_BEGUN: Final = ("requested", "queued")
 SKEW: Final = timedelta(minutes=5)  # between Airflow's clock and ours
 
 
@@ -31,6 +32,7 @@ class Past:
     started_at: datetime | None
     ended_at: datetime | None
     run_after: datetime | None = None
+    queued_at: datetime | None = None  # anew when the run is cleared
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,8 @@ def _failed(run: Past, now: datetime) -> Finding | None:
 
 def _slow(watched: Watched, limit: timedelta, now: datetime) -> Finding | None:
     """What runs for too long, the latest to cross the limit; else the last that ended, if it took longer."""
-    running = [found for run in watched.under_way if (found := _too_long(run, limit, now))]
+    begun = [run for run in watched.under_way if run.state not in NOT_BEGUN]
+    running = [found for run in begun if (found := _too_long(run, limit, now))]
     if running:
         return max(running, key=lambda found: found.at)
     timed = [run for run in watched.ended if _known(run.started_at, now) and _known(run.ended_at, now)]
@@ -143,7 +146,7 @@ def _not_started(watched: Watched, limit: timedelta, now: datetime) -> Finding |
     if watched.is_paused:
         return None
     expected: list[tuple[datetime, Past | None]] = []
-    if watched.next_run_at is not None:
+    if watched.next_run_at is not None and not _is_made(watched, watched.next_run_at):
         expected.append((watched.next_run_at, None))
     waiting = [run for run in watched.under_way if run.run_type == SCHEDULED and run.started_at is None]
     expected += [(at, run) for run in waiting if (at := _expected(run, now))]
@@ -156,8 +159,25 @@ def _not_started(watched: Watched, limit: timedelta, now: datetime) -> Finding |
     return max(late, key=lambda found: found.at) if late else None
 
 
+def _is_made(watched: Watched, at: datetime) -> bool:
+    """Whether the run of that time is known: what Airflow means to do next was read before it."""
+    runs = [run for run in (*watched.under_way, *watched.ended) if run.run_type == SCHEDULED]
+    return any(run.created_at is not None and run.created_at >= at for run in runs)
+
+
 def _expected(run: Past, now: datetime) -> datetime | None:
-    return _known(run.run_after, now) or _known(run.created_at, now)
+    """When it could begin: of a run that was cleared it is the latest time that it was queued."""
+    times = [at for one in (run.run_after, run.queued_at) if (at := _known(one, now))]
+    return max(times) if times else _known(run.created_at, now)
+
+
+def has_mended(watched: Watched, *, failed_at: datetime, dag_run_id: str, now: datetime) -> bool:
+    """Whether a run succeeded after that failure, or the very run did in the end.
+
+    That nothing is found is not enough: a run that was cleared has not failed any more, nor succeeded yet.
+    """
+    successes = _in_order(watched.ended, ("success",), now)
+    return any(run.dag_run_id == dag_run_id or _end(run, now) >= failed_at for run in successes)
 
 
 # --- what it would have found
@@ -183,7 +203,8 @@ def _earlier_failed(runs: Sequence[Past], _limit: timedelta, now: datetime) -> l
 def _earlier_slow(runs: Sequence[Past], limit: timedelta, now: datetime) -> list[Finding]:
     timed = [run for run in runs if _known(run.started_at, now) and _known(run.ended_at, now)]
     ended = [_too_long(run, limit, now) for run in _in_order(timed, TIMED, now)]
-    running = [_too_long(run, limit, now) for run in runs if run.ended_at is None and run.state not in TIMED]
+    begun = [run for run in runs if run.ended_at is None and run.state not in (*TIMED, *NOT_BEGUN)]
+    running = [_too_long(run, limit, now) for run in begun]
     return _openings([*ended, *running])
 
 

@@ -229,8 +229,12 @@ def test_clearing_runs_the_tasks_again_once(pipeline, scientist, airflow):
     tasks.deliver_run(str(run.pk))
     airflow.move_on(DAG, run.dag_run_id, "failed")
     sync.sync_runs()
+    Run.objects.update(started_at=timezone.now(), queued_at=None)
     actions.clear_run(run.pk, by=scientist, only_failed=True)
     tasks.deliver_run(str(run.pk))
+    run.refresh_from_db()
+    assert (run.started_at, run.ended_at) == (None, None)  # as in Airflow, before the next poll says so
+    assert run.queued_at is not None
     Run.objects.filter(pk=run.pk).update(wish=Wish.CLEAR, next_attempt_at=timezone.now())
     tasks.deliver_run(str(run.pk))
     run.refresh_from_db()

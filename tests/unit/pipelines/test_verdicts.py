@@ -126,6 +126,12 @@ def test_a_long_run_of_before_the_rule_is_history_unless_it_runs_on():
     assert find(SLOW, under_way=[running], since=since) is not None
 
 
+def test_what_waits_to_run_again_does_not_take_long():
+    """Cleared: it may still have the start of before."""
+    assert find(SLOW, under_way=[run(1, "queued", begun=300)]) is None
+    assert earlier(SLOW, [run(1, "queued", begun=300)]) == []
+
+
 # --- no success
 
 
@@ -176,6 +182,25 @@ def test_a_pipeline_that_was_just_resumed_gets_its_time():
     late = NOW - timedelta(days=2)
     assert find(NOT_STARTED, next_run_at=late, awake_at=NOW - MINUTE) is None
     assert find(NOT_STARTED, next_run_at=late, awake_at=NOW - 61 * MINUTE) is not None
+
+
+def test_a_run_that_was_cleared_waits_from_then_on():
+    queued = run(1, "queued", made=60 * 24, queued_at=NOW - 5 * MINUTE)
+    assert find(NOT_STARTED, under_way=[queued]) is None
+    queued = run(1, "queued", made=60 * 24, queued_at=NOW - 61 * MINUTE)
+    assert find(NOT_STARTED, under_way=[queued]).at == NOW - MINUTE
+    assert earlier(NOT_STARTED, [run(1, "queued", made=60 * 24, queued_at=NOW - 5 * MINUTE)]) == []
+
+
+def test_a_run_that_is_there_already_is_not_awaited():
+    """What Airflow means to do next is read a while after the run itself."""
+    late = {"limit": MINUTE, "next_run_at": NOW - 2 * MINUTE}
+    assert find(NOT_STARTED, **late) is not None
+    running = run(1, "running", made=1.9, begun=1.8)
+    assert find(NOT_STARTED, **late, under_way=[running]) is None
+    assert find(NOT_STARTED, **late, ended=[run(1, "success", made=1.9, begun=1.8, ended=1)]) is None
+    assert find(NOT_STARTED, **late, under_way=[run(1, "running", made=1.9, begun=1, run_type="manual")])
+    assert find(NOT_STARTED, **late, ended=[run(1, "success", made=60, ended=59)]) is not None
 
 
 @pytest.mark.parametrize("kind", [NO_SUCCESS, NOT_STARTED])
