@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 from core.alerts.states import Severity
 from core.lib.errors import ConsoleError
-from pipelines import verdicts
+from pipelines import alert_rules, verdicts
 from pipelines.models import AlertRule, RuleKind
 
 MOST: Final = 1_000_000
@@ -48,20 +48,27 @@ class AlertRuleForm(forms.Form):
         )
 
     def clean(self) -> dict[str, Any]:
-        """A limit for the kinds that have one."""
+        """A limit that can be, for the kinds that have one."""
         cleaned = super().clean() or {}
         has_limit = cleaned.get("kind") not in verdicts.WITHOUT_LIMIT
-        if has_limit and "amount" in cleaned and cleaned["amount"] is None:
-            self.add_error("amount", _("Say how long it may take."))
+        if has_limit and {"kind", "amount", "unit"} <= cleaned.keys() and (fault := self._fault(cleaned)):
+            self.add_error("amount", fault)
         return cleaned
+
+    def _fault(self, cleaned: dict[str, Any]) -> str:
+        """What is wrong with the limit: the preview reckons with it, too."""
+        if cleaned["amount"] is None:
+            return str(_("Say how long it may take."))
+        return alert_rules.limit_fault(cleaned["kind"], cleaned["amount"] * cleaned["unit"])
 
     def wish(self) -> dict[str, Any]:
         """The fields of the rule."""
         given = self.cleaned_data
+        has_limit = given["kind"] not in verdicts.WITHOUT_LIMIT
         return {
             "kind": given["kind"],
             "pattern": given["pattern"],
-            "limit_s": (given["amount"] or 0) * given["unit"],
+            "limit_s": given["amount"] * given["unit"] if has_limit else 0,
             "severity": given["severity"],
         }
 

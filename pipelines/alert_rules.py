@@ -25,6 +25,7 @@ from pipelines.verdicts import Finding
 SCOPE: Final = "alerts.rules"
 MOST_RULES: Final = 200
 LONGEST_LIMIT_S: Final = 366 * 24 * 3600
+LEAST_TO_START_S: Final = 60  # scheduler and mirror take seconds each
 FIELDS: Final = ("kind", "pattern", "limit_s", "severity", "is_active")
 BACK: Final = timedelta(days=7)
 MOST_RUNS: Final = 20_000  # that a preview reads, the newest
@@ -143,13 +144,22 @@ def _check(one: AlertRule) -> None:
     """Raises InvalidRequest at the field that does not go with the others."""
     if one.kind in verdicts.WITHOUT_LIMIT:
         one.limit_s = 0
-    elif not 1 <= one.limit_s <= LONGEST_LIMIT_S:
-        raise refused("limit_s", _("Say how long it may take: from a second to a year."))
+    elif fault := limit_fault(one.kind, one.limit_s):
+        raise refused("limit_s", fault)
     if not one.pattern.strip():
         raise refused("pattern", _("Write the name of a pipeline, or a pattern such as titanic_*."))
     same = AlertRule.objects.filter(kind=one.kind, pattern=one.pattern, limit_s=one.limit_s)
     if same.exclude(pk=one.pk).exists():
         raise refused("pattern", _("There is such a rule already."))
+
+
+def limit_fault(kind: str, limit_s: int) -> str:
+    """What is wrong with the limit of a kind that has one; empty where nothing is."""
+    if not 1 <= limit_s <= LONGEST_LIMIT_S:
+        return _("Say how long it may take: from a second to a year.")
+    if kind == verdicts.NOT_STARTED and limit_s < LEAST_TO_START_S:
+        return _("Give a run a minute at least to start.")
+    return ""
 
 
 def preview(one: AlertRule, *, now: datetime | None = None) -> Preview:

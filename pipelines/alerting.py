@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import Any, Final
 
 from celery import shared_task
@@ -29,14 +30,20 @@ from pipelines.verdicts import Finding, Past, Watched
 N_ENDED: Final = 10  # of each pipeline: those that overlapped may have ended in another order
 POLLS: Final = ("pipelines.sync.sync_pipelines", "pipelines.sync.sync_runs")
 CURRENT_WITHIN: Final = timedelta(minutes=1)
+FAILED_WITHIN: Final = timedelta(minutes=2)  # polls that fail are tried again after half a minute at most
+BRIEFLY: Final = timedelta(minutes=5)
 COLUMNS: Final = (
     *("pk", "dag_run_id", "state", "run_type"),
-    *("created_at", "started_at", "ended_at", "run_after"),
+    *("created_at", "started_at", "ended_at", "run_after", "queued_at"),
 )
 
 
+class Judged:
+    """Its fault is its own: it has a `key`, and the `dag_id` that it is about."""
+
+
 @dataclass(frozen=True)
-class Pair:
+class Pair(Judged):
     """One rule at one pipeline, with their alert that is not resolved."""
 
     rule: AlertRule
@@ -46,6 +53,23 @@ class Pair:
     @property
     def key(self) -> str:
         return f"{self.rule.pk} {self.watched.dag_id}"
+
+    @property
+    def dag_id(self) -> str:
+        """Of the pipeline."""
+        return self.watched.dag_id
+
+
+@dataclass(frozen=True)
+class Orphan(Judged):
+    """An alert whose rule watches the pipeline no more."""
+
+    alert_name: str
+    dag_id: str
+
+    @property
+    def key(self) -> str:
+        return f"{self.alert_name} {self.dag_id}"
 
 
 @shared_task(expires=15)
@@ -60,27 +84,56 @@ def look() -> None:
         for pipeline in watched
         if rule.fits(pipeline.dag_id)
     ]
-    is_current, now = _is_current(), timezone.now()
-    loops.ALERT_RULES.each(
-        pairs,
-        lambda pair: _judge(pair, is_current=is_current, now=now),
-        key=lambda pair: pair.key,
-        about=lambda pair: pair.watched.dag_id,
-        is_all=True,
-    )
-    seen = {(pair.rule.alert_name, pair.watched.dag_id) for pair in pairs}
-    for name, dag_id in unresolved.keys() - seen:
-        alerts.settle(name, dag_id, reason=_("No rule watches it any more."))
+    seen = {(pair.rule.alert_name, pair.dag_id) for pair in pairs}
+    judged: list[Judged] = [*pairs, *_orphans(unresolved.keys() - seen, rules)]
+    mirror, now = Mirror.read(), timezone.now()
+
+    def act(one: Judged) -> None:
+        if isinstance(one, Pair):
+            _judge(one, mirror, now=now)
+        elif isinstance(one, Orphan):
+            alerts.settle(one.alert_name, one.dag_id, reason=_("No rule watches it any more."))
+
+    key, about = attrgetter("key"), attrgetter("dag_id")
+    loops.ALERT_RULES.each(judged, act, key=key, about=about, is_all=True)
 
 
-def _is_current() -> bool:
-    """Whether the mirror knows what Airflow does now."""
-    states = SyncState.objects.in_bulk(POLLS)
-    since = timezone.now() - CURRENT_WITHIN
-    return len(states) == len(POLLS) and all(
-        state.is_current and state.last_success_at and state.last_success_at > since
-        for state in states.values()
-    )
+def _orphans(alerts_of: Iterable[tuple[str, str]], rules: Sequence[AlertRule]) -> list[Orphan]:
+    """But for pipelines that Airflow left out of its list a moment ago: while it reads their file, say."""
+    found = [Orphan(name, dag_id) for name, dag_id in sorted(alerts_of)]
+    if not found:
+        return []
+    lately = Pipeline.objects.filter(gone_at__gt=timezone.now() - BRIEFLY)
+    away = set(lately.filter(pk__in=[one.dag_id for one in found]).values_list("pk", flat=True))
+    fits = {(rule.alert_name, dag_id) for rule in rules for dag_id in away if rule.fits(dag_id)}
+    return [one for one in found if (one.alert_name, one.dag_id) not in fits]
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """is_current: it knows what Airflow does now. is_cut_off: it does not, as Airflow was asked in vain.
+
+    Neither while nobody asks: the console itself was away then, and that says nothing about pipelines.
+    """
+
+    is_current: bool
+    is_cut_off: bool
+
+    @classmethod
+    def read(cls) -> "Mirror":
+        """As of now."""
+        states, now = SyncState.objects.in_bulk(POLLS), timezone.now()
+        succeeded = [
+            state
+            for state in states.values()
+            if state.is_current and state.last_success_at and state.last_success_at > now - CURRENT_WITHIN
+        ]
+        failed = [
+            state
+            for state in states.values()
+            if state.last_error and state.last_error_at and state.last_error_at > now - FAILED_WITHIN
+        ]
+        return cls(len(succeeded) == len(POLLS), bool(failed))
 
 
 def _unresolved() -> dict[tuple[str, str], Alert]:
@@ -98,16 +151,20 @@ def _watched(rules: Sequence[AlertRule]) -> list[Watched]:
 def read(dag_ids: Sequence[str]) -> list[Watched]:
     """These pipelines as they stand in the mirror."""
     runs = Run.objects.filter(dag_id=OuterRef("pk")).order_by("-created_at", "-pk")
-    successes = runs.filter(state=RunState.SUCCESS).exclude(ended_at=None)
+    until = timezone.now() + verdicts.SKEW  # one from the time to come must not hide real ones
+    successes = runs.filter(state=RunState.SUCCESS, ended_at__lte=until)
     rows = list(
         Pipeline.objects.filter(pk__in=dag_ids)
         .only("dag_id", "is_paused", "wanted_is_paused", "awake_at", "next_run_at")
         .annotate(
-            ended=ArraySubquery(runs.filter(state__in=ENDED).values("pk")[:N_ENDED]),
+            # Any number of cancelled ones may lie above those that failed or succeeded.
+            judged=ArraySubquery(runs.filter(state__in=verdicts.ENDED_WELL_OR_NOT).values("pk")[:N_ENDED]),
+            timed=ArraySubquery(runs.filter(state__in=verdicts.TIMED).values("pk")[:N_ENDED]),
             last_success_at=Subquery(successes.values("ended_at")[:1]),
         )
     )
-    ended = pasts(Run.objects.filter(pk__in=[pk for row in rows for pk in row.ended]))
+    newest = {pk for row in rows for pk in (*row.judged, *row.timed)}
+    ended = pasts(Run.objects.filter(pk__in=newest))
     under_way = pasts(Run.objects.filter(dag_id__in=dag_ids).exclude(state__in=ENDED))
     return [
         Watched(
@@ -115,7 +172,7 @@ def read(dag_ids: Sequence[str]) -> list[Watched]:
             is_paused=row.shows_paused or row.is_paused,
             awake_at=row.awake_at,
             next_run_at=row.next_run_at,
-            last_success_at=_last_success(row.last_success_at, ended[row.dag_id]),
+            last_success_at=_last_success(row.last_success_at, ended[row.dag_id], until),
             ended=ended[row.dag_id],
             under_way=under_way[row.dag_id],
         )
@@ -131,24 +188,37 @@ def pasts(runs: QuerySet[Run]) -> dict[str, list[Past]]:
     return found
 
 
-def _last_success(of_newest: datetime | None, ended: Iterable[Past]) -> datetime | None:
+def _last_success(of_newest: datetime | None, ended: Iterable[Past], until: datetime) -> datetime | None:
     """The latest end: the run that was made last need not be the one that ended last."""
     ends = [run.ended_at for run in ended if run.state == RunState.SUCCESS and run.ended_at]
+    ends = [at for at in ends if at <= until]
     return max([*ends, *([of_newest] if of_newest else [])], default=None)
 
 
-def _judge(pair: Pair, *, is_current: bool, now: datetime) -> None:
+def _judge(pair: Pair, mirror: Mirror, *, now: datetime) -> None:
     rule, watched, alert = pair.rule, pair.watched, pair.alert
     found = verdicts.find(rule.kind, watched, limit=rule.limit, since=rule.judged_from, now=now)
     if found is None:
         # What a mirror says that lags behind is no news.
-        if alert is not None and (is_current or watched.is_paused):
+        is_known = mirror.is_current or watched.is_paused
+        if alert is not None and is_known and _is_over(pair, alert, now):
             alerts.settle(rule.alert_name, watched.dag_id, reason=_settled(rule, watched))
         return
     alert = alert or _latest(rule, watched)
     is_news = alert is None or alert.last_found_at < found.at
-    if is_news and (is_current or rule.kind == verdicts.NO_SUCCESS):
+    is_told = mirror.is_current or (mirror.is_cut_off and rule.kind == verdicts.NO_SUCCESS)
+    if is_news and is_told:
         _raise(rule, watched, found)
+
+
+def _is_over(pair: Pair, alert: Alert, now: datetime) -> bool:
+    if pair.rule.kind != verdicts.FAILED:
+        return True
+    said = {fact["name"]: fact.get("value") for fact in alert.facts}
+    ended = said.get("ended")
+    failed_at = datetime.fromisoformat(str(ended)) if ended else alert.first_found_at
+    run = str(said.get("run", ""))
+    return verdicts.has_mended(pair.watched, failed_at=failed_at, dag_run_id=run, now=now)
 
 
 def _latest(rule: AlertRule, watched: Watched) -> Alert | None:

@@ -38,6 +38,7 @@ T = TypeVar("T")
 
 # A poll that was under way while somebody cancelled may still report the state before.
 SETTLES_WITHIN = timedelta(seconds=30)
+GONE_LONG = timedelta(hours=1)
 MOST_TRIES = 20  # kept of each task, the latest
 
 
@@ -71,11 +72,16 @@ def _save_dags(found: Sequence[Dag]) -> list[str]:
             known[dag.dag_id] = Pipeline.objects.create(**values, next_attempt_at=None)
             touched.append(dag.dag_id)
         elif changes := changed_fields(row, values):
-            if changes.get("is_paused") is False or "gone_at" in changes:
+            if changes.get("is_paused") is False or _was_long_gone(row):
                 changes["awake_at"] = timezone.now()
             Pipeline.objects.filter(pk=row.pk).update(**changes)
             touched.append(dag.dag_id)
     return touched
+
+
+def _was_long_gone(row: Pipeline) -> bool:
+    """Not only while Airflow read its file anew: its rules' time would begin again each time."""
+    return row.gone_at is not None and timezone.now() - row.gone_at > GONE_LONG
 
 
 @transaction.atomic

@@ -83,6 +83,66 @@ def test_a_failure_is_raised_once_and_settled_by_the_next_success():
     assert alert.steps.last().reason == "A later run succeeded."
 
 
+@pytest.mark.parametrize("ends_as", ["success", "failed"])
+def test_a_failure_that_is_cleared_is_settled_by_its_success_alone(ends_as):
+    make_pipeline("etl")
+    rule()
+    ended("success", 60)
+    failed = Run.objects.filter(pk=ended("failed", 5).pk)
+    alerting.look()
+    failed.update(state="queued", started_at=None, ended_at=None, queued_at=timezone.now())
+    alerting.look()
+    failed.update(state="running", started_at=timezone.now())
+    alerting.look()
+    assert states() == [("etl", "open")]
+    failed.update(state=ends_as, ended_at=timezone.now())
+    alerting.look()
+    assert states() == [("etl", "resolved" if ends_as == "success" else "open")]
+
+
+def test_a_success_that_came_with_a_marking_settles_too():
+    """It keeps the end of before."""
+    make_pipeline("etl")
+    rule()
+    failed = ended("failed", 5)
+    alerting.look()
+    Run.objects.filter(pk=failed.pk).update(state="success")
+    alerting.look()
+    assert states() == [("etl", "resolved")]
+
+
+def test_cancelled_runs_hide_no_failure():
+    make_pipeline("etl")
+    rule()
+    ended("failed", 60)
+    for minutes in range(alerting.N_ENDED + 1):
+        ended("cancelled", minutes)
+    for _number in range(alerting.N_ENDED + 1):
+        make_run("etl", "refused", started_at=None)
+    alerting.look()
+    assert states() == [("etl", "open")]
+
+
+def test_a_success_from_the_time_to_come_hides_no_real_one():
+    make_pipeline("etl", awake_at=None)
+    rule("no-success", limit_s=3600)
+    ended("success", 10)
+    ended("success", -60 * 24, took=0)
+    alerting.look()
+    assert states() == []
+
+
+def test_a_run_that_is_cleared_is_neither_slow_nor_late():
+    make_pipeline("etl", awake_at=None)
+    rule("slow", limit_s=600)
+    rule("not-started", limit_s=600)
+    queued = {"run_type": "scheduled", "created_at": ago(days=1), "queued_at": ago(minutes=1)}
+    make_run("etl", "queued", started_at=ago(days=1), **queued)
+    make_run("etl", "queued", started_at=None, **queued)
+    alerting.look()
+    assert states() == []
+
+
 def test_another_failure_is_counted_and_one_after_a_success_opens_another():
     make_pipeline("etl")
     rule()
@@ -222,7 +282,7 @@ def test_odd_rows_are_judged_as_far_as_they_go():
     assert not SetAside.objects.exists()
 
 
-@pytest.mark.parametrize("how", ["failing", "silent", "never"])
+@pytest.mark.parametrize("how", ["failing", "silent", "never", "failing long ago"])
 def test_what_a_mirror_says_that_lags_behind_is_no_news(how):
     make_pipeline("etl", awake_at=None, next_run_at=ago(hours=5))
     for kind, limit_s in (("failed", 0), ("slow", 60), ("no-success", 60), ("not-started", 60)):
@@ -230,14 +290,18 @@ def test_what_a_mirror_says_that_lags_behind_is_no_news(how):
     make_run("etl", "running", started_at=ago(hours=5))
     ended("failed", 5)
     state = SyncState.objects.filter(name=alerting.POLLS[0])
-    if how == "failing":
+    if how.startswith("failing"):
         SyncState.failed(alerting.POLLS[0], "airflow", "away")
+        if how == "failing long ago":
+            state.update(last_error_at=ago(minutes=3))
     elif how == "silent":
         state.update(last_success_at=ago(minutes=2))
     else:
         state.delete()
     alerting.look()
-    assert [alert.rule.partition(":")[0] for alert in Alert.objects.all()] == ["pipeline-no-success"]
+    # Where nobody asked the console itself was away.
+    found = ["pipeline-no-success"] if how == "failing" else []
+    assert [alert.rule.partition(":")[0] for alert in Alert.objects.all()] == found
     SyncState.succeeded(alerting.POLLS[0], "airflow")
     alerting.look()
     assert Alert.objects.count() == 4
@@ -267,6 +331,46 @@ def test_an_alert_whose_rule_watches_the_pipeline_no_more_is_settled():
     assert states()[-1] == ("etl", "open")  # no rule of pipelines
 
 
+def test_a_pipeline_that_is_gone_for_a_moment_keeps_its_alert():
+    """Airflow lists none while it reads the file anew."""
+    make_pipeline("etl")
+    one = rule()
+    ended("failed", 5)
+    alerting.look()
+    Pipeline.objects.update(gone_at=ago(minutes=4))
+    alerting.look()
+    assert states() == [("etl", "open")]
+    Pipeline.objects.update(gone_at=ago(minutes=6))
+    alerting.look()
+    assert states() == [("etl", "resolved")]
+    Alert.objects.update(state="open")
+    Pipeline.objects.update(gone_at=ago(minutes=4))
+    one.delete()
+    alerting.look()
+    assert states() == [("etl", "resolved")]
+
+
+def test_an_alert_that_cannot_be_settled_stops_no_other(monkeypatch):
+    for name in ("a", "odd", "z"):
+        make_pipeline(name)
+        ended("failed", 5, name)
+    rule(pattern="*")
+    alerting.look()
+    AlertRule.objects.all().delete()
+    settle = alerts.settle
+
+    def broken(name, subject, **more):
+        if subject == "odd":
+            raise ZeroDivisionError("no")
+        return settle(name, subject, **more)
+
+    monkeypatch.setattr(alerts, "settle", broken)
+    alerting.look()
+    assert sorted(states()) == [("a", "resolved"), ("odd", "open"), ("z", "resolved")]
+    row = SetAside.objects.get()
+    assert (row.about, row.reason) == ("odd", "ZeroDivisionError: no")
+
+
 def test_the_queries_do_not_grow_with_pipelines_and_runs():
     rule(pattern="*", limit_s=0)
     rule("slow", pattern="*", limit_s=3600)
@@ -288,6 +392,18 @@ def test_when_a_pipeline_woke_up_is_noted():
     assert Pipeline.objects.get().awake_at is None
     mirror.save_dags([replace(first, is_paused=False)])
     assert Pipeline.objects.get().awake_at is not None
+
+
+@pytest.mark.parametrize(("gone_h", "is_new"), [(0.5, False), (2, True)])
+def test_a_pipeline_that_was_away_for_long_gets_its_time_anew(gone_h, is_new):
+    first = Dag("etl", "etl", "", [], [], "", "", None, False, False, "etl.py", 16)
+    mirror.save_dags([first])
+    woke_at = ago(days=3)
+    Pipeline.objects.update(awake_at=woke_at, gone_at=ago(hours=gone_h))
+    mirror.save_dags([first])
+    found = Pipeline.objects.get()
+    assert found.gone_at is None
+    assert (found.awake_at != woke_at) == is_new
 
 
 # --- rules
@@ -330,6 +446,7 @@ def test_a_rule_of_another_kind_settles_what_it_found(scientist):
     [
         ({"kind": "slow", "limit_s": 0}, "limit_s"),
         ({"kind": "slow", "limit_s": 10**9}, "limit_s"),
+        ({"kind": "not-started", "limit_s": 59}, "limit_s"),
         ({"pattern": "  "}, "pattern"),
         ({}, "pattern"),  # there is one already
     ],
@@ -428,12 +545,19 @@ def test_the_form_previews_then_makes_the_rule(page):
         ({"pattern": ""}, "This is required"),
         ({"kind": "loud"}, "none of the choices"),
         ({"amount": "1000000", "unit": "86400"}, "from a second to a year"),
+        ({"amount": "1000000", "unit": "86400", "preview": "1"}, "from a second to a year"),
+        ({"kind": "not-started", "amount": "59", "unit": "1", "preview": "1"}, "a minute at least"),
     ],
 )
 def test_a_form_that_cannot_be_comes_back(page, values, words):
     answer = page.post(f"{LIST}/new", {**FORM, **values})
     assert answer.status_code == 422
     assert words in answer.content.decode()
+
+
+def test_a_limit_of_a_kind_that_has_none_does_not_count(page):
+    given = {"kind": "failed", "amount": "1000000", "unit": "86400", "preview": "1"}
+    assert page.post(f"{LIST}/new", {**FORM, **given}).status_code == 200
 
 
 def test_a_rule_is_switched_and_removed_from_its_pages(page):
