@@ -17,7 +17,10 @@ RECORDERS = {"record", "_record", "_settle", "_settle_answer", "_wish"}
 MADE = {
     *(f"alert.{verb}" for verb in _ACTIONS.values()),
     *(f"model.{kind}" for kind in ChampionPeriod.Kind.values),
-    *(f"backfill.{verb}" for verb in ("pause", "paused", "not_paused", "unpause", "unpaused", "not_unpaused")),
+    *(
+        f"backfill.{verb}"
+        for verb in ("pause", "paused", "not_paused", "unpause", "unpaused", "not_unpaused")
+    ),
     "promotion.approve",
     "promotion.reject",
     "pipeline.pause",
