@@ -92,6 +92,7 @@ async def test_web_asked_past_its_proxy_sees_neither_address_nor_https(settings,
     asked = {"page": page, "predict": predict, "live": live}[kind]
     console = Console(predict=predict, django=page, live=live)
     scope = {"type": "websocket" if kind == "live" else "http", "path": "/ws/live", "headers": CLAIMS}
+    scope["method"] = "GET"
     await console({**scope, "client": ("10.0.0.3", 1)}, whole, whole)
     assert asked.headers == {b"host": b"console"}
     await console({**scope, "client": ("10.0.0.2", 1)}, whole, whole)
