@@ -10,10 +10,12 @@ import sys
 import time
 from typing import Any
 
+# Locust first: it patches the standard library, and what took TLS from there before recurses for ever.
+from locust import FastHttpUser, constant, task  # isort: skip
+from locust.env import Environment  # isort: skip
+
 import gevent
 import requests
-from locust import FastHttpUser, constant, task
-from locust.env import Environment
 
 PATIENCE_S = 10.0
 

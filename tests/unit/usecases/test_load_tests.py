@@ -1,11 +1,15 @@
 """Load tests: what may be asked, who may ask, what a worker does, and what is shown of it."""
 
+import ast
 import json
 import stat
+import threading
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
@@ -235,6 +239,50 @@ def test_locust_that_is_not_installed_is_said(settings, tmp_path):
 def test_what_it_measured_comes_back_and_the_plan_went_by_its_input(settings, tmp_path):
     stand_in_for_locust(tmp_path, settings, 'read plan; echo "{\\"plan\\": $plan, \\"steps\\": []}"')
     assert load_running.run(PLAN, still_there=lambda: None) == {"plan": PLAN, "steps": []}
+
+
+@pytest.fixture
+def answering():
+    """Where anything that is posted is answered with 200."""
+
+    class Answers(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *_words: object) -> None:
+            """Nobody reads it."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.skipif(
+    not Path(settings.CONSOLE_LOAD_PYTHON).exists(), reason="Locust is not installed: `make load` installs it"
+)
+def test_locust_itself_asks_and_measures(answering):
+    plan = {"url": answering, "path": "/", "row": {}, "token": "secret"}
+    plan |= {"seconds": 2, "steps": [1, 2], "spawn_rate": 5}
+    first, second = load_running.run(plan, still_there=lambda: None)["steps"]
+    assert (first["users"], second["users"]) == (1, 2)
+    assert first["requests"] > 0
+    assert (first["failures"], second["failures"]) == (0, 0)
+
+
+def test_locust_patches_the_standard_library_before_anything_takes_from_it():
+    imports = [
+        node.module if isinstance(node, ast.ImportFrom) else node.names[0].name
+        for node in ast.parse(load_running.SCRIPT.read_text()).body
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+    assert imports.index("locust") < min(imports.index("requests"), imports.index("gevent"))
 
 
 def test_one_that_ends_badly_gives_its_words(settings, tmp_path):
