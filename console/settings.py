@@ -321,7 +321,7 @@ SPECTACULAR_SETTINGS = {
         "AlertEvent": "core.alerts.states.Event",
         "ChannelKind": "core.alerts.states.ChannelKind",
         "DeliveryState": "core.alerts.states.DeliveryState",
-        "AlertRuleKind": "pipelines.models.RuleKind",
+        "AlertRuleKind": "pipelines.alert_rule_models.RuleKind",
         "Severity": "core.alerts.states.Severity",
         "TokenState": ["active", "revoked", "expired"],
     },

@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final
 from urllib.parse import parse_qs
 
@@ -64,9 +65,9 @@ class Answer:
         await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
         await send({"type": "http.response.body", "body": self.body})
 
-    @property
+    @cached_property
     def run(self) -> dict[str, Any]:
-        """The run that it shows; empty where it is no run."""
+        """The run that it shows, once all of it has come; empty where it is no run."""
         if self.status not in {200, 202}:
             return {}
         found = json.loads(self.body)

@@ -13,7 +13,7 @@ from core.access.http import user_of
 from core.alerts.states import Severity
 from core.lib.rest import StrictSerializer, valid
 from pipelines import alert_rules
-from pipelines.models import AlertRule, RuleKind
+from pipelines.alert_rule_models import AlertRule, RuleKind
 
 
 class AlertRuleSerializer(serializers.ModelSerializer):

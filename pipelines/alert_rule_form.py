@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 from core.alerts.states import Severity
 from core.lib.errors import ConsoleError
 from pipelines import alert_rules, verdicts
-from pipelines.models import AlertRule, RuleKind
+from pipelines.alert_rule_models import AlertRule, RuleKind
 
 MOST: Final = 1_000_000
 UNITS: Final = ((1, _("seconds")), (60, _("minutes")), (3600, _("hours")), (86400, _("days")))

@@ -19,7 +19,8 @@ from core.lib import live
 from core.lib.edge import refused
 from core.lib.errors import Conflict, NotFound
 from pipelines import alerting, verdicts
-from pipelines.models import AlertRule, Pipeline, Run
+from pipelines.alert_rule_models import AlertRule
+from pipelines.models import Pipeline, Run
 from pipelines.verdicts import Finding
 
 SCOPE: Final = "alerts.rules"

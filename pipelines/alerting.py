@@ -24,7 +24,8 @@ from core.alerts.states import UNRESOLVED
 from core.lib.models import SyncState
 from core.lib.templatetags import numbers
 from pipelines import loops, verdicts
-from pipelines.models import ENDED, RULE_PREFIX, AlertRule, Pipeline, Run, RunState
+from pipelines.alert_rule_models import RULE_PREFIX, AlertRule
+from pipelines.models import ENDED, Pipeline, Run, RunState
 from pipelines.verdicts import Finding, Past, Watched
 
 N_ENDED: Final = 10  # of each pipeline: those that overlapped may have ended in another order

@@ -29,7 +29,8 @@ from pipelines import (
     task_facts,
 )
 from pipelines.answers import TaskState
-from pipelines.models import Asset, AssetEvent, ImportFault, InputRequest, Pipeline, Run
+from pipelines.asset_models import Asset, AssetEvent
+from pipelines.models import ImportFault, InputRequest, Pipeline, Run
 from pipelines.scope import Scope
 from pipelines.serializers import (
     AssetEventSerializer,

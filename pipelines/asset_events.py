@@ -15,8 +15,9 @@ from core.lib.aside import Unread
 from core.lib.errors import NotFound
 from pipelines import loops
 from pipelines.answers import AssetEvent as Found
+from pipelines.asset_models import Asset, AssetEvent
 from pipelines.mirror import changed_fields
-from pipelines.models import Asset, AssetEvent, Run
+from pipelines.models import Run
 
 AT_ONCE = 1000  # that are new; of an Airflow seen for the first time the newest
 # Airflow stamps an event when it makes it and commits later.

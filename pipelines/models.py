@@ -6,7 +6,6 @@ same rows: `Run.wish` and `Pipeline.wanted_is_paused`, delivered by `tasks`.
 
 import re
 from datetime import datetime, timedelta
-from fnmatch import fnmatchcase
 from typing import Any, ClassVar
 from urllib.parse import quote
 
@@ -17,16 +16,17 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from core.alerts.states import Severity
 from core.lib import traces
 from core.lib.outbox import Deliverable
-from pipelines import params, verdicts
+from pipelines import params
+from pipelines.alert_rule_models import AlertRule as AlertRule
+from pipelines.asset_models import Asset as Asset
+from pipelines.asset_models import AssetEvent as AssetEvent
 from pipelines.backfill_models import Backfill as Backfill
 from pipelines.scope import Scope
 
 LONGEST_NOTE = 1000
 LONGEST_SOURCE = 200_000
-RULE_PREFIX = "pipeline-"
 MOST_SWITCHES = 500  # of pipelines, moved by one form or call
 
 
@@ -162,64 +162,6 @@ class PipelineSource(models.Model):
 
     def __str__(self) -> str:
         return f"{self.dag_id} {self.version}"
-
-
-class Asset(models.Model):
-    """What some tasks make, and what starts or feeds pipelines.
-
-    producers, consumers: [{"dag_id", "task_id"}]; the task is empty for a pipeline that it schedules.
-    """
-
-    airflow_id = models.PositiveBigIntegerField(unique=True)
-    name = models.TextField()
-    uri = models.TextField(blank=True)
-    group = models.TextField(blank=True)
-    producers = models.JSONField(default=list)
-    consumers = models.JSONField(default=list)
-    changed_at = models.DateTimeField(null=True)
-
-    class Meta:
-        ordering: ClassVar = ["name", "airflow_id"]
-
-    def __str__(self) -> str:
-        return self.name
-
-    @property
-    def key(self) -> str:
-        """What it is called among all."""
-        return f"{self.airflow_id} {self.name}"
-
-
-class AssetEvent(models.Model):
-    """An asset changed: what made that, and the runs that took it.
-
-    began: [{"dag_id", "dag_run_id", "triggering"}], the last true where the run began with this event.
-    """
-
-    airflow_id = models.PositiveBigIntegerField(unique=True)
-    asset_airflow_id = models.PositiveBigIntegerField()
-    at = models.DateTimeField()
-    dag_id = models.TextField(blank=True)
-    dag_run_id = models.TextField(blank=True)
-    task_id = models.TextField(blank=True)
-    map_index = models.IntegerField(default=-1)
-    extra = models.JSONField(default=dict)
-    began = models.JSONField(default=list)
-
-    class Meta:
-        ordering: ClassVar = ["-at", "-airflow_id"]
-        indexes: ClassVar = [
-            models.Index(fields=["asset_airflow_id", "-at"], name="events_of_asset"),
-            models.Index(fields=["-at"], name="events_recent"),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.asset_airflow_id} {self.at:%Y-%m-%d %H:%M:%S}"
-
-    @property
-    def facts(self) -> list[tuple[str, str]]:
-        """What the task wrote with it, as pairs of name and JSON."""
-        return [(name, params.in_words(value)) for name, value in self.extra.items()]
 
 
 class Run(Deliverable):
@@ -366,57 +308,6 @@ class Preset(models.Model):
 
     def __str__(self) -> str:
         return f"{self.dag_id} {self.name}"
-
-
-class RuleKind(models.TextChoices):
-    """What breaks an alert rule."""
-
-    FAILED = verdicts.FAILED, _("failed")
-    SLOW = verdicts.SLOW, _("took longer than")
-    NO_SUCCESS = verdicts.NO_SUCCESS, _("no success since")
-    NOT_STARTED = verdicts.NOT_STARTED, _("did not start within")
-
-
-class AlertRule(models.Model):
-    """When pipelines raise an alert. pattern: a pipeline's name, or a glob of names.
-
-    limit_s: seconds that may pass; 0 for a kind without. judged_from: runs that ended before are history.
-    """
-
-    kind = models.CharField(max_length=20, choices=RuleKind)
-    pattern = models.CharField(max_length=250)
-    limit_s = models.PositiveIntegerField(default=0)
-    severity = models.CharField(max_length=10, choices=Severity, default=Severity.WARNING)
-    is_active = models.BooleanField(default=True)
-    judged_from = models.DateTimeField(default=timezone.now)
-    created_at = models.DateTimeField(default=timezone.now)
-    # Who changed it last, by name because users can go.
-    changed_by = models.CharField(max_length=150, blank=True)
-
-    class Meta:
-        ordering: ClassVar = ["pattern", "kind", "limit_s"]
-        constraints: ClassVar = [
-            models.UniqueConstraint(fields=["kind", "pattern", "limit_s"], name="alert_rule_once"),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.pattern}: {self.kind} {self.limit_s}"
-
-    def get_absolute_url(self) -> str:
-        return reverse("pipelines:alert-rule-edit", args=[self.pk])
-
-    @property
-    def alert_name(self) -> str:
-        """What its alerts name as their rule; their subject is the pipeline."""
-        return f"{RULE_PREFIX}{self.kind}:{self.pk}"
-
-    @property
-    def limit(self) -> timedelta:
-        return timedelta(seconds=self.limit_s)
-
-    def fits(self, dag_id: str) -> bool:
-        """Whether it watches that pipeline."""
-        return fnmatchcase(dag_id, self.pattern)
 
 
 class ForgottenRun(models.Model):

@@ -12,7 +12,7 @@ from core.lib.htmx import is_htmx
 from core.lib.paging import page_of
 from pipelines import alert_rules
 from pipelines.alert_rule_form import AlertRuleForm
-from pipelines.models import AlertRule
+from pipelines.alert_rule_models import AlertRule
 from pipelines.views.common import age
 
 NAV = {"nav": "monitoring"}
