@@ -15,6 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
+from scoring import compile as compiling
 from scoring import sandbox
 from scoring.compile import CompileError, compile_version
 from scoring.result import ChampionFiles, read_result
@@ -209,3 +210,27 @@ def test_served_answers_are_what_was_measured(tmp_path):
         np.array(result.candidate.probabilities)[:, 1],
         atol=1e-6,
     )
+
+
+class AtOnce:
+    """A model whose calls take no time but what the test's clock says."""
+
+    def __init__(self, spec):
+        self.spec = spec
+
+    def predict(self, rows):
+        return rows
+
+
+@pytest.mark.parametrize(("stalled_rounds", "p99_ms"), [(0, 1.0), (9, 1.0), (10, 80.0)])
+def test_what_else_the_machine_does_is_not_the_models_latency(monkeypatch, stalled_rounds, p99_ms):
+    spec, rows = specs.titanic(), fitted.passengers()
+    monkeypatch.setattr(compiling, "LATENCY_WARM_UP", 0)
+    monkeypatch.setattr(compiling, "LATENCY_CALLS", 1000)
+    # Ten calls a round, and all calls of a stalled one take 80 ms: no other number is between.
+    took_s = [0.080 if number // 10 < stalled_rounds else 0.001 for number in range(100)]
+    moments = [0.0]
+    for seconds in took_s:
+        moments += [moments[-1], moments[-1] + seconds]
+    monkeypatch.setattr(compiling.time, "perf_counter", iter(moments[1:]).__next__)
+    assert compiling._latency_ms(AtOnce(spec), rows)[1] == pytest.approx(p99_ms)
