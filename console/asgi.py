@@ -24,7 +24,7 @@ from console.bodies import Receive, Scope, Send  # noqa: E402
 from console.consumers import LiveConsumer  # noqa: E402
 from console.origins import SameOrigin  # noqa: E402
 from console.waiting import Waiting, wanted_s  # noqa: E402
-from core.lib import addresses, sockets  # noqa: E402
+from core.lib import addresses, collector, sockets  # noqa: E402
 from predictions.serving import predict_app  # noqa: E402
 
 # Each request that Django answers holds a thread and a connection to PostgreSQL: the rest waits its turn.
@@ -83,6 +83,7 @@ class Console:
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         await self.predict.startup()
+        collector.spare_what_stays()
         await send({"type": "lifespan.startup.complete"})
         with _at_a_signal(self._waiting.stop):
             await receive()

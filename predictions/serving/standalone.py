@@ -9,7 +9,7 @@ django.setup()
 
 from django.utils.translation import gettext as _  # noqa: E402
 
-from core.lib import json_out, metrics, problems, sockets  # noqa: E402
+from core.lib import collector, json_out, metrics, problems, sockets  # noqa: E402
 from core.lib.errors import NotFound  # noqa: E402
 from predictions.serving.application import (  # noqa: E402
     PredictApp,
@@ -70,6 +70,7 @@ class ServingApp:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 await self._predict.startup()
+                collector.spare_what_stays()
                 await send({"type": "lifespan.startup.complete"})
             elif message["type"] == "lifespan.shutdown":
                 await self._predict.shutdown()
