@@ -32,13 +32,15 @@ from pipelines.views import airflow
 from pipelines.views.common import age
 
 MOST_BOXES = 60
+LISTED = 25  # a page of the list: each row has the strip of its last runs
 
 
 @require_GET
 def pipeline_list(request: SignedInRequest) -> HttpResponse:
     """All pipelines, with their last runs."""
     wanted = listing.Wanted.of(request.GET)
-    page = page_of(request, listing.ordered(listing.narrowed(wanted), wanted.order).defer(*listing.LONG))
+    found = listing.ordered(listing.narrowed(wanted), wanted.order).defer(*listing.LONG)
+    page = page_of(request, found, size=LISTED)
     page["rows"] = listing.rows(page["rows"])
     context = {"page": page, "wanted": wanted, "n_faults": listing.import_faults().count(), **age()}
     if is_htmx(request):

@@ -1,7 +1,7 @@
 """Numbers, spans of time and moments as the pages write them. Plain text out; `ui` wraps it in HTML."""
 
 import math
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, timedelta, tzinfo
 from functools import lru_cache
 
 from django.utils import formats, timezone
@@ -98,7 +98,7 @@ def relative(moment: datetime, now: datetime | None = None) -> str:
     seconds = ((now or timezone.now()) - moment).total_seconds()
     away = abs(seconds)
     if away >= 7 * 86400:
-        return _date(timezone.localtime(moment))
+        return _day(_local(moment, timezone.get_current_timezone()).date(), get_language())
     prefix = "in_" if seconds < 0 else ""
     if away < 10:
         return str(AGO_WORDS["now"])
@@ -108,8 +108,12 @@ def relative(moment: datetime, now: datetime | None = None) -> str:
     return str(AGO_WORDS["now"])
 
 
-def _date(local: datetime) -> str:
-    return _day(local.date(), get_language())
+def _local(moment: datetime, zone: tzinfo) -> datetime:
+    """In the zone; as it is where that would be before the year 1 or after 9999."""
+    try:
+        return moment.astimezone(zone)
+    except OverflowError:
+        return moment
 
 
 @lru_cache(maxsize=5000)  # a page with hundreds of times has few days, and Django takes long for each
@@ -124,15 +128,20 @@ def zone_name() -> str:
 
 def clock(moment: datetime) -> str:
     """Hour, minute and zone."""
-    local = timezone.localtime(moment)
+    local = _local(moment, timezone.get_current_timezone())
     return f"{local:%H:%M} {local.tzname()}"
 
 
 def absolute(moment: datetime) -> str:
     """Date, time to the second and zone."""
-    local = timezone.localtime(moment)
+    return _absolute(moment, timezone.get_current_timezone(), get_language())
+
+
+@lru_cache(maxsize=20_000)  # a list of pipelines has hundreds of them, and is drawn again at every change
+def _absolute(moment: datetime, zone: tzinfo, language: str | None) -> str:
+    local = _local(moment, zone)
     return _("%(date)s, %(time)s %(zone)s") % {
-        "date": _date(local),
+        "date": _day(local.date(), language),
         "time": local.strftime("%H:%M:%S"),
         "zone": local.tzname(),
     }

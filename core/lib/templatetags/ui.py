@@ -26,7 +26,12 @@ register = template.Library()
 @register.simple_tag
 def icon(name: str, label: str = "", css: str = "") -> SafeString:
     """An icon of the sprite; with a label it speaks, without one it is decoration."""
-    return _icon(static("console/icons.svg"), name, str(label), css)
+    return _icon(_sprite(), name, str(label), css)
+
+
+@lru_cache(maxsize=1)  # a page may have hundreds of icons, and they are all in this file
+def _sprite() -> str:
+    return static("console/icons.svg")
 
 
 @lru_cache(maxsize=2000)  # a page may have hundreds of the same
@@ -41,7 +46,7 @@ def state(value: object, label: object = "", look: str = "") -> SafeString:
     """The badge of a state. `look` borrows another state's icon and colour, `label` another word."""
     found = look_of(look or value)
     word = label or (look_of(value).word if value else found.word)
-    return _state(found.kind, found.icon, str(value or ""), str(word), static("console/icons.svg"))
+    return _state(found.kind, found.icon, str(value or ""), str(word), _sprite())
 
 
 @lru_cache(maxsize=2000)

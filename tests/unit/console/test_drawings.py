@@ -17,6 +17,7 @@ from models_registry.mlflow_types import Point
 from models_registry.templatetags import registry
 from pipelines import durations, gantt, graph, grid
 from pipelines.models import Run
+from pipelines.pictures import ColouredBox, ColouredGraph
 from predictions import explanation
 from predictions.drift import drawings as drift
 from predictions.models import Prediction
@@ -102,8 +103,8 @@ def _durations():
 
 def _graph():
     drawn = graph.draw(TASKS)
-    boxes = [{"box": box, "state": "success", "n_instances": 1} for box in drawn.boxes]
-    return render_to_string("pipelines/_graph_svg.html", {"graph": {"drawing": drawn, "boxes": boxes}})
+    boxes = [ColouredBox(box, "success", is_shown=False, n_instances=1) for box in drawn.boxes]
+    return render_to_string("pipelines/_graph_svg.html", {"graph": ColouredGraph(drawn, boxes)})
 
 
 def _recent():

@@ -106,7 +106,7 @@ def test_the_list_costs_the_same_with_five_hundred_pipelines(page, django_assert
     for query in ("", "last=failed&order=state", "show=active&order=-last&page=2"):
         with django_assert_max_num_queries(11):
             answer = page.get(f"/pipelines?{query}")
-        assert len(answer.context["page"]["rows"]) == 50
+        assert len(answer.context["page"]["rows"]) == 25
     with django_assert_max_num_queries(8):
         page.get("/runs/recent")
 
