@@ -3,9 +3,10 @@
 import subprocess
 import sys
 
-from benchmarks import aggregator, frames, predict, usecases
+from benchmarks import aggregator, airflow_rest, frames, predict, usecases
 
 if __name__ == "__main__":
     # Pages of pipelines have a database of their own, which a process takes once.
     pages = subprocess.run([sys.executable, "-m", "benchmarks.pipelines"]).returncode
-    sys.exit(max(predict.main(), aggregator.main(), frames.main(), usecases.main([]), pages))
+    parts = (predict.main(), aggregator.main(), frames.main(), airflow_rest.main([]), usecases.main([]))
+    sys.exit(max(*parts, pages))
