@@ -15,8 +15,8 @@ export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help up down demo remove-demo status doctor measure logs reset backup restore psql shell kill \
-        check format fuzz test test-unit test-integration test-browser test-restore test-brokers soak bench load \
-        notebook panels dashboards openapi reference docs messages lock secrets test-containers
+        check format fuzz test test-unit test-integration test-browser test-restore test-upgrade test-tutorial \
+        test-brokers soak bench load notebook panels dashboards openapi reference docs messages lock secrets test-containers
 
 help:  ## list these commands
 	@echo "Usage: make COMMAND"
@@ -101,6 +101,12 @@ soak:  ## the tests that kill parts, in the middle of a demonstration too, ten r
 
 test-restore:  ## back a stack up, restore it on other ports, start it and go on there
 	@CONSOLE_TEST_RESTORE=1 $(TOOLS) -m pytest tests/integration/test_backup_and_restore.py
+
+test-upgrade:  ## the landed release before, with its demonstration, upgraded to this checkout; FROM=… names another commit
+	@CONSOLE_TEST_UPGRADE=1 CONSOLE_TEST_UPGRADE_FROM=$(FROM) $(TOOLS) -m pytest -s tests/integration/test_upgrade.py
+
+test-tutorial:  ## each command of docs/tutorial.md on a new stack
+	@CONSOLE_TEST_TUTORIAL=1 $(TOOLS) -m pytest tests/integration/test_tutorial.py
 
 test-brokers:  ## three brokers of Kafka, each killed once while predictions are answered
 	@CONSOLE_TEST_BROKERS=1 $(TOOLS) -m pytest -s tests/integration/test_three_brokers.py
