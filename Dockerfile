@@ -29,13 +29,17 @@ RUN set -eu; \
 FROM base AS build
 ENV UV_LINK_MODE=copy
 WORKDIR /opt/atalaya/app
-COPY requirements requirements
+# Only what the installation reads: any other change leaves these layers as they are.
+COPY requirements/airflow.txt requirements/bootstrap.txt requirements/build.txt requirements/console.txt \
+     requirements/traces.txt requirements/ivy.xml requirements/jars.sha256 requirements/
 COPY core/__init__.py core/
 COPY core/lib/__init__.py core/lib/secret_files.py core/lib/
-COPY stack stack
+COPY stack/__init__.py stack/config.py stack/errors.py stack/files.py stack/install.py stack/jars.py stack/java.py \
+     stack/secrets.py stack/spark-ivy.xml stack/spark-jars.sha256 stack/
 RUN python3 -c "from pathlib import Path; from stack import install; install.ensure(Path('/opt/atalaya/venv'), with_tools=False, with_traces=True)"
 
 FROM build AS build-notebook
+COPY requirements/notebook.txt requirements/
 RUN python3 -c "from pathlib import Path; from stack import install; install.ensure(Path('/opt/atalaya/venv'), with_tools=False, with_traces=True, extra=('notebook',))"
 
 # --- the console

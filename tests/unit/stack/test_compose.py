@@ -2,6 +2,9 @@
 
 import ast
 import re
+import shutil
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -247,17 +250,38 @@ def test_setup_makes_every_database():
 # --- the images
 
 DOCKERFILE = (REPO / "Dockerfile").read_text()
+STAGES = dict(re.findall(r"^FROM \S+ AS (\S+)\n(.*?)(?=^FROM |\Z)", DOCKERFILE, re.M | re.S))
 
 
 def test_images_are_no_roots_and_end_when_told():
-    stages = dict(re.findall(r"^FROM \S+ AS (\S+)\n(.*?)(?=^FROM |\Z)", DOCKERFILE, re.M | re.S))
-    assert set(stages) == {"base", "build", "build-notebook", "console", "airflow", "notebook", "servers"}
+    assert set(STAGES) == {"base", "build", "build-notebook", "console", "airflow", "notebook", "servers"}
     for name in ("console", "notebook"):
-        assert "USER 10001:10001" in stages[name]
-        assert "STOPSIGNAL" in stages[name]
-        assert 'ENTRYPOINT ["tini", "--"]' in stages[name]
-    assert "HEALTHCHECK" in stages["console"]
+        assert "USER 10001:10001" in STAGES[name]
+        assert "STOPSIGNAL" in STAGES[name]
+        assert 'ENTRYPOINT ["tini", "--"]' in STAGES[name]
+    assert "HEALTHCHECK" in STAGES["console"]
     assert not re.search(r"\b(gcc|g\+\+|clang|build-essential)\b", DOCKERFILE)
+
+
+def test_installation_finds_all_that_it_reads(tmp_path: Path):
+    """Its files are copied one by one, so that no other change makes the environments again."""
+    for line in re.findall(r"^COPY ((?:.*\\\n)*.*)$", STAGES["build"], re.M):
+        *files, folder = line.replace("\\\n", " ").split()
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        for file in files:
+            shutil.copy(REPO / file, tmp_path / folder)
+    code = (
+        "from stack import install, jars; from pathlib import Path; import sys; "
+        "files = [one for wanted in jars.SETS for one in (wanted.ivy_file, wanted.sums_file)]; "
+        "assert Path(install.__file__).is_relative_to(sys.argv[1]), install.__file__; "
+        "names = ('console', 'traces', 'airflow', 'bootstrap', 'build'); "
+        "print([str(one) for one in (*files, *(install.LOCKS / f'{name}.txt' for name in names)) "
+        "if not one.exists()])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
 def test_build_takes_no_secret():
