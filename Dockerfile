@@ -67,8 +67,7 @@ ENV PATH=/opt/atalaya/venv/console/bin:/usr/local/bin:/usr/bin:/bin \
     CONSOLE_OUTPUT_DIR=/var/lib/atalaya/output \
     CONSOLE_PIPELINE_TOKENS=/var/lib/atalaya/tokens/console_tokens.json \
     CONSOLE_SPARK_JARS=/opt/atalaya/venv/spark-jars \
-    CONSOLE_HEARTBEAT_DIR=/tmp/alive \
-    PROMETHEUS_MULTIPROC_DIR=/tmp/metrics
+    CONSOLE_HEARTBEAT_DIR=/tmp/alive
 RUN python -m compileall -q . \
     && python -c "import os; from stack import nowhere; nowhere.put_in_place(); os.environ['CONSOLE_STATIC_DIR'] = '/opt/atalaya/static'; from django.core import management; management.execute_from_command_line(['manage.py', 'collectstatic', '--noinput', '--verbosity', '0'])" \
     && rm -rf /tmp/*

@@ -222,6 +222,17 @@ def test_environment_holds_settings_that_there_are():
         assert {variable for variable in told if f'"{variable}"' not in settings} == set()
 
 
+def test_only_the_console_shares_its_metrics_between_processes():
+    """Whatever else uses prometheus_client ends at once where this names a folder that is not there."""
+    shares = {
+        name
+        for name, service in SERVICES.items()
+        if "PROMETHEUS_MULTIPROC_DIR" in service.get("environment", {})
+    }
+    assert shares == {part.name for part in console_parts.PARTS} | {"setup", "demo"}
+    assert "PROMETHEUS_MULTIPROC_DIR" not in DOCKERFILE
+
+
 def test_airflow_is_told_nothing_of_the_consoles_own():
     for name in SERVICES:
         if name.startswith("airflow"):
