@@ -6,6 +6,7 @@ BASE_IMAGE       what our images are built on (localhost/debian:bookworm)
 BUILD_OPTIONS    further options of `podman build`, such as those that tell it where packages come from
 PODMAN_COMPOSE   the program (podman-compose)
 CADDY            the program of the proxy (/usr/bin/caddy)
+MOTO             folder of Python packages with moto's server: an S3 store for MLflow, else it keeps files
 PROMETHEUS       that of Prometheus (/usr/bin/prometheus)
 CONTAINERS_DIR   where the generated file and the secrets lie (var/containers); named volumes are podman's
 """
@@ -17,7 +18,7 @@ import subprocess
 import sys
 import time
 
-from tests.containers import across, project
+from tests.containers import across, cluster, project
 from tests.containers.project import LEFT_OUT, ONE_SHOT, container, is_healthy, run, say, wait
 
 TARGETS = ("console", "servers", "airflow")
@@ -43,10 +44,14 @@ def build() -> None:
     say(f"compilers and files of settings in the image: {found.split() or 'none'}")
 
 
+def write(**settings: str) -> None:
+    project.write(project.services(), ATALAYA_SPARK_TARGETS=cluster.TARGETS, **settings)
+
+
 def up() -> None:
     """Everything in the order of `depends_on`, until /readyz is green in each of its parts."""
     found = project.services()
-    project.write(found)
+    write()
     began_at = time.monotonic()
     left = {name: one for name, one in found.items() if name != "demo"}
     ready: set[str] = set()
@@ -98,7 +103,7 @@ def check() -> None:
 
 
 def demo() -> None:
-    """The demonstration, through the proxy, from a container of its own."""
+    """The demonstration through the proxy, in a container of its own; its Spark job again on the cluster."""
     began_at = time.monotonic()
     project.compose("up", "-d", "--no-build", "demo")
     subprocess.run(["podman", "logs", "--follow", container("demo")])
@@ -106,11 +111,12 @@ def demo() -> None:
     if (state := project.state(container("demo"))) != "exited 0":
         sys.exit(f"run_demo: {state}")
     say(f"run_demo went through in {time.monotonic() - began_at:.0f} s")
+    cluster.check()
 
 
 def scale() -> None:
     """Two web and three serving; who asks comes to all of them and notices nothing."""
-    project.write(project.services(), **COPIES)
+    write(**COPIES)
     project.start(["web", "serving"])
     time.sleep(6)  # the proxy looks who is there every five seconds
     across.check()
@@ -118,7 +124,8 @@ def scale() -> None:
 
 def kill() -> None:
     """Each container once, by kill -9 of its first process; it must come back and be healthy."""
-    names = [name for name in project.services() if name not in ONE_SHOT]
+    # what the S3 store of the test holds in memory would be gone
+    names = [name for name in project.services() if name not in (*ONE_SHOT, "s3")]
     for one in (one for name in names for one in project.containers(name)):
         before = run("podman", "inspect", "-f", "{{.State.Pid}}", one).strip()
         began_at = time.monotonic()

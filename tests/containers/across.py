@@ -8,6 +8,7 @@ import asyncio
 import json
 import re
 import ssl
+import time
 from contextlib import AsyncExitStack
 
 import httpx
@@ -28,12 +29,8 @@ TLS.verify_mode = ssl.CERT_NONE
 
 def check() -> None:
     """Sign-in, REST, sockets, predictions and repeated calls, each across all copies."""
-    name = f"across-{project.run('date', '+%s').strip()}"
-    told = json.loads(
-        project.inside(
-            "worker", "python", "manage.py", "create_user", name, "--role", "admin", "--token", "--json"
-        )
-    )
+    told = new_user("across")
+    name = told["username"]
     with httpx.Client(base_url=ADDRESS, verify=TLS, follow_redirects=True, timeout=30) as browser:
         _sign_in(browser, name, told["one_time_password"])
         _require("pages of one session", project.containers("web"), _pages(browser))
@@ -42,6 +39,13 @@ def check() -> None:
     with httpx.Client(base_url=ADDRESS, verify=TLS, headers=headers, timeout=30) as caller:
         _require("rules made once", project.containers("web"), _make_once(caller, name))
         _predict(caller, name)
+
+
+def new_user(prefix: str) -> dict[str, str]:
+    """An administrator with a token, of a name that nobody had."""
+    name = f"{prefix}-{time.time():.0f}"
+    words = ("create_user", name, "--role", "admin", "--token", "--json")
+    return dict(json.loads(project.inside("worker", "python", "manage.py", *words)))
 
 
 def _sign_in(browser: httpx.Client, name: str, one_time: str) -> None:
