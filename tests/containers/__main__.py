@@ -1,11 +1,12 @@
 """`make test-containers`: builds the images and runs docker-compose.yml, with podman and podman-compose.
 
-    python -m tests.containers [build] [up] [check] [demo] [scale] [kill] [down]      all when none is named
+    python -m tests.containers [build] [up] [check] [demo] [scale] [kill] [pods] [down]     no word: all
 
 BASE_IMAGE       what our images are built on (localhost/debian:bookworm)
 BUILD_OPTIONS    further options of `podman build`, such as those that tell it where packages come from
 PODMAN_COMPOSE   the program (podman-compose)
 CADDY            the program of the proxy (/usr/bin/caddy)
+HELM             the program that renders the chart, for its pods (the one on the path)
 MOTO             folder of Python packages with moto's server: an S3 store for MLflow, else it keeps files
 PROMETHEUS       that of Prometheus (/usr/bin/prometheus)
 CONTAINERS_DIR   where the generated file and the secrets lie (var/containers); named volumes are podman's
@@ -17,11 +18,12 @@ import shlex
 import subprocess
 import sys
 import time
+from typing import Any
 
-from tests.containers import across, cluster, project
+from tests.containers import across, cluster, pods, project
 from tests.containers.project import LEFT_OUT, ONE_SHOT, container, is_healthy, run, say, wait
 
-TARGETS = ("console", "servers", "airflow")
+TARGETS = ("console", "servers", "airflow", "notebook")
 COPIES = {"ATALAYA_WEB_COUNT": "2", "ATALAYA_SERVING_COUNT": "3"}
 
 
@@ -100,6 +102,29 @@ def check() -> None:
         said = project.inside("worker", "python", "-c", code % address).strip()
         assert said == wanted, f"{address} answers {said}, not {wanted}"
     say("web believes nobody but the proxy")
+    names = project.inside("notebook", "sh", "-c", "ls notebooks/*.ipynb && touch notebooks/own").split()
+    say(f"JupyterLab shows {len(names)} notebooks")
+    _check_prometheus()
+
+
+def _check_prometheus() -> None:
+    """Both targets answer, and every rule can be evaluated."""
+    address = "http://prometheus:9090/api/v1/"
+    code = f"import sys, urllib.request as u; print(u.urlopen('{address}' + sys.argv[1]).read().decode())"
+
+    def asked(what: str) -> Any:
+        return json.loads(project.inside("worker", "python", "-c", code, what))["data"]
+
+    def is_read() -> bool:
+        jobs = {one["labels"]["job"] for one in asked("targets")["activeTargets"] if one["health"] == "up"}
+        return jobs == {"console", "serving", "prometheus"}
+
+    wait("Prometheus' targets", is_read, log_of=container("prometheus"), patience_s=60)
+    rules = [rule for group in asked("rules")["groups"] for rule in group["rules"]]
+    unwell = {rule["name"]: rule["lastError"] for rule in rules if rule["health"] == "err"}
+    assert rules, "no rules"
+    assert not unwell, unwell
+    say(f"Prometheus reads web and serving, and evaluates {len(rules)} rules")
 
 
 def demo() -> None:
@@ -154,6 +179,7 @@ STEPS = {
     "demo": demo,
     "scale": scale,
     "kill": kill,
+    "pods": pods.check,
     "down": down,
 }
 

@@ -25,7 +25,7 @@ COMPOSE = os.environ.get("PODMAN_COMPOSE", "podman-compose")
 FOLDER = Path(os.environ.get("CONTAINERS_DIR") or REPO / "var" / "containers")
 FILES = ("docker-compose.yml", "deploy/compose.test.yml")
 HAS_S3 = "MOTO" in os.environ
-LEFT_OUT = {"grafana", "notebook"} | (set() if HAS_S3 else {"s3"})
+LEFT_OUT = {"grafana"} | (set() if HAS_S3 else {"s3"})
 WITHOUT_S3 = {"setup", "mlflow"}  # what compose.test.yml says of them
 PROGRAMS = ("CADDY", "PROMETHEUS", "MOTO")
 ONE_SHOT = ("setup", "airflow-setup", "demo")
@@ -79,11 +79,13 @@ def write(found: dict[str, Any], **settings: str) -> None:
     own = {
         "ATALAYA_CONSOLE_IMAGE": "localhost/atalaya/console",
         "ATALAYA_AIRFLOW_IMAGE": "localhost/atalaya/airflow",
+        "ATALAYA_NOTEBOOK_IMAGE": "localhost/atalaya/notebook",
         "ATALAYA_BASE_IMAGE": BASE_IMAGE,
         "ATALAYA_HTTPS_PORT": str(PORT),
         "ATALAYA_PUBLIC_URL": f"https://localhost:{PORT}",
         "ATALAYA_MLFLOW_PORT": "20014",
         "ATALAYA_AIRFLOW_PORT": "20015",
+        "ATALAYA_NOTEBOOK_PORT": "20088",
         "ATALAYA_WEB_COUNT": "1",
         "ATALAYA_SERVING_COUNT": "1",
         **{

@@ -13,6 +13,7 @@ import yaml
 
 from stack import compose_secrets, console_parts, databases, redis_server
 from stack.config import REPO, Config
+from tests.containers import cluster
 
 TEXT = (REPO / "docker-compose.yml").read_text()
 COMPOSE = yaml.safe_load(TEXT)
@@ -142,6 +143,13 @@ def test_start_order_has_no_circle():
 
     for name in SERVICES:
         reach(name)
+
+
+def test_target_of_the_example_is_what_make_test_containers_runs_a_job_on():
+    (line,) = (line for line in EXAMPLE.splitlines() if line.startswith('# {"cluster"'))
+    assert line.removeprefix("# ") == cluster.TARGETS
+    assert SERVICES["spark-worker"]["command"][-1] in cluster.TARGETS
+    assert "watch" in SERVICES  # where drivers are
 
 
 @each
