@@ -13,7 +13,7 @@ import yaml
 
 from stack import compose_secrets, console_parts, databases, redis_server
 from stack.config import REPO, Config
-from tests.containers import cluster
+from tests.containers import cluster, project
 
 TEXT = (REPO / "docker-compose.yml").read_text()
 COMPOSE = yaml.safe_load(TEXT)
@@ -218,6 +218,16 @@ def test_every_queue_has_a_worker(tmp_path: Path):
     worker = next(part for part in console_parts.PARTS if part.name == "worker")
     argv = worker.program(Config(var_dir=tmp_path, venv_dir=tmp_path, port_base=8000)).argv
     assert served == set(argv[argv.index("-Q") + 1].split(","))
+
+
+def test_only_what_cannot_be_had_is_left_out_of_make_test_containers():
+    over = yaml.safe_load((REPO / "deploy/compose.test.yml").read_text())["services"]
+    found = project.services()
+    assert set(over) <= set(SERVICES)
+    assert set(SERVICES) - set(found) <= {"grafana", "s3"}
+    for name, service in found.items():
+        assert service["mem_limit"] == SERVICES[name]["mem_limit"]
+        assert name in over or service["command"] == SERVICES[name]["command"]
 
 
 def test_prometheus_reads_the_ports_where_web_and_serving_are():
