@@ -37,6 +37,7 @@ def run(program: str, *arguments: object) -> None:
 
 def test_prometheus_takes_its_configuration_and_rules():
     run("promtool", "check", "config", FOLDER / "prometheus" / "prometheus.yml")
+    run("promtool", "check", "config", REPO / "deploy" / "compose" / "prometheus.yml")
     run("promtool", "check", "rules", "--lint=all", "--lint-fatal", *RULES)
 
 

@@ -147,8 +147,6 @@ def test_networks_and_volumes_are_declared(name: str):
     assert set(service["networks"]) <= set(COMPOSE["networks"])
     for volume in service.get("volumes", []):
         source = VARIABLE.sub(lambda match: match["rest"], volume).split(":")[0]
-        if source.startswith("./deploy/observability"):
-            continue
         assert (REPO / source).exists() if source.startswith(".") else source in COMPOSE["volumes"], volume
 
 
@@ -209,6 +207,28 @@ def test_every_queue_has_a_worker(tmp_path: Path):
     worker = next(part for part in console_parts.PARTS if part.name == "worker")
     argv = worker.program(Config(var_dir=tmp_path, venv_dir=tmp_path, port_base=8000)).argv
     assert served == set(argv[argv.index("-Q") + 1].split(","))
+
+
+def test_prometheus_reads_the_ports_where_web_and_serving_are():
+    text = (REPO / "deploy/compose/prometheus.yml").read_text()
+    jobs = {job["job_name"]: job for job in yaml.safe_load(text)["scrape_configs"]}
+    assert jobs["console"]["static_configs"] == [{"targets": ["web:8000"]}]
+    assert ",web" in SERVICES["web"]["environment"]["CONSOLE_ALLOWED_HOSTS"]
+    (serving,) = jobs["serving"]["dns_sd_configs"]
+    assert (serving["names"], f"--port={serving['port']}") == (["serving"], SERVICES["serving"]["command"][5])
+    assert "metric_relabel_configs" not in jobs["serving"], "it shares no folder with web"
+    assert "alerting" not in text, "the file has no Alertmanager"
+
+
+def test_grafana_finds_its_dashboards_and_prometheus():
+    service, folder = SERVICES["grafana"], REPO / "deploy/observability/grafana"
+    mounts = dict(volume.removesuffix(":ro").split(":") for volume in service["volumes"])
+    (provider,) = yaml.safe_load((folder / "provisioning/dashboards/atalaya.yml").read_text())["providers"]
+    (source,) = (path for path, inside in mounts.items() if inside == provider["options"]["path"])
+    assert list((REPO / source).glob("*.json"))
+    (source,) = (path for path, inside in mounts.items() if inside == "/etc/grafana/provisioning")
+    assert {path.name for path in (REPO / source).iterdir()} == {"dashboards", "datasources"}
+    assert service["environment"]["PROMETHEUS_URL"] == "http://prometheus:9090"
 
 
 def test_environment_holds_settings_that_there_are():
