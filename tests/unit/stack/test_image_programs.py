@@ -118,6 +118,33 @@ def test_both_are_told_to_end(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+# --- the proxy
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("a.example.org,b.example.org", "a.example.org, b.example.org"),
+        ("a.example.org, b.example.org", "a.example.org, b.example.org"),
+        (" a.example.org ,b.example.org,", "a.example.org, b.example.org"),
+        ("localhost", "localhost"),
+        ("", "localhost"),
+    ],
+)
+def test_caddy_is_told_several_names_as_its_file_wants_them(tmp_path, said, told):
+    """A comma without a space is part of a name to it, and it ends at once."""
+    caddy = tmp_path / "caddy"
+    caddy.write_text('#!/bin/sh\nprintf %s "$ATALAYA_HOSTS"\n')
+    caddy.chmod(0o755)
+    done = subprocess.run(
+        ["sh", REPO / "deploy/compose/caddy.sh"],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin", "ATALAYA_HOSTS": said},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.stdout, done.stderr) == (told, "")
+
+
 # --- setup
 
 PASSWORDS = {f"ATALAYA_SECRET_DATABASE_{name}": "p" for name in ("CONSOLE", "USECASES", "AIRFLOW", "MLFLOW")}
