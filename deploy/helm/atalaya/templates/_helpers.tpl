@@ -329,7 +329,8 @@ volumes:
     {{- include "atalaya.mounts" . | nindent 4 }}
 {{- end -}}
 
-{{- /* No part meets a database that is older than its code. */ -}}
+{{- /* No part meets a database that is older than its code. One that is newer the set-up refuses: here it would keep
+pods of the release before from starting again while an upgrade is under way. */ -}}
 {{- define "atalaya.untilMigrated" -}}
 until python manage.py migrate --check && python manage.py migrate usecases --database usecases --check; do
   echo "The database is not migrated yet, or not there: looking again in 5 seconds."
