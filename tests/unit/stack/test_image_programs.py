@@ -12,7 +12,7 @@ import pytest
 from django.conf import settings as django_settings
 
 from core.lib import heartbeat
-from stack import compose_setup
+from stack import compose_setup, set_up_console
 from stack.config import REPO
 from stack.errors import StackError
 
@@ -170,6 +170,28 @@ def test_server_that_does_not_answer_is_named(monkeypatch, capsys):
     said = capsys.readouterr().err
     assert "PostgreSQL does not let setup in" in said
     assert "hidden" not in said
+
+
+def test_two_setups_at_once_come_one_after_the_other(transactional_db, monkeypatch):
+    inside: list[int] = []
+    most: list[int] = []
+
+    def run() -> tuple[str, bool]:
+        inside.append(1)
+        most.append(len(inside))
+        time.sleep(0.2)
+        inside.pop()
+        return "", True
+
+    monkeypatch.setattr(set_up_console, "run", run)
+    database = django_settings.DATABASES["default"]
+    url = f"postgresql://{database['USER']}@/postgres?host={database['HOST']}&port={database['PORT']}"
+    both = [threading.Thread(target=compose_setup.main, args=({"CONSOLE_DATABASE_URL": url},)) for _ in "ab"]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join(20)
+    assert most == [1, 1]
 
 
 def test_databases_and_owners_are_made_once(transactional_db):
