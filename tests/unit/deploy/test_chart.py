@@ -282,6 +282,21 @@ def test_rules_are_those_that_prometheus_has():
     assert rules["spec"]["groups"] == [group for path in files for group in manifests.read(path)["groups"]]
 
 
+def test_targets_have_the_names_by_which_rules_know_them():
+    (monitor,) = of_kind(render("observed"), "ServiceMonitor").values()
+    first, *others = monitor["spec"]["endpoints"][0]["relabelings"]
+    assert first == {
+        "sourceLabels": ["__meta_kubernetes_service_label_app_kubernetes_io_component"],
+        "targetLabel": "job",
+    }
+    named = {rule["regex"]: rule["replacement"] for rule in others}
+    assert all(rule["sourceLabels"] == ["job"] for rule in others)
+    jobs = {named.get(component, component) for component in ("web", "serving")}
+    folder = manifests.REPO / "deploy" / "observability" / "prometheus"
+    told = {job["job_name"] for job in manifests.read(folder / "prometheus.yml")["scrape_configs"]}
+    assert jobs == told - {"prometheus", "alertmanager"}
+
+
 def test_rules_are_taken_from_the_chart_as_they_are(tmp_path):
     chart = tmp_path / "atalaya"
     shutil.copytree(manifests.CHART, chart)
