@@ -23,7 +23,7 @@ RUN set -eu; \
     groupadd --gid 10001 atalaya; \
     useradd --uid 10001 --gid 10001 --home-dir /var/lib/atalaya --shell /usr/sbin/nologin --no-create-home atalaya; \
     install -d -o 10001 -g 10001 -m 0750 /var/lib/atalaya /var/lib/atalaya/output /var/lib/atalaya/tokens \
-        /var/lib/airflow
+        /var/lib/atalaya/alertmanager /var/lib/airflow
 
 # --- environments from hashed locks, and jars whose hashes are listed
 FROM base AS build

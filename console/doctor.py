@@ -21,14 +21,14 @@ import structlog
 from cryptography import x509
 from django.conf import settings
 from django.core import checks
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import get_language, gettext_lazy, ngettext, override
 from django.utils.translation import gettext as _
 
-from console import health
+from console import health, upgrade
 from core.alerts import queries as alerts
 from core.lib import aside, lag, loops, outbox
 from core.lib import redis as console_redis
@@ -207,15 +207,13 @@ def _versions() -> str:
 
 
 def _migrations() -> str:
-    for alias in (DEFAULT_DB_ALIAS, "usecases"):
-        executor = MigrationExecutor(connections[alias])
-        known = set(executor.loader.disk_migrations)
-        newer = sorted(f"{app}.{name}" for app, name in set(executor.loader.applied_migrations) - known)
-        if newer:
+    for alias in upgrade.ALIASES:
+        if newer := upgrade.newer(alias):
             raise Wrong(
                 _("The database is newer than the code: %(names)s") % {"names": ", ".join(newer[:3])},
                 _("Run the newer release, or restore a backup of this one."),
             )
+        executor = MigrationExecutor(connections[alias])
         wanted = [leaf for leaf in executor.loader.graph.leaf_nodes() if _is_for(alias, leaf[0])]
         left = [migration for migration, _is_backward in executor.migration_plan(wanted)]
         if left:

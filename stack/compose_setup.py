@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from urllib.parse import quote
 
 import psycopg2
+from django.core.management import CommandError
 
 from stack import databases
 from stack.errors import StackError
@@ -35,7 +36,7 @@ def main(environ: Mapping[str, str] = os.environ) -> int:
             print(f"setup: one-time password of the first administrator: {told}" if told else "setup: done")
             if bucket := environ.get(BUCKET):
                 _ensure_bucket(bucket)
-    except (StackError, psycopg2.Error) as error:
+    except (StackError, CommandError, psycopg2.Error) as error:
         print(f"setup: {error}", file=sys.stderr)
         return 1
     return 0

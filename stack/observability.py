@@ -49,7 +49,7 @@ def prepare(config: Config) -> None:
     }
     _write(config, PROMETHEUS, targets | {"rules/*.yml": f"'{rules}'"})
     webhook = {
-        "http://web:8000": config.public_url,
+        "http://proxy:8080": config.public_url,
         "/run/secrets/console_alerts_token": "'{}'".format(str(token_file(config)).replace("'", "''")),
     }
     _write(config, ALERTMANAGER, webhook)

@@ -1,7 +1,8 @@
 """`make restore FILE=…`: a stack from a backup, in a folder that holds none, on whatever ports.
 
 The whole file is read and checked before anything is written. What cannot be restored whole is taken away
-again; a restore that was killed leaves a mark, by which `make up` refuses the folder.
+again, but for databases elsewhere, which are named; a restore that was killed leaves a mark, by which
+`make up` refuses the folder.
 
 Kafka starts empty (its messages are in no backup): its topics are made as they were, with new ids. By these
 the aggregator sees that its offsets are another topic's and begins at 0, and the recorder has no position. In
@@ -13,7 +14,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import IO, Any
@@ -22,7 +23,7 @@ import psycopg2
 import redis
 from packaging.version import Version
 
-from stack import account, backup, console_parts, kafka_state, up
+from stack import account, backup, console_parts, databases, kafka_state, up
 from stack.backup_file import Backup
 from stack.config import REPO, Config
 from stack.down import stop
@@ -38,11 +39,15 @@ WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p')
 
 
 def restore(config: Config, found: Backup, passphrase: str) -> None:
-    """Fill the stack's folder; nothing runs afterwards. Raises StackError, with nothing left behind."""
+    """Fill the stack's folder; nothing runs afterwards.
+
+    Raises StackError, with nothing left behind but what a database elsewhere took, which is said.
+    """
     _require_empty(config)
     found.check()
     sealed = found.secrets(passphrase)
     require_known(found.manifest)
+    filled: list[str] = []
     try:
         write_private(config.var_dir / up.RESTORING, "")
         _write_secrets(config, sealed["secrets"])
@@ -50,6 +55,7 @@ def restore(config: Config, found: Backup, passphrase: str) -> None:
             for name, url in backup.urls(config).items():
                 print(f"restoring the database {name} ...", flush=True)
                 _restore_database(found, name, url)
+                filled.append(name)
             if not kafka_state.restore(backup.kafka_settings(config), found.manifest["kafka"]):
                 forget_places(backup.urls(config)["console"])
             _restore_features(config, found)
@@ -57,11 +63,10 @@ def restore(config: Config, found: Backup, passphrase: str) -> None:
             _restore_files(found, name, folder)
         (config.var_dir / up.RESTORING).unlink()
     except OSError as error:
-        _forget(config)
-        raise StackError(f"Restoring failed: {error}. What was written is removed again.") from error
+        _take_back(config, filled)
+        raise StackError(f"Restoring failed: {error}. The folder is empty again.") from error
     except BaseException:
-        print("\nRemoving what was written ...", flush=True)
-        _forget(config)
+        _take_back(config, filled)
         raise
     _tell_settings(config, sealed["settings"])
 
@@ -192,6 +197,19 @@ def _restore_files(found: Backup, prefix: str, folder: Path) -> None:
         descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with found.open(name) as member, os.fdopen(descriptor, "wb") as stream:
             shutil.copyfileobj(member, stream, CHUNK_BYTES)
+
+
+def _take_back(config: Config, filled: Sequence[str]) -> None:
+    """Remove what this restore wrote, and name what stays: databases that somebody else keeps."""
+    print("\nRemoving what was written ...", flush=True)
+    outside = [name for name in filled if backup.urls(config)[name] != databases.url(config, name)]
+    _forget(config)
+    if outside:
+        print(
+            f"The outside databases {', '.join(outside)} are filled already, and stay so: drop and create"
+            " them again before the next restore.",
+            flush=True,
+        )
 
 
 def _forget(config: Config) -> None:

@@ -11,19 +11,26 @@ import sys
 
 import django
 from django.conf import settings
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 
 
-def main() -> None:
-    told, is_empty = run()
+def main() -> int:
+    try:
+        told, is_empty = run()
+    except CommandError as error:
+        print(error, file=sys.stderr)
+        return 1
     print(json.dumps({"told": told, "is_empty": is_empty}))
+    return 0
 
 
 def run() -> tuple[str, bool]:
-    """What the user must be told, and whether nobody has used the installation yet. Again does no harm."""
+    """What the user must be told, and whether nobody has used the installation yet. Again does no harm.
+
+    Raises CommandError, before anything is changed, for a database that is newer than the code.
+    """
     django.setup()
-    call_command("migrate", interactive=False, stdout=sys.stderr)
-    call_command("migrate", "usecases", database="usecases", interactive=False, stdout=sys.stderr)
+    call_command("upgrade_databases", stdout=sys.stderr)
     if settings.CONSOLE_STATIC_DIR is None:
         call_command("collectstatic", interactive=False, stdout=sys.stderr, verbosity=0)
     told = io.StringIO()
@@ -36,4 +43,4 @@ def run() -> tuple[str, bool]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

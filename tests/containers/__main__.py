@@ -108,7 +108,7 @@ def check() -> None:
 
 
 def _check_prometheus() -> None:
-    """Both targets answer, and every rule can be evaluated."""
+    """All targets answer, and every rule can be evaluated."""
     address = "http://prometheus:9090/api/v1/"
     code = f"import sys, urllib.request as u; print(u.urlopen('{address}' + sys.argv[1]).read().decode())"
 
@@ -117,7 +117,7 @@ def _check_prometheus() -> None:
 
     def is_read() -> bool:
         jobs = {one["labels"]["job"] for one in asked("targets")["activeTargets"] if one["health"] == "up"}
-        return jobs == {"console", "serving", "prometheus"}
+        return jobs == {"console", "serving", "prometheus", "alertmanager"}
 
     wait("Prometheus' targets", is_read, log_of=container("prometheus"), patience_s=60)
     rules = [rule for group in asked("rules")["groups"] for rule in group["rules"]]

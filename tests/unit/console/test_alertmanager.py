@@ -9,7 +9,7 @@ import pytest
 from core.alerts.models import Alert
 from stack import config, observability
 from tests.api import wait_for
-from tests.observing import needs_programs, running
+from tests.observing import needs_programs, programs, running  # noqa: F401 - a fixture
 from tests.people import make_token, make_user
 
 _PROMETHEUS, ALERTMANAGER = observability.PARTS

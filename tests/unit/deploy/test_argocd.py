@@ -48,6 +48,30 @@ def values(environment):
     return found
 
 
+EVERY_SET = {name: manifests.read(manifests.VALUES / f"{name}.yaml") for name in manifests.SETS}
+EVERY_SET |= {f"argocd {name}": values(name) for name in ENVIRONMENTS}
+
+
+@pytest.mark.parametrize("name", EVERY_SET)
+def test_prometheus_may_ask_where_it_is_told_to(name):
+    """Network policies must not keep it out; an empty list lets everybody in."""
+    found = merged(DEFAULTS, EVERY_SET[name])
+    policy = found["networkPolicy"]
+    if not found["monitoring"]["serviceMonitor"]["enabled"] or not policy["enabled"]:
+        return
+    for peers in (policy["webFrom"], policy["servingFrom"]):
+        assert not peers or "monitoring" in str(peers)
+
+
+def test_some_sets_are_watched():
+    watched = {
+        name
+        for name, found in EVERY_SET.items()
+        if merged(DEFAULTS, found)["monitoring"]["serviceMonitor"]["enabled"]
+    }
+    assert watched == {"observed", "argocd production"}
+
+
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_files_that_applications_name_are_there(environment):
     airflow = applications(environment)[f"atalaya-{environment}-airflow"]

@@ -166,7 +166,7 @@ def test_nothing_is_generated_where_a_secret_exists(name):
 
 def test_set_up_is_a_hook_where_all_that_it_needs_is_there():
     (job,) = of_kind(render("production"), "Job").values()
-    assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
+    assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade,pre-rollback"
     pod = job["spec"]["template"]["spec"]
     made = {one["metadata"]["name"] for one in render("production")}
     named = [one.get("persistentVolumeClaim", {}).get("claimName") for one in pod["volumes"]]
@@ -280,6 +280,21 @@ def test_rules_are_those_that_prometheus_has():
     files = sorted((manifests.REPO / "deploy" / "observability" / "prometheus" / "rules").glob("*.yml"))
     assert files
     assert rules["spec"]["groups"] == [group for path in files for group in manifests.read(path)["groups"]]
+
+
+def test_targets_have_the_names_by_which_rules_know_them():
+    (monitor,) = of_kind(render("observed"), "ServiceMonitor").values()
+    first, *others = monitor["spec"]["endpoints"][0]["relabelings"]
+    assert first == {
+        "sourceLabels": ["__meta_kubernetes_service_label_app_kubernetes_io_component"],
+        "targetLabel": "job",
+    }
+    named = {rule["regex"]: rule["replacement"] for rule in others}
+    assert all(rule["sourceLabels"] == ["job"] for rule in others)
+    jobs = {named.get(component, component) for component in ("web", "serving")}
+    folder = manifests.REPO / "deploy" / "observability" / "prometheus"
+    told = {job["job_name"] for job in manifests.read(folder / "prometheus.yml")["scrape_configs"]}
+    assert jobs == told - {"prometheus", "alertmanager"}
 
 
 def test_rules_are_taken_from_the_chart_as_they_are(tmp_path):

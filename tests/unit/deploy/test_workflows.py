@@ -66,6 +66,15 @@ def test_make_targets_and_files_of_commands_exist():
     assert [name for name in named if not (REPO / name).exists()] == []
 
 
+def test_rules_of_prometheus_are_tested_before_a_change_is_let_in():
+    """Its tests are skipped where its programs are missing, unless the environment asks for them."""
+    found = WORKFLOWS["test"]["jobs"]["test"]["steps"]
+    (place,) = (n for n, step in enumerate(found) if step.get("run") == "make test")
+    assert found[place]["env"] == {"CONSOLE_TEST_NEEDS": "prometheus"}
+    before = "\n".join(step.get("run", "") for step in found[:place])
+    assert re.search(r"apt-get install .*\bprometheus prometheus-alertmanager\b", before)
+
+
 def test_images_are_built_pushed_and_signed_by_digest():
     text = (FOLDER / "images.yml").read_text()
     build = WORKFLOWS["images"]["jobs"]["build"]

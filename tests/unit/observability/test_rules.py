@@ -1,7 +1,7 @@
 """Prometheus' files: sound, every alert tested both ways and explained, only metrics that there are."""
 
+import contextlib
 import re
-import shutil
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests import observing
 from tests.unit.observability.metrics import REPO, names_in, unknown
 
 FOLDER = REPO / "deploy" / "observability"
@@ -26,13 +27,23 @@ ALERTS = {rule["alert"]: rule for rule in rules() if "alert" in rule}
 
 
 def run(program: str, *arguments: object) -> None:
-    """Skips where the program is not installed; fails with its words."""
-    if shutil.which(program) is None:
-        pytest.skip(
-            f"{program} is not installed: it comes with Debian's prometheus or prometheus-alertmanager"
-        )
+    """Fails with the program's words."""
+    observing.skip_or_fail()
     done = subprocess.run([program, *map(str, arguments)], capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("missing", "are_needed", "ends"),
+    [
+        (["promtool"], False, pytest.skip.Exception),
+        (["promtool"], True, pytest.fail.Exception),
+        ([], True, None),
+    ],
+)
+def test_rules_that_nobody_can_test_fail_where_they_must_be_tested(missing, are_needed, ends):
+    with pytest.raises(ends) if ends else contextlib.nullcontext():
+        observing.skip_or_fail(missing=missing, are_needed=are_needed)
 
 
 def test_prometheus_takes_its_configuration_and_rules():

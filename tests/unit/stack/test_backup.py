@@ -243,6 +243,32 @@ def test_a_restore_that_fails_on_the_way_takes_back_what_it_wrote(site, path, mo
     refused(made, path(), "The database console does not answer")
 
 
+def test_outside_databases_that_were_filled_by_then_are_named(site, path, databases, monkeypatch, capsys):
+    source, target = databases
+    run(source, "CREATE TABLE streaming_deadletter (id int)")
+    file = path()
+    with Writer(file.with_name("two.zip")) as writer:
+        with backup._snapshot("console", source) as about:
+            backup._dump(writer, "console", source, about["snapshot"])
+        writer.add("databases/usecases.dump", io.BytesIO(b"no dump"))
+        whole = {"versions": backup.versions(), "migrations": {}, "kafka": {}}
+        writer.finish(whole, secrets={"secrets": {}, "settings": {}}, passphrase=PASSPHRASE)
+    made = site(CONSOLE_DATABASE_URL=target, CONSOLE_USECASES_DATABASE_URL=source)
+    run(source, "DROP TABLE streaming_deadletter")
+    monkeypatch.setattr(up, "servers", lambda *_: contextlib.nullcontext())
+    monkeypatch.setattr(restore, "stop", lambda _config: None)
+    refused(made, file.with_name("two.zip"), "pg_restore of the database usecases failed")
+    assert "The outside databases console are filled already" in capsys.readouterr().out
+    assert run(target, "SELECT count(*) FROM streaming_deadletter") == [(0,)]
+
+
+def test_nothing_is_named_where_all_databases_are_the_stacks_own(site, monkeypatch, capsys):
+    made = site()
+    monkeypatch.setattr(restore, "stop", lambda _config: None)
+    restore._take_back(made, ["console", "usecases"])
+    assert "outside" not in capsys.readouterr().out
+
+
 def test_up_refuses_a_folder_whose_restore_was_killed(site):
     made = site()
     (made.var_dir / up.RESTORING).write_text("")

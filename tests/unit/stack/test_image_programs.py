@@ -12,7 +12,7 @@ import pytest
 from django.conf import settings as django_settings
 
 from core.lib import heartbeat
-from stack import compose_setup
+from stack import compose_setup, set_up_console
 from stack.config import REPO
 from stack.errors import StackError
 
@@ -118,6 +118,33 @@ def test_both_are_told_to_end(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+# --- the proxy
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("a.example.org,b.example.org", "a.example.org, b.example.org"),
+        ("a.example.org, b.example.org", "a.example.org, b.example.org"),
+        (" a.example.org ,b.example.org,", "a.example.org, b.example.org"),
+        ("localhost", "localhost"),
+        ("", "localhost"),
+    ],
+)
+def test_caddy_is_told_several_names_as_its_file_wants_them(tmp_path, said, told):
+    """A comma without a space is part of a name to it, and it ends at once."""
+    caddy = tmp_path / "caddy"
+    caddy.write_text('#!/bin/sh\nprintf %s "$ATALAYA_HOSTS"\n')
+    caddy.chmod(0o755)
+    done = subprocess.run(
+        ["sh", REPO / "deploy/compose/caddy.sh"],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin", "ATALAYA_HOSTS": said},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.stdout, done.stderr) == (told, "")
+
+
 # --- setup
 
 PASSWORDS = {f"ATALAYA_SECRET_DATABASE_{name}": "p" for name in ("CONSOLE", "USECASES", "AIRFLOW", "MLFLOW")}
@@ -143,6 +170,28 @@ def test_server_that_does_not_answer_is_named(monkeypatch, capsys):
     said = capsys.readouterr().err
     assert "PostgreSQL does not let setup in" in said
     assert "hidden" not in said
+
+
+def test_two_setups_at_once_come_one_after_the_other(transactional_db, monkeypatch):
+    inside: list[int] = []
+    most: list[int] = []
+
+    def run() -> tuple[str, bool]:
+        inside.append(1)
+        most.append(len(inside))
+        time.sleep(0.2)
+        inside.pop()
+        return "", True
+
+    monkeypatch.setattr(set_up_console, "run", run)
+    database = django_settings.DATABASES["default"]
+    url = f"postgresql://{database['USER']}@/postgres?host={database['HOST']}&port={database['PORT']}"
+    both = [threading.Thread(target=compose_setup.main, args=({"CONSOLE_DATABASE_URL": url},)) for _ in "ab"]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join(20)
+    assert most == [1, 1]
 
 
 def test_databases_and_owners_are_made_once(transactional_db):

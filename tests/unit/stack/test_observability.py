@@ -10,7 +10,7 @@ import yaml
 
 from stack import base, catalogue, config, observability, panels, up
 from stack.errors import StackError
-from tests.observing import needs_programs, running
+from tests.observing import needs_programs, programs, running  # noqa: F401 - a fixture
 
 
 def made(folder, **environ: str) -> config.Config:

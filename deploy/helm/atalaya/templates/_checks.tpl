@@ -8,6 +8,7 @@
 {{- if and (not $v.mlflow.enabled) $v.mlflow.username }}{{ $outside = append $outside "MLflow's password" }}{{ end -}}
 {{- if and $v.mlflow.enabled (not $v.postgresql.bundled) }}{{ $outside = append $outside "MLflow's database" }}{{ end -}}
 {{- if eq $v.airflow.auth "service" }}{{ $outside = append $outside "Airflow's password" }}{{ end -}}
+{{- with $v.secretSettings }}{{ $outside = append $outside (join " and " .) }}{{ end -}}
 {{- if $v.spark.authenticates }}{{ $outside = append $outside "Spark's secret" }}{{ end -}}
 {{- if and $outside (not $v.existingSecret) -}}
 {{- fail (printf "existingSecret is empty: name a Secret that holds the settings for %s." (join ", " $outside)) -}}

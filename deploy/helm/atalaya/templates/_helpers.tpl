@@ -84,6 +84,25 @@ CONSOLE_MLFLOW_PASSWORD: {{ ternary $own $existing .Values.mlflow.enabled }}
 {{- if .Values.spark.authenticates }}
 CONSOLE_SPARK_AUTH_SECRET: {{ $existing }}
 {{- end }}
+{{- range .Values.secretSettings }}
+{{ . }}: {{ $existing }}
+{{- end }}
+{{- end -}}
+
+{{- /* Ports that the console connects to outside of this release, as a list in JSON. */ -}}
+{{- define "atalaya.egressPorts" -}}
+{{- $v := .Values -}}
+{{- $ports := $v.networkPolicy.egressPorts -}}
+{{- if has "CONSOLE_EMAIL_URL" $v.secretSettings }}{{ $ports = concat $ports (list 25 465 587) }}{{ end -}}
+{{- range list (ternary "" $v.mlflow.url $v.mlflow.enabled) $v.airflow.url (get $v.settings "OTEL_EXPORTER_OTLP_ENDPOINT") -}}
+{{- with . -}}
+{{- $address := urlParse . -}}
+{{- $ports = append $ports (regexFind ":[0-9]+$" $address.host | trimPrefix ":" | default (ternary "80" "443" (eq $address.scheme "http"))) -}}
+{{- end -}}
+{{- end -}}
+{{- $found := list -}}
+{{- range $ports }}{{ $found = append $found (int .) }}{{ end -}}
+{{- $found | uniq | toJson -}}
 {{- end -}}
 
 {{- /* Whether nothing that the set-up needs is made by this release, so that it can run before all else. */ -}}
@@ -310,7 +329,8 @@ volumes:
     {{- include "atalaya.mounts" . | nindent 4 }}
 {{- end -}}
 
-{{- /* No part meets a database that is older than its code. */ -}}
+{{- /* No part meets a database that is older than its code. One that is newer the set-up refuses: here it would keep
+pods of the release before from starting again while an upgrade is under way. */ -}}
 {{- define "atalaya.untilMigrated" -}}
 until python manage.py migrate --check && python manage.py migrate usecases --database usecases --check; do
   echo "The database is not migrated yet, or not there: looking again in 5 seconds."
