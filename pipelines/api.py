@@ -1,5 +1,6 @@
 """REST: pipelines, runs, tasks and their logs."""
 
+from functools import partial
 from typing import Any
 
 from django.db.models import QuerySet
@@ -19,6 +20,7 @@ from core.lib.rest import valid
 from pipelines import (
     actions,
     asset_events,
+    details,
     listing,
     log_reading,
     previews,
@@ -185,7 +187,8 @@ class PipelineRunListView(generics.ListAPIView):
         _check_wait(request)
         given = valid(RunRequestSerializer, request.data)
         key = request.headers.get("Idempotency-Key", "")
-        run = repeated.trigger_once(dag_id, key, **given, by=user_of(request))
+        trigger = partial(repeated.trigger_once, dag_id, key, **given, by=user_of(request))
+        run = details.with_fresh(dag_id, trigger)
         return Response(RunSerializer(run).data, status=202)
 
 

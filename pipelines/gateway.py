@@ -28,6 +28,7 @@ from airflow_client.client import (
     DAGRunClearBody,
     DAGRunPatchBody,
     DagSourceApi,
+    DagVersionApi,
     ImportErrorApi,
     PatchTaskInstanceBody,
     TaskApi,
@@ -67,6 +68,7 @@ from pipelines.scope import Scope
 
 PAGE = 100  # Airflow cuts larger pages silently
 CONNECT_S, READ_S, LOG_READ_S = 2.0, 10.0, 60.0
+HURRIED_S = 1.0
 BACKFILL_READ_S = 150.0  # Airflow makes all runs of a backfill before it answers, some tens in a second
 APART_S = 15.0  # so long a list is taken apart from the first failure on
 BROKEN_AFTER = 3  # items at which it fails, and none that it shows: it may fail at all
@@ -86,12 +88,18 @@ class AirflowGateway:
     """One caller's view of Airflow: the watcher (`viewer`), or the person for whom a worker acts (`user`)."""
 
     def __init__(self, client: ApiClient, timeout: tuple[float, float]) -> None:
+        self._client = client
         self._dags, self._runs, self._tasks = DAGApi(client), DagRunApi(client), TaskApi(client)
         self._instances, self._faults = TaskInstanceApi(client), ImportErrorApi(client)
         self._xcoms = XComApi(client)
         self._sources, self._assets = DagSourceApi(client), AssetApi(client)
+        self._versions = DagVersionApi(client)
         self._backfills = BackfillApi(client)
         self._options = {"_request_timeout": timeout}
+
+    def hurried(self) -> "AirflowGateway":
+        """The same for somebody who waits for a page that can do without the answer."""
+        return AirflowGateway(self._client, (HURRIED_S, HURRIED_S))
 
     # --- pipelines
 
@@ -104,6 +112,23 @@ class AirflowGateway:
         """What the list leaves out: parameters with their schema, documentation, version."""
         call = self._dags.get_dag_details_without_preload_content
         return self._read(call, answers.dag_details, dag_id=dag_id)
+
+    def newest_versions(self) -> dict[str, int]:
+        """dag_id -> the number of its newest version, of DAGs whose versions are the PAGE latest of all.
+
+        Airflow changes a version in place until a task of it was made; then the DAG gets a new one.
+        """
+        call = self._versions.get_dag_versions_without_preload_content
+
+        def page(offset: int, size: int) -> list[Any]:
+            options = {"dag_id": "~", "order_by": ["-id"], "limit": size, "offset": offset}
+            return self._read(call, lambda answer: list(answer["dag_versions"]), **options)
+
+        newest: dict[str, int] = {}
+        for one in answers.read(_all_of(page, most=PAGE), answers.dag_version, answers.dag_key):
+            if isinstance(one, tuple):
+                newest[one[0]] = max(one[1], newest.get(one[0], 0))
+        return newest
 
     def dag_tasks(self, dag_id: str) -> list[TaskNode]:
         """The tasks and what follows each."""

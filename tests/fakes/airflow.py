@@ -55,6 +55,9 @@ class FakeAirflow(Backfills):
         self.now = datetime.now(UTC).replace(microsecond=0)
         self.username, self.role = "system:console", "viewer"
         self._dags: dict[str, tuple[Dag, DagDetails, list[TaskNode]]] = {}
+        self._versions: list[tuple[str, int]] = []  # the latest last
+        self._ran: set[tuple[str, int | None]] = set()  # versions of which there are tasks
+        self._changes: dict[str, int] = {}
         self._runs: dict[tuple[str, str], DagRun] = {}
         self._changed_at: dict[tuple[str, str], datetime] = {}
         self._tasks: dict[tuple[str, str, str, int], TaskState] = {}
@@ -87,6 +90,16 @@ class FakeAirflow(Backfills):
             for name, then in zip(tasks, after, strict=True)
         ]
         self._dags[dag_id] = (dag, DagDetails("", params or [], 1), nodes)
+        self._versions.append((dag_id, 1))
+
+    def change_dag(self, dag_id: str, params: list[dict]) -> None:
+        """Its file is changed and parsed: a new version, or the newest one rewritten while nothing ran it."""
+        dag, details, nodes = self._dags[dag_id]
+        if (dag_id, details.version) in self._ran:
+            details = replace(details, version=(details.version or 0) + 1)
+            self._versions.append((dag_id, details.version or 0))
+        self._dags[dag_id] = (dag, replace(details, param_list=params), nodes)
+        self._changes[dag_id] = self._changes.get(dag_id, 0) + 1
 
     def remove_dag(self, dag_id: str) -> None:
         """Its file is gone; its runs stay."""
@@ -126,6 +139,13 @@ class FakeAirflow(Backfills):
         self._call("dags")
         return [dag for dag, _details, _tasks in self._dags.values()]
 
+    def hurried(self) -> "FakeAirflow":
+        return self
+
+    def newest_versions(self) -> dict[str, int]:
+        self._call("newest_versions")
+        return dict(self._versions[-100:])
+
     def dag_details(self, dag_id: str) -> DagDetails:
         self._call("dag_details")
         return self._dag(dag_id)[1]
@@ -137,7 +157,8 @@ class FakeAirflow(Backfills):
     def dag_source(self, dag_id: str, version: int) -> str:
         self._call("dag_source")
         self._dag(dag_id)
-        return f"# {dag_id}, version {version}"
+        change = self._changes.get(dag_id)
+        return f"# {dag_id}, version {version}" + (f", change {change}" if change else "")
 
     def assets(self) -> list[Asset]:
         self._call("assets")
@@ -192,6 +213,7 @@ class FakeAirflow(Backfills):
             ended_at=None,
         )
         self._put(run)
+        self._ran.add((dag_id, self._dag(dag_id)[1].version))
         for node in self._dag(dag_id)[2] if self.tells_tasks_at_once else ():
             self._set(TaskState(dag_id, dag_run_id, node.id, -1, 0, 0, "", node.operator, None, None, None))
         return run

@@ -113,6 +113,15 @@ class TestGateway:
         following = {task.id: task.downstream for task in gateway.connect().dag_tasks(DAG)}
         assert "validate" in following["load"]
 
+    def test_the_newest_versions_are_those_of_the_details(self):
+        start()
+        newest = gateway.connect().newest_versions()
+        assert newest[DAG] == gateway.connect().dag_details(DAG).version
+        assert newest[DAG] >= 1
+
+    def test_the_newest_versions_do_not_hang_on_who_is_in_a_hurry(self):
+        assert gateway.connect().hurried().newest_versions() == gateway.connect().newest_versions()
+
     def test_the_switch_moves(self):
         as_ana().set_paused(DAG, is_paused=False)
         assert not next(dag for dag in gateway.connect().dags() if dag.dag_id == DAG).is_paused
