@@ -362,7 +362,9 @@ class TaskLogView(APIView):
         ],
     )
     def get(self, request: Request, run_id: int, task_id: str) -> Response:
-        """At most 1,000 lines. While `is_complete` is false, ask again with the cursor for what follows."""
+        """At most 1,000 lines, of a very long log those of its end. Ask again with the cursor for what follows
+        while `is_complete` is false.
+        """
         given = valid(LogQuerySerializer, request.query_params.dict())
         view = log_reading.open_log(
             queries.run(run_id), task_id, map_index=given["map_index"], try_number=given.get("try")
@@ -370,7 +372,7 @@ class TaskLogView(APIView):
         piece = view.read(int(given["cursor"]), limit=LINES)
         is_complete = view.is_complete and piece.end >= view.size_bytes
         answer = {"lines": piece.lines, "cursor": str(piece.end), "is_complete": is_complete}
-        return Response(LogSerializer(answer).data)
+        return Response(LogSerializer({**answer, "n_missing_lines": view.cut.n_lines}).data)
 
 
 MAP_INDEX = OpenApiParameter("map_index", int, description="-1 unless the task is mapped")

@@ -338,6 +338,9 @@ class LogSerializer(serializers.Serializer):
     lines = LogLineSerializer(many=True)
     cursor = serializers.CharField()
     is_complete = serializers.BooleanField(help_text="true when nothing will follow the cursor")
+    n_missing_lines = serializers.IntegerField(
+        help_text="of a very long log: how many lines at its start are not kept; Airflow has them"
+    )
 
 
 class TaskQuerySerializer(StrictSerializer):
