@@ -272,7 +272,9 @@ def clear_run(
     if not scope.is_whole_run and not any(task.state in TASK_ENDED for task in tasks_meant):
         words = {"task": scope.task, "state": tasks_meant[0].state or _("not reached")}
         raise Conflict(_("The task “%(task)s” is “%(state)s”; that cannot be done now.") % words)
-    details = {} if scope.is_whole_run else {**scope.as_json(), "try_number": _latest_try(tasks_meant)}
+    details = scope.as_json()
+    if not scope.is_whole_run:
+        details["try_number"] = _latest_try(tasks_meant)
     run.is_clear_of_failed_only = scope.only_failed
     after = {"only_failed": scope.only_failed, **_for_audit(scope), **_named(batch)}
     return _wish(run, Wish.CLEAR, details, by=by, action="run.clear", after=after)
@@ -339,7 +341,9 @@ def _latest_try(tasks_meant: list[TaskInstance]) -> int:
 
 
 def _for_audit(scope: Scope) -> dict:
-    return {} if scope.is_whole_run else {k: v for k, v in scope.as_json().items() if v not in (None, False)}
+    code = {} if scope.newest_code is None else {"newest_code": scope.newest_code}
+    named = {} if scope.is_whole_run else scope.as_json()
+    return {name: value for name, value in named.items() if value not in (None, False)} | code
 
 
 def _named(batch: str) -> dict:

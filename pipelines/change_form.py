@@ -20,13 +20,22 @@ class ScopeForm(forms.Form):
     only_failed = forms.BooleanField(
         required=False, label=_("Only those that failed or that a failure stopped")
     )
+    newest_code = forms.BooleanField(
+        required=False,
+        label=_("Run the newest code"),
+        help_text=_(
+            "Else each task runs the version that it ran before, unless the pipeline's author or Airflow's "
+            "settings say otherwise."
+        ),
+    )
 
     def scope(self) -> Scope:
         """Raises InvalidRequest."""
         self.check_all()
         given = self.cleaned_data
         names = ("upstream", "downstream", "only_failed")
-        return Scope(given["task"], given["map_index"], **{name: given[name] for name in names})
+        chosen = {name: given[name] for name in names}
+        return Scope(given["task"], given["map_index"], **chosen, newest_code=given["newest_code"] or None)
 
     def check_all(self) -> None:
         """Raises InvalidRequest with every fault."""

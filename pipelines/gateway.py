@@ -249,9 +249,11 @@ class AirflowGateway:
             call, answers.dag_run, dag_id=dag_id, dag_run_id=dag_run_id, dag_run_patch_body=body
         )
 
-    def clear_run(self, dag_id: str, dag_run_id: str, *, only_failed: bool) -> None:
+    def clear_run(self, dag_id: str, dag_run_id: str, scope: Scope) -> None:
         """Run the tasks of an ended run again, all or the failed ones."""
-        body = DAGRunClearBody(dry_run=False, only_failed=only_failed)
+        body = DAGRunClearBody(
+            dry_run=False, only_failed=scope.only_failed, run_on_latest_version=scope.newest_code
+        )
         call = self._runs.clear_dag_run_without_preload_content
         self._read(call, answers.nothing, dag_id=dag_id, dag_run_id=dag_run_id, dag_run_clear_body=body)
 
@@ -278,6 +280,7 @@ class AirflowGateway:
                 "only_failed": scope.only_failed,
                 "include_upstream": scope.upstream,
                 "include_downstream": scope.downstream,
+                "run_on_latest_version": scope.newest_code,
                 **({} if scope.is_whole_run else {"task_ids": [marker]}),
             }
         )

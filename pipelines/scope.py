@@ -9,6 +9,8 @@ class Scope:
     """task_id: empty for the whole run. map_index: None for all instances of a mapped task.
 
     only_failed: of those, the ones that failed or that a failure kept from running.
+    newest_code: whether what is cleared runs the newest version of the code, not the one that it ran before;
+    None as the pipeline's author or Airflow's settings have it.
     """
 
     task_id: str = ""
@@ -16,6 +18,7 @@ class Scope:
     upstream: bool = False
     downstream: bool = False
     only_failed: bool = False
+    newest_code: bool | None = None
 
     @property
     def is_whole_run(self) -> bool:

@@ -265,6 +265,12 @@ class ClearSerializer(ScopeSerializer):
     """What of a run to clear."""
 
     only_failed = serializers.BooleanField(required=False, default=False)
+    newest_code = serializers.BooleanField(
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="whether tasks run the newest version of the code; as Airflow is set when left out",
+    )
 
 
 class MarkSerializer(ScopeSerializer):

@@ -143,7 +143,7 @@ def clear_run(run: Run) -> None:
     try:
         there = airflow.run(run.dag_id, run.dag_run_id)
         if scope.is_whole_run and there.state in ENDED:
-            airflow.clear_run(run.dag_id, run.dag_run_id, only_failed=scope.only_failed)
+            airflow.clear_run(run.dag_id, run.dag_run_id, scope)
         elif not scope.is_whole_run and _is_as_it_was(airflow, run):
             airflow.clear_tasks(run.dag_id, run.dag_run_id, scope, dry_run=False)
     except (NotFound, Conflict, InvalidRequest) as error:

@@ -15,7 +15,7 @@ from core.access.http import SignedInRequest
 from core.lib import edge
 from pipelines import actions, previews, queries, selected
 from pipelines.change_form import MarkForm, ScopeForm
-from pipelines.models import Run
+from pipelines.models import Pipeline, Run
 from pipelines.scope import Scope
 from pipelines.views.common import age
 
@@ -38,7 +38,9 @@ def run_clear_preview(request: SignedInRequest, run_id: int) -> HttpResponse:
     """The tasks that would run again."""
     run, scope = queries.run(run_id), ScopeForm(request.GET).scope()
     preview = previews.for_page(partial(previews.of_clearing, run, scope, by=request.user))
-    return render(request, "pipelines/_clear_preview.html", {"run": run, "preview": preview})
+    newest = Pipeline.objects.filter(pk=run.dag_id).values_list("version", flat=True).first()
+    context = {"run": run, "preview": preview, "scope": scope, "newest": newest}
+    return render(request, "pipelines/_clear_preview.html", context)
 
 
 @require_http_methods(["GET", "POST"])

@@ -47,6 +47,7 @@ class FakeAirflow(Backfills):
         self.faults: list[ImportFault] = []
         self.questions: list[InputRequest] = []
         self.answers: dict[tuple[str, str], tuple[str, list, dict]] = {}
+        self.newest_code: dict[str, bool | None] = {}  # what the last clear of a run said of the code
         self.rendered: dict[str, dict | None] = {}
         self.left: dict[str, dict[str, str | None]] = {}
         self.found_assets: list[Asset] = []
@@ -253,6 +254,7 @@ class FakeAirflow(Backfills):
         if scope.only_failed:
             found = [task for task in found if task.state in {"failed", "upstream_failed"}]
         if not dry_run and found:
+            self.newest_code[dag_run_id] = scope.newest_code
             for task in found:
                 self._set(replace(task, state=""))
             self._put(replace(self.run(dag_id, dag_run_id), state="queued", ended_at=None))
@@ -296,8 +298,9 @@ class FakeAirflow(Backfills):
     def _set(self, task: TaskState) -> None:
         self._tasks[task.dag_id, task.dag_run_id, task.task_id, task.map_index] = task
 
-    def clear_run(self, dag_id: str, dag_run_id: str, *, only_failed: bool) -> None:
+    def clear_run(self, dag_id: str, dag_run_id: str, scope: Scope) -> None:
         self._call("clear_run", writes=True)
+        self.newest_code[dag_run_id] = scope.newest_code
         run = self.run(dag_id, dag_run_id)
         self._put(replace(run, state="queued", started_at=None, ended_at=None))
 
