@@ -306,7 +306,7 @@ class RunClearView(APIView):
 
     @extend_schema(request=ClearSerializer, responses={200: TouchedTaskListSerializer, 202: RunSerializer})
     def post(self, request: Request, run_id: int) -> Response:
-        """All of an ended run, those that failed, or one with those before or after it.
+        """All of an ended run, those that failed, or some, with those before or after them.
 
         `dry_run` answers 200 with the tasks that would run again, and changes nothing.
         """
@@ -322,7 +322,7 @@ class RunMarkView(APIView):
 
     @extend_schema(request=MarkSerializer, responses={200: TouchedTaskListSerializer, 202: RunSerializer})
     def post(self, request: Request, run_id: int) -> Response:
-        """The run itself, or one task with those before or after it.
+        """The run itself, or tasks with those before or after them.
 
         `dry_run` answers 200 with the tasks that would get the state, and changes nothing.
         """
@@ -362,8 +362,9 @@ class TaskLogView(APIView):
         ],
     )
     def get(self, request: Request, run_id: int, task_id: str) -> Response:
-        """At most 1,000 lines, of a very long log those of its end. Ask again with the cursor for what follows
-        while `is_complete` is false.
+        """At most 1,000 lines; of a very long log only the end is kept.
+
+        While `is_complete` is false, ask again with the cursor for what follows.
         """
         given = valid(LogQuerySerializer, request.query_params.dict())
         view = log_reading.open_log(

@@ -272,7 +272,7 @@ class AirflowGateway:
 
         Raises NotFound for an unknown run, InvalidRequest for a task that its DAG does not have.
         """
-        marker = scope.task_id if scope.map_index in (None, -1) else [scope.task_id, scope.map_index]
+        markers = [name if index in (None, -1) else [name, index] for name, index in scope.named]
         body = ClearTaskInstancesBody.from_dict(
             {
                 "dag_run_id": dag_run_id,
@@ -281,7 +281,7 @@ class AirflowGateway:
                 "include_upstream": scope.upstream,
                 "include_downstream": scope.downstream,
                 "run_on_latest_version": scope.newest_code,
-                **({} if scope.is_whole_run else {"task_ids": [marker]}),
+                **({} if scope.is_whole_run else {"task_ids": markers}),
             }
         )
         call = self._instances.post_clear_task_instances_without_preload_content
@@ -290,11 +290,15 @@ class AirflowGateway:
     def mark_tasks(
         self, dag_id: str, dag_run_id: str, scope: Scope, state: str, *, dry_run: bool
     ) -> list[TaskState | Unread]:
-        """Give a task the state `success`, `failed` or `skipped`; what failed after it may run then.
+        """Give tasks the state `success`, `failed` or `skipped`; what failed after them may run then.
 
-        Returns those that get it, with dry_run only tells which. Raises NotFound, and Conflict for a task
-        that has the state already.
+        Returns those that get it, with dry_run only tells which. Raises NotFound, and Conflict where all
+        have the state already. Several that are no group: one call each, so part of them may be done.
         """
+        if scope.group:
+            return self._mark_group(dag_id, dag_run_id, scope, state, dry_run=dry_run)
+        if scope.tasks:
+            return self._mark_each(dag_id, dag_run_id, scope, state, dry_run=dry_run)
         what: dict[str, Any] = {"dag_id": dag_id, "dag_run_id": dag_run_id, "task_id": scope.task_id}
         what["patch_task_instance_body"] = PatchTaskInstanceBody.from_dict(
             {"new_state": state, "include_upstream": scope.upstream, "include_downstream": scope.downstream}
@@ -306,6 +310,34 @@ class AirflowGateway:
             dry, real = "patch_task_instance_dry_run_by_map_index", "patch_task_instance_by_map_index"
         call = getattr(self._instances, f"{dry if dry_run else real}_without_preload_content")
         return self._read(call, answers.touched_tasks, **what)
+
+    def _mark_group(
+        self, dag_id: str, dag_run_id: str, scope: Scope, state: str, *, dry_run: bool
+    ) -> list[TaskState | Unread]:
+        what: dict[str, Any] = {"dag_id": dag_id, "dag_run_id": dag_run_id, "group_id": scope.group}
+        what["patch_task_instance_body"] = PatchTaskInstanceBody.from_dict(
+            {"new_state": state, "include_upstream": scope.upstream, "include_downstream": scope.downstream}
+        )
+        name = "patch_task_group_instances_dry_run" if dry_run else "patch_task_group_instances"
+        call = getattr(self._instances, f"{name}_without_preload_content")
+        return self._read(call, answers.touched_tasks, **what)
+
+    def _mark_each(
+        self, dag_id: str, dag_run_id: str, scope: Scope, state: str, *, dry_run: bool
+    ) -> list[TaskState | Unread]:
+        touched: dict[str, TaskState | Unread] = {}
+        refused: list[Conflict] = []
+        for task_id, map_index in scope.tasks:
+            one = replace(scope, task_id=task_id, map_index=map_index, tasks=())
+            try:
+                found = self.mark_tasks(dag_id, dag_run_id, one, state, dry_run=dry_run)
+            except Conflict as error:
+                refused.append(error)
+            else:
+                touched |= {task.key: task for task in found}
+        if len(refused) == len(scope.tasks):
+            raise refused[0]
+        return list(touched.values())
 
     # --- backfills
 

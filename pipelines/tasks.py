@@ -156,16 +156,18 @@ def clear_run(run: Run) -> None:
 
 
 def _is_as_it_was(airflow: "AirflowGateway", run: Run) -> bool:
-    """Whether the task that is to be cleared stands as it did when somebody asked."""
-    seen, scope = run.wish_details.get("try_number", 0), run.wished_scope
+    """Whether one of the tasks that are to be cleared stands as it did when somebody asked."""
+    scope, tries = run.wished_scope, run.wish_details.get("tries", {})
+    before = run.wish_details.get("try_number", 0)  # of a wish of an earlier release
     found = [
         task
         for task in airflow.task_states([(run.dag_id, run.dag_run_id)])
-        if isinstance(task, TaskState)
-        and task.task_id == scope.task_id
-        and scope.map_index in (None, task.map_index)
+        if isinstance(task, TaskState) and scope.holds(task.task_id, task.map_index)
     ]
-    return not found or any(task.state in TASK_ENDED and task.try_number <= seen for task in found)
+    return not found or any(
+        task.state in TASK_ENDED and task.try_number <= tries.get(f"{task.task_id} {task.map_index}", before)
+        for task in found
+    )
 
 
 def mark_run(run: Run) -> None:

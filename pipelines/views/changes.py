@@ -25,7 +25,8 @@ def run_clear(request: SignedInRequest, run_id: int) -> HttpResponse:
     """Run the tasks of an ended run again: which, what that means, and the button."""
     if request.method == "GET":
         run = queries.run(run_id)
-        first = {"only_failed": True} if run.state == "failed" and "task" not in request.GET else {}
+        is_named = not {"task", "group", "tasks"}.isdisjoint(request.GET)
+        first = {"only_failed": True} if run.state == "failed" and not is_named else {}
         return _change_page(request, run, ScopeForm(request.GET or first), "run_clear")
     scope = ScopeForm(request.POST).scope()
     actions.clear_run(run_id, by=request.user, scope=scope)
@@ -45,10 +46,11 @@ def run_clear_preview(request: SignedInRequest, run_id: int) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 def run_mark(request: SignedInRequest, run_id: int) -> HttpResponse:
-    """Give a run, or one of its tasks, a state by hand."""
+    """Give a run, or tasks of it, a state by hand."""
     if request.method == "GET":
-        form = MarkForm({"state": "success", **request.GET.dict()})
-        return _change_page(request, queries.run(run_id), form, "run_mark")
+        given = request.GET.copy()
+        given.setdefault("state", "success")
+        return _change_page(request, queries.run(run_id), MarkForm(given), "run_mark")
     form = MarkForm(request.POST)
     scope = form.scope()
     state = form.cleaned_data["state"]
@@ -100,7 +102,7 @@ def _change_page(request: SignedInRequest, run: Run, form: ScopeForm, template: 
 def _page_of(run_id: int, scope: Scope) -> str:
     """The run's page, at the task in question."""
     page = reverse("pipelines:run-detail", args=[run_id])
-    if scope.is_whole_run:
+    if not scope.task_id:
         return page
     index = {} if scope.map_index is None else {"map_index": scope.map_index}
     return f"{page}?{urlencode({'task': scope.task_id, **index})}"

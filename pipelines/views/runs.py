@@ -17,7 +17,7 @@ from core.lib import edge
 from core.lib.errors import InvalidRequest, NotFound
 from core.lib.htmx import go_to, is_htmx
 from core.lib.paging import page_of
-from pipelines import actions, details, failures, gantt, listing, pictures, queries, starting
+from pipelines import actions, details, failures, gantt, labels, listing, pictures, queries, starting
 from pipelines import params as rules
 from pipelines.forms import TriggerForm
 from pipelines.models import NEVER_RAN, Pipeline, RunState
@@ -216,6 +216,8 @@ def run_detail(request: SignedInRequest, run_id: int) -> HttpResponse:
     context = {
         "run": run,
         "tasks": tasks,
+        "groups": sorted(labels.counted({task.task_id for task in tasks}).items()),
+        "can_pick": len(tasks) > 1 and run.can_change,
         "shown": shown,
         "show": shown_part(request),
         "failure": failures.of_run(run, tasks, nodes),

@@ -267,7 +267,7 @@ class FakeAirflow(Backfills):
         found = [task for task in self._in_scope(dag_id, dag_run_id, scope) if task.state != state]
         if not dry_run:
             if not found:
-                words = f"Task id {scope.task_id} is already in {state} state"
+                words = f"Task id {scope.task} is already in {state} state"
                 raise Conflict(words, service="airflow")
             for task in found:
                 self._set(replace(task, state=state))
@@ -282,18 +282,19 @@ class FakeAirflow(Backfills):
         ]
         if scope.is_whole_run:
             return tasks
-        if scope.task_id not in order:
-            raise NotFound(f"Task '{scope.task_id}' not found in Dag '{dag_id}'", service="airflow")
-        here = order.index(scope.task_id)
-        first = 0 if scope.upstream else here
-        last = len(order) if scope.downstream else here + 1
-        wanted = order[first:last]
-        return [
-            task
-            for task in tasks
-            if task.task_id in wanted
-            and (task.task_id != scope.task_id or scope.map_index in (None, task.map_index))
-        ]
+        named = scope.named
+        if scope.group and not any(name.startswith(f"{scope.group}.") for name in order):
+            words = f"Task group '{scope.group}' not found in DAG '{dag_id}'"
+            raise NotFound(words, service="airflow")
+        for task_id, _index in named:
+            if task_id not in order:
+                raise NotFound(f"Task '{task_id}' not found in Dag '{dag_id}'", service="airflow")
+        beside: set[str] = set()
+        for task_id, _index in named:
+            here = order.index(task_id)
+            beside |= set(order[:here]) if scope.upstream else set()
+            beside |= set(order[here + 1 :]) if scope.downstream else set()
+        return [task for task in tasks if task.task_id in beside or scope.holds(task.task_id, task.map_index)]
 
     def _set(self, task: TaskState) -> None:
         self._tasks[task.dag_id, task.dag_run_id, task.task_id, task.map_index] = task

@@ -167,6 +167,26 @@ class TestGateway:
         [marked] = as_ana().mark_tasks(DAG, dag_run_id, Scope("load", -1), "success", dry_run=True)
         assert (marked.task_id, states(dag_run_id)) == ("load", before)
 
+    def test_several_tasks_are_told_marked_and_cleared(self):
+        dag_run_id = start()
+        as_ana().fail_run(DAG, dag_run_id)
+        both = Scope(tasks=(("load", -1), ("validate", None)))
+        told = as_ana().mark_tasks(DAG, dag_run_id, both, "success", dry_run=True)
+        assert {task.task_id for task in told} == {"load", "validate"}
+        as_ana().mark_tasks(DAG, dag_run_id, both, "success", dry_run=False)
+        assert {states(dag_run_id)[name] for name in ("load", "validate")} == {"success"}
+        with pytest.raises(Conflict, match="already"):
+            as_ana().mark_tasks(DAG, dag_run_id, both, "success", dry_run=False)
+        cleared = as_ana().clear_tasks(DAG, dag_run_id, both, dry_run=True)
+        assert {task.task_id for task in cleared} == {"load", "validate"}
+        as_ana().fail_run(DAG, dag_run_id)
+
+    def test_a_group_that_the_dag_does_not_have_is_not_marked(self):
+        dag_run_id = start()
+        for is_dry in (True, False):
+            with pytest.raises(NotFound, match="no_such"):
+                as_ana().mark_tasks(DAG, dag_run_id, Scope(group="no_such"), "success", dry_run=is_dry)
+
     def test_a_task_is_marked_and_cleared(self):
         dag_run_id = start()
         as_ana().fail_run(DAG, dag_run_id)
