@@ -208,10 +208,15 @@ def source_before(found: PipelineSource) -> PipelineSource | None:
 
 def versions_without_source(dag_id: str, newest: int) -> list[int]:
     """Versions whose file is not here: the newest, and those that its last runs ran; newest first."""
-    runs = Run.objects.filter(dag_id=dag_id).order_by("-created_at", "-pk")
-    ran = {version for versions in runs.values_list("versions", flat=True)[:GRID] for version in versions}
+    ran = versions_of_last_runs(dag_id)
     known = PipelineSource.objects.filter(dag_id=dag_id).values_list("version", flat=True)
     return sorted({newest, *ran} - set(known), reverse=True)
+
+
+def versions_of_last_runs(dag_id: str) -> set[int]:
+    """Versions of its code that the runs of the grid ran."""
+    runs = Run.objects.filter(dag_id=dag_id).order_by("-created_at", "-pk")
+    return {version for versions in runs.values_list("versions", flat=True)[:GRID] for version in versions}
 
 
 def next_times(found: Pipeline) -> list[datetime]:

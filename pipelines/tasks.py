@@ -12,7 +12,7 @@ from django.utils import timezone
 from core.audit import actions as audit
 from core.lib import live, outbox, traces
 from core.lib.errors import Conflict, InvalidRequest, NotFound, Unauthorized, Unavailable
-from pipelines import asset_events, log_copy, mirror
+from pipelines import asset_events, log_copy, mirror, removal
 from pipelines.airflow_auth import USER, WATCHER
 from pipelines.answers import TaskState
 from pipelines.models import (
@@ -43,8 +43,9 @@ def airflow_for(username: str) -> "AirflowGateway":
 
 @shared_task
 def clear_old() -> None:
-    """Rows that are kept for some days only go."""
+    """Rows that are kept for some time only go."""
     asset_events.clear_old()
+    removal.clear_sources()
 
 
 @shared_task
