@@ -46,6 +46,7 @@ def clear_old() -> None:
     """Rows that are kept for some time only go."""
     asset_events.clear_old()
     removal.clear_sources()
+    removal.clear_runs()
 
 
 @shared_task
