@@ -343,7 +343,9 @@ def _place(task: TaskInstance) -> str:
 
 
 def _for_audit(scope: Scope) -> dict:
-    code = {} if scope.newest_code is None else {"newest_code": scope.newest_code}
+    code = (
+        {} if scope.run_on_latest_version is None else {"run_on_latest_version": scope.run_on_latest_version}
+    )
     named = {} if scope.is_whole_run else replace(scope, tasks=() if scope.group else scope.tasks).as_json()
     nothing: list[Any] = [None, "", ()]
     return {k: v for k, v in named.items() if v is not False and v not in nothing} | code

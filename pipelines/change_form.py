@@ -45,7 +45,7 @@ class ScopeForm(forms.Form):
     only_failed = forms.BooleanField(
         required=False, label=_("Only those that failed or that a failure stopped")
     )
-    newest_code = forms.BooleanField(
+    run_on_latest_version = forms.BooleanField(
         required=False,
         label=_("Run the newest code"),
         help_text=_(
@@ -68,7 +68,12 @@ class ScopeForm(forms.Form):
         names = ("upstream", "downstream", "only_failed")
         chosen = {name: given[name] for name in names}
         chosen |= {"group": given["group"], "tasks": given["tasks"]}
-        return Scope(given["task"], given["map_index"], **chosen, newest_code=given["newest_code"] or None)
+        return Scope(
+            given["task"],
+            given["map_index"],
+            **chosen,
+            run_on_latest_version=given["run_on_latest_version"] or None,
+        )
 
     def check_all(self) -> None:
         """Raises InvalidRequest with every fault."""

@@ -252,7 +252,7 @@ class AirflowGateway:
     def clear_run(self, dag_id: str, dag_run_id: str, scope: Scope) -> None:
         """Run the tasks of an ended run again, all or the failed ones."""
         body = DAGRunClearBody(
-            dry_run=False, only_failed=scope.only_failed, run_on_latest_version=scope.newest_code
+            dry_run=False, only_failed=scope.only_failed, run_on_latest_version=scope.run_on_latest_version
         )
         call = self._runs.clear_dag_run_without_preload_content
         self._read(call, answers.nothing, dag_id=dag_id, dag_run_id=dag_run_id, dag_run_clear_body=body)
@@ -280,7 +280,7 @@ class AirflowGateway:
                 "only_failed": scope.only_failed,
                 "include_upstream": scope.upstream,
                 "include_downstream": scope.downstream,
-                "run_on_latest_version": scope.newest_code,
+                "run_on_latest_version": scope.run_on_latest_version,
                 **({} if scope.is_whole_run else {"task_ids": markers}),
             }
         )

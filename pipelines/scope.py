@@ -14,8 +14,8 @@ class Scope:
     run has.
 
     only_failed: of those, the ones that failed or that a failure kept from running.
-    newest_code: whether what is cleared runs the newest version of the code, not the one that it ran before;
-    None as the pipeline's author or Airflow's settings have it.
+    run_on_latest_version: whether what is cleared runs the newest version of the code, not the one that it
+    ran before; None as the pipeline's author or Airflow's settings have it.
     """
 
     task_id: str = ""
@@ -23,7 +23,7 @@ class Scope:
     upstream: bool = False
     downstream: bool = False
     only_failed: bool = False
-    newest_code: bool | None = None
+    run_on_latest_version: bool | None = None
     group: str = ""
     tasks: tuple[tuple[str, int | None], ...] = ()
 

@@ -298,7 +298,7 @@ class ClearSerializer(ScopeSerializer):
     """What of a run to clear."""
 
     only_failed = serializers.BooleanField(required=False, default=False)
-    newest_code = serializers.BooleanField(
+    run_on_latest_version = serializers.BooleanField(
         required=False,
         allow_null=True,
         default=None,

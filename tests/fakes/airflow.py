@@ -47,7 +47,9 @@ class FakeAirflow(Backfills):
         self.faults: list[ImportFault] = []
         self.questions: list[InputRequest] = []
         self.answers: dict[tuple[str, str], tuple[str, list, dict]] = {}
-        self.newest_code: dict[str, bool | None] = {}  # what the last clear of a run said of the code
+        self.run_on_latest_version: dict[
+            str, bool | None
+        ] = {}  # what the last clear of a run said of the code
         self.rendered: dict[str, dict | None] = {}
         self.left: dict[str, dict[str, str | None]] = {}
         self.found_assets: list[Asset] = []
@@ -254,7 +256,7 @@ class FakeAirflow(Backfills):
         if scope.only_failed:
             found = [task for task in found if task.state in {"failed", "upstream_failed"}]
         if not dry_run and found:
-            self.newest_code[dag_run_id] = scope.newest_code
+            self.run_on_latest_version[dag_run_id] = scope.run_on_latest_version
             for task in found:
                 self._set(replace(task, state=""))
             self._put(replace(self.run(dag_id, dag_run_id), state="queued", ended_at=None))
@@ -301,7 +303,7 @@ class FakeAirflow(Backfills):
 
     def clear_run(self, dag_id: str, dag_run_id: str, scope: Scope) -> None:
         self._call("clear_run", writes=True)
-        self.newest_code[dag_run_id] = scope.newest_code
+        self.run_on_latest_version[dag_run_id] = scope.run_on_latest_version
         run = self.run(dag_id, dag_run_id)
         self._put(replace(run, state="queued", started_at=None, ended_at=None))
 

@@ -145,7 +145,7 @@ class TestGateway:
     def test_an_ended_run_can_be_cleared(self):
         dag_run_id = start()
         as_ana().fail_run(DAG, dag_run_id)
-        as_ana().clear_run(DAG, dag_run_id, Scope(newest_code=True))
+        as_ana().clear_run(DAG, dag_run_id, Scope(run_on_latest_version=True))
         assert gateway.connect().run(DAG, dag_run_id).dag_run_id == dag_run_id
 
     def test_a_run_is_marked_and_noted(self):
@@ -194,7 +194,7 @@ class TestGateway:
         assert states(dag_run_id)["load"] == "success"
         with pytest.raises(Conflict, match="already"):
             as_ana().mark_tasks(DAG, dag_run_id, Scope("load", -1), "success", dry_run=False)
-        as_ana().clear_tasks(DAG, dag_run_id, Scope("load", newest_code=True), dry_run=False)
+        as_ana().clear_tasks(DAG, dag_run_id, Scope("load", run_on_latest_version=True), dry_run=False)
         assert states(dag_run_id)["load"] != "success"
         as_ana().fail_run(DAG, dag_run_id)
 

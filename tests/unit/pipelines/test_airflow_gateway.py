@@ -280,9 +280,9 @@ def test_the_field_is_found_in_the_schemas_sentence():
     assert answers.fields_of_error("something else") == []
 
 
-@pytest.mark.parametrize(("newest_code", "sent"), [(None, None), (True, True), (False, False)])
-def test_a_clear_says_which_code_only_where_somebody_chose(server, newest_code, sent):
-    scope = Scope("load", newest_code=newest_code)
+@pytest.mark.parametrize(("run_on_latest_version", "sent"), [(None, None), (True, True), (False, False)])
+def test_a_clear_says_which_code_only_where_somebody_chose(server, run_on_latest_version, sent):
+    scope = Scope("load", run_on_latest_version=run_on_latest_version)
     server.answer = (200, body(task_instances=[], total_entries=0))
     gateway.connect("ana", "user").clear_tasks("dag", "run", scope, dry_run=False)
     gateway.connect("ana", "user").clear_run("dag", "run", scope)

@@ -323,30 +323,30 @@ def test_rest_writes_a_note(page, run):
 
 
 @pytest.mark.parametrize("scope", [Scope(), Scope("search")])
-@pytest.mark.parametrize("newest_code", [None, True, False])
-def test_what_is_cleared_runs_the_code_that_was_chosen(run, airflow, scientist, scope, newest_code):
-    actions.clear_run(run.pk, by=scientist, scope=replace(scope, newest_code=newest_code))
+@pytest.mark.parametrize("run_on_latest_version", [None, True, False])
+def test_what_is_cleared_runs_the_code_that_was_chosen(run, airflow, scientist, scope, run_on_latest_version):
+    actions.clear_run(run.pk, by=scientist, scope=replace(scope, run_on_latest_version=run_on_latest_version))
     tasks.deliver_run(str(run.pk))
-    assert airflow.newest_code == {"manual__1": newest_code}
+    assert airflow.run_on_latest_version == {"manual__1": run_on_latest_version}
     asked = AuditEntry.objects.get(action="run.clear").after
-    assert asked.get("newest_code") == newest_code
+    assert asked.get("run_on_latest_version") == run_on_latest_version
 
 
-def test_the_newest_code_is_chosen_on_the_page_and_told_before(page, run, airflow):
+def test_the_run_on_latest_version_is_chosen_on_the_page_and_told_before(page, run, airflow):
     Run.objects.update(versions=[1])
     sync.Pipeline.objects.update(version=3)
     form = page.get(f"/runs/{run.pk}/clear").content.decode()
-    assert 'name="newest_code"' in form
+    assert 'name="run_on_latest_version"' in form
     query = f"/runs/{run.pk}/clear/preview?only_failed=on"
     assert "newest code" not in page.get(query).content.decode()
-    preview = page.get(f"{query}&newest_code=on").content.decode()
+    preview = page.get(f"{query}&run_on_latest_version=on").content.decode()
     assert "They run the newest code, version 3." in preview
     assert "The run has run version 1 so far." in preview
-    page.post(f"/runs/{run.pk}/clear", {"newest_code": "on"})
-    assert Run.objects.get().wished_scope == Scope(newest_code=True)
+    page.post(f"/runs/{run.pk}/clear", {"run_on_latest_version": "on"})
+    assert Run.objects.get().wished_scope == Scope(run_on_latest_version=True)
 
 
-def test_rest_chooses_the_newest_code(page, run, airflow):
-    assert post(page, f"{run.pk}/clear", {"newest_code": True}).status_code == 202
+def test_rest_chooses_the_run_on_latest_version(page, run, airflow):
+    assert post(page, f"{run.pk}/clear", {"run_on_latest_version": True}).status_code == 202
     tasks.deliver_run(str(run.pk))
-    assert airflow.newest_code == {"manual__1": True}
+    assert airflow.run_on_latest_version == {"manual__1": True}
