@@ -101,6 +101,9 @@ CONSOLE_PREDICTIONS_KEEP_DAYS = env.number("CONSOLE_PREDICTIONS_KEEP_DAYS", 0)
 CONSOLE_ASSET_EVENTS_KEEP_DAYS = env.number("CONSOLE_ASSET_EVENTS_KEEP_DAYS", 90)
 CONSOLE_ALERTS_KEEP_DAYS = env.number("CONSOLE_ALERTS_KEEP_DAYS", 365)
 CONSOLE_NOTIFICATIONS_KEEP_DAYS = env.number("CONSOLE_NOTIFICATIONS_KEEP_DAYS", 30)
+CONSOLE_RUNS_KEEP_DAYS = env.number("CONSOLE_RUNS_KEEP_DAYS", 0)
+# Versions of a pipeline's code, the newest; 0: all.
+CONSOLE_SOURCES_KEEP = env.number("CONSOLE_SOURCES_KEEP", 50)
 
 # --- notifications
 # smtp://, smtp+tls:// (STARTTLS) or smtps://name:password@host:port; empty: no e-mail is sent.

@@ -1,7 +1,7 @@
 """Reads: models, versions, requests and runs, for the pages, REST and the apps above."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any
 
@@ -244,6 +244,12 @@ def run(run_id: str) -> MlflowRun:
             _("There is no MLflow run %(id)s here. New ones show within seconds.") % {"id": run_id}
         )
     return found
+
+
+def dag_runs_of_versions(dag_run_ids: Collection[str]) -> set[str]:
+    """Those of these pipeline runs that a version came from."""
+    found = ModelVersion.objects.filter(dag_run_id__in=dag_run_ids)
+    return set(found.values_list("dag_run_id", flat=True))
 
 
 def runs_of_dag_run(dag_run_id: str) -> list[MlflowRun]:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -257,7 +258,7 @@ def clear_run(
 ) -> Run:
     """Run the tasks of an ended run again in place: all, the failed ones, or those of `scope`.
 
-    A single task may be cleared as soon as it has ended, though its run goes on.
+    Tasks that are named may be cleared as soon as one of them has ended, though their run goes on.
     batch: names what was asked in one go, in the audit trail.
 
     Raises NotFound for an unknown run or task, Conflict for one that has not ended or that Airflow never had.
@@ -266,13 +267,15 @@ def clear_run(
     scope = scope or Scope(only_failed=only_failed)
     if not run.can_change:
         raise Conflict(already(run))
+    scope = queries.in_full(run, scope)
     tasks_meant = queries.tasks_meant(run, scope)
     if scope.is_whole_run and not run.has_ended:
         raise Conflict(already(run))
     if not scope.is_whole_run and not any(task.state in TASK_ENDED for task in tasks_meant):
         words = {"task": scope.task, "state": tasks_meant[0].state or _("not reached")}
         raise Conflict(_("The task “%(task)s” is “%(state)s”; that cannot be done now.") % words)
-    details = {} if scope.is_whole_run else {**scope.as_json(), "try_number": _latest_try(tasks_meant)}
+    details = scope.as_json()
+    details["tries"] = {_place(task): task.try_number for task in tasks_meant}
     run.is_clear_of_failed_only = scope.only_failed
     after = {"only_failed": scope.only_failed, **_for_audit(scope), **_named(batch)}
     return _wish(run, Wish.CLEAR, details, by=by, action="run.clear", after=after)
@@ -297,7 +300,7 @@ def mark_run(run_id: int, state: str, *, by: User, batch: str = "") -> Run:
 
 @transaction.atomic
 def mark_task(run_id: int, scope: Scope, state: str, *, by: User) -> Run:
-    """Give a task, and with `scope` those before or after it, a state by hand: one of MARKS.
+    """Give the tasks of `scope`, with those before or after them, a state by hand: one of MARKS.
 
     Raises NotFound for an unknown run or task, Conflict where it has the state already, InvalidRequest for
     another state.
@@ -307,6 +310,7 @@ def mark_task(run_id: int, scope: Scope, state: str, *, by: User) -> Run:
         raise _not_a_mark(MARKS)
     if not run.can_change:
         raise Conflict(already(run))
+    scope = queries.in_full(run, scope)
     tasks_meant = queries.tasks_meant(run, scope)
     is_alone = not (scope.upstream or scope.downstream)
     if is_alone and all(task.state == state for task in tasks_meant):
@@ -334,12 +338,17 @@ def _wish(run: Run, wish: Wish, details: dict, *, by: User, action: str, after: 
     return run
 
 
-def _latest_try(tasks_meant: list[TaskInstance]) -> int:
-    return max(task.try_number for task in tasks_meant)
+def _place(task: TaskInstance) -> str:
+    return f"{task.task_id} {task.map_index}"
 
 
 def _for_audit(scope: Scope) -> dict:
-    return {} if scope.is_whole_run else {k: v for k, v in scope.as_json().items() if v not in (None, False)}
+    code = (
+        {} if scope.run_on_latest_version is None else {"run_on_latest_version": scope.run_on_latest_version}
+    )
+    named = {} if scope.is_whole_run else replace(scope, tasks=() if scope.group else scope.tasks).as_json()
+    nothing: list[Any] = [None, "", ()]
+    return {k: v for k, v in named.items() if v is not False and v not in nothing} | code
 
 
 def _named(batch: str) -> dict:

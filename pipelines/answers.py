@@ -339,6 +339,11 @@ def _params(item: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
+def dag_version(item: dict[str, Any]) -> tuple[str, int]:
+    """The DAG, and the number of a version of it."""
+    return name_in(item, "dag_id"), int(item["version_number"])
+
+
 def dag_source(item: dict[str, Any]) -> str:
     return str(item.get("content") or "")
 

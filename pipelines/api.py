@@ -1,5 +1,6 @@
 """REST: pipelines, runs, tasks and their logs."""
 
+from functools import partial
 from typing import Any
 
 from django.db.models import QuerySet
@@ -19,6 +20,7 @@ from core.lib.rest import valid
 from pipelines import (
     actions,
     asset_events,
+    details,
     listing,
     log_reading,
     previews,
@@ -185,7 +187,8 @@ class PipelineRunListView(generics.ListAPIView):
         _check_wait(request)
         given = valid(RunRequestSerializer, request.data)
         key = request.headers.get("Idempotency-Key", "")
-        run = repeated.trigger_once(dag_id, key, **given, by=user_of(request))
+        trigger = partial(repeated.trigger_once, dag_id, key, **given, by=user_of(request))
+        run = details.with_fresh(dag_id, trigger)
         return Response(RunSerializer(run).data, status=202)
 
 
@@ -303,7 +306,7 @@ class RunClearView(APIView):
 
     @extend_schema(request=ClearSerializer, responses={200: TouchedTaskListSerializer, 202: RunSerializer})
     def post(self, request: Request, run_id: int) -> Response:
-        """All of an ended run, those that failed, or one with those before or after it.
+        """All of an ended run, those that failed, or some, with those before or after them.
 
         `dry_run` answers 200 with the tasks that would run again, and changes nothing.
         """
@@ -319,7 +322,7 @@ class RunMarkView(APIView):
 
     @extend_schema(request=MarkSerializer, responses={200: TouchedTaskListSerializer, 202: RunSerializer})
     def post(self, request: Request, run_id: int) -> Response:
-        """The run itself, or one task with those before or after it.
+        """The run itself, or tasks with those before or after them.
 
         `dry_run` answers 200 with the tasks that would get the state, and changes nothing.
         """
@@ -359,7 +362,10 @@ class TaskLogView(APIView):
         ],
     )
     def get(self, request: Request, run_id: int, task_id: str) -> Response:
-        """At most 1,000 lines. While `is_complete` is false, ask again with the cursor for what follows."""
+        """At most 1,000 lines; of a very long log only the end is kept.
+
+        While `is_complete` is false, ask again with the cursor for what follows.
+        """
         given = valid(LogQuerySerializer, request.query_params.dict())
         view = log_reading.open_log(
             queries.run(run_id), task_id, map_index=given["map_index"], try_number=given.get("try")
@@ -367,7 +373,7 @@ class TaskLogView(APIView):
         piece = view.read(int(given["cursor"]), limit=LINES)
         is_complete = view.is_complete and piece.end >= view.size_bytes
         answer = {"lines": piece.lines, "cursor": str(piece.end), "is_complete": is_complete}
-        return Response(LogSerializer(answer).data)
+        return Response(LogSerializer({**answer, "n_missing_lines": view.cut.n_lines}).data)
 
 
 MAP_INDEX = OpenApiParameter("map_index", int, description="-1 unless the task is mapped")

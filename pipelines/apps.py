@@ -19,3 +19,4 @@ class PipelinesConfig(AppConfig):
         outbox.register(Pipeline, tasks.deliver_pause)
         outbox.register(TaskLog, tasks.copy_log)
         retention.register(_("Events of assets"), "CONSOLE_ASSET_EVENTS_KEEP_DAYS")
+        retention.register(_("Runs of pipelines that ended"), "CONSOLE_RUNS_KEEP_DAYS")

@@ -39,7 +39,9 @@ def of_run(run: Run, tasks: Sequence[TaskInstance], graph: Sequence[Mapping[str,
         return None
     task = failed[0]
     view = log_reading.open_log(run, task.task_id, map_index=task.map_index)
-    lines = view.tail(limit=LOOKED_AT).lines
+    # Of a copy that is still growing the last error is one in the middle of the log.
+    is_as_good_as_whole = view.is_complete or (view.copy is not None and bool(view.copy.delivery_error))
+    lines = view.tail(limit=LOOKED_AT).lines if is_as_good_as_whole else []
     behind = _behind(graph, task.task_id)
     after = [str(one) for one in tasks if one.task_id in behind and one.state in {"", "upstream_failed"}]
     return Failure(task, len(failed) - 1, last_error(lines), view.is_complete, after)

@@ -28,6 +28,7 @@ from airflow_client.client import (
     DAGRunClearBody,
     DAGRunPatchBody,
     DagSourceApi,
+    DagVersionApi,
     ImportErrorApi,
     PatchTaskInstanceBody,
     TaskApi,
@@ -67,6 +68,7 @@ from pipelines.scope import Scope
 
 PAGE = 100  # Airflow cuts larger pages silently
 CONNECT_S, READ_S, LOG_READ_S = 2.0, 10.0, 60.0
+HURRIED_S = 1.0
 BACKFILL_READ_S = 150.0  # Airflow makes all runs of a backfill before it answers, some tens in a second
 APART_S = 15.0  # so long a list is taken apart from the first failure on
 BROKEN_AFTER = 3  # items at which it fails, and none that it shows: it may fail at all
@@ -86,12 +88,18 @@ class AirflowGateway:
     """One caller's view of Airflow: the watcher (`viewer`), or the person for whom a worker acts (`user`)."""
 
     def __init__(self, client: ApiClient, timeout: tuple[float, float]) -> None:
+        self._client = client
         self._dags, self._runs, self._tasks = DAGApi(client), DagRunApi(client), TaskApi(client)
         self._instances, self._faults = TaskInstanceApi(client), ImportErrorApi(client)
         self._xcoms = XComApi(client)
         self._sources, self._assets = DagSourceApi(client), AssetApi(client)
+        self._versions = DagVersionApi(client)
         self._backfills = BackfillApi(client)
         self._options = {"_request_timeout": timeout}
+
+    def hurried(self) -> "AirflowGateway":
+        """The same for somebody who waits for a page that can do without the answer."""
+        return AirflowGateway(self._client, (HURRIED_S, HURRIED_S))
 
     # --- pipelines
 
@@ -104,6 +112,23 @@ class AirflowGateway:
         """What the list leaves out: parameters with their schema, documentation, version."""
         call = self._dags.get_dag_details_without_preload_content
         return self._read(call, answers.dag_details, dag_id=dag_id)
+
+    def newest_versions(self) -> dict[str, int]:
+        """dag_id -> the number of its newest version, of DAGs whose versions are the PAGE latest of all.
+
+        Airflow changes a version in place until a task of it was made; then the DAG gets a new one.
+        """
+        call = self._versions.get_dag_versions_without_preload_content
+
+        def page(offset: int, size: int) -> list[Any]:
+            options = {"dag_id": "~", "order_by": ["-id"], "limit": size, "offset": offset}
+            return self._read(call, lambda answer: list(answer["dag_versions"]), **options)
+
+        newest: dict[str, int] = {}
+        for one in answers.read(_all_of(page, most=PAGE), answers.dag_version, answers.dag_key):
+            if isinstance(one, tuple):
+                newest[one[0]] = max(one[1], newest.get(one[0], 0))
+        return newest
 
     def dag_tasks(self, dag_id: str) -> list[TaskNode]:
         """The tasks and what follows each."""
@@ -224,9 +249,11 @@ class AirflowGateway:
             call, answers.dag_run, dag_id=dag_id, dag_run_id=dag_run_id, dag_run_patch_body=body
         )
 
-    def clear_run(self, dag_id: str, dag_run_id: str, *, only_failed: bool) -> None:
+    def clear_run(self, dag_id: str, dag_run_id: str, scope: Scope) -> None:
         """Run the tasks of an ended run again, all or the failed ones."""
-        body = DAGRunClearBody(dry_run=False, only_failed=only_failed)
+        body = DAGRunClearBody(
+            dry_run=False, only_failed=scope.only_failed, run_on_latest_version=scope.run_on_latest_version
+        )
         call = self._runs.clear_dag_run_without_preload_content
         self._read(call, answers.nothing, dag_id=dag_id, dag_run_id=dag_run_id, dag_run_clear_body=body)
 
@@ -245,7 +272,7 @@ class AirflowGateway:
 
         Raises NotFound for an unknown run, InvalidRequest for a task that its DAG does not have.
         """
-        marker = scope.task_id if scope.map_index in (None, -1) else [scope.task_id, scope.map_index]
+        markers = [name if index in (None, -1) else [name, index] for name, index in scope.named]
         body = ClearTaskInstancesBody.from_dict(
             {
                 "dag_run_id": dag_run_id,
@@ -253,7 +280,8 @@ class AirflowGateway:
                 "only_failed": scope.only_failed,
                 "include_upstream": scope.upstream,
                 "include_downstream": scope.downstream,
-                **({} if scope.is_whole_run else {"task_ids": [marker]}),
+                "run_on_latest_version": scope.run_on_latest_version,
+                **({} if scope.is_whole_run else {"task_ids": markers}),
             }
         )
         call = self._instances.post_clear_task_instances_without_preload_content
@@ -262,11 +290,15 @@ class AirflowGateway:
     def mark_tasks(
         self, dag_id: str, dag_run_id: str, scope: Scope, state: str, *, dry_run: bool
     ) -> list[TaskState | Unread]:
-        """Give a task the state `success`, `failed` or `skipped`; what failed after it may run then.
+        """Give tasks the state `success`, `failed` or `skipped`; what failed after them may run then.
 
-        Returns those that get it, with dry_run only tells which. Raises NotFound, and Conflict for a task
-        that has the state already.
+        Returns those that get it, with dry_run only tells which. Raises NotFound, and Conflict where all
+        have the state already. Several that are no group: one call each, so part of them may be done.
         """
+        if scope.group:
+            return self._mark_group(dag_id, dag_run_id, scope, state, dry_run=dry_run)
+        if scope.tasks:
+            return self._mark_each(dag_id, dag_run_id, scope, state, dry_run=dry_run)
         what: dict[str, Any] = {"dag_id": dag_id, "dag_run_id": dag_run_id, "task_id": scope.task_id}
         what["patch_task_instance_body"] = PatchTaskInstanceBody.from_dict(
             {"new_state": state, "include_upstream": scope.upstream, "include_downstream": scope.downstream}
@@ -278,6 +310,34 @@ class AirflowGateway:
             dry, real = "patch_task_instance_dry_run_by_map_index", "patch_task_instance_by_map_index"
         call = getattr(self._instances, f"{dry if dry_run else real}_without_preload_content")
         return self._read(call, answers.touched_tasks, **what)
+
+    def _mark_group(
+        self, dag_id: str, dag_run_id: str, scope: Scope, state: str, *, dry_run: bool
+    ) -> list[TaskState | Unread]:
+        what: dict[str, Any] = {"dag_id": dag_id, "dag_run_id": dag_run_id, "group_id": scope.group}
+        what["patch_task_instance_body"] = PatchTaskInstanceBody.from_dict(
+            {"new_state": state, "include_upstream": scope.upstream, "include_downstream": scope.downstream}
+        )
+        name = "patch_task_group_instances_dry_run" if dry_run else "patch_task_group_instances"
+        call = getattr(self._instances, f"{name}_without_preload_content")
+        return self._read(call, answers.touched_tasks, **what)
+
+    def _mark_each(
+        self, dag_id: str, dag_run_id: str, scope: Scope, state: str, *, dry_run: bool
+    ) -> list[TaskState | Unread]:
+        touched: dict[str, TaskState | Unread] = {}
+        refused: list[Conflict] = []
+        for task_id, map_index in scope.tasks:
+            one = replace(scope, task_id=task_id, map_index=map_index, tasks=())
+            try:
+                found = self.mark_tasks(dag_id, dag_run_id, one, state, dry_run=dry_run)
+            except Conflict as error:
+                refused.append(error)
+            else:
+                touched |= {task.key: task for task in found}
+        if len(refused) == len(scope.tasks):
+            raise refused[0]
+        return list(touched.values())
 
     # --- backfills
 

@@ -4,7 +4,6 @@ Each read of a log on a page or over REST renews a presence mark in Redis. While
 Airflow for what is new since its token. A try that has ended is copied once by a worker, line by line.
 """
 
-import os
 import time
 from collections.abc import Iterable
 from datetime import timedelta
@@ -12,6 +11,7 @@ from itertools import islice
 
 import structlog
 from django.db.models import Sum
+from django.db.models.functions import Least
 from django.utils import timezone
 
 from core.lib import live
@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 WATCHED = "pipelines:watched-logs"  # a sorted set: the log's id, scored by when its presence ends
 WATCHED_S = 15
-LONGEST_BYTES = 64 * 1024 * 1024
+KEPT_BYTES = 64 * 1024 * 1024  # of the end of a log, and up to half of that again
 ALL_BYTES = 1024 * 1024 * 1024
 UNREAD_FOR = timedelta(days=1)
 AT_ONCE = 500
@@ -42,14 +42,20 @@ def of_try(run: Run, task: TaskInstance, try_number: int) -> TaskLog:
         try_number=try_number,
         defaults={"next_attempt_at": None},
     )
-    if row.size_bytes and not spool.path_of(row.pk).is_file():
-        TaskLog.objects.filter(pk=row.pk).update(size_bytes=0, n_lines=0, token="", is_complete=False)
+    if row.size_bytes and not _is_sound(row):
+        anew = {"size_bytes": 0, "n_lines": 0, "token": "", "is_complete": False, "is_cut": False}
+        TaskLog.objects.filter(pk=row.pk).update(**anew)
         row.refresh_from_db()
     if timezone.now() - row.read_at > READ_NOTED_EVERY:
         TaskLog.objects.filter(pk=row.pk).update(read_at=timezone.now())
     if not row.is_complete:
         _mark_watched(row)
     return row
+
+
+def _is_sound(row: TaskLog) -> bool:
+    """Whether its file is there, and lacks no end: copies of an earlier release were cut there."""
+    return spool.path_of(row.pk).is_file() and not (row.is_cut and spool.cut_of(row.pk) == spool.NOT_CUT)
 
 
 def _mark_watched(row: TaskLog) -> None:
@@ -91,13 +97,13 @@ def want_copy(row: TaskLog) -> bool:
 
 
 def copy(row: TaskLog, lines: Iterable[LogLine]) -> None:
-    """Append what the copy lacks, some hundred lines at a time, until the end or until it is too long.
+    """Append what the copy lacks, some hundred lines at a time, until the end.
 
     Watchers hear of it now and then only: what they look at is its end, which comes last.
     """
     rest = islice(lines, row.n_lines, None)
     told_at = 0.0
-    while (some := list(islice(rest, AT_ONCE))) and not row.is_cut:
+    while some := list(islice(rest, AT_ONCE)):
         _append(row, some)
         if time.monotonic() - told_at > TOLD_EVERY_S:
             told_at = time.monotonic()
@@ -143,18 +149,19 @@ def write(row: TaskLog, lines: Iterable[LogLine], *, token: str = "") -> None:
 
 def _append(row: TaskLog, lines: Iterable[LogLine], *, token: str = "") -> None:
     fresh = list(lines)
-    with spool.writing(row.pk) as file:
+    with spool.writing(row.pk) as copied:
         expected = row.n_lines
         row.refresh_from_db(fields=["n_lines", "size_bytes"])
         fresh = fresh[row.n_lines - expected :]
-        if os.fstat(file.fileno()).st_size != row.size_bytes:  # a writer died between file and row
-            file.truncate(row.size_bytes)
-        row.size_bytes = spool.append(file, fresh)
+        if copied.size_bytes != row.size_bytes:  # a writer died between file and row
+            copied.truncate(row.size_bytes)
+        row.size_bytes = spool.append(copied, fresh)
         row.n_lines += len(fresh)
         row.token = token
-        row.is_cut = row.size_bytes > LONGEST_BYTES
-        row.is_complete = row.is_cut
-        row.save(update_fields=["size_bytes", "n_lines", "token", "is_cut", "is_complete"])
+        row.save(update_fields=["size_bytes", "n_lines", "token"])
+        if row.size_bytes - copied.cut.n_bytes > KEPT_BYTES * 3 // 2:
+            row.is_cut = spool.cut_head(row.pk, copied, keep_bytes=KEPT_BYTES) or row.is_cut
+            row.save(update_fields=["is_cut"])
 
 
 def tell(row: TaskLog) -> None:
@@ -166,11 +173,12 @@ def tell(row: TaskLog) -> None:
 def remove_unread() -> None:
     """Copies that nobody read for a day go, and the longest unread while all together are too large."""
     loops.OLD_LOGS.each(TaskLog.objects.filter(read_at__lt=timezone.now() - UNREAD_FOR), remove, key=str)
-    too_many = (TaskLog.objects.aggregate(n=Sum("size_bytes"))["n"] or 0) - ALL_BYTES
-    for row in TaskLog.objects.order_by("read_at").iterator():
+    kept = Least("size_bytes", KEPT_BYTES * 3 // 2)
+    too_many = (TaskLog.objects.aggregate(n=Sum(kept))["n"] or 0) - ALL_BYTES
+    for row in TaskLog.objects.annotate(kept_bytes=kept).order_by("read_at").iterator():
         if too_many <= 0:
             return
-        too_many -= row.size_bytes
+        too_many -= row.kept_bytes
         with loops.OLD_LOGS.item(row):
             remove(row)
 

@@ -1,13 +1,14 @@
 """Reading a task's log: what is copied so far, and seeing to it that the rest comes."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from django.utils.translation import gettext as _
 
 from core.lib.errors import NotFound
 from pipelines import log_copy, queries, spool, tasks
 from pipelines.models import Run, TaskInstance, TaskLog
-from pipelines.spool import Piece, Wanted
+from pipelines.spool import Cut, Piece, Wanted
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,11 @@ class LogView:
         """Nothing more will come; also for a task that ended without a try."""
         return self.copy.is_complete if self.copy else self.task.has_ended
 
+    @cached_property
+    def cut(self) -> Cut:
+        """What the copy no longer has of the log's head; Airflow has it."""
+        return spool.cut_of(self.copy.pk) if self.copy else spool.NOT_CUT
+
     def read(self, start: int, *, limit: int) -> Piece:
         """Lines from an offset on."""
         if self.copy is None:
@@ -52,7 +58,7 @@ class LogView:
         return spool.tail(self.copy.pk, size_bytes=size_bytes, limit=limit, before=before, wanted=wanted)
 
     def first_fault(self) -> int | None:
-        """Where the first line at the level of an error begins; None where there is none so far."""
+        """Where the first line kept at the level of an error begins; None where there is none so far."""
         return None if self.copy is None else spool.first_fault(self.copy.pk, size_bytes=self.size_bytes)
 
 

@@ -85,18 +85,19 @@ def _was_long_gone(row: Pipeline) -> bool:
 
 
 @transaction.atomic
-def save_details(pipeline: Pipeline, details: DagDetails, tasks: list[TaskNode]) -> None:
-    """Parameters, documentation and the graph of one pipeline."""
+def save_details(pipeline: Pipeline, details: DagDetails, tasks: list[TaskNode]) -> bool:
+    """Parameters, documentation and the graph of one pipeline; whether anything of them changed."""
     values = {**asdict(details), "tasks": [asdict(task) for task in tasks]}
     changes = changed_fields(pipeline, values)
     Pipeline.objects.filter(pk=pipeline.pk).update(**changes, details_at=timezone.now())
     if changes:
         live.publish("pipelines", [pipeline.dag_id])
+    return bool(changes)
 
 
 def save_source(pipeline: Pipeline, version: int, text: str) -> None:
-    """The file of one version, which never changes."""
-    PipelineSource.objects.get_or_create(
+    """The file of one version, which stays as it is once something ran it."""
+    PipelineSource.objects.update_or_create(
         dag_id=pipeline.dag_id, version=version, defaults={"text": text.replace("\x00", "")[:LONGEST_SOURCE]}
     )
 

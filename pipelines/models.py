@@ -175,8 +175,8 @@ class Run(Deliverable):
     wish = models.CharField(max_length=10, choices=Wish, default=Wish.START, blank=True)
     wished_by = _user()
     is_clear_of_failed_only = models.BooleanField(default=False)
-    # Which tasks to clear or mark where a single one is meant (a `Scope`), "state" to mark it with, and
-    # "try_number", its latest try when somebody asked: that a newer one began shows that it was done.
+    # Which tasks to clear or mark (a `Scope`), "state" to mark them with, "tries": the latest of each when
+    # somebody asked, by "<task_id> <map_index>", as a newer one shows that it was done.
     wish_details = models.JSONField(default=dict, db_default={})
     requested_by = _user()
     run_type = models.CharField(max_length=50, blank=True)

@@ -37,6 +37,7 @@ class Preview:
 def of_clearing(run: Run, scope: Scope, *, by: User) -> list[TaskState]:
     """What clearing would run again. Raises NotFound, and what the gateway raises."""
     policy.check(by, "pipelines.run", run.pk)
+    scope = queries.in_full(run, scope)
     queries.tasks_meant(run, scope)
     airflow = airflow_for(by.get_username())
     return _known(airflow.clear_tasks(run.dag_id, run.dag_run_id, scope, dry_run=True))
@@ -48,6 +49,7 @@ def of_marking(run: Run, scope: Scope, state: str, *, by: User) -> list[TaskStat
     Airflow has no dry run for a whole run: of that, the tasks that have not ended.
     """
     policy.check(by, "pipelines.run", run.pk)
+    scope = queries.in_full(run, scope)
     queries.tasks_meant(run, scope)
     airflow = airflow_for(by.get_username())
     if not scope.is_whole_run:

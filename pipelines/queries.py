@@ -3,6 +3,7 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from statistics import median
 from typing import Any
@@ -207,10 +208,15 @@ def source_before(found: PipelineSource) -> PipelineSource | None:
 
 def versions_without_source(dag_id: str, newest: int) -> list[int]:
     """Versions whose file is not here: the newest, and those that its last runs ran; newest first."""
-    runs = Run.objects.filter(dag_id=dag_id).order_by("-created_at", "-pk")
-    ran = {version for versions in runs.values_list("versions", flat=True)[:GRID] for version in versions}
+    ran = versions_of_last_runs(dag_id)
     known = PipelineSource.objects.filter(dag_id=dag_id).values_list("version", flat=True)
     return sorted({newest, *ran} - set(known), reverse=True)
+
+
+def versions_of_last_runs(dag_id: str) -> set[int]:
+    """Versions of its code that the runs of the grid ran."""
+    runs = Run.objects.filter(dag_id=dag_id).order_by("-created_at", "-pk")
+    return {version for versions in runs.values_list("versions", flat=True)[:GRID] for version in versions}
 
 
 def next_times(found: Pipeline) -> list[datetime]:
@@ -255,14 +261,32 @@ def task_instance(found: Run, task_id: str, map_index: int = -1) -> TaskInstance
     return task
 
 
+def in_full(found: Run, scope: Scope) -> Scope:
+    """With the tasks of its group, as the run has them. Raises NotFound."""
+    if not scope.group:
+        return scope
+    inside = found.task_instances.filter(task_id__startswith=f"{scope.group}.")
+    ids = sorted(set(inside.order_by().values_list("task_id", flat=True)))
+    if not ids:
+        message = _("Run %(run)s has no task group “%(group)s”.")
+        raise NotFound(message % {"run": found.pk, "group": scope.group})
+    return replace(scope, tasks=tuple((task_id, None) for task_id in ids))
+
+
 def tasks_meant(found: Run, scope: Scope) -> list[TaskInstance]:
-    """The rows of the task that is named; none for the whole run. Raises NotFound."""
-    if scope.is_whole_run:
-        return []
-    if scope.map_index is not None:
-        return [task_instance(found, scope.task_id, scope.map_index)]
-    named = list(found.task_instances.filter(task_id=scope.task_id))
-    return named or [task_instance(found, scope.task_id)]
+    """The rows of the tasks that are named; none for the whole run. Raises NotFound."""
+    named = in_full(found, scope).named
+    rows = found.task_instances.filter(task_id__in={task_id for task_id, _index in named})
+    meant = [row for row in rows if named and not _names(row).isdisjoint(named)]
+    there = {name for row in meant for name in _names(row)}
+    for task_id, map_index in named:
+        if (task_id, map_index) not in there:
+            task_instance(found, task_id, -1 if map_index is None else map_index)
+    return meant
+
+
+def _names(row: TaskInstance) -> set[tuple[str, int | None]]:
+    return {(row.task_id, None), (row.task_id, row.map_index)}
 
 
 def is_paused(dag_id: str) -> bool:

@@ -1,14 +1,21 @@
-"""Which tasks of a run somebody means: all of them, or one with what stands before or after it. No Django."""
+"""Which tasks of a run somebody means: all, one, several or a group, and those beside them. No Django."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
 
+MOST_NAMED = 100  # tasks, one by one
+_MOST_SAID = 3
+
 
 @dataclass(frozen=True)
 class Scope:
-    """task_id: empty for the whole run. map_index: None for all instances of a mapped task.
+    """task_id: empty for the whole run, and where several are named. map_index: None for all instances of a
+    mapped task. group: a task group. tasks: several, as (task_id, map_index) each; of a group those that the
+    run has.
 
     only_failed: of those, the ones that failed or that a failure kept from running.
+    run_on_latest_version: whether what is cleared runs the newest version of the code, not the one that it
+    ran before; None as the pipeline's author or Airflow's settings have it.
     """
 
     task_id: str = ""
@@ -16,16 +23,34 @@ class Scope:
     upstream: bool = False
     downstream: bool = False
     only_failed: bool = False
+    run_on_latest_version: bool | None = None
+    group: str = ""
+    tasks: tuple[tuple[str, int | None], ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tasks", tuple((task_id, index) for task_id, index in self.tasks))
 
     @property
     def is_whole_run(self) -> bool:
         """Whether no task is named."""
-        return not self.task_id
+        return not (self.task_id or self.group or self.tasks)
+
+    @property
+    def named(self) -> tuple[tuple[str, int | None], ...]:
+        """The tasks, one or several; none for the whole run."""
+        return ((self.task_id, self.map_index),) if self.task_id else self.tasks
+
+    def holds(self, task_id: str, map_index: int) -> bool:
+        """Whether this one is named; True for each of the whole run."""
+        return self.is_whole_run or not {(task_id, None), (task_id, map_index)}.isdisjoint(self.named)
 
     @property
     def task(self) -> str:
-        """The task as pages write it."""
-        return self.task_id if self.map_index in (None, -1) else f"{self.task_id}[{self.map_index}]"
+        """What is named as pages write it."""
+        if self.group:
+            return f"{self.group}.*"
+        words = [name if index in (None, -1) else f"{name}[{index}]" for name, index in self.named]
+        return ", ".join(words[:_MOST_SAID]) + (", …" if len(words) > _MOST_SAID else "")
 
     def as_json(self) -> dict[str, Any]:
         """For a row; `Scope(**…)` reads it again."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from django.db.models import Count, Q
 from django.utils.translation import gettext as _
@@ -14,8 +15,9 @@ from core.lib.ids import uuid7
 from pipelines import actions, queries
 from pipelines.models import TASK_ENDED, Run, Wish
 
-CLEAR_FAILED, CANCEL, MARK_SUCCESS, MARK_FAILED = ALL = (
+CLEAR_FAILED, CLEAR, CANCEL, MARK_SUCCESS, MARK_FAILED = ALL = (
     "clear-failed",
+    "clear",
     "cancel",
     "mark-success",
     "mark-failed",
@@ -54,6 +56,7 @@ class Selection:
         """As a heading."""
         return {
             CLEAR_FAILED: _("Run failed tasks of these runs again"),
+            CLEAR: _("Run all tasks of these runs again"),
             CANCEL: _("Cancel these runs"),
             MARK_SUCCESS: _("Mark these runs as successful"),
             MARK_FAILED: _("Mark these runs as failed"),
@@ -67,6 +70,7 @@ class Selection:
             CLEAR_FAILED: ngettext(
                 "Run failed tasks of %(n)d run again", "Run failed tasks of %(n)d runs again", n
             ),
+            CLEAR: ngettext("Run all tasks of %(n)d run again", "Run all tasks of %(n)d runs again", n),
             CANCEL: ngettext("Cancel %(n)d run", "Cancel %(n)d runs", n),
             MARK_SUCCESS: ngettext("Mark %(n)d run as successful", "Mark %(n)d runs as successful", n),
             MARK_FAILED: ngettext("Mark %(n)d run as failed", "Mark %(n)d runs as failed", n),
@@ -90,8 +94,8 @@ def apply(what: str, run_ids: Iterable[int], *, by: User) -> Selection:
     policy.check(by, "pipelines.run", what)
     act, batch = _ACTS[_known(what)], str(uuid7())
     items = []
-    for run, n_failed, n_open in _counted(run_ids):
-        told = _told(what, run, n_failed, n_open)
+    for run, counts in _counted(run_ids):
+        told = _told(what, run, counts)
         if not told.refused:
             try:
                 told = Item(act(run.pk, by, batch))
@@ -103,6 +107,7 @@ def apply(what: str, run_ids: Iterable[int], *, by: User) -> Selection:
 
 _ACTS: dict[str, Callable[[int, User, str], Run]] = {
     CLEAR_FAILED: lambda pk, by, batch: actions.clear_run(pk, by=by, only_failed=True, batch=batch),
+    CLEAR: lambda pk, by, batch: actions.clear_run(pk, by=by, batch=batch),
     CANCEL: lambda pk, by, batch: actions.cancel_run(pk, by=by, batch=batch),
     MARK_SUCCESS: lambda pk, by, batch: actions.mark_run(pk, "success", by=by, batch=batch),
     MARK_FAILED: lambda pk, by, batch: actions.mark_run(pk, "failed", by=by, batch=batch),
@@ -116,35 +121,48 @@ def _known(what: str) -> str:
     return what
 
 
-def _counted(run_ids: Iterable[int]) -> list[tuple[Run, int, int]]:
-    """At most MOST, newest first, with how many of their tasks failed and how many have not ended."""
+class _Counts(NamedTuple):
+    """Of a run's tasks: those that failed, those that have not ended, all."""
+
+    n_failed: int
+    n_open: int
+    n: int
+
+
+def _counted(run_ids: Iterable[int]) -> list[tuple[Run, _Counts]]:
+    """At most MOST, newest first."""
     failed = Count("task_instances", filter=Q(task_instances__state__in=["failed", "upstream_failed"]))
     still = Count("task_instances", filter=~Q(task_instances__state__in=TASK_ENDED))
-    found = queries.runs().filter(pk__in=list(run_ids)).annotate(n_failed=failed, n_open=still)
-    return [(run, run.n_failed, run.n_open) for run in found[:MOST]]
+    found = queries.runs().filter(pk__in=list(run_ids))
+    found = found.annotate(n_failed=failed, n_open=still, n_tasks=Count("task_instances"))
+    return [(run, _Counts(run.n_failed, run.n_open, run.n_tasks)) for run in found[:MOST]]
 
 
-def _told(what: str, run: Run, n_failed: int, n_open: int) -> Item:
+def _told(what: str, run: Run, counts: _Counts) -> Item:
     if what == CANCEL:
         is_possible = not run.has_ended and run.wish in {Wish.START, Wish.NOTHING}
         words = ngettext(
             "%(n)d task under way or to come is stopped",
             "%(n)d tasks under way or to come are stopped",
-            n_open,
+            counts.n_open,
         )
-        return Item(run, words % {"n": n_open}) if is_possible else Item(run, refused=actions.already(run))
+        return (
+            Item(run, words % {"n": counts.n_open})
+            if is_possible
+            else Item(run, refused=actions.already(run))
+        )
     if not run.can_change or run.state == what.removeprefix("mark-"):
         return Item(run, refused=actions.already(run))
-    if what != CLEAR_FAILED:
+    if what not in {CLEAR_FAILED, CLEAR}:
         words = ngettext(
             "the run gets the state; %(n)d task that has not ended is stopped",
             "the run gets the state; %(n)d tasks that have not ended are stopped",
-            n_open,
+            counts.n_open,
         )
-        return Item(run, words % {"n": n_open})
+        return Item(run, words % {"n": counts.n_open})
     if not run.has_ended:
         return Item(run, refused=actions.already(run))
-    if not n_failed:
+    if what == CLEAR_FAILED and not counts.n_failed:
         return Item(run, refused=_("None of its tasks failed."))
-    words = ngettext("%(n)d task runs again", "%(n)d tasks run again", n_failed)
-    return Item(run, words % {"n": n_failed})
+    n = counts.n_failed if what == CLEAR_FAILED else counts.n
+    return Item(run, ngettext("%(n)d task runs again", "%(n)d tasks run again", n) % {"n": n})

@@ -1,7 +1,8 @@
 """The shape of pipelines, runs and tasks over REST; what comes in may carry no unknown field."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from django.utils.translation import gettext as _
 from rest_framework import serializers
 
 from core.lib.edge import MomentSerializerField
@@ -18,6 +19,7 @@ from pipelines.models import (
     Run,
     TaskInstance,
 )
+from pipelines.scope import MOST_NAMED
 
 
 class PipelineSerializer(serializers.ModelSerializer):
@@ -244,8 +246,22 @@ class RunChangeSerializer(StrictSerializer):
     note = serializers.CharField(allow_blank=True, max_length=LONGEST_NOTE)
 
 
+class NamedTaskSerializer(StrictSerializer):
+    """One of several tasks."""
+
+    task_id = serializers.CharField(max_length=250)
+    map_index = serializers.IntegerField(
+        required=False,
+        allow_null=True,
+        default=None,
+        min_value=-1,
+        max_value=2**31 - 1,
+        help_text="one instance of a mapped task; all when left out",
+    )
+
+
 class ScopeSerializer(StrictSerializer):
-    """Which tasks of a run; without a task all of them."""
+    """Which tasks of a run: one, several or a group; without them all."""
 
     task_id = serializers.CharField(required=False, default="", allow_blank=True, max_length=250)
     map_index = serializers.IntegerField(
@@ -256,15 +272,38 @@ class ScopeSerializer(StrictSerializer):
         max_value=2**31 - 1,
         help_text="one instance of a mapped task; all when left out",
     )
+    tasks = NamedTaskSerializer(  # type: ignore[call-arg]  # `max_length` is the list's, which the stubs miss
+        many=True, required=False, max_length=MOST_NAMED, help_text="several tasks"
+    )
+    group = serializers.CharField(
+        required=False,
+        default="",
+        allow_blank=True,
+        max_length=250,
+        help_text="a task group: all tasks in it",
+    )
     upstream = serializers.BooleanField(required=False, default=False, help_text="with the tasks before it")
     downstream = serializers.BooleanField(required=False, default=False, help_text="with the tasks after it")
     dry_run = serializers.BooleanField(required=False, default=False, help_text="only tell which tasks")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """The tasks as a `Scope` has them."""
+        if sum(bool(attrs.get(name)) for name in ("task_id", "tasks", "group")) > 1:
+            message = _("Give a task, several, or a group: one of the three.")
+            raise serializers.ValidationError({"task_id": message})
+        return {**attrs, "tasks": [(one["task_id"], one["map_index"]) for one in attrs.get("tasks", [])]}
 
 
 class ClearSerializer(ScopeSerializer):
     """What of a run to clear."""
 
     only_failed = serializers.BooleanField(required=False, default=False)
+    run_on_latest_version = serializers.BooleanField(
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="whether tasks run the newest version of the code; as Airflow is set when left out",
+    )
 
 
 class MarkSerializer(ScopeSerializer):
@@ -338,6 +377,9 @@ class LogSerializer(serializers.Serializer):
     lines = LogLineSerializer(many=True)
     cursor = serializers.CharField()
     is_complete = serializers.BooleanField(help_text="true when nothing will follow the cursor")
+    n_missing_lines = serializers.IntegerField(
+        help_text="of a very long log: how many lines at its start are not kept; Airflow has them"
+    )
 
 
 class TaskQuerySerializer(StrictSerializer):
@@ -423,7 +465,7 @@ class InputAnswerSerializer(StrictSerializer):
 class SelectedSerializer(StrictSerializer):
     """One thing to do to several runs."""
 
-    what = serializers.ChoiceField(choices=["clear-failed", "cancel", "mark-success", "mark-failed"])
+    what = serializers.ChoiceField(choices=["clear-failed", "clear", "cancel", "mark-success", "mark-failed"])
     run_ids = serializers.ListField(
         child=serializers.IntegerField(min_value=1, max_value=2**63 - 1), allow_empty=False, max_length=100
     )

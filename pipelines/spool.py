@@ -1,11 +1,15 @@
 """Copies of task logs: one file a try below `CONSOLE_VAR_DIR/spool/logs`, a JSON array a line.
 
+Offsets are those of the whole log, in such lines. Of a log too long the head is cut off: a first line then
+says how much that was, and what refers to places further along still finds them.
+
 Files, not Redis: a log may have hundreds of megabytes, is read from its tail, and must not push out what
 Redis holds for everybody. Processes that write and read them share `CONSOLE_VAR_DIR`.
 """
 
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +29,47 @@ from pipelines.log_lines import LogLine
 # No piece is longer than this, so that neither a page nor an answer holds a whole log.
 PIECE_BYTES = 512 * 1024
 FAULTS = frozenset({"error", "critical"})
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How much of a log's head its copy no longer has. n_bytes is also the offset of the first line kept."""
+
+    n_bytes: int = 0
+    n_lines: int = 0
+
+
+NOT_CUT = Cut()
+
+
+class Copy:
+    """An open copy, by offsets of the whole log."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        file.seek(0)
+        head = file.readline() if file.read(1) == b"{" and not file.seek(0) else b""
+        self.cut = Cut(**orjson.loads(head)) if head else NOT_CUT
+        self.file, self._shift = file, self.cut.n_bytes - len(head)
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the whole log, as far as it was copied."""
+        return os.fstat(self.file.fileno()).st_size + self._shift
+
+    def seek(self, offset: int) -> None:
+        """To an offset that is kept."""
+        self.file.seek(offset - self._shift)
+
+    def tell(self) -> int:
+        """The offset that is read next."""
+        return self.file.tell() + self._shift
+
+    def truncate(self, offset: int) -> None:
+        """Take away what lies behind; all of it where that offset is not kept."""
+        is_kept = offset > self.cut.n_bytes
+        self.file.truncate(offset - self._shift if is_kept else 0)
+        if not is_kept:
+            self.cut, self._shift = NOT_CUT, 0
 
 
 @dataclass(frozen=True)
@@ -83,34 +128,95 @@ def path_of(log_id: int) -> Path:
     return Path(settings.CONSOLE_VAR_DIR) / "spool" / "logs" / f"{log_id}.jsonl"
 
 
+def cut_of(log_id: int) -> Cut:
+    """What the copy lacks of the log's head."""
+    path = path_of(log_id)
+    if not path.is_file():
+        return NOT_CUT
+    with path.open("rb") as file:
+        return Copy(file).cut
+
+
 @contextmanager
-def writing(log_id: int) -> Iterator[BinaryIO]:
-    """The file, open for this writer alone."""
+def writing(log_id: int) -> Iterator[Copy]:
+    """The copy, open for this writer alone."""
     path = path_of(log_id)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield file
+    while True:
+        with _opened(path) as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if not _is_at(path, file):  # another writer put a shorter one in its place meanwhile
+                continue
+            yield Copy(file)
+            return
 
 
-def append(file: BinaryIO, lines: list[LogLine]) -> int:
-    """Write at the end of the file; returns its new size in bytes."""
-    file.seek(0, os.SEEK_END)
+def _opened(path: Path, flags: int = 0) -> BinaryIO:
+    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | flags, 0o600), "r+b")
+
+
+def _is_at(path: Path, file: BinaryIO) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
+
+
+def append(copy: Copy, lines: list[LogLine]) -> int:
+    """Write at the end of the copy; returns the log's new size in bytes."""
+    copy.file.seek(0, os.SEEK_END)
     for line in lines:
-        file.write(json_out.encode([line.at, line.level, line.message], option=orjson.OPT_APPEND_NEWLINE))
-    file.flush()
-    return file.tell()
+        copy.file.write(
+            json_out.encode([line.at, line.level, line.message], option=orjson.OPT_APPEND_NEWLINE)
+        )
+    copy.file.flush()
+    return copy.tell()
+
+
+def cut_head(log_id: int, copy: Copy, *, keep_bytes: int) -> bool:
+    """Keep the last lines only, about so many bytes; False where that is less than one line.
+
+    Who reads the copy meanwhile goes on with the old file. The writer writes no more to this one.
+    """
+    end, first = copy.size_bytes, copy.cut.n_bytes
+    copy.seek(max(first, end - keep_bytes))
+    copy.file.readline()
+    start = copy.tell()
+    if start >= end:
+        return False
+    n_lines = copy.cut.n_lines + _count_lines(copy, first, start)
+    path = path_of(log_id)
+    with _opened(path.with_suffix(".cut"), os.O_TRUNC) as file:
+        file.write(orjson.dumps(Cut(start, n_lines), option=orjson.OPT_APPEND_NEWLINE))
+        copy.seek(start)
+        shutil.copyfileobj(copy.file, file, PIECE_BYTES)
+    path.with_suffix(".cut").replace(path)
+    return True
+
+
+def _count_lines(copy: Copy, start: int, end: int) -> int:
+    copy.seek(start)
+    n_lines = 0
+    while start < end and (block := copy.file.read(min(PIECE_BYTES, end - start))):
+        n_lines += block.count(b"\n")
+        start += len(block)
+    return n_lines
 
 
 def read(log_id: int, *, start: int, size_bytes: int, limit: int) -> Piece:
-    """Lines from offset `start` on, none beyond the end: at most `limit`, and half a megabyte."""
+    """Lines from offset `start` on, none beyond the end: at most `limit`, and half a megabyte.
+
+    It begins at the first line kept where those before it were asked for.
+    """
     lines: list[LogLine] = []
     path = path_of(log_id)
     if start >= size_bytes or not path.is_file():
         return Piece([], start, start)
     with path.open("rb") as file:
-        _check_place(file, start)
-        file.seek(start)
+        copy = Copy(file)
+        start = max(start, copy.cut.n_bytes)
+        _check_place(copy, start)
+        copy.seek(start)
         end = start
         most = min(size_bytes, start + PIECE_BYTES)
         while len(lines) < limit and end < most and (raw := file.readline()):
@@ -131,27 +237,32 @@ def tail(
     if end <= 0 or not path.is_file():
         return Piece([], 0, 0)
     kept: list[bytes] = []
-    n_bytes, start = 0, end
     with path.open("rb") as file:
-        _check_place(file, end)
-        for place, raw in _backwards(file, end, wanted):
+        copy = Copy(file)
+        first = copy.cut.n_bytes
+        end = max(end, first)
+        _check_place(copy, end)
+        n_bytes, start = 0, end
+        for place, raw in _backwards(copy, end, wanted):
             if len(kept) == limit or n_bytes + len(raw) > PIECE_BYTES:
                 break
             kept.append(raw)
             n_bytes, start = n_bytes + len(raw), place
         else:
-            start = 0
+            start = first
     return Piece([_line(raw) for raw in reversed(kept)], start, end)
 
 
 def first_fault(log_id: int, *, size_bytes: int) -> int | None:
-    """The offset of the first line at the level of an error; None where there is none."""
+    """The offset of the first line kept at the level of an error; None where there is none."""
     path = path_of(log_id)
     if not path.is_file():
         return None
     faults = Wanted(FAULTS)
     with path.open("rb") as file:
-        start = 0
+        copy = Copy(file)
+        start = copy.cut.n_bytes
+        copy.seek(start)
         while start < size_bytes and (block := file.read(min(PIECE_BYTES, size_bytes - start))):
             if not block.endswith(b"\n"):
                 block += file.readline()
@@ -165,13 +276,14 @@ def first_fault(log_id: int, *, size_bytes: int) -> int | None:
     return None
 
 
-def _backwards(file: BinaryIO, end: int, wanted: Wanted) -> Iterator[tuple[int, bytes]]:
+def _backwards(copy: Copy, end: int, wanted: Wanted) -> Iterator[tuple[int, bytes]]:
     """(offset, line) of the wanted lines in front of `end`, the last first; half a megabyte is in memory."""
-    while end > 0:
-        start = max(0, end - PIECE_BYTES)
-        file.seek(start)
-        block = file.read(end - start)
-        if start:
+    first = copy.cut.n_bytes
+    while end > first:
+        start = max(first, end - PIECE_BYTES)
+        copy.seek(start)
+        block = copy.file.read(end - start)
+        if start > first:
             cut = block.index(b"\n") + 1 if b"\n" in block[:-1] else 0
             start, block = start + cut, block[cut:]
         if not wanted or wanted.may_be_in(block):
@@ -186,12 +298,13 @@ def _backwards(file: BinaryIO, end: int, wanted: Wanted) -> Iterator[tuple[int, 
 def remove(log_id: int) -> None:
     """The copy goes; that it is not there is no error."""
     path_of(log_id).unlink(missing_ok=True)
+    path_of(log_id).with_suffix(".cut").unlink(missing_ok=True)  # of a writer that died
 
 
-def _check_place(file: BinaryIO, offset: int) -> None:
+def _check_place(copy: Copy, offset: int) -> None:
     """Raises InvalidRequest for a place within a line: the caller made it up."""
-    file.seek(max(offset - 1, 0))
-    if offset and file.read(1) != b"\n":
+    copy.seek(max(offset - 1, copy.cut.n_bytes))
+    if offset > copy.cut.n_bytes and copy.file.read(1) != b"\n":
         raise InvalidRequest(_("No line of this log begins there. Read it from its start."))
 
 

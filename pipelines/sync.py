@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from core.lib.errors import ConsoleError, NotFound
 from core.lib.poll import poll
-from pipelines import asset_events, backfill_mirror, gateway, log_copy, loops, mirror, queries, tasks
+from pipelines import asset_events, backfill_mirror, details, gateway, log_copy, loops, mirror, tasks
 from pipelines.answers import DagRun
 from pipelines.models import ENDED, Bookmark, Pipeline, Run, RunState, TaskLog, Wish
 
@@ -19,44 +19,24 @@ OVERLAP = timedelta(seconds=15)
 NEWEST_RUNS = 1000  # of an Airflow seen for the first time; older history stays there
 DETAILS_AT_ONCE = 20
 DETAILS_IN_TURN = 2
-SOURCES_AT_ONCE = 3  # of a pipeline's versions
 BOOKMARK_EVERY = timedelta(seconds=10)
 AGAIN_AT_ONCE = 20  # of what was set aside
 
 
 @poll(every_s=10, service=SERVICE)
 def sync_pipelines() -> None:
-    """DAGs and unreadable files; details of new and changed ones at once, of the others in turn."""
+    """DAGs and unreadable files; details of new ones and of new versions at once, of the others in turn."""
     airflow = gateway.connect()
     before = dict(Pipeline.objects.values_list("dag_id", "file"))
     mirror.save_dags(airflow.dags())
     mirror.save_import_faults(airflow.import_faults())
     here = Pipeline.objects.filter(gone_at=None).exclude(pk__in=loops.DETAILS.waiting())
     new = here.filter(Q(details_at=None) | ~Q(dag_id__in=before))[:DETAILS_AT_ONCE]
-    in_turn = here.exclude(details_at=None).order_by("details_at")[:DETAILS_IN_TURN]
-    loops.DETAILS.each(
-        [*new, *in_turn], partial(_sync_details, airflow), key=attrgetter("pk"), about=attrgetter("pk")
-    )
-
-
-def _sync_details(airflow: gateway.AirflowGateway, pipeline: Pipeline) -> None:
-    try:
-        details, tasks = airflow.dag_details(pipeline.dag_id), airflow.dag_tasks(pipeline.dag_id)
-    except NotFound:  # it vanished in between: the next list says so
-        return
-    mirror.save_details(pipeline, details, tasks)
-    if details.version is not None:
-        for version in queries.versions_without_source(pipeline.dag_id, details.version)[:SOURCES_AT_ONCE]:
-            _sync_source(airflow, pipeline, version)
-
-
-def _sync_source(airflow: gateway.AirflowGateway, pipeline: Pipeline, version: int) -> None:
-    """Once a version. Of one that Airflow has tidied away nothing is shown."""
-    try:
-        text = airflow.dag_source(pipeline.dag_id, version)
-    except NotFound:
-        return
-    mirror.save_source(pipeline, version, text)
+    changed = details.with_new_versions(airflow, here)[:DETAILS_AT_ONCE]
+    in_turn = here.exclude(details_at=None).order_by("details_at", "pk")[:DETAILS_IN_TURN]
+    wanted = {pipeline.pk: pipeline for pipeline in [*new, *changed, *in_turn]}
+    read, key = partial(details.sync, airflow), attrgetter("pk")
+    loops.DETAILS.each(list(wanted.values()), read, key=key, about=key)
 
 
 @poll(every_s=60, service=SERVICE)

@@ -12,7 +12,7 @@ from django.utils import timezone
 from core.audit import actions as audit
 from core.lib import live, outbox, traces
 from core.lib.errors import Conflict, InvalidRequest, NotFound, Unauthorized, Unavailable
-from pipelines import asset_events, log_copy, mirror
+from pipelines import asset_events, log_copy, mirror, removal
 from pipelines.airflow_auth import USER, WATCHER
 from pipelines.answers import TaskState
 from pipelines.models import (
@@ -43,8 +43,10 @@ def airflow_for(username: str) -> "AirflowGateway":
 
 @shared_task
 def clear_old() -> None:
-    """Rows that are kept for some days only go."""
+    """Rows that are kept for some time only go."""
     asset_events.clear_old()
+    removal.clear_sources()
+    removal.clear_runs()
 
 
 @shared_task
@@ -143,7 +145,7 @@ def clear_run(run: Run) -> None:
     try:
         there = airflow.run(run.dag_id, run.dag_run_id)
         if scope.is_whole_run and there.state in ENDED:
-            airflow.clear_run(run.dag_id, run.dag_run_id, only_failed=scope.only_failed)
+            airflow.clear_run(run.dag_id, run.dag_run_id, scope)
         elif not scope.is_whole_run and _is_as_it_was(airflow, run):
             airflow.clear_tasks(run.dag_id, run.dag_run_id, scope, dry_run=False)
     except (NotFound, Conflict, InvalidRequest) as error:
@@ -156,16 +158,18 @@ def clear_run(run: Run) -> None:
 
 
 def _is_as_it_was(airflow: "AirflowGateway", run: Run) -> bool:
-    """Whether the task that is to be cleared stands as it did when somebody asked."""
-    seen, scope = run.wish_details.get("try_number", 0), run.wished_scope
+    """Whether one of the tasks that are to be cleared stands as it did when somebody asked."""
+    scope, tries = run.wished_scope, run.wish_details.get("tries", {})
+    before = run.wish_details.get("try_number", 0)  # of a wish of an earlier release
     found = [
         task
         for task in airflow.task_states([(run.dag_id, run.dag_run_id)])
-        if isinstance(task, TaskState)
-        and task.task_id == scope.task_id
-        and scope.map_index in (None, task.map_index)
+        if isinstance(task, TaskState) and scope.holds(task.task_id, task.map_index)
     ]
-    return not found or any(task.state in TASK_ENDED and task.try_number <= seen for task in found)
+    return not found or any(
+        task.state in TASK_ENDED and task.try_number <= tries.get(f"{task.task_id} {task.map_index}", before)
+        for task in found
+    )
 
 
 def mark_run(run: Run) -> None:

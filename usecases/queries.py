@@ -1,6 +1,6 @@
 """Reads of what the use cases have collected and decided; what lies in other apps is asked there."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -21,7 +21,7 @@ from predictions.models import Prediction
 from usecases import gateway
 from usecases.catalogue import UseCase
 from usecases.gateway import Features, Version
-from usecases.models import Batch, Decision, DecisionKind, LoadTest, RejectedRow
+from usecases.models import Batch, Decision, DecisionKind, LoadTest, RejectedRow, TrainingBatch
 
 MOST_TRAINED = 100
 
@@ -81,6 +81,16 @@ def reachable() -> Iterator[None]:
         yield
     except (OperationalError, InterfaceError) as error:
         raise Unavailable(_("The database of the use cases does not answer.")) from error
+
+
+def dag_runs_of_ledgers(dag_run_ids: Collection[str]) -> set[str]:
+    """Those of these pipeline runs that a batch or a decision came from. Raises Unavailable."""
+    with reachable():
+        return {
+            name
+            for model in (Batch, TrainingBatch, Decision)
+            for name in model.objects.filter(dag_run_id__in=dag_run_ids).values_list("dag_run_id", flat=True)
+        }
 
 
 def batches(usecase: str) -> QuerySet[Batch]:

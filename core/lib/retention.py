@@ -3,6 +3,8 @@
 What is named here the System page shows, so that nobody has to guess what goes when.
 """
 
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -38,6 +40,21 @@ def register(label: str | Promise, setting: str) -> None:
 def registered() -> list[Kept]:
     """All that is kept for some days, by the settings' names."""
     return sorted(_registered, key=lambda kept: kept.setting)
+
+
+Linked = Callable[[Collection[str]], Iterable[str]]  # those of these names that an app's rows refer to
+
+_links: dict[str, list[Linked]] = defaultdict(list)
+
+
+def register_links(thing: str, linked: Linked) -> None:
+    """Say which of these things (`pipelines.run`, by Airflow's id) an app refers to; called in `ready`."""
+    _links[thing].append(linked)
+
+
+def linked(thing: str, names: Collection[str]) -> set[str]:
+    """Those that some app refers to: what shows where a thing came from leads to them, so they stay."""
+    return {name for find in _links[thing] for name in find(names)}
 
 
 def before(setting: str) -> datetime | None:

@@ -15,7 +15,7 @@ from core.access.http import SignedInRequest
 from core.lib import edge
 from pipelines import actions, previews, queries, selected
 from pipelines.change_form import MarkForm, ScopeForm
-from pipelines.models import Run
+from pipelines.models import Pipeline, Run
 from pipelines.scope import Scope
 from pipelines.views.common import age
 
@@ -25,7 +25,8 @@ def run_clear(request: SignedInRequest, run_id: int) -> HttpResponse:
     """Run the tasks of an ended run again: which, what that means, and the button."""
     if request.method == "GET":
         run = queries.run(run_id)
-        first = {"only_failed": True} if run.state == "failed" and "task" not in request.GET else {}
+        is_named = not {"task", "group", "tasks"}.isdisjoint(request.GET)
+        first = {"only_failed": True} if run.state == "failed" and not is_named else {}
         return _change_page(request, run, ScopeForm(request.GET or first), "run_clear")
     scope = ScopeForm(request.POST).scope()
     actions.clear_run(run_id, by=request.user, scope=scope)
@@ -38,15 +39,18 @@ def run_clear_preview(request: SignedInRequest, run_id: int) -> HttpResponse:
     """The tasks that would run again."""
     run, scope = queries.run(run_id), ScopeForm(request.GET).scope()
     preview = previews.for_page(partial(previews.of_clearing, run, scope, by=request.user))
-    return render(request, "pipelines/_clear_preview.html", {"run": run, "preview": preview})
+    newest = Pipeline.objects.filter(pk=run.dag_id).values_list("version", flat=True).first()
+    context = {"run": run, "preview": preview, "scope": scope, "newest": newest}
+    return render(request, "pipelines/_clear_preview.html", context)
 
 
 @require_http_methods(["GET", "POST"])
 def run_mark(request: SignedInRequest, run_id: int) -> HttpResponse:
-    """Give a run, or one of its tasks, a state by hand."""
+    """Give a run, or tasks of it, a state by hand."""
     if request.method == "GET":
-        form = MarkForm({"state": "success", **request.GET.dict()})
-        return _change_page(request, queries.run(run_id), form, "run_mark")
+        given = request.GET.copy()
+        given.setdefault("state", "success")
+        return _change_page(request, queries.run(run_id), MarkForm(given), "run_mark")
     form = MarkForm(request.POST)
     scope = form.scope()
     state = form.cleaned_data["state"]
@@ -98,7 +102,7 @@ def _change_page(request: SignedInRequest, run: Run, form: ScopeForm, template: 
 def _page_of(run_id: int, scope: Scope) -> str:
     """The run's page, at the task in question."""
     page = reverse("pipelines:run-detail", args=[run_id])
-    if scope.is_whole_run:
+    if not scope.task_id:
         return page
     index = {} if scope.map_index is None else {"map_index": scope.map_index}
     return f"{page}?{urlencode({'task': scope.task_id, **index})}"

@@ -6,12 +6,14 @@ from typing import Any
 from django.http import HttpResponse, QueryDict, StreamingHttpResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET
 
 from core.access.http import SignedInRequest
 from core.lib import downloads, edge
 from core.lib.htmx import is_htmx
+from core.lib.templatetags import numbers
 from pipelines import log_reading, pictures, queries
 from pipelines.log_lines import LogLine
 from pipelines.models import Run, TaskInstance
@@ -105,7 +107,7 @@ def _shown(view: log_reading.LogView, query: QueryDict, wanted: Wanted) -> dict[
 
 @require_GET
 def task_log_text(request: SignedInRequest, run_id: int, task_id: str) -> StreamingHttpResponse:
-    """What is copied of a log, as a text file."""
+    """What is copied of a log, as a text file, which begins with what it lacks."""
     index, number = request.GET.get("map_index"), request.GET.get("try")
     view = log_reading.open_log(
         queries.run(run_id),
@@ -118,10 +120,18 @@ def task_log_text(request: SignedInRequest, run_id: int, task_id: str) -> Stream
 
 
 def _text(view: log_reading.LogView) -> Iterator[bytes]:
-    start = 0
+    start = view.cut.n_bytes
+    if start:
+        yield f"# {missing(view)}\n".encode()
     while (piece := view.read(start, limit=TEXT_PIECE)).lines:
         yield "".join(_plain(line) for line in piece.lines).encode()
         start = piece.end
+
+
+def missing(view: log_reading.LogView) -> str:
+    """What stands before the first line of a log that is not whole."""
+    words = _("The first %(n)s lines of this log (%(size)s) are not kept here; Airflow has them.")
+    return words % {"n": numbers.whole(view.cut.n_lines), "size": numbers.binary_size(view.cut.n_bytes)}
 
 
 def _plain(line: LogLine) -> str:

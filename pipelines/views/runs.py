@@ -17,7 +17,7 @@ from core.lib import edge
 from core.lib.errors import InvalidRequest, NotFound
 from core.lib.htmx import go_to, is_htmx
 from core.lib.paging import page_of
-from pipelines import actions, failures, gantt, listing, pictures, queries, starting
+from pipelines import actions, details, failures, gantt, labels, listing, pictures, queries, starting
 from pipelines import params as rules
 from pipelines.forms import TriggerForm
 from pipelines.models import NEVER_RAN, Pipeline, RunState
@@ -36,6 +36,8 @@ def run_trigger(request: SignedInRequest, dag_id: str) -> HttpResponse:
     Its raw JSON goes into the fields with `apply`.
     """
     pipeline = queries.pipeline(dag_id)
+    if request.method == "GET" and details.freshen(pipeline):
+        pipeline = queries.pipeline(dag_id)
     start = starting.of(pipeline, request.GET)
     if request.method == "GET":
         form = TriggerForm(pipeline.params, conf=start.conf, own=start.own)
@@ -44,6 +46,9 @@ def run_trigger(request: SignedInRequest, dag_id: str) -> HttpResponse:
     if "apply" in request.POST:
         return _applied(request, pipeline, start)
     form = _posted(request, pipeline, start)
+    if not form.is_valid() and details.freshen(pipeline):
+        pipeline = queries.pipeline(dag_id)
+        form = _posted(request, pipeline, start)
     if form.is_valid() and _is_in_step(form, request) and (target := _done(form, dag_id, request)):
         return go_to(request, target)
     return _trigger_form(request, pipeline, form, start, status=422, **_edited_raw(request))
@@ -211,6 +216,8 @@ def run_detail(request: SignedInRequest, run_id: int) -> HttpResponse:
     context = {
         "run": run,
         "tasks": tasks,
+        "groups": sorted(labels.counted({task.task_id for task in tasks}).items()),
+        "can_pick": len(tasks) > 1 and run.can_change,
         "shown": shown,
         "show": shown_part(request),
         "failure": failures.of_run(run, tasks, nodes),

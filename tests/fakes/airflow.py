@@ -47,6 +47,9 @@ class FakeAirflow(Backfills):
         self.faults: list[ImportFault] = []
         self.questions: list[InputRequest] = []
         self.answers: dict[tuple[str, str], tuple[str, list, dict]] = {}
+        self.run_on_latest_version: dict[
+            str, bool | None
+        ] = {}  # what the last clear of a run said of the code
         self.rendered: dict[str, dict | None] = {}
         self.left: dict[str, dict[str, str | None]] = {}
         self.found_assets: list[Asset] = []
@@ -55,6 +58,9 @@ class FakeAirflow(Backfills):
         self.now = datetime.now(UTC).replace(microsecond=0)
         self.username, self.role = "system:console", "viewer"
         self._dags: dict[str, tuple[Dag, DagDetails, list[TaskNode]]] = {}
+        self._versions: list[tuple[str, int]] = []  # the latest last
+        self._ran: set[tuple[str, int | None]] = set()  # versions of which there are tasks
+        self._changes: dict[str, int] = {}
         self._runs: dict[tuple[str, str], DagRun] = {}
         self._changed_at: dict[tuple[str, str], datetime] = {}
         self._tasks: dict[tuple[str, str, str, int], TaskState] = {}
@@ -87,6 +93,16 @@ class FakeAirflow(Backfills):
             for name, then in zip(tasks, after, strict=True)
         ]
         self._dags[dag_id] = (dag, DagDetails("", params or [], 1), nodes)
+        self._versions.append((dag_id, 1))
+
+    def change_dag(self, dag_id: str, params: list[dict]) -> None:
+        """Its file is changed and parsed: a new version, or the newest one rewritten while nothing ran it."""
+        dag, details, nodes = self._dags[dag_id]
+        if (dag_id, details.version) in self._ran:
+            details = replace(details, version=(details.version or 0) + 1)
+            self._versions.append((dag_id, details.version or 0))
+        self._dags[dag_id] = (dag, replace(details, param_list=params), nodes)
+        self._changes[dag_id] = self._changes.get(dag_id, 0) + 1
 
     def remove_dag(self, dag_id: str) -> None:
         """Its file is gone; its runs stay."""
@@ -126,6 +142,13 @@ class FakeAirflow(Backfills):
         self._call("dags")
         return [dag for dag, _details, _tasks in self._dags.values()]
 
+    def hurried(self) -> "FakeAirflow":
+        return self
+
+    def newest_versions(self) -> dict[str, int]:
+        self._call("newest_versions")
+        return dict(self._versions[-100:])
+
     def dag_details(self, dag_id: str) -> DagDetails:
         self._call("dag_details")
         return self._dag(dag_id)[1]
@@ -137,7 +160,8 @@ class FakeAirflow(Backfills):
     def dag_source(self, dag_id: str, version: int) -> str:
         self._call("dag_source")
         self._dag(dag_id)
-        return f"# {dag_id}, version {version}"
+        change = self._changes.get(dag_id)
+        return f"# {dag_id}, version {version}" + (f", change {change}" if change else "")
 
     def assets(self) -> list[Asset]:
         self._call("assets")
@@ -192,6 +216,7 @@ class FakeAirflow(Backfills):
             ended_at=None,
         )
         self._put(run)
+        self._ran.add((dag_id, self._dag(dag_id)[1].version))
         for node in self._dag(dag_id)[2] if self.tells_tasks_at_once else ():
             self._set(TaskState(dag_id, dag_run_id, node.id, -1, 0, 0, "", node.operator, None, None, None))
         return run
@@ -231,6 +256,7 @@ class FakeAirflow(Backfills):
         if scope.only_failed:
             found = [task for task in found if task.state in {"failed", "upstream_failed"}]
         if not dry_run and found:
+            self.run_on_latest_version[dag_run_id] = scope.run_on_latest_version
             for task in found:
                 self._set(replace(task, state=""))
             self._put(replace(self.run(dag_id, dag_run_id), state="queued", ended_at=None))
@@ -243,7 +269,7 @@ class FakeAirflow(Backfills):
         found = [task for task in self._in_scope(dag_id, dag_run_id, scope) if task.state != state]
         if not dry_run:
             if not found:
-                words = f"Task id {scope.task_id} is already in {state} state"
+                words = f"Task id {scope.task} is already in {state} state"
                 raise Conflict(words, service="airflow")
             for task in found:
                 self._set(replace(task, state=state))
@@ -258,24 +284,26 @@ class FakeAirflow(Backfills):
         ]
         if scope.is_whole_run:
             return tasks
-        if scope.task_id not in order:
-            raise NotFound(f"Task '{scope.task_id}' not found in Dag '{dag_id}'", service="airflow")
-        here = order.index(scope.task_id)
-        first = 0 if scope.upstream else here
-        last = len(order) if scope.downstream else here + 1
-        wanted = order[first:last]
-        return [
-            task
-            for task in tasks
-            if task.task_id in wanted
-            and (task.task_id != scope.task_id or scope.map_index in (None, task.map_index))
-        ]
+        named = scope.named
+        if scope.group and not any(name.startswith(f"{scope.group}.") for name in order):
+            words = f"Task group '{scope.group}' not found in DAG '{dag_id}'"
+            raise NotFound(words, service="airflow")
+        for task_id, _index in named:
+            if task_id not in order:
+                raise NotFound(f"Task '{task_id}' not found in Dag '{dag_id}'", service="airflow")
+        beside: set[str] = set()
+        for task_id, _index in named:
+            here = order.index(task_id)
+            beside |= set(order[:here]) if scope.upstream else set()
+            beside |= set(order[here + 1 :]) if scope.downstream else set()
+        return [task for task in tasks if task.task_id in beside or scope.holds(task.task_id, task.map_index)]
 
     def _set(self, task: TaskState) -> None:
         self._tasks[task.dag_id, task.dag_run_id, task.task_id, task.map_index] = task
 
-    def clear_run(self, dag_id: str, dag_run_id: str, *, only_failed: bool) -> None:
+    def clear_run(self, dag_id: str, dag_run_id: str, scope: Scope) -> None:
         self._call("clear_run", writes=True)
+        self.run_on_latest_version[dag_run_id] = scope.run_on_latest_version
         run = self.run(dag_id, dag_run_id)
         self._put(replace(run, state="queued", started_at=None, ended_at=None))
 

@@ -113,6 +113,15 @@ class TestGateway:
         following = {task.id: task.downstream for task in gateway.connect().dag_tasks(DAG)}
         assert "validate" in following["load"]
 
+    def test_the_newest_versions_are_those_of_the_details(self):
+        start()
+        newest = gateway.connect().newest_versions()
+        assert newest[DAG] == gateway.connect().dag_details(DAG).version
+        assert newest[DAG] >= 1
+
+    def test_the_newest_versions_do_not_hang_on_who_is_in_a_hurry(self):
+        assert gateway.connect().hurried().newest_versions() == gateway.connect().newest_versions()
+
     def test_the_switch_moves(self):
         as_ana().set_paused(DAG, is_paused=False)
         assert not next(dag for dag in gateway.connect().dags() if dag.dag_id == DAG).is_paused
@@ -136,7 +145,7 @@ class TestGateway:
     def test_an_ended_run_can_be_cleared(self):
         dag_run_id = start()
         as_ana().fail_run(DAG, dag_run_id)
-        as_ana().clear_run(DAG, dag_run_id, only_failed=False)
+        as_ana().clear_run(DAG, dag_run_id, Scope(run_on_latest_version=True))
         assert gateway.connect().run(DAG, dag_run_id).dag_run_id == dag_run_id
 
     def test_a_run_is_marked_and_noted(self):
@@ -158,6 +167,26 @@ class TestGateway:
         [marked] = as_ana().mark_tasks(DAG, dag_run_id, Scope("load", -1), "success", dry_run=True)
         assert (marked.task_id, states(dag_run_id)) == ("load", before)
 
+    def test_several_tasks_are_told_marked_and_cleared(self):
+        dag_run_id = start()
+        as_ana().fail_run(DAG, dag_run_id)
+        both = Scope(tasks=(("load", -1), ("validate", None)))
+        told = as_ana().mark_tasks(DAG, dag_run_id, both, "success", dry_run=True)
+        assert {task.task_id for task in told} == {"load", "validate"}
+        as_ana().mark_tasks(DAG, dag_run_id, both, "success", dry_run=False)
+        assert {states(dag_run_id)[name] for name in ("load", "validate")} == {"success"}
+        with pytest.raises(Conflict, match="already"):
+            as_ana().mark_tasks(DAG, dag_run_id, both, "success", dry_run=False)
+        cleared = as_ana().clear_tasks(DAG, dag_run_id, both, dry_run=True)
+        assert {task.task_id for task in cleared} == {"load", "validate"}
+        as_ana().fail_run(DAG, dag_run_id)
+
+    def test_a_group_that_the_dag_does_not_have_is_not_marked(self):
+        dag_run_id = start()
+        for is_dry in (True, False):
+            with pytest.raises(NotFound, match="no_such"):
+                as_ana().mark_tasks(DAG, dag_run_id, Scope(group="no_such"), "success", dry_run=is_dry)
+
     def test_a_task_is_marked_and_cleared(self):
         dag_run_id = start()
         as_ana().fail_run(DAG, dag_run_id)
@@ -165,7 +194,7 @@ class TestGateway:
         assert states(dag_run_id)["load"] == "success"
         with pytest.raises(Conflict, match="already"):
             as_ana().mark_tasks(DAG, dag_run_id, Scope("load", -1), "success", dry_run=False)
-        as_ana().clear_tasks(DAG, dag_run_id, Scope("load"), dry_run=False)
+        as_ana().clear_tasks(DAG, dag_run_id, Scope("load", run_on_latest_version=True), dry_run=False)
         assert states(dag_run_id)["load"] != "success"
         as_ana().fail_run(DAG, dag_run_id)
 

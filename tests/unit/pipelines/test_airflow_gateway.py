@@ -11,6 +11,7 @@ import pytest
 
 from core.lib.errors import Conflict, InvalidRequest, NotFound, Unauthorized, Unavailable
 from pipelines import airflow_auth, answers, gateway
+from pipelines.scope import Scope
 
 
 @pytest.fixture
@@ -277,3 +278,13 @@ def test_the_field_is_found_in_the_schemas_sentence():
         {"field": "conf.n_iter", "message": "0 is less than the minimum of 1"}
     ]
     assert answers.fields_of_error("something else") == []
+
+
+@pytest.mark.parametrize(("run_on_latest_version", "sent"), [(None, None), (True, True), (False, False)])
+def test_a_clear_says_which_code_only_where_somebody_chose(server, run_on_latest_version, sent):
+    scope = Scope("load", run_on_latest_version=run_on_latest_version)
+    server.answer = (200, body(task_instances=[], total_entries=0))
+    gateway.connect("ana", "user").clear_tasks("dag", "run", scope, dry_run=False)
+    gateway.connect("ana", "user").clear_run("dag", "run", scope)
+    for request in server.requests:
+        assert json.loads(request.body).get("run_on_latest_version") == sent

@@ -118,7 +118,12 @@ def test_tasks_and_log_by_cursor(page, airflow, real_redis):
     run = Run.objects.get()
     url = f"/api/v1/runs/{run.pk}/tasks"
     assert page.get(url).json()["results"][0]["task_id"] == "load"
-    assert page.get(f"{url}/load/log").json() == {"lines": [], "cursor": "0", "is_complete": False}
+    assert page.get(f"{url}/load/log").json() == {
+        "lines": [],
+        "cursor": "0",
+        "is_complete": False,
+        "n_missing_lines": 0,
+    }
     sync.sync_logs()
     first = page.get(f"{url}/load/log").json()
     rest = page.get(f"{url}/load/log?cursor={first['cursor']}").json()

@@ -1,5 +1,7 @@
 """Clearing, marking and noting: what is asked for, shown before, delivered once, and kept in the trail."""
 
+from dataclasses import replace
+
 import pytest
 from django.core.exceptions import PermissionDenied
 from django.utils import timezone
@@ -315,3 +317,36 @@ def test_rest_marks(page, run):
 def test_rest_writes_a_note(page, run):
     answer = page.patch(f"/api/v1/runs/{run.pk}", {"note": "why"}, content_type="application/json")
     assert (answer.status_code, answer.json()["note"]) == (202, "why")
+
+
+# --- which version of the code
+
+
+@pytest.mark.parametrize("scope", [Scope(), Scope("search")])
+@pytest.mark.parametrize("run_on_latest_version", [None, True, False])
+def test_what_is_cleared_runs_the_code_that_was_chosen(run, airflow, scientist, scope, run_on_latest_version):
+    actions.clear_run(run.pk, by=scientist, scope=replace(scope, run_on_latest_version=run_on_latest_version))
+    tasks.deliver_run(str(run.pk))
+    assert airflow.run_on_latest_version == {"manual__1": run_on_latest_version}
+    asked = AuditEntry.objects.get(action="run.clear").after
+    assert asked.get("run_on_latest_version") == run_on_latest_version
+
+
+def test_the_run_on_latest_version_is_chosen_on_the_page_and_told_before(page, run, airflow):
+    Run.objects.update(versions=[1])
+    sync.Pipeline.objects.update(version=3)
+    form = page.get(f"/runs/{run.pk}/clear").content.decode()
+    assert 'name="run_on_latest_version"' in form
+    query = f"/runs/{run.pk}/clear/preview?only_failed=on"
+    assert "newest code" not in page.get(query).content.decode()
+    preview = page.get(f"{query}&run_on_latest_version=on").content.decode()
+    assert "They run the newest code, version 3." in preview
+    assert "The run has run version 1 so far." in preview
+    page.post(f"/runs/{run.pk}/clear", {"run_on_latest_version": "on"})
+    assert Run.objects.get().wished_scope == Scope(run_on_latest_version=True)
+
+
+def test_rest_chooses_the_run_on_latest_version(page, run, airflow):
+    assert post(page, f"{run.pk}/clear", {"run_on_latest_version": True}).status_code == 202
+    tasks.deliver_run(str(run.pk))
+    assert airflow.run_on_latest_version == {"manual__1": True}

@@ -37,10 +37,22 @@ def test_what_would_happen_is_told_and_nothing_done(runs, scientist):
     assert not AuditEntry.objects.exists()
 
 
+def test_whole_runs_are_told_with_all_their_tasks(runs, scientist):
+    make_task(runs[1], "a", "success")
+    found = selected.preview("clear", [run.pk for run in runs], by=scientist)
+    assert fates(found) == {
+        "failed": "3 tasks run again",
+        "success": "1 task runs again",
+        "running": "This run is “running”; that cannot be done now.",
+    }
+    assert (found.button, found.is_harsh) == ("Run all tasks of 2 runs again", False)
+
+
 @pytest.mark.parametrize(
     ("what", "wishes"),
     [
         ("clear-failed", ["clear", "", ""]),
+        ("clear", ["clear", "clear", ""]),
         ("cancel", ["", "", "cancel"]),
         ("mark-success", ["succeed", "", "succeed"]),
         ("mark-failed", ["", "fail", "fail"]),
@@ -97,6 +109,7 @@ def test_the_list_shows_those_runs_alone(page, runs):
     assert f'id="run-{failed.pk}"' in text
     assert f'id="run-{running.pk}"' not in text
     assert 'value="clear-failed"' in text
+    assert 'value="clear"' in text
 
 
 def test_a_viewer_ticks_nothing(client, viewer, runs):

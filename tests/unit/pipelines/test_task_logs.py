@@ -124,14 +124,6 @@ def test_what_a_dead_writer_left_behind_is_cut_off(task):
     assert messages(log_reading.open_log(run, "load")) == ["one", "two", "three"]
 
 
-def test_a_log_too_long_is_cut_with_a_mark(task, monkeypatch):
-    monkeypatch.setattr(log_copy, "LONGEST_BYTES", 10)
-    log_reading.open_log(Run.objects.get(), "load")
-    sync.sync_logs()
-    row = TaskLog.objects.get()
-    assert (row.is_cut, row.is_complete) == (True, True)
-
-
 def test_unread_copies_go(task):
     row = log_reading.open_log(Run.objects.get(), "load").copy
     sync.sync_logs()

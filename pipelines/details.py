@@ -1,0 +1,101 @@
+"""Parameters, documentation, tasks and code of a pipeline into its row: what its trigger form is made of.
+
+The watcher reads them, of new and changed pipelines at once. Who opens the form or is refused has them read
+as well, as Airflow tells of no change to a version that nothing ran yet; once in `FRESH_FOR`, whoever asks.
+"""
+
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+from operator import attrgetter
+from typing import TYPE_CHECKING, TypeVar
+
+import structlog
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from core.lib.errors import ConsoleError, InvalidRequest, NotFound
+from core.lib.models import SyncState
+from pipelines import loops, mirror, queries
+from pipelines.airflow_auth import SERVICE
+from pipelines.models import Pipeline
+
+if TYPE_CHECKING:
+    from pipelines.gateway import AirflowGateway
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+FRESH_FOR = timedelta(seconds=5)
+SOURCES_AT_ONCE = 3  # of a pipeline's versions
+
+
+def sync(airflow: "AirflowGateway", pipeline: Pipeline) -> bool:
+    """Read one pipeline; whether anything of it changed."""
+    try:
+        details, tasks = airflow.dag_details(pipeline.dag_id), airflow.dag_tasks(pipeline.dag_id)
+    except NotFound:  # it vanished in between: the next list says so
+        return False
+    is_changed = mirror.save_details(pipeline, details, tasks)
+    if details.version is not None:
+        versions = queries.versions_without_source(pipeline.dag_id, details.version)[:SOURCES_AT_ONCE]
+        if is_changed and details.version not in versions:  # Airflow rewrites one that nothing ran yet
+            versions.append(details.version)
+        for version in versions:
+            _sync_source(airflow, pipeline, version)
+    return is_changed
+
+
+def _sync_source(airflow: "AirflowGateway", pipeline: Pipeline, version: int) -> None:
+    """Of one that Airflow has tidied away nothing is shown."""
+    try:
+        text = airflow.dag_source(pipeline.dag_id, version)
+    except NotFound:
+        return
+    mirror.save_source(pipeline, version, text)
+
+
+def with_new_versions(airflow: "AirflowGateway", among: QuerySet[Pipeline]) -> list[Pipeline]:
+    """Those of which Airflow has another version than their row, the longest unread first.
+
+    Where it cannot tell, they are read in turn.
+    """
+    try:
+        newest = airflow.newest_versions()
+    except ConsoleError as error:
+        log.warning("pipelines.versions_unread", error=error.message)
+        return []
+    known = among.filter(pk__in=newest).exclude(details_at=None).order_by("details_at", "pk")
+    return [pipeline for pipeline in known if pipeline.version != newest[pipeline.pk]]
+
+
+def freshen(pipeline: Pipeline) -> bool:
+    """Read it now, unless somebody did a moment ago or Airflow is away; whether anything of it changed.
+
+    What Airflow does not tell in time stays as it is.
+    """
+    now = timezone.now()
+    if pipeline.details_at is None or now - pipeline.details_at < FRESH_FOR or SyncState.stale_since(SERVICE):
+        return False
+    same = Pipeline.objects.filter(pk=pipeline.pk, gone_at=None, details_at=pipeline.details_at)
+    if not same.update(details_at=now):  # somebody else is reading it
+        return False
+    from pipelines import gateway
+
+    read = partial(sync, gateway.connect().hurried())
+    try:
+        return any(loops.DETAILS.each([pipeline], read, key=attrgetter("pk"), about=attrgetter("pk")))
+    except ConsoleError as error:
+        log.info("pipeline.not_freshened", dag_id=pipeline.pk, error=error.message)
+        return False
+
+
+def with_fresh(dag_id: str, act: Callable[[], T]) -> T:
+    """What `act` gives; where it refuses what it was given, once more if the pipeline has changed."""
+    try:
+        return act()
+    except InvalidRequest:
+        if not freshen(queries.pipeline(dag_id)):
+            raise
+    return act()

@@ -1,0 +1,209 @@
+"""Several tasks at once, and task groups: shown before, cleared or marked in one go, audited once."""
+
+import json
+
+import pytest
+from django.utils import timezone
+
+from core.audit.models import AuditEntry
+from core.lib.errors import Conflict, NotFound
+from pipelines import actions, gateway, sync, tasks
+from pipelines.models import Run, Wish
+from pipelines.scope import Scope
+from tests.pipeline_rows import make_task
+from tests.unit.pipelines.test_airflow_gateway import body, server  # noqa: F401
+
+DAG = "etl"
+ORDER = ("load", "clean.trim", "clean.sort", "clean.deep.join", "report")
+GROUP = Scope(group="clean")
+
+
+@pytest.fixture
+def run(db, airflow):
+    """A run that failed within a group, here and in Airflow."""
+    airflow.add_dag(DAG, tasks=ORDER)
+    airflow.as_user("ana", "user").trigger_run(DAG, dag_run_id="manual__1", conf={})
+    airflow.move_on(DAG, "manual__1", "failed", **dict.fromkeys(ORDER, "success") | {"clean.sort": "failed"})
+    sync.sync_pipelines()
+    sync.sync_runs()
+    airflow.calls.clear()
+    return Run.objects.get()
+
+
+def with_state(airflow, state):
+    return {task.task_id for task in airflow.task_states([(DAG, "manual__1")]) if task.state == state}
+
+
+def test_a_group_is_cleared_whole_with_one_entry_in_the_trail(run, airflow, scientist):
+    actions.clear_run(run.pk, by=scientist, scope=GROUP)
+    tasks.deliver_run(str(run.pk))
+    assert with_state(airflow, "") == {"clean.trim", "clean.sort", "clean.deep.join"}
+    asked = AuditEntry.objects.get(action="run.clear")
+    assert asked.after == {"only_failed": False, "group": "clean"}
+    run.refresh_from_db()
+    assert (run.state, run.wish) == ("queued", "")
+
+
+def test_a_group_is_cleared_with_what_follows_or_its_failed_ones_alone(run, airflow, scientist):
+    actions.clear_run(run.pk, by=scientist, scope=Scope(group="clean.deep", downstream=True))
+    tasks.deliver_run(str(run.pk))
+    assert with_state(airflow, "") == {"clean.deep.join", "report"}
+    Run.objects.update(state="failed")
+    actions.clear_run(run.pk, by=scientist, scope=Scope(group="clean", only_failed=True))
+    tasks.deliver_run(str(run.pk))
+    assert with_state(airflow, "") == {"clean.deep.join", "report", "clean.sort"}
+
+
+def test_several_tasks_are_cleared_at_once(run, airflow, scientist):
+    several = Scope(tasks=(("load", -1), ("report", None)))
+    actions.clear_run(run.pk, by=scientist, scope=several)
+    assert Run.objects.get().wished_scope == several
+    tasks.deliver_run(str(run.pk))
+    assert with_state(airflow, "") == {"load", "report"}
+    assert airflow.calls.count("clear_tasks") == 1
+    assert AuditEntry.objects.get(action="run.clear").after["tasks"] == [["load", -1], ["report", None]]
+
+
+def test_a_clear_of_several_that_was_done_is_not_done_again(run, airflow, scientist):
+    """A task of the group had more tries than the other, whose new try is below that number."""
+    airflow.move_on(DAG, "manual__1", "failed", tries={"clean.trim": 4}, **{"clean.trim": "success"})
+    sync.sync_runs()
+    actions.clear_run(run.pk, by=scientist, scope=GROUP)
+    tasks.deliver_run(str(run.pk))
+    airflow.move_on(DAG, "manual__1", "failed", tries={"clean.sort": 2}, **{"clean.sort": "failed"})
+    Run.objects.update(wish=Wish.CLEAR, next_attempt_at=timezone.now())
+    tasks.deliver_run(str(run.pk))
+    assert airflow.calls.count("clear_tasks") == 1
+
+
+def test_a_wish_of_an_earlier_release_is_delivered(run, airflow, scientist):
+    details = {"task_id": "clean.sort", "map_index": None, "upstream": False, "try_number": 1}
+    Run.objects.update(wish=Wish.CLEAR, wish_details=details, next_attempt_at=timezone.now())
+    tasks.deliver_run(str(run.pk))
+    assert with_state(airflow, "") == {"clean.sort"}
+
+
+def test_a_group_is_marked(run, airflow, scientist):
+    actions.mark_task(run.pk, GROUP, "success", by=scientist)
+    tasks.deliver_run(str(run.pk))
+    assert with_state(airflow, "failed") == set()
+    sync.sync_runs()
+    with pytest.raises(Conflict, match=r"clean\.\*"):
+        actions.mark_task(run.pk, GROUP, "success", by=scientist)
+
+
+def test_no_group_and_no_task_of_that_name(run, scientist):
+    for scope in (
+        Scope(group="cle"),
+        Scope(group="nope"),
+        Scope(tasks=(("load", None), ("nope", -1))),
+        Scope(tasks=(("load", 3),)),
+    ):
+        with pytest.raises(NotFound):
+            actions.clear_run(run.pk, by=scientist, scope=scope)
+        with pytest.raises(NotFound):
+            actions.mark_task(run.pk, scope, "success", by=scientist)
+
+
+def test_instances_of_a_mapped_task_are_named_one_by_one():
+    scope = Scope(tasks=[["load", 3], ["load", 5], ["report", None]])
+    assert [scope.holds("load", index) for index in (3, 4, 5)] == [True, False, True]
+    assert scope.holds("report", -1)
+    assert scope.task == "load[3], load[5], report"
+    assert not scope.is_whole_run
+
+
+# --- what Airflow gets
+
+
+@pytest.mark.parametrize(
+    ("scope", "ids"),
+    [
+        (Scope("load", 3), [["load", 3]]),
+        (Scope(tasks=(("load", 3), ("load", 4), ("report", -1))), [["load", 3], ["load", 4], "report"]),
+        (Scope(group="clean", tasks=(("clean.sort", None),)), ["clean.sort"]),
+        (Scope(), None),
+    ],
+)
+def test_one_call_names_all_tasks_to_clear(server, scope, ids):  # noqa: F811
+    server.answer = (200, body(task_instances=[], total_entries=0))
+    gateway.connect("ana", "user").clear_tasks(DAG, "r", scope, dry_run=True)
+    [request] = server.requests
+    assert json.loads(request.body).get("task_ids") == ids
+
+
+# --- pages and REST
+
+
+def test_the_run_page_offers_groups_and_ticks(page, run):
+    text = page.get(f"/runs/{run.pk}").content.decode()
+    assert f'href="/runs/{run.pk}/clear?group=clean"' in text
+    assert f'href="/runs/{run.pk}/mark?group=clean.deep"' in text
+    assert 'value="-1 clean.sort"' in text
+
+
+def test_a_viewer_is_offered_neither(client, viewer, run):
+    client.force_login(viewer)
+    text = client.get(f"/runs/{run.pk}").content.decode()
+    assert "?group=" not in text
+    assert 'name="tasks"' not in text
+
+
+@pytest.mark.parametrize("named", [{"group": "clean"}, {"tasks": ["-1 clean.sort", "-1 report"]}])
+def test_the_page_shows_then_clears_them(page, run, airflow, named):
+    url = f"/runs/{run.pk}/clear"
+    form = page.get(url, named).content.decode()
+    assert "Run these tasks again" in form
+    for name, values in named.items():
+        for value in [values] if isinstance(values, str) else values:
+            assert f'name="{name}" value="{value}"' in form
+    n = 3 if "group" in named else 2
+    assert f"{n} tasks would run again" in page.get(f"{url}/preview", named).content.decode()
+    assert "clear_tasks" not in airflow.calls
+    assert page.post(url, named)["Location"] == f"/runs/{run.pk}"
+    tasks.deliver_run(str(run.pk))
+    assert len(with_state(airflow, "")) == n
+
+
+def test_the_page_shows_then_marks_them(page, run, airflow):
+    named = {"tasks": ["-1 clean.sort", "-1 report"]}
+    url = f"/runs/{run.pk}/mark"
+    assert "Mark these tasks" in page.get(url, named).content.decode()
+    preview = page.get(f"{url}/preview", {**named, "state": "failed"}).content.decode()
+    assert "1 task would change" in preview
+    page.post(url, {**named, "state": "failed"})
+    tasks.deliver_run(str(run.pk))
+    assert with_state(airflow, "failed") == {"clean.sort", "report"}
+
+
+@pytest.mark.parametrize(
+    "named", [{"tasks": "x load"}, {"tasks": "load"}, {"tasks": "3 "}, {"tasks": "-1 load", "group": "clean"}]
+)
+def test_what_names_no_tasks_is_refused(page, run, named):
+    assert page.get(f"/runs/{run.pk}/clear", named).status_code == 422
+    assert page.post(f"/runs/{run.pk}/clear", named).status_code == 422
+    assert not Run.objects.exclude(wish="").exists()
+
+
+def test_rest_tells_and_clears_groups_and_several_tasks(page, run):
+    def post(path, **body):
+        return page.post(f"/api/v1/runs/{run.pk}/{path}", body, content_type="application/json")
+
+    told = post("clear", group="clean", dry_run=True).json()["results"]
+    assert {task["task_id"] for task in told} == {"clean.trim", "clean.sort", "clean.deep.join"}
+    several = [{"task_id": "load"}, {"task_id": "report", "map_index": -1}]
+    told = post("mark", tasks=several, state="failed", dry_run=True).json()["results"]
+    assert {task["task_id"] for task in told} == {"load", "report"}
+    assert post("clear", group="clean", task_id="load").status_code == 422
+    assert post("clear", tasks=[{"task_id": "load", "nope": 1}]).status_code == 422
+    assert post("clear", tasks=[{"task_id": "load"}] * 101).status_code == 422
+    assert post("clear", group="nope").status_code == 404
+    assert post("clear", group="clean").status_code == 202
+
+
+def test_a_run_with_one_task_has_nothing_to_tick(page, run):
+    run.task_instances.exclude(task_id="load").delete()
+    text = page.get(f"/runs/{run.pk}").content.decode()
+    assert 'name="tasks"' not in text
+    make_task(run, "other")
+    assert 'name="tasks"' in page.get(f"/runs/{run.pk}").content.decode()
