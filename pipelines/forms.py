@@ -38,7 +38,7 @@ class TriggerForm(SchemaForm):
         given = self.given = conf or {}
         values = {PREFIX + name: value for name, value in given.items() if name in params}
         rest = {name: value for name, value in given.items() if name not in params}
-        fixed = {name: param for name, param in params.items() if "const" in _schema(param)}
+        fixed = {name: param for name, param in params.items() if rules.is_fixed(param)}
         self.fixed = {PREFIX + name: param.get("value") for name, param in fixed.items()}
         described = [
             _described(name, param, given.get(name)) for name, param in params.items() if name not in fixed
@@ -70,13 +70,18 @@ class TriggerForm(SchemaForm):
         return json_out.encode(self.given).decode()
 
     def refuse(self, faults: Mapping[str, str]) -> None:
-        """What Airflow said of these values before: at the fields, until they are sent again."""
-        self.refused = {PREFIX + name.removeprefix("conf."): message for name, message in faults.items()}
+        """What was said of these values: at the fields, until they are sent again."""
+        named = {self._field_of(name): message for name, message in faults.items()}
+        self.refused = {name: message for name, message in named.items() if name in self.fields}
 
     def add_fault(self, name: str, message: str) -> None:
         """name: as an action or Airflow says it, `conf.<name>` for a parameter."""
         own = name.removeprefix("conf.")
         super().add_fault(PREFIX + own if own in self.params else own, message)
+
+    def _field_of(self, name: str) -> str:
+        own = name.removeprefix("conf.")
+        return PREFIX + own if own != name else own
 
     def conf(self) -> dict[str, Any]:
         """What is to be sent: every declared parameter that has a usable value, and the others."""
@@ -108,8 +113,8 @@ def _own(group: str, *, has_params: bool) -> list[Described]:
 
 def _described(name: str, param: Mapping[str, Any], earlier: Any) -> Described:
     """earlier: what another run was given, if this one starts from its settings."""
-    schema, default = _schema(param), param.get("value")
-    is_plain = not {"type", "enum", "const"} & schema.keys() and _schema(param) == (param.get("schema") or {})
+    schema, default = rules.sound_schema(param), param.get("value")
+    is_plain = not {"type", "enum", "const"} & schema.keys() and schema == (param.get("schema") or {})
     kind = _guessed(default) if is_plain else _kind(schema)
     is_optional = kind != "choice" and rules.allows_null(schema)  # a choice has null among its options
     may_be_empty = is_optional or default == "" or (kind in {"lines", "choices"} and default is not None)
@@ -131,12 +136,6 @@ def _described(name: str, param: Mapping[str, Any], earlier: Any) -> Described:
         min_length=schema.get("minLength"),
         max_length=schema.get("maxLength"),
     )
-
-
-def _schema(param: Mapping[str, Any]) -> Schema:
-    """One that is no JSON schema says nothing."""
-    schema = param.get("schema") or {}
-    return schema if rules.is_sound(schema) else {}
 
 
 def _markdown(schema: Schema) -> str:
