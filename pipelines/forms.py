@@ -115,7 +115,7 @@ def _described(name: str, param: Mapping[str, Any], earlier: Any) -> Described:
     """earlier: what another run was given, if this one starts from its settings."""
     schema, default = rules.sound_schema(param), param.get("value")
     is_plain = not {"type", "enum", "const"} & schema.keys() and schema == (param.get("schema") or {})
-    kind = _guessed(default) if is_plain else _kind(schema)
+    kind = _guessed(default, schema) if is_plain else _kind(schema)
     is_optional = kind != "choice" and rules.allows_null(schema)  # a choice has null among its options
     may_be_empty = is_optional or default == "" or (kind in {"lines", "choices"} and default is not None)
     return Described(
@@ -130,7 +130,7 @@ def _described(name: str, param: Mapping[str, Any], earlier: Any) -> Described:
         nullable=is_optional and not (is_plain and kind == "boolean"),
         default=default,
         options=_options(schema, default, earlier) if kind in {"choice", "choices"} else (),
-        suggested=_suggested(schema) if kind in {"text", "integer", "number"} else (),
+        suggested=_suggested(schema, kind) if _can_suggest(kind, schema) else (),
         minimum=schema.get("minimum"),
         maximum=schema.get("maximum"),
         min_length=schema.get("minLength"),
@@ -154,20 +154,24 @@ def _help(description: Any, schema: Schema, kind: str) -> str:
     if kind == "union" and "type" in schema:
         types = sorted(rules.types_of(schema) - {"null"})
         words.append(_("Read as %(types)s, whichever fits.") % {"types": " / ".join(types)})
+    if schema.get("examples") and kind not in {"choice", "choices"} and not _can_suggest(kind, schema):
+        examples = ", ".join(map(rules.in_words, schema["examples"]))
+        words.append(_("For example %(examples)s.") % {"examples": examples})
     if "pattern" in schema:
         words.append(_("Has to match %(pattern)s.") % {"pattern": schema["pattern"]})
     return " ".join(words)
 
 
-def _guessed(default: Any) -> str:
+def _guessed(default: Any, schema: Schema) -> str:
     """Of a plain value without a type, as Airflow guesses: what is typed may be of any."""
     if isinstance(default, bool):
         return "boolean"
     if isinstance(default, int | float):
         return "union"
-    if isinstance(default, list) and all(map(is_line, default)) and default:
-        return "lines"
-    return "text" if isinstance(default, str) else "json"
+    if isinstance(default, list):
+        kind = _list_kind(schema)
+        return kind if kind != "lines" or all(map(is_line, default)) else "json"
+    return FORMATS.get(schema.get("format", ""), "text") if isinstance(default, str) else "json"
 
 
 KINDS = {"boolean": "boolean", "integer": "integer", "number": "number", "string": "text", "array": "lines"}
@@ -184,9 +188,20 @@ def _kind(schema: Schema) -> str:
     kind = "number" if types == {"integer", "number"} else KINDS.get("".join(types), "json")
     if kind == "text":
         return FORMATS.get(schema.get("format", ""), kind)
-    if kind == "lines" and _listed(schema):
+    return _list_kind(schema) if kind == "lines" else kind
+
+
+def _list_kind(schema: Schema) -> str:
+    """Boxes to tick for what is listed, a text a line, or JSON for other values."""
+    if _listed(schema):
         return "choices"
-    return "json" if kind == "lines" and not _is_of_texts(schema) else kind
+    return "lines" if _is_of_texts(schema) else "json"
+
+
+def _can_suggest(kind: str, schema: Schema) -> bool:
+    """Whether a list can hang on its box, which then has one line."""
+    has_lines = kind == "union" and not rules.types_of(schema).isdisjoint({"object", "array"})
+    return kind in {"text", "integer", "number", "union"} and not has_lines
 
 
 def _items(schema: Schema) -> Schema:
@@ -212,9 +227,11 @@ def _options(schema: Schema, *values: Any) -> list[Option]:
     return [_option(schema, one, json.dumps(one)) for one in found]
 
 
-def _suggested(schema: Schema) -> list[Option]:
+def _suggested(schema: Schema, kind: str) -> list[Option]:
+    """Numbers as their box reads them: a union's takes JSON."""
+    written = rules.in_words if kind == "union" else shown
     values = schema.get("examples") or []
-    return [_option(schema, one, one if isinstance(one, str) else shown(one)) for one in values]
+    return [_option(schema, one, one if isinstance(one, str) else written(one)) for one in values]
 
 
 def _option(schema: Schema, value: Any, sent: str) -> Option:
