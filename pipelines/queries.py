@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from core.access.models import User
 from core.lib.errors import NotFound
 from core.lib.hits import Hit
-from pipelines import coming, grid, listing
+from pipelines import coming, grid, listing, run_list
 from pipelines.models import (
     ENDED,
     Asset,
@@ -28,6 +28,7 @@ from pipelines.models import (
 )
 from pipelines.scope import Scope
 
+ALL_RUNS = run_list.Wanted()
 GRID = 50
 TIMED, SLOWEST = 100, 20
 HITS = 8
@@ -49,23 +50,12 @@ def pipeline(dag_id: str) -> Pipeline:
     return found
 
 
-def runs(*, dag_id: str = "", state: str = "", text: str = "", ids: list[int] | None = None) -> QuerySet[Run]:
-    """Newest first, of one pipeline or of all; ids: only these."""
-    found = Run.objects.select_related("requested_by").order_by("-created_at", "-pk")
-    if ids:
-        found = found.filter(pk__in=ids)
-    if dag_id:
-        found = found.filter(dag_id=dag_id)
-    if state:
-        found = found.filter(state=state)
-    if text:
-        found = found.filter(
-            Q(dag_id__icontains=text)
-            | Q(dag_run_id__icontains=text)
-            | Q(triggered_by__icontains=text)
-            | Q(note__icontains=text)
-        )
-    return found
+def runs(
+    wanted: run_list.Wanted = ALL_RUNS, *, dag_id: str = "", ids: list[int] | None = None
+) -> QuerySet[Run]:
+    """Those that are wanted, newest first unless it says otherwise; of one pipeline, or only these `ids`."""
+    found = run_list.narrowed(wanted, dag_id=dag_id)
+    return found.filter(pk__in=ids) if ids else found
 
 
 def open_states() -> dict[str, int]:
@@ -96,9 +86,7 @@ def recent_runs(user: User, *, limit: int = 8) -> list[Run]:
 def _own_failures(user: User) -> list[Run]:
     """Failed runs that the user asked for and no later run of the pipeline made good; three at most."""
     newer = Run.objects.filter(dag_id=OuterRef("dag_id"), state=RunState.SUCCESS)
-    own = runs(state=RunState.FAILED).filter(
-        requested_by=user, created_at__gte=timezone.now() - FAILURES_STAY
-    )
+    own = runs(run_list.Wanted(state=RunState.FAILED, by=user, since=timezone.now() - FAILURES_STAY))
     return list(own.exclude(Exists(newer.filter(created_at__gt=OuterRef("created_at"))))[:MOST_FAILURES])
 
 
