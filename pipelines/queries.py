@@ -3,13 +3,12 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from statistics import median
 from typing import Any
 
 from django.db.models import Avg, Count, Exists, Max, OuterRef, Q, QuerySet
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from core.access.models import User
@@ -33,7 +32,6 @@ GRID = 50
 TIMED, SLOWEST = 100, 20
 HITS = 8
 SAME_DURATION = 0.005  # a difference that a per cent with one decimal need not show
-FAILURES_STAY = timedelta(days=3)
 MOST_FAILURES = 3
 HIT_RUNS = 3
 SHORTEST_ID = 4
@@ -77,17 +75,23 @@ def _by_state(found: QuerySet[Run], known: Iterable[str]) -> dict[str, int]:
 
 
 def recent_runs(user: User, *, limit: int = 8) -> list[Run]:
-    """The user's own unmended failures of the last days, then the newest runs of all pipelines."""
-    failures = _own_failures(user)
+    """The user's own unmended failures, then the newest runs of all pipelines."""
+    failures = list(own_failures(user)[:MOST_FAILURES])
     others = runs().exclude(pk__in=[run.pk for run in failures])[: limit - len(failures)]
     return [*failures, *others]
 
 
-def _own_failures(user: User) -> list[Run]:
-    """Failed runs that the user asked for and no later run of the pipeline made good; three at most."""
-    newer = Run.objects.filter(dag_id=OuterRef("dag_id"), state=RunState.SUCCESS)
-    own = runs(run_list.Wanted(state=RunState.FAILED, by=user, since=timezone.now() - FAILURES_STAY))
-    return list(own.exclude(Exists(newer.filter(created_at__gt=OuterRef("created_at"))))[:MOST_FAILURES])
+def own_failures(user: User) -> QuerySet[Run]:
+    """Failed runs that the user asked for and no later run of the pipeline made good, however old.
+
+    Those of a pipeline that Airflow no longer has are left out: nothing could make them good.
+    """
+    better = Run.objects.filter(
+        dag_id=OuterRef("dag_id"), state=RunState.SUCCESS, created_at__gt=OuterRef("created_at")
+    )
+    gone = Pipeline.objects.filter(pk=OuterRef("dag_id"), gone_at__isnull=False)
+    own = runs(run_list.Wanted(state=RunState.FAILED, by=user))
+    return own.exclude(Exists(better)).exclude(Exists(gone))
 
 
 def run(run_id: int) -> Run:

@@ -179,7 +179,11 @@ def run_list(request: SignedInRequest) -> HttpResponse:
 @require_GET
 def recent_runs(request: SignedInRequest) -> HttpResponse:
     """The box of the overview."""
-    context = {"runs": queries.recent_runs(request.user), "n_failed_last": listing.n_failed_last()}
+    context = {
+        "runs": queries.recent_runs(request.user),
+        "n_failed_last": listing.n_failed_last(),
+        "n_more_failures": max(queries.own_failures(request.user).count() - queries.MOST_FAILURES, 0),
+    }
     return render(request, "pipelines/_recent_runs.html", context)
 
 
