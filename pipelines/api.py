@@ -1,6 +1,5 @@
 """REST: pipelines, runs, tasks and their logs."""
 
-from functools import partial
 from typing import Any
 
 from django.db.models import QuerySet
@@ -20,19 +19,18 @@ from core.lib.rest import valid
 from pipelines import (
     actions,
     asset_events,
-    details,
     listing,
     log_reading,
     previews,
     queries,
-    repeated,
     selected,
     starting,
     task_facts,
 )
 from pipelines.answers import TaskState
 from pipelines.asset_models import Asset, AssetEvent
-from pipelines.models import ImportFault, InputRequest, Pipeline, Run
+from pipelines.list_api import WAIT, check_wait
+from pipelines.models import ImportFault, InputRequest
 from pipelines.scope import Scope
 from pipelines.serializers import (
     AssetEventSerializer,
@@ -47,13 +45,11 @@ from pipelines.serializers import (
     NothingSerializer,
     PipelineChangeSerializer,
     PipelineDetailSerializer,
-    PipelineSerializer,
     PipelineSourceSerializer,
     PresetListSerializer,
     PresetRequestSerializer,
     PresetSerializer,
     RunChangeSerializer,
-    RunRequestSerializer,
     RunSerializer,
     SelectedListSerializer,
     SelectedSerializer,
@@ -68,24 +64,6 @@ from pipelines.serializers import (
 )
 
 LINES = 1000
-LONGEST_WAIT_S = 300
-WAIT = OpenApiParameter(
-    "wait",
-    int,
-    description="Seconds to wait for its end, 300 at most: then 200 with the ended run, or 202 as it stands",
-)
-
-
-def _check_wait(request: Request) -> None:
-    """The waiting itself is `console.waiting`'s."""
-    if "wait" in request.query_params:
-        edge.whole(request.query_params["wait"], "wait", most=LONGEST_WAIT_S)
-
-
-class PipelinePages(CursorPages):
-    """By name."""
-
-    ordering = "dag_id"
 
 
 class ImportFaultPages(CursorPages):
@@ -98,23 +76,6 @@ class AssetPages(CursorPages):
     """By name."""
 
     ordering = ("name", "airflow_id")  # type: ignore[assignment]  # the base class has one
-
-
-class RunPages(CursorPages):
-    """Newest first."""
-
-    ordering = ("-created_at", "-pk")  # type: ignore[assignment]  # the base class has one
-
-
-class PipelineListView(generics.ListAPIView):
-    """Pipelines that Airflow has now."""
-
-    serializer_class = PipelineSerializer
-    pagination_class = PipelinePages
-
-    def get_queryset(self) -> QuerySet[Pipeline]:
-        """By name; `?q=`, `?tag=`, `?owner=`, `?show=` and `?last=` narrow it, as on the page."""
-        return listing.narrowed(listing.Wanted.of(self.request.query_params))
 
 
 class PipelineSwitchesView(APIView):
@@ -153,43 +114,6 @@ class PipelineDetailView(APIView):
         given = valid(PipelineChangeSerializer, request.data)
         pipeline = actions.set_paused(dag_id, is_paused=given["is_paused"], by=user_of(request))
         return Response(PipelineDetailSerializer(pipeline).data, status=202)
-
-
-class RunListView(generics.ListAPIView):
-    """Runs of all pipelines, newest first."""
-
-    serializer_class = RunSerializer
-    pagination_class = RunPages
-
-    def get_queryset(self) -> QuerySet[Run]:
-        """`?state=` narrows it."""
-        return queries.runs(state=self.request.query_params.get("state", ""))
-
-
-class PipelineRunListView(generics.ListAPIView):
-    """Runs of one pipeline, newest first."""
-
-    serializer_class = RunSerializer
-    pagination_class = RunPages
-
-    def get_queryset(self) -> QuerySet[Run]:
-        """`?state=` narrows it."""
-        if getattr(self, "swagger_fake_view", False):
-            return Run.objects.none()
-        pipeline = queries.pipeline(self.kwargs["dag_id"])
-        return queries.runs(dag_id=pipeline.dag_id, state=self.request.query_params.get("state", ""))
-
-    @extend_schema(
-        request=RunRequestSerializer, responses={200: RunSerializer, 202: RunSerializer}, parameters=[WAIT]
-    )
-    def post(self, request: Request, dag_id: str) -> Response:
-        """Run the pipeline. The row answers at once; Airflow gets it now, or as soon as it answers."""
-        _check_wait(request)
-        given = valid(RunRequestSerializer, request.data)
-        key = request.headers.get("Idempotency-Key", "")
-        trigger = partial(repeated.trigger_once, dag_id, key, **given, by=user_of(request))
-        run = details.with_fresh(dag_id, trigger)
-        return Response(RunSerializer(run).data, status=202)
 
 
 class PipelineSourceView(APIView):
@@ -280,7 +204,7 @@ class RunDetailView(APIView):
     @extend_schema(responses={200: RunSerializer, 202: RunSerializer}, parameters=[WAIT])
     def get(self, request: Request, run_id: int) -> Response:
         """As it stands."""
-        _check_wait(request)
+        check_wait(request)
         return Response(RunSerializer(queries.run(run_id)).data)
 
     @extend_schema(request=RunChangeSerializer, responses={202: RunSerializer})

@@ -2,14 +2,14 @@
 
 from django.urls import path
 
-from pipelines import alert_rule_api, api, backfill_api
+from pipelines import alert_rule_api, api, backfill_api, list_api
 
 urlpatterns = [
-    path("pipelines", api.PipelineListView.as_view(), name="pipeline-list"),
+    path("pipelines", list_api.PipelineListView.as_view(), name="pipeline-list"),
     path("pipeline-switches", api.PipelineSwitchesView.as_view(), name="pipeline-switches"),
     path("import-errors", api.ImportFaultListView.as_view(), name="import-fault-list"),
     path("pipelines/<str:dag_id>", api.PipelineDetailView.as_view(), name="pipeline-detail"),
-    path("pipelines/<str:dag_id>/runs", api.PipelineRunListView.as_view(), name="pipeline-run-list"),
+    path("pipelines/<str:dag_id>/runs", list_api.PipelineRunListView.as_view(), name="pipeline-run-list"),
     path("pipelines/<str:dag_id>/presets", api.PresetListView.as_view(), name="preset-list"),
     path("presets/<int:preset_id>", api.PresetDetailView.as_view(), name="preset-detail"),
     path("pipelines/<str:dag_id>/source", api.PipelineSourceView.as_view(), name="pipeline-source"),
@@ -44,7 +44,7 @@ urlpatterns = [
     path("alert-rules", alert_rule_api.AlertRuleListView.as_view(), name="alert-rule-list"),
     path("alert-rules/preview", alert_rule_api.AlertRulePreviewView.as_view(), name="alert-rule-preview"),
     path("alert-rules/<int:rule_id>", alert_rule_api.AlertRuleDetailView.as_view(), name="alert-rule-detail"),
-    path("runs", api.RunListView.as_view(), name="run-list"),
+    path("runs", list_api.RunListView.as_view(), name="run-list"),
     path("runs/selected", api.RunsSelectedView.as_view(), name="runs-selected"),
     path("runs/questions", api.InputListView.as_view(), name="input-list"),
     path("runs/questions/<int:input_id>/answer", api.InputAnswerView.as_view(), name="input-answer"),

@@ -38,7 +38,7 @@ class TriggerForm(SchemaForm):
         given = self.given = conf or {}
         values = {PREFIX + name: value for name, value in given.items() if name in params}
         rest = {name: value for name, value in given.items() if name not in params}
-        fixed = {name: param for name, param in params.items() if "const" in _schema(param)}
+        fixed = {name: param for name, param in params.items() if rules.is_fixed(param)}
         self.fixed = {PREFIX + name: param.get("value") for name, param in fixed.items()}
         described = [
             _described(name, param, given.get(name)) for name, param in params.items() if name not in fixed
@@ -70,13 +70,18 @@ class TriggerForm(SchemaForm):
         return json_out.encode(self.given).decode()
 
     def refuse(self, faults: Mapping[str, str]) -> None:
-        """What Airflow said of these values before: at the fields, until they are sent again."""
-        self.refused = {PREFIX + name.removeprefix("conf."): message for name, message in faults.items()}
+        """What was said of these values: at the fields, until they are sent again."""
+        named = {self._field_of(name): message for name, message in faults.items()}
+        self.refused = {name: message for name, message in named.items() if name in self.fields}
 
     def add_fault(self, name: str, message: str) -> None:
         """name: as an action or Airflow says it, `conf.<name>` for a parameter."""
         own = name.removeprefix("conf.")
         super().add_fault(PREFIX + own if own in self.params else own, message)
+
+    def _field_of(self, name: str) -> str:
+        own = name.removeprefix("conf.")
+        return PREFIX + own if own != name else own
 
     def conf(self) -> dict[str, Any]:
         """What is to be sent: every declared parameter that has a usable value, and the others."""
@@ -108,9 +113,9 @@ def _own(group: str, *, has_params: bool) -> list[Described]:
 
 def _described(name: str, param: Mapping[str, Any], earlier: Any) -> Described:
     """earlier: what another run was given, if this one starts from its settings."""
-    schema, default = _schema(param), param.get("value")
-    is_plain = not {"type", "enum", "const"} & schema.keys() and _schema(param) == (param.get("schema") or {})
-    kind = _guessed(default) if is_plain else _kind(schema)
+    schema, default = rules.sound_schema(param), param.get("value")
+    is_plain = not {"type", "enum", "const"} & schema.keys() and schema == (param.get("schema") or {})
+    kind = _guessed(default, schema) if is_plain else _kind(schema)
     is_optional = kind != "choice" and rules.allows_null(schema)  # a choice has null among its options
     may_be_empty = is_optional or default == "" or (kind in {"lines", "choices"} and default is not None)
     return Described(
@@ -125,18 +130,12 @@ def _described(name: str, param: Mapping[str, Any], earlier: Any) -> Described:
         nullable=is_optional and not (is_plain and kind == "boolean"),
         default=default,
         options=_options(schema, default, earlier) if kind in {"choice", "choices"} else (),
-        suggested=_suggested(schema) if kind in {"text", "integer", "number"} else (),
+        suggested=_suggested(schema, kind) if _can_suggest(kind, schema) else (),
         minimum=schema.get("minimum"),
         maximum=schema.get("maximum"),
         min_length=schema.get("minLength"),
         max_length=schema.get("maxLength"),
     )
-
-
-def _schema(param: Mapping[str, Any]) -> Schema:
-    """One that is no JSON schema says nothing."""
-    schema = param.get("schema") or {}
-    return schema if rules.is_sound(schema) else {}
 
 
 def _markdown(schema: Schema) -> str:
@@ -155,20 +154,24 @@ def _help(description: Any, schema: Schema, kind: str) -> str:
     if kind == "union" and "type" in schema:
         types = sorted(rules.types_of(schema) - {"null"})
         words.append(_("Read as %(types)s, whichever fits.") % {"types": " / ".join(types)})
+    if schema.get("examples") and kind not in {"choice", "choices"} and not _can_suggest(kind, schema):
+        examples = ", ".join(map(rules.in_words, schema["examples"]))
+        words.append(_("For example %(examples)s.") % {"examples": examples})
     if "pattern" in schema:
         words.append(_("Has to match %(pattern)s.") % {"pattern": schema["pattern"]})
     return " ".join(words)
 
 
-def _guessed(default: Any) -> str:
+def _guessed(default: Any, schema: Schema) -> str:
     """Of a plain value without a type, as Airflow guesses: what is typed may be of any."""
     if isinstance(default, bool):
         return "boolean"
     if isinstance(default, int | float):
         return "union"
-    if isinstance(default, list) and all(map(is_line, default)) and default:
-        return "lines"
-    return "text" if isinstance(default, str) else "json"
+    if isinstance(default, list):
+        kind = _list_kind(schema)
+        return kind if kind != "lines" or all(map(is_line, default)) else "json"
+    return FORMATS.get(schema.get("format", ""), "text") if isinstance(default, str) else "json"
 
 
 KINDS = {"boolean": "boolean", "integer": "integer", "number": "number", "string": "text", "array": "lines"}
@@ -185,9 +188,20 @@ def _kind(schema: Schema) -> str:
     kind = "number" if types == {"integer", "number"} else KINDS.get("".join(types), "json")
     if kind == "text":
         return FORMATS.get(schema.get("format", ""), kind)
-    if kind == "lines" and _listed(schema):
+    return _list_kind(schema) if kind == "lines" else kind
+
+
+def _list_kind(schema: Schema) -> str:
+    """Boxes to tick for what is listed, a text a line, or JSON for other values."""
+    if _listed(schema):
         return "choices"
-    return "json" if kind == "lines" and not _is_of_texts(schema) else kind
+    return "lines" if _is_of_texts(schema) else "json"
+
+
+def _can_suggest(kind: str, schema: Schema) -> bool:
+    """Whether a list can hang on its box, which then has one line."""
+    has_lines = kind == "union" and not rules.types_of(schema).isdisjoint({"object", "array"})
+    return kind in {"text", "integer", "number", "union"} and not has_lines
 
 
 def _items(schema: Schema) -> Schema:
@@ -213,9 +227,11 @@ def _options(schema: Schema, *values: Any) -> list[Option]:
     return [_option(schema, one, json.dumps(one)) for one in found]
 
 
-def _suggested(schema: Schema) -> list[Option]:
+def _suggested(schema: Schema, kind: str) -> list[Option]:
+    """Numbers as their box reads them: a union's takes JSON."""
+    written = rules.in_words if kind == "union" else shown
     values = schema.get("examples") or []
-    return [_option(schema, one, one if isinstance(one, str) else shown(one)) for one in values]
+    return [_option(schema, one, one if isinstance(one, str) else written(one)) for one in values]
 
 
 def _option(schema: Schema, value: Any, sent: str) -> Option:

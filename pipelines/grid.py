@@ -18,10 +18,11 @@ ROOM = 690  # of its card on a screen of the usual width
 NARROWEST_LABELS, WIDEST_LABELS = 80, 280
 LONGEST_LABEL = 38
 GROUP_W = 56  # of its mark, bold letters, and the number of its tasks
-# Of a task's mapped instances the square shows the one that needs a look most.
+# Of a task's mapped instances the square shows the one that needs a look most: every state of Airflow's.
 WORST_FIRST = (
     "failed",
     "upstream_failed",
+    "awaiting_input",
     "running",
     "restarting",
     "up_for_retry",
@@ -33,6 +34,8 @@ WORST_FIRST = (
     "skipped",
     "success",
 )
+_PLACES = {state: place for place, state in enumerate(WORST_FIRST)}
+_UNKNOWN = _PLACES["scheduled"] + 0.5  # a newer Airflow's: before those that are over
 
 
 class Cell:
@@ -142,9 +145,7 @@ class Grid:
 
 def worst(states: Iterable[str]) -> str:
     """The state that stands for several."""
-    given = set(states)
-    known = next((state for state in WORST_FIRST if state in given), "")
-    return known or next(iter(sorted(given - {""})), "")
+    return min(sorted(set(states) - {""}), key=lambda state: _PLACES.get(state, _UNKNOWN), default="")
 
 
 def cells_of(instances: Iterable[Any]) -> dict[str, Cell]:

@@ -22,8 +22,10 @@ from django.db.models import (
 )
 from django.urls import reverse
 from django.utils.functional import Promise
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from core.lib import edge
 from core.lib.templatetags import numbers
 from pipelines.models import ENDED, ImportFault, Pipeline, Run, RunState, duration_of
 
@@ -63,6 +65,15 @@ class Wanted:
         """As pages and REST name it."""
         names = ("tag", "owner", "show", "last", "order")
         return cls(text=given.get("q", ""), **{name: given.get(name, "") for name in names})
+
+    def check(self) -> None:
+        """Raises InvalidRequest for a word that is none of those there are."""
+        words = {"show": SHOWN, "last": LAST, "order": ORDER_WORDS}
+        for name, known in words.items():
+            value = getattr(self, name)
+            if value and value not in known:
+                message = gettext("“%(value)s” is none of these: %(all)s.")
+                raise edge.refused(name, message % {"value": value[:100], "all": ", ".join(known)})
 
     @property
     def is_narrow(self) -> bool:
@@ -136,6 +147,16 @@ _ORDERS: Final[dict[str, Callable[[], Any]]] = {
         output_field=IntegerField(),
     ),
 }
+
+
+ORDER_WORDS: Final = [f"{sign}{name}" for name in _ORDERS for sign in ("", "-")]
+
+
+def columns(order: str) -> tuple[str, ...]:
+    """What a list that is `ordered` so is sorted by."""
+    if order not in ORDER_WORDS:
+        return ("dag_id",)
+    return ("-place" if order.startswith("-") else "place", "dag_id")
 
 
 def ordered(found: QuerySet[Pipeline], order: str) -> QuerySet[Pipeline]:

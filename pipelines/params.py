@@ -27,6 +27,35 @@ def is_sound(schema: Mapping[str, Any]) -> bool:
     return True
 
 
+def sound_schema(param: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The rules of a parameter; one that is no JSON schema says nothing."""
+    schema = param.get("schema") or {}
+    return schema if is_sound(schema) else {}
+
+
+def is_fixed(param: Mapping[str, Any]) -> bool:
+    """Whether its author leaves no choice."""
+    return "const" in sound_schema(param)
+
+
+_GUESSED: dict[type, Any] = {
+    bool: "boolean",
+    int: ["number", "string"],
+    float: ["number", "string"],
+    str: "string",
+    list: "array",
+    dict: "object",
+}
+
+
+def typed_schema(param: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The schema; of a plain value with the type that forms read it as, though the DAG takes any."""
+    schema = sound_schema(param)
+    guessed = _GUESSED.get(type(param.get("value")))
+    is_plain = guessed is not None and not {"type", "enum", "const"} & schema.keys()
+    return {**schema, "type": guessed} if is_plain else schema
+
+
 def allows_null(schema: Mapping[str, Any]) -> bool:
     """Whether leaving the parameter empty is fine."""
     named = types_of(schema)

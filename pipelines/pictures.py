@@ -68,13 +68,13 @@ def _coloured(box: Box, cells: Mapping[str, grid.Cell], shown: TaskInstance | No
 
 
 def chosen_task(request: HttpRequest, tasks: Sequence[TaskInstance]) -> TaskInstance | None:
-    """The task that `?task=` names, else the one that a reader looks for: failed, running, latest started."""
+    """The task that `?task=` names, else what a reader looks for: failed, asking, running, latest started."""
     wanted, index = request.GET.get("task", ""), request.GET.get("map_index", "")
     named = [task for task in tasks if task.task_id == wanted]
     exact = [task for task in named if str(task.map_index) == index]
     if exact or named:
         return (exact or named)[0]
-    for states in ({"failed"}, {"running", "up_for_retry"}):
+    for states in ({"failed"}, {"awaiting_input"}, {"running", "up_for_retry"}):
         found = next((task for task in tasks if task.state in states), None)
         if found is not None:
             return found

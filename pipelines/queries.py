@@ -4,19 +4,18 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from statistics import median
 from typing import Any
 
 from django.db.models import Avg, Count, Exists, Max, OuterRef, Q, QuerySet
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from core.access.models import User
 from core.lib.errors import NotFound
 from core.lib.hits import Hit
-from pipelines import coming, grid, listing
+from pipelines import coming, grid, listing, run_list
 from pipelines.models import (
     ENDED,
     Asset,
@@ -29,11 +28,11 @@ from pipelines.models import (
 )
 from pipelines.scope import Scope
 
+ALL_RUNS = run_list.Wanted()
 GRID = 50
 TIMED, SLOWEST = 100, 20
 HITS = 8
 SAME_DURATION = 0.005  # a difference that a per cent with one decimal need not show
-FAILURES_STAY = timedelta(days=3)
 MOST_FAILURES = 3
 HIT_RUNS = 3
 SHORTEST_ID = 4
@@ -50,23 +49,12 @@ def pipeline(dag_id: str) -> Pipeline:
     return found
 
 
-def runs(*, dag_id: str = "", state: str = "", text: str = "", ids: list[int] | None = None) -> QuerySet[Run]:
-    """Newest first, of one pipeline or of all; ids: only these."""
-    found = Run.objects.select_related("requested_by").order_by("-created_at", "-pk")
-    if ids:
-        found = found.filter(pk__in=ids)
-    if dag_id:
-        found = found.filter(dag_id=dag_id)
-    if state:
-        found = found.filter(state=state)
-    if text:
-        found = found.filter(
-            Q(dag_id__icontains=text)
-            | Q(dag_run_id__icontains=text)
-            | Q(triggered_by__icontains=text)
-            | Q(note__icontains=text)
-        )
-    return found
+def runs(
+    wanted: run_list.Wanted = ALL_RUNS, *, dag_id: str = "", ids: list[int] | None = None
+) -> QuerySet[Run]:
+    """Those that are wanted, newest first unless it says otherwise; of one pipeline, or only these `ids`."""
+    found = run_list.narrowed(wanted, dag_id=dag_id)
+    return found.filter(pk__in=ids) if ids else found
 
 
 def open_states() -> dict[str, int]:
@@ -88,19 +76,23 @@ def _by_state(found: QuerySet[Run], known: Iterable[str]) -> dict[str, int]:
 
 
 def recent_runs(user: User, *, limit: int = 8) -> list[Run]:
-    """The user's own unmended failures of the last days, then the newest runs of all pipelines."""
-    failures = _own_failures(user)
+    """The user's own unmended failures, then the newest runs of all pipelines."""
+    failures = list(own_failures(user)[:MOST_FAILURES])
     others = runs().exclude(pk__in=[run.pk for run in failures])[: limit - len(failures)]
     return [*failures, *others]
 
 
-def _own_failures(user: User) -> list[Run]:
-    """Failed runs that the user asked for and no later run of the pipeline made good; three at most."""
-    newer = Run.objects.filter(dag_id=OuterRef("dag_id"), state=RunState.SUCCESS)
-    own = runs(state=RunState.FAILED).filter(
-        requested_by=user, created_at__gte=timezone.now() - FAILURES_STAY
+def own_failures(user: User) -> QuerySet[Run]:
+    """Failed runs that the user asked for and no later run of the pipeline made good, however old.
+
+    Those of a pipeline that Airflow no longer has are left out: nothing could make them good.
+    """
+    better = Run.objects.filter(
+        dag_id=OuterRef("dag_id"), state=RunState.SUCCESS, created_at__gt=OuterRef("created_at")
     )
-    return list(own.exclude(Exists(newer.filter(created_at__gt=OuterRef("created_at"))))[:MOST_FAILURES])
+    gone = Pipeline.objects.filter(pk=OuterRef("dag_id"), gone_at__isnull=False)
+    own = runs(run_list.Wanted(state=RunState.FAILED, by=user))
+    return own.exclude(Exists(better)).exclude(Exists(gone))
 
 
 def run(run_id: int) -> Run:

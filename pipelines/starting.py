@@ -1,9 +1,10 @@
 """Where the first values of a trigger form come from: the address, an earlier run, a preset, raw JSON."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from django.core.exceptions import ValidationError
 from django.http import QueryDict
 from django.utils.translation import gettext as _
 from jsonschema.validators import validator_for
@@ -16,6 +17,7 @@ from pipelines.models import Pipeline, Preset, Run, RunState
 OWN: Final = ("note", "logical_date", "dag_run_id", "run_after")
 _WORDS: Final = {*OWN, "from", "preset", "conf"}
 LOOKED_AT, OFFERED = 40, 6
+_SWITCH: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,8 @@ class Start:
 def of(pipeline: Pipeline, given: QueryDict) -> Start:
     """What an address asks for: `?from=<run>` or `?preset=<id>`, over that `?conf={…}` and `?<parameter>=…`.
 
-    A parameter of the name of one of our own words is `?conf.<name>=…`. Raises InvalidRequest for a `conf`
-    that is no JSON object.
+    A parameter of the name of one of our own words is `?conf.<name>=…`. What does not fit is taken as it is,
+    and refused at its field. Raises InvalidRequest for a `conf` that is no JSON object.
     """
     run = _one(Run, pipeline, given.get("from"))
     preset = _one(Preset, pipeline, given.get("preset"))
@@ -45,7 +47,7 @@ def of(pipeline: Pipeline, given: QueryDict) -> Start:
         conf |= an_object(str(given["conf"]))
     conf |= _by_name(pipeline.params, given)
     own = {name: str(given[name]) for name in OWN if name in given}
-    refused = _refused(run) if run else {}
+    refused = _faults(pipeline.params, conf) | _odd_times(own) | (_refused(run) if run else {})
     return Start(conf or (run.conf if run else None), own, run, preset, refused)
 
 
@@ -70,21 +72,67 @@ def _by_name(known: params.Params, given: QueryDict) -> dict[str, Any]:
     for name in given:
         own = name.removeprefix("conf.")
         if own in known and (own != name or name not in _WORDS):
-            found[own] = _typed((known[own].get("schema") or {}), str(given[name]))
+            found[own] = _typed(known[own], given.getlist(name))
     return found
 
 
-def _typed(schema: Mapping[str, Any], text: str) -> Any:
-    """The text as the schema's type has it: itself where it may be text, else the JSON that it is."""
+def _typed(param: Mapping[str, Any], texts: Sequence[str]) -> Any:
+    """What the texts stand for: the first reading that the schema takes, else the first of its type.
+
+    If there is none, what the last text is as JSON, and the text itself where it is no JSON.
+    """
+    schema = params.typed_schema(param)
+    of_its_type = {"type": schema["type"]} if "type" in schema else {}
+    readings = list(_readings(texts, whole="integer" in params.types_of(schema)))
+    for rules in (schema, of_its_type):
+        takes = validator_for(rules)(rules).is_valid
+        for value in readings:
+            if takes(value):
+                return value
+    return readings[0]
+
+
+def _readings(texts: Sequence[str], *, whole: bool) -> Iterator[Any]:
+    """As nothing, as JSON, as itself, as a switch, as a list of texts or of JSON: whichever there are.
+
+    whole: 7.0 is 7.
+    """
+    text, lines = texts[-1], [line.strip() for one in texts for line in one.splitlines() if line.strip()]
+    if not text.strip():
+        yield None
+    value = _as_json(text)
+    yield int(value) if whole and isinstance(value, float) and value.is_integer() else value
+    yield text
+    if text.strip().lower() in _SWITCH:
+        yield _SWITCH[text.strip().lower()]
+    yield lines
+    yield [_as_json(line) for line in lines]
+
+
+def _as_json(text: str) -> Any:
+    """The text itself where it is no JSON, or a text in JSON."""
     try:
         value = json_bodies.read(text)
     except json_bodies.Unreadable:
         return text
-    if isinstance(value, str) or not params.is_sound(schema):
-        return text
-    is_text_fine = validator_for(schema)(schema).is_valid(text)
-    is_value_fine = validator_for(schema)(schema).is_valid(value)
-    return text if is_text_fine and not is_value_fine else value
+    return text if isinstance(value, str) else value
+
+
+def _faults(known: params.Params, conf: Mapping[str, Any]) -> dict[str, str]:
+    """What breaks the rules of the parameters that have a value here; a fixed one keeps its own."""
+    given = {name: param for name, param in known.items() if name in conf and not params.is_fixed(param)}
+    return {fault["field"]: fault["message"] for fault in params.faults(given, conf)}
+
+
+def _odd_times(own: Mapping[str, str]) -> dict[str, str]:
+    """What cannot be read as the time that it should be."""
+    found = {}
+    for name in {"logical_date", "run_after"} & own.keys():
+        try:
+            edge.MomentField(label=name).clean(own[name])
+        except ValidationError as error:
+            found[name] = " ".join(error.messages)
+    return found
 
 
 def _refused(run: Run) -> dict[str, str]:

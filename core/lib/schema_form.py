@@ -200,6 +200,8 @@ def _holds(one: Described, value: Any) -> bool:
             return None not in sent and len(set(sent)) == len(sent)
         case "date" | "moment" | "time":
             return isinstance(value, str | date | time)
+        case "boolean":  # a switch would be on for any text
+            return isinstance(value, bool)
         case "text" | "multiline" | "path":
             return not isinstance(value, list | dict)
     return True
@@ -253,7 +255,7 @@ def _path(one: Described, common: Common) -> forms.Field:
 
 def _boolean(one: Described, common: Common) -> forms.Field:
     """A switch; a list where nothing may be said, or nothing is said yet."""
-    if not one.nullable and one.default is not None:
+    if not one.nullable and None not in (one.default, common["initial"]):
         box = forms.CheckboxInput(attrs={"class": "is-switch", "role": "switch"})
         return forms.BooleanField(**{**common, "required": False, "widget": box})
     options = [Option(True, _("yes"), "true"), Option(False, _("no"), "false")]

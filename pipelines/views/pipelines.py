@@ -27,9 +27,9 @@ from pipelines import (
     pictures,
     queries,
 )
-from pipelines.models import MOST_SWITCHES, Pipeline, RunState
+from pipelines.models import MOST_SWITCHES, Pipeline
 from pipelines.views import airflow
-from pipelines.views.common import age
+from pipelines.views.common import age, listed_runs
 
 MOST_BOXES = 60
 LISTED = 25  # a page of the list: each row has the strip of its last runs
@@ -113,11 +113,12 @@ def _groups(pipeline: Pipeline, fold: list[str]) -> list[tuple[str, int, bool]]:
 
 @require_GET
 def pipeline_runs(request: SignedInRequest, dag_id: str) -> HttpResponse:
+    """Its runs, as the address asks for them."""
     pipeline = queries.pipeline(dag_id)
-    page = page_of(request, queries.runs(dag_id=dag_id, state=request.GET.get("state", "")))
-    context = {"pipeline": pipeline, "page": page, "states": RunState.choices, **age()}
+    listed, status = listed_runs(request, dag_id=dag_id)
     template = "_run_table" if is_htmx(request) else "pipeline_runs"
-    return render(request, f"pipelines/{template}.html", context)
+    context = {"pipeline": pipeline, **listed, **age()}
+    return render(request, f"pipelines/{template}.html", context, status=status)
 
 
 @require_GET

@@ -16,13 +16,12 @@ from core.access.http import SignedInRequest
 from core.lib import edge
 from core.lib.errors import InvalidRequest, NotFound
 from core.lib.htmx import go_to, is_htmx
-from core.lib.paging import page_of
 from pipelines import actions, details, failures, gantt, labels, listing, pictures, queries, starting
 from pipelines import params as rules
 from pipelines.forms import TriggerForm
 from pipelines.models import NEVER_RAN, Pipeline, RunState
 from pipelines.views import airflow
-from pipelines.views.common import age
+from pipelines.views.common import age, listed_runs
 from pipelines.views.logs import shown_log
 from pipelines.views.tasks import shown_part
 
@@ -174,21 +173,22 @@ def _raw(conf: dict[str, Any]) -> str:
 @require_GET
 def run_list(request: SignedInRequest) -> HttpResponse:
     """Every run of every pipeline."""
-    given = request.GET
-    ids = [edge.whole_or(None, one) for one in given.get("ids", "").split(",")[:MOST_IDS]]
-    found = queries.runs(
-        state=given.get("state", ""), text=given.get("q", ""), ids=[one for one in ids if one is not None]
-    )
-    context = {"page": page_of(request, found), "states": RunState.choices, "has_pipeline": True, **age()}
-    context["n_inputs"] = queries.inputs().count()
+    asked = request.GET.get("ids", "").split(",")[:MOST_IDS]
+    ids = [number for one in asked if (number := edge.whole_or(None, one)) is not None]
+    listed, status = listed_runs(request, ids=ids)
+    context = {**listed, "has_pipeline": True, "n_inputs": queries.inputs().count(), **age()}
     template = "_run_table" if is_htmx(request) else "run_list"
-    return render(request, f"pipelines/{template}.html", context)
+    return render(request, f"pipelines/{template}.html", context, status=status)
 
 
 @require_GET
 def recent_runs(request: SignedInRequest) -> HttpResponse:
     """The box of the overview."""
-    context = {"runs": queries.recent_runs(request.user), "n_failed_last": listing.n_failed_last()}
+    context = {
+        "runs": queries.recent_runs(request.user),
+        "n_failed_last": listing.n_failed_last(),
+        "n_more_failures": max(queries.own_failures(request.user).count() - queries.MOST_FAILURES, 0),
+    }
     return render(request, "pipelines/_recent_runs.html", context)
 
 

@@ -1,9 +1,11 @@
 """Search, reports of browsers, the API's page."""
 
 import json
+from datetime import timedelta
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from console import csp_reports, openapi, openapi_shapes
 from core.access.models import User
@@ -13,7 +15,7 @@ from jobs.models import Job
 from pipelines.queries import recent_runs
 from streaming.models import Stream
 from tests.people import make_user
-from tests.pipeline_rows import make_run
+from tests.pipeline_rows import make_pipeline, make_run
 from tests.registry import make_version
 
 
@@ -116,6 +118,26 @@ def test_my_failure_stays_before_the_runs_of_others(client):
     assert mended not in recent_runs(ana)
     assert len(recent_runs(ana)) == 8
     assert mine not in recent_runs(bea)
+
+
+@pytest.mark.django_db
+def test_my_failures_stay_however_old_until_they_are_made_good(client):
+    ana = make_user("ana", "engineer")
+    client.force_login(ana)
+    long_ago = timezone.now() - timedelta(days=400)
+    old = [make_run(f"p{n}", state="failed", requested_by=ana, created_at=long_ago) for n in range(5)]
+    make_pipeline("p0", gone_at=timezone.now())  # nothing can make it good
+    for _ in range(10):
+        make_run(state="queued")
+    assert recent_runs(ana)[:3] == old[:1:-1]
+    page = client.get("/").text
+    assert "1 more failed run of mine" in page
+    assert 'href="/runs?by=me&amp;state=failed"' in page
+    listed = client.get("/runs?by=me&state=failed").context["page"]["rows"]
+    assert set(listed) == set(old)
+    make_run("p4", state="success")
+    assert old[4] not in recent_runs(ana)
+    assert "more failed run of mine" not in client.get("/").text
 
 
 @pytest.mark.django_db

@@ -5,6 +5,7 @@ from collections import Counter
 from types import SimpleNamespace
 
 import pytest
+from airflow_client.client.models.task_instance_state import TaskInstanceState
 
 from pipelines import graph, grid, labels
 from pipelines.graph import BOX_H, GAP_X, GAP_Y, PAD
@@ -231,3 +232,22 @@ def test_of_mapped_tasks_the_worst_state_is_shown():
     assert grid.worst(["success", "failed", "running"]) == "failed"
     assert grid.worst(["", "success"]) == "success"
     assert grid.worst([""]) == ""
+
+
+def test_every_state_of_airflow_has_its_place_among_the_worst():
+    assert set(grid.WORST_FIRST) == {state.value for state in TaskInstanceState}
+
+
+@pytest.mark.parametrize("other", ["success", "running", "skipped", "deferred"])
+def test_a_task_that_asks_people_is_seen_among_others(other):
+    """Of a mapped task, and of a folded group."""
+    assert grid.Cell({other: 3, "awaiting_input": 1}).state == "awaiting_input"
+    cells = {1: {"g.a": grid.Cell({other: 1}), "g.b": grid.Cell({"awaiting_input": 1})}}
+    tasks = [{"id": name, "label": "", "operator": "", "downstream": []} for name in ("g.a", "g.b")]
+    drawn = grid.draw(tasks, [SimpleNamespace(pk=1, duration=None)], cells, fold=["g"])
+    assert [stroke.state for stroke in drawn.columns[0].strokes] == ["awaiting_input"]
+
+
+def test_a_state_of_a_newer_airflow_is_seen_before_what_is_over():
+    assert grid.worst(["success", "pondering"]) == "pondering"
+    assert grid.worst(["running", "pondering"]) == "running"

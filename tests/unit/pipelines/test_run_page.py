@@ -102,6 +102,14 @@ def test_the_error_is_quoted_once_the_log_is_copied(page, failed, airflow, real_
     assert "hx-get" not in view
 
 
+def test_a_run_that_asks_people_opens_on_the_task_that_asks(page, db):
+    make_pipeline(tasks=TASKS)
+    run = make_run(state="running")
+    make_task(run, "load", "running")
+    make_task(run, "search", "awaiting_input")
+    assert page.get(f"/runs/{run.pk}").context["shown"].task_id == "search"
+
+
 def test_a_run_that_went_well_quotes_nothing(page, db):
     make_pipeline(tasks=TASKS)
     run = make_run()

@@ -1,0 +1,88 @@
+"""Lists of runs: how they are narrowed and ordered."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from django.db.models import DurationField, ExpressionWrapper, F, Q, QuerySet
+from django.utils.translation import gettext_lazy as _
+
+from core.access.models import User
+from core.lib import edge
+from core.lib.pages import Order
+from pipelines.models import Run
+
+# What made a run, in Airflow's words and ours.
+TYPES: Final = {
+    "scheduled": _("by schedule"),
+    "manual": _("by hand"),
+    "backfill": _("by a backfill"),
+    "asset_triggered": _("by an asset"),
+    "asset_materialization": _("to make an asset"),
+    "operator_triggered": _("by another pipeline"),
+}
+ORDERS: Final = {"created": "created_at", "duration": "took"}
+NEWEST_FIRST: Final = "-created"
+_TOOK: Final = ExpressionWrapper(F("ended_at") - F("started_at"), output_field=DurationField())
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Each is empty for no matter. by: a user of ours, or the name of whoever asked. until: not included.
+
+    order: a key of `ORDERS`, "-" before it for the other way; runs that have not ended have no duration yet
+    and come last either way.
+    """
+
+    text: str = ""
+    state: str = ""
+    run_type: str = ""
+    by: User | str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+    order: str = ""
+
+
+def columns(order: str) -> tuple[str, str]:
+    """What a list in this order is sorted by, the key last."""
+    falls, name = order.startswith("-"), order.removeprefix("-")
+    if name not in ORDERS:
+        return columns(NEWEST_FIRST)
+    sign = "-" if falls else ""
+    return f"{sign}{ORDERS[name]}", f"{sign}pk"
+
+
+def narrowed(wanted: Wanted, *, dag_id: str = "") -> QuerySet[Run]:
+    """Those that fit, in their order, of one pipeline or of all."""
+    fits = Q()
+    if dag_id:
+        fits &= Q(dag_id=dag_id)
+    if wanted.state:
+        fits &= Q(state=wanted.state)
+    if wanted.run_type:
+        fits &= Q(run_type=wanted.run_type)
+    if wanted.since:
+        fits &= Q(created_at__gte=wanted.since)
+    if wanted.until:
+        fits &= Q(created_at__lt=wanted.until)
+    fits &= _by(wanted.by) & _named(wanted.text, has_one_pipeline=bool(dag_id))
+    found = Run.objects.select_related("requested_by").filter(fits)
+    by = columns(wanted.order)
+    return Order(found.annotate(took=_TOOK) if "took" in by[0] else found, by).all()
+
+
+def _by(person: User | str) -> Q:
+    if isinstance(person, User):
+        return Q(requested_by=person)
+    return Q(requested_by__username__iexact=person) | Q(triggered_by__iexact=person) if person else Q()
+
+
+def _named(text: str, *, has_one_pipeline: bool) -> Q:
+    """By our number, Airflow's id, the note, who asked, or the pipeline where there are several."""
+    if not text:
+        return Q()
+    fits = Q(dag_run_id__icontains=text) | Q(triggered_by__icontains=text) | Q(note__icontains=text)
+    if not has_one_pipeline:
+        fits |= Q(dag_id__icontains=text)
+    number = edge.whole_or(None, text.removeprefix("#"))
+    return fits if number is None else fits | Q(pk=number)
