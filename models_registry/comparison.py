@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from models_registry.mlflow_types import number
 from models_registry.models import MlflowRun, ModelVersion
 from scoring.spec import ERROR_METRICS, METRICS
 
@@ -98,7 +99,7 @@ def _row(name: str, values: list[Any], kind: str) -> dict[str, Any]:
 
 def best_of(name: str, values: list[Any]) -> float | None:
     """The best number among two or more different ones; None where no rule says what is better."""
-    numbers = {value for value in values if isinstance(value, int | float)}
+    numbers = {value for value in values if isinstance(number(value), int | float)}
     direction = better(name)
     if len(numbers) < 2 or direction is None:
         return None

@@ -54,6 +54,7 @@ def _title(name: str, champion: int | None, labels: dict[Any, Any]) -> str:
     kind, _colon, field = name.partition(":")
     against = f"v{champion}" if champion else ""
     titles = {
+        "numbers": _("Answers every row with a number"),
         "baseline": _("Better than the baseline"),
         "champion": _("Against champion %(version)s") % {"version": against}
         if champion

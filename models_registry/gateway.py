@@ -32,6 +32,7 @@ from models_registry.mlflow_types import (
     error_message,
     experiment_key,
     model_key,
+    number,
     run_key,
     version_key,
 )
@@ -280,8 +281,7 @@ def _check_size(path: str, n_bytes: int, limit_bytes: int) -> None:
 
 
 def _is_finite(entry: dict[str, Any]) -> bool:
-    """MLflow's JSON holds NaN and infinity as text."""
-    return not isinstance(entry.get("value", 0.0), str)
+    return not isinstance(number(entry.get("value", 0.0)), str)
 
 
 def _size(entry: dict[str, Any]) -> int | None:

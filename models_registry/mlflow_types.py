@@ -1,6 +1,7 @@
 """What the gateway hands out: experiments, runs, models, versions and files as MLflow knows them."""
 
 import json
+import sys
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple, Self
@@ -15,6 +16,12 @@ LONGEST_TAG = 8000  # as MLflow's own tracking store
 def pairs(entries: list[dict[str, Any]] | None) -> dict[str, Any]:
     """MLflow's lists of {"key", "value"} as a mapping."""
     return {entry["key"]: entry.get("value") for entry in entries or []}
+
+
+def number(value: Any) -> Any:
+    """Text for an infinity, as MLflow's JSON has it: its SQL store sends the largest or the least number."""
+    infinities = {sys.float_info.max: "Infinity", -sys.float_info.max: "-Infinity"}
+    return infinities.get(value, value) if isinstance(value, float) else value
 
 
 # --- what each thing is called, in an answer of MLflow's
@@ -91,7 +98,7 @@ class RunInfo:
             artifact_uri=info.get("artifact_uri") or "",
             is_deleted=info.get("lifecycle_stage") == "deleted",
             params=pairs(data.get("params")),
-            metrics=pairs(data.get("metrics")),
+            metrics={key: number(value) for key, value in pairs(data.get("metrics")).items()},
             tags=tags,
             stepped=sorted(
                 entry["key"] for entry in data.get("metrics") or [] if int(entry.get("step") or 0)

@@ -63,10 +63,14 @@ def ordered(runs: QuerySet[MlflowRun], order: str) -> tuple[QuerySet[MlflowRun],
         return runs.annotate(order_value=Coalesce("started_at", EARLIEST)), (f"{sign}order_value", "run_id")
     if name in ORDERS:
         return runs, (sign + ORDERS[name], "run_id")
-    value: Func = TextAt(kind, key)
-    if kind == "metrics":  # PostgreSQL holds NaN to be the largest number; for people it is none
-        value = NullIf(Cast(value, FloatField()), Value(float("nan"), output_field=FloatField()))
+    value = _metric(key) if kind == "metrics" else TextAt(kind, key)
     return runs.annotate(order_value=value), (f"{sign}order_value", "run_id")
+
+
+def _metric(key: str) -> Func:
+    """PostgreSQL holds NaN to be the largest number; for people it is none."""
+    number = Cast(TextAt("metrics", key), FloatField())
+    return NullIf(number, Value(float("nan"), output_field=FloatField()))
 
 
 def _narrowed(runs: QuerySet[MlflowRun], found: re.Match[str], position: int) -> QuerySet[MlflowRun]:
@@ -79,12 +83,12 @@ def _narrowed(runs: QuerySet[MlflowRun], found: re.Match[str], position: int) ->
         field, value = COLUMNS[key], text
     else:
         field = f"condition_{position}"
-        transform: Func = TextAt(kind, key)
         if kind == "metrics":
             if found["number"] is None or operator == "like":
                 raise _unreadable(found[0].strip()[:40])
-            transform, value = Cast(transform, FloatField()), float(found["number"])
+            transform, value = _metric(key), float(found["number"])
         else:
+            transform = TextAt(kind, key)
             value = text if text is not None else found["number"]
         runs = runs.alias(**{field: transform})
     condition = {f"{field}__{OPERATORS[operator]}": value}

@@ -133,7 +133,11 @@ class Recorder:
 def _trace(batch: Sequence[Message], began_at_ns: int) -> None:
     """A batch is recorded at once: each call that has records in it sees that in its own trace."""
     for message in batch:
-        for name, parent in message.headers() or []:
+        try:
+            headers = message.headers() or []
+        except UnicodeDecodeError:  # Kafka takes any bytes as a name, the client only UTF-8
+            continue
+        for name, parent in headers:
             if name == traces.HEADER and parent:
                 parent = parent.decode("latin-1")
                 traces.note("record predictions", parent=parent, began_at_ns=began_at_ns, kind="CONSUMER")

@@ -49,6 +49,19 @@ class RowsInvalid(CheckError):
     status = 422
 
 
+class NoNumber(RowsInvalid):
+    """The model answers these rows with NaN or infinity, which nobody can use and JSON does not hold."""
+
+    def __init__(self, rows: Sequence[int]) -> None:
+        n = grouped(len(rows))
+        message = "the model answers with no number"
+        super().__init__(
+            f"The model answers {n} {'row' if len(rows) == 1 else 'rows'} with no number;"
+            " nothing was predicted.",
+            [{"row": row, "field": None, "message": message} for row in rows[:MAX_FAULTS]],
+        )
+
+
 class Fault(NamedTuple):
     row: int | None
     field: str | None

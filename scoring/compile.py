@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from scoring import convert, features, frames, learning, metrics, self_test
-from scoring.check import CheckError, RowDecoder
+from scoring.check import CheckError, NoNumber, RowDecoder
 from scoring.convert import ConversionError, Parity
 from scoring.originals import Original, OriginalError
 from scoring.result import Evaluation, Job, Result, read_result
@@ -180,14 +180,17 @@ def _latency_ms(served: Predictor, reference: pd.DataFrame) -> tuple[float, floa
     body = msgspec.json.encode({"rows": [inputs]})
     calls = LATENCY_CALLS if isinstance(served, Scorer) else LATENCY_CALLS // 10
     times: list[float] = []
-    for _ in range(LATENCY_WARM_UP + calls):
-        start = time.perf_counter()
-        rows = decoder.decode(body)
-        if isinstance(served, Scorer):
-            served.score_rows(rows)
-        else:
-            served.predict(features.frame(served.spec, rows))
-        times.append((time.perf_counter() - start) * 1000)
+    try:
+        for _ in range(LATENCY_WARM_UP + calls):
+            start = time.perf_counter()
+            rows = decoder.decode(body)
+            if isinstance(served, Scorer):
+                served.score_rows(rows)
+            else:
+                served.predict(features.frame(served.spec, rows))
+            times.append((time.perf_counter() - start) * 1000)
+    except NoNumber as error:
+        raise CompileError("The model answers a row of its own reference with no number.") from error
     rounds = np.array(times[LATENCY_WARM_UP:]).reshape(LATENCY_ROUNDS, -1)
     return float(np.median(rounds)), float(np.percentile(rounds, 99, axis=1).min())
 

@@ -1,10 +1,10 @@
 """Whether a version may be promoted: arithmetic over what `compile` measured, one sentence for each check."""
 
 from collections.abc import Callable, Mapping
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from scoring import schema
 from scoring.language import Demand
@@ -52,7 +52,8 @@ def judge(
     margin: float | None = None,
 ) -> list[Check]:
     """hashes: file -> (recorded, found). margin: how far under the champion is still fine."""
-    return [
+    checks = [
+        *_without_number(result.candidate),
         _against_baseline(spec, result),
         _against_champion(spec, result, MARGIN if margin is None else margin),
         *_demands(spec, result),
@@ -63,6 +64,20 @@ def judge(
         _parity(result),
         _latency(result),
     ]
+    return [_storable(check) for check in checks]
+
+
+def _storable(check: Check) -> Check:
+    """JSON holds no NaN and no infinity: a number that is none is left out, the sentence stays."""
+    numbers = {"value": check.value, "threshold": check.threshold}
+    found: dict[str, Any] = {name: None for name, number in numbers.items() if not _is_number(number)}
+    if check.interval is not None and not all(map(_is_number, check.interval)):
+        found["interval"] = None
+    return structs.replace(check, **found) if found else check
+
+
+def _is_number(number: float | None) -> bool:
+    return number is not None and bool(np.isfinite(number))
 
 
 def verdict(checks: list[Check]) -> Verdict:
@@ -102,6 +117,20 @@ def _gain(candidate: float, champion: float, is_error: bool) -> float:
     return (champion - candidate) / champion
 
 
+def _without_number(candidate: Evaluation) -> list[Check]:
+    """A check that fails where the model answers with NaN or infinity, which serving refuses."""
+    numbers = candidate.values if candidate.probabilities is None else candidate.probabilities
+    rows = np.asarray(numbers, np.float64).reshape(len(candidate.values), -1)
+    n_lost = int(np.sum(~np.isfinite(rows).all(axis=1)))
+    if not n_lost:
+        return []
+    sentence = (
+        f"The model answers {grouped(n_lost)} of {grouped(len(rows))} hold-out rows with no number;"
+        " serving refuses such rows."
+    )
+    return [Check("numbers", "failed", sentence, value=float(n_lost), threshold=0.0)]
+
+
 def _against_baseline(spec: Spec, result: Result) -> Check:
     name = spec.primary_metric
     found, trivial = result.candidate.metrics.get(name), result.baseline.metrics.get(name)
@@ -124,13 +153,13 @@ def _against_champion(spec: Spec, result: Result, margin: float) -> Check:
     candidate = Measured.of(spec, result.truth, result.candidate.outcome())
     champion = Measured.of(spec, result.truth, result.champion.outcome())
     name = spec.primary_metric
+    gain = _gain(candidate.metric(name), champion.metric(name), spec.metric_is_error)
     interval = paired_interval(candidate, champion, name, is_error=spec.metric_is_error)
-    if interval is None:
+    if interval is None or not np.isfinite(gain):
         return Check(
             "champion", "look", f"The {name} is not defined on this hold-out: a person has to decide."
         )
     low, high = interval
-    gain = _gain(candidate.metric(name), champion.metric(name), spec.metric_is_error)
     show = _percent if spec.metric_is_error else _plain
     numbers = (
         f"{name} is {_compared(gain, show)} the champion's "

@@ -32,10 +32,10 @@ class Job(Struct, frozen=True):
 
 
 class Evaluation(Struct, frozen=True):
-    """One model on the hold-out, row by row and summed up."""
+    """One model on the hold-out, row by row and summed up. None is what JSON has for NaN and infinity."""
 
     values: list[Any]
-    probabilities: list[list[float]] | None
+    probabilities: list[list[float | None]] | None
     metrics: dict[str, float]
     slices: dict[str, dict[str, dict[str, float]]]
 

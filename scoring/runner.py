@@ -67,15 +67,23 @@ class Runner:
 
     async def _work(self) -> None:
         while True:
-            batch = self._gather(await self._queue.get())
-            joined = {name: np.concatenate([w.columns[name] for w in batch]) for name in batch[0].columns}
-            try:
-                outcome = await asyncio.to_thread(self._model.predict, joined)
-            except Exception as error:  # noqa: BLE001  (models raise what they like; the caller is told, we go on)
-                self._refuse(batch, f"{type(error).__name__}: {error}")
-                continue
-            self.n_batches += 1
-            self._answer(batch, outcome)
+            await self._settle(self._gather(await self._queue.get()))
+
+    async def _settle(self, batch: list[_Waiting]) -> None:
+        """Nobody pays for another's row: what fails together is predicted half by half."""
+        joined = {name: np.concatenate([w.columns[name] for w in batch]) for name in batch[0].columns}
+        try:
+            outcome = await asyncio.to_thread(self._model.predict, joined)
+        except Exception as error:  # noqa: BLE001  (models raise what they like; the caller is told, we go on)
+            if len(batch) == 1:
+                self._refuse(batch[0], f"{type(error).__name__}: {error}")
+                return
+            middle = len(batch) // 2
+            await self._settle(batch[:middle])
+            await self._settle(batch[middle:])
+            return
+        self.n_batches += 1
+        self._answer(batch, outcome)
 
     def _gather(self, first: _Waiting) -> list[_Waiting]:
         """What waits by now, up to a batch."""
@@ -98,10 +106,9 @@ class Runner:
             start += waiting.n_rows
 
     @staticmethod
-    def _refuse(batch: list[_Waiting], error: str) -> None:
-        for waiting in batch:
-            if not waiting.writer.is_closing():
-                frames.write(waiting.writer, frames.Reply(waiting.number, error=error[:1000]))
+    def _refuse(waiting: _Waiting, error: str) -> None:
+        if not waiting.writer.is_closing():
+            frames.write(waiting.writer, frames.Reply(waiting.number, error=error[:1000]))
 
 
 def main(argv: list[str]) -> None:

@@ -88,7 +88,7 @@ class RunnerClient:
         self._listener: asyncio.Task[None] | None = None
 
     async def score_rows(self, rows: Rows | Sequence[Mapping[str, Any]]) -> Scores:
-        """Checked raw rows. Raises RunnerError, RunnerUnavailable."""
+        """Checked raw rows. Raises RunnerError, RunnerUnavailable, NoNumber."""
         return await self.score(self._featurizer.columns(rows))
 
     async def score(self, columns: Columns) -> Scores:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import onnxruntime as ort
 
-from scoring.check import Rows
+from scoring.check import NoNumber, Rows
 from scoring.features import Columns, Featurizer
 from scoring.spec import Spec
 
@@ -63,6 +63,12 @@ class Presenter:
         self._keys = [str(label.value) for label in spec.output.labels]
 
     def scores(self, outcome: Outcome) -> Scores:
+        """Raises NoNumber."""
+        numbers = outcome.values if outcome.probabilities is None else outcome.probabilities
+        is_number = np.isfinite(numbers)
+        if not is_number.all():
+            is_whole = is_number.reshape(len(numbers), -1).all(axis=1)
+            raise NoNumber(np.flatnonzero(~is_whole).tolist())
         values = outcome.values.tolist()
         if outcome.probabilities is None:
             return Scores(values, [None] * len(values), [None] * len(values))
@@ -111,10 +117,11 @@ class Scorer:
         return self._run({name: columns[name].reshape(-1, 1) for name in self._inputs})
 
     def score(self, columns: Mapping[str, np.ndarray]) -> Scores:
+        """Raises NoNumber."""
         return self._presenter.scores(self.predict(columns))
 
     def score_rows(self, rows: Rows | Sequence[Mapping[str, Any]]) -> Scores:
-        """Checked raw rows, derived columns worked out on the way: what a request calls."""
+        """Checked raw rows, derived columns worked out on the way: what a request calls. Raises NoNumber."""
         inputs = rows.inputs if isinstance(rows, Rows) else rows
         if len(inputs) == 1:
             return self._presenter.scores(self._run(self._feed_one(inputs[0])))

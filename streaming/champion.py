@@ -32,8 +32,12 @@ class Waits(Unavailable):
     """The model cannot be asked now, for the reason told; asking later may be right."""
 
 
+class RowsRefused(Waits):
+    """The model never takes these rows together; most of them it may take without the others."""
+
+
 class Answers(NamedTuple):
-    """One for each row: the number that is predicted, and the prediction's id."""
+    """One for each row: the number that is predicted, NaN where there is none, and the prediction's id."""
 
     predicted: list[float]
     ids: list[str]
@@ -81,19 +85,35 @@ class Champion:
         return [row if _fits(known.decoder, row) else None for row in rows]
 
     def ask(self, rows: Sequence[Row], *, place: str) -> Answers:
-        """place: names these events. The same call is made once, even when its answer was lost on the way."""
+        """place: names these events. The same call is made once, even when its answer was lost on the way.
+
+        A row that the model refuses is no other's fault: what is refused together is asked half by half.
+        """
         body = msgspec.json.encode({"rows": rows})
         if len(body) > MAX_BYTES and len(rows) > 1:
-            middle = len(rows) // 2
-            first, second = (
-                self.ask(part, place=f"{place} {n}") for n, part in enumerate((rows[:middle], rows[middle:]))
-            )
-            return Answers(first.predicted + second.predicted, first.ids + second.ids)
+            return self._halves(rows, place)
         key = hashlib.sha256(f"{place} {self._n_refused} ".encode() + body).hexdigest()
         url = f"{settings.CONSOLE_SERVING_URL}/api/v1/models/{quote(self._model, safe='')}/predict"
         headers = {"Content-Type": "application/json", "Idempotency-Key": key}
-        answer = self._sent("POST", url, content=body, headers=headers)
+        try:
+            answer = self._sent("POST", url, content=body, headers=headers)
+        except RowsRefused:
+            if self._takes_something_else():
+                raise  # another champion: the rows are made anew for it
+            return self._halves(rows, place) if len(rows) > 1 else Answers([math.nan], [""])
         return self._read(answer, len(rows))
+
+    def _halves(self, rows: Sequence[Row], place: str) -> Answers:
+        middle = len(rows) // 2
+        first, second = (
+            self.ask(part, place=f"{place} {n}") for n, part in enumerate((rows[:middle], rows[middle:]))
+        )
+        return Answers(first.predicted + second.predicted, first.ids + second.ids)
+
+    def _takes_something_else(self) -> bool:
+        """Whether the spec has changed since the rows were made."""
+        known, self._known = self._known, None
+        return known is not None and self._looked_up().spec != known.spec
 
     def _read(self, answer: httpx.Response, n_rows: int) -> Answers:
         try:
@@ -103,12 +123,12 @@ class Champion:
             ids = [str(one["id"]) for one in given]
         except (ValueError, KeyError, TypeError) as error:
             raise Waits(_("The predict API answered what cannot be read.")) from error
-        if len(numbers) != n_rows or not all(_is_number(number) for number in numbers):
+        if len(numbers) != n_rows or not all(number is None or _is_number(number) for number in numbers):
             raise Waits(_("%(model)s predicts no number: a rule needs a regression.") % self._words)
         if self._version not in ("", version):
             self._known = None  # another champion: its usual error is another
         self._version = version
-        return Answers([float(number) for number in numbers], ids)
+        return Answers([math.nan if number is None else float(number) for number in numbers], ids)
 
     def _looked_up(self) -> Known:
         if self._known is None:
@@ -130,11 +150,14 @@ class Champion:
             words = {"error": str(error) or type(error).__name__}
             raise Waits(_("The predict API does not answer: %(error)s.") % words) from error
         if answer.status_code != httpx.codes.OK:
+            words = {"status": str(answer.status_code), "detail": _detail(answer)}
+            message = _("The predict API answered %(status)s: %(detail)s") % words
+            if answer.status_code == httpx.codes.UNPROCESSABLE_ENTITY:
+                raise RowsRefused(message)
             if answer.is_client_error:  # such an answer is kept for its key
                 self._n_refused += 1
                 self._known = None
-            words = {"status": str(answer.status_code), "detail": _detail(answer)}
-            raise Waits(_("The predict API answered %(status)s: %(detail)s") % words)
+            raise Waits(message)
         return answer
 
     @property

@@ -28,6 +28,7 @@ PAGE_WAITS_S = 1.0  # where the rest of a page waits for the answer
 MAX_LIMIT = 200
 MISSING = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION)
 NO_LEADER = -1  # as Kafka writes it
+LEADERLESS = (KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION)
 
 
 @contextmanager
@@ -93,8 +94,7 @@ class KafkaGateway:
                 [
                     Partition(
                         part.id,
-                        low.get((about.name, part.id), 0),
-                        high.get((about.name, part.id), 0),
+                        *_both((about.name, part.id), low, high),
                         part.leader.id if part.leader is not None else NO_LEADER,
                         len(part.replicas),
                         len(part.isr),
@@ -106,17 +106,20 @@ class KafkaGateway:
         ]
 
     def _offsets(self, places: list[TopicPartition], spec: Any) -> dict[tuple[str, int], int]:
-        """One request for all; a topic deleted this moment is left out."""
+        """One request for all; partitions that nobody leads or that are gone are left out."""
         futures = (
             self._admin.list_offsets(dict.fromkeys(places, spec), request_timeout=TIMEOUT_S) if places else {}
         )
-        offsets = {}
+        offsets, faults = {}, []
         for place, future in futures.items():
             try:
                 offsets[place.topic, place.partition] = future.result().offset
             except KafkaException as error:
-                if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-                    raise
+                faults.append(error)
+        if faults and not offsets:  # no partition's own fault
+            for fault in faults:
+                if fault.args[0].code() not in (*MISSING, *LEADERLESS):
+                    raise fault
         return offsets
 
     def ends(self, topic_names: Iterable[str]) -> dict[tuple[str, int], int]:
@@ -196,6 +199,14 @@ class KafkaGateway:
         places = [TopicPartition(topic.name, partition.number) for partition in topic.partitions]
         found = self._offsets(places, OffsetSpec.for_timestamp(start.at_ms))
         return {number: offset for (_topic, number), offset in found.items()}
+
+
+def _both(
+    place: tuple[str, int], low: Mapping[tuple[str, int], int], high: Mapping[tuple[str, int], int]
+) -> tuple[int, int]:
+    """The first and the next offset; alike where nobody tells both, so that nothing lies between."""
+    one = low.get(place, high.get(place, 0))
+    return one, high.get(place, one)
 
 
 def connect() -> KafkaGateway:

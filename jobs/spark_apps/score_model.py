@@ -175,12 +175,12 @@ class Answering:
 
         try:
             checked = self._decoder.decode_rows(rows)
+            scores = self._scorer.score_rows(checked)
         except RowsInvalid as error:
             if len(rows) > 1:
                 return [answer for row in rows for answer in self._answers([row])]
             words = "; ".join(fault["message"] for fault in error.errors)
             return [self._named({"prediction_error": words[:LONGEST_ERROR]})]
-        scores = self._scorer.score_rows(checked)
         return [self._answer(scores, place, checked.warnings[place]) for place in range(len(rows))]
 
     def _answer(self, scores: "Scores", place: int, warnings: list[str]) -> dict[str, Any]:

@@ -12,11 +12,12 @@ from typing import Any
 
 import msgspec
 import structlog
-from django.db import connection, transaction
+from django.db import DataError, connection, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
 from core.lib import live
+from core.lib.aside import in_words
 from core.lib.errors import ConsoleError, Unavailable
 from models_registry import queries as registry
 from predictions.drift import alarms, queries
@@ -51,15 +52,15 @@ def fetch_reference(watch: DriftWatch) -> bool:
     """Sum up the version's frozen reference. False when it cannot be had; the row says why."""
     try:
         watch.reference_sha256, summary = _summary(watch)
-    except (ConsoleError, ReferenceUnusable, SpecError) as error:
+        watch.summary, watch.error = msgspec.to_builtins(summary), ""
+        with transaction.atomic():
+            watch.save(update_fields=["summary", "reference_sha256", "error"])
+    except (ConsoleError, ReferenceUnusable, SpecError, DataError) as error:
         is_away = isinstance(error, Unavailable)
-        watch.error = str(error)
+        watch.summary, watch.error = None, in_words(error)
         watch.next_attempt_at = timezone.now() + (ASK_AGAIN_AFTER if is_away else ASK_UNUSABLE_AGAIN_AFTER)
         watch.save(update_fields=["error", "next_attempt_at"])
         log.warning("drift.no_reference", model=watch.model, version=watch.version, error=watch.error)
-    else:
-        watch.summary, watch.error = msgspec.to_builtins(summary), ""
-        watch.save(update_fields=["summary", "reference_sha256", "error"])
     live.publish("drift", [watch.model])
     return watch.summary is not None
 

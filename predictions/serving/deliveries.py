@@ -22,6 +22,7 @@ from typing import Any
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Producer
+from django.conf import settings
 
 from core.lib import kafka, traces
 
@@ -39,6 +40,9 @@ MOST_BYTES = 200 * 1024  # below what the streams read of a message
 MOST_WAITING_RECORDS = 100_000  # as many as librdkafka holds by itself
 MOST_WAITING_BYTES = 64 * 1024 * 1024
 
+# What librdkafka takes of a message by default, and what it adds to a record.
+MESSAGE_BYTES, AROUND_A_RECORD_BYTES = 1_000_000, 1_000
+
 Records = list[tuple[bytes, "_Delivery"]]
 
 
@@ -55,6 +59,12 @@ def make_producer() -> Producer:
             }
         )
     )
+
+
+def most_record_bytes() -> int:
+    """Of one record: what is longer the producer never takes."""
+    limit = int(settings.CONSOLE_KAFKA_CONFIG.get("message.max.bytes", MESSAGE_BYTES))
+    return limit - AROUND_A_RECORD_BYTES
 
 
 class _Turn:

@@ -72,7 +72,10 @@ class Engine:
         Raises NotJSON, TooLarge, InvalidRequest, Busy, NotRecorded, Unavailable.
         """
         rows = checked(served, decode)
-        scores = await served.score(rows)
+        try:
+            scores = await served.score(rows)
+        except CheckError as error:
+            raise _as_ours(error) from error
         ref = served.ref
         answer = Answer(request_id or os.urandom(16).hex(), ref.model, ref.version, [])
         common = {

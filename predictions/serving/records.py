@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from django.utils.translation import gettext as _
 
 from core.lib import traces
-from predictions.errors import Busy, NotRecorded
+from predictions.errors import Busy, NotRecorded, TooLarge
 from predictions.serving import metrics
-from predictions.serving.deliveries import DELIVERY_TIMEOUT_S, Deliveries
+from predictions.serving.deliveries import DELIVERY_TIMEOUT_S, Deliveries, most_record_bytes
 from predictions.serving.unanswered import Unanswered
+from scoring.words import grouped
 
 
 class RecordWriter:
@@ -20,6 +21,7 @@ class RecordWriter:
         self._deliveries = deliveries
         self._unanswered = unanswered
         self._max_in_flight = max_in_flight
+        self._most_bytes = most_record_bytes()
         self._lock = threading.Lock()
         self.in_flight = 0
 
@@ -28,7 +30,11 @@ class RecordWriter:
         self._deliveries.start()
 
     async def write(self, records: Sequence[bytes], ids: Sequence[str]) -> None:
-        """Return once all records are safe. Raises Busy before anything is sent, NotRecorded after."""
+        """Return once all records are safe. Raises TooLarge, Busy before anything is sent, NotRecorded after.
+
+        records: of the rows of one call, in order.
+        """
+        self._check(records)
         self._take(len(records))
         started = time.perf_counter()
         try:
@@ -46,6 +52,16 @@ class RecordWriter:
                 ids=list(ids),
             )
         metrics.recorded(len(records), time.perf_counter() - started)
+
+    def _check(self, records: Sequence[bytes]) -> None:
+        """Raises TooLarge, for what no later try would record either."""
+        for row, record in enumerate(records):
+            if len(record) > self._most_bytes:
+                message = _(
+                    "The record of a row would hold %(n)s bytes, and at most %(most)s can be recorded: "
+                    "send shorter texts."
+                ) % {"n": grouped(len(record)), "most": grouped(self._most_bytes)}
+                raise TooLarge(message, errors=[{"row": row, "field": None, "message": message}])
 
     def _take(self, n_records: int) -> None:
         """So many places more, or fewer. Raises Busy."""

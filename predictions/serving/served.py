@@ -6,9 +6,9 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from core.lib.errors import Conflict, Unavailable
+from core.lib.errors import Conflict
 from predictions.serving.files import ModelFiles
-from predictions.serving.original import GRACE_S, OriginalScorer, run_folder
+from predictions.serving.original import GRACE_S, OriginalScorer, as_ours, run_folder
 from predictions.serving.snapshot import ChampionRef
 from predictions.serving.together import Together
 from scoring import self_test
@@ -42,7 +42,7 @@ class Served:
         self._together = Together(scorer.score_rows) if isinstance(scorer, Scorer) else None
 
     async def score(self, rows: Rows) -> Scores:
-        """Raises Unavailable when the model runs in a process of its own that does not answer."""
+        """Where the model runs in a process of its own it raises InvalidRequest, Unavailable."""
         if isinstance(self.scorer, OriginalScorer):
             return await self.scorer.score_rows(rows)
         if len(rows) == 1 and self._together is not None:
@@ -56,7 +56,7 @@ class Served:
         try:
             return shapley(self.scorer, self.spec, row, self.reference)
         except (RunnerError, RunnerUnavailable) as error:
-            raise Unavailable(str(error), service="runner") from error
+            raise as_ours(error) from error
 
     @property
     def has_process(self) -> bool:

@@ -160,8 +160,16 @@ def _finite(value: Any) -> float:
 
 
 def categories(values: Iterable[Any]) -> list[Value]:
-    """Those that are there; null, NaN and empty text are missing."""
-    return [value for value in values if value is not None and value == value and value != ""]
+    """Those that are there; null, NaN and empty text are missing. A list or object counts as its text."""
+    return [_plain(value) for value in values if value is not None and value == value and value != ""]
+
+
+def _plain(value: Any) -> Value:
+    if isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    text = value if isinstance(value, str) else str(value)[:LONGEST_LABEL]
+    # As recorded predictions have it: PostgreSQL holds neither NUL nor halves of surrogate pairs.
+    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
 
 
 def score_of(value: Any, probabilities: Mapping[str, float] | None, second_class: str) -> Any:

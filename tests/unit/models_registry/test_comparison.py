@@ -2,7 +2,9 @@
 
 import pytest
 
+from models_registry import gateway
 from models_registry.comparison import best_of, better, columns, compare, headers, ordered
+from models_registry.mlflow_types import RunInfo
 from models_registry.models import MlflowRun, ModelVersion
 from models_registry.templatetags.registry import logged
 
@@ -48,6 +50,17 @@ def test_the_larger_spread_is_not_best():
 def test_nothing_is_best_among_equals_and_words():
     assert best_of("accuracy", [0.9, 0.9]) is None
     assert best_of("accuracy", ["NaN", 0.9, None]) is None
+
+
+def test_an_infinity_is_no_number_though_mlflow_s_store_makes_it_one():
+    largest = 1.7976931348623157e308
+    values = {"a": largest, "b": -largest, "c": 0.5, "d": "NaN"}
+    info = {"run_id": "r", "experiment_id": "1"}
+    metrics = [{"key": key, "value": value} for key, value in values.items()]
+    run = RunInfo.from_answer({"info": info, "data": {"metrics": metrics}})
+    assert run.metrics == {"a": "Infinity", "b": "-Infinity", "c": 0.5, "d": "NaN"}
+    assert [gateway._is_finite({"value": value}) for value in values.values()] == [False, False, True, False]
+    assert best_of("accuracy", [0.9, 0.8, largest]) == 0.9, "rows of ended runs are not read again"
 
 
 def test_the_primary_metric_comes_first_and_the_baseline_last():

@@ -259,6 +259,15 @@ def test_a_filter_that_cannot_be_read_is_refused_at_the_field(call, scientist, r
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "filter")
 
 
+@pytest.mark.parametrize("operator", [">", ">=", "<", "<=", "="])
+def test_a_metric_that_is_no_number_is_neither_large_nor_small(call, scientist, operator):
+    make_run("broken", name="broken", metrics={"accuracy": "NaN"})
+    assert (
+        _names(call(scientist, "get", f"/experiments/titanic/runs?filter=metrics.accuracy {operator} 0.8"))
+        == []
+    )
+
+
 def test_runs_ordered_by_a_metric_page_by_page_with_those_that_lack_it_last(call, scientist, runs):
     path = "/experiments/titanic/runs?order=-metrics.f1.macro&limit=1"
     names = []

@@ -31,6 +31,28 @@ def test_a_row_is_answered_and_recorded(call, broker):
     )
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_a_row_that_the_model_has_no_number_for_is_named(call, running, broker, monkeypatch, number):
+    scorer = running.engine.champion("titanic").scorer
+    run = scorer._run
+
+    def overflows(feed):
+        outcome = run(feed)
+        outcome.probabilities[feed["Fare"].ravel() > 1_000] = number
+        return outcome
+
+    monkeypatch.setattr(scorer, "_run", overflows)
+    odd = {**ROW, "Fare": 2_000}
+    for rows, place in (([odd], 0), ([ROW, odd], 1)):
+        status, problem, _headers = call({"rows": rows})
+        assert status == 422
+        assert [(error["row"], error["message"]) for error in problem["errors"]] == [
+            (place, "the model answers with no number")
+        ]
+    assert broker.messages == []
+    assert call({"rows": [ROW]})[0] == 200
+
+
 def test_every_row_of_a_call_is_recorded(call, broker):
     status, answer, _headers = call({"rows": [ROW, {**ROW, "Sex": "female"}]})
     assert status == 200

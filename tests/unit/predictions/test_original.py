@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from core.lib.errors import Conflict, Unavailable
+from core.lib.errors import Conflict, InvalidRequest, Unavailable
 from models_registry.digest import folder_sha256
 from predictions.serving import files, original, served
 from predictions.serving.original import OriginalScorer, run_folder
 from predictions.serving.snapshot import ChampionRef
-from scoring.runner_client import RunnerUnavailable
+from scoring.runner_client import RunnerClient, RunnerError, RunnerUnavailable
 from scoring.spec_reading import read_spec
 from tests import champions
 from tests.champions import ROW
@@ -62,6 +62,21 @@ async def test_a_dead_child_is_told_as_unavailable(loaded):
     assert not found.is_alive
     with pytest.raises(Unavailable):
         await found.score(found.decoder.decode_rows([ROW]))
+
+
+@pytest.mark.parametrize(("n_rows", "row"), [(1, 0), (2, None)])
+async def test_rows_that_the_model_fails_on_are_the_caller_s_fault(loaded, monkeypatch, n_rows, row):
+    async def fails(_self, _columns):
+        raise RunnerError("ValueError: Found unknown categories ['robot']" + "!" * 1000)
+
+    monkeypatch.setattr(RunnerClient, "predict", fails)
+    found, _source, _ref, _folder = loaded
+    with pytest.raises(InvalidRequest, match="The model fails on these values: ValueError: Found") as told:
+        await found.score(found.decoder.decode_rows([ROW] * n_rows))
+    assert len(told.value.message) < 600
+    assert told.value.errors == [{"row": row, "field": None, "message": told.value.message}]
+    with pytest.raises(InvalidRequest, match="robot"):
+        await asyncio.to_thread(found.explain, ROW)
 
 
 def test_its_files_are_fetched_once(loaded):

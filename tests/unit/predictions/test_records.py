@@ -28,6 +28,24 @@ def test_the_next_call_goes_on_once_the_broker_is_back(call, broker):
     assert call({"rows": [ROW]})[0] == 200
 
 
+def test_a_row_whose_record_the_broker_never_takes_is_refused_in_words(call, running, broker, monkeypatch):
+    assert call({"rows": [ROW]})[0] == 200
+    usual = len(broker.messages.pop())
+    monkeypatch.setattr(running.writer, "_most_bytes", usual + 200)
+    odd = {**ROW, "Embarked": "x" * 200}
+    status, problem, headers = call({"rows": [ROW, odd]})
+    assert (status, broker.messages, "retry-after" in headers) == (413, [], False)
+    assert "can be recorded" in problem["detail"]
+    assert [error["row"] for error in problem["errors"]] == [1]
+    assert running.writer.in_flight == 0
+
+
+def test_a_record_may_be_as_long_as_the_producer_takes(settings):
+    assert deliveries.most_record_bytes() == 999_000
+    settings.CONSOLE_KAFKA_CONFIG = {"message.max.bytes": "5000000"}
+    assert deliveries.most_record_bytes() == 4_999_000
+
+
 def test_a_full_queue_gives_503(call, broker):
     broker.is_full = True
     status, problem, _headers = call({"rows": [ROW]})

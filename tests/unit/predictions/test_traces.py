@@ -26,6 +26,16 @@ def test_a_call_its_record_and_its_row_are_one_trace(call, broker, spans):
     assert spans.all[2].start_time == began_at_ns
 
 
+def test_a_header_whose_name_cannot_be_read_stops_no_other(spans):
+    def unreadable():
+        return b"\xff".decode()
+
+    began_at_ns = time.time_ns()
+    odd = SimpleNamespace(headers=unreadable)
+    recorder._trace([odd, message([("traceparent", PARENT.encode())])], began_at_ns)
+    assert spans.names == ["record predictions"]
+
+
 def test_a_call_that_is_refused_says_so_in_its_span(call, spans):
     call({"rows": []}, traceparent=PARENT)
     (span,) = spans.all

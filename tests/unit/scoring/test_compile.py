@@ -19,7 +19,7 @@ from scoring import compile as compiling
 from scoring import sandbox
 from scoring.compile import CompileError, compile_version
 from scoring.result import ChampionFiles, read_result
-from scoring.score import Scorer
+from scoring.score import Outcome, Scorer
 from tests.unit.scoring import fitted, specs
 
 
@@ -234,3 +234,11 @@ def test_what_else_the_machine_does_is_not_the_models_latency(monkeypatch, stall
         moments += [moments[-1], moments[-1] + seconds]
     monkeypatch.setattr(compiling.time, "perf_counter", iter(moments[1:]).__next__)
     assert compiling._latency_ms(AtOnce(spec), rows)[1] == pytest.approx(p99_ms)
+
+
+def test_a_model_that_has_no_number_for_its_own_row_is_told(monkeypatch):
+    spec, rows = specs.house(), fitted.houses()
+    scorer = fitted.scorer(spec, rows)
+    monkeypatch.setattr(scorer, "_run", lambda _feed: Outcome(np.array([np.nan]), None))
+    with pytest.raises(CompileError, match="its own reference with no number"):
+        compiling._latency_ms(scorer, rows)

@@ -54,6 +54,11 @@ def result(
     return msgspec.structs.replace(made, **changes)
 
 
+def as_read(made: Result) -> Result:
+    """As it comes out of the sandbox."""
+    return msgspec.json.decode(msgspec.json.encode(made), type=Result)
+
+
 def checks(spec: Spec, made: Result, **options: Any) -> dict[str, Check]:
     return {check.name: check for check in gate.judge(spec, made, **options)}
 
@@ -242,6 +247,38 @@ def test_what_the_spec_demands_is_judged_by_the_gain_itself(candidate, better, n
     found = checks(HOUSES, result(HOUSES, PRICES, candidate, prices(10_000)))
     assert (found["better:mae"].verdict, found["not_worse:rmse"].verdict) == (better, not_worse)
     assert (found["better:mae"].threshold, found["not_worse:rmse"].threshold) == (0.03, -0.01)
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_a_model_that_answers_with_no_number_fails_and_is_told(number):
+    candidate = prices(0)
+    candidate.values[-1] = number
+    found = checks(HOUSES, as_read(result(HOUSES, PRICES, candidate, prices(10_000))))
+    assert found["numbers"].verdict == "failed"
+    assert found["numbers"].sentence.startswith("The model answers 1 of 200 hold-out rows with no number")
+    assert (found["champion"].verdict, found["champion"].value) == ("look", None)
+    numbers = [
+        x for c in found.values() for x in (c.value, c.threshold, *(c.interval or ())) if x is not None
+    ]
+    assert np.isfinite(numbers).all()
+    assert not gate.verdict(list(found.values())).has_passed
+
+
+def test_a_classifier_that_has_no_number_fails_and_is_told():
+    outcome = classifier_outcome(right(0.9), TRUTH)
+    outcome.probabilities[:2] = np.nan
+    found = checks(SPEC, as_read(result(SPEC, TRUTH, outcome, classifier_outcome(right(0.9), TRUTH))))
+    assert found["numbers"].verdict == "failed"
+    assert found["numbers"].sentence.startswith("The model answers 2 of 300 hold-out rows")
+
+
+def test_a_check_keeps_no_number_that_json_lacks():
+    odd = Check(
+        "parity", "passed", "It is.", value=float("nan"), threshold=float("inf"), interval=(0.0, np.inf)
+    )
+    assert gate._storable(odd) == Check("parity", "passed", "It is.")
+    sound = Check("parity", "passed", "It is.", value=1.0, threshold=2.0, interval=(0.0, 1.0))
+    assert gate._storable(sound) == sound
 
 
 def test_a_demand_says_both_figures_its_interval_and_what_was_asked():

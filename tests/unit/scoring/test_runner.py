@@ -95,6 +95,16 @@ async def test_failure_of_the_model_is_told_and_the_next_rows_are_answered(slow)
     assert (await client.score_rows([specs.titanic_row(Age=50)])).values == [1]
 
 
+async def test_a_row_that_the_model_cannot_bear_fails_alone(slow):
+    _, client = slow
+    ages = [*range(20, 26), 100, *range(60, 66)]
+    calls = (client.score_rows([specs.titanic_row(Age=age)]) for age in ages)
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    refused = answers.pop(6)
+    assert isinstance(refused, RunnerError)
+    assert [answer.values for answer in answers] == [[0]] * 6 + [[1]] * 6
+
+
 async def test_rows_that_do_not_fit_the_spec_are_refused(slow, tmp_path):
     reader, writer = await asyncio.open_unix_connection(str(tmp_path / "runner.sock"))
     frames.write(writer, frames.Request(7, 3, b"\0\0\0\0", [["x"]]))

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from scoring import convert, features
+from scoring.check import NoNumber
 from scoring.originals import Original
-from scoring.score import Scorer, ScorerError
+from scoring.score import Outcome, Presenter, Scorer, ScorerError
 from tests.unit.scoring import fitted, specs
 
 
@@ -38,6 +39,17 @@ def test_regression_has_values_alone():
     scores = scorer.score(features.frame(spec, rows))
     np.testing.assert_allclose(scores.values, model.predict(features.table(spec, rows)), rtol=1e-6)
     assert set(scores.labels) == set(scores.probabilities) == {None}
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+def test_rows_that_have_no_number_are_named(number):
+    with pytest.raises(NoNumber, match="answers 2 rows with no number") as told:
+        Presenter(specs.house()).scores(Outcome(np.array([number, 1.0, number]), None))
+    assert [error["row"] for error in told.value.errors] == [0, 2]
+    shares = np.array([[0.5, 0.5], [number, 0.5]])
+    with pytest.raises(NoNumber) as told:
+        Presenter(specs.titanic()).scores(Outcome(np.array([0, 1]), shares))
+    assert [error["row"] for error in told.value.errors] == [1]
 
 
 def test_value_that_training_never_saw_is_scored():

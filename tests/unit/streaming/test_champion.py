@@ -1,6 +1,7 @@
 """The predict API as a rule asks it; it is played by httpx's own transport."""
 
 import json
+import math
 
 import httpx
 import pytest
@@ -24,6 +25,7 @@ SPEC = {
     "primary_metric": "mae",
     "example": {"vendor_id": 1, "fare_amount": 1.0},
 }
+REFUSED = 666.0
 OFFERED = {"vendor_id", "fare_amount", "passenger_count"}
 
 
@@ -43,6 +45,8 @@ class Api:
         if request.method == "GET":
             return httpx.Response(200, json=self.spec)
         rows = json.loads(request.content)["rows"]
+        if any(row["fare_amount"] == REFUSED for row in rows):
+            return httpx.Response(422, json={"detail": "The model answers 1 row with no number."})
         given = [{"id": f"p{n}", "value": row["fare_amount"] / 10} for n, row in enumerate(rows)]
         return httpx.Response(200, json={"version": self.version, "predictions": given})
 
@@ -103,6 +107,32 @@ def test_a_call_whose_answer_was_lost_is_the_same_call_and_a_refused_one_another
     model.ask([{"fare_amount": 1.0}], place="t 0:0")
     assert len(set(api.keys[:3])) == 1
     assert api.keys[3] != api.keys[0], "a refusal is kept for its key for a day"
+
+
+def test_a_row_that_the_model_refuses_costs_no_other_its_answer(model, api):
+    rows = [{"fare_amount": fare} for fare in (10.0, 20.0, REFUSED, 30.0, 40.0)]
+    answers = model.ask(rows, place="t 0:0")
+    assert [answers.predicted[at] for at in (0, 1, 3, 4)] == [1.0, 2.0, 3.0, 4.0]
+    assert math.isnan(answers.predicted[2])
+    assert answers.ids[2] == ""
+    n_asked = len(set(api.keys))
+    model.ask(rows, place="t 0:0")
+    assert len(set(api.keys)) == n_asked, "the same calls again: what was answered is not recorded twice"
+
+
+def test_a_row_without_a_number_is_told_as_such(model, api):
+    given = [{"id": "a", "value": 1.5}, {"id": "b", "value": None}]
+    api.answers = [httpx.Response(200, json={"version": "1", "predictions": given})]
+    answers = model.ask([{"fare_amount": 1.0}] * 2, place="t 0:0")
+    assert answers.predicted[0] == 1.5
+    assert math.isnan(answers.predicted[1])
+
+
+def test_rows_that_another_champion_refuses_are_made_anew(model, api):
+    [row] = model.rows([event(fare_amount=REFUSED)], OFFERED)
+    api.spec = {**SPEC, "title": "another"}
+    with pytest.raises(Waits, match="422"):
+        model.ask([row], place="t 0:0")
 
 
 def test_another_champion_is_looked_up_anew(model, api):

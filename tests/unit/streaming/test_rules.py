@@ -238,6 +238,17 @@ def test_a_model_is_asked_in_batches_and_its_prediction_is_named(broker, model):
     assert state_of(stream).unjudged == {Unjudged.UNFIT: 1}
 
 
+def test_an_event_that_the_model_has_no_number_for_stops_no_other(broker, model, monkeypatch):
+    def ask(rows, *, place):
+        return Answers([float("nan") if row["tip"] == 7 else 2.0 for row in rows], [place for _row in rows])
+
+    monkeypatch.setattr(model, "ask", ask)
+    stream = followed(broker, MODEL, *tips(9, 7, 1))
+    state = state_of(stream)
+    assert offsets(stream) == [(0, 0)]
+    assert (state.n_judged, state.unjudged, state.positions) == (2, {Unjudged.UNFIT: 1}, {"0": 3})
+
+
 def test_a_model_that_is_away_delays_the_rule_alone(broker, model):
     model.away = "The predict API does not answer."
     stream = followed(broker, MODEL, *tips(9, 1))

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from core.lib.errors import NotFound
+from core.lib.errors import NotFound, Unavailable
 from streaming import gateway, reading
 from streaming.gateway import KafkaGateway
 from streaming.kafka_types import Partition, Start
@@ -42,7 +42,10 @@ class Admin:
         return SimpleNamespace(name=name, is_internal=INTERNAL[name], partitions=[part])
 
     def list_offsets(self, places, request_timeout):
-        return {place: done(SimpleNamespace(offset=7)) for place in places}
+        return {place: done(self._offset(place)) for place in places}
+
+    def _offset(self, place):
+        return SimpleNamespace(offset=7)
 
 
 KAFKA = KafkaGateway(Admin())
@@ -55,6 +58,31 @@ def test_kafkas_flag_decides_which_topics_are_listed():
 def test_a_topic_tells_of_its_partitions():
     assert KAFKA.topic("orders").partitions == [Partition(0, 7, 7, 1, 1, 1)]
     assert KAFKA.topic("__mine").partitions[0].leader == -1
+
+
+class Failing(Admin):
+    """Tells no offset where a topic's name is among those that fail."""
+
+    def __init__(self, code, *names):
+        self.code, self.names = code, names
+
+    def _offset(self, place):
+        failed = KafkaException(KafkaError(self.code))
+        return failed if place.topic in self.names else super()._offset(place)
+
+
+@pytest.mark.parametrize("code", [KafkaError.LEADER_NOT_AVAILABLE, KafkaError._TIMED_OUT])
+def test_a_partition_that_nobody_answers_for_hides_no_other(code):
+    found = {topic.name: topic.partitions for topic in KafkaGateway(Failing(code, "__mine")).topics()}
+    assert found == {"__mine": [Partition(0, 0, 0, -1, 1, 1)], "orders": [Partition(0, 7, 7, 1, 1, 1)]}
+
+
+def test_a_topic_that_nobody_leads_is_shown_and_a_broker_that_is_away_told():
+    names = ("__mine", "orders")
+    leaderless = KafkaGateway(Failing(KafkaError.LEADER_NOT_AVAILABLE, *names))
+    assert [topic.name for topic in leaderless.topics()] == ["__mine", "orders"]
+    with pytest.raises(Unavailable):
+        KafkaGateway(Failing(KafkaError._TRANSPORT, *names)).topics()
 
 
 @pytest.mark.parametrize("name", ["__consumer_offsets", "unheard_of"])

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs.spark_apps.running import SourceRefused
-from jobs.spark_apps.score_model import Model, score
+from jobs.spark_apps.score_model import Answering, Model, score
 from scoring.check import RowDecoder
 from scoring.score import Scorer
 from scoring.spec_reading import read_spec
@@ -73,6 +73,22 @@ def test_an_odd_row_has_its_reason_and_the_others_their_answers(spark, tmp_path,
     assert rows["t0"]["prediction_value"] is None
     assert rows["t2"]["prediction_error"] is None
     assert {row["prediction_version"] for row in rows.values()} == {"3"}
+
+
+def test_a_row_that_the_model_has_no_number_for_has_its_reason(model):
+    answering = Answering(model)
+    run = answering._scorer._run
+
+    def overflows(feed):
+        outcome = run(feed)
+        outcome.probabilities[feed["Fare"].ravel() > 1_000] = float("inf")
+        return outcome
+
+    answering._scorer._run = overflows
+    [batch] = table(3, Fare=[1.0, 2_000.0, 3.0]).to_batches()
+    answers = answering.with_answers(batch).to_pylist()
+    assert [row["prediction_error"] for row in answers] == [None, "the model answers with no number", None]
+    assert [row["prediction_value"] is None for row in answers] == [False, True, False]
 
 
 def test_an_empty_table_gives_an_empty_one_with_the_columns(spark, tmp_path, model):

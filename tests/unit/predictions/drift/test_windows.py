@@ -1,5 +1,6 @@
 """Windows of recorded predictions: each prediction in one of them, one alert an episode."""
 
+import hashlib
 import threading
 import uuid
 from datetime import timedelta
@@ -14,11 +15,12 @@ from predictions import actions, tasks
 from predictions.drift import windows
 from predictions.drift.actions import change_rules, remove_demo
 from predictions.models import DriftRules, DriftWatch, DriftWindow, Prediction
+from scoring.drift import reference as references
 from scoring.drift.shapes import SCORE
 from tests.people import make_user
 from tests.unit.predictions.drift.recorded import champion, judge, record, watch
 from tests.unit.predictions.test_recording import handle, marker
-from tests.unit.scoring.drift.made import drawn
+from tests.unit.scoring.drift.made import SPEC, drawn, parquet, scored, window
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("files", "sent")]
 
@@ -51,6 +53,30 @@ def test_shifted_rows_make_one_alert_with_numbers():
     assert alert.evidence_url == f"/monitoring/drift/titanic/{found.pk}/evidence"
     facts = {fact["name"]: fact for fact in alert.facts}
     assert facts["Fare, standard deviations (Wasserstein)"]["threshold"] == 0.1
+
+
+def test_odd_text_of_the_reference_stops_no_window(files):
+    table = scored(drawn(500, seed=2)).assign(Title=["a\x00b", *["Mr"] * 499])
+    files.content = parquet(table)
+    champion(reference_sha256=hashlib.sha256(files.content).hexdigest())
+    record(drawn(500, seed=1))
+    judge()
+    assert (watch().error, DriftWindow.objects.get().n) == ("", 500)
+
+
+def test_a_reference_that_no_row_holds_is_told_and_asked_for_again(monkeypatch):
+    def unfit(*_about):
+        found = references.summary(SPEC, window(drawn(40, seed=1)), 40)
+        found.columns[0].spread = float("inf")
+        return found
+
+    monkeypatch.setattr(windows.references, "read", unfit)
+    champion()
+    record(drawn(500, seed=1))
+    judge()
+    assert watch().summary is None
+    assert watch().error.startswith("DataError: invalid input")
+    assert watch().next_attempt_at > timezone.now()
 
 
 def test_a_drift_that_goes_on_is_the_same_alert():

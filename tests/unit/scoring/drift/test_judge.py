@@ -56,6 +56,15 @@ def test_a_plausible_shift_is_found(name):
         assert name in drifted(found)
 
 
+def test_an_odd_value_is_one_that_the_reference_lacks():
+    columns = window(drawn(500, seed=1))
+    columns["Sex"][:2] = [["male"], {"x": 1}]
+    found = column(judge(REFERENCE, columns, LIMITS), "Sex")
+    unseen = next(check for check in found.checks if check.what == "unseen")
+    assert unseen.window == 2 / 500
+    assert found.verdict == "stable"
+
+
 def test_a_shift_that_is_significant_but_small_is_no_drift():
     table = drawn(20_000, seed=1)
     is_changed = np.arange(20_000) % 6 == 0

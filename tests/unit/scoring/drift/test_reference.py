@@ -46,6 +46,11 @@ def test_values_are_named_as_the_spec_names_them():
     assert set(embarked.labels) == {"Cherbourg", "Queenstown", "Southampton"}
 
 
+def test_categories_are_values_that_a_row_can_hold():
+    found = reference.categories(["a\x00b", "\ud800", ["male"], {"x": 1}, float("inf"), 2, True, None, ""])
+    assert found == ["a\ufffdb", "?", "['male']", "{'x': 1}", "inf", 2, True]
+
+
 def test_many_numbers_are_kept_as_a_thousand_points():
     values = np.random.default_rng(1).lognormal(size=19_999)
     table = pd.DataFrame({"x": values, "score": values})
