@@ -49,12 +49,13 @@ SPARK_TYPES = {
 }
 A_NUMBER: tuple[Kind, ...] = ("integer", "number")
 A_TIME: tuple[Kind, ...] = ("time",)
-KIND_WORDS: dict[tuple[Kind, ...], str] = {A_NUMBER: "a number", A_TIME: "a time"}
+KIND_WORDS: dict[tuple[Kind, ...], str] = {A_NUMBER: "a number", A_TIME: "a time", ("text",): "text"}
 # Seconds for which a standalone cluster may leave a job without any executor: a Spark setting of our own, so
 # that a target's `conf` can name another.
 EXECUTORS_WITHIN, WITHOUT_EXECUTORS_S = "spark.atalaya.executorsWithin", "60"
 LOOKS_EVERY_S = 2.0
 UNFINISHED = ".{name}.unfinished"
+_DECIMAL = re.compile(r"decimal(?:32|64|128)(\(\d+, \d+\))")  # of more digits than 38 Spark has none
 _GLOB = re.compile(r"([\\*?\[\]{}])")
 
 
@@ -171,7 +172,8 @@ def picked(columns: Sequence[parquet.Column], wanted: Mapping[str, tuple[Kind, .
         raise SourceRefused(f"it has no column {', no '.join(missing)}.")
     for name, kinds in wanted.items():
         if known[name].kind not in kinds:
-            raise SourceRefused(f"{name} is {known[name].type}, not {KIND_WORDS[kinds]}.")
+            wanted_kind = KIND_WORDS.get(kinds, " or ".join(kinds))
+            raise SourceRefused(f"{name} is {known[name].type}, not {wanted_kind}.")
     return [known[name] for name in wanted]
 
 
@@ -244,11 +246,16 @@ def _spark_type(column: parquet.Column) -> str:
         if _is_in_nanoseconds(column):
             return "bigint"
         return "timestamp" if column.is_utc else "timestamp_ntz"
-    decimal = re.fullmatch(r"decimal\d+(\(\d+, \d+\))", column.type)
+    decimal = _DECIMAL.fullmatch(column.type)
     found = f"decimal{decimal[1]}" if decimal else SPARK_TYPES.get(column.type)
     if found is None:
         raise SourceRefused(f"{column.name} is {column.type}, which Spark does not read.")
     return found
+
+
+def has_spark_type(column: parquet.Column) -> bool:
+    """Whether Spark reads it as a number, text or a truth value."""
+    return column.type in SPARK_TYPES or _DECIMAL.fullmatch(column.type) is not None
 
 
 @contextmanager
