@@ -22,6 +22,7 @@ from scoring import parquet
 from scoring.parquet_frames import Kind
 
 if TYPE_CHECKING:
+    from pyspark.sql import Column as Expression
     from pyspark.sql import DataFrame, SparkSession
 
 P = TypeVar("P")
@@ -178,7 +179,7 @@ def picked(columns: Sequence[parquet.Column], wanted: Mapping[str, tuple[Kind, .
 
 
 def read_table(spark: "SparkSession", source: Path, wanted: Mapping[str, tuple[Kind, ...]]) -> "DataFrame":
-    """These columns of a file, or of all files of a folder: numbers as doubles, times without a zone.
+    """These columns of a file, or of all files of a folder: numbers as finite doubles, times without a zone.
 
     Raises SourceRefused that names the file.
     """
@@ -192,13 +193,21 @@ def read_table(spark: "SparkSession", source: Path, wanted: Mapping[str, tuple[K
             columns = picked(table.columns, wanted)
         except SourceRefused as refused:
             raise SourceRefused(f"{file.name}: {refused}") from refused
-        types = ["timestamp_ntz" if column.kind == "time" else "double" for column in columns]
-        tables.append(
-            read_parquet(spark, file, columns).select(
-                *(F.col(_quoted(c.name)).try_cast(kind) for c, kind in zip(columns, types, strict=True))
-            )
-        )
+        values = [
+            value.try_cast("timestamp_ntz") if column.kind == "time" else finite(value)
+            for column in columns
+            for value in [F.col(_quoted(column.name))]
+        ]
+        tables.append(read_parquet(spark, file, columns).select(*values))
     return reduce(DataFrame.union, tables).toDF(*wanted)
+
+
+def finite(number: "Expression") -> "Expression":
+    """A double; null for NaN, which Spark takes for the largest of all numbers, and for infinity."""
+    from pyspark.sql import functions as F
+
+    value = number.cast("double")
+    return F.when(F.abs(value) < F.lit(float("inf")), value)
 
 
 def table(title: str, columns: Mapping[str, str], rows: Sequence[Sequence[Any]], *, drawn: str = "") -> Any:
