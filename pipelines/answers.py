@@ -436,7 +436,7 @@ def dag_run(item: dict[str, Any]) -> DagRun:
         note=item.get("note") or "",
         run_type=item.get("run_type") or "",
         triggered_by=item.get("triggering_user_name") or item.get("triggered_by") or "",
-        logical_date=moment(item.get("logical_date")),
+        logical_date=moment(item.get("logical_date"), is_planned=True),
         queued_at=moment(item.get("queued_at")),
         started_at=moment(item.get("start_date")),
         ended_at=moment(item.get("end_date")),

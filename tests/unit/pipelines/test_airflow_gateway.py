@@ -11,6 +11,7 @@ import pytest
 
 from core.lib.errors import Conflict, InvalidRequest, NotFound, Unauthorized, Unavailable
 from pipelines import airflow_auth, answers, gateway
+from pipelines.backfill_answers import backfill_dates
 
 
 @pytest.fixture
@@ -252,6 +253,14 @@ def test_of_many_events_so_many_are_read_in_ascending_order(server):
     found = gateway.connect().asset_events(datetime(2026, 3, 1, tzinfo=UTC), limit=250)
     assert [one.airflow_id for one in found] == list(range(300))
     assert {parse_qs(urlsplit(one.path).query)["order_by"][0] for one in server.requests} == {"timestamp"}
+
+
+def test_a_logical_date_may_lie_ahead():
+    ahead = datetime.now(UTC).replace(microsecond=0) + timedelta(days=31)
+    run = {"dag_id": "etl", "dag_run_id": "m", "state": "success", "logical_date": ahead.isoformat()}
+    assert answers.dag_run(run).logical_date == ahead
+    for name in ("logical_date", "partition_date"):
+        assert backfill_dates({"backfills": [{name: ahead.isoformat()}]}) == [ahead]
 
 
 def test_a_line_that_is_no_message_is_shown_as_it_came():
