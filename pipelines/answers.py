@@ -156,11 +156,15 @@ class TaskTry:
 
 @dataclass(frozen=True)
 class XCom:
-    """What a task left for others under a key; value is None where it is too large to show."""
+    """What a task left for others under a key; value is None where it is too large to show.
+
+    trouble: why there is no value, in words.
+    """
 
     key: str
     at: datetime | None
     value: Any = None
+    trouble: str = ""
 
 
 @dataclass(frozen=True)
