@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from core.access import policy
 from core.access.models import User
 from core.lib import topics
-from core.lib.errors import InvalidRequest
+from core.lib.errors import InvalidRequest, Unavailable
 from jobs import gateway
 from jobs.applications import Application
 from jobs.spark_apps import kafka
@@ -74,7 +74,7 @@ def mlflow_access() -> dict[str, str]:
 
 # --- Kafka
 
-DEAD_DAYS = 30
+DEAD, DEAD_DAYS = "dead", 30
 DEAD_BYTES = 2 * 1024 * 1024
 
 
@@ -93,20 +93,48 @@ def check_topics(params: Params, by: User) -> None:
         raise InvalidRequest(
             _("Spark's jars for Kafka are not there: set CONSOLE_SPARK_JARS to their folder.")
         )
-    topic, sink = params["topic"], params["sink_topic"]
-    if topics.scope_of(topic) or topic.startswith("__") or topic.endswith(".dead"):
+    topic, sink, there = params["topic"], params["sink_topic"], _there()
+    if topics.scope_of(topic) or topic in topics.KAFKAS_OWN or _is_of_dead_letters(topic, there):
         raise _fault("topic", _("This topic is the console's own, or holds dead letters: name another."))
     policy.check(by, "messages.read", topic)
-    if sink and (topics.is_registered(sink) or sink.startswith("__") or sink in (topic, f"{topic}.dead")):
+    _require_apart("topic", topic, there)
+    if not sink:
+        return
+    mine = {topic, *(topics.side_topic_name(topic, DEAD, mark) for mark in (".", "-"))}
+    if topics.is_registered(sink) or sink in topics.KAFKAS_OWN or sink in mine:
         raise _fault("sink_topic", _("The console or this job writes or reads this topic: name another."))
+    _require_apart("sink_topic", sink, there if sink in there else there | mine)
 
 
-def make_topics(params: Params, _folder: Path) -> None:
-    """The topics that the job writes to. Raises Unavailable when Kafka does not answer."""
-    wanted = [topics.Topic(f"{params['topic']}.dead", days=DEAD_DAYS, max_bytes=DEAD_BYTES)]
+def make_topics(params: Params, folder: Path) -> None:
+    """The topics that the job writes to; the driver is told what that of dead letters is called.
+
+    Raises Unavailable when Kafka does not answer.
+    """
+    dead = topics.ensure_beside(params["topic"], DEAD, days=DEAD_DAYS, max_bytes=DEAD_BYTES)
     if params["sink_topic"]:
-        wanted.append(topics.Topic(params["sink_topic"]))
-    topics.ensure(wanted)
+        topics.ensure([topics.Topic(params["sink_topic"])])
+    (folder / kafka.DEAD_TOPIC_FILE).write_text(dead)
+
+
+def _there() -> set[str]:
+    """All topics; none while Kafka is away: the job says later what it met."""
+    try:
+        return topics.names()
+    except Unavailable:
+        return set()
+
+
+def _is_of_dead_letters(topic: str, there: set[str]) -> bool:
+    """A name alone says nothing: `walking.dead` may be anything where there is no `walking`."""
+    beside = topic.removesuffix(f".{DEAD}")
+    return beside != topic and (beside in there or topics.is_registered(topic))
+
+
+def _require_apart(name: str, topic: str, others: set[str]) -> None:
+    """Raises InvalidRequest for a topic that Kafka creates not, beside another one."""
+    if topic not in others and (taken := topics.collision(topic, sorted(others))):
+        raise _fault(name, topics.collision_in_words(topic, taken))
 
 
 def _fault(name: str, message: str) -> InvalidRequest:

@@ -156,11 +156,15 @@ class TaskTry:
 
 @dataclass(frozen=True)
 class XCom:
-    """What a task left for others under a key; value is None where it is too large to show."""
+    """What a task left for others under a key; value is None where it is too large to show.
+
+    trouble: why there is no value, in words.
+    """
 
     key: str
     at: datetime | None
     value: Any = None
+    trouble: str = ""
 
 
 @dataclass(frozen=True)
@@ -441,7 +445,7 @@ def dag_run(item: dict[str, Any]) -> DagRun:
         note=item.get("note") or "",
         run_type=item.get("run_type") or "",
         triggered_by=item.get("triggering_user_name") or item.get("triggered_by") or "",
-        logical_date=moment(item.get("logical_date")),
+        logical_date=moment(item.get("logical_date"), is_planned=True),
         queued_at=moment(item.get("queued_at")),
         started_at=moment(item.get("start_date")),
         ended_at=moment(item.get("end_date")),

@@ -86,5 +86,6 @@ def _time(item: dict[str, Any], name: str) -> datetime:
 
 def backfill_dates(answer: dict[str, Any]) -> list[datetime]:
     """The logical dates; of a partitioned pipeline the dates of its partitions."""
-    times = [moment(item.get("logical_date") or item.get("partition_date")) for item in answer["backfills"]]
+    dates = (item.get("logical_date") or item.get("partition_date") for item in answer["backfills"])
+    times = [moment(date, is_planned=True) for date in dates]
     return [at for at in times if at is not None]

@@ -526,15 +526,26 @@ class AirflowGateway:
         return self._bounded(call, answers.rendered_fields, **what)
 
     def xcoms(self, dag_id: str, dag_run_id: str, task_id: str, *, map_index: int) -> list[XCom]:
-        """What the task left for others, the first MOST_ENTRIES by key; `value` is None for one too large."""
+        """What the task left for others, the first MOST_ENTRIES by key; `value` is None for one too large.
+
+        A value that cannot be had, say of a backend that fails, says why, and the others stand.
+        """
         what = {"dag_id": dag_id, "dag_run_id": dag_run_id, "task_id": task_id, "map_index": map_index}
         listing = self._xcoms.get_xcom_entries_without_preload_content
         found = self._read(listing, answers.xcoms, limit=MOST_ENTRIES, **what)
-        value = self._xcoms.get_xcom_entry_without_preload_content
-        return [
-            replace(one, value=self._bounded(value, answers.xcom_value, xcom_key=one.key, **what))
-            for one in found
-        ]
+        call = self._xcoms.get_xcom_entry_without_preload_content
+        patient_until = time.monotonic() + READ_S
+        entries: list[XCom] = []
+        for one in found:
+            if entries and entries[-1].trouble and time.monotonic() > patient_until:
+                entries.append(replace(one, trouble=entries[-1].trouble))
+                continue
+            try:
+                value = self._bounded(call, answers.xcom_value, xcom_key=one.key, **what)
+                entries.append(replace(one, value=value))
+            except ConsoleError as error:
+                entries.append(replace(one, trouble=error.message))
+        return entries
 
     # --- how
 

@@ -7,11 +7,12 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from core.lib import aside
 from core.lib.aside import Unread
+from core.lib.times import moment
 
 LONGEST_LINE = 4000
 LONGEST_MESSAGE = 64_000
@@ -91,7 +92,7 @@ def from_airflow(item: Any) -> LogLine | None:
         return None
     level = str(item.get("level") or "").lower()
     level = {"warn": "warning", "fatal": "critical"}.get(level, level)
-    return LogLine(_time(item.get("timestamp")), level if level in LEVELS else "", clean(_text(item)))
+    return LogLine(moment(item.get("timestamp")), level if level in LEVELS else "", clean(_text(item)))
 
 
 def clean(text: str) -> str:
@@ -171,13 +172,3 @@ def _trace(fault: dict[str, Any]) -> Iterator[str]:
         yield f"  +---------------- {number} ----------------"
         for line in _traces(inner):
             yield from (f"  | {part}".rstrip() for part in line.split("\n"))
-
-
-def _time(value: Any) -> datetime | None:
-    if not isinstance(value, str):
-        return None
-    try:
-        at = datetime.fromisoformat(value)
-    except ValueError:
-        return None
-    return at if at.tzinfo else at.replace(tzinfo=UTC)

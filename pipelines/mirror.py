@@ -210,6 +210,8 @@ def _update(row: Run, found: DagRun) -> bool:
     if row.state == RunState.REFUSED:  # somebody else's run under our id
         return False
     values = {**_mirrored(found), "note": found.note, "state": seen_state(row, found.state)}
+    if found.logical_date is None:  # nothing that can be read: what was known of it stays
+        del values["logical_date"]
     if found.run_type == "backfill":  # which may have run it again with other settings
         values["conf"] = found.conf
     changes = changed_fields(row, values)

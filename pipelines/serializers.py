@@ -414,6 +414,7 @@ class TaskTextSerializer(serializers.Serializer):
     words = serializers.CharField(allow_blank=True)
     n_cut = serializers.IntegerField(help_text="characters that are left out at its end")
     is_too_large = serializers.BooleanField(help_text="above 1 MiB: it was not read")
+    trouble = serializers.CharField(help_text="why it could not be read; empty when it was")
 
 
 class TaskTextListSerializer(serializers.Serializer):

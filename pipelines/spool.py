@@ -13,7 +13,6 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
@@ -24,6 +23,7 @@ from django.utils.translation import gettext as _
 
 from core.lib import json_out
 from core.lib.errors import InvalidRequest
+from core.lib.times import moment
 from pipelines.log_lines import LogLine
 
 # No piece is longer than this, so that neither a page nor an answer holds a whole log.
@@ -310,4 +310,4 @@ def _check_place(copy: Copy, offset: int) -> None:
 
 def _line(raw: bytes) -> LogLine:
     at, level, message = orjson.loads(raw)
-    return LogLine(datetime.fromisoformat(at) if at else None, level, message)
+    return LogLine(moment(at), level, message)

@@ -18,12 +18,16 @@ LONGEST_TEXT = 20_000
 
 @dataclass(frozen=True)
 class Text:
-    """A value in words. n_cut: characters left out at its end; is_too_large: it was not read at all."""
+    """A value in words. n_cut: characters left out at its end; is_too_large: it was not read at all.
+
+    trouble: why it could not be read.
+    """
 
     name: str
     words: str
     n_cut: int = 0
     is_too_large: bool = False
+    trouble: str = ""
     at: Any = None
 
 
@@ -46,7 +50,12 @@ def xcoms(run: Run, task_id: str, map_index: int) -> list[Text]:
     """By key."""
     task = queries.task_instance(run, task_id, map_index)
     found = _airflow().xcoms(run.dag_id, run.dag_run_id, task.task_id, map_index=map_index)
-    return [_text(one.key, one.value, at=one.at) for one in found]
+    return [
+        Text(one.key, "", trouble=one.trouble, at=one.at)
+        if one.trouble
+        else _text(one.key, one.value, at=one.at)
+        for one in found
+    ]
 
 
 def rendered(run: Run, task_id: str, map_index: int) -> list[Text]:

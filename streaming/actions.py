@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from core.access import policy
 from core.access.models import User
 from core.audit.actions import record
-from core.lib import edge, json_bodies, live, paths
+from core.lib import edge, json_bodies, live, paths, topics
 from core.lib.errors import Conflict, ConsoleError, InvalidRequest, NotFound
 from streaming import anomalies, names, reading, redriving, replay_files, tasks
 from streaming import definition as definitions
@@ -30,7 +30,7 @@ def create_stream(*, name: str, topic: str, definition: Any, description: str = 
     if Stream.objects.count() >= MOST_STREAMS:
         raise Conflict(_("There are %(n)d streams; delete one first.") % {"n": MOST_STREAMS})
     if taken := names.collision(topic):
-        raise _invalid("topic", names.in_words(topic, taken))
+        raise _invalid("topic", topics.collision_in_words(topic, taken))
     try:
         with transaction.atomic():
             stream = Stream.objects.create(

@@ -19,7 +19,7 @@ from core.lib.errors import InvalidRequest
 from streaming import loops
 from streaming.exactly_once import Outgoing
 from streaming.ledger import Overtaken
-from streaming.models import Anomaly, RuleState, Stream, side_topic_name
+from streaming.models import Anomaly, RuleState, Stream
 from streaming.row_sender import RowSender
 
 log = structlog.get_logger(__name__)
@@ -141,11 +141,11 @@ class AnomalySender(RowSender[Anomaly]):
     def topic(self) -> str:
         """Kafka tells `a.anomalies` and `a_anomalies` not apart: where that cannot be made, with a dash."""
         topic = self._state.stream.topic
-        name = self._state.other_topic or side_topic_name(topic, ENDING)
+        name = self._state.other_topic or topics.side_topic_name(topic, ENDING)
         try:
             topics.ensure([topics.Topic(name, days=DAYS)])
         except InvalidRequest:
-            other = side_topic_name(topic, ENDING, "-")
+            other = topics.side_topic_name(topic, ENDING, "-")
             if name == other:
                 raise
             topics.ensure([topics.Topic(other, days=DAYS)])

@@ -7,10 +7,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from core.lib import json_bodies, paths
+from core.lib.topics import TOPIC_NAME
 from core.lib.typed import NumberField
 from streaming import definition as definitions
 from streaming import replay_files
-from streaming.models import STREAM_NAME, TOPIC_NAME, Times
+from streaming.models import STREAM_NAME, Times
 
 
 class DefinitionField(forms.CharField):

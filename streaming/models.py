@@ -1,6 +1,5 @@
 """Rows: streams and what they counted, how far they have read, what did not fit, replays of files."""
 
-import hashlib
 from functools import cached_property
 from typing import ClassVar
 
@@ -12,21 +11,10 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from core.lib.outbox import Deliverable
+from core.lib.topics import LONGEST_TOPIC, TOPIC_NAME, side_topic_name
 from streaming import definition as definitions
 
-LONGEST_TOPIC = 249
-TOPIC_NAME = r"(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,249}"
 STREAM_NAME = r"[a-z][a-z0-9_-]{0,62}"
-
-
-def side_topic_name(topic: str, ending: str, mark: str = ".") -> str:
-    """How a topic beside a topic is called; what would be too long keeps its beginning, and a hash."""
-    name = f"{topic}{mark}{ending}"
-    if len(name) > LONGEST_TOPIC:
-        digest = hashlib.sha256(topic.encode()).hexdigest()[:12]
-        kept = LONGEST_TOPIC - len(ending) - len(digest) - 2
-        name = f"{topic[:kept]}-{digest}{mark}{ending}"
-    return name
 
 
 def dead_topic_name(topic: str, mark: str = ".") -> str:

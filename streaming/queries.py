@@ -12,9 +12,10 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from core.access.models import User
+from core.lib import topics
 from core.lib.errors import NotFound, Unavailable
 from core.lib.hits import Hit
-from streaming import frames, gateway, reading
+from streaming import frames, gateway
 from streaming.models import Anomaly, DeadLetter, Replay, RuleState, Stream, Window
 from streaming.windows import SHOWN_WINDOWS
 
@@ -175,7 +176,7 @@ def _topic_names() -> list[str]:
     asked_at, names = _remembered
     if time.monotonic() - asked_at > NAMES_HOLD_S:
         try:
-            names = sorted(gateway.connect().names() - reading.KAFKAS_OWN)
+            names = sorted(gateway.connect().names() - topics.KAFKAS_OWN)
         except Unavailable:  # the page of topics says so
             names = sorted(Stream.objects.values_list("topic", flat=True).distinct())
         _remembered = (time.monotonic(), names)

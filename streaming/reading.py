@@ -14,11 +14,6 @@ from streaming.kafka_types import Start
 _PLACE = re.compile(r"([0-9]{1,9}):([0-9]{1,18})\Z")
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")  # Kafka's own rule; streams need room for more at the end
 
-# What a broker's flag says of these is asked where a broker is; a wish is checked without one.
-KAFKAS_OWN = frozenset(
-    {"__consumer_offsets", "__transaction_state", "__share_group_state", "__cluster_metadata"}
-)
-
 
 def start(text: str) -> Start:
     """Raises InvalidRequest."""
@@ -52,7 +47,7 @@ def topic_name(text: str) -> str:
 
 def not_kafkas_own(text: str) -> str:
     """The name of a topic to count or to write to. Raises InvalidRequest for one of Kafka's own."""
-    if text in KAFKAS_OWN:
+    if text in topics.KAFKAS_OWN:
         message = _("Kafka keeps its own books in “%(topic)s”. Choose another topic.") % {"topic": text}
         raise InvalidRequest(message, errors=[{"field": "topic", "message": message}])
     return text

@@ -7,10 +7,10 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from core.lib.rest import StrictSerializer
+from core.lib.topics import TOPIC_NAME
 from streaming.kafka_types import Read
 from streaming.models import (
     STREAM_NAME,
-    TOPIC_NAME,
     Anomaly,
     DeadLetter,
     Replay,

@@ -1,5 +1,9 @@
-"""The Kafka topics that the apps need: each app registers its own, one command creates what is missing."""
+"""The Kafka topics that the apps need: each app registers its own, one command creates what is missing.
 
+How topics may be called, and which of them Kafka cannot tell apart, is said here for all apps too.
+"""
+
+import hashlib
 from collections.abc import Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -16,6 +20,13 @@ log = structlog.get_logger(__name__)
 
 DAY_MS = 24 * 3600 * 1000
 TIMEOUT_S = 15
+SOON_S = 1.0  # somebody waits for the answer
+LONGEST_TOPIC = 249
+TOPIC_NAME = r"(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,249}"
+# What a broker's flag says of these is asked where a broker is; a wish is checked without one.
+KAFKAS_OWN = frozenset(
+    {"__consumer_offsets", "__transaction_state", "__share_group_state", "__cluster_metadata"}
+)
 
 
 @dataclass(frozen=True)
@@ -63,6 +74,63 @@ def ensure(wanted: Iterable[Topic] | None = None) -> list[str]:
     new = [_new(topic) for topic in (_registered if wanted is None else wanted)]
     admin = kafka.admin(**kafka.quiet(log))  # kept until the end: calls under way die with it
     return [name for name, future in _asked(admin, new).items() if _is_made(name, future)]
+
+
+def ensure_beside(topic: str, ending: str, *, days: int, max_bytes: int | None = None) -> str:
+    """Create the topic beside a topic if Kafka has none; what it is called.
+
+    Kafka tells `a.dead` and `a_dead` not apart: where the one cannot be made, `a-dead` is. Raises
+    InvalidRequest and Unavailable.
+    """
+    usual, other = (side_topic_name(topic, ending, mark) for mark in (".", "-"))
+    try:
+        ensure([Topic(usual, days=days, max_bytes=max_bytes)])
+    except InvalidRequest:
+        ensure([Topic(other, days=days, max_bytes=max_bytes)])
+        return other
+    return usual
+
+
+def side_topic_name(topic: str, ending: str, mark: str = ".") -> str:
+    """How a topic beside a topic is called; what would be too long keeps its beginning, and a hash."""
+    name = f"{topic}{mark}{ending}"
+    if len(name) > LONGEST_TOPIC:
+        digest = hashlib.sha256(topic.encode()).hexdigest()[:12]
+        kept = LONGEST_TOPIC - len(ending) - len(digest) - 2
+        name = f"{topic[:kept]}-{digest}{mark}{ending}"
+    return name
+
+
+def names() -> set[str]:
+    """Of all topics that are there. Raises Unavailable within a moment."""
+    try:
+        return set(kafka.admin(**kafka.quiet(log)).list_topics(timeout=SOON_S).topics)
+    except KafkaException as error:
+        raise Unavailable(_("Kafka is not answering. Try again soon."), service="kafka") from error
+
+
+def collision(topic: str, others: Iterable[str]) -> str:
+    """One of the others beside which Kafka creates none of this name; empty if there is none.
+
+    In its metrics `.` and `_` are one character.
+    """
+    return next((name for name in others if name != topic and _as_metric(name) == _as_metric(topic)), "")
+
+
+def _as_metric(name: str) -> str:
+    return name.replace(".", "_")
+
+
+def collision_in_words(topic: str, taken: str) -> str:
+    """For whoever asked for the topic."""
+    words = {"topic": topic, "taken": taken}
+    return (
+        _(
+            "Kafka does not create “%(topic)s” beside “%(taken)s”: it tells dots and underscores not apart. "
+            "Take that topic, or another name."
+        )
+        % words
+    )
 
 
 def id_of(name: str) -> str:

@@ -121,17 +121,9 @@ def named(trips: "DataFrame") -> "DataFrame":
     for field_, name in zip(FIELDS, trips.columns, strict=True):
         value = F.col("`" + name.replace("`", "``") + "`")
         selected.append(
-            (value if field_.kind == TIME else _finite(value)).try_cast(field_.kind).alias(field_.name)
+            (value if field_.kind == TIME else running.finite(value)).try_cast(field_.kind).alias(field_.name)
         )
     return trips.select(*selected)
-
-
-def _finite(number: "Expression") -> "Expression":
-    """Null for NaN, which Spark takes for the largest of all numbers, and for infinity."""
-    from pyspark.sql import functions as F
-
-    value = number.cast("double")
-    return F.when(F.abs(value) < F.lit(float("inf")), value)
 
 
 def judged(trips: "DataFrame") -> "DataFrame":

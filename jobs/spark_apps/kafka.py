@@ -22,6 +22,7 @@ SAME = {
     "ssl.ca.location": "ssl.truststore.location",
 }
 ACCOUNT = ("sasl.username", "sasl.password")
+DEAD_TOPIC_FILE = "dead_topic"  # among the supplies: what the topic of dead letters is called
 OUR_HEADERS = "atalaya."
 KEPT_BYTES = 1000 * 1024  # of a dead letter, as the console's own streams keep
 KEPT_KEY_BYTES = 16 * 1024

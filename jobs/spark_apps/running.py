@@ -22,6 +22,7 @@ from scoring import parquet
 from scoring.parquet_frames import Kind
 
 if TYPE_CHECKING:
+    from pyspark.sql import Column as Expression
     from pyspark.sql import DataFrame, SparkSession
 
 P = TypeVar("P")
@@ -49,12 +50,13 @@ SPARK_TYPES = {
 }
 A_NUMBER: tuple[Kind, ...] = ("integer", "number")
 A_TIME: tuple[Kind, ...] = ("time",)
-KIND_WORDS: dict[tuple[Kind, ...], str] = {A_NUMBER: "a number", A_TIME: "a time"}
+KIND_WORDS: dict[tuple[Kind, ...], str] = {A_NUMBER: "a number", A_TIME: "a time", ("text",): "text"}
 # Seconds for which a standalone cluster may leave a job without any executor: a Spark setting of our own, so
 # that a target's `conf` can name another.
 EXECUTORS_WITHIN, WITHOUT_EXECUTORS_S = "spark.atalaya.executorsWithin", "60"
 LOOKS_EVERY_S = 2.0
 UNFINISHED = ".{name}.unfinished"
+_DECIMAL = re.compile(r"decimal(?:32|64|128)(\(\d+, \d+\))")  # of more digits than 38 Spark has none
 _GLOB = re.compile(r"([\\*?\[\]{}])")
 
 
@@ -171,12 +173,13 @@ def picked(columns: Sequence[parquet.Column], wanted: Mapping[str, tuple[Kind, .
         raise SourceRefused(f"it has no column {', no '.join(missing)}.")
     for name, kinds in wanted.items():
         if known[name].kind not in kinds:
-            raise SourceRefused(f"{name} is {known[name].type}, not {KIND_WORDS[kinds]}.")
+            wanted_kind = KIND_WORDS.get(kinds, " or ".join(kinds))
+            raise SourceRefused(f"{name} is {known[name].type}, not {wanted_kind}.")
     return [known[name] for name in wanted]
 
 
 def read_table(spark: "SparkSession", source: Path, wanted: Mapping[str, tuple[Kind, ...]]) -> "DataFrame":
-    """These columns of a file, or of all files of a folder: numbers as doubles, times without a zone.
+    """These columns of a file, or of all files of a folder: numbers as finite doubles, times without a zone.
 
     Raises SourceRefused that names the file.
     """
@@ -190,13 +193,21 @@ def read_table(spark: "SparkSession", source: Path, wanted: Mapping[str, tuple[K
             columns = picked(table.columns, wanted)
         except SourceRefused as refused:
             raise SourceRefused(f"{file.name}: {refused}") from refused
-        types = ["timestamp_ntz" if column.kind == "time" else "double" for column in columns]
-        tables.append(
-            read_parquet(spark, file, columns).select(
-                *(F.col(_quoted(c.name)).try_cast(kind) for c, kind in zip(columns, types, strict=True))
-            )
-        )
+        values = [
+            value.try_cast("timestamp_ntz") if column.kind == "time" else finite(value)
+            for column in columns
+            for value in [F.col(_quoted(column.name))]
+        ]
+        tables.append(read_parquet(spark, file, columns).select(*values))
     return reduce(DataFrame.union, tables).toDF(*wanted)
+
+
+def finite(number: "Expression") -> "Expression":
+    """A double; null for NaN, which Spark takes for the largest of all numbers, and for infinity."""
+    from pyspark.sql import functions as F
+
+    value = number.cast("double")
+    return F.when(F.abs(value) < F.lit(float("inf")), value)
 
 
 def table(title: str, columns: Mapping[str, str], rows: Sequence[Sequence[Any]], *, drawn: str = "") -> Any:
@@ -244,11 +255,16 @@ def _spark_type(column: parquet.Column) -> str:
         if _is_in_nanoseconds(column):
             return "bigint"
         return "timestamp" if column.is_utc else "timestamp_ntz"
-    decimal = re.fullmatch(r"decimal\d+(\(\d+, \d+\))", column.type)
+    decimal = _DECIMAL.fullmatch(column.type)
     found = f"decimal{decimal[1]}" if decimal else SPARK_TYPES.get(column.type)
     if found is None:
         raise SourceRefused(f"{column.name} is {column.type}, which Spark does not read.")
     return found
+
+
+def has_spark_type(column: parquet.Column) -> bool:
+    """Whether Spark reads it as a number, text or a truth value."""
+    return column.type in SPARK_TYPES or _DECIMAL.fullmatch(column.type) is not None
 
 
 @contextmanager

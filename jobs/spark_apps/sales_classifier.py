@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobs.spark_apps import running, tracking
-from jobs.spark_apps.running import SourceRefused
+from jobs.spark_apps.running import A_NUMBER, SourceRefused
 
 if TYPE_CHECKING:
     from pyspark.ml import PipelineModel
@@ -27,6 +27,7 @@ MOST_VALUES = 1000
 MOST_CLASSES = 100
 BUCKETS = 10_000
 NO_TEXT = "(missing)"  # Spark's indexer takes no empty text
+TEXTS = ("string", "boolean")
 NUMBERS = ("tinyint", "smallint", "int", "bigint", "float", "double")
 
 
@@ -62,8 +63,8 @@ def read(spark: "SparkSession", source: Path) -> "DataFrame":
         return spark.read.options(**options).csv(running.literal(source))
     files = running.files_of(source)
     [first, *others] = running.look(files)
-    columns = [column for column in first.columns if column.type in running.SPARK_TYPES]
-    wanted = {column.name: (column.kind,) for column in columns}
+    columns = [column for column in first.columns if running.has_spark_type(column)]
+    wanted = {column.name: A_NUMBER if column.kind in A_NUMBER else (column.kind,) for column in columns}
     tables = [running.read_parquet(spark, files[0], columns)]
     for file, table in zip(files[1:], others, strict=True):
         found = running.picked(table.columns, wanted)
@@ -86,14 +87,19 @@ def chosen(table: "DataFrame", params: Params) -> tuple[list[str], list[str]]:
             f"{params.source.name} has no column {', no '.join(unknown)}; it has {', '.join(types)}."
         )
     names = [name for name in named or types if name != params.label]
-    odd = [name for name in names if types[name] not in (*NUMBERS, "string", "boolean")]
+    odd = [name for name in names if types[name] not in TEXTS and not _is_number(types[name])]
     if odd and named:
         raise SourceRefused(f"{odd[0]} is {types[odd[0]]}: only text, numbers and truth values can be used.")
-    texts = [name for name in names if types[name] in ("string", "boolean")]
-    numbers = [name for name in names if types[name] in NUMBERS]
+    texts = [name for name in names if types[name] in TEXTS]
+    numbers = [name for name in names if _is_number(types[name])]
     if not texts + numbers:
         raise SourceRefused(f"{params.source.name} has no column beside {params.label} to learn from.")
     return texts, numbers
+
+
+def _is_number(kind: str) -> bool:
+    """Decimals too: as such money comes, and whole numbers without a sign."""
+    return kind in NUMBERS or kind.startswith("decimal(")
 
 
 def prepared(table: "DataFrame", params: Params, texts: list[str], numbers: list[str]) -> "DataFrame":

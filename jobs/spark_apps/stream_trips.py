@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 NEEDS = ("kafka",)
 SCOPES = ("streams.edit", "messages.read")
 IS_STREAMING = True
-TOPIC_NAME = r"[A-Za-z0-9._-]{1,249}"
+TOPIC_NAME = r"(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,249}"  # as core.lib.topics has it
 WINDOW, SLIDE = "10 minutes", "5 minutes"
 MAX_EVENT_BYTES = 256 * 1024
 MAX_AHEAD = "5 minutes"
@@ -222,7 +222,7 @@ class Place:
 
 
 def start(
-    spark: "SparkSession", params: Params, access: Mapping[str, str], place: Place
+    spark: "SparkSession", params: Params, access: Mapping[str, str], place: Place, dead_topic: str
 ) -> "list[StreamingQuery]":
     """Windows to Parquet and, if asked for, to Kafka; what is no trip to the dead topic."""
     from pyspark.sql import functions as F
@@ -251,7 +251,7 @@ def start(
     refused = kafka.dead_letters(
         messages.where(F.col("reason").isNotNull()), stream=f"stream_trips/{params.name}"
     )
-    queries.append(begin("dead", refused, f"{params.topic}.dead"))
+    queries.append(begin("dead", refused, dead_topic))
     return queries
 
 
@@ -343,8 +343,9 @@ def run(spark: "SparkSession", call: "running.Call[Params]", place: Place) -> di
     params = call.params
     queries: list[StreamingQuery] = []
     work = call.result.parent
+    dead_topic = (call.supplies / kafka.DEAD_TOPIC_FILE).read_text()
     try:
-        queries = start(spark, params, call.access["kafka"], place)
+        queries = start(spark, params, call.access["kafka"], place, dead_topic)
         state = follow(queries, Progress(work / "progress.json"), work / "stop")
     except PySparkException as error:
         if said := words(error, params):
@@ -359,6 +360,7 @@ def run(spark: "SparkSession", call: "running.Call[Params]", place: Place) -> di
     return {
         "checkpoint": params.name,
         "late_rows": sum(one["late_rows"] for one in state["queries"]),
+        "dead_topic": dead_topic,
         "tables": [running.table("Queries since this start", kinds, rows)],
         **running.facts(place.windows),
     }

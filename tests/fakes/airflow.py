@@ -378,7 +378,8 @@ class FakeAirflow(Backfills):
     def xcoms(self, dag_id: str, dag_run_id: str, task_id: str, *, map_index: int) -> list[XCom]:
         self._call("xcoms")
         self._task(dag_id, dag_run_id, task_id, map_index)
-        return [XCom(key, self.now, value) for key, value in self.left.get(task_id, {}).items()]
+        left = self.left.get(task_id, {}).items()
+        return [value if isinstance(value, XCom) else XCom(key, self.now, value) for key, value in left]
 
     # --- how
 

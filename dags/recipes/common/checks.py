@@ -17,6 +17,7 @@ import pandas as pd
 
 from dags.recipes.common.ledger import Rejected
 from dags.recipes.common.log import say
+from scoring.language import MAX_TEXT
 
 SHOWN = 40  # characters of a value in a reason
 MISSING_WORDS = frozenset({"", "?", "na", "n/a", "nan", "null"})
@@ -28,7 +29,10 @@ class DataInvalid(Exception):
 
 @dataclass(frozen=True)
 class Column:
-    """What a column holds. allowed: of a closed set, in the data's words. missing_words: read as missing."""
+    """What a column holds. allowed: of a closed set, in the data's words. missing_words: read as missing.
+
+    max_length: characters of a text; a spec takes no more than that by itself.
+    """
 
     name: str
     kind: Literal["number", "integer", "text"] = "text"
@@ -37,6 +41,7 @@ class Column:
     allowed: frozenset[str] | None = None
     may_be_missing: bool = False
     missing_words: frozenset[str] = MISSING_WORDS
+    max_length: int = MAX_TEXT
 
 
 @dataclass(frozen=True)
@@ -153,6 +158,8 @@ def _value(value: Any, rule: Column) -> Any:
         text = str(_plain(value)).strip()
         if rule.allowed is not None and text not in rule.allowed:
             raise _Fault(f"holds {shown(text)}, which is none of its values")
+        if len(text) > rule.max_length:
+            raise _Fault(f"has {len(text):,} characters, at most {rule.max_length:,} are taken")
         return text
     return _number(value, rule)
 

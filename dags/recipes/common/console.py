@@ -127,7 +127,8 @@ def version(client: httpx.Client, model: str, number: str) -> dict[str, Any]:
 def request_promotion(client: httpx.Client, model: str, number: str, *, reason: str, key: str) -> bool:
     """Ask a person to let the version go live; False when that was asked for already."""
     path = f"/api/v1/models/{model}/versions/{number}/promotions"
-    answer = _answer(client, "POST", path, {"Idempotency-Key": key}, {"reason": reason[:LONGEST_REASON]})
+    named = {"Idempotency-Key": _short(key)}
+    answer = _answer(client, "POST", path, named, {"reason": reason[:LONGEST_REASON]})
     if answer.status_code == httpx.codes.CONFLICT:
         say(f"The promotion is not asked for: {_words(answer)}")
         return False

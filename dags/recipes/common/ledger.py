@@ -22,6 +22,7 @@ from dags.recipes.common.run_folder import DagRun
 
 PIECE = 5_000  # rows that are fetched at once
 LONGEST_ROW = 2_000  # characters of a rejected row that are kept
+LONGEST_KEY = 200  # characters of a batch's key
 MOST_REJECTED = 10_000  # rejected rows of one batch that are kept; all are counted
 
 
@@ -72,6 +73,14 @@ class Added:
         )
 
 
+def key_of(text: str) -> str:
+    """A batch's key as it is kept: one that is too long keeps its beginning, and a hash of the whole."""
+    key = database.storable(text)
+    if len(key) <= LONGEST_KEY:
+        return key
+    return f"{key[: LONGEST_KEY - 13]} {hashlib.sha256(key.encode()).hexdigest()[:12]}"
+
+
 def add_batch(
     usecase: str,
     key: str,
@@ -84,7 +93,8 @@ def add_batch(
     facts: Mapping[str, Any] | None = None,
     replace: bool = False,
 ) -> Added:
-    """Write a batch with all its rows in one transaction, or nothing. key: what it is called for ever.
+    """Write a batch with all its rows in one transaction, or nothing. key: what it is called for ever, see
+    `key_of`.
 
     replace: what the use case has collected before goes in the same transaction.
 
@@ -379,7 +389,7 @@ def _begin(
 ) -> int | None:
     values = {
         "usecase": usecase,
-        "key": key,
+        "key": key_of(key),
         "data_source": origin.data_source,
         "origin": origin.origin,
         "data_sha256": origin.data_sha256,
@@ -401,7 +411,7 @@ def _begin(
 def _known(connection: Connection, usecase: str, key: str) -> Added:
     names = "id, rows_in, rows_new, rows_duplicate, rows_rejected"
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {names} FROM batch WHERE usecase = %s AND key = %s", [usecase, key])  # noqa: S608
+        cursor.execute(f"SELECT {names} FROM batch WHERE usecase = %s AND key = %s", [usecase, key_of(key)])  # noqa: S608
         return Added(*cursor.fetchone(), is_known=True)
 
 

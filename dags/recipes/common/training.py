@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pandas as pd
 
-from dags.recipes.common import decisions, holdout, run_folder
+from dags.recipes.common import decisions, fitting, holdout, run_folder
 from dags.recipes.common.checks import DataInvalid, require_learnable, row_texts
 from dags.recipes.common.decisions import Criterion, Decision
 from dags.recipes.common.ledger import Origin
@@ -161,20 +161,30 @@ class Training(ABC):
         return {"train_rows": len(train), "holdout_rows": len(held)}
 
     def features(self, run: DagRun) -> dict[str, Any]:
-        """Rows into fields, and the spec. Raises DataInvalid when nothing can be learnt."""
+        """Rows into fields, and the spec; what the spec refuses is set apart.
+
+        Raises DataInvalid when nothing can be learnt, or too much is refused.
+        """
         train, held = (
             self.fields(run.folder.read_table(name)).reset_index(drop=True)
             for name in ("train_rows.parquet", "holdout_rows.parquet")
         )
         require_learnable(train, beside=["label", self.key])
+        spec = self.spec(train)
+        sound, apart = fitting.set_apart(spec, {"train": train, "held": held})
+        if apart.n_refused:
+            say(apart.sentence)
+            train, held = sound["train"], sound["held"]
+            require_learnable(train, beside=["label", self.key])
+            spec = self.spec(train)
         if held["label"].nunique() < 2:
             raise DataInvalid("The rows held out are all alike: choose another share.")
-        spec = self.spec(train)
+        run.folder.write_json("set_apart.json", vars(apart))
         run.folder.write_table("train.parquet", train)
         run.folder.write_table("holdout.parquet", held)
         run.folder.write_bytes("spec.json", spec.to_json())
         say(f"{len(spec.fields)} fields and {len(spec.derived)} derived columns: {', '.join(spec.columns)}.")
-        return {"columns": len(spec.columns)}
+        return {"columns": len(spec.columns), "rows_set_apart": apart.n_refused}
 
     def search(self, run: DagRun) -> dict[str, Any]:
         """Try, and keep the best."""
@@ -299,7 +309,8 @@ class Training(ABC):
             kind="promote",
             is_yes=passed,
             reason=reason,
-            criteria=[
+            criteria=_set_apart(run.folder)
+            + [
                 Criterion(
                     check["name"],
                     {"passed": True, "failed": False}.get(check["verdict"]),
@@ -322,6 +333,16 @@ def _logged(scores: Mapping[str, float], figures: Mapping[str, Any]) -> dict[str
     for part in ("holdout", "baseline"):
         logged |= {f"{part}_{name}": value for name, value in figures[part].items()}
     return logged | {"train_rows": figures["train_rows"], "holdout_rows": figures["holdout_rows"]}
+
+
+def _set_apart(folder: RunFolder) -> list[Criterion]:
+    """What was left out because the spec refuses it, as a ground that settles nothing."""
+    if not (folder.path / "set_apart.json").is_file():  # a run that an earlier release began
+        return []
+    apart = fitting.Apart(**folder.read_json("set_apart.json"))
+    if not apart.n_refused:
+        return []
+    return [Criterion("rows set apart", None, apart.sentence, apart.share, fitting.MOST_REFUSED)]
 
 
 def _spec(folder: RunFolder) -> Spec:

@@ -41,6 +41,8 @@ SOURCES = {
     "Other": {8, 11, 12, 13, 14, 23, 24},
 }  # fmt: skip
 UNKNOWN = "Unknown"
+RACES = ["AfricanAmerican", "Asian", "Caucasian", "Hispanic", "Other"]
+_NO_RACE = frozenset({"unknown", "invalid", "unknown/invalid", "missing", "none", "notavailable"})
 
 
 def fields(clean: pd.DataFrame) -> pd.DataFrame:
@@ -49,6 +51,7 @@ def fields(clean: pd.DataFrame) -> pd.DataFrame:
     table["admission_source"] = clean["admission_source_id"].map(_grouped(SOURCES)).fillna(UNKNOWN)
     table["discharge"] = clean["discharge_disposition_id"].map(_grouped(DISCHARGES)).fillna(UNKNOWN)
     table[COUNTS] = clean[COUNTS].astype("float64")
+    table["race"] = clean["race"].map(race)
     for name in ("diag_1", "diag_2", "diag_3"):
         table[name] = clean[name].map(chapter)
     for name in ("max_glu_serum", "A1Cresult", "insulin", "diabetesMed"):
@@ -66,6 +69,18 @@ def chapter(code: str | None) -> str | None:
     found = _CODE.match(code.strip())
     number = int(found[1]) if found else 0
     return next((name for low, high, name in _CHAPTERS if low <= number <= high), "Other")
+
+
+def race(text: str | None) -> str | None:
+    """One of the five of the data dictionary, of which Other is the last; None where nobody knows it.
+
+    However it is written: african american is AfricanAmerican.
+    """
+    if text is None or pd.isna(text):
+        return None
+    bare = re.sub(r"[\s_-]", "", text).lower()
+    known = next((name for name in RACES if name.lower() == bare), "Other")
+    return None if bare in _NO_RACE else known
 
 
 def _grouped(groups: dict[str, set[int]]) -> dict[int, str]:
@@ -161,7 +176,7 @@ def _fields(seen: dict[str, list[float]]) -> list[dict[str, Any]]:
             "race",
             "Race",
             patient,
-            ["AfricanAmerican", "Asian", "Caucasian", "Hispanic", "Other"],
+            RACES,
             personal=True,
         ),
         choice("admission_source", "Came by", stay, [*SOURCES, UNKNOWN], "Emergency room"),

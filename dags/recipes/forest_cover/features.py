@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from dags.recipes.common.fitting import spec_choices
 from dags.recipes.forest_cover.data import COLUMNS, TARGET, TEXTS
 from scoring.spec import Spec
 from scoring.spec_reading import read_spec
@@ -87,6 +88,6 @@ def _fields(train: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _text(train: pd.DataFrame, name: str, label: str, **more: str) -> dict[str, Any]:
     """Open: a soil that no row had is answered with a warning."""
-    known = [{"value": value} for value in sorted(set(train[name].tolist()))]
+    known = [{"value": value} for value in sorted(spec_choices(train[name]))]
     choices = {"values": known, "open": True}
     return {"name": name, "type": "text", "label": label, "group": _PLACE, "choices": choices, **more}

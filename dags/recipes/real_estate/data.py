@@ -1,6 +1,6 @@
 """A batch of listings: what must hold of its rows, and what is kept of those that fit."""
 
-import math
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,8 +28,8 @@ RULES = [
     Column("bath", "number", low=0, high=50, may_be_missing=True),
     Column("acre_lot", "number", low=0, high=10_000, may_be_missing=True),
     Column("street", may_be_missing=True),
-    Column("city"),
-    Column("state"),
+    Column("city", max_length=200),
+    Column("state", max_length=200),
     Column("zip_code"),
     Column("house_size", "number", low=100, high=100_000, may_be_missing=True),
     Column("prev_sold_date", may_be_missing=True),
@@ -106,13 +106,14 @@ def _whole(items: Sequence[Any]) -> tuple[list[tuple[int, dict[str, Any]]], list
             reason = f"The row is cut: {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not there"
             rejected.append(Rejected(position, reason, _text(row)))
         else:
-            whole.append((position, {name: _told(value) for name, value in row.items()}))
+            whole.append((position, _told(row)))
     return whole, rejected
 
 
-def _told(value: Any) -> Any:
-    """Python's JSON lets NaN and infinities through, which no database keeps as numbers."""
-    return value if not isinstance(value, float) or math.isfinite(value) else str(value)
+def _told(row: dict[str, Any]) -> dict[str, Any]:
+    """Python's JSON lets NaN and infinities through, however deep, which no database keeps as numbers."""
+    told: dict[str, Any] = json.loads(json.dumps(row), parse_constant=lambda word: str(float(word)))
+    return told
 
 
 def _odd(table: pd.DataFrame) -> dict[int, str]:

@@ -5,12 +5,12 @@ from typing import Any
 
 import pandas as pd
 
+from dags.recipes.common.fitting import spec_choices
 from scoring.spec import Spec
 from scoring.spec_reading import read_spec
 
 FIELDS = ["state", "city", "zip_prefix", "bed", "bath", "house_size", "acre_lot", "sold_year"]
 NUMBERS = ["bed", "bath", "house_size", "acre_lot", "sold_year"]
-MOST_CHOICES = 1_500
 GATE = [{"metric": "mae", "better_by": 0.03}, {"metric": "rmse", "not_worse_by": 0.01}]
 
 
@@ -29,7 +29,7 @@ def spec(train: pd.DataFrame) -> Spec:
     ranges = train[NUMBERS].agg(["min", "max"])
     seen = {name: ranges[name].tolist() for name in NUMBERS if ranges[name].notna().all()}
     known = {
-        name: [{"value": value} for value in train[name].value_counts().index[:MOST_CHOICES]]
+        name: [{"value": value} for value in spec_choices(train[name])]
         for name in ("state", "city", "zip_prefix")
     }
     return read_spec(json.dumps(_spec(seen, known)))

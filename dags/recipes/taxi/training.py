@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 FIELDS = ["vendor_id", "passenger_count", "trip_distance", "payment_type", "fare_amount"]
 LABEL = "tip_amount"
 LONGEST_TRIP, LARGEST_FARE = 200.0, 1_000.0  # miles, dollars: beyond these it is a fault of the meter
+HIGHEST_VENDOR, MOST_PASSENGERS = 100, 20
 PAYMENTS = {1: "Card", 2: "Cash", 3: "No charge", 4: "Dispute", 5: "Unknown", 6: "Voided"}
 
 
@@ -53,8 +54,12 @@ class TaxiTraining(Training):
             0, LARGEST_FARE
         )
         is_sound &= table[LABEL].between(0, LARGEST_FARE) & table["payment_type"].isin(PAYMENTS)
+        passengers = table["passenger_count"]
+        is_sound &= table["vendor_id"].between(0, HIGHEST_VENDOR)
+        is_sound &= passengers.isna() | passengers.between(0, MOST_PASSENGERS)
         if n_odd := int((~is_sound).sum()):
-            say(f"{n_odd:,} trips with impossible distances, amounts or payments are left out.")
+            odd = "distances, amounts, payments, vendors or passengers"
+            say(f"{n_odd:,} trips with impossible {odd} are left out.")
         sound = table[is_sound]
         numbers = sound[FIELDS].astype(dict.fromkeys(("trip_distance", "fare_amount"), "float64"))
         return numbers.assign(label=sound[LABEL].astype("float64"))
@@ -81,8 +86,10 @@ class TaxiTraining(Training):
 
 
 def _spec(train: pd.DataFrame, *, usual_error: float) -> dict[str, Any]:
-    def seen(name: str) -> list[float]:
-        return [float(train[name].min()), float(train[name].max())]
+    def seen(name: str) -> list[float] | None:
+        """None where every value is missing."""
+        found = train[name].dropna()
+        return [float(found.min()), float(found.max())] if len(found) else None
 
     return {
         "title": "What will be tipped?",
@@ -90,10 +97,11 @@ def _spec(train: pd.DataFrame, *, usual_error: float) -> dict[str, Any]:
         "description": "The tip of a taxi trip in dollars, from what the meter knows at its end.",
         "task": "regression",
         "fields": [
-            {"name": "vendor_id", "type": "integer", "label": "Vendor", "min": 0, "max": 100,
-             "seen": seen("vendor_id")},
+            {"name": "vendor_id", "type": "integer", "label": "Vendor", "min": 0,
+             "max": HIGHEST_VENDOR, "seen": seen("vendor_id")},
             {"name": "passenger_count", "type": "integer", "label": "Passengers", "required": False,
-             "nullable": True, "min": 0, "max": 20, "seen": seen("passenger_count"), "default": 1},
+             "nullable": True, "min": 0, "max": MOST_PASSENGERS, "seen": seen("passenger_count"),
+             "default": 1},
             {"name": "trip_distance", "type": "number", "label": "Distance", "unit": "miles", "min": 0,
              "max": LONGEST_TRIP, "seen": seen("trip_distance")},
             {"name": "payment_type", "type": "integer", "label": "Paid by",

@@ -225,6 +225,20 @@ def test_champion_is_the_ledger_s(answer, champion):
     assert console.champion(answering(answer), "titanic") == champion
 
 
+@pytest.mark.parametrize("run_id", ["manual__1", "r" * 250, "año"])
+def test_a_promotion_of_any_run_is_asked_for_with_a_key_that_the_console_takes(run_id):
+    keys = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        keys.append(request.headers["Idempotency-Key"])
+        return httpx.Response(202, json={})
+
+    mock = httpx.Client(transport=httpx.MockTransport(answer), base_url="http://console")
+    assert console.request_promotion(mock, "titanic", "3", reason="r", key=f"{run_id}:promotion:3")
+    assert len(keys[0]) <= 200
+    assert keys[0].isascii()
+
+
 @pytest.mark.parametrize(
     "ask",
     [

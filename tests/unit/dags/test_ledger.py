@@ -49,6 +49,19 @@ def test_a_batch_is_taken_once_however_often_it_comes():
     assert [row.data for row in RawRow.objects.order_by("id")] == [{"a": 1}, {"a": 2}]
 
 
+def test_a_key_longer_than_its_column_keeps_its_beginning_and_stays_one_of_its_own():
+    address = "https://example.org/" + "x" * 300
+    first, again, other = add(f"{address} a"), add(f"{address} a"), add(f"{address} b")
+    assert (first.is_known, again.is_known, other.is_known) == (False, True, False)
+    kept = Batch.objects.order_by("id").values_list("key", flat=True)
+    assert [len(key) for key in kept] == [200, 200]
+    assert all(key.startswith(address[:187]) for key in kept)
+    assert ledger.key_of("group 1 batch 2") == "group 1 batch 2"
+    more = {"rows_in": 1, "rows_rejected": 0, "facts": {}}
+    noted = ledger.note_batch("forest", f"{address} a", run=run(), origin=ORIGIN, **more)
+    assert noted.batch_id == first.batch_id
+
+
 def test_the_same_row_is_kept_once_whatever_the_order_of_its_names():
     add("1", [{"a": 1, "b": None}, {"b": None, "a": 1}])
     added = add("2", [{"b": None, "a": 1}, {"a": "1", "b": None}])

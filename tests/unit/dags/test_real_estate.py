@@ -17,6 +17,7 @@ from django.db import connections
 from dags.recipes.common import collect, console, holdout
 from dags.recipes.common.checks import DataInvalid
 from dags.recipes.common.collect import CollectError
+from dags.recipes.common.database import json_text
 from dags.recipes.common.run_folder import DagRun
 from dags.recipes.real_estate import asked, data, features, made_up, service, worth
 from dags.recipes.real_estate.monitor import MONITOR
@@ -96,6 +97,12 @@ def test_numbers_that_are_none_are_kept_as_words():
     checked = data.check([house(acre_lot=float("nan")), house(price=float("inf"))])
     assert checked.rows[0]["acre_lot"] == "nan"
     assert checked.rejected[0].reason == "price is inf, which is no number"
+
+
+def test_numbers_that_are_none_are_words_however_deep_they_lie():
+    (row,) = data.check([house(seen=[{"at": float("nan")}, float("-inf"), 0.1])]).rows
+    assert row["seen"] == [{"at": "nan"}, "-inf", 0.1]
+    assert json_text(row)
 
 
 @pytest.mark.parametrize("row", [None, 7, "a,b", ["x"]])

@@ -3,10 +3,14 @@
 import json
 
 import pytest
+from confluent_kafka import KafkaError
 
 from core.lib.errors import Conflict, InvalidRequest
 from jobs import actions, gateway, launching, supplies, tasks
 from jobs.models import Job
+from jobs.spark_apps import stream_trips
+from jobs.spark_apps.kafka import DEAD_TOPIC_FILE
+from tests.fakes.kafka import Broker, fault
 from tests.markup import flat
 from tests.people import make_user, signed_in
 from tests.unit.jobs.conftest import attend, ended, follow, running
@@ -43,14 +47,14 @@ finish({{"checkpoint": "trips"}})
 
 @pytest.fixture(autouse=True)
 def kafka(settings, tmp_path, monkeypatch):
-    """A Kafka that has every topic, and jars to reach it."""
-    made = []
-    monkeypatch.setattr(supplies.topics, "ensure", lambda wanted: made.extend(one.name for one in wanted))
+    """A Kafka without topics, and jars to reach it."""
+    broker = Broker()
+    broker.install(monkeypatch)
     settings.CONSOLE_SPARK_JARS = tmp_path / "jars"
     settings.CONSOLE_SPARK_JARS.mkdir()
     (settings.CONSOLE_SPARK_JARS / "connector.jar").touch()
     settings.CONSOLE_KAFKA_CONFIG = {"sasl.mechanism": "PLAIN", "sasl.username": "a", "sasl.password": "hush"}
-    return made
+    return broker
 
 
 @pytest.fixture(autouse=True)
@@ -126,7 +130,8 @@ def test_the_password_of_kafka_is_in_a_private_file_that_goes_with_the_job(job, 
     plan = (job.folder.path / "launch.json").read_text()
     assert "hush" not in plan
     assert "connector.jar" in plan
-    assert kafka == ["taxi_trips.dead"]
+    assert list(kafka.topics) == ["taxi_trips.dead"]
+    assert (job.folder.supplies / DEAD_TOPIC_FILE).read_text() == "taxi_trips.dead"
     actions.cancel_job(job, by=engineer)
     ended(attend(job))
     assert not access.exists()
@@ -147,17 +152,57 @@ def test_an_application_that_needs_nothing_is_given_nothing(program, engineer):
         ({"topic": "taxi_trips.dead"}, "topic", "dead letters"),
         ({"topic": "a,b"}, "topic", "characters that do not belong here"),
         ({"name": "../x"}, "name", "characters that do not belong here"),
+        ({"topic": "."}, "topic", "characters that do not belong here"),
+        ({"topic": "__consumer_offsets"}, "topic", "console's own"),
+        ({"topic": "orders.dead"}, "topic", "dead letters"),
+        ({"topic": "or_ders"}, "topic", "beside “or.ders”"),
+        ({"sink_topic": ".."}, "sink_topic", "characters that do not belong here"),
+        ({"sink_topic": "__consumer_offsets"}, "sink_topic", "writes or reads this topic"),
+        ({"sink_topic": "or_ders"}, "sink_topic", "beside “or.ders”"),
+        ({"sink_topic": "taxi.trips"}, "sink_topic", "beside “taxi_trips”"),
+        ({"sink_topic": "taxi_trips_dead"}, "sink_topic", "beside “taxi_trips.dead”"),
         ({"sink_topic": "predictions"}, "sink_topic", "writes or reads this topic"),
         ({"sink_topic": "taxi_trips"}, "sink_topic", "writes or reads this topic"),
         ({"lateness_min": -1}, "lateness_min", "at least 0"),
     ],
 )
-def test_topics_and_names_that_it_may_not_have_are_refused(engineer, changes, field, words):
+def test_topics_and_names_that_it_may_not_have_are_refused(kafka, engineer, changes, field, words):
+    for topic in ("orders", "or.ders"):
+        kafka.add(topic)
     with pytest.raises(InvalidRequest) as refused:
         actions.submit_job("stream_trips", params=PARAMS | changes, by=engineer)
     [fault] = refused.value.errors
     assert fault["field"] == f"params.{field}"
     assert words in fault["message"]
+
+
+@pytest.mark.parametrize("topic", ["__mine", "walking.dead", "..."])
+def test_a_name_that_only_looks_like_another_s_may_be_read(engineer, topic):
+    sink = {"sink_topic": "__results"}
+    assert actions.submit_job("stream_trips", params=PARAMS | sink | {"topic": topic}, by=engineer)
+
+
+def test_a_stream_is_submitted_while_kafka_is_away(kafka, engineer):
+    kafka.fail("list_topics", fault(KafkaError._TRANSPORT))
+    assert actions.submit_job("stream_trips", params=PARAMS, by=engineer)
+
+
+@pytest.mark.parametrize(
+    ("topic", "name"),
+    [("orders", "orders.dead"), ("orders_x", "orders_x-dead"), ("x" * 249, None), ("x" * 245, None)],
+)
+def test_the_driver_is_told_what_its_topic_of_dead_letters_is_called(kafka, tmp_path, topic, name):
+    kafka.add("orders.x.dead")
+    for _time in range(2):
+        supplies.make_topics({"topic": topic, "sink_topic": "counted"}, tmp_path)
+    told = (tmp_path / DEAD_TOPIC_FILE).read_text()
+    assert told == (name or told)
+    assert told.endswith("dead")
+    assert {told, "counted"} <= set(kafka.topics)
+
+
+def test_driver_and_console_know_the_same_names():
+    assert stream_trips.TOPIC_NAME == supplies.topics.TOPIC_NAME
 
 
 def test_without_jars_it_is_refused(engineer, settings):

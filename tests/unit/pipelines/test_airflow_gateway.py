@@ -11,6 +11,7 @@ import pytest
 
 from core.lib.errors import Conflict, InvalidRequest, NotFound, Unauthorized, Unavailable
 from pipelines import airflow_auth, answers, gateway
+from pipelines.backfill_answers import backfill_dates
 from pipelines.scope import Scope
 
 
@@ -253,6 +254,45 @@ def test_of_many_events_so_many_are_read_in_ascending_order(server):
     found = gateway.connect().asset_events(datetime(2026, 3, 1, tzinfo=UTC), limit=250)
     assert [one.airflow_id for one in found] == list(range(300))
     assert {parse_qs(urlsplit(one.path).query)["order_by"][0] for one in server.requests} == {"timestamp"}
+
+
+def entries(request) -> tuple[int, bytes]:
+    """Four values, of which the backend fails at one and has lost another."""
+    key = urlsplit(request.path).path.rpartition("/")[2]
+    if key == "xcomEntries":
+        return 200, body(xcom_entries=[{"key": name} for name in "abcd"])
+    return {"b": (500, body(detail="S3 failed")), "c": (404, body(detail="gone"))}.get(
+        key, (200, body(value=f"value of {key}"))
+    )
+
+
+def test_a_value_that_fails_is_alone_in_it(server):
+    server.answer = entries
+    found = gateway.connect().xcoms("dag", "run", "task", map_index=-1)
+    assert [(one.key, one.value) for one in found] == [
+        ("a", "value of a"), ("b", None), ("c", None), ("d", "value of d"),
+    ]  # fmt: skip
+    assert "S3 failed" in found[1].trouble
+    assert found[2].trouble == "gone"
+    assert (found[0].trouble, found[3].trouble) == ("", "")
+
+
+def test_of_an_airflow_that_keeps_us_waiting_no_more_values_are_asked(server, monkeypatch):
+    server.answer = entries
+    airflow = gateway.connect()
+    monkeypatch.setattr(gateway, "READ_S", -1.0)
+    found = airflow.xcoms("dag", "run", "task", map_index=-1)
+    assert [one.value for one in found] == ["value of a", None, None, None]
+    assert len({one.trouble for one in found[1:]}) == 1
+    assert len(server.requests) == 3  # the list, and two values
+
+
+def test_a_logical_date_may_lie_ahead():
+    ahead = datetime.now(UTC).replace(microsecond=0) + timedelta(days=31)
+    run = {"dag_id": "etl", "dag_run_id": "m", "state": "success", "logical_date": ahead.isoformat()}
+    assert answers.dag_run(run).logical_date == ahead
+    for name in ("logical_date", "partition_date"):
+        assert backfill_dates({"backfills": [{name: ahead.isoformat()}]}) == [ahead]
 
 
 def test_a_line_that_is_no_message_is_shown_as_it_came():

@@ -1,8 +1,10 @@
 """Airflow into rows: what appears, changes and vanishes, and that nothing is told when nothing changed."""
 
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.utils import timezone
 
 from core.lib.errors import Conflict
 from core.lib.models import SetAside
@@ -38,6 +40,16 @@ def test_dags_come_with_parameters_in_the_authors_order_and_their_graph(dag):
         ("load", ["clean"]),
         ("clean", []),
     ]
+
+
+def test_a_logical_date_that_airflow_does_not_say_leaves_the_rows_own(dag):
+    ahead = timezone.now() + timedelta(days=31)
+    dag.as_user("ana", "user").trigger_run(DAG, dag_run_id="m", conf={}, logical_date=ahead)
+    sync.sync_runs()
+    dag._runs[DAG, "m"] = replace(dag._runs[DAG, "m"], logical_date=None, state="running")
+    sync.sync_runs()
+    row = Run.objects.get()
+    assert (row.state, row.logical_date) == ("running", ahead)
 
 
 def test_a_dag_that_vanishes_is_gone_and_comes_back(dag, run):

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from pipelines import failures, gantt, sync
+from pipelines.answers import XCom
 from pipelines.log_lines import LogLine
 from pipelines.models import NEVER_RAN, Run, TaskInstance
 from pipelines.task_facts import LONGEST_TEXT
@@ -261,6 +262,17 @@ def test_xcoms_are_shown_as_text_and_cut(page, there, airflow):
     assert "Larger than 1 MiB" in text
 
 
+def test_a_value_that_cannot_be_had_says_why_beside_the_others(page, there, airflow):
+    airflow.left["search"] = {"a": "<i>0.81</i>", "b": XCom("b", None, trouble="The <backend> failed.")}
+    text = box(page, there, "xcom")
+    assert "&lt;i&gt;0.81&lt;/i&gt;" in text
+    assert "The &lt;backend&gt; failed." in text
+    found = page.get(f"/api/v1/runs/{there.pk}/tasks/search/xcoms").json()["results"]
+    assert [(one["words"], one["trouble"]) for one in found] == [
+        ("<i>0.81</i>", ""), ("", "The <backend> failed."),
+    ]  # fmt: skip
+
+
 def test_rendered_fields_are_shown(page, there, airflow):
     airflow.rendered["search"] = {"bash_command": "echo 1", "env": {"A": "1"}}
     text = box(page, there, "rendered")
@@ -295,7 +307,7 @@ def test_rest_tells_the_same(page, there, airflow):
     airflow.left["search"] = {"a": "1"}
     base = f"/api/v1/runs/{there.pk}/tasks/search"
     found = page.get(f"{base}/xcoms").json()["results"]
-    assert found == [{"name": "a", "words": "1", "n_cut": 0, "is_too_large": False}]
+    assert found == [{"name": "a", "words": "1", "n_cut": 0, "is_too_large": False, "trouble": ""}]
     assert [one["try_number"] for one in page.get(f"{base}/tries").json()["results"]] == [1, 2, 3]
     assert page.get(f"{base}/rendered").json() == {"results": []}
     airflow.is_away = True

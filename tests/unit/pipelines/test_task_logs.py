@@ -185,6 +185,19 @@ def test_colours_and_control_characters_are_taken_out():
     assert (line.message, line.level) == ("red <b>x</b>", "warning")
 
 
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59+00:00", "yesterday", 0, None])
+def test_a_line_of_no_possible_time_has_none(at, tmp_path, settings):
+    line = log_lines.from_airflow({"event": "x", "timestamp": at})
+    assert (line.at, line.message) == (None, "x")
+
+
+def test_a_time_that_an_older_release_copied_breaks_no_page(tmp_path, settings):
+    settings.CONSOLE_VAR_DIR = tmp_path
+    with spool.writing(1) as file:
+        size = spool.append(file, [LogLine(datetime(1, 1, 1, tzinfo=UTC), "info", "x")])
+    assert [line.at for line in spool.tail(1, size_bytes=size, limit=9).lines] == [None]
+
+
 def test_a_long_line_is_cut_and_says_by_how_much():
     assert log_lines.clean("x" * 5000).endswith("x … [+1000]")
 

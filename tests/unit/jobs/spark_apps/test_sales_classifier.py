@@ -1,6 +1,7 @@
 """The classifier: a rule that is in the table is learnt, chance is not, and hopeless tables are refused."""
 
 import random
+from decimal import Decimal
 
 import numpy as np
 import pyarrow as pa
@@ -9,7 +10,7 @@ import pytest
 from sklearn.metrics import accuracy_score, f1_score, log_loss
 
 from jobs.spark_apps.running import SourceRefused
-from jobs.spark_apps.sales_classifier import Params, classify, prepared, read
+from jobs.spark_apps.sales_classifier import Params, chosen, classify, prepared, read
 from tests.unit.jobs.spark_apps.made_trips import write
 
 N_ROWS = 300
@@ -103,6 +104,37 @@ def test_a_name_of_each_row_is_refused(spark, tmp_path):
     source = write(tmp_path / "sales.parquet", table)
     with pytest.raises(SourceRefused, match="id has more than 1000 values"):
         classify(spark, Params(source, "size"), tmp_path / "out")
+
+
+def numbers(values, kind):
+    """As a column of this kind; Arrow makes decimals of decimals alone."""
+    return pa.array([Decimal(n) if pa.types.is_decimal(kind) else n for n in values], kind)
+
+
+def test_a_number_may_be_whole_in_one_file_and_money_in_another(spark, tmp_path):
+    """int64, double, decimal and uint64: as months of one folder come."""
+    kinds = [pa.int64(), pa.float64(), pa.decimal128(10, 2), pa.uint64()]
+    whole = list(range(N_ROWS))
+    for n, kind in enumerate(kinds):
+        write(tmp_path / "s" / f"{n}.parquet", sales(quantity=numbers(whole, kind)))
+    params = Params(tmp_path / "s", "size", columns="region, quantity")
+    table = read(spark, params.source)
+    assert chosen(table, params) == (["region"], ["quantity"])
+    found = [row["n0"] for row in prepared(table, params, ["region"], ["quantity"]).collect()]
+    assert found == [float(n) for n in whole] * len(kinds)
+
+
+@pytest.mark.parametrize("kind", [pa.decimal128(10, 2), pa.uint64()])
+def test_decimals_are_learnt_from(spark, tmp_path, kind):
+    source = write(tmp_path / "s.parquet", sales(paid=numbers([1, 2] * (N_ROWS // 2), kind)))
+    assert chosen(read(spark, source), Params(source, "size"))[1] == ["price", "paid"]
+
+
+def test_files_whose_columns_are_of_other_kinds_are_refused_in_words(spark, tmp_path):
+    write(tmp_path / "s" / "0.parquet", sales(paid=pa.array([True] * N_ROWS)))
+    write(tmp_path / "s" / "1.parquet", sales(paid=pa.array(["1"] * N_ROWS)))
+    with pytest.raises(SourceRefused, match="paid is string, not boolean"):
+        read(spark, tmp_path / "s")
 
 
 def test_a_folder_without_parquet_is_refused(spark, tmp_path):

@@ -82,3 +82,19 @@ def test_what_holds_no_trips_is_refused_in_words(spark, tmp_path, table, words):
     write(tmp_path / "trips" / "0.parquet", table)
     with pytest.raises(SourceRefused, match=words):
         analyses(spark, Params(tmp_path / "trips"))
+
+
+def test_numbers_that_are_none_count_as_missing(spark, tmp_path):
+    odd = float("nan")
+    trips = folder(
+        tmp_path / "odd",
+        {"trip_distance": odd, "tip_amount": 1.0},
+        {"trip_distance": 0.5, "tip_amount": odd, "tip_share": float("inf")},
+        {"trip_distance": 1.5, "tip_amount": 3.0, "tip_share": 0.2},
+    )
+    found = analyses(spark, Params(trips))
+    assert rows(found, "By month") == [["2024-01", 3, 2.0, 0.2, 15.0]]
+    assert [row[:3] for row in rows(found, "Distance against tip")] == [
+        ["0 to 1", 1, None],
+        ["1 to 2", 1, 3.0],
+    ]
