@@ -53,7 +53,11 @@ def one(request: SignedInRequest, model: str) -> HttpResponse:
     if form.rows is None:
         return _one(request, served, form, status=422)
     started = time.perf_counter()
-    answer = _predicted(request, served, form.rows)
+    try:
+        answer = _predicted(request, served, form.rows)
+    except InvalidRequest as error:  # the model has no answer to these values: they stay in the form
+        form.add_error(None, error.message)
+        return _one(request, served, form, status=422)
     took_ms = (time.perf_counter() - started) * 1000
     return _one(request, served, form, answer=answer, given=_given_answer(served, answer), took_ms=took_ms)
 

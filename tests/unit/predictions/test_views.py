@@ -374,3 +374,21 @@ def test_the_example_is_shown_as_its_reader_would_type_it(browser):
     with override("en"):
         page = browser.get("/predict/titanic?example", headers={"Accept-Language": "es"}).content.decode()
     assert 'value="7,25"' in page
+
+
+def test_values_that_the_model_has_no_number_for_stay_in_the_form(browser, running, monkeypatch):
+    scorer = running.engine.champion("titanic").scorer
+    run = scorer._run
+
+    def overflows(feed):
+        outcome = run(feed)
+        outcome.probabilities[:] = float("nan")
+        return outcome
+
+    monkeypatch.setattr(scorer, "_run", overflows)
+    answer = browser.post("/predict/titanic", {**FORM, "Fare": "2000"}, headers={"HX-Request": "true"})
+    page = answer.content.decode()
+    assert answer.status_code == 422
+    assert 'id="predict-form"' in page
+    assert 'value="2000"' in page
+    assert "The model answers 1 row with no number" in page
