@@ -109,6 +109,17 @@ def test_a_call_whose_answer_was_lost_is_the_same_call_and_a_refused_one_another
     assert api.keys[3] != api.keys[0], "a refusal is kept for its key for a day"
 
 
+@pytest.mark.parametrize("status", [409, 429])
+def test_a_call_that_is_put_off_is_the_same_call_later_and_so_is_any_other(model, api, status):
+    busy = httpx.Response(status, json={"detail": "later"}, headers={"Retry-After": "2"})
+    api.answers = [busy, httpx.Response(409, json={"detail": "no champion"})]
+    for fare in (1.0, 2.0):
+        with pytest.raises(Waits):
+            model.ask([{"fare_amount": fare}], place="t 0:0")
+    model.ask([{"fare_amount": 1.0}], place="t 0:0")
+    assert api.keys[2] == api.keys[0]
+
+
 def test_a_row_that_the_model_refuses_costs_no_other_its_answer(model, api):
     rows = [{"fare_amount": fare} for fare in (10.0, 20.0, REFUSED, 30.0, 40.0)]
     answers = model.ask(rows, place="t 0:0")
