@@ -219,7 +219,7 @@ def _migrations() -> str:
         if left:
             raise Wrong(
                 _("Not applied: %(names)s") % {"names": ", ".join(map(str, left[:3]))},
-                _("`make up` applies them, or `manage.py migrate` on each database."),
+                _("`make up` applies them, or `manage.py upgrade_databases`."),
             )
     return _("all applied")
 

@@ -6,7 +6,7 @@ from typing import TextIO
 
 from django.core.management import call_command
 from django.core.management.base import OutputWrapper
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import DEFAULT_DB_ALIAS, OperationalError, connections
 from django.db.migrations.loader import MigrationLoader
 
 from core.lib.errors import Conflict
@@ -14,12 +14,14 @@ from core.lib.errors import Conflict
 ALIASES = (DEFAULT_DB_ALIAS, "usecases")
 LOCK = 0x41544C5A
 MOST_NAMED = 3
+WAITS_FOR_ANOTHER_S = 600
 
 
 def run(*, stdout: TextIO | OutputWrapper) -> None:
     """Migrate both. Who comes while another does so waits, and finds nothing left to do.
 
-    Raises Conflict for a database that is newer than the code; neither is changed then.
+    Raises Conflict for a database that is newer than the code, and when the other does not end in time;
+    neither is changed then.
     """
     with _alone():
         for alias in ALIASES:
@@ -55,7 +57,16 @@ def _alone() -> Iterator[None]:
     try:
         keeper.set_autocommit(False)
         with keeper.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
+            # It is idle while others migrate, and must not be ended for that.
+            cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+            cursor.execute(f"SET LOCAL lock_timeout = {WAITS_FOR_ANOTHER_S * 1000}")
+            try:
+                cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
+            except OperationalError as error:
+                raise Conflict(
+                    f"Another set-up has been at work on these databases for {WAITS_FOR_ANOTHER_S} s. Wait"
+                    f" for its end, or end its session in PostgreSQL, and try again. ({error})"
+                ) from error
         yield
     finally:
         keeper.close()

@@ -9,6 +9,7 @@ from django.db import connection, connections
 from django.db.migrations.recorder import MigrationRecorder
 
 from console import upgrade
+from core.lib.errors import Conflict
 from stack import compose_setup, set_up_console
 
 both = pytest.mark.django_db(databases=["default", "usecases"])
@@ -78,3 +79,10 @@ def test_who_comes_second_waits_for_the_first(monkeypatch):
         assert (second.is_alive(), done) == (True, [])
     second.join(10)
     assert done == ["migrate", "migrate"]
+
+
+@pytest.mark.django_db(databases=["default", "usecases"], transaction=True)
+def test_who_waits_for_one_that_does_not_end_is_told_so(monkeypatch):
+    monkeypatch.setattr(upgrade, "WAITS_FOR_ANOTHER_S", 1)
+    with upgrade._alone(), pytest.raises(Conflict, match="Another set-up has been at work"):
+        upgrade.run(stdout=io.StringIO())
