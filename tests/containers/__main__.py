@@ -43,7 +43,8 @@ def build() -> None:
         say(f"built {target}: {size / 1e6:.0f} MB in {time.monotonic() - began_at:.0f} s")
     tools = "command -v gcc cc g++ make; find /opt/atalaya/app -name '*.env*'"
     found = run("podman", "run", "--rm", "localhost/atalaya/console", "bash", "-c", tools, is_checked=False)
-    say(f"compilers and files of settings in the image: {found.split() or 'none'}")
+    assert not found.split(), f"in the image: {found}"
+    say("no compiler and no file of settings in the image")
 
 
 def write(**settings: str) -> None:

@@ -166,7 +166,7 @@ def test_nothing_is_generated_where_a_secret_exists(name):
 
 def test_set_up_is_a_hook_where_all_that_it_needs_is_there():
     (job,) = of_kind(render("production"), "Job").values()
-    assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade,pre-rollback"
+    assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
     pod = job["spec"]["template"]["spec"]
     made = {one["metadata"]["name"] for one in render("production")}
     named = [one.get("persistentVolumeClaim", {}).get("claimName") for one in pod["volumes"]]
