@@ -96,18 +96,25 @@ def want_copy(row: TaskLog) -> bool:
     return bool(due.update(next_attempt_at=timezone.now()))
 
 
-def copy(row: TaskLog, lines: Iterable[LogLine]) -> None:
-    """Append what the copy lacks, some hundred lines at a time, until the end.
+def copy(row: TaskLog, lines: Iterable[LogLine]) -> bool:
+    """Append what the copy lacks, some hundred lines at a time, until the end; False when it is not ours.
 
-    Watchers hear of it now and then only: what they look at is its end, which comes last.
+    Watchers hear of it now and then only: what they look at is its end, which comes last. A copy that takes
+    longer than its lease stays with this worker as long as it goes on.
     """
-    rest = islice(lines, row.n_lines, None)
+    position = row.n_lines
+    rest = islice(lines, position, None)
     told_at = 0.0
     while some := list(islice(rest, AT_ONCE)):
-        _append(row, some)
+        if not _append(row, some, position=position):
+            return False
+        position += len(some)
         if time.monotonic() - told_at > TOLD_EVERY_S:
             told_at = time.monotonic()
+            if row.next_attempt_at is not None and not row.renew():
+                return False
             tell(row)
+    return True
 
 
 def finish(row: TaskLog, error: str = "") -> None:
@@ -147,12 +154,19 @@ def write(row: TaskLog, lines: Iterable[LogLine], *, token: str = "") -> None:
     tell(row)
 
 
-def _append(row: TaskLog, lines: Iterable[LogLine], *, token: str = "") -> None:
+def _append(row: TaskLog, lines: Iterable[LogLine], *, position: int | None = None, token: str = "") -> bool:
+    """position: how many lines of the log stand before these; those of the copy as the caller knows it.
+
+    What another writer appended meanwhile is left out. False where lines between are missing: the copy was
+    begun anew.
+    """
     fresh = list(lines)
+    position = row.n_lines if position is None else position
     with spool.writing(row.pk) as copied:
-        expected = row.n_lines
         row.refresh_from_db(fields=["n_lines", "size_bytes"])
-        fresh = fresh[row.n_lines - expected :]
+        if row.n_lines < position:
+            return False
+        fresh = fresh[row.n_lines - position :]
         if copied.size_bytes != row.size_bytes:  # a writer died between file and row
             copied.truncate(row.size_bytes)
         row.size_bytes = spool.append(copied, fresh)
@@ -162,6 +176,7 @@ def _append(row: TaskLog, lines: Iterable[LogLine], *, token: str = "") -> None:
         if row.size_bytes - copied.cut.n_bytes > KEPT_BYTES * 3 // 2:
             row.is_cut = spool.cut_head(row.pk, copied, keep_bytes=KEPT_BYTES) or row.is_cut
             row.save(update_fields=["is_cut"])
+    return True
 
 
 def tell(row: TaskLog) -> None:

@@ -62,6 +62,13 @@ class Deliverable(models.Model):
         self.delivery_error = error
         self.save(update_fields=["next_attempt_at", "delivery_error"])
 
+    def renew(self) -> bool:
+        """Keep a claimed row for another lease; False when somebody else has it by now, who goes on."""
+        claimed = type(self)._default_manager.filter(
+            pk=self.pk, delivery_attempts=self.delivery_attempts, next_attempt_at__isnull=False
+        )
+        return bool(claimed.update(next_attempt_at=timezone.now() + timedelta(seconds=self.lease_s)))
+
     @classmethod
     def due(cls) -> models.QuerySet[Self]:
         """Rows whose time has come, oldest wish first."""

@@ -3,7 +3,9 @@
 from datetime import UTC, datetime
 
 import pytest
+from django.utils import timezone
 
+from core.lib import outbox
 from core.lib.errors import InvalidRequest
 from pipelines import failures, log_copy, log_reading, queries, spool, sync, tasks
 from pipelines.log_lines import LogLine
@@ -120,6 +122,53 @@ def test_a_place_that_somebody_holds_leads_on_after_a_cut(run):
     gone = log_reading.open_log(run, "load")
     assert gone.read(place, limit=1).lines == [line(gone.cut.n_lines)]
     assert gone.tail(limit=5, before=place).lines == []
+
+
+def test_two_that_copy_one_log_write_each_line_once(run, monkeypatch):
+    """The lease of the first ended while it was slow; others copied a part of what it has yet to bring."""
+    monkeypatch.setattr(log_copy, "KEPT_BYTES", 1_000_000)
+    monkeypatch.setattr(spool, "PIECE_BYTES", 1_000_000)
+    log_reading.open_log(run, "load")
+
+    def slow():
+        for number, one in enumerate(ALL):
+            if number in {100, 600}:
+                assert log_copy.copy(TaskLog.objects.get(), iter(ALL[: number + 210]))
+            yield one
+
+    assert log_copy.copy(TaskLog.objects.get(), slow())
+    assert log_reading.open_log(run, "load").tail(limit=2 * N).lines == ALL
+
+
+def test_who_has_lost_the_lease_of_a_copy_leaves_it(run, monkeypatch):
+    monkeypatch.setattr(log_copy, "TOLD_EVERY_S", -1)
+    log_reading.open_log(run, "load")
+    log_copy.want_copy(TaskLog.objects.get())
+    row = outbox.claim(TaskLog, TaskLog.objects.get().pk)
+
+    def lines():
+        for number, one in enumerate(ALL):
+            if number == 100:
+                TaskLog.objects.update(next_attempt_at=timezone.now())
+                assert outbox.claim(TaskLog, row.pk)
+            yield one
+
+    assert not log_copy.copy(row, lines())
+    assert TaskLog.objects.get().n_lines < N
+
+
+def test_a_copy_that_was_begun_anew_gets_no_gap(run):
+    log_reading.open_log(run, "load")
+    row = TaskLog.objects.get()
+
+    def lines():
+        for number, one in enumerate(ALL):
+            if number == 100:
+                TaskLog.objects.update(n_lines=0, size_bytes=0)
+            yield one
+
+    assert not log_copy.copy(row, lines())
+    assert TaskLog.objects.get().n_lines == 0
 
 
 def test_a_writer_that_waited_writes_into_the_new_file(run):
