@@ -27,11 +27,10 @@ from pipelines.models import (
     Run,
     RunNote,
     RunState,
-    TaskInstance,
     Wish,
 )
 from pipelines.removal import remove_demo as remove_demo
-from pipelines.scope import Scope
+from pipelines.scope import Scope, place_of
 
 LONGEST_CONF_BYTES = 64 * 1024
 MARKS = ("success", "failed", "skipped")  # what a task may be marked as; a run as the first two
@@ -275,7 +274,9 @@ def clear_run(
         words = {"task": scope.task, "state": tasks_meant[0].state or _("not reached")}
         raise Conflict(_("The task “%(task)s” is “%(state)s”; that cannot be done now.") % words)
     details = scope.as_json()
-    details["tries"] = {_place(task): task.try_number for task in tasks_meant}
+    failed = ("failed", "upstream_failed")
+    cleared = [task for task in tasks_meant if task.state in (failed if scope.only_failed else TASK_ENDED)]
+    details["tries"] = {place_of(task): task.try_number for task in cleared}
     run.is_clear_of_failed_only = scope.only_failed
     after = {"only_failed": scope.only_failed, **_for_audit(scope), **_named(batch)}
     return _wish(run, Wish.CLEAR, details, by=by, action="run.clear", after=after)
@@ -336,10 +337,6 @@ def _wish(run: Run, wish: Wish, details: dict, *, by: User, action: str, after: 
     audit.record(action, run, by=by, before=before, after=after, upstream_id=run.dag_run_id)
     _send(run)
     return run
-
-
-def _place(task: TaskInstance) -> str:
-    return f"{task.task_id} {task.map_index}"
 
 
 def _for_audit(scope: Scope) -> dict:

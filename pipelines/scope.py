@@ -1,10 +1,24 @@
 """Which tasks of a run somebody means: all, one, several or a group, and those beside them. No Django."""
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 MOST_NAMED = 100  # tasks, one by one
 _MOST_SAID = 3
+
+
+class OneTask(Protocol):
+    """A task instance, of ours or of Airflow's answer."""
+
+    @property
+    def task_id(self) -> str: ...
+    @property
+    def map_index(self) -> int: ...
+
+
+def place_of(task: OneTask) -> str:
+    """Which of its run it is, for a row."""
+    return f"{task.task_id} {task.map_index}"
 
 
 @dataclass(frozen=True)

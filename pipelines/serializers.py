@@ -246,34 +246,34 @@ class RunChangeSerializer(StrictSerializer):
     note = serializers.CharField(allow_blank=True, max_length=LONGEST_NOTE)
 
 
+class MapIndexField(serializers.IntegerField):
+    """Which instance of a mapped task; none given: all of them."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            required=False,
+            allow_null=True,
+            default=None,
+            min_value=-1,
+            max_value=2**31 - 1,
+            help_text="one instance of a mapped task; all when left out",
+        )
+
+
 class NamedTaskSerializer(StrictSerializer):
     """One of several tasks."""
 
     task_id = serializers.CharField(max_length=250)
-    map_index = serializers.IntegerField(
-        required=False,
-        allow_null=True,
-        default=None,
-        min_value=-1,
-        max_value=2**31 - 1,
-        help_text="one instance of a mapped task; all when left out",
-    )
+    map_index = MapIndexField()
 
 
 class ScopeSerializer(StrictSerializer):
     """Which tasks of a run: one, several or a group; without them all."""
 
     task_id = serializers.CharField(required=False, default="", allow_blank=True, max_length=250)
-    map_index = serializers.IntegerField(
-        required=False,
-        allow_null=True,
-        default=None,
-        min_value=-1,
-        max_value=2**31 - 1,
-        help_text="one instance of a mapped task; all when left out",
-    )
+    map_index = MapIndexField()
     tasks = NamedTaskSerializer(  # type: ignore[call-arg]  # `max_length` is the list's, which the stubs miss
-        many=True, required=False, max_length=MOST_NAMED, help_text="several tasks"
+        many=True, required=False, allow_empty=False, max_length=MOST_NAMED, help_text="several tasks"
     )
     group = serializers.CharField(
         required=False,
@@ -291,6 +291,8 @@ class ScopeSerializer(StrictSerializer):
         if sum(bool(attrs.get(name)) for name in ("task_id", "tasks", "group")) > 1:
             message = _("Give a task, several, or a group: one of the three.")
             raise serializers.ValidationError({"task_id": message})
+        if attrs.get("map_index") is not None and not attrs.get("task_id"):
+            raise serializers.ValidationError({"map_index": _("Name the task that it is of.")})
         return {**attrs, "tasks": [(one["task_id"], one["map_index"]) for one in attrs.get("tasks", [])]}
 
 

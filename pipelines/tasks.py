@@ -26,6 +26,7 @@ from pipelines.models import (
     TaskLog,
     Wish,
 )
+from pipelines.scope import place_of
 
 if TYPE_CHECKING:
     from pipelines.answers import DagRun
@@ -158,17 +159,18 @@ def clear_run(run: Run) -> None:
 
 
 def _is_as_it_was(airflow: "AirflowGateway", run: Run) -> bool:
-    """Whether one of the tasks that are to be cleared stands as it did when somebody asked."""
-    scope, tries = run.wished_scope, run.wish_details.get("tries", {})
+    """Whether the tasks that are to be cleared stand as they did when somebody asked.
+
+    A clear touches them together, and one that is skipped again ends at the same try: so one that moved on
+    tells that it was done.
+    """
+    scope, tries = run.wished_scope, run.wish_details.get("tries")
     before = run.wish_details.get("try_number", 0)  # of a wish of an earlier release
-    found = [
-        task
+    return all(
+        task.state in TASK_ENDED and task.try_number <= (before if tries is None else tries[place_of(task)])
         for task in airflow.task_states([(run.dag_id, run.dag_run_id)])
-        if isinstance(task, TaskState) and scope.holds(task.task_id, task.map_index)
-    ]
-    return not found or any(
-        task.state in TASK_ENDED and task.try_number <= tries.get(f"{task.task_id} {task.map_index}", before)
-        for task in found
+        if isinstance(task, TaskState)
+        and (scope.holds(task.task_id, task.map_index) if tries is None else place_of(task) in tries)
     )
 
 
@@ -351,7 +353,8 @@ def copy_log(log_id: str) -> None:
             try_number=row.try_number,
             map_index=row.map_index,
         ) as lines:
-            log_copy.copy(row, lines)
+            if not log_copy.copy(row, lines):
+                return
             trouble = "" if row.n_lines else lines.trouble
     except (Unavailable, Unauthorized) as error:
         row.mark_retry(error.message)

@@ -76,6 +76,30 @@ def test_a_clear_of_several_that_was_done_is_not_done_again(run, airflow, scient
     assert airflow.calls.count("clear_tasks") == 1
 
 
+FAILED_ONLY = Scope(group="clean", only_failed=True)
+
+
+@pytest.mark.parametrize(
+    ("scope", "states"),
+    [
+        # What a clear leaves alone, and what is skipped again, stands as before: neither asks for another.
+        (FAILED_ONLY, {"clean.sort": "failed"}),
+        (GROUP, {"clean.sort": "success", "clean.trim": "skipped", "clean.deep.join": "success"}),
+    ],
+)
+def test_a_clear_is_done_once_a_task_of_it_moved_on(run, airflow, scientist, scope, states):
+    before = {"clean.trim": "skipped"} if scope is GROUP else {}
+    airflow.move_on(DAG, "manual__1", "failed", **before)
+    sync.sync_runs()
+    actions.clear_run(run.pk, by=scientist, scope=scope)
+    tasks.deliver_run(str(run.pk))
+    tries = {name: 2 for name, state in states.items() if state != "skipped"} | {"clean.trim": 1}
+    airflow.move_on(DAG, "manual__1", "failed", tries=tries, **{"clean.trim": "success"} | states)
+    Run.objects.update(wish=Wish.CLEAR, next_attempt_at=timezone.now())
+    tasks.deliver_run(str(run.pk))
+    assert airflow.calls.count("clear_tasks") == 1
+
+
 def test_a_wish_of_an_earlier_release_is_delivered(run, airflow, scientist):
     details = {"task_id": "clean.sort", "map_index": None, "upstream": False, "try_number": 1}
     Run.objects.update(wish=Wish.CLEAR, wish_details=details, next_attempt_at=timezone.now())
@@ -198,6 +222,9 @@ def test_rest_tells_and_clears_groups_and_several_tasks(page, run):
     assert post("clear", tasks=[{"task_id": "load", "nope": 1}]).status_code == 422
     assert post("clear", tasks=[{"task_id": "load"}] * 101).status_code == 422
     assert post("clear", group="nope").status_code == 404
+    for path in ("clear", "mark"):  # an empty list is no word for the whole run
+        assert post(path, tasks=[], state="failed").status_code == 422
+        assert post(path, map_index=3, state="failed").status_code == 422
     assert post("clear", group="clean").status_code == 202
 
 
