@@ -38,13 +38,20 @@ def sync(airflow: "AirflowGateway", pipeline: Pipeline) -> bool:
     except NotFound:  # it vanished in between: the next list says so
         return False
     is_changed = mirror.save_details(pipeline, details, tasks)
-    if details.version is not None:
-        versions = queries.versions_without_source(pipeline.dag_id, details.version)[:SOURCES_AT_ONCE]
-        if is_changed and details.version not in versions:  # Airflow rewrites one that nothing ran yet
-            versions.append(details.version)
-        for version in versions:
-            _sync_source(airflow, pipeline, version)
+    _sync_sources(airflow, pipeline, details.version, is_changed=is_changed)
     return is_changed
+
+
+def _sync_sources(
+    airflow: "AirflowGateway", pipeline: Pipeline, version: int | None, *, is_changed: bool
+) -> None:
+    if version is None:
+        return
+    versions = queries.versions_without_source(pipeline.dag_id, version)[:SOURCES_AT_ONCE]
+    if is_changed and version not in versions:  # Airflow rewrites one that nothing ran yet
+        versions.append(version)
+    for each in versions:
+        _sync_source(airflow, pipeline, each)
 
 
 def _sync_source(airflow: "AirflowGateway", pipeline: Pipeline, version: int) -> None:
@@ -64,7 +71,7 @@ def with_new_versions(airflow: "AirflowGateway", among: QuerySet[Pipeline]) -> l
     try:
         newest = airflow.newest_versions()
     except ConsoleError as error:
-        log.warning("pipelines.versions_unread", error=error.message)
+        log.info("pipelines.versions_unread", error=error.message)
         return []
     known = among.filter(pk__in=newest).exclude(details_at=None).order_by("details_at", "pk")
     return [pipeline for pipeline in known if pipeline.version != newest[pipeline.pk]]
@@ -73,7 +80,7 @@ def with_new_versions(airflow: "AirflowGateway", among: QuerySet[Pipeline]) -> l
 def freshen(pipeline: Pipeline) -> bool:
     """Read it now, unless somebody did a moment ago or Airflow is away; whether anything of it changed.
 
-    What Airflow does not tell in time stays as it is.
+    What Airflow does not tell in time stays as it is; that it was slow once is no fault of the pipeline.
     """
     now = timezone.now()
     if pipeline.details_at is None or now - pipeline.details_at < FRESH_FOR or SyncState.stale_since(SERVICE):
@@ -83,12 +90,17 @@ def freshen(pipeline: Pipeline) -> bool:
         return False
     from pipelines import gateway
 
-    read = partial(sync, gateway.connect().hurried())
+    is_changed = False
     try:
-        return any(loops.DETAILS.each([pipeline], read, key=attrgetter("pk"), about=attrgetter("pk")))
+        airflow = gateway.connect().hurried()
+        told, tasks = airflow.dag_details(pipeline.dag_id), airflow.dag_tasks(pipeline.dag_id)
+        save = partial(mirror.save_details, details=told, tasks=tasks)
+        is_changed = any(loops.DETAILS.each([pipeline], save, key=attrgetter("pk"), about=attrgetter("pk")))
+        if is_changed:
+            _sync_sources(airflow, pipeline, told.version, is_changed=True)
     except ConsoleError as error:
         log.info("pipeline.not_freshened", dag_id=pipeline.pk, error=error.message)
-        return False
+    return is_changed
 
 
 def with_fresh(dag_id: str, act: Callable[[], T]) -> T:

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from core.lib.errors import Unavailable
+from core.lib.errors import Unauthorized, Unavailable
 from core.lib.models import SetAside, SyncState
 from pipelines import details, queries, sync
 from pipelines.models import Pipeline, PipelineSource, Run
@@ -130,3 +130,29 @@ def test_the_form_opens_while_airflow_is_away(dags, page):
     grow_old()
     assert page.get(FORM).status_code == 200
     assert dags.calls == ["dag_details"]
+
+
+def test_a_slow_answer_to_a_reader_is_no_fault_of_the_pipeline(dags, page, monkeypatch):
+    def late(_dag_id):
+        raise Unavailable("Airflow is not answering.")
+
+    monkeypatch.setattr(dags, "dag_tasks", late)
+    assert page.get(FORM).status_code == 200
+    assert not SetAside.objects.exists()
+
+
+def test_the_form_opens_while_airflow_lets_nobody_in(dags, page, monkeypatch):
+    def refused():
+        raise Unauthorized("The password is wrong.")
+
+    monkeypatch.setattr("pipelines.gateway.connect", refused)
+    assert page.get(FORM).status_code == 200
+
+
+def test_new_parameters_show_though_the_code_cannot_be_had(dags, page, monkeypatch):
+    def late(_dag_id, _version):
+        raise Unavailable("Airflow is not answering.")
+
+    dags.change_dag(DAG, one_of("small", "huge"))
+    monkeypatch.setattr(dags, "dag_source", late)
+    assert "huge" in page.get(FORM).content.decode()
