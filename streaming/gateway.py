@@ -86,7 +86,8 @@ class KafkaGateway:
         return found
 
     def _with_offsets(self, abouts: list[TopicDescription]) -> list[Topic]:
-        places = [TopicPartition(about.name, part.id) for about in abouts for part in about.partitions]
+        led = [(about, part) for about in abouts for part in about.partitions if part.leader is not None]
+        places = [TopicPartition(about.name, part.id) for about, part in led]
         low, high = self._offsets(places, OffsetSpec.earliest()), self._offsets(places, OffsetSpec.latest())
         return [
             Topic(
@@ -110,16 +111,13 @@ class KafkaGateway:
         futures = (
             self._admin.list_offsets(dict.fromkeys(places, spec), request_timeout=TIMEOUT_S) if places else {}
         )
-        offsets, faults = {}, []
+        offsets = {}
         for place, future in futures.items():
             try:
                 offsets[place.topic, place.partition] = future.result().offset
             except KafkaException as error:
-                faults.append(error)
-        if faults and not offsets:  # no partition's own fault
-            for fault in faults:
-                if fault.args[0].code() not in (*MISSING, *LEADERLESS):
-                    raise fault
+                if error.args[0].code() not in (*MISSING, *LEADERLESS):
+                    raise
         return offsets
 
     def ends(self, topic_names: Iterable[str]) -> dict[tuple[str, int], int]:
@@ -127,7 +125,12 @@ class KafkaGateway:
         with _translated():
             found = self._admin.list_topics(timeout=min(TIMEOUT_S, PAGE_WAITS_S)).topics
             abouts = [found[name] for name in set(topic_names) if name in found]
-            places = [TopicPartition(about.topic, number) for about in abouts for number in about.partitions]
+            places = [
+                TopicPartition(about.topic, number)
+                for about in abouts
+                for number, part in about.partitions.items()
+                if part.leader != NO_LEADER
+            ]
             return self._offsets(places, OffsetSpec.latest())
 
     def groups(self, *, topic: str = "") -> list[Group]:

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from core.lib.errors import NotFound, Unavailable
+from core.lib.errors import NotFound, Unauthorized, Unavailable
 from streaming import gateway, reading
 from streaming.gateway import KafkaGateway
 from streaming.kafka_types import Partition, Start
@@ -75,6 +75,14 @@ class Failing(Admin):
 def test_a_partition_that_nobody_answers_for_hides_no_other(code):
     found = {topic.name: topic.partitions for topic in KafkaGateway(Failing(code, "__mine")).topics()}
     assert found == {"__mine": [Partition(0, 0, 0, -1, 1, 1)], "orders": [Partition(0, 7, 7, 1, 1, 1)]}
+
+
+def test_what_else_is_in_the_way_of_an_offset_is_told():
+    """Not shown as an empty topic: nobody was let in, or a broker that leads is late."""
+    denied = KafkaError.TOPIC_AUTHORIZATION_FAILED
+    for code, kind in ((denied, Unauthorized), (KafkaError._TIMED_OUT, Unavailable)):
+        with pytest.raises(kind):
+            KafkaGateway(Failing(code, "orders")).topics()
 
 
 def test_a_topic_that_nobody_leads_is_shown_and_a_broker_that_is_away_told():
