@@ -95,9 +95,13 @@ class Champion:
 
         A row that the model refuses is no other's fault: what is refused together is asked half by half.
         """
+        return self._asked(rows, place, looks=True)
+
+    def _asked(self, rows: Sequence[Row], place: str, *, looks: bool) -> Answers:
+        """looks: whether another champion may be why rows are refused; one look is enough for all halves."""
         body = msgspec.json.encode({"rows": rows})
         if len(body) > MAX_BYTES and len(rows) > 1:
-            return self._halves(rows, place)
+            return self._halves(rows, place, looks=looks)
         call = hashlib.sha256(f"{place} ".encode() + body).hexdigest()
         key = f"{call}-{self._n_refused[call]}"
         url = f"{settings.CONSOLE_SERVING_URL}/api/v1/models/{quote(self._model, safe='')}/predict"
@@ -105,9 +109,9 @@ class Champion:
         try:
             answer = self._sent("POST", url, content=body, headers=headers)
         except RowsRefused:
-            if self._takes_something_else():
+            if looks and self._takes_something_else():
                 raise  # another champion: the rows are made anew for it
-            return self._halves(rows, place) if len(rows) > 1 else Answers([math.nan], [""])
+            return self._halves(rows, place, looks=False) if len(rows) > 1 else Answers([math.nan], [""])
         except _RefusedForGood:
             if len(self._n_refused) > MOST_REFUSED:
                 self._n_refused.clear()
@@ -115,10 +119,11 @@ class Champion:
             raise
         return self._read(answer, len(rows))
 
-    def _halves(self, rows: Sequence[Row], place: str) -> Answers:
+    def _halves(self, rows: Sequence[Row], place: str, *, looks: bool) -> Answers:
         middle = len(rows) // 2
         first, second = (
-            self.ask(part, place=f"{place} {n}") for n, part in enumerate((rows[:middle], rows[middle:]))
+            self._asked(part, f"{place} {n}", looks=looks)
+            for n, part in enumerate((rows[:middle], rows[middle:]))
         )
         return Answers(first.predicted + second.predicted, first.ids + second.ids)
 

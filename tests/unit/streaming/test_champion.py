@@ -131,6 +131,13 @@ def test_a_row_that_the_model_refuses_costs_no_other_its_answer(model, api):
     assert len(set(api.keys)) == n_asked, "the same calls again: what was answered is not recorded twice"
 
 
+def test_one_look_for_another_champion_is_enough_for_all_halves(model, api):
+    rows = model.rows([event(fare_amount=REFUSED)] * 8, OFFERED)
+    api.calls.clear()
+    assert all(math.isnan(number) for number in model.ask(rows, place="t 0:0").predicted)
+    assert [call.method for call in api.calls].count("GET") == 1
+
+
 def test_a_row_without_a_number_is_told_as_such(model, api):
     given = [{"id": "a", "value": 1.5}, {"id": "b", "value": None}]
     api.answers = [httpx.Response(200, json={"version": "1", "predictions": given})]
