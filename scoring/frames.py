@@ -25,12 +25,16 @@ class Request(Struct, frozen=True, array_like=True):
 
 
 class Reply(Struct, frozen=True, array_like=True):
-    """error: "" when the rest counts. probabilities: float64, row after row; empty for a regression."""
+    """error: "" when the rest counts. probabilities: float64, row after row; empty for a regression.
+
+    is_passing: the error is of the machine (memory, files, threads), and no fault of the rows.
+    """
 
     id: int
     error: str = ""
     values: list[Any] = []
     probabilities: bytes = b""
+    is_passing: bool = False
 
 
 async def read(stream: asyncio.StreamReader) -> bytes:

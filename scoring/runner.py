@@ -76,7 +76,7 @@ class Runner:
             outcome = await asyncio.to_thread(self._model.predict, joined)
         except Exception as error:  # noqa: BLE001  (models raise what they like; the caller is told, we go on)
             if len(batch) == 1:
-                self._refuse(batch[0], f"{type(error).__name__}: {error}")
+                self._refuse(batch[0], error)
                 return
             middle = len(batch) // 2
             await self._settle(batch[:middle])
@@ -106,9 +106,11 @@ class Runner:
             start += waiting.n_rows
 
     @staticmethod
-    def _refuse(waiting: _Waiting, error: str) -> None:
+    def _refuse(waiting: _Waiting, error: Exception) -> None:
+        is_passing = isinstance(error, MemoryError | OSError) or "can't start new thread" in str(error)
+        words = f"{type(error).__name__}: {error}"[:1000]
         if not waiting.writer.is_closing():
-            frames.write(waiting.writer, frames.Reply(waiting.number, error=error[:1000]))
+            frames.write(waiting.writer, frames.Reply(waiting.number, error=words, is_passing=is_passing))
 
 
 def main(argv: list[str]) -> None:

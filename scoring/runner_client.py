@@ -107,7 +107,7 @@ class RunnerClient:
         finally:
             self._waiting.pop(asked.id, None)
         if reply.error:
-            raise RunnerError(reply.error)
+            raise RunnerUnavailable(reply.error) if reply.is_passing else RunnerError(reply.error)
         return frames.outcome(self.spec, reply)
 
     async def close(self) -> None:

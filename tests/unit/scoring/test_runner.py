@@ -116,3 +116,23 @@ async def test_rows_that_do_not_fit_the_spec_are_refused(slow, tmp_path):
     assert "over the limit" in reply.error
     assert await reader.read() == b""
     writer.close()
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (MemoryError(), RunnerUnavailable),
+        (OSError("No space left on device"), RunnerUnavailable),
+        (RuntimeError("can't start new thread"), RunnerUnavailable),
+        (ValueError("Found unknown categories"), RunnerError),
+    ],
+)
+async def test_what_the_machine_lacks_is_no_fault_of_the_row(slow, monkeypatch, error, kind):
+    runner, client = slow
+
+    def fails(_columns):
+        raise error
+
+    monkeypatch.setattr(runner._model, "predict", fails)
+    with pytest.raises(kind, match=type(error).__name__):
+        await client.score_rows([specs.titanic_row(Age=50)])
