@@ -97,6 +97,7 @@ def check_topics(params: Params, by: User) -> None:
     if topics.scope_of(topic) or topic in topics.KAFKAS_OWN or _is_of_dead_letters(topic, there):
         raise _fault("topic", _("This topic is the console's own, or holds dead letters: name another."))
     policy.check(by, "messages.read", topic)
+    there = there or set()
     _require_apart("topic", topic, there)
     if not sink:
         return
@@ -117,18 +118,21 @@ def make_topics(params: Params, folder: Path) -> None:
     (folder / kafka.DEAD_TOPIC_FILE).write_text(dead)
 
 
-def _there() -> set[str]:
-    """All topics; none while Kafka is away: the job says later what it met."""
+def _there() -> set[str] | None:
+    """All topics; None while Kafka is away: the job says later what it met."""
     try:
         return topics.names()
     except Unavailable:
-        return set()
+        return None
 
 
-def _is_of_dead_letters(topic: str, there: set[str]) -> bool:
-    """A name alone says nothing: `walking.dead` may be anything where there is no `walking`."""
+def _is_of_dead_letters(topic: str, there: set[str] | None) -> bool:
+    """A name alone says nothing: `walking.dead` may be anything where there is no `walking`.
+
+    While Kafka does not say which topics there are, the name has to do.
+    """
     beside = topic.removesuffix(f".{DEAD}")
-    return beside != topic and (beside in there or topics.is_registered(topic))
+    return beside != topic and (there is None or beside in there or topics.is_registered(topic))
 
 
 def _require_apart(name: str, topic: str, others: set[str]) -> None:

@@ -187,6 +187,13 @@ def test_a_stream_is_submitted_while_kafka_is_away(kafka, engineer):
     assert actions.submit_job("stream_trips", params=PARAMS, by=engineer)
 
 
+def test_a_name_of_dead_letters_is_refused_while_kafka_cannot_say_whose(kafka, engineer):
+    kafka.fail("list_topics", fault(KafkaError._TRANSPORT))
+    with pytest.raises(InvalidRequest) as refused:
+        actions.submit_job("stream_trips", params=PARAMS | {"topic": "walking.dead"}, by=engineer)
+    assert "holds dead letters" in refused.value.errors[0]["message"]
+
+
 @pytest.mark.parametrize(
     ("topic", "name"),
     [("orders", "orders.dead"), ("orders_x", "orders_x-dead"), ("x" * 249, None), ("x" * 245, None)],
