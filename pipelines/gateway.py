@@ -457,7 +457,7 @@ class AirflowGateway:
         try:
             yield Lines(_items(answer))
         finally:
-            answer.close()  # what is left unread, of a log too long, must meet nobody else's call
+            answer.close()  # what is left unread, where somebody else goes on, must meet nobody else's call
             answer.release_conn()
 
     # --- what tasks ask people
@@ -537,12 +537,15 @@ class AirflowGateway:
         patient_until = time.monotonic() + READ_S
         entries: list[XCom] = []
         for one in found:
-            if entries and entries[-1].trouble and time.monotonic() > patient_until:
-                entries.append(replace(one, trouble=entries[-1].trouble))
+            trouble = next((entry.trouble for entry in entries if entry.trouble), "")
+            if trouble and time.monotonic() > patient_until:
+                entries.append(replace(one, trouble=trouble))
                 continue
             try:
                 value = self._bounded(call, answers.xcom_value, xcom_key=one.key, **what)
                 entries.append(replace(one, value=value))
+            except Unauthorized:  # nobody's entry is at fault
+                raise
             except ConsoleError as error:
                 entries.append(replace(one, trouble=error.message))
         return entries

@@ -52,7 +52,7 @@ def set_apart(spec: Spec, tables: Mapping[str, pd.DataFrame]) -> tuple[dict[str,
     reasons: dict[str, None] = {}
     n_refused = 0
     for name, table in tables.items():
-        refused = dict(_refused(spec, records(table[names])))
+        refused = dict(_refused(spec, table[names]))
         taken[name] = table.drop(index=table.index[list(refused)]).reset_index(drop=True)
         reasons |= dict.fromkeys(refused.values())
         n_refused += len(refused)
@@ -62,11 +62,11 @@ def set_apart(spec: Spec, tables: Mapping[str, pd.DataFrame]) -> tuple[dict[str,
     return taken, apart
 
 
-def _refused(spec: Spec, rows: list[dict[str, object]]) -> Iterator[tuple[int, str]]:
+def _refused(spec: Spec, table: pd.DataFrame) -> Iterator[tuple[int, str]]:
     """Places and reasons. Rows are asked about by the thousand, and alone where one of these does not fit."""
     decoder = RowDecoder(spec)
-    for first in range(0, len(rows), MAX_ROWS):
-        piece = rows[first : first + MAX_ROWS]
+    for first in range(0, len(table), MAX_ROWS):
+        piece = records(table.iloc[first : first + MAX_ROWS])
         if _reason(decoder, piece):
             found = ((place, _reason(decoder, [row])) for place, row in enumerate(piece, first))
             yield from ((place, reason) for place, reason in found if reason)
