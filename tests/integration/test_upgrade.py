@@ -34,6 +34,7 @@ pytestmark = [
 ]
 FROM = os.environ.get("CONSOLE_TEST_UPGRADE_FROM") or "37bba6eaad39"
 FOLDER = Path(f"{running_stack.VAR_DIR}-upgrade")
+OF_INSTALLERS = ("PIP_", "UV_", "SSL_CERT_")  # where packages come from, and whom to trust for them
 # Rows of these are what was done: an upgrade may give them columns, and changes nothing else.
 KEPT = (
     "access_apitoken",
@@ -189,6 +190,7 @@ def older() -> Iterator[Checkout]:
     stack = Checkout(environment(DEMO="1"), repo=older_code(folder))
     if not has_our_locks(folder):
         stack.environ["CONSOLE_VENV_DIR"] = str(FOLDER / "venv")
+        stack.environ |= {name: os.environ[name] for name in os.environ if name.startswith(OF_INSTALLERS)}
         stack.python = ("python3", "-m", "stack.bootstrap")
     try:
         yield stack
