@@ -14,8 +14,13 @@ class Caller:
 
     def __init__(self, stack: RunningStack, name: str, *roles: str) -> None:
         self.name = name
-        self.token = stack.manage("create_user", name, "--token", "--role", *roles).strip().splitlines()[-1]
+        self.token = self.new_token(stack, roles)
         self._base = f"{stack.url}/api/v1"
+
+    def new_token(self, stack: RunningStack, roles: tuple[str, ...]) -> str:
+        """Of a user who is made for it."""
+        made = stack.manage("create_user", self.name, "--token", "--role", *roles)
+        return made.strip().splitlines()[-1]
 
     def get(self, path: str, **options: Any) -> httpx.Response:
         return self._call("GET", path, **options)

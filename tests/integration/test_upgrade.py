@@ -82,6 +82,14 @@ class Checkout(RunningStack):
         )
 
 
+class OlderCaller(Caller):
+    """By the commands that every release has."""
+
+    def new_token(self, stack: RunningStack, roles: tuple[str, ...]) -> str:
+        stack.manage("create_user", self.name, "--role", *roles)
+        return stack.manage("create_token", self.name).strip().splitlines()[-1]
+
+
 @dataclass(frozen=True)
 class Seen:
     """What the older code left. rows: of `KEPT`, by table and primary key."""
@@ -164,7 +172,7 @@ def use(stack: RunningStack) -> tuple[Caller, Seen]:
     """Let the older code work, and note what it left."""
     timed("older code: make up", stack.up)
     timed("older code: its demonstration", lambda: wait_for("it", lambda: demonstrated(stack), timeout_s=600))
-    caller = Caller(stack, "upgrade", "scientist")
+    caller = OlderCaller(stack, "upgrade", "scientist")
     answer = predict(caller)
     wait_for("record", lambda: is_recorded(caller, answer), timeout_s=30)
     time.sleep(6)  # entries of the audit trail are sealed every five seconds
