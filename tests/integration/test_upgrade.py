@@ -30,7 +30,7 @@ pytestmark = [
         os.environ.get("CONSOLE_TEST_UPGRADE") != "1",
         reason="`make test-upgrade` runs it: two whole stacks, one after the other",
     ),
-    pytest.mark.timeout(1800),
+    pytest.mark.timeout(2700),
 ]
 FROM = os.environ.get("CONSOLE_TEST_UPGRADE_FROM") or "37bba6eaad39"
 FOLDER = Path(f"{running_stack.VAR_DIR}-upgrade")
@@ -164,14 +164,15 @@ def head_of(stack: RunningStack, *noted: str) -> str:
 
 def demonstrated(stack: RunningStack) -> bool:
     about = json.loads(stack.command("status", "--json").stdout)["demonstration"]
-    assert about["state"] != "failed", about
+    if about["state"] == "failed":  # its steps have deadlines, which a busy machine misses: it says to repeat it
+        stack.manage("run_demo", timeout_s=900)
     return bool(about["state"] == "done")
 
 
 def use(stack: RunningStack) -> tuple[Caller, Seen]:
     """Let the older code work, and note what it left."""
     timed("older code: make up", stack.up)
-    timed("older code: its demonstration", lambda: wait_for("it", lambda: demonstrated(stack), timeout_s=600))
+    timed("older code: its demonstration", lambda: wait_for("it", lambda: demonstrated(stack), timeout_s=1200))
     caller = OlderCaller(stack, "upgrade", "scientist")
     answer = predict(caller)
     wait_for("record", lambda: is_recorded(caller, answer), timeout_s=30)
