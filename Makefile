@@ -16,7 +16,7 @@ export PYTHONUNBUFFERED := 1
 .DEFAULT_GOAL := help
 .PHONY: help up down demo remove-demo status doctor measure logs reset backup restore psql shell kill \
         check format fuzz test test-unit test-integration test-browser test-restore test-upgrade test-tutorial \
-        test-brokers soak bench load notebook panels dashboards openapi reference docs messages lock secrets test-containers
+        test-examples test-brokers soak bench load notebook panels dashboards openapi reference docs messages lock secrets test-containers
 
 help:  ## list these commands
 	@echo "Usage: make COMMAND"
@@ -107,6 +107,9 @@ test-upgrade:  ## the landed release before, with its demonstration, upgraded to
 
 test-tutorial:  ## each command of docs/tutorial.md on a new stack
 	@CONSOLE_TEST_TUTORIAL=1 $(TOOLS) -m pytest tests/integration/test_tutorial.py
+
+test-examples:  ## Airflow's own example DAGs, run from the console's forms in a browser, on a stack that loads them
+	@CONSOLE_TEST_EXAMPLES=1 $(TOOLS) -m pytest tests/browser/test_examples.py
 
 test-brokers:  ## three brokers of Kafka, each killed once while predictions are answered
 	@CONSOLE_TEST_BROKERS=1 $(TOOLS) -m pytest -s tests/integration/test_three_brokers.py

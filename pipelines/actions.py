@@ -414,7 +414,7 @@ def answer_input(input_id: int, *, chosen: list[str], params_input: dict, by: Us
         raise NotFound(_("There is no question %(id)s.") % {"id": input_id})
     if row.state != "waiting":
         raise Conflict(_("This question is answered, or its task waits no longer."))
-    if row.assigned and by.get_username() not in row.assigned:
+    if not row.asks(by.get_username()):
         raise Conflict(_("Only these may answer: %(names)s.") % {"names": ", ".join(row.assigned)})
     if faults := _faults_of_answer(row, chosen, params_input):
         raise InvalidRequest(_("This answer does not fit the question."), errors=faults)

@@ -144,7 +144,8 @@ def _markdown(schema: Schema) -> str:
 
 
 def _help(description: Any, schema: Schema, kind: str) -> str:
-    words = [f"{str(description).rstrip('.')}."] if description else []
+    said = str(description or "").rstrip()
+    words = [said if said.endswith((".", "!", "?", ":")) else f"{said}."] if said else []
     if "exclusiveMinimum" in schema:
         words.append(_("More than %(low)s.") % {"low": schema["exclusiveMinimum"]})
     if "exclusiveMaximum" in schema:

@@ -429,6 +429,10 @@ class InputRequest(Deliverable):
             return "closed"
         return "waiting" if self.chosen is None else "delivering"
 
+    def asks(self, name: str) -> bool:
+        """Whether the one of this user name may answer, as far as the task says."""
+        return not self.assigned or name in self.assigned
+
     @property
     def params(self) -> dict[str, dict[str, Any]]:
         """name -> {"value", "schema", "description"}, in the author's order."""

@@ -433,6 +433,9 @@ class InputRequestSerializer(serializers.ModelSerializer):
     state = serializers.CharField(help_text="waiting, delivering (answered here, on its way) or closed")
     params = serializers.DictField(help_text="name: {value, schema, description} of the values it asks for")
     options = serializers.ListField(child=serializers.CharField())
+    assigned = serializers.ListField(
+        child=serializers.CharField(), help_text="whom alone the task asks, as Airflow names them"
+    )
     answered_by = serializers.CharField(source="answered_by.username", default=None, allow_null=True)
 
     class Meta:
@@ -449,6 +452,7 @@ class InputRequestSerializer(serializers.ModelSerializer):
             "options",
             "is_multiple",
             "params",
+            "assigned",
             "asked_at",
             "closed_at",
             "answered_by",

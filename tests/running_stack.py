@@ -146,6 +146,7 @@ def own() -> RunningStack:
             CONSOLE_PORT_BASE=PORT_BASE,
             CONSOLE_VAR_DIR=VAR_DIR,
             CONSOLE_DATA_DIR=data_dir,
+            CONSOLE_LOAD_EXAMPLES=os.environ.get("CONSOLE_TEST_EXAMPLES", "0"),
             COURSE_API_WAIT_S="1",  # else the next batch is five minutes away
             CONSOLE_SPARK_CONF=json.dumps(QUICK_TO_START),
         )

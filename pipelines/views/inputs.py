@@ -46,5 +46,6 @@ def input_detail(request: SignedInRequest, input_id: int) -> HttpResponse:
 
 
 def _page(request: SignedInRequest, input_id: int, form: AnswerForm, *, status: int = 200) -> HttpResponse:
-    context = {"row": queries.input_request(input_id), "form": form, **age()}
+    row = queries.input_request(input_id)
+    context = {"row": row, "is_asked": row.asks(request.user.get_username()), "form": form, **age()}
     return render(request, "pipelines/input_detail.html", context, status=status)

@@ -164,7 +164,9 @@ def head_of(stack: RunningStack, *noted: str) -> str:
 
 def demonstrated(stack: RunningStack) -> bool:
     about = json.loads(stack.command("status", "--json").stdout)["demonstration"]
-    if about["state"] == "failed":  # its steps have deadlines, which a busy machine misses: it says to repeat it
+    if (
+        about["state"] == "failed"
+    ):  # its steps have deadlines, which a busy machine misses: it says to repeat it
         stack.manage("run_demo", timeout_s=900)
     return bool(about["state"] == "done")
 
@@ -172,7 +174,9 @@ def demonstrated(stack: RunningStack) -> bool:
 def use(stack: RunningStack) -> tuple[Caller, Seen]:
     """Let the older code work, and note what it left."""
     timed("older code: make up", stack.up)
-    timed("older code: its demonstration", lambda: wait_for("it", lambda: demonstrated(stack), timeout_s=1200))
+    timed(
+        "older code: its demonstration", lambda: wait_for("it", lambda: demonstrated(stack), timeout_s=1200)
+    )
     caller = OlderCaller(stack, "upgrade", "scientist")
     answer = predict(caller)
     wait_for("record", lambda: is_recorded(caller, answer), timeout_s=30)

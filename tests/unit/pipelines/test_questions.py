@@ -132,6 +132,15 @@ def test_only_those_who_are_asked_may_answer(question, scientist, viewer):
         answer(question, scientist)
 
 
+def test_the_form_says_when_others_are_asked(page, question):
+    told = "The task asks others."
+    assert told not in page.get(f"/runs/questions/{question.pk}").content.decode()
+    InputRequest.objects.update(assigned=["bob"])
+    text = page.get(f"/runs/questions/{question.pk}").content.decode()
+    assert told in text
+    assert "Asked of bob alone." in text
+
+
 # --- pages
 
 
