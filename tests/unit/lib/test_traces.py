@@ -111,11 +111,21 @@ def test_a_task_goes_on_with_the_trace_of_whoever_sent_it(spans, monkeypatch):
     assert not of_task.status.is_ok
 
 
-def test_what_is_due_every_few_seconds_makes_no_spans(spans):
-    task = SimpleNamespace(name="core.lib.outbox.sweep", request=SimpleNamespace(id="1"))
+@pytest.mark.parametrize(
+    ("name", "made"),
+    [
+        ("core.lib.outbox.sweep", []),
+        ("predictions.tasks.look_for_drift", []),
+        ("jobs.schedules.run_due", []),
+        ("models_registry.tasks.forget_silent_processes", []),
+        ("models_registry.tasks.expire_requests", ["models_registry.tasks.expire_requests"]),
+    ],
+)
+def test_what_is_due_every_minute_makes_no_spans(spans, name, made):
+    task = SimpleNamespace(name=name, request=SimpleNamespace(id="1"))
     workers._remember_caller(task=task)
     workers._count(task=task, state="SUCCESS")
-    assert spans.names == []
+    assert spans.names == made
 
 
 def test_the_stack_installs_and_names_what_the_console_asks_for(tmp_path):
