@@ -411,4 +411,5 @@ LOG_FORMAT = env.text("CONSOLE_LOG_FORMAT", "text")
 LOGGING = logging_config(LOG_FORMAT, env.text("CONSOLE_LOG_LEVEL", "INFO"))
 # Folder in which each part leaves a file as a sign of life, for the health check of its container.
 CONSOLE_HEARTBEAT_DIR = env.path("CONSOLE_HEARTBEAT_DIR")
+CONSOLE_METRICS_PORT = env.number("CONSOLE_METRICS_PORT", 0)
 SILENCED_SYSTEM_CHECKS: list[str] = []

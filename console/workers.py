@@ -18,7 +18,7 @@ from django.db import transaction
 from kombu.exceptions import OperationalError
 
 from console.celery import app
-from core.lib import context, heartbeat, metrics, traces
+from core.lib import context, heartbeat, metrics, metrics_port, traces
 
 log = structlog.get_logger(__name__)
 
@@ -108,6 +108,13 @@ class LivingScheduler(Scheduler):  # type: ignore[misc]
             heartbeat.try_beat("beat")
             self.beaten_at = time.monotonic()
         return min(super().tick(*args, **kwargs), float(heartbeat.EVERY_S))
+
+
+@signals.worker_ready.connect
+@signals.beat_init.connect
+def _serve_metrics(**_kwargs: Any) -> None:
+    """From the parent, once its pool is there; what the pool counts is in the folder that they share."""
+    metrics_port.serve()
 
 
 @signals.setup_logging.connect
