@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.http.request import validate_host
 
-from core.lib import addresses, retention
+from core.lib import addresses, retention, topics
 
 # HS512 wants a key as long as its output (RFC 7518, section 3.2).
 SHORTEST_JWT_SECRET = 64
@@ -20,7 +20,6 @@ LONGEST_TARGET = 40
 MOST_JOBS_AT_ONCE = 20
 KUBERNETES = "k8s://"
 IMAGES = {"spark.kubernetes.container.image", "spark.kubernetes.executor.container.image"}
-SHORTEST_KEPT_PREDICTIONS = 8  # days
 MAIL_SCHEMES = {"smtp", "smtp+tls", "smtps"}
 URLS = ("CONSOLE_PUBLIC_URL", "CONSOLE_SERVING_URL", "CONSOLE_MLFLOW_URL", "CONSOLE_AIRFLOW_URL")
 
@@ -276,11 +275,19 @@ def _kept_days() -> Iterator[CheckMessage]:
                 hint="Write the days for which rows are kept, or 0 for ever.",
                 id="console.E030",
             )
-    if 0 < settings.CONSOLE_PREDICTIONS_KEEP_DAYS < SHORTEST_KEPT_PREDICTIONS:
+    for setting in topics.KEPT:
+        if (days := getattr(settings, setting)) < 0:
+            yield Error(
+                f"{setting} is {days}.",
+                hint="Write the days for which Kafka keeps the messages, or 0 for ever.",
+                id="console.E030",
+            )
+    rows, records = settings.CONSOLE_PREDICTIONS_KEEP_DAYS, settings.CONSOLE_PREDICTIONS_TOPIC_KEEP_DAYS
+    if rows > 0 and not 0 < records < rows:
         yield Error(
-            f"CONSOLE_PREDICTIONS_KEEP_DAYS is {settings.CONSOLE_PREDICTIONS_KEEP_DAYS}: Kafka keeps "
-            "records for 7 days and could bring back what was removed.",
-            hint=f"Write {SHORTEST_KEPT_PREDICTIONS} or more, or 0 for ever.",
+            f"CONSOLE_PREDICTIONS_KEEP_DAYS is {rows}: Kafka keeps records for "
+            f"{f'{records} days' if records else 'ever'} and could bring back what was removed.",
+            hint="Write more days than CONSOLE_PREDICTIONS_TOPIC_KEEP_DAYS has, or 0 for ever.",
             id="console.E031",
         )
 

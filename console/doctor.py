@@ -30,7 +30,7 @@ from django.utils.translation import gettext as _
 
 from console import health, upgrade
 from core.alerts import queries as alerts
-from core.lib import aside, lag, loops, outbox
+from core.lib import aside, lag, loops, outbox, topic_days
 from core.lib import redis as console_redis
 from core.lib.templatetags import numbers
 
@@ -257,6 +257,28 @@ def _lag() -> str:
     return _("nothing waits for long")
 
 
+def _topics() -> str:
+    odd = [
+        _("%(topic)s: %(actual)s, %(setting)s says %(days)s")
+        % {
+            "topic": topic.name,
+            "actual": topic_days.in_days(actual_ms),
+            "setting": topic.kept,
+            "days": topic_days.in_days(topic.retention_ms),
+        }
+        for topic, actual_ms in topic_days.odd()
+    ]
+    if odd:
+        raise Wrong(
+            "; ".join(odd),
+            _(
+                "Somebody else gave them these, or Kafka refused: have setting and topic say the same. "
+                "`make up` (`manage.py ensure_topics`) applies a setting that changed."
+            ),
+        )
+    return _("kept as the settings say")
+
+
 def _queues() -> str:
     client = console_redis.client()
     lengths = {queue: int(client.llen(queue)) for queue in health.QUEUES}
@@ -381,6 +403,7 @@ CHECKS: dict[str, tuple[str | Promise, Callable[[], str]]] = {
     "migrations": (gettext_lazy("Migrations"), _migrations),
     "connections": (gettext_lazy("Connections"), _connections),
     "lag": (gettext_lazy("Behind Kafka"), _lag),
+    "topics": (gettext_lazy("Topics"), _topics),
     "queues": (gettext_lazy("Queues"), _queues),
     "tasks": (gettext_lazy("Tasks"), _tasks),
     "aside": (gettext_lazy("Set aside"), _aside),

@@ -105,6 +105,11 @@ CONSOLE_RUNS_KEEP_DAYS = env.number("CONSOLE_RUNS_KEEP_DAYS", 0)
 # Versions of a pipeline's code, the newest; 0: all.
 CONSOLE_SOURCES_KEEP = env.number("CONSOLE_SOURCES_KEEP", 50)
 
+# --- days for which Kafka keeps messages of the console's topics; 0: for ever
+CONSOLE_PREDICTIONS_TOPIC_KEEP_DAYS = env.number("CONSOLE_PREDICTIONS_TOPIC_KEEP_DAYS", 7)
+CONSOLE_EVENT_TOPICS_KEEP_DAYS = env.number("CONSOLE_EVENT_TOPICS_KEEP_DAYS", 7)
+CONSOLE_SIDE_TOPICS_KEEP_DAYS = env.number("CONSOLE_SIDE_TOPICS_KEEP_DAYS", 30)
+
 # --- notifications
 # smtp://, smtp+tls:// (STARTTLS) or smtps://name:password@host:port; empty: no e-mail is sent.
 CONSOLE_EMAIL_URL = env.text("CONSOLE_EMAIL_URL", "")
@@ -406,4 +411,5 @@ LOG_FORMAT = env.text("CONSOLE_LOG_FORMAT", "text")
 LOGGING = logging_config(LOG_FORMAT, env.text("CONSOLE_LOG_LEVEL", "INFO"))
 # Folder in which each part leaves a file as a sign of life, for the health check of its container.
 CONSOLE_HEARTBEAT_DIR = env.path("CONSOLE_HEARTBEAT_DIR")
+CONSOLE_METRICS_PORT = env.number("CONSOLE_METRICS_PORT", 0)
 SILENCED_SYSTEM_CHECKS: list[str] = []

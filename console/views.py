@@ -58,7 +58,7 @@ def search(request: SignedInRequest) -> HttpResponse:
 @require_GET
 def doctor_page(request: HttpRequest) -> HttpResponse:
     """What is wrong with the installation; the checks follow, since they take seconds."""
-    values = {"kept": retention.registered(), "topics": topics.registered()}
+    values = {"kept": retention.registered(), "topics": topics.own()}
     return render(request, "console/doctor.html", values)
 
 

@@ -18,14 +18,14 @@ from django.db import transaction
 from kombu.exceptions import OperationalError
 
 from console.celery import app
-from core.lib import context, heartbeat, metrics, traces
+from core.lib import context, heartbeat, metrics, metrics_port, traces
 
 log = structlog.get_logger(__name__)
 
 LONGEST_STOP_S = 20.0  # the stack allows 25
 
-# What is due every minute or more often says itself what it found; else the log and a collector would be full of
-# nothing.
+# What is due every minute or more often says itself what it found: the log and a collector would be full of
+# nothing else.
 QUIET_TASKS = {
     entry["task"]
     for entry in settings.CELERY_BEAT_SCHEDULE.values()
@@ -109,6 +109,13 @@ class LivingScheduler(Scheduler):  # type: ignore[misc]
             heartbeat.try_beat("beat")
             self.beaten_at = time.monotonic()
         return min(super().tick(*args, **kwargs), float(heartbeat.EVERY_S))
+
+
+@signals.worker_ready.connect
+@signals.beat_init.connect
+def _serve_metrics(**_kwargs: Any) -> None:
+    """From the parent, once its pool is there; what the pool counts is in the folder that they share."""
+    metrics_port.serve()
 
 
 @signals.setup_logging.connect

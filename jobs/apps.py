@@ -8,10 +8,11 @@ class JobsConfig(AppConfig):
         """Let the sweep send jobs again that a worker still has to start or end; name what they may need."""
         from django.utils.translation import gettext_lazy as _
 
-        from core.lib import outbox, retention
-        from jobs import models, supplies, tasks
+        from core.lib import outbox, retention, topics
+        from jobs import models, queries, supplies, tasks
 
         outbox.register(models.Job, tasks.attend)
         retention.register(_("Logs and working folders of jobs that ended"), "CONSOLE_JOBS_KEEP_DAYS")
+        topics.register_finder(queries.side_topics)
         supplies.register("mlflow", supplies.MLFLOW)
         supplies.register("kafka", supplies.KAFKA)

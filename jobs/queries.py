@@ -9,10 +9,10 @@ from django.utils.translation import gettext as _
 
 from core.access import policy
 from core.access.models import User
-from core.lib import edge
+from core.lib import edge, topics
 from core.lib.errors import NotFound
 from core.lib.hits import Hit
-from jobs import admission, applications, gateway
+from jobs import admission, applications, gateway, supplies
 from jobs.models import ENDED, Job, JobSchedule, JobState
 
 n_before = admission.n_before
@@ -68,6 +68,17 @@ def open_states() -> dict[str, int]:
 def n_queued() -> int:
     """How many wait for a place."""
     return Job.objects.filter(state=JobState.QUEUED).count()
+
+
+def side_topics() -> list[topics.Topic]:
+    """Those of dead letters, which the console makes beside topics that jobs read.
+
+    Where Kafka takes no dot in the name, it has a dash, which may be anybody's: that one keeps its days.
+    """
+    apps = [one.name for one in applications.all() if "kafka" in one.needs]
+    read = Job.objects.filter(app__in=apps).values_list("params__topic", flat=True).order_by().distinct()
+    names = {topics.side_topic_name(topic, supplies.DEAD) for topic in read}
+    return [topics.Topic(name, kept=topics.SIDE) for name in names]
 
 
 def search(text: str, user: User) -> list[Hit]:

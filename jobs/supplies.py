@@ -74,7 +74,7 @@ def mlflow_access() -> dict[str, str]:
 
 # --- Kafka
 
-DEAD, DEAD_DAYS = "dead", 30
+DEAD = "dead"
 DEAD_BYTES = 2 * 1024 * 1024
 
 
@@ -112,7 +112,7 @@ def make_topics(params: Params, folder: Path) -> None:
 
     Raises Unavailable when Kafka does not answer.
     """
-    dead = topics.ensure_beside(params["topic"], DEAD, days=DEAD_DAYS, max_bytes=DEAD_BYTES)
+    dead = topics.ensure_beside(params["topic"], DEAD, max_bytes=DEAD_BYTES)
     if params["sink_topic"]:
         topics.ensure([topics.Topic(params["sink_topic"])])
     (folder / kafka.DEAD_TOPIC_FILE).write_text(dead)

@@ -11,8 +11,8 @@ def wanted() -> list[topics.Topic]:
     """That of the records, and that of what is none."""
     name = settings.CONSOLE_PREDICTIONS_TOPIC
     return [
-        topics.Topic(name, 4, scope=SCOPE),
-        topics.Topic(f"{name}.dead", days=30, scope=SCOPE),
+        topics.Topic(name, 4, kept=topics.RECORDS, scope=SCOPE),
+        topics.Topic(f"{name}.dead", kept=topics.SIDE, scope=SCOPE),
     ]
 
 

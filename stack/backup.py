@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -45,7 +45,7 @@ class Summary(NamedTuple):
 
 def make(config: Config, path: Path, passphrase: str) -> Summary:
     """Back the stack up, which may run or not. Raises StackError, with no file left behind."""
-    _require_target(path)
+    require_target(path)
     with contextlib.ExitStack() as held:
         is_up = supervisor.is_running(config)
         if is_up:
@@ -121,7 +121,8 @@ def _locked(lock: str, package: str) -> str:
     return next(line for line in lines if line.startswith(f"{package}==")).split("==")[1].split()[0]
 
 
-def _require_target(path: Path) -> None:
+def require_target(path: Path) -> None:
+    """Raises StackError for a file that is there, or a folder that cannot be made."""
     if path.exists():
         raise StackError(f"{path} exists already: FILE names another one.")
     try:
@@ -143,11 +144,13 @@ def _write(config: Config, path: Path, passphrase: str, *, is_up: bool) -> int:
     with Writer(path) as writer:
         # Before the rows: what Kafka says is recorded by now is in every later snapshot.
         state = kafka_state.state(kafka_settings(config))
-        about = _dump_databases(config, writer)
-        writer.add("redis/features.json", BytesIO(_features(config)))
+        about = dump_databases(urls(config), writer)
+        writer.add(
+            "redis/features.json", BytesIO(features(console_parts.settings(config)["CONSOLE_REDIS_URL"]))
+        )
         for name, folder in folders(config).items():
-            _require_room(path, folder)
-            _copy(writer, name, folder)
+            require_room(path, str(folder), size_bytes(folder))
+            copy(writer, name, folder)
         writer.finish(
             {"kafka": state, "versions": versions(), "n_predictions_waiting": n_waiting, **about},
             secrets={"secrets": config.secrets, "settings": config.settings},
@@ -162,14 +165,15 @@ def _wait_recorded(config: Config) -> int:
     return kafka_state.wait_until_recorded(kafka_settings(config), topic, patience_s=RECORDER_PATIENCE_S)
 
 
-def _dump_databases(config: Config, writer: Writer) -> dict[str, Any]:
+def dump_databases(addresses: Mapping[str, str], writer: Writer) -> dict[str, Any]:
+    """Each by name and address, the snapshots in this order. Returns what the manifest says of them."""
     began_at = time.monotonic()
     with contextlib.ExitStack() as held:
-        snapshots = {name: held.enter_context(_snapshot(name, url)) for name, url in urls(config).items()}
+        snapshots = {name: held.enter_context(_snapshot(name, url)) for name, url in addresses.items()}
         apart_s = time.monotonic() - began_at
         for name, found in snapshots.items():
             print(f"dumping the database {name} ...", flush=True)
-            _dump(writer, name, urls(config)[name], found["snapshot"])
+            _dump(writer, name, addresses[name], found["snapshot"])
     return {
         "databases": {name: found["server"] for name, found in snapshots.items()},
         "migrations": {name: found["migrations"] for name, found in snapshots.items() if found["migrations"]},
@@ -219,10 +223,9 @@ def _dump(writer: Writer, name: str, url: str, snapshot: str) -> None:
         raise StackError(f"pg_dump of the database {name} failed: {errors.decode(errors='replace').strip()}")
 
 
-def _features(config: Config) -> bytes:
+def features(url: str) -> bytes:
     """The rows of the feature store as Redis itself writes them, with when each expires (Unix ms)."""
     found: list[dict[str, Any]] = []
-    url = console_parts.settings(config)["CONSOLE_REDIS_URL"]
     try:
         with redis.Redis.from_url(url, socket_timeout=10) as client:
             for key in client.scan_iter(FEATURES, count=1000):
@@ -235,12 +238,17 @@ def _features(config: Config) -> bytes:
     return json.dumps(found).encode()
 
 
-def _require_room(path: Path, folder: Path) -> None:
-    needed = sum(found.stat().st_size for found in _files(folder))
+def size_bytes(folder: Path) -> int:
+    """Of the files that a backup takes."""
+    return sum(found.stat().st_size for found in _files(folder))
+
+
+def require_room(path: Path, source: str, needed: int) -> None:
+    """Raises StackError where so many bytes of a source do not fit beside the backup's file."""
     free = shutil.disk_usage(path.parent).free
     if needed > free:
         raise StackError(
-            f"{folder} holds {needed // MB} MB, and where the backup goes {free // MB} MB are free: "
+            f"{source} holds {needed // MB} MB, and where the backup goes {free // MB} MB are free: "
             "FILE names another place. No backup was made."
         )
 
@@ -252,7 +260,8 @@ def _files(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _copy(writer: Writer, name: str, folder: Path) -> None:
+def copy(writer: Writer, name: str, folder: Path) -> None:
+    """A folder's files as members below this name."""
     for path in _files(folder):
         stream: IO[bytes]
         try:

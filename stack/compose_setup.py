@@ -1,5 +1,7 @@
 """The one-shot `setup` of docker-compose.yml: databases, migrations, first account, tokens, topics, bucket.
 
+    python -m stack.compose_setup [databases]     # `databases`: these and the bucket alone, for a restore
+
 Each start of the compose file runs it, and nothing is done twice; a second one at the same time waits.
 """
 
@@ -22,7 +24,7 @@ PATIENCE_S = 120.0
 LOOKS_EVERY_S = 1.0
 
 
-def main(environ: Mapping[str, str] = os.environ) -> int:
+def main(environ: Mapping[str, str] = os.environ, *, is_whole: bool = True) -> int:
     """Bring everything up to date, and say so."""
     admin = admin_url(environ)
     try:
@@ -30,10 +32,13 @@ def main(environ: Mapping[str, str] = os.environ) -> int:
             if admin:
                 _ensure_databases(admin, passwords(environ))
                 print("setup: databases are there", flush=True)
-            from stack import set_up_console  # its settings need what was made above
+            if is_whole:
+                from stack import set_up_console  # its settings need what was made above
 
-            told, _is_empty = set_up_console.run()
-            print(f"setup: one-time password of the first administrator: {told}" if told else "setup: done")
+                told, _is_empty = set_up_console.run()
+                print(
+                    f"setup: one-time password of the first administrator: {told}" if told else "setup: done"
+                )
             if bucket := environ.get(BUCKET):
                 _ensure_bucket(bucket)
     except (StackError, CommandError, psycopg2.Error) as error:
@@ -112,4 +117,4 @@ def _ensure_bucket(name: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(is_whole=sys.argv[1:] != ["databases"]))

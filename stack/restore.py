@@ -44,6 +44,11 @@ def restore(config: Config, found: Backup, passphrase: str) -> None:
     Raises StackError, with nothing left behind but what a database elsewhere took, which is said.
     """
     _require_empty(config)
+    if found.manifest.get("kind"):
+        raise StackError(
+            "This backup is of an installation without an embedded stack: `python -m stack.outside restore` "
+            "brings it back."
+        )
     found.check()
     sealed = found.secrets(passphrase)
     require_known(found.manifest)
@@ -54,13 +59,13 @@ def restore(config: Config, found: Backup, passphrase: str) -> None:
         with up.servers(config, *backup.SERVERS):
             for name, url in backup.urls(config).items():
                 print(f"restoring the database {name} ...", flush=True)
-                _restore_database(found, name, url)
+                restore_database(found, name, url)
                 filled.append(name)
             if not kafka_state.restore(backup.kafka_settings(config), found.manifest["kafka"]):
                 forget_places(backup.urls(config)["console"])
-            _restore_features(config, found)
+            restore_features(found, console_parts.settings(config)["CONSOLE_REDIS_URL"])
         for name, folder in backup.folders(config).items():
-            _restore_files(found, name, folder)
+            restore_files(found, name, folder)
         (config.var_dir / up.RESTORING).unlink()
     except OSError as error:
         _take_back(config, filled)
@@ -116,8 +121,9 @@ def _write_secrets(config: Config, secrets: Mapping[str, str]) -> None:
     config.__dict__.pop("secrets", None)  # asked for before they were there
 
 
-def _restore_database(found: Backup, name: str, url: str) -> None:
-    _require_no_tables(name, url)
+def restore_database(found: Backup, name: str, url: str) -> None:
+    """Fill a database that has no tables, in one transaction. Raises StackError."""
+    require_no_tables(name, url)
     command, environment = backup.program("pg_restore", url)
     command += ["--no-owner", "--no-privileges", "--exit-on-error", "--single-transaction"]
     process = subprocess.Popen(
@@ -160,7 +166,8 @@ def _pour(source: IO[bytes], sink: IO[bytes]) -> None:
         return
 
 
-def _require_no_tables(name: str, url: str) -> None:
+def require_no_tables(name: str, url: str) -> None:
+    """Raises StackError for a database that does not answer, or holds something."""
     try:
         connection = psycopg2.connect(url, connect_timeout=5)
     except psycopg2.Error as error:
@@ -175,10 +182,10 @@ def _require_no_tables(name: str, url: str) -> None:
         raise StackError(f"The database {name} is not empty ({n_tables} tables): restore into a new one.")
 
 
-def _restore_features(config: Config, found: Backup) -> None:
+def restore_features(found: Backup, url: str) -> None:
+    """Put the rows of the feature store into this Redis, over those of the same keys."""
     with found.open("redis/features.json") as member:
         rows = json.load(member)
-    url = console_parts.settings(config)["CONSOLE_REDIS_URL"]
     try:
         with redis.Redis.from_url(url, socket_timeout=10) as client:
             for row in rows:
@@ -190,7 +197,8 @@ def _restore_features(config: Config, found: Backup) -> None:
         raise StackError(f"Redis does not take the feature store back: {error}") from error
 
 
-def _restore_files(found: Backup, prefix: str, folder: Path) -> None:
+def restore_files(found: Backup, prefix: str, folder: Path) -> None:
+    """Members below this name as files of a folder. Raises OSError where one is there."""
     for name, inside in found.below(prefix):
         target = folder / inside
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -28,7 +28,6 @@ ALERT: Final = "stream_anomaly"
 QUIET: Final = timedelta(minutes=10)  # after which an episode is over
 MOST_KEPT: Final = 10_000  # rows of one stream
 ENDING: Final = "anomalies"
-DAYS: Final = 30
 
 
 def begun(stream: Stream) -> RuleState:
@@ -131,6 +130,11 @@ def counted(before: dict[str, int], more: Counter[str]) -> dict[str, int]:
     return {reason: n for reason, n in (Counter(before) + more).items() if n}
 
 
+def topic_name(state: RuleState) -> str:
+    """Where the rule's hits go."""
+    return state.other_topic or topics.side_topic_name(state.stream.topic, ENDING)
+
+
 class AnomalySender(RowSender[Anomaly]):
     """Sends the hits of one stream."""
 
@@ -141,14 +145,14 @@ class AnomalySender(RowSender[Anomaly]):
     def topic(self) -> str:
         """Kafka tells `a.anomalies` and `a_anomalies` not apart: where that cannot be made, with a dash."""
         topic = self._state.stream.topic
-        name = self._state.other_topic or topics.side_topic_name(topic, ENDING)
+        name = topic_name(self._state)
         try:
-            topics.ensure([topics.Topic(name, days=DAYS)])
+            topics.ensure([topics.Topic(name, kept=topics.SIDE)])
         except InvalidRequest:
             other = topics.side_topic_name(topic, ENDING, "-")
             if name == other:
                 raise
-            topics.ensure([topics.Topic(other, days=DAYS)])
+            topics.ensure([topics.Topic(other, kept=topics.SIDE)])
             RuleState.objects.filter(pk=self._state.pk).update(other_topic=other)
             self._state.other_topic = name = other
         return name

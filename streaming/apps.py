@@ -9,7 +9,7 @@ class StreamingConfig(AppConfig):
         from django.utils.translation import gettext_lazy as _
 
         from core.lib import outbox, retention, topics
-        from streaming import dead_topics, models, tasks
+        from streaming import dead_topics, models, queries, tasks
 
         kept = _("Windows of streams, dead letters, anomalies, replays that ended")
         retention.register(kept, "CONSOLE_STREAMS_KEEP_DAYS")
@@ -20,3 +20,4 @@ class StreamingConfig(AppConfig):
             dead_topics.topic("taxi_trips.dead"),
             topics.Topic("ride_events"),
         )
+        topics.register_finder(queries.side_topics)

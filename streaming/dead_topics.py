@@ -15,13 +15,12 @@ from streaming.row_sender import RowSender
 
 log = structlog.get_logger(__name__)
 
-DAYS = 30
 MAX_BYTES = 2 * 1024 * 1024  # more than is kept of a message: the headers come on top
 
 
 def topic(name: str) -> topics.Topic:
     """How a dead topic is created."""
-    return topics.Topic(name, days=DAYS, max_bytes=MAX_BYTES)
+    return topics.Topic(name, kept=topics.SIDE, max_bytes=MAX_BYTES)
 
 
 def ensure(stream: Stream) -> None:

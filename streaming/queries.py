@@ -16,6 +16,7 @@ from core.lib import topics
 from core.lib.errors import NotFound, Unavailable
 from core.lib.hits import Hit
 from streaming import frames, gateway
+from streaming.anomalies import topic_name
 from streaming.models import Anomaly, DeadLetter, Replay, RuleState, Stream, Window
 from streaming.windows import SHOWN_WINDOWS
 
@@ -149,6 +150,14 @@ def predictions_by_second() -> dict[str, Any]:
     """The stream that the overview draws; empty while there is none."""
     row = Stream.objects.filter(name="predictions").first()
     return {"stream": row, "n": _counted_lately(row) if row else 0}
+
+
+def side_topics() -> list[topics.Topic]:
+    """Those of dead letters and anomalies, which the console makes beside the topics of streams."""
+    rules = RuleState.objects.select_related("stream")
+    names = {row.dead_topic for row in Stream.objects.filter(has_dead_topic=True)}
+    names |= {topic_name(rule) for rule in rules}
+    return [topics.Topic(name, kept=topics.SIDE) for name in names]
 
 
 def _counted_lately(row: Stream) -> int:

@@ -15,7 +15,7 @@ _DIRECTORY = os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")
 if _DIRECTORY:  # the library decides at import, and wants the folder then
     Path(_DIRECTORY).mkdir(parents=True, exist_ok=True)
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest  # noqa: E402
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest  # noqa: E402
 from prometheus_client.core import GaugeMetricFamily, Metric  # noqa: E402
 from prometheus_client.multiprocess import MultiProcessCollector  # noqa: E402
 from prometheus_client.registry import Collector  # noqa: E402
@@ -206,16 +206,21 @@ def exposition(asked: Iterable[Collector] = ()) -> bytes:
 
     What is asked waits for the database and for services: not for the process that only predicts.
     """
-    tallies.flush()
     waiting = CollectorRegistry()
     for one in asked:
         waiting.register(one)
+    return generate_latest(counted()) + generate_latest(waiting)
+
+
+def counted() -> CollectorRegistry:
+    """What was counted until now, by every process where they share a folder."""
+    tallies.flush()
     if not _DIRECTORY:
-        return generate_latest() + generate_latest(waiting)
+        return REGISTRY
     _forget_dead_processes(Path(_DIRECTORY))
     registry = CollectorRegistry()
     MultiProcessCollector(registry, path=_DIRECTORY)
-    return generate_latest(registry) + generate_latest(waiting)
+    return registry
 
 
 def _forget_dead_processes(folder: Path) -> None:

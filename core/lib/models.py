@@ -1,4 +1,4 @@
-"""When each mirror last caught up with its service, and what of it did not fit."""
+"""When each mirror last caught up with its service, what of it did not fit, and days given to topics."""
 
 from datetime import datetime, timedelta
 from typing import ClassVar, Final
@@ -78,3 +78,13 @@ class SetAside(models.Model):
 
     def __str__(self) -> str:
         return f"{self.loop}: {self.key}"
+
+
+class TopicDays(models.Model):
+    """For how many days a topic was last told to keep its messages (`core.lib.topic_days`); 0: for ever."""
+
+    topic = models.CharField(max_length=249, primary_key=True)
+    days = models.PositiveIntegerField()
+
+    def __str__(self) -> str:
+        return self.topic

@@ -4,13 +4,14 @@ How topics may be called, and which of them Kafka cannot tell apart, is said her
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, NewTopic
+from django.conf import settings
 from django.utils.translation import gettext as _
 
 from core.lib import kafka
@@ -19,6 +20,13 @@ from core.lib.errors import InvalidRequest, Unavailable
 log = structlog.get_logger(__name__)
 
 DAY_MS = 24 * 3600 * 1000
+RETENTION = "retention.ms"
+FOR_EVER_MS = -1  # as Kafka writes it
+# The settings of how many days a topic's messages are kept; 0: for ever.
+RECORDS = "CONSOLE_PREDICTIONS_TOPIC_KEEP_DAYS"
+EVENTS = "CONSOLE_EVENT_TOPICS_KEEP_DAYS"
+SIDE = "CONSOLE_SIDE_TOPICS_KEEP_DAYS"  # what lies beside a topic: dead letters, anomalies
+KEPT = (RECORDS, EVENTS, SIDE)
 TIMEOUT_S = 15
 SOON_S = 1.0  # somebody waits for the answer
 LONGEST_TOPIC = 249
@@ -33,22 +41,46 @@ KAFKAS_OWN = frozenset(
 class Topic:
     """How a topic is created; one that exists stays. max_bytes: of one message, else the broker's.
 
+    kept: the setting of its days; `core.lib.topic_days` applies a change of it to a topic that exists.
     scope: the right that reading its messages needs besides that of reading messages at all; "" for none.
     """
 
     name: str
     n_partitions: int = 1
-    days: int = 7
+    kept: str = EVENTS
     max_bytes: int | None = None
     scope: str = ""
 
+    @property
+    def days(self) -> int:
+        """For which its messages are kept; 0: for ever."""
+        return int(getattr(settings, self.kept))
+
+    @property
+    def retention_ms(self) -> int:
+        """The same as Kafka has it."""
+        return self.days * DAY_MS or FOR_EVER_MS
+
 
 _registered: list[Topic] = []
+_finders: list[Callable[[], Iterable[Topic]]] = []
 
 
 def register(*topics: Topic) -> None:
     """Have `ensure` create these; called in `AppConfig.ready`."""
     _registered.extend(topics)
+
+
+def register_finder(find: Callable[[], Iterable[Topic]]) -> None:
+    """Say which topics an app has made beside others, by its rows; called in `AppConfig.ready`."""
+    _finders.append(find)
+
+
+def own() -> list[Topic]:
+    """All that are the console's, there or not: those registered, and those beside topics of others."""
+    found = {topic.name: topic for find in _finders for topic in find()}
+    found |= {topic.name: topic for topic in _registered}
+    return sorted(found.values(), key=lambda topic: topic.name)
 
 
 def scope_of(name: str) -> str:
@@ -76,7 +108,7 @@ def ensure(wanted: Iterable[Topic] | None = None) -> list[str]:
     return [name for name, future in _asked(admin, new).items() if _is_made(name, future)]
 
 
-def ensure_beside(topic: str, ending: str, *, days: int, max_bytes: int | None = None) -> str:
+def ensure_beside(topic: str, ending: str, *, max_bytes: int | None = None) -> str:
     """Create the topic beside a topic if Kafka has none; what it is called.
 
     Kafka tells `a.dead` and `a_dead` not apart: where the one cannot be made, `a-dead` is. Raises
@@ -84,9 +116,9 @@ def ensure_beside(topic: str, ending: str, *, days: int, max_bytes: int | None =
     """
     usual, other = (side_topic_name(topic, ending, mark) for mark in (".", "-"))
     try:
-        ensure([Topic(usual, days=days, max_bytes=max_bytes)])
+        ensure([Topic(usual, kept=SIDE, max_bytes=max_bytes)])
     except InvalidRequest:
-        ensure([Topic(other, days=days, max_bytes=max_bytes)])
+        ensure([Topic(other, kept=SIDE, max_bytes=max_bytes)])
         return other
     return usual
 
@@ -155,7 +187,7 @@ def _asked(admin: AdminClient, new: list[NewTopic]) -> "dict[str, Future[None]]"
 
 
 def _new(topic: Topic) -> NewTopic:
-    config = {"retention.ms": str(topic.days * DAY_MS)}
+    config = {RETENTION: str(topic.retention_ms)}
     if topic.max_bytes is not None:
         config["max.message.bytes"] = str(topic.max_bytes)
     return NewTopic(topic.name, topic.n_partitions, -1, config=config)

@@ -20,6 +20,7 @@ import sys
 import time
 from typing import Any
 
+from stack import console_parts
 from tests.containers import across, cluster, pods, project
 from tests.containers.project import LEFT_OUT, ONE_SHOT, container, is_healthy, run, say, wait
 
@@ -118,7 +119,8 @@ def _check_prometheus() -> None:
 
     def is_read() -> bool:
         jobs = {one["labels"]["job"] for one in asked("targets")["activeTargets"] if one["health"] == "up"}
-        return jobs == {"console", "serving", "prometheus", "alertmanager"}
+        parts = {part.name for part in console_parts.PARTS} - {"web"}
+        return jobs == {"console", "prometheus", "alertmanager", *parts}
 
     wait("Prometheus' targets", is_read, log_of=container("prometheus"), patience_s=60)
     rules = [rule for group in asked("rules")["groups"] for rule in group["rules"]]

@@ -21,9 +21,11 @@ from confluent_kafka import (
     KafkaException,
     TopicPartition,
 )
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry
 
 DEFAULT_MAX_BYTES = 1_048_588  # of a broker that was left as it comes
 OVERHEAD_BYTES = 70
+DEFAULT_CONFIG = {"retention.ms": "604800000", "cleanup.policy": "delete"}
 
 
 class Killed(BaseException):
@@ -65,6 +67,7 @@ class Broker:
         self.topics: dict[str, list[Log]] = {}
         self.ids: dict[str, str] = {}
         self.max_bytes: dict[str, int] = {}
+        self.configs: dict[str, dict[str, str]] = {}
         self.numbers: dict[tuple[str, str, int], int] = {}
         self.epochs: dict[str, int] = defaultdict(int)
         self.n_steps = 0
@@ -89,6 +92,7 @@ class Broker:
     def add(self, topic: str, *, n_partitions: int = 1, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
         self.topics[topic] = [Log() for _ in range(n_partitions)]
         self.ids[topic], self.max_bytes[topic] = uuid.uuid4().hex, max_bytes
+        self.configs[topic] = dict(DEFAULT_CONFIG)
 
     def put(self, topic: str, *values: bytes | None, partition: int = 0, headers: Any = ()) -> None:
         """Messages of somebody else."""
@@ -355,6 +359,7 @@ class FakeAdmin:
             raise fault(KafkaError.TOPIC_EXCEPTION)
         max_bytes = int((new.config or {}).get("max.message.bytes", DEFAULT_MAX_BYTES))
         self._broker.add(new.topic, n_partitions=new.num_partitions, max_bytes=max_bytes)
+        self._broker.configs[new.topic] |= new.config or {}
 
     def describe_topics(self, topics: Any, **_times: Any) -> dict[str, Future]:
         self._broker.step("describe_topics")
@@ -364,6 +369,26 @@ class FakeAdmin:
         if name not in self._broker.topics:
             raise fault(KafkaError.UNKNOWN_TOPIC_OR_PART)
         return SimpleNamespace(topic_id=self._broker.ids[name])
+
+    def describe_configs(self, resources: list[Any], **_times: Any) -> dict[Any, Future]:
+        self._broker.step("describe_configs")
+        return {one: _future(lambda one=one: self._entries(one.name)) for one in resources}
+
+    def _entries(self, name: str) -> dict[str, ConfigEntry]:
+        if name not in self._broker.topics:
+            raise fault(KafkaError.UNKNOWN_TOPIC_OR_PART)
+        return {key: ConfigEntry(key, value) for key, value in self._broker.configs[name].items()}
+
+    def incremental_alter_configs(self, resources: list[Any], **_times: Any) -> dict[Any, Future]:
+        return {one: _future(lambda one=one: self._alter(one)) for one in resources}
+
+    def _alter(self, resource: Any) -> None:
+        self._broker.step("alter_configs")
+        entries = self._entries(resource.name)
+        for entry in resource.incremental_configs:
+            assert entry.name in entries
+            assert entry.incremental_operation is AlterConfigOpType.SET
+            self._broker.configs[resource.name][entry.name] = entry.value
 
     def delete_consumer_groups(self, groups: list[str], **_times: Any) -> dict[str, Future]:
         self._broker.step("delete_groups")

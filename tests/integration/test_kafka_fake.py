@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
 
-from core.lib import kafka, topics
+from core.lib import kafka, topic_days, topics
 from core.lib.errors import InvalidRequest
 from streaming import aggregator, exactly_once, ledger
 from streaming.exactly_once import Outgoing, Sender
@@ -141,6 +141,25 @@ def test_metadata_of_a_topic_that_is_not_there_says_so(broker):
 def test_ids_tell_topics_of_one_name_apart(topic):
     assert topics.id_of(topic) == topics.id_of(topic)
     assert topics.id_of(topic)
+
+
+def test_a_topic_takes_other_days_and_keeps_the_rest_of_its_settings(broker, settings, monkeypatch, db):
+    name, missing = f"days_{uuid.uuid4().hex}", f"none_{uuid.uuid4().hex}"
+    monkeypatch.setattr(topics, "own", lambda: [topics.Topic(name, max_bytes=2_000), topics.Topic(missing)])
+    topics.ensure([topics.Topic(name, max_bytes=2_000)])
+    assert topic_days.odd() == []
+    settings.CONSOLE_EVENT_TOPICS_KEEP_DAYS = 2
+    assert [(one.topic.name, one.actual_ms) for one in topic_days.odd()] == [(name, 604_800_000)]
+    assert [(one.topic.name, one.before_ms, one.error) for one in topic_days.apply()] == [
+        (name, 604_800_000, "")
+    ]
+    wait_for("other days", lambda: topic_days.odd() == [], timeout_s=30)
+    settings.CONSOLE_EVENT_TOPICS_KEEP_DAYS = 0
+    assert [one.before_ms for one in topic_days.apply()] == [172_800_000]
+    wait_for("no end", lambda: topic_days.odd() == [], timeout_s=30)
+    assert topic_days.apply() == []
+    with Sender("seven-" + name, name) as sender, pytest.raises(KafkaException):
+        sender.send([Outgoing(os.urandom(5_000))], next_number=1)
 
 
 @pytest.mark.integration

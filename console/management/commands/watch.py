@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand
 from django.db import connections
 from django.utils.module_loading import autodiscover_modules
 
-from core.lib import watching
+from core.lib import metrics_port, watching
 from core.lib.poll import POLLS
 
 log = structlog.get_logger(__name__)
@@ -24,6 +24,7 @@ class Command(BaseCommand):
         autodiscover_modules("sync")
         # A few threads for as long as the process lives: kept connections spare a sign-in for each poll.
         connections["default"].settings_dict["CONN_MAX_AGE"] = None
+        metrics_port.serve()
         log.info("watch.started", polls=sorted(POLLS))
         is_clean = asyncio.run(_until_told(list(POLLS.values())))
         log.info("watch.stopped", is_clean=is_clean)

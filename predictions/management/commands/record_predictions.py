@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from core.lib import heartbeat, lag
+from core.lib import heartbeat, lag, metrics_port
 from predictions.recorder import Recorder
 
 
@@ -19,6 +19,7 @@ class Command(BaseCommand):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
         recorder = Recorder(settings.CONSOLE_PREDICTIONS_TOPIC, stop)
+        metrics_port.serve()
         end_heartbeat = heartbeat.keep(lag.RECORDER, behind=recorder.behind)
         try:
             recorder.run()

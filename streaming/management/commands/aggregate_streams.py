@@ -9,7 +9,7 @@ import structlog
 from django.core.management.base import BaseCommand
 from django.db import DatabaseError, InterfaceError, connection
 
-from core.lib import heartbeat, lag
+from core.lib import heartbeat, lag, metrics_port
 from core.lib.lag import Behind
 from streaming.aggregator import Runner
 from streaming.models import Stream
@@ -35,6 +35,7 @@ class Command(BaseCommand):
             signal.signal(number, lambda *_: stop.set())
         runners: dict[int, Runner] = {}
         rules: dict[int, Runner] = {}
+        metrics_port.serve()
         end_heartbeat = heartbeat.keep(lag.AGGREGATOR, behind=lambda: _behind(runners))
         try:
             while not stop.is_set():

@@ -59,7 +59,7 @@ def test_prometheus_may_ask_where_it_is_told_to(name):
     policy = found["networkPolicy"]
     if not found["monitoring"]["serviceMonitor"]["enabled"] or not policy["enabled"]:
         return
-    for peers in (policy["webFrom"], policy["servingFrom"]):
+    for peers in (policy["webFrom"], policy["servingFrom"], policy["metricsFrom"]):
         assert not peers or "monitoring" in str(peers)
 
 

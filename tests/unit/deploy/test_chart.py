@@ -297,6 +297,43 @@ def test_targets_have_the_names_by_which_rules_know_them():
     assert jobs == told - {"prometheus", "alertmanager"}
 
 
+WITHOUT_HTTP = sorted(set(PARTS) - {"web", "serving"})
+
+
+def component(pod) -> str:
+    return pod["metadata"]["labels"]["app.kubernetes.io/component"]
+
+
+def test_prometheus_reads_the_parts_that_no_service_leads_to():
+    (monitor,) = of_kind(render("observed"), "PodMonitor").values()
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    (chosen,) = monitor["spec"]["selector"]["matchExpressions"]
+    assert sorted(chosen["values"]) == WITHOUT_HTTP
+    (job,) = endpoint["relabelings"]
+    assert job["targetLabel"] == "job"
+    assert monitor["metadata"]["labels"]["release"] == "prometheus"
+    found = {component(pod): pod["spec"]["containers"] for pod in pods(render("observed")).values()}
+    for part in WITHOUT_HTTP:
+        first, *beside = found[part]
+        (port,) = first["ports"]
+        assert port["name"] == endpoint["port"]
+        assert env_of(first)["CONSOLE_METRICS_PORT"] == str(port["containerPort"])
+        # it shares address and folder of metrics with the first, which answers for it
+        assert all("CONSOLE_METRICS_PORT" not in env_of(one) and "ports" not in one for one in beside)
+        assert all(env_of(one)["PROMETHEUS_MULTIPROC_DIR"] == "/tmp/metrics" for one in (first, *beside))
+
+
+def test_metrics_of_parts_without_http_are_for_prometheus_alone():
+    policy = of_kind(render("observed"), "NetworkPolicy")["atalaya-metrics"]["spec"]
+    (chosen,) = policy["podSelector"]["matchExpressions"]
+    assert sorted(chosen["values"]) == WITHOUT_HTTP
+    (rule,) = policy["ingress"]
+    assert rule["ports"] == [{"port": 9464, "protocol": "TCP"}]
+    assert "monitoring" in str(rule["from"])
+    for name in ("trial", "production", "minimal"):
+        assert "atalaya-metrics" not in of_kind(render(name), "NetworkPolicy")
+
+
 def test_rules_are_taken_from_the_chart_as_they_are(tmp_path):
     chart = tmp_path / "atalaya"
     shutil.copytree(manifests.CHART, chart)

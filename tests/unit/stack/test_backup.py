@@ -83,7 +83,7 @@ def test_a_database_comes_back_as_it_was_at_the_snapshot(databases, tmp_path):
     run(source, "INSERT INTO b (day) SELECT n % 10 FROM generate_series(1, 1000) n")
     path = dumped(source, tmp_path / "a.zip", meanwhile=lambda: run(source, "INSERT INTO b (day) VALUES (1)"))
     with opened(path) as found:
-        restore._restore_database(found, "console", target)
+        restore.restore_database(found, "console", target)
     assert run(target, "SELECT count(*), max(id) FROM b") == [(1000, 1000)]
     run(target, "INSERT INTO b (day) VALUES (1)")
     # a sequence is in no snapshot: the row that was added meanwhile had drawn 1001
@@ -95,7 +95,7 @@ def test_a_database_that_holds_tables_is_left_alone(databases, tmp_path):
     path = dumped(source, tmp_path / "a.zip")
     run(target, "CREATE TABLE mine (id int)")
     with opened(path) as found, pytest.raises(StackError, match="not empty"):
-        restore._restore_database(found, "console", target)
+        restore.restore_database(found, "console", target)
 
 
 def test_a_dump_that_pg_restore_refuses_is_said_with_its_words(databases, tmp_path):
@@ -107,7 +107,7 @@ def test_a_dump_that_pg_restore_refuses_is_said_with_its_words(databases, tmp_pa
         opened(path) as found,
         pytest.raises(StackError, match="pg_restore of the database console failed: "),
     ):
-        restore._restore_database(found, "console", databases[1])
+        restore.restore_database(found, "console", databases[1])
 
 
 def test_a_dump_that_fails_leaves_no_file(databases, tmp_path):
@@ -138,11 +138,11 @@ def test_files_come_back_and_links_do_not(site, tmp_path):
     (folder / "empty").write_bytes(b"")
     (folder / "link").symlink_to("/etc/passwd")
     with Writer(tmp_path / "a.zip") as writer:
-        backup._copy(writer, "output", folder)
+        backup.copy(writer, "output", folder)
         writer.finish({}, secrets={}, passphrase=PASSPHRASE)
     with opened(tmp_path / "a.zip") as found:
         found.check()
-        restore._restore_files(found, "output", target)
+        restore.restore_files(found, "output", target)
     files = {path.relative_to(target).as_posix(): path.read_bytes() for path in backup._files(target)}
     assert files == {"deep er/modèl.bin": b"\x00" * 3000, "empty": b""}
 
@@ -165,7 +165,7 @@ def test_a_full_disk_is_said_before_files_are_copied(tmp_path, monkeypatch):
     (tmp_path / "big").write_bytes(b"0" * 2_000_000)
     monkeypatch.setattr(backup.shutil, "disk_usage", lambda _path: type("Usage", (), {"free": 1_000_000}))
     with pytest.raises(StackError, match="holds 2 MB, and where the backup goes 1 MB are free"):
-        backup._require_room(tmp_path / "a.zip", tmp_path)
+        backup.require_room(tmp_path / "a.zip", str(tmp_path), backup.size_bytes(tmp_path))
 
 
 # --- what is refused before anything is written

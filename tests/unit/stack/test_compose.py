@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stack import compose_secrets, console_parts, databases, redis_server
+from stack import compose_secrets, console_parts, databases, outside, redis_server
 from stack.config import REPO, Config
 from tests.containers import cluster, project
 
@@ -243,6 +243,30 @@ def test_prometheus_reads_the_ports_where_web_and_serving_are():
     assert "metric_relabel_configs" not in jobs["serving"], "it shares no folder with web"
 
 
+WITHOUT_HTTP = {part.name for part in console_parts.PARTS} - {"web", "serving"}
+
+
+def test_prometheus_reads_every_part_without_http_at_its_port():
+    text = (REPO / "deploy/compose/prometheus.yml").read_text()
+    jobs = {job["job_name"]: job for job in yaml.safe_load(text)["scrape_configs"]}
+    assert set(jobs) == {"console", "serving", "prometheus", "alertmanager"} | WITHOUT_HTTP
+    for name in WITHOUT_HTTP:
+        port = SERVICES[name]["environment"]["CONSOLE_METRICS_PORT"]
+        assert set(SERVICES[name]["networks"]) & set(SERVICES["prometheus"]["networks"])
+        assert "ports" not in SERVICES[name]
+        (static,) = jobs[name].get("static_configs", [{"targets": []}])
+        (found,) = jobs[name].get("dns_sd_configs", [{"names": [], "port": ""}])
+        asked = static["targets"] + [f"{one}:{found['port']}" for one in found["names"]]
+        assert asked == [f"{name}:{port}"]
+
+
+def test_of_two_programs_in_a_container_one_has_the_port_of_metrics():
+    words = SERVICES["watch"]["command"]
+    first, second = words[: words.index("--")], words[words.index("--") + 1 :]
+    assert "CONSOLE_METRICS_PORT" not in first
+    assert second[:3] == ["env", "-u", "CONSOLE_METRICS_PORT"]
+
+
 def test_grafana_finds_its_dashboards_and_prometheus():
     service, folder = SERVICES["grafana"], REPO / "deploy/observability/grafana"
     mounts = dict(volume.removesuffix(":ro").split(":") for volume in service["volumes"])
@@ -258,6 +282,7 @@ def test_environment_holds_settings_that_there_are():
     settings = (REPO / "console" / "settings.py").read_text()
     for name in ("web", "demo", "setup"):
         told = {variable for variable in SERVICES[name]["environment"] if variable.startswith("CONSOLE_")}
+        told -= set(outside.UNSAID)
         assert len(told) > 10
         assert {variable for variable in told if f'"{variable}"' not in settings} == set()
 

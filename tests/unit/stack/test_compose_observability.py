@@ -6,8 +6,10 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from stack import console_parts
 from stack.config import REPO
 
+WITHOUT_HTTP = {part.name for part in console_parts.PARTS} - {"web", "serving"}
 SERVICES = yaml.safe_load((REPO / "docker-compose.yml").read_text())["services"]
 
 
@@ -21,11 +23,13 @@ def mounted(name: str) -> dict[str, Path | str]:
 
 
 def listens(name: str) -> set[int]:
-    """Ports that a service's command, health check or (proxy's) file name."""
+    """Ports that a service's command, health check or (proxy's) file name, or its settings for metrics."""
     service = SERVICES[name]
     said = " ".join([*service["command"], *service["healthcheck"]["test"]])
     if name == "proxy":
         said += (REPO / "deploy/compose/Caddyfile").read_text()
+    if name in WITHOUT_HTTP:
+        said += f" --port={service['environment']['CONSOLE_METRICS_PORT']}"
     return {int(port) for port in re.findall(r"(?:--port=|127\.0\.0\.1:|http://proxy:)(\d+)", said)}
 
 
@@ -40,7 +44,7 @@ def test_whatever_prometheus_asks_is_a_service_that_listens_there():
     targets = {target.replace("localhost", "prometheus") for one in fixed for target in one["targets"]}
     found = [one for job in asked for one in job.get("dns_sd_configs", ())]
     targets |= {f"{name}:{one['port']}" for one in found for name in one["names"]}
-    assert len(targets) == 4
+    assert len(targets) == 4 + len(WITHOUT_HTTP)
     for target in targets:
         name, _, port = target.partition(":")
         assert int(port) in listens(name), target

@@ -253,7 +253,8 @@ volumes:
 {{- end }}
 {{- end -}}
 
-{{- /* A container of the console's image. Takes root, name, args, resources, hasShared; port for those with HTTP. */ -}}
+{{- /* A container of the console's image. Takes root, name, args, resources, hasShared; port for those with HTTP,
+metricsPort for those that answer Prometheus alone. */ -}}
 {{- define "atalaya.container" -}}
 - name: {{ .name }}
   image: {{ include "atalaya.image" .root }}
@@ -263,6 +264,9 @@ volumes:
     {{- include "atalaya.env" .root | nindent 4 }}
     {{- if not .port }}
     - {name: CONSOLE_HEARTBEAT_DIR, value: /tmp/alive-{{ .name }}}
+    {{- end }}
+    {{- if .metricsPort }}
+    - {name: CONSOLE_METRICS_PORT, value: {{ .metricsPort | quote }}}
     {{- end }}
     {{- range $name, $value := .env }}
     - {name: {{ $name }}, value: {{ $value | quote }}}
@@ -289,6 +293,10 @@ volumes:
   # Services forget a pod some seconds after it was told to end: until then it goes on answering.
   lifecycle: {preStop: {exec: {command: [sleep, "5"]}}}
   {{- else }}
+  {{- with .metricsPort }}
+  ports:
+    - {name: metrics, containerPort: {{ . }}}
+  {{- end }}
   {{- $isAlive := list "python3" "-IS" "deploy/image/healthy.py" }}
   # A file that its loop touches, not its sign of life in Redis: a restart would not bring Redis back.
   startupProbe:

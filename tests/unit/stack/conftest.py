@@ -1,0 +1,3 @@
+"""What tests of the stack have in common."""
+
+from tests.redis_fixtures import *  # noqa: F403
