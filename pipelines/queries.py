@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from statistics import median
@@ -16,6 +16,7 @@ from core.access.models import User
 from core.lib.errors import NotFound
 from core.lib.hits import Hit
 from pipelines import coming, grid, listing, run_list
+from pipelines.graph import topological
 from pipelines.models import (
     ENDED,
     Asset,
@@ -132,9 +133,10 @@ def cells(found: Sequence[Run]) -> dict[int, dict[str, grid.Cell]]:
 def median_duration_s(dag_id: str) -> float | None:
     """Of the last 50 successful runs; None before the first."""
     ended = Run.objects.filter(dag_id=dag_id, state=RunState.SUCCESS).exclude(started_at=None)
-    latest = ended.exclude(ended_at=None).order_by("-created_at")[:50]
-    times = [run.duration.total_seconds() for run in latest if run.duration is not None]
-    return median(times) if times else None
+    latest = ended.exclude(ended_at=None).order_by("-created_at")
+    times = latest.values_list("started_at", "ended_at")[:50]
+    seconds = [max((end - start).total_seconds(), 0.0) for start, end in times if start and end]
+    return median(seconds) if seconds else None
 
 
 def against_median(found: Run, median_s: float | None) -> float | None:
@@ -228,11 +230,10 @@ def assets(*, producer: str = "", consumer: str = "", text: str = "") -> QuerySe
     return found.filter(Q(name__icontains=text) | Q(uri__icontains=text)) if text else found
 
 
-def task_instances(found: Run) -> list[TaskInstance]:
-    """In the order of the pipeline's graph; mapped ones by their index."""
-    from pipelines.graph import topological
-
-    order = {task_id: place for place, task_id in enumerate(topological(graph_of(found.dag_id)))}
+def task_instances(found: Run, graph: Sequence[Mapping[str, Any]] | None = None) -> list[TaskInstance]:
+    """In the order of the pipeline's graph; mapped ones by their index. graph: where it was read already."""
+    nodes = graph_of(found.dag_id) if graph is None else graph
+    order = {task_id: place for place, task_id in enumerate(topological(nodes))}
     last = len(order)
     return sorted(
         found.task_instances.all(), key=lambda ti: (order.get(ti.task_id, last), ti.task_id, ti.map_index)

@@ -209,9 +209,9 @@ def run_detail(request: SignedInRequest, run_id: int) -> HttpResponse:
     `?task=&map_index=` choose the task, `?show=` what of it, `?try=&level=` the log.
     """
     run = queries.run(run_id)
-    tasks = queries.task_instances(run)
-    shown = pictures.chosen_task(request, tasks)
     nodes = queries.graph_of(run.dag_id)
+    tasks = queries.task_instances(run, nodes)
+    shown = pictures.chosen_task(request, tasks)
     median_s = queries.median_duration_s(run.dag_id)
     context = {
         "run": run,
@@ -239,7 +239,8 @@ def run_detail(request: SignedInRequest, run_id: int) -> HttpResponse:
 def run_failure(request: SignedInRequest, run_id: int) -> HttpResponse:
     """Why it failed, once more: its log has grown."""
     run = queries.run(run_id)
-    found = failures.of_run(run, queries.task_instances(run), queries.graph_of(run.dag_id))
+    nodes = queries.graph_of(run.dag_id)
+    found = failures.of_run(run, queries.task_instances(run, nodes), nodes)
     return render(request, "pipelines/_failure.html", {"run": run, "failure": found})
 
 
