@@ -292,13 +292,13 @@ class AirflowGateway:
     ) -> list[TaskState | Unread]:
         """Give tasks the state `success`, `failed` or `skipped`; what failed after them may run then.
 
+        scope: of one task or a group; Airflow takes several one by one (`Scope.each`).
+
         Returns those that get it, with dry_run only tells which. Raises NotFound, and Conflict where all
-        have the state already. Several that are no group: one call each, so part of them may be done.
+        have the state already.
         """
         if scope.group:
             return self._mark_group(dag_id, dag_run_id, scope, state, dry_run=dry_run)
-        if scope.tasks:
-            return self._mark_each(dag_id, dag_run_id, scope, state, dry_run=dry_run)
         what: dict[str, Any] = {"dag_id": dag_id, "dag_run_id": dag_run_id, "task_id": scope.task_id}
         what["patch_task_instance_body"] = PatchTaskInstanceBody.from_dict(
             {"new_state": state, "include_upstream": scope.upstream, "include_downstream": scope.downstream}
@@ -321,23 +321,6 @@ class AirflowGateway:
         name = "patch_task_group_instances_dry_run" if dry_run else "patch_task_group_instances"
         call = getattr(self._instances, f"{name}_without_preload_content")
         return self._read(call, answers.touched_tasks, **what)
-
-    def _mark_each(
-        self, dag_id: str, dag_run_id: str, scope: Scope, state: str, *, dry_run: bool
-    ) -> list[TaskState | Unread]:
-        touched: dict[str, TaskState | Unread] = {}
-        refused: list[Conflict] = []
-        for task_id, map_index in scope.tasks:
-            one = replace(scope, task_id=task_id, map_index=map_index, tasks=())
-            try:
-                found = self.mark_tasks(dag_id, dag_run_id, one, state, dry_run=dry_run)
-            except Conflict as error:
-                refused.append(error)
-            else:
-                touched |= {task.key: task for task in found}
-        if len(refused) == len(scope.tasks):
-            raise refused[0]
-        return list(touched.values())
 
     # --- backfills
 

@@ -265,6 +265,7 @@ class FakeAirflow(Backfills):
     def mark_tasks(
         self, dag_id: str, dag_run_id: str, scope: Scope, state: str, *, dry_run: bool
     ) -> list[TaskState]:
+        assert scope.group or not scope.tasks, "Airflow marks several tasks one by one"
         self._call("mark_tasks" if not dry_run else "mark_tasks (dry)", writes=True)
         found = [task for task in self._in_scope(dag_id, dag_run_id, scope) if task.state != state]
         if not dry_run:

@@ -1,13 +1,14 @@
 """Several tasks at once, and task groups: shown before, cleared or marked in one go, audited once."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from django.utils import timezone
 
 from core.audit.models import AuditEntry
-from core.lib.errors import Conflict, NotFound
-from pipelines import actions, gateway, sync, tasks
+from core.lib.errors import Conflict, NotFound, Unavailable
+from pipelines import actions, gateway, marking, sync, tasks
 from pipelines.models import Run, Wish
 from pipelines.scope import Scope
 from tests.pipeline_rows import make_task
@@ -114,6 +115,69 @@ def test_a_group_is_marked(run, airflow, scientist):
     sync.sync_runs()
     with pytest.raises(Conflict, match=r"clean\.\*"):
         actions.mark_task(run.pk, GROUP, "success", by=scientist)
+
+
+THREE = Scope(tasks=(("load", -1), ("clean.trim", -1), ("report", None)))
+
+
+def failing(airflow, monkeypatch, errors):
+    """Marking one of these tasks raises its error."""
+    mark = type(airflow).mark_tasks
+
+    def mark_tasks(self, dag_id, dag_run_id, scope, state, *, dry_run):
+        if scope.task_id in errors:
+            raise errors[scope.task_id]
+        return mark(self, dag_id, dag_run_id, scope, state, dry_run=dry_run)
+
+    monkeypatch.setattr(type(airflow), "mark_tasks", mark_tasks)
+
+
+def test_what_is_marked_is_told_and_the_rest_tried_again(run, airflow, scientist, monkeypatch):
+    actions.mark_task(run.pk, THREE, "failed", by=scientist)
+    errors = {"report": Unavailable("Airflow is not answering.", service="airflow")}
+    failing(airflow, monkeypatch, errors)
+    tasks.deliver_run(str(run.pk))
+    run.refresh_from_db()
+    assert (run.wish, run.delivery_error) == ("mark", "Done so far: 2 of 3 tasks. Airflow is not answering.")
+    errors.clear()
+    airflow.calls.clear()
+    Run.objects.update(next_attempt_at=timezone.now())
+    tasks.deliver_run(str(run.pk))
+    assert airflow.calls.count("mark_tasks") == 1
+    assert with_state(airflow, "failed") == {"load", "clean.trim", "clean.sort", "report"}
+    run.refresh_from_db()
+    assert (run.wish, run.delivery_error) == ("", "")
+
+
+def test_marking_ends_in_time_and_goes_on_later(run, airflow, scientist, monkeypatch):
+    actions.mark_task(run.pk, THREE, "failed", by=scientist)
+    clock = SimpleNamespace(monotonic=iter([0.0, 1.0, 40.5]).__next__)
+    monkeypatch.setattr(marking, "time", clock)
+    tasks.deliver_run(str(run.pk))
+    run.refresh_from_db()
+    assert run.wish == "mark"
+    assert run.delivery_error == "Done so far: 1 of 3 tasks. Airflow takes too long for so many tasks."
+    assert with_state(airflow, "failed") == {"load", "clean.sort"}
+
+
+def test_a_task_that_is_refused_keeps_no_other_from_its_state(run, airflow, scientist, monkeypatch):
+    actions.mark_task(run.pk, THREE, "failed", by=scientist)
+    failing(airflow, monkeypatch, {"clean.trim": NotFound("Task 'clean.trim' not found", service="airflow")})
+    tasks.deliver_run(str(run.pk))
+    assert with_state(airflow, "failed") == {"load", "clean.sort", "report"}
+    run.refresh_from_db()
+    assert run.wish == ""
+    assert run.delivery_error == (
+        "1 of 3 tasks could not be marked:\nclean.trim: Task 'clean.trim' not found"
+    )
+    assert AuditEntry.objects.get(action="run.task_not_marked").after["words"] == run.delivery_error
+
+
+def test_a_page_waits_so_long_for_what_would_be_marked(page, run, airflow, monkeypatch):
+    monkeypatch.setattr(marking, "PAGE_S", -1.0)
+    named = {"tasks": ["-1 load", "-1 report"], "state": "failed"}
+    text = page.get(f"/runs/{run.pk}/mark/preview", named).content.decode()
+    assert "Airflow takes too long for so many tasks." in text
 
 
 def test_no_group_and_no_task_of_that_name(run, scientist):
