@@ -7,7 +7,7 @@ state that is newer than they are.
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -134,6 +134,28 @@ class AirflowGateway:
         """The tasks and what follows each."""
         call = self._tasks.get_tasks_without_preload_content
         return self._read(call, answers.task_nodes, dag_id=dag_id)
+
+    def dag_groups(self, dag_id: str, names: Collection[str]) -> set[str]:
+        """Those of `names` that are groups of tasks. Airflow tells of one at a time, `a` before `a.b`.
+
+        Where `a` is none, `a.b` is none. Raises Unavailable, also when all take longer than one call may.
+        """
+        call = self._instances.get_task_instances_without_preload_content
+        give_up_at = time.monotonic() + self._options["_request_timeout"][1]
+        groups: set[str] = set()
+        for name in sorted(names):
+            outer = name.rpartition(".")[0]
+            if outer and outer not in groups:
+                continue
+            if time.monotonic() > give_up_at:
+                raise Unavailable(_("Airflow takes too long for so many tasks."), service=SERVICE)
+            what = {"dag_id": dag_id, "dag_run_id": "~", "task_group_id": name, "limit": 1}
+            try:
+                self._read(call, answers.nothing, **what)
+            except NotFound:
+                continue
+            groups.add(name)
+        return groups
 
     def dag_source(self, dag_id: str, version: int) -> str:
         """The text of the file that this version came from. Raises NotFound."""

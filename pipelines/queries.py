@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from core.access.models import User
 from core.lib.errors import NotFound
 from core.lib.hits import Hit
-from pipelines import coming, grid, listing, run_list
+from pipelines import coming, grid, labels, listing, run_list
 from pipelines.graph import topological
 from pipelines.models import (
     ENDED,
@@ -260,7 +260,7 @@ def in_full(found: Run, scope: Scope) -> Scope:
         return scope
     inside = found.task_instances.filter(task_id__startswith=f"{scope.group}.")
     ids = sorted(set(inside.order_by().values_list("task_id", flat=True)))
-    if not ids:
+    if not ids or scope.group not in labels.groups_in(graph_of(found.dag_id), ids):
         message = _("Run %(run)s has no task group “%(group)s”.")
         raise NotFound(message % {"run": found.pk, "group": scope.group})
     return replace(scope, tasks=tuple((task_id, None) for task_id in ids))

@@ -103,11 +103,12 @@ def _folded(request: SignedInRequest) -> list[str]:
 
 def _groups(pipeline: Pipeline, fold: list[str]) -> list[tuple[str, int, bool]]:
     """(name, tasks, whether it is folded) of each group, without those within a folded one."""
-    counts = labels.counted(task["id"] for task in pipeline.tasks)
+    known = labels.groups_in(pipeline.tasks)
+    counts = labels.counted((task["id"] for task in pipeline.tasks), known)
     return [
         (name, n, name in fold)
         for name, n in sorted(counts.items())
-        if not any(outer in fold for outer in labels.groups_of(name))
+        if not any(outer in fold for outer in labels.groups_of(name, known))
     ]
 
 

@@ -212,11 +212,12 @@ def run_detail(request: SignedInRequest, run_id: int) -> HttpResponse:
     nodes = queries.graph_of(run.dag_id)
     tasks = queries.task_instances(run, nodes)
     shown = pictures.chosen_task(request, tasks)
+    ids = {task.task_id for task in tasks}
     median_s = queries.median_duration_s(run.dag_id)
     context = {
         "run": run,
         "tasks": tasks,
-        "groups": sorted(labels.counted({task.task_id for task in tasks}).items()),
+        "groups": sorted(labels.counted(ids, labels.groups_in(nodes, ids)).items()),
         "can_pick": len(tasks) > 1 and run.can_change,
         "shown": shown,
         "show": shown_part(request),

@@ -182,6 +182,9 @@ class TestGateway:
         assert {task.task_id for task in cleared} == {"load", "validate"}
         as_ana().fail_run(DAG, dag_run_id)
 
+    def test_a_name_that_is_no_group_of_the_dag_is_told(self):
+        assert gateway.connect().dag_groups(DAG, {"no_such", "no_such.one"}) == set()
+
     def test_a_group_that_the_dag_does_not_have_is_not_marked(self):
         dag_run_id = start()
         for is_dry in (True, False):

@@ -1,15 +1,18 @@
 """Several tasks at once, and task groups: shown before, cleared or marked in one go, audited once."""
 
 import json
+from datetime import timedelta
+from functools import partial
 from types import SimpleNamespace
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from django.utils import timezone
 
 from core.audit.models import AuditEntry
 from core.lib.errors import Conflict, NotFound, Unavailable
-from pipelines import actions, gateway, marking, sync, tasks
-from pipelines.models import Run, Wish
+from pipelines import actions, gateway, labels, marking, sync, tasks
+from pipelines.models import Pipeline, Run, Wish
 from pipelines.scope import Scope
 from tests.pipeline_rows import make_task
 from tests.unit.pipelines.test_airflow_gateway import body, server  # noqa: F401
@@ -199,6 +202,79 @@ def test_instances_of_a_mapped_task_are_named_one_by_one():
     assert scope.holds("report", -1)
     assert scope.task == "load[3], load[5], report"
     assert not scope.is_whole_run
+
+
+# --- names with dots that are no groups
+
+
+@pytest.fixture
+def dotted(db, airflow):
+    """A run with a group, and with a task `v1.load` and one `clean.step.2` that stand in no group more."""
+    airflow.add_dag(DAG, tasks=("v1.load", "clean.trim", "clean.step.2"))
+    airflow.no_groups = {"v1", "clean.step"}
+    airflow.as_user("ana", "user").trigger_run(DAG, dag_run_id="manual__1", conf={})
+    names = ("v1.load", "clean.trim", "clean.step.2")
+    airflow.move_on(DAG, "manual__1", "failed", **dict.fromkeys(names, "failed"))
+    sync.sync_pipelines()
+    sync.sync_runs()
+    return Run.objects.get()
+
+
+def test_a_dot_in_the_name_of_a_task_makes_no_group(page, dotted):
+    text = page.get(f"/runs/{dotted.pk}").content.decode()
+    assert '?group=clean"' in text
+    assert "?group=v1" not in text
+    assert "?group=clean.step" not in text
+    for path in ("", "/graph"):
+        drawn = page.get(f"/pipelines/{DAG}{path}?fold=v1").content.decode()
+        assert "fold=clean" in drawn
+        assert "fold=clean.step" not in drawn
+        assert "v1.load" in drawn  # nothing is folded into what is no group
+        assert "step.2" in drawn
+
+
+def test_what_is_no_group_is_neither_cleared_nor_marked(dotted, scientist):
+    for change in (actions.clear_run, partial(actions.mark_task, state="success")):
+        with pytest.raises(NotFound, match="no task group “v1”"):
+            change(dotted.pk, scope=Scope(group="v1"), by=scientist)
+    assert actions.clear_run(dotted.pk, scope=GROUP, by=scientist).wish == Wish.CLEAR
+
+
+def test_airflow_is_asked_for_groups_once_a_version(dotted, airflow):
+    Pipeline.objects.update(details_at=timezone.now() - timedelta(hours=1))
+    airflow.calls.clear()
+    sync.sync_pipelines()
+    assert airflow.calls.count("dag_tasks") == 1
+    assert "dag_groups" not in airflow.calls
+    assert [task["groups"] for task in Pipeline.objects.get().tasks] == [[], ["clean"], ["clean"]]
+
+
+def test_names_tell_where_airflow_told_no_groups():
+    row = [{"id": "a.b.c"}, {"id": "d.e", "groups": []}]
+    assert labels.groups_in(row) == {"a", "a.b"}
+    assert labels.groups_in(row, also=["old.x", "d.f"]) == {"a", "a.b", "old"}
+
+
+def test_what_is_in_no_group_is_not_asked_of(server):  # noqa: F811
+    def answer(request):
+        group = parse_qs(urlsplit(request.path).query)["task_group_id"][0]
+        return (200, body(task_instances=[])) if group in {"a", "a.b"} else (404, body(detail="no such"))
+
+    server.answer = answer
+    asked = {"a", "a.b", "a.b.c", "v1", "v1.2", "v1.2.3"}
+    assert gateway.connect().dag_groups(DAG, asked) == {"a", "a.b"}
+    assert len(server.requests) == 4
+
+
+def test_groups_that_cannot_be_told_in_time_go_by_their_names(airflow, db, monkeypatch):
+    airflow.add_dag(DAG, tasks=("a.b",))
+
+    def late(*_args):
+        raise Unavailable("slow", service="airflow")
+
+    monkeypatch.setattr(airflow, "dag_groups", late)
+    sync.sync_pipelines()
+    assert labels.groups_in(Pipeline.objects.get().tasks) == {"a"}
 
 
 # --- what Airflow gets
