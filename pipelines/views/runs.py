@@ -184,10 +184,12 @@ def run_list(request: SignedInRequest) -> HttpResponse:
 @require_GET
 def recent_runs(request: SignedInRequest) -> HttpResponse:
     """The box of the overview."""
+    n = queries.n_own_failures(request.user)
+    words = f"{queries.MOST_COUNTED}+" if n > queries.MOST_COUNTED else str(n)
     context = {
         "runs": queries.recent_runs(request.user),
         "n_failed_last": listing.n_failed_last(),
-        "n_more_failures": max(queries.own_failures(request.user).count() - queries.MOST_FAILURES, 0),
+        "n_own_failures": words if n > queries.MOST_FAILURES else "",
     }
     return render(request, "pipelines/_recent_runs.html", context)
 
