@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from django.db.models import DurationField, Exists, ExpressionWrapper, F, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from core.access.models import User
 from core.lib import edge
 from core.lib.pages import Order
-from pipelines.models import Pipeline, Run, RunState
+from pipelines.models import TOOK, Pipeline, Run, RunState
 
 # What made a run, in Airflow's words and ours.
 TYPES: Final = {
@@ -23,7 +23,6 @@ TYPES: Final = {
 }
 ORDERS: Final = {"created": "created_at", "duration": "took"}
 NEWEST_FIRST: Final = "-created"
-_TOOK: Final = ExpressionWrapper(F("ended_at") - F("started_at"), output_field=DurationField())
 
 _later_success = Run.objects.filter(
     dag_id=OuterRef("dag_id"), state=RunState.SUCCESS, created_at__gt=OuterRef("created_at")
@@ -79,7 +78,7 @@ def narrowed(wanted: Wanted, *, dag_id: str = "") -> QuerySet[Run]:
     fits &= _by(wanted.by) & _named(wanted.text, has_one_pipeline=bool(dag_id))
     found = Run.objects.select_related("requested_by").filter(fits)
     by = columns(wanted.order)
-    return Order(found.annotate(took=_TOOK) if "took" in by[0] else found, by).all()
+    return Order(found.annotate(took=TOOK) if "took" in by[0] else found, by).all()
 
 
 def _by(person: User | str) -> Q:
