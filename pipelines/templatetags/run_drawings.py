@@ -59,10 +59,15 @@ def _task_row(task: TaskInstance, badge: str, *, is_shown: bool, can_pick: bool)
 
 @register.simple_tag(takes_context=True)
 def graph_marks(context: Context, graph: ColouredGraph, run: Run | None = None) -> SafeString:
-    """Frames of groups, curves, boxes; a box leads to its task in the run, a folded group's unfolds it."""
+    """Frames of groups, curves, boxes; a box leads to its task in the run, a folded group's unfolds it.
+
+    The name of a group leads to what running it again in the run would do, for those who may.
+    """
     run_url = reverse("pipelines:run-detail", args=[run.pk]) if run else ""
     words = {state: str(look_of(state).word) for state in {item.state for item in graph.boxes} if state}
-    parts = [_frame(frame) for frame in graph.drawing.frames]
+    may_clear = run and run.can_change and (context.get("may") or {}).get("pipelines_run")
+    clear_url = reverse("pipelines:run-clear", args=[run.pk]) if run and may_clear else ""
+    parts = [_frame(frame, clear_url) for frame in graph.drawing.frames]
     parts += [f'<path class="graph-edge" d="{path}"/>' for path in graph.drawing.paths]
     for item in graph.boxes:
         box, drawn = item.box, _box(item, words)
@@ -80,11 +85,14 @@ def _link(url: str, label: str, drawn: str) -> str:
     return f'<a href="{escape(url)}" aria-label="{escape(label)}">{drawn}</a>'
 
 
-def _frame(frame: Frame) -> str:
+def _frame(frame: Frame, clear_url: str) -> str:
+    name = f'<text x="{frame.x + 10:g}" y="{frame.y + 16:g}">{escape(frame.label)}</text>'
+    if clear_url:
+        label = _("Run the group %(name)s again") % {"name": frame.id}
+        name = _link(f"{clear_url}?group={quote(frame.id, safe='')}", label, name)
     return (
         f'<g class="graph-frame">{_rect(frame.x, frame.y, frame.width, frame.height, 10)}'
-        f'<text x="{frame.x + 10:g}" y="{frame.y + 16:g}">{escape(frame.label)}</text>'
-        f"<title>{escape(frame.id)}</title></g>"
+        f"{name}<title>{escape(frame.id)}</title></g>"
     )
 
 

@@ -76,6 +76,7 @@ def pipeline_detail(request: SignedInRequest, dag_id: str) -> HttpResponse:
         "median_s": queries.median_duration_s(dag_id),
         "graph": pictures.coloured(_if_small(pipeline, fold), chosen, cells=shown, fold=fold),
         "groups": _groups(pipeline, fold),
+        "run_groups": sorted(labels.counted(shown, labels.groups_in(pipeline.tasks, shown)).items()),
         **age(),
     }
     template = "_pipeline_grid" if is_htmx(request) else "pipeline_detail"

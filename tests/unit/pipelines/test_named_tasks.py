@@ -306,6 +306,26 @@ def test_the_run_page_offers_groups_and_ticks(page, run):
     assert 'value="-1 clean.sort"' in text
 
 
+def test_the_graph_and_the_grid_lead_to_clearing_a_group(page, run):
+    page_url, url = f"/pipelines/{DAG}", f"/runs/{run.pk}/clear?group=clean.deep"
+    for address in (page_url, f"/runs/{run.pk}"):
+        text = page.get(address).content.decode()
+        graph = text[text.index("data-graph") :]
+        assert f'<a href="{url}" aria-label="Run the group clean.deep again"><text' in graph
+    text = page.get(page_url).content.decode()
+    card = text[text.index('id="run-card-title"') : text.index('id="graph-title"')]
+    assert f'href="{url}"' in card
+    assert "3 tasks would run again" in page.get(f"/runs/{run.pk}/clear/preview?group=clean").content.decode()
+    Run.objects.update(wish=Wish.CLEAR, next_attempt_at=timezone.now())  # nothing more until that is done
+    for address in (page_url, f"/runs/{run.pk}"):
+        assert "?group=" not in page.get(address).content.decode()
+
+
+def test_the_grid_offers_a_viewer_no_group_to_clear(client, viewer, run):
+    client.force_login(viewer)
+    assert "?group=" not in client.get(f"/pipelines/{DAG}").content.decode()
+
+
 def test_a_viewer_is_offered_neither(client, viewer, run):
     client.force_login(viewer)
     text = client.get(f"/runs/{run.pk}").content.decode()
