@@ -5,7 +5,6 @@ state that is newer than they are.
 """
 
 import json
-import math
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -47,6 +46,7 @@ from core.lib.aside import Unread
 from core.lib.errors import Conflict, ConsoleError, InvalidRequest, NotFound, Unauthorized, Unavailable
 from pipelines import airflow_auth, answers, backfill_answers
 from pipelines.airflow_auth import SERVICE
+from pipelines.airflow_pages import PAGE, Failed, all_of
 from pipelines.answers import (
     Asset,
     AssetEvent,
@@ -66,22 +66,14 @@ from pipelines.backfill_answers import Backfill, WantedBackfill
 from pipelines.log_lines import Lines
 from pipelines.scope import Scope
 
-PAGE = 100  # Airflow cuts larger pages silently
 CONNECT_S, READ_S, LOG_READ_S = 2.0, 10.0, 60.0
 HURRIED_S = 1.0
 BACKFILL_READ_S = 150.0  # Airflow makes all runs of a backfill before it answers, some tens in a second
-APART_S = 15.0  # so long a list is taken apart from the first failure on
-BROKEN_AFTER = 3  # items at which it fails, and none that it shows: it may fail at all
 AWAITS = ["awaiting_input", "deferred"]  # states of a task that still takes an answer
 LARGEST_VALUE = 1024 * 1024  # of what a page shows of a task, in bytes
 MOST_ENTRIES = 30  # of a task's XComs: each value is a call of its own
-LONGEST_STEP = 4096  # to an item further along, which says whether it does
 
 _Meaning = TypeVar("_Meaning")
-
-
-class _Failed(Unavailable):
-    """Airflow answered 500: it fails at what it was asked for, and may show what lies beside it."""
 
 
 class AirflowGateway:
@@ -125,7 +117,7 @@ class AirflowGateway:
             return self._read(call, lambda answer: list(answer["dag_versions"]), **options)
 
         newest: dict[str, int] = {}
-        for one in answers.read(_all_of(page, most=PAGE), answers.dag_version, answers.dag_key):
+        for one in answers.read(all_of(page, most=PAGE), answers.dag_version, answers.dag_key):
             if isinstance(one, tuple):
                 newest[one[0]] = max(one[1], newest.get(one[0], 0))
         return newest
@@ -183,7 +175,7 @@ class AirflowGateway:
                 call, lambda answer: list(answer["asset_events"]), limit=size, offset=offset, **options
             )
 
-        items = _all_of(page, most=limit)
+        items = all_of(page, most=limit)
         return answers.read(items, answers.asset_event, answers.event_key)
 
     def set_paused(self, dag_id: str, *, is_paused: bool) -> None:
@@ -249,7 +241,7 @@ class AirflowGateway:
             looked_at.append(answers.http_date(answer.headers.get("Date")))
             return items
 
-        items = _all_of(page, most=limit if since is None else None)
+        items = all_of(page, most=limit if since is None else None)
         return answers.read(items, answers.dag_run, answers.run_key), looked_at[0]
 
     def runs_under_way(self) -> set[tuple[str, str]]:
@@ -417,7 +409,7 @@ class AirflowGateway:
                 task_instances_batch_body=body,
             )
 
-        found = _all_of(page) if wanted else []
+        found = all_of(page) if wanted else []
         # Airflow was asked for all runs of these names in all these DAGs.
         return answers.task_states(
             [item for item in found if isinstance(item, UnreadPage) or answers.run_of(item) in wanted]
@@ -588,74 +580,7 @@ class AirflowGateway:
                 call, lambda answer: list(answer[list_name]), limit=size, offset=offset, **arguments
             )
 
-        return answers.read(_all_of(page), meaning, key)
-
-
-_Page = Callable[[int, int], list[Any]]  # what it has from an offset on, at most so many
-
-
-def _all_of(page: _Page, *, most: int | None = None) -> list[Any]:
-    """The items of a list, page by page; an `UnreadPage` for each one at which Airflow itself fails.
-
-    most: so many are enough. Raises what `page` raises, also where taking a page apart lasts too long.
-    """
-    parts = _Parts(page)
-    found: list[Any] = []
-    while True:
-        items = parts.of(len(found), PAGE)
-        found += items
-        if len(items) < PAGE or (most is not None and len(found) >= most):
-            return found
-
-
-class _Parts:
-    """Takes a page that fails apart, in halves, down to the items that Airflow cannot show."""
-
-    def __init__(self, page: _Page) -> None:
-        self._page = page
-        self._give_up_at = math.inf  # a long list that is well has all its time
-        self._n_unread, self._has_read = 0, False
-
-    def of(self, offset: int, size: int) -> list[Any]:
-        """The items from `offset` on; fewer than `size` where the list ends."""
-        try:
-            items = self._page(offset, size)
-        except _Failed as error:
-            self._give_up_at = min(self._give_up_at, time.monotonic() + APART_S)
-            if time.monotonic() > self._give_up_at:
-                raise
-            if size == 1:
-                return [self._unread(offset, error)]
-        else:
-            self._has_read |= bool(items)
-            return items
-        half = self.of(offset, size // 2)
-        is_end = len(half) < size // 2
-        return half if is_end else half + self.of(offset + size // 2, size - size // 2)
-
-    def _unread(self, offset: int, error: _Failed) -> UnreadPage:
-        self._n_unread += 1
-        if self._n_unread == BROKEN_AFTER and not self._has_read and self._is_broken(offset):
-            raise error
-        return answers.unread_page(offset, error.message)
-
-    def _is_broken(self, offset: int) -> bool:
-        """Whether it fails at what lies further along too: steps that grow, and halve once they pass the end.
-
-        What is left of a list that ends within a page is read item by item, whatever they are.
-        """
-        last, step, is_past_end = offset, 1, False
-        while 0 < step <= LONGEST_STEP and time.monotonic() <= self._give_up_at:
-            try:
-                items = self._page(last + step, 1)
-            except _Failed:
-                last += step
-            else:
-                if items:
-                    return False
-                is_past_end = True
-            step = step // 2 if is_past_end else step * 4
-        return not is_past_end or last - offset > PAGE
+        return answers.read(all_of(page), meaning, key)
 
 
 def _items(answer: urllib3.BaseHTTPResponse) -> Iterator[Any]:
@@ -698,7 +623,7 @@ def _from_status(error: ApiException) -> ConsoleError:
             message = _("Airflow refused the console's own credentials: %(words)s")
             return Unauthorized(message % {"words": words}, service=SERVICE)
     message = _("Airflow could not answer (%(status)s): %(words)s")
-    kind = _Failed if error.status == HTTPStatus.INTERNAL_SERVER_ERROR else Unavailable
+    kind = Failed if error.status == HTTPStatus.INTERNAL_SERVER_ERROR else Unavailable
     return kind(message % {"status": error.status, "words": words[:200]}, service=SERVICE)
 
 
