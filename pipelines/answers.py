@@ -81,13 +81,14 @@ class DagDetails:
 
 @dataclass(frozen=True)
 class TaskNode:
-    """A task of the DAG's graph."""
+    """A task of the DAG's graph. groups: those it is in, the outermost first; None where nobody asked."""
 
     id: str
     label: str
     operator: str
     downstream: list[str]
     is_mapped: bool
+    groups: list[str] | None = None
 
 
 @dataclass(frozen=True)

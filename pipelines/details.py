@@ -5,6 +5,7 @@ as well, as Airflow tells of no change to a version that nothing ran yet; once i
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from operator import attrgetter
@@ -14,10 +15,11 @@ import structlog
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from core.lib.errors import ConsoleError, InvalidRequest, NotFound
+from core.lib.errors import ConsoleError, InvalidRequest, NotFound, Unavailable
 from core.lib.models import SyncState
-from pipelines import loops, mirror, queries
+from pipelines import labels, loops, mirror, queries
 from pipelines.airflow_auth import SERVICE
+from pipelines.answers import TaskNode
 from pipelines.models import Pipeline
 
 if TYPE_CHECKING:
@@ -34,12 +36,30 @@ SOURCES_AT_ONCE = 3  # of a pipeline's versions
 def sync(airflow: "AirflowGateway", pipeline: Pipeline) -> bool:
     """Read one pipeline; whether anything of it changed."""
     try:
-        details, tasks = airflow.dag_details(pipeline.dag_id), airflow.dag_tasks(pipeline.dag_id)
+        details = airflow.dag_details(pipeline.dag_id)
+        tasks = _tasks(airflow, pipeline, details.version)
     except NotFound:  # it vanished in between: the next list says so
         return False
     is_changed = mirror.save_details(pipeline, details, tasks)
     _sync_sources(airflow, pipeline, details.version, is_changed=is_changed)
     return is_changed
+
+
+def _tasks(airflow: "AirflowGateway", pipeline: Pipeline, version: int | None) -> list[TaskNode]:
+    """Its tasks with their groups, of which Airflow is asked for new versions and other tasks only."""
+    tasks = airflow.dag_tasks(pipeline.dag_id)
+    told = {task["id"]: task.get("groups") for task in pipeline.tasks}
+    is_as_before = version == pipeline.version and told.keys() == {task.id for task in tasks}
+    if is_as_before and None not in told.values():
+        return [replace(task, groups=told[task.id]) for task in tasks]
+    try:
+        groups = airflow.dag_groups(
+            pipeline.dag_id, {name for task in tasks for name in labels.may_be_groups(task.id)}
+        )
+    except Unavailable as error:  # their names tell until the next turn
+        log.info("pipeline.groups_unread", dag_id=pipeline.pk, error=error.message)
+        return tasks
+    return [replace(task, groups=labels.groups_of(task.id, groups)) for task in tasks]
 
 
 def _sync_sources(
@@ -93,7 +113,8 @@ def freshen(pipeline: Pipeline) -> bool:
     is_changed = False
     try:
         airflow = gateway.connect().hurried()
-        told, tasks = airflow.dag_details(pipeline.dag_id), airflow.dag_tasks(pipeline.dag_id)
+        told = airflow.dag_details(pipeline.dag_id)
+        tasks = _tasks(airflow, pipeline, told.version)
         save = partial(mirror.save_details, details=told, tasks=tasks)
         is_changed = any(loops.DETAILS.each([pipeline], save, key=attrgetter("pk"), about=attrgetter("pk")))
         if is_changed:

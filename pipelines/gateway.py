@@ -5,9 +5,8 @@ state that is newer than they are.
 """
 
 import json
-import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -47,6 +46,7 @@ from core.lib.aside import Unread
 from core.lib.errors import Conflict, ConsoleError, InvalidRequest, NotFound, Unauthorized, Unavailable
 from pipelines import airflow_auth, answers, backfill_answers
 from pipelines.airflow_auth import SERVICE
+from pipelines.airflow_pages import PAGE, Failed, all_of
 from pipelines.answers import (
     Asset,
     AssetEvent,
@@ -66,22 +66,14 @@ from pipelines.backfill_answers import Backfill, WantedBackfill
 from pipelines.log_lines import Lines
 from pipelines.scope import Scope
 
-PAGE = 100  # Airflow cuts larger pages silently
 CONNECT_S, READ_S, LOG_READ_S = 2.0, 10.0, 60.0
 HURRIED_S = 1.0
 BACKFILL_READ_S = 150.0  # Airflow makes all runs of a backfill before it answers, some tens in a second
-APART_S = 15.0  # so long a list is taken apart from the first failure on
-BROKEN_AFTER = 3  # items at which it fails, and none that it shows: it may fail at all
 AWAITS = ["awaiting_input", "deferred"]  # states of a task that still takes an answer
 LARGEST_VALUE = 1024 * 1024  # of what a page shows of a task, in bytes
 MOST_ENTRIES = 30  # of a task's XComs: each value is a call of its own
-LONGEST_STEP = 4096  # to an item further along, which says whether it does
 
 _Meaning = TypeVar("_Meaning")
-
-
-class _Failed(Unavailable):
-    """Airflow answered 500: it fails at what it was asked for, and may show what lies beside it."""
 
 
 class AirflowGateway:
@@ -125,7 +117,7 @@ class AirflowGateway:
             return self._read(call, lambda answer: list(answer["dag_versions"]), **options)
 
         newest: dict[str, int] = {}
-        for one in answers.read(_all_of(page, most=PAGE), answers.dag_version, answers.dag_key):
+        for one in answers.read(all_of(page, most=PAGE), answers.dag_version, answers.dag_key):
             if isinstance(one, tuple):
                 newest[one[0]] = max(one[1], newest.get(one[0], 0))
         return newest
@@ -134,6 +126,28 @@ class AirflowGateway:
         """The tasks and what follows each."""
         call = self._tasks.get_tasks_without_preload_content
         return self._read(call, answers.task_nodes, dag_id=dag_id)
+
+    def dag_groups(self, dag_id: str, names: Collection[str]) -> set[str]:
+        """Those of `names` that are groups of tasks. Airflow tells of one at a time, `a` before `a.b`.
+
+        Where `a` is none, `a.b` is none. Raises Unavailable, also when all take longer than one call may.
+        """
+        call = self._instances.get_task_instances_without_preload_content
+        give_up_at = time.monotonic() + self._options["_request_timeout"][1]
+        groups: set[str] = set()
+        for name in sorted(names):
+            outer = name.rpartition(".")[0]
+            if outer and outer not in groups:
+                continue
+            if time.monotonic() > give_up_at:
+                raise Unavailable(_("Airflow takes too long for so many tasks."), service=SERVICE)
+            what = {"dag_id": dag_id, "dag_run_id": "~", "task_group_id": name, "limit": 1}
+            try:
+                self._read(call, answers.nothing, **what)
+            except NotFound:
+                continue
+            groups.add(name)
+        return groups
 
     def dag_source(self, dag_id: str, version: int) -> str:
         """The text of the file that this version came from. Raises NotFound."""
@@ -161,7 +175,7 @@ class AirflowGateway:
                 call, lambda answer: list(answer["asset_events"]), limit=size, offset=offset, **options
             )
 
-        items = _all_of(page, most=limit)
+        items = all_of(page, most=limit)
         return answers.read(items, answers.asset_event, answers.event_key)
 
     def set_paused(self, dag_id: str, *, is_paused: bool) -> None:
@@ -227,7 +241,7 @@ class AirflowGateway:
             looked_at.append(answers.http_date(answer.headers.get("Date")))
             return items
 
-        items = _all_of(page, most=limit if since is None else None)
+        items = all_of(page, most=limit if since is None else None)
         return answers.read(items, answers.dag_run, answers.run_key), looked_at[0]
 
     def runs_under_way(self) -> set[tuple[str, str]]:
@@ -292,13 +306,13 @@ class AirflowGateway:
     ) -> list[TaskState | Unread]:
         """Give tasks the state `success`, `failed` or `skipped`; what failed after them may run then.
 
+        scope: of one task or a group; Airflow takes several one by one (`Scope.each`).
+
         Returns those that get it, with dry_run only tells which. Raises NotFound, and Conflict where all
-        have the state already. Several that are no group: one call each, so part of them may be done.
+        have the state already.
         """
         if scope.group:
             return self._mark_group(dag_id, dag_run_id, scope, state, dry_run=dry_run)
-        if scope.tasks:
-            return self._mark_each(dag_id, dag_run_id, scope, state, dry_run=dry_run)
         what: dict[str, Any] = {"dag_id": dag_id, "dag_run_id": dag_run_id, "task_id": scope.task_id}
         what["patch_task_instance_body"] = PatchTaskInstanceBody.from_dict(
             {"new_state": state, "include_upstream": scope.upstream, "include_downstream": scope.downstream}
@@ -321,23 +335,6 @@ class AirflowGateway:
         name = "patch_task_group_instances_dry_run" if dry_run else "patch_task_group_instances"
         call = getattr(self._instances, f"{name}_without_preload_content")
         return self._read(call, answers.touched_tasks, **what)
-
-    def _mark_each(
-        self, dag_id: str, dag_run_id: str, scope: Scope, state: str, *, dry_run: bool
-    ) -> list[TaskState | Unread]:
-        touched: dict[str, TaskState | Unread] = {}
-        refused: list[Conflict] = []
-        for task_id, map_index in scope.tasks:
-            one = replace(scope, task_id=task_id, map_index=map_index, tasks=())
-            try:
-                found = self.mark_tasks(dag_id, dag_run_id, one, state, dry_run=dry_run)
-            except Conflict as error:
-                refused.append(error)
-            else:
-                touched |= {task.key: task for task in found}
-        if len(refused) == len(scope.tasks):
-            raise refused[0]
-        return list(touched.values())
 
     # --- backfills
 
@@ -412,7 +409,7 @@ class AirflowGateway:
                 task_instances_batch_body=body,
             )
 
-        found = _all_of(page) if wanted else []
+        found = all_of(page) if wanted else []
         # Airflow was asked for all runs of these names in all these DAGs.
         return answers.task_states(
             [item for item in found if isinstance(item, UnreadPage) or answers.run_of(item) in wanted]
@@ -583,74 +580,7 @@ class AirflowGateway:
                 call, lambda answer: list(answer[list_name]), limit=size, offset=offset, **arguments
             )
 
-        return answers.read(_all_of(page), meaning, key)
-
-
-_Page = Callable[[int, int], list[Any]]  # what it has from an offset on, at most so many
-
-
-def _all_of(page: _Page, *, most: int | None = None) -> list[Any]:
-    """The items of a list, page by page; an `UnreadPage` for each one at which Airflow itself fails.
-
-    most: so many are enough. Raises what `page` raises, also where taking a page apart lasts too long.
-    """
-    parts = _Parts(page)
-    found: list[Any] = []
-    while True:
-        items = parts.of(len(found), PAGE)
-        found += items
-        if len(items) < PAGE or (most is not None and len(found) >= most):
-            return found
-
-
-class _Parts:
-    """Takes a page that fails apart, in halves, down to the items that Airflow cannot show."""
-
-    def __init__(self, page: _Page) -> None:
-        self._page = page
-        self._give_up_at = math.inf  # a long list that is well has all its time
-        self._n_unread, self._has_read = 0, False
-
-    def of(self, offset: int, size: int) -> list[Any]:
-        """The items from `offset` on; fewer than `size` where the list ends."""
-        try:
-            items = self._page(offset, size)
-        except _Failed as error:
-            self._give_up_at = min(self._give_up_at, time.monotonic() + APART_S)
-            if time.monotonic() > self._give_up_at:
-                raise
-            if size == 1:
-                return [self._unread(offset, error)]
-        else:
-            self._has_read |= bool(items)
-            return items
-        half = self.of(offset, size // 2)
-        is_end = len(half) < size // 2
-        return half if is_end else half + self.of(offset + size // 2, size - size // 2)
-
-    def _unread(self, offset: int, error: _Failed) -> UnreadPage:
-        self._n_unread += 1
-        if self._n_unread == BROKEN_AFTER and not self._has_read and self._is_broken(offset):
-            raise error
-        return answers.unread_page(offset, error.message)
-
-    def _is_broken(self, offset: int) -> bool:
-        """Whether it fails at what lies further along too: steps that grow, and halve once they pass the end.
-
-        What is left of a list that ends within a page is read item by item, whatever they are.
-        """
-        last, step, is_past_end = offset, 1, False
-        while 0 < step <= LONGEST_STEP and time.monotonic() <= self._give_up_at:
-            try:
-                items = self._page(last + step, 1)
-            except _Failed:
-                last += step
-            else:
-                if items:
-                    return False
-                is_past_end = True
-            step = step // 2 if is_past_end else step * 4
-        return not is_past_end or last - offset > PAGE
+        return answers.read(all_of(page), meaning, key)
 
 
 def _items(answer: urllib3.BaseHTTPResponse) -> Iterator[Any]:
@@ -693,7 +623,7 @@ def _from_status(error: ApiException) -> ConsoleError:
             message = _("Airflow refused the console's own credentials: %(words)s")
             return Unauthorized(message % {"words": words}, service=SERVICE)
     message = _("Airflow could not answer (%(status)s): %(words)s")
-    kind = _Failed if error.status == HTTPStatus.INTERNAL_SERVER_ERROR else Unavailable
+    kind = Failed if error.status == HTTPStatus.INTERNAL_SERVER_ERROR else Unavailable
     return kind(message % {"status": error.status, "words": words[:200]}, service=SERVICE)
 
 

@@ -77,12 +77,13 @@ def topological(tasks: Tasks) -> list[str]:
 
 def folded(tasks: Tasks, groups: Collection[str]) -> list[dict[str, Any]]:
     """The same graph with each of these groups as one task, which has `n_tasks`."""
-    inside = {task["id"]: _fold_of(task["id"], groups) for task in tasks}
+    folds = labels.groups_in(tasks).intersection(groups)
+    inside = {task["id"]: next(iter(labels.groups_of(task["id"], folds)), task["id"]) for task in tasks}
     known: dict[str, dict[str, Any]] = {}
     for task in tasks:
         name = inside[task["id"]]
         after = [inside[one] for one in task.get("downstream", []) if one in inside]
-        one = known.setdefault(name, {**task, "downstream": []} if name == task["id"] else _group(name))
+        one = known.setdefault(name, {**task, "downstream": []} if name == task["id"] else _group(name, task))
         one["downstream"] = list(
             dict.fromkeys([*one["downstream"], *(each for each in after if each != name)])
         )
@@ -90,13 +91,12 @@ def folded(tasks: Tasks, groups: Collection[str]) -> list[dict[str, Any]]:
     return list(known.values())
 
 
-def _group(name: str) -> dict[str, Any]:
-    return {"id": name, "label": name, "operator": "", "is_mapped": False, "downstream": [], "is_group": True}
-
-
-def _fold_of(task_id: str, groups: Collection[str]) -> str:
-    """The outermost of the groups that it is in; itself if it is in none."""
-    return next((group for group in labels.groups_of(task_id) if group in groups), task_id)
+def _group(name: str, task: Mapping[str, Any]) -> dict[str, Any]:
+    """task: one of those that it holds."""
+    told = task.get("groups")
+    outer = None if told is None else labels.groups_of(name, told)
+    drawn = {"id": name, "label": name, "operator": "", "is_mapped": False, "downstream": []}
+    return {**drawn, "groups": outer, "is_group": True}
 
 
 def draw(tasks: Tasks) -> Drawing:
@@ -104,12 +104,13 @@ def draw(tasks: Tasks) -> Drawing:
     layers = _layers(tasks)
     ways = {edge: _way(edge, layers) for edge in _edges(tasks) if layers[edge[0]] < layers[edge[1]]}
     by_layer = _ordered(tasks, layers, ways)
-    groups = {name for task in tasks for name in labels.groups_of(task["id"])}
+    known = labels.groups_in(tasks)
+    groups = {name for task in tasks for name in labels.groups_of(task["id"], known)}
     pads = graph_groups.side_pads(sorted(groups))
     margin = PAD + max(pads.values(), default=0)
-    placed = _grouped(by_layer, ways) if groups else graph_groups.Placed(_middles(by_layer, ways), {})
+    placed = _grouped(by_layer, ways, groups) if groups else graph_groups.Placed(_middles(by_layer, ways), {})
     middles = placed.middles
-    names = _names(tasks)
+    names = _names(tasks, groups)
     widths = [_width_of([item for item in items if isinstance(item, str)], names) for items in by_layer]
     lefts = [margin + sum(widths[:place]) + place * GAP_X for place in range(len(widths))]
     by_id = {task["id"]: task for task in tasks}
@@ -127,11 +128,13 @@ def draw(tasks: Tasks) -> Drawing:
     return Drawing(list(boxes.values()), paths, width, max(bottoms, default=-PAD) + PAD, frames)
 
 
-def _grouped(by_layer: Sequence[Sequence[_Item]], ways: Mapping[Any, list[_Item]]) -> graph_groups.Placed:
+def _grouped(
+    by_layer: Sequence[Sequence[_Item]], ways: Mapping[Any, list[_Item]], groups: Collection[str]
+) -> graph_groups.Placed:
     before, after = _neighbours(ways)
     items = [item for items in by_layer for item in items]
     near = {item: [*before[item], *after[item]] for item in items}
-    found = graph_groups.placed(by_layer, near, {item: _height(item) for item in items})
+    found = graph_groups.placed(by_layer, near, {item: _height(item) for item in items}, groups)
     middles = {item: round(middle + PAD, 1) for item, middle in found.middles.items()}
     frames = {name: (round(top + PAD, 1), round(down + PAD, 1)) for name, (top, down) in found.frames.items()}
     return graph_groups.Placed(middles, frames)
@@ -145,8 +148,8 @@ def _frame(name: str, ends: tuple[float, float], pad: int, boxes: Mapping[_Item,
     return Frame(name, label, left, ends[0], right - left, ends[1] - ends[0])
 
 
-def _names(tasks: Tasks) -> dict[str, str]:
-    whole = [labels.own_name(task["id"], str(task.get("label") or "")) for task in tasks]
+def _names(tasks: Tasks, groups: Collection[str]) -> dict[str, str]:
+    whole = [labels.own_name(task["id"], str(task.get("label") or ""), groups) for task in tasks]
     short = labels.shortened(whole, LONGEST_LABEL)
     return {task["id"]: name for task, name in zip(tasks, short, strict=True)}
 

@@ -6,7 +6,7 @@ distances between neighbours are all that limits where they stand. No Django.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipelines import labels
@@ -45,14 +45,18 @@ def placed(
     by_layer: Sequence[Sequence[Item]],
     near: Mapping[Item, Sequence[Item]],
     heights: Mapping[Item, float],
+    known: Collection[str],
 ) -> Placed:
-    """by_layer: in an order with few crossings. near: what each item is joined to; ways are tuples."""
+    """by_layer: in an order with few crossings. near: what each item is joined to; ways are tuples.
+
+    known: the names of groups.
+    """
     ranks = {item: row - len(items) / 2 for items in by_layer for row, item in enumerate(items)}
     layers = {item: layer for layer, items in enumerate(by_layer) for item in items}
     inside: dict[str, dict[object, list[Item]]] = defaultdict(lambda: defaultdict(list))
     groups: dict[str, set[str]] = defaultdict(set)
     for item in ranks:
-        path = _groups_of(item)
+        path = _groups_of(item, known)
         for outer, inner in zip(["", *path], path, strict=False):
             groups[outer].add(inner)
         # The places of one line keep together.
@@ -90,12 +94,11 @@ def side_pads(names: Sequence[str]) -> dict[str, int]:
     return {name: min(NEST_PAD * (depth + 1), MOST_PAD) for name, depth in depths.items()}
 
 
-def _groups_of(item: Item) -> list[str]:
+def _groups_of(item: Item, known: Collection[str]) -> list[str]:
     """Of a task; of a line between two the groups that both are in."""
     if not isinstance(item, tuple):
-        return labels.groups_of(item)
-    other = set(labels.groups_of(item[1]))
-    return [group for group in labels.groups_of(item[0]) if group in other]
+        return labels.groups_of(item, known)
+    return labels.groups_of(item[0], labels.groups_of(item[1], known))
 
 
 def _settle(nodes: Sequence[_Node], near: Mapping[Item, Sequence[Item]]) -> None:

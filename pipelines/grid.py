@@ -158,8 +158,9 @@ def cells_of(instances: Iterable[Any]) -> dict[str, Cell]:
 
 def draw(tasks: Tasks, runs: Sequence[Any], cells: Cells, *, fold: Collection[str] = ()) -> Grid:
     """runs: oldest first, each with `pk` and `duration`. fold: groups of which the tasks are not shown."""
-    ids = _task_ids(tasks, cells)
-    rows = _rows(ids, {task["id"]: str(task.get("label") or "") for task in tasks}, fold)
+    known = labels.groups_in(tasks, {task_id for of_run in cells.values() for task_id in of_run})
+    ids = _task_ids(tasks, cells, known)
+    rows = _rows(ids, {task["id"]: str(task.get("label") or "") for task in tasks}, fold, known)
     longest_label = max(
         (row.x + labels.width(row.label) + row.is_group * GROUP_W for row in rows), default=0.0
     )
@@ -169,7 +170,7 @@ def draw(tasks: Tasks, runs: Sequence[Any], cells: Cells, *, fold: Collection[st
     square = step - max(3, min(GAP, step // 5))
     seconds = [run.duration.total_seconds() if run.duration else 0.0 for run in runs]
     longest = max(seconds, default=0.0) or 1.0
-    members = _members(ids)
+    members = _members(ids, known)
     columns, places = [], {"": 0}
     for number, run in enumerate(runs):
         x = label_width + number * step
@@ -182,28 +183,30 @@ def draw(tasks: Tasks, runs: Sequence[Any], cells: Cells, *, fold: Collection[st
     return Grid(columns, rows, list(places), *size, label_width, square, step)
 
 
-def _task_ids(tasks: Tasks, cells: Cells) -> list[str]:
+def _task_ids(tasks: Tasks, cells: Cells, known: Collection[str]) -> list[str]:
     """The tasks of the graph as it is now, then those that only older runs had; groups stay together."""
     ids = topological(tasks)
     older = sorted({task_id for of_run in cells.values() for task_id in of_run} - set(ids))
     first: dict[str, int] = {}
     for place, task_id in enumerate(ids):
-        for group in labels.groups_of(task_id):
+        for group in labels.groups_of(task_id, known):
             first.setdefault(group, place)
     key = {
-        task_id: [*(first[group] for group in labels.groups_of(task_id)), place]
+        task_id: [*(first[group] for group in labels.groups_of(task_id, known)), place]
         for place, task_id in enumerate(ids)
     }
     return [*sorted(ids, key=key.__getitem__), *older]
 
 
-def _rows(ids: Sequence[str], names: Mapping[str, str], fold: Collection[str]) -> list[Row]:
+def _rows(
+    ids: Sequence[str], names: Mapping[str, str], fold: Collection[str], known: Collection[str]
+) -> list[Row]:
     """A row for each group before its tasks, without what a folded one holds."""
-    n_tasks = labels.counted(ids)
+    n_tasks = labels.counted(ids, known)
     found: list[tuple[str, bool]] = []
     seen: set[str] = set()
     for task_id in ids:
-        groups = labels.groups_of(task_id)
+        groups = labels.groups_of(task_id, known)
         folded_at = next((depth for depth, group in enumerate(groups) if group in fold), len(groups))
         for group in groups[: folded_at + 1]:
             if group not in seen:
@@ -211,12 +214,14 @@ def _rows(ids: Sequence[str], names: Mapping[str, str], fold: Collection[str]) -
                 found.append((group, True))
         if folded_at == len(groups):
             found.append((task_id, False))
-    whole = [labels.own_name(name, "" if is_group else names.get(name, "")) for name, is_group in found]
+    whole = [
+        labels.own_name(name, "" if is_group else names.get(name, ""), known) for name, is_group in found
+    ]
     short = labels.shortened(whole, LONGEST_LABEL)
     return [
         Row(
             name,
-            INDENT * len(labels.groups_of(name)),
+            INDENT * len(labels.groups_of(name, known)),
             TOP + BARS_H + GAP + place * (CELL + GAP) + CELL / 2,
             short[place],
             name if whole[place] in name else f"{whole[place]} ({name})",
@@ -228,10 +233,10 @@ def _rows(ids: Sequence[str], names: Mapping[str, str], fold: Collection[str]) -
     ]
 
 
-def _members(ids: Sequence[str]) -> dict[str, list[str]]:
+def _members(ids: Sequence[str], known: Collection[str]) -> dict[str, list[str]]:
     members = defaultdict(list)
     for task_id in ids:
-        for group in labels.groups_of(task_id):
+        for group in labels.groups_of(task_id, known):
             members[group].append(task_id)
     return members
 

@@ -1,8 +1,13 @@
-"""Names of tasks in little room: cut where they are alike, and what group a task is in. No Django."""
+"""Names of tasks in little room: cut where they are alike, and what groups a task is in. No Django.
+
+Airflow puts a group's name before the task's own, with a dot between; but a task may have dots in its own
+name. So what is a group is what Airflow told (`details`), and a name tells only where it told nothing.
+"""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import takewhile
+from typing import Any
 
 CHARACTER_W = 6.8  # at 12 px, on average; capitals and wide scripts take more
 
@@ -12,20 +17,35 @@ def width(label: str) -> float:
     return CHARACTER_W * sum(1.8 if ord(character) > 0x2E80 else 1 for character in label)
 
 
-def group_of(task_id: str) -> str:
-    """The group it is in, "" for none: Airflow puts its name before the task's own."""
-    return task_id.rpartition(".")[0]
-
-
-def groups_of(task_id: str) -> list[str]:
-    """All groups that it is in, the outermost first."""
+def may_be_groups(task_id: str) -> list[str]:
+    """What groups it is in if each dot stands after the name of one, the outermost first."""
     parts = task_id.split(".")[:-1]
     return [".".join(parts[: depth + 1]) for depth in range(len(parts))]
 
 
-def own_name(task_id: str, label: str) -> str:
+def groups_in(graph: Iterable[Mapping[str, Any]], also: Iterable[str] = ()) -> frozenset[str]:
+    """The groups of a pipeline. also: ids of tasks that only older runs have.
+
+    Of a task of which Airflow told no groups (`also`, and rows of an earlier release) its name tells.
+    """
+    told = {task["id"]: task.get("groups") for task in graph}
+    sure = {group for groups in told.values() for group in groups or ()}
+    asked = {name for one, groups in told.items() if groups is not None for name in may_be_groups(one)}
+    untold = [one for one in {*told, *also} if told.get(one) is None]
+    return frozenset(sure | ({name for one in untold for name in may_be_groups(one)} - asked))
+
+
+def groups_of(task_id: str, groups: Collection[str]) -> list[str]:
+    """Those of `groups` that a task or a group is in, the outermost first."""
+    return [name for name in may_be_groups(task_id) if name in groups]
+
+
+def own_name(task_id: str, label: str, groups: Collection[str]) -> str:
     """Its name within its group; what its author called it, if that is another."""
-    return label if label and label != task_id else task_id.rpartition(".")[2]
+    if label and label != task_id:
+        return label
+    inside = groups_of(task_id, groups)
+    return task_id.removeprefix(f"{inside[-1]}.") if inside else task_id
 
 
 def shortened(labels: Sequence[str], most: int) -> list[str]:
@@ -75,6 +95,6 @@ def _around(label: str, start: int, end: int, most: int) -> str:
     return before + core + after
 
 
-def counted(names: Iterable[str]) -> Counter[str]:
+def counted(names: Iterable[str], groups: Collection[str]) -> Counter[str]:
     """How many tasks each group holds, those of groups within it too."""
-    return Counter(group for name in names for group in groups_of(name))
+    return Counter(group for name in names for group in groups_of(name, groups))

@@ -83,6 +83,7 @@ RUN_FILTERS = [
     OpenApiParameter("by", str, description="Who asked; `me` is whoever calls"),
     OpenApiParameter("since", OpenApiTypes.DATETIME, description="Asked then or later; a day is one of UTC"),
     OpenApiParameter("until", OpenApiTypes.DATETIME, description="Asked before then; a day is included"),
+    OpenApiParameter("unmended", str, enum=["1"], description="Failed, and no later run succeeded"),
     OpenApiParameter(
         "order",
         str,

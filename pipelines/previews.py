@@ -7,7 +7,7 @@ from core.access import policy
 from core.access.models import User
 from core.lib.aside import Unread
 from core.lib.errors import ConsoleError
-from pipelines import queries
+from pipelines import marking, queries
 from pipelines.answers import TaskState
 from pipelines.models import TASK_ENDED, Run
 from pipelines.scope import Scope
@@ -53,8 +53,7 @@ def of_marking(run: Run, scope: Scope, state: str, *, by: User) -> list[TaskStat
     queries.tasks_meant(run, scope)
     airflow = airflow_for(by.get_username())
     if not scope.is_whole_run:
-        found = airflow.mark_tasks(run.dag_id, run.dag_run_id, scope, state, dry_run=True)
-        return _known(found)
+        return _known(marking.would_mark(airflow, run, scope, state))
     there = _known(airflow.task_states([(run.dag_id, run.dag_run_id)]))
     return [task for task in there if task.state not in TASK_ENDED]
 

@@ -2,20 +2,21 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from statistics import median
 from typing import Any
 
-from django.db.models import Avg, Count, Exists, Max, OuterRef, Q, QuerySet
+from django.db.models import Avg, Count, Max, Q, QuerySet
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from core.access.models import User
 from core.lib.errors import NotFound
 from core.lib.hits import Hit
-from pipelines import coming, grid, listing, run_list
+from pipelines import coming, grid, labels, listing, run_list
+from pipelines.graph import topological
 from pipelines.models import (
     ENDED,
     Asset,
@@ -34,6 +35,7 @@ TIMED, SLOWEST = 100, 20
 HITS = 8
 SAME_DURATION = 0.005  # a difference that a per cent with one decimal need not show
 MOST_FAILURES = 3
+MOST_COUNTED = 99
 HIT_RUNS = 3
 SHORTEST_ID = 4
 OPEN_STATES = tuple(state for state in RunState if state not in ENDED)
@@ -83,16 +85,13 @@ def recent_runs(user: User, *, limit: int = 8) -> list[Run]:
 
 
 def own_failures(user: User) -> QuerySet[Run]:
-    """Failed runs that the user asked for and no later run of the pipeline made good, however old.
+    """Failed runs that the user asked for and no later run of the pipeline made good, however old."""
+    return runs(run_list.Wanted(by=user, is_unmended=True))
 
-    Those of a pipeline that Airflow no longer has are left out: nothing could make them good.
-    """
-    better = Run.objects.filter(
-        dag_id=OuterRef("dag_id"), state=RunState.SUCCESS, created_at__gt=OuterRef("created_at")
-    )
-    gone = Pipeline.objects.filter(pk=OuterRef("dag_id"), gone_at__isnull=False)
-    own = runs(run_list.Wanted(state=RunState.FAILED, by=user))
-    return own.exclude(Exists(better)).exclude(Exists(gone))
+
+def n_own_failures(user: User) -> int:
+    """How many, up to one more than MOST_COUNTED."""
+    return own_failures(user).order_by()[: MOST_COUNTED + 1].count()
 
 
 def run(run_id: int) -> Run:
@@ -132,9 +131,10 @@ def cells(found: Sequence[Run]) -> dict[int, dict[str, grid.Cell]]:
 def median_duration_s(dag_id: str) -> float | None:
     """Of the last 50 successful runs; None before the first."""
     ended = Run.objects.filter(dag_id=dag_id, state=RunState.SUCCESS).exclude(started_at=None)
-    latest = ended.exclude(ended_at=None).order_by("-created_at")[:50]
-    times = [run.duration.total_seconds() for run in latest if run.duration is not None]
-    return median(times) if times else None
+    latest = ended.exclude(ended_at=None).order_by("-created_at")
+    times = latest.values_list("started_at", "ended_at")[:50]
+    seconds = [max((end - start).total_seconds(), 0.0) for start, end in times if start and end]
+    return median(seconds) if seconds else None
 
 
 def against_median(found: Run, median_s: float | None) -> float | None:
@@ -228,11 +228,10 @@ def assets(*, producer: str = "", consumer: str = "", text: str = "") -> QuerySe
     return found.filter(Q(name__icontains=text) | Q(uri__icontains=text)) if text else found
 
 
-def task_instances(found: Run) -> list[TaskInstance]:
-    """In the order of the pipeline's graph; mapped ones by their index."""
-    from pipelines.graph import topological
-
-    order = {task_id: place for place, task_id in enumerate(topological(graph_of(found.dag_id)))}
+def task_instances(found: Run, graph: Sequence[Mapping[str, Any]] | None = None) -> list[TaskInstance]:
+    """In the order of the pipeline's graph; mapped ones by their index. graph: where it was read already."""
+    nodes = graph_of(found.dag_id) if graph is None else graph
+    order = {task_id: place for place, task_id in enumerate(topological(nodes))}
     last = len(order)
     return sorted(
         found.task_instances.all(), key=lambda ti: (order.get(ti.task_id, last), ti.task_id, ti.map_index)
@@ -259,7 +258,7 @@ def in_full(found: Run, scope: Scope) -> Scope:
         return scope
     inside = found.task_instances.filter(task_id__startswith=f"{scope.group}.")
     ids = sorted(set(inside.order_by().values_list("task_id", flat=True)))
-    if not ids:
+    if not ids or scope.group not in labels.groups_in(graph_of(found.dag_id), ids):
         message = _("Run %(run)s has no task group “%(group)s”.")
         raise NotFound(message % {"run": found.pk, "group": scope.group})
     return replace(scope, tasks=tuple((task_id, None) for task_id in ids))

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from django.db.models import DurationField, ExpressionWrapper, F, Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from core.access.models import User
 from core.lib import edge
 from core.lib.pages import Order
-from pipelines.models import Run
+from pipelines.models import TOOK, Pipeline, Run, RunState
 
 # What made a run, in Airflow's words and ours.
 TYPES: Final = {
@@ -23,12 +23,19 @@ TYPES: Final = {
 }
 ORDERS: Final = {"created": "created_at", "duration": "took"}
 NEWEST_FIRST: Final = "-created"
-_TOOK: Final = ExpressionWrapper(F("ended_at") - F("started_at"), output_field=DurationField())
+
+_later_success = Run.objects.filter(
+    dag_id=OuterRef("dag_id"), state=RunState.SUCCESS, created_at__gt=OuterRef("created_at")
+)
+_gone = Pipeline.objects.filter(pk=OuterRef("dag_id"), gone_at__isnull=False)
 
 
 @dataclass(frozen=True)
 class Wanted:
     """Each is empty for no matter. by: a user of ours, or the name of whoever asked. until: not included.
+
+    is_unmended: failed, and no later run of the pipeline made it good. Runs of a pipeline that Airflow no
+    longer has are left out then: nothing could make them good.
 
     order: a key of `ORDERS`, "-" before it for the other way; runs that have not ended have no duration yet
     and come last either way.
@@ -41,6 +48,7 @@ class Wanted:
     since: datetime | None = None
     until: datetime | None = None
     order: str = ""
+    is_unmended: bool = False
 
 
 def columns(order: str) -> tuple[str, str]:
@@ -65,10 +73,12 @@ def narrowed(wanted: Wanted, *, dag_id: str = "") -> QuerySet[Run]:
         fits &= Q(created_at__gte=wanted.since)
     if wanted.until:
         fits &= Q(created_at__lt=wanted.until)
+    if wanted.is_unmended:
+        fits &= Q(state=RunState.FAILED) & ~Exists(_later_success) & ~Exists(_gone)
     fits &= _by(wanted.by) & _named(wanted.text, has_one_pipeline=bool(dag_id))
     found = Run.objects.select_related("requested_by").filter(fits)
     by = columns(wanted.order)
-    return Order(found.annotate(took=_TOOK) if "took" in by[0] else found, by).all()
+    return Order(found.annotate(took=TOOK) if "took" in by[0] else found, by).all()
 
 
 def _by(person: User | str) -> Q:

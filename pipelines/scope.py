@@ -1,6 +1,6 @@
 """Which tasks of a run somebody means: all, one, several or a group, and those beside them. No Django."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
 MOST_NAMED = 100  # tasks, one by one
@@ -53,6 +53,13 @@ class Scope:
     def named(self) -> tuple[tuple[str, int | None], ...]:
         """The tasks, one or several; none for the whole run."""
         return ((self.task_id, self.map_index),) if self.task_id else self.tasks
+
+    @property
+    def each(self) -> list["Scope"]:
+        """Several tasks one by one; a single one, a group and the whole run as they are."""
+        if self.group or not self.tasks:
+            return [self]
+        return [replace(self, task_id=name, map_index=index, tasks=()) for name, index in self.tasks]
 
     def holds(self, task_id: str, map_index: int) -> bool:
         """Whether this one is named; True for each of the whole run."""

@@ -47,7 +47,9 @@ class PipelineDetailSerializer(PipelineSerializer):
     """A pipeline with its parameters and graph."""
 
     params = serializers.DictField(help_text="name: {value, schema, description}")
-    tasks = serializers.ListField(child=serializers.DictField(), help_text="id, label, operator, downstream")
+    tasks = serializers.ListField(
+        child=serializers.DictField(), help_text="id, label, operator, downstream, groups"
+    )
 
     class Meta(PipelineSerializer.Meta):
         fields: ClassVar = [

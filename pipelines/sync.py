@@ -10,6 +10,7 @@ from django.utils import timezone
 from core.lib.errors import ConsoleError, NotFound
 from core.lib.poll import poll
 from pipelines import asset_events, backfill_mirror, details, gateway, log_copy, loops, mirror, tasks
+from pipelines.airflow_pages import PAGE
 from pipelines.answers import DagRun
 from pipelines.models import ENDED, Bookmark, Pipeline, Run, RunState, TaskLog, Wish
 
@@ -109,8 +110,8 @@ def _with_odd_tasks() -> list[Run]:
 
 
 def _sync_tasks(airflow: gateway.AirflowGateway, runs: list[Run]) -> None:
-    for start in range(0, len(runs), gateway.PAGE):
-        batch = runs[start : start + gateway.PAGE]
+    for start in range(0, len(runs), PAGE):
+        batch = runs[start : start + PAGE]
         mirror.save_tasks(batch, airflow.task_states([(run.dag_id, run.dag_run_id) for run in batch]))
 
 

@@ -8,11 +8,12 @@ from celery import shared_task
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from core.audit import actions as audit
 from core.lib import live, outbox, traces
 from core.lib.errors import Conflict, InvalidRequest, NotFound, Unauthorized, Unavailable
-from pipelines import asset_events, log_copy, mirror, removal
+from pipelines import asset_events, log_copy, marking, mirror, removal
 from pipelines.airflow_auth import USER, WATCHER
 from pipelines.answers import TaskState
 from pipelines.models import (
@@ -187,18 +188,27 @@ def mark_run(run: Run) -> None:
 
 
 def mark_task(run: Run) -> None:
-    """Give a task the state that somebody wants. Airflow's Conflict says that it has it: then it is done."""
-    airflow = airflow_for(_wisher(run))
-    state = run.wish_details["state"]
+    """Give tasks the state that somebody wants.
+
+    What is marked when Airflow stops answering is kept in the row, and the rest is tried again.
+    """
+    airflow, scope = airflow_for(_wisher(run)), run.wished_scope
+    outcomes: dict[str, str] = dict(run.wish_details.get("outcomes", {}))
     try:
-        airflow.mark_tasks(run.dag_id, run.dag_run_id, run.wished_scope, state, dry_run=False)
-    except Conflict:
-        log.info("task.marked_already", run=run.pk, task=run.wished_scope.task)
-    except (NotFound, InvalidRequest) as error:
-        _settle(run, "run.task_not_marked", delivery_error=error.message)
-        return
-    found = airflow.run(run.dag_id, run.dag_run_id)
-    _settle(run, "run.task_marked", state=mirror.seen_state(run, found.state), ended_at=found.ended_at)
+        marking.mark_rest(airflow, run, scope, run.wish_details["state"], outcomes)
+    except (Unavailable, Unauthorized) as error:
+        kept = {**run.wish_details, "outcomes": outcomes}
+        Run.objects.filter(pk=run.pk, wish=Wish.MARK).update(wish_details=kept)
+        if not outcomes:
+            raise
+        words = _("Done so far: %(n)d of %(of)d tasks. %(error)s")
+        values = {"n": len(outcomes), "of": len(scope.each), "error": error.message}
+        raise type(error)(words % values, service=error.service) from error
+    outcome: dict[str, Any] = {"delivery_error": marking.refusals(outcomes)}
+    if not all(outcomes.values()):
+        found = airflow.run(run.dag_id, run.dag_run_id)
+        outcome |= {"state": mirror.seen_state(run, found.state), "ended_at": found.ended_at}
+    _settle(run, "run.task_not_marked" if any(outcomes.values()) else "run.task_marked", **outcome)
 
 
 DELIVERIES: dict[Wish, Callable[[Run], None]] = {

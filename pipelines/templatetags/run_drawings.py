@@ -1,14 +1,17 @@
-"""`{% load run_drawings %}`: what a graph and a timeline have by the hundred, as SVG.
+"""`{% load run_drawings %}`: what the page of a run has by the hundred: rows of tasks, graph, timeline.
 
 Written here and not in templates, which take ten times as long for it: a run of 200 tasks is drawn anew at
-each of its changes, for everybody who looks at it. Each text is escaped where it is put in.
+each of its changes, for everybody who looks at it. Each text is escaped where it is put in, and what many
+share (a state's badge, a word in the reader's language) is made once.
 """
+
+from collections.abc import Mapping, Sequence
+from urllib.parse import quote
 
 from django import template
 from django.template.context import Context
 from django.urls import reverse
 from django.utils.html import escape
-from django.utils.http import urlencode
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -17,25 +20,62 @@ from core.lib.templatetags import numbers, ui
 from core.lib.templatetags.states import look_of
 from pipelines.gantt import Gantt, Row, Try
 from pipelines.graph import BOX_H, Box, Frame
-from pipelines.models import Run
+from pipelines.models import Run, TaskInstance
 from pipelines.pictures import ColouredBox, ColouredGraph
 
 register = template.Library()
 
 
+@register.simple_tag
+def task_rows(
+    tasks: Sequence[TaskInstance], shown: TaskInstance | None, *, can_pick: bool = False
+) -> SafeString:
+    """Rows of a table, each of which chooses its task; with `can_pick` each has a box to tick."""
+    badges = {state: ui.state(state) for state in {task.state for task in tasks}}
+    return mark_safe(  # noqa: S308
+        "".join(
+            _task_row(task, badges[task.state], is_shown=task == shown, can_pick=can_pick) for task in tasks
+        )
+    )
+
+
+def _task_row(task: TaskInstance, badge: str, *, is_shown: bool, can_pick: bool) -> str:
+    url, name = f"?{escape(task.url_query)}#log", escape(task)
+    current = ' aria-current="true"' if is_shown else ""
+    tick = (
+        '<span class="check"><input class="form-check-input" type="checkbox" name="tasks"'
+        f' value="{task.map_index} {escape(task.task_id)}" aria-label="{name}"></span>'
+        if can_pick
+        else ""
+    )
+    return (
+        f'<tr id="task-{task.pk}" data-href="{url}"{current}><th scope="row"><div class="pick">'
+        f'{tick}<div><a class="cell-main" href="{url}">{name}</a>'
+        f'<div class="cell-sub">{escape(task.operator)}</div></div></div></th><td>{badge}</td>'
+        f'<td class="num hide-phone">{task.try_number or numbers.NOTHING}</td>'
+        f'<td class="num">{ui.duration(task.seconds)}</td></tr>\n'
+    )
+
+
 @register.simple_tag(takes_context=True)
 def graph_marks(context: Context, graph: ColouredGraph, run: Run | None = None) -> SafeString:
-    """Frames of groups, curves, boxes; a box leads to its task in the run, a folded group's unfolds it."""
+    """Frames of groups, curves, boxes; a box leads to its task in the run, a folded group's unfolds it.
+
+    The name of a group leads to what running it again in the run would do, for those who may.
+    """
     run_url = reverse("pipelines:run-detail", args=[run.pk]) if run else ""
-    parts = [_frame(frame) for frame in graph.drawing.frames]
+    words = {state: str(look_of(state).word) for state in {item.state for item in graph.boxes} if state}
+    may_clear = run and run.can_change and (context.get("may") or {}).get("pipelines_run")
+    clear_url = reverse("pipelines:run-clear", args=[run.pk]) if run and may_clear else ""
+    parts = [_frame(frame, clear_url) for frame in graph.drawing.frames]
     parts += [f'<path class="graph-edge" d="{path}"/>' for path in graph.drawing.paths]
     for item in graph.boxes:
-        box, drawn = item.box, _box(item)
+        box, drawn = item.box, _box(item, words)
         if box.n_tasks:
             label = _("Unfold %(name)s") % {"name": box.full_label}
             drawn = _link(f"?{ui.toggled(context, 'fold', box.id)}", label, drawn)
         elif run_url and item.state:
-            url = f"{run_url}?{urlencode({'task': box.id})}#log"
+            url = f"{run_url}?task={quote(box.id, safe='')}#log"
             drawn = _link(url, f"{box.full_label}: {item.state}", drawn)
         parts.append(drawn)
     return mark_safe("".join(parts))  # noqa: S308
@@ -45,15 +85,18 @@ def _link(url: str, label: str, drawn: str) -> str:
     return f'<a href="{escape(url)}" aria-label="{escape(label)}">{drawn}</a>'
 
 
-def _frame(frame: Frame) -> str:
+def _frame(frame: Frame, clear_url: str) -> str:
+    name = f'<text x="{frame.x + 10:g}" y="{frame.y + 16:g}">{escape(frame.label)}</text>'
+    if clear_url:
+        label = _("Run the group %(name)s again") % {"name": frame.id}
+        name = _link(f"{clear_url}?group={quote(frame.id, safe='')}", label, name)
     return (
         f'<g class="graph-frame">{_rect(frame.x, frame.y, frame.width, frame.height, 10)}'
-        f'<text x="{frame.x + 10:g}" y="{frame.y + 16:g}">{escape(frame.label)}</text>'
-        f"<title>{escape(frame.id)}</title></g>"
+        f"{name}<title>{escape(frame.id)}</title></g>"
     )
 
 
-def _box(item: ColouredBox) -> str:
+def _box(item: ColouredBox, words: Mapping[str, str]) -> str:
     box = item.box
     is_several = box.is_mapped or box.n_tasks
     behind = _rect(box.x + 4, box.y + 4, box.width - 8, BOX_H, 9, "graph-behind") if is_several else ""
@@ -63,13 +106,12 @@ def _box(item: ColouredBox) -> str:
         f'<g class="graph-box box-{kind}{" is-shown" if item.is_shown else ""}">'
         f"{behind}{_rect(box.x, box.y, box.width, BOX_H, 9, 'graph-front')}"
         f'<text x="{box.middle_x:g}" y="{box.middle_y:g}" text-anchor="middle" dominant-baseline="central">'
-        f"{escape(label)}</text><title>{escape(_facts(box, item.state))}</title></g>"
+        f"{escape(label)}</text><title>{escape(_facts(box, words.get(item.state, '')))}</title></g>"
     )
 
 
-def _facts(box: Box, state: str) -> str:
+def _facts(box: Box, word: str) -> str:
     n = ngettext("%(n)s task", "%(n)s tasks", box.n_tasks) % {"n": box.n_tasks} if box.n_tasks else ""
-    word = str(look_of(state).word) if state else ""
     return " · ".join(part for part in (box.full_label, box.operator, word, n) if part)
 
 
@@ -79,24 +121,38 @@ def _rect(x: float, y: float, width: float, height: float, radius: int, css: str
 
 
 @register.simple_tag
-def gantt_bars(gantt: Gantt, row: Row) -> SafeString:
-    """The tries of one task on the axis that all rows share."""
-    lines = "".join(
+def gantt_rows(gantt: Gantt) -> SafeString:
+    """Rows of a table: each task with its tries on the axis that all rows share."""
+    badges = {state: ui.state(state) for state in {row.task.state for row in gantt.rows} if state}
+    breaks = "".join(
         f'<line class="mark-line" x1="{place:g}" x2="{place:g}" y1="0" y2="16"'
         ' vector-effect="non-scaling-stroke"/>'
         for place in gantt.breaks
     )
-    bars = "".join(_bar(one) for one in row.tries)
-    return mark_safe(  # noqa: S308
+    start = (
         '<svg class="gantt-bars" viewBox="0 0 1000 16" preserveAspectRatio="none" aria-hidden="true">'
-        f"{lines}{bars}</svg>"
+        f"{breaks}"
+    )
+    title, not_started = _("try %(n)s: %(state)s, %(took)s"), escape(_("not started"))
+    parts = []
+    for row in gantt.rows:
+        bars = f"{start}{''.join(_bar(one, title) for one in row.tries)}</svg>"
+        instead = f'<span class="muted small">{badges.get(row.task.state, not_started)}</span>'
+        parts.append(_gantt_row(row, bars if row.tries else instead))
+    return mark_safe("".join(parts))  # noqa: S308
+
+
+def _gantt_row(row: Row, drawn: str) -> str:
+    name = escape(row.task)
+    return (
+        f'<tr><th scope="row"><a href="?{escape(row.task.url_query)}#log" title="{name}">{name}</a></th>'
+        f'<td>{drawn}</td><td class="num">{ui.duration(row.task.seconds)}</td></tr>\n'
     )
 
 
-def _bar(one: Try) -> str:
-    words = {"n": one.number, "state": one.state, "took": numbers.span(one.took)}
-    title = escape(_("try %(n)s: %(state)s, %(took)s") % words)
+def _bar(one: Try, title: str) -> str:
+    words = title % {"n": one.number, "state": one.state, "took": numbers.span(one.took)}
     return (
         f'<rect class="fill-{look_of(one.state).kind}{" is-earlier" if one.is_earlier else ""}"'
-        f' x="{one.x:g}" y="2" width="{one.width:g}" height="12"><title>{title}</title></rect>'
+        f' x="{one.x:g}" y="2" width="{one.width:g}" height="12"><title>{escape(words)}</title></rect>'
     )

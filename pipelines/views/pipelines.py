@@ -76,6 +76,7 @@ def pipeline_detail(request: SignedInRequest, dag_id: str) -> HttpResponse:
         "median_s": queries.median_duration_s(dag_id),
         "graph": pictures.coloured(_if_small(pipeline, fold), chosen, cells=shown, fold=fold),
         "groups": _groups(pipeline, fold),
+        "run_groups": sorted(labels.counted(shown, labels.groups_in(pipeline.tasks, shown)).items()),
         **age(),
     }
     template = "_pipeline_grid" if is_htmx(request) else "pipeline_detail"
@@ -103,11 +104,12 @@ def _folded(request: SignedInRequest) -> list[str]:
 
 def _groups(pipeline: Pipeline, fold: list[str]) -> list[tuple[str, int, bool]]:
     """(name, tasks, whether it is folded) of each group, without those within a folded one."""
-    counts = labels.counted(task["id"] for task in pipeline.tasks)
+    known = labels.groups_in(pipeline.tasks)
+    counts = labels.counted((task["id"] for task in pipeline.tasks), known)
     return [
         (name, n, name in fold)
         for name, n in sorted(counts.items())
-        if not any(outer in fold for outer in labels.groups_of(name))
+        if not any(outer in fold for outer in labels.groups_of(name, known))
     ]
 
 

@@ -184,10 +184,12 @@ def run_list(request: SignedInRequest) -> HttpResponse:
 @require_GET
 def recent_runs(request: SignedInRequest) -> HttpResponse:
     """The box of the overview."""
+    n = queries.n_own_failures(request.user)
+    words = f"{queries.MOST_COUNTED}+" if n > queries.MOST_COUNTED else str(n)
     context = {
         "runs": queries.recent_runs(request.user),
         "n_failed_last": listing.n_failed_last(),
-        "n_more_failures": max(queries.own_failures(request.user).count() - queries.MOST_FAILURES, 0),
+        "n_own_failures": words if n > queries.MOST_FAILURES else "",
     }
     return render(request, "pipelines/_recent_runs.html", context)
 
@@ -209,14 +211,15 @@ def run_detail(request: SignedInRequest, run_id: int) -> HttpResponse:
     `?task=&map_index=` choose the task, `?show=` what of it, `?try=&level=` the log.
     """
     run = queries.run(run_id)
-    tasks = queries.task_instances(run)
-    shown = pictures.chosen_task(request, tasks)
     nodes = queries.graph_of(run.dag_id)
+    tasks = queries.task_instances(run, nodes)
+    shown = pictures.chosen_task(request, tasks)
+    ids = {task.task_id for task in tasks}
     median_s = queries.median_duration_s(run.dag_id)
     context = {
         "run": run,
         "tasks": tasks,
-        "groups": sorted(labels.counted({task.task_id for task in tasks}).items()),
+        "groups": sorted(labels.counted(ids, labels.groups_in(nodes, ids)).items()),
         "can_pick": len(tasks) > 1 and run.can_change,
         "shown": shown,
         "show": shown_part(request),
@@ -239,7 +242,8 @@ def run_detail(request: SignedInRequest, run_id: int) -> HttpResponse:
 def run_failure(request: SignedInRequest, run_id: int) -> HttpResponse:
     """Why it failed, once more: its log has grown."""
     run = queries.run(run_id)
-    found = failures.of_run(run, queries.task_instances(run), queries.graph_of(run.dag_id))
+    nodes = queries.graph_of(run.dag_id)
+    found = failures.of_run(run, queries.task_instances(run, nodes), nodes)
     return render(request, "pipelines/_failure.html", {"run": run, "failure": found})
 
 

@@ -1,6 +1,6 @@
 """Airflow in memory, behind the methods of `pipelines.gateway.AirflowGateway`."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -43,6 +43,7 @@ class FakeAirflow(Backfills):
     def __init__(self) -> None:
         self.is_away = False
         self.tells_tasks_at_once = False  # as Airflow does; most tests bring tasks up by `move_on`
+        self.no_groups: set[str] = set()  # what is before a dot in the name of a task, and no group
         self.calls: list[str] = []
         self.faults: list[ImportFault] = []
         self.questions: list[InputRequest] = []
@@ -157,6 +158,16 @@ class FakeAirflow(Backfills):
         self._call("dag_tasks")
         return self._dag(dag_id)[2]
 
+    def dag_groups(self, dag_id: str, names: Collection[str]) -> set[str]:
+        if names:
+            self._call("dag_groups")
+        inside = [node.id for node in self._dag(dag_id)[2]]
+        return {
+            name
+            for name in set(names) - self.no_groups
+            if any(task_id.startswith(f"{name}.") for task_id in inside)
+        }
+
     def dag_source(self, dag_id: str, version: int) -> str:
         self._call("dag_source")
         self._dag(dag_id)
@@ -265,6 +276,7 @@ class FakeAirflow(Backfills):
     def mark_tasks(
         self, dag_id: str, dag_run_id: str, scope: Scope, state: str, *, dry_run: bool
     ) -> list[TaskState]:
+        assert scope.group or not scope.tasks, "Airflow marks several tasks one by one"
         self._call("mark_tasks" if not dry_run else "mark_tasks (dry)", writes=True)
         found = [task for task in self._in_scope(dag_id, dag_run_id, scope) if task.state != state]
         if not dry_run:

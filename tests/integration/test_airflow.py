@@ -171,15 +171,19 @@ class TestGateway:
         dag_run_id = start()
         as_ana().fail_run(DAG, dag_run_id)
         both = Scope(tasks=(("load", -1), ("validate", None)))
-        told = as_ana().mark_tasks(DAG, dag_run_id, both, "success", dry_run=True)
-        assert {task.task_id for task in told} == {"load", "validate"}
-        as_ana().mark_tasks(DAG, dag_run_id, both, "success", dry_run=False)
+        for one in both.each:
+            [told] = as_ana().mark_tasks(DAG, dag_run_id, one, "success", dry_run=True)
+            assert told.task_id == one.task_id
+            as_ana().mark_tasks(DAG, dag_run_id, one, "success", dry_run=False)
+            with pytest.raises(Conflict, match="already"):
+                as_ana().mark_tasks(DAG, dag_run_id, one, "success", dry_run=False)
         assert {states(dag_run_id)[name] for name in ("load", "validate")} == {"success"}
-        with pytest.raises(Conflict, match="already"):
-            as_ana().mark_tasks(DAG, dag_run_id, both, "success", dry_run=False)
         cleared = as_ana().clear_tasks(DAG, dag_run_id, both, dry_run=True)
         assert {task.task_id for task in cleared} == {"load", "validate"}
         as_ana().fail_run(DAG, dag_run_id)
+
+    def test_a_name_that_is_no_group_of_the_dag_is_told(self):
+        assert gateway.connect().dag_groups(DAG, {"no_such", "no_such.one"}) == set()
 
     def test_a_group_that_the_dag_does_not_have_is_not_marked(self):
         dag_run_id = start()

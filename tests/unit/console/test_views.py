@@ -131,13 +131,23 @@ def test_my_failures_stay_however_old_until_they_are_made_good(client):
         make_run(state="queued")
     assert recent_runs(ana)[:3] == old[:1:-1]
     page = client.get("/").text
-    assert "1 more failed run of mine" in page
-    assert 'href="/runs?by=me&amp;state=failed"' in page
-    listed = client.get("/runs?by=me&state=failed").context["page"]["rows"]
-    assert set(listed) == set(old)
+    assert "My failed runs not made good since: 4" in page
+    assert 'href="/runs?by=me&amp;unmended=1"' in page
+    answer = client.get("/runs?by=me&unmended=1")
+    assert answer.context["page"]["rows"] == old[:0:-1]
+    assert 'name="unmended"' in answer.text
     make_run("p4", state="success")
     assert old[4] not in recent_runs(ana)
-    assert "more failed run of mine" not in client.get("/").text
+    assert "My failed runs" not in client.get("/").text
+
+
+@pytest.mark.django_db
+def test_my_failures_are_counted_up_to_99(client):
+    ana = make_user("ana", "engineer")
+    client.force_login(ana)
+    for n in range(100):
+        make_run(f"p{n}", state="failed", requested_by=ana)
+    assert "My failed runs not made good since: 99+" in client.get("/runs/recent").text
 
 
 @pytest.mark.django_db

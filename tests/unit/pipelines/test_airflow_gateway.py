@@ -10,7 +10,7 @@ import jwt
 import pytest
 
 from core.lib.errors import Conflict, InvalidRequest, NotFound, Unauthorized, Unavailable
-from pipelines import airflow_auth, answers, gateway
+from pipelines import airflow_auth, airflow_pages, answers, gateway
 from pipelines.backfill_answers import backfill_dates
 from pipelines.scope import Scope
 
@@ -193,7 +193,7 @@ def test_an_airflow_that_is_away_is_asked_once(server, status):
 
 
 def test_taking_a_list_apart_has_its_time(server, monkeypatch):
-    monkeypatch.setattr(gateway, "APART_S", -1.0)
+    monkeypatch.setattr(airflow_pages, "APART_S", -1.0)
     server.answer = listed("dags", dag_items(250), {103})
     with pytest.raises(Unavailable, match="made up"):
         gateway.connect().dags()
@@ -208,7 +208,7 @@ def test_the_time_before_the_first_failure_does_not_count(server, monkeypatch):
         return fails(request)
 
     now = [0.0]
-    monkeypatch.setattr(gateway.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(airflow_pages.time, "monotonic", lambda: now[0])
     server.answer = answer
     assert len(gateway.connect().dags()) == 250
 

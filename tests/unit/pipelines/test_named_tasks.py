@@ -1,14 +1,18 @@
 """Several tasks at once, and task groups: shown before, cleared or marked in one go, audited once."""
 
 import json
+from datetime import timedelta
+from functools import partial
+from types import SimpleNamespace
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from django.utils import timezone
 
 from core.audit.models import AuditEntry
-from core.lib.errors import Conflict, NotFound
-from pipelines import actions, gateway, sync, tasks
-from pipelines.models import Run, Wish
+from core.lib.errors import Conflict, NotFound, Unavailable
+from pipelines import actions, gateway, labels, marking, sync, tasks
+from pipelines.models import Pipeline, Run, Wish
 from pipelines.scope import Scope
 from tests.pipeline_rows import make_task
 from tests.unit.pipelines.test_airflow_gateway import body, server  # noqa: F401
@@ -116,6 +120,69 @@ def test_a_group_is_marked(run, airflow, scientist):
         actions.mark_task(run.pk, GROUP, "success", by=scientist)
 
 
+THREE = Scope(tasks=(("load", -1), ("clean.trim", -1), ("report", None)))
+
+
+def failing(airflow, monkeypatch, errors):
+    """Marking one of these tasks raises its error."""
+    mark = type(airflow).mark_tasks
+
+    def mark_tasks(self, dag_id, dag_run_id, scope, state, *, dry_run):
+        if scope.task_id in errors:
+            raise errors[scope.task_id]
+        return mark(self, dag_id, dag_run_id, scope, state, dry_run=dry_run)
+
+    monkeypatch.setattr(type(airflow), "mark_tasks", mark_tasks)
+
+
+def test_what_is_marked_is_told_and_the_rest_tried_again(run, airflow, scientist, monkeypatch):
+    actions.mark_task(run.pk, THREE, "failed", by=scientist)
+    errors = {"report": Unavailable("Airflow is not answering.", service="airflow")}
+    failing(airflow, monkeypatch, errors)
+    tasks.deliver_run(str(run.pk))
+    run.refresh_from_db()
+    assert (run.wish, run.delivery_error) == ("mark", "Done so far: 2 of 3 tasks. Airflow is not answering.")
+    errors.clear()
+    airflow.calls.clear()
+    Run.objects.update(next_attempt_at=timezone.now())
+    tasks.deliver_run(str(run.pk))
+    assert airflow.calls.count("mark_tasks") == 1
+    assert with_state(airflow, "failed") == {"load", "clean.trim", "clean.sort", "report"}
+    run.refresh_from_db()
+    assert (run.wish, run.delivery_error) == ("", "")
+
+
+def test_marking_ends_in_time_and_goes_on_later(run, airflow, scientist, monkeypatch):
+    actions.mark_task(run.pk, THREE, "failed", by=scientist)
+    clock = SimpleNamespace(monotonic=iter([0.0, 1.0, 40.5]).__next__)
+    monkeypatch.setattr(marking, "time", clock)
+    tasks.deliver_run(str(run.pk))
+    run.refresh_from_db()
+    assert run.wish == "mark"
+    assert run.delivery_error == "Done so far: 1 of 3 tasks. Airflow takes too long for so many tasks."
+    assert with_state(airflow, "failed") == {"load", "clean.sort"}
+
+
+def test_a_task_that_is_refused_keeps_no_other_from_its_state(run, airflow, scientist, monkeypatch):
+    actions.mark_task(run.pk, THREE, "failed", by=scientist)
+    failing(airflow, monkeypatch, {"clean.trim": NotFound("Task 'clean.trim' not found", service="airflow")})
+    tasks.deliver_run(str(run.pk))
+    assert with_state(airflow, "failed") == {"load", "clean.sort", "report"}
+    run.refresh_from_db()
+    assert run.wish == ""
+    assert run.delivery_error == (
+        "1 of 3 tasks could not be marked:\nclean.trim: Task 'clean.trim' not found"
+    )
+    assert AuditEntry.objects.get(action="run.task_not_marked").after["words"] == run.delivery_error
+
+
+def test_a_page_waits_so_long_for_what_would_be_marked(page, run, airflow, monkeypatch):
+    monkeypatch.setattr(marking, "PAGE_S", -1.0)
+    named = {"tasks": ["-1 load", "-1 report"], "state": "failed"}
+    text = page.get(f"/runs/{run.pk}/mark/preview", named).content.decode()
+    assert "Airflow takes too long for so many tasks." in text
+
+
 def test_no_group_and_no_task_of_that_name(run, scientist):
     for scope in (
         Scope(group="cle"),
@@ -135,6 +202,79 @@ def test_instances_of_a_mapped_task_are_named_one_by_one():
     assert scope.holds("report", -1)
     assert scope.task == "load[3], load[5], report"
     assert not scope.is_whole_run
+
+
+# --- names with dots that are no groups
+
+
+@pytest.fixture
+def dotted(db, airflow):
+    """A run with a group, and with a task `v1.load` and one `clean.step.2` that stand in no group more."""
+    airflow.add_dag(DAG, tasks=("v1.load", "clean.trim", "clean.step.2"))
+    airflow.no_groups = {"v1", "clean.step"}
+    airflow.as_user("ana", "user").trigger_run(DAG, dag_run_id="manual__1", conf={})
+    names = ("v1.load", "clean.trim", "clean.step.2")
+    airflow.move_on(DAG, "manual__1", "failed", **dict.fromkeys(names, "failed"))
+    sync.sync_pipelines()
+    sync.sync_runs()
+    return Run.objects.get()
+
+
+def test_a_dot_in_the_name_of_a_task_makes_no_group(page, dotted):
+    text = page.get(f"/runs/{dotted.pk}").content.decode()
+    assert '?group=clean"' in text
+    assert "?group=v1" not in text
+    assert "?group=clean.step" not in text
+    for path in ("", "/graph"):
+        drawn = page.get(f"/pipelines/{DAG}{path}?fold=v1").content.decode()
+        assert "fold=clean" in drawn
+        assert "fold=clean.step" not in drawn
+        assert "v1.load" in drawn  # nothing is folded into what is no group
+        assert "step.2" in drawn
+
+
+def test_what_is_no_group_is_neither_cleared_nor_marked(dotted, scientist):
+    for change in (actions.clear_run, partial(actions.mark_task, state="success")):
+        with pytest.raises(NotFound, match="no task group “v1”"):
+            change(dotted.pk, scope=Scope(group="v1"), by=scientist)
+    assert actions.clear_run(dotted.pk, scope=GROUP, by=scientist).wish == Wish.CLEAR
+
+
+def test_airflow_is_asked_for_groups_once_a_version(dotted, airflow):
+    Pipeline.objects.update(details_at=timezone.now() - timedelta(hours=1))
+    airflow.calls.clear()
+    sync.sync_pipelines()
+    assert airflow.calls.count("dag_tasks") == 1
+    assert "dag_groups" not in airflow.calls
+    assert [task["groups"] for task in Pipeline.objects.get().tasks] == [[], ["clean"], ["clean"]]
+
+
+def test_names_tell_where_airflow_told_no_groups():
+    row = [{"id": "a.b.c"}, {"id": "d.e", "groups": []}]
+    assert labels.groups_in(row) == {"a", "a.b"}
+    assert labels.groups_in(row, also=["old.x", "d.f"]) == {"a", "a.b", "old"}
+
+
+def test_what_is_in_no_group_is_not_asked_of(server):  # noqa: F811
+    def answer(request):
+        group = parse_qs(urlsplit(request.path).query)["task_group_id"][0]
+        return (200, body(task_instances=[])) if group in {"a", "a.b"} else (404, body(detail="no such"))
+
+    server.answer = answer
+    asked = {"a", "a.b", "a.b.c", "v1", "v1.2", "v1.2.3"}
+    assert gateway.connect().dag_groups(DAG, asked) == {"a", "a.b"}
+    assert len(server.requests) == 4
+
+
+def test_groups_that_cannot_be_told_in_time_go_by_their_names(airflow, db, monkeypatch):
+    airflow.add_dag(DAG, tasks=("a.b",))
+
+    def late(*_args):
+        raise Unavailable("slow", service="airflow")
+
+    monkeypatch.setattr(airflow, "dag_groups", late)
+    sync.sync_pipelines()
+    assert labels.groups_in(Pipeline.objects.get().tasks) == {"a"}
 
 
 # --- what Airflow gets
@@ -164,6 +304,26 @@ def test_the_run_page_offers_groups_and_ticks(page, run):
     assert f'href="/runs/{run.pk}/clear?group=clean"' in text
     assert f'href="/runs/{run.pk}/mark?group=clean.deep"' in text
     assert 'value="-1 clean.sort"' in text
+
+
+def test_the_graph_and_the_grid_lead_to_clearing_a_group(page, run):
+    page_url, url = f"/pipelines/{DAG}", f"/runs/{run.pk}/clear?group=clean.deep"
+    for address in (page_url, f"/runs/{run.pk}"):
+        text = page.get(address).content.decode()
+        graph = text[text.index("data-graph") :]
+        assert f'<a href="{url}" aria-label="Run the group clean.deep again"><text' in graph
+    text = page.get(page_url).content.decode()
+    card = text[text.index('id="run-card-title"') : text.index('id="graph-title"')]
+    assert f'href="{url}"' in card
+    assert "3 tasks would run again" in page.get(f"/runs/{run.pk}/clear/preview?group=clean").content.decode()
+    Run.objects.update(wish=Wish.CLEAR, next_attempt_at=timezone.now())  # nothing more until that is done
+    for address in (page_url, f"/runs/{run.pk}"):
+        assert "?group=" not in page.get(address).content.decode()
+
+
+def test_the_grid_offers_a_viewer_no_group_to_clear(client, viewer, run):
+    client.force_login(viewer)
+    assert "?group=" not in client.get(f"/pipelines/{DAG}").content.decode()
 
 
 def test_a_viewer_is_offered_neither(client, viewer, run):

@@ -63,6 +63,8 @@ QUERIES = {
     "type=asset_triggered": ["theirs"],
     "by=me": ["mine"],
     "by=me&state=success": [],
+    "unmended=1": [],
+    "unmended=": ["timed", "theirs", "vics", "mine"],
     "by=vic": ["theirs", "vics"],
     "by=nobody": [],
     "order=created": ["mine", "vics", "theirs", "timed"],
@@ -102,7 +104,23 @@ def test_the_order_by_duration_goes_on_over_pages(some):
     assert seen == ["vics", "same3", "same2", "same1", "same0", "theirs", "mine", "timed"]
 
 
-FAULTS = {"state": "frozen", "type": "own", "since": "soon", "until": "9999-99-99", "order": "size"}
+@pytest.mark.parametrize(("order", "index"), [("duration", "runs_shortest"), ("-duration", "runs_longest")])
+def test_the_order_by_duration_is_that_of_an_index(db, order, index):
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off")
+    plan = run_list.narrowed(run_list.Wanted(order=order))[:50].explain()
+    assert f"Index Scan using {index}" in plan
+    assert "Sort" not in plan
+
+
+FAULTS = {
+    "state": "frozen",
+    "type": "own",
+    "since": "soon",
+    "until": "9999-99-99",
+    "unmended": "no",
+    "order": "size",
+}
 
 
 @pytest.mark.parametrize("field", FAULTS)

@@ -3,6 +3,8 @@
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from pipelines import failures, gantt, sync
 from pipelines.answers import XCom
@@ -142,6 +144,30 @@ def test_the_page_costs_the_same_for_fifty_tasks(page, db, real_redis, django_as
         make_task(run, "search", map_index=number)
     with django_assert_max_num_queries(25):
         page.get(f"/runs/{run.pk}")
+
+
+def test_the_graph_is_read_once_for_a_page(page, failed, real_redis):
+    with CaptureQueriesContext(connection) as queries:
+        page.get(f"/runs/{failed.pk}")
+    assert sum('."tasks" AS "tasks"' in one["sql"] for one in queries) == 1
+
+
+def test_a_row_of_the_tasks_chooses_and_ticks_its_task(page, failed, real_redis):
+    task = make_task(failed, "group.x", "skipped", map_index=2, operator="<i>@task</i>", try_number=0)
+    text = page.get(f"/runs/{failed.pk}?task=group.x&map_index=2").content.decode()
+    row = text[text.index(f'<tr id="task-{task.pk}"') :]
+    row = row[: row.index("</tr>")]
+    assert 'data-href="?task=group.x&amp;map_index=2#log" aria-current="true"' in row
+    assert 'name="tasks" value="2 group.x" aria-label="group.x[2]"' in row
+    assert "&lt;i&gt;@task&lt;/i&gt;" in row
+    assert 'data-state="skipped"' in row
+    assert '<td class="num hide-phone">–</td>' in row
+    assert text.count('aria-current="true"><th') == 1
+
+
+def test_rows_of_a_viewer_have_nothing_to_tick(client, viewer, failed, real_redis):
+    client.force_login(viewer)
+    assert 'name="tasks"' not in client.get(f"/runs/{failed.pk}").content.decode()
 
 
 def test_a_run_that_went_well_opens_on_the_last_task_that_did_something(page, db, real_redis):
