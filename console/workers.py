@@ -27,6 +27,7 @@ LONGEST_STOP_S = 20.0  # the stack allows 25
 # they say themselves when they found something
 QUIET_TASKS = {
     "core.lib.outbox.sweep",
+    "core.lib.daily.start_due",
     "core.audit.tasks.seal_audit",
     "core.alerts.tasks.look_for_set_aside",
 }
@@ -98,7 +99,7 @@ app.steps["worker"].add(EndsInTime)
 
 
 class LivingScheduler(Scheduler):  # type: ignore[misc]
-    """Beat's schedule in memory: it holds intervals only, and kill -9 can break a file."""
+    """Beat's schedule in memory: it holds short intervals only, and kill -9 can break a file."""
 
     beaten_at = float("-inf")
 

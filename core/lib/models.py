@@ -1,4 +1,4 @@
-"""When each mirror last caught up with its service, and what of it did not fit."""
+"""When each mirror last caught up with its service and what of it did not fit; when daily tasks ran last."""
 
 from datetime import datetime, timedelta
 from typing import ClassVar, Final
@@ -78,3 +78,13 @@ class SetAside(models.Model):
 
     def __str__(self) -> str:
         return f"{self.loop}: {self.key}"
+
+
+class DailyTask(models.Model):
+    """When a task that runs once a day was last started (`core.lib.daily`)."""
+
+    name = models.CharField(max_length=100, primary_key=True)
+    started_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.name
