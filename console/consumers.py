@@ -37,7 +37,7 @@ log = structlog.get_logger(__name__)
 
 MOST_TOPICS = 32
 LONGEST_MESSAGE = 4096
-TOPIC = re.compile(r"[a-z]+(:[A-Za-z0-9._~+/-]{1,200})?")
+TOPIC = re.compile(r"[a-z]+(-[a-z]+)*(:[A-Za-z0-9._~+/-]{1,200})?")
 
 CATCH_UP_EVERY_S = 15.0
 CATCH_UPS_PER_CHECK = 4  # so the user is looked at once a minute

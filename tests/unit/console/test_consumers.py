@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from datetime import timedelta
 
 import pytest
@@ -9,19 +10,21 @@ from asgiref.sync import sync_to_async
 from asgiref.testing import ApplicationCommunicator
 from channels.layers import get_channel_layer
 from channels.sessions import CookieMiddleware
+from django.conf import settings
 from django.db import OperationalError
 from django.test import Client
 from django.utils import timezone
 
 from console import consumers, origins, sessions
 from console.consumers import LiveConsumer
-from core.access import actions
+from core.access import actions, policy
 from core.access.models import User
 from core.lib import live, metrics, redis
 from tests.people import make_admin, make_user, signed_in
 
 pytestmark = pytest.mark.usefixtures("real_redis")
 
+TEMPLATES = settings.BASE_DIR / "templates"
 ORIGIN, HOST = b"http://127.0.0.1:18000", b"127.0.0.1:18000"
 APPLICATION = origins.SameOrigin(CookieMiddleware(LiveConsumer.as_asgi()))
 
@@ -223,6 +226,25 @@ async def test_topic_that_is_not_allowed_is_refused_alone(open_socket, role, top
     assert words in answer["detail"]
     await publish(topic, 1)
     assert await communicator.hears_nothing()
+
+
+async def test_every_topic_of_the_table_can_be_heard(open_socket):
+    communicator = await open_socket("admin")
+    answers = await subscribe(communicator, *policy.LIVE_TOPICS)
+    assert [answer["topic"] for answer in answers if answer["kind"] != "subscribed"] == []
+
+
+PAGES = sorted(path for path in TEMPLATES.rglob("*.html") if "block live" in path.read_text("utf-8"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(TEMPLATES)))
+def test_every_topic_of_a_page_is_one(page):
+    (block,) = re.findall(r"{% block live %}(.*?){% endblock %}", page.read_text("utf-8"), re.DOTALL)
+    topics = re.sub(r"{%.*?%}", " ", re.sub(r"{{.*?}}", "7", block)).split()
+    assert topics or page.name == "base.html"
+    for topic in topics:
+        assert consumers.TOPIC.fullmatch(topic), topic
+        assert topic.partition(":")[0] in policy.LIVE_TOPICS, topic
 
 
 async def test_a_socket_has_32_topics_at_most(open_socket):
