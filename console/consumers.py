@@ -1,9 +1,12 @@
 """`/ws/live`: one socket a page, which says what it wants to hear of and hears what changed.
 
 in   {"subscribe": ["runs", "run:7"]}   {"unsubscribe": ["run:7"]}
-out  {"topic", "seq", "kind": "subscribed"}
+out  {"topic", "seq", "kind": "subscribed", "changed_ms"}
      {"topic", "seq", "at", "kind": "changed", "ids"}   {"topic", "seq", "at", "kind": "frame", "state"}
      {"topic", "kind": "refused", "detail"}   {"kind": "error", "detail"}
+
+changed_ms: Unix time in ms of the topic's last message, null where there was none lately. A page compares it
+with when the server began to draw it, and fetches again what changed in between.
 
 A slow socket keeps the newest message of each topic and no more: a browser sees the gap in `seq` and fetches
 again. Messages may be lost on the way (Redis restarts): every few seconds the socket compares numbers and
@@ -15,6 +18,7 @@ import asyncio
 import contextlib
 import itertools
 import re
+import time
 from collections.abc import Coroutine
 from typing import Any
 
@@ -134,13 +138,13 @@ class LiveConsumer(AsyncWebsocketConsumer):
                 return
         try:
             await self.channel_layer.group_add(live.group_name(topic), self.channel_name)
-            seq = (await self._numbers([topic]))[0]
+            seq, changed_ms = await self._last_of(topic)
         except (console_redis.RedisError, OSError) as error:
             log.warning("socket.no_redis", error=str(error))
             await self.close(CLOSE_TRY_LATER)
             return
         self.topics[topic] = seq
-        await self._say({"topic": topic, "seq": seq, "kind": "subscribed"})
+        await self._say({"topic": topic, "seq": seq, "kind": "subscribed", "changed_ms": changed_ms})
 
     async def _reason_against(self, topic: str) -> str:
         """Why this user may not hear of the topic; empty when they may."""
@@ -243,6 +247,16 @@ class LiveConsumer(AsyncWebsocketConsumer):
             if topic in self.topics and seq != self.topics[topic] and topic not in self.waiting:
                 body = {"topic": topic, "seq": seq, "at": now, "kind": "changed", "ids": []}
                 await self.live_message({"body": body})
+
+    async def _last_of(self, topic: str) -> tuple[int, int | None]:
+        """Number and time (Unix, ms) of the topic's last message."""
+        key = live.seq_key(topic)
+        async with console_redis.loop_client().pipeline(transaction=False) as pipe:
+            pipe.get(key)
+            pipe.pttl(key)
+            seq, left_ms = await pipe.execute()
+        since_ms = live.since_last_ms(left_ms)
+        return int(seq or 0), None if since_ms is None else int(time.time() * 1000) - since_ms
 
     async def _numbers(self, topics: list[str]) -> list[int]:
         found = await console_redis.loop_client().mget([live.seq_key(topic) for topic in topics])

@@ -44,6 +44,7 @@ class RequestContextMiddleware:
 
     def _answer(self, request: HttpRequest) -> HttpResponse:
         started = time.perf_counter()
+        request.drawn_ms = int(time.time() * 1000)  # type: ignore[attr-defined]  # see live.js
         given = request.headers.get("X-Request-ID", "")
         request_id = given if _SAFE_ID.fullmatch(given) else uuid.uuid4().hex
         context.request_id.set(request_id)

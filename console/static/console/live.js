@@ -2,6 +2,8 @@
 //
 // <body data-live="runs run:7"> names the topics. Each change becomes an event on the body, "live:runs" or
 // "live:run.7" (a dot for the colon), at most two a second for a topic; `detail` is the server's message.
+// data-drawn-ms says when the server began to draw the page: what changed before the socket heard of the
+// topic is fetched again.
 (() => {
   const body = document.body;
   const topics = [...new Set(body.dataset.live.split(/\s+/).filter(Boolean))];
@@ -16,11 +18,14 @@
   const REFETCH_MS = 5000; // between two refetches because of missed messages
   const AWAY_MS = 2000; // before the page says that it is away
   const MOST_WAIT_MS = 30000;
+  const CLOCKS_DIFFER_MS = 1000; // between the machines that drew the page and that answer the socket
   const STEADY_MS = 10000; // a connection that lived so long starts the waiting anew
   const SIGNED_OUT = 4401;
   const REFUSED = 4403;
 
+  const drawnMs = Number(body.dataset.drawnMs) || Infinity;
   const lastSeq = new Map();
+  const compared = new Set(); // topics whose last change was compared with when the page was drawn
   const waiting = new Map(); // topic: the message that the next event will carry
   const lastEvent = new Map();
   const timers = new Map();
@@ -69,8 +74,15 @@
     );
   }
 
+  function catchUp({ topic, changed_ms: changedMs }) {
+    if (compared.has(topic)) return;
+    compared.add(topic);
+    if (changedMs && changedMs > drawnMs - CLOCKS_DIFFER_MS) schedule(topic, { topic, kind: "missed", ids: [] });
+  }
+
   function receive(message) {
     if (!message.topic) return;
+    if (message.kind === "subscribed") catchUp(message);
     const last = lastSeq.get(message.topic);
     if (message.seq !== undefined) lastSeq.set(message.topic, message.seq);
     if (last !== undefined && message.seq !== undefined && message.seq !== last + 1) refetchAll("missed");

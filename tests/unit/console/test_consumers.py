@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import time
 from datetime import timedelta
 
 import pytest
@@ -172,7 +173,9 @@ async def test_socket_without_a_database_is_refused(monkeypatch):
 
 async def test_change_of_a_subscribed_topic_arrives_with_its_number(open_socket):
     communicator = await open_socket()
-    assert await subscribe(communicator, "runs") == [{"topic": "runs", "seq": 0, "kind": "subscribed"}]
+    assert await subscribe(communicator, "runs") == [
+        {"topic": "runs", "seq": 0, "kind": "subscribed", "changed_ms": None}
+    ]
     await publish("runs", 7, 8)
     message = await communicator.hears()
     assert message.pop("at")
@@ -192,6 +195,29 @@ async def test_subscription_tells_the_current_number(open_socket):
     await publish("runs")
     communicator = await open_socket()
     assert (await subscribe(communicator, "runs"))[0]["seq"] == 2
+
+
+async def test_subscription_tells_when_its_topic_changed_last(open_socket):
+    """By which a page sees what changed between its drawing and this."""
+    await publish("runs")
+    await publish("jobs")
+    published_ms = time.time() * 1000
+    key = live.seq_key("jobs")
+    await sync_to_async(redis.client().expire)(key, live.SEQ_EXPIRES_S - 60)  # as if it were a minute ago
+    communicator = await open_socket()
+    runs, jobs, models = await subscribe(communicator, "runs", "jobs", "models")
+    assert runs["changed_ms"] == pytest.approx(published_ms, abs=1500)
+    assert jobs["changed_ms"] == pytest.approx(published_ms - 60_000, abs=1500)
+    assert models["changed_ms"] is None
+
+
+@pytest.mark.django_db
+def test_a_page_says_when_its_drawing_began():
+    client = signed_in(make_user("ana", "viewer"))
+    before_ms = int(time.time() * 1000)
+    page = client.get("/pipelines").content.decode()
+    (drawn_ms,) = re.findall(r'data-drawn-ms="(\d+)"', page)
+    assert before_ms <= int(drawn_ms) <= time.time() * 1000
 
 
 async def test_other_topics_do_not_arrive(open_socket):
