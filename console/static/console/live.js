@@ -21,6 +21,7 @@
   const CLOCKS_DIFFER_MS = 1000; // between the machines that drew the page and that answer the socket
   const STEADY_MS = 10000; // a connection that lived so long starts the waiting anew
   const SIGNED_OUT = 4401;
+  const SIGN_IN_MS = 1500; // before the one try after that: another tab may have a new session by then
   const REFUSED = 4403;
 
   const drawnMs = Number(body.dataset.drawnMs) || Infinity;
@@ -34,6 +35,7 @@
   let refetchTimer = 0;
   let awayTimer = 0;
   let isAway = false;
+  let hasEnded = false; // the session that the last socket had
 
   function announce(text) {
     const announcer = document.querySelector("#announcer");
@@ -118,11 +120,12 @@
     });
     socket.addEventListener("close", (event) => {
       awayTimer ||= setTimeout(() => setAway(true), AWAY_MS);
-      if (event.code === SIGNED_OUT || event.code === REFUSED) return;
+      if (event.code === REFUSED || (hasEnded && !answeredAt)) return;
+      hasEnded = event.code === SIGNED_OUT;
       const wasSteady = answeredAt && performance.now() - answeredAt > STEADY_MS;
       failures = wasSteady ? 1 : failures + 1;
       const most = Math.min(MOST_WAIT_MS, 500 * 2 ** Math.min(failures - 1, 10));
-      setTimeout(connect, most * (0.5 + Math.random() / 2));
+      setTimeout(connect, hasEnded ? SIGN_IN_MS : most * (0.5 + Math.random() / 2));
     });
   }
 
