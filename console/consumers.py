@@ -17,6 +17,7 @@ session expires, and once a minute.
 import asyncio
 import contextlib
 import itertools
+import random
 import re
 import time
 from collections.abc import Coroutine
@@ -209,7 +210,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
         """Catch up with what was lost on the way, and end the socket of a session that ended."""
         for turn in itertools.count():
             left_s = (self.session.ends_at - timezone.now()).total_seconds()
-            await asyncio.sleep(min(CATCH_UP_EVERY_S, max(left_s, 0) + 0.1))
+            await asyncio.sleep(_wait_s(left_s))
             is_time = turn % CATCH_UPS_PER_CHECK == 0 or left_s <= CATCH_UP_EVERY_S
             if is_time and not await self._still_counts():
                 return
@@ -265,6 +266,17 @@ class LiveConsumer(AsyncWebsocketConsumer):
     async def _say(self, body: dict[str, Any]) -> None:
         await self.send(text_data=json_out.text(body))
         metrics.SOCKET_MESSAGES.inc()
+
+
+def _wait_s(left_s: float) -> float:
+    """Until the next look: when the session expires, if that is soon.
+
+    One that has expired is still here only while the database cannot say so: all such sockets would ask it
+    at once and all the time.
+    """
+    if left_s <= 0:
+        return CATCH_UP_EVERY_S * random.uniform(1, 1.5)  # noqa: S311 - spreads load, keeps no secret
+    return min(CATCH_UP_EVERY_S, left_s + 0.1)
 
 
 def _read(text: str | None) -> dict[str, list[str]] | None:

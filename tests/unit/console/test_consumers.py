@@ -427,6 +427,25 @@ async def test_socket_closes_when_its_session_expires(monkeypatch):
     assert (await communicator.receive_output(timeout=5))["code"] == consumers.CLOSE_SESSION_ENDED
 
 
+async def test_expired_session_is_looked_up_no_oftener_while_the_database_is_away(monkeypatch):
+    monkeypatch.setattr(consumers, "CATCH_UP_EVERY_S", 0.5)
+    n_looks = 0
+
+    def find(_cookie):
+        nonlocal n_looks
+        n_looks += 1
+        if n_looks == 1:
+            return sessions.Session(known("engineer"), timezone.now() + timedelta(seconds=0.1))
+        raise OperationalError("gone")
+
+    monkeypatch.setattr(sessions, "find", find)
+    communicator = socket("cookie")
+    assert await communicator.opens()
+    await asyncio.sleep(1.5)
+    await communicator.closes()
+    assert 2 <= n_looks <= 5  # opening, the session's end, and two or three waits of 0.5 s or more
+
+
 # --- a browser that has gone without a word
 
 
