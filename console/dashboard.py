@@ -21,6 +21,7 @@ from core.lib.hits import Hit
 from jobs import queries as jobs
 from models_registry import queries as models_registry
 from pipelines import queries as pipelines
+from predictions import queries as predictions
 from streaming import queries as streaming
 
 log = structlog.get_logger(__name__)
@@ -55,6 +56,7 @@ PROVIDERS: tuple[tuple[str, Callable[[str, User], Iterable[Hit]]], ...] = (
     ("see", models_registry.search),
     ("see", streaming.search),
     ("see", jobs.search),
+    ("predict", predictions.search),
     ("see", alerts.search),
     ("admin", access.search),
 )
