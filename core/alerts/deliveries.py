@@ -44,16 +44,17 @@ MOST_GATHERED: Final = 50  # shown of those that one notification stands for
 TIMESTAMP, SIGNATURE, DELIVERY = "X-Atalaya-Timestamp", "X-Atalaya-Signature", "X-Atalaya-Delivery"
 
 
-def tell(alert: Alert, event: str) -> None:
+def tell(alert: Alert, event: str, *, is_muted: bool = False) -> None:
     """Have every channel that wants the alert told, once the caller's transaction is committed.
 
     That it is over is told to all that were told of it, though it may have become less severe meanwhile.
+    is_muted: and to nobody else.
     """
     told = set[int]()
     if event == Event.RESOLVED:
         told.update(Delivery.objects.filter(alert=alert).values_list("channel_id", flat=True))
     for channel in _kept_channels():
-        if channel.wants(alert) or channel.pk in told:
+        if channel.pk in told or (channel.wants(alert) and not is_muted):
             add(channel, event, alert=alert, told={"alert": _told_of(alert)})
 
 

@@ -129,11 +129,19 @@ def test_a_muted_alert_tells_nothing_until_its_mute_is_over(ana):
     assert events() == ["opened", "reopened"]
 
 
-def test_the_end_of_a_muted_alert_is_not_told(ana):
-    channel()
-    actions.mute(opened().pk, until=in_hours(1), by=ana)
-    actions.settle("drift", "titanic")
-    assert events() == ["opened"]
+@pytest.mark.parametrize("way", ["settled", "resolved"])
+def test_the_end_of_a_muted_alert_is_told_to_whom_its_beginning_was(ana, way):
+    told = channel()
+    alert = opened()
+    late = channel("late")
+    actions.mute(alert.pk, until=in_hours(1), by=ana)
+    find(severity="critical")
+    if way == "settled":
+        actions.settle("drift", "titanic")
+    else:
+        actions.resolve(alert.pk, by=ana, reason="Over.")
+    assert events(told) == ["opened", "resolved"]
+    assert events(late) == []
 
 
 @pytest.mark.parametrize(
