@@ -42,6 +42,7 @@ class Console:
         self.live = live
         self._places = asyncio.Semaphore(MOST_AT_ONCE)
         self._waiting = Waiting(self._in_place)
+        self._room = bodies.Room()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand the connection to whose it is."""
@@ -60,13 +61,17 @@ class Console:
                 await self._page(scope, receive, send)
 
     async def _page(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            body = await bodies.read(scope, receive)
-        except bodies.TooLong:
-            await bodies.refuse(send)
-            return
-        except bodies.Gone:
-            return
+        with self._room.share() as take:
+            try:
+                body = await bodies.read(scope, receive, take)
+            except bodies.Refused as why:
+                await bodies.refuse(send, why)
+            except bodies.Gone:
+                return
+            else:
+                await self._answer(scope, body, receive, send)
+
+    async def _answer(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
         if wanted_s(scope):
             await self._waiting(scope, body, receive, send)
             return

@@ -1,9 +1,12 @@
 """`/ws/live`: one socket a page, which says what it wants to hear of and hears what changed.
 
 in   {"subscribe": ["runs", "run:7"]}   {"unsubscribe": ["run:7"]}
-out  {"topic", "seq", "kind": "subscribed"}
+out  {"topic", "seq", "kind": "subscribed", "changed_ms"}
      {"topic", "seq", "at", "kind": "changed", "ids"}   {"topic", "seq", "at", "kind": "frame", "state"}
      {"topic", "kind": "refused", "detail"}   {"kind": "error", "detail"}
+
+changed_ms: Unix time in ms of the topic's last message, null where there was none lately. A page compares it
+with when the server began to draw it, and fetches again what changed in between.
 
 A slow socket keeps the newest message of each topic and no more: a browser sees the gap in `seq` and fetches
 again. Messages may be lost on the way (Redis restarts): every few seconds the socket compares numbers and
@@ -14,7 +17,9 @@ session expires, and once a minute.
 import asyncio
 import contextlib
 import itertools
+import random
 import re
+import time
 from collections.abc import Coroutine
 from typing import Any
 
@@ -37,7 +42,7 @@ log = structlog.get_logger(__name__)
 
 MOST_TOPICS = 32
 LONGEST_MESSAGE = 4096
-TOPIC = re.compile(r"[a-z]+(:[A-Za-z0-9._~+/-]{1,200})?")
+TOPIC = re.compile(r"[a-z]+(-[a-z]+)*(:[A-Za-z0-9._~+/-]{1,200})?")
 
 CATCH_UP_EVERY_S = 15.0
 CATCH_UPS_PER_CHECK = 4  # so the user is looked at once a minute
@@ -134,13 +139,13 @@ class LiveConsumer(AsyncWebsocketConsumer):
                 return
         try:
             await self.channel_layer.group_add(live.group_name(topic), self.channel_name)
-            seq = (await self._numbers([topic]))[0]
+            seq, changed_ms = await self._last_of(topic)
         except (console_redis.RedisError, OSError) as error:
             log.warning("socket.no_redis", error=str(error))
             await self.close(CLOSE_TRY_LATER)
             return
         self.topics[topic] = seq
-        await self._say({"topic": topic, "seq": seq, "kind": "subscribed"})
+        await self._say({"topic": topic, "seq": seq, "kind": "subscribed", "changed_ms": changed_ms})
 
     async def _reason_against(self, topic: str) -> str:
         """Why this user may not hear of the topic; empty when they may."""
@@ -205,7 +210,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
         """Catch up with what was lost on the way, and end the socket of a session that ended."""
         for turn in itertools.count():
             left_s = (self.session.ends_at - timezone.now()).total_seconds()
-            await asyncio.sleep(min(CATCH_UP_EVERY_S, max(left_s, 0) + 0.1))
+            await asyncio.sleep(_wait_s(left_s))
             is_time = turn % CATCH_UPS_PER_CHECK == 0 or left_s <= CATCH_UP_EVERY_S
             if is_time and not await self._still_counts():
                 return
@@ -244,6 +249,16 @@ class LiveConsumer(AsyncWebsocketConsumer):
                 body = {"topic": topic, "seq": seq, "at": now, "kind": "changed", "ids": []}
                 await self.live_message({"body": body})
 
+    async def _last_of(self, topic: str) -> tuple[int, int | None]:
+        """Number and time (Unix, ms) of the topic's last message."""
+        key = live.seq_key(topic)
+        async with console_redis.loop_client().pipeline(transaction=False) as pipe:
+            pipe.get(key)
+            pipe.pttl(key)
+            seq, left_ms = await pipe.execute()
+        since_ms = live.since_last_ms(left_ms)
+        return int(seq or 0), None if since_ms is None else int(time.time() * 1000) - since_ms
+
     async def _numbers(self, topics: list[str]) -> list[int]:
         found = await console_redis.loop_client().mget([live.seq_key(topic) for topic in topics])
         return [int(value or 0) for value in found]
@@ -251,6 +266,17 @@ class LiveConsumer(AsyncWebsocketConsumer):
     async def _say(self, body: dict[str, Any]) -> None:
         await self.send(text_data=json_out.text(body))
         metrics.SOCKET_MESSAGES.inc()
+
+
+def _wait_s(left_s: float) -> float:
+    """Until the next look: when the session expires, if that is soon.
+
+    One that has expired is still here only while the database cannot say so: all such sockets would ask it
+    at once and all the time.
+    """
+    if left_s <= 0:
+        return CATCH_UP_EVERY_S * random.uniform(1, 1.5)  # noqa: S311 - spreads load, keeps no secret
+    return min(CATCH_UP_EVERY_S, left_s + 0.1)
 
 
 def _read(text: str | None) -> dict[str, list[str]] | None:

@@ -1,6 +1,7 @@
 """What the shell asks of all apps together: its search, the boxes of the overview, whether it is all new."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 
 import structlog
@@ -14,11 +15,13 @@ from core.access import policy
 from core.access import queries as access
 from core.access.models import User
 from core.alerts import queries as alerts
+from core.lib import aside, error_pages
 from core.lib.errors import ConsoleError
 from core.lib.hits import Hit
 from jobs import queries as jobs
 from models_registry import queries as models_registry
 from pipelines import queries as pipelines
+from predictions import queries as predictions
 from streaming import queries as streaming
 
 log = structlog.get_logger(__name__)
@@ -47,13 +50,15 @@ PAGES = (
     (gettext_lazy("API tokens"), "access:token-list", "system"),
     (gettext_lazy("REST API"), "console:api-docs", "system"),
 )
-PROVIDERS = (
-    pipelines.search,
-    models_registry.search,
-    streaming.search,
-    jobs.search,
-    alerts.search,
-    access.search,
+# The right without which a provider has nothing for somebody; it looks itself at what is theirs.
+PROVIDERS: tuple[tuple[str, Callable[[str, User], Iterable[Hit]]], ...] = (
+    ("see", pipelines.search),
+    ("see", models_registry.search),
+    ("see", streaming.search),
+    ("see", jobs.search),
+    ("predict", predictions.search),
+    ("see", alerts.search),
+    ("admin", access.search),
 )
 # The fragments that the overview shows, by the name under which its template puts them.
 BOXES = {
@@ -77,12 +82,24 @@ def boxes(request: HttpRequest) -> dict[str, SafeString]:
 
 
 def _drawn(view_name: str, request: HttpRequest) -> SafeString:
-    try:
+    with _apart("overview.box_not_drawn", view_name):
         answer = resolve(reverse(view_name)).func(request)
+        return mark_safe(answer.content.decode())  # noqa: S308 - our own templates escaped it
+    return mark_safe("")
+
+
+@contextmanager
+def _apart(event: str, name: str) -> Iterator[None]:
+    """A part that fails is logged and left out; the page has others. Raises what no database does to all."""
+    try:
+        with aside.savepoint():
+            yield
+    except error_pages.NO_DATABASE:
+        raise
     except ConsoleError as error:
-        log.warning("overview.box_not_drawn", view=view_name, error=error.message)
-        return mark_safe("")
-    return mark_safe(answer.content.decode())  # noqa: S308 - our own templates escaped it
+        log.warning(event, name=name, error=error.message)
+    except Exception:
+        log.exception(event, name=name)
 
 
 def is_new_installation() -> bool:
@@ -96,9 +113,10 @@ def search(text: str, user: User) -> list[Hit]:
     if not text:
         return []
     hits = [hit for hit in _pages(user) if text.casefold() in str(hit.label).casefold()]
-    if policy.allows(user, "see"):
-        for find in PROVIDERS:
-            hits += islice(find(text, user), MOST_HITS)
+    for scope, find in PROVIDERS:
+        if policy.allows(user, scope):
+            with _apart("search.provider_failed", find.__module__):
+                hits += list(islice(find(text, user), MOST_HITS))
     return hits
 
 

@@ -322,12 +322,13 @@ def _in_language(language: str, check: Callable[[], str | Said]) -> str | Said:
 
 
 def _part(name: str, future: Future[str | Said], as_of: datetime) -> Part:
-    is_healthy, found = _outcome(future)
+    is_healthy, found = _outcome(name, future)
     said = found if isinstance(found, Said) else Said(found, {})
     return Part(name, CHECKS[name][0], is_healthy, said.words, name in REQUIRED, as_of, said.figures)
 
 
-def _outcome(future: Future[str | Said]) -> tuple[bool, str | Said]:
+def _outcome(name: str, future: Future[str | Said]) -> tuple[bool, str | Said]:
+    """Whatever one part answers, the others are told."""
     if not future.done():
         future.cancel()
         return False, _("No answer within two seconds.")
@@ -338,4 +339,5 @@ def _outcome(future: Future[str | Said]) -> tuple[bool, str | Said]:
             return False, str(error)
         case psycopg2.Error() | RedisError() | KafkaException() | httpx.HTTPError() | ValueError():
             return False, _("It does not answer.")
-    raise error
+    log.error("health.not_understood", part=name, exc_info=error)
+    return False, _("What it answered cannot be understood; the log of this process says more.")

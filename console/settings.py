@@ -341,7 +341,13 @@ SPECTACULAR_SETTINGS = {
 
 # --- workers and live pages
 CELERY_BROKER_URL = CONSOLE_REDIS_URL
-CELERY_IMPORTS = ["core.lib.outbox", "core.alerts.deliveries", "jobs.schedules", "pipelines.alerting"]
+CELERY_IMPORTS = [
+    "core.lib.outbox",
+    "core.lib.daily",
+    "core.alerts.deliveries",
+    "jobs.schedules",
+    "pipelines.alerting",
+]
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "control"
 # Minutes of work; everything else is a short call and goes to the default queue.
@@ -379,23 +385,27 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expires": 15},
     },
     "judge-pipelines": {"task": "pipelines.alerting.look", "schedule": 15.0, "options": {"expires": 15}},
-    "renew-pipeline-tokens": {"task": "core.access.tasks.renew_pipeline_tokens", "schedule": 24 * 3600.0},
-    "clear-old-windows": {"task": "streaming.tasks.clear_old", "schedule": 24 * 3600.0},
+    "start-daily-tasks": {"task": "core.lib.daily.start_due", "schedule": 60.0, "options": {"expires": 60}},
     "run-due-jobs": {"task": "jobs.schedules.run_due", "schedule": 10.0, "options": {"expires": 10}},
-    "clear-old-jobs": {"task": "jobs.tasks.clear_old", "schedule": 24 * 3600.0},
-    "clear-sessions": {"task": "core.access.tasks.clear_sessions", "schedule": 24 * 3600.0},
     "look-for-drift": {
         "task": "predictions.tasks.look_for_drift",
         "schedule": 15.0,
         "options": {"expires": 15},
     },
-    "clear-old-drift": {"task": "predictions.tasks.clear_old_drift", "schedule": 24 * 3600.0},
-    "clear-old-predictions": {"task": "predictions.tasks.clear_old_predictions", "schedule": 24 * 3600.0},
-    "clear-old-pipelines": {"task": "pipelines.tasks.clear_old", "schedule": 24 * 3600.0},
-    "clear-old-alerts": {"task": "core.alerts.tasks.clear_old", "schedule": 24 * 3600.0},
     "expire-promotions": {"task": "models_registry.tasks.expire_requests", "schedule": 600.0},
     "forget-silent-serving": {"task": "models_registry.tasks.forget_silent_processes", "schedule": 60.0},
 }
+# Beat forgets its times when it stops: when these ran last is in the database.
+CONSOLE_DAILY_TASKS = (
+    "core.access.tasks.renew_pipeline_tokens",
+    "streaming.tasks.clear_old",
+    "jobs.tasks.clear_old",
+    "core.access.tasks.clear_sessions",
+    "predictions.tasks.clear_old_drift",
+    "predictions.tasks.clear_old_predictions",
+    "pipelines.tasks.clear_old",
+    "core.alerts.tasks.clear_old",
+)
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",

@@ -99,7 +99,7 @@ app.steps["worker"].add(EndsInTime)
 
 
 class LivingScheduler(Scheduler):  # type: ignore[misc]
-    """Beat's schedule in memory: it holds intervals only, and kill -9 can break a file."""
+    """Beat's schedule in memory: it holds short intervals only, and kill -9 can break a file."""
 
     beaten_at = float("-inf")
 

@@ -18,12 +18,15 @@ from pathlib import Path
 from types import ModuleType, NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+import structlog
 from django.utils.translation import gettext as _
 
 from core.lib import paths
 from core.lib.errors import ConsoleError, InvalidRequest, NotFound
 from jobs import spark_apps
 from scoring import parquet
+
+log = structlog.get_logger(__name__)
 
 LONGEST_TEXT = 2000
 LARGEST_WHOLE = 2**53  # what JSON numbers hold exactly everywhere
@@ -78,10 +81,19 @@ class Application:
 
 @cache
 def all() -> tuple[Application, ...]:
-    """By name."""
+    """By name. One whose module cannot be read is logged and left out."""
     names = sorted(found.name for found in pkgutil.iter_modules(spark_apps.__path__))
-    modules = [importlib.import_module(f"{spark_apps.__name__}.{name}") for name in names]
-    return tuple(_application(module) for module in modules if hasattr(module, "Params"))
+    return tuple(found for name in names if (found := _read(name)) is not None)
+
+
+def _read(name: str) -> Application | None:
+    """None for a module that is none, or none that can be read."""
+    try:
+        module = importlib.import_module(f"{spark_apps.__name__}.{name}")
+        return _application(module) if hasattr(module, "Params") else None
+    except Exception:  # whatever somebody wrote into it: the others can be submitted
+        log.exception("jobs.application_not_read", name=name)
+        return None
 
 
 def find(name: str) -> Application:

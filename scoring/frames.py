@@ -13,6 +13,8 @@ from scoring.spec import Spec
 
 MAX_FRAME_BYTES = 64 * 1024 * 1024
 _LENGTH_BYTES = 4
+# So long a client waits for a reply.
+ANSWER_TIMEOUT_S = 10.0
 
 
 class Request(Struct, frozen=True, array_like=True):

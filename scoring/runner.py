@@ -9,6 +9,7 @@ hundred.
 import asyncio
 import socket
 import sys
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,6 +30,7 @@ class _Waiting(NamedTuple):
     columns: Columns
     n_rows: int
     writer: asyncio.StreamWriter
+    arrived_at: float  # by the monotonic clock, in s
 
 
 class Runner:
@@ -63,11 +65,12 @@ class Runner:
         except ValueError as error:
             frames.write(writer, frames.Reply(asked.id, error=f"the columns do not fit the spec: {error}"))
             return
-        await self._queue.put(_Waiting(asked.id, columns, asked.n_rows, writer))
+        await self._queue.put(_Waiting(asked.id, columns, asked.n_rows, writer, time.monotonic()))
 
     async def _work(self) -> None:
         while True:
-            await self._settle(self._gather(await self._queue.get()))
+            if batch := self._gather(await self._queue.get()):
+                await self._settle(batch)
 
     async def _settle(self, batch: list[_Waiting]) -> None:
         """Nobody pays for another's row: what fails together is predicted half by half."""
@@ -86,12 +89,18 @@ class Runner:
         self._answer(batch, outcome)
 
     def _gather(self, first: _Waiting) -> list[_Waiting]:
-        """What waits by now, up to a batch."""
-        batch, n_rows = [first], first.n_rows
-        while n_rows < BATCH_ROWS and not self._queue.empty():
-            batch.append(self._queue.get_nowait())
-            n_rows += batch[-1].n_rows
-        return batch
+        """What waits by now, up to a batch; empty where nobody waits for any of it any more."""
+        batch: list[_Waiting] = []
+        n_rows, found = 0, first
+        while True:
+            if time.monotonic() - found.arrived_at < frames.ANSWER_TIMEOUT_S:
+                batch.append(found)
+                n_rows += found.n_rows
+            else:  # the caller gave up, and learns by this that the model goes on
+                self._refuse(found, TimeoutError("it waited too long for its turn"))
+            if n_rows >= BATCH_ROWS or self._queue.empty():
+                return batch
+            found = self._queue.get_nowait()
 
     @staticmethod
     def _answer(batch: list[_Waiting], outcome: Outcome) -> None:

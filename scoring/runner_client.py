@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -20,7 +21,8 @@ from scoring.score import Outcome, Presenter, Scores
 from scoring.spec import Spec
 
 START_TIMEOUT_S = 60.0
-ANSWER_TIMEOUT_S = 10.0
+# A runner that answers nobody for so long hangs; see `frames.ANSWER_TIMEOUT_S` for one call.
+HUNG_AFTER_S = 3 * frames.ANSWER_TIMEOUT_S
 SOCKET = "runner.sock"
 
 
@@ -86,6 +88,16 @@ class RunnerClient:
         self._connecting = asyncio.Lock()
         self._writer: asyncio.StreamWriter | None = None
         self._listener: asyncio.Task[None] | None = None
+        self._unanswered_since: float | None = None  # the first call after the last reply
+
+    @property
+    def is_hung(self) -> bool:
+        """Whether somebody waits, and nobody has got an answer for three times as long as a call waits.
+
+        May be asked by another thread.
+        """
+        since = self._unanswered_since
+        return since is not None and bool(self._waiting) and time.monotonic() - since > HUNG_AFTER_S
 
     async def score_rows(self, rows: Rows | Sequence[Mapping[str, Any]]) -> Scores:
         """Checked raw rows. Raises RunnerError, RunnerUnavailable, NoNumber."""
@@ -99,9 +111,11 @@ class RunnerClient:
         asked = frames.request(next(self._numbers), self.spec, columns)
         answer = asyncio.get_running_loop().create_future()
         self._waiting[asked.id] = answer
+        if self._unanswered_since is None:
+            self._unanswered_since = time.monotonic()
         try:
             frames.write(writer, asked)
-            reply = await asyncio.wait_for(answer, ANSWER_TIMEOUT_S)
+            reply = await asyncio.wait_for(answer, frames.ANSWER_TIMEOUT_S)
         except (TimeoutError, ConnectionError) as error:
             raise RunnerUnavailable("The runner does not answer.") from error
         finally:
@@ -135,10 +149,13 @@ class RunnerClient:
         try:
             while True:
                 reply = decoder.decode(await frames.read(reader))
+                do_others_wait = len(self._waiting) > (reply.id in self._waiting)
+                self._unanswered_since = time.monotonic() if do_others_wait else None
                 if (answer := self._waiting.get(reply.id)) is not None and not answer.done():
                     answer.set_result(reply)
         except (asyncio.IncompleteReadError, ConnectionError, ValueError, msgspec.MsgspecError) as error:
             writer.close()
+            self._unanswered_since = None
             for answer in self._waiting.values():
                 if not answer.done():
                     answer.set_exception(ConnectionResetError(f"the runner hung up: {error}"))

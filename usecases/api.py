@@ -71,6 +71,14 @@ class RejectedListView(generics.ListAPIView):
         usecase = catalogue.find(self.kwargs["name"])
         return queries.rejected(queries.batch(usecase.name, self.kwargs["batch_id"]))
 
+    def get_serializer_context(self) -> dict[str, Any]:
+        """Says whether the rows are shown to whoever asks."""
+        usecase = catalogue.find(self.kwargs["name"])
+        return {
+            **super().get_serializer_context(),
+            "shows_rows": queries.shows_rows(usecase, self.request.user),
+        }
+
 
 class DecisionListView(generics.ListAPIView):
     """Decisions with their reasons, newest first."""

@@ -5,11 +5,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from django.contrib.auth.models import AnonymousUser
 from django.db import InterfaceError, OperationalError
 from django.db.models import Count, Max, QuerySet, Sum
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from core.access import policy
 from core.access.models import User
 from core.lib.errors import NotFound, Unavailable
 from models_registry import queries as registry
@@ -109,6 +111,11 @@ def batch(usecase: str, batch_id: int) -> Batch:
 def rejected(batch: Batch) -> QuerySet[RejectedRow]:
     """Rows of the batch that could not be taken, in their order."""
     return batch.rejected_rows.order_by("position", "id")
+
+
+def shows_rows(usecase: UseCase, user: User | AnonymousUser) -> bool:
+    """Whether the user may see its rows as they came: those of people only who may see all predictions."""
+    return not usecase.is_personal or policy.allows(user, "predictions.see_all")
 
 
 def decisions(usecase: str) -> QuerySet[Decision]:

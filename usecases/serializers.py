@@ -4,6 +4,7 @@ from typing import ClassVar
 
 from rest_framework import serializers
 
+from predictions.masking import MASK
 from usecases import loads
 from usecases.models import Batch, Decision, LoadTest, RejectedRow
 
@@ -53,7 +54,16 @@ class BatchSerializer(serializers.ModelSerializer):
 
 
 class RejectedRowSerializer(serializers.ModelSerializer):
-    """A row that could not be taken. position: its place in the batch, from 0."""
+    """A row that could not be taken. position: its place in the batch, from 0.
+
+    row: as it came; where the rows tell of people, masked for whoever may not see all predictions.
+    """
+
+    row = serializers.SerializerMethodField()
+
+    def get_row(self, found: RejectedRow) -> str:
+        """As whoever asks may see it."""
+        return found.row if self.context["shows_rows"] else MASK
 
     class Meta:
         model = RejectedRow

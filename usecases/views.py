@@ -7,7 +7,6 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
-from core.access import policy
 from core.access.http import SignedInRequest
 from core.lib.errors import Conflict, InvalidRequest, NotFound, Unavailable
 from core.lib.htmx import go_to
@@ -71,7 +70,7 @@ def batch_detail(request: SignedInRequest, name: str, batch_id: int) -> HttpResp
     with queries.reachable():
         batch = queries.batch(name, batch_id)
         page = page_of(request, queries.rejected(batch))
-    shows_rows = not usecase.is_personal or policy.allows(request.user, "predictions.see_all")
+    shows_rows = queries.shows_rows(usecase, request.user)
     values = {"usecase": usecase, "batch": batch, "page": page, "shows_rows": shows_rows}
     return render(request, "usecases/batch_detail.html", values)
 

@@ -112,8 +112,8 @@ def _step(alert: Alert, state: str, *, by: User | None, reason: str, until: date
     alert.save(update_fields=["state", "state_since", "muted_until", "handled_by"])
     after = {"state": state, "muted_until": until, "reason": reason}
     record(f"alert.{_ACTIONS[state]}", alert, by=by, before=before, after=after)
-    if state == State.RESOLVED and before["state"] != State.MUTED:
-        deliveries.tell(alert, Event.RESOLVED)
+    if state == State.RESOLVED:
+        deliveries.tell(alert, Event.RESOLVED, is_muted=before["state"] == State.MUTED)
     live.publish("alerts", [alert.pk])
     return alert
 

@@ -20,6 +20,12 @@ def _answer(channel_id: int) -> dict:
     return dict(shapes.ChannelSerializer(queries.channel(channel_id)).data)
 
 
+def _with_secret(channel_id: int, secret: str, *, status: int) -> Response:
+    """Nobody keeps it: no cache on the way, nor the console for a call that comes again."""
+    answer = {**_answer(channel_id), "secret": secret}
+    return Response(answer, status=status, headers={"Cache-Control": "no-store"})
+
+
 class ChannelListView(generics.ListAPIView):
     """Channels of notifications, newest first."""
 
@@ -34,7 +40,7 @@ class ChannelListView(generics.ListAPIView):
         """Make one. Its secret is in this answer and nowhere else."""
         given = valid(shapes.NewChannelSerializer, request.data)
         channel, secret = channels.create(given.pop("kind"), by=user_of(request), **given)
-        return Response({**_answer(channel.pk), "secret": secret}, status=201)
+        return _with_secret(channel.pk, secret, status=201)
 
 
 class ChannelDetailView(APIView):
@@ -68,7 +74,7 @@ class ChannelRotateView(APIView):
         """The old one signs beside it for a day; 409 for e-mail."""
         valid(shapes.NothingSerializer, request.data)
         _channel, secret = channels.rotate(pk, by=user_of(request))
-        return Response({**_answer(pk), "secret": secret})
+        return _with_secret(pk, secret, status=200)
 
 
 class ChannelTestView(APIView):

@@ -30,9 +30,9 @@ log = structlog.get_logger(__name__)
 
 VERSION: Final = 1
 MINUTE: Final = timedelta(minutes=1)
-# Tried, and nothing came back: not even that it is not wanted.
-UNANSWERED: Final = Q(status=None) & ~Q(delivery_error="")
-WAITS: Final = Q(is_held=True) | UNANSWERED
+# Tried, and nothing came back: not even that it is not wanted, or that some are.
+UNANSWERED: Final = Q(status=None, refused=[]) & ~Q(delivery_error="")
+WAITS: Final = Q(is_held=True, refused=[]) | UNANSWERED
 # A worker's time for one try: to look a name up, to connect, send and read. A mail server gets a minute.
 LEASES: Final = {
     ChannelKind.WEBHOOK: timedelta(seconds=Delivery.lease_s),
@@ -44,16 +44,17 @@ MOST_GATHERED: Final = 50  # shown of those that one notification stands for
 TIMESTAMP, SIGNATURE, DELIVERY = "X-Atalaya-Timestamp", "X-Atalaya-Signature", "X-Atalaya-Delivery"
 
 
-def tell(alert: Alert, event: str) -> None:
+def tell(alert: Alert, event: str, *, is_muted: bool = False) -> None:
     """Have every channel that wants the alert told, once the caller's transaction is committed.
 
     That it is over is told to all that were told of it, though it may have become less severe meanwhile.
+    is_muted: and to nobody else.
     """
     told = set[int]()
     if event == Event.RESOLVED:
         told.update(Delivery.objects.filter(alert=alert).values_list("channel_id", flat=True))
     for channel in _kept_channels():
-        if channel.wants(alert) or channel.pk in told:
+        if channel.pk in told or (channel.wants(alert) and not is_muted):
             add(channel, event, alert=alert, told={"alert": _told_of(alert)})
 
 
@@ -135,7 +136,8 @@ def deliver(delivery_id: str) -> None:
     except ConsoleError as error:
         outcome = "not_delivered"
         log.warning("notification.not_delivered", delivery=str(row.pk), error=error.message)
-        _note(row, began_at, error=error.message)
+        refused = error.addresses if isinstance(error, mail.PartlyRefused) else row.refused
+        _note(row, began_at, error=error.message, refused=refused)
     else:
         if answer is not None and not 200 <= answer.status < 300:
             outcome = "not_delivered"
@@ -146,7 +148,14 @@ def deliver(delivery_id: str) -> None:
 
 
 @transaction.atomic
-def _note(ours: Delivery, began_at: float, *, answer: gateway.Answer | None = None, error: str = "") -> None:
+def _note(
+    ours: Delivery,
+    began_at: float,
+    *,
+    answer: gateway.Answer | None = None,
+    error: str = "",
+    refused: Iterable[str] = (),
+) -> None:
     """What came of the try, unless its time was over and the row went on without it."""
     row = Delivery.objects.select_for_update().filter(pk=ours.pk, state=DeliveryState.PENDING).first()
     if row is None or (row.delivery_attempts, row.tried_at) != (ours.delivery_attempts, ours.tried_at):
@@ -154,7 +163,8 @@ def _note(ours: Delivery, began_at: float, *, answer: gateway.Answer | None = No
         return
     row.took_ms = round((time.monotonic() - began_at) * 1000)
     row.status, row.answer = (answer.status, answer.text) if answer else (None, "")
-    row.save(update_fields=["took_ms", "status", "answer"])
+    row.refused = list(refused)
+    row.save(update_fields=["took_ms", "status", "answer", "refused"])
     if error:
         row.mark_retry(error)
     else:
@@ -172,7 +182,11 @@ def _send(row: Delivery) -> gateway.Answer | None:
     """The answer of a webhook, None for an e-mail that was taken. Raises ConsoleError."""
     channel = row.channel
     if channel.kind == ChannelKind.EMAIL:
-        mail.send(row.payload, channel.recipients)
+        left = (
+            [one for one in channel.recipients if one in row.refused] if row.refused else channel.recipients
+        )
+        if left:  # who was refused may have been taken off the channel meanwhile
+            mail.send(row.payload, left)
         return None
     body, timestamp = json_out.encode(row.payload), int(time.time())
     headers = {
@@ -224,7 +238,8 @@ def _in_turn(pk: Any) -> Delivery | None:
         _hold(row, until)
         return None
     waits = others.filter(WAITS, state=DeliveryState.PENDING)
-    return _begun(_gather(channel, row, waits) if waits.exists() else row)
+    is_alone = bool(row.refused) or not waits.exists()  # some have got it: it is for the others only
+    return _begun(row if is_alone else _gather(channel, row, waits))
 
 
 def _full_until(channel: Channel, others: QuerySet[Delivery]) -> datetime | None:

@@ -142,7 +142,7 @@ def post(url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
     try:
         with (
             httpcore.ConnectionPool(network_backend=_Guarded(clock), ssl_context=tls) as pool,
-            pool.stream("POST", url, headers=list(own.items()), content=body) as response,
+            pool.stream("POST", _whole(url), headers=list(own.items()), content=body) as response,
         ):
             clock.hurry(ANSWER_S)
             return Answer(response.status, _beginning(response))
@@ -152,6 +152,14 @@ def post(url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
     except (httpcore.NetworkError, httpcore.ProtocolError) as error:
         words = _("%(host)s could not be called: %(error)s") % {"host": host, "error": str(error)[:300]}
         raise Unavailable(words, service=SERVICE) from error
+
+
+def _whole(url: str) -> httpcore.URL:
+    """As it is written: of a text the library leaves out what follows a semicolon at the end of the path."""
+    parts = urlsplit(url)
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    host = parts.hostname or ""
+    return httpcore.URL(scheme=parts.scheme, host=host, port=parts.port, target=target)
 
 
 @cache

@@ -1,13 +1,17 @@
 """Notifications as e-mail, through the server that CONSOLE_EMAIL_URL names."""
 
+import io
 import smtplib
+import socket
 import time
+from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.mail import EmailMessage
 from django.core.mail.backends import smtp
+from django.core.mail.message import sanitize_address
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -20,8 +24,27 @@ LONGEST_SUBJECT: Final = 200
 LONGEST_S: Final = 60.0  # for one mail, with all its steps; each has EMAIL_TIMEOUT
 
 
+class _Timely(io.RawIOBase):
+    """What the other side says, until the end: a byte now and then would renew a time limit of each read."""
+
+    def __init__(self, sock: socket.socket, left_s: Callable[[], float]) -> None:
+        super().__init__()
+        self._sock = sock
+        self._left_s = left_s
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self._sock.settimeout(self._left_s())
+        return self._sock.recv_into(buffer)
+
+
 class _Timed(smtplib.SMTP):
-    """Ends however slowly the other side answers each step, of which every recipient is one."""
+    """Ends however slowly the other side answers each step, of which every recipient is one.
+
+    A mail that some recipients were refused raises SMTPRecipientsRefused as one that all were.
+    """
 
     def __init__(self, *args: Any, **more: Any) -> None:
         self._ends_at = time.monotonic() + LONGEST_S
@@ -33,15 +56,32 @@ class _Timed(smtplib.SMTP):
 
     def getreply(self) -> tuple[int, bytes]:
         self._hurry()
+        if self.file is None and self.sock is not None:
+            self.file = io.BufferedReader(_Timely(self.sock, self._left_s))
         return super().getreply()
 
+    def sendmail(self, *args: Any, **more: Any) -> dict[str, tuple[int, bytes]]:
+        """Nothing: Django asks nobody who was refused."""
+        refused = super().sendmail(*args, **more)
+        if refused:
+            raise smtplib.SMTPRecipientsRefused(refused)
+        return refused
+
     def _hurry(self) -> None:
-        left = self._ends_at - time.monotonic()
-        if left <= 0:
+        try:
+            left_s = self._left_s()
+        except TimeoutError:
             self.close()
-            raise TimeoutError(f"no answer within {LONGEST_S:.0f} seconds")
+            raise
         if self.sock is not None:
-            self.sock.settimeout(min(left, self.timeout))
+            self.sock.settimeout(left_s)
+
+    def _left_s(self) -> float:
+        """For the next step. Raises TimeoutError."""
+        left_s = self._ends_at - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError(f"no answer within {LONGEST_S:.0f} seconds")
+        return min(left_s, self.timeout)
 
 
 class _TimedTls(_Timed, smtplib.SMTP_SSL):
@@ -57,6 +97,14 @@ class Backend(smtp.EmailBackend):
         return _TimedTls if self.use_ssl else _Timed
 
 
+class PartlyRefused(Unavailable):
+    """The server took the mail for some and not for others; addresses: those others."""
+
+    def __init__(self, message: str, *, addresses: list[str]) -> None:
+        super().__init__(message, service=SERVICE)
+        self.addresses = addresses
+
+
 def is_configured() -> bool:
     """Whether there is a server to send by."""
     return bool(settings.CONSOLE_EMAIL_URL)
@@ -65,16 +113,33 @@ def is_configured() -> bool:
 def send(payload: dict[str, Any], recipients: list[str]) -> None:
     """Send what a webhook would get, in words; mails about one alert make one thread.
 
-    Raises Conflict where no server is set, Unavailable when it does not take the mail.
+    Raises Conflict where no server is set, PartlyRefused when it takes the mail for some of them only,
+    Unavailable when it does not take it.
     """
     if not is_configured():
         raise Conflict(_("E-mail is not configured: an administrator can set CONSOLE_EMAIL_URL."))
     message = EmailMessage(subject_of(payload), body_of(payload), to=recipients, headers=_headers(payload))
     try:
         message.send()
+    except smtplib.SMTPRecipientsRefused as error:
+        raise _refused(error, recipients) from error
     except (OSError, smtplib.SMTPException) as error:
         words = _("The mail server did not take it: %(error)s") % {"error": str(error)[:300]}
         raise Unavailable(words, service=SERVICE) from error
+
+
+def _refused(error: smtplib.SMTPRecipientsRefused, recipients: list[str]) -> Unavailable:
+    refused = [
+        one for one in recipients if sanitize_address(one, settings.DEFAULT_CHARSET) in error.recipients
+    ]
+    told = "; ".join(f"{code} {text.decode(errors='replace')}" for code, text in error.recipients.values())[
+        :300
+    ]
+    if 0 < len(refused) < len(recipients):
+        words = _("The mail server took it, but not for %(names)s: %(error)s")
+        names = ", ".join(refused)[:1000]
+        return PartlyRefused(words % {"names": names, "error": told}, addresses=refused)
+    return Unavailable(_("The mail server did not take it: %(error)s") % {"error": told}, service=SERVICE)
 
 
 def subject_of(payload: dict[str, Any]) -> str:

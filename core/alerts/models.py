@@ -173,7 +173,8 @@ class Delivery(Deliverable):
     """One notification on its way through one channel; its id is the same at every try.
 
     payload: what is sent. is_held: the channel has said enough this minute; the row waits to be gathered.
-    took_ms: of the latest try, none while that goes on.
+    took_ms: of the latest try, none while that goes on. refused: of an e-mail that others have got, the
+    addresses that the server did not take; it is tried for them alone.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -192,6 +193,7 @@ class Delivery(Deliverable):
     status = models.PositiveSmallIntegerField(null=True)
     answer = models.TextField(blank=True)
     took_ms = models.PositiveIntegerField(null=True)
+    refused = models.JSONField(default=list, db_default=[])
 
     lease_s: ClassVar[int] = 60
 
@@ -273,4 +275,5 @@ class Delivery(Deliverable):
             delivery_error=error,
             status=self.status,
             took_ms=self.took_ms,
+            refused=self.refused,
         )

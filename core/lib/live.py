@@ -34,6 +34,14 @@ def seq_key(topic: str) -> str:
     return f"live:seq:{topic}"
 
 
+def since_last_ms(left_ms: int) -> int | None:
+    """How long ago the last message of a topic was, by the time that its number is still kept for.
+
+    left_ms: what Redis' PTTL says of `seq_key`. None where there was no message lately.
+    """
+    return max(0, SEQ_EXPIRES_S * 1000 - left_ms) if left_ms >= 0 else None
+
+
 def publish(topic: str, ids: Iterable[Any] = ()) -> None:
     """Say, once the transaction is committed, that these rows of `topic` changed."""
     changed = [str(id_) for id_ in ids]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
 from django.db import DatabaseError
 
 _DIRECTORY = os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")
@@ -23,6 +24,8 @@ from prometheus_client.registry import Collector  # noqa: E402
 from core.lib import lag, tallies  # noqa: E402
 from core.lib.redis import RedisError  # noqa: E402
 from core.lib.tallies import TalliedCounter, TalliedHistogram  # noqa: E402
+
+log = structlog.get_logger(__name__)
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -135,7 +138,7 @@ def observe_http(view: str, method: str, status: int, seconds: float) -> None:
 
 @dataclass(frozen=True)
 class Asked(Collector):
-    """A gauge that is counted when somebody asks; left out while what it asks is away.
+    """A gauge that is counted when somebody asks; left out while what it asks is away or makes no sense.
 
     count: the value for each tuple of label values, in the order of `labels`.
     """
@@ -153,8 +156,11 @@ class Asked(Collector):
         gauge = self._empty()
         try:
             for values, number in sorted(self.count().items()):
-                gauge.add_metric(values, number)
+                gauge.add_metric(values, float(number))
         except (DatabaseError, RedisError):
+            return
+        except Exception:  # the others are told all the same
+            log.exception("metrics.not_counted", name=self.name)
             return
         yield gauge
 

@@ -1,4 +1,4 @@
-"""When each mirror last caught up with its service, what of it did not fit, and days given to topics."""
+"""When each mirror last caught up with its service, what of it did not fit, days given to topics, daily tasks."""
 
 from datetime import datetime, timedelta
 from typing import ClassVar, Final
@@ -88,3 +88,13 @@ class TopicDays(models.Model):
 
     def __str__(self) -> str:
         return self.topic
+
+
+class DailyTask(models.Model):
+    """When a task that runs once a day was last started (`core.lib.daily`)."""
+
+    name = models.CharField(max_length=100, primary_key=True)
+    started_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.name

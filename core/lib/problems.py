@@ -21,6 +21,7 @@ TITLES = {
     403: _lazy("Not allowed"),
     404: _lazy("Not found"),
     405: _lazy("Method not allowed"),
+    408: _lazy("Too slow"),
     409: _lazy("Conflict"),
     413: _lazy("Too large"),
     415: _lazy("Unsupported content type"),

@@ -70,7 +70,8 @@ class OriginalScorer:
 
     @property
     def is_alive(self) -> bool:
-        return self._process.is_alive
+        """Whether it runs and answers."""
+        return self._process.is_alive and not any(client.is_hung for client in [*self._clients.values()])
 
     def stop(self, grace_s: float = GRACE_S) -> None:
         """End the child, by default a little later: somebody may still be waiting for it."""

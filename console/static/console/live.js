@@ -2,6 +2,8 @@
 //
 // <body data-live="runs run:7"> names the topics. Each change becomes an event on the body, "live:runs" or
 // "live:run.7" (a dot for the colon), at most two a second for a topic; `detail` is the server's message.
+// data-drawn-ms says when the server began to draw the page: what changed before the socket heard of the
+// topic is fetched again.
 (() => {
   const body = document.body;
   const topics = [...new Set(body.dataset.live.split(/\s+/).filter(Boolean))];
@@ -16,11 +18,15 @@
   const REFETCH_MS = 5000; // between two refetches because of missed messages
   const AWAY_MS = 2000; // before the page says that it is away
   const MOST_WAIT_MS = 30000;
+  const CLOCKS_DIFFER_MS = 1000; // between the machines that drew the page and that answer the socket
   const STEADY_MS = 10000; // a connection that lived so long starts the waiting anew
   const SIGNED_OUT = 4401;
+  const SIGN_IN_MS = 1500; // before the one try after that: another tab may have a new session by then
   const REFUSED = 4403;
 
+  const drawnMs = Number(body.dataset.drawnMs) || Infinity;
   const lastSeq = new Map();
+  const compared = new Set(); // topics whose last change was compared with when the page was drawn
   const waiting = new Map(); // topic: the message that the next event will carry
   const lastEvent = new Map();
   const timers = new Map();
@@ -29,6 +35,7 @@
   let refetchTimer = 0;
   let awayTimer = 0;
   let isAway = false;
+  let hasEnded = false; // the session that the last socket had
 
   function announce(text) {
     const announcer = document.querySelector("#announcer");
@@ -69,8 +76,15 @@
     );
   }
 
+  function catchUp({ topic, changed_ms: changedMs }) {
+    if (compared.has(topic)) return;
+    compared.add(topic);
+    if (changedMs && changedMs > drawnMs - CLOCKS_DIFFER_MS) schedule(topic, { topic, kind: "missed", ids: [] });
+  }
+
   function receive(message) {
     if (!message.topic) return;
+    if (message.kind === "subscribed") catchUp(message);
     const last = lastSeq.get(message.topic);
     if (message.seq !== undefined) lastSeq.set(message.topic, message.seq);
     if (last !== undefined && message.seq !== undefined && message.seq !== last + 1) refetchAll("missed");
@@ -106,11 +120,12 @@
     });
     socket.addEventListener("close", (event) => {
       awayTimer ||= setTimeout(() => setAway(true), AWAY_MS);
-      if (event.code === SIGNED_OUT || event.code === REFUSED) return;
+      if (event.code === REFUSED || (hasEnded && !answeredAt)) return;
+      hasEnded = event.code === SIGNED_OUT;
       const wasSteady = answeredAt && performance.now() - answeredAt > STEADY_MS;
       failures = wasSteady ? 1 : failures + 1;
       const most = Math.min(MOST_WAIT_MS, 500 * 2 ** Math.min(failures - 1, 10));
-      setTimeout(connect, most * (0.5 + Math.random() / 2));
+      setTimeout(connect, hasEnded ? SIGN_IN_MS : most * (0.5 + Math.random() / 2));
     });
   }
 

@@ -7,6 +7,7 @@ from core.access.policy import Denied
 from core.alerts import channels, sealing
 from core.alerts.models import Channel, Delivery
 from core.audit.models import AuditEntry
+from core.lib import redis
 from core.lib.errors import Conflict, InvalidRequest
 from tests.people import make_admin, make_user, signed_in
 from tests.unit.alerts.conftest import opened
@@ -167,6 +168,22 @@ def test_the_list_takes_the_same_queries_for_many(admin, root, django_assert_num
 
 
 # --- REST
+
+
+def test_a_secret_is_not_kept_for_a_call_that_comes_again(admin, real_redis):
+    key = {"Idempotency-Key": "a-key-of-mine"}
+    body = {"kind": "webhook", "name": "pager", "url": URL}
+    made = admin.post(REST, body, content_type="application/json", headers=key)
+    assert made["Cache-Control"] == "no-store"
+    rotate = f"{REST}/{made.json()['id']}/rotate"
+    rotated = admin.post(rotate, {}, content_type="application/json", headers=key)
+    assert rotated["Cache-Control"] == "no-store"
+    client = redis.client()
+    kept = [client.dump(name) for name in client.keys("*idem*")]
+    secrets = {made.json()["secret"], rotated.json()["secret"]}
+    assert [secret for secret in secrets for value in kept if secret.encode() in value] == []
+    again = admin.post(rotate, {}, content_type="application/json", headers=key)
+    assert again.json()["secret"] not in secrets
 
 
 def test_a_channel_over_rest(admin, viewer):

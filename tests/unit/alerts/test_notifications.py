@@ -6,9 +6,11 @@ import smtplib
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from threading import Thread
+from types import SimpleNamespace
 
 import pytest
 from django.core import mail as outgoing
@@ -127,11 +129,19 @@ def test_a_muted_alert_tells_nothing_until_its_mute_is_over(ana):
     assert events() == ["opened", "reopened"]
 
 
-def test_the_end_of_a_muted_alert_is_not_told(ana):
-    channel()
-    actions.mute(opened().pk, until=in_hours(1), by=ana)
-    actions.settle("drift", "titanic")
-    assert events() == ["opened"]
+@pytest.mark.parametrize("way", ["settled", "resolved"])
+def test_the_end_of_a_muted_alert_is_told_to_whom_its_beginning_was(ana, way):
+    told = channel()
+    alert = opened()
+    late = channel("late")
+    actions.mute(alert.pk, until=in_hours(1), by=ana)
+    find(severity="critical")
+    if way == "settled":
+        actions.settle("drift", "titanic")
+    else:
+        actions.resolve(alert.pk, by=ana, reason="Over.")
+    assert events(told) == ["opened", "resolved"]
+    assert events(late) == []
 
 
 @pytest.mark.parametrize(
@@ -734,6 +744,122 @@ def test_a_mail_ends_however_slowly_each_step_goes(settings, monkeypatch):
         mail.send(payload, [f"{number}@example.org" for number in range(20)])
     assert 1 <= sent.count("RCPT") < 10
     assert "DATA" not in sent
+
+
+def dripping_mail_server() -> int:
+    """A server whose greeting never ends; its port."""
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def serve():
+        with listening, listening.accept()[0] as connection:
+            while True:
+                time.sleep(0.05)
+                try:
+                    connection.sendall(b"2")
+                except OSError:
+                    return
+
+    Thread(target=serve, daemon=True).start()
+    return listening.getsockname()[1]
+
+
+def test_a_mail_ends_though_a_byte_comes_now_and_then(settings, monkeypatch):
+    settings.CONSOLE_EMAIL_URL = "smtp://mail.example"
+    settings.EMAIL_BACKEND = "core.alerts.mail.Backend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", dripping_mail_server()
+    monkeypatch.setattr(mail, "LONGEST_S", 0.5)
+    began_at = time.monotonic()
+    with pytest.raises(Unavailable, match="did not take it"):
+        mail.send({"event": "test", "id": "1", "url": "http://host.example/"}, ["ana@example.org"])
+    assert time.monotonic() - began_at < 3
+
+
+@pytest.fixture
+def choosy(settings):
+    """A mail server that refuses whoever is in `refuses`; `taken` holds the recipients of each mail."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    server = SimpleNamespace(refuses={"bo@example.org"}, taken=[])
+
+    def talk(lines):
+        lines.write(b"220 here\r\n")
+        recipients = []
+        for line in lines:
+            word, text = line.decode().split()[0].upper(), line.decode()
+            answer = b"250 fine\r\n"
+            if word == "RCPT":
+                address = text[text.index("<") + 1 : text.index(">")]
+                is_refused = address in server.refuses
+                answer = b"450 busy\r\n" if is_refused else answer
+                recipients += [] if is_refused else [address]
+            if word == "DATA":
+                lines.write(b"354 go on\r\n")
+                while lines.readline() != b".\r\n":
+                    pass
+                server.taken.append(recipients)
+            lines.write(answer)
+
+    def serve():
+        while True:
+            try:
+                connection = listening.accept()[0]
+            except OSError:
+                return
+            with connection, connection.makefile("rwb", 0) as lines, suppress(OSError):
+                talk(lines)
+
+    Thread(target=serve, daemon=True).start()
+    settings.EMAIL_BACKEND = "core.alerts.mail.Backend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT = listening.getsockname()
+    yield server
+    listening.close()
+
+
+def test_whom_the_mail_server_refused_is_tried_again_alone(people, choosy):
+    opened()
+    deliver_all()
+    row = Delivery.objects.get()
+    assert (row.state, row.refused) == ("pending", ["bo@example.org"])
+    assert "not for bo@example.org: 450 busy" in row.delivery_error
+    later(seconds=120)
+    deliver_all()  # refused once more
+    assert Delivery.objects.get().refused == ["bo@example.org"]
+    choosy.refuses.clear()
+    later(seconds=3600)
+    deliver_all()
+    row = Delivery.objects.get()
+    assert (row.state, row.refused, row.delivery_error) == ("delivered", [], "")
+    assert choosy.taken == [["ana@example.org"], ["bo@example.org"]]
+
+
+def test_a_mail_that_some_have_got_is_gathered_with_no_other(people, choosy):
+    opened()
+    deliver_all()
+    opened("another model")
+    deliver_all()
+    choosy.refuses.clear()
+    later(seconds=3600)
+    deliver_all()
+    assert choosy.taken == [["ana@example.org"], ["ana@example.org"], ["bo@example.org"], ["bo@example.org"]]
+    assert {row.state for row in Delivery.objects.all()} == {"delivered"}
+
+
+def test_whom_nobody_wants_told_any_more_is_not_tried_again(people, choosy):
+    opened()
+    deliver_all()
+    Channel.objects.update(recipients=["ana@example.org"])
+    later(seconds=3600)
+    deliver_all()
+    assert Delivery.objects.get().state == "delivered"
+    assert choosy.taken == [["ana@example.org"]]
+
+
+def test_a_mail_that_all_are_refused_waits_as_where_nobody_answers(people, choosy):
+    choosy.refuses.add("ana@example.org")
+    opened()
+    deliver_all()
+    row = Delivery.objects.get()
+    assert (row.state, row.refused, choosy.taken) == ("pending", [], [])
+    assert "did not take it: 450 busy" in row.delivery_error
 
 
 def test_a_mail_has_longer_than_a_webhook(people, monkeypatch):

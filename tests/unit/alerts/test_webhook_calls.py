@@ -60,6 +60,23 @@ def receiver(settings):
     found.close()
 
 
+@pytest.mark.parametrize(
+    ("path", "called"),
+    [
+        ("", "/"),
+        ("/hook;token=abc", "/hook;token=abc"),
+        ("/a;b/hook;c=1;d?e=f;g", "/a;b/hook;c=1;d?e=f;g"),
+        ("/%3B%20x", "/%3B%20x"),
+        ("?q=1", "/?q=1"),
+    ],
+)
+def test_an_address_is_called_as_it_is_written(receiver, path, called):
+    url = gateway.check_url(f"http://127.0.0.1:{receiver.port}{path}")
+    gateway.post(url, b"{}", {})
+    assert receiver.requests[0].line.split()[:2] == ["POST", called]
+    assert receiver.requests[0].headers["Host"] == f"127.0.0.1:{receiver.port}"
+
+
 @pytest.fixture
 def hasty(monkeypatch):
     monkeypatch.setattr(gateway, "TIMEOUT_S", 0.7)

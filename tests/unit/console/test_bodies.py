@@ -102,3 +102,42 @@ def test_slow_senders_keep_no_place_from_others():
 
 def test_the_limit_leaves_room_for_djangos_own(settings):
     assert bodies.MOST_BYTES > settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+
+
+class Slow(Sender):
+    """Says no more once its messages are sent."""
+
+    async def receive(self) -> dict[str, Any]:
+        if not self.messages:
+            await asyncio.sleep(60)
+        return await super().receive()
+
+
+def test_a_body_that_does_not_end_is_answered_in_time(monkeypatch):
+    monkeypatch.setattr(bodies, "LONGEST_S", 0.1)
+    pages, sender = Pages(), Slow(part(b"one ", more=True))
+    ask(sender, pages)
+    assert pages.bodies == []
+    assert [answer.get("status") for answer in sender.answers] == [408, None]
+    assert "did not arrive within" in orjson.loads(sender.answers[1]["body"])["detail"]
+
+
+async def test_what_all_send_at_once_is_bounded_and_given_back(monkeypatch):
+    monkeypatch.setattr(bodies, "LONGEST_S", 0.3)
+    monkeypatch.setattr(bodies, "MOST_HELD_BYTES", 100)
+    pages = Pages()
+    console = Console(predict=NoPredictions(), django=pages, live=None)
+
+    async def answered(sender: Sender) -> int:
+        await console(sender.scope, sender.receive, sender.send)
+        return sender.answers[0]["status"]
+
+    slow = asyncio.create_task(answered(Slow(part(b"x" * 90, more=True))))
+    await asyncio.sleep(0.05)
+    full = Sender(part(b"y" * 11))
+    assert await answered(full) == 503
+    assert (b"retry-after", b"5") in full.answers[0]["headers"]
+    assert await answered(Sender(part(b"y" * 10))) == 204
+    assert await answered(Sender(part(b""))) == 204, "what sends nothing has room always"
+    assert await slow == 408
+    assert await answered(Sender(part(b"y" * 100))) == 204

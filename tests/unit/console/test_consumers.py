@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import re
+import time
 from datetime import timedelta
 
 import pytest
@@ -9,19 +11,21 @@ from asgiref.sync import sync_to_async
 from asgiref.testing import ApplicationCommunicator
 from channels.layers import get_channel_layer
 from channels.sessions import CookieMiddleware
+from django.conf import settings
 from django.db import OperationalError
 from django.test import Client
 from django.utils import timezone
 
 from console import consumers, origins, sessions
 from console.consumers import LiveConsumer
-from core.access import actions
+from core.access import actions, policy
 from core.access.models import User
 from core.lib import live, metrics, redis
 from tests.people import make_admin, make_user, signed_in
 
 pytestmark = pytest.mark.usefixtures("real_redis")
 
+TEMPLATES = settings.BASE_DIR / "templates"
 ORIGIN, HOST = b"http://127.0.0.1:18000", b"127.0.0.1:18000"
 APPLICATION = origins.SameOrigin(CookieMiddleware(LiveConsumer.as_asgi()))
 
@@ -169,7 +173,9 @@ async def test_socket_without_a_database_is_refused(monkeypatch):
 
 async def test_change_of_a_subscribed_topic_arrives_with_its_number(open_socket):
     communicator = await open_socket()
-    assert await subscribe(communicator, "runs") == [{"topic": "runs", "seq": 0, "kind": "subscribed"}]
+    assert await subscribe(communicator, "runs") == [
+        {"topic": "runs", "seq": 0, "kind": "subscribed", "changed_ms": None}
+    ]
     await publish("runs", 7, 8)
     message = await communicator.hears()
     assert message.pop("at")
@@ -189,6 +195,29 @@ async def test_subscription_tells_the_current_number(open_socket):
     await publish("runs")
     communicator = await open_socket()
     assert (await subscribe(communicator, "runs"))[0]["seq"] == 2
+
+
+async def test_subscription_tells_when_its_topic_changed_last(open_socket):
+    """By which a page sees what changed between its drawing and this."""
+    await publish("runs")
+    await publish("jobs")
+    published_ms = time.time() * 1000
+    key = live.seq_key("jobs")
+    await sync_to_async(redis.client().expire)(key, live.SEQ_EXPIRES_S - 60)  # as if it were a minute ago
+    communicator = await open_socket()
+    runs, jobs, models = await subscribe(communicator, "runs", "jobs", "models")
+    assert runs["changed_ms"] == pytest.approx(published_ms, abs=1500)
+    assert jobs["changed_ms"] == pytest.approx(published_ms - 60_000, abs=1500)
+    assert models["changed_ms"] is None
+
+
+@pytest.mark.django_db
+def test_a_page_says_when_its_drawing_began():
+    client = signed_in(make_user("ana", "viewer"))
+    before_ms = int(time.time() * 1000)
+    page = client.get("/pipelines").content.decode()
+    (drawn_ms,) = re.findall(r'data-drawn-ms="(\d+)"', page)
+    assert before_ms <= int(drawn_ms) <= time.time() * 1000
 
 
 async def test_other_topics_do_not_arrive(open_socket):
@@ -223,6 +252,25 @@ async def test_topic_that_is_not_allowed_is_refused_alone(open_socket, role, top
     assert words in answer["detail"]
     await publish(topic, 1)
     assert await communicator.hears_nothing()
+
+
+async def test_every_topic_of_the_table_can_be_heard(open_socket):
+    communicator = await open_socket("admin")
+    answers = await subscribe(communicator, *policy.LIVE_TOPICS)
+    assert [answer["topic"] for answer in answers if answer["kind"] != "subscribed"] == []
+
+
+PAGES = sorted(path for path in TEMPLATES.rglob("*.html") if "block live" in path.read_text("utf-8"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(TEMPLATES)))
+def test_every_topic_of_a_page_is_one(page):
+    (block,) = re.findall(r"{% block live %}(.*?){% endblock %}", page.read_text("utf-8"), re.DOTALL)
+    topics = re.sub(r"{%.*?%}", " ", re.sub(r"{{.*?}}", "7", block)).split()
+    assert topics or page.name == "base.html"
+    for topic in topics:
+        assert consumers.TOPIC.fullmatch(topic), topic
+        assert topic.partition(":")[0] in policy.LIVE_TOPICS, topic
 
 
 async def test_a_socket_has_32_topics_at_most(open_socket):
@@ -377,6 +425,25 @@ async def test_socket_closes_when_its_session_expires(monkeypatch):
     communicator = socket("cookie")
     assert await communicator.opens()
     assert (await communicator.receive_output(timeout=5))["code"] == consumers.CLOSE_SESSION_ENDED
+
+
+async def test_expired_session_is_looked_up_no_oftener_while_the_database_is_away(monkeypatch):
+    monkeypatch.setattr(consumers, "CATCH_UP_EVERY_S", 0.5)
+    n_looks = 0
+
+    def find(_cookie):
+        nonlocal n_looks
+        n_looks += 1
+        if n_looks == 1:
+            return sessions.Session(known("engineer"), timezone.now() + timedelta(seconds=0.1))
+        raise OperationalError("gone")
+
+    monkeypatch.setattr(sessions, "find", find)
+    communicator = socket("cookie")
+    assert await communicator.opens()
+    await asyncio.sleep(1.5)
+    await communicator.closes()
+    assert 2 <= n_looks <= 5  # opening, the session's end, and two or three waits of 0.5 s or more
 
 
 # --- a browser that has gone without a word

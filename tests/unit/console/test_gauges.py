@@ -106,6 +106,15 @@ def test_queues_are_counted_while_redis_answers(client, real_redis):
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("odd", [{("a",): None}, {("a",): "many"}, {("a", "b", 1): 1, None: 2}, None])
+def test_count_that_makes_no_sense_takes_no_other_along(client, monkeypatch, odd):
+    gauge = metrics.Asked("console_odd_count", "Odd.", ("thing",), lambda: odd)
+    monkeypatch.setattr(gauges, "ASKED", (gauge, *gauges.ASKED))
+    assert found(client, "console_odd_count") == {}
+    assert found(client, "console_promotion_wait_requests") == {"": 0}
+
+
+@pytest.mark.django_db
 def test_rows_are_counted_by_state(client, monkeypatch):
     monkeypatch.setattr("core.lib.live._send", lambda topic, body: None)
     by = User.objects.create_user("ana")

@@ -93,6 +93,21 @@ def test_airflow_says_which_component_is_ill(monkeypatch, settings, web_server, 
     assert (part("airflow").is_healthy, part("airflow").detail) == (is_healthy, detail)
 
 
+@pytest.mark.parametrize("body", ['"all well"', "[1]", '{"scheduler": "fine"}', "12", '{"models": 7}', "{}"])
+def test_odd_answer_makes_that_part_unwell_and_no_other(monkeypatch, settings, web_server, body):
+    settings.CONSOLE_AIRFLOW_URL, answer = web_server
+    settings.CONSOLE_SERVING_URL = settings.CONSOLE_MLFLOW_URL = settings.CONSOLE_AIRFLOW_URL
+    answer[1] = body.encode()
+    only(monkeypatch, "airflow", "serving", "mlflow")
+    found = {part.name: (part.is_healthy, part.detail) for part in health.report()}
+    assert found["airflow"][0] is (body == "{}")
+    assert found["serving"] == (
+        False,
+        "What it answered cannot be understood; the log of this process says more.",
+    )
+    assert found["mlflow"][0]
+
+
 def test_server_that_answers_with_an_error_is_unhealthy(monkeypatch, settings, web_server):
     settings.CONSOLE_MLFLOW_URL, answer = web_server
     answer[0] = 500

@@ -153,3 +153,22 @@ def test_without_redis_only_calls_with_a_key_wait(caller):
 )
 def test_a_null_character_in_an_address_is_a_bad_request(caller, address):
     assert caller.get(address).status_code == 400
+
+
+FORM = b'--a\r\nContent-Disposition: form-data; name="username\\x"\r\n\r\nana\\x\r\n--a--\r\n'
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("charset", ["unicode_escape", "utf-16", "utf-7", "idna", "hex", "latin-1", "cp037"])
+def test_body_that_is_no_utf8_is_refused(charset):
+    kind = f"multipart/form-data; boundary=a; charset={charset}"
+    answer = Client().generic("POST", "/sign-in", FORM, content_type=kind)
+    assert answer.status_code == 415
+    assert "Send UTF-8" in answer.text
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("charset", ["utf-8", "UTF8", "us-ascii"])
+def test_body_that_says_it_is_utf8_is_read(charset):
+    kind = f"multipart/form-data; boundary=a; charset={charset}"
+    assert Client().generic("POST", "/sign-in", FORM, content_type=kind).status_code != 415

@@ -84,6 +84,7 @@ HEADERS = {
         "application/json; charset=hex",
         "application/json; charset=utf-16",
         "multipart/form-data",
+        "multipart/form-data; boundary=a; charset=unicode_escape",
         "multipart/form-data; boundary=²",
         "text/plain",
         "²",

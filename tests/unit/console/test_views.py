@@ -4,13 +4,15 @@ import json
 from datetime import timedelta
 
 import pytest
+from django.db import DataError, OperationalError
 from django.test import Client
 from django.utils import timezone
 
-from console import csp_reports, openapi, openapi_shapes
+from console import csp_reports, dashboard, openapi, openapi_shapes
 from core.access.models import User
 from core.lib import env, metrics
 from core.lib.errors import Unavailable
+from core.lib.redis import RedisError
 from jobs.models import Job
 from pipelines.queries import recent_runs
 from streaming.models import Stream
@@ -81,6 +83,25 @@ def test_only_who_may_see_people_finds_them(db):
     assert "palette-hit" not in client.get("/search?q=bea", headers={"HX-Request": "true"}).text
 
 
+def test_provider_that_fails_takes_no_other_along(admin_page, monkeypatch):
+    def fail(text, user):
+        Job.objects.create(app=None)  # which the database refuses
+
+    monkeypatch.setattr(dashboard, "PROVIDERS", (("see", fail), *dashboard.PROVIDERS))
+    User.objects.create_user("bea")
+    assert "/system/users/" in admin_page.get("/search?q=bea", headers={"HX-Request": "true"}).text
+
+
+@pytest.mark.parametrize("page", ["/", "/search?q=bea"])
+def test_without_a_database_nothing_is_left_out(admin_page, monkeypatch, page):
+    def fail(*_args, **_kwargs):
+        raise OperationalError("connection refused")
+
+    monkeypatch.setattr(dashboard, "PROVIDERS", (("see", fail),))
+    monkeypatch.setattr("jobs.queries.recent_jobs", fail)
+    assert admin_page.get(page).status_code == 503
+
+
 # --- the overview
 
 
@@ -95,9 +116,13 @@ def test_the_boxes_are_drawn_with_the_page(client):
 
 
 @pytest.mark.django_db
-def test_a_box_that_cannot_be_drawn_asks_again_and_keeps_no_other(client, monkeypatch):
+@pytest.mark.parametrize(
+    "error",
+    [Unavailable("MLflow is not answering."), KeyError("a bug"), RedisError("gone"), DataError("odd")],
+)
+def test_a_box_that_cannot_be_drawn_asks_again_and_keeps_no_other(client, monkeypatch, error):
     def away(*_args, **_kwargs):
-        raise Unavailable("MLflow is not answering.")
+        raise error
 
     monkeypatch.setattr("pipelines.queries.recent_runs", away)
     client.force_login(make_user("ana", "engineer"))

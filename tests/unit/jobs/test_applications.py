@@ -1,6 +1,7 @@
 """Applications, their parameters, and what is refused before anything starts."""
 
 import json
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -9,7 +10,7 @@ from typing import Literal
 import pytest
 
 from core.lib.errors import InvalidRequest, NotFound
-from jobs import applications
+from jobs import applications, spark_apps
 from jobs.applications import check, find
 from tests.unit.jobs.spark_apps.made_trips import table, without, write, yellow
 
@@ -42,6 +43,21 @@ def data(tmp_path, settings):
     for number in range(2):
         (settings.CONSOLE_OUTPUT_DIR / "job" / "trips" / f"part-{number}.parquet").write_text("")
     return settings.CONSOLE_DATA_DIR
+
+
+@pytest.mark.parametrize(
+    "text", ["import a_module_that_nobody_has", "def (", "class Params: pass", "raise ValueError('no')"]
+)
+def test_module_that_cannot_be_read_is_left_out_alone(tmp_path, monkeypatch, text):
+    (tmp_path / "broken_app.py").write_text(text)
+    before = applications.all()
+    monkeypatch.setattr(spark_apps, "__path__", [*spark_apps.__path__, str(tmp_path)])
+    applications.all.cache_clear()
+    try:
+        assert applications.all() == before
+    finally:
+        applications.all.cache_clear()
+        sys.modules.pop("jobs.spark_apps.broken_app", None)
 
 
 def faults_of(application, **params):

@@ -64,6 +64,15 @@ async def test_a_dead_child_is_told_as_unavailable(loaded):
         await found.score(found.decoder.decode_rows([ROW]))
 
 
+async def test_a_child_that_hangs_is_replaced_as_one_that_died(loaded, monkeypatch):
+    found, _source, _ref, _folder = loaded
+    await found.score(found.decoder.decode_rows([ROW]))
+    assert found.is_alive
+    monkeypatch.setattr(RunnerClient, "is_hung", True)
+    assert not found.is_alive
+    await asyncio.to_thread(found.stop, 0)  # which hangs up in this event loop
+
+
 @pytest.mark.parametrize(("n_rows", "row"), [(1, 0), (2, None)])
 async def test_rows_that_the_model_fails_on_are_the_caller_s_fault(loaded, monkeypatch, n_rows, row):
     async def fails(_self, _columns):

@@ -276,6 +276,18 @@ def test_the_overview_shows_the_last_ones(ana, browser):
     assert "1 in the last 30 minutes" in page
 
 
+def test_the_search_finds_a_prediction_by_its_id_for_whoever_may_see_it(ana, browser):
+    id_ = recorded(ana).pk
+
+    def is_found(client) -> bool:
+        return f"/predictions/{id_}" in client.get(f"/search?q={id_}").content.decode()
+
+    assert is_found(browser)
+    assert is_found(signed_in(make_user("sam", "scientist")))
+    assert not is_found(signed_in(make_user("otto", "predictor")))
+    assert not is_found(signed_in(make_user("vic", "viewer")))
+
+
 # --- REST
 
 

@@ -1,6 +1,7 @@
 """The runner: a real sandboxed child over its real socket, and what happens when it dies or fails."""
 
 import asyncio
+import threading
 import time
 
 import msgspec
@@ -103,6 +104,69 @@ async def test_a_row_that_the_model_cannot_bear_fails_alone(slow):
     refused = answers.pop(6)
     assert isinstance(refused, RunnerError)
     assert [answer.values for answer in answers] == [[0]] * 6 + [[1]] * 6
+
+
+class Stuck:
+    """A model that answers once it is let go; what it was asked stays."""
+
+    spec = specs.titanic()
+
+    def __init__(self) -> None:
+        self.goes = threading.Event()
+        self.asked: list[float] = []
+
+    def predict(self, columns):
+        self.asked += columns["Age"].tolist()
+        self.goes.wait(10)
+        n_rows = len(columns["Age"])
+        return Outcome(np.zeros(n_rows, int), np.column_stack([np.ones(n_rows), np.zeros(n_rows)]))
+
+
+@pytest.fixture
+async def stuck(tmp_path, monkeypatch):
+    monkeypatch.setattr(frames, "ANSWER_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(runner_client, "HUNG_AFTER_S", 0.6)
+    model = Stuck()
+    task = asyncio.create_task(Runner(model).serve(runner_client._listener(tmp_path)))
+    client = RunnerClient(tmp_path, Stuck.spec)
+    yield model, client
+    model.goes.set()
+    await client.close()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def ask(client: RunnerClient, age: int) -> object:
+    (answer,) = await asyncio.gather(client.score_rows([specs.titanic_row(Age=age)]), return_exceptions=True)
+    return answer
+
+
+async def test_rows_that_nobody_waits_for_any_more_are_not_scored(stuck):
+    model, client = stuck
+    for age in (1, 2, 3):
+        assert isinstance(await ask(client, age), RunnerUnavailable)
+    model.goes.set()
+    assert (await ask(client, 4)).values == [0]
+    assert model.asked == [1, 4]
+
+
+async def test_runner_that_answers_nobody_hangs_while_somebody_waits(stuck):
+    model, client = stuck
+    found = []
+    for age in range(4):
+        waits = asyncio.create_task(ask(client, age))
+        await asyncio.sleep(0.1)
+        found.append(client.is_hung)
+        await waits
+    assert found == [False, False, False, True]  # after 0.1, 0.3, 0.5 and 0.7 s
+    assert not client.is_hung, "nobody waits"
+    model.goes.set()
+    assert (await ask(client, 5)).values == [0]
+    model.goes.clear()
+    waits = asyncio.create_task(ask(client, 6))
+    await asyncio.sleep(0.1)
+    assert not client.is_hung, "it has answered meanwhile"
+    await waits
 
 
 async def test_rows_that_do_not_fit_the_spec_are_refused(slow, tmp_path):

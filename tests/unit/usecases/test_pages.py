@@ -114,6 +114,17 @@ def test_rejected_rows_that_tell_of_people_are_masked_by_role(client_as, batch, 
     assert "Slope is steep" in page
 
 
+@pytest.mark.parametrize("role", sorted(policy.SCOPES["see"]))
+def test_rejected_rows_that_tell_of_people_are_masked_by_role_over_rest_too(client_as, batch, role):
+    Batch.objects.update(usecase="diabetes")
+    RejectedRow.objects.update(row="Caucasian, Female")
+    answer = client_as(role).get(f"/api/v1/usecases/diabetes/batches/{batch.pk}/rejected")
+    (row,) = answer.json()["results"]
+    sees_all = role in policy.SCOPES["predictions.see_all"]
+    assert row["row"] == ("Caucasian, Female" if sees_all else "•••")
+    assert (row["position"], row["reason"]) == (4, "Slope is steep")
+
+
 def test_what_is_not_there_is_not_found(client_as, batch):
     client = client_as("viewer")
     assert client.get(reverse("usecases:usecase-detail", args=["mars"])).status_code == 404
