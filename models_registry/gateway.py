@@ -160,12 +160,23 @@ class MlflowGateway:
         with _translated(), self._client.stream("GET", url, timeout=TRANSFER_TIMEOUT_S) as answer:
             if answer.is_error:
                 answer.read()
+            if answer.is_server_error:
+                self._check_is_there(root, path)
             _check(answer)
             _check_size(path, int(answer.headers.get("content-length", 0)), limit_bytes)
             for chunk in answer.iter_bytes(CHUNK_BYTES):
                 n_bytes += len(chunk)
                 _check_size(path, n_bytes, limit_bytes)
                 yield chunk
+
+    def _check_is_there(self, root: str, path: str) -> None:
+        """Raises NotFound for a file that its folder does not list.
+
+        Before an object store MLflow answers 500 for a missing file, as for any other trouble there.
+        """
+        folder = check_path(path).rpartition("/")[0]
+        if not any(file.path == check_path(path) for file in self.list_files(root, folder)):
+            raise NotFound(_("MLflow has no file %(path)s there.") % {"path": path}, service=SERVICE)
 
     def read_file(self, root: str, path: str, *, limit_bytes: int) -> bytes:
         """The whole file. Raises NotFound, and InvalidRequest when it is larger than the limit."""

@@ -15,7 +15,7 @@ from psycopg2.errors import UniqueViolation
 
 from core.access.models import User
 from core.lib.aside import Unread
-from core.lib.errors import InvalidRequest, NotFound
+from core.lib.errors import ConsoleError, NotFound
 from models_registry import loops
 from models_registry.gateway import ExperimentInfo, MlflowGateway, ModelInfo, RunInfo, VersionInfo
 from models_registry.models import Experiment, MlflowRun, ModelVersion, RegisteredModel
@@ -223,8 +223,13 @@ def _run_of(mlflow: MlflowGateway, info: VersionInfo) -> RunInfo | None:
 
 
 def _spec(mlflow: MlflowGateway, run: RunInfo) -> str:
-    """The text of the spec; nothing when there is none that can be read: the gate then says so in words."""
+    """The text of the spec; nothing while there is none that can be read: the gate then says so in words.
+
+    The version is a row all the same, and the next walk asks again.
+    """
     try:
         return mlflow.read_file(run.artifact_uri, SPEC, limit_bytes=SPEC_LIMIT_BYTES).decode()
-    except (NotFound, InvalidRequest, UnicodeDecodeError):
+    except (ConsoleError, UnicodeDecodeError) as error:
+        if not isinstance(error, NotFound):
+            log.warning("mirror.spec_not_read", run=run.run_id, error=str(error))
         return ""

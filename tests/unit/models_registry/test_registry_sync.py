@@ -84,6 +84,23 @@ def test_a_version_without_files_is_a_row_too(mlflow):
     assert ModelVersion.objects.get().spec == {}
 
 
+def test_a_version_whose_spec_cannot_be_read_now_is_a_row_and_gets_it_later(run_id, mlflow, monkeypatch):
+    read = mlflow.read_file
+
+    def fail(*_args, **_values):
+        raise Unavailable("MLflow answered with an error (500). Try again in a moment.")
+
+    for _number in range(4):
+        mlflow.register("titanic", run_id)
+    monkeypatch.setattr(mlflow, "read_file", fail)
+    sync.sync_versions()
+    assert [row.spec for row in ModelVersion.objects.all()] == [{}] * 4
+    assert not SetAside.objects.exists()
+    monkeypatch.setattr(mlflow, "read_file", read)
+    sync.walk_everything()
+    assert ModelVersion.objects.get(version=1).spec == SPEC
+
+
 def test_an_alias_set_elsewhere_is_seen(run_id, mlflow):
     mlflow.register("titanic", run_id)
     sync.sync_versions()
