@@ -141,10 +141,7 @@ def _try_later(gate: GateRun, message: str) -> None:
     if gate.delivery_attempts >= MOST_ATTEMPTS:
         verdicts.settle_error(gate, message)
         return
-    gate.state = GateState.REQUESTED
-    gate.save(update_fields=["state"])
-    gate.mark_retry(message)
-    ledger.announce(gate.version.model.name, gate.version.version)
+    verdicts.put_back(gate, message)
 
 
 def _champion_of(version: ModelVersion) -> ModelVersion | None:

@@ -101,6 +101,18 @@ def settle_error(gate: GateRun, reason: str) -> None:
     ledger.announce(held.version.model.name, held.version.version)
 
 
+@transaction.atomic
+def put_back(gate: GateRun, reason: str) -> None:
+    """Have it judged again later, unless another worker took it over: then it is that one's."""
+    held = _hold(gate)
+    if held is None:
+        return
+    held.gate.state = GateState.REQUESTED
+    held.gate.save(update_fields=["state"])
+    held.gate.mark_retry(reason)
+    ledger.announce(held.version.model.name, held.version.version)
+
+
 def _hold(gate: GateRun) -> _Held | None:
     """Model, gate and version, locked in this order; None when this attempt counts no more."""
     model = ledger.locked(gate.version.model.name)
