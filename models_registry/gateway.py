@@ -107,6 +107,10 @@ class MlflowGateway:
         found = self._pages("GET", "/registered-models/search", {"max_results": PAGE}, "registered_models")
         return aside.read(found, ModelInfo.from_answer, key=model_key)
 
+    def model(self, name: str) -> ModelInfo:
+        """One registered model. Raises NotFound."""
+        return ModelInfo.from_answer(self._get("/registered-models/get", {"name": name})["registered_model"])
+
     def versions(self, most: int | None = None) -> Iterator[VersionInfo | Unread]:
         """Versions of all models, newest first."""
         asked = {"max_results": min(PAGE, most or PAGE), "order_by": "creation_timestamp DESC"}

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from core.lib.errors import Conflict, InvalidRequest, NotFound
-from models_registry import artefacts
+from models_registry import artefacts, mirror
 from models_registry.digest import folder_sha256
 from models_registry.gateway import MlflowGateway
 from models_registry.models import ModelVersion
@@ -27,12 +27,28 @@ SERVED: Final = ("served_sha256", "reference_sha256")
 
 
 def check(mlflow: MlflowGateway, version: ModelVersion, hashes: Mapping[str, str], *, serve_as: str) -> None:
-    """Raises Conflict with every file that is gone or another, Unavailable when MLflow does not answer."""
+    """Raises Conflict for a version that is gone, and with every file that is gone or another.
+
+    Raises Unavailable, Unauthorized when MLflow does not answer or refuses the console.
+    """
+    _check_is_that_version(mlflow, version)
     paths = {name: _path(name, judged, serve_as) for name, judged in hashes.items()}
     faults = [fault for name, path in paths.items() if (fault := _fault(mlflow, version, path, hashes[name]))]
     if faults:
         message = _("The files of %(version)s in MLflow are not those that the gate judged: %(faults)s.")
         raise Conflict(message % {"version": version, "faults": "; ".join(faults)}, service="mlflow")
+
+
+def _check_is_that_version(mlflow: MlflowGateway, version: ModelVersion) -> None:
+    try:
+        found = mlflow.version(version.model.name, version.version)
+    except NotFound as error:
+        raise Conflict(
+            _("MLflow has %(version)s no more.") % {"version": version}, service="mlflow"
+        ) from error
+    if mirror.is_another(version, found):
+        message = _("MLflow's %(version)s is not the one that was judged here: its number was given again.")
+        raise Conflict(message % {"version": version}, service="mlflow")
 
 
 def _fault(mlflow: MlflowGateway, version: ModelVersion, path: str, judged: str) -> str:

@@ -112,7 +112,7 @@ def _periods(model: RegisteredModel) -> Iterable[ChampionPeriod]:
 
 
 def _may_return(version: ModelVersion) -> bool:
-    return version.state != VersionState.ARCHIVED
+    return version.state != VersionState.ARCHIVED and version.gone_at is None
 
 
 def _pile(periods: Iterable[ChampionPeriod]) -> list[ModelVersion]:

@@ -11,14 +11,16 @@ from typing import Any
 import structlog
 from django.db import IntegrityError, models, transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from psycopg2.errors import UniqueViolation
 
 from core.access.models import User
 from core.lib.aside import Unread
-from core.lib.errors import ConsoleError, NotFound
+from core.lib.errors import Conflict, ConsoleError, NotFound
 from models_registry import loops
 from models_registry.gateway import ExperimentInfo, MlflowGateway, ModelInfo, RunInfo, VersionInfo
 from models_registry.models import Experiment, MlflowRun, ModelVersion, RegisteredModel
+from models_registry.states import VersionState
 
 log = structlog.get_logger(__name__)
 
@@ -48,16 +50,13 @@ def _save_experiments(found: Sequence[ExperimentInfo]) -> None:
         _save(row, values)
 
 
-def save_runs(runs: Iterable[RunInfo | Unread], *, are_all: bool = False) -> list[str]:
-    """Ids of the runs whose rows changed. are_all: MLflow has no others."""
-    changed, listed = [], set()
+def save_runs(runs: Iterable[RunInfo | Unread]) -> list[str]:
+    """Ids of the runs whose rows changed; of the runs themselves no more than a batch is held."""
+    changed = []
     remaining = iter(runs)
+    key, about = attrgetter("run_id"), attrgetter("experiment_id")
     while batch := list(islice(remaining, BATCH)):
-        listed |= {run.key for run in batch}
-        key, about = attrgetter("run_id"), attrgetter("experiment_id")
         changed += loops.RUNS.save(batch, _save_runs, key=key, about=about)
-    if are_all:
-        loops.RUNS.fits(*(row.key for row in loops.RUNS.rows() if row.key not in listed))
     return changed
 
 
@@ -120,6 +119,8 @@ def save_version(mlflow: MlflowGateway, info: VersionInfo) -> ModelVersion:
     row = model.versions.filter(version=info.version).first() or ModelVersion(
         model=model, version=info.version
     )
+    if is_another(row, info):
+        row = _made_anew(row)
     run = _run_of(mlflow, info)
     values: dict[str, Any] = {
         "run_id": info.run_id,
@@ -135,6 +136,47 @@ def save_version(mlflow: MlflowGateway, info: VersionInfo) -> ModelVersion:
         values["primary_metric"] = primary_metric(values["spec_json"])
     _save(row, values)
     return model.versions.get(version=info.version)
+
+
+def is_another(row: ModelVersion, info: VersionInfo) -> bool:
+    """Whether MLflow's version only bears the number of ours: the model was deleted and registered anew."""
+    if row._state.adding:
+        return False
+    both_say_when = row.registered_at is not None and info.created_at is not None
+    return row.run_id != info.run_id or (both_say_when and row.registered_at != info.created_at)
+
+
+def mark_replaced(found: Iterable[VersionInfo]) -> set[str]:
+    """Note that MLflow has those of our versions no more whose numbers others bear. Names of their models."""
+    infos = {(info.model, info.version): info for info in found}
+    numbers = {number for _name, number in infos}
+    rows = ModelVersion.objects.filter(gone_at=None, version__in=numbers).select_related("model")
+    rows = rows.filter(model__name__in={name for name, _number in infos}).defer("spec_json")
+    replaced = [
+        row
+        for row in rows
+        if (row.model.name, row.version) in infos and is_another(row, infos[row.model.name, row.version])
+    ]
+    ModelVersion.objects.filter(pk__in=[row.pk for row in replaced]).update(gone_at=timezone.now())
+    return {row.model.name for row in replaced}
+
+
+def _made_anew(row: ModelVersion) -> ModelVersion:
+    """A fresh row where nothing was decided about the old one, whose number it takes.
+
+    Raises Conflict where something was: that stays with the version that it was about.
+    """
+    is_decided = any(rows.exists() for rows in (row.gates, row.requests, row.periods))
+    if is_decided or row.state != VersionState.CANDIDATE:
+        last = row.model.versions.latest("version").version
+        words = _(
+            "MLflow's %(version)s is not the one that was judged here: that was deleted there and the number"
+            " given again. What was decided stays with the old one. Register the new one again until its"
+            " number is above %(last)s."
+        )
+        raise Conflict(words % {"version": row, "last": last}, service="mlflow")
+    row.delete()
+    return ModelVersion(model=row.model, version=row.version)
 
 
 def _is_of_demonstration(name: str) -> bool:

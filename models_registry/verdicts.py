@@ -149,6 +149,8 @@ def _promoted_by_policy(row: GateRun, version: ModelVersion) -> ChampionPeriod |
     is_current = row.champion_version == (champion.version if champion else None)
     if version.model.policy != Policy.AUTOMATIC or not row.is_conclusive or not is_current:
         return None
+    if version.gone_at is not None:
+        return None
     reason = _("The gate passed conclusively, and the policy of this model is automatic.")
     now = timezone.now()
     version.requests.filter(state=RequestState.REQUESTED).update(

@@ -106,6 +106,11 @@ class FakeMlflow:
         self._versions.append(VersionInfo(model, number, run_id, source, "", "ana", now, True, {}))
         return number
 
+    def delete_model(self, model: str) -> None:
+        """With its versions, whose numbers are given again."""
+        del self._models[model]
+        self._versions = [version for version in self._versions if version.model != model]
+
     # --- the gateway's methods
 
     def experiments(self) -> list[ExperimentInfo]:
@@ -142,6 +147,10 @@ class FakeMlflow:
     def models(self) -> list[ModelInfo]:
         self._answer("models")
         return [*self._models.values(), *self.unread.get("models", [])]
+
+    def model(self, name: str) -> ModelInfo:
+        self._answer("model")
+        return self._found(self._models, name)
 
     def versions(self, most: int | None = None) -> Iterator[VersionInfo]:
         self._answer("versions")
