@@ -316,6 +316,48 @@ def test_a_key_of_digits_is_a_key_like_any_other(call, scientist, kind, key):
     assert set(_names(found)) == {"run 2", "run 3"}
 
 
+@pytest.fixture
+def depths(db):
+    for depth in ("9", "10", "1e1", "deep", "100", " 2.5 ", "1" * 400, "1e999", "NaN"):
+        make_run(f"run {depth[:10]}", name=depth[:10], params={"depth": depth})
+    make_run("none", name="none")
+
+
+@pytest.mark.parametrize(
+    ("condition", "names"),
+    [
+        ("params.depth > 9", {"10", "1e1", "100"}),
+        ("params.depth <= 9", {"9", " 2.5 "}),
+        ("params.depth = 10", {"10", "1e1"}),
+        ("params.depth = '10'", {"10"}),
+        ("params.depth > 9 and params.depth < 100", {"10", "1e1"}),
+        ("params.depth like 'd%'", {"deep"}),
+        ("params.depth like '%e%'", {"1e1", "deep", "1e999"}),
+        ("params.depth like 'E'", {"1e1", "deep", "1e999"}),
+        ("params.depth like 1e1", {"1e1"}),
+        ("name like '%.5%'", {" 2.5 "}),
+        ("name like '9'", {"9", "1e999"}),
+        ("name like '9%'", {"9"}),
+    ],
+)
+def test_a_bare_number_is_compared_as_one_and_a_pattern_as_mlflow_does(
+    call, scientist, depths, condition, names
+):
+    found = call(scientist, "get", f"/experiments/titanic/runs?filter={condition.replace('%', '%25')}")
+    assert set(_names(found)) == names
+
+
+def test_parameters_that_are_numbers_are_ordered_as_numbers_before_words(call, scientist, depths):
+    path = "/experiments/titanic/runs?order=params.depth&limit=2"
+    names = []
+    while path:
+        answer = call(scientist, "get", path)
+        names += _names(answer)
+        path = (answer.json()["next"] or "").partition(API)[2]
+    assert names[:5] == [" 2.5 ", "9", "10", "1e1", "100"]
+    assert (set(names[5:9]), names[9]) == ({"deep", "1" * 10, "1e999", "NaN"}, "none")
+
+
 def test_a_long_history_says_that_it_is_a_sample(call, scientist, mlflow):
     run_id = mlflow.create_run(mlflow.create_experiment("titanic"), "training")
     mlflow.log_steps(run_id, "loss", 5000)
