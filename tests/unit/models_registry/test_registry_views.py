@@ -94,6 +94,28 @@ def test_a_version_without_spec_or_run_is_still_a_page(as_scientist):
         _page(as_scientist, name, "titanic", 1)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[1]",
+        "5",
+        "null",
+        "{",
+        "[" * 100_000,
+        '{"fields": 5, "output": {"labels": 5}}',
+        '{"fields": [1]}',
+        '{"primary_metric": ["accuracy"]}',
+    ],
+)
+def test_a_spec_that_is_none_is_shown_and_breaks_no_page(as_scientist, scientist, text):
+    version = make_version(1, spec_json=text)
+    make_gate(version, scientist)
+    assert version.spec == {}
+    for name in VERSION_PAGES:
+        _page(as_scientist, name, "titanic", 1)
+    assert "does not have the shape of one" in _page(as_scientist, "version-spec", "titanic", 1)
+
+
 def test_the_model_page_warns_of_an_alias_set_elsewhere(as_scientist, approver):
     period = make_champion(1, approver)
     period.model.alias_version = 9
