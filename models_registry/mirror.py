@@ -216,7 +216,9 @@ def mark_gone(gone: Here) -> set[str]:
 def _save(row: models.Model, values: dict[str, Any], *, is_gone: bool = False) -> bool:
     gone_at = (getattr(row, "gone_at", None) or timezone.now()) if is_gone else None
     changed = {
-        key: value for key, value in (values | {"gone_at": gone_at}).items() if getattr(row, key) != value
+        key: value
+        for key, value in (values | {"gone_at": gone_at}).items()
+        if _as_logged(getattr(row, key)) != value
     }
     is_new = row._state.adding
     for key, value in changed.items():
@@ -226,6 +228,13 @@ def _save(row: models.Model, values: dict[str, Any], *, is_gone: bool = False) -
     if changed:
         row.save(update_fields=list(changed))
     return bool(changed)
+
+
+def _as_logged(value: Any) -> Any:
+    """A metric of 1e25 comes back from PostgreSQL's JSON as a whole number, which no float is equal to."""
+    if not isinstance(value, dict):
+        return value
+    return {key: float(one) if type(one) is int else one for key, one in value.items()}
 
 
 def _insert(row: models.Model) -> bool:
@@ -249,7 +258,7 @@ def primary_metric(spec_json: str) -> str:
     """The metric that the spec names first of all; nothing for a spec that is none."""
     try:
         spec = json.loads(spec_json or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
     return str(spec.get("primary_metric", ""))[:40] if isinstance(spec, dict) else ""
 

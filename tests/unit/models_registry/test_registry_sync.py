@@ -129,6 +129,15 @@ def test_late_tags_show_after_the_full_walk(run_id, mlflow):
     assert MlflowRun.objects.get().metrics["late"] == 1.0
 
 
+def test_a_huge_metric_makes_no_run_changed_at_each_poll(run_id, mlflow):
+    for key, value in (("a", 3.4e38), ("b", 1e25), ("c", -1e300), ("d", 164.0), ("e", 0.1)):
+        mlflow.log_metric(run_id, key, value)
+    sync.sync_runs()
+    assert mirror.save_runs([mlflow.run(run_id)]) == []
+    mlflow.log_metric(run_id, "b", 1.0000001e25)
+    assert mirror.save_runs([mlflow.run(run_id)]) == [run_id]
+
+
 def test_mlflow_away_is_said_and_changes_nothing(run_id, mlflow):
     sync.sync_runs()
     mlflow.is_away = True
