@@ -10,6 +10,7 @@ from typing import Any
 
 import structlog
 from django.db import IntegrityError, models, transaction
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from psycopg2.errors import UniqueViolation
@@ -111,6 +112,17 @@ def _save_model(info: ModelInfo, known: dict[str, RegisteredModel]) -> bool:
         "created_at": info.created_at,
     }
     return _save(row, values)
+
+
+def forget_unaddressable() -> None:
+    """Take away models that releases before kept though no address carries their names, with their versions.
+
+    Nothing can have been decided about them: no page of theirs opened.
+    """
+    found = RegisteredModel.objects.filter(Q(name__contains="/") | Q(name__in=(".", "..")))
+    versions = ModelVersion.objects.filter(model__in=found)
+    versions.filter(gates=None, requests=None, periods=None).delete()
+    found.filter(versions=None, periods=None).delete()
 
 
 def save_version(mlflow: MlflowGateway, info: VersionInfo) -> ModelVersion:

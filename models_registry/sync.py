@@ -74,6 +74,7 @@ def sync_versions() -> None:
 def walk_everything() -> None:
     """All runs and versions: late tags, and what MLflow has no more."""
     mlflow = gateway.connect()
+    mirror.forget_unaddressable()
     before = mirror.Here.now()
     mirror.save_experiments(mlflow.experiments(), are_all=True)
     listed: set[str] = set()

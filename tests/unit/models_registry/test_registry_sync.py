@@ -11,10 +11,10 @@ from django.utils import timezone
 from core.lib import aside
 from core.lib.errors import Unavailable
 from core.lib.models import SetAside
-from models_registry import gateway, loops, mirror, run_filter, sync
+from models_registry import gateway, loops, mirror, mlflow_types, run_filter, sync
 from models_registry.models import Experiment, MlflowRun, ModelVersion, RegisteredModel
 from tests.people import make_user
-from tests.registry import SPEC
+from tests.registry import SPEC, make_gate, make_model, make_version
 
 pytestmark = pytest.mark.django_db
 
@@ -288,6 +288,28 @@ def test_one_version_that_mlflow_fails_at_delays_no_other(run_id, mlflow, monkey
     sync.sync_versions()
     assert [str(row) for row in ModelVersion.objects.all()] == ["titanic v1"]
     assert (SetAside.objects.get().key, SetAside.objects.get().about) == ("odd v1", "odd")
+
+
+@pytest.mark.parametrize("name", ["team/churn", "..", "."])
+def test_a_model_whose_name_no_address_carries_is_set_aside_with_its_versions(name):
+    data = {"name": name, "version": "1"}
+    for kind, key in (
+        (gateway.ModelInfo, mlflow_types.model_key),
+        (gateway.VersionInfo, mlflow_types.version_key),
+    ):
+        [found] = aside.read([data], kind.from_answer, key=key)
+        assert isinstance(found, aside.Unread)
+        assert found.reason.startswith("No address can carry this name.")
+
+
+def test_models_whose_names_no_address_carries_are_taken_away(mlflow, scientist):
+    for name in ("titanic", "team/churn", ".."):
+        make_version(1, model=make_model(name))
+    make_gate(make_version(1, model=make_model("odd/judged")), scientist)
+    sync.walk_everything()
+    names = RegisteredModel.objects.order_by("name").values_list("name", flat=True)
+    assert list(names) == ["odd/judged", "titanic"]
+    assert ModelVersion.objects.count() == 2
 
 
 def test_what_cannot_be_read_of_an_answer_is_set_aside(run_id, mlflow):
