@@ -1,7 +1,11 @@
 """REST: the shapes, the statuses, the faults at their fields."""
 
-import pytest
+from datetime import datetime
 
+import pytest
+from django.utils import timezone
+
+from models_registry import ledger
 from models_registry.models import ChampionPeriod, ModelVersion
 from models_registry.states import GateState, VersionState
 from tests.registry import make_champion, make_gate, make_request, make_run, make_user, make_version
@@ -356,6 +360,25 @@ def test_parameters_that_are_numbers_are_ordered_as_numbers_before_words(call, s
         path = (answer.json()["next"] or "").partition(API)[2]
     assert names[:5] == [" 2.5 ", "9", "10", "1e1", "100"]
     assert (set(names[5:9]), names[9]) == ({"deep", "1" * 10, "1e999", "NaN"}, "none")
+
+
+def test_the_ledger_goes_on_page_by_page(call, scientist, approver):
+    make_champion(1, approver)
+    for number in (2, 3):
+        version = make_version(number, state=VersionState.PASSED)
+        ledger.crown(version, by=approver, reason="Better.", kind="promotion")
+    first = call(scientist, "get", "/models/titanic/history?limit=2").json()
+    assert [line["version"] for line in first["results"]] == ["3", "2"]
+    then = call(scientist, "get", first["next"].partition(API)[2]).json()
+    assert ([line["version"] for line in then["results"]], then["next"]) == (["1"], None)
+
+
+def test_what_mlflow_has_no_more_says_since_when(call, scientist):
+    now = timezone.now()
+    make_version(1, gone_at=now)
+    make_run("a", gone_at=now)
+    for path in ("/models/titanic/versions/1", "/mlflow-runs/a"):
+        assert datetime.fromisoformat(call(scientist, "get", path).json()["gone_at"]) == now
 
 
 def test_a_long_history_says_that_it_is_a_sample(call, scientist, mlflow):
