@@ -83,7 +83,6 @@ def _run_values(run: RunInfo) -> dict[str, Any]:
         "params": run.params,
         "metrics": {key: _storable(value) for key, value in run.metrics.items()},
         "tags": run.tags,
-        "stepped": run.stepped,
         "dag_run_id": run.tags.get("dag_run_id", "")[:250],
     }
 

@@ -92,7 +92,6 @@ class RunInfo:
     params: dict[str, str]
     metrics: dict[str, float | str]
     tags: dict[str, str]
-    stepped: list[str]  # metrics whose latest value is not their first
 
     @classmethod
     def from_answer(cls, run: dict[str, Any]) -> Self:
@@ -111,9 +110,6 @@ class RunInfo:
             params=pairs(data.get("params")),
             metrics={key: number(value) for key, value in pairs(data.get("metrics")).items()},
             tags=tags,
-            stepped=sorted(
-                entry["key"] for entry in data.get("metrics") or [] if int(entry.get("step") or 0)
-            ),
         )
 
     @property

@@ -65,8 +65,6 @@ class MlflowRun(models.Model):
     params = models.JSONField(default=dict)
     metrics = models.JSONField(default=dict)
     tags = models.JSONField(default=dict)
-    # metrics that have a history; None for a run mirrored before this was kept
-    stepped = models.JSONField(null=True, default=None)
     dag_run_id = models.CharField(max_length=250, blank=True, db_index=True)
     gone_at = models.DateTimeField(null=True)
 
@@ -84,10 +82,6 @@ class MlflowRun(models.Model):
         return {"FINISHED": "success", "KILLED": "cancelled", "SCHEDULED": "queued"}.get(
             self.status, self.status.lower()
         )
-
-    def has_history(self, key: str) -> bool:
-        """Whether more than one value of the metric may be drawn."""
-        return self.stepped is None or key in self.stepped
 
     @property
     def duration(self) -> timedelta | None:

@@ -14,7 +14,7 @@ from core.lib.templatetags.ui import metric
 from models_registry import previews
 from models_registry.comparison import is_count, ordered
 from models_registry.mlflow_types import FileInfo, Point
-from models_registry.models import MlflowRun, ModelVersion
+from models_registry.models import ModelVersion
 
 register = template.Library()
 
@@ -41,12 +41,6 @@ def logged(value: float | str | None, name: str) -> str:
 def in_order(metrics: dict[str, Any]) -> list[tuple[str, Any]]:
     """A run's metrics as a list: the hold-out's first, the baseline's last."""
     return [(name, metrics[name]) for name in ordered(metrics)]
-
-
-@register.filter
-def has_history(run: MlflowRun, name: str) -> bool:
-    """Whether there is more than one value of the metric to draw."""
-    return run.has_history(name)
 
 
 @register.filter

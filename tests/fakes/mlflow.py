@@ -74,7 +74,6 @@ class FakeMlflow:
             params={},
             metrics={},
             tags=dict(tags or {}),
-            stepped=[],
         )
         return id_
 
@@ -85,8 +84,7 @@ class FakeMlflow:
     def log_metric(self, run_id: str, key: str, value: float, step: int = 0) -> None:
         run = self._runs[run_id]
         shown = "NaN" if value != value else value
-        stepped = sorted({*run.stepped, key} if step else {*run.stepped} - {key})
-        self._runs[run_id] = replace(run, metrics={**run.metrics, key: shown}, stepped=stepped)
+        self._runs[run_id] = replace(run, metrics={**run.metrics, key: shown})
         if value == value:
             self._points.setdefault((run_id, key), []).append(Point(step, value, datetime.now(UTC)))
 

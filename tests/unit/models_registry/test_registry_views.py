@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from core.lib import downloads
 from core.lib.models import SyncState
-from models_registry.mlflow_types import RunInfo
+from models_registry import sync
 from models_registry.models import ChampionPeriod, GateRun, PromotionRequest
 from models_registry.states import GateState, Policy, RequestState, VersionState
 from tests.markup import flat
@@ -528,14 +528,10 @@ def test_compared_runs_are_headed_by_versions_and_marked_by_the_rule(as_scientis
     assert 'class="num">164</td>' in page
 
 
-def test_only_a_metric_with_a_history_is_a_link(as_scientist):
-    run = make_run(metrics={"loss": 0.2, "accuracy": 0.9}, stepped=["loss"])
-    page = flat(_page(as_scientist, "run-detail", run.pk))
-    assert ">loss</a>" in page
-    assert ">accuracy</th>" in page
-
-
-def test_the_mirror_keeps_which_metrics_have_a_history():
-    metrics = [{"key": "loss", "value": 0.2, "step": 9}, {"key": "accuracy", "value": 0.9, "step": "0"}]
-    answer = {"info": {"run_id": "a", "experiment_id": "1"}, "data": {"metrics": metrics}}
-    assert RunInfo.from_answer(answer).stepped == ["loss"]
+def test_a_metric_that_was_logged_without_steps_has_a_history_to_look_at(as_scientist, mlflow):
+    run_id = mlflow.create_run(mlflow.create_experiment("titanic"), "training")
+    for value in (0.9, 0.5, 0.2):
+        mlflow.log_metric(run_id, "loss", value)
+    sync.sync_runs()
+    assert ">loss</a>" in flat(_page(as_scientist, "run-detail", run_id))
+    assert "loss over 3 values" in _page(as_scientist, "run-metric", run_id, key="loss")
