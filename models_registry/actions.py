@@ -53,7 +53,7 @@ def ask_gate(model_name: str, version: int, *, by: User) -> GateRun:
         mirror.save_version(mlflow, mlflow.version(model_name, version))
     with transaction.atomic():
         row = held_version(model_name, version)
-        _check_not_archived(row)
+        _check_is_here(row)
         if row.state not in JUDGED:
             raise Conflict(_("%(version)s is or was champion: its gate is settled.") % {"version": row})
         if row.gates.filter(state__in=OPEN_GATES).exists():
@@ -218,14 +218,18 @@ def _check_not_own(request: PromotionRequest, by: User, verb: str) -> None:
         )
 
 
-def _check_not_archived(row: ModelVersion) -> None:
+def _check_is_here(row: ModelVersion) -> None:
     if row.state == VersionState.ARCHIVED:
         raise Conflict(_("%(version)s is archived. Unarchive it first.") % {"version": row})
+    if row.gone_at is not None:
+        raise Conflict(
+            _("MLflow has %(version)s no more, so it can neither be judged nor promoted.") % {"version": row}
+        )
 
 
 def _check_passed(row: ModelVersion) -> None:
     """Raises Conflict, with the reason of the gate's verdict, unless the version may become champion."""
-    _check_not_archived(row)
+    _check_is_here(row)
     if row.gates.filter(state__in=OPEN_GATES).exists():
         raise Conflict(_("The gate of %(version)s is at work. Wait for its verdict.") % {"version": row})
     if row.state == VersionState.PASSED:

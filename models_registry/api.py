@@ -21,7 +21,7 @@ from core.lib.rest import valid
 from models_registry import actions, gateway, queries, run_filter
 from models_registry import serializers as shapes
 from models_registry.gateway import check_path
-from models_registry.models import Experiment, MlflowRun, ModelVersion, RegisteredModel
+from models_registry.models import ChampionPeriod, Experiment, MlflowRun, ModelVersion, RegisteredModel
 from models_registry.states import VersionState
 
 
@@ -35,6 +35,12 @@ class VersionPages(CursorPages):
     """Newest first."""
 
     ordering = "-version"
+
+
+class PeriodPages(CursorPages):
+    """Newest first."""
+
+    ordering = "-since"
 
 
 # --- experiments and runs
@@ -204,19 +210,20 @@ class VersionUnarchiveView(APIView):
         return Response(_version_data(actions.unarchive(name, version, reason=reason, by=user_of(request))))
 
 
-class ModelHistoryView(APIView):
-    """The ledger of a model."""
+@extend_schema(parameters=[OpenApiParameter("at", OpenApiTypes.DATETIME)])
+class ModelHistoryView(generics.ListAPIView):
+    """The ledger of a model: who was champion, newest first; `at` leaves who was then."""
 
-    @extend_schema(
-        parameters=[OpenApiParameter("at", OpenApiTypes.DATETIME)], responses=shapes.PeriodsSerializer
-    )
-    def get(self, request: Request, name: str) -> Response:
-        """Who was champion, newest first; `at` leaves who was then."""
+    serializer_class = shapes.PeriodSerializer
+    pagination_class = PeriodPages
+
+    def get_queryset(self) -> QuerySet[ChampionPeriod]:
+        """Raises NotFound for an unknown model."""
+        name = self.kwargs["name"]
         if not queries.exists(name):
             raise NotFound(_("There is no model %(name)s.") % {"name": name})
-        at = request.query_params.get("at")
-        rows = queries.history(name, None if at is None else edge.moment(at, "at"))[:500]
-        return Response(shapes.PeriodsSerializer({"results": rows}).data)
+        at = self.request.query_params.get("at")
+        return queries.history(name, None if at is None else edge.moment(at, "at"))
 
 
 class ModelSpecView(APIView):

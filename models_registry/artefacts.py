@@ -1,5 +1,6 @@
 """The files of a version in MLflow: where each lies, how large it may be; fetched with its hash checked."""
 
+import math
 from pathlib import Path
 
 from django.utils.translation import gettext as _
@@ -26,10 +27,12 @@ def compiled_path(sha256: str) -> str:
     return f"serving/compiled/{sha256}.onnx"
 
 
-def fetch_model(mlflow: MlflowGateway, version: ModelVersion, target: Path) -> int:
-    """The original's folder into `target`; its size in bytes. Raises NotFound."""
+def fetch_model(
+    mlflow: MlflowGateway, version: ModelVersion, target: Path, *, until: float = math.inf
+) -> int:
+    """The original's folder into `target`; its size in bytes. Raises NotFound; until: as for `chunks`."""
     root = mlflow.model_root(version.model.name, version.version)
-    return mlflow.download_folder(root, target, limit_bytes=MODEL_LIMIT_BYTES)
+    return mlflow.download_folder(root, target, limit_bytes=MODEL_LIMIT_BYTES, until=until)
 
 
 def compiled(mlflow: MlflowGateway, version: ModelVersion) -> bytes:

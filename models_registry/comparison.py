@@ -9,6 +9,7 @@ from models_registry.models import MlflowRun, ModelVersion
 from scoring.spec import ERROR_METRICS, METRICS
 
 MOST_METRICS, MOST_PARAMS = 5, 4
+MOST_OF_ALL = 100  # of each kind, where all are asked for
 # What a name begins with says where a metric was measured, not what it is.
 MEASURED_ON = re.compile(r"^(?:holdout|train|training|test|val|valid|validation|eval|cv|oof|best|mean|avg)_")
 # The stated rule: which way is better, by the words that a name ends with. Nothing else is ever marked.
@@ -31,7 +32,9 @@ COUNTS = re.compile(
 def columns(
     runs: Sequence[MlflowRun], *, primary: Collection[str] = (), everything: bool = False
 ) -> dict[str, Any]:
-    """Metric and parameter names of these runs: the telling ones, or all. `n_hidden` were left out.
+    """Metric and parameter names of these runs: the telling ones, or all, within bounds.
+
+    `n_hidden` were left out.
 
     primary: the metrics that the runs' versions are judged by; these come first.
     """
@@ -39,7 +42,7 @@ def columns(
     metrics = sorted(counts, key=lambda name: _rank(name, primary, -counts[name]))
     used = _counts(run.params for run in runs)
     params = sorted(used, key=lambda name: (-used[name], name))
-    shown = (metrics, params)
+    shown = (metrics[:MOST_OF_ALL], params[:MOST_OF_ALL])
     if not everything:
         telling = [name for name in metrics if not _is_baseline(name)]
         shown = (telling[:MOST_METRICS], params[:MOST_PARAMS])

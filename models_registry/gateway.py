@@ -5,6 +5,8 @@ calls do not earn. Artefacts go through MLflow's own proxy (`mlflow server --ser
 needs no key of any object store.
 """
 
+import math
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -42,8 +44,8 @@ log = structlog.get_logger(__name__)
 SERVICE = "mlflow"
 TIMEOUT_S = 5.0
 TRANSFER_TIMEOUT_S = 60.0
-CHUNK_BYTES = 64 * 1024
 PAGE = 200
+WAITS_S = (1.0, 3.0)  # before a page is asked for again
 # 1,000 runs with 20 metrics are 5 MB and take MLflow seconds: ask for few at a time.
 RUNS_PAGE = 100
 MOST_POINTS = 2000
@@ -107,6 +109,10 @@ class MlflowGateway:
         found = self._pages("GET", "/registered-models/search", {"max_results": PAGE}, "registered_models")
         return aside.read(found, ModelInfo.from_answer, key=model_key)
 
+    def model(self, name: str) -> ModelInfo:
+        """One registered model. Raises NotFound."""
+        return ModelInfo.from_answer(self._get("/registered-models/get", {"name": name})["registered_model"])
+
     def versions(self, most: int | None = None) -> Iterator[VersionInfo | Unread]:
         """Versions of all models, newest first."""
         asked = {"max_results": min(PAGE, most or PAGE), "order_by": "creation_timestamp DESC"}
@@ -124,12 +130,12 @@ class MlflowGateway:
     def set_champion(self, model: str, version: int) -> None:
         """Point the alias `champion` to this version; the same again does no harm."""
         body = {"name": model, "alias": ALIAS, "version": str(version)}
-        self._call("POST", f"{API}/registered-models/alias", json=body)
+        self._data("POST", f"{API}/registered-models/alias", json=body)
 
     def remove_champion(self, model: str) -> None:
         """Take the alias `champion` away; where there is none, nothing happens."""
         try:
-            self._call("DELETE", f"{API}/registered-models/alias", json={"name": model, "alias": ALIAS})
+            self._data("DELETE", f"{API}/registered-models/alias", json={"name": model, "alias": ALIAS})
         except NotFound:
             log.info("mlflow.no_alias", model=model)
 
@@ -153,32 +159,53 @@ class MlflowGateway:
         ]
         return sorted(found, key=lambda file: (not file.is_dir, file.path))
 
-    def chunks(self, root: str, path: str, *, limit_bytes: int) -> Iterator[bytes]:
-        """The file while it arrives. The first `next` raises as `read_file`, later ones if it breaks off."""
+    def chunks(self, root: str, path: str, *, limit_bytes: int, until: float = math.inf) -> Iterator[bytes]:
+        """The file while it arrives. The first `next` raises as `read_file`, later ones if it breaks off.
+
+        until: Unavailable is raised when it has not arrived by then, by `time.monotonic`.
+        """
         n_bytes = 0
         url = f"{FILES}/{quote(_proxied(root, path))}"
         with _translated(), self._client.stream("GET", url, timeout=TRANSFER_TIMEOUT_S) as answer:
             if answer.is_error:
                 answer.read()
+            if answer.is_server_error:
+                self._check_is_there(root, path)
             _check(answer)
             _check_size(path, int(answer.headers.get("content-length", 0)), limit_bytes)
-            for chunk in answer.iter_bytes(CHUNK_BYTES):
+            for chunk in answer.iter_bytes():  # as they come: what trickles in must not be waited for
                 n_bytes += len(chunk)
+                _check_time(path, until)
                 _check_size(path, n_bytes, limit_bytes)
                 yield chunk
+
+    def _check_is_there(self, root: str, path: str) -> None:
+        """Raises NotFound for a file that its folder does not list.
+
+        Before an object store MLflow answers 500 for a missing file, as for any other trouble there.
+        """
+        folder = check_path(path).rpartition("/")[0]
+        if not any(file.path == check_path(path) for file in self.list_files(root, folder)):
+            raise NotFound(_("MLflow has no file %(path)s there.") % {"path": path}, service=SERVICE)
 
     def read_file(self, root: str, path: str, *, limit_bytes: int) -> bytes:
         """The whole file. Raises NotFound, and InvalidRequest when it is larger than the limit."""
         return b"".join(self.chunks(root, path, limit_bytes=limit_bytes))
 
-    def download_file(self, root: str, path: str, target: Path, *, limit_bytes: int) -> int:
+    def download_file(
+        self, root: str, path: str, target: Path, *, limit_bytes: int, until: float = math.inf
+    ) -> int:
         """Write the file to `target` and return its size. Raises as `read_file`."""
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("wb") as file:
-            return sum(file.write(chunk) for chunk in self.chunks(root, path, limit_bytes=limit_bytes))
+            chunks = self.chunks(root, path, limit_bytes=limit_bytes, until=until)
+            return sum(file.write(chunk) for chunk in chunks)
 
-    def download_folder(self, root: str, target: Path, *, limit_bytes: int) -> int:
-        """Write all files below `root` to `target`, return how many bytes. NotFound when there are none."""
+    def download_folder(self, root: str, target: Path, *, limit_bytes: int, until: float = math.inf) -> int:
+        """Write all files below `root` to `target`, return how many bytes. NotFound when there are none.
+
+        until: as for `chunks`, for all of them together.
+        """
         n_files = n_bytes = 0
         folders = [""]
         while folders:
@@ -191,7 +218,7 @@ class MlflowGateway:
                     raise InvalidRequest(_("The folder holds more than 2,000 files."), service=SERVICE)
                 left = limit_bytes - n_bytes
                 n_bytes += self.download_file(
-                    root, file.path, target / check_path(file.path), limit_bytes=left
+                    root, file.path, target / check_path(file.path), limit_bytes=left, until=until
                 )
         if not n_files:
             raise NotFound(_("MLflow has no files there."), service=SERVICE)
@@ -212,19 +239,33 @@ class MlflowGateway:
         while True:
             body = {**asked, "page_token": token} if token else asked
             sent = {"json": body} if method == "POST" else {"params": body}
-            answer = self._data(method, API + path, **sent)
+            ask = self._patiently if token else self._data
+            answer = ask(method, API + path, **sent)
             yield from answer.get(key) or []
             token = answer.get("next_page_token") or ""
             if not token:
                 return
 
+    def _patiently(self, method: str, url: str, **sent: Any) -> dict[str, Any]:
+        """A page that is not the first: one that fails would cost all those before it."""
+        for wait_s in WAITS_S:
+            try:
+                return self._data(method, url, **sent)
+            except Unavailable as error:
+                log.warning("mlflow.page_again", url=url, error=error.message)
+                time.sleep(wait_s)
+        return self._data(method, url, **sent)
+
     def _data(self, method: str, url: str, **sent: Any) -> dict[str, Any]:
         answer = self._call(method, url, **sent)
+        message = _("What answers at MLflow's address is not MLflow: check CONSOLE_MLFLOW_URL.")
         try:
-            return dict(answer.json())
-        except ValueError as error:
-            message = _("What answers at MLflow's address is not MLflow: check CONSOLE_MLFLOW_URL.")
+            found = answer.json()
+        except (ValueError, RecursionError) as error:
             raise Unavailable(message, service=SERVICE) from error
+        if not isinstance(found, dict):
+            raise Unavailable(message, service=SERVICE)
+        return found
 
     def _call(self, method: str, url: str, **sent: Any) -> httpx.Response:
         with _translated():
@@ -277,6 +318,13 @@ def _check_size(path: str, n_bytes: int, limit_bytes: int) -> None:
             _("%(path)s is larger than %(limit)s MiB, the limit here.")
             % {"path": path, "limit": limit_bytes // 2**20},
             service=SERVICE,
+        )
+
+
+def _check_time(path: str, until: float) -> None:
+    if time.monotonic() > until:
+        raise Unavailable(
+            _("MLflow sends %(path)s too slowly. Try again in a while.") % {"path": path}, service=SERVICE
         )
 
 

@@ -108,11 +108,12 @@ def before_the_last(periods: Iterable[ChampionPeriod]) -> ModelVersion | None:
 
 
 def _periods(model: RegisteredModel) -> Iterable[ChampionPeriod]:
-    return model.periods.order_by("since", "pk").select_related("version__model")
+    rows = model.periods.order_by("since", "pk").select_related("version__model")
+    return rows.defer("version__spec_json", "version__metrics")
 
 
 def _may_return(version: ModelVersion) -> bool:
-    return version.state != VersionState.ARCHIVED
+    return version.state != VersionState.ARCHIVED and version.gone_at is None
 
 
 def _pile(periods: Iterable[ChampionPeriod]) -> list[ModelVersion]:

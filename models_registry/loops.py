@@ -14,4 +14,5 @@ VERSIONS = Loop("models.versions", _("Model versions"), thing="model")
 ALIASES = Loop(
     "models.aliases", _("Aliases held against the ledger"), thing="model", longest_retry=timedelta(minutes=1)
 )
+LOST = Loop("models.lost-champions", _("Champions that MLflow has no more"), thing="model")
 EXPIRED = Loop("models.expired-requests", _("Promotion requests to expire"), thing="model")

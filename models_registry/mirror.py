@@ -10,15 +10,18 @@ from typing import Any
 
 import structlog
 from django.db import IntegrityError, models, transaction
+from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from psycopg2.errors import UniqueViolation
 
 from core.access.models import User
 from core.lib.aside import Unread
-from core.lib.errors import InvalidRequest, NotFound
+from core.lib.errors import Conflict, ConsoleError, NotFound
 from models_registry import loops
 from models_registry.gateway import ExperimentInfo, MlflowGateway, ModelInfo, RunInfo, VersionInfo
 from models_registry.models import Experiment, MlflowRun, ModelVersion, RegisteredModel
+from models_registry.states import VersionState
 
 log = structlog.get_logger(__name__)
 
@@ -48,16 +51,13 @@ def _save_experiments(found: Sequence[ExperimentInfo]) -> None:
         _save(row, values)
 
 
-def save_runs(runs: Iterable[RunInfo | Unread], *, are_all: bool = False) -> list[str]:
-    """Ids of the runs whose rows changed. are_all: MLflow has no others."""
-    changed, listed = [], set()
+def save_runs(runs: Iterable[RunInfo | Unread]) -> list[str]:
+    """Ids of the runs whose rows changed; of the runs themselves no more than a batch is held."""
+    changed = []
     remaining = iter(runs)
+    key, about = attrgetter("run_id"), attrgetter("experiment_id")
     while batch := list(islice(remaining, BATCH)):
-        listed |= {run.key for run in batch}
-        key, about = attrgetter("run_id"), attrgetter("experiment_id")
         changed += loops.RUNS.save(batch, _save_runs, key=key, about=about)
-    if are_all:
-        loops.RUNS.fits(*(row.key for row in loops.RUNS.rows() if row.key not in listed))
     return changed
 
 
@@ -83,7 +83,6 @@ def _run_values(run: RunInfo) -> dict[str, Any]:
         "params": run.params,
         "metrics": {key: _storable(value) for key, value in run.metrics.items()},
         "tags": run.tags,
-        "stepped": run.stepped,
         "dag_run_id": run.tags.get("dag_run_id", "")[:250],
     }
 
@@ -114,12 +113,25 @@ def _save_model(info: ModelInfo, known: dict[str, RegisteredModel]) -> bool:
     return _save(row, values)
 
 
+def forget_unaddressable() -> None:
+    """Take away models that releases before kept though no address carries their names, with their versions.
+
+    Nothing can have been decided about them: no page of theirs opened.
+    """
+    found = RegisteredModel.objects.filter(Q(name__contains="/") | Q(name__in=(".", "..")))
+    versions = ModelVersion.objects.filter(model__in=found)
+    versions.filter(gates=None, requests=None, periods=None).delete()
+    found.filter(versions=None, periods=None).delete()
+
+
 def save_version(mlflow: MlflowGateway, info: VersionInfo) -> ModelVersion:
     """The version's row, with lineage from its run's tags and its spec, where they are found."""
     model, _is_new = RegisteredModel.objects.get_or_create(name=info.model)
     row = model.versions.filter(version=info.version).first() or ModelVersion(
         model=model, version=info.version
     )
+    if is_another(row, info):
+        row = _made_anew(row)
     run = _run_of(mlflow, info)
     values: dict[str, Any] = {
         "run_id": info.run_id,
@@ -135,6 +147,47 @@ def save_version(mlflow: MlflowGateway, info: VersionInfo) -> ModelVersion:
         values["primary_metric"] = primary_metric(values["spec_json"])
     _save(row, values)
     return model.versions.get(version=info.version)
+
+
+def is_another(row: ModelVersion, info: VersionInfo) -> bool:
+    """Whether MLflow's version only bears the number of ours: the model was deleted and registered anew."""
+    if row._state.adding:
+        return False
+    both_say_when = row.registered_at is not None and info.created_at is not None
+    return row.run_id != info.run_id or (both_say_when and row.registered_at != info.created_at)
+
+
+def mark_replaced(found: Iterable[VersionInfo]) -> set[str]:
+    """Note that MLflow has those of our versions no more whose numbers others bear. Names of their models."""
+    infos = {(info.model, info.version): info for info in found}
+    numbers = {number for _name, number in infos}
+    rows = ModelVersion.objects.filter(gone_at=None, version__in=numbers).select_related("model")
+    rows = rows.filter(model__name__in={name for name, _number in infos}).defer("spec_json")
+    replaced = [
+        row
+        for row in rows
+        if (row.model.name, row.version) in infos and is_another(row, infos[row.model.name, row.version])
+    ]
+    ModelVersion.objects.filter(pk__in=[row.pk for row in replaced]).update(gone_at=timezone.now())
+    return {row.model.name for row in replaced}
+
+
+def _made_anew(row: ModelVersion) -> ModelVersion:
+    """A fresh row where nothing was decided about the old one, whose number it takes.
+
+    Raises Conflict where something was: that stays with the version that it was about.
+    """
+    is_decided = any(rows.exists() for rows in (row.gates, row.requests, row.periods))
+    if is_decided or row.state != VersionState.CANDIDATE:
+        last = row.model.versions.latest("version").version
+        words = _(
+            "MLflow's %(version)s is not the one that was judged here: that was deleted there and the number"
+            " given again. What was decided stays with the old one. Register the new one again until its"
+            " number is above %(last)s."
+        )
+        raise Conflict(words % {"version": row, "last": last}, service="mlflow")
+    row.delete()
+    return ModelVersion(model=row.model, version=row.version)
 
 
 def _is_of_demonstration(name: str) -> bool:
@@ -174,7 +227,9 @@ def mark_gone(gone: Here) -> set[str]:
 def _save(row: models.Model, values: dict[str, Any], *, is_gone: bool = False) -> bool:
     gone_at = (getattr(row, "gone_at", None) or timezone.now()) if is_gone else None
     changed = {
-        key: value for key, value in (values | {"gone_at": gone_at}).items() if getattr(row, key) != value
+        key: value
+        for key, value in (values | {"gone_at": gone_at}).items()
+        if _as_logged(getattr(row, key)) != value
     }
     is_new = row._state.adding
     for key, value in changed.items():
@@ -184,6 +239,13 @@ def _save(row: models.Model, values: dict[str, Any], *, is_gone: bool = False) -
     if changed:
         row.save(update_fields=list(changed))
     return bool(changed)
+
+
+def _as_logged(value: Any) -> Any:
+    """A metric of 1e25 comes back from PostgreSQL's JSON as a whole number, which no float is equal to."""
+    if not isinstance(value, dict):
+        return value
+    return {key: float(one) if type(one) is int else one for key, one in value.items()}
 
 
 def _insert(row: models.Model) -> bool:
@@ -207,7 +269,7 @@ def primary_metric(spec_json: str) -> str:
     """The metric that the spec names first of all; nothing for a spec that is none."""
     try:
         spec = json.loads(spec_json or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
     return str(spec.get("primary_metric", ""))[:40] if isinstance(spec, dict) else ""
 
@@ -223,8 +285,13 @@ def _run_of(mlflow: MlflowGateway, info: VersionInfo) -> RunInfo | None:
 
 
 def _spec(mlflow: MlflowGateway, run: RunInfo) -> str:
-    """The text of the spec; nothing when there is none that can be read: the gate then says so in words."""
+    """The text of the spec; nothing while there is none that can be read: the gate then says so in words.
+
+    The version is a row all the same, and the next walk asks again.
+    """
     try:
         return mlflow.read_file(run.artifact_uri, SPEC, limit_bytes=SPEC_LIMIT_BYTES).decode()
-    except (NotFound, InvalidRequest, UnicodeDecodeError):
+    except (ConsoleError, UnicodeDecodeError) as error:
+        if not isinstance(error, NotFound):
+            log.warning("mirror.spec_not_read", run=run.run_id, error=str(error))
         return ""

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple, Self
 
+from django.utils.translation import gettext as _
+
 from core.lib.aside import name_in
+from core.lib.errors import InvalidRequest
 from core.lib.times import moment
 
 ALIAS = "champion"
@@ -41,6 +44,14 @@ def model_key(data: Any) -> str:
 
 def version_key(data: Any) -> str:
     return f"{data['name']} v{data['version']}"
+
+
+def _model_name(data: dict[str, Any]) -> str:
+    """Raises InvalidRequest for a name that no address can carry, as MLflow let models have of old."""
+    name = name_in(data, "name")
+    if "/" in name or name in {".", ".."}:
+        raise InvalidRequest(_("No address can carry this name. Rename the model in MLflow: without “/”."))
+    return name
 
 
 @dataclass(frozen=True)
@@ -81,7 +92,6 @@ class RunInfo:
     params: dict[str, str]
     metrics: dict[str, float | str]
     tags: dict[str, str]
-    stepped: list[str]  # metrics whose latest value is not their first
 
     @classmethod
     def from_answer(cls, run: dict[str, Any]) -> Self:
@@ -100,9 +110,6 @@ class RunInfo:
             params=pairs(data.get("params")),
             metrics={key: number(value) for key, value in pairs(data.get("metrics")).items()},
             tags=tags,
-            stepped=sorted(
-                entry["key"] for entry in data.get("metrics") or [] if int(entry.get("step") or 0)
-            ),
         )
 
     @property
@@ -124,7 +131,7 @@ class ModelInfo:
     def from_answer(cls, data: dict[str, Any]) -> Self:
         aliases = {entry["alias"]: int(entry["version"]) for entry in data.get("aliases") or []}
         created_at = moment(data.get("creation_timestamp"))
-        return cls(name_in(data, "name"), data.get("description") or "", created_at, aliases.get(ALIAS))
+        return cls(_model_name(data), data.get("description") or "", created_at, aliases.get(ALIAS))
 
     @property
     def key(self) -> str:
@@ -147,7 +154,7 @@ class VersionInfo:
     @classmethod
     def from_answer(cls, data: dict[str, Any]) -> Self:
         return cls(
-            model=name_in(data, "name"),
+            model=_model_name(data),
             version=int(data["version"]),
             run_id=data.get("run_id") or "",
             source=data.get("source") or "",

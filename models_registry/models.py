@@ -1,9 +1,9 @@
 """Rows: what MLflow knows, mirrored; gates, promotion requests, and the ledger of champions."""
 
-import json
 from datetime import timedelta
 from typing import Any, ClassVar
 
+import msgspec
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
@@ -26,6 +26,7 @@ from models_registry.states import (
     VersionState,
     check_step,
 )
+from scoring.spec import Spec
 
 USER = settings.AUTH_USER_MODEL
 REQUEST_LIVES = timedelta(days=14)
@@ -64,8 +65,6 @@ class MlflowRun(models.Model):
     params = models.JSONField(default=dict)
     metrics = models.JSONField(default=dict)
     tags = models.JSONField(default=dict)
-    # metrics that have a history; None for a run mirrored before this was kept
-    stepped = models.JSONField(null=True, default=None)
     dag_run_id = models.CharField(max_length=250, blank=True, db_index=True)
     gone_at = models.DateTimeField(null=True)
 
@@ -83,10 +82,6 @@ class MlflowRun(models.Model):
         return {"FINISHED": "success", "KILLED": "cancelled", "SCHEDULED": "queued"}.get(
             self.status, self.status.lower()
         )
-
-    def has_history(self, key: str) -> bool:
-        """Whether more than one value of the metric may be drawn."""
-        return self.stepped is None or key in self.stepped
 
     @property
     def duration(self) -> timedelta | None:
@@ -170,8 +165,13 @@ class ModelVersion(models.Model):
 
     @property
     def spec(self) -> dict[str, Any]:
-        """The specification as data; empty until it was found."""
-        return json.loads(self.spec_json) if self.spec_json else {}
+        """The specification as data; empty until one was found that has the shape of one."""
+        try:
+            found = msgspec.json.decode(self.spec_json)
+            msgspec.convert(found, Spec)
+        except (msgspec.DecodeError, RecursionError):
+            return {}
+        return dict(found)
 
     @property
     def score(self) -> float | None:

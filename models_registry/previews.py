@@ -20,8 +20,10 @@ DOWNLOAD_LIMIT_BYTES = 64 * MIB
 TEXT_LIMIT_BYTES = 256 * 1024
 PICTURES = (".png", ".jpg", ".jpeg")
 TEXTS = (".json", ".txt", ".yaml", ".yml", ".md", ".csv", ".log", "MLmodel")
-# Rows of training and hold-out data: whose they are, nobody can take out of them any more.
-ROWS = (".parquet", ".csv", ".tsv", ".jsonl", ".ndjson", ".arrow", ".feather", ".npy", ".npz")
+# What holds no rows of training or hold-out data. Any other file may: a table as JSON, an input example, a
+# model that keeps what it learnt from, whatever its name ends with.
+WITHOUT_ROWS = ("serving/spec.json", "evaluation/metrics.json")
+WITHOUT_ROWS_ANYWHERE = ("MLmodel", "conda.yaml", "python_env.yaml", "requirements.txt")
 # A file is a picture when it begins like one, whatever its name says. SVG can carry scripts: never inline.
 SIGNATURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 
@@ -41,12 +43,13 @@ def is_text(file: FileInfo) -> bool:
 
 
 def has_rows(path: str) -> bool:
-    """Whether the file may hold rows about people, fields masked elsewhere with them."""
-    return path.lower().endswith(ROWS)
+    """Whether the file may hold rows about people, fields masked elsewhere with them: all but a few kinds."""
+    is_plain = path in WITHOUT_ROWS or path.rpartition("/")[2] in WITHOUT_ROWS_ANYWHERE
+    return not is_plain and not path.lower().endswith(PICTURES)
 
 
 def check_may_read(user: User | AnonymousUser, path: str) -> None:
-    """Raises Denied for a file of rows unless the user may see everybody's predictions."""
+    """Raises Denied for a file that may hold rows unless the user may see everybody's predictions."""
     if has_rows(path):
         policy.check(user, "predictions.see_all", path)
 
@@ -60,11 +63,13 @@ def parents(folder: str) -> list[tuple[str, str]]:
 def response(request: HttpRequest, root: str, path: str) -> StreamingHttpResponse:
     """The file while it arrives, inline only where it is a picture.
 
-    Raises NotFound, InvalidRequest, Unavailable.
+    Raises NotFound, InvalidRequest, Unavailable, and Denied, as for rows, for what is only called a picture.
     """
     parts = gateway.connect().chunks(root, path, limit_bytes=DOWNLOAD_LIMIT_BYTES)
     first = next(parts, b"")  # what is wrong shows here, before anything is sent
     kind = next((kind for start, kind in SIGNATURES.items() if first.startswith(start)), "")
+    if not kind and path.lower().endswith(PICTURES):
+        policy.check(request.user, "predictions.see_all", path)
     name = path.rpartition("/")[2]
     content_type = kind or "application/octet-stream"
     answer = downloads.response(request, chain([first], parts), name=name, content_type=content_type)

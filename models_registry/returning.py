@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 
 from core.access import policy
 from core.access.models import User
-from core.lib.errors import Conflict, Unavailable
+from core.lib.errors import Conflict, Unauthorized, Unavailable
 from core.lib.templatetags import numbers
 from models_registry import gateway, intact, ledger, tasks
 from models_registry.holding import checked_reason, held_model
@@ -48,13 +48,14 @@ def crown_again(version: ModelVersion, *, reason: str, by: User | None) -> Champ
 def check_files(version: ModelVersion) -> None:
     """Raises Conflict when serving would refuse them.
 
-    The way back does not wait for MLflow: while it is away serving checks them, and tells of it.
+    The way back does not wait for MLflow: while it is away, or refuses the console, serving checks them, and
+    tells of it.
     """
     approved = version.periods.latest("since", "pk").hashes
     served = {name: approved[name] for name in intact.SERVED}
     try:
         intact.check(gateway.connect(), version, served, serve_as=version.serve_as)
-    except Unavailable as error:
+    except (Unavailable, Unauthorized) as error:
         log.warning("rollback.files_not_checked", version=str(version), error=error.message)
 
 

@@ -5,8 +5,9 @@ metrics.accuracy > 0.8 and params.max_depth = '20' and tags.data_source = 'file'
 
 import re
 
-from django.db.models import F, FloatField, Func, QuerySet, TextField, Value
+from django.db.models import Case, F, FloatField, Func, QuerySet, TextField, Value, When
 from django.db.models.functions import Cast, Coalesce, NullIf
+from django.db.models.lookups import Regex
 from django.utils.translation import gettext as _
 
 from core.lib.errors import InvalidRequest
@@ -16,7 +17,19 @@ from models_registry.models import MlflowRun
 MOST_CONDITIONS = 10
 COLUMNS = {"status": "status", "name": "name", "user": "user", "run_id": "run_id", "dag_run_id": "dag_run_id"}
 ORDERS = {"started_at": "started_at", "name": "name", "status": "status"}
-OPERATORS = {"=": "exact", "!=": "exact", ">": "gt", ">=": "gte", "<": "lt", "<=": "lte", "like": "icontains"}
+OPERATORS = {
+    "=": "exact",
+    "!=": "exact",
+    ">": "gt",
+    ">=": "gte",
+    "<": "lt",
+    "<=": "lte",
+    "like": "icontains",
+    "pattern": "iregex",
+}
+
+# What PostgreSQL casts to a float without fail.
+NUMBER = r"^\s*[+-]?[0-9]{1,200}([.][0-9]{0,50})?([eE][+-]?[0-9]{1,2})?\s*$"
 
 _CONDITION = re.compile(
     r"""\s*(?:(?P<kind>metrics|params|tags)\.)?
@@ -53,8 +66,11 @@ def matching(runs: QuerySet[MlflowRun], text: str) -> QuerySet[MlflowRun]:
     return runs
 
 
-def ordered(runs: QuerySet[MlflowRun], order: str) -> tuple[QuerySet[MlflowRun], tuple[str, str]]:
-    """The runs with what they are ordered by, and the order. Runs that lack the value come last."""
+def ordered(runs: QuerySet[MlflowRun], order: str) -> tuple[QuerySet[MlflowRun], tuple[str, ...]]:
+    """The runs with what they are ordered by, and the order. Runs that lack the value come last.
+
+    A parameter's numbers come before its words.
+    """
     sign, name = ("-", order[1:]) if order.startswith("-") else ("", order)
     kind, _dot, key = name.partition(".")
     if name not in ORDERS and (kind not in {"metrics", "params"} or not key):
@@ -63,8 +79,16 @@ def ordered(runs: QuerySet[MlflowRun], order: str) -> tuple[QuerySet[MlflowRun],
         return runs.annotate(order_value=Coalesce("started_at", EARLIEST)), (f"{sign}order_value", "run_id")
     if name in ORDERS:
         return runs, (sign + ORDERS[name], "run_id")
-    value = _metric(key) if kind == "metrics" else TextAt(kind, key)
-    return runs.annotate(order_value=value), (f"{sign}order_value", "run_id")
+    if kind == "metrics":
+        return runs.annotate(order_value=_metric(key)), (f"{sign}order_value", "run_id")
+    runs = runs.annotate(order_number=_number(kind, key), order_value=TextAt(kind, key))
+    return runs, (f"{sign}order_number", f"{sign}order_value", "run_id")
+
+
+def _number(column: str, key: str) -> Case:
+    """The number that the text at one key is; nothing where it is none, or one of more than 200 digits."""
+    text = TextAt(column, key)
+    return Case(When(Regex(text, NUMBER), then=Cast(text, FloatField())), output_field=FloatField())
 
 
 def _metric(key: str) -> Func:
@@ -81,18 +105,31 @@ def _narrowed(runs: QuerySet[MlflowRun], found: re.Match[str], position: int) ->
         if key not in COLUMNS or text is None:
             raise _unreadable(found[0].strip()[:40])
         field, value = COLUMNS[key], text
+        if operator == "like":
+            operator, value = _pattern(text)
     else:
         field = f"condition_{position}"
+        transform: Func | Case
         if kind == "metrics":
             if found["number"] is None or operator == "like":
                 raise _unreadable(found[0].strip()[:40])
             transform, value = _metric(key), float(found["number"])
         else:
-            transform = TextAt(kind, key)
-            value = text if text is not None else found["number"]
+            is_number = text is None and operator != "like"
+            transform = _number(kind, key) if is_number else TextAt(kind, key)
+            value = float(found["number"]) if is_number else text or found["number"] or ""
+            if operator == "like":
+                operator, value = _pattern(str(value))
         runs = runs.alias(**{field: transform})
     condition = {f"{field}__{OPERATORS[operator]}": value}
     return runs.exclude(**condition) if operator == "!=" else runs.filter(**condition)
+
+
+def _pattern(text: str) -> tuple[str, str]:
+    """Operator and value for `like`: with MLflow's % for anything, and without one what is contained."""
+    if "%" not in text:
+        return "like", text
+    return "pattern", f"^{'.*'.join(re.escape(part) for part in text.split('%'))}$"
 
 
 def _unreadable(where: str) -> InvalidRequest:

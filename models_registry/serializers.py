@@ -90,6 +90,7 @@ class MlflowRunSerializer(serializers.ModelSerializer):
             "metrics",
             "tags",
             "dag_run_id",
+            "gone_at",
         ]
 
 
@@ -194,6 +195,7 @@ class VersionSerializer(serializers.ModelSerializer):
             "size_bytes",
             "registered_at",
             "registered_by",
+            "gone_at",
         ]
 
 
@@ -281,12 +283,6 @@ class PeriodSerializer(serializers.ModelSerializer):
     def get_decided_by(self, row: ChampionPeriod) -> str:
         """Who decided."""
         return row.decided_by
-
-
-class PeriodsSerializer(serializers.Serializer):
-    """Who was champion, newest first."""
-
-    results = PeriodSerializer(many=True)
 
 
 class PromotionSerializer(serializers.ModelSerializer):

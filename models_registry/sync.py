@@ -6,7 +6,7 @@ clocks that differ from it half a minute later, each newest first until a whole 
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
@@ -19,7 +19,7 @@ from core.lib.aside import Unread
 from core.lib.errors import NotFound
 from core.lib.poll import poll
 from core.lib.times import AHEAD
-from models_registry import aliases, gateway, loops, mirror
+from models_registry import absence, aliases, gateway, loops, lost, mirror
 from models_registry.models import Experiment, MlflowRun, ModelVersion
 
 NEWEST = 50
@@ -61,11 +61,11 @@ def sync_versions() -> None:
     mlflow = gateway.connect()
     changed = set(mirror.save_models(mlflow.models()))
     aliases.check(mlflow, changed)
+    newest = _ready(mlflow.versions(NEWEST))
+    changed |= mirror.mark_replaced(aside.readable(newest))
     known = set(ModelVersion.objects.filter(gone_at=None).values_list("model__name", "version"))
     unknown = [
-        found
-        for found in mlflow.versions(NEWEST)
-        if isinstance(found, Unread) or (found.is_ready and (found.model, found.version) not in known)
+        found for found in newest if isinstance(found, Unread) or (found.model, found.version) not in known
     ]
     publish_models(changed | set(_save_versions(mlflow, unknown)))
 
@@ -74,22 +74,26 @@ def sync_versions() -> None:
 def walk_everything() -> None:
     """All runs and versions: late tags, and what MLflow has no more."""
     mlflow = gateway.connect()
+    mirror.forget_unaddressable()
     before = mirror.Here.now()
     mirror.save_experiments(mlflow.experiments(), are_all=True)
-    runs = list(mlflow.runs(_experiment_ids()))
-    changed = mirror.save_runs(runs, are_all=True)
+    listed: set[str] = set()
+    changed = mirror.save_runs(_noting(mlflow.runs(_experiment_ids()), listed))
+    loops.RUNS.fits(*(row.key for row in loops.RUNS.rows() if row.key not in listed))
     versions, models = list(mlflow.versions()), mlflow.models()
     mirror.save_models(models)
-    ready = [found for found in versions if isinstance(found, Unread) or found.is_ready]
+    ready = _ready(versions)
+    losing = mirror.mark_replaced(aside.readable(ready))
     _save_versions(mlflow, ready, are_all=True)
     names = {model.key for model in models}
     there = {version.key for version in versions}
     gone_versions = {one for one in before.versions if f"{one[0]} v{one[1]}" not in there}
-    gone = mirror.Here(before.runs - {run.key for run in runs}, before.models - names, gone_versions)
-    lost = mirror.mark_gone(gone)
+    missed = mirror.Here(before.runs - listed, before.models - names, gone_versions)
+    losing |= mirror.mark_gone(absence.confirmed(mlflow, missed))
     _publish(changed)
-    publish_models(lost)
+    publish_models(losing)
     aliases.check(mlflow, {model.name for model in aside.readable(models)})
+    lost.look()
 
 
 def publish_models(names: set[str]) -> None:
@@ -98,6 +102,19 @@ def publish_models(names: set[str]) -> None:
         live.publish("models", sorted(names))
     for name in sorted(names):
         live.publish(f"model:{name}")
+
+
+def _ready(
+    found: Iterable[gateway.VersionInfo | Unread],
+) -> list[gateway.VersionInfo | Unread]:
+    return [version for version in found if isinstance(version, Unread) or version.is_ready]
+
+
+def _noting(runs: Iterable[gateway.RunInfo | Unread], listed: set[str]) -> Iterator[gateway.RunInfo | Unread]:
+    """The runs as they pass by; their ids stay in `listed`."""
+    for run in runs:
+        listed.add(run.key)
+        yield run
 
 
 def _save_versions(

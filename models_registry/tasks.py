@@ -17,8 +17,8 @@ from django.utils.translation import gettext as _
 
 from core.audit.actions import record
 from core.lib import outbox
-from core.lib.errors import ConsoleError, Unavailable
-from models_registry import aliases, gateway, intact, ledger, loops, troubles, verdicts
+from core.lib.errors import ConsoleError, NotFound, Unavailable
+from models_registry import aliases, gateway, intact, ledger, loops, lost, troubles, verdicts
 from models_registry.models import ChampionPeriod, GateRun, ModelVersion, PromotionRequest
 from models_registry.states import GateState, Policy, RequestState, VersionState
 
@@ -67,7 +67,8 @@ def _judged(version: ModelVersion, job_dir: Path) -> verdicts.Outcome:
 def deliver_alias(period_id: str) -> None:
     """Point MLflow's alias to the champion of the ledger, or remove it where nobody is champion any more.
 
-    Tried until it is done or another is champion.
+    Tried until it is done, another is champion, or MLflow has no such version; should it come back the walk
+    over all that MLflow has sees to it that this is tried again.
     """
     period = outbox.claim(ChampionPeriod, period_id)
     if period is None:
@@ -81,6 +82,9 @@ def deliver_alias(period_id: str) -> None:
             gateway.connect().set_champion(model.name, period.version.version)
         else:
             gateway.connect().remove_champion(model.name)
+    except NotFound as error:
+        _give_up(period, error.message)
+        return
     except ConsoleError as error:
         period.mark_retry(error.message)
         ledger.announce(model.name, period.version.version)
@@ -141,15 +145,21 @@ def _try_later(gate: GateRun, message: str) -> None:
     if gate.delivery_attempts >= MOST_ATTEMPTS:
         verdicts.settle_error(gate, message)
         return
-    gate.state = GateState.REQUESTED
-    gate.save(update_fields=["state"])
-    gate.mark_retry(message)
-    ledger.announce(gate.version.model.name, gate.version.version)
+    verdicts.put_back(gate, message)
 
 
 def _champion_of(version: ModelVersion) -> ModelVersion | None:
     champions = ModelVersion.objects.select_related("model").filter(state=VersionState.CHAMPION)
     return champions.filter(model=version.model).first()
+
+
+@transaction.atomic
+def _give_up(period: ChampionPeriod, message: str) -> None:
+    period.mark_delivered()
+    ChampionPeriod.objects.filter(pk=period.pk).update(delivery_error=message)
+    ModelVersion.objects.filter(pk=period.version_id, gone_at=None).update(gone_at=timezone.now())
+    lost.look()
+    ledger.announce(period.model.name, period.version.version)
 
 
 def _note_delivery(period: ChampionPeriod, *, is_set: bool) -> None:

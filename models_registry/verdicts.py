@@ -101,6 +101,18 @@ def settle_error(gate: GateRun, reason: str) -> None:
     ledger.announce(held.version.model.name, held.version.version)
 
 
+@transaction.atomic
+def put_back(gate: GateRun, reason: str) -> None:
+    """Have it judged again later, unless another worker took it over: then it is that one's."""
+    held = _hold(gate)
+    if held is None:
+        return
+    held.gate.state = GateState.REQUESTED
+    held.gate.save(update_fields=["state"])
+    held.gate.mark_retry(reason)
+    ledger.announce(held.version.model.name, held.version.version)
+
+
 def _hold(gate: GateRun) -> _Held | None:
     """Model, gate and version, locked in this order; None when this attempt counts no more."""
     model = ledger.locked(gate.version.model.name)
@@ -136,6 +148,8 @@ def _promoted_by_policy(row: GateRun, version: ModelVersion) -> ChampionPeriod |
     champion = version.model.versions.filter(state=VersionState.CHAMPION).first()
     is_current = row.champion_version == (champion.version if champion else None)
     if version.model.policy != Policy.AUTOMATIC or not row.is_conclusive or not is_current:
+        return None
+    if version.gone_at is not None:
         return None
     reason = _("The gate passed conclusively, and the policy of this model is automatic.")
     now = timezone.now()

@@ -1,6 +1,7 @@
 """Numbered pages of a list, as `_shared/_pager.html` wants them."""
 
 from typing import Any, Final
+from urllib.parse import quote
 
 from django.core.paginator import Paginator
 from django.http import HttpRequest
@@ -28,4 +29,4 @@ def page_of(request: HttpRequest, rows: Any, *, size: int = SIZE) -> dict[str, A
 def _url(request: HttpRequest, number: int) -> str:
     query = request.GET.copy()
     query["page"] = str(number)
-    return f"{request.path}?{query.urlencode()}"
+    return f"{quote(request.path)}?{query.urlencode()}"

@@ -14,7 +14,7 @@ from core.lib.templatetags.ui import metric
 from models_registry import previews
 from models_registry.comparison import is_count, ordered
 from models_registry.mlflow_types import FileInfo, Point
-from models_registry.models import MlflowRun, ModelVersion
+from models_registry.models import ModelVersion
 
 register = template.Library()
 
@@ -41,12 +41,6 @@ def logged(value: float | str | None, name: str) -> str:
 def in_order(metrics: dict[str, Any]) -> list[tuple[str, Any]]:
     """A run's metrics as a list: the hold-out's first, the baseline's last."""
     return [(name, metrics[name]) for name in ordered(metrics)]
-
-
-@register.filter
-def has_history(run: MlflowRun, name: str) -> bool:
-    """Whether there is more than one value of the metric to draw."""
-    return run.has_history(name)
 
 
 @register.filter
@@ -110,18 +104,22 @@ def _dashed(x: str) -> SafeString:
 
 @register.simple_tag
 def metric_chart(points: Sequence[Point], key: str) -> SafeString | str:
-    """The history of a metric over its steps."""
+    """The history of a metric over its steps; where all values are of one step, in their order."""
     if not points:
         return ""
+    points = sorted(points, key=lambda point: point.step)
     values = [point.value for point in points]
     low, high = min(values), max(values)
     steps = [point.step for point in points]
-    positions = steps if len(set(steps)) == len(steps) else list(range(len(points)))
-    first, last = min(positions), max(positions)
+    is_by_step = steps[0] < steps[-1]
+    positions = steps if is_by_step else list(range(len(points)))
+    first, last = positions[0], positions[-1]
+    half = high / 2 - low / 2  # the whole may be more than a float holds
+    words = _("step %(n)s") if is_by_step else _("value %(n)s")
 
     def place(position: int, value: float) -> tuple[float, float]:
         across = (position - first) / (last - first) if last > first else 0.5
-        up = (value - low) / (high - low) if high > low else 0.5
+        up = (value / 2 - low / 2) / half if half > 0 else 0.5
         width, height = CHART_WIDTH - LEFT - RIGHT, CHART_HEIGHT - TOP - BOTTOM
         return LEFT + across * width, TOP + (1 - up) * height
 
@@ -148,8 +146,8 @@ def metric_chart(points: Sequence[Point], key: str) -> SafeString | str:
         foot=CHART_HEIGHT - 6,
         high=significant(high),
         low=significant(low),
-        first=_("step %(n)s") % {"n": first},
-        last=_("step %(n)s") % {"n": last},
+        first=words % {"n": first if is_by_step else 1},
+        last=words % {"n": last if is_by_step else len(points)},
         line=line,
         end_x=f"{places[-1][0]:.1f}",
         end_y=f"{places[-1][1]:.1f}",

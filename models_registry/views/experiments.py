@@ -16,6 +16,8 @@ from models_registry.gateway import check_path
 from models_registry.views.answers import shared, walked
 
 MOST_COMPARED = 10
+MOST_FILES = 500
+MOST_PICTURES = 60
 
 
 @require_GET
@@ -112,8 +114,8 @@ def run_artifacts(request: HttpRequest, run_id: str) -> HttpResponse:
         "run": run,
         "folder": folder,
         "parents": previews.parents(folder),
-        "files": files,
-        "pictures": [file for file in files if previews.is_picture(file)],
+        "files": files[:MOST_FILES],
+        "n_more": max(len(files) - MOST_FILES, 0),
     }
     return render(request, "models_registry/_artifacts.html", context)
 
@@ -123,7 +125,7 @@ def run_pictures(request: HttpRequest, run_id: str) -> HttpResponse:
     """Box: the pictures that the evaluation left."""
     run = queries.run(run_id)
     files = gateway.connect().list_files(run.artifact_uri, "evaluation")
-    pictures = [file for file in files if previews.is_picture(file)]
+    pictures = [file for file in files if previews.is_picture(file)][:MOST_PICTURES]
     return render(request, "models_registry/_pictures.html", {"run": run, "pictures": pictures})
 
 

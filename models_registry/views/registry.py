@@ -16,6 +16,8 @@ from models_registry.models import ChampionPeriod
 from models_registry.states import VersionState
 from models_registry.views.answers import done, shared
 
+MOST_CHAMPIONS = 10
+
 
 @require_GET
 def model_list(request: SignedInRequest) -> HttpResponse:
@@ -94,9 +96,9 @@ def champions(request: SignedInRequest) -> HttpResponse:
         .prefetch_related("version__troubles")
         .defer("version__spec_json")
     )
-    return render(
-        request, "models_registry/_champions.html", {"periods": periods.order_by("model__name")[:10]}
-    )
+    shown = periods.order_by("model__name")[:MOST_CHAMPIONS]
+    context = {"periods": shown, "n_more": max(periods.count() - MOST_CHAMPIONS, 0)}
+    return render(request, "models_registry/_champions.html", context)
 
 
 @require_GET

@@ -1,5 +1,6 @@
 """MLflow in memory, behind the methods of `models_registry.gateway.MlflowGateway`."""
 
+import math
 import operator
 import time
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from urllib.parse import urlsplit
 from core.lib.aside import Unread
 from core.lib.errors import InvalidRequest, NotFound, Unavailable
 from core.lib.times import moment
-from models_registry.gateway import CHUNK_BYTES, MOST_POINTS, check_path
+from models_registry.gateway import MOST_POINTS, check_path
 from models_registry.mlflow_types import (
     ExperimentInfo,
     FileInfo,
@@ -21,6 +22,8 @@ from models_registry.mlflow_types import (
     RunInfo,
     VersionInfo,
 )
+
+CHUNK_BYTES = 64 * 1024
 
 
 class FakeMlflow:
@@ -71,7 +74,6 @@ class FakeMlflow:
             params={},
             metrics={},
             tags=dict(tags or {}),
-            stepped=[],
         )
         return id_
 
@@ -82,8 +84,7 @@ class FakeMlflow:
     def log_metric(self, run_id: str, key: str, value: float, step: int = 0) -> None:
         run = self._runs[run_id]
         shown = "NaN" if value != value else value
-        stepped = sorted({*run.stepped, key} if step else {*run.stepped} - {key})
-        self._runs[run_id] = replace(run, metrics={**run.metrics, key: shown}, stepped=stepped)
+        self._runs[run_id] = replace(run, metrics={**run.metrics, key: shown})
         if value == value:
             self._points.setdefault((run_id, key), []).append(Point(step, value, datetime.now(UTC)))
 
@@ -105,6 +106,11 @@ class FakeMlflow:
         source = f"{self._runs[run_id].artifact_uri}/model" if run_id else ""
         self._versions.append(VersionInfo(model, number, run_id, source, "", "ana", now, True, {}))
         return number
+
+    def delete_model(self, model: str) -> None:
+        """With its versions, whose numbers are given again."""
+        del self._models[model]
+        self._versions = [version for version in self._versions if version.model != model]
 
     # --- the gateway's methods
 
@@ -142,6 +148,10 @@ class FakeMlflow:
     def models(self) -> list[ModelInfo]:
         self._answer("models")
         return [*self._models.values(), *self.unread.get("models", [])]
+
+    def model(self, name: str) -> ModelInfo:
+        self._answer("model")
+        return self._found(self._models, name)
 
     def versions(self, most: int | None = None) -> Iterator[VersionInfo]:
         self._answer("versions")
@@ -181,7 +191,7 @@ class FakeMlflow:
                 found[path] = FileInfo(path, bool(slash), None if slash else len(content))
         return sorted(found.values(), key=lambda file: (not file.is_dir, file.path))
 
-    def chunks(self, root: str, path: str, *, limit_bytes: int) -> Iterator[bytes]:
+    def chunks(self, root: str, path: str, *, limit_bytes: int, until: float = math.inf) -> Iterator[bytes]:
         content = self.read_file(root, path, limit_bytes=limit_bytes)
         yield from (content[start : start + CHUNK_BYTES] for start in range(0, len(content), CHUNK_BYTES))
 
@@ -192,12 +202,14 @@ class FakeMlflow:
             raise InvalidRequest(f"{path} is larger than the limit here.", service="mlflow")
         return content
 
-    def download_file(self, root: str, path: str, target: Path, *, limit_bytes: int) -> int:
+    def download_file(
+        self, root: str, path: str, target: Path, *, limit_bytes: int, until: float = math.inf
+    ) -> int:
         content = self.read_file(root, path, limit_bytes=limit_bytes)
         target.parent.mkdir(parents=True, exist_ok=True)
         return target.write_bytes(content)
 
-    def download_folder(self, root: str, target: Path, *, limit_bytes: int) -> int:
+    def download_folder(self, root: str, target: Path, *, limit_bytes: int, until: float = math.inf) -> int:
         self._answer("download_folder")
         start = f"{_key(root, '')}/"
         paths = [key.removeprefix(start) for key in self.files if key.startswith(start)]

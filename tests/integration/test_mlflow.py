@@ -131,6 +131,7 @@ def test_unknown_things_are_not_found(mlflow, name, run_id):
     root = mlflow.run_root(run_id)
     calls = [
         lambda: mlflow.run("f" * 32),
+        lambda: mlflow.model(name),
         lambda: mlflow.version(name, 1),
         lambda: mlflow.model_root(name, 1),
         lambda: mlflow.set_champion(name, 1),

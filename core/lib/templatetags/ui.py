@@ -5,6 +5,7 @@ import re
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 from typing import Any
+from urllib.parse import unquote
 
 from django import template
 from django.forms import BoundField, CheckboxInput, CheckboxSelectMultiple
@@ -218,7 +219,7 @@ def initials(name: str) -> str:
 @register.simple_tag(takes_context=True)
 def tab(context: Context, url: str, label: object, n: int | None = None) -> SafeString:
     """One tab; the tab whose URL is this page's is the current one."""
-    is_current = url.partition("?")[0] == context["request"].path
+    is_current = unquote(url.partition("?")[0]) == context["request"].path
     current = mark_safe(' aria-current="page"') if is_current else ""
     number = format_html(' <span class="tab-count">{}</span>', count(n)) if n is not None else ""
     return format_html('<a class="tab" href="{}"{}>{}{}</a>', url, current, label, number)

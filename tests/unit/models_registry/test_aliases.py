@@ -18,7 +18,7 @@ def period(mlflow, approver):
     mlflow.register("titanic", run_id)
     mlflow.register("titanic", run_id)
     mlflow.set_champion("titanic", 1)
-    period = make_champion(1, approver, run_id=run_id)
+    period = make_champion(1, approver, run_id=run_id, registered_at=mlflow.version("titanic", 1).created_at)
     sync.sync_versions()
     return period
 

@@ -139,6 +139,19 @@ def test_a_verdict_that_comes_too_late_is_dropped(gate, judged):
     assert gate.state == GateState.PASSED
 
 
+def test_mlflow_away_from_an_attempt_that_counts_no_more_changes_nothing(gate, judged):
+    judged(KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        tasks.run_gate(str(gate.pk))
+    slow = GateRun.objects.get(pk=gate.pk)
+    judged(PASSED)
+    GateRun.objects.update(next_attempt_at=timezone.now())
+    tasks.run_gate(str(gate.pk))
+    tasks._try_later(slow, "MLflow is not answering.")
+    gate.refresh_from_db()
+    assert (gate.state, gate.next_attempt_at, gate.delivery_error) == (GateState.PASSED, None, "")
+
+
 def test_three_dead_workers_end_the_gate(gate, judged):
     judged(KeyboardInterrupt())
     for _attempt in range(3):

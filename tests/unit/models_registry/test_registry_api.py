@@ -1,7 +1,11 @@
 """REST: the shapes, the statuses, the faults at their fields."""
 
-import pytest
+from datetime import datetime
 
+import pytest
+from django.utils import timezone
+
+from models_registry import ledger
 from models_registry.models import ChampionPeriod, ModelVersion
 from models_registry.states import GateState, VersionState
 from tests.registry import make_champion, make_gate, make_request, make_run, make_user, make_version
@@ -314,6 +318,67 @@ def test_a_key_of_digits_is_a_key_like_any_other(call, scientist, kind, key):
     condition = "> 0.5" if kind == "metrics" else "!= '1'"
     found = call(scientist, "get", f"{path}?filter={kind}.`{key}` {condition}")
     assert set(_names(found)) == {"run 2", "run 3"}
+
+
+@pytest.fixture
+def depths(db):
+    for depth in ("9", "10", "1e1", "deep", "100", " 2.5 ", "1" * 400, "1e999", "NaN"):
+        make_run(f"run {depth[:10]}", name=depth[:10], params={"depth": depth})
+    make_run("none", name="none")
+
+
+@pytest.mark.parametrize(
+    ("condition", "names"),
+    [
+        ("params.depth > 9", {"10", "1e1", "100"}),
+        ("params.depth <= 9", {"9", " 2.5 "}),
+        ("params.depth = 10", {"10", "1e1"}),
+        ("params.depth = '10'", {"10"}),
+        ("params.depth > 9 and params.depth < 100", {"10", "1e1"}),
+        ("params.depth like 'd%'", {"deep"}),
+        ("params.depth like '%e%'", {"1e1", "deep", "1e999"}),
+        ("params.depth like 'E'", {"1e1", "deep", "1e999"}),
+        ("params.depth like 1e1", {"1e1"}),
+        ("name like '%.5%'", {" 2.5 "}),
+        ("name like '9'", {"9", "1e999"}),
+        ("name like '9%'", {"9"}),
+    ],
+)
+def test_a_bare_number_is_compared_as_one_and_a_pattern_as_mlflow_does(
+    call, scientist, depths, condition, names
+):
+    found = call(scientist, "get", f"/experiments/titanic/runs?filter={condition.replace('%', '%25')}")
+    assert set(_names(found)) == names
+
+
+def test_parameters_that_are_numbers_are_ordered_as_numbers_before_words(call, scientist, depths):
+    path = "/experiments/titanic/runs?order=params.depth&limit=2"
+    names = []
+    while path:
+        answer = call(scientist, "get", path)
+        names += _names(answer)
+        path = (answer.json()["next"] or "").partition(API)[2]
+    assert names[:5] == [" 2.5 ", "9", "10", "1e1", "100"]
+    assert (set(names[5:9]), names[9]) == ({"deep", "1" * 10, "1e999", "NaN"}, "none")
+
+
+def test_the_ledger_goes_on_page_by_page(call, scientist, approver):
+    make_champion(1, approver)
+    for number in (2, 3):
+        version = make_version(number, state=VersionState.PASSED)
+        ledger.crown(version, by=approver, reason="Better.", kind="promotion")
+    first = call(scientist, "get", "/models/titanic/history?limit=2").json()
+    assert [line["version"] for line in first["results"]] == ["3", "2"]
+    then = call(scientist, "get", first["next"].partition(API)[2]).json()
+    assert ([line["version"] for line in then["results"]], then["next"]) == (["1"], None)
+
+
+def test_what_mlflow_has_no_more_says_since_when(call, scientist):
+    now = timezone.now()
+    make_version(1, gone_at=now)
+    make_run("a", gone_at=now)
+    for path in ("/models/titanic/versions/1", "/mlflow-runs/a"):
+        assert datetime.fromisoformat(call(scientist, "get", path).json()["gone_at"]) == now
 
 
 def test_a_long_history_says_that_it_is_a_sample(call, scientist, mlflow):

@@ -11,10 +11,10 @@ from django.utils import timezone
 from core.lib import aside
 from core.lib.errors import Unavailable
 from core.lib.models import SetAside
-from models_registry import gateway, loops, mirror, run_filter, sync
+from models_registry import gateway, loops, mirror, mlflow_types, run_filter, sync
 from models_registry.models import Experiment, MlflowRun, ModelVersion, RegisteredModel
 from tests.people import make_user
-from tests.registry import SPEC
+from tests.registry import SPEC, make_gate, make_model, make_version
 
 pytestmark = pytest.mark.django_db
 
@@ -84,6 +84,23 @@ def test_a_version_without_files_is_a_row_too(mlflow):
     assert ModelVersion.objects.get().spec == {}
 
 
+def test_a_version_whose_spec_cannot_be_read_now_is_a_row_and_gets_it_later(run_id, mlflow, monkeypatch):
+    read = mlflow.read_file
+
+    def fail(*_args, **_values):
+        raise Unavailable("MLflow answered with an error (500). Try again in a moment.")
+
+    for _number in range(4):
+        mlflow.register("titanic", run_id)
+    monkeypatch.setattr(mlflow, "read_file", fail)
+    sync.sync_versions()
+    assert [row.spec for row in ModelVersion.objects.all()] == [{}] * 4
+    assert not SetAside.objects.exists()
+    monkeypatch.setattr(mlflow, "read_file", read)
+    sync.walk_everything()
+    assert ModelVersion.objects.get(version=1).spec == SPEC
+
+
 def test_an_alias_set_elsewhere_is_seen(run_id, mlflow):
     mlflow.register("titanic", run_id)
     sync.sync_versions()
@@ -110,6 +127,15 @@ def test_late_tags_show_after_the_full_walk(run_id, mlflow):
     mlflow.log_metric(run_id, "late", 1.0)
     sync.walk_everything()
     assert MlflowRun.objects.get().metrics["late"] == 1.0
+
+
+def test_a_huge_metric_makes_no_run_changed_at_each_poll(run_id, mlflow):
+    for key, value in (("a", 3.4e38), ("b", 1e25), ("c", -1e300), ("d", 164.0), ("e", 0.1)):
+        mlflow.log_metric(run_id, key, value)
+    sync.sync_runs()
+    assert mirror.save_runs([mlflow.run(run_id)]) == []
+    mlflow.log_metric(run_id, "b", 1.0000001e25)
+    assert mirror.save_runs([mlflow.run(run_id)]) == [run_id]
 
 
 def test_mlflow_away_is_said_and_changes_nothing(run_id, mlflow):
@@ -262,6 +288,28 @@ def test_one_version_that_mlflow_fails_at_delays_no_other(run_id, mlflow, monkey
     sync.sync_versions()
     assert [str(row) for row in ModelVersion.objects.all()] == ["titanic v1"]
     assert (SetAside.objects.get().key, SetAside.objects.get().about) == ("odd v1", "odd")
+
+
+@pytest.mark.parametrize("name", ["team/churn", "..", "."])
+def test_a_model_whose_name_no_address_carries_is_set_aside_with_its_versions(name):
+    data = {"name": name, "version": "1"}
+    for kind, key in (
+        (gateway.ModelInfo, mlflow_types.model_key),
+        (gateway.VersionInfo, mlflow_types.version_key),
+    ):
+        [found] = aside.read([data], kind.from_answer, key=key)
+        assert isinstance(found, aside.Unread)
+        assert found.reason.startswith("No address can carry this name.")
+
+
+def test_models_whose_names_no_address_carries_are_taken_away(mlflow, scientist):
+    for name in ("titanic", "team/churn", ".."):
+        make_version(1, model=make_model(name))
+    make_gate(make_version(1, model=make_model("odd/judged")), scientist)
+    sync.walk_everything()
+    names = RegisteredModel.objects.order_by("name").values_list("name", flat=True)
+    assert list(names) == ["odd/judged", "titanic"]
+    assert ModelVersion.objects.count() == 2
 
 
 def test_what_cannot_be_read_of_an_answer_is_set_aside(run_id, mlflow):

@@ -1,5 +1,7 @@
 """Every page with nothing, with rows, with MLflow away; what buttons do; what is refused."""
 
+import re
+
 import pytest
 from django.contrib.messages import get_messages
 from django.urls import reverse
@@ -7,7 +9,7 @@ from django.utils import timezone
 
 from core.lib import downloads
 from core.lib.models import SyncState
-from models_registry.mlflow_types import RunInfo
+from models_registry import sync
 from models_registry.models import ChampionPeriod, GateRun, PromotionRequest
 from models_registry.states import GateState, Policy, RequestState, VersionState
 from tests.markup import flat
@@ -92,6 +94,28 @@ def test_a_version_without_spec_or_run_is_still_a_page(as_scientist):
     make_version(1, spec_json="", run_id="")
     for name in VERSION_PAGES:
         _page(as_scientist, name, "titanic", 1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[1]",
+        "5",
+        "null",
+        "{",
+        "[" * 100_000,
+        '{"fields": 5, "output": {"labels": 5}}',
+        '{"fields": [1]}',
+        '{"primary_metric": ["accuracy"]}',
+    ],
+)
+def test_a_spec_that_is_none_is_shown_and_breaks_no_page(as_scientist, scientist, text):
+    version = make_version(1, spec_json=text)
+    make_gate(version, scientist)
+    assert version.spec == {}
+    for name in VERSION_PAGES:
+        _page(as_scientist, name, "titanic", 1)
+    assert "does not have the shape of one" in _page(as_scientist, "version-spec", "titanic", 1)
 
 
 def test_the_model_page_warns_of_an_alias_set_elsewhere(as_scientist, approver):
@@ -372,6 +396,83 @@ def test_rows_of_data_are_for_who_may_see_all_predictions(
     assert client.get(url, {"path": "evaluation/confusion.png"}).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("evaluation/confusion.png", 200),
+        ("evaluation/evil.png", 403),
+        ("serving/spec.json", 200),
+        ("evaluation/metrics.json", 200),
+        ("model/MLmodel", 200),
+        ("model/requirements.txt", 200),
+        ("model/serving_input_example.json", 403),
+        ("model/model.pkl", 403),
+        ("notes/rows.txt", 403),
+        ("rows.xlsx", 403),
+        ("rows.csv.gz", 403),
+        ("rows", 403),
+        ("spec.json", 403),
+        ("other/serving/spec.json", 403),
+    ],
+)
+def test_with_the_right_to_see_alone_only_files_are_read_that_hold_no_rows(
+    as_approver, run_with_files, mlflow, path, status
+):
+    if path not in {"evaluation/confusion.png", "evaluation/evil.png"}:
+        mlflow.write_file(run_with_files.artifact_uri, path, b"age\n44\n")
+    url = reverse("models:run-artifact", args=[run_with_files.pk])
+    assert as_approver.get(url, {"path": path}).status_code == status
+    folder, _slash, name = path.rpartition("/")
+    listed = _page(as_approver, "run-artifacts", run_with_files.pk, path=folder)
+    assert name in listed
+    if not path.endswith("png"):
+        assert (f"path={path}" in listed) is (status == 200)
+
+
+def test_a_folder_of_very_many_files_shows_some_and_says_so(as_scientist, run_with_files, mlflow):
+    for number in range(503):
+        mlflow.write_file(run_with_files.artifact_uri, f"many/{number:04}.txt", b"x")
+    page = _page(as_scientist, "run-artifacts", run_with_files.pk, path="many")
+    assert page.count("</tr>") == 501
+    assert "3 more are not shown." in page
+
+
+def test_the_overview_says_how_many_champions_it_leaves_out(as_scientist, approver):
+    for number in range(12):
+        make_champion(1, approver, model=make_model(f"model_{number:02}"))
+    assert "2 more champions" in _page(as_scientist, "champions")
+
+
+def test_columns_without_end_are_bounded(as_scientist):
+    make_run(metrics={f"m{number}": 1.0 for number in range(300)})
+    page = _page(as_scientist, "experiment-detail", "titanic", columns="all")
+    assert page.count("order=metrics.") == 100
+
+
+@pytest.mark.parametrize("name", ["churn#2", "a%20b", "a?b", "été"])
+def test_a_page_asks_its_own_address_whatever_the_name(as_scientist, name):
+    make_version(1, model=make_model(name))
+    url = reverse("models:version-detail", args=[name, 1])
+    page = as_scientist.get(url).content.decode()
+    asked = re.search(r'id="evidence"\s+class="stack"\s+hx-get="([^"]*)"', page)[1]
+    again = as_scientist.get(asked, headers=HTMX)
+    assert (again.status_code, again.context["version"].model.name) == (200, name)
+    assert re.search(r'class="tab"[^>]*aria-current="page"', page)
+
+
+def test_pages_of_a_list_lead_on_whatever_the_name(as_scientist):
+    model = make_model("churn#2")
+    for number in range(1, 52):
+        make_version(number, model=model)
+    page = _page(as_scientist, "model-detail", "churn#2")
+    assert 'href="/models/churn%232?page=2"' in page
+
+
+def test_a_run_that_is_gone_says_so(as_scientist):
+    run = make_run(gone_at=timezone.now())
+    assert "gone from MLflow" in _page(as_scientist, "run-detail", run.pk)
+
+
 def test_a_metric_shows_its_history(as_scientist, mlflow):
     run_id = mlflow.create_run(mlflow.create_experiment("titanic"), "training")
     for step, value in enumerate([0.9, 0.5, 0.2]):
@@ -427,14 +528,10 @@ def test_compared_runs_are_headed_by_versions_and_marked_by_the_rule(as_scientis
     assert 'class="num">164</td>' in page
 
 
-def test_only_a_metric_with_a_history_is_a_link(as_scientist):
-    run = make_run(metrics={"loss": 0.2, "accuracy": 0.9}, stepped=["loss"])
-    page = flat(_page(as_scientist, "run-detail", run.pk))
-    assert ">loss</a>" in page
-    assert ">accuracy</th>" in page
-
-
-def test_the_mirror_keeps_which_metrics_have_a_history():
-    metrics = [{"key": "loss", "value": 0.2, "step": 9}, {"key": "accuracy", "value": 0.9, "step": "0"}]
-    answer = {"info": {"run_id": "a", "experiment_id": "1"}, "data": {"metrics": metrics}}
-    assert RunInfo.from_answer(answer).stepped == ["loss"]
+def test_a_metric_that_was_logged_without_steps_has_a_history_to_look_at(as_scientist, mlflow):
+    run_id = mlflow.create_run(mlflow.create_experiment("titanic"), "training")
+    for value in (0.9, 0.5, 0.2):
+        mlflow.log_metric(run_id, "loss", value)
+    sync.sync_runs()
+    assert ">loss</a>" in flat(_page(as_scientist, "run-detail", run_id))
+    assert "loss over 3 values" in _page(as_scientist, "run-metric", run_id, key="loss")

@@ -32,7 +32,7 @@ def store(mlflow):
 
     def put(onnx=ONNX):
         run_id = mlflow.create_run(experiment, "training")
-        mlflow.register("titanic", run_id)
+        number = mlflow.register("titanic", run_id)
         root = mlflow.run_root(run_id)
         mlflow.write_file(root, artefacts.compiled_path(bytes_sha256(onnx)), onnx)
         mlflow.write_file(root, artefacts.REFERENCE, REFERENCE)
@@ -41,6 +41,7 @@ def store(mlflow):
         mlflow.write_file(root, "model/model.pkl", b"original")
         return {
             "run_id": run_id,
+            "registered_at": mlflow.version("titanic", number).created_at,
             "served_sha256": bytes_sha256(onnx),
             "reference_sha256": bytes_sha256(REFERENCE),
             "holdout_sha256": bytes_sha256(HOLDOUT),

@@ -1,0 +1,129 @@
+"""What MLflow answers when something is amiss, and what the gateway makes of it."""
+
+import time
+
+import httpx
+import pytest
+
+from core.lib.errors import NotFound, Unavailable
+from models_registry import gateway as module
+from models_registry.gateway import MlflowGateway
+
+ROOT = "mlflow-artifacts:/1/abc/artifacts"
+FILES = "/api/2.0/mlflow-artifacts/artifacts"
+
+
+def gateway(answer):
+    return MlflowGateway(httpx.Client(base_url="http://mlflow", transport=httpx.MockTransport(answer)))
+
+
+class Bucket:
+    """MLflow before an object store: asked for a key that is not there, it answers 500 and no 404."""
+
+    def __init__(self, *names: str, listing: int = 200) -> None:
+        self.names, self.listing = names, listing
+        self.listed: list[str] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path != FILES:
+            return httpx.Response(500, json={"error_code": "INTERNAL_ERROR", "message": "Internal error"})
+        self.listed.append(request.url.params["path"])
+        files = [{"path": name, "is_dir": False, "file_size": 3} for name in self.names]
+        return httpx.Response(self.listing, json={"files": files})
+
+
+@pytest.mark.parametrize(
+    ("path", "folder"),
+    [("serving/spec.json", "1/abc/artifacts/serving"), ("spec.json", "1/abc/artifacts")],
+)
+def test_a_file_that_an_object_store_lacks_is_not_found(path, folder):
+    bucket = Bucket("reference.parquet")
+    with pytest.raises(NotFound, match="has no file"):
+        gateway(bucket).read_file(ROOT, path, limit_bytes=10)
+    assert bucket.listed == [folder]
+
+
+def test_a_file_that_is_listed_and_cannot_be_read_is_an_outage():
+    with pytest.raises(Unavailable, match="500"):
+        gateway(Bucket("spec.json")).read_file(ROOT, "serving/spec.json", limit_bytes=10)
+
+
+def test_an_object_store_that_cannot_list_either_is_an_outage():
+    with pytest.raises(Unavailable):
+        gateway(Bucket(listing=500)).read_file(ROOT, "serving/spec.json", limit_bytes=10)
+
+
+@pytest.mark.parametrize("body", ["null", "5", "[1]", '"x"', "<html>", "[" * 100_000])
+@pytest.mark.parametrize(
+    "call",
+    [lambda mlflow: mlflow.run("a"), lambda mlflow: mlflow.set_champion("titanic", 1), lambda m: m.models()],
+)
+def test_what_is_no_object_is_no_answer_of_mlflow(body, call):
+    with pytest.raises(Unavailable, match="CONSOLE_MLFLOW_URL"):
+        call(gateway(lambda _request: httpx.Response(200, text=body)))
+
+
+class Trickle(httpx.SyncByteStream):
+    """Four bytes, a moment apart."""
+
+    def __iter__(self):
+        for _number in range(4):
+            time.sleep(0.05)
+            yield b"x"
+
+
+def test_a_file_that_trickles_in_ends_in_time():
+    mlflow = gateway(lambda _request: httpx.Response(200, stream=Trickle()))
+    assert b"".join(mlflow.chunks(ROOT, "a", limit_bytes=10)) == b"xxxx"
+    found = mlflow.chunks(ROOT, "a", limit_bytes=10, until=time.monotonic() + 0.08)
+    with pytest.raises(Unavailable, match="sends a too slowly"):
+        list(found)
+
+
+class Paged:
+    """Two pages of models; the second fails so many times first."""
+
+    def __init__(self, n_failures: int) -> None:
+        self.n_failures = n_failures
+        self.asked: list[str] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        token = request.url.params.get("page_token", "")
+        self.asked.append(token)
+        if token and self.n_failures:
+            self.n_failures -= 1
+            return httpx.Response(503, text="busy")
+        last = {"registered_models": [{"name": "b"}]}
+        return httpx.Response(
+            200, json=last if token else {"registered_models": [{"name": "a"}], "next_page_token": "2"}
+        )
+
+
+@pytest.fixture
+def _no_waits(monkeypatch):
+    monkeypatch.setattr(module, "WAITS_S", (0.0, 0.0))
+
+
+@pytest.mark.usefixtures("_no_waits")
+def test_a_page_that_fails_is_asked_for_again():
+    pages = Paged(2)
+    assert [model.name for model in gateway(pages).models()] == ["a", "b"]
+    assert pages.asked == ["", "2", "2", "2"]
+
+
+@pytest.mark.usefixtures("_no_waits")
+def test_a_page_that_goes_on_failing_ends_the_walk():
+    with pytest.raises(Unavailable):
+        gateway(Paged(3)).models()
+
+
+def test_the_first_page_is_asked_for_once():
+    asked = []
+
+    def busy(request):
+        asked.append(request)
+        return httpx.Response(503)
+
+    with pytest.raises(Unavailable):
+        gateway(busy).models()
+    assert len(asked) == 1
