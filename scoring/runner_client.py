@@ -16,16 +16,12 @@ from scoring import frames, sandbox
 from scoring.check import Rows
 from scoring.confine import Limits
 from scoring.features import Columns, Featurizer
-from scoring.score import Outcome, Presenter, Scores
+from scoring.score import ModelFailure, Outcome, Presenter, Scores
 from scoring.spec import Spec
 
 START_TIMEOUT_S = 60.0
 ANSWER_TIMEOUT_S = 10.0
 SOCKET = "runner.sock"
-
-
-class RunnerError(Exception):
-    """The model failed on these rows; the message says how."""
 
 
 class RunnerUnavailable(Exception):
@@ -88,7 +84,7 @@ class RunnerClient:
         self._listener: asyncio.Task[None] | None = None
 
     async def score_rows(self, rows: Rows | Sequence[Mapping[str, Any]]) -> Scores:
-        """Checked raw rows. Raises RunnerError, RunnerUnavailable, NoNumber."""
+        """Checked raw rows. Raises ModelFailure, RunnerUnavailable, NoNumber."""
         return await self.score(self._featurizer.columns(rows))
 
     async def score(self, columns: Columns) -> Scores:
@@ -107,7 +103,7 @@ class RunnerClient:
         finally:
             self._waiting.pop(asked.id, None)
         if reply.error:
-            raise RunnerUnavailable(reply.error) if reply.is_passing else RunnerError(reply.error)
+            raise RunnerUnavailable(reply.error) if reply.is_passing else ModelFailure(reply.error)
         return frames.outcome(self.spec, reply)
 
     async def close(self) -> None:
