@@ -233,8 +233,8 @@ def _group(
     failures: Mapping[tuple[str, int], KafkaException],
 ) -> Group:
     if told.error is not None:
-        words = _("Its coordinator is not available: %(error)s") % {"error": told.error.str()}
-        return Group(name, "unknown", None, problem=words)
+        away = _("Its coordinator is not available: %(error)s") % {"error": told.error.str()}
+        return Group(name, "unknown", None, problem=away)
     offsets, problem = [], ""
     for place, offset in sorted(told.committed.items()):
         failure = failures.get(place)

@@ -48,7 +48,8 @@ class Served:
         try:
             return await self._scores(rows)
         except ModelFailure as error:
-            failing = [(0, error)] if len(rows) == 1 else await self._failing(rows.inputs)
+            alone: list[tuple[int, Exception]] = [(0, error)]
+            failing = alone if len(rows) == 1 else await self._failing(rows.inputs)
             raise _refused(failing, error) from error
         except RunnerUnavailable as error:
             raise _away(error) from error
