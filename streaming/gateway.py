@@ -150,7 +150,7 @@ class KafkaGateway:
         with _translated():
             listed = self._admin.list_consumer_groups(request_timeout=TIMEOUT_S).result()
             if listed.errors and not listed.valid:
-                raise listed.errors[0]
+                raise KafkaException(listed.errors[0])
             names = sorted(one.group_id for one in listed.valid if not one.group_id.startswith(GROUP_PREFIX))
             asked = self._asked(names)
             told = {name: _of_group(*futures) for name, futures in asked.items()}

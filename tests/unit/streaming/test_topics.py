@@ -136,7 +136,7 @@ class Grouped(Admin):
     """Three groups, all on `orders` and `__mine`; `away` has no coordinator, `shy` may not be read."""
 
     away: tuple[str, ...] = ()
-    listing: tuple[KafkaException, ...] = ()
+    listing: tuple[KafkaError, ...] = ()
 
     def list_consumer_groups(self, request_timeout):
         groups = [] if self.listing else [SimpleNamespace(group_id=name) for name in ("b", "a", "c")]
@@ -194,7 +194,7 @@ def test_a_partition_whose_end_nobody_tells_leaves_the_lag_open():
 
 def test_groups_that_no_broker_lists_are_told_as_trouble():
     kafka = Grouped()
-    kafka.listing = (KafkaException(KafkaError(KafkaError._TIMED_OUT)),)
+    kafka.listing = (KafkaError(KafkaError._TIMED_OUT),)
     with pytest.raises(Unavailable):
         KafkaGateway(kafka).groups()
 
