@@ -20,7 +20,7 @@ from scoring import compile as scoring_compile
 from scoring import gate, missing, parquet, sandbox
 from scoring.result import ChampionFiles, Job, Result
 from scoring.spec import Spec
-from scoring.spec_reading import read_spec
+from scoring.spec_reading import SpecError, read_spec
 
 TIMEOUT_S = 600
 MEMORY_BYTES = 4 * 2**30
@@ -88,14 +88,14 @@ def _fetch(mlflow: MlflowGateway, version: ModelVersion, job_dir: Path) -> list[
         except NotFound:
             missing.append(path)
     if artefacts.REFERENCE not in missing:
-        missing += _missing_columns(job_dir / Path(artefacts.REFERENCE).name)
+        missing += _missing_columns(job_dir)
     return missing
 
 
-def _missing_columns(reference: Path) -> list[str]:
+def _missing_columns(job_dir: Path) -> list[str]:
     """Serving tests itself on the reference's scores; what cannot be tested there must not pass here."""
     try:
-        [table] = parquet.look([reference])
+        [table] = parquet.look([job_dir / Path(artefacts.REFERENCE).name])
     except (parquet.Refused, OSError) as error:
         raise GateError(
             _("serving/reference.parquet cannot be read: %(error)s") % {"error": error}
@@ -104,8 +104,17 @@ def _missing_columns(reference: Path) -> list[str]:
         message = _("serving/reference.parquet has %(n)s rows, and may have %(most)s: log a sample.")
         raise GateError(message % {"n": table.n_rows, "most": MAX_REFERENCE_ROWS})
     names = {column.name for column in table.columns}
-    wanted = ("score", "label")
+    wanted = _own_columns(job_dir / "spec.json")
     return [f"{artefacts.REFERENCE} ({name})" for name in wanted if name not in names]
+
+
+def _own_columns(path: Path) -> tuple[str, str]:
+    """Beside a model's fields; what is wrong with a spec is told by the check that it is for."""
+    try:
+        spec = read_spec(path.read_bytes())
+    except (OSError, SpecError):
+        return "score", "label"
+    return spec.score_column, spec.label_column
 
 
 def _missing_words(version: ModelVersion, missing: list[str]) -> str:

@@ -39,6 +39,8 @@ def drawn(spec: Spec, inputs: Mapping[str, Any], found: Mapping[str, Any]) -> di
         "target": _target(spec, found["target"]),
         "is_exact": found["is_exact"],
         "n_fields": len(rows),
+        "n_reference": found["n_reference"],
+        "n_left_out": found["n_left_out"],
     }
 
 

@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models import F, Func, Q, Value
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 
@@ -255,6 +256,11 @@ class DriftWindow(models.Model):
 
     def __str__(self) -> str:
         return f"{self.model} v{self.version} #{self.pk}"
+
+    @cached_property
+    def url(self) -> str:
+        """Of its page; a strip for each column leads there."""
+        return reverse("drift:window-detail", args=[self.model, self.pk])
 
     @property
     def is_drifted(self) -> bool:

@@ -72,6 +72,10 @@ class ExplanationSerializer(serializers.Serializer[Any]):
     errors = serializers.DictField(child=serializers.FloatField(), allow_null=True)  # type: ignore[assignment]
     target = serializers.CharField(allow_null=True, help_text="The class whose probability is explained.")
     is_exact = serializers.BooleanField()
+    n_reference = serializers.IntegerField(help_text="Reference rows that the means are over.")
+    n_left_out = serializers.IntegerField(
+        help_text="Reference rows left out: the model fails on mixtures of theirs with this row."
+    )
 
 
 class ExplanationsSerializer(serializers.Serializer[Any]):

@@ -47,7 +47,9 @@ def one(request: SignedInRequest, model: str) -> HttpResponse:
     served = service.started().engine.champion(model)
     if request.method != "POST":
         spec = served.spec
-        given = spec.example if "example" in request.GET else spec_form.from_texts(spec, request.GET.dict())
+        given = (
+            spec.example if _wants_example(request, spec) else spec_form.from_texts(spec, request.GET.dict())
+        )
         return _one(request, served, PredictForm(served.decoder, given=given))
     form = PredictForm(served.decoder, request.POST)
     if form.rows is None:
@@ -60,6 +62,12 @@ def one(request: SignedInRequest, model: str) -> HttpResponse:
         return _one(request, served, form, status=422)
     took_ms = (time.perf_counter() - started) * 1000
     return _one(request, served, form, answer=answer, given=_given_answer(served, answer), took_ms=took_ms)
+
+
+def _wants_example(request: SignedInRequest, spec: Spec) -> bool:
+    """`?example`; with a value it may be a field's."""
+    named = {field.name for field in spec.fields}
+    return "example" in request.GET and ("example" not in named or not request.GET["example"])
 
 
 def _one(

@@ -91,6 +91,7 @@ class RowDecoder:
         self._known = frozenset(self._names)
         body_type = row_types.body_type(spec)
         self._decoder = None if body_type is None else msgspec.json.Decoder(body_type)
+        self._defaults = [(field.name, field.default) for field in spec.fields if not field.required]
         self._seen = [(f.name, *f.seen, f) for f in spec.fields if f.seen is not None]
         self._open = [
             (f.name, row_types.known_values(f), f)
@@ -111,7 +112,21 @@ class RowDecoder:
             structs = self._decoder.decode(body).rows
         except (msgspec.MsgspecError, ValueError, RecursionError):
             return self.decode_rows(_rows_of(_json(body)))
-        return self._rows([dict(zip(self._names, astuple(struct), strict=True)) for struct in structs])
+        inputs: list[Row] = [dict(zip(self._names, astuple(struct), strict=True)) for struct in structs]
+        n_keys = 1 + len(inputs) * len(self._names) - self._fill(inputs)
+        if body.count(b'":') != n_keys:
+            _json(body)  # a key that is there twice; a text may look like one
+        return self._rows(inputs)
+
+    def _fill(self, inputs: list[Row]) -> int:
+        """Defaults for what is left out; how many there are."""
+        n_filled = 0
+        for name, default in self._defaults:
+            for row in inputs:
+                if row[name] is msgspec.UNSET:  # type: ignore[comparison-overlap]
+                    row[name] = default
+                    n_filled += 1
+        return n_filled
 
     def decode_rows(self, rows: Sequence[object], *, first: int = 0) -> Rows:
         """Rows that are parsed already. first: index of the first one, for messages about a file."""
@@ -185,15 +200,29 @@ class RowDecoder:
 
 
 def _json(body: bytes) -> object:
-    """JSON with Python's NaN and Infinity, so that a message can name the field that holds one."""
+    """JSON with Python's NaN and Infinity, so that a message can name the field that holds one.
+
+    Raises NotJSON, for a key that is there twice too: readers of JSON take one of its values and tell nobody.
+    """
     try:
         return json.loads(
-            body.decode(), parse_int=lambda digits: int(digits) if len(digits) < 20 else float(digits)
+            body.decode(),
+            parse_int=lambda digits: int(digits) if len(digits) < 20 else float(digits),
+            object_pairs_hook=_once,
         )
     except RecursionError as error:
         raise NotJSON("The request is nested too deeply to be rows.") from error
     except ValueError as error:
         raise NotJSON(f"The request is not JSON: {error}.") from error
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _value in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise NotJSON(f"The request has {_shown(twice)} twice in one object: send each field once.")
+    return found
 
 
 def _rows_of(plain: Any) -> list[object]:

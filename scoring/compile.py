@@ -21,7 +21,7 @@ from scoring.check import CheckError, NoNumber, RowDecoder
 from scoring.convert import ConversionError, Parity
 from scoring.originals import Original, OriginalError
 from scoring.result import Evaluation, Job, Result, read_result
-from scoring.score import Outcome, Predictor, Scorer, ScorerError
+from scoring.score import ModelFailure, Outcome, Predictor, Scorer, ScorerError
 from scoring.spec import Spec
 from scoring.spec_reading import SpecError, read_spec
 from scoring.words import grouped
@@ -50,7 +50,7 @@ def compile_version(folder: Path) -> Result:
     holdout = _table(folder / job.holdout, spec, limit=MAX_HOLDOUT_ROWS)
     compiled, sha256, parity, reason = _compiled(original, reference, folder)
     served: Predictor = compiled or original
-    truth = holdout["label"].tolist()
+    truth = holdout[spec.label_column].tolist()
     columns = features.frame(spec, holdout)
     slices = metrics.slice_keys(spec, columns)
     champion, champion_error = _champion(folder, job, spec, holdout, slices)
@@ -65,7 +65,9 @@ def compile_version(folder: Path) -> Result:
         truth=truth,
         slices=slices,
         candidate=_evaluation(spec, truth, served.predict(columns), slices),
-        baseline=_evaluation(spec, truth, metrics.baseline(spec, reference["label"], len(truth)), slices),
+        baseline=_evaluation(
+            spec, truth, metrics.baseline(spec, reference[spec.label_column], len(truth)), slices
+        ),
         champion=champion,
         champion_error=champion_error,
         latency_p50_ms=p50,
@@ -88,7 +90,7 @@ def _compiled(
         parity = convert.compare(
             original, scorer, ((words, features.frame(spec, part)) for words, part in rows)
         )
-    except (ConversionError, ScorerError) as error:
+    except (ConversionError, ModelFailure, ScorerError) as error:
         return (
             None,
             "",
@@ -152,12 +154,13 @@ def _champion(
             champion = _original(folder / (job.champion.model or "champion"), spec)
         if spec.task != candidate.task or spec.class_values != candidate.class_values:
             return None, "The champion answers something else: its task or its labels differ."
-        outcome = champion.predict(features.frame(spec, holdout))
+        rows = holdout.drop(columns=candidate.label_column)  # to the champion it may be a field's name
+        outcome = champion.predict(features.frame(spec, rows))
     except KeyError as error:
         return None, f"The champion cannot be scored on this hold-out: it has no column {error}."
-    except (CompileError, ScorerError, OSError) as error:
+    except (CompileError, ModelFailure, ScorerError, OSError) as error:
         return None, f"The champion cannot be scored: {error}"
-    return _evaluation(candidate, holdout["label"].tolist(), outcome, slices), ""
+    return _evaluation(candidate, holdout[candidate.label_column].tolist(), outcome, slices), ""
 
 
 def _evaluation(spec: Spec, truth: list[Any], outcome: Outcome, slices: dict[str, list[str]]) -> Evaluation:
@@ -244,7 +247,7 @@ def _table(path: Path, spec: Spec, *, limit: int) -> pd.DataFrame:
         table = pd.read_parquet(path).head(limit)
     except (OSError, ValueError) as error:
         raise CompileError(f"{path.name} cannot be read: {error}") from error
-    wanted = [field.name for field in spec.fields] + ["label"]
+    wanted = [field.name for field in spec.fields] + [spec.label_column]
     if missing := [name for name in wanted if name not in table.columns]:
         raise CompileError(f"{path.name} lacks the columns {', '.join(missing)}.")
     if table.empty:
@@ -256,7 +259,7 @@ def main(argv: list[str]) -> int:
     folder = Path(argv[1])
     try:
         result = compile_version(folder)
-    except (CompileError, ValueError) as error:
+    except (CompileError, ModelFailure, ValueError) as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1
     (folder / "result.json").write_bytes(msgspec.json.encode(result))

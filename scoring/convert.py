@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from msgspec import Struct
 
-from scoring.features import Columns
+from scoring.features import Columns, with_column
 from scoring.language import Field
 from scoring.originals import Original
 from scoring.score import Predictor
@@ -57,12 +57,22 @@ def to_onnx(original: Original) -> bytes:
     options = {id(_last(estimator)): {"zipmap": False}} if spec.task == "classification" else None
     try:
         # A name of its own would be drawn anew each time, and the same model would never have the same hash.
-        model = convert_sklearn(estimator, "model", initial_types=inputs, options=options)
+        model = convert_sklearn(
+            estimator, "model", initial_types=inputs, final_types=_outputs(spec), options=options
+        )
     except Exception as error:  # the converters of many authors raise what they like; all mean the same here
         raise ConversionError(f"{type(error).__name__}: {str(error)[:300]}") from error
     _restore_names(model.graph, spec.columns)
     model.opset_import.sort(key=lambda opset: opset.domain)  # as they come out of a set, in any order
     return bytes(model.SerializeToString())
+
+
+def _outputs(spec: Spec) -> list[tuple[str, None]] | None:
+    """Names of the answers; the converter's own, unless a column has one of these."""
+    names = ["label", "probabilities"] if spec.class_values else ["variable"]
+    if not set(names) & set(spec.columns):
+        return None
+    return [(f"atalaya_{name}", None) for name in names]
 
 
 def _restore_names(graph: Any, columns: list[str]) -> None:
@@ -117,11 +127,11 @@ def rows_to_compare(spec: Spec, rows: pd.DataFrame) -> Iterator[tuple[str, pd.Da
     yield "", raw
     for field in spec.fields:
         if field.nullable:
-            yield f"where {field.name} is missing", raw.assign(**{field.name: None})
+            yield f"where {field.name} is missing", with_column(raw, field.name, None)
         if values := _unseen(field, raw[field.name]):
             some = raw.head(UNSEEN_ROWS)
             column = [values[place % len(values)] for place in range(len(some))]
-            yield f"where {field.name} is not as in the reference", some.assign(**{field.name: column})
+            yield f"where {field.name} is not as in the reference", with_column(some, field.name, column)
 
 
 def _unseen(field: Field, column: pd.Series) -> list[Any]:

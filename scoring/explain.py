@@ -2,6 +2,8 @@
 
 The game: a coalition's worth is the mean answer over reference rows in which the coalition's fields are those
 of the row to explain. Derived columns are worked out again for every such row: their fields get the credit.
+Such a mixture may be one that nothing in the world is, and a model may fail on it or answer with no number.
+Then its reference row is left out of every mean, so that contributions still add up exactly.
 Source: E. Strumbelj and I. Kononenko, Explaining prediction models and individual predictions with feature
 contributions, Knowledge and Information Systems 41, 2014.
 """
@@ -13,18 +15,24 @@ from typing import Any
 import numpy as np
 from msgspec import Struct
 
+from scoring.check import NoNumber
 from scoring.features import Columns, Featurizer
-from scoring.score import Outcome, Predictor
+from scoring.score import ModelFailure, Outcome, Predictor
 from scoring.spec import Spec
 
 EXACT_FIELDS = 10
 BATCH_ROWS = 20_000
 
 
+class NotExplained(Exception):
+    """The model answers the row itself, and fails in the company of every reference row; says how."""
+
+
 class Explanation(Struct, frozen=True):
     """contributions add up to prediction - base. errors: standard errors, None when the values are exact.
 
     target: the class that is explained, as the answer names it; None for a regression.
+    n_reference: reference rows that the means are over. n_left_out: those with which the model failed.
     """
 
     base: float
@@ -33,6 +41,8 @@ class Explanation(Struct, frozen=True):
     errors: dict[str, float] | None
     target: str | None
     is_exact: bool
+    n_reference: int
+    n_left_out: int
 
 
 def shapley(
@@ -48,7 +58,8 @@ def shapley(
     """row, reference: raw fields. Of the reference, at most n_background rows are used, drawn with the seed.
 
     With two classes the second is explained, with more the predicted one. Exact up to 10 fields; above them
-    `n_permutations` orders are sampled, each with its reverse. Raises ValueError without reference rows.
+    `n_permutations` orders are sampled, each with its reverse. Raises ValueError without reference rows,
+    ModelFailure and NoNumber when the model does not answer the row itself, NotExplained.
     """
     if not reference:
         raise ValueError("an explanation needs reference rows")
@@ -57,12 +68,17 @@ def shapley(
     game = _Game(scorer, spec, row, [reference[index] for index in sorted(chosen)])
     names = [field.name for field in spec.fields]
     everyone = (1 << len(names)) - 1
-    base, prediction = game.worth([0, everyone])
     errors: dict[str, float] | None = None
     if len(names) <= EXACT_FIELDS:
-        values = _exact(game.worth(range(everyone + 1)), len(names))
+        worth = game.means(game.answers(range(everyone + 1)))
+        base, prediction = worth[0], worth[everyone]
+        values = _exact(worth, len(names))
     else:
-        values, spread = _sampled(game, len(names), n_permutations, dice)
+        ends = game.answers([0, everyone])
+        samples = game.means(_sampled(game, len(names), n_permutations, dice))
+        base, prediction = game.means(ends)
+        values = samples.mean(axis=0)
+        spread = samples.std(axis=0, ddof=1) / math.sqrt(n_permutations)
         errors = dict(zip(names, spread.tolist(), strict=True))
     return Explanation(
         base=float(base),
@@ -71,11 +87,16 @@ def shapley(
         errors=errors,
         target=game.target,
         is_exact=errors is None,
+        n_reference=len(game.usable),
+        n_left_out=len(chosen) - len(game.usable),
     )
 
 
 class _Game:
-    """What coalitions of fields are worth; a coalition is an integer with a bit for each field."""
+    """What coalitions of fields are worth; a coalition is an integer with a bit for each field.
+
+    usable: places of the background rows in whose company the model has answered everything so far.
+    """
 
     def __init__(
         self, scorer: Predictor, spec: Spec, row: Mapping[str, Any], background: Sequence[Mapping[str, Any]]
@@ -86,26 +107,55 @@ class _Game:
         self._row = self._featurizer.raw([row])
         self._background = self._featurizer.raw(background)
         self._n_background = len(background)
+        self._why = "it answers with no number"
+        self.usable = np.arange(len(background))
         outcome = scorer.predict(self._featurizer.derive(dict(self._row)))
+        if not np.isfinite(outcome.values if outcome.probabilities is None else outcome.probabilities).all():
+            raise NoNumber([0])
         self._class = _explained_class(outcome)
         self.target = None if self._class is None else str(spec.class_values[self._class])
 
-    def worth(self, coalitions: Sequence[int]) -> np.ndarray:
-        """One mean answer a coalition, many coalitions in one call of the model."""
-        step = max(1, BATCH_ROWS // self._n_background)
-        parts = [self._batch(coalitions[start : start + step]) for start in range(0, len(coalitions), step)]
-        return np.concatenate(parts)
+    def answers(self, coalitions: Sequence[int]) -> np.ndarray:
+        """Shape (n_coalitions, n_background), many in one call of the model; NaN where it does not answer.
 
-    def _batch(self, coalitions: Sequence[int]) -> np.ndarray:
-        masks = np.array([[c >> bit & 1 for bit in range(len(self._names))] for c in coalitions], dtype=bool)
-        member = np.repeat(masks, self._n_background, axis=0)
+        Raises NotExplained when no background row is usable any more.
+        """
+        found = np.full((len(coalitions), self._n_background), np.nan)
+        step = max(1, BATCH_ROWS // self._n_background)
+        for start in range(0, len(coalitions), step):
+            part = slice(start, start + step)
+            self._fill(found[part], self._masks(coalitions[part]), self.usable)
+            self.usable = np.flatnonzero(np.isfinite(found[part]).all(axis=0))
+            if not len(self.usable):
+                raise NotExplained(self._why)
+        return found
+
+    def means(self, answers: np.ndarray) -> np.ndarray:
+        """Over the background rows that are usable, the last axis of `answers`."""
+        return np.asarray(answers[..., self.usable].mean(axis=-1))
+
+    def _fill(self, found: np.ndarray, masks: np.ndarray, rows: np.ndarray) -> None:
+        """Columns `rows` of `found`; by halves where the model fails, so that one row takes none with it."""
+        try:
+            found[:, rows] = self._mixed(masks, rows)
+        except ModelFailure as error:
+            self._why = str(error)
+            if len(rows) > 1:
+                for half in np.array_split(rows, 2):
+                    self._fill(found, masks, half)
+
+    def _masks(self, coalitions: Sequence[int]) -> np.ndarray:
+        return np.array([[c >> bit & 1 for bit in range(len(self._names))] for c in coalitions], dtype=bool)
+
+    def _mixed(self, masks: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        member = np.repeat(masks, len(rows), axis=0)
         mixed: Columns = {}
         for bit, name in enumerate(self._names):
-            others = np.tile(self._background[name], len(coalitions))
+            others = np.tile(self._background[name][rows], len(masks))
             mixed[name] = np.where(member[:, bit], self._row[name][0], others)
         outcome = self._scorer.predict(self._featurizer.derive(mixed))
         answers = outcome.values if self._class is None else _shares(outcome)[:, self._class]
-        return np.asarray(np.asarray(answers, np.float64).reshape(len(coalitions), -1).mean(axis=1))
+        return np.asarray(answers, np.float64).reshape(len(masks), len(rows))
 
 
 def _explained_class(outcome: Outcome) -> int | None:
@@ -132,22 +182,24 @@ def _exact(worth: np.ndarray, n: int) -> np.ndarray:
     return values
 
 
-def _sampled(
-    game: _Game, n: int, n_permutations: int, dice: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Means over random orders and their standard errors. An order and its reverse make one sample."""
-    samples = np.empty((n_permutations, n))
-    for index in range(n_permutations):
+def _sampled(game: _Game, n: int, n_permutations: int, dice: np.random.Generator) -> np.ndarray:
+    """What each field adds in random orders: shape (n_permutations, n, n_background).
+
+    An order and its reverse make one sample.
+    """
+    samples = []
+    for _index in range(n_permutations):
         order = dice.permutation(n)
-        samples[index] = (_along(game, order) + _along(game, order[::-1])) / 2
-    return samples.mean(axis=0), samples.std(axis=0, ddof=1) / math.sqrt(n_permutations)
+        samples.append((_along(game, order) + _along(game, order[::-1])) / 2)
+    return np.stack(samples)
 
 
 def _along(game: _Game, order: np.ndarray) -> np.ndarray:
-    """What each field adds when the fields join in this order."""
+    """What each field adds, with each background row, when the fields join in this order."""
     coalitions = [0]
     for bit in order.tolist():
         coalitions.append(coalitions[-1] | 1 << bit)
-    gains = np.empty(len(order))
-    gains[order] = np.diff(game.worth(coalitions))
+    steps = np.diff(game.answers(coalitions), axis=0)
+    gains = np.empty_like(steps)
+    gains[order] = steps
     return gains

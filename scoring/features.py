@@ -91,6 +91,13 @@ def table(spec: Spec, rows: RawRows) -> pd.DataFrame:
     return pd.DataFrame(frame(spec, rows), columns=spec.columns)
 
 
+def with_column(table: pd.DataFrame, name: str, values: Any) -> pd.DataFrame:
+    """A copy with this column; `assign` takes no column that is called `self`."""
+    made = table.copy()
+    made[name] = values
+    return made
+
+
 def _numbers(values: Any) -> np.ndarray:
     if hasattr(values, "to_numpy"):  # a pandas Series, whose own missing values numpy does not know
         return np.asarray(values.to_numpy(dtype=np.float64, na_value=np.nan))

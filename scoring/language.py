@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Collection
 from typing import Literal
 
 from msgspec import Struct
@@ -14,6 +15,11 @@ MAX_NUMBER = 3.4028234e38  # the models take float32
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z")  # of a field in a stream
 MAX_COLUMN_NAME = 250
+
+
+def own_column(name: str, taken: Collection[str]) -> str:
+    """What the console's own column is called in a table whose others, `taken`, may have any name."""
+    return f"atalaya.{name}" if name in taken else name
 
 
 def column_name_fault(name: str) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from scoring import features, missing
+from scoring.features import with_column
 from scoring.missing import Kind, Kinds
 from scoring.originals import Original
 from scoring.score import is_alike, score_of
@@ -17,7 +18,7 @@ TRIED_ROWS = 20
 def kinds_of_missing(original: Original, reference: pd.DataFrame) -> Kinds:
     """For each text field that may be missing.
 
-    reference: raw fields with the `score` that training gave them. Where the column is never missing there,
+    reference: raw fields with the score that training gave them. Where the column is never missing there,
     the kind of the others counts, else what the fitted parts say of themselves.
     """
     spec = original.spec
@@ -28,7 +29,7 @@ def kinds_of_missing(original: Original, reference: pd.DataFrame) -> Kinds:
     gaps = reference[_is_missing(reference, names).any(axis=1)].head(MOST_ROWS)
     told = [name for name in names if len(gaps) and _is_missing(gaps, [name]).any(axis=None)]
     kinds: Kinds = dict.fromkeys(names, order[0])
-    if told and "score" in reference:
+    if told and spec.score_column in reference:
         kinds = _by_scores(original, gaps, told, order)
         order = list(dict.fromkeys([*kinds.values(), *order]))
     untold = [name for name in names if name not in told]
@@ -55,12 +56,12 @@ def _n_off(original: Original, rows: pd.DataFrame, kinds: Kinds) -> float:
         found = score_of(original.with_missing(kinds).predict(features.frame(original.spec, rows)))
     except Exception:  # noqa: BLE001  (models raise what they like; here it means: not this kind)
         return np.inf
-    return float(np.sum(~is_alike(found, rows["score"].to_numpy(np.float64))))
+    return float(np.sum(~is_alike(found, rows[original.spec.score_column].to_numpy(np.float64))))
 
 
 def _that_answers(original: Original, rows: pd.DataFrame, name: str, order: Sequence[Kind]) -> Kind:
     """The first kind with which rows get an answer where this column is gone."""
-    columns = features.frame(original.spec, rows.astype(object).assign(**{name: None}))
+    columns = features.frame(original.spec, with_column(rows.astype(object), name, None))
     return next((kind for kind in order if _answers(original.with_missing({name: kind}), columns)), order[0])
 
 

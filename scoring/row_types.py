@@ -4,7 +4,7 @@ import math
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from scoring.language import MAX_INTEGER, MAX_NUMBER, MAX_TEXT, Field
 from scoring.spec import Spec
@@ -13,14 +13,17 @@ MAX_ROWS = 1_000
 
 
 def body_type(spec: Spec) -> Any:
-    """A Struct for the whole body, its rows' attributes f0, f1, …; None where msgspec takes no such name."""
+    """A Struct for the whole body, its rows' attributes f0, f1, …; None where msgspec takes no such name.
+
+    A field that is left out is UNSET.
+    """
     if any(character in field.name for field in spec.fields for character in '"\\'):
         return None
     definitions: list[tuple[str, Any, Any] | tuple[str, Any]] = []
     for position, field in enumerate(spec.fields):
         name = f"f{position}"
         definitions.append(
-            (name, type_of(field)) if field.required else (name, type_of(field), field.default)
+            (name, type_of(field)) if field.required else (name, type_of(field) | UnsetType, UNSET)
         )
     row = msgspec.defstruct(
         "Row",

@@ -77,6 +77,9 @@ class Runner:
         joined = {name: np.concatenate([w.columns[name] for w in batch]) for name in batch[0].columns}
         try:
             outcome = await asyncio.to_thread(self._model.predict, joined)
+            n_rows = sum(waiting.n_rows for waiting in batch)
+            if len(outcome.values) != n_rows:  # else answers would go to other rows than theirs
+                raise ValueError(f"{len(outcome.values)} answers for {n_rows} rows")
         except Exception as error:  # noqa: BLE001  (models raise what they like; the caller is told, we go on)
             if len(batch) == 1:
                 self._refuse(batch[0], error)

@@ -17,17 +17,13 @@ from scoring import frames, sandbox
 from scoring.check import Rows
 from scoring.confine import Limits
 from scoring.features import Columns, Featurizer
-from scoring.score import Outcome, Presenter, Scores
+from scoring.score import ModelFailure, Outcome, Presenter, Scores
 from scoring.spec import Spec
 
 START_TIMEOUT_S = 60.0
 # A runner that answers nobody for so long hangs; see `frames.ANSWER_TIMEOUT_S` for one call.
 HUNG_AFTER_S = 3 * frames.ANSWER_TIMEOUT_S
 SOCKET = "runner.sock"
-
-
-class RunnerError(Exception):
-    """The model failed on these rows; the message says how."""
 
 
 class RunnerUnavailable(Exception):
@@ -100,7 +96,7 @@ class RunnerClient:
         return since is not None and bool(self._waiting) and time.monotonic() - since > HUNG_AFTER_S
 
     async def score_rows(self, rows: Rows | Sequence[Mapping[str, Any]]) -> Scores:
-        """Checked raw rows. Raises RunnerError, RunnerUnavailable, NoNumber."""
+        """Checked raw rows. Raises ModelFailure, RunnerUnavailable, NoNumber."""
         return await self.score(self._featurizer.columns(rows))
 
     async def score(self, columns: Columns) -> Scores:
@@ -121,7 +117,7 @@ class RunnerClient:
         finally:
             self._waiting.pop(asked.id, None)
         if reply.error:
-            raise RunnerUnavailable(reply.error) if reply.is_passing else RunnerError(reply.error)
+            raise RunnerUnavailable(reply.error) if reply.is_passing else ModelFailure(reply.error)
         return frames.outcome(self.spec, reply)
 
     async def close(self) -> None:

@@ -15,6 +15,10 @@ class ScorerError(Exception):
     """This model cannot be served with this spec."""
 
 
+class ModelFailure(Exception):
+    """The model failed on these rows, and would again; the message says how."""
+
+
 class Outcome(NamedTuple):
     """values: shape (n,). probabilities: shape (n, n_classes), in the spec's order; None for a regression."""
 
@@ -52,7 +56,9 @@ class Predictor(Protocol):
 
     spec: Spec
 
-    def predict(self, columns: Columns) -> Outcome: ...
+    def predict(self, columns: Columns) -> Outcome:
+        """Raises ModelFailure where it is served, what the estimator raises where it is judged."""
+        ...
 
 
 class Presenter:
@@ -113,15 +119,18 @@ class Scorer:
         return cls(session, spec)
 
     def predict(self, columns: Mapping[str, np.ndarray]) -> Outcome:
-        """columns: from `features.frame`."""
+        """columns: from `features.frame`. Raises ModelFailure."""
         return self._run({name: columns[name].reshape(-1, 1) for name in self._inputs})
 
     def score(self, columns: Mapping[str, np.ndarray]) -> Scores:
-        """Raises NoNumber."""
+        """Raises ModelFailure, NoNumber."""
         return self._presenter.scores(self.predict(columns))
 
     def score_rows(self, rows: Rows | Sequence[Mapping[str, Any]]) -> Scores:
-        """Checked raw rows, derived columns worked out on the way: what a request calls. Raises NoNumber."""
+        """Checked raw rows, derived columns worked out on the way: what a request calls.
+
+        Raises ModelFailure, NoNumber.
+        """
         inputs = rows.inputs if isinstance(rows, Rows) else rows
         if len(inputs) == 1:
             return self._presenter.scores(self._run(self._feed_one(inputs[0])))
@@ -136,7 +145,12 @@ class Scorer:
         return feed
 
     def _run(self, feed: dict[str, np.ndarray]) -> Outcome:
-        results = self._session.run(None, feed)
+        try:
+            results = self._session.run(None, feed)
+        except MemoryError:
+            raise
+        except Exception as error:  # onnxruntime's own classes have no common base
+            raise ModelFailure(f"{type(error).__name__}: {error}"[:1000]) from error
         if len(results) == 1:
             return Outcome(results[0].reshape(-1), None)
         return Outcome(results[0], results[1])

@@ -39,9 +39,9 @@ def sample(parquet: bytes, spec: Spec) -> Sample:
     """Rows spread evenly over the reference. Raises SelfTestError."""
     names = [field.name for field in spec.fields]
     try:
-        table = _spread(pq.ParquetFile(io.BytesIO(parquet)), [*names, "score"])
+        table = _spread(pq.ParquetFile(io.BytesIO(parquet)), [*names, spec.score_column])
         rows = [_plain(row) for row in table.select(names).to_pylist()]
-        scores = [float(score) for score in table.column("score").to_pylist()]
+        scores = [float(score) for score in table.column(spec.score_column).to_pylist()]
         inputs = RowDecoder(spec).decode_rows(rows).inputs
     except (pa.ArrowException, KeyError) as error:
         raise SelfTestError(f"its reference cannot be read: {error}") from error

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from scoring.language import Demand, Derived, Field, Output
+from scoring.language import Demand, Derived, Field, Output, own_column
 
 Task = Literal["classification", "regression"]
 
@@ -47,6 +47,16 @@ class Spec(Struct, forbid_unknown_fields=True, frozen=True, dict=True):
     def columns(self) -> list[str]:
         """The model's input columns, in order."""
         return [field.name for field in self.fields] + [derived.name for derived in self.derived]
+
+    @cached_property
+    def label_column(self) -> str:
+        """Of the truth, in the reference and the hold-out."""
+        return own_column("label", self.columns)
+
+    @cached_property
+    def score_column(self) -> str:
+        """Of the score that training gave, in the reference."""
+        return own_column("score", self.columns)
 
     @cached_property
     def text_columns(self) -> list[str]:

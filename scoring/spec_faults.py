@@ -23,7 +23,6 @@ MAX_DERIVED = 200
 MAX_CHOICES = 2_000
 MAX_CLASSES = 1_000
 MAX_DEMANDS = 20
-RESERVED_NAMES = frozenset({"label", "score"})  # columns that reference and hold-out files add
 
 
 def of_shape(plain: object) -> Iterator[str]:
@@ -78,8 +77,8 @@ def _of_names(spec: Spec) -> Iterator[str]:
     for name in spec.columns:
         if fault := column_name_fault(name):
             yield f"name {name[:MAX_COLUMN_NAME]!r}: {fault}"
-        if name in RESERVED_NAMES or name == "is_missing":
-            yield f"name {name!r}: kept for the program's own use"
+        if name.startswith("atalaya."):
+            yield f"name {name!r}: names that begin with atalaya. are the console's own, call it otherwise"
         if name in seen:
             yield f"name {name!r}: used twice"
         seen.add(name)

@@ -1,6 +1,9 @@
 """One value against its field: the definition of what is right, with a sentence for what is not."""
 
 import math
+import unicodedata
+from collections import Counter
+from functools import lru_cache
 from typing import Any
 
 from scoring.language import MAX_INTEGER, MAX_NUMBER, MAX_TEXT, Field
@@ -34,12 +37,25 @@ def normalise(field: Field, value: object) -> Value:
 
 
 def trimmed(field: Field, value: Value) -> Value:
-    """A known choice, where the value is one but for the spaces around it; else the value as it is."""
+    """A known choice, where the value differs from that one alone by spaces around it or by how Unicode
+    composes its letters (`é` as one character or as two); else the value as it is.
+    """
     if field.choices is None or not isinstance(value, str):
         return value
-    known = {choice.value for choice in field.choices.values}
-    bare = value.strip()
-    return bare if value not in known and bare in known else value
+    known = tuple(str(choice.value) for choice in field.choices.values)
+    return value if value in known else _by_bare(known).get(_bare(value), value)
+
+
+@lru_cache(maxsize=1_000)
+def _by_bare(known: tuple[str, ...]) -> dict[str, str]:
+    """Without those that differ from one another by no more."""
+    bare = [_bare(one) for one in known]
+    n_alike = Counter(bare)
+    return {alike: one for alike, one in zip(bare, known, strict=True) if n_alike[alike] == 1}
+
+
+def _bare(text: str) -> str:
+    return unicodedata.normalize("NFC", text).strip()
 
 
 def absent(field: Field) -> Value:
@@ -89,6 +105,8 @@ def shown(value: object) -> str:
 
 
 def _number_from_text(text: str) -> object:
+    if "_" in text:  # Python reads 1_5 as 15
+        return text
     try:
         return int(text) if len(text) <= 20 else float(text)
     except ValueError:

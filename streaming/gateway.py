@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from confluent_kafka import (
@@ -108,17 +108,26 @@ class KafkaGateway:
 
     def _offsets(self, places: list[TopicPartition], spec: Any) -> dict[tuple[str, int], int]:
         """One request for all; partitions that nobody leads or that are gone are left out."""
+        offsets, failures = self._told(places, spec)
+        for failure in failures.values():
+            if failure.args[0].code() not in (*MISSING, *LEADERLESS):
+                raise failure
+        return offsets
+
+    def _told(
+        self, places: list[TopicPartition], spec: Any
+    ) -> tuple[dict[tuple[str, int], int], dict[tuple[str, int], KafkaException]]:
+        """One request for all: offsets, and failures."""
         futures = (
             self._admin.list_offsets(dict.fromkeys(places, spec), request_timeout=TIMEOUT_S) if places else {}
         )
-        offsets = {}
+        offsets, failures = {}, {}
         for place, future in futures.items():
             try:
                 offsets[place.topic, place.partition] = future.result().offset
             except KafkaException as error:
-                if error.args[0].code() not in (*MISSING, *LEADERLESS):
-                    raise
-        return offsets
+                failures[place.topic, place.partition] = error
+        return offsets, failures
 
     def ends(self, topic_names: Iterable[str]) -> dict[tuple[str, int], int]:
         """The end of each partition of these topics; topics that are not there are left out."""
@@ -134,49 +143,40 @@ class KafkaGateway:
             return self._offsets(places, OffsetSpec.latest())
 
     def groups(self, *, topic: str = "") -> list[Group]:
-        """All consumer groups with their lag, by name; with a topic those that have read from it."""
+        """All consumer groups with their lag, by name; with a topic those that have read from it.
+
+        A group whose coordinator does not answer says so, and stays in: nobody knows what it has read.
+        """
         with _translated():
-            listed = self._admin.list_consumer_groups(request_timeout=TIMEOUT_S).result().valid
-            names = sorted(one.group_id for one in listed if not one.group_id.startswith(GROUP_PREFIX))
-            if not names:
-                return []
-            described = self._admin.describe_consumer_groups(names, request_timeout=TIMEOUT_S)
-            committed = self._committed(names)
-            ends = self._offsets(
-                [TopicPartition(*place) for place in {place for of in committed.values() for place in of}],
-                OffsetSpec.latest(),
-            )
-            groups = [self._group(name, described[name].result(), committed[name], ends) for name in names]
+            listed = self._admin.list_consumer_groups(request_timeout=TIMEOUT_S).result()
+            if listed.errors and not listed.valid:
+                raise KafkaException(listed.errors[0])
+            names = sorted(one.group_id for one in listed.valid if not one.group_id.startswith(GROUP_PREFIX))
+            asked = self._asked(names)
+            told = {name: _of_group(*futures) for name, futures in asked.items()}
+            places = {place for of in told.values() for place in of.committed}
+            ends, failures = self._told([TopicPartition(*place) for place in places], OffsetSpec.latest())
+        groups = [_group(name, of, ends, failures) for name, of in told.items()]
         return [
-            group for group in groups if not topic or any(offset.topic == topic for offset in group.offsets)
+            group
+            for group in groups
+            if not topic or group.n_members is None or any(offset.topic == topic for offset in group.offsets)
         ]
 
-    def _committed(self, names: list[str]) -> dict[str, dict[tuple[str, int], int]]:
-        """By group; the requests go out together."""
-        futures = {
-            name: self._admin.list_consumer_group_offsets(
-                [ConsumerGroupTopicPartitions(name)], request_timeout=TIMEOUT_S
-            )[name]
+    def _asked(self, names: list[str]) -> dict[str, tuple[Any, Any]]:
+        """By group the answers to come: its description and its offsets. The requests go out together."""
+        if not names:
+            return {}
+        described = self._admin.describe_consumer_groups(names, request_timeout=TIMEOUT_S)
+        return {
+            name: (
+                described[name],
+                self._admin.list_consumer_group_offsets(
+                    [ConsumerGroupTopicPartitions(name)], request_timeout=TIMEOUT_S
+                )[name],
+            )
             for name in names
         }
-        return {
-            name: {
-                (place.topic, place.partition): place.offset
-                for place in future.result().topic_partitions
-                if place.error is None and place.offset >= 0
-            }
-            for name, future in futures.items()
-        }
-
-    @staticmethod
-    def _group(
-        name: str, about: Any, committed: Mapping[tuple[str, int], int], ends: Mapping[tuple[str, int], int]
-    ) -> Group:
-        offsets = [
-            GroupLag(topic, partition, offset, max(0, ends.get((topic, partition), offset) - offset))
-            for (topic, partition), offset in sorted(committed.items())
-        ]
-        return Group(name, about.state.name.lower(), len(about.members), offsets)
 
     def message(self, topic: str, partition: int, offset: int) -> Read | None:
         """The one message at this place; None when it is no longer there."""
@@ -202,6 +202,49 @@ class KafkaGateway:
         places = [TopicPartition(topic.name, partition.number) for partition in topic.partitions]
         found = self._offsets(places, OffsetSpec.for_timestamp(start.at_ms))
         return {number: offset for (_topic, number), offset in found.items()}
+
+
+class _Told(NamedTuple):
+    """What Kafka told of one group. about: None, and error set, where its coordinator did not answer."""
+
+    about: Any
+    committed: dict[tuple[str, int], int]
+    error: KafkaError | None = None
+
+
+def _of_group(described: Any, offsets: Any) -> _Told:
+    """Each group has a broker of its own, its coordinator: one that is away is no other group's trouble."""
+    try:
+        about, listed = described.result(), offsets.result()
+    except KafkaException as error:
+        return _Told(None, {}, error.args[0])
+    committed = {
+        (place.topic, place.partition): place.offset
+        for place in listed.topic_partitions
+        if place.error is None and place.offset >= 0
+    }
+    return _Told(about, committed)
+
+
+def _group(
+    name: str,
+    told: _Told,
+    ends: Mapping[tuple[str, int], int],
+    failures: Mapping[tuple[str, int], KafkaException],
+) -> Group:
+    if told.error is not None:
+        away = _("Its coordinator is not available: %(error)s") % {"error": told.error.str()}
+        return Group(name, "unknown", None, problem=away)
+    offsets, problem = [], ""
+    for place, offset in sorted(told.committed.items()):
+        failure = failures.get(place)
+        lag: int | None = max(0, ends.get(place, offset) - offset)  # nothing waits in a topic that is gone
+        if failure is not None and failure.args[0].code() not in MISSING:
+            lag = None
+            words = {"topic": place[0], "partition": place[1], "error": failure.args[0].str()}
+            problem = _("Nobody tells the end of %(topic)s, partition %(partition)s: %(error)s") % words
+        offsets.append(GroupLag(*place, offset, lag))
+    return Group(name, told.about.state.name.lower(), len(told.about.members), offsets, problem)
 
 
 def _both(

@@ -30,27 +30,33 @@ class Topic:
 
 @dataclass(frozen=True)
 class GroupLag:
-    """How far a group is behind on one partition."""
+    """How far a group is behind on one partition; None while nobody tells where it ends."""
 
     topic: str
     partition: int
     committed: int
-    lag_messages: int
+    lag_messages: int | None
 
 
 @dataclass(frozen=True)
 class Group:
-    """A consumer group, its members and its lag."""
+    """A consumer group, its members and its lag.
+
+    problem: why some of it is not known, a sentence; empty when all is. n_members: None while not known.
+    """
 
     name: str
     state: str
-    n_members: int
+    n_members: int | None
     offsets: list[GroupLag] = field(default_factory=list)
+    problem: str = ""
 
     @property
-    def lag_messages(self) -> int:
-        """Over all partitions."""
-        return sum(offset.lag_messages for offset in self.offsets)
+    def lag_messages(self) -> int | None:
+        """Over all partitions; None where some of it is not known."""
+        lags = [offset.lag_messages for offset in self.offsets if offset.lag_messages is not None]
+        is_known = len(lags) == len(self.offsets) and self.n_members is not None
+        return sum(lags) if is_known else None
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ yellow or green) those of `taxi_trips`.
 """
 
 import csv
+import math
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import islice
@@ -111,18 +112,25 @@ def _ride(line: str) -> Event | BadLine:
         return BadLine("the third column is neither START nor END")
     try:
         when = datetime.strptime(at, TIME_FORMAT).replace(tzinfo=UTC).timestamp()
-        far = float(distance)
+        far = _real(distance)
         fields = {
             "ride_id": _whole(ride_id),
             "event": kind,
-            "longitude": float(longitude),
-            "latitude": float(latitude),
+            "longitude": _real(longitude),
+            "latitude": _real(latitude),
             "passengers": _whole(passengers),
             "distance": None if far < 0 else far,
         }
     except ValueError as error:
         return BadLine(str(error))
     return Event(when, ride_id, fields)
+
+
+def _real(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number) or "_" in text:  # Python reads 1_5 as 15
+        raise ValueError(f"{text[:50]!r} is no number")
+    return number
 
 
 def _whole(text: str) -> int:

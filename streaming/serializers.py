@@ -42,14 +42,19 @@ class GroupLagSerializer(serializers.Serializer):
     topic = serializers.CharField()
     partition = serializers.IntegerField()
     committed = serializers.IntegerField()
-    lag_messages = serializers.IntegerField()
+    lag_messages = serializers.IntegerField(
+        allow_null=True, help_text="null while nobody tells where the partition ends."
+    )
 
 
 class GroupSerializer(serializers.Serializer):
     name = serializers.CharField()
     state = serializers.CharField()
-    n_members = serializers.IntegerField()
-    lag_messages = serializers.IntegerField()
+    n_members = serializers.IntegerField(allow_null=True)
+    lag_messages = serializers.IntegerField(allow_null=True)
+    problem = serializers.CharField(
+        help_text="Why n_members or lag_messages is null, as when the coordinator is away; else empty."
+    )
     offsets = GroupLagSerializer(many=True)
 
 

@@ -121,7 +121,9 @@ def read(spark: "SparkSession", source: Path, model: Model) -> "DataFrame":
     for one in tables[1:]:
         whole = whole.union(one)
     if taken := [name for name in whole.columns if name in ADDED]:
-        raise SourceRefused(f"{source.name} has a column {taken[0]} already.")
+        raise SourceRefused(
+            f"{source.name} has a column {taken[0]} already: call it otherwise, or leave it out."
+        )
     return whole
 
 

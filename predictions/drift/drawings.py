@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from core.lib.templatetags import numbers
@@ -21,17 +20,21 @@ LONGEST_TICK = 9
 def column(
     judged: dict[str, Any], history: Sequence[tuple[DriftWindow, dict[str, Any]]] = ()
 ) -> dict[str, Any]:
-    """Everything that a row or a card shows of a judged column. history: oldest first."""
+    """What a row shows of a judged column. history: oldest first."""
     distribution = next((one for one in judged["checks"] if one["what"] == "distribution"), None)
     return {
         **judged,
         "title": words.title_of(judged),
         "findings": words.findings(judged),
         "distribution": _check(distribution) if distribution else None,
-        "shares": [_check(one) for one in judged["checks"] if one["what"] != "distribution"],
         "small": small_pair(judged["bins"]),
         "strip": strip(history),
     }
+
+
+def shares(judged: dict[str, Any]) -> list[dict[str, Any]]:
+    """The checks of shares, which a card shows beside the row's facts."""
+    return [_check(one) for one in judged["checks"] if one["what"] != "distribution"]
 
 
 def _check(check: dict[str, Any]) -> dict[str, Any]:
@@ -103,8 +106,10 @@ def _bars(
     most = _most(found)
     step = width / max(1, len(found))
     half = step * (1 - GAP) / 2
+    words = _("%(label)s: reference %(before)s, window %(now)s")
     bars = []
     for place, one in enumerate(found):
+        title = _bar_title(words, one)
         start = left + place * step + step * GAP / 2
         for side, css in enumerate(("reference", "window")):
             tall = one[css] / most * height
@@ -115,14 +120,14 @@ def _bars(
                     "width": round(half, 2),
                     "height": round(tall, 2),
                     "css": css,
-                    "title": _bar_title(one),
+                    "title": title,
                 }
             )
     return bars
 
 
-def _bar_title(one: dict[str, Any]) -> str:
-    return _("%(label)s: reference %(before)s, window %(now)s") % {
+def _bar_title(words: str, one: dict[str, Any]) -> str:
+    return words % {
         "label": one["label"],
         "before": numbers.percent(one["reference"]),
         "now": numbers.percent(one["window"]),
@@ -157,8 +162,11 @@ def strip_of_windows(recent: Sequence[DriftWindow]) -> dict[str, Any] | None:
 def _strip(marks: Sequence[tuple[DriftWindow, str, float]]) -> dict[str, Any] | None:
     if not marks:
         return None
+    verdicts = {"drifted": _("drifted"), "stable": _("stable")}
+    words, other = _("Window %(id)s: %(verdict)s, %(strength)s × the limit"), _("not enough")
     bars = []
     for place, (window, verdict, strength) in enumerate(marks):
+        told = {"id": window.pk, "verdict": verdicts.get(verdict, other)}
         tall = max(2.0, STRIP_HEIGHT * min(strength, FULL_STRENGTH) / FULL_STRENGTH)
         bars.append(
             {
@@ -167,8 +175,8 @@ def _strip(marks: Sequence[tuple[DriftWindow, str, float]]) -> dict[str, Any] | 
                 "width": STRIP_BAR,
                 "height": round(tall, 1),
                 "css": {"drifted": "fill-bad", "stable": "fill-ok"}.get(verdict, "fill-idle"),
-                "url": reverse("drift:window-detail", args=[window.model, window.pk]),
-                "title": _strip_title(window, verdict, strength),
+                "url": window.url,
+                "title": words % {**told, "strength": numbers.significant(strength, 2)},
             }
         )
     return {
@@ -176,13 +184,4 @@ def _strip(marks: Sequence[tuple[DriftWindow, str, float]]) -> dict[str, Any] | 
         "height": STRIP_HEIGHT,
         "limit": STRIP_HEIGHT / FULL_STRENGTH,
         "bars": bars,
-    }
-
-
-def _strip_title(window: DriftWindow, verdict: str, strength: float) -> str:
-    verdicts = {"drifted": _("drifted"), "stable": _("stable")}
-    return _("Window %(id)s: %(verdict)s, %(strength)s × the limit") % {
-        "id": window.pk,
-        "verdict": verdicts.get(verdict, _("not enough")),
-        "strength": numbers.significant(strength, 2),
     }

@@ -103,22 +103,21 @@ def is_complete(n: int, oldest: datetime | None, of: DriftRules) -> bool:
 
 def standings() -> list[Standing]:
     """Every model with a champion, by name."""
-    return [_standing(champion) for champion in registry.champions()]
+    return [_standing(champion, recent(champion.model)) for champion in registry.champions()]
 
 
-def standing(model: str) -> Standing | None:
-    """Of one model; None while it has no champion."""
+def standing(model: str, recent: list[DriftWindow]) -> Standing | None:
+    """Of one model, whose last windows these are; None while it has no champion."""
     champion = registry.champion(model)
-    return _standing(champion) if champion else None
+    return _standing(champion, recent) if champion else None
 
 
-def _standing(champion: registry.Champion) -> Standing:
+def _standing(champion: registry.Champion, recent: list[DriftWindow]) -> Standing:
     own = rules(champion.model)
     key = {"model": champion.model, "version": champion.version, "is_demo": champion.is_demo}
     watch = DriftWatch.objects.filter(**key).defer("summary").first()
     now = filling(watch or DriftWatch(**key), own)
-    last_ones = recent(champion.model)
-    return Standing(champion.model, champion.version, champion.is_demo, own, watch, now, last_ones)
+    return Standing(champion.model, champion.version, champion.is_demo, own, watch, now, recent)
 
 
 def recent(model: str) -> list[DriftWindow]:

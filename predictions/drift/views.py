@@ -39,7 +39,8 @@ def model_list(request: SignedInRequest) -> HttpResponse:
 def model_detail(request: SignedInRequest, model: str) -> HttpResponse:
     """The last window by column with those before it as strips, and all windows."""
     page = page_of(request, queries.brief_windows(queries.known(model)), size=PAGE)
-    values = _head(model) | {
+    newest = page["rows"][: queries.STRIP] if page["previous_url"] is None else None
+    values = _head(model, newest) | {
         "windows": [{"window": row, "drifted": words.drifted_titles(row)} for row in page["rows"]],
         "page": page,
     }
@@ -49,12 +50,14 @@ def model_detail(request: SignedInRequest, model: str) -> HttpResponse:
     return render(request, template, values)
 
 
-def _head(model: str) -> dict[str, Any]:
-    standing = queries.standing(model)
+def _head(model: str, newest: list[DriftWindow] | None = None) -> dict[str, Any]:
+    """newest: the last windows, where they are at hand."""
+    recent = queries.recent(model) if newest is None else newest
+    standing = queries.standing(model, recent)
     return {
         "model": model,
         "standing": standing,
-        "recent": standing.recent if standing else queries.recent(model),
+        "recent": recent,
         "rules": standing.rules if standing else queries.rules(model),
     }
 
@@ -126,4 +129,5 @@ def window_evidence(request: SignedInRequest, model: str, pk: int) -> HttpRespon
 
 
 def _figure(column: dict[str, Any]) -> dict[str, Any]:
+    column |= {"shares": drawings.shares(column)}
     return {"column": column, "pair": drawings.pair(column["bins"]), "rows": drawings.rows(column["bins"])}

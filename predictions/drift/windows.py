@@ -26,7 +26,7 @@ from predictions.recording import LOCK
 from scoring.drift import reference as references
 from scoring.drift.judge import judge
 from scoring.drift.reference import ReferenceUnusable
-from scoring.drift.shapes import SCORE, Judgement, Limits, Reference
+from scoring.drift.shapes import Judgement, Limits, Reference
 from scoring.spec_reading import SpecError, read_spec
 
 log = structlog.get_logger(__name__)
@@ -137,12 +137,11 @@ def limits_of(rules: DriftRules) -> Limits:
 
 
 def _columns(reference: Reference, rows: Sequence[Prediction]) -> dict[str, list[Any]]:
-    names = [column.name for column in reference.columns if not column.is_score]
-    columns = {name: [row.inputs.get(name) for row in rows] for name in names}
-    columns[SCORE] = [
-        references.score_of(row.value, row.probabilities, reference.second_class) for row in rows
-    ]
-    return columns
+    scores = [references.score_of(row.value, row.probabilities, reference.second_class) for row in rows]
+    return {
+        column.name: scores if column.is_score else [row.inputs.get(column.name) for row in rows]
+        for column in reference.columns
+    }
 
 
 def _stored(judgement: Judgement) -> list[dict[str, Any]]:

@@ -3,11 +3,24 @@
 from typing import Any
 
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from core.lib.templatetags import numbers
 from predictions.models import DriftWindow
 
 MOST_NAMED = 5
+
+_MEASURES = {"wasserstein": gettext_lazy("standard deviations (Wasserstein)"), "psi": gettext_lazy("PSI")}
+_SHARES = {
+    "missing": gettext_lazy("share of missing values"),
+    "unseen": gettext_lazy("share of unseen values"),
+    "out_of_range": gettext_lazy("share out of range"),
+}
+_TESTS = {
+    "ks": gettext_lazy("Kolmogorov–Smirnov"),
+    "chi_square": gettext_lazy("chi-square"),
+    "fisher": gettext_lazy("Fisher"),
+}
 
 
 def title_of(column: dict[str, Any]) -> str:
@@ -33,24 +46,14 @@ def effect(check: dict[str, Any]) -> str:
 
 def measure(check: dict[str, Any]) -> str:
     """What the effect is measured in."""
-    return {
-        "wasserstein": _("standard deviations (Wasserstein)"),
-        "psi": _("PSI"),
-        "share": {
-            "missing": _("share of missing values"),
-            "unseen": _("share of unseen values"),
-            "out_of_range": _("share out of range"),
-        }.get(check["what"], ""),
-    }[check["measure"]]
+    if check["measure"] == "share":
+        return str(_SHARES.get(check["what"], ""))
+    return str(_MEASURES[check["measure"]])
 
 
 def test_name(check: dict[str, Any]) -> str:
     """The test behind the p-value."""
-    return {
-        "ks": _("Kolmogorov–Smirnov"),
-        "chi_square": _("chi-square"),
-        "fisher": _("Fisher"),
-    }[check["test"]]
+    return str(_TESTS[check["test"]])
 
 
 def finding(check: dict[str, Any]) -> str:

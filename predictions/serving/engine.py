@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 import orjson
@@ -17,7 +18,7 @@ from predictions.errors import Busy, NotJSON, TooLarge
 from predictions.serving.callers import Caller
 from predictions.serving.records import RecordWriter
 from predictions.serving.served import Served
-from scoring.check import CheckError, Rows
+from scoring.check import CheckError, Row, Rows
 
 MAX_EXPLAINED_ROWS = 10
 
@@ -118,16 +119,19 @@ class Engine:
             raise TooLarge(
                 _("At most %(n)d rows are explained at once: send them in parts.") % {"n": MAX_EXPLAINED_ROWS}
             )
-        explanations = [await self._explained(served, row) for row in rows.inputs]
+        explanations = [await self._explained(served, n_row, row) for n_row, row in enumerate(rows.inputs)]
         return {"model": served.ref.model, "version": served.ref.version, "explanations": explanations}
 
-    async def _explained(self, served: Served, row: dict[str, Any]) -> dict[str, Any]:
+    async def _explained(self, served: Served, n_row: int, row: Row) -> dict[str, Any]:
         if self._n_explaining >= MAX_EXPLAINED_ROWS:
             raise Busy(_("Other explanations are being worked out. Try again in a moment."), retry_after_s=2)
         self._n_explaining += 1
         try:
             loop = asyncio.get_running_loop()
-            found = await loop.run_in_executor(self._explainer, served.explain, row)
+            explain = partial(served.explain, row, n_row=n_row)
+            found = await loop.run_in_executor(self._explainer, explain)
+        except CheckError as error:
+            raise _as_ours(error) from error
         finally:
             self._n_explaining -= 1
         return {
@@ -137,6 +141,8 @@ class Engine:
             "errors": found.errors,
             "target": found.target,
             "is_exact": found.is_exact,
+            "n_reference": found.n_reference,
+            "n_left_out": found.n_left_out,
         }
 
 

@@ -10,19 +10,16 @@ from pathlib import Path
 
 import numpy as np
 from django.conf import settings
-from django.utils.translation import gettext as _
 
-from core.lib.errors import InvalidRequest, Unavailable
 from scoring import missing
 from scoring.check import Rows
-from scoring.runner_client import RunnerClient, RunnerError, RunnerProcess, RunnerUnavailable
+from scoring.runner_client import RunnerClient, RunnerProcess
 from scoring.score import Outcome, Scores
 from scoring.spec import Spec
 
 # Calls under way when a champion is replaced still get their answers.
 GRACE_S = 15.0
 HANG_UP_S = 5.0
-LONGEST_WORDS = 500  # of what a model says, in an answer
 
 
 class OriginalScorer:
@@ -47,18 +44,15 @@ class OriginalScorer:
             raise
 
     async def score_rows(self, rows: Rows) -> Scores:
-        """Raises InvalidRequest where the model fails, Unavailable while the child does not answer."""
+        """Raises ModelFailure, NoNumber, RunnerUnavailable."""
         loop = asyncio.get_running_loop()
         client = self._clients.get(loop)
         if client is None:
             client = self._clients[loop] = RunnerClient(self._folder, self.spec)
-        try:
-            return await client.score_rows(rows)
-        except (RunnerError, RunnerUnavailable) as error:
-            raise as_ours(error, n_rows=len(rows)) from error
+        return await client.score_rows(rows)
 
     def predict(self, columns: Mapping[str, np.ndarray]) -> Outcome:
-        """Raises RunnerError, RunnerUnavailable."""
+        """Raises ModelFailure, RunnerUnavailable."""
         return asyncio.run(self._predict(columns))
 
     async def _predict(self, columns: Mapping[str, np.ndarray]) -> Outcome:
@@ -91,15 +85,6 @@ class OriginalScorer:
         finally:
             self._process.stop()
             _remove(self._folder)
-
-
-def as_ours(error: RunnerError | RunnerUnavailable, *, n_rows: int = 1) -> InvalidRequest | Unavailable:
-    """What a model does not bear it bears no better later; a child that is away comes back."""
-    if isinstance(error, RunnerUnavailable):
-        return Unavailable(str(error), service="runner", retry_after_s=2)
-    words = _("The model fails on these values: %(error)s") % {"error": str(error)[:LONGEST_WORDS]}
-    fault = {"row": 0 if n_rows == 1 else None, "field": None, "message": words}
-    return InvalidRequest(words, service="runner", errors=[fault])
 
 
 # Of this process's children; some end later than those that take their place begin.

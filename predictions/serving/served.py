@@ -6,22 +6,24 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from core.lib.errors import Conflict
+from core.lib.errors import Conflict, InvalidRequest, Unavailable
 from predictions.serving.files import ModelFiles
-from predictions.serving.original import GRACE_S, OriginalScorer, as_ours, run_folder
+from predictions.serving.original import GRACE_S, OriginalScorer, run_folder
 from predictions.serving.snapshot import ChampionRef
 from predictions.serving.together import Together
 from scoring import self_test
-from scoring.check import RowDecoder, Rows
-from scoring.explain import Explanation, shapley
-from scoring.runner_client import RunnerError, RunnerUnavailable
-from scoring.score import Scorer, ScorerError, Scores
+from scoring.check import NoNumber, Row, RowDecoder, Rows
+from scoring.explain import Explanation, NotExplained, shapley
+from scoring.runner_client import RunnerUnavailable
+from scoring.score import ModelFailure, Scorer, ScorerError, Scores
 from scoring.self_test import SelfTestError
 from scoring.spec import Spec
 from scoring.spec_reading import SpecError, read_spec
 
 # From here on scoring leaves the event loop, so that one large call does not hold up the small ones.
 OFFLOAD_ROWS = 50
+LONGEST_WORDS = 500  # of what a model says, in an answer
+MOST_FAILING = 10  # rows of a call that are looked for
 
 
 class Served:
@@ -42,7 +44,33 @@ class Served:
         self._together = Together(scorer.score_rows) if isinstance(scorer, Scorer) else None
 
     async def score(self, rows: Rows) -> Scores:
-        """Where the model runs in a process of its own it raises InvalidRequest, Unavailable."""
+        """Raises NoNumber, InvalidRequest with the rows that the model fails on, Unavailable."""
+        try:
+            return await self._scores(rows)
+        except ModelFailure as error:
+            alone: list[tuple[int, Exception]] = [(0, error)]
+            failing = alone if len(rows) == 1 else await self._failing(rows.inputs)
+            raise _refused(failing, error) from error
+        except RunnerUnavailable as error:
+            raise _away(error) from error
+
+    async def _failing(self, inputs: list[Row]) -> list[tuple[int, Exception]]:
+        """The first rows that the model fails on when it is asked half by half."""
+        found: list[tuple[int, Exception]] = []
+        waiting = [(0, inputs)]
+        while waiting and len(found) < MOST_FAILING:
+            first, part = waiting.pop()
+            try:
+                await self._scores(Rows(part, [[]] * len(part)))
+            except (ModelFailure, NoNumber) as error:
+                if len(part) == 1:
+                    found.append((first, error))
+                else:
+                    middle = len(part) // 2
+                    waiting += [(first + middle, part[middle:]), (first, part[:middle])]
+        return found
+
+    async def _scores(self, rows: Rows) -> Scores:
         if isinstance(self.scorer, OriginalScorer):
             return await self.scorer.score_rows(rows)
         if len(rows) == 1 and self._together is not None:
@@ -51,12 +79,27 @@ class Served:
             return self.scorer.score_rows(rows)
         return await asyncio.to_thread(self.scorer.score_rows, rows)
 
-    def explain(self, row: dict[str, Any]) -> Explanation:
-        """Shapley values over the raw fields, through the served model. Takes a while: call in a thread."""
+    def explain(self, row: Row, *, n_row: int = 0) -> Explanation:
+        """Shapley values over the raw fields, through the served model. Takes a while: call in a thread.
+
+        n_row: its place in the call. Raises NoNumber, InvalidRequest, Unavailable; Conflict for a row that is
+        answered, but cannot be explained.
+        """
         try:
             return shapley(self.scorer, self.spec, row, self.reference)
-        except (RunnerError, RunnerUnavailable) as error:
-            raise as_ours(error) from error
+        except ModelFailure as error:
+            raise _refused([(n_row, error)], error) from error
+        except NoNumber as error:
+            raise NoNumber([n_row]) from error
+        except NotExplained as error:
+            words = _(
+                "This row is answered, but cannot be explained: in each mixture of its values with those of"
+                " other rows the model fails: %(error)s"
+            ) % {"error": str(error)[:LONGEST_WORDS]}
+            fault = {"row": n_row, "field": None, "message": words}
+            raise Conflict(words, errors=[fault]) from error
+        except RunnerUnavailable as error:
+            raise _away(error) from error
 
     @property
     def has_process(self) -> bool:
@@ -84,7 +127,7 @@ def load(ref: ChampionRef, files: ModelFiles, folder: Path) -> Served:
         raise Conflict(_cannot(ref, str(error)), service="mlflow") from error
     try:
         self_test.check(served.scorer.predict, spec, sample)
-    except (SelfTestError, RunnerError, RunnerUnavailable) as error:
+    except (SelfTestError, ModelFailure, RunnerUnavailable) as error:
         served.stop()
         raise Conflict(_cannot(ref, str(error))) from error
     except BaseException:
@@ -97,6 +140,25 @@ def _scorer(ref: ChampionRef, spec: Spec, files: ModelFiles, folder: Path) -> Sc
     if ref.serve_as == "runner":
         return OriginalScorer(files.model_folder(ref), spec, run_folder(folder, ref.sha256), ref.missing_as)
     return Scorer.from_onnx(files.onnx(ref), spec)
+
+
+def _refused(failing: list[tuple[int, Exception]], error: Exception) -> InvalidRequest:
+    """What a model does not bear it bears no better later. failing: empty when no row fails alone."""
+    faults = [{"row": row, "field": None, "message": _failure(why)} for row, why in failing]
+    if len(failing) >= MOST_FAILING:
+        more = _("There may be more rows that the model fails on.")
+        faults.append({"row": None, "field": None, "message": more})
+    message = _failure(error)
+    return InvalidRequest(message, errors=faults or [{"row": None, "field": None, "message": message}])
+
+
+def _failure(error: Exception) -> str:
+    return _("The model fails on these values: %(error)s") % {"error": str(error)[:LONGEST_WORDS]}
+
+
+def _away(error: RunnerUnavailable) -> Unavailable:
+    """A child that is away comes back."""
+    return Unavailable(str(error), service="runner", retry_after_s=2)
 
 
 def _cannot(ref: ChampionRef, why: str) -> str:

@@ -30,7 +30,7 @@ MOST_DRAWN = 12
 
 
 def judge(reference: Reference, window: Mapping[str, Sequence[Any]], limits: Limits) -> Judgement:
-    """window: the raw fields and `score` by name, None for missing; columns of the same length."""
+    """window: the raw fields and the score by name, None for missing; columns of the same length."""
     n = len(next(iter(window.values()), ()))
     columns = [_column(column, window.get(column.name, [None] * n), limits) for column in reference.columns]
     if n >= limits.min_n:

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from scoring.drift.shapes import SCORE, Column, Reference, Value
+from scoring.drift.shapes import Column, Reference, Value
 from scoring.language import Field
 from scoring.spec import Spec
 
@@ -36,11 +36,11 @@ def read(parquet: bytes, spec: Spec) -> Reference:
     """At most 20,000 rows of the file. Raises ReferenceUnusable."""
     names = [field.name for field in spec.fields]
     try:
-        table = _table(parquet, [*names, SCORE])
+        table = _table(parquet, [*names, spec.score_column])
         columns = {name: table.column(name).to_pylist() for name in table.column_names}
     except pa.ArrowException as error:
         raise ReferenceUnusable(f"serving/reference.parquet cannot be read: {error}") from error
-    if lost := [name for name in (*names, SCORE) if name not in columns]:
+    if lost := [name for name in (*names, spec.score_column) if name not in columns]:
         raise ReferenceUnusable(f"serving/reference.parquet lacks {', '.join(lost)}")
     return summary(spec, columns, table.num_rows)
 
@@ -65,11 +65,11 @@ def _schema(file: pq.ParquetFile, wanted: list[str]) -> pa.Schema:
 
 
 def summary(spec: Spec, columns: dict[str, list[Any]], n_rows: int) -> Reference:
-    """columns: the raw fields and `score`, by name. Raises ReferenceUnusable when there are no rows."""
+    """columns: the raw fields and the score, by name. Raises ReferenceUnusable when there are no rows."""
     if not n_rows:
         raise ReferenceUnusable("serving/reference.parquet has no rows")
     found = [_field(field, columns[field.name]) for field in spec.fields]
-    score = _number(SCORE, SCORE, numbers(columns[SCORE]))
+    score = _number(spec.score_column, "score", numbers(columns[spec.score_column]))
     score.is_score = True
     classes = spec.class_values
     return Reference(n_rows, [*found, score], str(classes[1]) if len(classes) == 2 else "")

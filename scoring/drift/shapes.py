@@ -9,8 +9,6 @@ What = Literal["distribution", "missing", "unseen", "out_of_range"]
 Verdict = Literal["drifted", "stable", "not_enough"]
 Value = int | float | str | bool
 
-SCORE = "score"
-
 
 class Column(Struct, forbid_unknown_fields=True):
     """One column of the reference, summed up.

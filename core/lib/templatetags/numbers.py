@@ -29,8 +29,13 @@ AGO_WORDS = {
 
 
 def _localised(text: str) -> str:
-    separator = str(formats.get_format("DECIMAL_SEPARATOR"))
-    return text.replace("-", MINUS, 1).replace(".", separator)
+    return text.replace("-", MINUS, 1).replace(".", _separator(get_language()))
+
+
+@lru_cache(maxsize=16)
+def _separator(language: str | None) -> str:
+    """Of decimals: looked up once, for pages that write thousands of numbers."""
+    return str(formats.get_format("DECIMAL_SEPARATOR", language))
 
 
 def whole(value: int) -> str:

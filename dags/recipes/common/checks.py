@@ -94,12 +94,12 @@ def sort_out(table: pd.DataFrame, columns: Sequence[Column], *, unique: Sequence
     return Sound(typed.drop(index=list(reasons)), rejected)
 
 
-def require_learnable(train: pd.DataFrame, *, beside: Iterable[str]) -> None:
-    """Raises DataInvalid when `label`, or every other column, has one value only.
+def require_learnable(train: pd.DataFrame, *, beside: Iterable[str], label: str = "label") -> None:
+    """Raises DataInvalid when the label, or every other column, has one value only.
 
     beside: columns that are not learnt from. Columns that are always the same are named in the log.
     """
-    if train["label"].nunique(dropna=True) < 2:
+    if train[label].nunique(dropna=True) < 2:
         raise DataInvalid("All rows to train on have the same label: there is nothing to learn.")
     features = [name for name in train.columns if name not in set(beside)]
     constant = [str(name) for name in features if train[name].nunique(dropna=False) < 2]

@@ -18,18 +18,18 @@ MAX_REFERENCE_ROWS = 20_000
 
 
 def reference(spec: Spec, rows: pd.DataFrame, model: Original, *, seed: int) -> pd.DataFrame:
-    """At most 20,000 training rows with their label and the model's score. rows: fields and `label`."""
+    """At most 20,000 training rows with their label and the model's score. rows: fields and label."""
     table = rows if len(rows) <= MAX_REFERENCE_ROWS else rows.sample(MAX_REFERENCE_ROWS, random_state=seed)
     outcome = model.predict(features.frame(spec, table))
-    return table.assign(score=_score(outcome)).reset_index(drop=True)
+    return features.with_column(table, spec.score_column, _score(outcome)).reset_index(drop=True)
 
 
 def figures(spec: Spec, model: Original, train: pd.DataFrame, holdout: pd.DataFrame) -> dict[str, Any]:
     """Metrics on the hold-out beside those of the trivial baseline, and per slice."""
     columns = features.frame(spec, holdout)
-    truth = holdout["label"].to_numpy()
+    truth = holdout[spec.label_column].to_numpy()
     outcome = model.predict(columns)
-    trivial = metrics.baseline(spec, train["label"].to_numpy(), len(holdout))
+    trivial = metrics.baseline(spec, train[spec.label_column].to_numpy(), len(holdout))
     slices = metrics.slice_keys(spec, columns)
     return {
         "train_rows": len(train),
@@ -50,7 +50,7 @@ def picture(spec: Spec, model: Original, holdout: pd.DataFrame) -> tuple[str, by
 def residual_picture(spec: Spec, model: Original, holdout: pd.DataFrame) -> bytes:
     """A PNG: each hold-out row's error (predicted - true) over its prediction, and their spread."""
     predicted = model.predict(features.frame(spec, holdout)).values
-    errors = predicted - holdout["label"].to_numpy(np.float64)
+    errors = predicted - holdout[spec.label_column].to_numpy(np.float64)
     figure, (cloud, spread) = _pyplot().subplots(1, 2, figsize=(8, 3.8), layout="constrained", sharey=True)
     cloud.scatter(predicted, errors, s=6, alpha=0.4)
     cloud.axhline(0, color="black", linewidth=0.8)
@@ -67,7 +67,7 @@ def confusion_picture(spec: Spec, model: Original, holdout: pd.DataFrame) -> byt
     position = {label.value: index for index, label in enumerate(labels)}
     predicted = model.predict(features.frame(spec, holdout)).values.tolist()
     table = np.zeros((len(labels), len(labels)), dtype=int)
-    for truth, guess in zip(holdout["label"].tolist(), predicted, strict=True):
+    for truth, guess in zip(holdout[spec.label_column].tolist(), predicted, strict=True):
         table[position[truth], position[guess]] += 1
     figure, axes = _pyplot().subplots(figsize=(5, 4.2), layout="constrained")
     axes.imshow(table, cmap="Blues")

@@ -100,7 +100,10 @@ class Training(ABC):
 
     @abstractmethod
     def fields(self, table: pd.DataFrame) -> pd.DataFrame:
-        """From rows to the fields of the spec, with `label` and the key beside them."""
+        """From rows to the fields of the spec, with `label` and the key beside them.
+
+        Where a field is called `label` itself, the label is `atalaya.label`, see `Spec.label_column`.
+        """
 
     @abstractmethod
     def spec(self, train: pd.DataFrame) -> Spec:
@@ -169,15 +172,16 @@ class Training(ABC):
             self.fields(run.folder.read_table(name)).reset_index(drop=True)
             for name in ("train_rows.parquet", "holdout_rows.parquet")
         )
-        require_learnable(train, beside=["label", self.key])
+        label = "atalaya.label" if "atalaya.label" in train.columns else "label"
+        require_learnable(train, beside=[label, self.key], label=label)
         spec = self.spec(train)
         sound, apart = fitting.set_apart(spec, {"train": train, "held": held})
         if apart.n_refused:
             say(apart.sentence)
             train, held = sound["train"], sound["held"]
-            require_learnable(train, beside=["label", self.key])
+            require_learnable(train, beside=[label, self.key], label=label)
             spec = self.spec(train)
-        if held["label"].nunique() < 2:
+        if held[label].nunique() < 2:
             raise DataInvalid("The rows held out are all alike: choose another share.")
         run.folder.write_json("set_apart.json", vars(apart))
         run.folder.write_table("train.parquet", train)

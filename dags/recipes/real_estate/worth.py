@@ -11,7 +11,7 @@ from dags.recipes.common.decisions import Criterion, Decision
 from dags.recipes.real_estate.params import MODEL, Settings
 from scoring.drift import reference as references
 from scoring.drift.judge import judge
-from scoring.drift.shapes import SCORE, ColumnJudgement, Limits
+from scoring.drift.shapes import ColumnJudgement, Limits
 from scoring.spec import Spec
 from scoring.words import grouped
 
@@ -126,7 +126,7 @@ def _drift(rows: pd.DataFrame, champion: Learnt, settings: Settings) -> list[Cri
 def _columns(spec: Spec, rows: pd.DataFrame) -> dict[str, list[object]]:
     """As the arithmetic of drift takes them; the price stands where it expects the score."""
     told = records(rows)
-    names = {field.name: field.name for field in spec.fields} | {SCORE: "label"}
+    names = {field.name: field.name for field in spec.fields} | {spec.score_column: spec.label_column}
     return {name: [row.get(source) for row in told] for name, source in names.items()}
 
 

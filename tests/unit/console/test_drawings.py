@@ -20,7 +20,8 @@ from pipelines.models import Run
 from pipelines.pictures import ColouredBox, ColouredGraph
 from predictions import explanation
 from predictions.drift import drawings as drift
-from predictions.models import Prediction
+from predictions.models import DriftWindow, Prediction
+from predictions.templatetags import drift_drawings
 from tests.svg import wrong_numbers
 from usecases.drawings import load_chart
 
@@ -35,7 +36,7 @@ TASKS = [
 
 
 def _window(pk):
-    return SimpleNamespace(pk=pk, model="titanic", verdict="stable")
+    return DriftWindow(pk=pk, model="titanic", verdict="stable")
 
 
 def _grid():
@@ -122,7 +123,7 @@ def _interval():
 
 def _strip():
     marks = [(_window(n), {"verdict": "stable", "strength": 0.377 * n}) for n in range(1, 4)]
-    return render_to_string("drift/_strip.html", {"strip": drift.strip(marks)})
+    return drift_drawings.drift_strip(drift.strip(marks))
 
 
 def _load():
@@ -141,7 +142,7 @@ DRAWINGS = {
     "interval": _interval,
     "strip": _strip,
     "pair": lambda: render_to_string("drift/_pair.html", {"pair": drift.pair(BINS), "label": "x"}),
-    "small pair": lambda: render_to_string("drift/_small_pair.html", {"pair": drift.small_pair(BINS)}),
+    "small pair": lambda: drift_drawings.drift_pair(drift.small_pair(BINS)),
     "metric": lambda: registry.metric_chart([Point(n, n**0.5, AT) for n in range(5)], "loss"),
     "sparkline": lambda: drawings.sparkline([0.1, 0.25, 0.7], ""),
     "run bars": lambda: drawings.run_bars(

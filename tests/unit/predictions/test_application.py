@@ -3,6 +3,7 @@
 import time
 import uuid
 
+import numpy as np
 import orjson
 import pytest
 
@@ -195,6 +196,71 @@ def test_an_explanation_adds_up_and_records_nothing(call, broker):
     assert status == 200
     assert found["is_exact"]
     assert sum(found["contributions"].values()) == pytest.approx(found["prediction"] - found["base"])
+    assert broker.messages == []
+
+
+@pytest.fixture
+def failing(running, monkeypatch):
+    """The compiled model fails on what the test says, and answers other rows as ever."""
+    scorer = running.engine.served["titanic"].scorer
+    run = scorer._session.run
+
+    def made(is_borne, answer=None):
+        class Session:
+            def run(self, names, feed):
+                is_bad = ~is_borne(feed).reshape(-1)
+                if is_bad.any() and answer is None:
+                    raise RuntimeError("Non-zero status code returned while running Reshape node")
+                values, shares = run(names, feed)
+                shares = np.where(is_bad[:, None], answer, shares) if is_bad.any() else shares
+                return [values, shares]
+
+        monkeypatch.setattr(scorer, "_session", Session())
+
+    return made
+
+
+def test_an_explanation_names_the_row_that_the_model_fails_on(call, failing):
+    failing(lambda feed: feed["Pclass"] != 2)
+    status, problem, _headers = call({"rows": [ROW, ROW, ROW | {"Pclass": 2}]}, path="titanic/explain")
+    assert status == 422
+    assert [error["row"] for error in problem["errors"]] == [2]
+    assert "fails on these values" in problem["detail"]
+
+
+def test_an_explanation_names_the_row_that_has_no_number(call, failing):
+    failing(lambda feed: feed["Pclass"] != 2, np.nan)
+    status, problem, _headers = call({"rows": [ROW, ROW | {"Pclass": 2}]}, path="titanic/explain")
+    assert status == 422
+    assert problem["errors"] == [{"row": 1, "field": "", "message": "the model answers with no number"}]
+
+
+@pytest.mark.parametrize("answer", [None, np.nan, np.inf], ids=["fails", "NaN", "infinite"])
+def test_a_mixture_that_the_model_does_not_bear_is_nobody_s_fault(call, running, failing, answer):
+    served = running.engine.served["titanic"]
+    served.reference = [ROW | {"Pclass": 2, "Fare": 30.0}, ROW | {"Pclass": 1, "Sex": "female", "Fare": 80.0}]
+    failing(lambda feed: (feed["Pclass"] != 2) | (feed["Fare"] != np.float32(ROW["Fare"])), answer)
+    status, found, _headers = call({"rows": [ROW]}, path="titanic/explain")
+    assert status == 200
+    explained = found["explanations"][0]
+    assert (explained["n_reference"], explained["n_left_out"]) == (1, 1)
+    assert sum(explained["contributions"].values()) == pytest.approx(
+        explained["prediction"] - explained["base"]
+    )
+    served.reference = served.reference[:1]
+    status, problem, _headers = call({"rows": [ROW, ROW]}, path="titanic/explain")
+    assert status == 409
+    assert "is answered, but cannot be explained" in problem["detail"]
+    assert problem["errors"][0]["row"] == 0
+
+
+def test_rows_that_a_compiled_model_fails_on_are_named(call, failing, broker):
+    failing(lambda feed: feed["Pclass"] != 2)
+    rows = [ROW] * 60 + [ROW | {"Pclass": 2}]
+    status, problem, _headers = call({"rows": rows})
+    assert status == 422
+    assert [error["row"] for error in problem["errors"]] == [60]
+    assert call({"rows": rows[-1:]})[0] == 422
     assert broker.messages == []
 
 

@@ -5,6 +5,7 @@ import os
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from core.lib.errors import Conflict, InvalidRequest, Unavailable
@@ -12,7 +13,8 @@ from models_registry.digest import folder_sha256
 from predictions.serving import files, original, served
 from predictions.serving.original import OriginalScorer, run_folder
 from predictions.serving.snapshot import ChampionRef
-from scoring.runner_client import RunnerClient, RunnerError, RunnerUnavailable
+from scoring.runner_client import RunnerClient, RunnerUnavailable
+from scoring.score import ModelFailure
 from scoring.spec_reading import read_spec
 from tests import champions
 from tests.champions import ROW
@@ -73,19 +75,70 @@ async def test_a_child_that_hangs_is_replaced_as_one_that_died(loaded, monkeypat
     await asyncio.to_thread(found.stop, 0)  # which hangs up in this event loop
 
 
-@pytest.mark.parametrize(("n_rows", "row"), [(1, 0), (2, None)])
-async def test_rows_that_the_model_fails_on_are_the_caller_s_fault(loaded, monkeypatch, n_rows, row):
-    async def fails(_self, _columns):
-        raise RunnerError("ValueError: Found unknown categories ['robot']" + "!" * 1000)
+def failing_at(monkeypatch, classes: set[int], gone: str = "robot" + "!" * 1000) -> None:
+    """The child fails on passengers of these classes."""
+    predict = RunnerClient.predict
+
+    async def fails(self, columns):
+        if np.isin(columns["Pclass"], list(classes)).any():
+            raise ModelFailure(f"ValueError: Found unknown categories ['{gone}']")
+        return await predict(self, columns)
+
+    monkeypatch.setattr(RunnerClient, "predict", fails)
+
+
+@pytest.mark.parametrize(
+    ("classes", "rows"), [([2], [0]), ([3] * 700 + [2] + [3] * 298 + [2], [700, 999]), ([2, 2], [0, 1])]
+)
+async def test_rows_that_the_model_fails_on_are_named(loaded, monkeypatch, classes, rows):
+    failing_at(monkeypatch, {2})
+    found, _source, _ref, _folder = loaded
+    with pytest.raises(InvalidRequest, match="The model fails on these values: ValueError: Found") as told:
+        await found.score(found.decoder.decode_rows([ROW | {"Pclass": one} for one in classes]))
+    assert len(told.value.message) < 600
+    assert told.value.errors == [{"row": row, "field": None, "message": told.value.message} for row in rows]
+    await asyncio.to_thread(found.stop, 0)
+
+
+async def test_of_many_rows_that_the_model_fails_on_the_first_are_named(loaded, monkeypatch):
+    failing_at(monkeypatch, {2})
+    found, _source, _ref, _folder = loaded
+    with pytest.raises(InvalidRequest) as told:
+        await found.score(found.decoder.decode_rows([ROW | {"Pclass": 2}] * 1000))
+    assert [one["row"] for one in told.value.errors] == [*range(10), None]
+    assert "may be more" in told.value.errors[-1]["message"]
+    await asyncio.to_thread(found.stop, 0)
+
+
+async def test_rows_that_fail_together_alone_are_not_named(loaded, monkeypatch):
+    predict = RunnerClient.predict
+
+    async def fails(self, columns):
+        if len(columns["Pclass"]) == 2:
+            raise ModelFailure("ValueError: two are too many")
+        return await predict(self, columns)
 
     monkeypatch.setattr(RunnerClient, "predict", fails)
     found, _source, _ref, _folder = loaded
-    with pytest.raises(InvalidRequest, match="The model fails on these values: ValueError: Found") as told:
-        await found.score(found.decoder.decode_rows([ROW] * n_rows))
-    assert len(told.value.message) < 600
-    assert told.value.errors == [{"row": row, "field": None, "message": told.value.message}]
-    with pytest.raises(InvalidRequest, match="robot"):
-        await asyncio.to_thread(found.explain, ROW)
+    with pytest.raises(InvalidRequest, match="two are too many") as told:
+        await found.score(found.decoder.decode_rows([ROW] * 2))
+    assert [one["row"] for one in told.value.errors] == [None]
+    await asyncio.to_thread(found.stop, 0)
+
+
+async def test_a_row_that_cannot_be_explained_is_named(loaded, monkeypatch):
+    failing_at(monkeypatch, {2})
+    found, _source, _ref, _folder = loaded
+    with pytest.raises(InvalidRequest, match="robot") as refused:
+        await asyncio.to_thread(found.explain, ROW | {"Pclass": 2}, n_row=3)
+    assert refused.value.errors[0]["row"] == 3
+    found.reference = [ROW | {"Pclass": 2}, ROW | {"Pclass": 3}]
+    explained = await asyncio.to_thread(found.explain, ROW | {"Pclass": 1})
+    assert (explained.n_reference, explained.n_left_out) == (1, 1)
+    found.reference = [ROW | {"Pclass": 2}]
+    with pytest.raises(Conflict, match=r"is answered, but cannot be explained.*robot") as alone:
+        await asyncio.to_thread(found.explain, ROW | {"Pclass": 1}, n_row=4)
+    assert alone.value.errors[0]["row"] == 4
 
 
 def test_its_files_are_fetched_once(loaded):

@@ -67,7 +67,9 @@ def pipeline(spec: Spec, rows: pd.DataFrame, model: Any = None, *, scaler: Any =
     )
     forest = RandomForestClassifier if spec.task == "classification" else RandomForestRegressor
     chosen = forest(20, max_depth=8, random_state=1) if model is None else model
-    return Pipeline([("prepare", prepare), ("model", chosen)]).fit(features.table(spec, rows), rows["label"])
+    return Pipeline([("prepare", prepare), ("model", chosen)]).fit(
+        features.table(spec, rows), rows[spec.label_column]
+    )
 
 
 def scorer(spec: Spec, rows: pd.DataFrame) -> Scorer:
@@ -82,7 +84,7 @@ def job(
     cut = len(rows) * 3 // 4
     (folder / "spec.json").write_bytes(spec.to_json())
     scores = score_of(Original(model, spec).predict(features.frame(spec, rows[:cut])))
-    rows[:cut].assign(score=scores).to_parquet(folder / "reference.parquet")
+    features.with_column(rows[:cut], spec.score_column, scores).to_parquet(folder / "reference.parquet")
     rows[cut:].to_parquet(folder / "holdout.parquet")
     (folder / "job.json").write_bytes(msgspec.json.encode(Job(champion=champion)))
     return folder

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from scoring.check import NotJSON, RowDecoder, RowsInvalid, TooLarge
+from scoring.spec_reading import read_spec
 from tests.unit.scoring import specs
 
 NAN_MESSAGE = "Age must be a number: NaN is not allowed; send null, or leave it out, when it is not known"
@@ -186,3 +187,41 @@ def test_spaces_around_a_known_choice_go(is_open: bool):
     rows = RowDecoder(spec).decode(body({"town": " Lugo\n"}, {"town": " Soria"}))
     assert [row["town"] for row in rows.inputs] == ["Lugo", " Soria"]
     assert rows.warnings == [[], []]
+
+
+def test_a_field_that_is_there_twice_is_refused():
+    """Which of the two is meant, nobody knows."""
+    row = json.dumps(specs.titanic_row())
+    with pytest.raises(NotJSON, match="has Age twice in one object"):
+        TITANIC.decode(f'{{"rows": [{row[:-1]}, "Age": 50}}]}}'.encode())
+    short = json.dumps({name: value for name, value in specs.titanic_row().items() if name != "Age"})
+    with pytest.raises(NotJSON, match="has Fare twice"):  # as many keys as there are fields
+        TITANIC.decode(f'{{"rows": [{short[:-1]}, "Fare": 7}}]}}'.encode())
+    with pytest.raises(NotJSON, match="has rows twice"):
+        TITANIC.decode(f'{{"rows": [{row}], "rows": [{row}]}}'.encode())
+
+
+def test_a_text_that_looks_like_a_key_is_no_second_one():
+    town = 'a "town": it is'
+    assert HOUSE.decode(body({"rooms": 3, "area": 90, "town": town})).inputs[0]["town"] == town
+    spaced = b'{ "rows" : [ { "rooms" : 3 , "area" : 90 , "town" : "Lugo" } ] }'
+    assert HOUSE.decode(spaced).inputs == [{"rooms": 3, "area": 90, "town": "Lugo"}]
+
+
+@pytest.mark.parametrize("town", ["A\u0301vila", " A\u0301vila ", "\u00c1vila\u00a0"])
+def test_a_known_choice_is_known_however_it_is_composed(town):
+    found = HOUSE.decode(body({"rooms": 3, "area": 90, "town": town}))
+    assert (found.inputs[0]["town"], found.warnings[0]) == ("\u00c1vila", [])
+
+
+def test_choices_that_differ_by_no_more_are_kept_apart():
+    plain = specs.house_plain()
+    plain["fields"][2]["choices"]["values"] = [{"value": "x"}, {"value": "x "}]
+    decoder = RowDecoder(read_spec(json.dumps(plain)))
+    for town in ("x", "x ", " x"):
+        assert decoder.decode(body({"rooms": 3, "area": 90, "town": town})).inputs[0]["town"] == town
+
+
+def test_numbers_in_texts_are_none_of_python():
+    with pytest.raises(RowsInvalid, match="1 fault"):
+        HOUSE.decode_texts([{"rooms": "3", "area": "1_500", "town": "Lugo"}])

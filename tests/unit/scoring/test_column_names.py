@@ -17,6 +17,7 @@ from scoring.drift import reference
 from scoring.explain import shapley
 from scoring.expressions import quote
 from scoring.language import column_name_fault
+from scoring.result import ChampionFiles
 from scoring.score import Scorer
 from scoring.spec import Spec
 from scoring.spec_reading import read_spec
@@ -51,7 +52,8 @@ def rows_of(spec: Spec, n_rows: int = 400) -> pd.DataFrame:
     numbers = [field.name for field in spec.fields if not field.is_text]
     table = pd.DataFrame({name: dice.random(n_rows).round(3) for name in numbers})
     table[spec.text_columns[0]] = dice.choice(["a", "b"], n_rows)
-    return table.assign(label=(table[numbers[0]] + table[numbers[1]] > 1).astype(int))
+    truth = (table[numbers[0]] + table[numbers[1]] > 1).astype(int)
+    return features.with_column(table, spec.label_column, truth)
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +77,67 @@ def test_such_a_model_is_compiled_and_serves(compiled):
     assert alone.values[0] == together.values[0]
     found = shapley(scorer, spec, sample.inputs[0], sample.inputs[:20])
     assert set(found.contributions) == {*NUMBERS, TEXT}
+
+
+OURS = [
+    *(
+        "label",
+        "score",
+        "id",
+        "version",
+        "prediction",
+        "class",
+        "index",
+        "name",
+        "is_missing",
+        "self",
+        "example",
+    ),
+    *("rows", "value", "probabilities", "output_label", "output_probability", "variable", "model"),
+]
+
+
+@pytest.fixture(scope="module")
+def named_as_ours(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ours")
+    spec = spec_of(OURS, "text")
+    rows = rows_of(spec)
+    return folder, spec, rows, compile_version(fitted.job(folder, spec, rows, fitted.pipeline(spec, rows)))
+
+
+def test_columns_that_are_called_as_ours_are_told_from_them(named_as_ours):
+    folder, spec, rows, result = named_as_ours
+    assert (spec.label_column, spec.score_column) == ("atalaya.label", "atalaya.score")
+    assert (result.serve_as, result.self_test) == ("onnx", ""), result.reason
+    assert result.parity.max_difference < 1e-5
+    assert result.candidate.metrics["accuracy"] > 0.9  # the label itself is a number between 0 and 1
+    sample = self_test.sample((folder / "reference.parquet").read_bytes(), spec)
+    assert sample.inputs[0]["score"] == rows["score"][0]
+    summed = reference.read((folder / "reference.parquet").read_bytes(), spec)
+    assert [column.is_score for column in summed.columns] == [False] * (len(OURS) + 1) + [True]
+    assert len({column.name for column in summed.columns}) == len(OURS) + 2
+    expression = read_spec(
+        msgspec.json.encode(
+            msgspec.to_builtins(spec)
+            | {"derived": [{"name": "gone", "expression": "is_missing(is_missing) + is_missing(self)"}]}
+        )
+    )
+    row = {**dict.fromkeys(OURS, 0.5), "text": "a", "is_missing": None}
+    assert features.frame(expression, [row])["gone"].tolist() == [1.0]
+
+
+def test_a_champion_with_a_field_label_does_not_see_the_truth(named_as_ours, tmp_path):
+    """Where the candidate has no such field, `label` in its hold-out is what is to be told."""
+    folder, champion, _rows, _result = named_as_ours
+    spec = spec_of(["score", "id"], "text")
+    rows = rows_of(spec)
+    files = ChampionFiles(spec="champion.json", onnx="champion.onnx")
+    fitted.job(tmp_path, spec, rows, fitted.pipeline(spec, rows), files)
+    (tmp_path / "champion.json").write_bytes(champion.to_json())
+    (tmp_path / "champion.onnx").write_bytes((folder / "model.onnx").read_bytes())
+    result = compile_version(tmp_path)
+    assert result.champion is None
+    assert "has no column 'label'" in result.champion_error
 
 
 def test_the_same_model_has_the_same_hash_each_time(compiled, tmp_path):
@@ -134,7 +197,7 @@ def test_drift_sums_such_columns_up(compiled):
 
 
 NAMES = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=60).filter(
-    lambda name: name.strip() and name not in ("label", "score", "is_missing")
+    lambda name: name.strip() and not name.startswith("atalaya.")
 )
 
 
@@ -147,5 +210,5 @@ def test_any_name_goes_through_spec_checks_and_features(names):
     assert RowDecoder(spec).decode(msgspec.json.encode({"rows": [row]})).inputs == [row]
     assert features.frame(spec, [row])[f"{names[0]} / 2"].tolist() == [0.25]
     buffer = io.BytesIO()
-    pd.DataFrame([row]).assign(score=0.5).to_parquet(buffer)
+    features.with_column(pd.DataFrame([row]), spec.score_column, 0.5).to_parquet(buffer)
     assert self_test.sample(buffer.getvalue(), spec).inputs == [row]

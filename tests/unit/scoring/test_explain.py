@@ -8,8 +8,9 @@ import pytest
 import shap
 
 from scoring import explain, features
-from scoring.explain import shapley
-from scoring.score import Outcome
+from scoring.check import NoNumber
+from scoring.explain import NotExplained, shapley
+from scoring.score import ModelFailure, Outcome
 from scoring.spec import Spec
 from tests.unit.scoring import fitted, specs
 
@@ -121,3 +122,56 @@ def test_sampled_values_lie_within_their_errors(monkeypatch):
 def test_explanation_without_reference_is_refused():
     with pytest.raises(ValueError, match="needs reference rows"):
         shapley(Formula(specs.house(), len), specs.house(), HOUSE_ROW, [])
+
+
+def picky(columns) -> np.ndarray:
+    """Price by area and rooms; a house of 9 rooms in Lugo is more than the model bears."""
+    if np.any((columns["rooms"] == 9) & (columns["town"] == "Lugo")):
+        raise ModelFailure("ValueError: no such house")
+    return columns["area"] * columns["rooms"]
+
+
+def wordless(columns) -> np.ndarray:
+    """The same, but answered with no number."""
+    return np.where(
+        (columns["rooms"] == 9) & (columns["town"] == "Lugo"), np.nan, columns["area"] * columns["rooms"]
+    )
+
+
+BACKGROUND = [
+    {"rooms": 2, "area": 50.0, "town": "Lugo"},
+    {"rooms": 9, "area": 200.0, "town": "Ávila"},
+    {"rooms": 4, "area": 100.0, "town": "Ávila"},
+]
+
+
+@pytest.mark.parametrize("n_exact", [10, 2], ids=["exact", "sampled"])
+@pytest.mark.parametrize("formula", [picky, wordless])
+def test_reference_rows_that_cannot_be_mixed_with_the_row_are_left_out(monkeypatch, formula, n_exact):
+    monkeypatch.setattr(explain, "EXACT_FIELDS", n_exact)
+    spec = specs.house(derived=[])
+    found = shapley(Formula(spec, formula), spec, HOUSE_ROW, BACKGROUND)
+    assert (found.n_reference, found.n_left_out) == (2, 1)
+    # by hand: f is area x rooms; of the two rows that are left 2 x 50 and 4 x 100, the row itself 4 x 120
+    assert found.base == pytest.approx(250)
+    assert found.prediction == pytest.approx(480)
+    # rooms of the first: 2 more, half with 50, half with 120: 170; of the second none. area: 70 x 3, 20 x 4
+    expected = {"rooms": 85, "area": (210 + 80) / 2, "town": 0}
+    if n_exact == 10:
+        assert found.contributions == pytest.approx(expected)
+    assert sum(found.contributions.values()) == pytest.approx(found.prediction - found.base)
+    assert all(map(math.isfinite, [*found.contributions.values(), *(found.errors or {}).values()]))
+
+
+@pytest.mark.parametrize(("formula", "words"), [(picky, "no such house"), (wordless, "with no number")])
+def test_a_row_that_fits_no_reference_row_is_not_explained(formula, words):
+    spec = specs.house(derived=[])
+    with pytest.raises(NotExplained, match=words):
+        shapley(Formula(spec, formula), spec, HOUSE_ROW, [BACKGROUND[1]] * 3)
+
+
+@pytest.mark.parametrize(("formula", "error"), [(picky, ModelFailure), (wordless, NoNumber)])
+def test_a_row_that_the_model_does_not_answer_is_told_as_such(formula, error):
+    spec = specs.house(derived=[])
+    with pytest.raises(error):
+        shapley(Formula(spec, formula), spec, HOUSE_ROW | {"rooms": 9}, BACKGROUND)

@@ -11,8 +11,8 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 from scoring import features, frames, runner_client, sandbox
 from scoring.runner import Runner
-from scoring.runner_client import RunnerClient, RunnerError, RunnerProcess, RunnerUnavailable
-from scoring.score import Outcome
+from scoring.runner_client import RunnerClient, RunnerProcess, RunnerUnavailable
+from scoring.score import ModelFailure, Outcome
 from tests.unit.scoring import fitted, specs
 
 
@@ -91,7 +91,7 @@ async def test_requests_that_wait_are_answered_together_each_with_its_own(slow):
 
 async def test_failure_of_the_model_is_told_and_the_next_rows_are_answered(slow):
     _, client = slow
-    with pytest.raises(RunnerError, match="RuntimeError: too old"):
+    with pytest.raises(ModelFailure, match="RuntimeError: too old"):
         await client.score_rows([specs.titanic_row(Age=100)])
     assert (await client.score_rows([specs.titanic_row(Age=50)])).values == [1]
 
@@ -102,7 +102,7 @@ async def test_a_row_that_the_model_cannot_bear_fails_alone(slow):
     calls = (client.score_rows([specs.titanic_row(Age=age)]) for age in ages)
     answers = await asyncio.gather(*calls, return_exceptions=True)
     refused = answers.pop(6)
-    assert isinstance(refused, RunnerError)
+    assert isinstance(refused, ModelFailure)
     assert [answer.values for answer in answers] == [[0]] * 6 + [[1]] * 6
 
 
@@ -188,7 +188,7 @@ async def test_rows_that_do_not_fit_the_spec_are_refused(slow, tmp_path):
         (MemoryError(), RunnerUnavailable),
         (OSError("No space left on device"), RunnerUnavailable),
         (RuntimeError("can't start new thread"), RunnerUnavailable),
-        (ValueError("Found unknown categories"), RunnerError),
+        (ValueError("Found unknown categories"), ModelFailure),
     ],
 )
 async def test_what_the_machine_lacks_is_no_fault_of_the_row(slow, monkeypatch, error, kind):

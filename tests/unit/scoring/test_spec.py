@@ -65,7 +65,10 @@ def test_every_fault_is_listed_at_once():
         (field(name=""), "name '': it is empty"),
         (field(name="a\tb"), "name 'a\\tb': it holds a control character"),
         (field(name="x" * 251), "longer than 250 characters"),
-        (field(name="label"), "name 'label': kept for the program's own use"),
+        (
+            field(name="atalaya.label"),
+            "name 'atalaya.label': names that begin with atalaya. are the console's own",
+        ),
         (field(seen=[5, 1]), "seen starts at 5, above its end 1"),
         (field(required=False), "needs a default, or must be nullable"),
         (field(default=3), "a required field has no use for a default"),

@@ -176,6 +176,14 @@ EMPTY = BadLine("the line is empty")
         (f"{RIDE}\n{'9' * 400}{RIDE}\n".encode(), ["6", BadLine("a number of more than 64 bits")]),
         (f"{RIDE}\nM\xfcller\n".encode("latin-1"), ["6", BadLine("1 columns, not 7")]),
         (f"{RIDE}\n\x00\n".encode(), ["6", BadLine("1 columns, not 7")]),
+        (
+            f"{RIDE}\n6,2013-01-01 00:00:00,START,nan,40.77,6,-1\n".encode(),
+            ["6", BadLine("'nan' is no number")],
+        ),
+        (
+            f"{RIDE}\n6,2013-01-01 00:00:00,START,1_5,40.77,6,-1\n".encode(),
+            ["6", BadLine("'1_5' is no number")],
+        ),
         (f'{RIDE}\n"{RIDE}\n{RIDE}\n'.encode(), ["6", BadLine("1 columns, not 7"), "6"]),
     ],
 )

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
+from django.urls import reverse
 
 from core.lib.errors import NotFound, Unauthorized, Unavailable
 from streaming import gateway, reading
@@ -126,3 +127,86 @@ def test_messages_with_predictions_need_the_right_to_see_predictions(client, set
     assert not reading.may_read(engineer, settings.CONSOLE_PREDICTIONS_TOPIC)
     engineer.token_scopes = None
     assert reading.may_read(engineer, settings.CONSOLE_PREDICTIONS_TOPIC)
+
+
+# --- groups
+
+
+class Grouped(Admin):
+    """Three groups, all on `orders` and `__mine`; `away` has no coordinator, `shy` may not be read."""
+
+    away: tuple[str, ...] = ()
+    listing: tuple[KafkaError, ...] = ()
+
+    def list_consumer_groups(self, request_timeout):
+        groups = [] if self.listing else [SimpleNamespace(group_id=name) for name in ("b", "a", "c")]
+        return done(SimpleNamespace(valid=groups, errors=list(self.listing)))
+
+    def describe_consumer_groups(self, names, request_timeout):
+        about = SimpleNamespace(state=SimpleNamespace(name="STABLE"), members=[1, 2])
+        return {name: done(self._lost(name) or about) for name in names}
+
+    def list_consumer_group_offsets(self, wanted, request_timeout):
+        name = wanted[0].group_id
+        topic = "orders" if name != "c" else "__mine"
+        place = SimpleNamespace(topic=topic, partition=0, offset=4, error=None)
+        return {name: done(self._lost(name) or SimpleNamespace(topic_partitions=[place]))}
+
+    def _lost(self, name):
+        return KafkaException(KafkaError(KafkaError.COORDINATOR_NOT_AVAILABLE)) if name in self.away else None
+
+
+def test_groups_are_told_with_their_lag():
+    groups = KafkaGateway(Grouped()).groups()
+    assert [(group.name, group.n_members, group.lag_messages) for group in groups] == [
+        ("a", 2, 3), ("b", 2, 3), ("c", 2, 3),
+    ]  # fmt: skip
+    assert [group.name for group in KafkaGateway(Grouped()).groups(topic="orders")] == ["a", "b"]
+
+
+def test_a_group_without_a_coordinator_hides_no_other():
+    kafka = Grouped()
+    kafka.away = ("a",)
+    lost, *others = KafkaGateway(kafka).groups()
+    assert (lost.name, lost.state, lost.n_members, lost.lag_messages) == ("a", "unknown", None, None)
+    assert "coordinator is not available" in lost.problem
+    assert [(group.name, group.lag_messages, group.problem) for group in others] == [
+        ("b", 3, ""),
+        ("c", 3, ""),
+    ]
+    assert [group.name for group in KafkaGateway(kafka).groups(topic="orders")] == ["a", "b"]
+
+
+def test_a_partition_whose_end_nobody_tells_leaves_the_lag_open():
+    class Slow(Grouped):
+        def _offset(self, place):
+            return (
+                KafkaException(KafkaError(KafkaError._TIMED_OUT))
+                if place.topic == "__mine"
+                else super()._offset(place)
+            )
+
+    first, _second, third = KafkaGateway(Slow()).groups()
+    assert first.lag_messages == 3
+    assert (third.n_members, third.lag_messages) == (2, None)
+    assert "__mine, partition 0" in third.problem
+
+
+def test_groups_that_no_broker_lists_are_told_as_trouble():
+    kafka = Grouped()
+    kafka.listing = (KafkaError(KafkaError._TIMED_OUT),)
+    with pytest.raises(Unavailable):
+        KafkaGateway(kafka).groups()
+
+
+def test_page_and_rest_show_the_group_that_is_in_trouble(db, monkeypatch):
+    kafka = Grouped()
+    kafka.away = ("a",)
+    monkeypatch.setattr(gateway, "connect", lambda: KafkaGateway(kafka))
+    browser = signed_in(make_user("ines", "engineer"))
+    found = browser.get("/api/v1/consumer-groups").json()["results"]
+    assert [(group["name"], group["lag_messages"]) for group in found] == [("a", None), ("b", 3), ("c", 3)]
+    assert "coordinator is not available" in found[0]["problem"]
+    page = browser.get(reverse("streams:group-list")).content.decode()
+    assert "coordinator is not available" in page
+    assert page.count('scope="row"') == 3

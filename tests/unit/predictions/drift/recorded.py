@@ -9,11 +9,10 @@ from core.lib.ids import uuid7
 from predictions.drift import windows
 from predictions.models import DriftWatch
 from predictions.tasks import look_for_drift
-from scoring.drift.shapes import SCORE
 from tests.people import make_user
 from tests.registry import make_champion
 from tests.unit.predictions.test_recording import handle, message
-from tests.unit.scoring.drift.made import NAMES, REFERENCE_FILE, SPEC, window
+from tests.unit.scoring.drift.made import NAMES, REFERENCE_FILE, SCORE, SPEC, window
 
 
 def champion(number: int = 1, **values: Any) -> None:

@@ -16,11 +16,10 @@ from predictions.drift import windows
 from predictions.drift.actions import change_rules, remove_demo
 from predictions.models import DriftRules, DriftWatch, DriftWindow, Prediction
 from scoring.drift import reference as references
-from scoring.drift.shapes import SCORE
 from tests.people import make_user
 from tests.unit.predictions.drift.recorded import champion, judge, record, watch
 from tests.unit.predictions.test_recording import handle, marker
-from tests.unit.scoring.drift.made import SPEC, drawn, parquet, scored, window
+from tests.unit.scoring.drift.made import SCORE, SPEC, drawn, parquet, scored, window
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("files", "sent")]
 

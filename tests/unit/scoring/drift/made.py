@@ -9,12 +9,13 @@ import pandas as pd
 from dags.recipes.titanic import data, features
 from scoring.drift import reference as references
 from scoring.drift.judge import judge
-from scoring.drift.shapes import SCORE, ColumnJudgement, Judgement, Limits
+from scoring.drift.shapes import ColumnJudgement, Judgement, Limits
 
 PASSENGERS = features.fields(data.read(data.generate(42))).drop(columns="PassengerId")
 SPEC = features.spec(PASSENGERS)
 NAMES = [field.name for field in SPEC.fields]
 LIMITS = Limits()
+SCORE = SPEC.score_column
 
 
 def scored(table: pd.DataFrame) -> pd.DataFrame:
