@@ -18,6 +18,7 @@ from streaming.windows import Windows
 
 log = structlog.get_logger(__name__)
 
+MOST_CHANGED = 20_000
 MOST_DEAD = 2_000
 MOST_DEAD_BYTES = 8 * 1024 * 1024
 
@@ -76,7 +77,9 @@ class Counting:
 
     @property
     def is_full(self) -> bool:
-        """Whether dead letters take so much memory that they should be saved now."""
+        """Whether what is not saved takes so much memory that it should be saved now."""
+        if len(self.windows.changed) > MOST_CHANGED:
+            return True
         return self.dead_bytes > MOST_DEAD_BYTES or len(self.dead) > MOST_DEAD
 
     @property
