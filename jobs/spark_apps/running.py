@@ -68,6 +68,10 @@ class SourceRefused(ValueError):
     """The input is not what the application reads; the text says what is wrong with it."""
 
 
+class SourceAway(RuntimeError):
+    """What the application reads from does not answer: the same call may do well later."""
+
+
 @dataclass(frozen=True)
 class Call(Generic[P]):
     """What a job's launcher hands over. result: a file, output: a folder of the job's own.
