@@ -419,3 +419,23 @@ def test_a_stream_on_a_name_that_collides_says_so(broker, runner, stream):
     Stream.objects.filter(pk=stream.pk).update(topic="tri_ps")
     assert runner._is_there()
     assert "tri_ps" in SetAside.objects.get().reason
+
+
+def test_without_the_right_to_create_topics_those_that_are_there_are_counted(broker, stream):
+    broker.may_create = False
+    broker.put(stream.topic, *good(3), b"bad")
+    run(broker, stream)
+    assert counted(stream) == 3
+    assert not stream.dead_letters.get().is_sent  # there is no dead topic: it waits in its row
+    broker.may_create = True
+    run(broker, stream)
+    assert stream.dead_letters.get().is_sent
+
+
+def test_a_topic_that_is_missing_and_may_not_be_created_is_noted(broker, runner, stream):
+    broker.may_create = False
+    del broker.topics[stream.topic]
+    assert runner._is_there()
+    reason = SetAside.objects.get(loop=loops.STREAMS.name).reason
+    assert "does not let it create one" in reason
+    assert stream.topic in reason
