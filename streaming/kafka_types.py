@@ -55,7 +55,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Read:
-    """A message as it lies in the topic."""
+    """A message as it lies in the topic. Of large ones the beginning: the sizes are of the whole."""
 
     partition: int
     offset: int
@@ -63,6 +63,8 @@ class Read:
     key: bytes | None
     value: bytes | None
     headers: list[tuple[str, bytes]]
+    key_bytes: int = 0
+    value_bytes: int = 0
 
 
 @dataclass(frozen=True)
