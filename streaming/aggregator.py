@@ -6,11 +6,19 @@ thrown away and the loop starts again from the rows: what was not written is rea
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import structlog
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    TIMESTAMP_NOT_AVAILABLE,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
 from django.db import Error, close_old_connections, connection
 
 from core.lib import aside, kafka, lag, live, metrics, topics
@@ -33,6 +41,10 @@ TELL_EVERY_S = 2.0
 FIRST_RETRY_S = 0.5
 LONGEST_RETRY_S = 15.0
 ADMIN_TIMEOUT_S = 10
+# A partition whose messages wait so long, or so many of them, is not read as they come: another one may be
+# ahead of it only because it was read first.
+WAITED_S = 5.0
+MOST_WAITING = 1_000
 
 # No broker, or a topic that is being made or deleted this moment.
 AWAY = (
@@ -262,6 +274,8 @@ class Session:
             else:
                 self._note(error)
         counting = self._counting
+        if not self._is_one_partition:
+            self._note_behind(sound)
         n_before, n_dead = counting.n_counted, len(counting.dead)
         counting.handle(sound, is_one_partition=self._is_one_partition)
         for partition, offset in ends:
@@ -275,6 +289,23 @@ class Session:
             began_at = time.monotonic()
             live.frame(f"streams:{self._stream.name}", self._frame())
             self._pulse.took(time.monotonic() - began_at)
+
+    def _note_behind(self, messages: Sequence[Message]) -> None:
+        """Before they are counted: partitions that are read late, as after a stall."""
+        firsts: dict[int, Message] = {}
+        for message in messages:
+            firsts.setdefault(message.partition(), message)
+        for partition, message in firsts.items():
+            kind, at_ms = message.timestamp()
+            has_waited = kind != TIMESTAMP_NOT_AVAILABLE and 0 <= at_ms / 1000 < time.time() - WAITED_S
+            if has_waited or self._high(partition) - message.offset() > MOST_WAITING:
+                self._counting.fell_behind(partition)
+
+    def _high(self, partition: int) -> int:
+        """The partition's end, by what the last fetch told of it."""
+        place = TopicPartition(self._stream.topic, partition)
+        high: int = self._consumer.get_watermark_offsets(place, cached=True)[1]
+        return high
 
     def _note(self, error: KafkaError) -> None:
         """A topic that is gone or another ends the session; other errors pass and are logged."""
@@ -294,13 +325,8 @@ class Session:
 
     def _lag(self) -> int:
         """Messages that are there and not counted, by what the last fetch told of the ends."""
-        n_messages = 0
-        for partition, position in self._counting.positions.items():
-            _low, high = self._consumer.get_watermark_offsets(
-                TopicPartition(self._stream.topic, partition), cached=True
-            )
-            n_messages += max(0, high - position.next_offset)
-        return n_messages
+        positions = self._counting.positions.items()
+        return sum(max(0, self._high(partition) - position.next_offset) for partition, position in positions)
 
     def write(self) -> None:
         """Save what was counted, send dead letters on, tell the pages."""

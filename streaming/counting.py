@@ -71,8 +71,8 @@ class Counting:
         self.dead: list[Dead] = []
         self.dead_bytes = 0
         self.n_counted = 0
-        # Partitions read to their end since the start. Before, other partitions may be hours ahead, only
-        # because they were read first: lateness is then judged within the partition.
+        # Partitions that were read to their end, and have not fallen far behind it since. Of the others some
+        # may be hours ahead, only because they were read first: lateness is then judged within the partition.
         self.caught_up: set[int] = set()
 
     @property
@@ -104,6 +104,10 @@ class Counting:
         """The partition has no message now before `next_offset`; those in between were markers."""
         self.caught_up.add(partition)
         self._position(partition).next_offset = next_offset
+
+    def fell_behind(self, partition: int) -> None:
+        """So much waits in the partition that it is read late, whatever its events say."""
+        self.caught_up.discard(partition)
 
     def save(self) -> None:
         """Write all since the last call in one transaction. After any exception this object is spent."""

@@ -338,6 +338,41 @@ def test_a_row_that_the_database_does_not_take_is_set_aside_and_the_others_are_s
     assert (aside.about, aside.count) == (stream.name, 1)
 
 
+def stalled(broker, stream, monkeypatch, at_ms=-1):
+    """Two partitions at their ends; then in each wait the events of ten minutes, one a minute."""
+    monkeypatch.setattr("tests.fakes.kafka.FakeMessage.timestamp", lambda _one: (1, at_ms))
+    now, stopped = time.time(), threading.Event()
+    broker.add(stream.topic, n_partitions=2)
+    for partition in (0, 1):
+        broker.put(stream.topic, encoded(now - 600), partition=partition)
+
+    def meanwhile():
+        for partition in (0, 1):
+            minutes = [encoded(now - 540 + 60 * minute) for minute in range(10)]
+            broker.put(stream.topic, *minutes, partition=partition)
+        broker.on_idle = stopped.set
+
+    broker.on_idle = meanwhile
+    Session(Stream.objects.get(pk=stream.pk), stopped).run()
+    return counted(stream), stream.dead_letters.count()
+
+
+def test_after_a_stall_in_time_events_of_every_partition_count(broker, stream, monkeypatch):
+    assert stalled(broker, stream, monkeypatch, at_ms=int((time.time() - 60) * 1000)) == (22, 0)
+
+
+def test_partitions_in_which_many_messages_wait_are_judged_apart(broker, stream, monkeypatch):
+    monkeypatch.setattr(aggregator, "MOST_WAITING", 5)
+    monkeypatch.setattr(aggregator, "BATCH", 100)
+    assert stalled(broker, stream, monkeypatch) == (22, 0)
+
+
+def test_what_is_read_as_it_comes_is_judged_by_all_partitions(broker, stream, monkeypatch):
+    monkeypatch.setattr(aggregator, "BATCH", 100)
+    n_counted, n_dead = stalled(broker, stream, monkeypatch, at_ms=int(time.time() * 1000))
+    assert (n_counted, n_dead) == (22 - 8, 8)  # of the other partition those more than a minute behind
+
+
 def test_it_tells_how_far_behind_it_is(broker, stream, monkeypatch):
     monkeypatch.setattr(aggregator, "LOOK_EVERY_S", 0)
     monkeypatch.setattr(aggregator, "BATCH", 2)
