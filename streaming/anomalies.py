@@ -1,5 +1,6 @@
 """What an anomaly rule found, to rows, to `<topic>.anomalies`, and to one alert for each episode."""
 
+import threading
 from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
@@ -134,8 +135,8 @@ def counted(before: dict[str, int], more: Counter[str]) -> dict[str, int]:
 class AnomalySender(RowSender[Anomaly]):
     """Sends the hits of one stream."""
 
-    def __init__(self, state: RuleState) -> None:
-        super().__init__(f"anomalies-{state.stream.pk}", state.stream.anomalies)
+    def __init__(self, state: RuleState, stopped: threading.Event) -> None:
+        super().__init__(f"anomalies-{state.stream.pk}", state.stream.anomalies, stopped)
         self._state = state
 
     def topic(self) -> str:

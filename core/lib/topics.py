@@ -136,12 +136,13 @@ def collision_in_words(topic: str, taken: str) -> str:
     )
 
 
-def id_of(name: str) -> str:
+def id_of(name: str, admin: AdminClient | None = None) -> str:
     """What Kafka calls this topic itself: one deleted and made anew has another.
 
-    Raises Unavailable, and Unauthorized where the console may not ask.
+    admin: a client for who asks again and again. Raises Unavailable, and Unauthorized where the console may
+    not ask.
     """
-    admin = kafka.admin(**kafka.quiet(log))  # kept until the end: calls under way die with it
+    admin = admin or kafka.admin(**kafka.quiet(log))  # kept until the end: calls under way die with it
     try:
         described = admin.describe_topics(TopicCollection([name]), request_timeout=TIMEOUT_S)
         return str(described[name].result().topic_id)

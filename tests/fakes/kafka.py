@@ -73,6 +73,7 @@ class Broker:
         self.faults: dict[str, list[Exception]] = defaultdict(list)
         self.on_idle: Callable[[], None] = lambda: None
         self.may_create = True
+        self.unreadable: list[tuple[str, int, int, int]] = []  # topic, partition, offset, code: told once
 
     def step(self, name: str) -> None:
         """Something happens: the process may die here, or meet a fault."""
@@ -182,7 +183,11 @@ class FakeConsumer:
 
     def consume(self, n: int, _timeout_s: float) -> list[FakeMessage]:
         self._broker.step("consume")
-        found: list[FakeMessage] = []
+        found = [
+            FakeMessage(topic, partition, offset, None, KafkaError(code))
+            for topic, partition, offset, code in self._broker.unreadable
+        ]
+        self._broker.unreadable = []
         for topic, partition in list(self._places):
             found += self._of(topic, partition, n - len(found))
         if not any(message.error() is None for message in found):
