@@ -129,13 +129,19 @@ class JobLogView(APIView):
 
     @extend_schema(
         parameters=[
-            OpenApiParameter("cursor", str, description="Of the answer before; the start when left out")
+            OpenApiParameter("cursor", str, description="Of the answer before; the start when left out"),
+            OpenApiParameter(
+                "try", int, description="The newest when left out; a cursor belongs to the try it came with"
+            ),
         ],
         responses=shapes.JobLogSerializer,
     )
     def get(self, request: Request, job_id: uuid.UUID) -> Response:
         """At most 64 KiB. While `is_complete` is false, ask again with the cursor for what follows."""
         given = valid(shapes.LogQuerySerializer, request.query_params.dict())
-        piece = logs.read(queries.job(job_id), int(given["cursor"]))
-        answer = {"text": piece.text, "cursor": str(piece.next_cursor), "is_complete": piece.is_end}
+        job = queries.job(job_id)
+        attempt = logs.attempt_of(job, given["attempt"])
+        piece = logs.read(job, given["byte"], attempt=attempt)
+        cursor = f"{attempt}.{piece.next_cursor}"
+        answer = {"text": piece.text, "cursor": cursor, "is_complete": piece.is_end}
         return Response(shapes.JobLogSerializer(answer).data)

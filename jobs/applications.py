@@ -249,6 +249,9 @@ def _path(parameter: Parameter, value: Any) -> str:
             message = _("The folder “%(name)s” holds no %(endings)s file.")
             raise InvalidRequest(message % {"name": value[:200], "endings": _(" or ").join(wanted)})
         files = [paths.inside_allowed(str(entry)) for entry in inside]  # a link in it may lead elsewhere
+    elif paths.is_private(path.name):
+        message = _("Spark reads no file whose name begins with a dot or an underscore: rename “%(name)s”.")
+        raise InvalidRequest(message % {"name": path.name[:200]})
     elif wanted and not path.name.endswith(wanted):
         message = _("“%(name)s” is no %(endings)s file.")
         raise InvalidRequest(message % {"name": value[:200], "endings": _(" or ").join(wanted)})
@@ -282,7 +285,8 @@ def _not_read(name: str, error: object) -> InvalidRequest:
 
 def _entries(folder: Path, endings: tuple[str, ...], *, shown: str) -> list[Path]:
     try:
-        return [entry for entry in folder.iterdir() if entry.name.endswith(endings)]
+        found = [entry for entry in folder.iterdir() if entry.name.endswith(endings)]
+        return [entry for entry in found if not paths.is_private(entry.name)]  # Spark reads none of these
     except OSError as error:
         message = _("The folder “%(name)s” cannot be read: %(error)s.")
         raise InvalidRequest(message % {"name": shown, "error": error.strerror}) from error

@@ -1,6 +1,6 @@
 """The shape of jobs over REST; what comes in may carry no unknown field."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from rest_framework import serializers
 
@@ -115,9 +115,18 @@ class NothingSerializer(StrictSerializer):
 
 
 class LogQuerySerializer(StrictSerializer):
-    """From where."""
+    """From where, and of which try."""
 
-    cursor = serializers.RegexField(r"^\d{1,15}$", required=False, default="0")
+    cursor = serializers.RegexField(r"^(\d{1,5}\.)?\d{1,15}$", required=False, default="0")
+
+    def get_fields(self) -> dict[str, Any]:
+        """`try` is a word of Python."""
+        return {**super().get_fields(), "try": serializers.IntegerField(min_value=1, required=False)}
+
+    def validate(self, values: dict[str, Any]) -> dict[str, Any]:
+        """`byte` and `attempt`, none for the newest: a cursor belongs to the try that it was given for."""
+        attempt, _dot, byte = values["cursor"].rpartition(".")
+        return {"byte": int(byte), "attempt": int(attempt) if attempt else values.get("try")}
 
 
 class JobLogSerializer(serializers.Serializer):

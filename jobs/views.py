@@ -135,7 +135,10 @@ def _title(job: Job | JobSchedule) -> str:
 
 @require_GET
 def job_log(request: SignedInRequest, job_id: uuid.UUID) -> HttpResponse:
-    """The end of the log, or of what stands before the byte `?before=`: as a box, or a page of its own."""
+    """The end of the log, or of what stands before the byte `?before=`: as a box, or a page of its own.
+
+    Of the newest try, or of `?try=`.
+    """
     job = queries.job(job_id)
     template = "_log" if is_htmx(request) else "job_log"
     values = {"job": job, "title": _title(job), **_log_values(request, job)}
@@ -145,27 +148,41 @@ def job_log(request: SignedInRequest, job_id: uuid.UUID) -> HttpResponse:
 def _log_values(request: SignedInRequest, job: Job) -> dict[str, Any]:
     if job.cleared_at is not None:
         return {"is_cleared": True}
-    before = edge.whole_or(None, request.GET.get("before"))
-    tail = logs.tail(job, before=before)
-    is_growing = before is None and not job.has_ended
-    return {"tail": tail, "lines": log_lines.lines(tail.text), "is_growing": is_growing}
+    before, attempt = edge.whole_or(None, request.GET.get("before")), _attempt(request, job)
+    tail = logs.tail(job, before=before, attempt=attempt)
+    is_growing = before is None and not job.has_ended and attempt == job.attempt
+    return {
+        "tail": tail,
+        "lines": log_lines.lines(tail.text),
+        "is_growing": is_growing,
+        "attempt": attempt,
+        "attempts": range(1, job.attempt + 1),
+    }
+
+
+def _attempt(request: SignedInRequest, job: Job) -> int:
+    return logs.attempt_of(job, edge.whole_or(None, request.GET.get("try")))
 
 
 @require_GET
 def job_log_text(request: SignedInRequest, job_id: uuid.UUID) -> StreamingHttpResponse:
-    """The log so far, as a text file."""
+    """The log so far, as a text file: of the newest try, or of `?try=`."""
     job = queries.job(job_id)
-    name = f"{job.app}-{job.pk}.log"
-    first = logs.read(job)
+    attempt = _attempt(request, job)
+    name = f"{job.folder_of(attempt).path.name}.log"
+    first = logs.read(job, attempt=attempt)
     return downloads.response(
-        request, _pieces(job, first), name=name, content_type="text/plain; charset=utf-8"
+        request,
+        _pieces(job, first, attempt),
+        name=f"{job.app}-{name}",
+        content_type="text/plain; charset=utf-8",
     )
 
 
-def _pieces(job: Job, piece: logs.Piece) -> Iterator[bytes]:
+def _pieces(job: Job, piece: logs.Piece, attempt: int) -> Iterator[bytes]:
     while piece.text:
         yield piece.text.encode()
-        piece = logs.read(job, piece.next_cursor)
+        piece = logs.read(job, piece.next_cursor, attempt=attempt)
 
 
 @require_POST

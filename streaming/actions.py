@@ -85,7 +85,7 @@ def delete_stream(name: str, *, by: User) -> None:
 
 
 def ask_redrive(name: str, dead_letter_id: int, *, by: User) -> DeadLetter:
-    """Have a worker send one dead letter to its topic once more."""
+    """Have a worker send one dead letter to its topic once more, or again after that was refused."""
     policy.check(by, SCOPE, name)
     with transaction.atomic():
         letter = (
@@ -96,11 +96,13 @@ def ask_redrive(name: str, dead_letter_id: int, *, by: User) -> DeadLetter:
         )
         if letter is None:
             raise NotFound(_("The stream has no dead letter %(id)s.") % {"id": dead_letter_id})
-        if letter.redrive_asked_at is not None:
+        if letter.redrive_asked_at is not None and not letter.redrive_error:
             raise Conflict(_("Somebody has sent it again already."))
         redriving.refuse_cut(letter)
         letter.redrive_asked_at = letter.next_attempt_at = timezone.now()
-        letter.save(update_fields=["redrive_asked_at", "next_attempt_at"])
+        letter.delivery_error, letter.delivery_attempts = "", 0
+        wish = ["redrive_asked_at", "next_attempt_at", "delivery_error", "delivery_attempts"]
+        letter.save(update_fields=wish)
         record("dead_letter.redrive", letter, by=by, after={"stream": name, "reason": letter.reason})
         tasks.redrive.delay_on_commit(letter.pk)
     return letter

@@ -6,12 +6,21 @@ thrown away and the loop starts again from the rows: what was not written is rea
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import structlog
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    TIMESTAMP_NOT_AVAILABLE,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
 from django.db import Error, close_old_connections, connection
+from django.utils.translation import gettext as _
 
 from core.lib import aside, kafka, lag, live, metrics, topics
 from core.lib.errors import ConsoleError, Unavailable
@@ -33,6 +42,10 @@ TELL_EVERY_S = 2.0
 FIRST_RETRY_S = 0.5
 LONGEST_RETRY_S = 15.0
 ADMIN_TIMEOUT_S = 10
+# A partition whose messages wait so long, or so many of them, is not read as they come: another one may be
+# ahead of it only because it was read first.
+WAITED_S = 5.0
+MOST_WAITING = 1_000
 
 # No broker, or a topic that is being made or deleted this moment.
 AWAY = (
@@ -104,7 +117,7 @@ class Runner(threading.Thread):
 
     def _session(self, stream: Stream) -> "Work | None":
         """None when the stream asks for none."""
-        return Session(stream, self._stopped, on_look=self._note_well)
+        return Session(stream, self._stopped, on_look=self._note_well, on_fault=self._note_fault)
 
     def _wait_after(self, error: Exception) -> None:
         self.behind = lag.STUCK
@@ -118,12 +131,17 @@ class Runner(threading.Thread):
             self._note(error)
         self._stopped.wait(self._wait_s)
 
-    def _note(self, error: Exception) -> None:
+    def _note(self, error: Exception | str) -> None:
         try:
             self.loop.set_aside(self.stream_name, error, about=self.stream_name)
             self._is_well = False
         except Error as database_error:
             log.warning(f"{self.kind}.not_noted", stream=self.stream_name, error=str(database_error))
+
+    def _note_fault(self, lag_messages: int, words: str) -> None:
+        """It goes on, but for something that it cannot read."""
+        self.behind = Behind(lag_messages)
+        self._note(words)
 
     def _note_well(self, lag_messages: int) -> None:
         self.behind = Behind(lag_messages)
@@ -149,13 +167,18 @@ class Session:
         stopped: threading.Event,
         *,
         on_look: Callable[[int], None] = lambda lag_messages: None,
+        on_fault: Callable[[int, str], None] = lambda lag_messages, words: None,
     ) -> None:
         self._stream = stream
-        self._on_look = on_look
+        self._on_look, self._on_fault = on_look, on_fault
+        self._faults: dict[
+            int, str
+        ] = {}  # by partition: what could not be read, until a message came after it
+        self._admin = kafka.admin(**kafka.quiet(log))
         self._stopped = stopped
         self._counting = Counting(stream)
         self._pulse = frames.Pulse()
-        self._dead_sender = DeadSender(stream)
+        self._dead_sender = DeadSender(stream, stopped)
         self._is_one_partition = False
         self._partitions: set[int] = set()
         self._told_at = 0.0
@@ -190,7 +213,7 @@ class Session:
                     looked_at = now
                     self._look()
                     self._dead_sender.send()
-                    self._on_look(self._lag())
+                    self._tell()
             self.write()
         finally:
             self._consumer.close()
@@ -234,8 +257,14 @@ class Session:
             position.next_offset = start
         return start
 
+    def _tell(self) -> None:
+        if self._faults:
+            self._on_fault(self._lag(), "; ".join(self._faults.values()))
+        else:
+            self._on_look(self._lag())
+
     def _look(self) -> None:
-        """Raises Overtaken when the topic has grown or the definition changed."""
+        """Raises Overtaken when the topic has grown or is another one, or the definition changed."""
         revision = Stream.objects.filter(pk=self._stream.pk).values_list("revision", flat=True).first()
         if revision != self._stream.revision:
             raise Overtaken("the definition changed")
@@ -243,6 +272,9 @@ class Session:
         if set(about.topics[self._stream.topic].partitions) != self._partitions:
             self.write()
             raise Overtaken("the topic has other partitions")
+        if topics.id_of(self._stream.topic, self._admin) != self._stream.topic_id:
+            # What is not written may be of either topic: of the new one it will be read again.
+            raise Overtaken("the topic was deleted and made anew")
 
     @property
     def n_counted(self) -> int:
@@ -257,11 +289,15 @@ class Session:
             error = message.error()
             if error is None:
                 sound.append(message)
+                if self._faults:
+                    self._faults.pop(message.partition(), None)
             elif error.code() == KafkaError._PARTITION_EOF:
                 ends.append((message.partition(), message.offset()))
             else:
-                self._note(error)
+                self._note(error, message)
         counting = self._counting
+        if not self._is_one_partition:
+            self._note_behind(sound)
         n_before, n_dead = counting.n_counted, len(counting.dead)
         counting.handle(sound, is_one_partition=self._is_one_partition)
         for partition, offset in ends:
@@ -276,8 +312,25 @@ class Session:
             live.frame(f"streams:{self._stream.name}", self._frame())
             self._pulse.took(time.monotonic() - began_at)
 
-    def _note(self, error: KafkaError) -> None:
-        """A topic that is gone or another ends the session; other errors pass and are logged."""
+    def _note_behind(self, messages: Sequence[Message]) -> None:
+        """Before they are counted: partitions that are read late, as after a stall."""
+        firsts: dict[int, Message] = {}
+        for message in messages:
+            firsts.setdefault(message.partition(), message)
+        for partition, message in firsts.items():
+            kind, at_ms = message.timestamp()
+            has_waited = kind != TIMESTAMP_NOT_AVAILABLE and 0 <= at_ms / 1000 < time.time() - WAITED_S
+            if has_waited or self._high(partition) - message.offset() > MOST_WAITING:
+                self._counting.fell_behind(partition)
+
+    def _high(self, partition: int) -> int:
+        """The partition's end, by what the last fetch told of it."""
+        place = TopicPartition(self._stream.topic, partition)
+        high: int = self._consumer.get_watermark_offsets(place, cached=True)[1]
+        return high
+
+    def _note(self, error: KafkaError, message: Message) -> None:
+        """A topic that is gone or another ends the session; what cannot be read is told with its place."""
         gone = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION, KafkaError._UNKNOWN_TOPIC)
         if error.code() in (*gone, KafkaError._AUTO_OFFSET_RESET):
             self.write()  # nobody can read it again
@@ -286,6 +339,22 @@ class Session:
         if error.fatal() or error.code() in gone:
             raise KafkaException(error)
         log.warning("stream.fetch_failed", stream=self._stream.name, error=error.str())
+        if error.code() not in AWAY and not error.retriable():
+            words = {"topic": self._stream.topic, "partition": message.partition(), "error": error.str()}
+            words["offset"] = self._next_offset(message)
+            self._faults[message.partition()] = (
+                _(
+                    "Partition %(partition)s of %(topic)s cannot be read from offset %(offset)s on: "
+                    "%(error)s. What lies there may be passed over."
+                )
+                % words
+            )
+
+    def _next_offset(self, message: Message) -> int:
+        """Where it lies, if Kafka's client says so; else where the partition is read next."""
+        position = self._counting.positions.get(message.partition())
+        offset: int = message.offset()
+        return offset if offset >= 0 or position is None else position.next_offset
 
     def _frame(self) -> dict:
         renewed_at = self._stream.topic_renewed_at
@@ -294,13 +363,8 @@ class Session:
 
     def _lag(self) -> int:
         """Messages that are there and not counted, by what the last fetch told of the ends."""
-        n_messages = 0
-        for partition, position in self._counting.positions.items():
-            _low, high = self._consumer.get_watermark_offsets(
-                TopicPartition(self._stream.topic, partition), cached=True
-            )
-            n_messages += max(0, high - position.next_offset)
-        return n_messages
+        positions = self._counting.positions.items()
+        return sum(max(0, self._high(partition) - position.next_offset) for partition, position in positions)
 
     def write(self) -> None:
         """Save what was counted, send dead letters on, tell the pages."""

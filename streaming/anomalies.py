@@ -1,5 +1,6 @@
 """What an anomaly rule found, to rows, to `<topic>.anomalies`, and to one alert for each episode."""
 
+import threading
 from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
@@ -138,8 +139,8 @@ def topic_name(state: RuleState) -> str:
 class AnomalySender(RowSender[Anomaly]):
     """Sends the hits of one stream."""
 
-    def __init__(self, state: RuleState) -> None:
-        super().__init__(f"anomalies-{state.stream.pk}", state.stream.anomalies)
+    def __init__(self, state: RuleState, stopped: threading.Event) -> None:
+        super().__init__(f"anomalies-{state.stream.pk}", state.stream.anomalies, stopped)
         self._state = state
 
     def topic(self) -> str:

@@ -18,6 +18,7 @@ from streaming.windows import Windows
 
 log = structlog.get_logger(__name__)
 
+MOST_CHANGED = 20_000
 MOST_DEAD = 2_000
 MOST_DEAD_BYTES = 8 * 1024 * 1024
 
@@ -70,13 +71,15 @@ class Counting:
         self.dead: list[Dead] = []
         self.dead_bytes = 0
         self.n_counted = 0
-        # Partitions read to their end since the start. Before, other partitions may be hours ahead, only
-        # because they were read first: lateness is then judged within the partition.
+        # Partitions that were read to their end, and have not fallen far behind it since. Of the others some
+        # may be hours ahead, only because they were read first: lateness is then judged within the partition.
         self.caught_up: set[int] = set()
 
     @property
     def is_full(self) -> bool:
-        """Whether dead letters take so much memory that they should be saved now."""
+        """Whether what is not saved takes so much memory that it should be saved now."""
+        if len(self.windows.changed) > MOST_CHANGED:
+            return True
         return self.dead_bytes > MOST_DEAD_BYTES or len(self.dead) > MOST_DEAD
 
     @property
@@ -101,6 +104,10 @@ class Counting:
         """The partition has no message now before `next_offset`; those in between were markers."""
         self.caught_up.add(partition)
         self._position(partition).next_offset = next_offset
+
+    def fell_behind(self, partition: int) -> None:
+        """So much waits in the partition that it is read late, whatever its events say."""
+        self.caught_up.discard(partition)
 
     def save(self) -> None:
         """Write all since the last call in one transaction. After any exception this object is spent."""

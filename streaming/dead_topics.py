@@ -1,5 +1,6 @@
 """Dead letters, from rows to `<topic>.dead`: each once, with reason, place and bytes."""
 
+import threading
 from collections.abc import Sequence
 
 import structlog
@@ -43,8 +44,8 @@ def ensure(stream: Stream) -> None:
 class DeadSender(RowSender[DeadLetter]):
     """Sends the dead letters of one stream."""
 
-    def __init__(self, stream: Stream) -> None:
-        super().__init__(f"dead-{stream.pk}", stream.dead_letters, is_on=stream.has_dead_topic)
+    def __init__(self, stream: Stream, stopped: threading.Event) -> None:
+        super().__init__(f"dead-{stream.pk}", stream.dead_letters, stopped, is_on=stream.has_dead_topic)
         self._stream = stream
 
     def topic(self) -> str:

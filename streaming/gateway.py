@@ -179,21 +179,25 @@ class KafkaGateway:
         }
 
     def message(self, topic: str, partition: int, offset: int) -> Read | None:
-        """The one message at this place; None when it is no longer there."""
+        """The one message at this place; None when it is no longer there.
+
+        Raises Unavailable when Kafka did not say in time.
+        """
         with _translated():
-            found = messages.read(topic, {partition: offset}, {partition: offset + 1}, most=1)
-        return next((read for read in found if read.offset == offset), None)
+            return messages.one(topic, partition, offset)
 
     def messages(self, name: str, *, start: Start, limit: int) -> list[Read]:
-        """Up to `limit` messages from `start` on, oldest first; for "latest" the last ones there are."""
+        """Up to `limit` messages from `start` on, oldest first; for "latest" the last ones there are.
+
+        Those that come within seconds; raises Unavailable when none did.
+        """
         topic = self.topic(name)
         with _translated():
-            starts = messages.starts(topic, start, limit, self._at_time(topic, start))
+            if start.kind == "latest":
+                return messages.latest(topic, most=limit)
+            starts = messages.starts(topic, start, self._at_time(topic, start))
             ends = {partition.number: partition.high for partition in topic.partitions}
-            is_latest = start.kind == "latest"
-            found = messages.read(name, starts, ends, most=limit * len(starts) if is_latest else limit)
-        found.sort(key=lambda read: (read.at_ms or 0, read.partition, read.offset))
-        return found[-limit:] if is_latest else found[:limit]
+            return sorted(messages.read(name, starts, ends, most=limit), key=messages.in_order)
 
     def _at_time(self, topic: Topic, start: Start) -> dict[int, int]:
         """By partition the first message of that time or later; -1 where there is none."""

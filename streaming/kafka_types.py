@@ -61,7 +61,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Read:
-    """A message as it lies in the topic."""
+    """A message as it lies in the topic. Of large ones the beginning: the sizes are of the whole."""
 
     partition: int
     offset: int
@@ -69,6 +69,8 @@ class Read:
     key: bytes | None
     value: bytes | None
     headers: list[tuple[str, bytes]]
+    key_bytes: int = 0
+    value_bytes: int = 0
 
 
 @dataclass(frozen=True)

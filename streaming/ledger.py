@@ -1,24 +1,26 @@
 """What a stream counted, to and from PostgreSQL: windows, offsets and dead letters in one transaction."""
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 from django.db import transaction
-from django.db.models import Max
+from django.db.models import Count, Max, QuerySet
 from django.utils import timezone
 
 from core.lib import aside
 from core.lib.aside import Loop
 from streaming import loops
 from streaming.models import DeadLetter, Stream, StreamOffset, Window
-from streaming.windows import SHOWN_WINDOWS, Cell, Key, Windows, measures, storable
+from streaming.windows import MAX_GROUPS, OTHERS, Key, Windows, measures, storable
 
 PREVIEW_CHARACTERS = 2000
 MAX_REASON = 400
+STARTS_AT_ONCE = 50  # windows whose rows are fetched together
 # Of a message that is in no window so much is kept. Value, key and headers together fit a topic of any broker
 # that was left at its default of 1,048,588 bytes.
 KEPT_BYTES = 984 * 1024
@@ -144,15 +146,14 @@ def recognise(stream: Stream, topic_id: str) -> None:
 
 
 def load(stream: Stream, windows: Windows) -> None:
-    """Bring back the windows that may still change, or are shown, and the newest event time."""
+    """Bring back the windows that are shown, and the newest event time."""
     newest = stream.offsets.aggregate(at=Max("newest_event_at"))["at"]
     if newest is None:
         return
     windows.newest = newest.timestamp()
-    definition = stream.parsed
-    kept_s = max(definition.lateness_s, SHOWN_WINDOWS * definition.window_s) + definition.window_s
-    rows = stream.windows.filter(shape=stream.shape, start__gte=newest - timedelta(seconds=kept_s))
-    for row in rows:
+    windows.whole_since = windows.shown_since
+    rows = stream.windows.filter(shape=stream.shape, start__gte=_time(windows.whole_since))
+    for row in rows.iterator():
         windows.put(int(row.start.timestamp()), row.group, row.count, _with_infinities(row.stats))
 
 
@@ -226,18 +227,39 @@ def _hold(stream: Stream, before: Mapping[int, Position]) -> None:
 
 def _complete(stream: Stream, windows: Windows) -> None:
     """Add what the database holds of windows that were met again after they had been forgotten."""
-    unsure: dict[Key, Cell] = {
-        key: windows.cells[key] for key in windows.changed if not windows.cells[key].is_complete
-    }
-    if not unsure:
-        return
+    unsure = {key for key in windows.changed if not windows.cells[key].is_complete}
+    starts = sorted({start for start, _ in unsure})
+    for first in range(0, len(starts), STARTS_AT_ONCE):
+        some = set(starts[first : first + STARTS_AT_ONCE])
+        _complete_some(stream, windows, {key for key in unsure if key[0] in some})
+
+
+def _complete_some(stream: Stream, windows: Windows, unsure: set[Key]) -> None:
     rows = stream.windows.filter(shape=stream.shape, start__in={_time(start) for start, _ in unsure})
-    for row in rows:
-        cell = unsure.get((int(row.start.timestamp()), row.group))
-        if cell is not None:
-            cell.add(row.count, _with_infinities(row.stats))
-    for cell in unsure.values():
+    wanted = {OTHERS, *(group for _, group in unsure)}
+    stored = {(int(row.start.timestamp()), row.group): row for row in rows.filter(group__in=wanted)}
+    new = {key for key in unsure - stored.keys() if key[0] < windows.whole_since and key[1] != OTHERS}
+    for key in _surplus(new, rows) if new else ():
+        windows.fold(key)
+        unsure = unsure - {key} | {(key[0], OTHERS)}
+    for key in unsure:
+        cell = windows.cells[key]
+        if not cell.is_complete and key in stored:
+            cell.add(stored[key].count, _with_infinities(stored[key].stats))
         cell.is_complete = True
+
+
+def _surplus(new: set[Key], rows: QuerySet[Window]) -> list[Key]:
+    """Those for which their windows have no room beside the rows that are there."""
+    named = rows.exclude(group=OTHERS).order_by().values_list("start")
+    n_groups = Counter({int(start.timestamp()): n for start, n in named.annotate(n=Count("pk"))})
+    surplus = []
+    for start, group in sorted(new):
+        if n_groups[start] < MAX_GROUPS:
+            n_groups[start] += 1
+        else:
+            surplus.append((start, group))
+    return surplus
 
 
 def _save_windows(stream: Stream, windows: Windows, keys: Iterable[Key]) -> None:

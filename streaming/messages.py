@@ -1,25 +1,37 @@
 """Reading messages of a topic from a place on, for people: no group is joined, nothing is committed."""
 
 import time
-from collections.abc import Mapping
-from typing import Final
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Final, Self
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from django.utils.translation import gettext as _
 
 from core.lib import kafka
-from core.lib.errors import NotFound
+from core.lib.errors import NotFound, Unavailable
 from streaming.kafka_types import Read, Start, Topic
 
 log = structlog.get_logger(__name__)
 
 READ_FOR_S: Final = 4.0
 VIEWER: Final = "atalaya-viewer"  # never joined, never committed
-CONFIG: Final = {"enable.partition.eof": True, "fetch.message.max.bytes": 512 * 1024}
+AT_ONCE: Final = 50
+STEP_GROWS: Final = 8
+# What is fetched ahead lies in memory, whatever is kept of it.
+CONFIG: Final = {
+    "enable.partition.eof": True,
+    "fetch.message.max.bytes": 512 * 1024,
+    "fetch.max.bytes": 8 * 1024 * 1024,
+    "queued.max.messages.kbytes": 8 * 1024,
+}
+# Of a key or a value so much is kept for a page: as many characters as are shown, of four bytes.
+KEPT_BYTES: Final = 64 * 1024
+KEPT_HEADER_BYTES: Final = 16 * 1024
 
 
-def starts(topic: Topic, start: Start, limit: int, at_time: Mapping[int, int]) -> dict[int, int]:
+def starts(topic: Topic, start: Start, at_time: Mapping[int, int]) -> dict[int, int]:
     """The offset at which each partition is read; partitions with nothing to read are left out.
 
     at_time: for a start at a time, by partition the first offset of that time or later, -1 for none.
@@ -32,8 +44,6 @@ def starts(topic: Topic, start: Start, limit: int, at_time: Mapping[int, int]) -
         wanted = {start.partition: start.offset}
     elif start.kind == "time":
         wanted = {number: offset for number, offset in at_time.items() if offset >= 0}
-    elif start.kind == "latest":
-        wanted = {number: partition.high - limit for number, partition in partitions.items()}
     else:
         wanted = dict.fromkeys(partitions, 0)
     found = {number: max(offset, partitions[number].low) for number, offset in wanted.items()}
@@ -43,46 +53,141 @@ def starts(topic: Topic, start: Start, limit: int, at_time: Mapping[int, int]) -
 def read(topic: str, starts: Mapping[int, int], ends: Mapping[int, int], *, most: int) -> list[Read]:
     """Until `most` are read, every partition is at its end, or the time is over.
 
-    starts, ends: by partition the first offset, and the one before which to stop. Raises KafkaException.
+    starts, ends: by partition the first offset, and the one before which to stop. Raises KafkaException, and
+    Unavailable when the time was over before there was any.
     """
     found: list[Read] = []
-    open_partitions = set(starts)
-    if not open_partitions:
+    if not starts:
         return found
-    consumer = Consumer(kafka.consumer_config(VIEWER, **CONFIG, **kafka.quiet(log)))
-    deadline = time.monotonic() + READ_FOR_S
-    try:
-        consumer.assign([TopicPartition(topic, number, offset) for number, offset in starts.items()])
-        while open_partitions and len(found) < most and time.monotonic() < deadline:
-            for message in consumer.consume(min(most, 500), 0.2):
-                _take(message, found, open_partitions, ends)
-    finally:
-        consumer.close()
+    with _Reader(topic) as reader:
+        for message in reader.messages(starts, ends):
+            found.append(_as_read(message))
+            if len(found) == most:
+                return found
+        reader.require(found)
     return found
 
 
-def _take(message: Message, found: list[Read], open_partitions: set[int], ends: Mapping[int, int]) -> None:
-    error = message.error()
-    if error is not None:
-        if error.code() != KafkaError._PARTITION_EOF:
-            raise KafkaException(error)
-        open_partitions.discard(message.partition())
-        return
-    found.append(_as_read(message))
-    if message.offset() + 1 >= ends.get(message.partition(), 0):
-        open_partitions.discard(message.partition())
+def latest(topic: Topic, *, most: int) -> list[Read]:
+    """The newest messages, oldest first; raises as `read`.
+
+    Offsets may be empty: markers of transactions, what was taken back, what compaction left out. So it steps
+    back in a partition as long as that may hold a message that belongs to the newest.
+    """
+    lows = {one.number: one.low for one in topic.partitions if one.low < one.high}
+    ends = {one.number: one.high for one in topic.partitions if one.number in lows}
+    starts = {number: max(lows[number], end - most) for number, end in ends.items()}
+    found: list[Read] = []
+    n_read: Counter[int] = Counter()
+    step = most
+    with _Reader(topic.name) as reader:
+        while starts:
+            for message in reader.messages(starts, ends):
+                n_read[message.partition()] += 1
+                found.append(_as_read(message))
+                if len(found) >= most + AT_ONCE:
+                    found = _newest(found, most)
+            found = _newest(found, most)
+            reader.require(found)
+            n_kept = Counter(one.partition for one in found)
+            step *= STEP_GROWS
+            ends = {
+                number: start
+                for number, start in starts.items()
+                if start > lows[number]
+                and n_read[number] < most
+                and (len(found) < most or n_kept[number] == n_read[number])
+            }
+            starts = (
+                {}
+                if reader.is_late
+                else {number: max(lows[number], end - step) for number, end in ends.items()}
+            )
+    return found
 
 
-def _as_read(message: Message) -> Read:
+def one(topic: str, partition: int, offset: int) -> Read | None:
+    """This message, whole; None when it is no longer there. Raises as `read`."""
+    with _Reader(topic) as reader:
+        for message in reader.messages({partition: offset}, {partition: offset + 1}):
+            return _as_read(message, is_whole=True)
+        reader.require([])
+    return None
+
+
+def in_order(read: Read) -> tuple[int, int, int]:
+    """By time, where there is one."""
+    return read.at_ms or 0, read.partition, read.offset
+
+
+def _newest(found: list[Read], most: int) -> list[Read]:
+    return sorted(found, key=in_order)[-most:]
+
+
+class _Reader:
+    """A consumer for some seconds. is_late: they were over before all was read."""
+
+    def __init__(self, topic: str) -> None:
+        self._topic = topic
+        self._consumer = Consumer(kafka.consumer_config(VIEWER, **CONFIG, **kafka.quiet(log)))
+        self._deadline = time.monotonic() + READ_FOR_S
+        self.is_late = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._consumer.close()
+
+    def messages(self, starts: Mapping[int, int], ends: Mapping[int, int]) -> Iterator[Message]:
+        """Those of [start, end) of each partition, as far as there is time. Raises KafkaException."""
+        places = [TopicPartition(self._topic, number, offset) for number, offset in starts.items()]
+        self._consumer.assign(places)
+        is_open = set(starts)
+        while is_open:
+            if time.monotonic() >= self._deadline:
+                self.is_late = True
+                return
+            for message in self._consumer.consume(AT_ONCE, 0.2):
+                number, error = message.partition(), message.error()
+                if error is not None and error.code() != KafkaError._PARTITION_EOF:
+                    raise KafkaException(error)
+                if error is None and message.offset() < ends[number]:
+                    yield message
+                if error is not None or message.offset() + 1 >= ends[number]:
+                    is_open.discard(number)
+
+    def require(self, found: list[Read]) -> None:
+        """Nothing found in time does not mean that there is nothing. Raises Unavailable then."""
+        if self.is_late and not found:
+            message = _("Kafka sent no message of %(topic)s within %(n)d seconds. Try again soon.")
+            raise Unavailable(message % {"topic": self._topic, "n": READ_FOR_S}, service="kafka")
+
+
+def _as_read(message: Message, *, is_whole: bool = False) -> Read:
+    """Without the flag only as much of it as is shown."""
     kind, at_ms = message.timestamp()
+    key, value, found = message.key(), message.value(), headers(message)
     return Read(
         partition=message.partition(),
         offset=message.offset(),
         at_ms=at_ms if kind and at_ms >= 0 else None,  # producers may leave it at -1
-        key=message.key(),
-        value=message.value(),
-        headers=headers(message),
+        key=key if is_whole else key and key[:KEPT_BYTES],
+        value=value if is_whole else value and value[:KEPT_BYTES],
+        headers=found if is_whole else _kept(found),
+        key_bytes=len(key or b""),
+        value_bytes=len(value or b""),
     )
+
+
+def _kept(found: list[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
+    """The first ones that there is room for, and a word when there are more."""
+    room = KEPT_HEADER_BYTES
+    for n_kept, (name, value) in enumerate(found):
+        room -= len(name) + len(value)
+        if room < 0:
+            return [*found[:n_kept], (_("(%(n)d headers more)") % {"n": len(found) - n_kept}, b"")]
+    return found
 
 
 def headers(message: Message) -> list[tuple[str, bytes]]:

@@ -1,5 +1,6 @@
 """Rows of a stream to a topic of Kafka: each once, in the order of their ids."""
 
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from streaming.models import Anomaly, DeadLetter
 log = structlog.get_logger(__name__)
 
 BATCH = 50
+SENDS_FOR_S = 2.0  # of a backlog at once: whoever calls has other things to do
 LONGEST_WAIT_S = 60.0
 
 Row = TypeVar("Row", DeadLetter, Anomaly)
@@ -24,11 +26,12 @@ Row = TypeVar("Row", DeadLetter, Anomaly)
 class RowSender(ABC, Generic[Row]):
     """Sends the rows that have `is_sent` false and no `send_error`.
 
-    What cannot be sent now waits in its rows: whoever made them goes on meanwhile.
+    What cannot be sent now waits in its rows: whoever made them goes on meanwhile. Once `stopped` is set it
+    sends no more.
     """
 
-    def __init__(self, name: str, rows: Any, *, is_on: bool = True) -> None:
-        self._name, self._rows, self._is_on = name, rows, is_on
+    def __init__(self, name: str, rows: Any, stopped: threading.Event, *, is_on: bool = True) -> None:
+        self._name, self._rows, self._stopped, self._is_on = name, rows, stopped, is_on
         self._sender: Sender | None = None
         self._n_failures = 0
         self._again_at = 0.0
@@ -50,7 +53,10 @@ class RowSender(ABC, Generic[Row]):
         """Mark one that the topic takes at no time."""
 
     def send(self) -> int:
-        """Send what is not there yet, and note where it is; returns how many. After a failure it pauses."""
+        """Send what is not there yet, and note where it is; returns how many. After a failure it pauses.
+
+        After some seconds it leaves the rest for the next call.
+        """
         if not self._is_on or time.monotonic() < self._again_at:
             return 0
         try:
@@ -68,7 +74,8 @@ class RowSender(ABC, Generic[Row]):
     def _send(self) -> int:
         n_sent, at_once = 0, BATCH
         waiting = self._rows.filter(is_sent=False, send_error="").order_by("pk")
-        while rows := list(waiting[:at_once]):
+        until = time.monotonic() + SENDS_FOR_S
+        while (rows := list(waiting[:at_once])) and time.monotonic() < until and not self._stopped.is_set():
             if self._sender is None:
                 self._sender = Sender(self._name, self.topic())
                 # Rows that a process sent and could not mark: the bytes stay in them, their place is unknown.
@@ -82,7 +89,8 @@ class RowSender(ABC, Generic[Row]):
                 self.close()
                 if len(rows) == 1:
                     self.refuse(rows[0], error)
-                at_once = 1  # find the one that is at fault; the others go
+                # Find the one that is at fault; the others go, together again behind it.
+                at_once = BATCH if len(rows) == 1 else 1
             else:
                 self.note(rows, places)
                 n_sent += len(rows)

@@ -114,7 +114,7 @@ class RuleSession:
             raise Waits("nothing of the stream is counted yet")
         self._state = anomalies.begun(self._stream)
         self._state.stream = self._stream
-        self._sender = AnomalySender(self._state)
+        self._sender = AnomalySender(self._state, self._stopped)
         self._sender.send()
         about = self._consumer.list_topics(self._stream.topic, timeout=ADMIN_TIMEOUT_S).topics[
             self._stream.topic

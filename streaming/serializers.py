@@ -1,6 +1,7 @@
 """The shape of topics, streams, windows, dead letters and replays over REST."""
 
 import base64
+import codecs
 from typing import Any, ClassVar
 
 from drf_spectacular.utils import extend_schema_field
@@ -81,19 +82,21 @@ class MessageSerializer(serializers.Serializer):
     headers = HeaderSerializer(many=True)
 
 
-def shown(data: bytes | None) -> dict[str, Any] | None:
-    """Bytes of a message as `TextOrBytes`."""
+def shown(data: bytes | None, size_bytes: int = 0) -> dict[str, Any] | None:
+    """Bytes of a message as `TextOrBytes`. size_bytes: of the whole, where only its beginning is at hand."""
     if data is None:
         return None
-    try:
-        content, encoding = data.decode("utf-8"), "utf-8"
+    size_bytes = max(size_bytes, len(data))
+    has_all = size_bytes == len(data)
+    try:  # the last character may be cut through
+        content, encoding = codecs.getincrementaldecoder("utf-8")().decode(data, final=has_all), "utf-8"
     except UnicodeDecodeError:
         content, encoding = base64.b64encode(data).decode("ascii"), "base64"
-    is_cut = len(content) > LONGEST_VALUE
+    is_cut = not has_all or len(content) > LONGEST_VALUE
     return {
         "encoding": encoding,
         "content": content[:LONGEST_VALUE],
-        "size_bytes": len(data),
+        "size_bytes": size_bytes,
         "is_cut": is_cut,
     }
 
@@ -104,8 +107,8 @@ def message(read: Read) -> dict[str, Any]:
         "partition": read.partition,
         "offset": read.offset,
         "at_ms": read.at_ms,
-        "key": shown(read.key),
-        "value": shown(read.value),
+        "key": shown(read.key, read.key_bytes),
+        "value": shown(read.value, read.value_bytes),
         "headers": [{"name": name, "value": shown(value)} for name, value in read.headers],
     }
 

@@ -23,6 +23,9 @@ MARK = 12
 MAX_GROUPS = 500  # of one window; the rest are counted together
 MISSING, OTHERS = "(missing)", "(others)"
 SHOWN_WINDOWS = 30
+# Of a whole stream in memory; with 20 fields measured a cell takes some 5 kB. When there are more, windows
+# that are not shown are forgotten, however late an event may come: the database has them.
+MOST_CELLS = 30_000
 MOST_CODES = 10_000
 
 Key = tuple[int, str]
@@ -63,13 +66,14 @@ class Added(NamedTuple):
 
 
 class Windows:
-    """All windows of one stream that may still change, and those that its page shows."""
+    """The windows of one stream that its page shows, and of those that may still change as many as fit."""
 
     def __init__(self, definition: Definition, decoder: EventDecoder) -> None:
         self.definition = definition
         self.cells: dict[Key, Cell] = {}
         self.changed: set[Key] = set()
         self.newest = -math.inf
+        self.whole_since = -math.inf  # a window that starts before may be known to the database alone
         names = [definition.event_time_field, *definition.measured_fields]
         if definition.group_by:
             names.append(definition.group_by)
@@ -156,13 +160,24 @@ class Windows:
     def _cell(self, start: int, group: str) -> Cell:
         key = (start, group)
         if key not in self.cells:
-            if self._n_groups[start] >= MAX_GROUPS:
+            if start >= self.whole_since and self._n_groups[start] >= MAX_GROUPS:
                 key = (start, OTHERS)
             if key not in self.cells:
                 self._n_groups[start] += 1
                 self.cells[key] = Cell(len(self.definition.measured_fields))
         self.changed.add(key)
         return self.cells[key]
+
+    def fold(self, key: Key) -> None:
+        """Count this group among the others of its window."""
+        cell, others = self.cells.pop(key), (key[0], OTHERS)
+        self.changed.discard(key)
+        self.changed.add(others)
+        if others in self.cells:
+            self._n_groups[key[0]] -= 1
+        else:
+            self.cells[others] = Cell(len(cell.stats))
+        self.cells[others].add(cell.count, cell.stats)
 
     def put(self, start: int, group: str, count: int, stats: Sequence[Sequence[float]]) -> None:
         """A window as the database holds it."""
@@ -173,13 +188,23 @@ class Windows:
         self._n_groups[start] += 1
 
     def forget_old(self) -> None:
-        """Drop what can change no more and is not shown; call it when nothing is left to write."""
-        kept_s = max(self.definition.lateness_s, SHOWN_WINDOWS * self.definition.window_s)
-        oldest = self.newest - kept_s - self.definition.window_s
+        """Drop what can change no more and is not shown; call it when nothing is left to write.
+
+        When there are too many, what may change goes as well: met again, the database's part is added.
+        """
+        oldest = self.shown_since
+        if len(self.cells) <= MOST_CELLS:
+            oldest = min(oldest, self.newest - self.definition.lateness_s - self.definition.window_s)
         for key in [key for key in self.cells if key[0] < oldest and key not in self.changed]:
             del self.cells[key]
             self._n_groups[key[0]] -= 1
         self._n_groups += Counter()  # without those at zero
+        self.whole_since = max(self.whole_since, oldest)
+
+    @property
+    def shown_since(self) -> float:
+        """A window that starts before is on no page."""
+        return self.newest - (SHOWN_WINDOWS + 1) * self.definition.window_s
 
     def measures(self, cell: Cell) -> dict[str, float | None]:
         """The numbers of the definition; None where every value was null."""

@@ -1,4 +1,4 @@
-"""When each mirror last caught up with its service, what of it did not fit, days given to topics, daily tasks."""
+"""When mirrors caught up, what of their services did not fit, days given to topics, when daily tasks ran."""
 
 from datetime import datetime, timedelta
 from typing import ClassVar, Final

@@ -77,14 +77,14 @@ def _files(folder: Path) -> Iterator[Path]:
     """Files below a folder that are really there: nothing hidden or unfinished, no symlink."""
     for place, folders, names in os.walk(folder):
         is_deep = len(Path(place).relative_to(folder).parts) >= DEEPEST
-        folders[:] = [] if is_deep else sorted(name for name in folders if not _is_private(name))
+        folders[:] = [] if is_deep else sorted(name for name in folders if not is_private(name))
         for name in sorted(names):
             path = Path(place, name)
-            if not _is_private(name) and not path.is_symlink():
+            if not is_private(name) and not path.is_symlink():
                 yield path
 
 
-def _is_private(name: str) -> bool:
+def is_private(name: str) -> bool:
     """Hidden, or what Spark has not finished."""
     return name.startswith((".", "_"))
 

@@ -15,7 +15,7 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from core.lib import kafka
-from core.lib.errors import InvalidRequest, Unavailable
+from core.lib.errors import InvalidRequest, Unauthorized, Unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -29,6 +29,7 @@ SIDE = "CONSOLE_SIDE_TOPICS_KEEP_DAYS"  # what lies beside a topic: dead letters
 KEPT = (RECORDS, EVENTS, SIDE)
 TIMEOUT_S = 15
 SOON_S = 1.0  # somebody waits for the answer
+REFUSED = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED)
 LONGEST_TOPIC = 249
 TOPIC_NAME = r"(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,249}"
 # What a broker's flag says of these is asked where a broker is; a wish is checked without one.
@@ -101,18 +102,20 @@ def is_registered(name: str) -> bool:
 def ensure(wanted: Iterable[Topic] | None = None) -> list[str]:
     """Create the topics that are missing, by default all registered ones; returns those made.
 
-    With as many replicas as the brokers' default. Raises Unavailable when Kafka does not answer.
+    With as many replicas as the brokers' default. Raises Unavailable when Kafka does not answer,
+    InvalidRequest for a name that it does not take, Unauthorized when the console may not create what is
+    missing.
     """
     new = [_new(topic) for topic in (_registered if wanted is None else wanted)]
     admin = kafka.admin(**kafka.quiet(log))  # kept until the end: calls under way die with it
-    return [name for name, future in _asked(admin, new).items() if _is_made(name, future)]
+    return [name for name, future in _asked(admin, new).items() if _is_made(admin, name, future)]
 
 
 def ensure_beside(topic: str, ending: str, *, max_bytes: int | None = None) -> str:
     """Create the topic beside a topic if Kafka has none; what it is called.
 
     Kafka tells `a.dead` and `a_dead` not apart: where the one cannot be made, `a-dead` is. Raises
-    InvalidRequest and Unavailable.
+    InvalidRequest, Unauthorized and Unavailable.
     """
     usual, other = (side_topic_name(topic, ending, mark) for mark in (".", "-"))
     try:
@@ -165,9 +168,13 @@ def collision_in_words(topic: str, taken: str) -> str:
     )
 
 
-def id_of(name: str) -> str:
-    """What Kafka calls this topic itself: one deleted and made anew has another. Raises Unavailable."""
-    admin = kafka.admin(**kafka.quiet(log))  # kept until the end: calls under way die with it
+def id_of(name: str, admin: AdminClient | None = None) -> str:
+    """What Kafka calls this topic itself: one deleted and made anew has another.
+
+    admin: a client for who asks again and again. Raises Unavailable, and Unauthorized where the console may
+    not ask.
+    """
+    admin = admin or kafka.admin(**kafka.quiet(log))  # kept until the end: calls under way die with it
     try:
         described = admin.describe_topics(TopicCollection([name]), request_timeout=TIMEOUT_S)
         return str(described[name].result().topic_id)
@@ -176,6 +183,8 @@ def id_of(name: str) -> str:
             "name": name,
             "error": error,
         }
+        if error.args[0].code() in REFUSED:
+            raise Unauthorized(message, service="kafka") from error
         raise Unavailable(message, service="kafka") from error
 
 
@@ -193,15 +202,35 @@ def _new(topic: Topic) -> NewTopic:
     return NewTopic(topic.name, topic.n_partitions, -1, config=config)
 
 
-def _is_made(name: str, future: "Future[None]") -> bool:
+def _is_made(admin: AdminClient, name: str, future: "Future[None]") -> bool:
     try:
         future.result()
     except KafkaException as error:
         code = error.args[0].code()
         if code == KafkaError.TOPIC_ALREADY_EXISTS:
             return False
+        if code in REFUSED:
+            _require(admin, name)
+            return False
         message = _("Kafka did not create the topic %(name)s: %(error)s.") % {"name": name, "error": error}
         if code in (KafkaError.TOPIC_EXCEPTION, KafkaError.POLICY_VIOLATION, KafkaError.INVALID_CONFIG):
             raise InvalidRequest(message, service="kafka") from error
         raise Unavailable(message, service="kafka") from error
     return True
+
+
+def _require(admin: AdminClient, name: str) -> None:
+    """Kafka asks for the right to create before it looks whether there is anything to do.
+
+    Raises Unauthorized when the topic is not there, Unavailable when Kafka does not say.
+    """
+    try:
+        about = admin.list_topics(timeout=TIMEOUT_S).topics.get(name)
+    except KafkaException as error:
+        raise Unavailable(_("Kafka is not answering. Try again soon."), service="kafka") from error
+    if about is None or about.error is not None:
+        message = _(
+            "Kafka has no topic %(name)s that the console may see, and does not let it create one. Create "
+            "it, or give the console's user the right to (Create on the topic, Describe to see it)."
+        )
+        raise Unauthorized(message % {"name": name}, service="kafka")

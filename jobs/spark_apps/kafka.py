@@ -67,8 +67,11 @@ def _quoted(text: str) -> str:
 
 
 def messages(spark: "SparkSession", access: Mapping[str, str], topic: str, *, starting: str) -> "DataFrame":
-    """A topic as it grows. A message that is gone before it was read ends the query."""
+    """A topic as it grows, without what a sender took back. A message that is gone unread ends the query."""
     stream = spark.readStream.format("kafka").options(**access)
+    stream = stream.option(
+        "kafka.isolation.level", "read_committed"
+    )  # Java's default, unlike librdkafka's, is not
     stream = stream.option("subscribe", topic).option("startingOffsets", starting)
     return stream.option("failOnDataLoss", "true").option("maxOffsetsPerTrigger", "100000").load()
 

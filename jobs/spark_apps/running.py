@@ -56,6 +56,7 @@ KIND_WORDS: dict[tuple[Kind, ...], str] = {A_NUMBER: "a number", A_TIME: "a time
 EXECUTORS_WITHIN, WITHOUT_EXECUTORS_S = "spark.atalaya.executorsWithin", "60"
 LOOKS_EVERY_S = 2.0
 UNFINISHED = ".{name}.unfinished"
+HIDDEN = (".", "_")
 _DECIMAL = re.compile(r"decimal(?:32|64|128)(\(\d+, \d+\))")  # of more digits than 38 Spark has none
 _GLOB = re.compile(r"([\\*?\[\]{}])")
 
@@ -66,6 +67,10 @@ class NoExecutors(RuntimeError):
 
 class SourceRefused(ValueError):
     """The input is not what the application reads; the text says what is wrong with it."""
+
+
+class SourceAway(RuntimeError):
+    """What the application reads from does not answer: the same call may do well later."""
 
 
 @dataclass(frozen=True)
@@ -158,8 +163,15 @@ def look(files: Sequence[Path]) -> list[parquet.Table]:
 
 
 def files_of(source: Path) -> list[Path]:
-    """A Parquet file, or those of a folder. Raises SourceRefused when it has none."""
-    files = [source] if source.is_file() else sorted(source.glob("*.parquet"))
+    """A Parquet file, or those of a folder. Raises SourceRefused when it has none.
+
+    Spark passes over files whose names begin with a dot or an underscore, and says nothing.
+    """
+    if source.is_file():
+        if source.name.startswith(HIDDEN):
+            raise SourceRefused(f"{source.name} begins with a dot or _: Spark reads no such file. Rename it.")
+        return [source]
+    files = [file for file in sorted(source.glob("*.parquet")) if not file.name.startswith(HIDDEN)]
     if not files:
         raise SourceRefused(f"{source.name} holds no .parquet file.")
     return files

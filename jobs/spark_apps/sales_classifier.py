@@ -11,6 +11,7 @@ is refused: it would teach nothing.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,7 +81,7 @@ def chosen(table: "DataFrame", params: Params) -> tuple[list[str], list[str]]:
     types = dict(table.dtypes)
     if params.label not in types:
         raise SourceRefused(f"{params.source.name} has no column {params.label}; it has {', '.join(types)}.")
-    named = [name.strip() for name in params.columns.split(",") if name.strip()]
+    named = list(dict.fromkeys(name.strip() for name in params.columns.split(",") if name.strip()))
     unknown = [name for name in named if name not in types]
     if unknown:
         raise SourceRefused(
@@ -201,6 +202,13 @@ def baseline(learnt: "DataFrame", held_out: "DataFrame", n_classes: int) -> "Dat
     return held_out.withColumns({"prediction": F.lit(most), "probability": probability})
 
 
+def free(name: str, taken: set[str]) -> str:
+    """This name, or the first with a number that the table does not have itself; taken from now on."""
+    found = next(one for one in chain([name], (f"{name}_{n}" for n in count(2))) if one not in taken)
+    taken.add(found)
+    return found
+
+
 def classify(spark: "SparkSession", params: Params, folder: Path) -> dict[str, Any]:
     """Learn, judge beside the baseline, and write the held-out rows with their answers to `folder`."""
     from pyspark.ml.feature import IndexToString, StringIndexer
@@ -223,11 +231,13 @@ def classify(spark: "SparkSession", params: Params, folder: Path) -> dict[str, A
     found = measures(judged)
     base = measures(baseline(learnt, held_out, len(indexer.labels)))
     answered = IndexToString(inputCol="prediction", outputCol="answer", labels=indexer.labels)
+    taken = {*names.values(), params.label}
+    answer, probability = (free(name, taken) for name in (f"predicted_{params.label}", "probability"))
     written = answered.transform(judged).select(
         *(F.col(name).alias(given) for name, given in names.items()),
         F.col("label").alias(params.label),
-        F.col("answer").alias(f"predicted_{params.label}"),
-        F.array_max(vector_to_array("probability")).alias("probability"),
+        F.col("answer").alias(answer),
+        F.array_max(vector_to_array("probability")).alias(probability),
     )
     with running.written_whole(folder) as unfinished:
         written.write.parquet(str(unfinished))

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from jobs.spark_apps import kafka, running
-from jobs.spark_apps.running import SourceRefused
+from jobs.spark_apps.running import SourceAway, SourceRefused
 
 if TYPE_CHECKING:
     from pyspark.sql import Column as Expression
@@ -322,22 +322,22 @@ def follow(queries: "Sequence[StreamingQuery]", progress: Progress, stop: Path) 
     return progress.note(queries)
 
 
-def words(error: Exception, params: Params) -> str:
-    """What happened, for who reads the job's page; empty when it is nothing that is known."""
+def known(error: Exception, params: Params) -> SourceRefused | SourceAway | None:
+    """What happened, for who reads the job's page; None when it is nothing that is known."""
     text = str(error)
     if any(mark in text for mark in GONE):
-        return (
+        return SourceRefused(
             f"The topic {params.topic} is not there, or not the one that the checkpoint {params.name} has"
             " read: it was deleted, made anew, or its messages went before they were read. Choose another"
             " name."
         )
     if any(mark in text for mark in AWAY):
-        return f"Kafka does not answer: {text.splitlines()[0][:300]}"
-    return ""
+        return SourceAway(f"Kafka does not answer: {text.splitlines()[0][:300]}")
+    return None
 
 
 def run(spark: "SparkSession", call: "running.Call[Params]", place: Place) -> dict[str, Any]:
-    """All of it. Raises SourceRefused for a topic that is gone."""
+    """All of it. Raises SourceRefused for a topic that is gone, SourceAway while Kafka does not answer."""
     from pyspark.errors import PySparkException
 
     params = call.params
@@ -348,8 +348,8 @@ def run(spark: "SparkSession", call: "running.Call[Params]", place: Place) -> di
         queries = start(spark, params, call.access["kafka"], place, dead_topic)
         state = follow(queries, Progress(work / "progress.json"), work / "stop")
     except PySparkException as error:
-        if said := words(error, params):
-            raise SourceRefused(said) from error
+        if (fault := known(error, params)) is not None:
+            raise fault from error
         raise
     finally:
         for one in queries:

@@ -26,7 +26,6 @@ def note_run(
     """
     os.environ |= PATIENCE | dict(access)
     import mlflow
-    from mlflow.exceptions import MlflowException
 
     try:
         mlflow.set_experiment(experiment)
@@ -35,7 +34,7 @@ def note_run(
             mlflow.log_metrics(dict(metrics))
             for name, content in files.items():
                 mlflow.log_dict(content, name)
-    except MlflowException as error:
+    except Exception as error:  # noqa: BLE001  each kind of artefact store has its own; the table is written
         log.warning("MLflow did not take the run: %s", error)
         return {"mlflow_error": f"MLflow did not take the run: {error}"[:LONGEST_ERROR]}
     return {"mlflow_run_id": run.info.run_id}

@@ -75,6 +75,8 @@ class Broker:
         self.kill_at: int | None = None
         self.faults: dict[str, list[Exception]] = defaultdict(list)
         self.on_idle: Callable[[], None] = lambda: None
+        self.may_create = True
+        self.unreadable: list[tuple[str, int, int, int]] = []  # topic, partition, offset, code: told once
 
     def step(self, name: str) -> None:
         """Something happens: the process may die here, or meet a fault."""
@@ -171,6 +173,7 @@ class FakeConsumer:
 
     def assign(self, places: Iterable[TopicPartition]) -> None:
         self._broker.step("assign")
+        self._places.clear()
         for place in places:
             logs = self._broker.topics.get(place.topic, [])
             low, high = (
@@ -180,10 +183,15 @@ class FakeConsumer:
             )
             offset = {OFFSET_BEGINNING: low, OFFSET_END: high}.get(place.offset, place.offset)
             self._places[place.topic, place.partition] = offset
+        self._at_end.clear()
 
     def consume(self, n: int, _timeout_s: float) -> list[FakeMessage]:
         self._broker.step("consume")
-        found: list[FakeMessage] = []
+        found = [
+            FakeMessage(topic, partition, offset, None, KafkaError(code))
+            for topic, partition, offset, code in self._broker.unreadable
+        ]
+        self._broker.unreadable = []
         for topic, partition in list(self._places):
             found += self._of(topic, partition, n - len(found))
         if not any(message.error() is None for message in found):
@@ -350,6 +358,8 @@ class FakeAdmin:
         return {one.topic: _future(lambda one=one: self._create(one)) for one in new}
 
     def _create(self, new: Any) -> None:
+        if not self._broker.may_create:  # asked before anything else, as a real broker does
+            raise fault(KafkaError.TOPIC_AUTHORIZATION_FAILED)
         if new.topic in self._broker.topics:
             raise fault(KafkaError.TOPIC_ALREADY_EXISTS)
         if new.topic in (".", "..") or not re.fullmatch(r"[A-Za-z0-9._-]{1,249}", new.topic):

@@ -88,6 +88,19 @@ def test_a_sound_source_is_taken(data):
     assert check(find("clean_trips"), {"source": "folder"}) == {"source": str(data / "folder")}
 
 
+@pytest.mark.parametrize("name", ["_month.parquet", ".month.parquet"])
+def test_files_that_spark_passes_over_are_refused_and_not_looked_at(data, name):
+    write(data / name, table({}))
+    assert (
+        "begins with a dot or an underscore" in faults_of(find("clean_trips"), source=name)["params.source"]
+    )
+    (data / "folder").mkdir()
+    (data / "folder" / name).write_bytes(b"no Parquet")
+    assert "holds no" in faults_of(find("clean_trips"), source="folder")["params.source"]
+    write(data / "folder" / "a.parquet", table({}))
+    assert check(find("clean_trips"), {"source": "folder"}) == {"source": str(data / "folder")}
+
+
 def test_clean_trips_is_found_with_its_source():
     found = find("clean_trips")
     [source] = found.parameters

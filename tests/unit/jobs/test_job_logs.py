@@ -54,6 +54,27 @@ def test_log_is_at_its_end_when_the_job_ended_and_all_is_read(job):
     assert logs.read(job, 100) == ("", 100, True)
 
 
+@pytest.mark.parametrize("ending", ["", "\n"])
+def test_the_end_of_a_line_longer_than_a_piece_is_shown_and_leads_back(job, ending):
+    text = "first\n" + "é" * 100_001 + ending
+    job.folder.log.write_text(text)
+    found, before = "", None
+    for _page in range(5):
+        tail = logs.tail(job, before=before)
+        found, before = tail.text + found, tail.start
+    assert (found, before) == (text, 0)
+
+
+def test_the_log_of_an_earlier_try_stays_readable(job):
+    job.folder.log.write_text("the disk is away")
+    job.attempt = 2
+    assert logs.read(job) == ("", 0, False)
+    assert logs.read(job, attempt=1) == ("the disk is away", 16, True)
+    assert logs.tail(job, attempt=1).text == "the disk is away"
+    with pytest.raises(NotFound, match="no try 3; it had 2"):
+        logs.read(job, attempt=3)
+
+
 def test_log_of_a_job_that_has_not_started_is_empty(job):
     assert logs.read(job, 0) == ("", 0, False)
 

@@ -65,6 +65,12 @@ def test_what_would_fail_again_is_not_tried_again(program, code):
     assert (job.state, job.attempt) == ("failed", 1)
 
 
+def test_a_job_whose_source_was_away_is_tried_again(program):
+    program.does("class SourceAway(RuntimeError): pass\nraise SourceAway('Kafka does not answer: x')")
+    job = waiting(attend(make_job(retries_left=1)))
+    assert "Kafka does not answer: x" in job.last_error
+
+
 def test_a_cancelled_job_is_not_tried_again(program):
     program.does(SLEEPS)
     job = running(attend(make_job(retries_left=5)), program)

@@ -126,10 +126,32 @@ def test_log_comes_in_pieces_by_cursor(engineer, program):
     program.does("print('one'); finish({})")
     job = ended(attend(make_job()))
     first = engineer.get(f"{URL}/{job.pk}/log").json()
-    assert first == {"text": "one\n", "cursor": "4", "is_complete": True}
+    assert first == {"text": "one\n", "cursor": "1.4", "is_complete": True}
     assert engineer.get(f"{URL}/{job.pk}/log?cursor=2").json()["text"] == "e\n"
     assert faults(engineer.get(f"{URL}/{job.pk}/log?cursor=-1")) == ["cursor"]
     assert faults(engineer.get(f"{URL}/{job.pk}/log?from=1")) == ["from"]
+
+
+def test_a_cursor_belongs_to_the_try_that_it_came_with(engineer, job_folders):
+    job = make_job(attempt=1)
+    for attempt, text in ((1, "the disk is away"), (2, "all is well")):
+        job.folder_of(attempt).path.mkdir(parents=True)
+        job.folder_of(attempt).log.write_text(text)
+    url = f"{URL}/{job.pk}/log"
+    first = engineer.get(url).json()
+    assert (first["text"], first["is_complete"]) == ("the disk is away", False)
+    Job.objects.filter(pk=job.pk).update(attempt=2)
+    rest = engineer.get(f"{url}?cursor={first['cursor']}").json()
+    assert (rest["text"], rest["cursor"], rest["is_complete"]) == ("", first["cursor"], True)
+    assert engineer.get(url).json()["text"] == "all is well"
+    assert engineer.get(f"{url}?try=1").json()["text"] == "the disk is away"
+    assert engineer.get(f"{url}?try=3").status_code == 404
+    assert faults(engineer.get(f"{url}?try=0")) == ["try"]
+    page = engineer.get(f"/jobs/{job.pk}/log?try=1").content.decode()
+    assert "the disk is away" in page
+    assert "?try=2" in page
+    text = b"".join(engineer.get(f"/jobs/{job.pk}/log/text?try=1").streaming_content)
+    assert text == b"the disk is away"
 
 
 def test_job_of_a_demonstration_user_is_marked():

@@ -13,8 +13,10 @@ from core.lib import lag
 from core.lib.errors import InvalidRequest
 from core.lib.lag import Behind
 from core.lib.models import SetAside
-from streaming import aggregator, dead_topics, gateway, ledger, loops, redriving, tasks
+from streaming import aggregator, dead_topics, gateway, ledger, loops, redriving, row_sender, tasks
 from streaming.aggregator import Runner, Session
+from streaming.dead_topics import DeadSender
+from streaming.exactly_once import Sender
 from streaming.kafka_types import Read
 from streaming.ledger import Overtaken
 from streaming.models import Stream, dead_topic_name
@@ -196,6 +198,40 @@ def test_counting_goes_on_while_dead_letters_cannot_be_sent(broker, stream, monk
     assert [one.value for one in broker.read(stream.dead_topic)] == [b"bad"]
 
 
+@pytest.fixture
+def letters(broker, stream):
+    """So many wait in their rows."""
+    ledger._save_dead(stream, [ledger.dead(0, n, "odd", key=None, value=b"%d" % n) for n in range(200)])
+
+
+@pytest.mark.usefixtures("letters")
+def test_a_backlog_of_dead_letters_does_not_hold_up_counting(broker, stream, monkeypatch):
+    send = Sender.send
+    monkeypatch.setattr(Sender, "send", lambda *args, **more: (time.sleep(0.2), send(*args, **more))[1])
+    monkeypatch.setattr(row_sender, "SENDS_FOR_S", 0.3)
+    sender = DeadSender(stream, threading.Event())
+    assert 0 < sender.send() < 200
+    monkeypatch.setattr(row_sender, "SENDS_FOR_S", 30)
+    sender.send()
+    assert [one.value for one in broker.read(stream.dead_topic)] == [b"%d" % n for n in range(200)]
+
+
+@pytest.mark.usefixtures("letters")
+def test_who_is_told_to_stop_sends_no_more_letters(broker, stream):
+    stopped = threading.Event()
+    stopped.set()
+    assert DeadSender(stream, stopped).send() == 0
+
+
+@pytest.mark.usefixtures("letters")
+def test_behind_a_letter_that_is_never_taken_others_go_together(broker, stream):
+    stream.dead_letters.filter(offset=10).update(payload=b"x" * 5_000)
+    broker.add(stream.dead_topic, max_bytes=2_000)
+    assert DeadSender(stream, threading.Event()).send() == 199
+    # one of 50 that failed, ten and the odd one alone, four of those behind it
+    assert broker.steps.count("begin_transaction") == 1 + 11 + 4
+
+
 def test_a_stream_beside_a_topic_with_the_name_of_its_dead_topic_takes_another(broker):
     stream = make_stream("orders", topic="orders_x")
     broker.add("orders_x")
@@ -338,6 +374,41 @@ def test_a_row_that_the_database_does_not_take_is_set_aside_and_the_others_are_s
     assert (aside.about, aside.count) == (stream.name, 1)
 
 
+def stalled(broker, stream, monkeypatch, at_ms=-1):
+    """Two partitions at their ends; then in each wait the events of ten minutes, one a minute."""
+    monkeypatch.setattr("tests.fakes.kafka.FakeMessage.timestamp", lambda _one: (1, at_ms))
+    now, stopped = time.time(), threading.Event()
+    broker.add(stream.topic, n_partitions=2)
+    for partition in (0, 1):
+        broker.put(stream.topic, encoded(now - 600), partition=partition)
+
+    def meanwhile():
+        for partition in (0, 1):
+            minutes = [encoded(now - 540 + 60 * minute) for minute in range(10)]
+            broker.put(stream.topic, *minutes, partition=partition)
+        broker.on_idle = stopped.set
+
+    broker.on_idle = meanwhile
+    Session(Stream.objects.get(pk=stream.pk), stopped).run()
+    return counted(stream), stream.dead_letters.count()
+
+
+def test_after_a_stall_in_time_events_of_every_partition_count(broker, stream, monkeypatch):
+    assert stalled(broker, stream, monkeypatch, at_ms=int((time.time() - 60) * 1000)) == (22, 0)
+
+
+def test_partitions_in_which_many_messages_wait_are_judged_apart(broker, stream, monkeypatch):
+    monkeypatch.setattr(aggregator, "MOST_WAITING", 5)
+    monkeypatch.setattr(aggregator, "BATCH", 100)
+    assert stalled(broker, stream, monkeypatch) == (22, 0)
+
+
+def test_what_is_read_as_it_comes_is_judged_by_all_partitions(broker, stream, monkeypatch):
+    monkeypatch.setattr(aggregator, "BATCH", 100)
+    n_counted, n_dead = stalled(broker, stream, monkeypatch, at_ms=int(time.time() * 1000))
+    assert (n_counted, n_dead) == (22 - 8, 8)  # of the other partition those more than a minute behind
+
+
 def test_it_tells_how_far_behind_it_is(broker, stream, monkeypatch):
     monkeypatch.setattr(aggregator, "LOOK_EVERY_S", 0)
     monkeypatch.setattr(aggregator, "BATCH", 2)
@@ -419,3 +490,86 @@ def test_a_stream_on_a_name_that_collides_says_so(broker, runner, stream):
     Stream.objects.filter(pk=stream.pk).update(topic="tri_ps")
     assert runner._is_there()
     assert "tri_ps" in SetAside.objects.get().reason
+
+
+def test_without_the_right_to_create_topics_those_that_are_there_are_counted(broker, stream):
+    broker.may_create = False
+    broker.put(stream.topic, *good(3), b"bad")
+    run(broker, stream)
+    assert counted(stream) == 3
+    assert not stream.dead_letters.get().is_sent  # there is no dead topic: it waits in its row
+    broker.may_create = True
+    run(broker, stream)
+    assert stream.dead_letters.get().is_sent
+
+
+def test_a_topic_that_is_missing_and_may_not_be_created_is_noted(broker, runner, stream):
+    broker.may_create = False
+    del broker.topics[stream.topic]
+    assert runner._is_there()
+    reason = SetAside.objects.get(loop=loops.STREAMS.name).reason
+    assert "does not let it create one" in reason
+    assert stream.topic in reason
+
+
+def test_what_cannot_be_read_is_told_with_its_place_until_a_message_comes(broker, stream, monkeypatch):
+    monkeypatch.setattr(aggregator, "LOOK_EVERY_S", 0.0)
+    told, stopped = [], threading.Event()
+    broker.add(stream.topic, n_partitions=2)
+    broker.unreadable = [(stream.topic, 1, 7, KafkaError._BAD_COMPRESSION)]
+    broker.put(stream.topic, *good(2))
+
+    def then():
+        told.append("then")
+        broker.put(stream.topic, *good(1), partition=1)
+        broker.on_idle = stopped.set
+
+    broker.on_idle = then
+    Session(
+        Stream.objects.get(pk=stream.pk),
+        stopped,
+        on_look=lambda _lag: told.append("well"),
+        on_fault=lambda _lag, words: told.append(words),
+    ).run()
+    place = f"Partition 1 of {stream.topic} cannot be read from offset 7 on"
+    before, after = told[: told.index("then")], told[told.index("then") + 2 :]
+    assert before
+    assert all(words.startswith(place) for words in before)
+    assert set(after) == {"well"}
+    assert counted(stream) == 3
+
+
+def test_a_fault_that_is_told_stands_in_the_row_while_the_stream_goes_on(runner):
+    runner._note_well(0)
+    runner._note_fault(4, "Partition 1 cannot be read")
+    assert (SetAside.objects.get().reason, runner.behind) == ("Partition 1 cannot be read", Behind(4))
+    runner._note_well(1)
+    assert not SetAside.objects.exists()
+
+
+def test_brokers_that_are_away_are_no_fault_of_what_lies_there(broker, stream, monkeypatch):
+    monkeypatch.setattr(aggregator, "LOOK_EVERY_S", 0.0)
+    broker.unreadable = [(stream.topic, 0, -1001, KafkaError._TRANSPORT)]
+    faults = []
+    one = session(broker, stream)
+    one._on_fault = lambda _lag, words: faults.append(words)
+    one.run()
+    assert faults == []
+
+
+def test_a_topic_that_is_made_anew_between_two_looks_is_noticed(broker, stream, monkeypatch):
+    monkeypatch.setattr(aggregator, "LOOK_EVERY_S", 0.0)
+    broker.put(stream.topic, *good(4))
+    run(broker, stream)
+
+    def made_anew():
+        broker.add(stream.topic)
+        broker.put(stream.topic, *good(6))  # the offsets go on where the old ones ended
+
+    broker.on_idle = made_anew
+    with pytest.raises(Overtaken, match="made anew"):
+        Session(Stream.objects.get(pk=stream.pk), threading.Event()).run()
+    with pytest.raises(Overtaken, match="made anew"):
+        run(broker, stream)  # forgets the offsets
+    run(broker, stream)
+    assert counted(stream) == 4 + 6

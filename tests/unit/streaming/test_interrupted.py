@@ -162,6 +162,18 @@ def test_a_letter_whose_bytes_kafka_no_longer_holds_is_refused_and_starves_nobod
     assert not DeadLetter.due().exists()
 
 
+def test_a_letter_waits_while_kafka_is_slow(broker, monkeypatch):
+    letter = make_letter(broker, is_sent=True, dead_partition=0, dead_offset=0)
+    DeadLetter.objects.filter(pk=letter.pk).update(payload=None)
+    broker.add(letter.stream.dead_topic)
+    broker.put(letter.stream.dead_topic, b"bad")
+    monkeypatch.setattr("streaming.messages.READ_FOR_S", 0.0)
+    tasks.redrive(letter.pk)
+    letter.refresh_from_db()
+    assert letter.next_attempt_at > timezone.now()
+    assert letter.redrive_error == ""
+
+
 def test_a_letter_waits_while_kafka_is_away(broker):
     letter = make_letter(broker)
     broker.fail("init_transactions", fault(KafkaError._TIMED_OUT))

@@ -2,8 +2,8 @@
 
 import pytest
 
-from core.lib.errors import NotFound
-from streaming import messages
+from core.lib.errors import NotFound, Unavailable
+from streaming import messages, serializers
 from streaming.kafka_types import Partition, Start, Topic
 from tests.fakes.kafka import FakeMessage, Record
 
@@ -16,7 +16,6 @@ TOPIC = Topic(
     ("start", "found"),
     [
         (Start("earliest"), {0: 10, 1: 0}),
-        (Start("latest"), {0: 80, 1: 0}),
         (Start("offset", partition=0, offset=50), {0: 50}),
         (Start("offset", partition=0, offset=5), {0: 10}),
         (Start("offset", partition=0, offset=100), {}),
@@ -25,12 +24,12 @@ TOPIC = Topic(
 )
 def test_partitions_with_nothing_to_read_are_left_out(start, found):
     at_time = {0: 42, 1: -1, 2: -1} if start.kind == "time" else {}
-    assert messages.starts(TOPIC, start, 20, at_time) == found
+    assert messages.starts(TOPIC, start, at_time) == found
 
 
 def test_a_partition_that_is_not_there_is_not_found():
     with pytest.raises(NotFound, match="no partition 9"):
-        messages.starts(TOPIC, Start("offset", partition=9), 20, {})
+        messages.starts(TOPIC, Start("offset", partition=9), {})
 
 
 class Odd(FakeMessage):
@@ -59,3 +58,85 @@ def test_header_names_that_are_no_text_hide_no_message():
 
     assert messages._as_read(Odd(headers)).headers == [("(names that are no UTF-8)", b"")]
     assert messages._as_read(Odd(lambda: [("a", None), ("a", b"1")])).headers == [("a", b""), ("a", b"1")]
+
+
+def topic_of(broker, name):
+    parts = [Partition(n, log.low, log.high, 1, 1, 1) for n, log in enumerate(broker.topics[name])]
+    return Topic(name, parts)
+
+
+def newest(broker, name, most):
+    return [read.value for read in messages.latest(topic_of(broker, name), most=most)]
+
+
+def put(broker, name, values, *, n_markers, partition=0):
+    """Each followed by as many offsets that nobody reads."""
+    for value in values:
+        broker.put(name, value, partition=partition)
+        empty = [Record(state="marker") for _ in range(n_markers)]
+        broker.topics[name][partition].records += empty
+
+
+@pytest.mark.parametrize("n_markers", [0, 1, 9, 100])
+def test_the_latest_are_found_behind_markers_and_what_was_taken_back(broker, n_markers):
+    broker.add("t")
+    values = [b"%d" % n for n in range(30)]
+    put(broker, "t", values, n_markers=n_markers)
+    assert newest(broker, "t", 5) == values[-5:]
+    assert newest(broker, "t", 40) == values
+
+
+def test_the_latest_of_several_partitions_are_by_time(broker, monkeypatch):
+    broker.add("t", n_partitions=3)
+    put(broker, "t", [b"old"] * 20, n_markers=0, partition=1)
+    put(broker, "t", [b"new"] * 20, n_markers=3, partition=0)
+    monkeypatch.setattr(
+        "tests.fakes.kafka.FakeMessage.timestamp", lambda one: (1, 2 if one.value() == b"new" else 1)
+    )
+    assert newest(broker, "t", 15) == [b"new"] * 15
+    assert newest(broker, "t", 25) == [b"old"] * 5 + [b"new"] * 20
+
+
+def test_many_large_messages_do_not_lie_in_memory(broker):
+    broker.add("t", n_partitions=4)
+    for partition in range(4):
+        put(broker, "t", [b"x" * 300_000] * 60, n_markers=0, partition=partition)
+    found = messages.latest(topic_of(broker, "t"), most=60)
+    assert len(found) == 60
+    assert sum(len(read.value) for read in found) == 60 * 64 * 1024
+    assert {read.value_bytes for read in found} == {300_000}
+    assert messages.one("t", 0, 3).value == b"x" * 300_000
+
+
+def test_a_page_shows_the_beginning_of_a_large_message_and_its_size(broker):
+    broker.add("t")
+    broker.put("t", "xä".encode() * 40_000, headers=[("a", b"1"), ("b", b"2" * 20_000), ("c", b"3")])
+    [read] = messages.read("t", {0: 0}, {0: 1}, most=5)
+    value = serializers.message(read)["value"]
+    assert (value["encoding"], value["size_bytes"], value["is_cut"]) == ("utf-8", 120_000, True)
+    assert value["content"] == "xä" * (8 * 1024)
+    assert read.headers == [("a", b"1"), ("(2 headers more)", b"")]
+
+
+def test_a_reading_stops_where_it_should(broker):
+    broker.add("t", n_partitions=2)
+    broker.put("t", *[b"%d" % n for n in range(9)])
+    assert [read.value for read in messages.read("t", {0: 2, 1: 0}, {0: 4, 1: 0}, most=9)] == [b"2", b"3"]
+    assert len(messages.read("t", {0: 0}, {0: 9}, most=4)) == 4
+    assert messages.one("t", 1, 0) is None
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: messages.one("t", 0, 0),
+        lambda: messages.read("t", {0: 0}, {0: 1}, most=5),
+        lambda: messages.latest(Topic("t", [Partition(0, 0, 1, 1, 1, 1)]), most=5),
+    ],
+)
+def test_a_kafka_that_is_slow_does_not_mean_that_there_is_no_message(broker, monkeypatch, call):
+    broker.add("t")
+    broker.put("t", b"1")
+    monkeypatch.setattr(messages, "READ_FOR_S", 0.0)
+    with pytest.raises(Unavailable, match="no message of t within"):
+        call()

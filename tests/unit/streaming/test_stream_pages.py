@@ -262,6 +262,21 @@ def test_a_letter_that_could_not_be_sent_again_says_why(engineer, stream):
     assert shown["redrive_error"] == "Kafka no longer holds the message."
 
 
+def test_a_letter_that_was_refused_may_be_asked_for_again(engineer, stream):
+    letter = stream.dead_letters.get()
+    letter.redrive_asked_at, letter.delivery_attempts = letter.at, 4
+    letter.save()
+    letter.mark_refused("Kafka has no such topic.")
+    assert "/redrive" in engineer.get(f"/streams/{stream.name}/dead-letters").content.decode()
+    path = f"/api/v1/streams/{stream.name}/dead-letters/{letter.pk}/redrive"
+    assert engineer.post(path).status_code == 202
+    letter.refresh_from_db()
+    assert (letter.redrive_error, letter.delivery_attempts) == ("", 0)
+    assert letter.next_attempt_at is not None
+    assert "/redrive" not in engineer.get(f"/streams/{stream.name}/dead-letters").content.decode()
+    assert engineer.post(path).status_code == 409
+
+
 def test_cells_of_topics_and_groups_have_names_where_the_header_is_hidden():
     page = render_to_string(
         "streaming/_topic_table.html", {"rows": [(Topic("rides", [Partition(0, 0, 5, 1, 1, 1)]), [])]}

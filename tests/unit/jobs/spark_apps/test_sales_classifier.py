@@ -70,6 +70,20 @@ def test_rows_without_label_or_number_are_left_out_and_counted(spark, tmp_path):
     assert result["dropped"] == {"no_label_or_missing_number": 4}
 
 
+def test_columns_called_as_the_answers_are_keep_their_names(spark, tmp_path):
+    dice = random.Random(3)
+    shares = [dice.random() for _row in range(N_ROWS)]
+    table = sales(probability=shares, predicted_size=["a" if share > 0.5 else "b" for share in shares])
+    source = write(tmp_path / "s.parquet", table)
+    columns = "price, probability, predicted_size, price"
+    classify(spark, Params(source, "size", columns=columns), tmp_path / "out")
+    names = ["predicted_size", "price", "probability", "size", "predicted_size_2", "probability_2"]
+    written = pq.read_table(tmp_path / "out")
+    assert written.column_names == names
+    assert set(written["probability"].to_pylist()) <= set(shares)
+    assert set(written["predicted_size_2"].to_pylist()) <= {"large", "small"}
+
+
 def test_csv_is_read_in_the_types_that_it_shows(spark, tmp_path):
     path = tmp_path / "sales [1].csv"
     sales().to_pandas().to_csv(path, index=False)

@@ -9,8 +9,8 @@ import pytest
 from pyspark.sql import functions as F
 
 from jobs.spark_apps import kafka, stream_trips
-from jobs.spark_apps.running import SourceRefused
-from jobs.spark_apps.stream_trips import Params, Place, Progress, follow, judged, windows, words
+from jobs.spark_apps.running import SourceAway, SourceRefused
+from jobs.spark_apps.stream_trips import Params, Place, Progress, follow, judged, known, windows
 
 TRIP = {
     "vendor_id": "1",
@@ -128,21 +128,52 @@ def test_a_second_job_on_a_checkpoint_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"),
+    ("said", "kind", "expected"),
     [
         (
             "... UnknownTopicOrPartitionException: This server does not host this topic",
+            SourceRefused,
             "taxi_trips is not there",
         ),
-        ("Partition taxi_trips-0's offset was changed. Some data may have been lost", "Choose another name"),
-        ("TimeoutException: Timed out waiting for a node\nat x", "Kafka does not answer: TimeoutException"),
-        ("NullPointerException", ""),
+        (
+            "Partition taxi_trips-0's offset was changed. Some data may have been lost",
+            SourceRefused,
+            "Choose another name",
+        ),
+        (
+            "TimeoutException: Timed out waiting for a node\nat x",
+            SourceAway,  # the outcome lets a job try again that no source refused
+            "Kafka does not answer: TimeoutException",
+        ),
+        ("NullPointerException", type(None), ""),
     ],
 )
-def test_known_failures_have_words(said, expected):
-    found = words(RuntimeError(said), Params())
-    assert expected in found
-    assert bool(found) == bool(expected)
+def test_known_failures_have_words_and_only_lasting_ones_are_refusals(said, kind, expected):
+    found = known(RuntimeError(said), Params())
+    assert type(found) is kind
+    assert expected in str(found)
+
+
+def test_what_a_sender_took_back_is_not_read():
+    said = {}
+
+    class Stream:
+        def option(self, name, value):
+            said[name] = value
+            return self
+
+        def options(self, **values):
+            said.update(values)
+            return self
+
+        def format(self, _name):
+            return self
+
+        def load(self):
+            return self
+
+    kafka.messages(SimpleNamespace(readStream=Stream()), {}, "t", starting="earliest")
+    assert said["kafka.isolation.level"] == "read_committed"
 
 
 class Query:

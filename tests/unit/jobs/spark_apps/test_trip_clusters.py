@@ -4,6 +4,7 @@ import json
 
 import pyarrow.parquet as pq
 import pytest
+import requests
 
 from jobs.spark_apps import tracking, trip_clusters
 from jobs.spark_apps.running import SourceRefused
@@ -94,6 +95,16 @@ def test_main_notes_the_run_in_mlflow(spark, tmp_path, two_groups, monkeypatch):
     assert (noted["job_id"], noted["params"]["k"]) == ("j1", 2)
     assert noted["metrics"]["silhouette"] == result["silhouette"]
     assert noted["files"]["profile.json"]["rows"] == result["tables"][0]["rows"]
+
+
+def test_an_artefact_store_that_fails_costs_no_result(monkeypatch):
+    def fail(**_more):
+        raise requests.HTTPError("500 Server Error: the bucket is gone")
+
+    monkeypatch.setattr("mlflow.set_experiment", lambda _name: None)
+    monkeypatch.setattr("mlflow.start_run", fail)
+    noted = tracking.note_run({}, experiment="e", job_id="j", params={}, metrics={}, files={})
+    assert noted == {"mlflow_error": "MLflow did not take the run: 500 Server Error: the bucket is gone"}
 
 
 def test_mlflow_that_is_away_costs_no_result(monkeypatch):
