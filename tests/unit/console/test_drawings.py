@@ -16,7 +16,7 @@ from core.lib.templatetags import drawings
 from models_registry.mlflow_types import Point
 from models_registry.templatetags import registry
 from pipelines import durations, gantt, graph, grid
-from pipelines.models import Run
+from pipelines.models import Run, TaskInstance
 from pipelines.pictures import ColouredBox, ColouredGraph
 from predictions import explanation
 from predictions.drift import drawings as drift
@@ -71,15 +71,14 @@ def _grid():
 
 def _gantt():
     tasks = [
-        SimpleNamespace(
+        TaskInstance(
             task_id="load",
             map_index=-1,
             try_number=1,
             state="success",
             started_at=AT + timedelta(seconds=number),
             ended_at=AT + timedelta(seconds=7.5 + 3 * number),
-            earlier_tries=[],
-            seconds=7.5,
+            duration_s=7.5,
         )
         for number in range(3)
     ]
