@@ -41,7 +41,8 @@ def _start(job: Job) -> None:
         )
         return
     try:
-        launching.start(job)
+        with outbox.kept(job):  # two workers that write a job's supplies would spoil each other's files
+            launching.start(job)
     except (Conflict, NotFound, InvalidRequest) as error:
         _give_up(job, error.message)
     except ConsoleError as error:

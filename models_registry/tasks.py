@@ -1,16 +1,14 @@
 """The worker's half: judge versions, write MLflow's alias after the ledger, let old requests expire."""
 
 import shutil
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from pathlib import Path
 
 import structlog
 from celery import shared_task
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -24,7 +22,6 @@ from models_registry.states import GateState, Policy, RequestState, VersionState
 
 log = structlog.get_logger(__name__)
 
-RENEW_S = 10
 MOST_CRASHES = 3
 MOST_ATTEMPTS = 30
 
@@ -38,7 +35,7 @@ def run_gate(gate_id: str) -> None:
     from models_registry import gating  # the web process imports this module and needs no numpy
 
     try:
-        with _lease(gate), _job_dir(gate) as job_dir:
+        with outbox.kept(gate), _job_dir(gate) as job_dir:
             outcome = _judged(gate.version, job_dir)
     except Unavailable as error:
         _try_later(gate, error.message)
@@ -179,31 +176,6 @@ def _note_delivery(period: ChampionPeriod, *, is_set: bool) -> None:
             PromotionRequest.objects.filter(period=period).update(delivered_at=timezone.now())
         aliases.settle(model)
         ledger.announce(model.name, period.version.version)
-
-
-@contextmanager
-def _lease(gate: GateRun) -> Iterator[None]:
-    """Keep the row for this worker while it works; it falls to another soon after this process dies."""
-    stop = threading.Event()
-    renewal = threading.Thread(target=_renew, args=(gate.pk, gate.delivery_attempts, stop), daemon=True)
-    renewal.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        renewal.join()
-
-
-def _renew(gate_id: int, attempt: int, stop: threading.Event) -> None:
-    while not stop.wait(RENEW_S):
-        lease_ends = timezone.now() + timedelta(seconds=GateRun.lease_s)
-        try:
-            mine = GateRun.objects.filter(pk=gate_id, delivery_attempts=attempt, state=GateState.RUNNING)
-            mine.update(next_attempt_at=lease_ends)
-        except (OperationalError, InterfaceError) as error:
-            log.warning("gate.lease_not_renewed", gate=gate_id, error=str(error))
-        finally:
-            connection.close()
 
 
 @contextmanager

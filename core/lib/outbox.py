@@ -12,13 +12,15 @@ def start_run(run_id: int) -> None:
     run.mark_delivered()                        # or run.mark_retry("Airflow is not answering")
 """
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, ClassVar, Self, TypeVar
 
 import structlog
 from celery import Task, shared_task, signals
-from django.db import models
+from django.db import InterfaceError, OperationalError, connection, models
 from django.db.models import F
 from django.utils import timezone
 
@@ -95,6 +97,29 @@ def claim(model: type[_Row], pk: Any) -> _Row | None:
         next_attempt_at=now + timedelta(seconds=model.lease_s), delivery_attempts=F("delivery_attempts") + 1
     )
     return model._default_manager.get(pk=pk) if taken else None
+
+
+@contextmanager
+def kept(row: Deliverable) -> Iterator[None]:
+    """Keep a claimed row for this worker while it works; it falls to another soon after this process dies."""
+    stop = threading.Event()
+    renewal = threading.Thread(target=_renew, args=(row, stop), daemon=True)
+    renewal.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        renewal.join()
+
+
+def _renew(row: Deliverable, stop: threading.Event) -> None:
+    while not stop.wait(row.lease_s / 3):
+        try:
+            row.renew()
+        except (OperationalError, InterfaceError) as error:
+            log.warning("outbox.lease_not_renewed", row=f"{row._meta.label} {row.pk}", error=str(error))
+        finally:
+            connection.close()
 
 
 @shared_task(expires=10)

@@ -1,6 +1,7 @@
 """The outbox: claims are exclusive, retries wait, and a sweep sends what was lost."""
 
 import threading
+import time
 from datetime import timedelta
 
 import pytest
@@ -68,6 +69,30 @@ def test_lease_that_ran_out_frees_the_row(wishes):
     outbox.claim(Wish, row.pk)
     wishes.update(next_attempt_at=timezone.now() - timedelta(seconds=1))
     assert outbox.claim(Wish, row.pk).delivery_attempts == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_row_stays_with_who_works_longer_than_a_lease(monkeypatch):
+    with connection.schema_editor() as editor:
+        editor.create_model(Wish)
+    try:
+        monkeypatch.setattr(Wish, "lease_s", 0.3)
+        row = Wish.objects.create(name="a")
+        claimed = outbox.claim(Wish, row.pk)
+        with outbox.kept(claimed):
+            for _ in range(10):
+                time.sleep(0.1)
+                assert outbox.claim(Wish, row.pk) is None
+        time.sleep(0.4)
+        again = outbox.claim(Wish, row.pk)
+        assert again.delivery_attempts == 2
+        with outbox.kept(claimed):  # who lost it does not take it back
+            time.sleep(0.2)
+        row.refresh_from_db()
+        assert row.next_attempt_at == again.next_attempt_at
+    finally:
+        with connection.schema_editor() as editor:
+            editor.delete_model(Wish)
 
 
 def test_delivered_row_is_never_claimed_again(wishes):
