@@ -153,8 +153,20 @@ class Loop:
         else:
             self.set_aside(key, met.error, about=about)
 
-    def set_aside(self, key: Any, why: Exception | str, *, about: str = "", fingerprint: str = "") -> None:
-        """Note that this item does not fit, and why, in words or as the exception that it met."""
+    def set_aside(
+        self,
+        key: Any,
+        why: Exception | str,
+        *,
+        about: str = "",
+        fingerprint: str = "",
+        n_beyond: int = 0,
+    ) -> bool:
+        """Note that this item does not fit, and why, in words or as the exception that it met.
+
+        False for one beyond the bound, of which no row tells: it is counted beside the `n_beyond` that were
+        met before it in the same round, and not at each round anew.
+        """
         name, now = key_of(key), timezone.now()
         row = self.rows().filter(key=name).first()
         if row is None and self.rows().count() >= MOST_KEPT:
@@ -167,9 +179,11 @@ class Loop:
         row.reason, row.about = clean(reason, LONGEST_REASON), clean(about, LONGEST_ABOUT)
         row.fingerprint = fingerprint
         wait = min(FIRST_RETRY * 4 ** min(row.count, 8), self._longest_wait(why))
-        row.count, row.last_at, row.next_try_at = row.count + 1, now, now + wait
+        row.count = row.count + 1 if name else max(row.count, n_beyond + 1)
+        row.last_at, row.next_try_at = now, now + wait
         with suppress(IntegrityError), transaction.atomic():  # another process noted the same a moment ago
             row.save()
+        return bool(name)
 
     def _longest_wait(self, why: Exception | str) -> timedelta:
         is_of_a_service = isinstance(why, Unavailable | Unauthorized)
@@ -219,7 +233,7 @@ def rows_of(loop_name: str = "") -> QuerySet[SetAside]:
 
 
 def numbers() -> dict[str, int]:
-    """How many items each loop has set aside, those beyond the bound too; zero for a loop without any."""
+    """How many items each loop has set aside, with the most that a round met beyond the bound."""
     kept, beyond = Count("pk", filter=~Q(key="")), Sum("count", filter=Q(key=""), default=0)
     found = SetAside.objects.order_by().values("loop").annotate(kept=kept, beyond=beyond)
     return {**dict.fromkeys(LOOPS, 0), **{row["loop"]: row["kept"] + row["beyond"] for row in found}}

@@ -66,6 +66,7 @@ class Round(Generic[T]):
         self._fit: set[str] = set()
         self._unfit: set[str] = set()
         self._held: list[tuple[str, Exception, str, str]] = []
+        self._n_beyond = 0
 
     def fresh(self, items: Iterable[T | Unread]) -> list[T]:
         """Items not known to be odd; odd ones whose turn it is come into `again`, others are passed over."""
@@ -121,8 +122,14 @@ class Round(Generic[T]):
     def _put_held(self) -> None:
         """What the service failed at is the item's own when it answers for another."""
         for name, error, about, fingerprint in self._held:
-            self.loop.set_aside(name, error, about=about, fingerprint=fingerprint)
+            self._set_aside(name, error, about=about, fingerprint=fingerprint)
         self._held.clear()
+
+    def _set_aside(self, name: str, why: Exception | str, *, about: str, fingerprint: str) -> None:
+        is_kept = self.loop.set_aside(
+            name, why, about=about, fingerprint=fingerprint, n_beyond=self._n_beyond
+        )
+        self._n_beyond += not is_kept
 
     def end(self, *, is_all: Whole) -> None:
         """Rows of what fits go; `is_all`: those of what is no longer there, too."""
@@ -144,7 +151,7 @@ class Round(Generic[T]):
         self._seen.add(name)
         if name not in self._known or self._is_due(name, item.fingerprint):
             self._unfit.add(name)
-            self.loop.set_aside(name, item.reason, about=item.about, fingerprint=item.fingerprint)
+            self._set_aside(name, item.reason, about=item.about, fingerprint=item.fingerprint)
 
     def _is_due(self, name: str, fingerprint: str) -> bool:
         row = self._known[name]
