@@ -56,9 +56,9 @@ def _tasks(airflow: "AirflowGateway", pipeline: Pipeline, version: int | None) -
         groups = airflow.dag_groups(
             pipeline.dag_id, {name for task in tasks for name in labels.may_be_groups(task.id)}
         )
-    except Unavailable as error:  # their names tell until the next turn
+    except Unavailable as error:  # what was told before holds; of other tasks names tell until the next turn
         log.info("pipeline.groups_unread", dag_id=pipeline.pk, error=error.message)
-        return tasks
+        return [replace(task, groups=told.get(task.id)) for task in tasks]
     return [replace(task, groups=labels.groups_of(task.id, groups)) for task in tasks]
 
 

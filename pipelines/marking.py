@@ -17,7 +17,7 @@ from pipelines.scope import Scope
 if TYPE_CHECKING:
     from pipelines.gateway import AirflowGateway
 
-WORKER_S = 40.0  # with the last call, of 10 s, within a worker's lease of a run
+WORKER_S = 30.0  # with two more calls, of 12 s each at most, within a worker's lease of a run
 PAGE_S = 10.0
 
 log = structlog.get_logger(__name__)

@@ -196,6 +196,7 @@ def mark_task(run: Run) -> None:
     outcomes: dict[str, str] = dict(run.wish_details.get("outcomes", {}))
     try:
         marking.mark_rest(airflow, run, scope, run.wish_details["state"], outcomes)
+        found = None if all(outcomes.values()) else airflow.run(run.dag_id, run.dag_run_id)
     except (Unavailable, Unauthorized) as error:
         kept = {**run.wish_details, "outcomes": outcomes}
         Run.objects.filter(pk=run.pk, wish=Wish.MARK).update(wish_details=kept)
@@ -205,10 +206,9 @@ def mark_task(run: Run) -> None:
         values = {"n": len(outcomes), "of": len(scope.each), "error": error.message}
         raise type(error)(words % values, service=error.service) from error
     outcome: dict[str, Any] = {"delivery_error": marking.refusals(outcomes)}
-    if not all(outcomes.values()):
-        found = airflow.run(run.dag_id, run.dag_run_id)
+    if found is not None:
         outcome |= {"state": mirror.seen_state(run, found.state), "ended_at": found.ended_at}
-    _settle(run, "run.task_not_marked" if any(outcomes.values()) else "run.task_marked", **outcome)
+    _settle(run, "run.task_not_marked" if found is None else "run.task_marked", **outcome)
 
 
 DELIVERIES: dict[Wish, Callable[[Run], None]] = {

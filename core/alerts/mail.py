@@ -40,10 +40,14 @@ class _Timely(io.RawIOBase):
         return self._sock.recv_into(buffer)
 
 
+class _SomeRefused(smtplib.SMTPRecipientsRefused):
+    """The others have the mail; smtplib raises its own kind for a mail that nobody has."""
+
+
 class _Timed(smtplib.SMTP):
     """Ends however slowly the other side answers each step, of which every recipient is one.
 
-    A mail that some recipients were refused raises SMTPRecipientsRefused as one that all were.
+    A mail that went out, but not to some recipients, raises _SomeRefused.
     """
 
     def __init__(self, *args: Any, **more: Any) -> None:
@@ -64,7 +68,7 @@ class _Timed(smtplib.SMTP):
         """Nothing: Django asks nobody who was refused."""
         refused = super().sendmail(*args, **more)
         if refused:
-            raise smtplib.SMTPRecipientsRefused(refused)
+            raise _SomeRefused(refused)
         return refused
 
     def _hurry(self) -> None:
@@ -121,25 +125,28 @@ def send(payload: dict[str, Any], recipients: list[str]) -> None:
     message = EmailMessage(subject_of(payload), body_of(payload), to=recipients, headers=_headers(payload))
     try:
         message.send()
-    except smtplib.SMTPRecipientsRefused as error:
+    except _SomeRefused as error:
         raise _refused(error, recipients) from error
+    except smtplib.SMTPRecipientsRefused as error:
+        words = _("The mail server did not take it: %(error)s") % {"error": _told(error)}
+        raise Unavailable(words, service=SERVICE) from error
     except (OSError, smtplib.SMTPException) as error:
         words = _("The mail server did not take it: %(error)s") % {"error": str(error)[:300]}
         raise Unavailable(words, service=SERVICE) from error
 
 
-def _refused(error: smtplib.SMTPRecipientsRefused, recipients: list[str]) -> Unavailable:
+def _refused(error: _SomeRefused, recipients: list[str]) -> PartlyRefused:
     refused = [
         one for one in recipients if sanitize_address(one, settings.DEFAULT_CHARSET) in error.recipients
     ]
-    told = "; ".join(f"{code} {text.decode(errors='replace')}" for code, text in error.recipients.values())[
-        :300
-    ]
-    if 0 < len(refused) < len(recipients):
-        words = _("The mail server took it, but not for %(names)s: %(error)s")
-        names = ", ".join(refused)[:1000]
-        return PartlyRefused(words % {"names": names, "error": told}, addresses=refused)
-    return Unavailable(_("The mail server did not take it: %(error)s") % {"error": told}, service=SERVICE)
+    words = _("The mail server took it, but not for %(names)s: %(error)s")
+    values = {"names": ", ".join(refused)[:1000], "error": _told(error)}
+    return PartlyRefused(words % values, addresses=refused)
+
+
+def _told(error: smtplib.SMTPRecipientsRefused) -> str:
+    answers = error.recipients.values()
+    return "; ".join(f"{code} {text.decode(errors='replace')}" for code, text in answers)[:300]
 
 
 def subject_of(payload: dict[str, Any]) -> str:

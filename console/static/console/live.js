@@ -21,7 +21,8 @@
   const CLOCKS_DIFFER_MS = 1000; // between the machines that drew the page and that answer the socket
   const STEADY_MS = 10000; // a connection that lived so long starts the waiting anew
   const SIGNED_OUT = 4401;
-  const SIGN_IN_MS = 1500; // before the one try after that: another tab may have a new session by then
+  const SIGN_IN_MS = 1500; // before the first try after that: another tab may have a new session by then
+  const MOST_TRIES_SIGNED_OUT = 5; // a refused handshake and a lost network look alike
   const REFUSED = 4403;
 
   const drawnMs = Number(body.dataset.drawnMs) || Infinity;
@@ -120,12 +121,13 @@
     });
     socket.addEventListener("close", (event) => {
       awayTimer ||= setTimeout(() => setAway(true), AWAY_MS);
-      if (event.code === REFUSED || (hasEnded && !answeredAt)) return;
-      hasEnded = event.code === SIGNED_OUT;
+      if (event.code === REFUSED || (hasEnded && !answeredAt && failures >= MOST_TRIES_SIGNED_OUT)) return;
+      const isSignedOut = event.code === SIGNED_OUT;
+      hasEnded = isSignedOut || (hasEnded && !answeredAt);
       const wasSteady = answeredAt && performance.now() - answeredAt > STEADY_MS;
-      failures = wasSteady ? 1 : failures + 1;
+      failures = wasSteady || isSignedOut ? 1 : failures + 1;
       const most = Math.min(MOST_WAIT_MS, 500 * 2 ** Math.min(failures - 1, 10));
-      setTimeout(connect, hasEnded ? SIGN_IN_MS : most * (0.5 + Math.random() / 2));
+      setTimeout(connect, isSignedOut ? SIGN_IN_MS : most * (0.5 + Math.random() / 2));
     });
   }
 

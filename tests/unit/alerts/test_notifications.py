@@ -778,7 +778,7 @@ def test_a_mail_ends_though_a_byte_comes_now_and_then(settings, monkeypatch):
 def choosy(settings):
     """A mail server that refuses whoever is in `refuses`; `taken` holds the recipients of each mail."""
     listening = socket.create_server(("127.0.0.1", 0))
-    server = SimpleNamespace(refuses={"bo@example.org"}, taken=[])
+    server = SimpleNamespace(refuses={"bo@example.org"}, answer=b"450 busy\r\n", taken=[])
 
     def talk(lines):
         lines.write(b"220 here\r\n")
@@ -789,7 +789,7 @@ def choosy(settings):
             if word == "RCPT":
                 address = text[text.index("<") + 1 : text.index(">")]
                 is_refused = address in server.refuses
-                answer = b"450 busy\r\n" if is_refused else answer
+                answer = server.answer if is_refused else answer
                 recipients += [] if is_refused else [address]
             if word == "DATA":
                 lines.write(b"354 go on\r\n")
@@ -898,3 +898,16 @@ def test_a_notification_outlives_its_alert(called):
     alert.delete()
     deliver_all()
     assert called[0][1]["alert"]["subject"] == "titanic"
+
+
+def test_a_mail_server_that_closes_at_a_recipient_has_sent_nothing_to_anybody(people, choosy):
+    choosy.answer = b"421 closing\r\n"
+    opened()
+    deliver_all()
+    row = Delivery.objects.get()
+    assert (row.state, row.refused, choosy.taken) == ("pending", [], [])
+    assert "did not take it: 421 closing" in row.delivery_error
+    choosy.refuses.clear()
+    later(seconds=120)
+    deliver_all()
+    assert choosy.taken == [["ana@example.org", "bo@example.org"]]

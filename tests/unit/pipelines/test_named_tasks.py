@@ -173,7 +173,32 @@ def test_a_task_that_is_refused_keeps_no_other_from_its_state(run, airflow, scie
     assert run.delivery_error == (
         "1 of 3 tasks could not be marked:\nclean.trim: Task 'clean.trim' not found"
     )
-    assert AuditEntry.objects.get(action="run.task_not_marked").after["words"] == run.delivery_error
+    assert AuditEntry.objects.get(action="run.task_marked").after["words"] == run.delivery_error
+
+
+def test_nothing_is_marked_twice_where_airflow_is_silent_at_the_end(run, airflow, scientist, monkeypatch):
+    actions.mark_task(run.pk, THREE, "failed", by=scientist)
+    mark_rest = marking.mark_rest
+
+    def silent(*_names):
+        raise Unavailable("Airflow is not answering.", service="airflow")
+
+    with monkeypatch.context() as away:
+
+        def then_silent(*given):
+            mark_rest(*given)
+            away.setattr(type(airflow), "run", silent)
+
+        away.setattr(marking, "mark_rest", then_silent)
+        tasks.deliver_run(str(run.pk))
+    run.refresh_from_db()
+    assert (run.wish, run.delivery_error) == ("mark", "Done so far: 3 of 3 tasks. Airflow is not answering.")
+    airflow.calls.clear()
+    Run.objects.update(next_attempt_at=timezone.now())
+    tasks.deliver_run(str(run.pk))
+    assert "mark_tasks" not in airflow.calls
+    run.refresh_from_db()
+    assert (run.wish, run.delivery_error) == ("", "")
 
 
 def test_a_page_waits_so_long_for_what_would_be_marked(page, run, airflow, monkeypatch):
@@ -275,6 +300,16 @@ def test_groups_that_cannot_be_told_in_time_go_by_their_names(airflow, db, monke
     monkeypatch.setattr(airflow, "dag_groups", late)
     sync.sync_pipelines()
     assert labels.groups_in(Pipeline.objects.get().tasks) == {"a"}
+
+
+def test_what_was_told_of_groups_holds_while_a_new_version_is_read_in_a_hurry(dotted, airflow, monkeypatch):
+    def late(*_args):
+        raise Unavailable("slow", service="airflow")
+
+    monkeypatch.setattr(airflow, "dag_groups", late)
+    Pipeline.objects.update(details_at=timezone.now() - timedelta(hours=1), version=7)
+    sync.sync_pipelines()
+    assert labels.groups_in(Pipeline.objects.get().tasks) == {"clean"}
 
 
 # --- what Airflow gets
