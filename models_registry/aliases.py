@@ -62,9 +62,11 @@ def _raise(model: RegisteredModel) -> None:
 
 
 def settle(model: RegisteredModel) -> None:
-    """Resolve its alert, if it has one and the alias is what the ledger says."""
+    """Resolve its alert, if it has one and the alias is what the ledger says, or can no more be."""
     now = model.periods.filter(until=None).select_related("version").first()
-    if model.alias_version == (now.version.version if now else None):
+    if now is not None and now.version.gone_at is not None:
+        alerts.settle(RULE, model.name, reason=_("MLflow no longer has the champion: see its own alert."))
+    elif model.alias_version == (now.version.version if now else None):
         alerts.settle(RULE, model.name, reason=_("The alias is what the ledger says again."))
 
 

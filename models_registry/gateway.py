@@ -31,6 +31,7 @@ from models_registry.mlflow_types import (
     Point,
     RunInfo,
     VersionInfo,
+    error_code,
     error_message,
     experiment_key,
     model_key,
@@ -169,7 +170,7 @@ class MlflowGateway:
         with _translated(), self._client.stream("GET", url, timeout=TRANSFER_TIMEOUT_S) as answer:
             if answer.is_error:
                 answer.read()
-            if answer.is_server_error:
+            if answer.is_server_error or (answer.status_code == 404 and not _is_lacking(answer)):
                 self._check_is_there(root, path)
             _check(answer)
             _check_size(path, int(answer.headers.get("content-length", 0)), limit_bytes)
@@ -182,7 +183,8 @@ class MlflowGateway:
     def _check_is_there(self, root: str, path: str) -> None:
         """Raises NotFound for a file that its folder does not list.
 
-        Before an object store MLflow answers 500 for a missing file, as for any other trouble there.
+        Before an object store MLflow answers 500 for a missing file, as for any other trouble there, and
+        a 404 may be that of a proxy while MLflow is away.
         """
         folder = check_path(path).rpartition("/")[0]
         if not any(file.path == check_path(path) for file in self.list_files(root, folder)):
@@ -348,11 +350,16 @@ def _translated() -> Iterator[None]:
         raise Unavailable(_("MLflow is not answering. Try again in a moment."), service=SERVICE) from error
 
 
+def _is_lacking(answer: httpx.Response) -> bool:
+    """Whether MLflow itself says so. A 404 alone proves nothing: a proxy gives it while MLflow is away."""
+    return error_code(answer.text) == "RESOURCE_DOES_NOT_EXIST"
+
+
 def _check(answer: httpx.Response) -> httpx.Response:
     if answer.is_success:
         return answer
     words = error_message(answer.text)
-    if "RESOURCE_DOES_NOT_EXIST" in answer.text or answer.status_code == 404:
+    if _is_lacking(answer):
         raise NotFound(_("MLflow: %(words)s") % {"words": words}, service=SERVICE)
     if "RESOURCE_ALREADY_EXISTS" in answer.text or answer.status_code == 409:
         raise Conflict(_("MLflow: %(words)s") % {"words": words}, service=SERVICE)

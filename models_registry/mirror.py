@@ -17,7 +17,7 @@ from psycopg2.errors import UniqueViolation
 
 from core.access.models import User
 from core.lib.aside import Unread
-from core.lib.errors import Conflict, ConsoleError, NotFound
+from core.lib.errors import Conflict, InvalidRequest, NotFound
 from models_registry import loops
 from models_registry.gateway import ExperimentInfo, MlflowGateway, ModelInfo, RunInfo, VersionInfo
 from models_registry.models import Experiment, MlflowRun, ModelVersion, RegisteredModel
@@ -125,7 +125,10 @@ def forget_unaddressable() -> None:
 
 
 def save_version(mlflow: MlflowGateway, info: VersionInfo) -> ModelVersion:
-    """The version's row, with lineage from its run's tags and its spec, where they are found."""
+    """The version's row, with lineage from its run's tags and its spec, where they are found.
+
+    Raises Unavailable, Unauthorized while the spec cannot be asked for; the row is there all the same.
+    """
     model, _is_new = RegisteredModel.objects.get_or_create(name=info.model)
     row = model.versions.filter(version=info.version).first() or ModelVersion(
         model=model, version=info.version
@@ -143,10 +146,12 @@ def save_version(mlflow: MlflowGateway, info: VersionInfo) -> ModelVersion:
         values |= {key: run.tags[key][:size] for key, size in LINEAGE.items() if key in run.tags}
         values["registered_by"] = run.tags.get("requested_by") or info.user or run.user
         values["is_demo"] = row.is_demo or _is_of_demonstration(values["registered_by"])
-        values["spec_json"] = row.spec_json or _spec(mlflow, run)
-        values["primary_metric"] = primary_metric(values["spec_json"])
     _save(row, values)
-    return model.versions.get(version=info.version)
+    row = model.versions.get(version=info.version)
+    if run is not None and not row.spec_json:
+        spec_json = _spec(mlflow, run)
+        _save(row, {"spec_json": spec_json, "primary_metric": primary_metric(spec_json)})
+    return row
 
 
 def is_another(row: ModelVersion, info: VersionInfo) -> bool:
@@ -285,13 +290,14 @@ def _run_of(mlflow: MlflowGateway, info: VersionInfo) -> RunInfo | None:
 
 
 def _spec(mlflow: MlflowGateway, run: RunInfo) -> str:
-    """The text of the spec; nothing while there is none that can be read: the gate then says so in words.
+    """The text of the spec; nothing where there is none that can be read: the gate then says so in words.
 
-    The version is a row all the same, and the next walk asks again.
+    Raises Unavailable, Unauthorized: a store that hangs is not waited for once for each version.
     """
     try:
         return mlflow.read_file(run.artifact_uri, SPEC, limit_bytes=SPEC_LIMIT_BYTES).decode()
-    except (ConsoleError, UnicodeDecodeError) as error:
-        if not isinstance(error, NotFound):
-            log.warning("mirror.spec_not_read", run=run.run_id, error=str(error))
+    except NotFound:
+        return ""
+    except (InvalidRequest, UnicodeDecodeError) as error:
+        log.warning("mirror.spec_not_read", run=run.run_id, error=str(error))
         return ""

@@ -202,6 +202,15 @@ class FileInfo(NamedTuple):
         return self.path.rpartition("/")[2]
 
 
+def error_code(text: str) -> str:
+    """MLflow's own name of the error; nothing where the answer is not MLflow's."""
+    try:
+        answer = json.loads(text)
+    except (ValueError, RecursionError):
+        return ""
+    return str(answer.get("error_code", "")) if isinstance(answer, dict) else ""
+
+
 def error_message(text: str) -> str:
     """The sentence in MLflow's error, which is JSON when all is as it should be."""
     try:

@@ -26,6 +26,7 @@ WITHOUT_ROWS = ("serving/spec.json", "evaluation/metrics.json")
 WITHOUT_ROWS_ANYWHERE = ("MLmodel", "conda.yaml", "python_env.yaml", "requirements.txt")
 # A file is a picture when it begins like one, whatever its name says. SVG can carry scripts: never inline.
 SIGNATURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
+LONGEST_SIGNATURE = max(map(len, SIGNATURES))  # the first piece from the network may be shorter
 
 
 def is_picture(file: FileInfo) -> bool:
@@ -66,7 +67,9 @@ def response(request: HttpRequest, root: str, path: str) -> StreamingHttpRespons
     Raises NotFound, InvalidRequest, Unavailable, and Denied, as for rows, for what is only called a picture.
     """
     parts = gateway.connect().chunks(root, path, limit_bytes=DOWNLOAD_LIMIT_BYTES)
-    first = next(parts, b"")  # what is wrong shows here, before anything is sent
+    first = b""  # what is wrong shows here, before anything is sent
+    while len(first) < LONGEST_SIGNATURE and (part := next(parts, b"")):
+        first += part
     kind = next((kind for start, kind in SIGNATURES.items() if first.startswith(start)), "")
     if not kind and path.lower().endswith(PICTURES):
         policy.check(request.user, "predictions.see_all", path)

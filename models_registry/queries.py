@@ -166,8 +166,13 @@ def history(model_name: str, at: datetime | None = None) -> QuerySet[ChampionPer
 
 
 def alias_warning(row: RegisteredModel) -> dict[str, Any] | None:
-    """What MLflow's alias says when it is not what the ledger says, and no delivery is on its way."""
+    """What MLflow's alias says when it is not what the ledger says, and no delivery is on its way.
+
+    Nothing for a champion that MLflow has no more: no alias can name it, and an alert of its own tells.
+    """
     now = row.periods.filter(until=None).select_related("version").first()
+    if now is not None and now.version.gone_at is not None:
+        return None
     ledger_version = now.version.version if now else None
     if row.alias_version == ledger_version or _is_delivered_soon(row, now):
         return None

@@ -28,8 +28,8 @@ OPERATORS = {
     "pattern": "iregex",
 }
 
-# What PostgreSQL casts to a float without fail.
-NUMBER = r"^\s*[+-]?[0-9]{1,200}([.][0-9]{0,50})?([eE][+-]?[0-9]{1,2})?\s*$"
+# What PostgreSQL casts to a float without fail; its \s holds spaces that the cast refuses.
+NUMBER = r"^[ \t\n\r\f\v]*[+-]?[0-9]{1,200}([.][0-9]{0,50})?([eE][+-]?[0-9]{1,2})?[ \t\n\r\f\v]*$"
 
 _CONDITION = re.compile(
     r"""\s*(?:(?P<kind>metrics|params|tags)\.)?

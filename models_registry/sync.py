@@ -64,10 +64,16 @@ def sync_versions() -> None:
     newest = _ready(mlflow.versions(NEWEST))
     changed |= mirror.mark_replaced(aside.readable(newest))
     known = set(ModelVersion.objects.filter(gone_at=None).values_list("model__name", "version"))
+    odd = set(loops.VERSIONS.rows().values_list("key", flat=True))  # rows perhaps, but not whole
     unknown = [
-        found for found in newest if isinstance(found, Unread) or (found.model, found.version) not in known
+        found
+        for found in newest
+        if isinstance(found, Unread) or (found.model, found.version) not in known or found.key in odd
     ]
-    publish_models(changed | set(_save_versions(mlflow, unknown)))
+    try:
+        _save_versions(mlflow, unknown, tried=changed)
+    finally:  # what was saved before the service failed, too
+        publish_models(changed)
 
 
 @poll(every_s=600, service=gateway.SERVICE)
@@ -84,7 +90,6 @@ def walk_everything() -> None:
     mirror.save_models(models)
     ready = _ready(versions)
     losing = mirror.mark_replaced(aside.readable(ready))
-    _save_versions(mlflow, ready, are_all=True)
     names = {model.key for model in models}
     there = {version.key for version in versions}
     gone_versions = {one for one in before.versions if f"{one[0]} v{one[1]}" not in there}
@@ -94,6 +99,7 @@ def walk_everything() -> None:
     publish_models(losing)
     aliases.check(mlflow, {model.name for model in aside.readable(models)})
     lost.look()
+    _save_versions(mlflow, ready, tried=set(), are_all=True)  # last: a store of artefacts away ends it
 
 
 def publish_models(names: set[str]) -> None:
@@ -118,13 +124,19 @@ def _noting(runs: Iterable[gateway.RunInfo | Unread], listed: set[str]) -> Itera
 
 
 def _save_versions(
-    mlflow: gateway.MlflowGateway, found: list[gateway.VersionInfo | Unread], *, are_all: bool = False
-) -> list[str]:
-    """Names of the models whose versions these are."""
-    save = partial(mirror.save_version, mlflow)
-    key, about = attrgetter("key"), attrgetter("model")
-    rows = loops.VERSIONS.each(found, save, key=key, about=about, is_all=are_all)
-    return [row.model.name for row in rows]
+    mlflow: gateway.MlflowGateway,
+    found: list[gateway.VersionInfo | Unread],
+    *,
+    tried: set[str],
+    are_all: bool = False,
+) -> None:
+    """Names of the models whose versions it tries go into `tried`."""
+
+    def save(info: gateway.VersionInfo) -> None:
+        tried.add(info.model)
+        mirror.save_version(mlflow, info)
+
+    loops.VERSIONS.each(found, save, key=attrgetter("key"), about=attrgetter("model"), is_all=are_all)
 
 
 def _experiment_ids() -> list[str]:

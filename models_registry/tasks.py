@@ -152,8 +152,12 @@ def _champion_of(version: ModelVersion) -> ModelVersion | None:
 
 @transaction.atomic
 def _give_up(period: ChampionPeriod, message: str) -> None:
-    period.mark_delivered()
-    ChampionPeriod.objects.filter(pk=period.pk).update(delivery_error=message)
+    """Nothing where the row was written meanwhile: that wish is tried, and meets the same if it must."""
+    claimed = ChampionPeriod.objects.filter(
+        pk=period.pk, delivery_attempts=period.delivery_attempts, next_attempt_at=period.next_attempt_at
+    )
+    if not claimed.update(next_attempt_at=None, delivery_error=message):
+        return
     ModelVersion.objects.filter(pk=period.version_id, gone_at=None).update(gone_at=timezone.now())
     lost.look()
     ledger.announce(period.model.name, period.version.version)

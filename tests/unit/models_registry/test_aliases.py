@@ -85,3 +85,20 @@ def test_an_answer_from_before_a_promotion_raises_nothing(period, mlflow):
     aliases.check(mlflow, {"titanic"})
     assert not Alert.objects.exists()
     assert RegisteredModel.objects.get().alias_version == 2
+
+
+def test_a_champion_that_mlflow_lost_raises_one_alert_its_own(period, mlflow):
+    """v1 was deleted there, and its alias with it: nobody can put that back."""
+    mlflow.set_champion("titanic", 2)
+    mlflow._versions = [version for version in mlflow._versions if version.version != 1]
+    sync.walk_everything()
+    sync.walk_everything()
+    assert list(Alert.objects.values_list("rule", flat=True)) == ["champion-gone"]
+
+
+def test_the_alert_ends_when_mlflow_loses_the_champion(changed, mlflow):
+    mlflow._versions = [version for version in mlflow._versions if version.version != 1]
+    sync.walk_everything()
+    changed.refresh_from_db()
+    assert changed.state == State.RESOLVED
+    assert Alert.objects.get(rule="champion-gone").state == State.OPEN

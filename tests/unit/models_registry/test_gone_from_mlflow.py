@@ -1,11 +1,12 @@
 """Versions and models that were deleted in MLflow, and others that got their numbers there."""
 
 import pytest
+from django.db.models import F
 from django.utils import timezone
 
 from core.alerts.models import Alert
 from core.alerts.states import State
-from core.lib.errors import Conflict, Unauthorized
+from core.lib.errors import Conflict, NotFound, Unauthorized
 from core.lib.models import SetAside
 from models_registry import absence, actions, champions, intact, ledger, returning, sync, tasks, verdicts
 from models_registry.models import ChampionPeriod, MlflowRun, ModelVersion, PromotionRequest, RegisteredModel
@@ -157,6 +158,25 @@ class TestGone:
         period.refresh_from_db()
         assert period.next_attempt_at is not None
         assert Alert.objects.get(rule="champion-gone").state == State.RESOLVED
+
+    @pytest.mark.parametrize("is_claimed", [True, False])
+    def test_a_wish_of_meanwhile_is_not_given_up_with_it(self, crowned, mlflow, monkeypatch, is_claimed):
+        """While MLflow answered the champion ended, or the walk asked for its alias again."""
+        now = timezone.now()
+
+        def fail(_model, _version):
+            n_claims = F("delivery_attempts") + int(is_claimed)
+            ChampionPeriod.objects.update(next_attempt_at=now, delivery_attempts=n_claims)
+            raise NotFound("MLflow: not found", service="mlflow")
+
+        ChampionPeriod.objects.update(next_attempt_at=now)
+        monkeypatch.setattr(mlflow, "set_champion", fail)
+        period = ChampionPeriod.objects.get()
+        tasks.deliver_alias(str(period.pk))
+        period.refresh_from_db()
+        assert (period.next_attempt_at, period.delivery_error) == (now, "")
+        assert period.version.gone_at is None
+        assert not Alert.objects.exists()
 
     def test_a_model_that_was_deleted_or_renamed_and_has_a_champion_raises_an_alert(self, crowned, mlflow):
         mlflow.delete_model("titanic")

@@ -1,5 +1,6 @@
 """What MLflow answers when something is amiss, and what the gateway makes of it."""
 
+import json
 import time
 
 import httpx
@@ -51,6 +52,46 @@ def test_a_file_that_is_listed_and_cannot_be_read_is_an_outage():
 def test_an_object_store_that_cannot_list_either_is_an_outage():
     with pytest.raises(Unavailable):
         gateway(Bucket(listing=500)).read_file(ROOT, "serving/spec.json", limit_bytes=10)
+
+
+ABSENT = {"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "Model Version (name=a, version=1) not found"}
+
+
+class TestNotFound:
+    """Only MLflow's own word says that it lacks something; a proxy before it answers 404 while it is away."""
+
+    CALLS = (
+        lambda mlflow: mlflow.run("a"),
+        lambda mlflow: mlflow.version("a", 1),
+        lambda mlflow: mlflow.set_champion("a", 1),
+        lambda mlflow: mlflow.remove_champion("a"),
+        lambda mlflow: mlflow.read_file(ROOT, "serving/spec.json", limit_bytes=10),
+    )
+
+    @pytest.mark.parametrize("call", CALLS)
+    @pytest.mark.parametrize(
+        "body", ["<h1>404</h1>", "", '{"detail": "Not Found"}', "RESOURCE_DOES_NOT_EXIST"]
+    )
+    def test_a_404_of_others_is_an_outage(self, call, body):
+        with pytest.raises(Unavailable, match="404"):
+            call(gateway(lambda _request: httpx.Response(404, text=body)))
+
+    @pytest.mark.parametrize("call", CALLS[:3])
+    def test_mlflow_says_so_itself(self, call):
+        with pytest.raises(NotFound, match="version=1"):
+            call(gateway(lambda _request: httpx.Response(404, json=ABSENT)))
+
+    def test_an_alias_that_is_not_there_is_taken_away(self):
+        gateway(lambda _request: httpx.Response(404, json=ABSENT)).remove_champion("a")
+
+    @pytest.mark.parametrize("body", ["<h1>404</h1>", json.dumps(ABSENT)])
+    def test_a_file_that_the_proxied_store_lacks(self, body):
+        def answer(request):
+            is_list = request.url.path == FILES
+            return httpx.Response(200, json={"files": []}) if is_list else httpx.Response(404, text=body)
+
+        with pytest.raises(NotFound):
+            gateway(answer).read_file(ROOT, "serving/spec.json", limit_bytes=10)
 
 
 @pytest.mark.parametrize("body", ["null", "5", "[1]", '"x"', "<html>", "[" * 100_000])

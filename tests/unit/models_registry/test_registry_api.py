@@ -322,7 +322,7 @@ def test_a_key_of_digits_is_a_key_like_any_other(call, scientist, kind, key):
 
 @pytest.fixture
 def depths(db):
-    for depth in ("9", "10", "1e1", "deep", "100", " 2.5 ", "1" * 400, "1e999", "NaN"):
+    for depth in ("9", "10", "1e1", "deep", "100", " 2.5 ", "1" * 400, "1e999", "NaN", "\u20037"):
         make_run(f"run {depth[:10]}", name=depth[:10], params={"depth": depth})
     make_run("none", name="none")
 
@@ -359,7 +359,7 @@ def test_parameters_that_are_numbers_are_ordered_as_numbers_before_words(call, s
         names += _names(answer)
         path = (answer.json()["next"] or "").partition(API)[2]
     assert names[:5] == [" 2.5 ", "9", "10", "1e1", "100"]
-    assert (set(names[5:9]), names[9]) == ({"deep", "1" * 10, "1e999", "NaN"}, "none")
+    assert (set(names[5:10]), names[10]) == ({"deep", "1" * 10, "1e999", "NaN", "\u20037"}, "none")
 
 
 def test_the_ledger_goes_on_page_by_page(call, scientist, approver):

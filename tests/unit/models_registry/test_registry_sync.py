@@ -84,21 +84,65 @@ def test_a_version_without_files_is_a_row_too(mlflow):
     assert ModelVersion.objects.get().spec == {}
 
 
-def test_a_version_whose_spec_cannot_be_read_now_is_a_row_and_gets_it_later(run_id, mlflow, monkeypatch):
-    read = mlflow.read_file
+@pytest.fixture
+def no_store(mlflow, monkeypatch):
+    """The store of artefacts is away; MLflow itself answers. What was read."""
+    asked = []
 
-    def fail(*_args, **_values):
-        raise Unavailable("MLflow answered with an error (500). Try again in a moment.")
+    def fail(root, _path, **_values):
+        asked.append(root)
+        _fail()
 
-    for _number in range(4):
-        mlflow.register("titanic", run_id)
     monkeypatch.setattr(mlflow, "read_file", fail)
-    sync.sync_versions()
-    assert [row.spec for row in ModelVersion.objects.all()] == [{}] * 4
-    assert not SetAside.objects.exists()
-    monkeypatch.setattr(mlflow, "read_file", read)
-    sync.walk_everything()
-    assert ModelVersion.objects.get(version=1).spec == SPEC
+    return asked
+
+
+@pytest.mark.django_db(transaction=True)  # as polls run: in no transaction
+class TestStoreAway:
+    """Specs cannot be read for a while: rows are there, and nobody waits for every version in turn."""
+
+    def test_a_version_is_a_row_and_shown_and_gets_its_spec_soon(self, run_id, mlflow, monkeypatch):
+        shown = []
+        monkeypatch.setattr(sync.live, "publish", lambda topic, *_body: shown.append(topic))
+        with monkeypatch.context() as patch:
+            patch.setattr(mlflow, "read_file", _fail)
+            mlflow.register("titanic", run_id)
+            sync.sync_versions()
+        row = ModelVersion.objects.get()
+        assert (row.data_sha256, row.spec) == ("9f3c", {})
+        assert "model:titanic" in shown
+        assert SetAside.objects.get().key == "titanic v1"
+        sync.sync_versions()
+        assert ModelVersion.objects.get().spec == {}  # not before its next try
+        loops.VERSIONS.rows().update(next_try_at=timezone.now())
+        sync.sync_versions()
+        assert ModelVersion.objects.get().spec == SPEC
+        assert not SetAside.objects.exists()
+
+    def test_after_three_versions_nobody_waits_for_more(self, run_id, mlflow, no_store, monkeypatch):
+        shown = []
+        monkeypatch.setattr(sync.live, "publish", lambda topic, *_body: shown.append(topic))
+        for _number in range(5):
+            mlflow.register("titanic", run_id)
+        with pytest.raises(Unavailable):
+            sync.sync_versions()
+        assert len(no_store) == 3
+        assert ModelVersion.objects.count() == 3
+        assert "model:titanic" in shown
+
+    def test_the_other_steps_of_a_walk_are_done(self, run_id, mlflow, no_store):
+        gone = make_version(1, model=make_model("gone"))
+        for _number in range(3):
+            mlflow.register("titanic", run_id)
+        with pytest.raises(Unavailable):
+            sync.walk_everything()
+        gone.refresh_from_db()
+        assert gone.gone_at is not None
+        assert ModelVersion.objects.filter(model__name="titanic").count() == 3
+
+
+def _fail(*_args, **_values):
+    raise Unavailable("MLflow did not answer in time. Try again in a moment.")
 
 
 def test_an_alias_set_elsewhere_is_seen(run_id, mlflow):

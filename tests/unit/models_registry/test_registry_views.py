@@ -342,6 +342,22 @@ def test_a_picture_is_inline_and_what_only_claims_to_be_one_is_a_download(as_sci
     assert claimed.headers["X-Content-Type-Options"] == "nosniff"
 
 
+@pytest.mark.parametrize("size", [1, 7])
+def test_a_picture_that_arrives_in_small_pieces_is_one(
+    as_scientist, run_with_files, mlflow, monkeypatch, size
+):
+    content = b"\x89PNG\r\n\x1a\n...."
+
+    def chunks(_root, _path, *, limit_bytes):
+        yield from (content[start : start + size] for start in range(0, len(content), size))
+
+    monkeypatch.setattr(mlflow, "chunks", chunks)
+    url = reverse("models:run-artifact", args=[run_with_files.pk])
+    picture = as_scientist.get(url, {"path": "evaluation/confusion.png"})
+    assert picture.headers["Content-Type"] == "image/png"
+    assert b"".join(picture.streaming_content) == content
+
+
 def test_a_large_file_is_sent_while_it_arrives(as_scientist, run_with_files, mlflow, monkeypatch):
     fetched = []
     size = downloads.FIRST_BYTES // 2
