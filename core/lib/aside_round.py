@@ -45,8 +45,14 @@ class Keeper(Protocol):
     def rows(self) -> QuerySet[SetAside]: ...
 
     def set_aside(
-        self, key: Any, why: Exception | str, *, about: str = "", fingerprint: str = ""
-    ) -> None: ...
+        self,
+        key: Any,
+        why: Exception | str,
+        *,
+        about: str = "",
+        fingerprint: str = "",
+        n_beyond: int = 0,
+    ) -> bool: ...
 
     def fits(self, *keys: Any) -> None: ...
 
