@@ -232,6 +232,28 @@ def test_behind_a_letter_that_is_never_taken_others_go_together(broker, stream):
     assert broker.steps.count("begin_transaction") == 1 + 11 + 4
 
 
+@pytest.mark.usefixtures("letters")
+def test_a_letter_that_is_never_taken_holds_up_nobody_where_each_call_has_time_for_one_try(
+    broker, stream, monkeypatch
+):
+    send = Sender.send
+    monkeypatch.setattr(Sender, "send", lambda *args, **more: (time.sleep(0.02), send(*args, **more))[1])
+    monkeypatch.setattr(row_sender, "SENDS_FOR_S", 0.01)
+    stream.dead_letters.filter(offset=10).update(payload=b"x" * 5_000)
+    broker.add(stream.dead_topic, max_bytes=2_000)
+    sender = DeadSender(stream, threading.Event())
+    # Fifty fail and the first goes alone; nine alone, the odd one; then fifty at each call.
+    assert [sender.send() for _ in range(16)] == [1] * 10 + [0] + [50, 50, 50, 39] + [0]
+
+
+@pytest.mark.usefixtures("letters")
+def test_letters_go_together_again_when_none_was_at_fault_alone(broker, stream, monkeypatch):
+    broker.add(stream.dead_topic)
+    broker.fail("produce", fault(KafkaError.MSG_SIZE_TOO_LARGE))
+    assert DeadSender(stream, threading.Event()).send() == 200
+    assert broker.steps.count("begin_transaction") == 1 + 50 + 3
+
+
 def test_a_stream_beside_a_topic_with_the_name_of_its_dead_topic_takes_another(broker):
     stream = make_stream("orders", topic="orders_x")
     broker.add("orders_x")
