@@ -7,6 +7,7 @@ thrown away and the loop starts again from the rows: what was not written is rea
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
@@ -158,6 +159,15 @@ def _is_away(error: Exception) -> bool:
     return isinstance(error, Unavailable) or aside.is_ours(error)
 
 
+@dataclass
+class Fault:
+    """That something of a partition cannot be read. is_over: it was read on, behind what was passed over."""
+
+    words: str
+    is_told: bool = False
+    is_over: bool = False
+
+
 class Session:
     """From the rows as they are now until something changes or fails."""
 
@@ -171,9 +181,7 @@ class Session:
     ) -> None:
         self._stream = stream
         self._on_look, self._on_fault = on_look, on_fault
-        self._faults: dict[
-            int, str
-        ] = {}  # by partition: what could not be read, until a message came after it
+        self._faults: dict[int, Fault] = {}  # by partition
         self._admin = kafka.admin(**kafka.quiet(log))
         self._stopped = stopped
         self._counting = Counting(stream)
@@ -258,10 +266,31 @@ class Session:
         return start
 
     def _tell(self) -> None:
-        if self._faults:
-            self._on_fault(self._lag(), "; ".join(self._faults.values()))
+        """Each fault once at least, and again while something waits in its partition."""
+        words = [
+            fault.words
+            for partition, fault in self._faults.items()
+            if not fault.is_told or self._has_unread(partition)
+        ]
+        if words:
+            self._on_fault(self._lag(), "; ".join(words))
         else:
             self._on_look(self._lag())
+        for fault in self._faults.values():
+            fault.is_told = True
+        self._faults = {partition: fault for partition, fault in self._faults.items() if not fault.is_over}
+
+    def _has_unread(self, partition: int) -> bool:
+        """Whether anything waits there, as Kafka says now: no fetch may have told of it."""
+        place = TopicPartition(self._stream.topic, partition)
+        try:
+            low, high = self._consumer.get_watermark_offsets(place, timeout=ADMIN_TIMEOUT_S)
+        except KafkaException as error:
+            words = {"partition": partition, "error": str(error)}
+            log.warning("stream.end_unknown", stream=self._stream.name, **words)
+            return True
+        position = self._counting.positions.get(partition)
+        return bool((position.next_offset if position is not None else low) < high)
 
     def _look(self) -> None:
         """Raises Overtaken when the topic has grown or is another one, or the definition changed."""
@@ -289,10 +318,10 @@ class Session:
             error = message.error()
             if error is None:
                 sound.append(message)
-                if self._faults:
-                    self._faults.pop(message.partition(), None)
+                self._read_on(message.partition())
             elif error.code() == KafkaError._PARTITION_EOF:
                 ends.append((message.partition(), message.offset()))
+                self._read_on(message.partition())
             else:
                 self._note(error, message)
         counting = self._counting
@@ -311,6 +340,10 @@ class Session:
             began_at = time.monotonic()
             live.frame(f"streams:{self._stream.name}", self._frame())
             self._pulse.took(time.monotonic() - began_at)
+
+    def _read_on(self, partition: int) -> None:
+        if fault := self._faults.get(partition):
+            fault.is_over = True
 
     def _note_behind(self, messages: Sequence[Message]) -> None:
         """Before they are counted: partitions that are read late, as after a stall."""
@@ -342,13 +375,11 @@ class Session:
         if error.code() not in AWAY and not error.retriable():
             words = {"topic": self._stream.topic, "partition": message.partition(), "error": error.str()}
             words["offset"] = self._next_offset(message)
-            self._faults[message.partition()] = (
-                _(
-                    "Partition %(partition)s of %(topic)s cannot be read from offset %(offset)s on: "
-                    "%(error)s. What lies there may be passed over."
-                )
-                % words
+            text = _(
+                "Partition %(partition)s of %(topic)s cannot be read from offset %(offset)s on: "
+                "%(error)s. What lies there may be passed over."
             )
+            self._faults[message.partition()] = Fault(text % words)
 
     def _next_offset(self, message: Message) -> int:
         """Where it lies, if Kafka's client says so; else where the partition is read next."""

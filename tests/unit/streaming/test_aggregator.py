@@ -20,7 +20,7 @@ from streaming.exactly_once import Sender
 from streaming.kafka_types import Read
 from streaming.ledger import Overtaken
 from streaming.models import Stream, dead_topic_name
-from tests.fakes.kafka import Record, fault
+from tests.fakes.kafka import FakeConsumer, Record, fault
 from tests.unit.streaming.events import encoded, make_stream, trip
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("small_steps")]
@@ -559,6 +559,92 @@ def test_what_cannot_be_read_is_told_with_its_place_until_a_message_comes(broker
     assert all(words.startswith(place) for words in before)
     assert set(after) == {"well"}
     assert counted(stream) == 3
+
+
+def told_of_faults(broker, stream, *rounds):
+    """What is told at each look, in the session that ends after these rounds without messages."""
+    told, stopped, rest = [], threading.Event(), list(rounds)
+
+    def idle():
+        if rest:
+            rest.pop(0)()
+        else:
+            stopped.set()
+
+    broker.on_idle = idle
+    Session(
+        Stream.objects.get(pk=stream.pk),
+        stopped,
+        on_look=lambda _lag: told.append("well"),
+        on_fault=lambda _lag, words: told.append("fault"),
+    ).run()
+    return told
+
+
+def quiet():
+    """Nothing comes."""
+
+
+@pytest.fixture
+def always_looks(monkeypatch):
+    monkeypatch.setattr(aggregator, "LOOK_EVERY_S", 0.0)
+
+
+@pytest.mark.usefixtures("always_looks")
+def test_a_fault_at_the_end_of_a_quiet_partition_is_told_once(broker, stream):
+    broker.unreadable = [(stream.topic, 0, 0, KafkaError._BAD_COMPRESSION)]
+    assert told_of_faults(broker, stream, quiet, quiet) == ["fault", "well", "well"]
+
+
+@pytest.mark.usefixtures("always_looks")
+def test_a_fault_that_is_over_without_a_message_is_told_no_longer_than_anything_waits(broker, stream):
+    """As after a right to read that was taken and given back: the end was told of before."""
+    broker.put(stream.topic, *good(2))
+
+    def refuse():
+        broker.unreadable = [(stream.topic, 0, -1001, KafkaError.TOPIC_AUTHORIZATION_FAILED)]
+
+    assert told_of_faults(broker, stream, refuse, quiet, quiet) == ["well", "well", "fault", "well", "well"]
+
+
+@pytest.mark.usefixtures("always_looks")
+def test_a_fault_is_told_while_something_waits_behind_it(broker, stream, monkeypatch):
+    broker.put(stream.topic, *good(2))
+    of = FakeConsumer._of
+
+    def refuse():
+        monkeypatch.setattr(FakeConsumer, "_of", lambda *_: [])
+        broker.put(stream.topic, *good(3))
+        broker.unreadable = [(stream.topic, 0, -1001, KafkaError.TOPIC_AUTHORIZATION_FAILED)]
+
+    def allow():
+        monkeypatch.setattr(FakeConsumer, "_of", of)
+
+    assert told_of_faults(broker, stream, refuse, quiet, allow) == [
+        *["well", "well"],  # two messages; none
+        *["fault", "fault"],
+        *["well", "well"],
+    ]
+    assert counted(stream) == 5
+
+
+@pytest.mark.usefixtures("always_looks")
+def test_a_fault_is_told_while_kafka_does_not_say_what_waits(broker, stream, monkeypatch):
+    broker.put(stream.topic, *good(2))
+
+    def ends(_consumer, _place, timeout=0, cached=False):
+        if not cached and told_ends:
+            raise fault(KafkaError.LEADER_NOT_AVAILABLE)
+        return 0, 2
+
+    told_ends = []
+    monkeypatch.setattr(FakeConsumer, "get_watermark_offsets", ends)
+
+    def refuse():
+        told_ends.append(1)
+        broker.unreadable = [(stream.topic, 0, -1001, KafkaError.TOPIC_AUTHORIZATION_FAILED)]
+
+    assert told_of_faults(broker, stream, refuse, quiet)[-2:] == ["fault"] * 2
 
 
 def test_a_fault_that_is_told_stands_in_the_row_while_the_stream_goes_on(runner):
