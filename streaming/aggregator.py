@@ -373,6 +373,8 @@ class Session:
             raise KafkaException(error)
         log.warning("stream.fetch_failed", stream=self._stream.name, error=error.str())
         if error.code() not in AWAY and not error.retriable():
+            if message.partition() is None:  # of the client as a whole: another one follows
+                raise KafkaException(error)
             words = {"topic": self._stream.topic, "partition": message.partition(), "error": error.str()}
             words["offset"] = self._next_offset(message)
             text = _(
@@ -383,9 +385,11 @@ class Session:
 
     def _next_offset(self, message: Message) -> int:
         """Where it lies, if Kafka's client says so; else where the partition is read next."""
+        offset: int | None = message.offset()
+        if offset is not None:
+            return offset
         position = self._counting.positions.get(message.partition())
-        offset: int = message.offset()
-        return offset if offset >= 0 or position is None else position.next_offset
+        return position.next_offset if position is not None else 0
 
     def _frame(self) -> dict:
         renewed_at = self._stream.topic_renewed_at

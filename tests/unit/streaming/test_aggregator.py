@@ -561,6 +561,26 @@ def test_what_cannot_be_read_is_told_with_its_place_until_a_message_comes(broker
     assert counted(stream) == 3
 
 
+@pytest.mark.parametrize(("n_read", "offset"), [(0, 0), (2, 2)])
+def test_a_fault_without_an_offset_is_told_with_the_one_that_is_read_next(broker, stream, n_read, offset):
+    broker.put(stream.topic, *good(n_read))
+    one, words = session(broker, stream), []
+    one._on_fault = lambda _lag, text: words.append(text)
+    one._assign()
+    if n_read:
+        one.count()
+    broker.unreadable = [(stream.topic, 0, -1001, KafkaError.TOPIC_AUTHORIZATION_FAILED)]
+    one.count()
+    one._tell()
+    assert f"cannot be read from offset {offset} on" in words[0]
+
+
+def test_a_fault_of_no_partition_ends_the_session(broker, stream):
+    broker.unreadable = [("", -1, -1001, KafkaError._AUTHENTICATION)]
+    with pytest.raises(KafkaException):
+        run(broker, stream)
+
+
 def told_of_faults(broker, stream, *rounds):
     """What is told at each look, in the session that ends after these rounds without messages."""
     told, stopped, rest = [], threading.Event(), list(rounds)
