@@ -298,12 +298,14 @@ class Session:
         if revision != self._stream.revision:
             raise Overtaken("the definition changed")
         about = self._consumer.list_topics(self._stream.topic, timeout=ADMIN_TIMEOUT_S)
-        if set(about.topics[self._stream.topic].partitions) != self._partitions:
-            self.write()
-            raise Overtaken("the topic has other partitions")
-        if topics.id_of(self._stream.topic, self._admin) != self._stream.topic_id:
+        partitions = set(about.topics[self._stream.topic].partitions)
+        # Without any it is gone, and what was counted is its own.
+        if partitions and topics.id_of(self._stream.topic, self._admin) != self._stream.topic_id:
             # What is not written may be of either topic: of the new one it will be read again.
             raise Overtaken("the topic was deleted and made anew")
+        if partitions != self._partitions:
+            self.write()
+            raise Overtaken("the topic has other partitions")
 
     @property
     def n_counted(self) -> int:

@@ -685,6 +685,32 @@ def test_brokers_that_are_away_are_no_fault_of_what_lies_there(broker, stream, m
     assert faults == []
 
 
+def test_of_a_topic_that_is_made_anew_with_more_partitions_nothing_is_written_twice(
+    broker, stream, monkeypatch
+):
+    broker.put(stream.topic, *good(1))
+    run(broker, stream)
+    monkeypatch.setattr(aggregator, "WRITE_EVERY_S", 1_000.0)
+    monkeypatch.setattr(aggregator, "LOOK_EVERY_S", 0.0)
+    one = Session(Stream.objects.get(pk=stream.pk), threading.Event())
+    consume = one._consumer.consume
+
+    def made_anew(*how):
+        if len(broker.topics[stream.topic]) == 1:
+            broker.add(stream.topic, n_partitions=2)
+            broker.put(stream.topic, *good(3))
+        return consume(*how)
+
+    one._consumer.consume = made_anew
+    with pytest.raises(Overtaken, match="made anew"):
+        one.run()
+    assert counted(stream) == 1
+    with pytest.raises(Overtaken, match="made anew"):
+        run(broker, stream)  # forgets the offsets
+    run(broker, stream)
+    assert counted(stream) == 1 + 3
+
+
 def test_a_topic_that_is_made_anew_between_two_looks_is_noticed(broker, stream, monkeypatch):
     monkeypatch.setattr(aggregator, "LOOK_EVERY_S", 0.0)
     broker.put(stream.topic, *good(4))
