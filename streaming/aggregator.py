@@ -6,14 +6,13 @@ thrown away and the loop starts again from the rows: what was not written is rea
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
 from confluent_kafka import (
     OFFSET_BEGINNING,
-    TIMESTAMP_NOT_AVAILABLE,
     Consumer,
     KafkaError,
     KafkaException,
@@ -43,10 +42,10 @@ TELL_EVERY_S = 2.0
 FIRST_RETRY_S = 0.5
 LONGEST_RETRY_S = 15.0
 ADMIN_TIMEOUT_S = 10
-# A partition whose messages wait so long, or so many of them, is not read as they come: another one may be
-# ahead of it only because it was read first.
-WAITED_S = 5.0
-MOST_WAITING = 1_000
+# Who has not fetched for so long finds messages that wait: of the partitions one may be ahead of another
+# only because it is read first. How old the messages are says nothing, producers may write event time there;
+# nor does how many there are, they may come in bursts.
+STALLED_S = 5.0
 
 # No broker, or a topic that is being made or deleted this moment.
 AWAY = (
@@ -190,6 +189,7 @@ class Session:
         self._is_one_partition = False
         self._partitions: set[int] = set()
         self._told_at = 0.0
+        self._fetched_at = time.time()
         self._consumer = Consumer(
             kafka.consumer_config(
                 GROUP,
@@ -327,8 +327,7 @@ class Session:
             else:
                 self._note(error, message)
         counting = self._counting
-        if not self._is_one_partition:
-            self._note_behind(sound)
+        self._note_stall()
         n_before, n_dead = counting.n_counted, len(counting.dead)
         counting.handle(sound, is_one_partition=self._is_one_partition)
         for partition, offset in ends:
@@ -347,16 +346,13 @@ class Session:
         if fault := self._faults.get(partition):
             fault.is_over = True
 
-    def _note_behind(self, messages: Sequence[Message]) -> None:
-        """Before they are counted: partitions that are read late, as after a stall."""
-        firsts: dict[int, Message] = {}
-        for message in messages:
-            firsts.setdefault(message.partition(), message)
-        for partition, message in firsts.items():
-            kind, at_ms = message.timestamp()
-            has_waited = kind != TIMESTAMP_NOT_AVAILABLE and 0 <= at_ms / 1000 < time.time() - WAITED_S
-            if has_waited or self._high(partition) - message.offset() > MOST_WAITING:
+    def _note_stall(self) -> None:
+        """After a fetch, before its messages are counted: whether the one before it was long ago."""
+        now = time.time()  # which goes on while the machine sleeps
+        if now - self._fetched_at > STALLED_S:
+            for partition in self._partitions:
                 self._counting.fell_behind(partition)
+        self._fetched_at = now
 
     def _high(self, partition: int) -> int:
         """The partition's end, by what the last fetch told of it."""

@@ -396,9 +396,11 @@ def test_a_row_that_the_database_does_not_take_is_set_aside_and_the_others_are_s
     assert (aside.about, aside.count) == (stream.name, 1)
 
 
-def stalled(broker, stream, monkeypatch, at_ms=-1):
-    """Two partitions at their ends; then in each wait the events of ten minutes, one a minute."""
-    monkeypatch.setattr("tests.fakes.kafka.FakeMessage.timestamp", lambda _one: (1, at_ms))
+def after(broker, stream, n_more=0, pause_s=0.0):
+    """Two partitions at their ends; after a pause, in each the events of ten minutes, one a minute.
+
+    Before these so many more, of the first minute.
+    """
     now, stopped = time.time(), threading.Event()
     broker.add(stream.topic, n_partitions=2)
     for partition in (0, 1):
@@ -407,28 +409,48 @@ def stalled(broker, stream, monkeypatch, at_ms=-1):
     def meanwhile():
         for partition in (0, 1):
             minutes = [encoded(now - 540 + 60 * minute) for minute in range(10)]
-            broker.put(stream.topic, *minutes, partition=partition)
+            broker.put(stream.topic, *[encoded(now - 600)] * n_more, *minutes, partition=partition)
         broker.on_idle = stopped.set
+        time.sleep(pause_s)
 
     broker.on_idle = meanwhile
     Session(Stream.objects.get(pk=stream.pk), stopped).run()
     return counted(stream), stream.dead_letters.count()
 
 
-def test_after_a_stall_in_time_events_of_every_partition_count(broker, stream, monkeypatch):
-    assert stalled(broker, stream, monkeypatch, at_ms=int((time.time() - 60) * 1000)) == (22, 0)
+@pytest.mark.parametrize("batch", [3, 100])
+def test_after_a_stall_in_time_events_of_every_partition_count(broker, stream, monkeypatch, batch):
+    monkeypatch.setattr(aggregator, "STALLED_S", 0.5)
+    monkeypatch.setattr(aggregator, "BATCH", batch)
+    assert after(broker, stream, pause_s=0.6) == (22, 0)
 
 
-def test_partitions_in_which_many_messages_wait_are_judged_apart(broker, stream, monkeypatch):
-    monkeypatch.setattr(aggregator, "MOST_WAITING", 5)
+@pytest.mark.parametrize("n_more", [0, 1_500])
+@pytest.mark.parametrize("age_s", [0, 60])
+def test_what_is_read_as_it_comes_is_judged_by_all_partitions(broker, stream, monkeypatch, n_more, age_s):
+    """Whatever time its producer gave it, and in bursts too."""
+    at_ms = int((time.time() - age_s) * 1000)
+    monkeypatch.setattr("tests.fakes.kafka.FakeMessage.timestamp", lambda _one: (1, at_ms))
+    monkeypatch.setattr(aggregator, "BATCH", 5_000)
+    # Late are those of the other partition that are more than a minute behind.
+    n_late = 8 + n_more
+    assert after(broker, stream, n_more) == (22 + 2 * n_more - n_late, n_late)
+
+
+def test_a_stall_is_over_at_the_end_of_each_partition(broker, stream, monkeypatch):
+    monkeypatch.setattr(aggregator, "STALLED_S", 0.5)
     monkeypatch.setattr(aggregator, "BATCH", 100)
-    assert stalled(broker, stream, monkeypatch) == (22, 0)
-
-
-def test_what_is_read_as_it_comes_is_judged_by_all_partitions(broker, stream, monkeypatch):
-    monkeypatch.setattr(aggregator, "BATCH", 100)
-    n_counted, n_dead = stalled(broker, stream, monkeypatch, at_ms=int(time.time() * 1000))
-    assert (n_counted, n_dead) == (22 - 8, 8)  # of the other partition those more than a minute behind
+    after(broker, stream, pause_s=0.6)
+    one = session(broker, stream)
+    one._assign()
+    one.count()
+    assert one._counting.caught_up == {0, 1}
+    one._fetched_at -= 0.6
+    one.count()
+    assert one._counting.caught_up == set()
+    broker.put(stream.topic, *good(1), partition=1)
+    one.count()
+    assert one._counting.caught_up == {1}
 
 
 def test_it_tells_how_far_behind_it_is(broker, stream, monkeypatch):
