@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 
 from core.access import policy
 from core.access.models import User
-from core.lib import topics
+from core.lib import topic_days, topics
 from core.lib.errors import InvalidRequest, Unavailable
 from jobs import gateway
 from jobs.applications import Application
@@ -112,7 +112,7 @@ def make_topics(params: Params, folder: Path) -> None:
 
     Raises Unavailable when Kafka does not answer.
     """
-    dead = topics.ensure_beside(params["topic"], DEAD, max_bytes=DEAD_BYTES)
+    dead = topic_days.ensure_beside(params["topic"], DEAD, max_bytes=DEAD_BYTES)
     if params["sink_topic"]:
         topics.ensure([topics.Topic(params["sink_topic"])])
     (folder / kafka.DEAD_TOPIC_FILE).write_text(dead)

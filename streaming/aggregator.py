@@ -6,13 +6,13 @@ thrown away and the loop starts again from the rows: what was not written is rea
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
 from confluent_kafka import (
     OFFSET_BEGINNING,
-    TIMESTAMP_NOT_AVAILABLE,
     Consumer,
     KafkaError,
     KafkaException,
@@ -42,10 +42,10 @@ TELL_EVERY_S = 2.0
 FIRST_RETRY_S = 0.5
 LONGEST_RETRY_S = 15.0
 ADMIN_TIMEOUT_S = 10
-# A partition whose messages wait so long, or so many of them, is not read as they come: another one may be
-# ahead of it only because it was read first.
-WAITED_S = 5.0
-MOST_WAITING = 1_000
+# Who has not fetched for so long finds messages that wait: of the partitions one may be ahead of another
+# only because it is read first. How old the messages are says nothing, producers may write event time there;
+# nor does how many there are, they may come in bursts.
+STALLED_S = 5.0
 
 # No broker, or a topic that is being made or deleted this moment.
 AWAY = (
@@ -158,6 +158,15 @@ def _is_away(error: Exception) -> bool:
     return isinstance(error, Unavailable) or aside.is_ours(error)
 
 
+@dataclass
+class Fault:
+    """That something of a partition cannot be read. is_over: it was read on, behind what was passed over."""
+
+    words: str
+    is_told: bool = False
+    is_over: bool = False
+
+
 class Session:
     """From the rows as they are now until something changes or fails."""
 
@@ -171,9 +180,7 @@ class Session:
     ) -> None:
         self._stream = stream
         self._on_look, self._on_fault = on_look, on_fault
-        self._faults: dict[
-            int, str
-        ] = {}  # by partition: what could not be read, until a message came after it
+        self._faults: dict[int, Fault] = {}  # by partition
         self._admin = kafka.admin(**kafka.quiet(log))
         self._stopped = stopped
         self._counting = Counting(stream)
@@ -182,6 +189,7 @@ class Session:
         self._is_one_partition = False
         self._partitions: set[int] = set()
         self._told_at = 0.0
+        self._fetched_at = time.time()
         self._consumer = Consumer(
             kafka.consumer_config(
                 GROUP,
@@ -258,10 +266,31 @@ class Session:
         return start
 
     def _tell(self) -> None:
-        if self._faults:
-            self._on_fault(self._lag(), "; ".join(self._faults.values()))
+        """Each fault once at least, and again while something waits in its partition."""
+        words = [
+            fault.words
+            for partition, fault in self._faults.items()
+            if not fault.is_told or self._has_unread(partition)
+        ]
+        if words:
+            self._on_fault(self._lag(), "; ".join(words))
         else:
             self._on_look(self._lag())
+        for fault in self._faults.values():
+            fault.is_told = True
+        self._faults = {partition: fault for partition, fault in self._faults.items() if not fault.is_over}
+
+    def _has_unread(self, partition: int) -> bool:
+        """Whether anything waits there, as Kafka says now: no fetch may have told of it."""
+        place = TopicPartition(self._stream.topic, partition)
+        try:
+            low, high = self._consumer.get_watermark_offsets(place, timeout=ADMIN_TIMEOUT_S)
+        except KafkaException as error:
+            words = {"partition": partition, "error": str(error)}
+            log.warning("stream.end_unknown", stream=self._stream.name, **words)
+            return True
+        position = self._counting.positions.get(partition)
+        return bool((position.next_offset if position is not None else low) < high)
 
     def _look(self) -> None:
         """Raises Overtaken when the topic has grown or is another one, or the definition changed."""
@@ -269,12 +298,14 @@ class Session:
         if revision != self._stream.revision:
             raise Overtaken("the definition changed")
         about = self._consumer.list_topics(self._stream.topic, timeout=ADMIN_TIMEOUT_S)
-        if set(about.topics[self._stream.topic].partitions) != self._partitions:
-            self.write()
-            raise Overtaken("the topic has other partitions")
-        if topics.id_of(self._stream.topic, self._admin) != self._stream.topic_id:
+        partitions = set(about.topics[self._stream.topic].partitions)
+        # Without any it is gone, and what was counted is its own.
+        if partitions and topics.id_of(self._stream.topic, self._admin) != self._stream.topic_id:
             # What is not written may be of either topic: of the new one it will be read again.
             raise Overtaken("the topic was deleted and made anew")
+        if partitions != self._partitions:
+            self.write()
+            raise Overtaken("the topic has other partitions")
 
     @property
     def n_counted(self) -> int:
@@ -289,15 +320,14 @@ class Session:
             error = message.error()
             if error is None:
                 sound.append(message)
-                if self._faults:
-                    self._faults.pop(message.partition(), None)
+                self._read_on(message.partition())
             elif error.code() == KafkaError._PARTITION_EOF:
                 ends.append((message.partition(), message.offset()))
+                self._read_on(message.partition())
             else:
                 self._note(error, message)
         counting = self._counting
-        if not self._is_one_partition:
-            self._note_behind(sound)
+        self._note_stall()
         n_before, n_dead = counting.n_counted, len(counting.dead)
         counting.handle(sound, is_one_partition=self._is_one_partition)
         for partition, offset in ends:
@@ -312,16 +342,17 @@ class Session:
             live.frame(f"streams:{self._stream.name}", self._frame())
             self._pulse.took(time.monotonic() - began_at)
 
-    def _note_behind(self, messages: Sequence[Message]) -> None:
-        """Before they are counted: partitions that are read late, as after a stall."""
-        firsts: dict[int, Message] = {}
-        for message in messages:
-            firsts.setdefault(message.partition(), message)
-        for partition, message in firsts.items():
-            kind, at_ms = message.timestamp()
-            has_waited = kind != TIMESTAMP_NOT_AVAILABLE and 0 <= at_ms / 1000 < time.time() - WAITED_S
-            if has_waited or self._high(partition) - message.offset() > MOST_WAITING:
+    def _read_on(self, partition: int) -> None:
+        if fault := self._faults.get(partition):
+            fault.is_over = True
+
+    def _note_stall(self) -> None:
+        """After a fetch, before its messages are counted: whether the one before it was long ago."""
+        now = time.time()  # which goes on while the machine sleeps
+        if now - self._fetched_at > STALLED_S:
+            for partition in self._partitions:
                 self._counting.fell_behind(partition)
+        self._fetched_at = now
 
     def _high(self, partition: int) -> int:
         """The partition's end, by what the last fetch told of it."""
@@ -340,21 +371,23 @@ class Session:
             raise KafkaException(error)
         log.warning("stream.fetch_failed", stream=self._stream.name, error=error.str())
         if error.code() not in AWAY and not error.retriable():
+            if message.partition() is None:  # of the client as a whole: another one follows
+                raise KafkaException(error)
             words = {"topic": self._stream.topic, "partition": message.partition(), "error": error.str()}
             words["offset"] = self._next_offset(message)
-            self._faults[message.partition()] = (
-                _(
-                    "Partition %(partition)s of %(topic)s cannot be read from offset %(offset)s on: "
-                    "%(error)s. What lies there may be passed over."
-                )
-                % words
+            text = _(
+                "Partition %(partition)s of %(topic)s cannot be read from offset %(offset)s on: "
+                "%(error)s. What lies there may be passed over."
             )
+            self._faults[message.partition()] = Fault(text % words)
 
     def _next_offset(self, message: Message) -> int:
         """Where it lies, if Kafka's client says so; else where the partition is read next."""
+        offset: int | None = message.offset()
+        if offset is not None:
+            return offset
         position = self._counting.positions.get(message.partition())
-        offset: int = message.offset()
-        return offset if offset >= 0 or position is None else position.next_offset
+        return position.next_offset if position is not None else 0
 
     def _frame(self) -> dict:
         renewed_at = self._stream.topic_renewed_at

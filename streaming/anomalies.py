@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from core.alerts import actions as alerts
-from core.lib import topics
+from core.lib import topic_days, topics
 from core.lib.errors import InvalidRequest
 from streaming import loops
 from streaming.exactly_once import Outgoing
@@ -148,12 +148,12 @@ class AnomalySender(RowSender[Anomaly]):
         topic = self._state.stream.topic
         name = topic_name(self._state)
         try:
-            topics.ensure([topics.Topic(name, kept=topics.SIDE)])
+            topic_days.ensure([topics.Topic(name, kept=topics.SIDE)])
         except InvalidRequest:
             other = topics.side_topic_name(topic, ENDING, "-")
             if name == other:
                 raise
-            topics.ensure([topics.Topic(other, kept=topics.SIDE)])
+            topic_days.ensure([topics.Topic(other, kept=topics.SIDE)])
             RuleState.objects.filter(pk=self._state.pk).update(other_topic=other)
             self._state.other_topic = name = other
         return name

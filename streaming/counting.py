@@ -71,8 +71,8 @@ class Counting:
         self.dead: list[Dead] = []
         self.dead_bytes = 0
         self.n_counted = 0
-        # Partitions that were read to their end, and have not fallen far behind it since. Of the others some
-        # may be hours ahead, only because they were read first: lateness is then judged within the partition.
+        # Partitions that were read to their end, without a stall since. Of the others some may be hours
+        # ahead, only because they were read first: lateness is then judged within the partition.
         self.caught_up: set[int] = set()
 
     @property
@@ -106,7 +106,7 @@ class Counting:
         self._position(partition).next_offset = next_offset
 
     def fell_behind(self, partition: int) -> None:
-        """So much waits in the partition that it is read late, whatever its events say."""
+        """What is in the partition may have waited: up to its end it is judged by its own events."""
         self.caught_up.discard(partition)
 
     def save(self) -> None:

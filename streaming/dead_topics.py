@@ -7,7 +7,7 @@ import structlog
 from confluent_kafka import KafkaException
 from django.utils.translation import gettext as _
 
-from core.lib import topics
+from core.lib import topic_days, topics
 from core.lib.errors import InvalidRequest
 from streaming import ledger, loops
 from streaming.exactly_once import Outgoing
@@ -30,12 +30,12 @@ def ensure(stream: Stream) -> None:
     Kafka tells `a.dead` and `a_dead` not apart: where the one cannot be made `a-dead` is used from then on.
     """
     try:
-        topics.ensure([topic(stream.dead_topic)])
+        topic_days.ensure([topic(stream.dead_topic)])
     except InvalidRequest:
         other = dead_topic_name(stream.topic, "-")
         if stream.dead_topic == other:
             raise
-        topics.ensure([topic(other)])
+        topic_days.ensure([topic(other)])
         stream.other_dead_topic = other
         Stream.objects.filter(pk=stream.pk).update(other_dead_topic=other)
         log.info("stream.dead_topic_renamed", stream=stream.name, topic=other)

@@ -107,10 +107,13 @@ def latest(topic: Topic, *, most: int) -> list[Read]:
 
 
 def one(topic: str, partition: int, offset: int) -> Read | None:
-    """This message, whole; None when it is no longer there. Raises as `read`."""
+    """This message, whole; None when it is no longer there. Raises as `read`.
+
+    Where the topic does not reach so far, as one made anew, Kafka's client reads from its start.
+    """
     with _Reader(topic) as reader:
         for message in reader.messages({partition: offset}, {partition: offset + 1}):
-            return _as_read(message, is_whole=True)
+            return _as_read(message, is_whole=True) if message.offset() == offset else None
         reader.require([])
     return None
 

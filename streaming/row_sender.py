@@ -33,6 +33,7 @@ class RowSender(ABC, Generic[Row]):
     def __init__(self, name: str, rows: Any, stopped: threading.Event, *, is_on: bool = True) -> None:
         self._name, self._rows, self._stopped, self._is_on = name, rows, stopped, is_on
         self._sender: Sender | None = None
+        self._n_alone = 0  # so many still go one by one: among them is one that is never taken
         self._n_failures = 0
         self._again_at = 0.0
 
@@ -55,7 +56,7 @@ class RowSender(ABC, Generic[Row]):
     def send(self) -> int:
         """Send what is not there yet, and note where it is; returns how many. After a failure it pauses.
 
-        After some seconds it leaves the rest for the next call.
+        After some seconds it leaves the rest for the next call, but tries something at each.
         """
         if not self._is_on or time.monotonic() < self._again_at:
             return 0
@@ -72,10 +73,10 @@ class RowSender(ABC, Generic[Row]):
         return n_sent
 
     def _send(self) -> int:
-        n_sent, at_once = 0, BATCH
+        n_sent = 0
         waiting = self._rows.filter(is_sent=False, send_error="").order_by("pk")
         until = time.monotonic() + SENDS_FOR_S
-        while (rows := list(waiting[:at_once])) and time.monotonic() < until and not self._stopped.is_set():
+        while (rows := list(waiting[: 1 if self._n_alone else BATCH])) and not self._stopped.is_set():
             if self._sender is None:
                 self._sender = Sender(self._name, self.topic())
                 # Rows that a process sent and could not mark: the bytes stay in them, their place is unknown.
@@ -87,13 +88,17 @@ class RowSender(ABC, Generic[Row]):
                 if not exactly_once.is_never_taken(error):
                     raise
                 self.close()
-                if len(rows) == 1:
-                    self.refuse(rows[0], error)
-                # Find the one that is at fault; the others go, together again behind it.
-                at_once = BATCH if len(rows) == 1 else 1
+                if len(rows) > 1:
+                    self._n_alone = len(rows)
+                    continue  # find the one that is at fault
+                self.refuse(rows[0], error)
+                self._n_alone = 0  # the others go together again
             else:
                 self.note(rows, places)
                 n_sent += len(rows)
+                self._n_alone = max(self._n_alone - 1, 0)
+            if time.monotonic() >= until:
+                break
         return n_sent
 
     def close(self) -> None:

@@ -1,9 +1,12 @@
 """How long topics that are there keep their messages: a change of the setting is carried to them.
 
 Only a change is: what somebody else gave a topic (say, more days while the recorder was away) stays until the
-setting says something else than it did. So setting up again shortens nothing that nobody asked to shorten.
+setting says something else than it did. What a topic was told is noted, from when the console makes it; of
+one without a note nobody knows who made it. So setting up again shortens nothing that nobody asked to
+shorten.
 """
 
+from collections.abc import Iterable
 from concurrent.futures import Future
 from typing import Final, NamedTuple
 
@@ -13,9 +16,9 @@ from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, C
 from django.utils.translation import gettext as _
 
 from core.lib import kafka, topics
-from core.lib.errors import Unavailable
+from core.lib.errors import InvalidRequest, Unavailable
 from core.lib.models import TopicDays
-from core.lib.topics import DAY_MS, FOR_EVER_MS, RETENTION, Topic
+from core.lib.topics import DAY_MS, FOR_EVER_MS, RETENTION, SIDE, Topic, side_topic_name
 
 log = structlog.get_logger(__name__)
 
@@ -33,6 +36,7 @@ class Change(NamedTuple):
     topic: Topic
     before_ms: int = FOR_EVER_MS
     error: str = ""
+    is_altered: bool = False
 
 
 class Odd(NamedTuple):
@@ -42,22 +46,48 @@ class Odd(NamedTuple):
     actual_ms: int
 
 
+def ensure(wanted: Iterable[Topic] | None = None) -> list[str]:
+    """Create what is missing, and raise, as `topics.ensure` does; note the days of what was made."""
+    wanted = topics.registered() if wanted is None else list(wanted)
+    made = topics.ensure(wanted)
+    for topic in wanted:
+        if topic.name in made:
+            _note(topic)
+    return made
+
+
+def ensure_beside(topic: str, ending: str, *, max_bytes: int | None = None) -> str:
+    """Create the topic beside a topic if Kafka has none; what it is called.
+
+    Kafka tells `a.dead` and `a_dead` not apart: where the one cannot be made, `a-dead` is. Raises
+    InvalidRequest, Unauthorized and Unavailable.
+    """
+    usual, other = (side_topic_name(topic, ending, mark) for mark in (".", "-"))
+    try:
+        ensure([Topic(usual, kept=SIDE, max_bytes=max_bytes)])
+    except InvalidRequest:
+        ensure([Topic(other, kept=SIDE, max_bytes=max_bytes)])
+        return other
+    return usual
+
+
 def apply() -> list[Change]:
     """Give the console's topics the days of settings that have changed since they were last applied.
 
-    One that Kafka refuses to alter is told of, and tried again the next time.
+    One without a note is altered if it has the days that topics are made with while nobody has set any; other
+    days were given by somebody. One that Kafka refuses to alter is told of, and tried again the next time.
     """
     noted = dict(TopicDays.objects.values_list("topic", "days"))
     changed = [one for one in topics.own() if noted.get(one.name, DEFAULT_DAYS[one.kept]) != one.days]
     admin = kafka.admin(**kafka.quiet(log))  # kept until the end: calls under way die with it
     found = []
     for topic, future in _told(admin, changed):
-        change = _applied(admin, topic, future)
+        change = _applied(admin, topic, future, is_noted=topic.name in noted)
         if change is None:
             continue
         if not change.error:
-            TopicDays.objects.update_or_create(topic=topic.name, defaults={"days": topic.days})
-        if change.error or change.before_ms != topic.retention_ms:
+            _note(topic)
+        if change.error or change.is_altered:
             found.append(change)
     return found
 
@@ -101,16 +131,24 @@ def _retention_ms(future: "Future[dict[str, ConfigEntry]]") -> int:
     return max(int(future.result()[RETENTION].value or FOR_EVER_MS), FOR_EVER_MS)
 
 
-def _applied(admin: AdminClient, topic: Topic, future: "Future[dict[str, ConfigEntry]]") -> Change | None:
+def _applied(
+    admin: AdminClient, topic: Topic, future: "Future[dict[str, ConfigEntry]]", *, is_noted: bool
+) -> Change | None:
     """None for a topic that is not there: it is made with its days."""
     before_ms = FOR_EVER_MS
     try:
         before_ms = _retention_ms(future)
-        if before_ms != topic.retention_ms:
+        is_ours = is_noted or before_ms == DEFAULT_DAYS[topic.kept] * DAY_MS
+        is_altered = is_ours and before_ms != topic.retention_ms
+        if is_altered:
             _alter(admin, topic)
     except KafkaException as error:
         return None if _is_missing(error) else Change(topic, before_ms, str(error.args[0].str()))
-    return Change(topic, before_ms)
+    return Change(topic, before_ms, is_altered=is_altered)
+
+
+def _note(topic: Topic) -> None:
+    TopicDays.objects.update_or_create(topic=topic.name, defaults={"days": topic.days})
 
 
 def _alter(admin: AdminClient, topic: Topic) -> None:

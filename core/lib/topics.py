@@ -111,21 +111,6 @@ def ensure(wanted: Iterable[Topic] | None = None) -> list[str]:
     return [name for name, future in _asked(admin, new).items() if _is_made(admin, name, future)]
 
 
-def ensure_beside(topic: str, ending: str, *, max_bytes: int | None = None) -> str:
-    """Create the topic beside a topic if Kafka has none; what it is called.
-
-    Kafka tells `a.dead` and `a_dead` not apart: where the one cannot be made, `a-dead` is. Raises
-    InvalidRequest, Unauthorized and Unavailable.
-    """
-    usual, other = (side_topic_name(topic, ending, mark) for mark in (".", "-"))
-    try:
-        ensure([Topic(usual, kept=SIDE, max_bytes=max_bytes)])
-    except InvalidRequest:
-        ensure([Topic(other, kept=SIDE, max_bytes=max_bytes)])
-        return other
-    return usual
-
-
 def side_topic_name(topic: str, ending: str, mark: str = ".") -> str:
     """How a topic beside a topic is called; what would be too long keeps its beginning, and a hash."""
     name = f"{topic}{mark}{ending}"

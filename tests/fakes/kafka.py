@@ -144,11 +144,11 @@ class FakeMessage:
     def topic(self) -> str:
         return self._topic
 
-    def partition(self) -> int:
-        return self._partition
+    def partition(self) -> int | None:
+        return self._partition if self._partition >= 0 else None
 
-    def offset(self) -> int:
-        return self._offset
+    def offset(self) -> int | None:
+        return self._offset if self._offset >= 0 else None
 
     def value(self) -> bytes | None:
         return self._record.value

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from core.lib import topic_days, topics
+from core.lib import topic_days
 from core.lib.errors import ConsoleError
 
 
@@ -19,7 +19,7 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **_options: Any) -> None:
         try:
-            made = topics.ensure()
+            made = topic_days.ensure()
             changes = topic_days.apply()
         except ConsoleError as error:
             raise CommandError(error.message) from error

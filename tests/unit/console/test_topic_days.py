@@ -8,6 +8,7 @@ from console import checks, doctor
 from console.doctor import Wrong
 from core.lib import topic_days, topics
 from jobs.models import Job
+from streaming import dead_topics
 from streaming.models import RuleState
 from tests.fakes.kafka import Broker, fault
 from tests.unit.streaming.events import make_stream
@@ -107,6 +108,31 @@ def test_topics_beside_others_follow_and_those_of_others_do_not(broker, settings
         30,
         30,
     ]
+
+
+@pytest.mark.parametrize("days", [365, 90, 5, -1])
+def test_a_topic_that_had_other_days_before_anybody_noted_them_keeps_them(broker, settings, capsys, days):
+    """It may be somebody's own, or have been given more by hand since it was made."""
+    make_stream("orders", topic="orders")
+    broker.add("orders.dead")
+    broker.configs["orders.dead"]["retention.ms"] = kept = str(days * DAY_MS if days > 0 else days)
+    settings.CONSOLE_SIDE_TOPICS_KEEP_DAYS = 10
+    for _ in range(2):
+        assert "orders.dead" not in ensure(capsys)[0]
+        assert broker.configs["orders.dead"]["retention.ms"] == kept
+    settings.CONSOLE_SIDE_TOPICS_KEEP_DAYS = 12  # asked for since
+    assert "orders.dead: messages are kept 12 days" in ensure(capsys)[0]
+
+
+def test_what_the_console_makes_beside_a_topic_follows_each_change(broker, settings, capsys):
+    settings.CONSOLE_SIDE_TOPICS_KEEP_DAYS = 10
+    stream = make_stream("orders", topic="orders")
+    Job.objects.create(app="stream_trips", params={"topic": "company_trips"})
+    dead_topics.ensure(stream)
+    topic_days.ensure_beside("company_trips", "dead")
+    settings.CONSOLE_SIDE_TOPICS_KEEP_DAYS = 20
+    ensure(capsys)
+    assert [days_of(broker, name) for name in ("orders.dead", "company_trips.dead")] == [20, 20]
 
 
 def test_the_doctor_names_a_topic_that_is_kept_for_another_time(broker, capsys):

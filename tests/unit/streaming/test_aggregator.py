@@ -20,7 +20,7 @@ from streaming.exactly_once import Sender
 from streaming.kafka_types import Read
 from streaming.ledger import Overtaken
 from streaming.models import Stream, dead_topic_name
-from tests.fakes.kafka import Record, fault
+from tests.fakes.kafka import FakeConsumer, Record, fault
 from tests.unit.streaming.events import encoded, make_stream, trip
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("small_steps")]
@@ -232,6 +232,28 @@ def test_behind_a_letter_that_is_never_taken_others_go_together(broker, stream):
     assert broker.steps.count("begin_transaction") == 1 + 11 + 4
 
 
+@pytest.mark.usefixtures("letters")
+def test_a_letter_that_is_never_taken_holds_up_nobody_where_each_call_has_time_for_one_try(
+    broker, stream, monkeypatch
+):
+    send = Sender.send
+    monkeypatch.setattr(Sender, "send", lambda *args, **more: (time.sleep(0.02), send(*args, **more))[1])
+    monkeypatch.setattr(row_sender, "SENDS_FOR_S", 0.01)
+    stream.dead_letters.filter(offset=10).update(payload=b"x" * 5_000)
+    broker.add(stream.dead_topic, max_bytes=2_000)
+    sender = DeadSender(stream, threading.Event())
+    # Fifty fail and the first goes alone; nine alone, the odd one; then fifty at each call.
+    assert [sender.send() for _ in range(16)] == [1] * 10 + [0] + [50, 50, 50, 39] + [0]
+
+
+@pytest.mark.usefixtures("letters")
+def test_letters_go_together_again_when_none_was_at_fault_alone(broker, stream, monkeypatch):
+    broker.add(stream.dead_topic)
+    broker.fail("produce", fault(KafkaError.MSG_SIZE_TOO_LARGE))
+    assert DeadSender(stream, threading.Event()).send() == 200
+    assert broker.steps.count("begin_transaction") == 1 + 50 + 3
+
+
 def test_a_stream_beside_a_topic_with_the_name_of_its_dead_topic_takes_another(broker):
     stream = make_stream("orders", topic="orders_x")
     broker.add("orders_x")
@@ -374,9 +396,11 @@ def test_a_row_that_the_database_does_not_take_is_set_aside_and_the_others_are_s
     assert (aside.about, aside.count) == (stream.name, 1)
 
 
-def stalled(broker, stream, monkeypatch, at_ms=-1):
-    """Two partitions at their ends; then in each wait the events of ten minutes, one a minute."""
-    monkeypatch.setattr("tests.fakes.kafka.FakeMessage.timestamp", lambda _one: (1, at_ms))
+def after(broker, stream, n_more=0, pause_s=0.0):
+    """Two partitions at their ends; after a pause, in each the events of ten minutes, one a minute.
+
+    Before these so many more, of the first minute.
+    """
     now, stopped = time.time(), threading.Event()
     broker.add(stream.topic, n_partitions=2)
     for partition in (0, 1):
@@ -385,28 +409,48 @@ def stalled(broker, stream, monkeypatch, at_ms=-1):
     def meanwhile():
         for partition in (0, 1):
             minutes = [encoded(now - 540 + 60 * minute) for minute in range(10)]
-            broker.put(stream.topic, *minutes, partition=partition)
+            broker.put(stream.topic, *[encoded(now - 600)] * n_more, *minutes, partition=partition)
         broker.on_idle = stopped.set
+        time.sleep(pause_s)
 
     broker.on_idle = meanwhile
     Session(Stream.objects.get(pk=stream.pk), stopped).run()
     return counted(stream), stream.dead_letters.count()
 
 
-def test_after_a_stall_in_time_events_of_every_partition_count(broker, stream, monkeypatch):
-    assert stalled(broker, stream, monkeypatch, at_ms=int((time.time() - 60) * 1000)) == (22, 0)
+@pytest.mark.parametrize("batch", [3, 100])
+def test_after_a_stall_in_time_events_of_every_partition_count(broker, stream, monkeypatch, batch):
+    monkeypatch.setattr(aggregator, "STALLED_S", 0.5)
+    monkeypatch.setattr(aggregator, "BATCH", batch)
+    assert after(broker, stream, pause_s=0.6) == (22, 0)
 
 
-def test_partitions_in_which_many_messages_wait_are_judged_apart(broker, stream, monkeypatch):
-    monkeypatch.setattr(aggregator, "MOST_WAITING", 5)
+@pytest.mark.parametrize("n_more", [0, 1_500])
+@pytest.mark.parametrize("age_s", [0, 60])
+def test_what_is_read_as_it_comes_is_judged_by_all_partitions(broker, stream, monkeypatch, n_more, age_s):
+    """Whatever time its producer gave it, and in bursts too."""
+    at_ms = int((time.time() - age_s) * 1000)
+    monkeypatch.setattr("tests.fakes.kafka.FakeMessage.timestamp", lambda _one: (1, at_ms))
+    monkeypatch.setattr(aggregator, "BATCH", 5_000)
+    # Late are those of the other partition that are more than a minute behind.
+    n_late = 8 + n_more
+    assert after(broker, stream, n_more) == (22 + 2 * n_more - n_late, n_late)
+
+
+def test_a_stall_is_over_at_the_end_of_each_partition(broker, stream, monkeypatch):
+    monkeypatch.setattr(aggregator, "STALLED_S", 0.5)
     monkeypatch.setattr(aggregator, "BATCH", 100)
-    assert stalled(broker, stream, monkeypatch) == (22, 0)
-
-
-def test_what_is_read_as_it_comes_is_judged_by_all_partitions(broker, stream, monkeypatch):
-    monkeypatch.setattr(aggregator, "BATCH", 100)
-    n_counted, n_dead = stalled(broker, stream, monkeypatch, at_ms=int(time.time() * 1000))
-    assert (n_counted, n_dead) == (22 - 8, 8)  # of the other partition those more than a minute behind
+    after(broker, stream, pause_s=0.6)
+    one = session(broker, stream)
+    one._assign()
+    one.count()
+    assert one._counting.caught_up == {0, 1}
+    one._fetched_at -= 0.6
+    one.count()
+    assert one._counting.caught_up == set()
+    broker.put(stream.topic, *good(1), partition=1)
+    one.count()
+    assert one._counting.caught_up == {1}
 
 
 def test_it_tells_how_far_behind_it_is(broker, stream, monkeypatch):
@@ -539,6 +583,112 @@ def test_what_cannot_be_read_is_told_with_its_place_until_a_message_comes(broker
     assert counted(stream) == 3
 
 
+@pytest.mark.parametrize(("n_read", "offset"), [(0, 0), (2, 2)])
+def test_a_fault_without_an_offset_is_told_with_the_one_that_is_read_next(broker, stream, n_read, offset):
+    broker.put(stream.topic, *good(n_read))
+    one, words = session(broker, stream), []
+    one._on_fault = lambda _lag, text: words.append(text)
+    one._assign()
+    if n_read:
+        one.count()
+    broker.unreadable = [(stream.topic, 0, -1001, KafkaError.TOPIC_AUTHORIZATION_FAILED)]
+    one.count()
+    one._tell()
+    assert f"cannot be read from offset {offset} on" in words[0]
+
+
+def test_a_fault_of_no_partition_ends_the_session(broker, stream):
+    broker.unreadable = [("", -1, -1001, KafkaError._AUTHENTICATION)]
+    with pytest.raises(KafkaException):
+        run(broker, stream)
+
+
+def told_of_faults(broker, stream, *rounds):
+    """What is told at each look, in the session that ends after these rounds without messages."""
+    told, stopped, rest = [], threading.Event(), list(rounds)
+
+    def idle():
+        if rest:
+            rest.pop(0)()
+        else:
+            stopped.set()
+
+    broker.on_idle = idle
+    Session(
+        Stream.objects.get(pk=stream.pk),
+        stopped,
+        on_look=lambda _lag: told.append("well"),
+        on_fault=lambda _lag, words: told.append("fault"),
+    ).run()
+    return told
+
+
+def quiet():
+    """Nothing comes."""
+
+
+@pytest.fixture
+def always_looks(monkeypatch):
+    monkeypatch.setattr(aggregator, "LOOK_EVERY_S", 0.0)
+
+
+@pytest.mark.usefixtures("always_looks")
+def test_a_fault_at_the_end_of_a_quiet_partition_is_told_once(broker, stream):
+    broker.unreadable = [(stream.topic, 0, 0, KafkaError._BAD_COMPRESSION)]
+    assert told_of_faults(broker, stream, quiet, quiet) == ["fault", "well", "well"]
+
+
+@pytest.mark.usefixtures("always_looks")
+def test_a_fault_that_is_over_without_a_message_is_told_no_longer_than_anything_waits(broker, stream):
+    """As after a right to read that was taken and given back: the end was told of before."""
+    broker.put(stream.topic, *good(2))
+
+    def refuse():
+        broker.unreadable = [(stream.topic, 0, -1001, KafkaError.TOPIC_AUTHORIZATION_FAILED)]
+
+    assert told_of_faults(broker, stream, refuse, quiet, quiet) == ["well", "well", "fault", "well", "well"]
+
+
+@pytest.mark.usefixtures("always_looks")
+def test_a_fault_is_told_while_something_waits_behind_it(broker, stream, monkeypatch):
+    broker.put(stream.topic, *good(2))
+    of = FakeConsumer._of
+
+    def refuse():
+        monkeypatch.setattr(FakeConsumer, "_of", lambda *_: [])
+        broker.put(stream.topic, *good(3))
+        broker.unreadable = [(stream.topic, 0, -1001, KafkaError.TOPIC_AUTHORIZATION_FAILED)]
+
+    def allow():
+        monkeypatch.setattr(FakeConsumer, "_of", of)
+
+    assert told_of_faults(broker, stream, refuse, quiet, allow) == [
+        *["well", "well"],  # two messages; none
+        *["fault", "fault"],
+        *["well", "well"],
+    ]
+    assert counted(stream) == 5
+
+
+@pytest.mark.usefixtures("always_looks")
+def test_a_fault_is_told_while_kafka_does_not_say_what_waits(broker, stream, monkeypatch):
+    broker.put(stream.topic, *good(2))
+
+    def ends(_consumer, _place, timeout=0, cached=False):
+        if not cached and told_ends:
+            raise fault(KafkaError.LEADER_NOT_AVAILABLE)
+        return 0, 2
+
+    told_ends = []
+    monkeypatch.setattr(FakeConsumer, "get_watermark_offsets", ends)
+
+    def refuse():
+        told_ends.append(1)
+        broker.unreadable = [(stream.topic, 0, -1001, KafkaError.TOPIC_AUTHORIZATION_FAILED)]
+
+    assert told_of_faults(broker, stream, refuse, quiet)[-2:] == ["fault"] * 2
+
+
 def test_a_fault_that_is_told_stands_in_the_row_while_the_stream_goes_on(runner):
     runner._note_well(0)
     runner._note_fault(4, "Partition 1 cannot be read")
@@ -555,6 +705,32 @@ def test_brokers_that_are_away_are_no_fault_of_what_lies_there(broker, stream, m
     one._on_fault = lambda _lag, words: faults.append(words)
     one.run()
     assert faults == []
+
+
+def test_of_a_topic_that_is_made_anew_with_more_partitions_nothing_is_written_twice(
+    broker, stream, monkeypatch
+):
+    broker.put(stream.topic, *good(1))
+    run(broker, stream)
+    monkeypatch.setattr(aggregator, "WRITE_EVERY_S", 1_000.0)
+    monkeypatch.setattr(aggregator, "LOOK_EVERY_S", 0.0)
+    one = Session(Stream.objects.get(pk=stream.pk), threading.Event())
+    consume = one._consumer.consume
+
+    def made_anew(*how):
+        if len(broker.topics[stream.topic]) == 1:
+            broker.add(stream.topic, n_partitions=2)
+            broker.put(stream.topic, *good(3))
+        return consume(*how)
+
+    one._consumer.consume = made_anew
+    with pytest.raises(Overtaken, match="made anew"):
+        one.run()
+    assert counted(stream) == 1
+    with pytest.raises(Overtaken, match="made anew"):
+        run(broker, stream)  # forgets the offsets
+    run(broker, stream)
+    assert counted(stream) == 1 + 3
 
 
 def test_a_topic_that_is_made_anew_between_two_looks_is_noticed(broker, stream, monkeypatch):

@@ -118,6 +118,18 @@ def test_a_page_shows_the_beginning_of_a_large_message_and_its_size(broker):
     assert read.headers == [("a", b"1"), ("(2 headers more)", b"")]
 
 
+def test_a_message_that_is_not_there_is_never_another_one(broker):
+    broker.add("t")
+    broker.put("t", *[b"%d" % n for n in range(5)])
+    assert messages.one("t", 0, 3).value == b"3"
+    broker.add("t")  # deleted and made anew
+    broker.put("t", b"other", b"others")
+    assert messages.one("t", 0, 3) is None
+    assert messages.one("t", 0, 2) is None
+    broker.topics["t"][0].low = 7
+    assert messages.one("t", 0, 3) is None
+
+
 def test_a_reading_stops_where_it_should(broker):
     broker.add("t", n_partitions=2)
     broker.put("t", *[b"%d" % n for n in range(9)])
