@@ -19,7 +19,7 @@ import numpy as np
 from scoring import frames
 from scoring.features import Columns
 from scoring.originals import Original
-from scoring.score import Outcome, Predictor
+from scoring.score import Outcome, Predictor, is_passing
 from scoring.spec_reading import read_spec
 
 
@@ -122,10 +122,10 @@ class Runner:
 
     @staticmethod
     def _refuse(waiting: _Waiting, error: Exception) -> None:
-        is_passing = isinstance(error, MemoryError | OSError) or "can't start new thread" in str(error)
         words = f"{type(error).__name__}: {error}"[:1000]
         if not waiting.writer.is_closing():
-            frames.write(waiting.writer, frames.Reply(waiting.number, error=words, is_passing=is_passing))
+            reply = frames.Reply(waiting.number, error=words, is_passing=is_passing(error))
+            frames.write(waiting.writer, reply)
 
 
 def main(argv: list[str]) -> None:

@@ -18,7 +18,7 @@ from scoring import frames, sandbox
 from scoring.check import Rows
 from scoring.confine import Limits
 from scoring.features import Columns, Featurizer
-from scoring.score import ModelFailure, Outcome, Presenter, Scores
+from scoring.score import ModelFailure, Outcome, Presenter, Scores, ScoringUnavailable
 from scoring.spec import Spec
 
 START_TIMEOUT_S = 60.0
@@ -27,7 +27,7 @@ HUNG_AFTER_S = 3 * frames.ANSWER_TIMEOUT_S
 SOCKET = "runner.sock"
 
 
-class RunnerUnavailable(Exception):
+class RunnerUnavailable(ScoringUnavailable):
     """No runner answers; the rows may be sent again."""
 
 

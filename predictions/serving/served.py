@@ -15,8 +15,7 @@ from predictions.serving.together import Together
 from scoring import self_test
 from scoring.check import NoNumber, Row, RowDecoder, Rows
 from scoring.explain import Explanation, NotExplained, shapley
-from scoring.runner_client import RunnerUnavailable
-from scoring.score import ModelFailure, Scorer, ScorerError, Scores
+from scoring.score import ModelFailure, Scorer, ScorerError, Scores, ScoringUnavailable
 from scoring.self_test import SelfTestError
 from scoring.spec import Spec
 from scoring.spec_reading import SpecError, read_spec
@@ -61,7 +60,7 @@ class Served:
         except ModelFailure as error:
             failing = _Failing([(0, error)], True) if len(rows) == 1 else await self._failing(rows.inputs)
             raise _refused(failing, error) from error
-        except RunnerUnavailable as error:
+        except ScoringUnavailable as error:
             raise _away(error) from error
 
     async def _failing(self, inputs: list[Row]) -> "_Failing":
@@ -69,7 +68,7 @@ class Served:
         found: list[tuple[int, Exception]] = []
         middle = len(inputs) // 2  # all of them have failed already
         waiting = [(middle, inputs[middle:]), (0, inputs[:middle])]
-        with contextlib.suppress(TimeoutError, RunnerUnavailable):
+        with contextlib.suppress(TimeoutError, ScoringUnavailable):
             async with asyncio.timeout(SEARCH_TIMEOUT_S):
                 for _n in range(MOST_SEARCHES):
                     if not waiting or len(found) >= MOST_FAILING:
@@ -85,7 +84,7 @@ class Served:
         return _Failing(found, not waiting)
 
     async def _failure_of(self, inputs: list[Row]) -> Exception | None:
-        """Raises RunnerUnavailable."""
+        """Raises ScoringUnavailable."""
         rows = Rows(inputs, [[]] * len(inputs))
         try:
             if isinstance(self.scorer, OriginalScorer):
@@ -124,7 +123,7 @@ class Served:
             ) % {"error": str(error)[:LONGEST_WORDS]}
             fault = {"row": n_row, "field": None, "message": words}
             raise Conflict(words, errors=[fault]) from error
-        except RunnerUnavailable as error:
+        except ScoringUnavailable as error:
             raise _away(error) from error
 
     @property
@@ -149,11 +148,11 @@ def load(ref: ChampionRef, files: ModelFiles, folder: Path) -> Served:
         spec = read_spec(ref.spec_json)
         sample = self_test.sample(files.reference(ref), spec)
         served = Served(ref, spec, _scorer(ref, spec, files, folder), sample.inputs)
-    except (SpecError, ScorerError, SelfTestError, RunnerUnavailable) as error:
+    except (SpecError, ScorerError, SelfTestError, ScoringUnavailable) as error:
         raise Conflict(_cannot(ref, str(error)), service="mlflow") from error
     try:
         self_test.check(served.scorer.predict, spec, sample)
-    except (SelfTestError, ModelFailure, RunnerUnavailable) as error:
+    except (SelfTestError, ModelFailure, ScoringUnavailable) as error:
         served.stop()
         raise Conflict(_cannot(ref, str(error))) from error
     except BaseException:
@@ -184,8 +183,8 @@ def _failure(error: Exception) -> str:
     return _("The model fails on these values: %(error)s") % {"error": str(error)[:LONGEST_WORDS]}
 
 
-def _away(error: RunnerUnavailable) -> Unavailable:
-    """A child that is away comes back."""
+def _away(error: ScoringUnavailable) -> Unavailable:
+    """A child that is away comes back, and so does memory."""
     return Unavailable(str(error), service="runner", retry_after_s=2)
 
 

@@ -207,6 +207,23 @@ async def test_a_compiled_model_is_searched_outside_the_event_loop(monkeypatch):
     assert threading.get_ident() not in threads[1:]
 
 
+@pytest.mark.parametrize("n_rows", [1, 2, 100])
+async def test_what_the_machine_lacks_is_told_as_unavailable(monkeypatch, n_rows):
+    packed = champions.packed()
+    spec = read_spec(packed.spec_json)
+    found = served.Served(packed.ref(), spec, Scorer.from_onnx(packed.onnx, spec), [ROW])
+
+    class Broken:
+        def run(self, *_args):
+            raise MemoryError
+
+    monkeypatch.setattr(found.scorer, "_session", Broken())
+    with pytest.raises(Unavailable, match="MemoryError"):
+        await found.score(found.decoder.decode_rows([ROW] * n_rows))
+    with pytest.raises(Unavailable, match="MemoryError"):
+        found.explain(found.reference[0])
+
+
 async def test_a_row_that_cannot_be_explained_is_named(loaded, monkeypatch):
     failing_at(monkeypatch, {2})
     found, _source, _ref, _folder = loaded
