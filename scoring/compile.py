@@ -21,7 +21,7 @@ from scoring.check import CheckError, NoNumber, RowDecoder
 from scoring.convert import ConversionError, Parity
 from scoring.originals import Original, OriginalError
 from scoring.result import Evaluation, Job, Result, read_result
-from scoring.score import ModelFailure, Outcome, Predictor, Scorer, ScorerError
+from scoring.score import ModelFailure, Outcome, Predictor, Scorer, ScorerError, ScoringUnavailable
 from scoring.spec import Spec
 from scoring.spec_reading import SpecError, read_spec
 from scoring.words import grouped
@@ -90,7 +90,7 @@ def _compiled(
         parity = convert.compare(
             original, scorer, ((words, features.frame(spec, part)) for words, part in rows)
         )
-    except (ConversionError, ModelFailure, ScorerError) as error:
+    except (ConversionError, ModelFailure, ScorerError, ScoringUnavailable) as error:
         return (
             None,
             "",
@@ -158,7 +158,7 @@ def _champion(
         outcome = champion.predict(features.frame(spec, rows))
     except KeyError as error:
         return None, f"The champion cannot be scored on this hold-out: it has no column {error}."
-    except (CompileError, ModelFailure, ScorerError, OSError) as error:
+    except (CompileError, ModelFailure, ScorerError, ScoringUnavailable, OSError) as error:
         return None, f"The champion cannot be scored: {error}"
     return _evaluation(candidate, holdout[candidate.label_column].tolist(), outcome, slices), ""
 
@@ -259,7 +259,7 @@ def main(argv: list[str]) -> int:
     folder = Path(argv[1])
     try:
         result = compile_version(folder)
-    except (CompileError, ModelFailure, ValueError) as error:
+    except (CompileError, ModelFailure, ScoringUnavailable, ValueError) as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1
     (folder / "result.json").write_bytes(msgspec.json.encode(result))

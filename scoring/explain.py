@@ -21,7 +21,7 @@ from scoring.score import ModelFailure, Outcome, Predictor
 from scoring.spec import Spec
 
 EXACT_FIELDS = 10
-BATCH_ROWS = 20_000
+BATCH_ROWS = 5_000  # a call of the model, which a runner has to answer in time
 
 
 class NotExplained(Exception):

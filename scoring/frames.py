@@ -13,8 +13,10 @@ from scoring.spec import Spec
 
 MAX_FRAME_BYTES = 64 * 1024 * 1024
 _LENGTH_BYTES = 4
-# So long a client waits for a reply.
+# So long a client waits for an answer, in however many pieces it asks.
 ANSWER_TIMEOUT_S = 10.0
+# So many rows a client sends at once, and the runner joins: the model's work between two replies is bounded.
+PIECE_ROWS = 500
 
 
 class Request(Struct, frozen=True, array_like=True):

@@ -19,10 +19,8 @@ import numpy as np
 from scoring import frames
 from scoring.features import Columns
 from scoring.originals import Original
-from scoring.score import Outcome, Predictor
+from scoring.score import Outcome, Predictor, is_passing
 from scoring.spec_reading import read_spec
-
-BATCH_ROWS = 2_000
 
 
 class _Waiting(NamedTuple):
@@ -39,6 +37,7 @@ class Runner:
     def __init__(self, model: Predictor) -> None:
         self._model = model
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(maxsize=10_000)
+        self._next: _Waiting | None = None  # from the queue, and too much for the batch before
         self._decoder = msgspec.msgpack.Decoder(frames.Request)
         self.n_batches = 0
 
@@ -69,7 +68,8 @@ class Runner:
 
     async def _work(self) -> None:
         while True:
-            if batch := self._gather(await self._queue.get()):
+            first, self._next = self._next or await self._queue.get(), None
+            if batch := self._gather(first):
                 await self._settle(batch)
 
     async def _settle(self, batch: list[_Waiting]) -> None:
@@ -92,16 +92,19 @@ class Runner:
         self._answer(batch, outcome)
 
     def _gather(self, first: _Waiting) -> list[_Waiting]:
-        """What waits by now, up to a batch; empty where nobody waits for any of it any more."""
+        """What waits by now, up to a piece; empty where nobody waits for any of it any more."""
         batch: list[_Waiting] = []
         n_rows, found = 0, first
         while True:
+            if batch and n_rows + found.n_rows > frames.PIECE_ROWS:
+                self._next = found
+                return batch
             if time.monotonic() - found.arrived_at < frames.ANSWER_TIMEOUT_S:
                 batch.append(found)
                 n_rows += found.n_rows
             else:  # the caller gave up, and learns by this that the model goes on
                 self._refuse(found, TimeoutError("it waited too long for its turn"))
-            if n_rows >= BATCH_ROWS or self._queue.empty():
+            if self._queue.empty():
                 return batch
             found = self._queue.get_nowait()
 
@@ -119,10 +122,10 @@ class Runner:
 
     @staticmethod
     def _refuse(waiting: _Waiting, error: Exception) -> None:
-        is_passing = isinstance(error, MemoryError | OSError) or "can't start new thread" in str(error)
         words = f"{type(error).__name__}: {error}"[:1000]
         if not waiting.writer.is_closing():
-            frames.write(waiting.writer, frames.Reply(waiting.number, error=words, is_passing=is_passing))
+            reply = frames.Reply(waiting.number, error=words, is_passing=is_passing(error))
+            frames.write(waiting.writer, reply)
 
 
 def main(argv: list[str]) -> None:

@@ -12,21 +12,22 @@ from pathlib import Path
 from typing import IO, Any
 
 import msgspec
+import numpy as np
 
 from scoring import frames, sandbox
 from scoring.check import Rows
 from scoring.confine import Limits
 from scoring.features import Columns, Featurizer
-from scoring.score import ModelFailure, Outcome, Presenter, Scores
+from scoring.score import ModelFailure, Outcome, Presenter, Scores, ScoringUnavailable
 from scoring.spec import Spec
 
 START_TIMEOUT_S = 60.0
-# A runner that answers nobody for so long hangs; see `frames.ANSWER_TIMEOUT_S` for one call.
+# A runner that answers nobody for so long hangs: one that works, however slowly, replies after each piece.
 HUNG_AFTER_S = 3 * frames.ANSWER_TIMEOUT_S
 SOCKET = "runner.sock"
 
 
-class RunnerUnavailable(Exception):
+class RunnerUnavailable(ScoringUnavailable):
     """No runner answers; the rows may be sent again."""
 
 
@@ -103,6 +104,23 @@ class RunnerClient:
         return self._presenter.scores(await self.predict(columns))
 
     async def predict(self, columns: Columns) -> Outcome:
+        """In pieces, one after the other: others' rows get their turn in between.
+
+        Raises ModelFailure, RunnerUnavailable.
+        """
+        n_rows = len(columns[self.spec.columns[0]])
+        pieces = [
+            slice(start, start + frames.PIECE_ROWS) for start in range(0, max(1, n_rows), frames.PIECE_ROWS)
+        ]
+        try:
+            async with asyncio.timeout(frames.ANSWER_TIMEOUT_S):
+                return _joined(
+                    [await self._ask({k: v[piece] for k, v in columns.items()}) for piece in pieces]
+                )
+        except (TimeoutError, ConnectionError) as error:
+            raise RunnerUnavailable("The runner does not answer.") from error
+
+    async def _ask(self, columns: Columns) -> Outcome:
         writer = await self._connected()
         asked = frames.request(next(self._numbers), self.spec, columns)
         answer = asyncio.get_running_loop().create_future()
@@ -111,9 +129,7 @@ class RunnerClient:
             self._unanswered_since = time.monotonic()
         try:
             frames.write(writer, asked)
-            reply = await asyncio.wait_for(answer, frames.ANSWER_TIMEOUT_S)
-        except (TimeoutError, ConnectionError) as error:
-            raise RunnerUnavailable("The runner does not answer.") from error
+            reply = await answer
         finally:
             self._waiting.pop(asked.id, None)
         if reply.error:
@@ -155,6 +171,15 @@ class RunnerClient:
             for answer in self._waiting.values():
                 if not answer.done():
                     answer.set_exception(ConnectionResetError(f"the runner hung up: {error}"))
+
+
+def _joined(outcomes: list[Outcome]) -> Outcome:
+    if len(outcomes) == 1:
+        return outcomes[0]
+    shares = [one.probabilities for one in outcomes if one.probabilities is not None]
+    return Outcome(
+        np.concatenate([one.values for one in outcomes]), np.concatenate(shares) if shares else None
+    )
 
 
 class _short_path:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import onnxruntime as ort
+from onnxruntime.capi.onnxruntime_pybind11_state import EngineError
 
 from scoring.check import NoNumber, Rows
 from scoring.features import Columns, Featurizer
@@ -17,6 +18,21 @@ class ScorerError(Exception):
 
 class ModelFailure(Exception):
     """The model failed on these rows, and would again; the message says how."""
+
+
+class ScoringUnavailable(Exception):
+    """Nothing scores just now, through no fault of the rows; they may be sent again."""
+
+
+def is_passing(error: Exception) -> bool:
+    """Whether a model failed for want of memory, files or threads, not for its rows."""
+    return isinstance(error, (MemoryError, OSError, EngineError)) or any(
+        words in str(error) for words in _LACKING
+    )
+
+
+# What comes as an error of another kind; onnxruntime has none for memory.
+_LACKING = ("can't start new thread", "std::bad_alloc", "Failed to allocate memory")
 
 
 class Outcome(NamedTuple):
@@ -119,17 +135,17 @@ class Scorer:
         return cls(session, spec)
 
     def predict(self, columns: Mapping[str, np.ndarray]) -> Outcome:
-        """columns: from `features.frame`. Raises ModelFailure."""
+        """columns: from `features.frame`. Raises ModelFailure, ScoringUnavailable."""
         return self._run({name: columns[name].reshape(-1, 1) for name in self._inputs})
 
     def score(self, columns: Mapping[str, np.ndarray]) -> Scores:
-        """Raises ModelFailure, NoNumber."""
+        """Raises ModelFailure, NoNumber, ScoringUnavailable."""
         return self._presenter.scores(self.predict(columns))
 
     def score_rows(self, rows: Rows | Sequence[Mapping[str, Any]]) -> Scores:
         """Checked raw rows, derived columns worked out on the way: what a request calls.
 
-        Raises ModelFailure, NoNumber.
+        Raises ModelFailure, NoNumber, ScoringUnavailable.
         """
         inputs = rows.inputs if isinstance(rows, Rows) else rows
         if len(inputs) == 1:
@@ -147,10 +163,9 @@ class Scorer:
     def _run(self, feed: dict[str, np.ndarray]) -> Outcome:
         try:
             results = self._session.run(None, feed)
-        except MemoryError:
-            raise
         except Exception as error:  # onnxruntime's own classes have no common base
-            raise ModelFailure(f"{type(error).__name__}: {error}"[:1000]) from error
+            kind = ScoringUnavailable if is_passing(error) else ModelFailure
+            raise kind(f"{type(error).__name__}: {error}"[:1000]) from error
         if len(results) == 1:
             return Outcome(results[0].reshape(-1), None)
         return Outcome(results[0], results[1])

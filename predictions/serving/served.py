@@ -1,8 +1,9 @@
 """One champion in memory: what checks its rows, scores and explains them, and the rows it was tested with."""
 
 import asyncio
+import contextlib
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.utils.translation import gettext as _
 
@@ -14,8 +15,7 @@ from predictions.serving.together import Together
 from scoring import self_test
 from scoring.check import NoNumber, Row, RowDecoder, Rows
 from scoring.explain import Explanation, NotExplained, shapley
-from scoring.runner_client import RunnerUnavailable
-from scoring.score import ModelFailure, Scorer, ScorerError, Scores
+from scoring.score import ModelFailure, Scorer, ScorerError, Scores, ScoringUnavailable
 from scoring.self_test import SelfTestError
 from scoring.spec import Spec
 from scoring.spec_reading import SpecError, read_spec
@@ -23,7 +23,17 @@ from scoring.spec_reading import SpecError, read_spec
 # From here on scoring leaves the event loop, so that one large call does not hold up the small ones.
 OFFLOAD_ROWS = 50
 LONGEST_WORDS = 500  # of what a model says, in an answer
-MOST_FAILING = 10  # rows of a call that are looked for
+# Rows of a call that the model fails on are looked for: so many, with so many calls, for so long.
+MOST_FAILING = 10
+MOST_SEARCHES = 200
+SEARCH_TIMEOUT_S = 5.0
+
+
+class _Failing(NamedTuple):
+    """rows: place and error of rows that fail alone. is_all: whether there are certainly no others."""
+
+    rows: list[tuple[int, Exception]]
+    is_all: bool
 
 
 class Served:
@@ -48,27 +58,42 @@ class Served:
         try:
             return await self._scores(rows)
         except ModelFailure as error:
-            alone: list[tuple[int, Exception]] = [(0, error)]
-            failing = alone if len(rows) == 1 else await self._failing(rows.inputs)
+            failing = _Failing([(0, error)], True) if len(rows) == 1 else await self._failing(rows.inputs)
             raise _refused(failing, error) from error
-        except RunnerUnavailable as error:
+        except ScoringUnavailable as error:
             raise _away(error) from error
 
-    async def _failing(self, inputs: list[Row]) -> list[tuple[int, Exception]]:
-        """The first rows that the model fails on when it is asked half by half."""
+    async def _failing(self, inputs: list[Row]) -> "_Failing":
+        """The first rows that the model fails on when it is asked half by half, as far as that is known."""
         found: list[tuple[int, Exception]] = []
-        waiting = [(0, inputs)]
-        while waiting and len(found) < MOST_FAILING:
-            first, part = waiting.pop()
-            try:
-                await self._scores(Rows(part, [[]] * len(part)))
-            except (ModelFailure, NoNumber) as error:
-                if len(part) == 1:
-                    found.append((first, error))
-                else:
-                    middle = len(part) // 2
-                    waiting += [(first + middle, part[middle:]), (first, part[:middle])]
-        return found
+        middle = len(inputs) // 2  # all of them have failed already
+        waiting = [(middle, inputs[middle:]), (0, inputs[:middle])]
+        with contextlib.suppress(TimeoutError, ScoringUnavailable):
+            async with asyncio.timeout(SEARCH_TIMEOUT_S):
+                for _n in range(MOST_SEARCHES):
+                    if not waiting or len(found) >= MOST_FAILING:
+                        break
+                    first, part = waiting[-1]
+                    error = await self._failure_of(part)
+                    waiting.pop()
+                    if error is not None and len(part) == 1:
+                        found.append((first, error))
+                    elif error is not None:
+                        middle = len(part) // 2
+                        waiting += [(first + middle, part[middle:]), (first, part[:middle])]
+        return _Failing(found, not waiting)
+
+    async def _failure_of(self, inputs: list[Row]) -> Exception | None:
+        """Raises ScoringUnavailable."""
+        rows = Rows(inputs, [[]] * len(inputs))
+        try:
+            if isinstance(self.scorer, OriginalScorer):
+                await self.scorer.score_rows(rows)
+            else:  # many calls: even small ones would hold up the event loop
+                await asyncio.to_thread(self.scorer.score_rows, rows)
+        except (ModelFailure, NoNumber) as error:
+            return error
+        return None
 
     async def _scores(self, rows: Rows) -> Scores:
         if isinstance(self.scorer, OriginalScorer):
@@ -88,7 +113,7 @@ class Served:
         try:
             return shapley(self.scorer, self.spec, row, self.reference)
         except ModelFailure as error:
-            raise _refused([(n_row, error)], error) from error
+            raise _refused(_Failing([(n_row, error)], True), error) from error
         except NoNumber as error:
             raise NoNumber([n_row]) from error
         except NotExplained as error:
@@ -98,7 +123,7 @@ class Served:
             ) % {"error": str(error)[:LONGEST_WORDS]}
             fault = {"row": n_row, "field": None, "message": words}
             raise Conflict(words, errors=[fault]) from error
-        except RunnerUnavailable as error:
+        except ScoringUnavailable as error:
             raise _away(error) from error
 
     @property
@@ -123,11 +148,11 @@ def load(ref: ChampionRef, files: ModelFiles, folder: Path) -> Served:
         spec = read_spec(ref.spec_json)
         sample = self_test.sample(files.reference(ref), spec)
         served = Served(ref, spec, _scorer(ref, spec, files, folder), sample.inputs)
-    except (SpecError, ScorerError, SelfTestError, RunnerUnavailable) as error:
+    except (SpecError, ScorerError, SelfTestError, ScoringUnavailable) as error:
         raise Conflict(_cannot(ref, str(error)), service="mlflow") from error
     try:
         self_test.check(served.scorer.predict, spec, sample)
-    except (SelfTestError, ModelFailure, RunnerUnavailable) as error:
+    except (SelfTestError, ModelFailure, ScoringUnavailable) as error:
         served.stop()
         raise Conflict(_cannot(ref, str(error))) from error
     except BaseException:
@@ -142,22 +167,24 @@ def _scorer(ref: ChampionRef, spec: Spec, files: ModelFiles, folder: Path) -> Sc
     return Scorer.from_onnx(files.onnx(ref), spec)
 
 
-def _refused(failing: list[tuple[int, Exception]], error: Exception) -> InvalidRequest:
-    """What a model does not bear it bears no better later. failing: empty when no row fails alone."""
-    faults = [{"row": row, "field": None, "message": _failure(why)} for row, why in failing]
-    if len(failing) >= MOST_FAILING:
+def _refused(failing: _Failing, error: Exception) -> InvalidRequest:
+    """What a model does not bear it bears no better later. failing: without rows when none fails alone."""
+    message = _failure(error)
+    faults = [{"row": row, "field": None, "message": _failure(why)} for row, why in failing.rows]
+    if not faults:
+        faults.append({"row": None, "field": None, "message": message})
+    if not failing.is_all:
         more = _("There may be more rows that the model fails on.")
         faults.append({"row": None, "field": None, "message": more})
-    message = _failure(error)
-    return InvalidRequest(message, errors=faults or [{"row": None, "field": None, "message": message}])
+    return InvalidRequest(message, errors=faults)
 
 
 def _failure(error: Exception) -> str:
     return _("The model fails on these values: %(error)s") % {"error": str(error)[:LONGEST_WORDS]}
 
 
-def _away(error: RunnerUnavailable) -> Unavailable:
-    """A child that is away comes back."""
+def _away(error: ScoringUnavailable) -> Unavailable:
+    """A child that is away comes back, and so does memory."""
     return Unavailable(str(error), service="runner", retry_after_s=2)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from predictions.serving import files, original, served
 from predictions.serving.original import OriginalScorer, run_folder
 from predictions.serving.snapshot import ChampionRef
 from scoring.runner_client import RunnerClient, RunnerUnavailable
-from scoring.score import ModelFailure
+from scoring.score import ModelFailure, Outcome, Scorer
 from scoring.spec_reading import read_spec
 from tests import champions
 from tests.champions import ROW
@@ -124,6 +125,103 @@ async def test_rows_that_fail_together_alone_are_not_named(loaded, monkeypatch):
         await found.score(found.decoder.decode_rows([ROW] * 2))
     assert [one["row"] for one in told.value.errors] == [None]
     await asyncio.to_thread(found.stop, 0)
+
+
+async def searched(found) -> tuple[list[int | None], str]:
+    """Rows that are named of a thousand, and the last words."""
+    with pytest.raises(InvalidRequest, match="two are too many") as told:
+        await found.score(found.decoder.decode_rows([ROW] * 1000))
+    return [one["row"] for one in told.value.errors], told.value.errors[-1]["message"]
+
+
+@pytest.fixture
+def lone(loaded, monkeypatch):
+    """A child that bears one row at a time; how many rows it was asked for, call by call."""
+    asked: list[int] = []
+
+    async def fails(self, columns):
+        asked.append(len(columns["Pclass"]))
+        if asked[-1] > 1:
+            raise ModelFailure("ValueError: two are too many")
+        return Outcome(np.array([0]), np.array([[1.0, 0.0]]))
+
+    monkeypatch.setattr(RunnerClient, "predict", fails)
+    return loaded[0], asked
+
+
+async def test_the_search_for_rows_ends_after_so_many_calls(lone):
+    found, asked = lone
+    rows, words = await searched(found)
+    assert rows == [None, None]
+    assert "may be more" in words
+    assert len(asked) == 201  # the call itself and 200; to the end there would be 2,000
+
+
+async def test_the_search_for_rows_ends_in_time(lone, monkeypatch):
+    found, asked = lone
+    monkeypatch.setattr(served, "SEARCH_TIMEOUT_S", 0.1)
+    fails = RunnerClient.predict
+
+    async def slow(self, columns):
+        if asked:
+            await asyncio.sleep(0.03)
+        return await fails(self, columns)
+
+    monkeypatch.setattr(RunnerClient, "predict", slow)
+    rows, words = await searched(found)
+    assert rows == [None, None]
+    assert "may be more" in words
+    assert len(asked) < 6
+
+
+async def test_a_child_that_goes_away_ends_the_search(lone, monkeypatch):
+    found, asked = lone
+    fails = RunnerClient.predict
+
+    async def dies(self, columns):
+        if len(asked) == 3:
+            raise RunnerUnavailable("There is no runner for this model.")
+        return await fails(self, columns)
+
+    monkeypatch.setattr(RunnerClient, "predict", dies)
+    rows, words = await searched(found)
+    assert rows == [None, None]
+    assert "may be more" in words
+
+
+async def test_a_compiled_model_is_searched_outside_the_event_loop(monkeypatch):
+    packed = champions.packed()
+    spec = read_spec(packed.spec_json)
+    found = served.Served(packed.ref(), spec, Scorer.from_onnx(packed.onnx, spec), [])
+    threads = []
+
+    def fails(rows):
+        threads.append(threading.get_ident())
+        raise ModelFailure("ValueError: never")
+
+    monkeypatch.setattr(found.scorer, "score_rows", fails)
+    with pytest.raises(InvalidRequest) as told:
+        await found.score(found.decoder.decode_rows([ROW] * 4))
+    assert [one["row"] for one in told.value.errors] == [0, 1, 2, 3]
+    assert len(threads) == 7  # all, two halves, four rows
+    assert threading.get_ident() not in threads[1:]
+
+
+@pytest.mark.parametrize("n_rows", [1, 2, 100])
+async def test_what_the_machine_lacks_is_told_as_unavailable(monkeypatch, n_rows):
+    packed = champions.packed()
+    spec = read_spec(packed.spec_json)
+    found = served.Served(packed.ref(), spec, Scorer.from_onnx(packed.onnx, spec), [ROW])
+
+    class Broken:
+        def run(self, *_args):
+            raise MemoryError
+
+    monkeypatch.setattr(found.scorer, "_session", Broken())
+    with pytest.raises(Unavailable, match="MemoryError"):
+        await found.score(found.decoder.decode_rows([ROW] * n_rows))
+    with pytest.raises(Unavailable, match="MemoryError"):
+        found.explain(found.reference[0])
 
 
 async def test_a_row_that_cannot_be_explained_is_named(loaded, monkeypatch):

@@ -201,6 +201,16 @@ def test_a_field_that_is_there_twice_is_refused():
         TITANIC.decode(f'{{"rows": [{row}], "rows": [{row}]}}'.encode())
 
 
+@pytest.mark.parametrize("space", [" ", "\t", "\n", "\r", " \n "])
+def test_a_field_that_is_there_twice_hides_behind_no_space(space):
+    """As many quotes before colons as there are keys, and one key twice."""
+    raw = f'{{"rows": [{{"rooms": 3, "rooms": 4, "area"{space}: 90, "town": "Lugo"}}]}}'
+    with pytest.raises(NotJSON, match="has rooms twice"):
+        HOUSE.decode(raw.encode())
+    with pytest.raises(NotJSON, match="has rooms twice"):
+        HOUSE.decode(raw.replace("Lugo", "at 12:30").encode())
+
+
 def test_a_text_that_looks_like_a_key_is_no_second_one():
     town = 'a "town": it is'
     assert HOUSE.decode(body({"rooms": 3, "area": 90, "town": town})).inputs[0]["town"] == town

@@ -106,6 +106,57 @@ async def test_a_row_that_the_model_cannot_bear_fails_alone(slow):
     assert [answer.values for answer in answers] == [[0]] * 6 + [[1]] * 6
 
 
+class Weighed(Slow):
+    """A slow model that says how many rows it was asked at once."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    def predict(self, columns):
+        self.asked.append(len(columns["Age"]))
+        return super().predict(columns)
+
+
+@pytest.fixture
+async def weighed(slow, monkeypatch):
+    runner, client = slow
+    model = Weighed()
+    monkeypatch.setattr(runner, "_model", model)
+    return model, client
+
+
+async def test_a_large_call_goes_in_pieces_and_small_ones_get_in_between(weighed):
+    model, client = weighed
+    ages = [n % 80 for n in range(5_200)]  # none of a hundred years
+    rows = [specs.titanic_row(Age=age) for age in ages]
+    large = asyncio.create_task(client.score_rows(rows))
+    await asyncio.sleep(0.01)
+    assert (await client.score_rows([specs.titanic_row(Age=50)])).values == [1]
+    assert not large.done()
+    scores = await large
+    assert scores.values == [int(age > 40) for age in ages]
+    assert [shares["1"] for shares in scores.probabilities] == scores.values
+    assert max(model.asked) <= 500
+    assert sum(model.asked) == 5_201
+
+
+async def test_calls_are_joined_up_to_a_piece_and_none_is_lost(weighed):
+    model, client = weighed
+    calls = [[specs.titanic_row(Age=age)] * 200 for age in (20, 50, 20, 50, 20, 50)]
+    answers = await asyncio.gather(*(client.score_rows(rows) for rows in calls))
+    assert [answer.values for answer in answers] == [[0] * 200, [1] * 200] * 3
+    assert model.asked in ([200, 400, 400, 200], [400, 400, 400])
+
+
+async def test_a_call_in_pieces_waits_no_longer_than_one(weighed, monkeypatch):
+    model, client = weighed
+    monkeypatch.setattr(frames, "ANSWER_TIMEOUT_S", 0.1)
+    with pytest.raises(RunnerUnavailable):
+        await client.score_rows([specs.titanic_row(Age=50)] * 10_000)  # 20 pieces of 20 ms
+    await asyncio.sleep(0.1)
+    assert len(model.asked) < 10
+
+
 class Stuck:
     """A model that answers once it is let go; what it was asked stays."""
 

@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper
+from onnxruntime.capi import onnxruntime_pybind11_state as onnx_errors
 
 from scoring import convert, features
 from scoring.check import NoNumber
 from scoring.originals import Original
-from scoring.score import Outcome, Presenter, Scorer, ScorerError
+from scoring.score import ModelFailure, Outcome, Presenter, Scorer, ScorerError, ScoringUnavailable
 from tests.unit.scoring import fitted, specs
 
 
@@ -64,6 +66,57 @@ def test_text_classes_keep_their_values():
     rows = fitted.passengers().assign(label=lambda t: np.where(t["label"] == 1, "yes", "no"))
     scores = fitted.scorer(spec, rows).score(features.frame(spec, rows))
     assert set(zip(scores.values, scores.labels, strict=True)) == {("no", "no"), ("yes", "Survived")}
+
+
+def expanding() -> Scorer:
+    """Answers with as many numbers as its only row says."""
+    value = helper.make_tensor_value_info
+    nodes = [
+        helper.make_node("Reshape", ["area", "minus"], ["flat"]),
+        helper.make_node("Cast", ["flat"], ["shape"], to=TensorProto.INT64),
+        helper.make_node("Expand", ["one", "shape"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "expanding",
+        [value("area", TensorProto.FLOAT, [None, 1])],
+        [value("y", TensorProto.FLOAT, [None])],
+        [
+            helper.make_tensor("minus", TensorProto.INT64, [1], [-1]),
+            helper.make_tensor("one", TensorProto.FLOAT, [1], [1.0]),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    return Scorer.from_onnx(model.SerializeToString(), specs.house())
+
+
+def test_memory_that_the_machine_lacks_is_no_fault_of_the_rows():
+    scorer = expanding()
+    assert scorer.predict({"area": np.array([3], np.float32)}).values.tolist() == [1, 1, 1]
+    with pytest.raises(ScoringUnavailable, match=r"memory|bad_alloc"):
+        scorer.predict({"area": np.array([2.0**45], np.float32)})  # 128 TiB
+    with pytest.raises(ModelFailure, match=r"Size\(\) must be >= 0"):
+        scorer.predict({"area": np.array([-5], np.float32)})
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (MemoryError(), ScoringUnavailable),
+        (onnx_errors.EngineError("no engine"), ScoringUnavailable),
+        (OSError("Too many open files"), ScoringUnavailable),
+        (onnx_errors.InvalidArgument("indices element out of data bounds"), ModelFailure),
+    ],
+)
+def test_faults_of_the_machine_are_told_from_those_of_the_rows(error, kind):
+    class Broken:
+        def run(self, *_args):
+            raise error
+
+    scorer = expanding()
+    scorer._session = Broken()
+    with pytest.raises(kind, match=type(error).__name__):
+        scorer.predict({"area": np.array([1], np.float32)})
 
 
 def test_bytes_that_are_no_model_are_refused():

@@ -37,11 +37,30 @@ def test_a_reference_is_never_read_whole(monkeypatch):
     assert len(places(file)) == 500
 
 
-def test_a_reference_that_grows_too_large_is_refused(monkeypatch):
+def test_a_reference_that_grows_too_large_at_once_is_refused(monkeypatch):
     monkeypatch.setattr(self_test, "MOST_BYTES", 2**20)
-    file = reference(300_000, use_dictionary=False)  # 16 bytes a row
-    with pytest.raises(self_test.SelfTestError, match="its reference holds more than 1 MiB"):
-        places(file)
+    options = {"use_dictionary": False, "compression": "NONE"}  # 16 bytes a row
+    with pytest.raises(self_test.SelfTestError, match="its reference holds more than 1 MiB in one row group"):
+        places(reference(300_000, **options))
+    assert len(places(reference(300_000, row_group_size=50_000, **options))) == 500
+
+
+def test_of_a_reference_only_the_columns_that_are_read_count(monkeypatch):
+    monkeypatch.setattr(self_test, "MOST_BYTES", 2**20)
+    buffer = io.BytesIO()
+    others = {f"x.{n}": [f"{n}-{row}" for row in range(50_000)] for n in range(5)}
+    table = pa.table({"x": list(range(50_000)), "score": [0.5] * 50_000, **others})
+    pq.write_table(table, buffer, use_dictionary=False, compression="NONE")
+    assert len(places(pq.ParquetFile(buffer))) == 500
+
+
+def test_a_reference_hides_nothing_in_nested_columns(monkeypatch):
+    monkeypatch.setattr(self_test, "MOST_BYTES", 2**20)
+    buffer = io.BytesIO()
+    table = pa.table({"x": [list(range(1000))] * 600, "score": [0.5] * 600})
+    pq.write_table(table, buffer, use_dictionary=False, compression="NONE")
+    with pytest.raises(self_test.SelfTestError, match="in one row group"):
+        places(pq.ParquetFile(buffer))
 
 
 def test_a_reference_without_rows_is_refused():
