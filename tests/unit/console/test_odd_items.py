@@ -164,7 +164,7 @@ def take_versions(items: list[Any]) -> None:
     from models_registry import sync
 
     found = aside.read(items, mlflow_types.VersionInfo.from_answer, key=mlflow_types.version_key)
-    sync._save_versions(FakeMlflow(), found)
+    sync._save_versions(FakeMlflow(), found, tried=set())
 
 
 def _rows(model_class: type, field: str) -> Callable[[], set[str]]:
