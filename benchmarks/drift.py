@@ -7,7 +7,6 @@ windows of 500 that were judged. Exit status 1 when the p95 of a page is over 50
 which holds 50 windows whole, has no bound.
 """
 
-import argparse
 import itertools
 import json
 import sys
@@ -18,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.pipelines import MOST_MS, measured, signed_in, throwaway_console
+from benchmarks.pages import MOST_MS, Figures, compared_with_bounds
 
 MODEL = "bench"
 N_NUMBERS, N_TEXTS = 15, 5
@@ -202,31 +201,13 @@ def pages() -> dict[str, str]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit status: 0 when every page keeps within its bound."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=30)
-    rounds = parser.parse_args(arguments).rounds
-    is_slow = False
-    with throwaway_console():
-        from core.lib import collector
+    heading = f"{N_NUMBERS + N_TEXTS} fields, {N_PREDICTIONS} predictions"
+    return compared_with_bounds(arguments, __doc__, heading, fill=fill, pages=pages, is_over=is_over)
 
-        fill()
-        client = signed_in()
-        for url in pages().values():
-            client.get(url)
-        collector.spare_what_stays()  # as the web process does once it is ready
-        print(f"{N_NUMBERS + N_TEXTS} fields, {N_PREDICTIONS} predictions; {rounds} rounds each")
-        print(f"{'page':<22}{'median':>10}{'p95':>10}{'cpu':>10}{'bytes':>12}{'queries':>9}")
-        for name, url in pages().items():
-            found = measured(client, url, rounds)
-            is_over = found.p95 > MOST_MS and name != REST
-            is_slow |= is_over
-            mark = "  over its bound" if is_over else ""
-            print(
-                f"{name:<22}{found.median:>7.1f} ms{found.p95:>7.1f} ms{found.cpu:>7.1f} ms"
-                f"{found.n_bytes:>12,}{found.n_queries:>9}{mark}",
-                flush=True,
-            )
-    return int(is_slow)
+
+def is_over(name: str, found: Figures) -> bool:
+    """Whether a page takes longer than it may; the list over REST is not bound."""
+    return found.p95 > MOST_MS and name != REST
 
 
 if __name__ == "__main__":

@@ -7,54 +7,22 @@ with 50 runs. Pages are asked for in this process, through every middleware, as 
 status 1 when the p95 of a page is over 50 ms (the grid: 150 ms), or the grid over 300 kB.
 """
 
-import argparse
-import contextlib
-import logging
-import os
-import statistics
 import sys
-import tempfile
-import time
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import django
+from benchmarks.pages import MOST_MS, Figures, compared_with_bounds
 
 N_PIPELINES, N_RUNS = 500, 10_000
 LARGE, N_TASKS, N_LARGE_RUNS = "bench_large", 200, 50
 N_TASKS_OF_OTHERS = 4
-MOST_MS, MOST_GRID_MS, MOST_GRID_BYTES = 50.0, 150.0, 300_000
+GRID = "grid, 200 x 50"
+MOST_GRID_MS, MOST_GRID_BYTES = 150.0, 300_000
 PARAMS = [
     {"name": "n", "value": 1, "schema": {"type": "integer", "minimum": 1}, "description": "How many"},
     {"name": "names", "value": ["a", "b"], "schema": {"type": "array"}, "description": "One a line"},
     {"name": "is_quick", "value": False, "schema": {"type": "boolean"}, "description": ""},
 ]
-
-
-@contextlib.contextmanager
-def throwaway_console() -> Iterator[None]:
-    """Django on a database of its own, with every table and no row."""
-    from stack import nowhere, throwaway
-
-    with tempfile.TemporaryDirectory(prefix="atalaya-bench-") as folder, throwaway.server() as url:
-        var_dir = Path(folder)
-        (var_dir / "static").mkdir()
-        nowhere.forget_the_callers()
-        database = url.format(database="console")
-        os.environ |= nowhere.settings(var_dir, database_url=database, usecases_url=database)
-        os.environ["DJANGO_SETTINGS_MODULE"] = "console.settings"
-        from django.conf import settings
-
-        plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
-        settings.STORAGES = {**settings.STORAGES, "staticfiles": plain}
-        django.setup()
-        logging.disable(logging.WARNING)  # there is no broker, which every live page would say
-        from django.core.management import call_command
-
-        call_command("migrate", verbosity=0)
-        yield
 
 
 def fill() -> None:
@@ -142,20 +110,6 @@ def _analyse() -> None:
         cursor.execute("ANALYZE")
 
 
-def signed_in() -> Any:
-    """A scientist's browser."""
-    from django.contrib.auth.models import Group
-    from django.test import Client
-
-    from core.access.models import User
-
-    user = User.objects.create_user("bench")
-    user.groups.add(Group.objects.get(name="scientist"))
-    client = Client()
-    client.force_login(user)
-    return client
-
-
 def pages() -> dict[str, str]:
     """What is asked for, by what it is called here."""
     from pipelines.models import Run
@@ -169,7 +123,7 @@ def pages() -> dict[str, str]:
         "list (REST)": "/api/v1/pipelines?limit=50",
         "overview's box": "/runs/recent",
         "import errors": "/import-errors",
-        "grid, 200 x 50": f"/pipelines/{LARGE}",
+        GRID: f"/pipelines/{LARGE}",
         "grid, small": "/pipelines/bench_001",
         "graph, 200 tasks": f"/pipelines/{LARGE}/graph",
         "runs of one": f"/pipelines/{LARGE}/runs",
@@ -186,67 +140,17 @@ def pages() -> dict[str, str]:
     }
 
 
-class Figures(NamedTuple):
-    """Of one page: server time in ms (cpu: of this process alone, whatever else the machine does)."""
-
-    median: float
-    p95: float
-    cpu: float
-    n_bytes: int
-    n_queries: int
-
-
-def measured(client: Any, url: str, rounds: int) -> Figures:
-    from django.db import connection
-    from django.test.utils import CaptureQueriesContext
-
-    answer = client.get(url)
-    if answer.status_code != 200:
-        sys.exit(f"{url} answered {answer.status_code}.")
-    with CaptureQueriesContext(connection) as queries:
-        client.get(url)
-    n_queries = len(queries)
-    times_ms, cpu_ms = [], []
-    for _ in range(rounds):
-        began_at, cpu_at = time.perf_counter(), time.process_time()
-        client.get(url)
-        times_ms.append((time.perf_counter() - began_at) * 1000)
-        cpu_ms.append((time.process_time() - cpu_at) * 1000)
-    p95 = statistics.quantiles(times_ms, n=20, method="inclusive")[-1]
-    median = statistics.median
-    return Figures(median(times_ms), p95, median(cpu_ms), len(answer.content), n_queries)
+def is_over(name: str, found: Figures) -> bool:
+    """Whether a page takes longer or is larger than it may be."""
+    if name == GRID:
+        return found.p95 > MOST_GRID_MS or found.n_bytes > MOST_GRID_BYTES
+    return found.p95 > MOST_MS
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit status: 0 when every page keeps within its bound."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=30)
-    rounds = parser.parse_args(arguments).rounds
-    is_slow = False
-    with throwaway_console():
-        from core.lib import collector
-
-        fill()
-        client = signed_in()
-        for url in pages().values():
-            client.get(url)
-        collector.spare_what_stays()  # as the web process does once it is ready
-        print(f"{N_PIPELINES} pipelines, {N_RUNS} runs; {rounds} rounds each")
-        print(f"{'page':<22}{'median':>10}{'p95':>10}{'cpu':>10}{'bytes':>12}{'queries':>9}")
-        for name, url in pages().items():
-            found = measured(client, url, rounds)
-            is_grid = name == "grid, 200 x 50"
-            is_over = found.p95 > (MOST_GRID_MS if is_grid else MOST_MS) or (
-                is_grid and found.n_bytes > MOST_GRID_BYTES
-            )
-            is_slow |= is_over
-            mark = "  over its bound" if is_over else ""
-            print(
-                f"{name:<22}{found.median:>7.1f} ms{found.p95:>7.1f} ms{found.cpu:>7.1f} ms"
-                f"{found.n_bytes:>12,}{found.n_queries:>9}{mark}",
-                flush=True,
-            )
-    return int(is_slow)
+    heading = f"{N_PIPELINES} pipelines, {N_RUNS} runs"
+    return compared_with_bounds(arguments, __doc__, heading, fill=fill, pages=pages, is_over=is_over)
 
 
 if __name__ == "__main__":
