@@ -9,6 +9,7 @@ CADDY            the program of the proxy (/usr/bin/caddy)
 HELM             the program that renders the chart, for its pods (the one on the path)
 MOTO             folder of Python packages with moto's server: an S3 store for MLflow, else it keeps files
 PROMETHEUS       that of Prometheus (/usr/bin/prometheus)
+ALERTMANAGER     that of Alertmanager, as Debian brings it (/usr/bin/prometheus-alertmanager)
 CONTAINERS_DIR   where the generated file and the secrets lie (var/containers); named volumes are podman's
 """
 
