@@ -101,6 +101,7 @@ def _for_podman(manifest: Manifest, folder: Path) -> Manifest:
     for container in manifests.containers(manifest["spec"]["template"]):
         container["securityContext"] |= {"runAsUser": USER, "runAsGroup": USER}
         container["env"] = [_told(one, name.removeprefix("atalaya-")) for one in container["env"]]
+        container.pop("ports", None)  # which podman opens on the host, where five parts would have the same
         for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
             if "httpGet" in container.get(probe, {}):
                 del container[probe]
