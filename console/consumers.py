@@ -8,10 +8,12 @@ out  {"topic", "seq", "kind": "subscribed", "changed_ms"}
 changed_ms: Unix time in ms of the topic's last message, null where there was none lately. A page compares it
 with when the server began to draw it, and fetches again what changed in between.
 
+Who listens is known by the session's cookie, or by `Authorization: Bearer …` as over REST.
+
 A slow socket keeps the newest message of each topic and no more: a browser sees the gap in `seq` and fetches
 again. Messages may be lost on the way (Redis restarts): every few seconds the socket compares numbers and
-catches up. Whether its session still counts it looks up when it is told to (sign-out, other rights), when the
-session expires, and once a minute.
+catches up. Whether its session or token still counts it looks up when it is told to (sign-out, other rights),
+when it expires, and once a minute.
 """
 
 import asyncio
@@ -98,10 +100,12 @@ class LiveConsumer(AsyncWebsocketConsumer):
         await asyncio.gather(*self.tasks, return_exceptions=True)
 
     async def connect(self) -> None:
-        """Accept whoever has a session that still counts; everybody else gets 403 in the handshake."""
+        """Accept whoever has a session or token that still counts; all others get 403 in the handshake."""
         self.session_key = self.scope["cookies"].get(settings.SESSION_COOKIE_NAME, "")
+        header = dict(self.scope["headers"]).get(b"authorization")
+        self.authorization = None if header is None else header.decode("latin-1")
         try:
-            found = await database_sync_to_async(sessions.find)(self.session_key)
+            found = await self._find()
         except DatabaseError as error:
             log.error("socket.no_database", error=str(error).strip())
             found = None
@@ -115,6 +119,9 @@ class LiveConsumer(AsyncWebsocketConsumer):
         metrics.SOCKETS.inc()
         self._start(self._send_news())
         self._start(self._keep_up())
+
+    async def _find(self) -> sessions.Session | None:
+        return await database_sync_to_async(sessions.find)(self.session_key, self.authorization)
 
     # --- what the browser says
 
@@ -219,7 +226,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
     async def _still_counts(self) -> bool:
         """Look the session up; its end closes the socket, lost rights take topics away."""
         try:
-            found = await database_sync_to_async(sessions.find)(self.session_key)
+            found = await self._find()
         except DatabaseError as error:
             log.warning("socket.not_checked", error=str(error).strip())
             return True

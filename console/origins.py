@@ -1,4 +1,7 @@
-"""Websockets only from our own pages: browsers send our cookies with any site's, CORS or not."""
+"""Websockets only from our own pages: browsers send our cookies with any site's, CORS or not.
+
+A browser always says whose page asks. What says nothing of it is a program, which holds what it sends itself.
+"""
 
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,7 +15,7 @@ log = structlog.get_logger(__name__)
 
 
 class SameOrigin:
-    """Refuses (403) a handshake unless its Origin is the public address or the allowed host it came to."""
+    """Refuses (403) a handshake with an Origin that is neither the public address nor the host it came to."""
 
     def __init__(self, inner: Any) -> None:
         self.inner = inner
@@ -21,7 +24,7 @@ class SameOrigin:
         """Go on, or refuse."""
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         origin, host = headers.get(b"origin", ""), headers.get(b"host", "")
-        if is_ours(origin, host):
+        if b"origin" not in headers or is_ours(origin, host):
             return await self.inner(scope, receive, send)
         log.warning("socket.foreign_origin", origin=origin[:200], host=host[:200])
         return await WebsocketDenier()(scope, receive, send)

@@ -13,7 +13,7 @@ from rest_framework.views import APIView
 
 from core.access.http import user_of
 from core.lib.errors import InvalidRequest
-from core.lib.rest import valid
+from core.lib.rest import valid, valid_query
 from jobs import actions, applications, logs, queries, schedules
 from jobs import serializers as shapes
 from jobs.models import Job, JobSchedule, JobState
@@ -25,8 +25,7 @@ class SparkAppListView(APIView):
     @extend_schema(operation_id="spark_apps_list", responses=shapes.SparkAppListSerializer)
     def get(self, _request: Request) -> Response:
         """With their parameters, by name, in one page."""
-        page = {"results": applications.all(), "next": None}
-        return Response(shapes.SparkAppListSerializer(page).data)
+        return Response(shapes.SparkAppListSerializer({"results": applications.all()}).data)
 
 
 class JobListView(generics.ListAPIView):
@@ -138,7 +137,7 @@ class JobLogView(APIView):
     )
     def get(self, request: Request, job_id: uuid.UUID) -> Response:
         """At most 64 KiB. While `is_complete` is false, ask again with the cursor for what follows."""
-        given = valid(shapes.LogQuerySerializer, request.query_params.dict())
+        given = valid_query(shapes.LogQuerySerializer, request)
         job = queries.job(job_id)
         attempt = logs.attempt_of(job, given["attempt"])
         piece = logs.read(job, given["byte"], attempt=attempt)

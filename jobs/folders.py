@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jobs import log_file
+
 TAIL_BYTES = 64 * 1024
 
 
@@ -127,9 +129,7 @@ class Folder:
     def log_tail(self) -> str:
         """The last lines of the log."""
         try:
-            with self.log.open("rb") as stream:
-                stream.seek(max(0, self.log.stat().st_size - TAIL_BYTES))
-                return stream.read(TAIL_BYTES).decode(errors="replace")
+            return log_file.before_byte(self.log, None, TAIL_BYTES).content.decode(errors="replace")
         except FileNotFoundError:
             return ""
 

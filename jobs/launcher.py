@@ -5,7 +5,6 @@ its death ends. That one holds the folder's lock as long as it lives. Told to en
 driver and all that the driver started; killed, it leaves that to `jobs.settling`.
 """
 
-import contextlib
 import os
 import select
 import signal
@@ -15,42 +14,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from jobs import processes
+from jobs import log_file, processes
 from jobs.folders import Folder
 
 LOOKS_EVERY_S = 0.2
 N_TRIES, TRIES_EVERY_S = 10, 0.05
 CHUNK_BYTES = 64 * 1024
-KEPT_TAIL_BYTES = 64 * 1024
-
-
-class Log:
-    """The driver's output in a file that stays bounded: its beginning, and in the end its last lines."""
-
-    def __init__(self, path: Path, limit_bytes: int) -> None:
-        self._stream = path.open("ab", buffering=0)
-        self._room = limit_bytes
-        self._tail = b""
-        self._n_beyond = 0
-
-    def write(self, content: bytes) -> None:
-        """Add to it, or keep for the end what has no room."""
-        now, later = content[: self._room], content[self._room :]
-        try:
-            self._stream.write(now)
-            self._room -= len(now)
-        except OSError:  # a full disk must not end the job
-            later = content
-        self._n_beyond += len(later)
-        self._tail = (self._tail + later)[-KEPT_TAIL_BYTES:]
-
-    def close(self) -> None:
-        """Say how much is left out, then the last lines."""
-        tail, n_left_out = self._tail, self._n_beyond - len(self._tail)
-        if n_left_out:
-            tail = b"\n[... %d bytes are left out here ...]\n" % n_left_out + tail.partition(b"\n")[2]
-        with self._stream, contextlib.suppress(OSError):
-            self._stream.write(tail)
 
 
 class Launcher:
@@ -91,7 +60,7 @@ class Launcher:
         self.folder.write("exit.json", end)
 
     def _drive(self) -> int:
-        log = Log(self.folder.log, self.plan["largest_log_bytes"])
+        log = log_file.Writer(self.folder.log, self.plan["largest_log_bytes"])
         began_at = time.monotonic()
         with subprocess.Popen(
             self.plan["argv"],
@@ -113,7 +82,7 @@ class Launcher:
         log.close()
         return driver.returncode
 
-    def _copy(self, pipe: int, log: Log, *, patience_s: float) -> bool:
+    def _copy(self, pipe: int, log: log_file.Writer, *, patience_s: float) -> bool:
         """Copy what the driver wrote; False when there was nothing."""
         ready, _, _ = select.select([pipe], [], [], patience_s)
         content = os.read(pipe, CHUNK_BYTES) if ready else b""

@@ -1,11 +1,11 @@
 """Reading a job's log by byte cursors: what the driver wrote so far, whole characters, a piece at a time."""
 
-import os
 from typing import NamedTuple
 
 from django.utils.translation import gettext as _
 
 from core.lib.errors import NotFound
+from jobs import log_file
 from jobs.models import Job
 
 LARGEST_PIECE_BYTES = 64 * 1024
@@ -42,18 +42,17 @@ def tail(job: Job, *, before: int | None = None, attempt: int | None = None) -> 
     Of a line that is longer its end. Raises NotFound as `attempt_of`.
     """
     try:
-        with job.folder_of(attempt_of(job, attempt)).log.open("rb") as stream:
-            size = stream.seek(0, os.SEEK_END)
-            end = size if before is None else min(before, size)
-            start = max(0, end - LARGEST_PIECE_BYTES)
-            stream.seek(start)
-            content = stream.read(end - start)
+        found = log_file.before_byte(job.folder_of(attempt_of(job, attempt)).log, before, LARGEST_PIECE_BYTES)
     except FileNotFoundError:
         return Tail("", 0)
+    if found.is_note:
+        return Tail(found.content.decode(), found.start)
+    content, start = found.content, found.start
     n_skipped = content.find(b"\n") + 1 if start else 0
     if n_skipped == len(content):  # one line, and its beginning stands before
         n_skipped = _half_character(content) if start else 0
-    return Tail(_whole(content[n_skipped:]).decode(errors="replace"), start + n_skipped)
+    content = content[n_skipped:]
+    return Tail((content if found.is_torn else _whole(content)).decode(errors="replace"), start + n_skipped)
 
 
 def read(job: Job, cursor: int = 0, *, attempt: int | None = None) -> Piece:
@@ -67,15 +66,13 @@ def read(job: Job, cursor: int = 0, *, attempt: int | None = None) -> Piece:
     if job.cleared_at is not None:
         raise NotFound(_("The log of this job was cleared on %(day)s.") % {"day": job.cleared_at.date()})
     try:
-        with job.folder_of(number).log.open("rb") as stream:
-            stream.seek(cursor)
-            content = stream.read(LARGEST_PIECE_BYTES)
-            is_end = is_over and not stream.read(1)
+        found = log_file.from_byte(job.folder_of(number).log, cursor, LARGEST_PIECE_BYTES)
     except FileNotFoundError:
         return Piece("", 0, is_over)
-    if not is_end:
-        content = _whole(content)
-    return Piece(content.decode(errors="replace"), cursor + len(content), is_end)
+    is_end = is_over and found.is_last
+    content = found.content if is_end or found.is_torn else _whole(found.content)
+    n_later = len(found.content) - len(content)
+    return Piece(content.decode(errors="replace"), found.end - n_later, is_end)
 
 
 def _half_character(content: bytes) -> int:

@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from rest_framework import serializers
 
-from core.lib.rest import StrictSerializer
+from core.lib.rest import StrictSerializer, WholeListSerializer
 from jobs.models import Job, JobSchedule
 
 
@@ -162,8 +162,7 @@ class SparkAppSerializer(serializers.Serializer):
     parameters = ParameterSerializer(many=True)
 
 
-class SparkAppListSerializer(serializers.Serializer):
-    """All applications, in one page."""
+class SparkAppListSerializer(WholeListSerializer):
+    """All applications."""
 
     results = SparkAppSerializer(many=True)
-    next = serializers.URLField(allow_null=True)

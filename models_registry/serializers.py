@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from core.lib.rest import StrictSerializer
+from core.lib.rest import StrictSerializer, WholeListSerializer
 from models_registry.models import (
     HASHES,
     ChampionPeriod,
@@ -100,7 +100,7 @@ class PointSerializer(serializers.Serializer):
     at = serializers.DateTimeField(allow_null=True)
 
 
-class PointsSerializer(serializers.Serializer):
+class PointsSerializer(WholeListSerializer):
     """The history of a metric."""
 
     key = serializers.CharField()
@@ -116,7 +116,7 @@ class FileSerializer(serializers.Serializer):
     size_bytes = serializers.IntegerField(allow_null=True)
 
 
-class FilesSerializer(serializers.Serializer):
+class FilesSerializer(WholeListSerializer):
     """Files and folders in one folder."""
 
     results = FileSerializer(many=True)

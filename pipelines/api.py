@@ -15,7 +15,7 @@ from core.access.http import user_of
 from core.lib import edge
 from core.lib.errors import NotFound
 from core.lib.pages import CursorPages
-from core.lib.rest import valid
+from core.lib.rest import valid, valid_query
 from pipelines import (
     actions,
     asset_events,
@@ -290,7 +290,7 @@ class TaskLogView(APIView):
 
         While `is_complete` is false, ask again with the cursor for what follows.
         """
-        given = valid(LogQuerySerializer, request.query_params.dict())
+        given = valid_query(LogQuerySerializer, request)
         view = log_reading.open_log(
             queries.run(run_id), task_id, map_index=given["map_index"], try_number=given.get("try")
         )
@@ -304,7 +304,7 @@ MAP_INDEX = OpenApiParameter("map_index", int, description="-1 unless the task i
 
 
 def _index(request: Request) -> int:
-    return int(valid(TaskQuerySerializer, request.query_params.dict())["map_index"])
+    return int(valid_query(TaskQuerySerializer, request)["map_index"])
 
 
 class TaskTriesView(APIView):

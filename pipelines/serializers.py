@@ -6,7 +6,7 @@ from django.utils.translation import gettext as _
 from rest_framework import serializers
 
 from core.lib.edge import MomentSerializerField
-from core.lib.rest import StrictSerializer
+from core.lib.rest import StrictSerializer, WholeListSerializer
 from pipelines.models import (
     LONGEST_NOTE,
     MOST_SWITCHES,
@@ -225,7 +225,7 @@ class PresetSerializer(serializers.ModelSerializer):
         fields: ClassVar = ["id", "dag_id", "name", "conf", "created_by", "created_at"]
 
 
-class PresetListSerializer(serializers.Serializer):
+class PresetListSerializer(WholeListSerializer):
     """All of a pipeline's, by name."""
 
     results = PresetSerializer(many=True)
@@ -405,7 +405,7 @@ class TaskTrySerializer(serializers.Serializer):
     pool = serializers.CharField(allow_blank=True)
 
 
-class TaskTryListSerializer(serializers.Serializer):
+class TaskTryListSerializer(WholeListSerializer):
     """All of them, oldest first."""
 
     results = TaskTrySerializer(many=True)
@@ -421,7 +421,7 @@ class TaskTextSerializer(serializers.Serializer):
     trouble = serializers.CharField(help_text="why it could not be read; empty when it was")
 
 
-class TaskTextListSerializer(serializers.Serializer):
+class TaskTextListSerializer(WholeListSerializer):
     """By name."""
 
     results = TaskTextSerializer(many=True)

@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from core.access import policy, queries
 from core.access.models import ApiToken, User
 from core.audit import actions as audit
+from core.lib import live
 from core.lib import redis as console_redis
 from core.lib.errors import Conflict, InvalidRequest, NotSignedIn
 
@@ -127,8 +128,8 @@ def revoke(token: ApiToken, *, by: User | None) -> None:
 
 def revoke_all(user: User, *, by: User | None) -> None:
     """Close every live token of the user; the caller has checked that `by` may."""
-    live = user.tokens.select_related("user").filter(revoked_at=None, expires_at__gt=timezone.now())
-    _end_now(list(live.select_for_update(of=("self",))), by=by)
+    open_ones = user.tokens.select_related("user").filter(revoked_at=None, expires_at__gt=timezone.now())
+    _end_now(list(open_ones.select_for_update(of=("self",))), by=by)
 
 
 def _end_now(ending: list[ApiToken], *, by: User | None) -> None:
@@ -136,6 +137,8 @@ def _end_now(ending: list[ApiToken], *, by: User | None) -> None:
     ApiToken.objects.filter(pk__in=[token.pk for token in open_ones]).update(revoked_at=timezone.now())
     for token in open_ones:
         audit.record("token.revoke", token, by=by, before={"name": token.name, "owner": token.user.username})
+    for user_id in {token.user_id for token in open_ones}:
+        live.recheck(user_id)
     if open_ones:
         announce()
 
@@ -158,8 +161,12 @@ def _publish() -> None:
 def apply(request: HttpRequest) -> None:
     """Make the request act for its token's owner. Raises NotSignedIn; without a header nothing changes."""
     header = request.headers.get("Authorization")
-    if header is None:
-        return
+    if header is not None:
+        request.user, request.auth_token = bearer(header)  # type: ignore[attr-defined]
+
+
+def bearer(header: str) -> tuple[User, ApiToken]:
+    """The token of an Authorization header, and its owner, who may as much as it may. Raises NotSignedIn."""
     scheme, _space, key = header.partition(" ")
     if scheme.lower() != "bearer" or not key.strip():
         raise NotSignedIn(_("Write the header as `Authorization: Bearer <token>`."))
@@ -169,8 +176,7 @@ def apply(request: HttpRequest) -> None:
     user.token_name = token.name
     user.token_id = token.pk
     user.token_expires_at = token.expires_at
-    request.user = user
-    request.auth_token = token  # type: ignore[attr-defined]
+    return user, token
 
 
 def _live_token(key: str) -> ApiToken:

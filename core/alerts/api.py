@@ -11,7 +11,7 @@ from core.access.http import user_of
 from core.alerts import actions, prometheus, queries
 from core.alerts import serializers as shapes
 from core.alerts.models import Alert
-from core.lib.rest import valid
+from core.lib.rest import valid, valid_query
 
 
 def _answer(alert_id: int) -> Response:
@@ -26,7 +26,7 @@ class AlertListView(generics.ListAPIView):
 
     def get_queryset(self) -> QuerySet[Alert]:
         """Those that fit every filter given."""
-        return queries.alerts(**valid(shapes.AlertQuerySerializer, self.request.query_params.dict()))
+        return queries.alerts(**valid_query(shapes.AlertQuerySerializer, self.request))
 
 
 class AlertDetailView(APIView):

@@ -13,7 +13,7 @@ from core.access.http import user_of
 from core.alerts import channels, queries
 from core.alerts import serializers as shapes
 from core.alerts.models import Channel, Delivery
-from core.lib.rest import valid
+from core.lib.rest import valid, valid_query
 
 
 def _answer(channel_id: int) -> dict:
@@ -98,7 +98,7 @@ class DeliveryListView(generics.ListAPIView):
         """In one state, or all."""
         if getattr(self, "swagger_fake_view", False):
             return Delivery.objects.none()
-        given = valid(shapes.DeliveryQuerySerializer, self.request.query_params.dict())
+        given = valid_query(shapes.DeliveryQuerySerializer, self.request)
         channel = queries.channel(self.kwargs["pk"])
         return queries.deliveries(channel.pk, **given)
 

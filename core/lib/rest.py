@@ -1,9 +1,10 @@
-"""What every REST view does with a body: read it with a serializer that ignores nothing."""
+"""What every REST view does with a body or a query: read it with a serializer that ignores nothing."""
 
 from typing import Any
 
 from django.utils.translation import gettext as _
 from rest_framework import serializers
+from rest_framework.request import Request
 
 
 class StrictSerializer(serializers.Serializer):
@@ -16,8 +17,23 @@ class StrictSerializer(serializers.Serializer):
         return super().to_internal_value(data)
 
 
+class WholeListSerializer(serializers.Serializer):
+    """A list that is one page: in the shape of those that have several, for programs that read any."""
+
+    next = serializers.SerializerMethodField(help_text="null: there is no other page")
+
+    def get_next(self, _found: Any) -> str | None:
+        """Nothing follows."""
+        return None
+
+
 def valid(serializer: type[serializers.Serializer], data: Any) -> dict[str, Any]:
     """The checked values. Raises ValidationError, which becomes a 422 with every fault."""
     given = serializer(data=data)
     given.is_valid(raise_exception=True)
     return dict(given.validated_data)
+
+
+def valid_query(serializer: type[serializers.Serializer], request: Request) -> dict[str, Any]:
+    """As `valid`, of the address: what is given without a value counts as not given."""
+    return valid(serializer, {name: value for name, value in request.query_params.items() if value})

@@ -20,6 +20,10 @@ Send a token as `Authorization: Bearer …`; [roles and scopes](roles.md) says w
 `application/problem+json` with `type`, `title`, `status`, `detail`, and `errors` by field. Lists answer
 `{{"results": […], "next": url | null}}`. What starts something answers 202 with its row, and honours an
 `Idempotency-Key`: the same key and body within 24 hours get the first answer again.
+
+News comes by a websocket at `/ws/live`, to a program that sends its token with the handshake: after
+`{{"subscribe": ["runs"]}}` it hears `{{"topic", "seq", "at", "kind": "changed", "ids": […]}}`, and nothing
+of what its scopes do not allow.
 """
 # of every list, or said above
 _COMMON = {"cursor", "limit", "Idempotency-Key"}

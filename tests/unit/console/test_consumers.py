@@ -18,8 +18,8 @@ from django.utils import timezone
 
 from console import consumers, origins, sessions
 from console.consumers import LiveConsumer
-from core.access import actions, policy
-from core.access.models import User
+from core.access import actions, policy, tokens
+from core.access.models import ApiToken, User
 from core.lib import live, metrics, redis
 from tests.people import make_admin, make_user, signed_in
 
@@ -74,7 +74,7 @@ def sessions_of(monkeypatch):
     users: dict[str, User | None] = {}
     ends_at = timezone.now() + timedelta(hours=12)
 
-    def find(cookie: str) -> sessions.Session | None:
+    def find(cookie: str, _authorization: str | None) -> sessions.Session | None:
         user = users.get(cookie)
         return user and sessions.Session(user, ends_at)
 
@@ -126,7 +126,7 @@ async def test_our_own_page_gets_a_socket(open_socket):
 
 @pytest.mark.parametrize(
     "origin",
-    [b"", b"http://evil.example", b"http://127.0.0.1:9999", b"https://127.0.0.1:18000.evil.example", b"null"],
+    [b"http://evil.example", b"http://127.0.0.1:9999", b"https://127.0.0.1:18000.evil.example", b"null"],
 )
 async def test_foreign_origin_is_refused(sessions_of, origin):
     sessions_of["cookie"] = known("engineer")
@@ -154,6 +154,54 @@ async def test_only_a_live_session_of_an_active_user_gets_a_socket():
     assert not await socket(cookie).opens()
 
 
+async def test_a_program_says_nothing_of_an_origin(sessions_of):
+    sessions_of["cookie"] = known("engineer")
+    communicator = socket("cookie", b"")
+    assert await communicator.opens()
+    await communicator.closes()
+
+
+@sync_to_async
+def token_of(username: str, *scopes: str) -> tuple[ApiToken, str]:
+    return tokens.create(make_user(username, "engineer"), name="ci", scopes=scopes, by=None)
+
+
+def with_token(key: str) -> Socket:
+    return Socket([(b"host", HOST), (b"authorization", f"Bearer {key}".encode())])
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_program_listens_with_its_token_until_that_is_revoked():
+    token, key = await token_of("ana", "see")
+    communicator = with_token(key)
+    assert await communicator.opens()
+    assert (await subscribe(communicator, "runs"))[0]["kind"] == "subscribed"
+    await sync_to_async(tokens.revoke)(token, by=None)
+    assert await communicator.receive_output(timeout=5) == {"type": "websocket.close", "code": 4401}
+    assert not await with_token(key).opens()
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_token_hears_of_what_its_scopes_allow():
+    _token, key = await token_of("ana", "predict")
+    communicator = with_token(key)
+    assert await communicator.opens()
+    assert (await subscribe(communicator, "runs"))[0]["kind"] == "refused"
+    await communicator.closes()
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_what_is_no_token_is_refused_beside_a_good_cookie():
+    _token, key = await token_of("ana", "see")
+    for header in (f"Bearer {key}x", f"Basic {key}", "Bearer", ""):
+        user = await User.objects.aget(username="ana")
+        client = Client()
+        await client.aforce_login(user)
+        cookie = client.cookies["atalaya_session"].value
+        headers = [(b"host", HOST), (b"cookie", f"atalaya_session={cookie}".encode())]
+        assert not await Socket([*headers, (b"authorization", header.encode())]).opens(), header
+
+
 async def test_socket_without_redis_is_refused(sessions_of, real_redis):
     sessions_of["cookie"] = known("engineer")
     real_redis.stop()
@@ -161,7 +209,7 @@ async def test_socket_without_redis_is_refused(sessions_of, real_redis):
 
 
 async def test_socket_without_a_database_is_refused(monkeypatch):
-    def refuse(_cookie):
+    def refuse(_cookie, _authorization):
         raise OperationalError("gone")
 
     monkeypatch.setattr(sessions, "find", refuse)
@@ -421,7 +469,7 @@ async def test_other_roles_count_for_the_socket_at_once():
 @NOT_BY_LOOKING
 async def test_socket_closes_when_its_session_expires(monkeypatch):
     found = [sessions.Session(known("engineer"), timezone.now() + timedelta(seconds=0.2))]
-    monkeypatch.setattr(sessions, "find", lambda _cookie: found.pop() if found else None)
+    monkeypatch.setattr(sessions, "find", lambda *_keys: found.pop() if found else None)
     communicator = socket("cookie")
     assert await communicator.opens()
     assert (await communicator.receive_output(timeout=5))["code"] == consumers.CLOSE_SESSION_ENDED
@@ -431,7 +479,7 @@ async def test_expired_session_is_looked_up_no_oftener_while_the_database_is_awa
     monkeypatch.setattr(consumers, "CATCH_UP_EVERY_S", 0.5)
     n_looks = 0
 
-    def find(_cookie):
+    def find(*_keys):
         nonlocal n_looks
         n_looks += 1
         if n_looks == 1:

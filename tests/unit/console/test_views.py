@@ -39,6 +39,29 @@ def test_search_does_not_find_what_one_may_not_open(db):
     assert "API tokens" in text
 
 
+@pytest.mark.parametrize(
+    ("words", "address"),
+    [
+        ("questions", "/runs/questions"),
+        ("backfills", "/backfills"),
+        ("assets", "/assets"),
+        ("import err", "/import-errors"),
+        ("alert rules", "/alert-rules"),
+        ("schedules", "/jobs/schedules"),
+        ("use cases", "/usecases"),
+        ("notifications", "/monitoring/notifications"),
+        ("doctor", "/system/doctor"),
+        ("services", "/system/services"),
+        ("roles", "/system/roles"),
+        ("account", "/account"),
+    ],
+)
+@pytest.mark.django_db(databases=["default", "usecases"])
+def test_pages_are_found_by_their_words(admin_page, words, address):
+    assert f'href="{address}"' in admin_page.get("/search", {"q": words}, headers={"HX-Request": "true"}).text
+    assert admin_page.get(address).status_code == 200
+
+
 def test_search_for_nothing_finds_nothing(admin_page):
     assert "palette-hit" not in admin_page.get("/search?q=+", headers={"HX-Request": "true"}).text
 

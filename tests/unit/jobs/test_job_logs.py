@@ -1,11 +1,13 @@
 """A job's log: bounded on disk, read by byte cursors in whole characters."""
 
+import contextlib
+
 import pytest
 from django.utils import timezone
 
 from core.lib.errors import NotFound
-from jobs import launching, logs
-from jobs.launcher import KEPT_TAIL_BYTES, Log
+from jobs import launching, log_file, logs
+from jobs.log_file import Writer
 from jobs.models import Job, JobState
 from tests.unit.jobs.conftest import attend, ended, make_job
 
@@ -85,23 +87,84 @@ def test_cleared_log_says_when(job):
         logs.read(job, 0)
 
 
-def test_log_keeps_its_beginning_and_its_last_lines(tmp_path):
-    log = Log(tmp_path / "log", 100)
-    for number in range(20_000):
-        log.write(b"line %d\n" % number)
-    log.close()
-    lines = (tmp_path / "log").read_text().splitlines()
-    assert (lines[0], lines[-1]) == ("line 0", "line 19999")
-    assert "bytes are left out here" in "".join(lines)
-    assert (tmp_path / "log").stat().st_size < 100 + KEPT_TAIL_BYTES + 100
+def backwards(job: Job) -> str:
+    text, before = "", None
+    while before != 0:
+        tail = logs.tail(job, before=before)
+        text, before = tail.text + text, tail.start
+    return text
 
 
-def test_log_that_fits_is_whole(tmp_path):
-    log = Log(tmp_path / "log", 3)
-    log.write(b"one, ")
-    log.write(b"two")
-    log.close()
-    assert (tmp_path / "log").read_bytes() == b"one, two"
+@pytest.fixture
+def writer_of():
+    """Makes writers of a job's log, with a limit in bytes; closed at the end."""
+    with contextlib.ExitStack() as stack:
+        yield lambda job, limit: stack.enter_context(contextlib.closing(Writer(job.folder.log, limit)))
+
+
+@pytest.fixture
+def small_pieces(monkeypatch):
+    monkeypatch.setattr(logs, "LARGEST_PIECE_BYTES", 64)
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_a_log_beyond_its_limit_shows_its_newest_lines_while_it_grows(job, writer_of):
+    """200 bytes of the beginning, then parts of 100: the newest line is there after each one written."""
+    writer = writer_of(job, 400)
+    for number in range(1_000):
+        writer.write(b"line %04d\n" % number)
+        assert logs.tail(job).text.endswith(f"line {number:04}\n")
+    assert sum(path.stat().st_size for path in job.folder.path.glob("log*")) <= 400
+    for whole in (everything(job), backwards(job)):
+        first, _note, rest = whole.partition("\n[... ")
+        n_left_out, _words, last = rest.partition(" bytes are left out here ...]\n")
+        assert first == "".join(f"line {number:04}\n" for number in range(20))
+        assert "".join(f"line {number:04}\n" for number in range(1_000)).endswith(last)
+        assert len(first) + int(n_left_out) + len(last) == 10_000
+        assert len(last) > 100
+
+
+@pytest.mark.usefixtures("small_pieces")
+@pytest.mark.parametrize("n_bytes", range(1, 5))
+def test_a_character_over_two_parts_is_whole_and_one_that_is_torn_holds_up_nobody(job, writer_of, n_bytes):
+    writer = writer_of(job, 44)
+    text = "a" * n_bytes + "€" * 11
+    writer.write(text.encode())
+    assert everything(job) == backwards(job) == text
+    writer.write("€".encode() * 40)
+    job.state = JobState.SUCCEEDED
+    for whole in (everything(job), backwards(job)):
+        assert whole.startswith("a" * n_bytes)
+        assert whole.endswith("€€")
+        assert "bytes are left out here" in whole
+
+
+def test_what_a_full_disk_does_not_take_is_left_out_and_said(job, writer_of, monkeypatch):
+    writer = writer_of(job, 4000)
+    writer.write(b"before\n")
+    with open("/dev/full", "ab", buffering=0) as full, monkeypatch.context() as patch:
+        patch.setattr(writer, "_stream", full)
+        writer.write(b"12345")
+    writer.write(b"after\n")
+    assert everything(job) == backwards(job) == "before\n\n[... 5 bytes are left out here ...]\nafter\n"
+
+
+def test_a_part_that_goes_while_it_is_read_is_told_as_left_out(job, writer_of, monkeypatch):
+    writer = writer_of(job, 40)
+    writer.write(b"0123456789" * 3)
+    found = log_file._runs(job.folder.log)
+    (job.folder.path / "log.20").rename(job.folder.path / "gone")
+    answers = [found]
+    runs = log_file._runs
+    monkeypatch.setattr(log_file, "_runs", lambda path: answers.pop() if answers else runs(path))
+    assert logs.read(job, 5) == ("567890123456789", 20, False)
+
+
+def test_log_that_fits_is_whole(job, writer_of):
+    writer = writer_of(job, 8)
+    writer.write(b"one, ")
+    writer.write(b"two")
+    assert everything(job) == "one, two"
 
 
 @pytest.mark.django_db
@@ -110,5 +173,5 @@ def test_log_of_a_talkative_driver_stays_bounded(program, monkeypatch):
     program.does("for n in range(200_000): print('line', n)\nfinish({})")
     job = ended(attend(make_job()))
     assert job.state == "succeeded"
-    assert job.folder.log.stat().st_size < 1000 + KEPT_TAIL_BYTES + 100
+    assert sum(path.stat().st_size for path in job.folder.path.glob("log*")) <= 1000
     assert everything(job).endswith("line 199999\n")
