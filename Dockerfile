@@ -33,8 +33,8 @@ WORKDIR /opt/atalaya/app
 COPY requirements/airflow.txt requirements/bootstrap.txt requirements/build.txt requirements/console.txt \
      requirements/traces.txt requirements/ivy.xml requirements/jars.sha256 requirements/
 COPY core/__init__.py core/
-COPY core/lib/__init__.py core/lib/secret_files.py core/lib/
-COPY stack/__init__.py stack/config.py stack/errors.py stack/files.py stack/install.py stack/jars.py stack/java.py \
+COPY core/lib/__init__.py core/lib/files.py core/lib/secret_files.py core/lib/
+COPY stack/__init__.py stack/config.py stack/errors.py stack/install.py stack/jars.py stack/java.py \
      stack/secrets.py stack/spark-ivy.xml stack/spark-jars.sha256 stack/
 RUN python3 -c "from pathlib import Path; from stack import install; install.ensure(Path('/opt/atalaya/venv'), with_tools=False, with_traces=True)"
 # What nobody runs here: tests and examples of packages, and the older of two PostgreSQLs

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core.lib.files import write_whole
 from jobs import log_file
 
 TAIL_BYTES = 64 * 1024
@@ -119,12 +120,7 @@ class Folder:
 
     def write(self, name: str, value: dict[str, Any]) -> None:
         """A file, whole or not at all, and safe on disk."""
-        part = self.path / f"{name}.{os.getpid()}"
-        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
-            json.dump(value, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(self.path / name)
+        write_whole(self.path / name, json.dumps(value))
 
     def log_tail(self) -> str:
         """The last lines of the log."""

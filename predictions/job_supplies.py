@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 
 from core.access.models import User
 from core.lib.errors import Conflict, ConsoleError, InvalidRequest, NotFound
-from core.lib.files import write_whole
+from core.lib.files import whole, write_whole
 from jobs.supplies import Params, Supply
 from models_registry import queries as registry
 from models_registry.queries import Champion
@@ -125,11 +125,8 @@ def _of_day(day: date) -> QuerySet[Prediction]:
 
 def _write_days(params: Params, folder: Path) -> None:
     for day in _days(params):
-        target = folder / f"{day}.ndjson"
-        part = target.with_suffix(".part")
-        with part.open("wb") as stream:
+        with whole(folder / f"{day}.ndjson") as part, part.open("wb") as stream:
             stream.writelines(_lines(_of_day(day)))
-        part.replace(target)
 
 
 def _lines(rows: QuerySet[Prediction]) -> Iterator[bytes]:

@@ -9,10 +9,10 @@ import subprocess
 from datetime import datetime
 from pathlib import Path
 
+from core.lib.files import write_whole
 from stack import base, databases, mlflow_server, redis_server
 from stack.config import REPO, Config
 from stack.errors import StackError
-from stack.files import write_private
 from stack.parts import Part, Program
 
 ADMIN = "admin"
@@ -30,7 +30,7 @@ def tokens_file(config: Config) -> Path:
 def prepare(config: Config) -> None:
     _folder(config).mkdir(parents=True, mode=0o700, exist_ok=True)
     passwords = json.dumps({ADMIN: config.secrets["airflow_admin"]})
-    write_private(_folder(config) / "passwords.json", passwords)
+    write_whole(_folder(config) / "passwords.json", passwords)
 
 
 def migrate(config: Config) -> None:

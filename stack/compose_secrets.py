@@ -9,9 +9,9 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from core.lib.files import write_whole
 from stack import config, secrets
 from stack.errors import StackError
-from stack.files import write_private
 
 PREFIX = "ATALAYA_SECRET_"
 NEEDLESS = {"supervisor"}  # of the embedded stack alone
@@ -42,7 +42,7 @@ def ensure(path: Path) -> list[str]:
         text = path.read_text() if path.exists() else HEADER
         filled, made = fill(text, wanted())
         if made:
-            write_private(path, filled)
+            write_whole(path, filled)
         path.chmod(0o600)
     finally:
         os.close(folder)

@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from core.lib import secret_files
-from stack import files, secrets
+from core.lib import files, secret_files
+from stack import secrets
 from stack.errors import StackError
 
 REPO = Path(__file__).resolve().parent.parent
@@ -103,7 +103,7 @@ class Config:
         values = {
             name: str(value) if isinstance(value, Path) else value for name, value in asdict(self).items()
         }
-        files.write_private(self.run_dir / "stack.json", json.dumps(values, indent=1))
+        files.write_whole(self.run_dir / "stack.json", json.dumps(values, indent=1))
 
 
 def from_environment(environ: Mapping[str, str] = os.environ, *, dotenv: Path = REPO / ".env") -> Config:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from core.lib.files import write_whole
 from stack import (
     airflow,
     base,
@@ -19,7 +20,6 @@ from stack import (
 )
 from stack.config import REPO, Config
 from stack.errors import StackError
-from stack.files import write_private
 from stack.parts import Part, Program
 
 HEARTBEAT_OLD_S = 30
@@ -56,7 +56,7 @@ def settings(config: Config) -> dict[str, str]:
 def prepare(config: Config) -> None:
     """Write `console.env`, and empty the folder in which the processes share their metrics."""
     lines = (f"{name}={value}" for name, value in settings(config).items())
-    write_private(config.var_dir / "console.env", "\n".join(lines) + "\n")
+    write_whole(config.var_dir / "console.env", "\n".join(lines) + "\n")
     shutil.rmtree(config.var_dir / "metrics", ignore_errors=True)
     for name in ("metrics", "output", "serving"):
         (config.var_dir / name).mkdir(mode=0o700, exist_ok=True)

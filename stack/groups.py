@@ -15,8 +15,8 @@ from pathlib import Path
 
 import psutil
 
+from core.lib.files import write_whole
 from stack.config import Config
-from stack.files import write_private
 from stack.parts import Part
 
 STEPS = ((signal.SIGINT, 4.0), (signal.SIGTERM, 6.0), (signal.SIGKILL, 5.0))
@@ -25,7 +25,7 @@ STEPS = ((signal.SIGINT, 4.0), (signal.SIGTERM, 6.0), (signal.SIGKILL, 5.0))
 def remember(config: Config, part: Part) -> None:
     """Note the present process group as that of the part."""
     note = {"boot": _boot_id(), "group": os.getpgid(0), "session": os.getsid(0)}
-    write_private(_note(config, part), json.dumps(note))
+    write_whole(_note(config, part), json.dumps(note))
 
 
 def members(config: Config, part: Part) -> list[psutil.Process]:

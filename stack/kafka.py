@@ -10,10 +10,10 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from core.lib.files import write_whole
 from stack import base, java
 from stack.config import Config
 from stack.errors import StackError
-from stack.files import write_private
 from stack.parts import Part, Program
 
 SETTINGS = """\
@@ -85,7 +85,7 @@ def prepare(config: Config) -> None:
     ports = {"broker": config.port("kafka"), "controller": config.port("kafka-controller")}
     data = str(folder / "data").replace("\\", "\\\\")
     jaas = JAAS.format(name=ACCOUNT, password=config.secrets["kafka"])
-    write_private(folder / "kraft.properties", SETTINGS.format(data=data, jaas=jaas, **ports))
+    write_whole(folder / "kraft.properties", SETTINGS.format(data=data, jaas=jaas, **ports))
     if not (folder / "data" / "meta.properties").exists():
         _format(config)
 

@@ -7,10 +7,10 @@ Both listen on 127.0.0.1 alone; what Prometheus keeps is bounded in age, size an
 import shutil
 from pathlib import Path
 
+from core.lib.files import write_whole
 from stack import base
 from stack.config import REPO, Config
 from stack.errors import StackError
-from stack.files import write_private
 from stack.parts import Part, Program
 
 PROMETHEUS, ALERTMANAGER = "prometheus", "alertmanager"
@@ -61,7 +61,7 @@ def _write(config: Config, name: str, changes: dict[str, str]) -> None:
         if said not in text:
             raise StackError(f"{FOLDER / name / name}.yml does not say {said}, where this stack's own goes.")
         text = text.replace(said, meant)
-    write_private(_file(config, name), text)
+    write_whole(_file(config, name), text)
 
 
 def _find(name: str) -> str:

@@ -4,10 +4,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.lib.files import write_whole
 from stack import base
 from stack.config import Config
 from stack.errors import StackError
-from stack.files import write_private
 from stack.parts import Part, Program
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def prepare(config: Config) -> None:
         features_sha256=sha256(config.secrets["features"].encode()).hexdigest(),
         commands=" ".join(f"+{name}" for name in COMMANDS),
     )
-    write_private(_folder(config) / "redis.conf", text)
+    write_whole(_folder(config) / "redis.conf", text)
 
 
 def connect(config: Config) -> "redis.Redis":

@@ -23,12 +23,12 @@ import psycopg2
 import redis
 from packaging.version import Version
 
+from core.lib.files import write_whole
 from stack import account, backup, console_parts, databases, kafka_state, up
 from stack.backup_file import Backup
 from stack.config import REPO, Config
 from stack.down import stop
 from stack.errors import StackError
-from stack.files import write_private
 
 CHUNK_BYTES = 1 << 20
 FORGET_PLACES = "UPDATE streaming_deadletter SET dead_partition = NULL, dead_offset = NULL"
@@ -54,7 +54,7 @@ def restore(config: Config, found: Backup, passphrase: str) -> None:
     require_known(found.manifest)
     filled: list[str] = []
     try:
-        write_private(config.var_dir / up.RESTORING, "")
+        write_whole(config.var_dir / up.RESTORING, "")
         _write_secrets(config, sealed["secrets"])
         with up.servers(config, *backup.SERVERS):
             for name, url in backup.urls(config).items():
@@ -117,7 +117,7 @@ def _require_empty(config: Config) -> None:
 def _write_secrets(config: Config, secrets: Mapping[str, str]) -> None:
     """As they were, but for the id of Kafka's cluster: this is another one."""
     kept = {name: value for name, value in secrets.items() if name != "kafka_cluster_id"}
-    write_private(config.var_dir / "secrets.json", json.dumps(kept, indent=1))
+    write_whole(config.var_dir / "secrets.json", json.dumps(kept, indent=1))
     config.__dict__.pop("secrets", None)  # asked for before they were there
 
 

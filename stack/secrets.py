@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
-from stack.files import write_private
+from core.lib.files import write_whole
 
 TOKENS = (
     "postgres",
@@ -36,7 +36,7 @@ def ensure(var_dir: Path) -> dict[str, str]:
     wanted = generate(TOKENS)
     if wanted.keys() - known.keys():
         known = wanted | known
-        write_private(path, json.dumps(known, indent=1))
+        write_whole(path, json.dumps(known, indent=1))
     return known
 
 

@@ -8,9 +8,9 @@ import json
 import os
 from pathlib import Path
 
+from core.lib.files import write_whole
 from stack import base, java
 from stack.config import Config
-from stack.files import write_private
 from stack.parts import Part, Program
 
 MASTER, WORKER = "spark-master", "spark-worker"
@@ -56,7 +56,7 @@ def prepare(config: Config) -> None:
         "spark.port.maxRetries": "0",
     }
     text = "".join(f"{name} {value}\n" for name, value in lines.items())
-    write_private(_folder(config) / "spark.properties", text)
+    write_whole(_folder(config) / "spark.properties", text)
 
 
 def _url(config: Config) -> str:

@@ -21,10 +21,10 @@ from typing import Any
 import psutil
 from supervisor.xmlrpc import SupervisorTransport
 
+from core.lib.files import write_whole
 from stack import base
 from stack.config import REPO, Config
 from stack.errors import StackError
-from stack.files import write_private
 from stack.parts import Part
 
 UP = {"STARTING", "RUNNING"}
@@ -99,7 +99,7 @@ def write_file(config: Config, parts: Iterable[Part]) -> None:
             "start_s": 0 if part.is_errand else 1,
         }
         text += PROGRAM.format(name=part.name, command=command, **options, **folders)
-    write_private(_file(config), text)
+    write_whole(_file(config), text)
 
 
 def socket_path(config: Config) -> Path:

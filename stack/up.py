@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
+from core.lib.files import write_whole
 from stack import (
     airflow,
     catalogue,
@@ -29,7 +30,6 @@ from stack.config import Config, load
 from stack.console_parts import SetUp
 from stack.down import stop
 from stack.errors import StackError
-from stack.files import write_private
 from stack.parts import Part
 
 MB = 1_000_000
@@ -240,7 +240,7 @@ def _require_room(config: Config) -> None:
         )  # as root, PostgreSQL's account passes through
         config.logs_dir.chmod(0o700)
         config.run_dir.chmod(0o700)
-        write_private(config.run_dir / "probe", "")
+        write_whole(config.run_dir / "probe", "")
     except OSError as error:
         raise StackError(
             f"Cannot write to {config.var_dir}: {error.strerror} ({error.filename}). "

@@ -10,6 +10,8 @@ from typing import Any, Final
 
 from django.conf import settings
 
+from core.lib.files import whole
+
 PASSENGERS: Final = "titanic_train.csv"
 TRIPS: Final = "green_tripdata_2024-01.parquet"
 TRICKLE: Final = "trickle.parquet"
@@ -103,9 +105,7 @@ def _n_rows(path: Path) -> int:
 def _cut(source: Path, target: Path, n_rows: int) -> None:
     import pyarrow.parquet
 
-    target.parent.mkdir(parents=True, exist_ok=True)
     with pyarrow.parquet.ParquetFile(source) as file:
         head = next(file.iter_batches(n_rows))
-    part = target.with_suffix(".part")
-    pyarrow.parquet.write_table(pyarrow.Table.from_batches([head]), part)
-    part.replace(target)
+    with whole(target) as part:
+        pyarrow.parquet.write_table(pyarrow.Table.from_batches([head]), part)

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from core.lib.files import write_whole
+
 NONE_YET = -1
 
 
@@ -55,9 +57,7 @@ class Store:
         try:
             yield self._state
         finally:
-            half = self._path.with_suffix(".part")
-            half.write_text(json.dumps(asdict(self._state), indent=1, sort_keys=True))
-            half.replace(self._path)
+            write_whole(self._path, json.dumps(asdict(self._state), indent=1, sort_keys=True))
 
 
 def _read(path: Path) -> State:

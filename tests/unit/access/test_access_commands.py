@@ -221,7 +221,7 @@ def test_a_file_that_cannot_be_written_is_an_error_and_leaves_nothing(token_file
     def refuse(*_args):
         raise PermissionError("no")
 
-    monkeypatch.setattr("core.lib.files.os.replace", refuse)
+    monkeypatch.setattr("core.lib.files.Path.replace", refuse)
     with pytest.raises(PermissionError):
         principals.issue_tokens()
     assert list(Path(token_file.parent).iterdir()) == []

@@ -28,3 +28,15 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
         files.write_whole(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_block_that_fails_leaves_nothing_of_what_it_wrote(tmp_path):
+    path = tmp_path / "day.ndjson"
+    with pytest.raises(NotADirectoryError), files.whole(path) as part:
+        part.write_text("half")
+        (part / "below").write_text("no")
+    assert list(tmp_path.iterdir()) == []
+    with files.whole(path) as part:
+        part.write_text("whole")
+        assert not path.exists()
+    assert path.read_text() == "whole"

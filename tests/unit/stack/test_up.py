@@ -29,7 +29,7 @@ def test_a_volume_that_takes_nothing_more_is_said(site, monkeypatch):
     def full(_path, _text):
         raise OSError(28, "No space left on device", "probe")
 
-    monkeypatch.setattr(up, "write_private", full)
+    monkeypatch.setattr(up, "write_whole", full)
     with pytest.raises(StackError, match=r"Cannot write to .*var: No space left on device \(probe\)"):
         up.up(site, [])
 
