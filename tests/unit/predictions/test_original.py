@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -14,7 +16,7 @@ from models_registry.digest import folder_sha256
 from predictions.serving import files, original, served
 from predictions.serving.original import OriginalScorer, run_folder
 from predictions.serving.snapshot import ChampionRef
-from scoring.runner_client import RunnerClient, RunnerUnavailable
+from scoring.runner_client import SOCKET, RunnerClient, RunnerUnavailable
 from scoring.score import ModelFailure, Outcome, Scorer
 from scoring.spec_reading import read_spec
 from tests import champions
@@ -274,16 +276,42 @@ def test_a_child_that_does_not_start_leaves_no_folder(tmp_path):
     assert list((tmp_path / "runners").iterdir()) == []
 
 
+HOLD = """
+import sys
+from pathlib import Path
+from predictions.serving.original import _held
+held = _held(Path(sys.argv[1]))
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
 def test_folders_of_processes_that_are_gone_are_removed(tmp_path):
+    """Whatever number a process has: in containers all have the same one."""
     runners = tmp_path / "runners"
-    for name in ("4194305-abc-1", f"{os.getpid()}-abc-2", f"{os.getppid()}-abc-3"):
-        (runners / name).mkdir(parents=True)
-    in_use = run_folder(tmp_path, "0" * 64)
-    in_use.mkdir()
-    original._folders_in_use.add(in_use)
+    for name in ("1-abc-2", f"{os.getpid()}-abc-2", f"{os.getppid()}-abc-3"):
+        (runners / name / "model").mkdir(parents=True)
+    own, others = run_folder(tmp_path, "0" * 64), run_folder(tmp_path, "0" * 64)
+    lock = original._held(own)
+    command = [sys.executable, "-c", HOLD, str(others)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"held\n"
+        original._sweep(runners)
+        assert set(runners.iterdir()) == {own, others}
+        other.kill()
     original._sweep(runners)
-    assert {path.name for path in runners.iterdir()} == {in_use.name, f"{os.getppid()}-abc-3"}
-    original._remove(in_use)
+    assert set(runners.iterdir()) == {own}
+    lock.close()
+    original._sweep(runners)
+    assert not list(runners.iterdir())
+
+
+async def test_a_child_whose_socket_is_gone_is_replaced(loaded):
+    """Nobody new reaches it, though it runs."""
+    found, _source, _ref, _folder = loaded
+    assert found.is_alive
+    (found.scorer._folder / SOCKET).unlink()
+    assert not found.is_alive
 
 
 def test_the_child_ends_with_its_champion(loaded):
