@@ -13,6 +13,8 @@ import pytest
 
 from core.lib.errors import Conflict, InvalidRequest, Unavailable
 from models_registry.digest import folder_sha256
+from predictions import recording
+from predictions.models import Prediction
 from predictions.serving import files, original, served
 from predictions.serving.original import OriginalScorer, run_folder
 from predictions.serving.snapshot import ChampionRef
@@ -76,6 +78,29 @@ async def test_a_child_that_hangs_is_replaced_as_one_that_died(loaded, monkeypat
     monkeypatch.setattr(RunnerClient, "is_hung", True)
     assert not found.is_alive
     await asyncio.to_thread(found.stop, 0)  # which hangs up in this event loop
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("kind", [bool, float])
+def test_classes_of_another_type_are_recorded_as_the_spec_has_them(running, call, broker, tmp_path, kind):
+    packed = champions.packed(kind=kind)
+    fitted.save(tmp_path / "model", packed.estimator)
+    ref = champions.structs.replace(packed.ref(), serve_as="runner", sha256=folder_sha256(tmp_path / "model"))
+    found = served.load(ref, files.ModelFiles(tmp_path / "files", Originals(packed)), tmp_path / "files")
+    try:
+        running.engine.served = {"titanic": found}
+        status, answer, _headers = call({"rows": [ROW, ROW | {"Sex": "female"}]})
+    finally:
+        found.stop(grace_s=0)
+    assert status == 200
+    given = [one["value"] for one in answer["predictions"]]
+    assert given == [0, 1]
+    assert [type(value) for value in given] == [int, int]
+    handled = recording.handle(recording.lines("predictions/0/0", broker.messages[0]))
+    assert (handled.n_rows, handled.dead) == (2, [])
+    for row, one in zip(Prediction.objects.order_by("row"), answer["predictions"], strict=True):
+        assert row.value == one["value"]
+        assert row.probability == one["probabilities"][str(one["value"])] > 0.5
 
 
 def failing_at(monkeypatch, classes: set[int], gone: str = "robot" + "!" * 1000) -> None:
