@@ -28,6 +28,12 @@ def test_the_same_key_with_another_body_is_refused(call, broker, real_redis):
     assert len(broker.messages) == 1
 
 
+def test_a_connection_that_breaks_uses_no_key_up(call, broker, real_redis):
+    assert call({"rows": [ROW]}, idempotency_key="once", hangs_up=True)[0] == 0
+    assert call({"rows": [ROW]}, idempotency_key="once")[0] == 200
+    assert len(broker.messages) == 1
+
+
 def test_a_refusal_is_repeated_too(call, real_redis):
     first = call({"rows": [{}]}, idempotency_key="once")
     again = call({"rows": [{}]}, idempotency_key="once")
