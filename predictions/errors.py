@@ -36,7 +36,7 @@ class Busy(Unavailable):
 
 
 class NotRecorded(Unavailable):
-    """Nobody confirmed the records: `ids` may appear later, marked unanswered."""
+    """Nobody confirmed the records. ids: may appear later, marked unanswered; none where nothing was sent."""
 
     def __init__(self, message: str, *, ids: list[str], retry_after_s: int = 5) -> None:
         super().__init__(message, service="kafka", retry_after_s=retry_after_s)

@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from core.lib import traces
 from predictions.errors import Busy, NotRecorded, TooLarge
 from predictions.serving import metrics
-from predictions.serving.deliveries import DELIVERY_TIMEOUT_S, Deliveries, most_record_bytes
+from predictions.serving.deliveries import DELIVERY_TIMEOUT_S, Deliveries, Fate, most_record_bytes
 from predictions.serving.unanswered import Unanswered
 from scoring.words import grouped
 
@@ -39,11 +39,15 @@ class RecordWriter:
         started = time.perf_counter()
         try:
             with traces.span("send predictions", kind="PRODUCER"):
-                is_safe = await self._deliveries.send(records)
+                fate = await self._deliveries.send(records)
         finally:
             self._take(-len(records))
-        if not is_safe:
-            self._unanswered.add(ids)
+        if fate is Fate.NEVER_SENT:
+            raise NotRecorded(
+                _("This prediction could not be recorded, so it is not given. Try again soon."), ids=[]
+            )
+        if fate is Fate.NOT_CONFIRMED:
+            await self._unanswered.add(ids)
             raise NotRecorded(
                 _(
                     "The record of this prediction was not confirmed, so it is not given. Try again soon. "

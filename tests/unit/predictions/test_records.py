@@ -1,13 +1,15 @@
 """Records on their way to a broker that is slow, full or gone."""
 
 import asyncio
+import errno
 import threading
 
 import pytest
 from confluent_kafka import KafkaException
+from structlog.testing import capture_logs
 
 from predictions.errors import Busy, NotRecorded
-from predictions.serving import deliveries
+from predictions.serving import deliveries, unanswered
 from tests.champions import ROW
 
 
@@ -19,6 +21,71 @@ def test_a_broker_that_is_gone_gives_503_with_the_ids(call, broker, tmp_path):
     assert problem["ids"] == [record["id"] for record in broker.records]
     kept = [path.read_text().split() for path in (tmp_path / "unanswered").glob("*.ids")]
     assert kept == [problem["ids"]]
+
+
+@pytest.fixture
+def held(running, monkeypatch):
+    """Writes of ids wait until the test lets them go on; the threads that wrote."""
+    threads, go_on = [], threading.Event()
+    write_whole = unanswered.write_whole
+
+    def write_later(path, content):
+        threads.append(threading.get_ident())
+        go_on.wait(20)
+        write_whole(path, content)
+
+    monkeypatch.setattr(unanswered, "write_whole", write_later)
+    return running.writer._unanswered, threads, go_on
+
+
+async def test_ids_of_calls_that_fail_together_are_one_file_which_the_loop_does_not_write(held, tmp_path):
+    kept, threads, go_on = held
+    first = asyncio.create_task(kept.add(["a"]))
+    while not threads:
+        await asyncio.sleep(0)
+    others = [asyncio.create_task(kept.add([name, name.upper()])) for name in "bcd"]
+    await asyncio.sleep(0.05)
+    assert not any(task.done() for task in (first, *others))
+    go_on.set()
+    await asyncio.wait_for(asyncio.gather(first, *others), 20)
+    found = sorted(path.read_text().split() for path in (tmp_path / "unanswered").glob("*.ids"))
+    assert found == [["a"], ["b", "B", "c", "C", "d", "D"]]
+    assert len(threads) == 2
+    assert threading.get_ident() not in threads
+
+
+async def test_a_disk_that_does_not_answer_holds_nobody_up_for_long(held, monkeypatch):
+    monkeypatch.setattr(unanswered, "ADD_TIMEOUT_S", 0.05)
+    kept, _threads, go_on = held
+    with capture_logs() as lines:
+        await asyncio.wait_for(kept.add(["a"]), 20)
+    go_on.set()
+    assert [line["event"] for line in lines] == ["predictions.unanswered_not_kept"]
+
+
+def test_a_full_disk_changes_nothing_for_the_caller(call, broker, monkeypatch):
+    def full(_path, _content):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(unanswered, "write_whole", full)
+    broker.fails = True
+    with capture_logs() as lines:
+        status, problem, _headers = call({"rows": [ROW]})
+    assert status == 503
+    assert problem["ids"] == [record["id"] for record in broker.records]
+    (line,) = [line for line in lines if line["event"] == "predictions.unanswered_not_kept"]
+    assert (line["n_ids"], "No space left" in line["reason"]) == (1, True)
+
+
+def test_the_folder_of_ids_is_bounded_and_what_is_beyond_is_logged(call, broker, tmp_path, monkeypatch):
+    monkeypatch.setattr(unanswered, "MOST_KEPT", 2)
+    broker.fails = True
+    with capture_logs() as lines:
+        for _n in range(3):
+            assert len(call({"rows": [ROW, ROW]})[1]["ids"]) == 2
+    assert len(list(tmp_path.glob("unanswered/*"))) == 2
+    (line,) = [line for line in lines if line["event"] == "predictions.unanswered_not_kept"]
+    assert line["n_ids"] == 2
 
 
 def test_the_next_call_goes_on_once_the_broker_is_back(call, broker):
@@ -46,11 +113,12 @@ def test_a_record_may_be_as_long_as_the_producer_takes(settings):
     assert deliveries.most_record_bytes() == 4_999_000
 
 
-def test_a_full_queue_gives_503(call, broker):
+def test_a_full_queue_gives_503_and_no_ids(call, broker, tmp_path):
     broker.is_full = True
     status, problem, _headers = call({"rows": [ROW]})
     assert status == 503
-    assert len(problem["ids"]) == 1
+    assert "could not be recorded" in problem["detail"]
+    assert (problem["ids"], list(tmp_path.glob("unanswered/*"))) == ([], [])
 
 
 def test_more_than_may_wait_at_once_is_refused_before_it_is_sent(running, broker):
@@ -131,7 +199,7 @@ def test_calls_that_wait_end_when_the_producer_fails_for_good(running, broker):
         return await asyncio.wait_for(asyncio.gather(waiting, refused, return_exceptions=True), 20)
 
     errors = asyncio.run(calls())
-    assert [error.ids for error in errors] == [["a"], ["b"]]
+    assert [error.ids for error in errors] == [["a"], []], "the second was never sent"
     write(running.writer, "c")
     assert successor.messages == [b"c"]
 
