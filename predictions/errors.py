@@ -29,7 +29,7 @@ class Forbidden(ConsoleError):
 
 
 class Busy(Unavailable):
-    """As many calls wait for their records as this process takes at once."""
+    """As many calls are being answered as this process takes at once."""
 
     status = 429
     title = _("Too many requests")

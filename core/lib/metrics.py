@@ -88,7 +88,7 @@ PREDICT_ANSWERS = TalliedCounter(
 PREDICT_ROWS = TalliedCounter("console_predict_score_rows", "Rows scored.")
 PREDICT_IN_FLIGHT = Gauge(
     "console_predict_flight_rows",
-    "Rows that wait for Kafka before they are answered.",
+    "Rows that are being answered: scored, or waiting for Kafka.",
     multiprocess_mode="livesum",
 )
 KAFKA_PRODUCE_SECONDS = TalliedHistogram(

@@ -10,6 +10,8 @@ from structlog.testing import capture_logs
 
 from predictions.errors import Busy, NotRecorded
 from predictions.serving import deliveries, unanswered
+from predictions.serving.callers import Caller
+from predictions.serving.engine import Answer
 from tests.champions import ROW
 
 
@@ -104,7 +106,7 @@ def test_a_row_whose_record_the_broker_never_takes_is_refused_in_words(call, run
     assert (status, broker.messages, "retry-after" in headers) == (413, [], False)
     assert "can be recorded" in problem["detail"]
     assert [error["row"] for error in problem["errors"]] == [1]
-    assert running.writer.in_flight == 0
+    assert running.engine.in_flight == 0
 
 
 def test_a_record_may_be_as_long_as_the_producer_takes(settings):
@@ -121,28 +123,57 @@ def test_a_full_queue_gives_503_and_no_ids(call, broker, tmp_path):
     assert (problem["ids"], list(tmp_path.glob("unanswered/*"))) == ([], [])
 
 
-def test_more_than_may_wait_at_once_is_refused_before_it_is_sent(running, broker):
-    running.writer._max_in_flight = 3
+@pytest.fixture
+def slow(running, monkeypatch):
+    """The model answers once the test lets it: the engine, and that event."""
+    served, go_on = running.engine.champion("titanic"), asyncio.Event()
+    score = served.score
 
-    async def both():
-        first = asyncio.ensure_future(running.writer.write([b"1", b"2"], ["a", "b"]))
+    async def later(rows):
+        await go_on.wait()
+        return await score(rows)
+
+    monkeypatch.setattr(served, "score", later)
+    return running.engine, go_on
+
+
+async def predict(engine, n_rows: int) -> Answer:
+    served = engine.champion("titanic")
+    rows = served.decoder.decode_rows([ROW] * n_rows)
+    return await engine.predict(served, lambda _served: rows, Caller(7, "ana"), source="api")
+
+
+async def test_more_rows_than_may_wait_at_once_are_refused_before_they_are_scored(slow, broker):
+    engine, go_on = slow
+    engine._places._most = 3
+    first = asyncio.create_task(predict(engine, 2))
+    await asyncio.sleep(0)
+    with pytest.raises(Busy) as refused:
+        await asyncio.wait_for(predict(engine, 2), 20)
+    assert (refused.value.status, refused.value.retry_after_s, engine.in_flight) == (429, 1, 2)
+    second = asyncio.create_task(predict(engine, 1))
+    await asyncio.sleep(0)
+    go_on.set()
+    assert len((await first).predictions) + len((await second).predictions) == 3
+    assert (engine.in_flight, len(broker.records)) == (0, 3)
+
+
+async def test_places_are_kept_until_the_record_is_safe(running, broker):
+    broker.is_silent = True
+    call = asyncio.create_task(predict(running.engine, 2))
+    while not broker.messages:
         await asyncio.sleep(0)
-        with pytest.raises(Busy) as refused:
-            await running.writer.write([b"3", b"4"], ["c", "d"])
-        await first
-        return refused.value
-
-    error = asyncio.run(both())
-    assert error.status == 429
-    assert error.retry_after_s == 1
-    assert broker.messages == [b"1\n2"]
+    assert running.engine.in_flight == 2
+    broker.speak()
+    await call
+    assert running.engine.in_flight == 0
 
 
-def test_nothing_stays_in_flight_after_a_failure(running, broker):
+def test_nothing_stays_in_flight_after_a_failure(call, running, broker):
     broker.fails = True
-    with pytest.raises(NotRecorded):
-        asyncio.run(running.writer.write([b"1"], ["a"]))
-    assert running.writer.in_flight == 0
+    assert call({"rows": [ROW]})[0] == 503
+    assert call({"rows": [{}]})[0] == 422
+    assert running.engine.in_flight == 0
 
 
 def write(writer, name: str) -> None:
@@ -162,13 +193,14 @@ def test_two_event_loops_may_write_at_once(running, broker):
     threads = [threading.Thread(target=call, args=(name,)) for name in ("a", "b", "c")]
     for thread in threads:
         thread.start()
-    while running.writer.in_flight < len(threads):
+    while len(b"".join(broker.messages).replace(b"\n", b"")) + len(running.deliveries._waiting) < len(
+        threads
+    ):
         pass
     broker.speak()
     for thread in threads:
         thread.join(10)
     assert sorted(ended) == ["a", "b", "c"]
-    assert running.writer.in_flight == 0
 
 
 def test_a_loop_that_has_ended_takes_nobody_elses_answers_with_it(running, broker):
@@ -181,7 +213,6 @@ def test_a_loop_that_has_ended_takes_nobody_elses_answers_with_it(running, broke
     asyncio.run(give_up())
     broker.speak()
     write(running.writer, "next")
-    assert running.writer.in_flight == 0
 
 
 def test_calls_that_wait_end_when_the_producer_fails_for_good(running, broker):
