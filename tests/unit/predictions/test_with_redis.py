@@ -41,6 +41,17 @@ def test_a_refusal_is_repeated_too(call, real_redis):
     assert again[2]["idempotent-replay"] == "true"
 
 
+def test_a_call_that_came_too_early_may_be_sent_again(call, running, real_redis):
+    too_early = {"path": "unfinished/predict", "idempotency_key": "once"}
+    unknown = {"path": "atlantis/predict", "idempotency_key": "once"}
+    assert call({"rows": [ROW]}, **too_early)[0] == 409
+    assert call({"rows": [ROW]}, **unknown)[0] == 404
+    served = running.engine.served["titanic"]
+    running.engine.served |= {"unfinished": served, "atlantis": served}
+    assert call({"rows": [ROW]}, **too_early)[0] == 200
+    assert call({"rows": [ROW]}, **unknown)[0] == 200
+
+
 def test_an_unconfirmed_call_may_be_sent_again(call, broker, real_redis):
     broker.fails = True
     assert call({"rows": [ROW]}, idempotency_key="once")[0] == 503
