@@ -43,6 +43,7 @@ MOST_WAITING_BYTES = 64 * 1024 * 1024
 
 # What librdkafka takes of a message by default, and what it adds to a record.
 MESSAGE_BYTES, AROUND_A_RECORD_BYTES = 1_000_000, 1_000
+TRACE_BYTES = 100  # and for each trace that goes with them
 
 Records = list[tuple[bytes, "_Delivery"]]
 
@@ -149,9 +150,10 @@ class _Bundle:
 class _Waiting:
     """Records that wait for a message, the oldest first. Whoever uses it holds the lock."""
 
-    __slots__ = ("_n_bytes", "_records")
+    __slots__ = ("_most_bytes", "_n_bytes", "_records")
 
     def __init__(self) -> None:
+        self._most_bytes = min(MOST_BYTES, most_record_bytes())
         self._records: deque[tuple[bytes, _Delivery]] = deque()
         self._n_bytes = 0
 
@@ -170,9 +172,11 @@ class _Waiting:
 
     def take(self) -> Records:
         """The first records, as many as one message takes: at least one."""
-        n = n_bytes = 0
-        for record, _delivery in islice(self._records, MOST_RECORDS):
-            if n and n_bytes + len(record) > MOST_BYTES:
+        n = n_bytes = n_trace_bytes = 0
+        for record, delivery in islice(self._records, MOST_RECORDS):
+            if delivery.traceparent:
+                n_trace_bytes += TRACE_BYTES
+            if n and n_bytes + n_trace_bytes + len(record) > self._most_bytes:
                 break
             n += 1
             n_bytes += len(record)

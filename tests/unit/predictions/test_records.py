@@ -8,11 +8,13 @@ import pytest
 from confluent_kafka import KafkaException
 from structlog.testing import capture_logs
 
+from core.lib import traces
 from predictions.errors import Busy, NotRecorded
 from predictions.serving import deliveries, unanswered
 from predictions.serving.callers import Caller
 from predictions.serving.engine import Answer
 from tests.champions import ROW
+from tests.unit.predictions.conftest import FakeBroker
 
 
 def test_a_broker_that_is_gone_gives_503_with_the_ids(call, broker, tmp_path):
@@ -306,6 +308,25 @@ def test_what_comes_while_two_messages_are_under_way_travels_together(running, b
 )
 def test_a_large_call_takes_several_messages(running, broker, records, sizes):
     asyncio.run(running.writer.write(records, ["id"] * len(records)))
+    assert [len(message.split(b"\n")) for message in broker.messages] == sizes
+
+
+@pytest.mark.parametrize(("parent", "sizes"), [("", [9, 9, 2]), (f"00-{'a' * 32}-{'b' * 16}-01", [8, 8, 4])])
+def test_a_message_is_no_longer_than_the_producer_takes(settings, monkeypatch, parent, sizes):
+    """Of 10,000 bytes 9,000 are the records', or 100 fewer for each that has a trace."""
+    settings.CONSOLE_KAFKA_CONFIG = {"message.max.bytes": 10_000}
+    monkeypatch.setattr(traces, "traceparent", lambda: parent)
+    made = deliveries.Deliveries("predictions")
+    broker = made._producer = FakeBroker()
+    broker.is_silent = True
+    monkeypatch.setattr(deliveries, "MOST_UNDER_WAY", 100)
+
+    async def calls() -> None:
+        for _n in range(20):
+            made.send([b"x" * 1000])
+        await asyncio.sleep(0)
+
+    asyncio.run(calls())
     assert [len(message.split(b"\n")) for message in broker.messages] == sizes
 
 
