@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from scoring import check
+from scoring import check, values
 from scoring.check import NotJSON, RowDecoder, RowsInvalid, TooLarge
 from scoring.spec_reading import read_spec
 from tests.unit.scoring import specs
@@ -151,14 +151,6 @@ def test_unusual_values_are_taken_with_a_warning():
     ]
 
 
-def test_file_rows_keep_their_number_in_messages():
-    good = {name: str(value) for name, value in specs.titanic_row().items()}
-    assert TITANIC.decode_texts([good]).inputs[0]["HasCabin"] is False
-    with pytest.raises(RowsInvalid) as error:
-        TITANIC.decode_texts([good, good | {"Age": "?"}], first=2000)
-    assert error.value.errors[0]["row"] == 2001
-
-
 def test_whole_float_is_a_whole_number():
     assert TITANIC.decode(body(specs.titanic_row(Pclass=3.0))).inputs[0]["Pclass"] == 3
 
@@ -236,8 +228,9 @@ def test_choices_that_differ_by_no_more_are_kept_apart():
 
 
 def test_numbers_in_texts_are_none_of_python():
-    with pytest.raises(RowsInvalid, match="1 fault"):
-        HOUSE.decode_texts([{"rooms": "3", "area": "1_500", "town": "Lugo"}])
+    area = specs.house().field("area")
+    assert values.from_text(area, "1_500") == "1_500"
+    assert values.from_text(area, "1500") == 1500
 
 
 def test_only_the_first_misspelt_names_are_looked_up(monkeypatch):
