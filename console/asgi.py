@@ -19,16 +19,19 @@ _django = get_asgi_application()  # before whatever needs Django's apps
 
 from channels.sessions import CookieMiddleware  # noqa: E402
 
-from console import bodies  # noqa: E402
-from console.bodies import Receive, Scope, Send  # noqa: E402
 from console.consumers import LiveConsumer  # noqa: E402
 from console.origins import SameOrigin  # noqa: E402
 from console.waiting import Waiting, wanted_s  # noqa: E402
-from core.lib import addresses, collector, sockets  # noqa: E402
+from core.lib import addresses, bodies, collector, sockets  # noqa: E402
+from core.lib.bodies import Receive, Scope, Send  # noqa: E402
 from predictions.serving import predict_app  # noqa: E402
 
 # Each request that Django answers holds a thread and a connection to PostgreSQL: the rest waits its turn.
 MOST_AT_ONCE = 40
+# Django itself refuses more than 1 MiB with a page of its own; beyond this nobody listens any more.
+MOST_BYTES = 2 * 1024 * 1024
+# Of all requests that nobody has answered yet: whoever sends them need not sign in.
+MOST_HELD_BYTES = 128 * MOST_BYTES
 LIVE = "/ws/live"
 PROBES = {"/livez", "/readyz", "/metrics"}
 
@@ -42,7 +45,7 @@ class Console:
         self.live = live
         self._places = asyncio.Semaphore(MOST_AT_ONCE)
         self._waiting = Waiting(self._in_place)
-        self._room = bodies.Room()
+        self._room = bodies.Room(MOST_HELD_BYTES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand the connection to whose it is."""
@@ -61,9 +64,9 @@ class Console:
                 await self._page(scope, receive, send)
 
     async def _page(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with self._room.share() as take:
+        with self._room.share() as share:
             try:
-                body = await bodies.read(scope, receive, take)
+                body = await share.read(dict(scope["headers"]), receive, most_bytes=MOST_BYTES)
             except bodies.Refused as why:
                 await bodies.refuse(send, why)
             except bodies.Gone:

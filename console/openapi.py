@@ -48,7 +48,8 @@ IDEMPOTENCY_KEY = {
     "in": "header",
     "name": "Idempotency-Key",
     "schema": {"type": "string", "minLength": 1, "maxLength": 200},
-    "description": "The same key and body within 24 hours get the first answer again; nothing is done twice.",
+    "description": "The same key and body within 24 hours get the first answer again; nothing is done twice."
+    " Answers with 403, 404, 409, 429 and 5xx are not kept.",
 }
 
 

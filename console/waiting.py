@@ -23,9 +23,9 @@ from channels.layers import get_channel_layer
 from django.conf import settings
 from django.http import parse_cookie
 
-from console.bodies import Receive, Scope, Send
 from core.lib import live
 from core.lib import redis as console_redis
+from core.lib.bodies import Receive, Scope, Send
 from pipelines.models import ENDED
 
 log = structlog.get_logger(__name__)

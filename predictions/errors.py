@@ -29,14 +29,14 @@ class Forbidden(ConsoleError):
 
 
 class Busy(Unavailable):
-    """As many calls wait for their records as this process takes at once."""
+    """As many calls are being answered as this process takes at once."""
 
     status = 429
     title = _("Too many requests")
 
 
 class NotRecorded(Unavailable):
-    """Nobody confirmed the records: `ids` may appear later, marked unanswered."""
+    """Nobody confirmed the records. ids: may appear later, marked unanswered; none where nothing was sent."""
 
     def __init__(self, message: str, *, ids: list[str], retry_after_s: int = 5) -> None:
         super().__init__(message, service="kafka", retry_after_s=retry_after_s)

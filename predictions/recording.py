@@ -30,7 +30,7 @@ LOCK = 0x70726564
 
 # As wide as the columns: what the database alone refuses costs its batch a dozen transactions or two.
 RequestId = Annotated[str, Meta(max_length=64)]
-Model = Annotated[str, Meta(max_length=250)]
+Model = Annotated[str, Meta(max_length=256)]
 Version = Annotated[str, Meta(max_length=50)]
 Username = Annotated[str, Meta(max_length=150)]
 Row = Annotated[int, Meta(ge=0, lt=2**31)]

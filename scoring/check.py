@@ -1,12 +1,11 @@
 """Rows that come in: decoded and checked against the spec, or refused with every fault named.
 
 The fast way is a msgspec decoder whose types are made from the spec. What it accepts is right; what it
-refuses goes through `values.normalise`, field by field, which finds all faults, and is also the way for forms
-and files.
+refuses goes through `values.normalise`, field by field, which finds all faults; forms go that way too.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from itertools import islice
 from typing import Any, NamedTuple
@@ -22,6 +21,7 @@ from scoring.words import grouped
 MAX_BYTES = 1024 * 1024
 MAX_ROWS = row_types.MAX_ROWS
 MAX_FAULTS = 100
+MAX_HINTS = 3  # names that are compared with those of the spec: for a wide one that takes milliseconds each
 
 Row = dict[str, values.Value]
 
@@ -128,29 +128,18 @@ class RowDecoder:
                     n_filled += 1
         return n_filled
 
-    def decode_rows(self, rows: Sequence[object], *, first: int = 0) -> Rows:
-        """Rows that are parsed already. first: index of the first one, for messages about a file."""
+    def decode_rows(self, rows: Sequence[object]) -> Rows:
+        """Rows that are parsed already."""
         if len(rows) > MAX_ROWS:
             raise TooLarge(
                 f"{grouped(len(rows))} rows came, at most {grouped(MAX_ROWS)} are taken at once:"
                 " send them in parts."
             )
         inputs: list[Row] = []
-        faults = list(islice(self._collect(rows, inputs, first), MAX_FAULTS + 1))
+        faults = list(islice(self._collect(rows, inputs), MAX_FAULTS + 1))
         if faults:
             raise _invalid(faults)
         return self._rows(inputs)
-
-    def decode_texts(self, rows: Iterable[Mapping[str, str]], *, first: int = 0) -> Rows:
-        """Rows of text, as a CSV file holds them: "" is missing, "true" or "1" is true."""
-        return self.decode_rows([self._from_texts(row) for row in rows], first=first)
-
-    def _from_texts(self, row: Mapping[str, str]) -> dict[str, object]:
-        by_name = {field.name: field for field in self._fields}
-        return {
-            name: values.from_text(by_name[name], text) if name in by_name else text
-            for name, text in row.items()
-        }
 
     def _rows(self, inputs: list[Row]) -> Rows:
         """The quick way takes any text of an open choice: spaces around a known one go here."""
@@ -172,15 +161,16 @@ class RowDecoder:
                 unusual.append(field)
         return [sentence for field in unusual if (sentence := values.warning(field, row[field.name]))]
 
-    def _collect(self, rows: Sequence[object], inputs: list[Row], first: int) -> Iterator[Fault]:
+    def _collect(self, rows: Sequence[object], inputs: list[Row]) -> Iterator[Fault]:
         """Yields faults; fills `inputs` with the normalised rows as it goes."""
+        hints: dict[str, str] = {}
         if not rows:
             yield Fault(None, "rows", "rows is empty: send at least one row")
-        for index, row in enumerate(rows, first):
+        for index, row in enumerate(rows):
             if not isinstance(row, dict):
                 yield Fault(index, None, f"a row must be an object of fields, not {values.shown(row)}")
                 continue
-            yield from self._unknown(index, row)
+            yield from self._unknown(index, row, hints)
             clean: Row = {}
             for field in self._fields:
                 try:
@@ -192,10 +182,13 @@ class RowDecoder:
                     yield Fault(index, field.name, f"{field.name} {fault}")
             inputs.append(clean)
 
-    def _unknown(self, index: int, row: dict[Any, object]) -> Iterator[Fault]:
+    def _unknown(self, index: int, row: dict[Any, object], hints: dict[str, str]) -> Iterator[Fault]:
+        """hints: for names of this call so far."""
         for shown in sorted(_shown(name) for name in row.keys() - self._known):
-            close = get_close_matches(shown, self._names, n=1)
-            hint = f"did you mean {close[0]}?" if close else "leave it out"
+            if shown not in hints and len(hints) < MAX_HINTS:
+                close = get_close_matches(shown, self._names, n=1)
+                hints[shown] = f"did you mean {close[0]}?" if close else "leave it out"
+            hint = hints.get(shown, "correct it, or leave it out")
             yield Fault(index, shown, f"{shown} is not a field of this model: {hint}")
 
 

@@ -2,7 +2,9 @@
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Collection
+from functools import cached_property
 from typing import Literal
 
 from msgspec import Struct
@@ -44,11 +46,27 @@ class Label(Struct, forbid_unknown_fields=True, frozen=True):
         return self.label or str(self.value)
 
 
-class Choices(Struct, forbid_unknown_fields=True, frozen=True):
+def bare(text: str) -> str:
+    """Without spaces around it, its letters composed one way (`é` is one character or two)."""
+    return unicodedata.normalize("NFC", text).strip()
+
+
+class Choices(Struct, forbid_unknown_fields=True, frozen=True, dict=True):
     """The values a field knows; `open` lets others through with a warning."""
 
     values: list[Label]
     open: bool = False
+
+    @cached_property
+    def known(self) -> frozenset[int | str]:
+        return frozenset(label.value for label in self.values)
+
+    @cached_property
+    def by_bare(self) -> dict[str, str]:
+        """Texts, without those that are alike once they are bare."""
+        texts = [str(label.value) for label in self.values]
+        n_alike = Counter(map(bare, texts))
+        return {bare(text): text for text in texts if n_alike[bare(text)] == 1}
 
 
 class Field(Struct, forbid_unknown_fields=True, frozen=True, omit_defaults=True):

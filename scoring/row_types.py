@@ -82,6 +82,4 @@ def _within(field: Field, value: Any) -> bool:
 
 
 def known_values(field: Field) -> frozenset[Any]:
-    return (
-        frozenset(known.value for known in field.choices.values) if field.choices is not None else frozenset()
-    )
+    return field.choices.known if field.choices is not None else frozenset()

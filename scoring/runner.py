@@ -39,7 +39,6 @@ class Runner:
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(maxsize=10_000)
         self._next: _Waiting | None = None  # from the queue, and too much for the batch before
         self._decoder = msgspec.msgpack.Decoder(frames.Request)
-        self.n_batches = 0
 
     async def serve(self, listener: socket.socket) -> None:
         """Until cancelled."""
@@ -88,7 +87,6 @@ class Runner:
             await self._settle(batch[:middle])
             await self._settle(batch[middle:])
             return
-        self.n_batches += 1
         self._answer(batch, outcome)
 
     def _gather(self, first: _Waiting) -> list[_Waiting]:

@@ -66,7 +66,8 @@ class RunnerProcess:
 
     @property
     def is_alive(self) -> bool:
-        return self._process.poll() is None
+        """Whether it runs and can be called."""
+        return self._process.poll() is None and (self.folder / SOCKET).exists()
 
     def stop(self) -> None:
         sandbox.end(self._process)

@@ -81,7 +81,10 @@ class Presenter:
     """Turns outcomes into what an answer says."""
 
     def __init__(self, spec: Spec) -> None:
-        self._labels: dict[Any, str] = {label.value: label.text for label in spec.output.labels}
+        # Estimators may have learnt True or 1.0 where the spec, and with it every reader of answers, has 1.
+        self._classes: dict[Any, tuple[int | str, str]] = {
+            label.value: (label.value, label.text) for label in spec.output.labels
+        }
         self._keys = [str(label.value) for label in spec.output.labels]
 
     def scores(self, outcome: Outcome) -> Scores:
@@ -99,7 +102,8 @@ class Presenter:
             {key: round(share, 6) for key, share in zip(keys, shares, strict=True)}
             for shares in outcome.probabilities.tolist()
         ]
-        return Scores(values, [self._labels[value] for value in values], probabilities)
+        classes = [self._classes[value] for value in values]
+        return Scores([value for value, _text in classes], [text for _value, text in classes], probabilities)
 
 
 class Scorer:

@@ -1,12 +1,9 @@
 """One value against its field: the definition of what is right, with a sentence for what is not."""
 
 import math
-import unicodedata
-from collections import Counter
-from functools import lru_cache
 from typing import Any
 
-from scoring.language import MAX_INTEGER, MAX_NUMBER, MAX_TEXT, Field
+from scoring.language import MAX_INTEGER, MAX_NUMBER, MAX_TEXT, Field, bare
 
 Value = int | float | str | bool | None
 
@@ -42,20 +39,8 @@ def trimmed(field: Field, value: Value) -> Value:
     """
     if field.choices is None or not isinstance(value, str):
         return value
-    known = tuple(str(choice.value) for choice in field.choices.values)
-    return value if value in known else _by_bare(known).get(_bare(value), value)
-
-
-@lru_cache(maxsize=1_000)
-def _by_bare(known: tuple[str, ...]) -> dict[str, str]:
-    """Without those that differ from one another by no more."""
-    bare = [_bare(one) for one in known]
-    n_alike = Counter(bare)
-    return {alike: one for alike, one in zip(bare, known, strict=True) if n_alike[alike] == 1}
-
-
-def _bare(text: str) -> str:
-    return unicodedata.normalize("NFC", text).strip()
+    choices = field.choices
+    return value if value in choices.known else choices.by_bare.get(bare(value), value)
 
 
 def absent(field: Field) -> Value:
@@ -88,7 +73,7 @@ def warning(field: Field, value: Value) -> str | None:
             f"{field.name} is {value:g}, an outlier: outside the range seen in training ({low:g} to {high:g})"
         )
     choices = field.choices
-    if choices is not None and choices.open and all(value != known.value for known in choices.values):
+    if choices is not None and choices.open and value not in choices.known:
         return f"{field.name} is {shown(value)}, a value the model has not seen"
     return None
 
@@ -179,7 +164,7 @@ def _check_bounds(field: Field, value: Value) -> None:
 
 def _check_choice(field: Field, value: Value) -> None:
     choices = field.choices
-    if choices is None or choices.open or any(value == known.value for known in choices.values):
+    if choices is None or choices.open or value in choices.known:
         return
     known = [shown(choice.value) for choice in choices.values]
     more = f" or one of {len(known) - _SHOWN_CHOICES} more" if len(known) > _SHOWN_CHOICES else ""

@@ -233,7 +233,7 @@ DASHBOARDS: Final = (
             Panel(
                 "Rows in flight",
                 NUMBER,
-                (("wait for Kafka", "sum(console_predict_flight_rows)"),),
+                (("being answered", "sum(console_predict_flight_rows)"),),
                 "Beyond CONSOLE_SERVING_MAX_IN_FLIGHT a process answers 429.",
             ),
             Panel(

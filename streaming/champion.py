@@ -3,7 +3,6 @@
 import hashlib
 import json
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +24,6 @@ from scoring.spec_reading import SpecError, read_spec
 PRINCIPAL = "anomaly_rule"  # the account is `system:anomaly_rule`
 TIMEOUT_S = 5.0
 MOST_ROWS = 200  # of one call
-MOST_REFUSED = 1000  # calls remembered for their refusal
 
 Row = dict[str, Any]
 
@@ -36,10 +34,6 @@ class Waits(Unavailable):
 
 class RowsRefused(Waits):
     """The model never takes these rows together; most of them it may take without the others."""
-
-
-class _RefusedForGood(Waits):
-    """The same call would get the same answer again; one under another key may not."""
 
 
 class Answers(NamedTuple):
@@ -64,7 +58,6 @@ class Champion:
         self._model, self._client = model, client
         self._known: Known | None = None
         self._version = ""
-        self._n_refused: Counter[str] = Counter()  # by call; its answer is kept for its key
 
     def close(self) -> None:
         self._client.close()
@@ -102,8 +95,7 @@ class Champion:
         body = msgspec.json.encode({"rows": rows})
         if len(body) > MAX_BYTES and len(rows) > 1:
             return self._halves(rows, place, looks=looks)
-        call = hashlib.sha256(f"{place} ".encode() + body).hexdigest()
-        key = f"{call}-{self._n_refused[call]}"
+        key = hashlib.sha256(f"{place} ".encode() + body).hexdigest()
         url = f"{settings.CONSOLE_SERVING_URL}/api/v1/models/{quote(self._model, safe='')}/predict"
         headers = {"Content-Type": "application/json", "Idempotency-Key": key}
         try:
@@ -112,11 +104,6 @@ class Champion:
             if looks and self._takes_something_else():
                 raise  # another champion: the rows are made anew for it
             return self._halves(rows, place, looks=False) if len(rows) > 1 else Answers([math.nan], [""])
-        except _RefusedForGood:
-            if len(self._n_refused) > MOST_REFUSED:
-                self._n_refused.clear()
-            self._n_refused[call] += 1
-            raise
         return self._read(answer, len(rows))
 
     def _halves(self, rows: Sequence[Row], place: str, *, looks: bool) -> Answers:
@@ -173,8 +160,6 @@ class Champion:
                 raise RowsRefused(message)
             if answer.is_client_error:
                 self._known = None
-                if "Retry-After" not in answer.headers:
-                    raise _RefusedForGood(message)
             raise Waits(message)
         return answer
 

@@ -103,14 +103,14 @@ class Packed:
 
 
 @cache
-def packed(*, seed: int = 0, n_trees: int = 10) -> Packed:
-    """A forest on made-up passengers; another seed gives another model."""
+def packed(*, seed: int = 0, n_trees: int = 10, kind: type = int) -> Packed:
+    """A forest on made-up passengers; another seed gives another model. kind: of the classes it learns."""
     spec = read_spec(json.dumps(SPEC))
     rows = passengers(300, seed=seed)
     table = features.table(spec, rows)
     label = (rows["Sex"] == "female").to_numpy() ^ (np.random.default_rng(seed).random(len(rows)) < 0.2)
     forest = RandomForestClassifier(n_estimators=n_trees, max_depth=6, random_state=seed)
-    model = Pipeline([("prepare", _preparation(spec)), ("forest", forest)]).fit(table, label.astype(int))
+    model = Pipeline([("prepare", _preparation(spec)), ("forest", forest)]).fit(table, label.astype(kind))
     original = Original(model, spec)
     scores = original.predict(features.frame(spec, rows)).probabilities[:, 1]
     buffer = io.BytesIO()

@@ -2,7 +2,8 @@
 
 A key counts for one user and one path, with one body. The middleware uses `begin` for every POST that Django
 answers, the predict application `abegin`. Both return a `Replay`, to be answered as it is, or a `Claim`: the
-caller does the work, then keeps its answer or drops the claim. "Try again" (429, 5xx) is not kept.
+caller does the work, then keeps its answer or drops the claim. What another moment may answer otherwise, and
+did nothing, is not kept: no right (403), not there yet (404), the wrong moment (409), try again (429, 5xx).
 
 Without Redis nobody can tell whether a call is a repetition, so calls that carry a key get 503; others go on.
 """
@@ -96,7 +97,7 @@ class Claim:
 
 def is_kept(status: int) -> bool:
     """Whether an answer with this status is the final one."""
-    return status < 500 and status != 429
+    return status < 500 and status not in {403, 404, 409, 429}
 
 
 def begin(user_id: object, path: str, key: str, body: bytes) -> Claim | Replay:

@@ -88,7 +88,7 @@ PREDICT_ANSWERS = TalliedCounter(
 PREDICT_ROWS = TalliedCounter("console_predict_score_rows", "Rows scored.")
 PREDICT_IN_FLIGHT = Gauge(
     "console_predict_flight_rows",
-    "Rows that wait for Kafka before they are answered.",
+    "Rows that are being answered: scored, or waiting for Kafka.",
     multiprocess_mode="livesum",
 )
 KAFKA_PRODUCE_SECONDS = TalliedHistogram(
@@ -118,7 +118,9 @@ REPLAY_LINES = Counter("console_replay_send_lines", "Lines of files sent to topi
 # --- Spark jobs
 JOBS_ENDED = Counter("console_job_end_jobs", "Spark jobs that ended, by how.", ["state"])
 
-PREDICT_STATUSES = ("200", "400", "401", "403", "404", "409", "413", "415", "422", "429", "500", "503")
+PREDICT_STATUSES = (
+    *("200", "400", "401", "403", "404", "408", "409", "413", "415", "422", "429", "500", "503"),
+)
 for _status in PREDICT_STATUSES:
     PREDICT_ANSWERS.labels(_status)
 for _outcome in ("first", "replayed", "refused", "unavailable"):

@@ -3,14 +3,14 @@
 import os
 import re
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 import structlog
 from django.utils.translation import gettext as _
 
-from core.lib import context, idempotency, json_out, problems, traces
+from core.lib import bodies, context, idempotency, json_out, problems, traces
 from core.lib import redis as console_redis
+from core.lib.bodies import Receive, Reply, Scope, Send
 from core.lib.errors import ConsoleError
 from predictions.errors import TooLarge, extra_of, headers_of
 from predictions.serving import metrics
@@ -21,11 +21,8 @@ from scoring.check import MAX_BYTES, Rows
 
 log = structlog.get_logger(__name__)
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Reply = tuple[int, bytes, list[tuple[bytes, bytes]]]
-
+# Of all calls that nobody has answered yet.
+MOST_HELD_BYTES = 128 * MAX_BYTES
 PREFIX = "/api/v1/models/"
 VERBS = frozenset({"predict", "explain"})
 _SAFE_ID = re.compile(rb"^[A-Za-z0-9._-]{8,64}$")
@@ -38,6 +35,7 @@ class PredictApp:
 
     def __init__(self, found: Service | None = None) -> None:
         self._service = found or service()
+        self._room = bodies.Room(MOST_HELD_BYTES)
         self._redis: Any = None
 
     def matches(self, scope: Scope) -> bool:
@@ -70,6 +68,8 @@ class PredictApp:
                 status, body, extra = await self._traced(scope, headers, receive, request_id)
             else:
                 status, body, extra = await self._reply(scope, headers, receive, request_id)
+        except bodies.Gone:
+            return  # nobody hears an answer
         finally:
             context.request_id.reset(token)
         extra = [*extra, (b"content-length", b"%d" % len(body)), (b"x-request-id", request_id.encode())]
@@ -96,13 +96,18 @@ class PredictApp:
     ) -> Reply:
         try:
             caller = self._service.callers.authenticate(headers.get(b"authorization"))
-            body = await read_body(headers, receive)
-            key = headers.get(b"idempotency-key")
-            if key is None:
-                return 200, await self._answer(scope["path"], body, caller, request_id), _JSON
-            return await self._answer_once(scope["path"], body, caller, request_id, key)
+            with self._room.share() as share:
+                body = await _read(share, headers, receive)
+                key = headers.get(b"idempotency-key")
+                if key is None:
+                    return 200, await self._answer(scope["path"], body, caller, request_id), _JSON
+                return await self._answer_once(scope["path"], body, caller, request_id, key)
         except ConsoleError as error:
             return problem(error)
+        except bodies.Refused as why:
+            return bodies.reply(why)
+        except bodies.Gone:
+            raise
         except Exception:
             log.exception("predict.failed", path=scope["path"])
             content = problems.body(
@@ -165,33 +170,12 @@ def is_predict_path(path: str) -> bool:
     return bool(name) and verb in VERBS
 
 
-async def read_body(headers: dict[bytes, bytes], receive: Receive) -> bytes:
-    """The whole body, counted while it comes in. Raises TooLarge."""
-    announced = headers.get(b"content-length", b"0")
-    if not announced.isdigit() or int(announced) > MAX_BYTES:
-        raise _too_large()
-    message = await receive()
-    body = message.get("body", b"")
-    if not message.get("more_body"):
-        return _within(body)
-    parts, size = [body], len(body)
-    while message.get("more_body"):
-        message = await receive()
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
-        if size > MAX_BYTES:
-            raise _too_large()
-    return b"".join(parts)
-
-
-def _within(body: bytes) -> bytes:
-    if len(body) > MAX_BYTES:
-        raise _too_large()
-    return body
-
-
-def _too_large() -> TooLarge:
-    return TooLarge(_("A call may carry at most 1 MiB: send fewer rows."))
+async def _read(share: bodies.Share, headers: dict[bytes, bytes], receive: Receive) -> bytes:
+    """Raises TooLarge, bodies.Refused, bodies.Gone."""
+    try:
+        return await share.read(headers, receive, most_bytes=MAX_BYTES)
+    except bodies.TooLong as error:
+        raise TooLarge(_("A call may carry at most 1 MiB: send fewer rows.")) from error
 
 
 def problem(error: ConsoleError) -> Reply:

@@ -1,5 +1,6 @@
 """Who calls: every live token in memory by the SHA-256 of its key, so that no call waits for the database."""
 
+import math
 import time
 from collections.abc import Iterable
 from hashlib import sha256
@@ -38,18 +39,18 @@ class Callers:
     def __init__(self, max_stale_s: float) -> None:
         self._max_stale_s = max_stale_s
         self._by_hash: dict[str, Caller] = {}
-        self._as_of = 0.0
+        self._as_of = -math.inf  # by the monotonic clock: one that is set back keeps no token alive
         self._used: set[int] = set()
 
-    def replace(self, grants: Iterable[Grant], *, as_of: float) -> None:
-        """Take over what the database said at `as_of` (Unix time)."""
+    def replace(self, grants: Iterable[Grant], *, age_s: float) -> None:
+        """Take over what the database said so long ago."""
         self._by_hash = {grant.key_sha256: grant.caller for grant in grants}
-        self._as_of = as_of
+        self._as_of = time.monotonic() - age_s
 
     @property
     def age_s(self) -> float:
         """Seconds since the database last said which tokens live."""
-        return time.time() - self._as_of
+        return time.monotonic() - self._as_of
 
     @property
     def is_too_old(self) -> bool:

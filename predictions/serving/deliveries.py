@@ -1,4 +1,4 @@
-"""Records handed to Kafka, and each call's answer to whether all of its records arrived.
+"""Records handed to Kafka, and each call's answer to what became of its records.
 
 Calls of the same turn of an event loop travel together, one record a line of one message, and so do those
 that come while as many messages are under way as may be: what a message costs librdkafka, the broker and the
@@ -17,6 +17,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from enum import Enum
 from itertools import islice
 from typing import Any
 
@@ -42,8 +43,20 @@ MOST_WAITING_BYTES = 64 * 1024 * 1024
 
 # What librdkafka takes of a message by default, and what it adds to a record.
 MESSAGE_BYTES, AROUND_A_RECORD_BYTES = 1_000_000, 1_000
+TRACE_BYTES = 100  # and for each trace that goes with them
 
 Records = list[tuple[bytes, "_Delivery"]]
+
+# What became of a record; those of one call are added up.
+_ARRIVED, _UNCONFIRMED, _UNSENT = 1, 2, 4
+
+
+class Fate(Enum):
+    """What became of the records of one call."""
+
+    SAFE = "safe"
+    NOT_CONFIRMED = "not confirmed"  # some of them may have arrived, or do so yet
+    NEVER_SENT = "never sent"  # none of them ever arrives
 
 
 def make_producer() -> Producer:
@@ -92,20 +105,26 @@ class _Turn:
             self._deadline.cancel()
             self.deliveries.clear()  # they know it too: nothing is left to the garbage collector
         if not delivery.future.done():
-            delivery.future.set_result(not delivery.has_failed)
+            delivery.future.set_result(delivery.fate)
 
 
 class _Delivery:
     """The records of one call: settled when the broker has answered for each, or the time is over."""
 
-    __slots__ = ("future", "has_failed", "n_left", "traceparent", "turn")
+    __slots__ = ("found", "future", "n_left", "traceparent", "turn")
 
     def __init__(self, n_left: int, turn: _Turn, traceparent: str) -> None:
         self.n_left = n_left
         self.traceparent = traceparent
-        self.has_failed = False
+        self.found = 0
         self.turn = turn
-        self.future: asyncio.Future[bool] = turn.loop.create_future()
+        self.future: asyncio.Future[Fate] = turn.loop.create_future()
+
+    @property
+    def fate(self) -> Fate:
+        if self.found == _ARRIVED:
+            return Fate.SAFE
+        return Fate.NEVER_SENT if self.found == _UNSENT else Fate.NOT_CONFIRMED
 
 
 class _Bundle:
@@ -131,9 +150,10 @@ class _Bundle:
 class _Waiting:
     """Records that wait for a message, the oldest first. Whoever uses it holds the lock."""
 
-    __slots__ = ("_n_bytes", "_records")
+    __slots__ = ("_most_bytes", "_n_bytes", "_records")
 
     def __init__(self) -> None:
+        self._most_bytes = min(MOST_BYTES, most_record_bytes())
         self._records: deque[tuple[bytes, _Delivery]] = deque()
         self._n_bytes = 0
 
@@ -152,9 +172,11 @@ class _Waiting:
 
     def take(self) -> Records:
         """The first records, as many as one message takes: at least one."""
-        n = n_bytes = 0
-        for record, _delivery in islice(self._records, MOST_RECORDS):
-            if n and n_bytes + len(record) > MOST_BYTES:
+        n = n_bytes = n_trace_bytes = 0
+        for record, delivery in islice(self._records, MOST_RECORDS):
+            if delivery.traceparent:
+                n_trace_bytes += TRACE_BYTES
+            if n and n_bytes + n_trace_bytes + len(record) > self._most_bytes:
                 break
             n += 1
             n_bytes += len(record)
@@ -209,19 +231,19 @@ class Deliveries:
             self._say_given_up(every_s=0)
             self._thread = None
 
-    def send(self, records: Sequence[bytes]) -> asyncio.Future[bool]:
-        """Whether all arrived, at the latest after `LONGEST_WAIT_S`: a future of the running loop.
+    def send(self, records: Sequence[bytes]) -> asyncio.Future[Fate]:
+        """What became of them, at the latest after `LONGEST_WAIT_S`: a future of the running loop.
 
-        Nothing is sent, and the answer is no at once, while as many records wait as may.
+        Nothing is sent, and that is told at once, while as many records wait as may.
         """
         loop = asyncio.get_running_loop()
         if not records:
-            return _done(loop, is_safe=True)
+            return _done(loop, Fate.SAFE)
         n_bytes = sum(map(len, records))
         with self._lock:
             if not self._waiting.has_room(len(records), n_bytes):
                 self._given_up["n_without_room"] += len(records)
-                return _done(loop, is_safe=False)
+                return _done(loop, Fate.NEVER_SENT)
             delivery = self._turn(loop).add(len(records), traces.traceparent())
             self._waiting.add(records, n_bytes, delivery)
         return delivery.future
@@ -261,35 +283,35 @@ class Deliveries:
         late = self._waiting.take_late(now)
         if late:
             self._given_up["n_not_sent"] += len(late)
-            self._answer(late, has_failed=True)
+            self._answer(late, _UNSENT)
 
     def _reporter(self, bundle: _Bundle) -> Callable[[KafkaError | None, Any], None]:
         def report(error: KafkaError | None, _message: Any) -> None:
-            self._count(bundle, has_failed=error is not None)
+            self._count(bundle, _ARRIVED if error is None else _UNCONFIRMED)
             self._dispatch()
 
         return report
 
-    def _count(self, bundle: _Bundle, *, has_failed: bool) -> None:
+    def _count(self, bundle: _Bundle, what: int) -> None:
         """Its records have their answer, unless they had it."""
         with self._lock:
             if bundle not in self._under_way:
                 return
             self._under_way.remove(bundle)
-            self._answer(bundle.records, has_failed=has_failed)
+            self._answer(bundle.records, what)
 
-    def _answer(self, records: Records, *, has_failed: bool) -> None:
+    def _answer(self, records: Records, what: int) -> None:
         """Under the lock."""
         for _record, delivery in records:
             delivery.n_left -= 1
-            delivery.has_failed |= has_failed
+            delivery.found |= what
             if not delivery.n_left:
                 self._settled.append(delivery)
 
     def _refused(self, bundle: _Bundle, producer: Any, error: Exception) -> None:
         """librdkafka took no more: what it took before still reports."""
         log.error("predictions.records_refused", n_records=len(bundle.records), error=str(error))
-        self._count(bundle, has_failed=True)
+        self._count(bundle, _UNSENT)
         if isinstance(error, KafkaException) and error.args[0].fatal():
             self._replace(producer)
         self._wake()
@@ -329,7 +351,7 @@ class Deliveries:
         with self._lock:
             overdue = [bundle for bundle in self._under_way if bundle.sent_at < latest]
         for bundle in overdue:
-            self._count(bundle, has_failed=True)
+            self._count(bundle, _UNCONFIRMED)
 
     def _give_up(self, turn: _Turn) -> None:
         """In the loop that waits."""
@@ -337,7 +359,7 @@ class Deliveries:
             if not delivery.future.done():
                 with self._lock:
                     self._given_up["n_not_reported"] += delivery.n_left
-                delivery.future.set_result(False)
+                delivery.future.set_result(Fate.NOT_CONFIRMED)
 
     def _say_given_up(self, *, every_s: float) -> None:
         """One line for all records since the last one: a broker that is away fails every call."""
@@ -363,9 +385,9 @@ class Deliveries:
                 log.info("predictions.delivery_unheard", n_calls=len(deliveries))
 
 
-def _done(loop: asyncio.AbstractEventLoop, *, is_safe: bool) -> asyncio.Future[bool]:
-    future: asyncio.Future[bool] = loop.create_future()
-    future.set_result(is_safe)
+def _done(loop: asyncio.AbstractEventLoop, fate: Fate) -> asyncio.Future[Fate]:
+    future: asyncio.Future[Fate] = loop.create_future()
+    future.set_result(fate)
     return future
 
 

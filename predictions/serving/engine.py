@@ -16,6 +16,7 @@ from core.lib.ids import uuid7
 from predictions import sealing
 from predictions.errors import Busy, NotJSON, TooLarge
 from predictions.serving.callers import Caller
+from predictions.serving.places import Places
 from predictions.serving.records import RecordWriter
 from predictions.serving.served import Served
 from scoring.check import CheckError, Row, Rows
@@ -40,18 +41,19 @@ class Answer(NamedTuple):
 class Engine:
     """Holds the champions by name. `served` and `model_names` are replaced as a whole by the refresher."""
 
-    def __init__(self, writer: RecordWriter) -> None:
+    def __init__(self, writer: RecordWriter, *, max_in_flight: int) -> None:
         self.served: dict[str, Served] = {}
         self.model_names: frozenset[str] = frozenset()
         self._writer = writer
+        self._places = Places(max_in_flight)
         self._seal = sealing.sealer().seal
         self._explainer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="explain")
         self._n_explaining = 0
 
     @property
     def in_flight(self) -> int:
-        """Rows that wait for their acknowledgement."""
-        return self._writer.in_flight
+        """Rows that are being answered."""
+        return self._places.n_taken
 
     def champion(self, model: str) -> Served:
         """Raises NotFound for an unknown model, Conflict for one without a champion."""
@@ -73,6 +75,15 @@ class Engine:
         Raises NotJSON, TooLarge, InvalidRequest, Busy, NotRecorded, Unavailable.
         """
         rows = checked(served, decode)
+        self._places.take(len(rows))
+        try:
+            return await self._recorded(served, rows, caller, source, request_id)
+        finally:
+            self._places.give_back(len(rows))
+
+    async def _recorded(
+        self, served: Served, rows: Rows, caller: Caller, source: str, request_id: str
+    ) -> Answer:
         try:
             scores = await served.score(rows)
         except CheckError as error:

@@ -26,7 +26,7 @@ def recorded(n_rows: int, seconds: float) -> None:
     KAFKA_PRODUCE_SECONDS.observe(seconds)
 
 
-def write(n_waiting: int) -> None:
-    """Every few seconds: what was counted, and how many rows wait for Kafka now."""
+def write(n_in_flight: int) -> None:
+    """Every few seconds: what was counted, and how many rows are being answered now."""
     tallies.flush()
-    PREDICT_IN_FLIGHT.set(n_waiting)
+    PREDICT_IN_FLIGHT.set(n_in_flight)

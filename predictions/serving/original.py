@@ -1,12 +1,13 @@
 """A champion that ONNX cannot express: its original in a sandboxed child of this process, behind a socket."""
 
 import asyncio
-import os
+import fcntl
 import secrets
 import shutil
 import threading
 from collections.abc import Mapping
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from django.conf import settings
@@ -36,11 +37,11 @@ class OriginalScorer:
         self._folder = run_folder
         self._clients: dict[asyncio.AbstractEventLoop, RunnerClient] = {}
         _sweep(run_folder.parent)
-        _folders_in_use.add(run_folder)
+        self._lock = _held(run_folder)
         try:
             self._process = _started(model_folder, spec, run_folder, missing_as)
         except BaseException:
-            _remove(run_folder)
+            self._remove()
             raise
 
     async def score_rows(self, rows: Rows) -> Scores:
@@ -84,35 +85,52 @@ class OriginalScorer:
                     asyncio.run_coroutine_threadsafe(client.close(), loop).result(HANG_UP_S)
         finally:
             self._process.stop()
-            _remove(self._folder)
+            self._remove()
 
-
-# Of this process's children; some end later than those that take their place begin.
-_folders_in_use: set[Path] = set()
+    def _remove(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._lock.close()
 
 
 def run_folder(root: Path, sha256: str) -> Path:
-    """A new place for a child of this process: never that of another one of the same model."""
-    return root / "runners" / f"{os.getpid()}-{sha256[:16]}-{secrets.token_hex(4)}"
+    """A new place for a child: never that of another one of the same model."""
+    return root / "runners" / f"{sha256[:16]}-{secrets.token_hex(8)}"
 
 
 def _started(model_folder: Path, spec: Spec, folder: Path, missing_as: Mapping[str, str]) -> RunnerProcess:
-    folder.mkdir(parents=True, mode=0o700)
     shutil.copytree(model_folder, folder / "model")
     (folder / "spec.json").write_bytes(spec.to_json())
     missing.write(folder, missing_as)
     return RunnerProcess.start(folder, weak_is_allowed=settings.CONSOLE_ALLOW_WEAK_SANDBOX)
 
 
-def _remove(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-    _folders_in_use.discard(folder)
+# Held by the process that uses the folder, for as long as it lives: numbers of processes tell nothing where
+# containers share a disk.
+_LOCK = "lock"
+_UNHELD = ".new"
 
 
-def _sweep(folder: Path) -> None:
-    """Remove what processes that were killed left behind, an earlier one with our number among them."""
-    for left in folder.glob("*-*"):
-        pid = left.name.partition("-")[0]
-        is_in_use = left in _folders_in_use if pid == str(os.getpid()) else Path(f"/proc/{pid}").exists()
-        if not is_in_use:
+def _held(folder: Path) -> IO[bytes]:
+    """Make the folder; it is nobody else's until what is returned is closed, or this process is gone."""
+    unheld = folder.with_name(folder.name + _UNHELD)
+    unheld.mkdir(parents=True, mode=0o700)
+    lock = (unheld / _LOCK).open("wb")
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    unheld.rename(folder)
+    return lock
+
+
+def _sweep(root: Path) -> None:
+    """Remove what processes that were killed left behind."""
+    for left in root.glob("*"):
+        if left.suffix != _UNHELD and _is_left(left):
             shutil.rmtree(left, ignore_errors=True)
+
+
+def _is_left(folder: Path) -> bool:
+    try:
+        with (folder / _LOCK).open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # somebody holds it, or another process removes it at this moment
+        return False
+    return True

@@ -1,49 +1,45 @@
 """Records on their way into Kafka: an answer waits here until the broker has acknowledged its rows."""
 
-import threading
 import time
 from collections.abc import Sequence
 
 from django.utils.translation import gettext as _
 
 from core.lib import traces
-from predictions.errors import Busy, NotRecorded, TooLarge
+from predictions.errors import NotRecorded, TooLarge
 from predictions.serving import metrics
-from predictions.serving.deliveries import DELIVERY_TIMEOUT_S, Deliveries, most_record_bytes
+from predictions.serving.deliveries import DELIVERY_TIMEOUT_S, Deliveries, Fate, most_record_bytes
 from predictions.serving.unanswered import Unanswered
 from scoring.words import grouped
 
 
 class RecordWriter:
-    """Sends records and waits for their acknowledgement, for any event loop; a bounded number at once."""
+    """Sends records and waits for their acknowledgement, for any event loop."""
 
-    def __init__(self, deliveries: Deliveries, unanswered: Unanswered, *, max_in_flight: int) -> None:
+    def __init__(self, deliveries: Deliveries, unanswered: Unanswered) -> None:
         self._deliveries = deliveries
         self._unanswered = unanswered
-        self._max_in_flight = max_in_flight
         self._most_bytes = most_record_bytes()
-        self._lock = threading.Lock()
-        self.in_flight = 0
 
     def start(self) -> None:
         """Make ready to send; nothing has to be up yet."""
         self._deliveries.start()
 
     async def write(self, records: Sequence[bytes], ids: Sequence[str]) -> None:
-        """Return once all records are safe. Raises TooLarge, Busy before anything is sent, NotRecorded after.
+        """Return once all records are safe. Raises TooLarge before anything is sent, NotRecorded.
 
         records: of the rows of one call, in order.
         """
         self._check(records)
-        self._take(len(records))
         started = time.perf_counter()
-        try:
-            with traces.span("send predictions", kind="PRODUCER"):
-                is_safe = await self._deliveries.send(records)
-        finally:
-            self._take(-len(records))
-        if not is_safe:
-            self._unanswered.add(ids)
+        with traces.span("send predictions", kind="PRODUCER"):
+            fate = await self._deliveries.send(records)
+        if fate is Fate.NEVER_SENT:
+            raise NotRecorded(
+                _("This prediction could not be recorded, so it is not given. Try again soon."), ids=[]
+            )
+        if fate is Fate.NOT_CONFIRMED:
+            await self._unanswered.add(ids)
             raise NotRecorded(
                 _(
                     "The record of this prediction was not confirmed, so it is not given. Try again soon. "
@@ -62,16 +58,6 @@ class RecordWriter:
                     "send shorter texts."
                 ) % {"n": grouped(len(record)), "most": grouped(self._most_bytes)}
                 raise TooLarge(message, errors=[{"row": row, "field": None, "message": message}])
-
-    def _take(self, n_records: int) -> None:
-        """So many places more, or fewer. Raises Busy."""
-        with self._lock:
-            if n_records > 0 and self.in_flight + n_records > self._max_in_flight:
-                raise Busy(
-                    _("Too many predictions are being recorded right now. Try again in a second."),
-                    retry_after_s=1,
-                )
-            self.in_flight += n_records
 
     def close(self, timeout_s: float = DELIVERY_TIMEOUT_S) -> None:
         """Wait for what is under way."""

@@ -6,6 +6,7 @@ and `champions`, and at a slow pace besides, should one be lost. No request wait
 loaded, verified and tested first, and then one reference is swapped.
 """
 
+import math
 import time
 from pathlib import Path
 
@@ -84,7 +85,9 @@ class Refresher:
         """Needs neither the database nor MLflow; whether there was anything."""
         tokens = snapshot.read(self._tokens_path, LiveTokens)
         if tokens is not None:
-            self._callers.replace(tokens.grants, as_of=tokens.as_of)
+            age_s = time.time() - tokens.as_of
+            # Of a clock that has been set back since: how old it is nobody knows.
+            self._callers.replace(tokens.grants, age_s=age_s if age_s >= 0 else math.inf)
         are_there_champions = self._champions.load_from_disk()
         self._champions.wait_for_tries(BEGIN_S, only_from_disk=True)
         return tokens is not None and are_there_champions
@@ -99,13 +102,13 @@ class Refresher:
 
     def refresh_tokens(self) -> None:
         """Ask once which tokens live; what the database cannot tell stays as it was."""
-        as_of = time.time()
+        as_of, began = time.time(), time.monotonic()
         try:
             grants = self._source.grants()
         except Exception as error:  # noqa: BLE001  (whatever it is, the next round asks again)
             self._note_source_error("tokens", in_words(error))
             return
-        self._callers.replace(grants, as_of=as_of)
+        self._callers.replace(grants, age_s=time.monotonic() - began)
         self._note_source_error("tokens", "")
         self._keep_tokens(LiveTokens(as_of, grants))
 

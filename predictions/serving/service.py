@@ -27,10 +27,8 @@ class Service:
         self.callers = Callers(settings.CONSOLE_SERVING_MAX_STALE_S)
         unanswered = Unanswered(folder / "unanswered", topic)
         self.deliveries = Deliveries(topic)
-        self.writer = RecordWriter(
-            self.deliveries, unanswered, max_in_flight=settings.CONSOLE_SERVING_MAX_IN_FLIGHT
-        )
-        self.engine = Engine(self.writer)
+        self.writer = RecordWriter(self.deliveries, unanswered)
+        self.engine = Engine(self.writer, max_in_flight=settings.CONSOLE_SERVING_MAX_IN_FLIGHT)
         self.refresher = Refresher(self.engine, self.callers, source, folder, unanswered)
         self._isolation = ""
         self._is_started = False
@@ -73,7 +71,7 @@ class Service:
             if self._is_started:
                 self.refresher.stop()
                 self.writer.close()
-                metrics.write(self.writer.in_flight)
+                metrics.write(self.engine.in_flight)
                 self._is_started = False
 
 

@@ -10,16 +10,9 @@ django.setup()
 from django.utils.translation import gettext as _  # noqa: E402
 
 from core.lib import collector, json_out, metrics, problems, sockets  # noqa: E402
+from core.lib.bodies import Receive, Reply, Scope, Send  # noqa: E402
 from core.lib.errors import NotFound  # noqa: E402
-from predictions.serving.application import (  # noqa: E402
-    PredictApp,
-    Receive,
-    Reply,
-    Scope,
-    Send,
-    is_predict_path,
-    problem,
-)
+from predictions.serving.application import PredictApp, is_predict_path, problem  # noqa: E402
 from predictions.serving.service import Service, service  # noqa: E402
 
 

@@ -3,8 +3,11 @@
 They are kept in small files until Kafka has taken a marker for them; the recorder then marks the rows.
 """
 
+import asyncio
+import threading
 import uuid
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import orjson
@@ -18,20 +21,50 @@ log = structlog.get_logger(__name__)
 
 KIND = "unanswered"
 N_IDS_PER_MARKER = 500
-MOST_FILES = 2_000
+MOST_FILES = 2_000  # are sent at once
+MOST_KEPT = 10_000  # files, of all processes that share the folder: hours without Kafka
+ADD_TIMEOUT_S = 2.0
 SEND_TIMEOUT_S = 5
 
 
 class Unanswered:
-    """A folder of files of ids, one file a refused call; any process may send what another left behind."""
+    """A folder of files of ids; any process may send what another left behind.
+
+    Ids of calls that are refused while a file is written go into the next one together.
+    """
 
     def __init__(self, folder: Path, topic: str) -> None:
         self._folder = folder
         self._topic = topic
+        self._lock = threading.Lock()
+        self._gathered: list[str] = []
+        self._next_file: Future[None] | None = None
+        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="unanswered")
 
-    def add(self, ids: Sequence[str]) -> None:
-        """Remember ids; survives the death of this process."""
-        write_whole(self._folder / f"{uuid.uuid4().hex}.ids", "\n".join(ids).encode())
+    async def add(self, ids: Sequence[str]) -> None:
+        """Return once they are on the disk, or have been logged because they could not be kept."""
+        with self._lock:
+            self._gathered += ids
+            if self._next_file is None:
+                self._next_file = self._writer.submit(self._write)
+            written = self._next_file
+        try:
+            async with asyncio.timeout(ADD_TIMEOUT_S):
+                await asyncio.shield(asyncio.wrap_future(written))  # others wait for it too
+        except TimeoutError:
+            log.error("predictions.unanswered_not_kept", n_ids=len(ids), reason="the disk does not answer")
+
+    def _write(self) -> None:
+        with self._lock:
+            ids, self._gathered, self._next_file = self._gathered, [], None
+        try:
+            if sum(1 for _path in self._folder.glob("*.ids")) >= MOST_KEPT:
+                reason = f"{MOST_KEPT} files are kept already"
+                log.error("predictions.unanswered_not_kept", n_ids=len(ids), reason=reason)
+                return
+            write_whole(self._folder / f"{uuid.uuid4().hex}.ids", "\n".join(ids).encode())
+        except OSError as error:
+            log.error("predictions.unanswered_not_kept", n_ids=len(ids), reason=str(error))
 
     def send(self) -> int:
         """Hand markers to Kafka and forget what it has taken; returns how many ids went."""

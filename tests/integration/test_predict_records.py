@@ -210,7 +210,7 @@ def test_calls_of_several_event_loops_are_all_answered(running):
     with ThreadPoolExecutor(8) as threads:
         answers = list(threads.map(lambda _n: predict(running, 1), range(64)))
     assert len({id_ for ids in answers for id_ in ids}) == 64
-    assert running.writer.in_flight == 0
+    assert running.engine.in_flight == 0
 
 
 def test_a_broker_that_is_away_gives_the_ids_and_marks_them_later(running, topic, settings, tmp_path):

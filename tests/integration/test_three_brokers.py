@@ -197,7 +197,7 @@ def test_nothing_answered_is_lost_with_any_one_broker(cluster, tmp_path):
     )
     topics.ensure([topics.Topic(TOPIC, n_partitions=4)])
     wait_for("all in sync", cluster.is_whole, timeout_s=60)
-    writer = RecordWriter(Deliveries(TOPIC), Unanswered(tmp_path / "unanswered", TOPIC), max_in_flight=1000)
+    writer = RecordWriter(Deliveries(TOPIC), Unanswered(tmp_path / "unanswered", TOPIC))
     writer.start()
     try:
         told = asyncio.run(answer_meanwhile(cluster, writer))

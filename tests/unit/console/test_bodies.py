@@ -6,8 +6,9 @@ from typing import Any
 import orjson
 import pytest
 
-from console import bodies
+from console import asgi
 from console.asgi import Console
+from core.lib import bodies
 
 
 class Sender:
@@ -101,7 +102,7 @@ def test_slow_senders_keep_no_place_from_others():
 
 
 def test_the_limit_leaves_room_for_djangos_own(settings):
-    assert bodies.MOST_BYTES > settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    assert asgi.MOST_BYTES > settings.DATA_UPLOAD_MAX_MEMORY_SIZE
 
 
 class Slow(Sender):
@@ -124,7 +125,7 @@ def test_a_body_that_does_not_end_is_answered_in_time(monkeypatch):
 
 async def test_what_all_send_at_once_is_bounded_and_given_back(monkeypatch):
     monkeypatch.setattr(bodies, "LONGEST_S", 0.3)
-    monkeypatch.setattr(bodies, "MOST_HELD_BYTES", 100)
+    monkeypatch.setattr(asgi, "MOST_HELD_BYTES", 100)
     pages = Pages()
     console = Console(predict=NoPredictions(), django=pages, live=None)
 

@@ -125,7 +125,11 @@ async def test_coroutines_see_the_same_keys():
 
 
 @pytest.mark.parametrize(
-    ("status", "is_kept"), [(200, True), (202, True), (409, True), (422, True), (429, False), (503, False)]
+    ("status", "is_kept"),
+    [
+        *((status, True) for status in (200, 202, 400, 413, 422)),
+        *((status, False) for status in (403, 404, 409, 429, 500, 503)),
+    ],
 )
-def test_try_again_is_not_kept(status, is_kept):
+def test_what_another_moment_may_answer_otherwise_is_not_kept(status, is_kept):
     assert idempotency.is_kept(status) is is_kept

@@ -109,7 +109,10 @@ def running(source, broker, tmp_path, monkeypatch) -> Iterator[Service]:
 
 @pytest.fixture
 def call(running) -> Iterator[Callable[..., Any]]:
-    """POST to the predict application; answers (status, document, headers)."""
+    """POST to the predict application; answers (status, document, headers).
+
+    hangs_up: in mid-body; then nothing is answered, but (0, None, {}) by this function.
+    """
     app = PredictApp(running)
     with asyncio.Runner() as runner:
 
@@ -118,20 +121,27 @@ def call(running) -> Iterator[Callable[..., Any]]:
             *,
             path: str = "titanic/predict",
             key: str | None = champions.KEY,
+            hangs_up: bool = False,
             **headers: str,
         ) -> tuple[int, Any, dict[str, str]]:
             content = body if isinstance(body, bytes) else orjson.dumps(body)
-            return runner.run(_call(app, path, content, key, headers))
+            return runner.run(_call(app, path, content, key, headers, hangs_up=hangs_up))
 
         yield post
         runner.run(app.shutdown())
 
 
-async def _call(app: PredictApp, path: str, content: bytes, key: str | None, headers: dict[str, str]):
+async def _call(
+    app: PredictApp, path: str, content: bytes, key: str | None, headers: dict[str, str], *, hangs_up: bool
+):
     sent: list[dict[str, Any]] = []
     parts = [content[at : at + 65_536] for at in range(0, len(content), 65_536)] or [b""]
+    if hangs_up:
+        parts = [content[: len(content) // 2], b"never"]
 
     async def receive() -> dict[str, Any]:
+        if hangs_up and len(parts) == 1:
+            return {"type": "http.disconnect"}
         body = parts.pop(0)
         return {"type": "http.request", "body": body, "more_body": bool(parts)}
 
@@ -143,6 +153,8 @@ async def _call(app: PredictApp, path: str, content: bytes, key: str | None, hea
         raw.append((b"authorization", f"Bearer {key}".encode()))
     scope = {"type": "http", "method": "POST", "path": f"/api/v1/models/{path}", "headers": raw}
     await app(scope, receive, send)
+    if not sent:
+        return 0, None, {}
     answered = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
     return sent[0]["status"], orjson.loads(sent[1]["body"]), answered
 

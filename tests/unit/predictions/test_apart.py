@@ -88,7 +88,7 @@ class Serving:
         self.source = source
         self._news = threading.Condition()
         self.callers = Callers(3600)
-        self.engine = Engine(RecordWriter(Deliveries("predictions"), unanswered(folder), max_in_flight=1))
+        self.engine = Engine(RecordWriter(Deliveries("predictions"), unanswered(folder)), max_in_flight=1)
         self.refresher = Refresher(self.engine, self.callers, source, folder, unanswered(folder))
         for of, name in ((self.callers, "replace"), (source, "note_serving")):
             setattr(of, name, self._telling(getattr(of, name)))

@@ -1,5 +1,6 @@
 """What a program gets from the predict path: answers, and a reason for each kind of bad input."""
 
+import asyncio
 import time
 import uuid
 
@@ -7,6 +8,8 @@ import numpy as np
 import orjson
 import pytest
 
+from core.lib import bodies
+from predictions.serving import application
 from predictions.serving.application import PredictApp
 from tests.champions import KEY, ROW, grant
 
@@ -140,6 +143,48 @@ def test_two_mebibytes_are_too_large_when_announced(call):
     assert status == 413
 
 
+@pytest.mark.parametrize("headers", [{}, {"content_length": "900"}], ids=["not announced", "announced"])
+def test_a_caller_who_hangs_up_in_mid_body_is_not_answered(call, broker, headers):
+    assert call({"rows": [ROW]}, hangs_up=True, **headers) == (0, None, {})
+    assert broker.messages == []
+
+
+async def slow_call(app, *parts: bytes):
+    """A call whose body does not end: its status, and the problem."""
+    sent, left = [], list(parts)
+
+    async def receive():
+        if not left:
+            await asyncio.sleep(60)
+        return {"type": "http.request", "body": left.pop(0), "more_body": True}
+
+    async def send(message):
+        sent.append(message)
+
+    headers = [(b"authorization", f"Bearer {KEY}".encode())]
+    path = "/api/v1/models/titanic/predict"
+    await app({"type": "http", "method": "POST", "path": path, "headers": headers}, receive, send)
+    return sent[0]["status"], orjson.loads(sent[1]["body"])
+
+
+async def test_a_body_that_does_not_end_is_refused_in_time(running, monkeypatch):
+    monkeypatch.setattr(bodies, "LONGEST_S", 0.1)
+    status, problem = await slow_call(PredictApp(running), b'{"rows"')
+    assert status == 408
+    assert "did not arrive within" in problem["detail"]
+
+
+async def test_bodies_that_are_held_at_once_are_bounded(running, monkeypatch):
+    monkeypatch.setattr(bodies, "LONGEST_S", 0.3)
+    monkeypatch.setattr(application, "MOST_HELD_BYTES", 100)
+    app = PredictApp(running)
+    first = asyncio.create_task(slow_call(app, b" " * 90))
+    await asyncio.sleep(0.05)
+    assert (await slow_call(app, b" " * 11))[0] == 503
+    assert (await first)[0] == 408
+    assert (await slow_call(app, b" " * 100))[0] == 408, "room is given back"
+
+
 def test_an_unknown_model_is_not_found(call):
     status, problem, _headers = call({"rows": [ROW]}, path="atlantis/predict")
     assert status == 404
@@ -186,7 +231,7 @@ def test_a_token_without_the_scope_is_forbidden(call, running, source):
 
 
 def test_tokens_that_nobody_could_check_for_too_long_are_not_trusted(call, running):
-    running.callers._as_of = time.time() - 4000
+    running.callers._as_of -= 4000
     assert call({"rows": [ROW]})[0] == 503
 
 

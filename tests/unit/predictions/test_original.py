@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -11,10 +13,12 @@ import pytest
 
 from core.lib.errors import Conflict, InvalidRequest, Unavailable
 from models_registry.digest import folder_sha256
+from predictions import recording
+from predictions.models import Prediction
 from predictions.serving import files, original, served
 from predictions.serving.original import OriginalScorer, run_folder
 from predictions.serving.snapshot import ChampionRef
-from scoring.runner_client import RunnerClient, RunnerUnavailable
+from scoring.runner_client import SOCKET, RunnerClient, RunnerUnavailable
 from scoring.score import ModelFailure, Outcome, Scorer
 from scoring.spec_reading import read_spec
 from tests import champions
@@ -74,6 +78,29 @@ async def test_a_child_that_hangs_is_replaced_as_one_that_died(loaded, monkeypat
     monkeypatch.setattr(RunnerClient, "is_hung", True)
     assert not found.is_alive
     await asyncio.to_thread(found.stop, 0)  # which hangs up in this event loop
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("kind", [bool, float])
+def test_classes_of_another_type_are_recorded_as_the_spec_has_them(running, call, broker, tmp_path, kind):
+    packed = champions.packed(kind=kind)
+    fitted.save(tmp_path / "model", packed.estimator)
+    ref = champions.structs.replace(packed.ref(), serve_as="runner", sha256=folder_sha256(tmp_path / "model"))
+    found = served.load(ref, files.ModelFiles(tmp_path / "files", Originals(packed)), tmp_path / "files")
+    try:
+        running.engine.served = {"titanic": found}
+        status, answer, _headers = call({"rows": [ROW, ROW | {"Sex": "female"}]})
+    finally:
+        found.stop(grace_s=0)
+    assert status == 200
+    given = [one["value"] for one in answer["predictions"]]
+    assert given == [0, 1]
+    assert [type(value) for value in given] == [int, int]
+    handled = recording.handle(recording.lines("predictions/0/0", broker.messages[0]))
+    assert (handled.n_rows, handled.dead) == (2, [])
+    for row, one in zip(Prediction.objects.order_by("row"), answer["predictions"], strict=True):
+        assert row.value == one["value"]
+        assert row.probability == one["probabilities"][str(one["value"])] > 0.5
 
 
 def failing_at(monkeypatch, classes: set[int], gone: str = "robot" + "!" * 1000) -> None:
@@ -274,16 +301,42 @@ def test_a_child_that_does_not_start_leaves_no_folder(tmp_path):
     assert list((tmp_path / "runners").iterdir()) == []
 
 
+HOLD = """
+import sys
+from pathlib import Path
+from predictions.serving.original import _held
+held = _held(Path(sys.argv[1]))
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
 def test_folders_of_processes_that_are_gone_are_removed(tmp_path):
+    """Whatever number a process has: in containers all have the same one."""
     runners = tmp_path / "runners"
-    for name in ("4194305-abc-1", f"{os.getpid()}-abc-2", f"{os.getppid()}-abc-3"):
-        (runners / name).mkdir(parents=True)
-    in_use = run_folder(tmp_path, "0" * 64)
-    in_use.mkdir()
-    original._folders_in_use.add(in_use)
+    for name in ("1-abc-2", f"{os.getpid()}-abc-2", f"{os.getppid()}-abc-3"):
+        (runners / name / "model").mkdir(parents=True)
+    own, others = run_folder(tmp_path, "0" * 64), run_folder(tmp_path, "0" * 64)
+    lock = original._held(own)
+    command = [sys.executable, "-c", HOLD, str(others)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"held\n"
+        original._sweep(runners)
+        assert set(runners.iterdir()) == {own, others}
+        other.kill()
     original._sweep(runners)
-    assert {path.name for path in runners.iterdir()} == {in_use.name, f"{os.getppid()}-abc-3"}
-    original._remove(in_use)
+    assert set(runners.iterdir()) == {own}
+    lock.close()
+    original._sweep(runners)
+    assert not list(runners.iterdir())
+
+
+async def test_a_child_whose_socket_is_gone_is_replaced(loaded):
+    """Nobody new reaches it, though it runs."""
+    found, _source, _ref, _folder = loaded
+    assert found.is_alive
+    (found.scorer._folder / SOCKET).unlink()
+    assert not found.is_alive
 
 
 def test_the_child_ends_with_its_champion(loaded):

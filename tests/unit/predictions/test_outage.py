@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError
 from structlog.testing import capture_logs
 
 from predictions.serving import deliveries
-from predictions.serving.deliveries import Deliveries
+from predictions.serving.deliveries import Deliveries, Fate
 from tests.unit.predictions.conftest import FakeBroker
 
 MOST_IN_FLIGHT = 400
@@ -54,11 +54,11 @@ class Outage:
         self.broker = AwayBroker(clock)
         self.deliveries = Deliveries("predictions", lambda: self.broker)
         self.deliveries._producer = self.broker
-        self.calls: dict[asyncio.Future[bool], float] = {}
+        self.calls: dict[asyncio.Future[Fate], float] = {}
         self.waits: list[float] = []
         self.most_waiting = 0
 
-    def send(self, *records: bytes) -> asyncio.Future[bool]:
+    def send(self, *records: bytes) -> asyncio.Future[Fate]:
         future = self.deliveries.send(records)
         self.calls[future] = self.clock.now
         future.add_done_callback(lambda done: self.waits.append(self.clock.now - self.calls.pop(done)))
@@ -110,7 +110,8 @@ def test_queued_calls_fail_as_soon_as_librdkafka_would_have_given_them_up(outage
         await outage.hear(deliveries.DELIVERY_TIMEOUT_S - STEP_S)
         assert not any(future.done() for future in sent + queued)
         await outage.hear(STEP_S)
-        assert [future.result() for future in sent + queued] == [False] * (len(sent) + 1000)
+        assert {future.result() for future in sent} == {Fate.NOT_CONFIRMED}
+        assert {future.result() for future in queued} == {Fate.NEVER_SENT}
 
     outage.run(calls())
     assert b"queued" not in b"".join(outage.broker.messages)
@@ -126,7 +127,7 @@ def test_after_an_outage_new_calls_go_first_and_in_order(outage):
         outage.broker.is_away = False
         new = [outage.send(b"%d" % number) for number in range(250)]
         await outage.hear(3 * STEP_S)
-        assert all(future.result() for future in new)
+        assert {future.result() for future in new} == {Fate.SAFE}
         records = b"\n".join(outage.broker.messages[n_before:]).split(b"\n")
         assert records == [b"%d" % number for number in range(250)]
 
@@ -139,7 +140,7 @@ def test_calls_that_still_wait_when_kafka_is_back_are_safe(outage):
         late = outage.send(b"late")
         outage.broker.is_away = False
         await outage.hear(5)
-        assert late.result()
+        assert late.result() is Fate.SAFE
         assert not outage.calls
 
     outage.run(calls())
@@ -158,7 +159,7 @@ def test_a_large_call_of_which_a_part_was_sent_fails_and_leaves_nothing(outage):
     async def call() -> None:
         future = outage.send(*[b"x"] * 1000)
         await outage.hear(deliveries.DELIVERY_TIMEOUT_S)
-        assert not future.result()
+        assert future.result() is Fate.NOT_CONFIRMED
         assert not outage.deliveries._waiting
         await outage.hear(10)
         assert len(outage.broker.messages) == deliveries.MOST_UNDER_WAY
@@ -194,10 +195,10 @@ def test_what_finds_no_room_fails_at_once(outage, monkeypatch, bound, most, n_fi
             await turn()
         waiting = [outage.send(b"x" * 10) for _ in range(n_fit)]
         refused = outage.send(b"x" * 10)
-        assert refused.result() is False
+        assert refused.result() is Fate.NEVER_SENT
         outage.broker.is_away = False
         await outage.hear(2)
-        assert all(future.result() for future in waiting)
+        assert {future.result() for future in waiting} == {Fate.SAFE}
         again = outage.send(*[b"x" * 10] * n_fit)  # all the room is there again
         await outage.hear(2)
         assert again.result()
@@ -232,7 +233,7 @@ def test_what_could_not_be_sent_has_failed_at_the_end(outage):
         outage.deliveries.close(0)
         await turn()
         assert [future.done() for future in sent] == [False, False, True, True]
-        assert not sent[3].result()
+        assert sent[3].result() is Fate.NEVER_SENT
 
     outage.run(calls())
     assert outage.broker.messages == [b"0", b"1"]

@@ -1,14 +1,20 @@
 """Records on their way to a broker that is slow, full or gone."""
 
 import asyncio
+import errno
 import threading
 
 import pytest
 from confluent_kafka import KafkaException
+from structlog.testing import capture_logs
 
+from core.lib import traces
 from predictions.errors import Busy, NotRecorded
-from predictions.serving import deliveries
+from predictions.serving import deliveries, unanswered
+from predictions.serving.callers import Caller
+from predictions.serving.engine import Answer
 from tests.champions import ROW
+from tests.unit.predictions.conftest import FakeBroker
 
 
 def test_a_broker_that_is_gone_gives_503_with_the_ids(call, broker, tmp_path):
@@ -19,6 +25,71 @@ def test_a_broker_that_is_gone_gives_503_with_the_ids(call, broker, tmp_path):
     assert problem["ids"] == [record["id"] for record in broker.records]
     kept = [path.read_text().split() for path in (tmp_path / "unanswered").glob("*.ids")]
     assert kept == [problem["ids"]]
+
+
+@pytest.fixture
+def held(running, monkeypatch):
+    """Writes of ids wait until the test lets them go on; the threads that wrote."""
+    threads, go_on = [], threading.Event()
+    write_whole = unanswered.write_whole
+
+    def write_later(path, content):
+        threads.append(threading.get_ident())
+        go_on.wait(20)
+        write_whole(path, content)
+
+    monkeypatch.setattr(unanswered, "write_whole", write_later)
+    return running.writer._unanswered, threads, go_on
+
+
+async def test_ids_of_calls_that_fail_together_are_one_file_which_the_loop_does_not_write(held, tmp_path):
+    kept, threads, go_on = held
+    first = asyncio.create_task(kept.add(["a"]))
+    while not threads:
+        await asyncio.sleep(0)
+    others = [asyncio.create_task(kept.add([name, name.upper()])) for name in "bcd"]
+    await asyncio.sleep(0.05)
+    assert not any(task.done() for task in (first, *others))
+    go_on.set()
+    await asyncio.wait_for(asyncio.gather(first, *others), 20)
+    found = sorted(path.read_text().split() for path in (tmp_path / "unanswered").glob("*.ids"))
+    assert found == [["a"], ["b", "B", "c", "C", "d", "D"]]
+    assert len(threads) == 2
+    assert threading.get_ident() not in threads
+
+
+async def test_a_disk_that_does_not_answer_holds_nobody_up_for_long(held, monkeypatch):
+    monkeypatch.setattr(unanswered, "ADD_TIMEOUT_S", 0.05)
+    kept, _threads, go_on = held
+    with capture_logs() as lines:
+        await asyncio.wait_for(kept.add(["a"]), 20)
+    go_on.set()
+    assert [line["event"] for line in lines] == ["predictions.unanswered_not_kept"]
+
+
+def test_a_full_disk_changes_nothing_for_the_caller(call, broker, monkeypatch):
+    def full(_path, _content):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(unanswered, "write_whole", full)
+    broker.fails = True
+    with capture_logs() as lines:
+        status, problem, _headers = call({"rows": [ROW]})
+    assert status == 503
+    assert problem["ids"] == [record["id"] for record in broker.records]
+    (line,) = [line for line in lines if line["event"] == "predictions.unanswered_not_kept"]
+    assert (line["n_ids"], "No space left" in line["reason"]) == (1, True)
+
+
+def test_the_folder_of_ids_is_bounded_and_what_is_beyond_is_logged(call, broker, tmp_path, monkeypatch):
+    monkeypatch.setattr(unanswered, "MOST_KEPT", 2)
+    broker.fails = True
+    with capture_logs() as lines:
+        for _n in range(3):
+            assert len(call({"rows": [ROW, ROW]})[1]["ids"]) == 2
+    assert len(list(tmp_path.glob("unanswered/*"))) == 2
+    (line,) = [line for line in lines if line["event"] == "predictions.unanswered_not_kept"]
+    assert line["n_ids"] == 2
 
 
 def test_the_next_call_goes_on_once_the_broker_is_back(call, broker):
@@ -37,7 +108,7 @@ def test_a_row_whose_record_the_broker_never_takes_is_refused_in_words(call, run
     assert (status, broker.messages, "retry-after" in headers) == (413, [], False)
     assert "can be recorded" in problem["detail"]
     assert [error["row"] for error in problem["errors"]] == [1]
-    assert running.writer.in_flight == 0
+    assert running.engine.in_flight == 0
 
 
 def test_a_record_may_be_as_long_as_the_producer_takes(settings):
@@ -46,35 +117,65 @@ def test_a_record_may_be_as_long_as_the_producer_takes(settings):
     assert deliveries.most_record_bytes() == 4_999_000
 
 
-def test_a_full_queue_gives_503(call, broker):
+def test_a_full_queue_gives_503_and_no_ids(call, broker, tmp_path):
     broker.is_full = True
     status, problem, _headers = call({"rows": [ROW]})
     assert status == 503
-    assert len(problem["ids"]) == 1
+    assert "could not be recorded" in problem["detail"]
+    assert (problem["ids"], list(tmp_path.glob("unanswered/*"))) == ([], [])
 
 
-def test_more_than_may_wait_at_once_is_refused_before_it_is_sent(running, broker):
-    running.writer._max_in_flight = 3
+@pytest.fixture
+def slow(running, monkeypatch):
+    """The model answers once the test lets it: the engine, and that event."""
+    served, go_on = running.engine.champion("titanic"), asyncio.Event()
+    score = served.score
 
-    async def both():
-        first = asyncio.ensure_future(running.writer.write([b"1", b"2"], ["a", "b"]))
+    async def later(rows):
+        await go_on.wait()
+        return await score(rows)
+
+    monkeypatch.setattr(served, "score", later)
+    return running.engine, go_on
+
+
+async def predict(engine, n_rows: int) -> Answer:
+    served = engine.champion("titanic")
+    rows = served.decoder.decode_rows([ROW] * n_rows)
+    return await engine.predict(served, lambda _served: rows, Caller(7, "ana"), source="api")
+
+
+async def test_more_rows_than_may_wait_at_once_are_refused_before_they_are_scored(slow, broker):
+    engine, go_on = slow
+    engine._places._most = 3
+    first = asyncio.create_task(predict(engine, 2))
+    await asyncio.sleep(0)
+    with pytest.raises(Busy) as refused:
+        await asyncio.wait_for(predict(engine, 2), 20)
+    assert (refused.value.status, refused.value.retry_after_s, engine.in_flight) == (429, 1, 2)
+    second = asyncio.create_task(predict(engine, 1))
+    await asyncio.sleep(0)
+    go_on.set()
+    assert len((await first).predictions) + len((await second).predictions) == 3
+    assert (engine.in_flight, len(broker.records)) == (0, 3)
+
+
+async def test_places_are_kept_until_the_record_is_safe(running, broker):
+    broker.is_silent = True
+    call = asyncio.create_task(predict(running.engine, 2))
+    while not broker.messages:
         await asyncio.sleep(0)
-        with pytest.raises(Busy) as refused:
-            await running.writer.write([b"3", b"4"], ["c", "d"])
-        await first
-        return refused.value
-
-    error = asyncio.run(both())
-    assert error.status == 429
-    assert error.retry_after_s == 1
-    assert broker.messages == [b"1\n2"]
+    assert running.engine.in_flight == 2
+    broker.speak()
+    await call
+    assert running.engine.in_flight == 0
 
 
-def test_nothing_stays_in_flight_after_a_failure(running, broker):
+def test_nothing_stays_in_flight_after_a_failure(call, running, broker):
     broker.fails = True
-    with pytest.raises(NotRecorded):
-        asyncio.run(running.writer.write([b"1"], ["a"]))
-    assert running.writer.in_flight == 0
+    assert call({"rows": [ROW]})[0] == 503
+    assert call({"rows": [{}]})[0] == 422
+    assert running.engine.in_flight == 0
 
 
 def write(writer, name: str) -> None:
@@ -94,13 +195,14 @@ def test_two_event_loops_may_write_at_once(running, broker):
     threads = [threading.Thread(target=call, args=(name,)) for name in ("a", "b", "c")]
     for thread in threads:
         thread.start()
-    while running.writer.in_flight < len(threads):
+    while len(b"".join(broker.messages).replace(b"\n", b"")) + len(running.deliveries._waiting) < len(
+        threads
+    ):
         pass
     broker.speak()
     for thread in threads:
         thread.join(10)
     assert sorted(ended) == ["a", "b", "c"]
-    assert running.writer.in_flight == 0
 
 
 def test_a_loop_that_has_ended_takes_nobody_elses_answers_with_it(running, broker):
@@ -113,7 +215,6 @@ def test_a_loop_that_has_ended_takes_nobody_elses_answers_with_it(running, broke
     asyncio.run(give_up())
     broker.speak()
     write(running.writer, "next")
-    assert running.writer.in_flight == 0
 
 
 def test_calls_that_wait_end_when_the_producer_fails_for_good(running, broker):
@@ -131,7 +232,7 @@ def test_calls_that_wait_end_when_the_producer_fails_for_good(running, broker):
         return await asyncio.wait_for(asyncio.gather(waiting, refused, return_exceptions=True), 20)
 
     errors = asyncio.run(calls())
-    assert [error.ids for error in errors] == [["a"], ["b"]]
+    assert [error.ids for error in errors] == [["a"], []], "the second was never sent"
     write(running.writer, "c")
     assert successor.messages == [b"c"]
 
@@ -207,6 +308,25 @@ def test_what_comes_while_two_messages_are_under_way_travels_together(running, b
 )
 def test_a_large_call_takes_several_messages(running, broker, records, sizes):
     asyncio.run(running.writer.write(records, ["id"] * len(records)))
+    assert [len(message.split(b"\n")) for message in broker.messages] == sizes
+
+
+@pytest.mark.parametrize(("parent", "sizes"), [("", [9, 9, 2]), (f"00-{'a' * 32}-{'b' * 16}-01", [8, 8, 4])])
+def test_a_message_is_no_longer_than_the_producer_takes(settings, monkeypatch, parent, sizes):
+    """Of 10,000 bytes 9,000 are the records', or 100 fewer for each that has a trace."""
+    settings.CONSOLE_KAFKA_CONFIG = {"message.max.bytes": 10_000}
+    monkeypatch.setattr(traces, "traceparent", lambda: parent)
+    made = deliveries.Deliveries("predictions")
+    broker = made._producer = FakeBroker()
+    broker.is_silent = True
+    monkeypatch.setattr(deliveries, "MOST_UNDER_WAY", 100)
+
+    async def calls() -> None:
+        for _n in range(20):
+            made.send([b"x" * 1000])
+        await asyncio.sleep(0)
+
+    asyncio.run(calls())
     assert [len(message.split(b"\n")) for message in broker.messages] == sizes
 
 

@@ -2,13 +2,18 @@
 
 import asyncio
 import itertools
+import time
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import orjson
+import pytest
 
+from core.lib.errors import Unavailable
+from predictions.serving import callers, snapshot
 from predictions.serving.files import ModelFiles
 from predictions.serving.service import Service
-from predictions.serving.snapshot import ChampionRef
+from predictions.serving.snapshot import ChampionRef, LiveTokens
 from scoring.check import Rows
 from tests import champions
 from tests.champions import ROW, FakeSource
@@ -128,3 +133,28 @@ def test_files_that_no_champion_needs_are_removed(tmp_path):
     ref = ChampionRef("titanic", "2", "r", new, "{}", serve_as="runner", reference_sha256="c", since=now)
     ModelFiles(tmp_path, FakeSource()).remove_all_but([ref])
     assert sorted(path.name for path in tmp_path.iterdir()) == [new, "runners", "unanswered"]
+
+
+@pytest.mark.parametrize("set_back_s", [0, 86_400])
+def test_a_clock_that_is_set_back_keeps_no_revoked_token_alive(running, source, monkeypatch, set_back_s):
+    source.is_away = True
+    running.refresher.refresh()
+    assert running.callers.authenticate(f"Bearer {champions.KEY}".encode()).username == "ana"
+    later_s = running.callers._max_stale_s + 1
+    clock = SimpleNamespace(
+        time=lambda: time.time() + later_s - set_back_s, monotonic=lambda: time.monotonic() + later_s
+    )
+    monkeypatch.setattr(callers, "time", clock)
+    with pytest.raises(Unavailable):
+        running.callers.authenticate(f"Bearer {champions.KEY}".encode())
+
+
+@pytest.mark.parametrize(("ahead_s", "is_known"), [(-60, True), (60, False)])
+def test_tokens_that_the_disk_has_from_the_future_count_as_too_old(
+    source, tmp_path, running, ahead_s, is_known
+):
+    snapshot.write(tmp_path / "tokens.json", LiveTokens(time.time() + ahead_s, source.grants()))
+    again = Service(tmp_path, source, "predictions")
+    source.is_away = True
+    again.refresher.load_from_disk()
+    assert again.callers.is_too_old is not is_known

@@ -4,6 +4,7 @@ import threading
 import uuid
 from typing import Any
 
+import msgspec
 import orjson
 import pytest
 from confluent_kafka import OFFSET_INVALID, TIMESTAMP_CREATE_TIME, KafkaError, KafkaException, TopicPartition
@@ -51,7 +52,7 @@ BAD = {
     "a row below zero": changed(row=-1),
     "a row beyond its column": changed(row=2**40),
     "a version beyond its column": changed(version="x" * 51),
-    "a model beyond its column": changed(model="m" * 251),
+    "a model beyond its column": changed(model="m" * 257),
     "a user beyond its column": message(user_id=2**63),
     "a request id beyond its column": message(request_id="r" * 65),
     "a name beyond its column": message(username="n" * 151),
@@ -79,6 +80,22 @@ def test_a_bad_message_is_set_aside_once_and_the_others_are_recorded(bad):
     assert (row.loop, row.key, row.count) == ("predictions.records", handled.dead[0].place, 1)
     assert handled.n_rows == 4
     assert handled.dead[0].reason == row.reason != ""
+
+
+@pytest.mark.parametrize("kind", [recording.Record, recording.SealedRecord, recording.Personal])
+def test_texts_may_be_as_long_as_their_columns(kind):
+    found = {
+        field.encode_name: field.type.max_length
+        for field in msgspec.inspect.type_info(kind).fields
+        if isinstance(field.type, msgspec.inspect.StrType) and field.encode_name != "sealed"
+    }
+    assert found
+    assert found == {name: Prediction._meta.get_field(name).max_length for name in found}
+
+
+def test_a_model_with_the_longest_name_is_recorded():
+    assert handle([changed(model="m" * 256)]).n_rows == 1
+    assert Prediction.objects.get().model == "m" * 256
 
 
 def test_a_whole_corpus_in_one_batch_is_set_aside_one_by_one():

@@ -28,11 +28,28 @@ def test_the_same_key_with_another_body_is_refused(call, broker, real_redis):
     assert len(broker.messages) == 1
 
 
+def test_a_connection_that_breaks_uses_no_key_up(call, broker, real_redis):
+    assert call({"rows": [ROW]}, idempotency_key="once", hangs_up=True)[0] == 0
+    assert call({"rows": [ROW]}, idempotency_key="once")[0] == 200
+    assert len(broker.messages) == 1
+
+
 def test_a_refusal_is_repeated_too(call, real_redis):
     first = call({"rows": [{}]}, idempotency_key="once")
     again = call({"rows": [{}]}, idempotency_key="once")
     assert (first[0], again[0]) == (422, 422)
     assert again[2]["idempotent-replay"] == "true"
+
+
+def test_a_call_that_came_too_early_may_be_sent_again(call, running, real_redis):
+    too_early = {"path": "unfinished/predict", "idempotency_key": "once"}
+    unknown = {"path": "atlantis/predict", "idempotency_key": "once"}
+    assert call({"rows": [ROW]}, **too_early)[0] == 409
+    assert call({"rows": [ROW]}, **unknown)[0] == 404
+    served = running.engine.served["titanic"]
+    running.engine.served |= {"unfinished": served, "atlantis": served}
+    assert call({"rows": [ROW]}, **too_early)[0] == 200
+    assert call({"rows": [ROW]}, **unknown)[0] == 200
 
 
 def test_an_unconfirmed_call_may_be_sent_again(call, broker, real_redis):

@@ -1,11 +1,14 @@
 """Rows that come in: what is taken, and what each kind of bad row is told."""
 
 import json
+import time
+from difflib import get_close_matches
 
 import msgspec
 import numpy as np
 import pytest
 
+from scoring import check, values
 from scoring.check import NotJSON, RowDecoder, RowsInvalid, TooLarge
 from scoring.spec_reading import read_spec
 from tests.unit.scoring import specs
@@ -148,14 +151,6 @@ def test_unusual_values_are_taken_with_a_warning():
     ]
 
 
-def test_file_rows_keep_their_number_in_messages():
-    good = {name: str(value) for name, value in specs.titanic_row().items()}
-    assert TITANIC.decode_texts([good]).inputs[0]["HasCabin"] is False
-    with pytest.raises(RowsInvalid) as error:
-        TITANIC.decode_texts([good, good | {"Age": "?"}], first=2000)
-    assert error.value.errors[0]["row"] == 2001
-
-
 def test_whole_float_is_a_whole_number():
     assert TITANIC.decode(body(specs.titanic_row(Pclass=3.0))).inputs[0]["Pclass"] == 3
 
@@ -233,5 +228,41 @@ def test_choices_that_differ_by_no_more_are_kept_apart():
 
 
 def test_numbers_in_texts_are_none_of_python():
-    with pytest.raises(RowsInvalid, match="1 fault"):
-        HOUSE.decode_texts([{"rooms": "3", "area": "1_500", "town": "Lugo"}])
+    area = specs.house().field("area")
+    assert values.from_text(area, "1_500") == "1_500"
+    assert values.from_text(area, "1500") == 1500
+
+
+def test_only_the_first_misspelt_names_are_looked_up(monkeypatch):
+    """Among the names of a wide model that takes milliseconds for each, and holds up all other callers."""
+    asked = []
+
+    def close(name, names, n):
+        asked.append(name)
+        return get_close_matches(name, names, n=n)
+
+    monkeypatch.setattr(check, "get_close_matches", close)
+    row = {name.upper(): value for name, value in specs.titanic_row().items()}
+    with pytest.raises(RowsInvalid) as told:
+        RowDecoder(specs.titanic()).decode_rows([{"sex": "male", "age": 3}, {"sex": "male"}, row])
+    assert asked == ["age", "sex", "AGE"]
+    words = [error["message"] for error in told.value.errors if "not a field" in error["message"]]
+    assert words[0] == "age is not a field of this model: did you mean Age?"
+    assert words[1] == words[2] == "sex is not a field of this model: did you mean Sex?"
+    assert words[-1] == "TITLE is not a field of this model: correct it, or leave it out"
+
+
+def test_unseen_values_cost_no_more_where_many_are_known():
+    def seconds(n_known: int) -> float:
+        choices = {"values": [{"value": f"town {n}"} for n in range(n_known)], "open": True}
+        fields = [{"name": "town", "type": "text", "choices": choices}]
+        decoder = RowDecoder(specs.house(fields=fields, derived=[]))
+        rows = body(*({"town": f"unseen {n}"} for n in range(1000)))
+        times = []
+        for _n in range(4):
+            started = time.perf_counter()
+            assert len(decoder.decode(rows).warnings[999]) == 1
+            times.append(time.perf_counter() - started)
+        return min(times)
+
+    assert seconds(1500) < 5 * seconds(5)

@@ -146,15 +146,13 @@ def test_the_same_model_has_the_same_hash_each_time(compiled, tmp_path):
     assert again.sha256 == result.sha256
 
 
-def test_rows_come_as_json_as_text_and_as_a_form(compiled):
+def test_rows_come_as_json_and_as_a_form(compiled):
     _folder, spec, rows, _result = compiled
     decoder = RowDecoder(spec)
     row = rows.drop(columns="label").iloc[0].to_dict()
     body = msgspec.json.encode({"rows": [row]})
     assert decoder.decode(body).inputs == [row]
-    texts = {name: str(value) for name, value in row.items()}
-    assert decoder.decode_texts([texts]).inputs == [row]
-    form = PredictForm(decoder, texts)
+    form = PredictForm(decoder, {name: str(value) for name, value in row.items()})
     assert form.rows is not None, form.errors
     assert form.rows.inputs == [row]
     with pytest.raises(RowsInvalid) as refused:
