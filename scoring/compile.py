@@ -31,6 +31,7 @@ LATENCY_CALLS = 500  # a tenth of them for the runner
 LATENCY_ROUNDS = 10
 LATENCY_WARM_UP = 50
 MAX_HOLDOUT_ROWS = 50_000
+MOST_WORDS = 1_000  # of what a champion raises, in characters
 __all__ = ["CompileError", "compile_version", "main", "read_result"]
 
 _LIBRARIES = ("scikit-learn", "skl2onnx", "onnx", "onnxruntime", "numpy", "pandas")
@@ -154,13 +155,32 @@ def _champion(
             champion = _original(folder / (job.champion.model or "champion"), spec)
         if spec.task != candidate.task or spec.class_values != candidate.class_values:
             return None, "The champion answers something else: its task or its labels differ."
-        rows = holdout.drop(columns=candidate.label_column)  # to the champion it may be a field's name
-        outcome = champion.predict(features.frame(spec, rows))
-    except KeyError as error:
-        return None, f"The champion cannot be scored on this hold-out: it has no column {error}."
-    except (CompileError, ModelFailure, ScorerError, ScoringUnavailable, OSError) as error:
+    except (CompileError, ScorerError, OSError) as error:
         return None, f"The champion cannot be scored: {error}"
+    try:
+        outcome = _answers(champion, holdout.drop(columns=candidate.label_column))
+    except CompileError as error:
+        return None, f"The champion cannot be scored on this hold-out: {error}"
     return _evaluation(candidate, holdout[candidate.label_column].tolist(), outcome, slices), ""
+
+
+def _answers(champion: Predictor, rows: pd.DataFrame) -> Outcome:
+    """rows: without the label, whose name may be a field's to the champion.
+
+    Raises CompileError: data that changed may be why the champion is to be replaced.
+    """
+    try:
+        columns = features.frame(champion.spec, rows)
+    except KeyError as error:
+        raise CompileError(f"it has no column {error}.") from error
+    except (TypeError, ValueError) as error:  # what was a number may be text by now
+        raise CompileError(f"a column is not what the champion takes: {str(error)[:MOST_WORDS]}.") from error
+    try:
+        return champion.predict(columns)
+    except (ModelFailure, ScoringUnavailable) as error:
+        raise CompileError(str(error)) from error
+    except Exception as error:  # estimators raise what they like; the candidate is judged all the same
+        raise CompileError(f"{type(error).__name__}: {str(error)[:MOST_WORDS]}") from error
 
 
 def _evaluation(spec: Spec, truth: list[Any], outcome: Outcome, slices: dict[str, list[str]]) -> Evaluation:

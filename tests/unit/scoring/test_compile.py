@@ -12,11 +12,11 @@ from sklearn.ensemble import (
     RandomForestClassifier,
 )
 from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import LinearSVC
 
 from scoring import compile as compiling
-from scoring import sandbox
+from scoring import features, gate, sandbox
 from scoring.compile import CompileError, compile_version
 from scoring.result import ChampionFiles, read_result
 from scoring.score import Outcome, Scorer
@@ -126,6 +126,53 @@ def test_champion_with_a_column_that_is_gone_is_said(tmp_path):
     result = compile_version(folder)
     assert result.champion is None
     assert result.champion_error == "The champion cannot be scored on this hold-out: it has no column 'Age'."
+
+
+def with_champion(tmp_path, rows, champion):
+    """A candidate's job beside a champion that is served as it was trained."""
+    spec = specs.titanic()
+    files = ChampionFiles(spec="spec.json", model="champion")
+    folder = fitted.job(tmp_path, spec, rows, fitted.pipeline(spec, rows), files)
+    fitted.save(folder / "champion", champion)
+    return folder
+
+
+def strict_pipeline(spec, rows):
+    """A champion that refuses the texts that it has not learnt."""
+    pipeline = fitted.pipeline(spec, rows)
+    pipeline.named_steps["prepare"].set_params(texts=OneHotEncoder(handle_unknown="error"))
+    return pipeline.fit(features.table(spec, rows), rows["label"])
+
+
+def test_a_champion_that_refuses_new_values_takes_no_verdict_from_the_candidate(tmp_path):
+    rows = fitted.passengers()
+    champion = strict_pipeline(specs.titanic(), rows)
+    rows.loc[rows.index[-1], "Title"] = "Mrs"  # of the hold-out alone
+    result = compile_version(with_champion(tmp_path, rows, champion))
+    assert result.champion is None
+    assert "cannot be scored on this hold-out: ValueError: Found unknown categories" in result.champion_error
+    checks = {check.name: check for check in gate.judge(specs.titanic(), result)}
+    assert (checks["champion"].verdict, checks["champion"].sentence) == ("look", result.champion_error)
+    assert checks["baseline"].verdict == "passed"
+
+
+def test_a_champion_whose_number_became_text_takes_no_verdict_either(tmp_path):
+    plain = specs.titanic_plain()
+    plain["fields"][0] = {"name": "Pclass", "type": "text"}
+    plain["example"] = specs.titanic_row(Pclass="third")
+    plain["derived"] = []
+    spec = specs.titanic(**plain)
+    rows = fitted.passengers()
+    old = fitted.pipeline(specs.titanic(), rows)
+    rows["Pclass"] = rows["Pclass"].map({1: "first", 2: "second", 3: "third"})
+    files = ChampionFiles(spec="champion.json", model="champion")
+    folder = fitted.job(tmp_path, spec, rows, fitted.pipeline(spec, rows), files)
+    fitted.save(folder / "champion", old)
+    (folder / "champion.json").write_bytes(specs.titanic().to_json())
+    result = compile_version(folder)
+    assert result.champion is None
+    assert "a column is not what the champion takes" in result.champion_error
+    assert result.candidate.metrics["accuracy"] > 0.5
 
 
 def break_spec(folder):
