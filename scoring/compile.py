@@ -17,11 +17,12 @@ import numpy as np
 import pandas as pd
 
 from scoring import convert, features, frames, learning, metrics, self_test
+from scoring.alike import Scale
 from scoring.check import CheckError, NoNumber, RowDecoder
 from scoring.convert import ConversionError, Parity
 from scoring.originals import Original, OriginalError
 from scoring.result import Evaluation, Job, Result, read_result
-from scoring.score import ModelFailure, Outcome, Predictor, Scorer, ScorerError, ScoringUnavailable
+from scoring.score import ModelFailure, Outcome, Predictor, Scorer, ScorerError, ScoringUnavailable, score_of
 from scoring.spec import Spec
 from scoring.spec_reading import SpecError, read_spec
 from scoring.words import grouped
@@ -87,10 +88,10 @@ def _compiled(
     try:
         data = convert.to_onnx(original)
         scorer = Scorer.from_onnx(data, spec)
-        rows = convert.rows_to_compare(spec, reference.head(COMPARED_ROWS))
-        parity = convert.compare(
-            original, scorer, ((words, features.frame(spec, part)) for words, part in rows)
-        )
+        rows = reference.head(COMPARED_ROWS)
+        groups = ((words, features.frame(spec, part)) for words, part in convert.rows_to_compare(spec, rows))
+        scale = Scale.of(score_of(original.predict(features.frame(spec, rows))))
+        parity = convert.compare(original, scorer, groups, scale)
     except (ConversionError, ModelFailure, ScorerError, ScoringUnavailable) as error:
         return (
             None,

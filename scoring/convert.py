@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from msgspec import Struct
 
+from scoring.alike import Scale
 from scoring.features import Columns, with_column
 from scoring.language import Field
 from scoring.originals import Original
@@ -15,7 +16,7 @@ from scoring.spec import Spec
 
 # ONNX sums float32 over hundreds of trees: 1e-6 is seen. A scaler before trees, a real fault, makes it 1e-1.
 PROBABILITY_TOLERANCE = 1e-5
-RELATIVE_TOLERANCE = 1e-5  # of a regression
+RELATIVE_TOLERANCE = 1e-5  # of a regression, as `alike.Scale` measures it
 UNSEEN_ROWS = 200
 UNSEEN_TEXT = "a value that no training row has"
 
@@ -25,7 +26,7 @@ class ConversionError(Exception):
 
 
 class Parity(Struct, frozen=True):
-    """max_difference: in probability, or relative to the value in a regression.
+    """max_difference: in probability, or as a share of a regression's scale.
 
     where: which rows differ most; empty for rows as they are. refused: what the original said to rows that
     the spec allows, and which rows those are.
@@ -86,11 +87,14 @@ def _restore_names(graph: Any, columns: list[str]) -> None:
         node.input[:] = [renamed.get(name, name) for name in node.input]
 
 
-def compare(original: Predictor, compiled: Predictor, groups: Iterable[tuple[str, Columns]]) -> Parity:
-    """groups: rows to compare on, each with words for what they are. A label may differ only where the
-    probabilities tie.
+def compare(
+    original: Predictor, compiled: Predictor, groups: Iterable[tuple[str, Columns]], scale: Scale
+) -> Parity:
+    """groups: rows to compare on, each with words for what they are. scale: of the original's answers.
+
+    A label may differ only where the probabilities tie.
     """
-    found = [_compared(original, compiled, where, columns) for where, columns in groups]
+    found = [_compared(original, compiled, where, columns, scale) for where, columns in groups]
     worst = max(found, key=lambda parity: parity.max_difference)
     return Parity(
         rows=sum(parity.rows for parity in found),
@@ -102,7 +106,7 @@ def compare(original: Predictor, compiled: Predictor, groups: Iterable[tuple[str
     )
 
 
-def _compared(original: Predictor, compiled: Predictor, where: str, columns: Columns) -> Parity:
+def _compared(original: Predictor, compiled: Predictor, where: str, columns: Columns, scale: Scale) -> Parity:
     try:
         expected = original.predict(columns)
     except Exception as error:
@@ -111,8 +115,7 @@ def _compared(original: Predictor, compiled: Predictor, where: str, columns: Col
         return Parity(0, 0.0, 0, 0.0, where, f"{where} ({type(error).__name__}: {str(error)[:200]})")
     found = compiled.predict(columns)
     if expected.probabilities is None or found.probabilities is None:
-        scale = np.maximum(1.0, np.abs(expected.values))
-        difference = np.abs(expected.values - found.values) / scale
+        difference = np.abs(expected.values - found.values) / scale.at(expected.values)
         return Parity(len(difference), _largest(difference), 0, RELATIVE_TOLERANCE, where)
     difference = np.abs(expected.probabilities - found.probabilities)
     ordered = np.sort(expected.probabilities, axis=1)

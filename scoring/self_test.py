@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from scoring import features
+from scoring.alike import is_alike
 from scoring.check import CheckError, RowDecoder
-from scoring.score import Outcome, is_alike, score_of
+from scoring.score import Outcome, score_of
 from scoring.spec import Spec
 
 SAMPLE_ROWS = 500
@@ -57,7 +58,7 @@ def check(predict: Callable[[features.Columns], Outcome], spec: Spec, of: Sample
     tested = _tested(of.inputs)
     found = score_of(predict(features.frame(spec, [of.inputs[index] for index in tested])))
     stored = np.asarray([of.scores[index] for index in tested])
-    if not np.all(is_alike(found, stored)):
+    if not np.all(is_alike(spec, found, stored, among=of.scores)):
         worst = float(np.max(np.nan_to_num(np.abs(found - stored), nan=np.inf)))
         raise SelfTestError(f"it scores its own reference rows differently, by up to {worst:.4g}")
 
