@@ -132,6 +132,8 @@ async def _call(app: PredictApp, path: str, content: bytes, key: str | None, hea
     parts = [content[at : at + 65_536] for at in range(0, len(content), 65_536)] or [b""]
 
     async def receive() -> dict[str, Any]:
+        if not parts:
+            await asyncio.Event().wait()  # the caller waits for the answer
         body = parts.pop(0)
         return {"type": "http.request", "body": body, "more_body": bool(parts)}
 
