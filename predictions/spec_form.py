@@ -39,7 +39,7 @@ class PredictForm(SchemaForm):
     def _decode(self) -> list[dict[str, Any]]:
         """What is wrong with the row."""
         try:
-            self._rows = self.decoder.decode_rows([self._row()])
+            self._rows = self.decoder.decode_rows([self.read()])
         except CheckError as error:
             return error.errors
         return []
@@ -49,11 +49,6 @@ class PredictForm(SchemaForm):
         """The row as the model takes it; None while something has to be corrected."""
         return None if self.errors else self._rows
 
-    def _row(self) -> dict[str, Any]:
-        """What the boxes hold; whole numbers as such, in whatever field."""
-        read = self.read().items()
-        return {name: int(one) if isinstance(one, float) and one.is_integer() else one for name, one in read}
-
     def add_fault(self, name: str, message: str) -> None:
         """The field's own name need not stand beside its label."""
         words = message.removeprefix(f"{name} ")
@@ -61,7 +56,7 @@ class PredictForm(SchemaForm):
 
     def warning(self, name: str) -> str:
         """What the model has not seen; nothing while the box holds no value."""
-        described, given = self.spec.field(name), self._row().get(name)
+        described, given = self.spec.field(name), self.read().get(name)
         try:
             value = values.normalise(described, given) if given not in (None, "") else None
         except values.ValueFault:

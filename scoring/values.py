@@ -136,7 +136,7 @@ def _number(value: object) -> int | float:
         )
     if abs(value) > MAX_NUMBER:
         raise ValueFault("must be a finite number: this one is infinite or too large")
-    return value
+    return float(value) if abs(value) > MAX_INTEGER else value  # JSON of records has no longer whole numbers
 
 
 def _text(value: object) -> str:

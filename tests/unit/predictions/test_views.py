@@ -362,6 +362,13 @@ def test_any_day_of_the_calendar_filters(ana, browser, since):
     assert browser.get(f"/predict/titanic/mine?since={since}").status_code == 200
 
 
+@pytest.mark.parametrize("fare", ["18446744073709551616", "1e30", "9007199254740993"])
+def test_a_number_of_any_size_is_answered_and_recorded(browser, broker, fare):
+    answer = browser.post("/predict/titanic", {**FORM, "Fare": fare})
+    assert answer.status_code in (200, 302)
+    assert broker.records[0]["inputs"]["Fare"] == float(fare)
+
+
 @pytest.mark.parametrize(
     ("language", "fare", "status"),
     [

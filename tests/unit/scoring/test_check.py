@@ -4,6 +4,7 @@ import json
 
 import msgspec
 import numpy as np
+import orjson
 import pytest
 
 from scoring.check import NotJSON, RowDecoder, RowsInvalid, TooLarge
@@ -154,6 +155,12 @@ def test_file_rows_keep_their_number_in_messages():
     with pytest.raises(RowsInvalid) as error:
         TITANIC.decode_texts([good, good | {"Age": "?"}], first=2000)
     assert error.value.errors[0]["row"] == 2001
+
+
+@pytest.mark.parametrize("area", [2**53, 2**53 + 1, 2**64, 10**30, 2.0**64])
+def test_a_number_of_any_size_can_be_recorded(area):
+    rows = HOUSE.decode_rows([{"rooms": 4, "area": area, "town": "Lugo"}])
+    assert orjson.loads(orjson.dumps(rows.inputs[0]))["area"] == float(area)
 
 
 def test_whole_float_is_a_whole_number():
