@@ -15,8 +15,9 @@ from typing import Any
 import msgspec
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 
-from scoring import convert, features, frames, learning, metrics, self_test
+from scoring import convert, features, frames, learning, metrics, sampling, self_test
 from scoring.alike import Scale
 from scoring.check import CheckError, NoNumber, RowDecoder
 from scoring.convert import ConversionError, Parity
@@ -31,7 +32,8 @@ COMPARED_ROWS = 2_000
 LATENCY_CALLS = 500  # a tenth of them for the runner
 LATENCY_ROUNDS = 10
 LATENCY_WARM_UP = 50
-MAX_HOLDOUT_ROWS = 50_000
+MAX_REFERENCE_ROWS, MAX_HOLDOUT_ROWS = 20_000, 50_000
+MAX_GROUP_BYTES = 2**30  # of a file's row groups, all columns; the sandbox has four times that
 MOST_WORDS = 1_000  # of what a champion raises, in characters
 __all__ = ["CompileError", "compile_version", "main", "read_result"]
 
@@ -46,7 +48,7 @@ def compile_version(folder: Path) -> Result:
     """Raises CompileError."""
     job = _job(folder)
     spec = _spec(folder / job.spec)
-    reference = _table(folder / job.reference, spec, limit=20_000)
+    reference = _table(folder / job.reference, spec, limit=MAX_REFERENCE_ROWS)
     original = _original(folder / job.model, spec)
     original = original.with_missing(learning.kinds_of_missing(original, reference))
     holdout = _table(folder / job.holdout, spec, limit=MAX_HOLDOUT_ROWS)
@@ -88,7 +90,7 @@ def _compiled(
     try:
         data = convert.to_onnx(original)
         scorer = Scorer.from_onnx(data, spec)
-        rows = reference.head(COMPARED_ROWS)
+        rows = reference.iloc[sampling.evenly(len(reference), COMPARED_ROWS)]
         groups = ((words, features.frame(spec, part)) for words, part in convert.rows_to_compare(spec, rows))
         scale = Scale.of(score_of(original.predict(features.frame(spec, rows))))
         parity = convert.compare(original, scorer, groups, scale)
@@ -263,10 +265,13 @@ def _original(folder: Path, spec: Spec) -> Original:
 
 
 def _table(path: Path, spec: Spec, *, limit: int) -> pd.DataFrame:
-    """Rows of raw fields with their label."""
+    """Rows of raw fields with their label: at most `limit`, evenly over the file."""
     try:
-        table = pd.read_parquet(path).head(limit)
-    except (OSError, ValueError) as error:
+        file = pq.ParquetFile(path)
+        table = sampling.read(file, None, most_rows=limit, most_bytes=MAX_GROUP_BYTES).to_pandas()
+    except sampling.TooLarge as error:
+        raise CompileError(f"{path.name} {error}.") from error
+    except (OSError, ValueError) as error:  # Arrow's own are among them
         raise CompileError(f"{path.name} cannot be read: {error}") from error
     wanted = [field.name for field in spec.fields] + [spec.label_column]
     if missing := [name for name in wanted if name not in table.columns]:

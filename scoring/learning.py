@@ -11,6 +11,7 @@ from scoring.alike import is_alike
 from scoring.features import with_column
 from scoring.missing import Kind, Kinds
 from scoring.originals import Original
+from scoring.sampling import evenly
 from scoring.score import score_of
 
 MOST_ROWS = 2_000
@@ -28,7 +29,8 @@ def kinds_of_missing(original: Original, reference: pd.DataFrame) -> Kinds:
     if not names:
         return {}
     order = missing.hinted(original.estimator)
-    gaps = reference[_is_missing(reference, names).any(axis=1)].head(MOST_ROWS)
+    gaps = reference[_is_missing(reference, names).any(axis=1)]
+    gaps = gaps.iloc[evenly(len(gaps), MOST_ROWS)]
     told = [name for name in names if len(gaps) and _is_missing(gaps, [name]).any(axis=None)]
     kinds: Kinds = dict.fromkeys(names, order[0])
     if told and spec.score_column in reference:

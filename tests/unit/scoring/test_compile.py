@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import onnx
+import pandas as pd
 import pytest
 from sklearn.ensemble import (
     GradientBoostingClassifier,
@@ -173,6 +174,20 @@ def test_a_champion_whose_number_became_text_takes_no_verdict_either(tmp_path):
     assert result.champion is None
     assert "a column is not what the champion takes" in result.champion_error
     assert result.candidate.metrics["accuracy"] > 0.5
+
+
+def test_of_large_files_rows_from_all_over_them_are_scored(tmp_path, monkeypatch):
+    """Rows in order of their truth: the first ones would be of one class."""
+    monkeypatch.setattr(compiling, "MAX_REFERENCE_ROWS", 100)
+    monkeypatch.setattr(compiling, "MAX_HOLDOUT_ROWS", 50)
+    monkeypatch.setattr(compiling, "COMPARED_ROWS", 20)
+    spec, rows = specs.titanic(), fitted.passengers()
+    folder = fitted.job(tmp_path, spec, rows, fitted.pipeline(spec, rows))
+    for name in ("reference.parquet", "holdout.parquet"):
+        pd.read_parquet(folder / name).sort_values("label").to_parquet(folder / name)
+    result = compile_version(folder)
+    assert result.holdout_rows == 50
+    assert np.mean(result.truth) == pytest.approx(rows["label"][300:].mean(), abs=0.02)
 
 
 def break_spec(folder):
