@@ -5,6 +5,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from core.lib import typed
 from core.lib.schema_form import Described, Option, SchemaForm
 from scoring import values
 from scoring.check import CheckError, RowDecoder, Rows
@@ -66,7 +67,7 @@ class PredictForm(SchemaForm):
         if described.seen is None:
             return _("The model has not seen this value.")
         low, high = described.seen
-        bounds = {"low": f"{low:.4g}", "high": f"{high:.4g}"}
+        bounds = {"low": typed.shown(low), "high": typed.shown(high)}
         if float(value) > high:
             return _("Outlier: more than any seen in training (%(low)s to %(high)s)") % bounds
         return _("Outlier: less than any seen in training (%(low)s to %(high)s)") % bounds
@@ -77,7 +78,7 @@ class PredictForm(SchemaForm):
         if self.rows is None:
             return []
         columns = Featurizer(self.spec).one(self.rows.inputs[0])
-        return [(_spaced(one.name), _plain(columns[one.name])) for one in self.spec.derived]
+        return [(_spaced(one.name), _rounded(columns[one.name])) for one in self.spec.derived]
 
 
 def from_texts(spec: Spec, texts: Mapping[str, str]) -> dict[str, Any]:
@@ -140,9 +141,15 @@ def _spaced(name: str) -> str:
     return "".join(f" {c.lower()}" if c.isupper() else c for c in name).replace("_", " ").strip()
 
 
+def _rounded(value: Any) -> str:
+    """What was worked out, by six digits."""
+    return f"{value:.6g}" if isinstance(value, float) and value == value else _plain(value)
+
+
 def _plain(value: Any) -> str:
+    """What somebody gave, with all its digits."""
     if isinstance(value, bool):
         return _("yes") if value else _("no")
     if isinstance(value, float):
-        return "–" if value != value else f"{value:.6g}"
+        return "–" if value != value else typed.shown(value)
     return str(value)

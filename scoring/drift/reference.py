@@ -18,6 +18,7 @@ from scoring import sampling
 from scoring.drift.shapes import Column, Reference, Value
 from scoring.language import Field
 from scoring.spec import Spec
+from scoring.words import plain, told_apart
 
 MOST_ROWS = 20_000
 # Up to so many different numbers are compared as categories: the test for continuous ones is blunt with ties.
@@ -96,7 +97,7 @@ def _labels(field: Field, values: Sequence[Value]) -> list[str]:
 def _shown(value: Value) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return plain(value) if isinstance(value, float) else str(value)
 
 
 def _number(name: str, title: str, values: np.ndarray) -> Column:
@@ -107,7 +108,7 @@ def _number(name: str, title: str, values: np.ndarray) -> Column:
         name, title, "discrete", int(len(values) - len(present)), distinct.tolist(), counts.tolist()
     )
     if len(distinct) <= MOST_DISCRETE:
-        column.labels = [f"{value:g}" for value in distinct.tolist()]
+        column.labels = told_apart(distinct.tolist(), at_least=6)
         return column
     if len(distinct) > MOST_POINTS:
         parts = np.array_split(present, MOST_POINTS)
