@@ -3,7 +3,9 @@
 import csv
 import io
 import json
+import subprocess
 import uuid
+from types import SimpleNamespace
 
 import orjson
 import pytest
@@ -13,6 +15,7 @@ from django.utils.translation import override
 
 from core.audit.models import AuditEntry
 from core.lib.ids import uuid7
+from predictions import explanation
 from predictions.models import Prediction
 from predictions.serving.served import Served
 from scoring.spec_reading import read_spec
@@ -153,6 +156,23 @@ def test_the_api_page_shows_a_call_with_the_models_own_fields(browser):
     page = browser.get("/predict/titanic/api").content.decode()
     assert "/api/v1/models/titanic/predict" in page
     assert "Embarked" in page
+
+
+@pytest.mark.parametrize("name", ["O'Brien", '"; exit 1; "', "$(exit 1) `exit 1` \\", "Ávila\n"])
+def test_the_shell_sends_the_example_as_it_is(rf, running, name):
+    served = running.engine.served["titanic"]
+    example = served.spec.example | {"Embarked": name}
+    shown = SimpleNamespace(ref=served.ref, spec=SimpleNamespace(example=example))
+    call = explanation.curl(rf.get("/"), shown)["curl"]
+    said = subprocess.run(
+        ["sh", "-c", f"curl() {{ printf '%s\\0' \"$@\"; }}\n{call}"],
+        capture_output=True,
+        check=True,
+        timeout=10,
+    )
+    *options, body, _end = said.stdout.decode().split("\0")
+    assert options[1] == "http://testserver/api/v1/models/titanic/predict"
+    assert orjson.loads(body) == {"rows": [example]}
 
 
 def test_my_predictions_are_mine(browser, ana):
