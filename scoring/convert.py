@@ -46,26 +46,47 @@ class Parity(Struct, frozen=True):
 
 def to_onnx(original: Original) -> bytes:
     """Raises ConversionError."""
+    from skl2onnx.common.utils import InvalidInputLengthException
+
+    spec, estimator = original.spec, original.estimator
+    try:
+        try:
+            model = _converted(estimator, spec)
+        except InvalidInputLengthException:  # one that takes a table only, not its columns
+            if spec.text_columns:
+                raise
+            model = _converted(_behind_columns(estimator, spec), spec)
+    except Exception as error:  # the converters of many authors raise what they like; all mean the same here
+        raise ConversionError(f"{type(error).__name__}: {str(error)[:300]}") from error
+    _restore_names(model.graph, spec.columns)
+    model.opset_import.sort(key=lambda opset: opset.domain)  # as they come out of a set, in any order
+    return bytes(model.SerializeToString())
+
+
+def _converted(estimator: Any, spec: Spec) -> Any:
     from skl2onnx import convert_sklearn
     from skl2onnx.common.data_types import FloatTensorType, StringTensorType
 
-    spec, estimator = original.spec, original.estimator
     texts = set(spec.text_columns)
     inputs = [
         (name, StringTensorType([None, 1]) if name in texts else FloatTensorType([None, 1]))
         for name in spec.columns
     ]
     options = {id(_last(estimator)): {"zipmap": False}} if spec.task == "classification" else None
-    try:
-        # A name of its own would be drawn anew each time, and the same model would never have the same hash.
-        model = convert_sklearn(
-            estimator, "model", initial_types=inputs, final_types=_outputs(spec), options=options
-        )
-    except Exception as error:  # the converters of many authors raise what they like; all mean the same here
-        raise ConversionError(f"{type(error).__name__}: {str(error)[:300]}") from error
-    _restore_names(model.graph, spec.columns)
-    model.opset_import.sort(key=lambda opset: opset.domain)  # as they come out of a set, in any order
-    return bytes(model.SerializeToString())
+    # A name of its own would be drawn anew each time, and the same model would never have the same hash.
+    return convert_sklearn(
+        estimator, "model", initial_types=inputs, final_types=_outputs(spec), options=options
+    )
+
+
+def _behind_columns(estimator: Any, spec: Spec) -> Any:
+    """The same estimator behind a step that puts the columns side by side, numbers as they are."""
+    from sklearn.compose import ColumnTransformer
+    from sklearn.pipeline import Pipeline
+
+    columns = pd.DataFrame(0.0, index=[0], columns=spec.columns)
+    together = ColumnTransformer([("columns", "passthrough", spec.columns)]).fit(columns)
+    return Pipeline([("together", together), ("model", estimator)])
 
 
 def _outputs(spec: Spec) -> list[tuple[str, None]] | None:
@@ -157,7 +178,7 @@ def _is_within(field: Field, value: int) -> bool:
 
 
 def _last(estimator: Any) -> Any:
-    return estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
+    return _last(estimator.steps[-1][1]) if hasattr(estimator, "steps") else estimator
 
 
 def _largest(difference: np.ndarray) -> float:

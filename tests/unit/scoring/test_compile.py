@@ -1,18 +1,23 @@
 """Compiling: what is served compiled, what falls to the runner, and what is refused with a sentence."""
 
 import hashlib
+import json
 import shutil
 
 import numpy as np
 import onnx
 import pandas as pd
 import pytest
+from sklearn.base import clone
+from sklearn.decomposition import PCA
 from sklearn.ensemble import (
     GradientBoostingClassifier,
     HistGradientBoostingClassifier,
     RandomForestClassifier,
+    RandomForestRegressor,
 )
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import LinearSVC
 
@@ -21,6 +26,7 @@ from scoring import features, gate, sandbox
 from scoring.compile import CompileError, compile_version
 from scoring.result import ChampionFiles, read_result
 from scoring.score import Outcome, Scorer
+from scoring.spec_reading import read_spec
 from tests.unit.scoring import fitted, specs
 
 
@@ -71,6 +77,38 @@ def test_regression_is_compiled(tmp_path):
     assert result.serve_as == "onnx"
     assert result.candidate.probabilities is None
     assert result.candidate.metrics["mae"] < result.baseline.metrics["mae"]
+
+
+def spec_of_numbers(task):
+    plain = specs.house_plain(slices=[], derived=[{"name": "both", "expression": "area * rooms"}])
+    plain["fields"] = plain["fields"][:2]
+    if task == "classification":
+        labels = [{"value": 0}, {"value": 1}]
+        plain |= {"task": task, "primary_metric": "accuracy", "output": {"labels": labels}}
+    return read_spec(json.dumps(plain))
+
+
+@pytest.mark.parametrize(
+    ("task", "model"),
+    [
+        ("classification", RandomForestClassifier(20, max_depth=6, random_state=1)),
+        ("classification", GradientBoostingClassifier(n_estimators=20, random_state=1)),
+        ("classification", make_pipeline(PCA(3), LogisticRegression())),
+        ("regression", RandomForestRegressor(20, max_depth=6, random_state=1)),
+        ("regression", LinearRegression()),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_an_estimator_without_a_step_that_takes_columns_is_compiled_too(tmp_path, task, model):
+    spec, rows = spec_of_numbers(task), fitted.houses()
+    if task == "classification":
+        rows["label"] = (rows["label"] > rows["label"].median()).astype(int)
+    fit = clone(model).fit(features.table(spec, rows), rows["label"])
+    result = compile_version(fitted.job(tmp_path, spec, rows, fit))
+    assert result.serve_as == "onnx", result.reason
+    scorer = Scorer.from_onnx((tmp_path / "model.onnx").read_bytes(), spec)
+    assert sorted(scorer._inputs) == sorted(spec.columns)
+    assert result.self_test == ""
 
 
 def test_scaler_before_trees_is_noticed_and_falls_to_the_runner(tmp_path):
