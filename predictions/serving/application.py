@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from core.lib import context, idempotency, json_out, problems, traces
 from core.lib import redis as console_redis
-from core.lib.errors import ConsoleError, Unavailable
+from core.lib.errors import ConsoleError
 from predictions.errors import TooLarge, extra_of, headers_of
 from predictions.serving import metrics
 from predictions.serving.callers import Caller
@@ -33,6 +33,10 @@ VERBS = frozenset({"predict", "explain"})
 _SAFE_ID = re.compile(rb"^[A-Za-z0-9._-]{8,64}$")
 _JSON = [(b"content-type", b"application/json")]
 _PROBLEM = (b"content-type", b"application/problem+json")
+
+
+class HungUp(Exception):
+    """Nobody waits for the answer any more."""
 
 
 class PredictApp:
@@ -72,6 +76,8 @@ class PredictApp:
                 status, body, extra = await self._traced(scope, headers, receive, request_id)
             else:
                 status, body, extra = await self._reply(scope, headers, receive, request_id)
+        except HungUp:
+            return
         finally:
             context.request_id.reset(token)
         extra = [*extra, (b"content-length", b"%d" % len(body)), (b"x-request-id", request_id.encode())]
@@ -105,6 +111,8 @@ class PredictApp:
             return await self._answer_once(scope["path"], body, caller, request_id, receive, key)
         except ConsoleError as error:
             return problem(error)
+        except HungUp:
+            raise
         except Exception:
             log.exception("predict.failed", path=scope["path"])
             content = problems.body(
@@ -162,12 +170,12 @@ async def _end(claim: idempotency.Claim, status: int, content_type: str, body: b
 
 
 async def _unless_left(work: Coroutine[Any, Any, T], receive: Receive) -> T:
-    """What it gives; cancelled when the caller hangs up. Raises Unavailable then, which nobody reads."""
+    """What it gives. Raises HungUp when the caller does: then it is cancelled."""
     working, leaving = asyncio.create_task(work), asyncio.create_task(_hung_up(receive))
     try:
         await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
-            raise Unavailable(_("The caller hung up."))
+            raise HungUp
         return working.result()
     finally:
         working.cancel()

@@ -234,8 +234,8 @@ async def test_an_explanation_ends_with_its_caller(running, monkeypatch):
         await asyncio.to_thread(is_at_work.wait, 10)
         return {"type": "http.disconnect"}
 
-    async def send(_message):
-        """Nobody reads it."""
+    async def send(message):
+        raise AssertionError(f"nobody reads {message}")
 
     headers = [(b"authorization", f"Bearer {KEY}".encode())]
     scope = {"type": "http", "method": "POST", "path": "/api/v1/models/titanic/explain", "headers": headers}
