@@ -161,8 +161,15 @@ def _checks(
         hashes["holdout.parquet"] = (version.holdout_sha256, file_sha256(job_dir / "holdout.parquet"))
     if result.serve_as == ONNX:
         hashes["model.onnx"] = (result.sha256, file_sha256(job_dir / "model.onnx"))
-    champion_spec = read_spec(champion.spec_json) if champion else None
-    return gate.judge(_spec(job_dir), result, champion_spec=champion_spec, hashes=hashes)
+    return gate.judge(_spec(job_dir), result, champion_spec=_champion_spec(champion), hashes=hashes)
+
+
+def _champion_spec(champion: ModelVersion | None) -> Spec | None:
+    """None too for one that this release refuses: it cannot be scored, and the result says why."""
+    try:
+        return read_spec(champion.spec_json) if champion else None
+    except SpecError:
+        return None
 
 
 def _spec(job_dir: Path) -> Spec:

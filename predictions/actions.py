@@ -1,6 +1,7 @@
 """What people do with their predictions: say what turned out to be true, and erase."""
 
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 from django.db import connection, transaction
@@ -15,7 +16,10 @@ from core.lib.errors import Conflict, InvalidRequest, NotFound
 from predictions import queries
 from predictions.models import ErasedPrediction, Prediction
 from predictions.recording import LOCK
+from scoring import values
+from scoring.language import Field
 from scoring.spec import Spec
+from scoring.words import plain
 
 
 @transaction.atomic
@@ -77,25 +81,29 @@ def _own(id_: uuid.UUID, by: User) -> Prediction:
 
 
 def _checked_actual(actual: Any, found: Prediction, spec: Spec | None) -> int | float | str:
-    """One of the classes, by value or text, or a number."""
+    """One of the classes, by value or text, or a number; both are read as a model's inputs are."""
     if words := json_bodies.fault(actual):
         raise edge.refused("actual", words)
     if spec is not None and spec.class_values:
-        for value in spec.class_values:
-            if str(actual) == str(value):
-                return value
-        known = ", ".join(str(value) for value in spec.class_values)
-        message = _("actual must be one of %(known)s.") % {"known": known}
-        raise InvalidRequest(message, errors=[{"field": "actual", "message": message}])
+        return _class(actual, spec.class_values)
+    if isinstance(found.value, str):  # a class, of a version that nobody knows any more
+        return str(actual)
     try:
-        return type(found.value)(actual) if isinstance(found.value, str) else _number(actual)
-    except (TypeError, ValueError, OverflowError) as error:
+        given = values.from_text(_NUMBER, actual) if isinstance(actual, str) else actual
+        return float(values.normalise(_NUMBER, given))  # type: ignore[arg-type]
+    except values.ValueFault as error:
         message = _("actual must be a number.")
         raise InvalidRequest(message, errors=[{"field": "actual", "message": message}]) from error
 
 
-def _number(actual: Any) -> float:
-    number = float(actual)
-    if isinstance(actual, bool) or number != number or number in (float("inf"), float("-inf")):
-        raise ValueError
-    return number
+_NUMBER = Field(name="actual", type="number")
+
+
+def _class(actual: Any, known: Sequence[int | str]) -> int | str:
+    """Data frames write class 1 as 1.0 where a value is missing, and as true where there are two."""
+    text = plain(actual) if isinstance(actual, float) else str(actual)
+    for value in known:
+        if actual == value or text == str(value):
+            return value
+    message = _("actual must be one of %(known)s.") % {"known": ", ".join(map(str, known))}
+    raise InvalidRequest(message, errors=[{"field": "actual", "message": message}])

@@ -5,7 +5,7 @@ from predictions.models import Prediction
 from predictions.serving import service
 from predictions.serving.served import Served
 from scoring.spec import Spec
-from scoring.spec_reading import read_spec
+from scoring.spec_reading import SpecError, read_spec
 
 
 def serving(found: Prediction) -> Served | None:
@@ -15,9 +15,12 @@ def serving(found: Prediction) -> Served | None:
 
 
 def spec_of(found: Prediction) -> Spec | None:
-    """The spec of the version that answered; None once nobody knows it any more."""
+    """The spec of the version that answered; None once nobody knows it, or can read it, any more."""
     served = serving(found)
     if served is not None:
         return served.spec
     text = registry.spec_json(found.model, int(found.version)) if found.version.isdigit() else None
-    return read_spec(text) if text else None
+    try:
+        return read_spec(text) if text else None
+    except SpecError:  # written for an older release
+        return None

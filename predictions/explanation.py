@@ -1,5 +1,6 @@
 """What templates draw: an explanation as bars, predictions a minute, and the call that a program makes."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -94,10 +95,10 @@ def curl(request: HttpRequest, served: Served) -> dict[str, str]:
     body = orjson.dumps({"rows": [served.spec.example]}).decode()
     call = "\n".join(
         [
-            f"curl -s {base}{path} \\",
+            f"curl -s {shlex.quote(base + path)} \\",
             '  -H "Authorization: Bearer $ATALAYA_TOKEN" \\',
             '  -H "Content-Type: application/json" \\',
-            f"  -d '{body}'",
+            f"  -d {shlex.quote(body)}",
         ]
     )
     python = "\n".join(

@@ -7,7 +7,7 @@ from predictions.models import Source
 
 
 class Filters(forms.Form):
-    """All optional; `before` is the pager's place."""
+    """All optional; `before` is the place of the pager or of an export's next file."""
 
     model = forms.CharField(label=_("Model"), required=False, max_length=256)
     version = forms.CharField(label=_("Version"), required=False, max_length=50)

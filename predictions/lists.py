@@ -9,6 +9,7 @@ from typing import Any
 from django.db.models import QuerySet
 from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
 from core.access.http import SignedInRequest
@@ -16,6 +17,7 @@ from core.access.models import User
 from core.audit import actions as audit
 from core.lib import downloads, json_out
 from core.lib.htmx import is_htmx
+from core.lib.templatetags import numbers
 from predictions import masking, queries
 from predictions.forms import Filters
 from predictions.models import Prediction
@@ -64,11 +66,13 @@ def _table(
 
 
 def _pager(request: SignedInRequest, following: uuid.UUID | None) -> dict[str, str | None]:
+    """filters: what is asked for on whatever page."""
     first = request.GET.copy()
     was_further = bool(first.pop("before", None))
     after = first.copy()
     after["before"] = str(following)
     return {
+        "filters": first.urlencode(),
         "next_url": f"?{after.urlencode()}" if following else None,
         "previous_url": f"?{first.urlencode()}" if was_further else None,
     }
@@ -91,22 +95,38 @@ def _export(request: SignedInRequest, rows: QuerySet[Prediction], name: str) -> 
     filters = Filters(request.GET)
     if not filters.is_valid():
         return HttpResponse(status=422)
-    parts = _csv(queries.matching(rows, filters.cleaned_data)[:EXPORT_ROWS], by=request.user)
+    rows = queries.matching(rows, filters.cleaned_data)
+    parts = _csv(queries.older(rows, filters.cleaned_data["before"]), by=request.user)
     return downloads.response(request, parts, name=f"{name}.csv", content_type="text/csv; charset=utf-8")
 
 
 def _csv(rows: QuerySet[Prediction], *, by: User) -> Iterator[bytes]:
-    yield _lines([[*COLUMNS, "inputs", "warnings"]])
+    """Newest first; where there are too many for one file, its last line says how the others come."""
+    yield _lines([[*COLUMNS, "inputs", "warnings", "is_answered"]])
     batch: list[list[Any]] = []
-    for row in rows.iterator(chunk_size=CHUNK):
-        batch.append(
-            [_cell(getattr(row, name)) for name in COLUMNS]
-            + [_cell(masking.inputs(row, by=by)), _cell("; ".join(row.warnings))]
-        )
+    last = None
+    for n_before, row in enumerate(rows[: EXPORT_ROWS + 1].iterator(chunk_size=CHUNK)):
+        if n_before == EXPORT_ROWS:
+            batch.append([_more(last)])
+            break
+        batch.append(_row(row, by=by))
+        last = row.pk
         if len(batch) == CHUNK:
             yield _lines(batch)
             batch = []
     yield _lines(batch)
+
+
+def _row(row: Prediction, *, by: User) -> list[Any]:
+    cells = [_cell(getattr(row, name)) for name in COLUMNS]
+    return [*cells, _cell(masking.inputs(row, by=by)), _cell("; ".join(row.warnings)), row.is_answered]
+
+
+def _more(last: uuid.UUID | None) -> str:
+    return _("There are more than these %(n)s. Export the others with before=%(id)s.") % {
+        "n": numbers.whole(EXPORT_ROWS),
+        "id": last,
+    }
 
 
 def _lines(rows: list[list[Any]]) -> bytes:

@@ -56,11 +56,14 @@ def matching(rows: QuerySet[Prediction], filters: dict[str, Any]) -> QuerySet[Pr
     return rows
 
 
+def older(rows: QuerySet[Prediction], before: uuid.UUID | None) -> QuerySet[Prediction]:
+    """Those that came before that one; all where none is named."""
+    return rows if before is None else rows.filter(id__lt=before)
+
+
 def page(rows: QuerySet[Prediction], before: uuid.UUID | None) -> tuple[list[Prediction], uuid.UUID | None]:
     """Up to fifty, and the id after which the next page starts."""
-    if before is not None:
-        rows = rows.filter(id__lt=before)
-    found = list(rows[: PAGE + 1])
+    found = list(older(rows, before)[: PAGE + 1])
     return found[:PAGE], found[PAGE - 1].id if len(found) > PAGE else None
 
 

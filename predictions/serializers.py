@@ -69,7 +69,11 @@ class ExplanationSerializer(serializers.Serializer[Any]):
     contributions = serializers.DictField(
         child=serializers.FloatField(), help_text="They add up to prediction - base."
     )
-    errors = serializers.DictField(child=serializers.FloatField(), allow_null=True)  # type: ignore[assignment]
+    errors = serializers.DictField(  # type: ignore[assignment]
+        child=serializers.FloatField(allow_null=True),
+        allow_null=True,
+        help_text="Standard errors; null where exact, and of fields when time was up after one sample.",
+    )
     target = serializers.CharField(allow_null=True, help_text="The class whose probability is explained.")
     is_exact = serializers.BooleanField()
     n_reference = serializers.IntegerField(help_text="Reference rows that the means are over.")

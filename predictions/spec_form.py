@@ -5,6 +5,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from core.lib import typed
 from core.lib.schema_form import Described, Option, SchemaForm
 from scoring import values
 from scoring.check import CheckError, RowDecoder, Rows
@@ -39,7 +40,7 @@ class PredictForm(SchemaForm):
     def _decode(self) -> list[dict[str, Any]]:
         """What is wrong with the row."""
         try:
-            self._rows = self.decoder.decode_rows([self._row()])
+            self._rows = self.decoder.decode_rows([self.read()])
         except CheckError as error:
             return error.errors
         return []
@@ -49,11 +50,6 @@ class PredictForm(SchemaForm):
         """The row as the model takes it; None while something has to be corrected."""
         return None if self.errors else self._rows
 
-    def _row(self) -> dict[str, Any]:
-        """What the boxes hold; whole numbers as such, in whatever field."""
-        read = self.read().items()
-        return {name: int(one) if isinstance(one, float) and one.is_integer() else one for name, one in read}
-
     def add_fault(self, name: str, message: str) -> None:
         """The field's own name need not stand beside its label."""
         words = message.removeprefix(f"{name} ")
@@ -61,7 +57,7 @@ class PredictForm(SchemaForm):
 
     def warning(self, name: str) -> str:
         """What the model has not seen; nothing while the box holds no value."""
-        described, given = self.spec.field(name), self._row().get(name)
+        described, given = self.spec.field(name), self.read().get(name)
         try:
             value = values.normalise(described, given) if given not in (None, "") else None
         except values.ValueFault:
@@ -71,7 +67,7 @@ class PredictForm(SchemaForm):
         if described.seen is None:
             return _("The model has not seen this value.")
         low, high = described.seen
-        bounds = {"low": f"{low:.4g}", "high": f"{high:.4g}"}
+        bounds = {"low": typed.shown(low), "high": typed.shown(high)}
         if float(value) > high:
             return _("Outlier: more than any seen in training (%(low)s to %(high)s)") % bounds
         return _("Outlier: less than any seen in training (%(low)s to %(high)s)") % bounds
@@ -82,7 +78,7 @@ class PredictForm(SchemaForm):
         if self.rows is None:
             return []
         columns = Featurizer(self.spec).one(self.rows.inputs[0])
-        return [(_spaced(one.name), _plain(columns[one.name])) for one in self.spec.derived]
+        return [(_spaced(one.name), _rounded(columns[one.name])) for one in self.spec.derived]
 
 
 def from_texts(spec: Spec, texts: Mapping[str, str]) -> dict[str, Any]:
@@ -145,9 +141,15 @@ def _spaced(name: str) -> str:
     return "".join(f" {c.lower()}" if c.isupper() else c for c in name).replace("_", " ").strip()
 
 
+def _rounded(value: Any) -> str:
+    """What was worked out, by six digits."""
+    return f"{value:.6g}" if isinstance(value, float) and value == value else _plain(value)
+
+
 def _plain(value: Any) -> str:
+    """What somebody gave, with all its digits."""
     if isinstance(value, bool):
         return _("yes") if value else _("no")
     if isinstance(value, float):
-        return "–" if value != value else f"{value:.6g}"
+        return "–" if value != value else typed.shown(value)
     return str(value)

@@ -15,13 +15,15 @@ from typing import Any
 import msgspec
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 
-from scoring import convert, features, frames, learning, metrics, self_test
+from scoring import convert, features, frames, learning, metrics, sampling, self_test
+from scoring.alike import Scale
 from scoring.check import CheckError, NoNumber, RowDecoder
 from scoring.convert import ConversionError, Parity
 from scoring.originals import Original, OriginalError
 from scoring.result import Evaluation, Job, Result, read_result
-from scoring.score import ModelFailure, Outcome, Predictor, Scorer, ScorerError, ScoringUnavailable
+from scoring.score import ModelFailure, Outcome, Predictor, Scorer, ScorerError, ScoringUnavailable, score_of
 from scoring.spec import Spec
 from scoring.spec_reading import SpecError, read_spec
 from scoring.words import grouped
@@ -30,7 +32,9 @@ COMPARED_ROWS = 2_000
 LATENCY_CALLS = 500  # a tenth of them for the runner
 LATENCY_ROUNDS = 10
 LATENCY_WARM_UP = 50
-MAX_HOLDOUT_ROWS = 50_000
+MAX_REFERENCE_ROWS, MAX_HOLDOUT_ROWS = 20_000, 50_000
+MAX_GROUP_BYTES = 2**30  # of a file's row groups, all columns; the sandbox has four times that
+MOST_WORDS = 1_000  # of what a champion raises, in characters
 __all__ = ["CompileError", "compile_version", "main", "read_result"]
 
 _LIBRARIES = ("scikit-learn", "skl2onnx", "onnx", "onnxruntime", "numpy", "pandas")
@@ -44,7 +48,7 @@ def compile_version(folder: Path) -> Result:
     """Raises CompileError."""
     job = _job(folder)
     spec = _spec(folder / job.spec)
-    reference = _table(folder / job.reference, spec, limit=20_000)
+    reference = _table(folder / job.reference, spec, limit=MAX_REFERENCE_ROWS)
     original = _original(folder / job.model, spec)
     original = original.with_missing(learning.kinds_of_missing(original, reference))
     holdout = _table(folder / job.holdout, spec, limit=MAX_HOLDOUT_ROWS)
@@ -86,10 +90,10 @@ def _compiled(
     try:
         data = convert.to_onnx(original)
         scorer = Scorer.from_onnx(data, spec)
-        rows = convert.rows_to_compare(spec, reference.head(COMPARED_ROWS))
-        parity = convert.compare(
-            original, scorer, ((words, features.frame(spec, part)) for words, part in rows)
-        )
+        rows = reference.iloc[sampling.evenly(len(reference), COMPARED_ROWS)]
+        groups = ((words, features.frame(spec, part)) for words, part in convert.rows_to_compare(spec, rows))
+        scale = Scale.of(score_of(original.predict(features.frame(spec, rows))))
+        parity = convert.compare(original, scorer, groups, scale)
     except (ConversionError, ModelFailure, ScorerError, ScoringUnavailable) as error:
         return (
             None,
@@ -154,13 +158,32 @@ def _champion(
             champion = _original(folder / (job.champion.model or "champion"), spec)
         if spec.task != candidate.task or spec.class_values != candidate.class_values:
             return None, "The champion answers something else: its task or its labels differ."
-        rows = holdout.drop(columns=candidate.label_column)  # to the champion it may be a field's name
-        outcome = champion.predict(features.frame(spec, rows))
-    except KeyError as error:
-        return None, f"The champion cannot be scored on this hold-out: it has no column {error}."
-    except (CompileError, ModelFailure, ScorerError, ScoringUnavailable, OSError) as error:
+    except (CompileError, ScorerError, OSError) as error:
         return None, f"The champion cannot be scored: {error}"
+    try:
+        outcome = _answers(champion, holdout.drop(columns=candidate.label_column))
+    except CompileError as error:
+        return None, f"The champion cannot be scored on this hold-out: {error}"
     return _evaluation(candidate, holdout[candidate.label_column].tolist(), outcome, slices), ""
+
+
+def _answers(champion: Predictor, rows: pd.DataFrame) -> Outcome:
+    """rows: without the label, whose name may be a field's to the champion.
+
+    Raises CompileError: data that changed may be why the champion is to be replaced.
+    """
+    try:
+        columns = features.frame(champion.spec, rows)
+    except KeyError as error:
+        raise CompileError(f"it has no column {error}.") from error
+    except (TypeError, ValueError) as error:  # what was a number may be text by now
+        raise CompileError(f"a column is not what the champion takes: {str(error)[:MOST_WORDS]}.") from error
+    try:
+        return champion.predict(columns)
+    except (ModelFailure, ScoringUnavailable) as error:
+        raise CompileError(str(error)) from error
+    except Exception as error:  # estimators raise what they like; the candidate is judged all the same
+        raise CompileError(f"{type(error).__name__}: {str(error)[:MOST_WORDS]}") from error
 
 
 def _evaluation(spec: Spec, truth: list[Any], outcome: Outcome, slices: dict[str, list[str]]) -> Evaluation:
@@ -242,10 +265,13 @@ def _original(folder: Path, spec: Spec) -> Original:
 
 
 def _table(path: Path, spec: Spec, *, limit: int) -> pd.DataFrame:
-    """Rows of raw fields with their label."""
+    """Rows of raw fields with their label: at most `limit`, evenly over the file."""
     try:
-        table = pd.read_parquet(path).head(limit)
-    except (OSError, ValueError) as error:
+        file = pq.ParquetFile(path)
+        table = sampling.read(file, None, most_rows=limit, most_bytes=MAX_GROUP_BYTES).to_pandas()
+    except sampling.TooLarge as error:
+        raise CompileError(f"{path.name} {error}.") from error
+    except (OSError, ValueError) as error:  # Arrow's own are among them
         raise CompileError(f"{path.name} cannot be read: {error}") from error
     wanted = [field.name for field in spec.fields] + [spec.label_column]
     if missing := [name for name in wanted if name not in table.columns]:

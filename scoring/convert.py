@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from msgspec import Struct
 
+from scoring.alike import Scale
 from scoring.features import Columns, with_column
 from scoring.language import Field
 from scoring.originals import Original
@@ -15,7 +16,7 @@ from scoring.spec import Spec
 
 # ONNX sums float32 over hundreds of trees: 1e-6 is seen. A scaler before trees, a real fault, makes it 1e-1.
 PROBABILITY_TOLERANCE = 1e-5
-RELATIVE_TOLERANCE = 1e-5  # of a regression
+RELATIVE_TOLERANCE = 1e-5  # of a regression, as `alike.Scale` measures it
 UNSEEN_ROWS = 200
 UNSEEN_TEXT = "a value that no training row has"
 
@@ -25,7 +26,7 @@ class ConversionError(Exception):
 
 
 class Parity(Struct, frozen=True):
-    """max_difference: in probability, or relative to the value in a regression.
+    """max_difference: in probability, or as a share of a regression's scale.
 
     where: which rows differ most; empty for rows as they are. refused: what the original said to rows that
     the spec allows, and which rows those are.
@@ -45,26 +46,47 @@ class Parity(Struct, frozen=True):
 
 def to_onnx(original: Original) -> bytes:
     """Raises ConversionError."""
+    from skl2onnx.common.utils import InvalidInputLengthException
+
+    spec, estimator = original.spec, original.estimator
+    try:
+        try:
+            model = _converted(estimator, spec)
+        except InvalidInputLengthException:  # one that takes a table only, not its columns
+            if spec.text_columns:
+                raise
+            model = _converted(_behind_columns(estimator, spec), spec)
+    except Exception as error:  # the converters of many authors raise what they like; all mean the same here
+        raise ConversionError(f"{type(error).__name__}: {str(error)[:300]}") from error
+    _restore_names(model.graph, spec.columns)
+    model.opset_import.sort(key=lambda opset: opset.domain)  # as they come out of a set, in any order
+    return bytes(model.SerializeToString())
+
+
+def _converted(estimator: Any, spec: Spec) -> Any:
     from skl2onnx import convert_sklearn
     from skl2onnx.common.data_types import FloatTensorType, StringTensorType
 
-    spec, estimator = original.spec, original.estimator
     texts = set(spec.text_columns)
     inputs = [
         (name, StringTensorType([None, 1]) if name in texts else FloatTensorType([None, 1]))
         for name in spec.columns
     ]
     options = {id(_last(estimator)): {"zipmap": False}} if spec.task == "classification" else None
-    try:
-        # A name of its own would be drawn anew each time, and the same model would never have the same hash.
-        model = convert_sklearn(
-            estimator, "model", initial_types=inputs, final_types=_outputs(spec), options=options
-        )
-    except Exception as error:  # the converters of many authors raise what they like; all mean the same here
-        raise ConversionError(f"{type(error).__name__}: {str(error)[:300]}") from error
-    _restore_names(model.graph, spec.columns)
-    model.opset_import.sort(key=lambda opset: opset.domain)  # as they come out of a set, in any order
-    return bytes(model.SerializeToString())
+    # A name of its own would be drawn anew each time, and the same model would never have the same hash.
+    return convert_sklearn(
+        estimator, "model", initial_types=inputs, final_types=_outputs(spec), options=options
+    )
+
+
+def _behind_columns(estimator: Any, spec: Spec) -> Any:
+    """The same estimator behind a step that puts the columns side by side, numbers as they are."""
+    from sklearn.compose import ColumnTransformer
+    from sklearn.pipeline import Pipeline
+
+    columns = pd.DataFrame(0.0, index=[0], columns=spec.columns)
+    together = ColumnTransformer([("columns", "passthrough", spec.columns)]).fit(columns)
+    return Pipeline([("together", together), ("model", estimator)])
 
 
 def _outputs(spec: Spec) -> list[tuple[str, None]] | None:
@@ -86,11 +108,14 @@ def _restore_names(graph: Any, columns: list[str]) -> None:
         node.input[:] = [renamed.get(name, name) for name in node.input]
 
 
-def compare(original: Predictor, compiled: Predictor, groups: Iterable[tuple[str, Columns]]) -> Parity:
-    """groups: rows to compare on, each with words for what they are. A label may differ only where the
-    probabilities tie.
+def compare(
+    original: Predictor, compiled: Predictor, groups: Iterable[tuple[str, Columns]], scale: Scale
+) -> Parity:
+    """groups: rows to compare on, each with words for what they are. scale: of the original's answers.
+
+    A label may differ only where the probabilities tie.
     """
-    found = [_compared(original, compiled, where, columns) for where, columns in groups]
+    found = [_compared(original, compiled, where, columns, scale) for where, columns in groups]
     worst = max(found, key=lambda parity: parity.max_difference)
     return Parity(
         rows=sum(parity.rows for parity in found),
@@ -102,7 +127,7 @@ def compare(original: Predictor, compiled: Predictor, groups: Iterable[tuple[str
     )
 
 
-def _compared(original: Predictor, compiled: Predictor, where: str, columns: Columns) -> Parity:
+def _compared(original: Predictor, compiled: Predictor, where: str, columns: Columns, scale: Scale) -> Parity:
     try:
         expected = original.predict(columns)
     except Exception as error:
@@ -111,8 +136,7 @@ def _compared(original: Predictor, compiled: Predictor, where: str, columns: Col
         return Parity(0, 0.0, 0, 0.0, where, f"{where} ({type(error).__name__}: {str(error)[:200]})")
     found = compiled.predict(columns)
     if expected.probabilities is None or found.probabilities is None:
-        scale = np.maximum(1.0, np.abs(expected.values))
-        difference = np.abs(expected.values - found.values) / scale
+        difference = np.abs(expected.values - found.values) / scale.at(expected.values)
         return Parity(len(difference), _largest(difference), 0, RELATIVE_TOLERANCE, where)
     difference = np.abs(expected.probabilities - found.probabilities)
     ordered = np.sort(expected.probabilities, axis=1)
@@ -154,7 +178,7 @@ def _is_within(field: Field, value: int) -> bool:
 
 
 def _last(estimator: Any) -> Any:
-    return estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
+    return _last(estimator.steps[-1][1]) if hasattr(estimator, "steps") else estimator
 
 
 def _largest(difference: np.ndarray) -> float:

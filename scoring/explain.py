@@ -9,7 +9,8 @@ contributions, Knowledge and Information Systems 41, 2014.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,15 +23,25 @@ from scoring.spec import Spec
 
 EXACT_FIELDS = 10
 BATCH_ROWS = 5_000  # a call of the model, which a runner has to answer in time
+BUDGET_S = 5.0
 
 
 class NotExplained(Exception):
     """The model answers the row itself, and fails in the company of every reference row; says how."""
 
 
-class Explanation(Struct, frozen=True):
-    """contributions add up to prediction - base. errors: standard errors, None when the values are exact.
+class GivenUp(Exception):
+    """Nobody waits for the explanation any more."""
 
+
+class _TimeUp(Exception):
+    """The time for exact values is over."""
+
+
+class Explanation(Struct, frozen=True):
+    """contributions add up to prediction - base.
+
+    errors: standard errors; None when the values are exact, of a field when time was up after one sample.
     target: the class that is explained, as the answer names it; None for a regression.
     n_reference: reference rows that the means are over. n_left_out: those with which the model failed.
     """
@@ -38,7 +49,7 @@ class Explanation(Struct, frozen=True):
     base: float
     prediction: float
     contributions: dict[str, float]
-    errors: dict[str, float] | None
+    errors: dict[str, float | None] | None
     target: str | None
     is_exact: bool
     n_reference: int
@@ -54,32 +65,33 @@ def shapley(
     n_background: int = 100,
     n_permutations: int = 200,
     seed: int = 42,
+    budget_s: float = BUDGET_S,
+    is_wanted: Callable[[], bool] = lambda: True,
 ) -> Explanation:
     """row, reference: raw fields. Of the reference, at most n_background rows are used, drawn with the seed.
 
-    With two classes the second is explained, with more the predicted one. Exact up to 10 fields; above them
-    `n_permutations` orders are sampled, each with its reverse. Raises ValueError without reference rows,
-    ModelFailure and NoNumber when the model does not answer the row itself, NotExplained.
+    With two classes the second is explained, with more the predicted one. Exact up to 10 fields, if half of
+    the budget is enough for it; else up to `n_permutations` orders are sampled, each with its reverse: as
+    many as the budget holds, and always one. is_wanted: asked between calls of the model.
+    Raises ValueError without reference rows, ModelFailure and NoNumber when the model does not answer the row
+    itself, NotExplained, GivenUp.
     """
     if not reference:
         raise ValueError("an explanation needs reference rows")
+    start = time.monotonic()
     dice = np.random.default_rng(seed)
     chosen = dice.choice(len(reference), min(n_background, len(reference)), replace=False)
-    game = _Game(scorer, spec, row, [reference[index] for index in sorted(chosen)])
+    game = _Game(scorer, spec, row, [reference[index] for index in sorted(chosen)], is_wanted)
     names = [field.name for field in spec.fields]
-    everyone = (1 << len(names)) - 1
-    errors: dict[str, float] | None = None
-    if len(names) <= EXACT_FIELDS:
-        worth = game.means(game.answers(range(everyone + 1)))
-        base, prediction = worth[0], worth[everyone]
-        values = _exact(worth, len(names))
-    else:
-        ends = game.answers([0, everyone])
-        samples = game.means(_sampled(game, len(names), n_permutations, dice))
+    try:
+        base, prediction, values = _exactly(game, len(names), until=start + budget_s / 2)
+        errors: dict[str, float | None] | None = None
+    except _TimeUp:
+        ends = game.answers([0, (1 << len(names)) - 1])
+        samples = game.means(_sampled(game, len(names), n_permutations, dice, until=start + budget_s))
         base, prediction = game.means(ends)
         values = samples.mean(axis=0)
-        spread = samples.std(axis=0, ddof=1) / math.sqrt(n_permutations)
-        errors = dict(zip(names, spread.tolist(), strict=True))
+        errors = dict(zip(names, _standard_errors(samples), strict=True))
     return Explanation(
         base=float(base),
         prediction=float(prediction),
@@ -99,9 +111,15 @@ class _Game:
     """
 
     def __init__(
-        self, scorer: Predictor, spec: Spec, row: Mapping[str, Any], background: Sequence[Mapping[str, Any]]
+        self,
+        scorer: Predictor,
+        spec: Spec,
+        row: Mapping[str, Any],
+        background: Sequence[Mapping[str, Any]],
+        is_wanted: Callable[[], bool],
     ) -> None:
         self._scorer = scorer
+        self._is_wanted = is_wanted
         self._featurizer = Featurizer(spec)
         self._names = [field.name for field in spec.fields]
         self._row = self._featurizer.raw([row])
@@ -115,14 +133,18 @@ class _Game:
         self._class = _explained_class(outcome)
         self.target = None if self._class is None else str(spec.class_values[self._class])
 
-    def answers(self, coalitions: Sequence[int]) -> np.ndarray:
+    def answers(self, coalitions: Sequence[int], *, until: float = math.inf) -> np.ndarray:
         """Shape (n_coalitions, n_background), many in one call of the model; NaN where it does not answer.
 
-        Raises NotExplained when no background row is usable any more.
+        Raises NotExplained when no background row is usable any more, GivenUp, _TimeUp.
         """
         found = np.full((len(coalitions), self._n_background), np.nan)
         step = max(1, BATCH_ROWS // self._n_background)
         for start in range(0, len(coalitions), step):
+            if not self._is_wanted():
+                raise GivenUp
+            if time.monotonic() > until:
+                raise _TimeUp
             part = slice(start, start + step)
             self._fill(found[part], self._masks(coalitions[part]), self.usable)
             self.usable = np.flatnonzero(np.isfinite(found[part]).all(axis=0))
@@ -170,6 +192,14 @@ def _shares(outcome: Outcome) -> np.ndarray:
     return np.asarray(outcome.probabilities)
 
 
+def _exactly(game: _Game, n: int, *, until: float) -> tuple[float, float, np.ndarray]:
+    """Base, prediction and what each of the n fields adds. Raises _TimeUp, at once for too many fields."""
+    if n > EXACT_FIELDS:
+        raise _TimeUp
+    worth = game.means(game.answers(range(1 << n), until=until))
+    return worth[0], worth[-1], _exact(worth, n)
+
+
 def _exact(worth: np.ndarray, n: int) -> np.ndarray:
     """Shapley's sum over all coalitions. worth: indexed by coalition."""
     coalitions = np.arange(1 << n)
@@ -182,16 +212,27 @@ def _exact(worth: np.ndarray, n: int) -> np.ndarray:
     return values
 
 
-def _sampled(game: _Game, n: int, n_permutations: int, dice: np.random.Generator) -> np.ndarray:
-    """What each field adds in random orders: shape (n_permutations, n, n_background).
+def _sampled(
+    game: _Game, n: int, n_permutations: int, dice: np.random.Generator, *, until: float
+) -> np.ndarray:
+    """What each field adds in random orders: shape (n_samples, n, n_background).
 
     An order and its reverse make one sample.
     """
-    samples = []
-    for _index in range(n_permutations):
+    samples: list[np.ndarray] = []
+    while len(samples) < n_permutations and (not samples or time.monotonic() < until):
         order = dice.permutation(n)
         samples.append((_along(game, order) + _along(game, order[::-1])) / 2)
     return np.stack(samples)
+
+
+def _standard_errors(samples: np.ndarray) -> list[float | None]:
+    """samples: shape (n_samples, n). One sample alone tells nothing of its error."""
+    n_samples, n = samples.shape
+    if n_samples == 1:
+        return [None] * n
+    found: list[float | None] = (samples.std(axis=0, ddof=1) / math.sqrt(n_samples)).tolist()
+    return found
 
 
 def _along(game: _Game, order: np.ndarray) -> np.ndarray:

@@ -51,14 +51,17 @@ def judge(
     hashes: Mapping[str, tuple[str, str]] | None = None,
     margin: float | None = None,
 ) -> list[Check]:
-    """hashes: file -> (recorded, found). margin: how far under the champion is still fine."""
+    """champion_spec: None where there is no champion, or none that can be read any more.
+
+    hashes: file -> (recorded, found). margin: how far under the champion is still fine.
+    """
     checks = [
         *_without_number(result.candidate),
         _against_baseline(spec, result),
         _against_champion(spec, result, MARGIN if margin is None else margin),
         *_demands(spec, result),
         *_slices(spec, result),
-        _schema(spec, champion_spec),
+        _schema(spec, champion_spec, result),
         _hash(hashes or {}),
         _serves(result),
         _parity(result),
@@ -275,9 +278,9 @@ def _no_champion(name: str, result: Result) -> Check:
     )
 
 
-def _schema(spec: Spec, champion: Spec | None) -> Check:
+def _schema(spec: Spec, champion: Spec | None, result: Result) -> Check:
     if champion is None:
-        return Check("schema", "skipped", NO_CHAMPION)
+        return _no_champion("schema", result)
     breaks = schema.breaks(champion, spec)
     if not breaks:
         return Check("schema", "passed", "Whatever the champion takes, this version takes too.", value=0.0)

@@ -1,15 +1,18 @@
 """Finds out which kind of missing text an original learnt from: with that one it scores as in training."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
 from scoring import features, missing
+from scoring.alike import is_alike
 from scoring.features import with_column
 from scoring.missing import Kind, Kinds
 from scoring.originals import Original
-from scoring.score import is_alike, score_of
+from scoring.sampling import evenly
+from scoring.score import score_of
 
 MOST_ROWS = 2_000
 TRIED_ROWS = 20
@@ -26,37 +29,43 @@ def kinds_of_missing(original: Original, reference: pd.DataFrame) -> Kinds:
     if not names:
         return {}
     order = missing.hinted(original.estimator)
-    gaps = reference[_is_missing(reference, names).any(axis=1)].head(MOST_ROWS)
+    gaps = reference[_is_missing(reference, names).any(axis=1)]
+    gaps = gaps.iloc[evenly(len(gaps), MOST_ROWS)]
     told = [name for name in names if len(gaps) and _is_missing(gaps, [name]).any(axis=None)]
     kinds: Kinds = dict.fromkeys(names, order[0])
     if told and spec.score_column in reference:
-        kinds = _by_scores(original, gaps, told, order)
+        among = reference[spec.score_column].to_numpy(np.float64)
+        kinds = _by_scores(partial(_n_off, original, gaps, among), told, order)
         order = list(dict.fromkeys([*kinds.values(), *order]))
     untold = [name for name in names if name not in told]
     kinds |= {name: _that_answers(original, reference.head(TRIED_ROWS), name, order) for name in untold}
     return {name: kind for name, kind in kinds.items() if kind}
 
 
-def _by_scores(original: Original, gaps: pd.DataFrame, names: Sequence[str], order: Sequence[Kind]) -> Kinds:
+def _by_scores(n_off_with: Callable[[Kinds], float], names: Sequence[str], order: Sequence[Kind]) -> Kinds:
     """One kind for all columns if that explains every score, else the best for one column after the other."""
-    n_off = {kind: _n_off(original, gaps, dict.fromkeys(names, kind)) for kind in order}
+    n_off = {kind: n_off_with(dict.fromkeys(names, kind)) for kind in order}
     best = min(order, key=lambda kind: n_off[kind])
     kinds: Kinds = dict.fromkeys(names, best)
     if n_off[best] == 0 or len(names) == 1:
         return kinds
     for name in names:
-        tried = {kind: _n_off(original, gaps, kinds | {name: kind}) for kind in order}
+        tried = {kind: n_off_with(kinds | {name: kind}) for kind in order}
         kinds[name] = min(order, key=lambda kind, tried=tried: tried[kind])  # type: ignore[misc]
     return kinds
 
 
-def _n_off(original: Original, rows: pd.DataFrame, kinds: Kinds) -> float:
-    """How many rows score otherwise than in training; infinite where the original refuses them."""
+def _n_off(original: Original, rows: pd.DataFrame, among: np.ndarray, kinds: Kinds) -> float:
+    """How many rows score otherwise than in training; infinite where the original refuses them.
+
+    among: the scores of the whole reference.
+    """
     try:
         found = score_of(original.with_missing(kinds).predict(features.frame(original.spec, rows)))
     except Exception:  # noqa: BLE001  (models raise what they like; here it means: not this kind)
         return np.inf
-    return float(np.sum(~is_alike(found, rows[original.spec.score_column].to_numpy(np.float64))))
+    stored = rows[original.spec.score_column].to_numpy(np.float64)
+    return float(np.sum(~is_alike(original.spec, found, stored, among)))
 
 
 def _that_answers(original: Original, rows: pd.DataFrame, name: str, order: Sequence[Kind]) -> Kind:

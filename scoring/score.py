@@ -42,21 +42,12 @@ class Outcome(NamedTuple):
     probabilities: np.ndarray | None
 
 
-# Compiled trees may differ from the original in the sixth digit; a wrong model differs in the first.
-ALIKE = 1e-3
-
-
 def score_of(outcome: Outcome) -> np.ndarray:
     """The stored score: of two classes the second's probability, of more the winner's, else the value."""
     if outcome.probabilities is None:
         return np.asarray(outcome.values, dtype=np.float64)
     shares = outcome.probabilities
     return np.asarray(shares[:, 1] if shares.shape[1] == 2 else shares.max(axis=1))
-
-
-def is_alike(found: np.ndarray, stored: np.ndarray) -> np.ndarray:
-    """Row by row: whether a score is the one that training stored."""
-    return np.isclose(found, stored, rtol=ALIKE, atol=ALIKE)
 
 
 class Scores(NamedTuple):

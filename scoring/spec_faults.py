@@ -17,6 +17,7 @@ from scoring.language import (
     column_name_fault,
 )
 from scoring.spec import METRICS, Spec
+from scoring.words import plain
 
 MAX_FIELDS = 500
 MAX_DERIVED = 200
@@ -97,9 +98,9 @@ def of_field(field: Field) -> Iterator[str]:
     ):
         yield "min, max and seen must be finite"
     if field.min is not None and field.max is not None and field.min > field.max:
-        yield f"min {field.min:g} is above max {field.max:g}"
+        yield f"min {plain(field.min)} is above max {plain(field.max)}"
     if field.seen is not None and field.seen[0] > field.seen[1]:
-        yield f"seen starts at {field.seen[0]:g}, above its end {field.seen[1]:g}"
+        yield f"seen starts at {plain(field.seen[0])}, above its end {plain(field.seen[1])}"
     yield from _of_choices(field)
     yield from _of_default(field)
 

@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from scoring.language import MAX_INTEGER, MAX_NUMBER, MAX_TEXT, Field, bare
+from scoring.words import plain
 
 Value = int | float | str | bool | None
 
@@ -69,9 +70,8 @@ def warning(field: Field, value: Value) -> str | None:
         return None
     if field.seen is not None and not field.seen[0] <= float(value) <= field.seen[1]:
         low, high = field.seen
-        return (
-            f"{field.name} is {value:g}, an outlier: outside the range seen in training ({low:g} to {high:g})"
-        )
+        seen = f"{plain(low)} to {plain(high)}"
+        return f"{field.name} is {shown(value)}, an outlier: outside the range seen in training ({seen})"
     choices = field.choices
     if choices is not None and choices.open and value not in choices.known:
         return f"{field.name} is {shown(value)}, a value the model has not seen"
@@ -86,6 +86,8 @@ def shown(value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, dict | list):
         return "an object" if isinstance(value, dict) else "a list"
+    if isinstance(value, float):
+        return plain(value)
     return str(value) if not isinstance(value, int) or abs(value) <= MAX_INTEGER else "a very large number"
 
 
@@ -121,7 +123,7 @@ def _number(value: object) -> int | float:
         )
     if abs(value) > MAX_NUMBER:
         raise ValueFault("must be a finite number: this one is infinite or too large")
-    return value
+    return float(value) if abs(value) > MAX_INTEGER else value  # JSON of records has no longer whole numbers
 
 
 def _text(value: object) -> str:
@@ -157,9 +159,9 @@ def _check_bounds(field: Field, value: Value) -> None:
     if not field.is_numeric or not isinstance(value, int | float):
         return
     if field.min is not None and value < field.min:
-        raise ValueFault(f"must be at least {field.min:g}, not {shown(value)}")
+        raise ValueFault(f"must be at least {plain(field.min)}, not {shown(value)}")
     if field.max is not None and value > field.max:
-        raise ValueFault(f"must be at most {field.max:g}, not {shown(value)}")
+        raise ValueFault(f"must be at most {plain(field.max)}, not {shown(value)}")
 
 
 def _check_choice(field: Field, value: Value) -> None:

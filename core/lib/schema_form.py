@@ -98,7 +98,7 @@ class _Drawn(BoundField):
     def seen(self) -> str:
         if self.described.seen is None:
             return ""
-        low, high = (f"{bound:.4g}" for bound in self.described.seen)
+        low, high = map(shown, self.described.seen)
         return _("%(low)s to %(high)s seen") % {"low": low, "high": high}
 
     @property
@@ -214,7 +214,7 @@ def _help(one: Described) -> str:
 
 
 def _bounds(low: float | None, high: float | None) -> str:
-    bounds = {"low": shown(_exact(low)), "high": shown(_exact(high))}
+    bounds = {"low": "" if low is None else shown(low), "high": "" if high is None else shown(high)}
     if low is not None and high is not None:
         return _("From %(low)s to %(high)s.") % bounds
     if low is not None:

@@ -50,8 +50,9 @@ def not_a_number() -> str:
 
 
 def shown(value: float | str) -> str:
-    """A number as its reader would type it: no gaps, all digits, the language's decimal mark."""
-    return str(value).replace(".", _decimal_mark())
+    """A number as its reader would type it: no gaps, all digits, the language's decimal mark; 2.0 as 2."""
+    is_whole = isinstance(value, float) and value.is_integer() and abs(value) < 1e15
+    return str(int(value) if is_whole else value).replace(".", _decimal_mark())
 
 
 def _decimal_mark() -> str:

@@ -5,15 +5,17 @@ name; others are ignored, and carried along. Rows are checked as a prediction's 
 its reason instead of an answer, and the others go on.
 
 The model runs as serving runs it, compiled to ONNX: a version that only its original can answer for is
-refused, since originals are never loaded here. These answers are no recorded
-predictions: they count for no drift.
+refused, since originals are never loaded here. The answers are in columns `prediction_value`,
+`prediction_label` and so on; where the table has one of these, from an earlier scoring perhaps, all of them
+are called `prediction_2_value` and so on. These answers are no recorded predictions: they count for no drift.
 """
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,13 +34,13 @@ NEEDS = ("model",)
 SCOPES = ("predict",)
 ROWS_AT_ONCE = 1000  # what a check takes at once
 ADDED = {
-    "prediction_value": "string",
-    "prediction_label": "string",
-    "prediction_probability": "double",
-    "prediction_warnings": "string",
-    "prediction_error": "string",
-    "prediction_model": "string",
-    "prediction_version": "string",
+    "value": "string",
+    "label": "string",
+    "probability": "double",
+    "warnings": "string",
+    "error": "string",
+    "model": "string",
+    "version": "string",
 }
 LONGEST_ERROR = 500
 MOST_ANSWERS = 20  # in the table of the result
@@ -120,11 +122,14 @@ def read(spark: "SparkSession", source: Path, model: Model) -> "DataFrame":
     whole = tables[0]
     for one in tables[1:]:
         whole = whole.union(one)
-    if taken := [name for name in whole.columns if name in ADDED]:
-        raise SourceRefused(
-            f"{source.name} has a column {taken[0]} already: call it otherwise, or leave it out."
-        )
     return whole
+
+
+def names_beside(columns: Collection[str]) -> dict[str, str]:
+    """What the columns of ADDED are called in a table that has these."""
+    prefixes = ("prediction" if n == 1 else f"prediction_{n}" for n in count(1))
+    named = ({name: f"{prefix}_{name}" for name in ADDED} for prefix in prefixes)
+    return next(names for names in named if not set(columns) & set(names.values()))
 
 
 def scored(table: "DataFrame", model: Model) -> "DataFrame":
@@ -132,8 +137,8 @@ def scored(table: "DataFrame", model: Model) -> "DataFrame":
     from pyspark.sql.types import StructType
 
     schema = StructType(list(table.schema.fields))
-    for name, kind in ADDED.items():
-        schema = schema.add(name, kind)
+    for name, called in names_beside(table.columns).items():
+        schema = schema.add(called, ADDED[name])
 
     def answers(batches: "Iterable[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
         answering = Answering(model)
@@ -169,7 +174,8 @@ class Answering:
         added = [
             pa.array([answer.get(name) for answer in answers], types[kind]) for name, kind in ADDED.items()
         ]
-        return pa.RecordBatch.from_arrays([*batch.columns, *added], names=[*batch.schema.names, *ADDED])
+        names = [*batch.schema.names, *names_beside(batch.schema.names).values()]
+        return pa.RecordBatch.from_arrays([*batch.columns, *added], names=names)
 
     def _answers(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """All at once if all fit, else one by one: one odd row costs no other its answer."""
@@ -182,22 +188,22 @@ class Answering:
             if len(rows) > 1:
                 return [answer for row in rows for answer in self._answers([row])]
             words = "; ".join(fault["message"] for fault in error.errors)
-            return [self._named({"prediction_error": words[:LONGEST_ERROR]})]
+            return [self._named({"error": words[:LONGEST_ERROR]})]
         return [self._answer(scores, place, checked.warnings[place]) for place in range(len(rows))]
 
     def _answer(self, scores: "Scores", place: int, warnings: list[str]) -> dict[str, Any]:
         value, shares = scores.values[place], scores.probabilities[place]
         return self._named(
             {
-                "prediction_value": str(value),
-                "prediction_label": scores.labels[place],
-                "prediction_probability": shares[str(value)] if shares else None,
-                "prediction_warnings": "; ".join(warnings) or None,
+                "value": str(value),
+                "label": scores.labels[place],
+                "probability": shares[str(value)] if shares else None,
+                "warnings": "; ".join(warnings) or None,
             }
         )
 
     def _named(self, answer: dict[str, Any]) -> dict[str, Any]:
-        return {**answer, "prediction_model": self._model.name, "prediction_version": self._model.version}
+        return {**answer, "model": self._model.name, "version": self._model.version}
 
 
 def _plain(value: Any) -> Any:
@@ -211,8 +217,10 @@ def score(spark: "SparkSession", source: Path, model: Model, folder: Path) -> di
     from pyspark.sql import functions as F
 
     observation = Observation()
-    is_refused = F.col("prediction_error").isNotNull()
-    answers = scored(read(spark, source, model), model).observe(
+    table = read(spark, source, model)
+    names = names_beside(table.columns)
+    is_refused = F.col(names["error"]).isNotNull()
+    answers = scored(table, model).observe(
         observation, F.count(F.lit(1)).alias("rows"), F.count(F.when(is_refused, 1)).alias("refused")
     )
     with running.written_whole(folder) as unfinished:
@@ -226,24 +234,24 @@ def score(spark: "SparkSession", source: Path, model: Model, folder: Path) -> di
         "dropped": {"refused_by_the_model's_check": counts["refused"]},
         "model": model.name,
         "version": model.version,
-        "tables": [_numbers(answered) if model.is_regression else _counts(answered)],
+        "tables": [_numbers(answered, names) if model.is_regression else _counts(answered, names)],
         **running.facts(folder),
     }
 
 
-def _counts(answered: "DataFrame") -> Any:
+def _counts(answered: "DataFrame", names: Mapping[str, str]) -> Any:
     from pyspark.sql import functions as F
 
-    answer = F.coalesce("prediction_label", "prediction_value").alias("answer")
+    answer = F.coalesce(names["label"], names["value"]).alias("answer")
     found = answered.groupBy(answer).count().orderBy(F.desc("count"), "answer").limit(MOST_ANSWERS)
     rows = [[row["answer"], row["count"]] for row in found.collect()]
     return running.table("Answers", {"answer": "text", "rows": "count"}, rows, drawn="rows")
 
 
-def _numbers(answered: "DataFrame") -> Any:
+def _numbers(answered: "DataFrame", names: Mapping[str, str]) -> Any:
     from pyspark.sql import functions as F
 
-    value = F.col("prediction_value").cast("double")
+    value = F.col(names["value"]).cast("double")
     row = answered.agg(F.min(value), F.mean(value), F.max(value)).head()
     assert row is not None  # an aggregate over all rows has one
     rows = list(zip(("least", "mean", "greatest"), row, strict=True))

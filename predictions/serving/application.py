@@ -1,9 +1,11 @@
 """The ASGI side of the predict path: reads the request, calls the engine, writes the answer."""
 
+import asyncio
 import os
 import re
 import time
-from typing import Any
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 import structlog
 from django.utils.translation import gettext as _
@@ -23,6 +25,8 @@ log = structlog.get_logger(__name__)
 
 # Of all calls that nobody has answered yet.
 MOST_HELD_BYTES = 128 * MAX_BYTES
+T = TypeVar("T")
+
 PREFIX = "/api/v1/models/"
 VERBS = frozenset({"predict", "explain"})
 _SAFE_ID = re.compile(rb"^[A-Za-z0-9._-]{8,64}$")
@@ -100,8 +104,8 @@ class PredictApp:
                 body = await _read(share, headers, receive)
                 key = headers.get(b"idempotency-key")
                 if key is None:
-                    return 200, await self._answer(scope["path"], body, caller, request_id), _JSON
-                return await self._answer_once(scope["path"], body, caller, request_id, key)
+                    return 200, await self._answer(scope["path"], body, caller, request_id, receive), _JSON
+                return await self._answer_once(scope["path"], body, caller, request_id, receive, key)
         except ConsoleError as error:
             return problem(error)
         except bodies.Refused as why:
@@ -115,7 +119,9 @@ class PredictApp:
             )
             return 500, json_out.encode(content), [_PROBLEM]
 
-    async def _answer(self, path: str, body: bytes, caller: Caller, request_id: str) -> bytes:
+    async def _answer(
+        self, path: str, body: bytes, caller: Caller, request_id: str, receive: Receive
+    ) -> bytes:
         model, _slash, verb = path[len(PREFIX) :].partition("/")
 
         def decode(served: Served) -> Rows:
@@ -124,12 +130,12 @@ class PredictApp:
         engine = self._service.engine
         served = engine.champion(model)
         if verb == "explain":
-            return json_out.encode(await engine.explain(served, decode))
+            return json_out.encode(await _unless_left(engine.explain(served, decode), receive))
         answer = await engine.predict(served, decode, caller, source="api", request_id=request_id)
         return answer.json()
 
     async def _answer_once(
-        self, path: str, body: bytes, caller: Caller, request_id: str, key: bytes
+        self, path: str, body: bytes, caller: Caller, request_id: str, receive: Receive, key: bytes
     ) -> Reply:
         """The first answer given to this key, now or before."""
         if self._redis is None:
@@ -139,7 +145,7 @@ class PredictApp:
             replay = (idempotency.REPLAY_HEADER.lower().encode(), b"true")
             return found.status, found.body, [(b"content-type", found.content_type.encode()), replay]
         try:
-            answer = await self._answer(path, body, caller, request_id)
+            answer = await self._answer(path, body, caller, request_id, receive)
         except ConsoleError as error:
             status, content, _headers = problem(error)
             await _end(found, status, "application/problem+json", content)
@@ -160,6 +166,24 @@ async def _end(claim: idempotency.Claim, status: int, content_type: str, body: b
             await claim.adrop()
     except ConsoleError as error:
         log.warning("idempotency.not_kept", error=error.message)
+
+
+async def _unless_left(work: Coroutine[Any, Any, T], receive: Receive) -> T:
+    """What it gives. Raises bodies.Gone when the caller does: then it is cancelled."""
+    working, leaving = asyncio.create_task(work), asyncio.create_task(_hung_up(receive))
+    try:
+        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise bodies.Gone
+        return working.result()
+    finally:
+        working.cancel()
+        leaving.cancel()
+
+
+async def _hung_up(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def is_predict_path(path: str) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ from predictions.serving.places import Places
 from predictions.serving.records import RecordWriter
 from predictions.serving.served import Served
 from scoring.check import CheckError, Row, Rows
+from scoring.explain import BUDGET_S
 
 MAX_EXPLAINED_ROWS = 10
 
@@ -124,26 +126,40 @@ class Engine:
         return answer
 
     async def explain(self, served: Served, decode: Decode) -> dict[str, Any]:
-        """What moved the answers, field by field; nothing is recorded. One call at a time, a few may wait."""
+        """What moved the answers, field by field; nothing is recorded. One call at a time, a few may wait.
+
+        All its rows share some seconds. A call that is cancelled is worked on no more.
+        """
         rows = checked(served, decode)
         if len(rows) > MAX_EXPLAINED_ROWS:
             raise TooLarge(
                 _("At most %(n)d rows are explained at once: send them in parts.") % {"n": MAX_EXPLAINED_ROWS}
             )
-        explanations = [await self._explained(served, n_row, row) for n_row, row in enumerate(rows.inputs)]
+        budget_s = BUDGET_S / len(rows)
+        explanations = [
+            await self._explained(served, n_row, row, budget_s) for n_row, row in enumerate(rows.inputs)
+        ]
         return {"model": served.ref.model, "version": served.ref.version, "explanations": explanations}
 
-    async def _explained(self, served: Served, n_row: int, row: Row) -> dict[str, Any]:
+    async def _explained(self, served: Served, n_row: int, row: Row, budget_s: float) -> dict[str, Any]:
         if self._n_explaining >= MAX_EXPLAINED_ROWS:
             raise Busy(_("Other explanations are being worked out. Try again in a moment."), retry_after_s=2)
         self._n_explaining += 1
+        has_left = threading.Event()
         try:
             loop = asyncio.get_running_loop()
-            explain = partial(served.explain, row, n_row=n_row)
+            explain = partial(
+                served.explain,
+                row,
+                n_row=n_row,
+                budget_s=budget_s,
+                is_wanted=lambda: not has_left.is_set(),
+            )
             found = await loop.run_in_executor(self._explainer, explain)
         except CheckError as error:
             raise _as_ours(error) from error
         finally:
+            has_left.set()  # the thread may be at work still
             self._n_explaining -= 1
         return {
             "base": found.base,

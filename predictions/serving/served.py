@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from predictions.serving.snapshot import ChampionRef
 from predictions.serving.together import Together
 from scoring import self_test
 from scoring.check import NoNumber, Row, RowDecoder, Rows
-from scoring.explain import Explanation, NotExplained, shapley
+from scoring.explain import BUDGET_S, Explanation, NotExplained, shapley
 from scoring.score import ModelFailure, Scorer, ScorerError, Scores, ScoringUnavailable
 from scoring.self_test import SelfTestError
 from scoring.spec import Spec
@@ -104,14 +105,23 @@ class Served:
             return self.scorer.score_rows(rows)
         return await asyncio.to_thread(self.scorer.score_rows, rows)
 
-    def explain(self, row: Row, *, n_row: int = 0) -> Explanation:
+    def explain(
+        self,
+        row: Row,
+        *,
+        n_row: int = 0,
+        budget_s: float = BUDGET_S,
+        is_wanted: Callable[[], bool] = lambda: True,
+    ) -> Explanation:
         """Shapley values over the raw fields, through the served model. Takes a while: call in a thread.
 
         n_row: its place in the call. Raises NoNumber, InvalidRequest, Unavailable; Conflict for a row that is
-        answered, but cannot be explained.
+        answered, but cannot be explained; GivenUp once it is not wanted any more.
         """
         try:
-            return shapley(self.scorer, self.spec, row, self.reference)
+            return shapley(
+                self.scorer, self.spec, row, self.reference, budget_s=budget_s, is_wanted=is_wanted
+            )
         except ModelFailure as error:
             raise _refused(_Failing([(n_row, error)], True), error) from error
         except NoNumber as error:

@@ -23,6 +23,7 @@ from scoring.drift.shapes import (
     Reference,
     Verdict,
 )
+from scoring.words import told_apart
 
 # A distribution is compared when at least so many rows on both sides have a value.
 LEAST_PRESENT = 30
@@ -136,7 +137,7 @@ class _Numbers:
 
     def bins(self) -> Bins:
         """Equal steps between the reference's first and last hundredth, the ends open."""
-        edges = [f"{edge:.4g}" for edge in self._column.edges]
+        edges = told_apart(self._column.edges)
         between = [f"{low} – {high}" for low, high in pairwise(edges)]
         reference, window = self._counts(self._column.edges)
         return _bins([f"< {edges[0]}", *between, f"≥ {edges[-1]}"], reference, window)

@@ -14,12 +14,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from scoring import sampling
 from scoring.drift.shapes import Column, Reference, Value
 from scoring.language import Field
 from scoring.spec import Spec
+from scoring.words import plain, told_apart
 
 MOST_ROWS = 20_000
-MOST_BYTES = 512 * 2**20  # as they say of themselves, uncompressed
 # Up to so many different numbers are compared as categories: the test for continuous ones is blunt with ties.
 MOST_DISCRETE = 20
 MOST_POINTS = 1_000
@@ -33,35 +34,19 @@ class ReferenceUnusable(ValueError):
 
 
 def read(parquet: bytes, spec: Spec) -> Reference:
-    """At most 20,000 rows of the file. Raises ReferenceUnusable."""
+    """At most 20,000 rows, evenly over the file. Raises ReferenceUnusable."""
     names = [field.name for field in spec.fields]
     try:
-        table = _table(parquet, [*names, spec.score_column])
+        file = pq.ParquetFile(io.BytesIO(parquet))
+        table = sampling.read(file, [*names, spec.score_column], most_rows=MOST_ROWS)
         columns = {name: table.column(name).to_pylist() for name in table.column_names}
+    except sampling.TooLarge as error:
+        raise ReferenceUnusable(f"serving/reference.parquet {error}") from error
     except pa.ArrowException as error:
         raise ReferenceUnusable(f"serving/reference.parquet cannot be read: {error}") from error
     if lost := [name for name in (*names, spec.score_column) if name not in columns]:
         raise ReferenceUnusable(f"serving/reference.parquet lacks {', '.join(lost)}")
     return summary(spec, columns, table.num_rows)
-
-
-def _table(parquet: bytes, names: list[str]) -> pa.Table:
-    file = pq.ParquetFile(io.BytesIO(parquet))
-    claimed = sum(file.metadata.row_group(n).total_byte_size for n in range(file.metadata.num_row_groups))
-    if claimed > MOST_BYTES:
-        raise ReferenceUnusable(f"serving/reference.parquet holds more than {MOST_BYTES} bytes")
-    wanted = [name for name in names if name in file.schema_arrow.names]
-    batches, n_rows = [], 0
-    for batch in file.iter_batches(batch_size=MOST_ROWS, columns=wanted):
-        batches.append(batch.slice(0, MOST_ROWS - n_rows))
-        n_rows += batches[-1].num_rows
-        if n_rows >= MOST_ROWS:
-            break
-    return pa.Table.from_batches(batches, schema=None if batches else _schema(file, wanted))
-
-
-def _schema(file: pq.ParquetFile, wanted: list[str]) -> pa.Schema:
-    return pa.schema([file.schema_arrow.field(name) for name in wanted])
 
 
 def summary(spec: Spec, columns: dict[str, list[Any]], n_rows: int) -> Reference:
@@ -112,7 +97,7 @@ def _labels(field: Field, values: Sequence[Value]) -> list[str]:
 def _shown(value: Value) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return plain(value) if isinstance(value, float) else str(value)
 
 
 def _number(name: str, title: str, values: np.ndarray) -> Column:
@@ -123,7 +108,7 @@ def _number(name: str, title: str, values: np.ndarray) -> Column:
         name, title, "discrete", int(len(values) - len(present)), distinct.tolist(), counts.tolist()
     )
     if len(distinct) <= MOST_DISCRETE:
-        column.labels = [f"{value:g}" for value in distinct.tolist()]
+        column.labels = told_apart(distinct.tolist(), at_least=6)
         return column
     if len(distinct) > MOST_POINTS:
         parts = np.array_split(present, MOST_POINTS)

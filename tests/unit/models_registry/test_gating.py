@@ -120,6 +120,17 @@ def test_a_model_wholly_below_the_champion_fails(judge, scientist, approver):
     assert check["interval"][1] < check["threshold"]
 
 
+def test_a_champion_whose_description_this_release_refuses_can_be_replaced(judge, scientist, approver):
+    gate = judge(_forest())
+    _promote(gate, scientist, approver)
+    ModelVersion.objects.filter(pk=gate.version.pk).update(spec_json='{"mood": "of an older release"}')
+    again = judge(_fitted_on(ROWS[:800]))
+    sentences = {check["name"]: check["sentence"] for check in again.checks if check["verdict"] == "look"}
+    assert again.state == GateState.PASSED, again.reason
+    assert {"champion", "schema"} <= sentences.keys()
+    assert "spec.json cannot be used" in sentences["champion"]
+
+
 def test_a_model_that_these_rows_cannot_tell_apart_passes_inconclusively(judge, scientist, approver):
     _promote(judge(_forest()), scientist, approver)
     fewer_rows = fitted.pipeline(

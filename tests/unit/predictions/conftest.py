@@ -142,6 +142,8 @@ async def _call(
     async def receive() -> dict[str, Any]:
         if hangs_up and len(parts) == 1:
             return {"type": "http.disconnect"}
+        if not parts:
+            await asyncio.Event().wait()  # the caller waits for the answer
         body = parts.pop(0)
         return {"type": "http.request", "body": body, "more_body": bool(parts)}
 

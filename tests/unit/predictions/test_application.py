@@ -1,6 +1,7 @@
 """What a program gets from the predict path: answers, and a reason for each kind of bad input."""
 
 import asyncio
+import threading
 import time
 import uuid
 
@@ -11,6 +12,7 @@ import pytest
 from core.lib import bodies
 from predictions.serving import application
 from predictions.serving.application import PredictApp
+from scoring.explain import GivenUp
 from tests.champions import KEY, ROW, grant
 
 
@@ -242,6 +244,49 @@ def test_an_explanation_adds_up_and_records_nothing(call, broker):
     assert found["is_exact"]
     assert sum(found["contributions"].values()) == pytest.approx(found["prediction"] - found["base"])
     assert broker.messages == []
+
+
+def test_the_rows_of_a_call_share_the_time_for_explanations(call, running, monkeypatch):
+    served, budgets = running.engine.served["titanic"], []
+    explain = served.explain
+
+    def noted(row, *, budget_s, **options):
+        budgets.append(budget_s)
+        return explain(row, budget_s=budget_s, **options)
+
+    monkeypatch.setattr(served, "explain", noted)
+    assert call({"rows": [ROW] * 4}, path="titanic/explain")[0] == 200
+    assert budgets == [1.25] * 4
+
+
+async def test_an_explanation_ends_with_its_caller(running, monkeypatch):
+    served, is_at_work, has_ended = running.engine.served["titanic"], threading.Event(), threading.Event()
+
+    def explain(_row, *, is_wanted, **_options):
+        is_at_work.set()
+        while is_wanted():
+            time.sleep(0.001)
+        has_ended.set()
+        raise GivenUp
+
+    monkeypatch.setattr(served, "explain", explain)
+    heard = iter([{"type": "http.request", "body": orjson.dumps({"rows": [ROW]})}])
+
+    async def receive():
+        for message in heard:
+            return message
+        await asyncio.to_thread(is_at_work.wait, 10)
+        return {"type": "http.disconnect"}
+
+    async def send(message):
+        raise AssertionError(f"nobody reads {message}")
+
+    headers = [(b"authorization", f"Bearer {KEY}".encode())]
+    scope = {"type": "http", "method": "POST", "path": "/api/v1/models/titanic/explain", "headers": headers}
+    async with asyncio.timeout(10):
+        await PredictApp(running)(scope, receive, send)
+        assert await asyncio.to_thread(has_ended.wait, 10)
+    assert running.engine._n_explaining == 0
 
 
 @pytest.fixture

@@ -64,3 +64,11 @@ def test_without_a_spec_all_of_it_is_masked(others, monkeypatch):
     found = masking.inputs(others, by=make_user("vera", policy.VIEWER))
     assert found
     assert masked(found) == set(found)
+
+
+@pytest.mark.parametrize("text", [json.dumps(SPEC | {"mood": "gone"}), "{", ""])
+def test_where_the_spec_cannot_be_read_any_more_all_of_anothers_fields_are_masked(monkeypatch, others, text):
+    monkeypatch.setattr(answered, "serving", lambda _prediction: None)
+    monkeypatch.setattr(answered.registry, "spec_json", lambda *_names: text)
+    assert answered.spec_of(others) is None
+    assert masked(masking.inputs(others, by=make_user("cleo", policy.PREDICTOR))) == set(others.inputs)

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from django.utils.translation import override
 
 from predictions import spec_form
 from predictions.spec_form import PredictForm
@@ -84,7 +85,9 @@ def test_the_form_gives_the_same_row_as_json():
              "Embarked": "S", "Title": "Mr", "csrfmiddlewaretoken": "x"}  # fmt: skip
     as_json = TITANIC.decode(json.dumps({"rows": [specs.titanic_row()]}).encode()).inputs
     assert PredictForm(TITANIC, typed).rows.inputs == as_json
-    assert type(PredictForm(TITANIC, typed).rows.inputs[0]["Age"]) is int
+    assert list(map(type, PredictForm(TITANIC, typed).rows.inputs[0].values())) == list(
+        map(type, as_json[0].values())
+    )
     ticked = PredictForm(TITANIC, typed | {"HasCabin": "on", "Age": "", "Embarked": ""}).rows.inputs[0]
     assert (ticked["HasCabin"], ticked["Age"], ticked["Embarked"]) == (True, None, None)
 
@@ -109,3 +112,29 @@ def test_inputs_are_shown_in_the_words_of_the_spec(spec):
 
 def test_an_outcome_is_shown_by_its_label(spec):
     assert spec_form.shown_outcome(spec, 1) == "Survived"
+
+
+@pytest.mark.parametrize(
+    ("language", "value", "text"),
+    [
+        ("en", 1234567.25, "1234567.25"),
+        ("es", 1234567.25, "1234567,25"),
+        ("en", 22.0, "22"),
+        ("en", 22, "22"),
+        ("en", True, "yes"),
+        ("en", float("nan"), "–"),
+    ],
+)
+def test_what_was_given_is_shown_with_all_its_digits(language, value, text):
+    with override(language):
+        assert spec_form.shown_inputs(None, {"x": value}) == [("x", text)]
+
+
+def test_a_warning_tells_its_bounds_with_all_their_digits():
+    plain = specs.house_plain(derived=[], slices=[])
+    plain["fields"][1]["seen"] = [20, 1_000_000.5]
+    form = PredictForm(
+        RowDecoder(read_spec(json.dumps(plain))), {"rooms": "3", "area": "1000001", "town": "Lugo"}
+    )
+    assert form.warning("area") == "Outlier: more than any seen in training (20 to 1000000.5)"
+    assert form["area"].seen == "20 to 1000000.5 seen"

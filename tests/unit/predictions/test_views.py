@@ -3,7 +3,9 @@
 import csv
 import io
 import json
+import subprocess
 import uuid
+from types import SimpleNamespace
 
 import orjson
 import pytest
@@ -13,6 +15,7 @@ from django.utils.translation import override
 
 from core.audit.models import AuditEntry
 from core.lib.ids import uuid7
+from predictions import explanation, lists
 from predictions.models import Prediction
 from predictions.serving.served import Served
 from scoring.spec_reading import read_spec
@@ -155,6 +158,23 @@ def test_the_api_page_shows_a_call_with_the_models_own_fields(browser):
     assert "Embarked" in page
 
 
+@pytest.mark.parametrize("name", ["O'Brien", '"; exit 1; "', "$(exit 1) `exit 1` \\", "Ávila\n"])
+def test_the_shell_sends_the_example_as_it_is(rf, running, name):
+    served = running.engine.served["titanic"]
+    example = served.spec.example | {"Embarked": name}
+    shown = SimpleNamespace(ref=served.ref, spec=SimpleNamespace(example=example))
+    call = explanation.curl(rf.get("/"), shown)["curl"]
+    said = subprocess.run(
+        ["sh", "-c", f"curl() {{ printf '%s\\0' \"$@\"; }}\n{call}"],
+        capture_output=True,
+        check=True,
+        timeout=10,
+    )
+    *options, body, _end = said.stdout.decode().split("\0")
+    assert options[1] == "http://testserver/api/v1/models/titanic/predict"
+    assert orjson.loads(body) == {"rows": [example]}
+
+
 def test_my_predictions_are_mine(browser, ana):
     other = make_user("bob", "predictor")
     mine, theirs = recorded(ana), recorded(other)
@@ -189,6 +209,45 @@ def test_an_export_cannot_carry_a_formula(ana, browser):
     rows = list(csv.DictReader(io.StringIO(b"".join(answer.streaming_content).decode())))
     assert rows[0]["label"] == "'=HYPERLINK(1)"
     assert rows[0]["probability"] == "0.87"
+
+
+def exported(browser, query="") -> list[dict[str, str]]:
+    answer = browser.get(f"/predict/titanic/mine.csv{query}")
+    return list(csv.DictReader(io.StringIO(b"".join(answer.streaming_content).decode())))
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 1_000])
+def test_an_export_that_ends_early_says_so_and_how_it_goes_on(ana, browser, monkeypatch, chunk):
+    monkeypatch.setattr(lists, "EXPORT_ROWS", 2)
+    monkeypatch.setattr(lists, "CHUNK", chunk)
+    made = [str(recorded(ana).pk) for _ in range(3)]
+    newest = exported(browser)
+    assert [row["id"] for row in newest[:2]] == made[:0:-1]
+    assert newest[2]["id"] == f"There are more than these 2. Export the others with before={made[1]}."
+    rest = exported(browser, f"?before={made[1]}")
+    assert [row["id"] for row in rest] == made[:1]
+
+
+def test_an_export_of_exactly_so_many_is_whole(ana, browser, monkeypatch):
+    monkeypatch.setattr(lists, "EXPORT_ROWS", 2)
+    made = {str(recorded(ana).pk) for _ in range(2)}
+    assert {row["id"] for row in exported(browser)} == made
+
+
+def test_an_export_marks_what_its_caller_never_heard(ana, browser):
+    unheard = recorded(ana)
+    Prediction.objects.filter(pk=unheard.pk).update(is_answered=False)
+    heard = recorded(ana)
+    marks = {row["id"]: row["is_answered"] for row in exported(browser)}
+    assert marks == {str(unheard.pk): "False", str(heard.pk): "True"}
+
+
+def test_the_export_of_any_page_of_the_list_is_whole(ana, browser):
+    for _ in range(51):
+        recorded(ana)
+    first = browser.get("/predict/titanic/mine?only=warned")
+    second = browser.get("/predict/titanic/mine" + first.context["page"]["next_url"]).content.decode()
+    assert 'href="/predict/titanic/mine.csv?only=warned"' in second
 
 
 def test_one_huge_number_takes_nothing_from_the_export(ana, browser):
@@ -360,6 +419,13 @@ def test_erasing_over_rest(ana, browser):
 @pytest.mark.parametrize("since", ["0001-01-01", "9999-12-31"])
 def test_any_day_of_the_calendar_filters(ana, browser, since):
     assert browser.get(f"/predict/titanic/mine?since={since}").status_code == 200
+
+
+@pytest.mark.parametrize("fare", ["18446744073709551616", "1e30", "9007199254740993"])
+def test_a_number_of_any_size_is_answered_and_recorded(browser, broker, fare):
+    answer = browser.post("/predict/titanic", {**FORM, "Fare": fare})
+    assert answer.status_code in (200, 302)
+    assert broker.records[0]["inputs"]["Fare"] == float(fare)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from difflib import get_close_matches
 
 import msgspec
 import numpy as np
+import orjson
 import pytest
 
 from scoring import check, values
@@ -138,6 +139,28 @@ def test_null_characters_and_half_characters_are_refused():
         assert part in error.value.errors[0]["message"]
 
 
+def test_a_value_that_is_just_beyond_a_bound_is_told_from_it():
+    spec = specs.house(
+        fields=[
+            {"name": "rooms", "type": "integer", "seen": [0, 1_000_000]},
+            {"name": "area", "type": "number", "min": 1_000_001, "max": 1_000_001.25},
+        ],
+        derived=[],
+        slices=[],
+    )
+    decoder = RowDecoder(spec)
+    assert decoder.decode_rows([{"rooms": 1_000_001, "area": 1_000_001}]).warnings == [
+        ["rooms is 1000001, an outlier: outside the range seen in training (0 to 1000000)"]
+    ]
+    for area, words in (
+        (1_000_000.5, "at least 1000001, not 1000000.5"),
+        (1e6 + 2, "at most 1000001.25, not 1000002"),
+    ):
+        with pytest.raises(RowsInvalid) as error:
+            decoder.decode_rows([{"rooms": 1, "area": area}])
+        assert error.value.errors[0]["message"] == f"area must be {words}"
+
+
 def test_unusual_values_are_taken_with_a_warning():
     rows = HOUSE.decode(
         body({"rooms": 20, "area": 80, "town": "Soria"}, {"rooms": 3, "area": 80.5, "town": "Lugo"})
@@ -149,6 +172,12 @@ def test_unusual_values_are_taken_with_a_warning():
         ],
         [],
     ]
+
+
+@pytest.mark.parametrize("area", [2**53, 2**53 + 1, 2**64, 10**30, 2.0**64])
+def test_a_number_of_any_size_can_be_recorded(area):
+    rows = HOUSE.decode_rows([{"rooms": 4, "area": area, "town": "Lugo"}])
+    assert orjson.loads(orjson.dumps(rows.inputs[0]))["area"] == float(area)
 
 
 def test_whole_float_is_a_whole_number():

@@ -1,25 +1,32 @@
 """Compiling: what is served compiled, what falls to the runner, and what is refused with a sentence."""
 
 import hashlib
+import json
 import shutil
 
 import numpy as np
 import onnx
+import pandas as pd
 import pytest
+from sklearn.base import clone
+from sklearn.decomposition import PCA
 from sklearn.ensemble import (
     GradientBoostingClassifier,
     HistGradientBoostingClassifier,
     RandomForestClassifier,
+    RandomForestRegressor,
 )
-from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import StandardScaler
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import LinearSVC
 
 from scoring import compile as compiling
-from scoring import sandbox
+from scoring import features, gate, sandbox
 from scoring.compile import CompileError, compile_version
 from scoring.result import ChampionFiles, read_result
 from scoring.score import Outcome, Scorer
+from scoring.spec_reading import read_spec
 from tests.unit.scoring import fitted, specs
 
 
@@ -70,6 +77,38 @@ def test_regression_is_compiled(tmp_path):
     assert result.serve_as == "onnx"
     assert result.candidate.probabilities is None
     assert result.candidate.metrics["mae"] < result.baseline.metrics["mae"]
+
+
+def spec_of_numbers(task):
+    plain = specs.house_plain(slices=[], derived=[{"name": "both", "expression": "area * rooms"}])
+    plain["fields"] = plain["fields"][:2]
+    if task == "classification":
+        labels = [{"value": 0}, {"value": 1}]
+        plain |= {"task": task, "primary_metric": "accuracy", "output": {"labels": labels}}
+    return read_spec(json.dumps(plain))
+
+
+@pytest.mark.parametrize(
+    ("task", "model"),
+    [
+        ("classification", RandomForestClassifier(20, max_depth=6, random_state=1)),
+        ("classification", GradientBoostingClassifier(n_estimators=20, random_state=1)),
+        ("classification", make_pipeline(PCA(3), LogisticRegression())),
+        ("regression", RandomForestRegressor(20, max_depth=6, random_state=1)),
+        ("regression", LinearRegression()),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_an_estimator_without_a_step_that_takes_columns_is_compiled_too(tmp_path, task, model):
+    spec, rows = spec_of_numbers(task), fitted.houses()
+    if task == "classification":
+        rows["label"] = (rows["label"] > rows["label"].median()).astype(int)
+    fit = clone(model).fit(features.table(spec, rows), rows["label"])
+    result = compile_version(fitted.job(tmp_path, spec, rows, fit))
+    assert result.serve_as == "onnx", result.reason
+    scorer = Scorer.from_onnx((tmp_path / "model.onnx").read_bytes(), spec)
+    assert sorted(scorer._inputs) == sorted(spec.columns)
+    assert result.self_test == ""
 
 
 def test_scaler_before_trees_is_noticed_and_falls_to_the_runner(tmp_path):
@@ -126,6 +165,67 @@ def test_champion_with_a_column_that_is_gone_is_said(tmp_path):
     result = compile_version(folder)
     assert result.champion is None
     assert result.champion_error == "The champion cannot be scored on this hold-out: it has no column 'Age'."
+
+
+def with_champion(tmp_path, rows, champion):
+    """A candidate's job beside a champion that is served as it was trained."""
+    spec = specs.titanic()
+    files = ChampionFiles(spec="spec.json", model="champion")
+    folder = fitted.job(tmp_path, spec, rows, fitted.pipeline(spec, rows), files)
+    fitted.save(folder / "champion", champion)
+    return folder
+
+
+def strict_pipeline(spec, rows):
+    """A champion that refuses the texts that it has not learnt."""
+    pipeline = fitted.pipeline(spec, rows)
+    pipeline.named_steps["prepare"].set_params(texts=OneHotEncoder(handle_unknown="error"))
+    return pipeline.fit(features.table(spec, rows), rows["label"])
+
+
+def test_a_champion_that_refuses_new_values_takes_no_verdict_from_the_candidate(tmp_path):
+    rows = fitted.passengers()
+    champion = strict_pipeline(specs.titanic(), rows)
+    rows.loc[rows.index[-1], "Title"] = "Mrs"  # of the hold-out alone
+    result = compile_version(with_champion(tmp_path, rows, champion))
+    assert result.champion is None
+    assert "cannot be scored on this hold-out: ValueError: Found unknown categories" in result.champion_error
+    checks = {check.name: check for check in gate.judge(specs.titanic(), result)}
+    assert (checks["champion"].verdict, checks["champion"].sentence) == ("look", result.champion_error)
+    assert checks["baseline"].verdict == "passed"
+
+
+def test_a_champion_whose_number_became_text_takes_no_verdict_either(tmp_path):
+    plain = specs.titanic_plain()
+    plain["fields"][0] = {"name": "Pclass", "type": "text"}
+    plain["example"] = specs.titanic_row(Pclass="third")
+    plain["derived"] = []
+    spec = specs.titanic(**plain)
+    rows = fitted.passengers()
+    old = fitted.pipeline(specs.titanic(), rows)
+    rows["Pclass"] = rows["Pclass"].map({1: "first", 2: "second", 3: "third"})
+    files = ChampionFiles(spec="champion.json", model="champion")
+    folder = fitted.job(tmp_path, spec, rows, fitted.pipeline(spec, rows), files)
+    fitted.save(folder / "champion", old)
+    (folder / "champion.json").write_bytes(specs.titanic().to_json())
+    result = compile_version(folder)
+    assert result.champion is None
+    assert "a column is not what the champion takes" in result.champion_error
+    assert result.candidate.metrics["accuracy"] > 0.5
+
+
+def test_of_large_files_rows_from_all_over_them_are_scored(tmp_path, monkeypatch):
+    """Rows in order of their truth: the first ones would be of one class."""
+    monkeypatch.setattr(compiling, "MAX_REFERENCE_ROWS", 100)
+    monkeypatch.setattr(compiling, "MAX_HOLDOUT_ROWS", 50)
+    monkeypatch.setattr(compiling, "COMPARED_ROWS", 20)
+    spec, rows = specs.titanic(), fitted.passengers()
+    folder = fitted.job(tmp_path, spec, rows, fitted.pipeline(spec, rows))
+    for name in ("reference.parquet", "holdout.parquet"):
+        pd.read_parquet(folder / name).sort_values("label").to_parquet(folder / name)
+    result = compile_version(folder)
+    assert result.holdout_rows == 50
+    assert np.mean(result.truth) == pytest.approx(rows["label"][300:].mean(), abs=0.02)
 
 
 def break_spec(folder):

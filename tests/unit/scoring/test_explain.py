@@ -9,7 +9,7 @@ import shap
 
 from scoring import explain, features
 from scoring.check import NoNumber
-from scoring.explain import NotExplained, shapley
+from scoring.explain import GivenUp, NotExplained, shapley
 from scoring.score import ModelFailure, Outcome
 from scoring.spec import Spec
 from tests.unit.scoring import fitted, specs
@@ -175,3 +175,69 @@ def test_a_row_that_the_model_does_not_answer_is_told_as_such(formula, error):
     spec = specs.house(derived=[])
     with pytest.raises(error):
         shapley(Formula(spec, formula), spec, HOUSE_ROW | {"rooms": 9}, BACKGROUND)
+
+
+class Slow(Formula):
+    """A model whose every call takes a second of the clock that explanations go by."""
+
+    def __init__(self, spec, formula, monkeypatch):
+        super().__init__(spec, formula)
+        self.n_calls = 0
+        monkeypatch.setattr(explain.time, "monotonic", lambda: float(self.n_calls))
+
+    def predict(self, columns):
+        self.n_calls += 1
+        return super().predict(columns)
+
+
+def wide(n_fields: int, monkeypatch) -> tuple[Slow, dict, list[dict]]:
+    """A model that multiplies its first two fields and adds the others."""
+    names = [f"x{n}" for n in range(n_fields)]
+    fields = [{"name": name, "type": "number"} for name in names]
+    spec = specs.house(fields=fields, derived=[], slices=[])
+    dice = np.random.default_rng(3)
+    rows = [dict(zip(names, dice.normal(size=n_fields).tolist(), strict=True)) for _row in range(20)]
+    model = Slow(spec, lambda c: c["x0"] * c["x1"] + sum(c[name] for name in names[2:]), monkeypatch)
+    return model, dict.fromkeys(names, 1.0), rows
+
+
+@pytest.mark.parametrize(("budget_s", "n_samples"), [(0, 1), (2, 1), (20, 9), (10_000, 200)])
+def test_orders_are_sampled_while_the_budget_lasts_and_one_always(monkeypatch, budget_s, n_samples):
+    model, row, reference = wide(12, monkeypatch)
+    found = shapley(model, model.spec, row, reference, budget_s=budget_s)
+    # the row itself and the two ends take a second each; an order and its reverse one each
+    assert model.n_calls == 2 + 2 * n_samples
+    assert not found.is_exact
+    assert sum(found.contributions.values()) == pytest.approx(found.prediction - found.base)
+    assert set(found.errors) == set(row)
+    errors = list(found.errors.values())
+    assert errors == [None] * 12 if n_samples == 1 else all(error >= 0 for error in errors)
+
+
+def test_fewer_orders_have_larger_errors(monkeypatch):
+    few, many = [], []
+    for budget_s, errors in ((20, few), (1_000, many)):
+        model, row, reference = wide(12, monkeypatch)
+        found = shapley(model, model.spec, row, reference, budget_s=budget_s)
+        errors += [found.errors["x0"], found.errors["x1"]]
+    assert min(few) > max(many)
+
+
+@pytest.mark.parametrize(("budget_s", "is_exact"), [(12, True), (8, False)])
+def test_exact_values_that_would_take_longer_than_half_the_budget_are_sampled(
+    monkeypatch, budget_s, is_exact
+):
+    monkeypatch.setattr(explain, "BATCH_ROWS", 20 * 200)  # 1,024 coalitions are six calls
+    model, row, reference = wide(10, monkeypatch)
+    found = shapley(model, model.spec, row, reference, budget_s=budget_s)
+    assert found.is_exact == is_exact
+    assert sum(found.contributions.values()) == pytest.approx(found.prediction - found.base)
+
+
+@pytest.mark.parametrize("n_fields", [10, 12])
+def test_what_nobody_waits_for_any_more_is_given_up(monkeypatch, n_fields):
+    monkeypatch.setattr(explain, "BATCH_ROWS", 20 * 200)
+    model, row, reference = wide(n_fields, monkeypatch)
+    with pytest.raises(GivenUp):
+        shapley(model, model.spec, row, reference, budget_s=1e6, is_wanted=lambda: model.n_calls < 4)
+    assert model.n_calls == 4

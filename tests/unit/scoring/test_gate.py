@@ -220,8 +220,8 @@ def test_champion_that_cannot_be_scored_is_left_to_a_person():
     made = result(
         SPEC, TRUTH, classifier_outcome(right(0.9), TRUTH), None, champion_error="It has no column Deck."
     )
-    check = checks(SPEC, made)["champion"]
-    assert (check.verdict, check.sentence) == ("look", "It has no column Deck.")
+    for check in (checks(SPEC, made)["champion"], checks(SPEC, made)["schema"]):
+        assert (check.verdict, check.sentence) == ("look", "It has no column Deck.")
 
 
 HOUSES = specs.house(

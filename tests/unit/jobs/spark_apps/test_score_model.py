@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs.spark_apps.running import SourceRefused
-from jobs.spark_apps.score_model import Answering, Model, score
+from jobs.spark_apps.score_model import Answering, Model, names_beside, score
 from scoring.check import RowDecoder
 from scoring.score import Scorer
 from scoring.spec_reading import read_spec
@@ -91,6 +91,35 @@ def test_a_row_that_the_model_has_no_number_for_has_its_reason(model):
     assert [row["prediction_value"] is None for row in answers] == [False, True, False]
 
 
+def test_a_table_that_was_scored_before_keeps_its_answers(spark, tmp_path, model):
+    once = score(spark, write(tmp_path / "in.parquet", table()), model, tmp_path / "once")
+    [part] = (tmp_path / "once").glob("*.parquet")
+    earlier = pq.read_table(part)
+    odd = earlier.set_column(2, "Age", pa.array([200.0, *[30.0] * 39]))
+    twice = score(spark, write(tmp_path / "again.parquet", odd), model, tmp_path / "twice")
+    assert (once["rows_kept"], twice["rows_kept"]) == (40, 39)
+    rows = {row["ticket"]: row for row in pq.read_table(tmp_path / "twice").to_pylist()}
+    for row in earlier.to_pylist():
+        assert rows[row["ticket"]]["prediction_probability"] == row["prediction_probability"]
+    assert rows["t0"]["prediction_2_value"] is None
+    assert "Age" in rows["t0"]["prediction_2_error"]
+    assert rows["t1"]["prediction_2_version"] == "3"
+    assert sum(dict(twice["tables"][0]["rows"]).values()) == 39
+
+
+@pytest.mark.parametrize(
+    ("columns", "name"),
+    [
+        ([], "prediction_value"),
+        (["prediction_id", "Prediction_value"], "prediction_value"),
+        (["prediction_error"], "prediction_2_value"),
+        (["prediction_error", "prediction_2_model"], "prediction_3_value"),
+    ],
+)
+def test_answers_are_named_so_that_no_column_has_their_name(columns, name):
+    assert names_beside(columns)["value"] == name
+
+
 def test_an_empty_table_gives_an_empty_one_with_the_columns(spark, tmp_path, model):
     source = write(tmp_path / "in.parquet", table().slice(0, 0))
     result = score(spark, source, model, tmp_path / "out")
@@ -105,7 +134,6 @@ def test_an_empty_table_gives_an_empty_one_with_the_columns(spark, tmp_path, mod
             table().drop_columns(["Fare", "Sex"]),
             r"in\.parquet: it has no column Sex, no Fare, which titanic needs",
         ),
-        (table(prediction_error=["x"] * 40), "has a column prediction_error already"),
         (table().set_column(1, "Sex", [[["male"]] * 40]), "Sex is list<.*which no field of a model is"),
     ],
 )

@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from scoring.drift import reference as references
 from scoring.drift.judge import judge
 from scoring.drift.shapes import Limits
+from scoring.spec_reading import read_spec
 from tests.unit.scoring.drift.made import (
     LIMITS,
     PASSENGERS,
@@ -17,6 +19,7 @@ from tests.unit.scoring.drift.made import (
     drawn,
     drifted,
     judged,
+    parquet,
     window,
 )
 
@@ -89,6 +92,25 @@ def test_unseen_values_are_drift_and_never_named():
     assert "Dublin" not in json.dumps(msgspec.to_builtins(found))
     assert found.bins.labels[-1] == ""
     assert found.bins.window[-1] == pytest.approx(0.25, abs=0.01)
+
+
+def test_narrow_bins_have_bounds_of_their_own():
+    """Longitudes of a city, which differ in the fifth digit."""
+    longitude = read_spec(
+        json.dumps(
+            {
+                "task": "regression",
+                "fields": [{"name": "x", "type": "number"}],
+                "output": {},
+                "primary_metric": "mae",
+            }
+        )
+    )
+    values = np.linspace(121.473, 121.566, 1_000)
+    made = references.read(parquet(pd.DataFrame({"x": values, "score": values})), longitude)
+    labels = column(judge(made, {"x": values.tolist(), "score": values.tolist()}, LIMITS), "x").bins.labels
+    assert len(set(labels)) == 12
+    assert labels[1].startswith("121.4739 – 121.483")
 
 
 def test_values_beyond_the_seen_range_are_drift():

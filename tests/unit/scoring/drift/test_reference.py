@@ -63,9 +63,16 @@ def test_many_numbers_are_kept_as_a_thousand_points():
     assert distance.max() <= 1 / 1_000
 
 
-def test_more_rows_than_allowed_are_not_read():
-    table = pd.DataFrame({"x": np.arange(20_500.0), "score": 0.5})
-    assert reference.read(parquet(table), NUMBER).n == 20_000
+@pytest.mark.parametrize("n_rows", [20_500, 60_000])
+def test_of_more_rows_than_allowed_some_of_the_whole_are_taken(n_rows):
+    """Or rows in order of their date would look like a shift for ever."""
+    table = pd.DataFrame({"x": np.arange(float(n_rows)), "score": 0.5})
+    found = reference.read(parquet(table), NUMBER)
+    assert found.n == 20_000
+    points = np.repeat(found.columns[0].values, found.columns[0].counts)
+    assert np.quantile(points, [0.1, 0.5, 0.9]) == pytest.approx(
+        [n_rows * q for q in (0.1, 0.5, 0.9)], rel=0.01
+    )
 
 
 def test_a_summary_survives_being_stored():
