@@ -70,6 +70,7 @@ CONNECT_S, READ_S, LOG_READ_S = 2.0, 10.0, 60.0
 HURRIED_S = 1.0
 BACKFILL_READ_S = 150.0  # Airflow makes all runs of a backfill before it answers, some tens in a second
 AWAITS = ["awaiting_input", "deferred"]  # states of a task that still takes an answer
+MARKS = ["success", "failed", "skipped"]  # states that somebody may give a task
 LARGEST_VALUE = 1024 * 1024  # of what a page shows of a task, in bytes
 MOST_ENTRIES = 30  # of a task's XComs: each value is a call of its own
 
@@ -232,17 +233,9 @@ class AirflowGateway:
             # In the order of their making: rows that change while we turn pages keep their place.
             options |= {"order_by": ["id"], "updated_at_gte": since}
         call = self._runs.get_dag_runs_without_preload_content
-        looked_at = []
-
-        def page(offset: int, size: int) -> list[Any]:
-            with _translated():
-                answer = _checked(call(**options, limit=size, offset=offset, **self._options))
-                items = list(json.loads(answer.data)["dag_runs"])
-            looked_at.append(answers.http_date(answer.headers.get("Date")))
-            return items
-
-        items = all_of(page, most=limit if since is None else None)
-        return answers.read(items, answers.dag_run, answers.run_key), looked_at[0]
+        most = limit if since is None else None
+        items, looked_at = self._dated_pages(call, "dag_runs", most=most, **options)
+        return answers.read(items, answers.dag_run, answers.run_key), looked_at
 
     def runs_under_way(self) -> set[tuple[str, str]]:
         """(dag_id, dag_run_id) of all that are queued or running."""
@@ -415,6 +408,19 @@ class AirflowGateway:
             [item for item in found if isinstance(item, UnreadPage) or answers.run_of(item) in wanted]
         )
 
+    def runs_of_changed_tasks(self, since: datetime) -> tuple[set[tuple[str, str]], datetime]:
+        """(dag_id, dag_run_id) of runs with a task that changed since then and stands as one could mark it.
+
+        And the time by Airflow's clock when it looked.
+        """
+        call = self._instances.get_task_instances_without_preload_content
+        # Those under way are written with each of their heartbeats.
+        what: dict[str, Any] = {"dag_id": "~", "dag_run_id": "~", "order_by": ["id"]}
+        what |= {"state": MARKS, "updated_at_gte": since}
+        items, looked_at = self._dated_pages(call, "task_instances", **what)
+        found = answers.read(items, answers.run_of, answers.task_key)
+        return {run for run in found if isinstance(run, tuple)}, looked_at
+
     def log_page(
         self, dag_id: str, dag_run_id: str, task_id: str, *, try_number: int, map_index: int, token: str
     ) -> LogPage:
@@ -581,6 +587,21 @@ class AirflowGateway:
             )
 
         return answers.read(all_of(page), meaning, key)
+
+    def _dated_pages(
+        self, call: Any, list_name: str, *, most: int | None = None, **arguments: Any
+    ) -> tuple[list[Any], datetime]:
+        """The items of a list, and the time by Airflow's clock when it gave the first of them."""
+        looked_at = []
+
+        def page(offset: int, size: int) -> list[Any]:
+            with _translated():
+                answer = _checked(call(**arguments, limit=size, offset=offset, **self._options))
+                items = list(json.loads(answer.data)[list_name])
+            looked_at.append(answers.http_date(answer.headers.get("Date")))
+            return items
+
+        return all_of(page, most=most), looked_at[0]
 
 
 def _items(answer: urllib3.BaseHTTPResponse) -> Iterator[Any]:

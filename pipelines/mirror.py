@@ -1,13 +1,14 @@
 """Airflow's answers into rows: only what changed is written, and each function says what that was."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict
-from datetime import timedelta
-from functools import partial
-from operator import attrgetter
+from datetime import datetime, timedelta
+from functools import partial, reduce
+from operator import attrgetter, or_
 from typing import Any, TypeVar
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from core.lib import live
@@ -18,8 +19,10 @@ from pipelines.answers import Dag, DagDetails, DagRun, TaskNode, TaskState, Unre
 from pipelines.answers import ImportFault as FoundFault
 from pipelines.answers import InputRequest as FoundInput
 from pipelines.models import (
+    ENDED,
     LONGEST_SOURCE,
     NEVER_RAN,
+    NEVER_THERE,
     TASK_ENDED,
     Asset,
     ForgottenRun,
@@ -36,6 +39,9 @@ from pipelines.models import (
 
 T = TypeVar("T")
 
+# Airflow stamps a row when it writes it and commits later, and may write a run before its last task: a look
+# back, and another look, catch what was not visible then.
+OVERLAP = timedelta(seconds=15)
 # A poll that was under way while somebody cancelled may still report the state before.
 SETTLES_WITHIN = timedelta(seconds=30)
 GONE_LONG = timedelta(hours=1)
@@ -201,9 +207,21 @@ def _add(found: DagRun) -> Run:
     row, _is_new = Run.objects.get_or_create(
         dag_id=found.dag_id,
         dag_run_id=found.dag_run_id,
-        defaults={**values, "state": found.state, "wish": Wish.NOTHING, "next_attempt_at": None},
+        defaults={
+            **values,
+            "state": found.state,
+            "wish": Wish.NOTHING,
+            "next_attempt_at": None,
+            "tasks_due_until": _due_until(found),
+        },
     )
     return row
+
+
+def _due_until(found: DagRun) -> datetime:
+    """For how long the tasks of a run that changed are to be read, at least once."""
+    now = timezone.now()
+    return now if found.ended_at is None else max(now, min(found.ended_at, now) + OVERLAP)
 
 
 def _update(row: Run, found: DagRun) -> bool:
@@ -219,7 +237,8 @@ def _update(row: Run, found: DagRun) -> bool:
         del changes["note"]
     if changes:
         # Only while nobody changed the row since we read it: the next poll sees it again otherwise.
-        return bool(Run.objects.filter(pk=row.pk, state=row.state, wish=row.wish).update(**changes))
+        same = Run.objects.filter(pk=row.pk, state=row.state, wish=row.wish)
+        return bool(same.update(**changes, tasks_due_until=_due_until(found)))
     return False
 
 
@@ -247,11 +266,32 @@ def seen_state(row: Run, state: str) -> str:
     return state
 
 
+def tasks_changed(runs: Collection[tuple[str, str]]) -> None:
+    """Tasks of these runs changed, each given as (dag_id, dag_run_id): of those that ended they are due."""
+    names = {"dag_id__in": {run[0] for run in runs}, "dag_run_id__in": {run[1] for run in runs}}
+    ended = Run.objects.filter(state__in=ENDED, **names).exclude(state__in=NEVER_THERE)
+    ids = [pk for pk, *run in ended.values_list("pk", "dag_id", "dag_run_id") if tuple(run) in runs]
+    Run.objects.filter(pk__in=ids).update(tasks_due_until=timezone.now())
+
+
+def tasks_are_read(runs: Iterable[Run], at: datetime) -> None:
+    """The tasks of these rows were asked for at that time; what changed since they were loaded stays due."""
+    done = [
+        Q(pk=run.pk, tasks_due_until=run.tasks_due_until)
+        for run in runs
+        if run.tasks_due_until is not None and run.tasks_due_until <= at
+    ]
+    if done:
+        Run.objects.filter(reduce(or_, done)).update(tasks_due_until=None)
+
+
 def save_tasks(runs: list[Run], found: Sequence[TaskState | Unread]) -> None:
     """The tasks of these runs; those that Airflow no longer has, because the DAG changed, go."""
-    ids = {run.key: run.pk for run in runs}
-    rows = TaskInstance.objects.filter(run__in=runs).select_related("run")
-    known = {row.key: row for row in rows}
+    ids, by_id = {run.key: run.pk for run in runs}, {run.pk: run for run in runs}
+    known = {}
+    for row in TaskInstance.objects.filter(run__in=runs):
+        row.run = by_id[row.run_id]  # not joined: its settings may be large, and come once for each task
+        known[row.key] = row
     tasks, has_gaps = _without_pages("tasks", found)
     touched = loops.TASKS.save(
         tasks,

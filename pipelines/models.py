@@ -195,6 +195,9 @@ class Run(Deliverable):
     backfill = models.ForeignKey(Backfill, null=True, on_delete=models.SET_NULL, related_name="runs")
     versions = models.JSONField(default=list, db_default=[])  # of the pipeline's code that its tasks ran
     cancelled_at = models.DateTimeField(null=True)  # by us: Airflow itself only knows `failed`
+    # Airflow is asked for its tasks at least once more, and in each round until then; null while nobody has
+    # reason to. Written together with whatever tells that they may have changed.
+    tasks_due_until = models.DateTimeField(null=True)
     is_demo = models.BooleanField(default=False)
     # Of the click that the latest wish came from, where there are traces: what is sent again goes on with it.
     traceparent = models.CharField(
@@ -227,6 +230,11 @@ class Run(Deliverable):
                 fields=["queued_at"],
                 condition=Q(run_type="backfill", backfill=None),
                 name="runs_of_unknown_backfill",
+            ),
+            models.Index(
+                fields=["tasks_due_until"],
+                condition=Q(tasks_due_until__isnull=False),
+                name="runs_with_tasks_due",
             ),
             # Both ways have runs that have not ended last: no index is read backwards for the other.
             models.Index(TOOK.asc(nulls_last=True), F("id").asc(), name="runs_shortest"),
