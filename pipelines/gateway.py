@@ -46,7 +46,7 @@ from core.lib.aside import Unread
 from core.lib.errors import Conflict, ConsoleError, InvalidRequest, NotFound, Unauthorized, Unavailable
 from pipelines import airflow_auth, answers, backfill_answers
 from pipelines.airflow_auth import SERVICE
-from pipelines.airflow_pages import PAGE, Failed, all_of
+from pipelines.airflow_pages import PAGE, Failed, Listed, all_of, listed
 from pipelines.answers import (
     Asset,
     AssetEvent,
@@ -113,9 +113,9 @@ class AirflowGateway:
         """
         call = self._versions.get_dag_versions_without_preload_content
 
-        def page(offset: int, size: int) -> list[Any]:
+        def page(offset: int, size: int) -> Listed:
             options = {"dag_id": "~", "order_by": ["-id"], "limit": size, "offset": offset}
-            return self._read(call, lambda answer: list(answer["dag_versions"]), **options)
+            return self._read(call, lambda answer: listed(answer, "dag_versions"), **options)
 
         newest: dict[str, int] = {}
         for one in answers.read(all_of(page, most=PAGE), answers.dag_version, answers.dag_key):
@@ -171,9 +171,9 @@ class AirflowGateway:
         if since is None:
             options = {"order_by": ["-timestamp"]}
 
-        def page(offset: int, size: int) -> list[Any]:
+        def page(offset: int, size: int) -> Listed:
             return self._read(
-                call, lambda answer: list(answer["asset_events"]), limit=size, offset=offset, **options
+                call, lambda answer: listed(answer, "asset_events"), limit=size, offset=offset, **options
             )
 
         items = all_of(page, most=limit)
@@ -386,7 +386,7 @@ class AirflowGateway:
         wanted = set(runs)
         call = self._instances.get_task_instances_batch_without_preload_content
 
-        def page(offset: int, size: int) -> list[Any]:
+        def page(offset: int, size: int) -> Listed:
             body = TaskInstancesBatchBody(
                 dag_ids=sorted({dag_id for dag_id, _run in wanted}),
                 dag_run_ids=sorted({run_id for _dag, run_id in wanted}),
@@ -396,7 +396,7 @@ class AirflowGateway:
             )
             return self._read(
                 call,
-                lambda answer: list(answer["task_instances"]),
+                lambda answer: listed(answer, "task_instances"),
                 dag_id="~",
                 dag_run_id="~",
                 task_instances_batch_body=body,
@@ -581,9 +581,9 @@ class AirflowGateway:
         key: Callable[[Any], str],
         **arguments: Any,
     ) -> list[_Meaning | Unread]:
-        def page(offset: int, size: int) -> list[Any]:
+        def page(offset: int, size: int) -> Listed:
             return self._read(
-                call, lambda answer: list(answer[list_name]), limit=size, offset=offset, **arguments
+                call, lambda answer: listed(answer, list_name), limit=size, offset=offset, **arguments
             )
 
         return answers.read(all_of(page), meaning, key)
@@ -594,12 +594,12 @@ class AirflowGateway:
         """The items of a list, and the time by Airflow's clock when it gave the first of them."""
         looked_at = []
 
-        def page(offset: int, size: int) -> list[Any]:
+        def page(offset: int, size: int) -> Listed:
             with _translated():
                 answer = _checked(call(**arguments, limit=size, offset=offset, **self._options))
-                items = list(json.loads(answer.data)[list_name])
+                found = listed(json.loads(answer.data), list_name)
             looked_at.append(answers.http_date(answer.headers.get("Date")))
-            return items
+            return found
 
         return all_of(page, most=most), looked_at[0]
 

@@ -128,8 +128,11 @@ def test_one_item_that_makes_no_sense_is_no_answer_less(server):
     assert unnamed.key.startswith("unnamed ")
 
 
-def listed(list_name, items, bad=(), status=500):
-    """Airflow with this list, which fails at every page that holds one of the bad places."""
+def listed(list_name, items, bad=(), status=500, most=100):
+    """Airflow with this list, which fails at every page that holds one of the bad places.
+
+    most: what it is set to give at once, however many are asked for.
+    """
 
     def answer(request):
         if request.command == "POST":
@@ -138,9 +141,10 @@ def listed(list_name, items, bad=(), status=500):
         else:
             asked = parse_qs(urlsplit(request.path).query)
             offset, limit = int(asked["offset"][0]), int(asked["limit"][0])
+        limit = min(limit, most)
         if set(bad) & set(range(offset, offset + limit)):
             return status, body(detail="made up")
-        return 200, body(**{list_name: items[offset : offset + limit]})
+        return 200, body(**{list_name: items[offset : offset + limit], "total_entries": len(items)})
 
     return answer
 
@@ -175,6 +179,33 @@ def test_only_what_airflow_fails_at_is_missing_of_a_list(server, n, bad):
     ]
     assert len(server.requests) < n // 100 + 2 + 16 * len(bad)
     assert not answers.is_whole(found)
+
+
+@pytest.mark.parametrize("most", [1, 2, 30, 99])
+@pytest.mark.parametrize("bad", [set(), {3, 31, 60}])
+def test_an_airflow_that_gives_fewer_at_once_is_read_to_the_end(server, most, bad):
+    server.answer = listed("dags", dag_items(61), bad, most=most)
+    found = gateway.connect().dags()
+    named = [item.dag_id for item in found if isinstance(item, answers.Dag)]
+    assert named == [f"dag{place:03}" for place in range(61) if place not in bad]
+    assert len(found) == 61
+
+
+@pytest.mark.parametrize("n", [0, 1, 99, 100])
+def test_a_list_that_fits_into_a_page_costs_one_request(server, n):
+    server.answer = listed("dags", dag_items(n))
+    assert len(gateway.connect().dags()) == n
+    assert len(server.requests) == 1
+
+
+def test_of_a_list_of_unknown_length_a_short_page_is_the_last(server):
+    def answer(request):
+        offset = int(parse_qs(urlsplit(request.path).query)["offset"][0])
+        total = {"total_entries": 100, "total_entries_limit": 100}  # at least so many
+        return 200, body(dags=dag_items(150)[offset : offset + 100], **total)
+
+    server.answer = answer
+    assert len(gateway.connect().dags()) == 150
 
 
 def test_an_airflow_that_fails_at_all_is_asked_a_few_times_only(server):
