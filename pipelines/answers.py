@@ -289,6 +289,15 @@ def task_key(item: Any) -> str:
     return f"{run_key(item)} {item['task_id']} {item['map_index']}"
 
 
+def row_key(item: Any) -> str:
+    """Of Airflow's own row: a task that is tried again gets another one, behind all others."""
+    return str(item["id"])
+
+
+def asker_key(item: Any) -> str:
+    return row_key(item["task_instance"])
+
+
 def input_key(item: Any) -> str:
     return f"{task_key(item['task_instance'])} {item.get('created_at')}"
 

@@ -118,7 +118,9 @@ class AirflowGateway:
             return self._read(call, lambda answer: listed(answer, "dag_versions"), **options)
 
         newest: dict[str, int] = {}
-        for one in answers.read(all_of(page, most=PAGE), answers.dag_version, answers.dag_key):
+        for one in answers.read(
+            all_of(page, answers.row_key, most=PAGE), answers.dag_version, answers.dag_key
+        ):
             if isinstance(one, tuple):
                 newest[one[0]] = max(one[1], newest.get(one[0], 0))
         return newest
@@ -176,7 +178,7 @@ class AirflowGateway:
                 call, lambda answer: listed(answer, "asset_events"), limit=size, offset=offset, **options
             )
 
-        items = all_of(page, most=limit)
+        items = all_of(page, answers.event_key, most=limit)
         return answers.read(items, answers.asset_event, answers.event_key)
 
     def set_paused(self, dag_id: str, *, is_paused: bool) -> None:
@@ -234,13 +236,13 @@ class AirflowGateway:
             options |= {"order_by": ["id"], "updated_at_gte": since}
         call = self._runs.get_dag_runs_without_preload_content
         most = limit if since is None else None
-        items, looked_at = self._dated_pages(call, "dag_runs", most=most, **options)
+        items, looked_at = self._dated_pages(call, "dag_runs", answers.run_key, most=most, **options)
         return answers.read(items, answers.dag_run, answers.run_key), looked_at
 
     def runs_under_way(self) -> set[tuple[str, str]]:
         """(dag_id, dag_run_id) of all that are queued or running."""
         call = self._runs.get_dag_runs_without_preload_content
-        options = {"dag_id": "~", "state": ["queued", "running"], "order_by": ["id"]}
+        options: dict[str, Any] = {"dag_id": "~", "state": ["queued", "running"], "order_by": ["id"]}
         found = self._pages(call, "dag_runs", answers.run_of, answers.run_key, **options)
         return {run for run in found if isinstance(run, tuple)}
 
@@ -402,7 +404,7 @@ class AirflowGateway:
                 task_instances_batch_body=body,
             )
 
-        found = all_of(page) if wanted else []
+        found = all_of(page, answers.row_key) if wanted else []
         # Airflow was asked for all runs of these names in all these DAGs.
         return answers.task_states(
             [item for item in found if isinstance(item, UnreadPage) or answers.run_of(item) in wanted]
@@ -417,7 +419,7 @@ class AirflowGateway:
         # Those under way are written with each of their heartbeats.
         what: dict[str, Any] = {"dag_id": "~", "dag_run_id": "~", "order_by": ["id"]}
         what |= {"state": MARKS, "updated_at_gte": since}
-        items, looked_at = self._dated_pages(call, "task_instances", **what)
+        items, looked_at = self._dated_pages(call, "task_instances", answers.row_key, **what)
         found = answers.read(items, answers.run_of, answers.task_key)
         return {run for run in found if isinstance(run, tuple)}, looked_at
 
@@ -474,6 +476,7 @@ class AirflowGateway:
             "hitl_details",
             answers.input_request,
             answers.input_key,
+            name=answers.asker_key,
             order_by=["created_at"],
             **what,
         )
@@ -579,6 +582,7 @@ class AirflowGateway:
         list_name: str,
         meaning: Callable[[Any], _Meaning],
         key: Callable[[Any], str],
+        name: Callable[[Any], str] | None = None,
         **arguments: Any,
     ) -> list[_Meaning | Unread]:
         def page(offset: int, size: int) -> Listed:
@@ -586,10 +590,16 @@ class AirflowGateway:
                 call, lambda answer: listed(answer, list_name), limit=size, offset=offset, **arguments
             )
 
-        return answers.read(all_of(page), meaning, key)
+        return answers.read(all_of(page, name or key), meaning, key)
 
     def _dated_pages(
-        self, call: Any, list_name: str, *, most: int | None = None, **arguments: Any
+        self,
+        call: Any,
+        list_name: str,
+        name: Callable[[Any], str],
+        *,
+        most: int | None = None,
+        **arguments: Any,
     ) -> tuple[list[Any], datetime]:
         """The items of a list, and the time by Airflow's clock when it gave the first of them."""
         looked_at = []
@@ -601,7 +611,7 @@ class AirflowGateway:
             looked_at.append(answers.http_date(answer.headers.get("Date")))
             return found
 
-        return all_of(page, most=most), looked_at[0]
+        return all_of(page, name, most=most), looked_at[0]
 
 
 def _items(answer: urllib3.BaseHTTPResponse) -> Iterator[Any]:

@@ -312,7 +312,8 @@ def save_tasks(runs: list[Run], found: Sequence[TaskState | Unread]) -> None:
 def _save_tasks(ids: dict[str, int], known: dict[str, TaskInstance], found: Sequence[TaskState]) -> list[int]:
     """Ids of the runs that have new or changed ones."""
     new, touched = [], []
-    for task in found:
+    # One that is tried again while pages turn comes twice, the newer try behind.
+    for task in {task.key: task for task in found}.values():
         run_id = ids[task.run_key]
         values = {key: value for key, value in asdict(task).items() if key not in {"dag_id", "dag_run_id"}}
         row = known.get(task.key)

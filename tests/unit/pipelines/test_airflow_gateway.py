@@ -273,6 +273,71 @@ def test_tasks_beside_one_that_airflow_fails_at_are_found(server):
     assert not answers.is_whole(found)
 
 
+def instances(n, first=0):
+    about = {"dag_id": "etl", "dag_run_id": "r", "map_index": -1, "try_number": 1, "max_tries": 0}
+    return [{**about, "task_id": f"t{n:03}", "id": f"{n:04}"} for n in range(first, first + n)]
+
+
+def moving(items, moves, list_name="task_instances"):
+    """Airflow with this list, which `moves` changes after each request, told how many there were."""
+    n_answered = [0]
+
+    def answer(request):
+        status, told = listed(list_name, items)(request)
+        n_answered[0] += 1
+        moves(n_answered[0])
+        return status, told
+
+    return answer
+
+
+@pytest.mark.parametrize("n", [101, 150, 250, 350])
+@pytest.mark.parametrize("gone", [[5], [5, 6, 7], [99], [0, 60, 98, 99]])
+def test_tasks_that_are_tried_again_while_pages_turn_hide_no_others(server, n, gone):
+    """Each gets a new id, and so the last place."""
+    items = instances(n)
+
+    def moves(n_answered):
+        if n_answered == 1:
+            again = [{**items[place], "id": f"9{place:03}", "try_number": 2} for place in gone]
+            items[:] = [one for place, one in enumerate(items) if place not in gone] + again
+
+    server.answer = moving(items, moves)
+    found = gateway.connect().task_states([("etl", "r")])
+    assert answers.is_whole(found)
+    assert {task.task_id: task.try_number for task in found} == {
+        f"t{place:03}": 2 if place in gone else 1 for place in range(n)
+    }
+    assert len(server.requests) <= n // 100 + 3
+
+
+def test_a_list_that_shrinks_below_the_page_that_comes_next_is_read_whole(server):
+    items = instances(101)
+    server.answer = moving(items, lambda n: items.__delitem__(slice(0, 3 if n == 1 else 0)))
+    found = gateway.connect().task_states([("etl", "r")])
+    assert answers.is_whole(found)
+    assert {task.task_id for task in found} == {f"t{place:03}" for place in range(101)}
+
+
+def test_a_list_that_never_stands_still_has_gaps(server):
+    items = instances(1000)
+    server.answer = moving(items, lambda _n: items.__delitem__(slice(0, 2)))
+    found = gateway.connect().task_states([("etl", "r")])
+    assert not answers.is_whole(found)
+    [gap] = [one for one in found if isinstance(one, answers.UnreadPage)]
+    assert "changed while it was read" in gap.reason
+    assert len(server.requests) <= 3 * airflow_pages.MOST_BACK
+
+
+def test_a_question_answered_while_pages_turn_hides_no_other(server):
+    asked = {"subject": "Go on?", "options": ["yes"], "created_at": "2026-03-01T00:00:00Z"}
+    items = [{**asked, "task_instance": one} for one in instances(150)]
+    server.answer = moving(items, lambda n: items.__delitem__(slice(0, 1 if n == 1 else 0)), "hitl_details")
+    found = gateway.connect().input_requests()
+    assert answers.is_whole(found)
+    assert {one.task_id for one in found} >= {f"t{place:03}" for place in range(1, 150)}
+
+
 def test_of_many_events_so_many_are_read_in_ascending_order(server):
     def many(request):
         query = parse_qs(urlsplit(request.path).query)
@@ -283,7 +348,7 @@ def test_of_many_events_so_many_are_read_in_ascending_order(server):
 
     server.answer = many
     found = gateway.connect().asset_events(datetime(2026, 3, 1, tzinfo=UTC), limit=250)
-    assert [one.airflow_id for one in found] == list(range(300))
+    assert [one.airflow_id for one in found] == list(range(298))  # pages share the items where they meet
     assert {parse_qs(urlsplit(one.path).query)["order_by"][0] for one in server.requests} == {"timestamp"}
 
 

@@ -1,5 +1,6 @@
 """Which runs' tasks are read, and when: nothing is missed, and what stands still is left alone."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -244,3 +245,19 @@ def test_no_conf_is_loaded_for_the_tasks(dag, django_assert_max_num_queries):
     with django_assert_max_num_queries(10) as queries:
         sync.sync_tasks()
     assert not any('"conf"' in one["sql"] for one in queries.captured_queries)
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+def test_of_a_task_that_comes_twice_the_later_counts(dag, monkeypatch, is_known):
+    """It was tried again while pages turned."""
+    trigger(dag, state="running", load="running", clean="")
+    sync.sync_runs()
+    if is_known:
+        sync.sync_tasks()
+    first, clean = dag.task_states([(DAG, "m")])
+    again = replace(first, try_number=2, state="queued")
+    monkeypatch.setattr(dag, "task_states", lambda _runs: [first, clean, again])
+    sync.sync_tasks()
+    assert TaskInstance.objects.count() == 2
+    row = TaskInstance.objects.get(task_id="load")
+    assert (row.try_number, row.state) == (2, "queued")
