@@ -183,7 +183,8 @@ class InputRequest:
     is_multiple: bool
     param_list: list[dict[str, Any]]
     assigned: list[str]
-    asked_at: datetime
+    asked_at: datetime  # for the first time: one that is asked again, by a later try, keeps it
+    try_number: int
 
     @property
     def run_key(self) -> str:
@@ -193,7 +194,7 @@ class InputRequest:
     @property
     def key(self) -> str:
         """What it is called among all."""
-        return f"{self.run_key} {self.task_id} {self.map_index} {self.asked_at.isoformat()}"
+        return f"{self.run_key} {self.task_id} {self.map_index} {self.asked_at.isoformat()} {self.try_number}"
 
 
 @dataclass(frozen=True)
@@ -299,7 +300,8 @@ def asker_key(item: Any) -> str:
 
 
 def input_key(item: Any) -> str:
-    return f"{task_key(item['task_instance'])} {item.get('created_at')}"
+    task, asked_at = item["task_instance"], moment(item["created_at"])
+    return f"{task_key(task)} {asked_at.isoformat() if asked_at else None} {task['try_number']}"
 
 
 def fault_key(item: Any) -> str:
@@ -398,6 +400,7 @@ def input_request(item: dict[str, Any]) -> InputRequest:
         param_list=_params(item),
         assigned=[str(user["id"]) for user in item.get("assigned_users") or []],
         asked_at=asked_at,
+        try_number=task["try_number"],
     )
 
 

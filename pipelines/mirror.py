@@ -359,12 +359,32 @@ def _save_inputs(found: Sequence[FoundInput]) -> list[int]:
             continue
         values = {name: value for name, value in asdict(one).items() if name not in {"dag_id", "dag_run_id"}}
         place = {name: values.pop(name) for name in ("task_id", "map_index", "asked_at")}
-        _row, is_new = InputRequest.objects.get_or_create(
-            run_id=run_id, **place, defaults={**values, "next_attempt_at": None}
+        rows = InputRequest.objects.filter(run_id=run_id, **place)
+        rows.filter(try_number=0, closed_at=None).update(try_number=one.try_number)
+        row, is_new = rows.get_or_create(
+            run_id=run_id,
+            **place,
+            try_number=one.try_number,
+            defaults={**values, "next_attempt_at": None},
         )
-        if is_new:
+        if is_new or _is_reopened(row):
             touched.append(run_id)
     return touched
+
+
+def _is_reopened(row: InputRequest) -> bool:
+    """Whether this one, for which its task waits in Airflow, was closed here: an answer is lost then."""
+    lately = timezone.now() - SETTLES_WITHIN
+    if row.closed_at is None or (row.chosen is not None and row.closed_at > lately):
+        return False
+    same = InputRequest.objects.filter(pk=row.pk, closed_at=row.closed_at, next_attempt_at=None)
+    unanswered: dict[str, Any] = {
+        "chosen": None,
+        "params_input": {},
+        "answered_by": None,
+        "answered_at": None,
+    }
+    return bool(same.update(closed_at=None, delivery_error="", **unanswered))
 
 
 def publish_inputs(run_ids: Iterable[int]) -> None:

@@ -406,6 +406,7 @@ class InputRequest(Deliverable):
     param_list = models.JSONField(default=list)  # as of `Pipeline`
     assigned = models.JSONField(default=list)  # who alone may answer, by Airflow's user ids; empty for all
     asked_at = models.DateTimeField()
+    try_number = models.PositiveIntegerField(default=0, db_default=0)  # 0 where an earlier release noted it
     closed_at = models.DateTimeField(null=True)  # answered, here or elsewhere, or no longer awaited
     chosen = models.JSONField(null=True)
     params_input = models.JSONField(default=dict)
@@ -416,7 +417,7 @@ class InputRequest(Deliverable):
         ordering: ClassVar = ["asked_at", "pk"]
         constraints: ClassVar = [
             models.UniqueConstraint(
-                fields=["run", "task_id", "map_index", "asked_at"], name="input_asked_once"
+                fields=["run", "task_id", "map_index", "asked_at", "try_number"], name="input_asked_once"
             ),
         ]
         indexes: ClassVar = [
@@ -429,7 +430,8 @@ class InputRequest(Deliverable):
     @property
     def key(self) -> str:
         """What it is called among all; asks for its run."""
-        return f"{self.run.key} {self.task_id} {self.map_index} {self.asked_at.isoformat()}"
+        task = f"{self.run.key} {self.task_id} {self.map_index}"
+        return f"{task} {self.asked_at.isoformat()} {self.try_number}"
 
     @property
     def task(self) -> str:

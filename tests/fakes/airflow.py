@@ -30,6 +30,7 @@ from tests.fakes.airflow_backfills import Backfills
 
 ENDED = {"success", "failed"}
 MARKS = {"success", "failed", "skipped"}
+AWAITS = {"awaiting_input", "deferred"}
 
 
 class GivenLines(list[LogLine]):
@@ -350,7 +351,9 @@ class FakeAirflow(Backfills):
         yield GivenLines(self._log(dag_id, dag_run_id, task_id, map_index, try_number))
 
     def ask(self, dag_id: str, dag_run_id: str, task_id: str, **values: Any) -> InputRequest:
-        """A task asks people, and waits."""
+        """A task asks people, and waits. Asked again it keeps its time, and the answer that it had goes."""
+        place = (dag_id, dag_run_id, task_id, values.get("map_index", -1))
+        before = [one for one in self.questions if self._asker(one) == place]
         defaults = {
             "map_index": -1,
             "subject": "Go on?",
@@ -360,15 +363,22 @@ class FakeAirflow(Backfills):
             "is_multiple": False,
             "param_list": [],
             "assigned": [],
-            "asked_at": self.now,
+            "asked_at": before[0].asked_at if before else self.now,
+            "try_number": self._tasks[place].try_number if place in self._tasks else 1,
         }
         request = InputRequest(dag_id, dag_run_id, task_id, **{**defaults, **values})
-        self.questions.append(request)
+        self.questions = [*(one for one in self.questions if one not in before), request]
+        self.answers.pop((dag_run_id, task_id), None)
         return request
+
+    def _asker(self, one: InputRequest) -> tuple[str, str, str, int]:
+        return one.dag_id, one.dag_run_id, one.task_id, one.map_index
 
     def input_requests(self) -> list[InputRequest]:
         self._call("input_requests")
-        return [one for one in self.questions if (one.dag_run_id, one.task_id) not in self.answers]
+        unanswered = [one for one in self.questions if (one.dag_run_id, one.task_id) not in self.answers]
+        tasks = [(one, self._tasks.get(self._asker(one))) for one in unanswered]
+        return [one for one, task in tasks if task is None or task.state in AWAITS]
 
     def answer_input(
         self, dag_id: str, dag_run_id: str, task_id: str, *, map_index: int, chosen: list, params_input: dict
