@@ -230,6 +230,8 @@ def _update(row: Run, found: DagRun) -> bool:
     values = {**_mirrored(found), "note": found.note, "state": seen_state(row, found.state)}
     if found.logical_date is None:  # nothing that can be read: what was known of it stays
         del values["logical_date"]
+    if values["state"] in {RunState.QUEUED, RunState.RUNNING}:  # somebody runs it again: it may fail now
+        values["cancelled_at"] = None
     if found.run_type == "backfill":  # which may have run it again with other settings
         values["conf"] = found.conf
     changes = changed_fields(row, values)
