@@ -209,7 +209,7 @@ def _add(found: DagRun) -> Run:
         dag_run_id=found.dag_run_id,
         defaults={
             **values,
-            "state": found.state,
+            "state": _state(found),
             "wish": Wish.NOTHING,
             "next_attempt_at": None,
             "tasks_due_until": _due_until(found),
@@ -227,7 +227,7 @@ def _due_until(found: DagRun) -> datetime:
 def _update(row: Run, found: DagRun) -> bool:
     if row.state == RunState.REFUSED:  # somebody else's run under our id
         return False
-    values = {**_mirrored(found), "note": found.note, "state": seen_state(row, found.state)}
+    values = {**_mirrored(found), "note": found.note, "state": seen_state(row, found)}
     if found.logical_date is None:  # nothing that can be read: what was known of it stays
         del values["logical_date"]
     if values["state"] in {RunState.QUEUED, RunState.RUNNING}:  # somebody runs it again: it may fail now
@@ -256,8 +256,17 @@ def _mirrored(found: DagRun) -> dict[str, Any]:
     }
 
 
-def seen_state(row: Run, state: str) -> str:
-    """What the row shows when Airflow says `state`: its `failed` is our `cancelled` if we ended the run."""
+def _state(found: DagRun) -> str:
+    """Airflow's word; `failed` without an end is what was not begun when its backfill was cancelled."""
+    was_begun = found.started_at is not None or found.ended_at is not None
+    if found.state == RunState.FAILED and found.run_type == "backfill" and not was_begun:
+        return RunState.CANCELLED
+    return found.state
+
+
+def seen_state(row: Run, found: DagRun) -> str:
+    """What the row shows of Airflow's: its `failed` is our `cancelled` if we ended the run."""
+    state = _state(found)
     if row.state == RunState.CANCELLED and row.wish == Wish.CANCEL:
         return RunState.CANCELLED
     if row.cancelled_at is None:

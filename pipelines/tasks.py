@@ -102,7 +102,7 @@ def start_run(run: Run) -> None:
     except (InvalidRequest, NotFound) as error:
         _settle(run, "run.refused", state=RunState.REFUSED, delivery_error=error.message)
         return
-    state = mirror.seen_state(run, found.state)
+    state = mirror.seen_state(run, found)
     _settle(run, "run.started", state=state, run_type=found.run_type, tasks_due_until=timezone.now())
 
 
@@ -212,7 +212,7 @@ def mark_task(run: Run) -> None:
         raise type(error)(words % values, service=error.service) from error
     outcome: dict[str, Any] = {"delivery_error": marking.refusals(outcomes)}
     if found is not None:
-        outcome |= {"state": mirror.seen_state(run, found.state), "ended_at": found.ended_at}
+        outcome |= {"state": mirror.seen_state(run, found), "ended_at": found.ended_at}
         outcome["tasks_due_until"] = (
             timezone.now()
         )  # a mark in a run that ended leaves its row in Airflow alone

@@ -304,6 +304,24 @@ def test_paused_gone_on_with_and_cancelled(pipeline, scientist, airflow):
     assert {"backfill.pause", "backfill.paused", "backfill.unpaused", "backfill.cancelled"} <= actions
 
 
+@pytest.mark.parametrize("is_known_before", [True, False])
+def test_what_a_cancelled_backfill_never_began_has_not_failed(pipeline, scientist, airflow, is_known_before):
+    row = deliver(ask(scientist))
+    first = f"backfill__{FIRST.isoformat()}"
+    if is_known_before:
+        sync.sync_runs()
+    airflow.move_on(DAG, first, "running")
+    backfill_actions.cancel(row.pk, by=scientist)
+    deliver(row)
+    assert airflow.run(DAG, f"backfill__{LAST.isoformat()}").state == "failed"
+    airflow.move_on(DAG, first, "failed")
+    sync.sync_runs()
+    shown = dict(Run.objects.values_list("dag_run_id", "state"))
+    assert shown.pop(first) == "failed"
+    assert set(shown.values()) == {"cancelled"}
+    assert len(shown) == 2
+
+
 def test_one_that_was_never_sent_is_cancelled_at_once(pipeline, scientist, airflow):
     row = backfill_actions.cancel(ask(scientist).pk, by=scientist)
     assert (row.state, row.wish, row.next_attempt_at) == ("cancelled", "", None)
