@@ -410,6 +410,23 @@ def test_those_that_others_began_are_mirrored_with_their_runs(pipeline, airflow)
     assert (row.state, row.completed_at) == ("completed", airflow.now)
 
 
+def test_runs_for_partitions_have_no_dates_and_are_claimed_all_the_same(pipeline, airflow, page):
+    airflow.as_user("bob", "user").create_backfill(want())
+    at, cases = airflow.now, [("before", -1), ("first", 0), ("second", 1), ("after", 61)]
+    values = {"run_type": "backfill", "logical_date": None}
+    for name, minutes in cases:
+        make_run(dag_run_id=name, queued_at=at + timedelta(minutes=minutes), **values)
+    make_run(dag_run_id="by-hand", queued_at=at, run_type="manual", logical_date=None)
+    airflow.now += timedelta(hours=1)
+    airflow.complete_backfill(1)
+    backfill_mirror.save(DAG, airflow.backfills(DAG))
+    row = Backfill.objects.get()
+    assert set(row.runs.values_list("dag_run_id", flat=True)) == {"first", "second"}
+    [found] = backfill_queries.with_progress([row])
+    assert (found.progress.n, found.progress.share) == (2, 1.0)
+    assert ">first</a>" in page.get(f"/backfills/{row.pk}").content.decode()
+
+
 def test_runs_of_before_are_another_ones(pipeline, airflow):
     old = make_run(logical_date=FIRST, run_type="backfill", queued_at=FIRST + timedelta(hours=1))
     airflow.as_user("bob", "user").create_backfill(want(reprocess_behavior="completed"))
