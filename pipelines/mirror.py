@@ -309,7 +309,7 @@ def save_tasks(runs: list[Run], found: Sequence[TaskState | Unread]) -> None:
         partial(_save_tasks, ids, known),
         key=attrgetter("key"),
         about=attrgetter("run_key"),
-        is_all=lambda row: not has_gaps and row.about in ids,
+        is_all=lambda row: not has_gaps and run_key(row.key) in ids,
     )
     listed = {task.key for task in tasks}
     vanished = [row for key, row in known.items() if key not in listed] if not has_gaps else []
@@ -318,6 +318,11 @@ def save_tasks(runs: list[Run], found: Sequence[TaskState | Unread]) -> None:
             TaskInstance.objects.filter(pk__in=[row.pk for row in vanished]).delete()
         for run_id in {*touched, *(row.run_id for row in vanished)}:
             live.publish(f"run:{run_id}", [run_id])
+
+
+def run_key(task_key: str) -> str:
+    """What the run of this task is called: of the names in its key only the run's may hold spaces."""
+    return task_key.rsplit(" ", 2)[0]
 
 
 def _save_tasks(ids: dict[str, int], known: dict[str, TaskInstance], found: Sequence[TaskState]) -> list[int]:

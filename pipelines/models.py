@@ -249,7 +249,7 @@ class Run(Deliverable):
 
     @property
     def key(self) -> str:
-        """What it is called among all runs; neither name holds a space."""
+        """What it is called among all runs; the name of a pipeline holds no space."""
         return f"{self.dag_id} {self.dag_run_id}"
 
     @property

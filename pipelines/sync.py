@@ -110,7 +110,7 @@ def sync_tasks() -> None:
 def _odd_tasks_are_due() -> None:
     """Of runs with tasks whose next try has come; tasks of runs that are gone are forgotten."""
     for key in loops.TASKS.due(AGAIN_AT_ONCE):
-        dag_id, dag_run_id = [*key.split(" "), ""][:2]
+        dag_id, _space, dag_run_id = mirror.run_key(key).partition(" ")
         run = Run.objects.filter(dag_id=dag_id, dag_run_id=dag_run_id)
         if not run.update(tasks_due_until=timezone.now()):
             loops.TASKS.fits(key)

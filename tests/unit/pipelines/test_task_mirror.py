@@ -6,8 +6,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils import timezone
 
+from core.lib.aside import Unread
 from core.lib.errors import Unavailable
-from pipelines import actions, mirror, sync, tasks
+from core.lib.models import SetAside
+from pipelines import actions, loops, mirror, sync, tasks
 from pipelines.models import Bookmark, Run, TaskInstance
 from pipelines.scope import Scope
 
@@ -261,3 +263,37 @@ def test_of_a_task_that_comes_twice_the_later_counts(dag, monkeypatch, is_known)
     assert TaskInstance.objects.count() == 2
     row = TaskInstance.objects.get(task_id="load")
     assert (row.try_number, row.state) == (2, "queued")
+
+
+@pytest.mark.parametrize("dag_run_id", ["m", "manual 2026/03/01 ñandú", " a  b "])
+def test_a_task_that_was_set_aside_is_tried_again_whatever_its_run_is_called(dag, monkeypatch, dag_run_id):
+    trigger(dag, dag_run_id, "success", load="success", clean="success")
+    dag.end(DAG, dag_run_id, LONG_AGO)
+    sync.sync_runs()
+    [load, clean] = dag.task_states([(DAG, dag_run_id)])
+    unread = Unread(load.key, "It makes no sense.", fingerprint="1")
+    with monkeypatch.context() as patch:
+        patch.setattr(dag, "task_states", lambda _runs: [unread, clean])
+        sync.sync_tasks()
+    assert (states(dag_run_id), SetAside.objects.get().key) == ({"clean": "success"}, load.key)
+    n_reads(dag)
+    sync.sync_tasks()
+    assert n_reads(dag) == 0
+    SetAside.objects.update(next_try_at=timezone.now())
+    sync.sync_tasks()
+    assert states(dag_run_id) == {"load": "success", "clean": "success"}
+    assert not SetAside.objects.exists()
+
+
+@pytest.mark.parametrize("is_run_here", [True, False])
+def test_a_task_that_was_set_aside_and_is_no_longer_there_is_forgotten(dag, is_run_here):
+    if is_run_here:
+        end_long_ago(dag, "a b", load="success", clean="success")
+    key = f"{DAG} a b vanished -1"
+    loops.TASKS.set_aside(key, "It makes no sense.")
+    SetAside.objects.update(next_try_at=timezone.now())
+    sync.sync_tasks()
+    assert not SetAside.objects.exists()
+    n_reads(dag)
+    sync.sync_tasks()
+    assert n_reads(dag) == 0
