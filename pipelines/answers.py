@@ -62,6 +62,7 @@ class Dag:
     file: str
     max_active_runs: int | None
     is_backfillable: bool = False
+    bundle: str = ""
 
     @property
     def key(self) -> str:
@@ -199,12 +200,13 @@ class InputRequest:
 
 @dataclass(frozen=True)
 class ImportFault:
-    """A DAG file that could not be read, and why."""
+    """A DAG file that could not be read, and why. Two bundles may have files of one name."""
 
     airflow_id: int
     filename: str
     stack_trace: str
     at: datetime | None
+    bundle: str = ""
 
     @property
     def key(self) -> str:
@@ -334,6 +336,7 @@ def dag(item: dict[str, Any]) -> Dag:
         file=item.get("relative_fileloc") or "",
         max_active_runs=item.get("max_active_runs"),
         is_backfillable=bool(item.get("is_backfillable")),
+        bundle=item.get("bundle_name") or "",
     )
 
 
@@ -489,7 +492,13 @@ def task_state(item: dict[str, Any]) -> TaskState:
 def import_fault(item: dict[str, Any]) -> ImportFault:
     at = moment(item.get("timestamp"))
     trace = item.get("stack_trace") or ""
-    return ImportFault(item["import_error_id"], item.get("filename") or "", _end_of(trace), at)
+    return ImportFault(
+        airflow_id=item["import_error_id"],
+        filename=item.get("filename") or "",
+        stack_trace=_end_of(trace),
+        at=at,
+        bundle=item.get("bundle_name") or "",
+    )
 
 
 def _end_of(trace: str) -> str:

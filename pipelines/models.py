@@ -93,6 +93,9 @@ class Pipeline(Deliverable):
     awake_at = models.DateTimeField(null=True, default=timezone.now)
     has_import_errors = models.BooleanField(default=False)
     file = models.TextField(blank=True)
+    bundle = models.TextField(
+        blank=True, db_default=""
+    )  # the bundle that the file is in; empty where unknown
     version = models.PositiveIntegerField(null=True)
     timezone = models.TextField(blank=True, db_default="")  # in which its schedule is read
     max_active_runs = models.PositiveIntegerField(null=True)
@@ -460,6 +463,7 @@ class ImportFault(models.Model):
 
     airflow_id = models.PositiveBigIntegerField(unique=True)
     filename = models.TextField()
+    bundle = models.TextField(blank=True, db_default="")
     stack_trace = models.TextField()
     at = models.DateTimeField(null=True)
 
