@@ -297,7 +297,10 @@ def tasks_are_read(runs: Iterable[Run], at: datetime) -> None:
 
 
 def save_tasks(runs: list[Run], found: Sequence[TaskState | Unread]) -> None:
-    """The tasks of these runs; those that Airflow no longer has, because the DAG changed, go."""
+    """The tasks of these runs; those that Airflow no longer has, because the DAG changed, go.
+
+    Those of a run of which it has none stay: somebody deleted the run there.
+    """
     ids, by_id = {run.key: run.pk for run in runs}, {run.pk: run for run in runs}
     known = {}
     for row in TaskInstance.objects.filter(run__in=runs):
@@ -312,7 +315,8 @@ def save_tasks(runs: list[Run], found: Sequence[TaskState | Unread]) -> None:
         is_all=lambda row: not has_gaps and run_key(row.key) in ids,
     )
     listed = {task.key for task in tasks}
-    vanished = [row for key, row in known.items() if key not in listed] if not has_gaps else []
+    there = {run_key(key) for key in listed} if not has_gaps else set()
+    vanished = [row for key, row in known.items() if key not in listed and row.run.key in there]
     with transaction.atomic():
         if vanished:
             TaskInstance.objects.filter(pk__in=[row.pk for row in vanished]).delete()

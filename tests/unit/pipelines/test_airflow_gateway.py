@@ -265,6 +265,18 @@ def test_runs_that_changed_are_read_past_those_of_a_broken_dag_at_the_head(serve
     assert abs(datetime.now(UTC) - looked_at) < timedelta(minutes=1)
 
 
+def test_runs_of_changed_tasks_are_named_once_and_only_tasks_that_could_be_marked_are_asked_for(server):
+    items = [{**one, "dag_run_id": f"r{place // 100}"} for place, one in enumerate(instances(250))]
+    server.answer = listed("task_instances", [*items, None])
+    since = datetime(2026, 3, 1, tzinfo=UTC)
+    found, looked_at = gateway.connect().runs_of_changed_tasks(since)
+    assert found == {("etl", "r0"), ("etl", "r1"), ("etl", "r2")}
+    assert abs(datetime.now(UTC) - looked_at) < timedelta(minutes=1)
+    asked = parse_qs(urlsplit(server.requests[0].path).query)
+    assert (asked["state"], asked["order_by"]) == (["success", "failed", "skipped"], ["id"])
+    assert datetime.fromisoformat(asked["updated_at_gte"][0]) == since
+
+
 def test_tasks_beside_one_that_airflow_fails_at_are_found(server):
     about = {"dag_id": "etl", "dag_run_id": "r", "map_index": -1, "try_number": 1, "max_tries": 0}
     server.answer = listed("task_instances", [{**about, "task_id": f"t{n}"} for n in range(30)], {7})

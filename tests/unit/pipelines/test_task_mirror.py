@@ -181,6 +181,19 @@ def test_a_run_that_airflow_no_longer_has_keeps_its_tasks_when_a_wish_for_it_is_
     assert states() == {"load": "failed", "clean": "success"}
 
 
+def test_a_run_that_airflow_no_longer_has_keeps_its_tasks(dag):
+    trigger(dag, state="running", load="success", clean="running")
+    trigger(dag, "other", "running", load="success", clean="running")
+    read_all()
+    dag.delete_run(DAG, "m")
+    del dag._tasks[DAG, "other", "clean", -1]  # the pipeline was changed
+    sync.sync_tasks()
+    sync.sync_lost_runs()
+    assert Run.objects.get(dag_run_id="m").state == "lost"
+    assert states() == {"load": "success", "clean": "running"}
+    assert states("other") == {"load": "success"}
+
+
 def test_a_task_marked_in_airflows_own_pages_shows(dag):
     sync.sync_marked_tasks()
     end_long_ago(dag, load="failed", clean="success")
