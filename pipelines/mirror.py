@@ -285,6 +285,13 @@ def tasks_changed(runs: Collection[tuple[str, str]]) -> None:
     Run.objects.filter(pk__in=ids).update(tasks_due_until=timezone.now())
 
 
+def unended_tasks_are_due() -> None:
+    """Tasks at work in runs that ended are due: an earlier release may have left them so."""
+    at_work = TaskInstance.objects.exclude(state__in=["", "success", "failed", *NEVER_RAN])
+    runs = Run.objects.filter(pk__in=at_work.values("run"), state__in=ENDED).exclude(state__in=NEVER_THERE)
+    runs.update(tasks_due_until=timezone.now())
+
+
 def tasks_are_read(runs: Iterable[Run], at: datetime) -> None:
     """The tasks of these rows were asked for at that time; what changed since they were loaded stays due."""
     done = [

@@ -126,6 +126,8 @@ def sync_marked_tasks() -> None:
     since = (bookmark.read_until if bookmark else timezone.now()) - OVERLAP
     changed, looked_at = gateway.connect().runs_of_changed_tasks(since)
     mirror.tasks_changed(changed)
+    if bookmark is None:
+        mirror.unended_tasks_are_due()
     Bookmark.objects.update_or_create(name="tasks", defaults={"read_until": looked_at})
 
 

@@ -214,6 +214,23 @@ def test_a_task_marked_in_airflows_own_pages_shows(dag):
     assert Bookmark.objects.get(name="tasks").read_until == dag.now
 
 
+def test_what_an_earlier_release_left_at_work_is_read_once(dag):
+    end_long_ago(dag, load="success", clean="success")
+    end_long_ago(dag, "well", load="success", clean="upstream_failed")
+    TaskInstance.objects.filter(run__dag_run_id="m", task_id="load").update(state="running")
+    TaskInstance.objects.filter(run__dag_run_id="well", task_id="load").update(state="")
+    dag._tasks_changed_at.clear()
+    sync.sync_marked_tasks()
+    sync.sync_tasks()
+    assert states() == {"load": "success", "clean": "success"}
+    assert n_reads(dag) == 1
+    assert states("well")["load"] == ""
+    TaskInstance.objects.filter(task_id="load").update(state="running")
+    sync.sync_marked_tasks()
+    sync.sync_tasks()
+    assert n_reads(dag) == 0
+
+
 def test_marks_are_looked_for_from_now_on_and_again_where_they_could_not_be_noted(dag, monkeypatch):
     since = []
 
