@@ -62,6 +62,7 @@ class Dag:
     file: str
     max_active_runs: int | None
     is_backfillable: bool = False
+    bundle: str = ""
 
     @property
     def key(self) -> str:
@@ -183,7 +184,8 @@ class InputRequest:
     is_multiple: bool
     param_list: list[dict[str, Any]]
     assigned: list[str]
-    asked_at: datetime
+    asked_at: datetime  # for the first time: one that is asked again, by a later try, keeps it
+    try_number: int
 
     @property
     def run_key(self) -> str:
@@ -193,17 +195,18 @@ class InputRequest:
     @property
     def key(self) -> str:
         """What it is called among all."""
-        return f"{self.run_key} {self.task_id} {self.map_index} {self.asked_at.isoformat()}"
+        return f"{self.run_key} {self.task_id} {self.map_index} {self.asked_at.isoformat()} {self.try_number}"
 
 
 @dataclass(frozen=True)
 class ImportFault:
-    """A DAG file that could not be read, and why."""
+    """A DAG file that could not be read, and why. Two bundles may have files of one name."""
 
     airflow_id: int
     filename: str
     stack_trace: str
     at: datetime | None
+    bundle: str = ""
 
     @property
     def key(self) -> str:
@@ -289,8 +292,18 @@ def task_key(item: Any) -> str:
     return f"{run_key(item)} {item['task_id']} {item['map_index']}"
 
 
+def row_key(item: Any) -> str:
+    """Of Airflow's own row: a task that is tried again gets another one, behind all others."""
+    return str(item["id"])
+
+
+def asker_key(item: Any) -> str:
+    return row_key(item["task_instance"])
+
+
 def input_key(item: Any) -> str:
-    return f"{task_key(item['task_instance'])} {item.get('created_at')}"
+    task, asked_at = item["task_instance"], moment(item["created_at"])
+    return f"{task_key(task)} {asked_at.isoformat() if asked_at else None} {task['try_number']}"
 
 
 def fault_key(item: Any) -> str:
@@ -323,6 +336,7 @@ def dag(item: dict[str, Any]) -> Dag:
         file=item.get("relative_fileloc") or "",
         max_active_runs=item.get("max_active_runs"),
         is_backfillable=bool(item.get("is_backfillable")),
+        bundle=item.get("bundle_name") or "",
     )
 
 
@@ -389,6 +403,7 @@ def input_request(item: dict[str, Any]) -> InputRequest:
         param_list=_params(item),
         assigned=[str(user["id"]) for user in item.get("assigned_users") or []],
         asked_at=asked_at,
+        try_number=task["try_number"],
     )
 
 
@@ -477,7 +492,13 @@ def task_state(item: dict[str, Any]) -> TaskState:
 def import_fault(item: dict[str, Any]) -> ImportFault:
     at = moment(item.get("timestamp"))
     trace = item.get("stack_trace") or ""
-    return ImportFault(item["import_error_id"], item.get("filename") or "", _end_of(trace), at)
+    return ImportFault(
+        airflow_id=item["import_error_id"],
+        filename=item.get("filename") or "",
+        stack_trace=_end_of(trace),
+        at=at,
+        bundle=item.get("bundle_name") or "",
+    )
 
 
 def _end_of(trace: str) -> str:

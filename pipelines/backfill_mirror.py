@@ -135,11 +135,14 @@ def _lose(rows: Iterable[Backfill], found: Sequence[Found | Unread]) -> None:
 
 
 def _claim(row: Backfill) -> int:
-    """Runs queued while it was under way, for its dates, are its own: a pipeline has one at a time."""
+    """Runs queued while it was under way, for its dates, are its own: a pipeline has one at a time.
+
+    Those for partitions have no logical date, and Airflow reads the dates in the zone of their schedule.
+    """
     if row.started_at is None:
         return 0
     runs = Run.objects.filter(dag_id=row.dag_id, run_type=RUN_TYPE, queued_at__gte=row.started_at)
-    runs = runs.filter(logical_date__range=(row.from_date, row.to_date))
+    runs = runs.filter(Q(logical_date__range=(row.from_date, row.to_date)) | Q(logical_date=None))
     if row.completed_at is not None:
         runs = runs.filter(queued_at__lte=row.completed_at)
     return runs.filter(Q(backfill=None) | ~Q(backfill=row)).update(backfill=row)

@@ -46,7 +46,7 @@ from core.lib.aside import Unread
 from core.lib.errors import Conflict, ConsoleError, InvalidRequest, NotFound, Unauthorized, Unavailable
 from pipelines import airflow_auth, answers, backfill_answers
 from pipelines.airflow_auth import SERVICE
-from pipelines.airflow_pages import PAGE, Failed, all_of
+from pipelines.airflow_pages import PAGE, Failed, Listed, all_of, listed
 from pipelines.answers import (
     Asset,
     AssetEvent,
@@ -70,6 +70,7 @@ CONNECT_S, READ_S, LOG_READ_S = 2.0, 10.0, 60.0
 HURRIED_S = 1.0
 BACKFILL_READ_S = 150.0  # Airflow makes all runs of a backfill before it answers, some tens in a second
 AWAITS = ["awaiting_input", "deferred"]  # states of a task that still takes an answer
+MARKS = ["success", "failed", "skipped"]  # states that somebody may give a task
 LARGEST_VALUE = 1024 * 1024  # of what a page shows of a task, in bytes
 MOST_ENTRIES = 30  # of a task's XComs: each value is a call of its own
 
@@ -112,12 +113,14 @@ class AirflowGateway:
         """
         call = self._versions.get_dag_versions_without_preload_content
 
-        def page(offset: int, size: int) -> list[Any]:
+        def page(offset: int, size: int) -> Listed:
             options = {"dag_id": "~", "order_by": ["-id"], "limit": size, "offset": offset}
-            return self._read(call, lambda answer: list(answer["dag_versions"]), **options)
+            return self._read(call, lambda answer: listed(answer, "dag_versions"), **options)
 
         newest: dict[str, int] = {}
-        for one in answers.read(all_of(page, most=PAGE), answers.dag_version, answers.dag_key):
+        for one in answers.read(
+            all_of(page, answers.row_key, most=PAGE), answers.dag_version, answers.dag_key
+        ):
             if isinstance(one, tuple):
                 newest[one[0]] = max(one[1], newest.get(one[0], 0))
         return newest
@@ -170,12 +173,12 @@ class AirflowGateway:
         if since is None:
             options = {"order_by": ["-timestamp"]}
 
-        def page(offset: int, size: int) -> list[Any]:
+        def page(offset: int, size: int) -> Listed:
             return self._read(
-                call, lambda answer: list(answer["asset_events"]), limit=size, offset=offset, **options
+                call, lambda answer: listed(answer, "asset_events"), limit=size, offset=offset, **options
             )
 
-        items = all_of(page, most=limit)
+        items = all_of(page, answers.event_key, most=limit)
         return answers.read(items, answers.asset_event, answers.event_key)
 
     def set_paused(self, dag_id: str, *, is_paused: bool) -> None:
@@ -232,22 +235,14 @@ class AirflowGateway:
             # In the order of their making: rows that change while we turn pages keep their place.
             options |= {"order_by": ["id"], "updated_at_gte": since}
         call = self._runs.get_dag_runs_without_preload_content
-        looked_at = []
-
-        def page(offset: int, size: int) -> list[Any]:
-            with _translated():
-                answer = _checked(call(**options, limit=size, offset=offset, **self._options))
-                items = list(json.loads(answer.data)["dag_runs"])
-            looked_at.append(answers.http_date(answer.headers.get("Date")))
-            return items
-
-        items = all_of(page, most=limit if since is None else None)
-        return answers.read(items, answers.dag_run, answers.run_key), looked_at[0]
+        most = limit if since is None else None
+        items, looked_at = self._dated_pages(call, "dag_runs", answers.run_key, most=most, **options)
+        return answers.read(items, answers.dag_run, answers.run_key), looked_at
 
     def runs_under_way(self) -> set[tuple[str, str]]:
         """(dag_id, dag_run_id) of all that are queued or running."""
         call = self._runs.get_dag_runs_without_preload_content
-        options = {"dag_id": "~", "state": ["queued", "running"], "order_by": ["id"]}
+        options: dict[str, Any] = {"dag_id": "~", "state": ["queued", "running"], "order_by": ["id"]}
         found = self._pages(call, "dag_runs", answers.run_of, answers.run_key, **options)
         return {run for run in found if isinstance(run, tuple)}
 
@@ -393,7 +388,7 @@ class AirflowGateway:
         wanted = set(runs)
         call = self._instances.get_task_instances_batch_without_preload_content
 
-        def page(offset: int, size: int) -> list[Any]:
+        def page(offset: int, size: int) -> Listed:
             body = TaskInstancesBatchBody(
                 dag_ids=sorted({dag_id for dag_id, _run in wanted}),
                 dag_run_ids=sorted({run_id for _dag, run_id in wanted}),
@@ -403,17 +398,30 @@ class AirflowGateway:
             )
             return self._read(
                 call,
-                lambda answer: list(answer["task_instances"]),
+                lambda answer: listed(answer, "task_instances"),
                 dag_id="~",
                 dag_run_id="~",
                 task_instances_batch_body=body,
             )
 
-        found = all_of(page) if wanted else []
+        found = all_of(page, answers.row_key) if wanted else []
         # Airflow was asked for all runs of these names in all these DAGs.
         return answers.task_states(
             [item for item in found if isinstance(item, UnreadPage) or answers.run_of(item) in wanted]
         )
+
+    def runs_of_changed_tasks(self, since: datetime) -> tuple[set[tuple[str, str]], datetime]:
+        """(dag_id, dag_run_id) of runs with a task that changed since then and stands as one could mark it.
+
+        And the time by Airflow's clock when it looked.
+        """
+        call = self._instances.get_task_instances_without_preload_content
+        # Those under way are written with each of their heartbeats.
+        what: dict[str, Any] = {"dag_id": "~", "dag_run_id": "~", "order_by": ["id"]}
+        what |= {"state": MARKS, "updated_at_gte": since}
+        items, looked_at = self._dated_pages(call, "task_instances", answers.row_key, **what)
+        found = answers.read(items, answers.run_of, answers.task_key)
+        return {run for run in found if isinstance(run, tuple)}, looked_at
 
     def log_page(
         self, dag_id: str, dag_run_id: str, task_id: str, *, try_number: int, map_index: int, token: str
@@ -468,6 +476,7 @@ class AirflowGateway:
             "hitl_details",
             answers.input_request,
             answers.input_key,
+            name=answers.asker_key,
             order_by=["created_at"],
             **what,
         )
@@ -573,14 +582,36 @@ class AirflowGateway:
         list_name: str,
         meaning: Callable[[Any], _Meaning],
         key: Callable[[Any], str],
+        name: Callable[[Any], str] | None = None,
         **arguments: Any,
     ) -> list[_Meaning | Unread]:
-        def page(offset: int, size: int) -> list[Any]:
+        def page(offset: int, size: int) -> Listed:
             return self._read(
-                call, lambda answer: list(answer[list_name]), limit=size, offset=offset, **arguments
+                call, lambda answer: listed(answer, list_name), limit=size, offset=offset, **arguments
             )
 
-        return answers.read(all_of(page), meaning, key)
+        return answers.read(all_of(page, name or key), meaning, key)
+
+    def _dated_pages(
+        self,
+        call: Any,
+        list_name: str,
+        name: Callable[[Any], str],
+        *,
+        most: int | None = None,
+        **arguments: Any,
+    ) -> tuple[list[Any], datetime]:
+        """The items of a list, and the time by Airflow's clock when it gave the first of them."""
+        looked_at = []
+
+        def page(offset: int, size: int) -> Listed:
+            with _translated():
+                answer = _checked(call(**arguments, limit=size, offset=offset, **self._options))
+                found = listed(json.loads(answer.data), list_name)
+            looked_at.append(answers.http_date(answer.headers.get("Date")))
+            return found
+
+        return all_of(page, name, most=most), looked_at[0]
 
 
 def _items(answer: urllib3.BaseHTTPResponse) -> Iterator[Any]:

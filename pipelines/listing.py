@@ -246,9 +246,11 @@ def import_faults() -> QuerySet[ImportFault]:
 
 def with_pipelines(faults: Sequence[ImportFault]) -> list[tuple[ImportFault, list[str]]]:
     """Each with the pipelines that its file held when it could be read last."""
-    faulty = Pipeline.objects.filter(has_import_errors=True).exclude(file="").values_list("dag_id", "file")
-    known = list(faulty)
-    return [
-        (fault, [dag_id for dag_id, file in known if f"/{fault.filename}".endswith(f"/{file}")])
-        for fault in faults
-    ]
+    faulty = Pipeline.objects.filter(has_import_errors=True).exclude(file="")
+    known = list(faulty.only("dag_id", "file", "bundle"))
+    return [(fault, [row.dag_id for row in known if _is_of(row, fault)]) for fault in faults]
+
+
+def _is_of(pipeline: Pipeline, fault: ImportFault) -> bool:
+    is_other = pipeline.bundle and fault.bundle and pipeline.bundle != fault.bundle
+    return not is_other and f"/{fault.filename}".endswith(f"/{pipeline.file}")

@@ -1,13 +1,14 @@
 """Airflow's answers into rows: only what changed is written, and each function says what that was."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict
-from datetime import timedelta
-from functools import partial
-from operator import attrgetter
+from datetime import datetime, timedelta
+from functools import partial, reduce
+from operator import attrgetter, or_
 from typing import Any, TypeVar
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from core.lib import live
@@ -18,8 +19,10 @@ from pipelines.answers import Dag, DagDetails, DagRun, TaskNode, TaskState, Unre
 from pipelines.answers import ImportFault as FoundFault
 from pipelines.answers import InputRequest as FoundInput
 from pipelines.models import (
+    ENDED,
     LONGEST_SOURCE,
     NEVER_RAN,
+    NEVER_THERE,
     TASK_ENDED,
     Asset,
     ForgottenRun,
@@ -36,6 +39,9 @@ from pipelines.models import (
 
 T = TypeVar("T")
 
+# Airflow stamps a row when it writes it and commits later, and may write a run before its last task: a look
+# back, and another look, catch what was not visible then.
+OVERLAP = timedelta(seconds=15)
 # A poll that was under way while somebody cancelled may still report the state before.
 SETTLES_WITHIN = timedelta(seconds=30)
 GONE_LONG = timedelta(hours=1)
@@ -201,17 +207,31 @@ def _add(found: DagRun) -> Run:
     row, _is_new = Run.objects.get_or_create(
         dag_id=found.dag_id,
         dag_run_id=found.dag_run_id,
-        defaults={**values, "state": found.state, "wish": Wish.NOTHING, "next_attempt_at": None},
+        defaults={
+            **values,
+            "state": _state(found),
+            "wish": Wish.NOTHING,
+            "next_attempt_at": None,
+            "tasks_due_until": _due_until(found),
+        },
     )
     return row
+
+
+def _due_until(found: DagRun) -> datetime:
+    """For how long the tasks of a run that changed are to be read, at least once."""
+    now = timezone.now()
+    return now if found.ended_at is None else max(now, min(found.ended_at, now) + OVERLAP)
 
 
 def _update(row: Run, found: DagRun) -> bool:
     if row.state == RunState.REFUSED:  # somebody else's run under our id
         return False
-    values = {**_mirrored(found), "note": found.note, "state": seen_state(row, found.state)}
+    values = {**_mirrored(found), "note": found.note, "state": seen_state(row, found)}
     if found.logical_date is None:  # nothing that can be read: what was known of it stays
         del values["logical_date"]
+    if values["state"] in {RunState.QUEUED, RunState.RUNNING}:  # somebody runs it again: it may fail now
+        values["cancelled_at"] = None
     if found.run_type == "backfill":  # which may have run it again with other settings
         values["conf"] = found.conf
     changes = changed_fields(row, values)
@@ -219,7 +239,8 @@ def _update(row: Run, found: DagRun) -> bool:
         del changes["note"]
     if changes:
         # Only while nobody changed the row since we read it: the next poll sees it again otherwise.
-        return bool(Run.objects.filter(pk=row.pk, state=row.state, wish=row.wish).update(**changes))
+        same = Run.objects.filter(pk=row.pk, state=row.state, wish=row.wish)
+        return bool(same.update(**changes, tasks_due_until=_due_until(found)))
     return False
 
 
@@ -235,8 +256,17 @@ def _mirrored(found: DagRun) -> dict[str, Any]:
     }
 
 
-def seen_state(row: Run, state: str) -> str:
-    """What the row shows when Airflow says `state`: its `failed` is our `cancelled` if we ended the run."""
+def _state(found: DagRun) -> str:
+    """Airflow's word; `failed` without an end is what was not begun when its backfill was cancelled."""
+    was_begun = found.started_at is not None or found.ended_at is not None
+    if found.state == RunState.FAILED and found.run_type == "backfill" and not was_begun:
+        return RunState.CANCELLED
+    return found.state
+
+
+def seen_state(row: Run, found: DagRun) -> str:
+    """What the row shows of Airflow's: its `failed` is our `cancelled` if we ended the run."""
+    state = _state(found)
     if row.state == RunState.CANCELLED and row.wish == Wish.CANCEL:
         return RunState.CANCELLED
     if row.cancelled_at is None:
@@ -247,21 +277,53 @@ def seen_state(row: Run, state: str) -> str:
     return state
 
 
+def tasks_changed(runs: Collection[tuple[str, str]]) -> None:
+    """Tasks of these runs changed, each given as (dag_id, dag_run_id): of those that ended they are due."""
+    names = {"dag_id__in": {run[0] for run in runs}, "dag_run_id__in": {run[1] for run in runs}}
+    ended = Run.objects.filter(state__in=ENDED, **names).exclude(state__in=NEVER_THERE)
+    ids = [pk for pk, *run in ended.values_list("pk", "dag_id", "dag_run_id") if tuple(run) in runs]
+    Run.objects.filter(pk__in=ids).update(tasks_due_until=timezone.now())
+
+
+def unended_tasks_are_due() -> None:
+    """Tasks at work in runs that ended are due: an earlier release may have left them so."""
+    at_work = TaskInstance.objects.exclude(state__in=["", "success", "failed", *NEVER_RAN])
+    runs = Run.objects.filter(pk__in=at_work.values("run"), state__in=ENDED).exclude(state__in=NEVER_THERE)
+    runs.update(tasks_due_until=timezone.now())
+
+
+def tasks_are_read(runs: Iterable[Run], at: datetime) -> None:
+    """The tasks of these rows were asked for at that time; what changed since they were loaded stays due."""
+    done = [
+        Q(pk=run.pk, tasks_due_until=run.tasks_due_until)
+        for run in runs
+        if run.tasks_due_until is not None and run.tasks_due_until <= at
+    ]
+    if done:
+        Run.objects.filter(reduce(or_, done)).update(tasks_due_until=None)
+
+
 def save_tasks(runs: list[Run], found: Sequence[TaskState | Unread]) -> None:
-    """The tasks of these runs; those that Airflow no longer has, because the DAG changed, go."""
-    ids = {run.key: run.pk for run in runs}
-    rows = TaskInstance.objects.filter(run__in=runs).select_related("run")
-    known = {row.key: row for row in rows}
+    """The tasks of these runs; those that Airflow no longer has, because the DAG changed, go.
+
+    Those of a run of which it has none stay: somebody deleted the run there.
+    """
+    ids, by_id = {run.key: run.pk for run in runs}, {run.pk: run for run in runs}
+    known = {}
+    for row in TaskInstance.objects.filter(run__in=runs):
+        row.run = by_id[row.run_id]  # not joined: its settings may be large, and come once for each task
+        known[row.key] = row
     tasks, has_gaps = _without_pages("tasks", found)
     touched = loops.TASKS.save(
         tasks,
         partial(_save_tasks, ids, known),
         key=attrgetter("key"),
         about=attrgetter("run_key"),
-        is_all=lambda row: not has_gaps and row.about in ids,
+        is_all=lambda row: not has_gaps and run_key(row.key) in ids,
     )
     listed = {task.key for task in tasks}
-    vanished = [row for key, row in known.items() if key not in listed] if not has_gaps else []
+    there = {run_key(key) for key in listed} if not has_gaps else set()
+    vanished = [row for key, row in known.items() if key not in listed and row.run.key in there]
     with transaction.atomic():
         if vanished:
             TaskInstance.objects.filter(pk__in=[row.pk for row in vanished]).delete()
@@ -269,10 +331,16 @@ def save_tasks(runs: list[Run], found: Sequence[TaskState | Unread]) -> None:
             live.publish(f"run:{run_id}", [run_id])
 
 
+def run_key(task_key: str) -> str:
+    """What the run of this task is called: of the names in its key only the run's may hold spaces."""
+    return task_key.rsplit(" ", 2)[0]
+
+
 def _save_tasks(ids: dict[str, int], known: dict[str, TaskInstance], found: Sequence[TaskState]) -> list[int]:
     """Ids of the runs that have new or changed ones."""
     new, touched = [], []
-    for task in found:
+    # One that is tried again while pages turn comes twice, the newer try behind.
+    for task in {task.key: task for task in found}.values():
         run_id = ids[task.run_key]
         values = {key: value for key, value in asdict(task).items() if key not in {"dag_id", "dag_run_id"}}
         row = known.get(task.key)
@@ -318,12 +386,32 @@ def _save_inputs(found: Sequence[FoundInput]) -> list[int]:
             continue
         values = {name: value for name, value in asdict(one).items() if name not in {"dag_id", "dag_run_id"}}
         place = {name: values.pop(name) for name in ("task_id", "map_index", "asked_at")}
-        _row, is_new = InputRequest.objects.get_or_create(
-            run_id=run_id, **place, defaults={**values, "next_attempt_at": None}
+        rows = InputRequest.objects.filter(run_id=run_id, **place)
+        rows.filter(try_number=0, closed_at=None).update(try_number=one.try_number)
+        row, is_new = rows.get_or_create(
+            run_id=run_id,
+            **place,
+            try_number=one.try_number,
+            defaults={**values, "next_attempt_at": None},
         )
-        if is_new:
+        if is_new or _is_reopened(row):
             touched.append(run_id)
     return touched
+
+
+def _is_reopened(row: InputRequest) -> bool:
+    """Whether this one, for which its task waits in Airflow, was closed here: an answer is lost then."""
+    lately = timezone.now() - SETTLES_WITHIN
+    if row.closed_at is None or (row.chosen is not None and row.closed_at > lately):
+        return False
+    same = InputRequest.objects.filter(pk=row.pk, closed_at=row.closed_at, next_attempt_at=None)
+    unanswered: dict[str, Any] = {
+        "chosen": None,
+        "params_input": {},
+        "answered_by": None,
+        "answered_at": None,
+    }
+    return bool(same.update(closed_at=None, delivery_error="", **unanswered))
 
 
 def publish_inputs(run_ids: Iterable[int]) -> None:

@@ -93,6 +93,9 @@ class Pipeline(Deliverable):
     awake_at = models.DateTimeField(null=True, default=timezone.now)
     has_import_errors = models.BooleanField(default=False)
     file = models.TextField(blank=True)
+    bundle = models.TextField(
+        blank=True, db_default=""
+    )  # the bundle that the file is in; empty where unknown
     version = models.PositiveIntegerField(null=True)
     timezone = models.TextField(blank=True, db_default="")  # in which its schedule is read
     max_active_runs = models.PositiveIntegerField(null=True)
@@ -195,6 +198,9 @@ class Run(Deliverable):
     backfill = models.ForeignKey(Backfill, null=True, on_delete=models.SET_NULL, related_name="runs")
     versions = models.JSONField(default=list, db_default=[])  # of the pipeline's code that its tasks ran
     cancelled_at = models.DateTimeField(null=True)  # by us: Airflow itself only knows `failed`
+    # Airflow is asked for its tasks at least once more, and in each round until then; null while nobody has
+    # reason to. Written together with whatever tells that they may have changed.
+    tasks_due_until = models.DateTimeField(null=True)
     is_demo = models.BooleanField(default=False)
     # Of the click that the latest wish came from, where there are traces: what is sent again goes on with it.
     traceparent = models.CharField(
@@ -228,6 +234,11 @@ class Run(Deliverable):
                 condition=Q(run_type="backfill", backfill=None),
                 name="runs_of_unknown_backfill",
             ),
+            models.Index(
+                fields=["tasks_due_until"],
+                condition=Q(tasks_due_until__isnull=False),
+                name="runs_with_tasks_due",
+            ),
             # Both ways have runs that have not ended last: no index is read backwards for the other.
             models.Index(TOOK.asc(nulls_last=True), F("id").asc(), name="runs_shortest"),
             models.Index(TOOK.desc(nulls_last=True), F("id").desc(), name="runs_longest"),
@@ -241,7 +252,7 @@ class Run(Deliverable):
 
     @property
     def key(self) -> str:
-        """What it is called among all runs; neither name holds a space."""
+        """What it is called among all runs; the name of a pipeline holds no space."""
         return f"{self.dag_id} {self.dag_run_id}"
 
     @property
@@ -398,6 +409,7 @@ class InputRequest(Deliverable):
     param_list = models.JSONField(default=list)  # as of `Pipeline`
     assigned = models.JSONField(default=list)  # who alone may answer, by Airflow's user ids; empty for all
     asked_at = models.DateTimeField()
+    try_number = models.PositiveIntegerField(default=0, db_default=0)  # 0 where an earlier release noted it
     closed_at = models.DateTimeField(null=True)  # answered, here or elsewhere, or no longer awaited
     chosen = models.JSONField(null=True)
     params_input = models.JSONField(default=dict)
@@ -408,7 +420,7 @@ class InputRequest(Deliverable):
         ordering: ClassVar = ["asked_at", "pk"]
         constraints: ClassVar = [
             models.UniqueConstraint(
-                fields=["run", "task_id", "map_index", "asked_at"], name="input_asked_once"
+                fields=["run", "task_id", "map_index", "asked_at", "try_number"], name="input_asked_once"
             ),
         ]
         indexes: ClassVar = [
@@ -421,7 +433,8 @@ class InputRequest(Deliverable):
     @property
     def key(self) -> str:
         """What it is called among all; asks for its run."""
-        return f"{self.run.key} {self.task_id} {self.map_index} {self.asked_at.isoformat()}"
+        task = f"{self.run.key} {self.task_id} {self.map_index}"
+        return f"{task} {self.asked_at.isoformat()} {self.try_number}"
 
     @property
     def task(self) -> str:
@@ -450,6 +463,7 @@ class ImportFault(models.Model):
 
     airflow_id = models.PositiveBigIntegerField(unique=True)
     filename = models.TextField()
+    bundle = models.TextField(blank=True, db_default="")
     stack_trace = models.TextField()
     at = models.DateTimeField(null=True)
 

@@ -151,7 +151,7 @@ class ImportFaultSerializer(serializers.ModelSerializer):
 
     class Meta:
         model = ImportFault
-        fields: ClassVar = ["filename", "stack_trace", "at"]
+        fields: ClassVar = ["filename", "bundle", "stack_trace", "at"]
 
 
 class RunSerializer(serializers.ModelSerializer):

@@ -12,15 +12,15 @@ from core.lib.poll import poll
 from pipelines import asset_events, backfill_mirror, details, gateway, log_copy, loops, mirror, tasks
 from pipelines.airflow_pages import PAGE
 from pipelines.answers import DagRun
-from pipelines.models import ENDED, Bookmark, Pipeline, Run, RunState, TaskLog, Wish
+from pipelines.mirror import OVERLAP
+from pipelines.models import Bookmark, Pipeline, Run, RunState, TaskLog, Wish
 
 SERVICE = gateway.SERVICE
-# Airflow stamps a row when it writes it and commits later: a look back catches what was not visible then.
-OVERLAP = timedelta(seconds=15)
 NEWEST_RUNS = 1000  # of an Airflow seen for the first time; older history stays there
 DETAILS_AT_ONCE = 20
 DETAILS_IN_TURN = 2
 BOOKMARK_EVERY = timedelta(seconds=10)
+DUE_AT_ONCE = 2 * PAGE  # runs that do not run: those that do are not to wait for all of a long history
 AGAIN_AT_ONCE = 20  # of what was set aside
 
 
@@ -64,19 +64,12 @@ def sync_asset_events_again() -> None:
 
 @poll(every_s=2, service=SERVICE)
 def sync_runs() -> None:
-    """Runs that changed since the last look, and the tasks of those and of all that are under way.
-
-    An idle Airflow costs one request, whatever its history.
-    """
+    """Runs that changed since the last look. An idle Airflow costs one request, whatever its history."""
     airflow = gateway.connect()
     bookmark = Bookmark.objects.filter(name="runs").first()
     since = bookmark.read_until - OVERLAP if bookmark else None
     found, looked_at = airflow.runs_changed_since(since, limit=NEWEST_RUNS)
-    touched = mirror.save_runs([*_set_aside_before(airflow), *found])
-    under_way = list(Run.objects.filter(state__in=[RunState.QUEUED, RunState.RUNNING]))
-    lately = Run.objects.filter(state__in=ENDED, ended_at__gt=timezone.now() - OVERLAP)
-    wanted = {run.pk: run for run in [*touched, *under_way, *lately, *_with_odd_tasks()]}
-    _sync_tasks(airflow, list(wanted.values()))
+    mirror.save_runs([*_set_aside_before(airflow), *found])
     # Also back, should Airflow's clock have been set back: it would tell of nothing until it is there again.
     if bookmark is None or abs(looked_at - bookmark.read_until) >= BOOKMARK_EVERY:
         Bookmark.objects.update_or_create(name="runs", defaults={"read_until": looked_at})
@@ -96,23 +89,46 @@ def _set_aside_before(airflow: gateway.AirflowGateway) -> list[DagRun]:
     return found
 
 
-def _with_odd_tasks() -> list[Run]:
-    """Runs with tasks whose next try has come; tasks of runs that are gone are forgotten."""
-    runs = []
-    for key in loops.TASKS.due(AGAIN_AT_ONCE):
-        dag_id, dag_run_id = [*key.split(" "), ""][:2]
-        run = Run.objects.filter(dag_id=dag_id, dag_run_id=dag_run_id).first()
-        if run is None:
-            loops.TASKS.fits(key)
-        else:
-            runs.append(run)
-    return runs
+@poll(every_s=2, service=SERVICE)
+def sync_tasks() -> None:
+    """Tasks of the runs that are running, and of those that something happened to, the longest due first.
 
-
-def _sync_tasks(airflow: gateway.AirflowGateway, runs: list[Run]) -> None:
-    for start in range(0, len(runs), PAGE):
-        batch = runs[start : start + PAGE]
+    Airflow changes nothing of a queued run.
+    """
+    airflow = gateway.connect()
+    _odd_tasks_are_due()
+    runs = Run.objects.only("dag_id", "dag_run_id", "tasks_due_until")
+    running = runs.filter(state=RunState.RUNNING)
+    due = runs.exclude(state=RunState.RUNNING).exclude(tasks_due_until=None)
+    wanted = [*running, *due.order_by("tasks_due_until", "pk")[:DUE_AT_ONCE]]
+    for start in range(0, len(wanted), PAGE):
+        batch, asked_at = wanted[start : start + PAGE], timezone.now()
         mirror.save_tasks(batch, airflow.task_states([(run.dag_id, run.dag_run_id) for run in batch]))
+        mirror.tasks_are_read(batch, asked_at)
+
+
+def _odd_tasks_are_due() -> None:
+    """Of runs with tasks whose next try has come; tasks of runs that are gone are forgotten."""
+    for key in loops.TASKS.due(AGAIN_AT_ONCE):
+        dag_id, _space, dag_run_id = mirror.run_key(key).partition(" ")
+        run = Run.objects.filter(dag_id=dag_id, dag_run_id=dag_run_id)
+        if not run.update(tasks_due_until=timezone.now()):
+            loops.TASKS.fits(key)
+
+
+@poll(every_s=30, service=SERVICE)
+def sync_marked_tasks() -> None:
+    """Ended runs of which somebody marked a task in Airflow's own pages: that leaves the run's row as it is.
+
+    Airflow has no index on when a task changed and looks through all of them: not to be asked more often.
+    """
+    bookmark = Bookmark.objects.filter(name="tasks").first()
+    since = (bookmark.read_until if bookmark else timezone.now()) - OVERLAP
+    changed, looked_at = gateway.connect().runs_of_changed_tasks(since)
+    mirror.tasks_changed(changed)
+    if bookmark is None:
+        mirror.unended_tasks_are_due()
+    Bookmark.objects.update_or_create(name="tasks", defaults={"read_until": looked_at})
 
 
 @poll(every_s=5, service=SERVICE)
@@ -149,7 +165,9 @@ def _settle_lost(airflow: gateway.AirflowGateway, run: Run) -> None:
     try:
         mirror.save_runs([airflow.run(run.dag_id, run.dag_run_id)])
     except NotFound:
-        Run.objects.filter(pk=run.pk, state=run.state, wish=Wish.NOTHING).update(state=RunState.LOST)
+        # Nobody asks for its tasks again: Airflow has none of them, and those that are here stay.
+        same = Run.objects.filter(pk=run.pk, state=run.state, wish=Wish.NOTHING)
+        same.update(state=RunState.LOST, tasks_due_until=None)
         mirror.publish_runs([run])
 
 

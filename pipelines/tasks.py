@@ -102,7 +102,8 @@ def start_run(run: Run) -> None:
     except (InvalidRequest, NotFound) as error:
         _settle(run, "run.refused", state=RunState.REFUSED, delivery_error=error.message)
         return
-    _settle(run, "run.started", state=mirror.seen_state(run, found.state), run_type=found.run_type)
+    state = mirror.seen_state(run, found)
+    _settle(run, "run.started", state=state, run_type=found.run_type, tasks_due_until=timezone.now())
 
 
 def _run_there(airflow: "AirflowGateway", run: Run) -> "DagRun | None":
@@ -129,6 +130,7 @@ def cancel_run(run: Run) -> None:
             outcome = {"state": _final(run, found), "ended_at": found.ended_at}
         else:
             airflow.fail_run(run.dag_id, run.dag_run_id)
+        outcome["tasks_due_until"] = timezone.now()
     except NotFound:
         log.info("run.never_arrived", run=run.pk)
     except (Conflict, InvalidRequest) as error:
@@ -154,6 +156,7 @@ def clear_run(run: Run) -> None:
         _settle(run, "run.not_cleared", delivery_error=error.message)
         return
     outcome: dict[str, Any] = {"state": there.state, "cancelled_at": None, "ended_at": None}
+    outcome["tasks_due_until"] = timezone.now()
     if there.state in ENDED:  # as Airflow has it from now on: queued anew, and not begun
         outcome |= {"state": RunState.QUEUED, "queued_at": timezone.now(), "started_at": None}
     _settle(run, "run.cleared", **outcome)
@@ -184,7 +187,8 @@ def mark_run(run: Run) -> None:
     except (NotFound, Conflict, InvalidRequest) as error:
         _settle(run, "run.not_marked", delivery_error=error.message)
         return
-    _settle(run, "run.marked", state=state, cancelled_at=None, ended_at=found.ended_at)
+    outcome = {"cancelled_at": None, "ended_at": found.ended_at, "tasks_due_until": timezone.now()}
+    _settle(run, "run.marked", state=state, **outcome)
 
 
 def mark_task(run: Run) -> None:
@@ -199,7 +203,8 @@ def mark_task(run: Run) -> None:
         found = None if all(outcomes.values()) else airflow.run(run.dag_id, run.dag_run_id)
     except (Unavailable, Unauthorized) as error:
         kept = {**run.wish_details, "outcomes": outcomes}
-        Run.objects.filter(pk=run.pk, wish=Wish.MARK).update(wish_details=kept)
+        done = {"wish_details": kept, "tasks_due_until": timezone.now()}
+        Run.objects.filter(pk=run.pk, wish=Wish.MARK).update(**done)
         if not outcomes:
             raise
         words = _("Done so far: %(n)d of %(of)d tasks. %(error)s")
@@ -207,7 +212,10 @@ def mark_task(run: Run) -> None:
         raise type(error)(words % values, service=error.service) from error
     outcome: dict[str, Any] = {"delivery_error": marking.refusals(outcomes)}
     if found is not None:
-        outcome |= {"state": mirror.seen_state(run, found.state), "ended_at": found.ended_at}
+        outcome |= {"state": mirror.seen_state(run, found), "ended_at": found.ended_at}
+        outcome["tasks_due_until"] = (
+            timezone.now()
+        )  # a mark in a run that ended leaves its row in Airflow alone
     _settle(run, "run.task_not_marked" if found is None else "run.task_marked", **outcome)
 
 

@@ -29,6 +29,8 @@ from pipelines.scope import Scope
 from tests.fakes.airflow_backfills import Backfills
 
 ENDED = {"success", "failed"}
+MARKS = {"success", "failed", "skipped"}
+AWAITS = {"awaiting_input", "deferred"}
 
 
 class GivenLines(list[LogLine]):
@@ -65,6 +67,7 @@ class FakeAirflow(Backfills):
         self._runs: dict[tuple[str, str], DagRun] = {}
         self._changed_at: dict[tuple[str, str], datetime] = {}
         self._tasks: dict[tuple[str, str, str, int], TaskState] = {}
+        self._tasks_changed_at: dict[tuple[str, str, str, int], datetime] = {}
         self._backfills: dict[int, Backfill] = {}
         self._runs_of_backfill: dict[int, list[tuple[str, str]]] = {}
 
@@ -119,23 +122,23 @@ class FakeAirflow(Backfills):
         ended_at = now + timedelta(seconds=5) if state in ENDED else None
         self._put(replace(run, state=state, started_at=started_at, ended_at=ended_at))
         for task_id, task_state in tasks.items():
-            self._tasks[dag_id, dag_run_id, task_id, -1] = TaskState(
-                dag_id,
-                dag_run_id,
-                task_id,
-                -1,
-                (tries or {}).get(task_id, 1),
-                0,
-                task_state,
-                "@task",
-                now,
-                None,
-                None,
+            n_tries = (tries or {}).get(task_id, 1)
+            self._set(
+                TaskState(dag_id, dag_run_id, task_id, -1, n_tries, 0, task_state, "@task", now, None, None)
             )
+
+    def end(self, dag_id: str, dag_run_id: str, at: datetime) -> None:
+        """When a run that is over ended: other than a moment ago."""
+        self._put(replace(self._runs[dag_id, dag_run_id], ended_at=at))
+
+    def move_task(self, dag_id: str, dag_run_id: str, task_id: str, state: str) -> None:
+        """A task is written alone: marked in Airflow's own pages, say. Its run stays as it is."""
+        self._set(replace(self._tasks[dag_id, dag_run_id, task_id, -1], state=state))
 
     def delete_run(self, dag_id: str, dag_run_id: str) -> None:
         """Somebody deletes it in Airflow's own pages."""
         del self._runs[dag_id, dag_run_id]
+        self._tasks = {key: task for key, task in self._tasks.items() if key[:2] != (dag_id, dag_run_id)}
 
     # --- the gateway's methods
 
@@ -311,7 +314,8 @@ class FakeAirflow(Backfills):
         return [task for task in tasks if task.task_id in beside or scope.holds(task.task_id, task.map_index)]
 
     def _set(self, task: TaskState) -> None:
-        self._tasks[task.dag_id, task.dag_run_id, task.task_id, task.map_index] = task
+        key = (task.dag_id, task.dag_run_id, task.task_id, task.map_index)
+        self._tasks[key], self._tasks_changed_at[key] = task, self.now
 
     def clear_run(self, dag_id: str, dag_run_id: str, scope: Scope) -> None:
         self._call("clear_run", writes=True)
@@ -322,6 +326,13 @@ class FakeAirflow(Backfills):
     def task_states(self, runs: list[tuple[str, str]]) -> list[TaskState]:
         self._call("task_states")
         return [task for task in self._tasks.values() if (task.dag_id, task.dag_run_id) in runs]
+
+    def runs_of_changed_tasks(self, since: datetime) -> tuple[set[tuple[str, str]], datetime]:
+        self._call("runs_of_changed_tasks")
+        changed = {key for key, at in self._tasks_changed_at.items() if at >= since}
+        return {
+            key[:2] for key, task in self._tasks.items() if key in changed and task.state in MARKS
+        }, self.now
 
     def log_page(
         self, dag_id: str, dag_run_id: str, task_id: str, *, try_number: int, map_index: int, token: str
@@ -340,7 +351,9 @@ class FakeAirflow(Backfills):
         yield GivenLines(self._log(dag_id, dag_run_id, task_id, map_index, try_number))
 
     def ask(self, dag_id: str, dag_run_id: str, task_id: str, **values: Any) -> InputRequest:
-        """A task asks people, and waits."""
+        """A task asks people, and waits. Asked again it keeps its time, and the answer that it had goes."""
+        place = (dag_id, dag_run_id, task_id, values.get("map_index", -1))
+        before = [one for one in self.questions if self._asker(one) == place]
         defaults = {
             "map_index": -1,
             "subject": "Go on?",
@@ -350,15 +363,22 @@ class FakeAirflow(Backfills):
             "is_multiple": False,
             "param_list": [],
             "assigned": [],
-            "asked_at": self.now,
+            "asked_at": before[0].asked_at if before else self.now,
+            "try_number": self._tasks[place].try_number if place in self._tasks else 1,
         }
         request = InputRequest(dag_id, dag_run_id, task_id, **{**defaults, **values})
-        self.questions.append(request)
+        self.questions = [*(one for one in self.questions if one not in before), request]
+        self.answers.pop((dag_run_id, task_id), None)
         return request
+
+    def _asker(self, one: InputRequest) -> tuple[str, str, str, int]:
+        return one.dag_id, one.dag_run_id, one.task_id, one.map_index
 
     def input_requests(self) -> list[InputRequest]:
         self._call("input_requests")
-        return [one for one in self.questions if (one.dag_run_id, one.task_id) not in self.answers]
+        unanswered = [one for one in self.questions if (one.dag_run_id, one.task_id) not in self.answers]
+        tasks = [(one, self._tasks.get(self._asker(one))) for one in unanswered]
+        return [one for one, task in tasks if task is None or task.state in AWAITS]
 
     def answer_input(
         self, dag_id: str, dag_run_id: str, task_id: str, *, map_index: int, chosen: list, params_input: dict

@@ -202,6 +202,15 @@ class TestGateway:
         assert states(dag_run_id)["load"] != "success"
         as_ana().fail_run(DAG, dag_run_id)
 
+    def test_runs_are_named_of_which_a_task_was_marked(self):
+        marked, other = start(), start()
+        _runs, before = gateway.connect().runs_changed_since(None, limit=1)
+        as_ana().mark_tasks(DAG, marked, Scope("load", -1), "success", dry_run=False)
+        found, looked_at = gateway.connect().runs_of_changed_tasks(before)
+        assert (DAG, marked) in found
+        assert (DAG, other) not in found
+        assert looked_at >= before
+
     def test_a_task_that_the_dag_does_not_have_is_not_marked(self):
         dag_run_id = start()
         with pytest.raises(NotFound, match="no_such"):

@@ -37,7 +37,9 @@ LAST_UNCHECKED = {
     "usecases": 3,
 }
 # Faults that are none, by (app, migration), each with why: "streaming", "0010_x": "nobody writes the column".
-REASONS: dict[tuple[str, str], str] = {}
+REASONS: dict[tuple[str, str], str] = {
+    ("pipelines", "0016_asked_by_try"): "the constraint has one more field: what was fine for it still is",
+}
 
 
 def found_in(name, operation, *, before=None):

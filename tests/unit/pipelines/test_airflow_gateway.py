@@ -128,8 +128,11 @@ def test_one_item_that_makes_no_sense_is_no_answer_less(server):
     assert unnamed.key.startswith("unnamed ")
 
 
-def listed(list_name, items, bad=(), status=500):
-    """Airflow with this list, which fails at every page that holds one of the bad places."""
+def listed(list_name, items, bad=(), status=500, most=100):
+    """Airflow with this list, which fails at every page that holds one of the bad places.
+
+    most: what it is set to give at once, however many are asked for.
+    """
 
     def answer(request):
         if request.command == "POST":
@@ -138,9 +141,10 @@ def listed(list_name, items, bad=(), status=500):
         else:
             asked = parse_qs(urlsplit(request.path).query)
             offset, limit = int(asked["offset"][0]), int(asked["limit"][0])
+        limit = min(limit, most)
         if set(bad) & set(range(offset, offset + limit)):
             return status, body(detail="made up")
-        return 200, body(**{list_name: items[offset : offset + limit]})
+        return 200, body(**{list_name: items[offset : offset + limit], "total_entries": len(items)})
 
     return answer
 
@@ -175,6 +179,33 @@ def test_only_what_airflow_fails_at_is_missing_of_a_list(server, n, bad):
     ]
     assert len(server.requests) < n // 100 + 2 + 16 * len(bad)
     assert not answers.is_whole(found)
+
+
+@pytest.mark.parametrize("most", [1, 2, 30, 99])
+@pytest.mark.parametrize("bad", [set(), {3, 31, 60}])
+def test_an_airflow_that_gives_fewer_at_once_is_read_to_the_end(server, most, bad):
+    server.answer = listed("dags", dag_items(61), bad, most=most)
+    found = gateway.connect().dags()
+    named = [item.dag_id for item in found if isinstance(item, answers.Dag)]
+    assert named == [f"dag{place:03}" for place in range(61) if place not in bad]
+    assert len(found) == 61
+
+
+@pytest.mark.parametrize("n", [0, 1, 99, 100])
+def test_a_list_that_fits_into_a_page_costs_one_request(server, n):
+    server.answer = listed("dags", dag_items(n))
+    assert len(gateway.connect().dags()) == n
+    assert len(server.requests) == 1
+
+
+def test_of_a_list_of_unknown_length_a_short_page_is_the_last(server):
+    def answer(request):
+        offset = int(parse_qs(urlsplit(request.path).query)["offset"][0])
+        total = {"total_entries": 100, "total_entries_limit": 100}  # at least so many
+        return 200, body(dags=dag_items(150)[offset : offset + 100], **total)
+
+    server.answer = answer
+    assert len(gateway.connect().dags()) == 150
 
 
 def test_an_airflow_that_fails_at_all_is_asked_a_few_times_only(server):
@@ -234,12 +265,89 @@ def test_runs_that_changed_are_read_past_those_of_a_broken_dag_at_the_head(serve
     assert abs(datetime.now(UTC) - looked_at) < timedelta(minutes=1)
 
 
+def test_runs_of_changed_tasks_are_named_once_and_only_tasks_that_could_be_marked_are_asked_for(server):
+    items = [{**one, "dag_run_id": f"r{place // 100}"} for place, one in enumerate(instances(250))]
+    server.answer = listed("task_instances", [*items, None])
+    since = datetime(2026, 3, 1, tzinfo=UTC)
+    found, looked_at = gateway.connect().runs_of_changed_tasks(since)
+    assert found == {("etl", "r0"), ("etl", "r1"), ("etl", "r2")}
+    assert abs(datetime.now(UTC) - looked_at) < timedelta(minutes=1)
+    asked = parse_qs(urlsplit(server.requests[0].path).query)
+    assert (asked["state"], asked["order_by"]) == (["success", "failed", "skipped"], ["id"])
+    assert datetime.fromisoformat(asked["updated_at_gte"][0]) == since
+
+
 def test_tasks_beside_one_that_airflow_fails_at_are_found(server):
     about = {"dag_id": "etl", "dag_run_id": "r", "map_index": -1, "try_number": 1, "max_tries": 0}
     server.answer = listed("task_instances", [{**about, "task_id": f"t{n}"} for n in range(30)], {7})
     found = gateway.connect().task_states([("etl", "r")])
     assert sum(isinstance(item, answers.TaskState) for item in found) == 29
     assert not answers.is_whole(found)
+
+
+def instances(n, first=0):
+    about = {"dag_id": "etl", "dag_run_id": "r", "map_index": -1, "try_number": 1, "max_tries": 0}
+    return [{**about, "task_id": f"t{n:03}", "id": f"{n:04}"} for n in range(first, first + n)]
+
+
+def moving(items, moves, list_name="task_instances"):
+    """Airflow with this list, which `moves` changes after each request, told how many there were."""
+    n_answered = [0]
+
+    def answer(request):
+        status, told = listed(list_name, items)(request)
+        n_answered[0] += 1
+        moves(n_answered[0])
+        return status, told
+
+    return answer
+
+
+@pytest.mark.parametrize("n", [101, 150, 250, 350])
+@pytest.mark.parametrize("gone", [[5], [5, 6, 7], [99], [0, 60, 98, 99]])
+def test_tasks_that_are_tried_again_while_pages_turn_hide_no_others(server, n, gone):
+    """Each gets a new id, and so the last place."""
+    items = instances(n)
+
+    def moves(n_answered):
+        if n_answered == 1:
+            again = [{**items[place], "id": f"9{place:03}", "try_number": 2} for place in gone]
+            items[:] = [one for place, one in enumerate(items) if place not in gone] + again
+
+    server.answer = moving(items, moves)
+    found = gateway.connect().task_states([("etl", "r")])
+    assert answers.is_whole(found)
+    assert {task.task_id: task.try_number for task in found} == {
+        f"t{place:03}": 2 if place in gone else 1 for place in range(n)
+    }
+    assert len(server.requests) <= n // 100 + 3
+
+
+def test_a_list_that_shrinks_below_the_page_that_comes_next_is_read_whole(server):
+    items = instances(101)
+    server.answer = moving(items, lambda n: items.__delitem__(slice(0, 3 if n == 1 else 0)))
+    found = gateway.connect().task_states([("etl", "r")])
+    assert answers.is_whole(found)
+    assert {task.task_id for task in found} == {f"t{place:03}" for place in range(101)}
+
+
+def test_a_list_that_never_stands_still_has_gaps(server):
+    items = instances(1000)
+    server.answer = moving(items, lambda _n: items.__delitem__(slice(0, 2)))
+    found = gateway.connect().task_states([("etl", "r")])
+    assert not answers.is_whole(found)
+    [gap] = [one for one in found if isinstance(one, answers.UnreadPage)]
+    assert "changed while it was read" in gap.reason
+    assert len(server.requests) <= 3 * airflow_pages.MOST_BACK
+
+
+def test_a_question_answered_while_pages_turn_hides_no_other(server):
+    asked = {"subject": "Go on?", "options": ["yes"], "created_at": "2026-03-01T00:00:00Z"}
+    items = [{**asked, "task_instance": one} for one in instances(150)]
+    server.answer = moving(items, lambda n: items.__delitem__(slice(0, 1 if n == 1 else 0)), "hitl_details")
+    found = gateway.connect().input_requests()
+    assert answers.is_whole(found)
+    assert {one.task_id for one in found} >= {f"t{place:03}" for place in range(1, 150)}
 
 
 def test_of_many_events_so_many_are_read_in_ascending_order(server):
@@ -252,7 +360,7 @@ def test_of_many_events_so_many_are_read_in_ascending_order(server):
 
     server.answer = many
     found = gateway.connect().asset_events(datetime(2026, 3, 1, tzinfo=UTC), limit=250)
-    assert [one.airflow_id for one in found] == list(range(300))
+    assert [one.airflow_id for one in found] == list(range(298))  # pages share the items where they meet
     assert {parse_qs(urlsplit(one.path).query)["order_by"][0] for one in server.requests} == {"timestamp"}
 
 

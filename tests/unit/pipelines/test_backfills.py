@@ -304,6 +304,24 @@ def test_paused_gone_on_with_and_cancelled(pipeline, scientist, airflow):
     assert {"backfill.pause", "backfill.paused", "backfill.unpaused", "backfill.cancelled"} <= actions
 
 
+@pytest.mark.parametrize("is_known_before", [True, False])
+def test_what_a_cancelled_backfill_never_began_has_not_failed(pipeline, scientist, airflow, is_known_before):
+    row = deliver(ask(scientist))
+    first = f"backfill__{FIRST.isoformat()}"
+    if is_known_before:
+        sync.sync_runs()
+    airflow.move_on(DAG, first, "running")
+    backfill_actions.cancel(row.pk, by=scientist)
+    deliver(row)
+    assert airflow.run(DAG, f"backfill__{LAST.isoformat()}").state == "failed"
+    airflow.move_on(DAG, first, "failed")
+    sync.sync_runs()
+    shown = dict(Run.objects.values_list("dag_run_id", "state"))
+    assert shown.pop(first) == "failed"
+    assert set(shown.values()) == {"cancelled"}
+    assert len(shown) == 2
+
+
 def test_one_that_was_never_sent_is_cancelled_at_once(pipeline, scientist, airflow):
     row = backfill_actions.cancel(ask(scientist).pk, by=scientist)
     assert (row.state, row.wish, row.next_attempt_at) == ("cancelled", "", None)
@@ -390,6 +408,23 @@ def test_those_that_others_began_are_mirrored_with_their_runs(pipeline, airflow)
     sync.sync_backfills()
     row.refresh_from_db()
     assert (row.state, row.completed_at) == ("completed", airflow.now)
+
+
+def test_runs_for_partitions_have_no_dates_and_are_claimed_all_the_same(pipeline, airflow, page):
+    airflow.as_user("bob", "user").create_backfill(want())
+    at, cases = airflow.now, [("before", -1), ("first", 0), ("second", 1), ("after", 61)]
+    values = {"run_type": "backfill", "logical_date": None}
+    for name, minutes in cases:
+        make_run(dag_run_id=name, queued_at=at + timedelta(minutes=minutes), **values)
+    make_run(dag_run_id="by-hand", queued_at=at, run_type="manual", logical_date=None)
+    airflow.now += timedelta(hours=1)
+    airflow.complete_backfill(1)
+    backfill_mirror.save(DAG, airflow.backfills(DAG))
+    row = Backfill.objects.get()
+    assert set(row.runs.values_list("dag_run_id", flat=True)) == {"first", "second"}
+    [found] = backfill_queries.with_progress([row])
+    assert (found.progress.n, found.progress.share) == (2, 1.0)
+    assert ">first</a>" in page.get(f"/backfills/{row.pk}").content.decode()
 
 
 def test_runs_of_before_are_another_ones(pipeline, airflow):

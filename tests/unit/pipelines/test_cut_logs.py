@@ -43,6 +43,7 @@ def run(airflow, real_redis, tmp_path, settings, monkeypatch):
     airflow.move_on(DAG, RUN, "failed", load="failed")
     airflow.log_lines[RUN, "load", 1] = ALL
     sync.sync_runs()
+    sync.sync_tasks()
     return Run.objects.get()
 
 
@@ -92,6 +93,7 @@ def test_no_error_of_the_middle_is_quoted_while_the_rest_is_copied(run):
 def test_a_running_task_is_followed_beyond_the_limit(run, airflow):
     airflow.move_on(DAG, RUN, "running", load="running")
     sync.sync_runs()
+    sync.sync_tasks()
     log_reading.open_log(run, "load")
     for end in (200, 400, N - 1):
         airflow.log_lines[RUN, "load", 1] = ALL[:end]
@@ -101,6 +103,7 @@ def test_a_running_task_is_followed_beyond_the_limit(run, airflow):
     airflow.log_lines[RUN, "load", 1] = ALL
     airflow.move_on(DAG, RUN, "failed", load="failed")
     sync.sync_runs()
+    sync.sync_tasks()
     log_reading.open_log(run, "load")
     tasks.copy_log(str(view.copy.pk))
     view = log_reading.open_log(run, "load")

@@ -30,6 +30,7 @@ def run(db, airflow):
     airflow.move_on(DAG, "manual__1", "failed", **dict.fromkeys(ORDER, "success") | {"clean.sort": "failed"})
     sync.sync_pipelines()
     sync.sync_runs()
+    sync.sync_tasks()
     airflow.calls.clear()
     return Run.objects.get()
 
@@ -72,6 +73,7 @@ def test_a_clear_of_several_that_was_done_is_not_done_again(run, airflow, scient
     """A task of the group had more tries than the other, whose new try is below that number."""
     airflow.move_on(DAG, "manual__1", "failed", tries={"clean.trim": 4}, **{"clean.trim": "success"})
     sync.sync_runs()
+    sync.sync_tasks()
     actions.clear_run(run.pk, by=scientist, scope=GROUP)
     tasks.deliver_run(str(run.pk))
     airflow.move_on(DAG, "manual__1", "failed", tries={"clean.sort": 2}, **{"clean.sort": "failed"})
@@ -95,6 +97,7 @@ def test_a_clear_is_done_once_a_task_of_it_moved_on(run, airflow, scientist, sco
     before = {"clean.trim": "skipped"} if scope is GROUP else {}
     airflow.move_on(DAG, "manual__1", "failed", **before)
     sync.sync_runs()
+    sync.sync_tasks()
     actions.clear_run(run.pk, by=scientist, scope=scope)
     tasks.deliver_run(str(run.pk))
     tries = {name: 2 for name, state in states.items() if state != "skipped"} | {"clean.trim": 1}
@@ -116,6 +119,7 @@ def test_a_group_is_marked(run, airflow, scientist):
     tasks.deliver_run(str(run.pk))
     assert with_state(airflow, "failed") == set()
     sync.sync_runs()
+    sync.sync_tasks()
     with pytest.raises(Conflict, match=r"clean\.\*"):
         actions.mark_task(run.pk, GROUP, "success", by=scientist)
 
@@ -242,6 +246,7 @@ def dotted(db, airflow):
     airflow.move_on(DAG, "manual__1", "failed", **dict.fromkeys(names, "failed"))
     sync.sync_pipelines()
     sync.sync_runs()
+    sync.sync_tasks()
     return Run.objects.get()
 
 

@@ -58,6 +58,7 @@ def test_a_log_that_was_deleted_says_what_airflow_says(page, airflow, real_redis
     airflow.as_user("ana", "user").trigger_run(DAG, dag_run_id="manual__1", conf={})
     airflow.move_on(DAG, "manual__1", "success", load="success")
     sync.sync_runs()
+    sync.sync_tasks()
     run = Run.objects.get()
     log_reading.open_log(run, "load")
     row = TaskLog.objects.get()

@@ -115,6 +115,7 @@ def test_tasks_and_log_by_cursor(page, airflow, real_redis):
     airflow.move_on(DAG, "manual__1", "running", load="running")
     airflow.log_lines["manual__1", "load", 1] = [LogLine(None, "info", str(n)) for n in range(1200)]
     sync.sync_runs()
+    sync.sync_tasks()
     run = Run.objects.get()
     url = f"/api/v1/runs/{run.pk}/tasks"
     assert page.get(url).json()["results"][0]["task_id"] == "load"

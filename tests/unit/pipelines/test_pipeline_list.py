@@ -178,9 +178,37 @@ def test_rest_moves_many_switches(page, five):
 # --- files that cannot be read
 
 
-def fault(number, name="b.py", trace="<oops>"):
+def fault(number, name="b.py", trace="<oops>", bundle=None):
     item = {"import_error_id": number, "filename": name, "stack_trace": trace, "timestamp": NOW.isoformat()}
+    item["bundle_name"] = bundle
     return answers.read([item], answers.import_fault, answers.fault_key)
+
+
+def test_files_of_one_name_in_two_bundles_are_two_files(page):
+    for bundle in ("sales", "stock"):
+        make_pipeline(f"{bundle}_etl", file="etl.py", bundle=bundle, has_import_errors=True)
+    make_pipeline("of_before", file="etl.py", has_import_errors=True)
+    mirror.save_import_faults([*fault(1, "etl.py", bundle="sales"), *fault(2, "etl.py", bundle="stock")])
+    found = listing.with_pipelines(list(listing.import_faults()))
+    assert [(one.bundle, sorted(dag_ids)) for one, dag_ids in found] == [
+        ("sales", ["of_before", "sales_etl"]),
+        ("stock", ["of_before", "stock_etl"]),
+    ]
+    text = page.get(reverse("pipelines:import-fault-list")).content.decode()
+    assert "bundle sales" in text
+    rows = page.get("/api/v1/import-errors").json()["results"]
+    assert {row["bundle"] for row in rows} == {"sales", "stock"}
+
+
+def test_the_bundle_of_a_pipeline_is_mirrored():
+    item = {
+        **dict.fromkeys(("description", "timetable_summary", "timetable_description")),
+        **{"dag_id": "etl", "dag_display_name": "ETL", "tags": [], "owners": [], "is_paused": False},
+        **{"next_dagrun_run_after": None, "has_import_errors": True, "relative_fileloc": "etl.py"},
+    }
+    for bundle, expected in (("sales", "sales"), ("stock", "stock"), (None, "")):
+        mirror.save_dags([answers.dag({**item, "bundle_name": bundle})])
+        assert Pipeline.objects.get().bundle == expected
 
 
 def test_a_long_traceback_keeps_its_end():

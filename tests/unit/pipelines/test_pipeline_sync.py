@@ -67,6 +67,7 @@ def test_a_dag_that_vanishes_is_gone_and_comes_back(dag, run):
 def test_nothing_is_gone_because_of_a_page_that_could_not_be_read(dag, run, monkeypatch):
     sync.sync_pipelines()
     sync.sync_runs()
+    sync.sync_tasks()
     dag.faults = [FoundFault(7, "broken.py", "ImportError: no", datetime(2026, 1, 1, tzinfo=UTC))]
     sync.sync_pipelines()
     dag.add_dag("new")
@@ -76,7 +77,7 @@ def test_nothing_is_gone_because_of_a_page_that_could_not_be_read(dag, run, monk
         patch.setattr(dag, "import_faults", lambda: [unread])
         patch.setattr(dag, "task_states", lambda _runs: [unread])
         sync.sync_pipelines()
-        sync.sync_runs()
+        sync.sync_tasks()
     assert set(Pipeline.objects.filter(gone_at=None).values_list("dag_id", flat=True)) == {DAG, "new"}
     assert ImportFault.objects.count() == len(faults) == TaskInstance.objects.count() == 1
     rows = {row.loop: row for row in SetAside.objects.all()}
@@ -112,6 +113,7 @@ def test_runs_and_tasks_are_mirrored_and_nothing_is_told_when_nothing_changed(
 ):
     with django_capture_on_commit_callbacks(execute=True):
         sync.sync_runs()
+        sync.sync_tasks()
     row = Run.objects.get()
     assert (row.state, row.triggered_by, row.conf, row.note) == ("running", "ana", {"a": 1}, "n")
     assert (row.wish, row.next_attempt_at) == ("", None)
@@ -120,18 +122,20 @@ def test_runs_and_tasks_are_mirrored_and_nothing_is_told_when_nothing_changed(
     told.clear()
     with django_capture_on_commit_callbacks(execute=True):
         sync.sync_runs()
+        sync.sync_tasks()
     assert told == []
 
 
 def test_an_idle_airflow_costs_one_request_and_writes_nothing(run, airflow, django_assert_num_queries):
     airflow.move_on(DAG, "manual__1", "success", load="success")
     sync.sync_runs()
-    Run.objects.update(ended_at=datetime(2026, 1, 1, tzinfo=UTC), started_at=None)
+    Run.objects.update(tasks_due_until=None)
     airflow._changed_at.clear()
     airflow._runs.clear()
     airflow.calls.clear()
     with django_assert_num_queries(5):
         sync.sync_runs()
+        sync.sync_tasks()
     assert airflow.calls == ["runs_changed_since"]
 
 

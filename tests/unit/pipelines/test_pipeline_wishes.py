@@ -10,6 +10,7 @@ from core.audit.models import AuditEntry
 from core.lib.errors import Conflict, InvalidRequest, NotFound
 from pipelines import actions, sync, tasks
 from pipelines.models import Pipeline, Run, RunState, Wish
+from pipelines.scope import Scope
 from tests.pipeline_rows import make_pipeline, make_run
 
 DAG = "titanic_training"
@@ -202,6 +203,27 @@ def test_a_cancelled_run_stays_cancelled_when_airflow_says_failed(pipeline, scie
     sync.sync_runs()
     run.refresh_from_db()
     assert (run.state, run.wish) == ("cancelled", "")
+
+
+def test_a_cancelled_run_that_somebody_runs_again_in_airflow_may_fail(pipeline, scientist, airflow):
+    run = ask(scientist)
+    tasks.deliver_run(str(run.pk))
+    airflow.move_on(DAG, run.dag_run_id, "running")
+    sync.sync_runs()
+    actions.cancel_run(run.pk, by=scientist)
+    tasks.deliver_run(str(run.pk))
+    airflow.clear_run(DAG, run.dag_run_id, Scope())
+    shown = []
+    for seconds, state in ((29, "queued"), (31, "running"), (31, "failed")):
+        Run.objects.exclude(cancelled_at=None).update(
+            cancelled_at=timezone.now() - timedelta(seconds=seconds)
+        )
+        airflow.move_on(DAG, run.dag_run_id, state)
+        sync.sync_runs()
+        run.refresh_from_db()
+        shown.append((run.state, run.cancelled_at is None))
+    # At first Airflow may still report what was before somebody cancelled.
+    assert shown == [("cancelled", False), ("running", True), ("failed", True)]
 
 
 def test_cancelling_too_late_leaves_the_success(pipeline, scientist, airflow):

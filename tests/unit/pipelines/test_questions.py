@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from core.audit.models import AuditEntry
 from core.lib.errors import Conflict, InvalidRequest, NotFound
-from pipelines import actions, sync, tasks
+from pipelines import actions, answers, sync, tasks
 from pipelines.models import InputRequest, Run
 
 DAG = "approve_release"
@@ -85,13 +85,85 @@ def test_a_question_that_airflow_keeps_from_this_person_waits_on(question, airfl
     assert (question.state, question.delivery_error) == ("waiting", "User=ana is not a respondent")
 
 
+def ask_again(airflow, try_number=2):
+    """The task was cleared, or failed and is tried again: Airflow's row stays, and when it was made."""
+    airflow.now += timedelta(minutes=1)
+    airflow.move_on(DAG, "m", "running", ask="awaiting_input", tries={"ask": try_number})
+    airflow.ask(DAG, "m", "ask", subject="Release <b>2</b>?", param_list=PARAMS)
+
+
+def states():
+    return [(row.try_number, row.state) for row in InputRequest.objects.order_by("try_number")]
+
+
 def test_a_question_is_added_once_and_again_when_the_task_asks_anew(question, airflow):
     sync.sync_inputs()
-    assert InputRequest.objects.count() == 1
-    airflow.questions.clear()
-    airflow.ask(DAG, "m", "ask", asked_at=airflow.now + timedelta(minutes=1))
+    assert states() == [(1, "waiting")]
+    ask_again(airflow)
     sync.sync_inputs()
-    assert [row.state for row in InputRequest.objects.order_by("asked_at")] == ["closed", "waiting"]
+    assert states() == [(1, "closed"), (2, "waiting")]
+    assert len(set(InputRequest.objects.values_list("asked_at", flat=True))) == 1
+
+
+def test_one_that_was_answered_comes_back_when_the_task_asks_again(question, airflow, scientist):
+    answer(question, scientist)
+    tasks.deliver_answer(str(question.pk))
+    sync.sync_inputs()
+    assert states() == [(1, "closed")]
+    ask_again(airflow)
+    sync.sync_inputs()
+    assert states() == [(1, "closed"), (2, "waiting")]
+    answer(InputRequest.objects.get(try_number=2), scientist, ["Reject"])
+    tasks.deliver_answer(str(InputRequest.objects.get(try_number=2).pk))
+    assert airflow.answers["m", "ask"][1] == ["Reject"]
+    assert [row.chosen for row in InputRequest.objects.order_by("try_number")] == [["Approve"], ["Reject"]]
+
+
+def test_one_that_waits_in_airflow_is_open_here_again(
+    question, airflow, told, django_capture_on_commit_callbacks
+):
+    InputRequest.objects.update(closed_at=timezone.now())
+    with django_capture_on_commit_callbacks(execute=True):
+        sync.sync_inputs()
+    assert states() == [(1, "waiting")]
+    assert "inputs" in told
+
+
+def test_an_answer_that_airflow_lost_can_be_given_again(question, airflow, scientist):
+    answer(question, scientist)
+    airflow.is_away = True
+    tasks.deliver_answer(str(question.pk))
+    airflow.is_away = False
+    InputRequest.objects.update(closed_at=timezone.now() - timedelta(minutes=5))
+    sync.sync_inputs()
+    assert states() == [(1, "closed")]  # ours is on its way there
+    InputRequest.objects.update(next_attempt_at=None, closed_at=timezone.now())
+    sync.sync_inputs()
+    assert states() == [(1, "closed")]  # the list may be older than the answer
+    InputRequest.objects.update(closed_at=timezone.now() - timedelta(minutes=5))
+    sync.sync_inputs()
+    assert states() == [(1, "waiting")]
+    row = InputRequest.objects.get()
+    assert (row.chosen, row.answered_by, row.delivery_error) == (None, None, "")
+
+
+@pytest.mark.parametrize(
+    ("is_closed", "expected"), [(False, [(1, "waiting")]), (True, [(0, "closed"), (1, "waiting")])]
+)
+def test_a_row_of_an_earlier_release_is_the_open_questions_own(question, is_closed, expected):
+    InputRequest.objects.update(try_number=0, closed_at=timezone.now() if is_closed else None)
+    sync.sync_inputs()
+    assert states() == expected
+
+
+def test_a_question_that_cannot_be_read_is_not_closed(question, airflow, monkeypatch):
+    raw = {"dag_id": DAG, "dag_run_id": "m", "task_id": "ask", "map_index": -1, "try_number": 1}
+    created_at = question.asked_at.isoformat().replace("+00:00", "Z")
+    items = [{"task_instance": raw, "created_at": created_at}]  # without its subject
+    found = answers.read(items, answers.input_request, answers.input_key)
+    monkeypatch.setattr(airflow, "input_requests", lambda: found)
+    sync.sync_inputs()
+    assert states() == [(1, "waiting")]
 
 
 def test_a_question_of_a_run_that_is_not_here_waits_for_it(db, airflow):

@@ -30,6 +30,7 @@ def run(db, airflow):
     airflow.as_user("ana", "user").trigger_run(DAG, dag_run_id="manual__1", conf={}, note="old")
     airflow.move_on(DAG, "manual__1", "failed", **FAILED)
     sync.sync_runs()
+    sync.sync_tasks()
     airflow.calls.clear()
     return Run.objects.get()
 
@@ -71,6 +72,7 @@ def test_a_clear_that_was_done_is_not_done_again(run, airflow, scientist):
 def test_a_failed_task_runs_again_while_its_run_goes_on(run, airflow, scientist):
     airflow.move_on(DAG, "manual__1", "running", search="failed", report="running")
     sync.sync_runs()
+    sync.sync_tasks()
     actions.clear_run(run.pk, by=scientist, scope=Scope("search"))
     tasks.deliver_run(str(run.pk))
     run.refresh_from_db()
@@ -132,6 +134,7 @@ def test_a_run_is_marked_by_hand(run, airflow, scientist):
     assert (asked.state, asked.wish) == ("failed", "succeed")
     tasks.deliver_run(str(run.pk))
     sync.sync_runs()
+    sync.sync_tasks()
     run.refresh_from_db()
     assert (run.state, run.wish, airflow.run(DAG, "manual__1").state) == ("success", "", "success")
     assert trail(run) == [("run.mark", "ana"), ("run.marked", "ana")]
@@ -211,6 +214,7 @@ def test_a_note_written_while_another_is_delivered_goes_out_after_it(run, airflo
 def test_a_note_written_in_airflow_shows_here(run, airflow):
     airflow.as_user("bob", "user").set_note(DAG, "manual__1", "seen by bob")
     sync.sync_runs()
+    sync.sync_tasks()
     run.refresh_from_db()
     assert run.note == "seen by bob"
 

@@ -248,14 +248,19 @@ def test_the_mirror_keeps_the_times_of_a_try_that_is_over(db, airflow):
     airflow.as_user("ana", "user").trigger_run(DAG, dag_run_id="m", conf={})
     airflow.move_on(DAG, "m", "running", load="up_for_retry")
     sync.sync_runs()
+    sync.sync_tasks()
     airflow.move_on(DAG, "m", "running", load="running", tries={"load": 2})
     sync.sync_runs()
+    sync.sync_tasks()
     airflow.move_on(DAG, "m", "failed", load="failed", tries={"load": 2})
     sync.sync_runs()
+    sync.sync_tasks()
     airflow.move_on(DAG, "m", "queued", load="", tries={"load": 2})  # cleared
     sync.sync_runs()
+    sync.sync_tasks()
     airflow.move_on(DAG, "m", "running", load="running", tries={"load": 3})
     sync.sync_runs()
+    sync.sync_tasks()
     task = TaskInstance.objects.get(task_id="load")
     kept = [(one["try_number"], one["state"]) for one in task.earlier_tries]
     assert kept == [(1, "failed"), (2, "failed")]
@@ -271,6 +276,7 @@ def there(db, airflow):
     airflow.as_user("ana", "user").trigger_run(DAG, dag_run_id="m", conf={})
     airflow.move_on(DAG, "m", "failed", search="failed", tries={"search": 3})
     sync.sync_runs()
+    sync.sync_tasks()
     return Run.objects.get()
 
 

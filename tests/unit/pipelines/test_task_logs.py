@@ -30,6 +30,7 @@ def task(airflow, real_redis):
     airflow.move_on(DAG, RUN, "running", load="running")
     airflow.log_lines[RUN, "load", 1] = lines("one", "two")
     sync.sync_runs()
+    sync.sync_tasks()
     return TaskInstance.objects.get()
 
 
@@ -82,6 +83,7 @@ def test_an_ended_try_is_copied_whole_by_a_worker(task, airflow, sent, django_ca
     airflow.log_lines[RUN, "load", 1] += lines("three", "four")
     airflow.move_on(DAG, RUN, "success", load="success")
     sync.sync_runs()
+    sync.sync_tasks()
     with django_capture_on_commit_callbacks(execute=True):
         log_reading.open_log(run, "load")
         log_reading.open_log(run, "load")
