@@ -128,8 +128,6 @@ def call(running) -> Iterator[Callable[..., Any]]:
             return runner.run(_call(app, path, content, key, headers, hangs_up=hangs_up))
 
         yield post
-        for served in running.engine.served.values():
-            runner.run(asyncio.to_thread(served.stop, 0))  # runners hang up in the loop that called them
         runner.run(app.shutdown())
 
 

@@ -87,8 +87,11 @@ def test_classes_of_another_type_are_recorded_as_the_spec_has_them(running, call
     fitted.save(tmp_path / "model", packed.estimator)
     ref = champions.structs.replace(packed.ref(), serve_as="runner", sha256=folder_sha256(tmp_path / "model"))
     found = served.load(ref, files.ModelFiles(tmp_path / "files", Originals(packed)), tmp_path / "files")
-    running.engine.served = {"titanic": found}
-    status, answer, _headers = call({"rows": [ROW, ROW | {"Sex": "female"}]})
+    try:
+        running.engine.served = {"titanic": found}
+        status, answer, _headers = call({"rows": [ROW, ROW | {"Sex": "female"}]})
+    finally:
+        found.stop(grace_s=0)
     assert status == 200
     given = [one["value"] for one in answer["predictions"]]
     assert given == [0, 1]
