@@ -123,6 +123,17 @@ def test_a_body_that_does_not_end_is_answered_in_time(monkeypatch):
     assert "did not arrive within" in orjson.loads(sender.answers[1]["body"])["detail"]
 
 
+async def test_a_call_that_is_cancelled_is_not_told_that_it_was_slow():
+    pages, sender = Pages(), Slow(part(b"one ", more=True))
+    console = Console(predict=NoPredictions(), django=pages, live=None)
+    call = asyncio.create_task(console(sender.scope, sender.receive, sender.send))
+    await asyncio.sleep(0.05)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert (pages.bodies, sender.answers, console._room._n_bytes) == ([], [], 0)
+
+
 async def test_what_all_send_at_once_is_bounded_and_given_back(monkeypatch):
     monkeypatch.setattr(bodies, "LONGEST_S", 0.3)
     monkeypatch.setattr(asgi, "MOST_HELD_BYTES", 100)

@@ -16,6 +16,8 @@ from models_registry.digest import folder_sha256
 from predictions import recording
 from predictions.models import Prediction
 from predictions.serving import files, original, served
+from predictions.serving.callers import Caller
+from predictions.serving.engine import Answer
 from predictions.serving.original import OriginalScorer, run_folder
 from predictions.serving.snapshot import ChampionRef
 from scoring.runner_client import SOCKET, RunnerClient, RunnerUnavailable
@@ -82,23 +84,26 @@ async def test_a_child_that_hangs_is_replaced_as_one_that_died(loaded, monkeypat
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("kind", [bool, float])
-def test_classes_of_another_type_are_recorded_as_the_spec_has_them(running, call, broker, tmp_path, kind):
+def test_classes_of_another_type_are_recorded_as_the_spec_has_them(running, broker, tmp_path, kind):
     packed = champions.packed(kind=kind)
     fitted.save(tmp_path / "model", packed.estimator)
     ref = champions.structs.replace(packed.ref(), serve_as="runner", sha256=folder_sha256(tmp_path / "model"))
     found = served.load(ref, files.ModelFiles(tmp_path / "files", Originals(packed)), tmp_path / "files")
-    try:
-        running.engine.served = {"titanic": found}
-        status, answer, _headers = call({"rows": [ROW, ROW | {"Sex": "female"}]})
-    finally:
-        found.stop(grace_s=0)
-    assert status == 200
-    given = [one["value"] for one in answer["predictions"]]
+    rows = found.decoder.decode_rows([ROW, ROW | {"Sex": "female"}])
+
+    async def answer() -> Answer:
+        try:
+            return await running.engine.predict(found, lambda _served: rows, Caller(7, "ana"), source="api")
+        finally:
+            await asyncio.to_thread(found.stop, 0)
+
+    answers = asyncio.run(answer()).predictions
+    given = [one["value"] for one in answers]
     assert given == [0, 1]
     assert [type(value) for value in given] == [int, int]
     handled = recording.handle(recording.lines("predictions/0/0", broker.messages[0]))
     assert (handled.n_rows, handled.dead) == (2, [])
-    for row, one in zip(Prediction.objects.order_by("row"), answer["predictions"], strict=True):
+    for row, one in zip(Prediction.objects.order_by("row"), answers, strict=True):
         assert row.value == one["value"]
         assert row.probability == one["probabilities"][str(one["value"])] > 0.5
 
