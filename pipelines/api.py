@@ -310,7 +310,7 @@ def _index(request: Request) -> int:
 class TaskTriesView(APIView):
     @extend_schema(responses=TaskTryListSerializer, parameters=[MAP_INDEX])
     def get(self, request: Request, run_id: int, task_id: str) -> Response:
-        """Every try of a task, asked of Airflow now."""
+        """Every try of a task, asked of Airflow now or some seconds ago."""
         found = task_facts.tries(queries.run(run_id), task_id, _index(request))
         return Response(TaskTryListSerializer({"results": found}).data)
 
@@ -318,7 +318,7 @@ class TaskTriesView(APIView):
 class TaskXComsView(APIView):
     @extend_schema(responses=TaskTextListSerializer, parameters=[MAP_INDEX])
     def get(self, request: Request, run_id: int, task_id: str) -> Response:
-        """What the task left for others, the first 30 by key, asked of Airflow now."""
+        """What the task left for others, the first 30 by key, asked of Airflow now or some seconds ago."""
         found = task_facts.xcoms(queries.run(run_id), task_id, _index(request))
         return Response(TaskTextListSerializer({"results": found}).data)
 
@@ -326,7 +326,7 @@ class TaskXComsView(APIView):
 class TaskRenderedView(APIView):
     @extend_schema(responses=TaskTextListSerializer, parameters=[MAP_INDEX])
     def get(self, request: Request, run_id: int, task_id: str) -> Response:
-        """What the task's templates came to, by field, asked of Airflow now."""
+        """What the task's templates came to, by field, asked of Airflow now or some seconds ago."""
         found = task_facts.rendered(queries.run(run_id), task_id, _index(request))
         return Response(TaskTextListSerializer({"results": found}).data)
 
