@@ -288,16 +288,23 @@ class TaskLogView(APIView):
     def get(self, request: Request, run_id: int, task_id: str) -> Response:
         """At most 1,000 lines; of a very long log only the end is kept.
 
-        While `is_complete` is false, ask again with the cursor for what follows.
+        While `is_complete` is false, ask again with the cursor for what follows: callbacks and mails of a try
+        write into its log after it has ended.
         """
         given = valid(LogQuerySerializer, request.query_params.dict())
         view = log_reading.open_log(
             queries.run(run_id), task_id, map_index=given["map_index"], try_number=given.get("try")
         )
         piece = view.read(int(given["cursor"]), limit=LINES)
-        is_complete = view.is_complete and piece.end >= view.size_bytes
-        answer = {"lines": piece.lines, "cursor": str(piece.end), "is_complete": is_complete}
-        return Response(LogSerializer({**answer, "n_missing_lines": view.cut.n_lines}).data)
+        is_last = piece.end >= view.size_bytes
+        answer = {
+            "lines": piece.lines,
+            "cursor": str(piece.end),
+            "has_end": view.has_end and is_last,
+            "is_complete": view.is_complete and is_last,
+            "n_missing_lines": view.cut.n_lines,
+        }
+        return Response(LogSerializer(answer).data)
 
 
 MAP_INDEX = OpenApiParameter("map_index", int, description="-1 unless the task is mapped")

@@ -21,14 +21,17 @@ _OF_A_PROGRAM = re.compile(r"non-zero exit status|command returned a non-zero ex
 class Failure:
     """The first task that failed, in the order of the graph.
 
-    error: the quote; empty while the log is on its way, and where it holds no error.
+    error: the quote; empty while the log is on its way, and where it holds no error. trouble: why there is no
+    log. is_final: what is said of it stays.
     after: what depends on the task and did not run.
     """
 
     task: TaskInstance
     n_others: int
     error: str
+    trouble: str
     is_read: bool
+    is_final: bool
     after: list[str]
 
 
@@ -40,11 +43,11 @@ def of_run(run: Run, tasks: Sequence[TaskInstance], graph: Sequence[Mapping[str,
     task = failed[0]
     view = log_reading.open_log(run, task.task_id, map_index=task.map_index)
     # Of a copy that is still growing the last error is one in the middle of the log.
-    is_as_good_as_whole = view.is_complete or (view.copy is not None and bool(view.copy.delivery_error))
-    lines = view.tail(limit=LOOKED_AT).lines if is_as_good_as_whole else []
+    trouble = view.copy.delivery_error if view.copy else ""
+    lines = view.tail(limit=LOOKED_AT).lines if view.has_end or trouble else []
     behind = _behind(graph, task.task_id)
     after = [str(one) for one in tasks if one.task_id in behind and one.state in {"", "upstream_failed"}]
-    return Failure(task, len(failed) - 1, last_error(lines), view.is_complete, after)
+    return Failure(task, len(failed) - 1, last_error(lines), trouble, view.has_end, view.is_complete, after)
 
 
 def _behind(graph: Sequence[Mapping[str, Any]], task_id: str) -> set[str]:

@@ -478,7 +478,8 @@ class Bookmark(models.Model):
 class TaskLog(Deliverable):
     """The copy of one try's log: lines in a file (`spool`), and here how far it goes.
 
-    It is Deliverable for a try that has ended: a worker then copies the whole log once.
+    It is Deliverable for a try that has ended: a worker then copies the rest of the log. has_end: one came to
+    its end; only once no more is expected (`log_copy.note_end`) is the copy complete.
     """
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="logs")
@@ -488,6 +489,7 @@ class TaskLog(Deliverable):
     token = models.TextField(blank=True)
     n_lines = models.PositiveBigIntegerField(default=0)
     size_bytes = models.PositiveBigIntegerField(default=0)
+    has_end = models.BooleanField(default=False, db_default=False)
     is_complete = models.BooleanField(default=False)
     is_cut = models.BooleanField(default=False)
     read_at = models.DateTimeField(default=timezone.now)

@@ -380,7 +380,12 @@ class LogSerializer(serializers.Serializer):
 
     lines = LogLineSerializer(many=True)
     cursor = serializers.CharField()
-    is_complete = serializers.BooleanField(help_text="true when nothing will follow the cursor")
+    has_end = serializers.BooleanField(
+        help_text="true when the try has ended and these are its last lines, but for what callbacks may add"
+    )
+    is_complete = serializers.BooleanField(
+        help_text="true when nothing will follow the cursor; a minute or two after the try has ended"
+    )
     n_missing_lines = serializers.IntegerField(
         help_text="of a very long log: how many lines at its start are not kept; Airflow has them"
     )
