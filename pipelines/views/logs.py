@@ -107,7 +107,7 @@ def _shown(view: log_reading.LogView, query: QueryDict, wanted: Wanted) -> dict[
 
 @require_GET
 def task_log_text(request: SignedInRequest, run_id: int, task_id: str) -> StreamingHttpResponse:
-    """What is copied of a log, as a text file, which begins with what it lacks."""
+    """What is copied of a log, as a text file, which begins and ends with what it lacks."""
     index, number = request.GET.get("map_index"), request.GET.get("try")
     view = log_reading.open_log(
         queries.run(run_id),
@@ -126,6 +126,22 @@ def _text(view: log_reading.LogView) -> Iterator[bytes]:
     while (piece := view.read(start, limit=TEXT_PIECE)).lines:
         yield "".join(_plain(line) for line in piece.lines).encode()
         start = piece.end
+    if words := unfinished(view):
+        yield "".join(f"# {line}\n" for line in words.splitlines()).encode()
+
+
+def unfinished(view: log_reading.LogView) -> str:
+    """What may follow after the last line, or why nothing does; empty for a whole log."""
+    trouble = view.copy.delivery_error if view.copy else ""
+    if view.is_complete:
+        return trouble
+    if not view.has_ended:
+        words = _("This is not the end: the task has not ended, and what it writes after this is missing.")
+    elif view.has_end:
+        words = _("This try has ended; what its callbacks and mails may still write here is missing.")
+    else:
+        words = _("This is not the end: the log is still being copied. Download it again in a moment.")
+    return f"{words}\n{trouble}".rstrip()
 
 
 def missing(view: log_reading.LogView) -> str:

@@ -281,8 +281,34 @@ def test_the_log_as_a_file_holds_every_line(task, page):
     assert b"".join(answer.streaming_content).decode().splitlines() == [
         "2026-01-01T00:00:00.000+00:00 info one",
         "2026-01-01T00:00:00.000+00:00 info two",
+        "# This is not the end: the task has not ended, and what it writes after this is missing.",
     ]
     assert answer["Content-Disposition"] == f'attachment; filename="load-run{task.run_id}-try1.log"'
+
+
+def downloaded(page, task):
+    answer = page.get(f"/runs/{task.run_id}/tasks/load/log.txt")
+    return b"".join(answer.streaming_content).decode().splitlines()
+
+
+def test_a_file_that_lacks_the_end_says_so_and_why(ended, airflow, page):
+    log_copy.copy(TaskLog.objects.get(), lines("one"))
+    assert downloaded(page, ended)[1:] == [
+        "# This is not the end: the log is still being copied. Download it again in a moment."
+    ]
+    assert "Download what is here so far" in page.get(f"/runs/{ended.run_id}/log").content.decode()
+    TaskLog.objects.update(delivery_error="Airflow is\naway.")
+    assert downloaded(page, ended)[2:] == ["# Airflow is", "# away."]
+    look_again(301)  # the lease of the copy that was cut short
+    assert downloaded(page, ended)[2:] == [
+        "# This try has ended; what its callbacks and mails may still write here is missing."
+    ]
+    look_again(3600)
+    assert downloaded(page, ended) == [
+        "2026-01-01T00:00:00.000+00:00 info one",
+        "2026-01-01T00:00:00.000+00:00 info two",
+    ]
+    assert "Download what is here so far" not in page.get(f"/runs/{ended.run_id}/log").content.decode()
 
 
 def test_colours_and_control_characters_are_taken_out():
