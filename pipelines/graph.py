@@ -15,6 +15,7 @@ from pipelines.graph_groups import Item as _Item
 BOX_H, GAP_X, GAP_Y, PAD = 36, 44, 16, 8
 NARROWEST, WIDEST = 84, 264
 LONGEST_LABEL = 32
+ROOM_FOR_N = " × 0000"  # behind the name of a mapped task
 WAY_H = 10  # of a line between two boxes
 SWEEPS = 6
 
@@ -111,7 +112,8 @@ def draw(tasks: Tasks) -> Drawing:
     placed = _grouped(by_layer, ways, groups) if groups else graph_groups.Placed(_middles(by_layer, ways), {})
     middles = placed.middles
     names = _names(tasks, groups)
-    widths = [_width_of([item for item in items if isinstance(item, str)], names) for items in by_layer]
+    room = {task["id"]: names[task["id"]] + (ROOM_FOR_N if task.get("is_mapped") else "") for task in tasks}
+    widths = [_width_of([item for item in items if isinstance(item, str)], room) for items in by_layer]
     lefts = [margin + sum(widths[:place]) + place * GAP_X for place in range(len(widths))]
     by_id = {task["id"]: task for task in tasks}
     boxes: dict[_Item, Box] = {

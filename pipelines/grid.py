@@ -34,8 +34,8 @@ WORST_FIRST = (
     "skipped",
     "success",
 )
-_PLACES = {state: place for place, state in enumerate(WORST_FIRST)}
-_UNKNOWN = _PLACES["scheduled"] + 0.5  # a newer Airflow's: before those that are over
+_PLACES = {state: float(place) for place, state in enumerate(WORST_FIRST)}
+UNKNOWN = _PLACES["scheduled"] + 0.5  # none yet, or a newer Airflow's: before those that are over
 
 
 class Cell:
@@ -143,17 +143,14 @@ class Grid:
     pitch: int = CELL + GAP
 
 
+def place(state: str) -> float:
+    """Where it stands among all states: the one that needs a look most comes first."""
+    return _PLACES.get(state, UNKNOWN)
+
+
 def worst(states: Iterable[str]) -> str:
     """The state that stands for several."""
-    return min(sorted(set(states) - {""}), key=lambda state: _PLACES.get(state, _UNKNOWN), default="")
-
-
-def cells_of(instances: Iterable[Any]) -> dict[str, Cell]:
-    """Of one run's task instances, by the task's id."""
-    cells: dict[str, Cell] = defaultdict(Cell)
-    for instance in instances:
-        cells[instance.task_id].add(instance.state, 1, instance.duration_s)
-    return cells
+    return min(sorted(set(states) - {""}), key=place, default="")
 
 
 def draw(tasks: Tasks, runs: Sequence[Any], cells: Cells, *, fold: Collection[str] = ()) -> Grid:

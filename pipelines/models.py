@@ -376,6 +376,11 @@ class TaskInstance(models.Model):
         return self.duration_s if self.try_number else None
 
     @property
+    def has_run(self) -> bool:
+        """Whether the latest try was at work, or is."""
+        return self.started_at is not None and bool(self.state) and self.state not in NEVER_RAN
+
+    @property
     def has_ended(self) -> bool:
         """Whether the latest try writes no more."""
         return self.state in TASK_ENDED

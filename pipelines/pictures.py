@@ -1,17 +1,16 @@
-"""What the pages draw beside rows: the graph in a run's colours, and which task's log is shown."""
+"""What the pages draw beside rows: the graph in a run's colours."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import orjson
-from django.http import HttpRequest
 
 from core.lib import json_out
 from pipelines import graph, grid
 from pipelines.graph import Box, Drawing
-from pipelines.models import NEVER_RAN, Run, TaskInstance
+from pipelines.models import TaskInstance
 
 
 @dataclass(frozen=True)
@@ -34,20 +33,14 @@ class ColouredGraph:
 
 def coloured(
     tasks_of_graph: list[dict[str, Any]],
-    run: Run | None,
     *,
-    tasks: Sequence[TaskInstance] | None = None,
     shown: TaskInstance | None = None,
     cells: Mapping[str, grid.Cell] | None = None,
     fold: Collection[str] = (),
 ) -> ColouredGraph:
-    """The graph; without a run all boxes are plain. cells: of this run, where they were read already."""
+    """The graph; cells: of a run, without which all boxes are plain."""
     drawing = _drawn(json_out.encode(tasks_of_graph), tuple(fold))
-    if cells is None:
-        if tasks is None:
-            tasks = list(run.task_instances.all()) if run else []
-        cells = grid.cells_of(tasks)
-    boxes = [_coloured(box, cells, shown) for box in drawing.boxes]
+    boxes = [_coloured(box, cells or {}, shown) for box in drawing.boxes]
     return ColouredGraph(drawing, boxes)
 
 
@@ -65,20 +58,3 @@ def _coloured(box: Box, cells: Mapping[str, grid.Cell], shown: TaskInstance | No
         cell = cells.get(box.id)
         state, n = (cell.state, cell.n) if cell else ("", 0)
     return ColouredBox(box, state, shown is not None and shown.task_id == box.id, n)
-
-
-def chosen_task(request: HttpRequest, tasks: Sequence[TaskInstance]) -> TaskInstance | None:
-    """The task that `?task=` names, else what a reader looks for: failed, asking, running, latest started."""
-    wanted, index = request.GET.get("task", ""), request.GET.get("map_index", "")
-    named = [task for task in tasks if task.task_id == wanted]
-    exact = [task for task in named if str(task.map_index) == index]
-    if exact or named:
-        return (exact or named)[0]
-    for states in ({"failed"}, {"awaiting_input"}, {"running", "up_for_retry"}):
-        found = next((task for task in tasks if task.state in states), None)
-        if found is not None:
-            return found
-    started = [task for task in tasks if task.started_at is not None and task.state not in NEVER_RAN]
-    # An operator that does nothing, such as one where branches join, ends as it starts and has no log.
-    started = [task for task in started if task.duration_s] or started
-    return max(started, key=lambda task: task.started_at, default=tasks[0] if tasks else None)

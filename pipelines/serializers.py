@@ -349,12 +349,6 @@ class TaskInstanceSerializer(serializers.ModelSerializer):
         ]
 
 
-class TaskListSerializer(serializers.Serializer):
-    """The tasks of a run, all of them."""
-
-    results = TaskInstanceSerializer(many=True)
-
-
 class LogQuerySerializer(StrictSerializer):
     """Which log, and from where."""
 

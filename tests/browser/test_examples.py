@@ -289,7 +289,7 @@ def runs_of(operator: Caller, name: str) -> set[int]:
 
 
 def tasks_of(operator: Caller, run: dict[str, Any]) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = ok(operator.get(f"/runs/{run['id']}/tasks"))["results"]
+    found: list[dict[str, Any]] = ok(operator.get(f"/runs/{run['id']}/tasks?limit=200"))["results"]
     return found
 
 

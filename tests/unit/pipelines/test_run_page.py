@@ -10,7 +10,7 @@ from core.lib import redis as console_redis
 from pipelines import failures, gantt, sync, task_facts
 from pipelines.answers import XCom
 from pipelines.log_lines import LogLine
-from pipelines.models import NEVER_RAN, Run, TaskInstance
+from pipelines.models import Run, TaskInstance
 from pipelines.task_facts import LONGEST_TEXT
 from tests.pipeline_rows import STARTED, make_pipeline, make_run, make_task
 
@@ -154,12 +154,12 @@ def test_the_graph_is_read_once_for_a_page(page, failed, real_redis):
 
 
 def test_a_row_of_the_tasks_chooses_and_ticks_its_task(page, failed, real_redis):
-    task = make_task(failed, "group.x", "skipped", map_index=2, operator="<i>@task</i>", try_number=0)
-    text = page.get(f"/runs/{failed.pk}?task=group.x&map_index=2").content.decode()
+    task = make_task(failed, "group.x", "skipped", operator="<i>@task</i>", try_number=0)
+    text = page.get(f"/runs/{failed.pk}?task=group.x&map_index=-1").content.decode()
     row = text[text.index(f'<tr id="task-{task.pk}"') :]
     row = row[: row.index("</tr>")]
-    assert 'data-href="?task=group.x&amp;map_index=2#log" aria-current="true"' in row
-    assert 'name="tasks" value="2 group.x" aria-label="group.x[2]"' in row
+    assert 'data-href="?task=group.x&amp;map_index=-1#log" aria-current="true"' in row
+    assert 'name="tasks" value="-1 group.x" aria-label="group.x"' in row
     assert "&lt;i&gt;@task&lt;/i&gt;" in row
     assert 'data-state="skipped"' in row
     assert '<td class="num hide-phone">–</td>' in row
@@ -191,7 +191,7 @@ def ti(task_id="a", start=0, end=10, **values):
 
 
 def drawn(*tasks, now=100):
-    return gantt.draw(tasks, now=STARTED + timedelta(seconds=now), never_ran=NEVER_RAN)
+    return gantt.draw(tasks, now=STARTED + timedelta(seconds=now))
 
 
 def test_tries_stand_on_one_axis():
