@@ -15,6 +15,7 @@ from core.lib import aside
 from core.lib.aside import Unread, name_in
 from core.lib.times import moment
 from pipelines.log_lines import Lines, LogLine
+from pipelines.scope import instance_name
 
 T = TypeVar("T")
 
@@ -116,7 +117,10 @@ class DagRun:
 
 @dataclass(frozen=True)
 class TaskState:
-    """A task instance at its latest try; state is empty before the scheduler has looked at it."""
+    """A task instance at its latest try; state is empty before the scheduler has looked at it.
+
+    map_name: what its author's `map_index_template` made of a mapped one; empty without, and before it ran.
+    """
 
     dag_id: str
     dag_run_id: str
@@ -129,11 +133,17 @@ class TaskState:
     started_at: datetime | None
     ended_at: datetime | None
     duration_s: float | None
+    map_name: str = ""
 
     @property
     def run_key(self) -> str:
         """What its run is called among all runs."""
         return f"{self.dag_id} {self.dag_run_id}"
+
+    @property
+    def name(self) -> str:
+        """As pages write it."""
+        return instance_name(self.task_id, self.map_index, self.map_name)
 
     @property
     def key(self) -> str:
@@ -170,7 +180,10 @@ class XCom:
 
 @dataclass(frozen=True)
 class InputRequest:
-    """What a task asks people. param_list: as of `DagDetails`. assigned: user ids, empty for all."""
+    """What a task asks people. param_list: as of `DagDetails`. assigned: user ids, empty for all.
+
+    map_name: as of `TaskState`.
+    """
 
     dag_id: str
     dag_run_id: str
@@ -184,6 +197,7 @@ class InputRequest:
     param_list: list[dict[str, Any]]
     assigned: list[str]
     asked_at: datetime
+    map_name: str = ""
 
     @property
     def run_key(self) -> str:
@@ -389,7 +403,14 @@ def input_request(item: dict[str, Any]) -> InputRequest:
         param_list=_params(item),
         assigned=[str(user["id"]) for user in item.get("assigned_users") or []],
         asked_at=asked_at,
+        map_name=_map_name(task),
     )
+
+
+def _map_name(task: dict[str, Any]) -> str:
+    """Airflow gives the bare index where the author wrote no template."""
+    name = task.get("rendered_map_index") or ""
+    return "" if name == str(task["map_index"]) else str(name)
 
 
 def task_tries(answer: dict[str, Any]) -> list[TaskTry]:
@@ -471,6 +492,7 @@ def task_state(item: dict[str, Any]) -> TaskState:
         started_at=moment(item.get("start_date")),
         ended_at=moment(item.get("end_date")),
         duration_s=item.get("duration"),
+        map_name=_map_name(item),
     )
 
 

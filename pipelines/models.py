@@ -23,7 +23,7 @@ from pipelines.alert_rule_models import AlertRule as AlertRule
 from pipelines.asset_models import Asset as Asset
 from pipelines.asset_models import AssetEvent as AssetEvent
 from pipelines.backfill_models import Backfill as Backfill
-from pipelines.scope import Scope
+from pipelines.scope import Scope, instance_name
 
 LONGEST_NOTE = 1000
 LONGEST_SOURCE = 200_000
@@ -333,11 +333,15 @@ class ForgottenRun(models.Model):
 
 
 class TaskInstance(models.Model):
-    """A task within a run, at its latest try. `map_index` is -1 unless the task is mapped."""
+    """A task within a run, at its latest try. `map_index` is -1 unless the task is mapped.
+
+    map_name: what the author's `map_index_template` calls an instance; empty without one.
+    """
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="task_instances")
     task_id = models.CharField(max_length=250)
     map_index = models.IntegerField(default=-1)
+    map_name = models.TextField(blank=True, db_default="")
     try_number = models.PositiveIntegerField(default=0)
     max_tries = models.PositiveIntegerField(default=0)
     state = models.CharField(max_length=50, blank=True)
@@ -356,7 +360,7 @@ class TaskInstance(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.task_id if self.map_index < 0 else f"{self.task_id}[{self.map_index}]"
+        return instance_name(self.task_id, self.map_index, self.map_name)
 
     @property
     def key(self) -> str:
@@ -395,6 +399,7 @@ class InputRequest(Deliverable):
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="input_requests")
     task_id = models.CharField(max_length=250)
     map_index = models.IntegerField(default=-1)
+    map_name = models.TextField(blank=True, db_default="")
     subject = models.TextField()
     body = models.TextField(blank=True)
     options = models.JSONField(default=list)
@@ -431,7 +436,7 @@ class InputRequest(Deliverable):
     @property
     def task(self) -> str:
         """The task as pages write it."""
-        return self.task_id if self.map_index < 0 else f"{self.task_id}[{self.map_index}]"
+        return instance_name(self.task_id, self.map_index, self.map_name)
 
     @property
     def state(self) -> str:

@@ -10,9 +10,10 @@ from operator import attrgetter
 from typing import Any
 from urllib.parse import quote
 
-from django.db.models import Case, Count, Max, Min, QuerySet, Value, When
+from django.db.models import Case, Count, Max, Min, Q, QuerySet, Value, When
 from django.utils import timezone
 
+from core.lib import edge
 from pipelines import grid, queries
 from pipelines.graph import topological
 from pipelines.models import NEVER_RAN, TASK_ENDED, Run, TaskInstance
@@ -145,9 +146,15 @@ def _times(task: TaskInstance) -> dict[str, Any]:
     }
 
 
-def instances(run: Run, task_id: str, *, state: str | None = None) -> QuerySet[TaskInstance]:
-    """Of a task, those that need a look first; of one state where it is given."""
+def instances(run: Run, task_id: str, *, state: str | None = None, text: str = "") -> QuerySet[TaskInstance]:
+    """Of a task, those that need a look first; of one state where it is given.
+
+    text: those with this index, and those in whose name it is.
+    """
     found = run.task_instances.filter(task_id=task_id)
+    if text:
+        index = edge.whole_or(None, text, most=2**31 - 1)
+        found = found.filter(Q(map_name__icontains=text) | (Q() if index is None else Q(map_index=index)))
     if state is not None:
         found = found.filter(state=state)
     places = [When(state=name, then=Value(grid.place(name))) for name in grid.WORST_FIRST]

@@ -321,6 +321,7 @@ class TouchedTaskSerializer(serializers.Serializer):
 
     task_id = serializers.CharField()
     map_index = serializers.IntegerField()
+    map_name = serializers.CharField(allow_blank=True)
     try_number = serializers.IntegerField()
     state = serializers.CharField(allow_blank=True)
 
@@ -339,6 +340,7 @@ class TaskInstanceSerializer(serializers.ModelSerializer):
         fields: ClassVar = [
             "task_id",
             "map_index",
+            "map_name",
             "try_number",
             "max_tries",
             "state",
@@ -447,6 +449,7 @@ class InputRequestSerializer(serializers.ModelSerializer):
             "dag_id",
             "task_id",
             "map_index",
+            "map_name",
             "state",
             "subject",
             "body",

@@ -24,7 +24,7 @@ from pipelines.graph import BOX_H, Box, Frame
 from pipelines.models import Run, TaskInstance
 from pipelines.pictures import ColouredBox, ColouredGraph
 from pipelines.run_tasks import TaskRow
-from pipelines.unfolding import NO_STATE, Unfolded
+from pipelines.unfolding import LONGEST_TEXT, NO_STATE, Unfolded
 
 register = template.Library()
 
@@ -56,6 +56,7 @@ def task_rows(
         is_shown = shown is not None and shown.task_id == row.task_id and not is_unfolded
         parts.append(_mapped_row(row, kept, is_shown=is_shown, is_unfolded=is_unfolded, can_pick=can_pick))
         if unfolded and is_unfolded:
+            parts.append(_find(unfolded))
             parts += [
                 _task_row(
                     task,
@@ -75,6 +76,16 @@ def _kept(context: Context) -> str:
     given = context["request"].GET
     kept = {name: given[name] for name in ("task", "map_index", "show") if name in given}
     return f"{urlencode(kept)}&" if kept else ""
+
+
+def _find(unfolded: Unfolded) -> str:
+    """A box to look for an instance; its form stands outside of the one that the table is in."""
+    label = escape(_("Find an instance by its index or name"))
+    return (
+        '<tr id="tasks-find" class="is-instance"><td colspan="4"><input class="form-control" type="search"'
+        f' name="find" form="instances-find" value="{escape(unfolded.text)}" maxlength="{LONGEST_TEXT}"'
+        f' placeholder="{label}" aria-label="{label}"></td></tr>\n'
+    )
 
 
 def _pager(unfolded: Unfolded) -> str:

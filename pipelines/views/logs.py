@@ -117,14 +117,14 @@ def _shown(view: log_reading.LogView, query: QueryDict, wanted: Wanted) -> dict[
 @require_GET
 def task_log_text(request: SignedInRequest, run_id: int, task_id: str) -> StreamingHttpResponse:
     """What is copied of a log, as a text file, which begins and ends with what it lacks."""
-    index, number = request.GET.get("map_index"), request.GET.get("try")
     view = log_reading.open_log(
         queries.run(run_id),
         task_id,
-        map_index=edge.whole_or(-1, index),
-        try_number=edge.whole_or(None, number),
+        map_index=edge.whole_or(-1, request.GET.get("map_index")),
+        try_number=edge.whole_or(None, request.GET.get("try")),
     )
-    name = f"{task_id}-run{run_id}-try{view.try_number}.log"
+    index = f"-{view.task.map_index}" if view.task.map_index >= 0 else ""
+    name = f"{task_id}{index}-run{run_id}-try{view.try_number}.log"
     return downloads.response(request, _text(view), name=name, content_type="text/plain; charset=utf-8")
 
 

@@ -7,9 +7,10 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from pipelines import failures, gantt, run_tasks
+from pipelines import answers, failures, gantt, mirror, run_tasks
+from pipelines.answers import TaskState
 from pipelines.models import Run, TaskInstance
-from tests.pipeline_rows import STARTED, make_pipeline, make_run, make_task
+from tests.pipeline_rows import STARTED, make_pipeline, make_question, make_run, make_task
 
 DAG = "titanic_training"
 N = 120
@@ -85,7 +86,7 @@ def test_unfolded_it_shows_a_page_of_instances_the_failed_one_first(page, run):
     rows = first.context["unfolded"].page["rows"]
     assert [task.map_index for task in rows] == [FAILED, *range(49)]
     text = first.content.decode()
-    assert len(task_rows(text)) == 3 + 50 + 1
+    assert len(task_rows(text)) == 3 + 50 + 2
     assert f'data-href="?task=load&amp;map_index={FAILED}&amp;unfold=load#log" class="is-instance"' in text
     assert f'name="tasks" value="{FAILED} load" aria-label="load[{FAILED}]"' in text
     last = page.get(f"/runs/{run.pk}?unfold=load&page=3").context["unfolded"].page
@@ -198,3 +199,52 @@ def test_a_thousand_instances_cost_no_more_than_a_hundred(page, run, real_redis)
     assert {url: (few[url][0], n) for url, (n, _size) in many.items() if n > few[url][0]} == {}
     # two tasks more, each a row, a bar and what its counts say
     assert {url: (few[url][1], size) for url, (_n, size) in many.items() if size > few[url][1] + 8000} == {}
+
+
+def test_an_instance_is_called_what_its_author_calls_it(page, run, airflow):
+    TaskInstance.objects.filter(map_index=FAILED).update(map_name="<b>Lyon</b>")
+    make_question(run, "load", map_index=3, map_name="Nantes")
+    text = page.get(f"/runs/{run.pk}?unfold=load").content.decode()
+    assert "load[97] &lt;b&gt;Lyon&lt;/b&gt; failed" in text
+    assert ">load[97] &lt;b&gt;Lyon&lt;/b&gt;</a>" in text
+    assert "Log of load[97] &lt;b&gt;Lyon&lt;/b&gt;" in text
+    assert "load[3] Nantes awaits your answer" in text
+    assert "load[3] Nantes" in page.get("/runs/questions").content.decode()
+    found = page.get(f"/api/v1/runs/{run.pk}/tasks?limit=200").json()["results"]
+    assert [one["map_name"] for one in found if one["map_name"]] == ["<b>Lyon</b>"]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("lyon", [12, 97]), ("97", [97]), ("12", [12, 97]), ("nowhere", []), ("99999999999", []), ("", 50)],
+)
+def test_an_instance_is_found_by_index_and_by_name(page, run, text, found):
+    TaskInstance.objects.filter(map_index=12).update(map_name="Lyon 1")
+    TaskInstance.objects.filter(map_index=FAILED).update(map_name="lyon 12")
+    answer = page.get(f"/runs/{run.pk}?unfold=load&find={text}")
+    rows = answer.context["unfolded"].page["rows"]
+    assert (len(rows) if text == "" else sorted(task.map_index for task in rows)) == found
+    assert f'value="{text}"' in answer.content.decode()
+
+
+def test_airflows_word_for_an_instance_is_mirrored():
+    item = {
+        "dag_id": "etl",
+        "dag_run_id": "r",
+        "task_id": "load",
+        "map_index": 3,
+        "try_number": 1,
+        "max_tries": 0,
+        "rendered_map_index": "Lyon",
+    }
+    [named] = answers.task_states([item])
+    [plain] = answers.task_states([{**item, "rendered_map_index": "3"}])
+    [older] = answers.task_states([{**item, "rendered_map_index": None}])
+    assert [one.map_name for one in (named, plain, older)] == ["Lyon", "", ""]
+    assert [one.name for one in (named, plain)] == ["load[3] Lyon", "load[3]"]
+
+
+def test_a_name_that_comes_later_is_written(run):
+    task = TaskState(DAG, run.dag_run_id, "load", 5, 1, 0, "success", "@task", None, None, 1.0, "Lyon")
+    mirror.save_tasks([run], [task])
+    assert str(TaskInstance.objects.get(map_index=5)) == "load[5] Lyon"
