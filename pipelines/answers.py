@@ -381,6 +381,22 @@ def task_nodes(answer: dict[str, Any]) -> list[TaskNode]:
     return [task_node(item) for item in answer["tasks"]]
 
 
+def groups_of_tasks(answer: dict[str, Any]) -> dict[str, list[str]]:
+    """Of each task, the groups that it is in, the outermost first, by the graph of Airflow's own pages.
+
+    There a group has children and a task has none; what joins groups is neither.
+    """
+    found: dict[str, list[str]] = {}
+    rest: list[tuple[dict[str, Any], list[str]]] = [(node, []) for node in answer["nodes"]]
+    while rest:
+        node, path = rest.pop()
+        if node.get("children") is not None:
+            rest += [(child, [*path, str(node["id"])]) for child in node["children"]]
+        elif node.get("type") != "join":
+            found[str(node["id"])] = path
+    return found
+
+
 def task_states(items: list[Any]) -> list[TaskState | Unread]:
     return read(items, task_state, task_key)
 

@@ -180,7 +180,7 @@ def draw(tasks: Tasks, runs: Sequence[Any], cells: Cells, *, fold: Collection[st
     return Grid(columns, rows, list(places), *size, label_width, square, step)
 
 
-def _task_ids(tasks: Tasks, cells: Cells, known: Collection[str]) -> list[str]:
+def _task_ids(tasks: Tasks, cells: Cells, known: labels.Groups) -> list[str]:
     """The tasks of the graph as it is now, then those that only older runs had; groups stay together."""
     ids = topological(tasks)
     older = sorted({task_id for of_run in cells.values() for task_id in of_run} - set(ids))
@@ -196,7 +196,7 @@ def _task_ids(tasks: Tasks, cells: Cells, known: Collection[str]) -> list[str]:
 
 
 def _rows(
-    ids: Sequence[str], names: Mapping[str, str], fold: Collection[str], known: Collection[str]
+    ids: Sequence[str], names: Mapping[str, str], fold: Collection[str], known: labels.Groups
 ) -> list[Row]:
     """A row for each group before its tasks, without what a folded one holds."""
     n_tasks = labels.counted(ids, known)
@@ -230,7 +230,7 @@ def _rows(
     ]
 
 
-def _members(ids: Sequence[str], known: Collection[str]) -> dict[str, list[str]]:
+def _members(ids: Sequence[str], known: labels.Groups) -> dict[str, list[str]]:
     members = defaultdict(list)
     for task_id in ids:
         for group in labels.groups_of(task_id, known):

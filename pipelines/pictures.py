@@ -1,5 +1,6 @@
 """What the pages draw beside rows: the graph in a run's colours."""
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -8,7 +9,7 @@ from typing import Any
 import orjson
 
 from core.lib import json_out
-from pipelines import graph, grid
+from pipelines import graph, grid, labels
 from pipelines.graph import Box, Drawing
 from pipelines.models import TaskInstance
 
@@ -40,7 +41,8 @@ def coloured(
 ) -> ColouredGraph:
     """The graph; cells: of a run, without which all boxes are plain."""
     drawing = _drawn(json_out.encode(tasks_of_graph), tuple(fold))
-    boxes = [_coloured(box, cells or {}, shown) for box in drawing.boxes]
+    inside = _inside(tasks_of_graph, cells or {}) if fold else {}
+    boxes = [_coloured(box, cells or {}, inside, shown) for box in drawing.boxes]
     return ColouredGraph(drawing, boxes)
 
 
@@ -50,10 +52,24 @@ def _drawn(tasks_of_graph: bytes, fold: tuple[str, ...]) -> Drawing:
     return graph.draw(graph.folded(tasks, fold) if fold else tasks)
 
 
-def _coloured(box: Box, cells: Mapping[str, grid.Cell], shown: TaskInstance | None) -> ColouredBox:
+def _inside(tasks: list[dict[str, Any]], cells: Mapping[str, grid.Cell]) -> dict[str, list[grid.Cell]]:
+    """What of each group is in the run."""
+    known = labels.groups_in(tasks, cells)
+    found: dict[str, list[grid.Cell]] = defaultdict(list)
+    for task_id, cell in cells.items():
+        for group in labels.groups_of(task_id, known):
+            found[group].append(cell)
+    return found
+
+
+def _coloured(
+    box: Box,
+    cells: Mapping[str, grid.Cell],
+    inside: Mapping[str, list[grid.Cell]],
+    shown: TaskInstance | None,
+) -> ColouredBox:
     if box.n_tasks:
-        inside = [cell for name, cell in cells.items() if name.startswith(f"{box.id}.")]
-        state, n = grid.worst(cell.state for cell in inside), box.n_tasks
+        state, n = grid.worst(cell.state for cell in inside.get(box.id, ())), box.n_tasks
     else:
         cell = cells.get(box.id)
         state, n = (cell.state, cell.n) if cell else ("", 0)

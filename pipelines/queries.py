@@ -255,9 +255,10 @@ def in_full(found: Run, scope: Scope) -> Scope:
     """With the tasks of its group, as the run has them. Raises NotFound."""
     if not scope.group:
         return scope
-    inside = found.task_instances.filter(task_id__startswith=f"{scope.group}.")
-    ids = sorted(set(inside.order_by().values_list("task_id", flat=True)))
-    if not ids or scope.group not in labels.groups_in(graph_of(found.dag_id), ids):
+    there = set(found.task_instances.order_by().values_list("task_id", flat=True).distinct())
+    known = labels.groups_in(graph_of(found.dag_id), there)
+    ids = sorted(task_id for task_id in there if scope.group in labels.groups_of(task_id, known))
+    if not ids:
         message = _("Run %(run)s has no task group “%(group)s”.")
         raise NotFound(message % {"run": found.pk, "group": scope.group})
     return replace(scope, tasks=tuple((task_id, None) for task_id in ids))

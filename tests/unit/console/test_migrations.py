@@ -37,7 +37,9 @@ LAST_UNCHECKED = {
     "usecases": 3,
 }
 # Faults that are none, by (app, migration), each with why: "streaming", "0010_x": "nobody writes the column".
-REASONS: dict[tuple[str, str], str] = {}
+REASONS: dict[tuple[str, str], str] = {
+    ("pipelines", "0017_groups_anew"): "tasks of which no groups are told are in rows of the old code too",
+}
 
 
 def found_in(name, operation, *, before=None):
