@@ -15,6 +15,7 @@ from core.lib import aside
 from core.lib.aside import Unread, name_in
 from core.lib.times import moment
 from pipelines.log_lines import Lines, LogLine
+from pipelines.scope import instance_name
 
 T = TypeVar("T")
 
@@ -117,7 +118,10 @@ class DagRun:
 
 @dataclass(frozen=True)
 class TaskState:
-    """A task instance at its latest try; state is empty before the scheduler has looked at it."""
+    """A task instance at its latest try; state is empty before the scheduler has looked at it.
+
+    map_name: what its author's `map_index_template` made of a mapped one; empty without, and before it ran.
+    """
 
     dag_id: str
     dag_run_id: str
@@ -130,11 +134,17 @@ class TaskState:
     started_at: datetime | None
     ended_at: datetime | None
     duration_s: float | None
+    map_name: str = ""
 
     @property
     def run_key(self) -> str:
         """What its run is called among all runs."""
         return f"{self.dag_id} {self.dag_run_id}"
+
+    @property
+    def name(self) -> str:
+        """As pages write it."""
+        return instance_name(self.task_id, self.map_index, self.map_name)
 
     @property
     def key(self) -> str:
@@ -171,7 +181,10 @@ class XCom:
 
 @dataclass(frozen=True)
 class InputRequest:
-    """What a task asks people. param_list: as of `DagDetails`. assigned: user ids, empty for all."""
+    """What a task asks people. param_list: as of `DagDetails`. assigned: user ids, empty for all.
+
+    map_name: as of `TaskState`.
+    """
 
     dag_id: str
     dag_run_id: str
@@ -186,6 +199,7 @@ class InputRequest:
     assigned: list[str]
     asked_at: datetime  # for the first time: one that is asked again, by a later try, keeps it
     try_number: int
+    map_name: str = ""
 
     @property
     def run_key(self) -> str:
@@ -381,6 +395,22 @@ def task_nodes(answer: dict[str, Any]) -> list[TaskNode]:
     return [task_node(item) for item in answer["tasks"]]
 
 
+def groups_of_tasks(answer: dict[str, Any]) -> dict[str, list[str]]:
+    """Of each task, the groups that it is in, the outermost first, by the graph of Airflow's own pages.
+
+    There a group has children and a task has none; what joins groups is neither.
+    """
+    found: dict[str, list[str]] = {}
+    rest: list[tuple[dict[str, Any], list[str]]] = [(node, []) for node in answer["nodes"]]
+    while rest:
+        node, path = rest.pop()
+        if node.get("children") is not None:
+            rest += [(child, [*path, str(node["id"])]) for child in node["children"]]
+        elif node.get("type") != "join":
+            found[str(node["id"])] = path
+    return found
+
+
 def task_states(items: list[Any]) -> list[TaskState | Unread]:
     return read(items, task_state, task_key)
 
@@ -404,7 +434,14 @@ def input_request(item: dict[str, Any]) -> InputRequest:
         assigned=[str(user["id"]) for user in item.get("assigned_users") or []],
         asked_at=asked_at,
         try_number=task["try_number"],
+        map_name=_map_name(task),
     )
+
+
+def _map_name(task: dict[str, Any]) -> str:
+    """Airflow gives the bare index where the author wrote no template."""
+    name = task.get("rendered_map_index") or ""
+    return "" if name == str(task["map_index"]) else str(name)
 
 
 def task_tries(answer: dict[str, Any]) -> list[TaskTry]:
@@ -486,6 +523,7 @@ def task_state(item: dict[str, Any]) -> TaskState:
         started_at=moment(item.get("start_date")),
         ended_at=moment(item.get("end_date")),
         duration_s=item.get("duration"),
+        map_name=_map_name(item),
     )
 
 

@@ -30,7 +30,7 @@ from pipelines import (
 from pipelines.answers import TaskState
 from pipelines.asset_models import Asset, AssetEvent
 from pipelines.list_api import WAIT, check_wait
-from pipelines.models import ImportFault, InputRequest
+from pipelines.models import ImportFault, InputRequest, TaskInstance
 from pipelines.scope import Scope
 from pipelines.serializers import (
     AssetEventSerializer,
@@ -56,7 +56,6 @@ from pipelines.serializers import (
     SwitchedListSerializer,
     SwitchesSerializer,
     TaskInstanceSerializer,
-    TaskListSerializer,
     TaskQuerySerializer,
     TaskTextListSerializer,
     TaskTryListSerializer,
@@ -266,12 +265,23 @@ def _touched(tasks: list[TaskState]) -> Response:
     return Response(TouchedTaskListSerializer({"results": tasks}).data)
 
 
-class RunTaskListView(APIView):
-    @extend_schema(responses=TaskListSerializer)
-    def get(self, _request: Request, run_id: int) -> Response:
+class TaskPages(CursorPages):
+    """In the order of the graph, instances of a mapped task by their index."""
+
+    ordering = ("place", "task_id", "map_index")  # type: ignore[assignment]  # the base class has one
+
+
+class RunTaskListView(generics.ListAPIView):
+    """Tasks of a run, each instance of a mapped one."""
+
+    serializer_class = TaskInstanceSerializer
+    pagination_class = TaskPages
+
+    def get_queryset(self) -> QuerySet[TaskInstance]:
         """In the order of the graph."""
-        tasks = queries.task_instances(queries.run(run_id))
-        return Response({"results": TaskInstanceSerializer(tasks, many=True).data})
+        if getattr(self, "swagger_fake_view", False):
+            return TaskInstance.objects.none()
+        return queries.task_instances(queries.run(self.kwargs["run_id"]))
 
 
 class TaskLogView(APIView):
@@ -288,16 +298,23 @@ class TaskLogView(APIView):
     def get(self, request: Request, run_id: int, task_id: str) -> Response:
         """At most 1,000 lines; of a very long log only the end is kept.
 
-        While `is_complete` is false, ask again with the cursor for what follows.
+        While `is_complete` is false, ask again with the cursor for what follows: callbacks and mails of a try
+        write into its log after it has ended.
         """
         given = valid_query(LogQuerySerializer, request)
         view = log_reading.open_log(
             queries.run(run_id), task_id, map_index=given["map_index"], try_number=given.get("try")
         )
         piece = view.read(int(given["cursor"]), limit=LINES)
-        is_complete = view.is_complete and piece.end >= view.size_bytes
-        answer = {"lines": piece.lines, "cursor": str(piece.end), "is_complete": is_complete}
-        return Response(LogSerializer({**answer, "n_missing_lines": view.cut.n_lines}).data)
+        is_last = piece.end >= view.size_bytes
+        answer = {
+            "lines": piece.lines,
+            "cursor": str(piece.end),
+            "has_end": view.has_end and is_last,
+            "is_complete": view.is_complete and is_last,
+            "n_missing_lines": view.cut.n_lines,
+        }
+        return Response(LogSerializer(answer).data)
 
 
 MAP_INDEX = OpenApiParameter("map_index", int, description="-1 unless the task is mapped")
@@ -310,7 +327,7 @@ def _index(request: Request) -> int:
 class TaskTriesView(APIView):
     @extend_schema(responses=TaskTryListSerializer, parameters=[MAP_INDEX])
     def get(self, request: Request, run_id: int, task_id: str) -> Response:
-        """Every try of a task, asked of Airflow now."""
+        """Every try of a task, asked of Airflow now or some seconds ago."""
         found = task_facts.tries(queries.run(run_id), task_id, _index(request))
         return Response(TaskTryListSerializer({"results": found}).data)
 
@@ -318,7 +335,7 @@ class TaskTriesView(APIView):
 class TaskXComsView(APIView):
     @extend_schema(responses=TaskTextListSerializer, parameters=[MAP_INDEX])
     def get(self, request: Request, run_id: int, task_id: str) -> Response:
-        """What the task left for others, the first 30 by key, asked of Airflow now."""
+        """What the task left for others, the first 30 by key, asked of Airflow now or some seconds ago."""
         found = task_facts.xcoms(queries.run(run_id), task_id, _index(request))
         return Response(TaskTextListSerializer({"results": found}).data)
 
@@ -326,7 +343,7 @@ class TaskXComsView(APIView):
 class TaskRenderedView(APIView):
     @extend_schema(responses=TaskTextListSerializer, parameters=[MAP_INDEX])
     def get(self, request: Request, run_id: int, task_id: str) -> Response:
-        """What the task's templates came to, by field, asked of Airflow now."""
+        """What the task's templates came to, by field, asked of Airflow now or some seconds ago."""
         found = task_facts.rendered(queries.run(run_id), task_id, _index(request))
         return Response(TaskTextListSerializer({"results": found}).data)
 

@@ -10,11 +10,12 @@ from core.lib.errors import InvalidRequest
 from pipelines.actions import MARKS
 from pipelines.scope import MOST_NAMED, Scope
 
-_INDEX = re.compile(r"-1|[0-9]{1,9}")
+_ALL = "*"
+_INDEX = re.compile(r"-1|[0-9]{1,9}|\*")
 
 
 class NamedTasks(forms.Field):
-    """Several tasks, each as "<map index> <task id>"; -1 for one that is not mapped."""
+    """Several tasks, each as "<map index> <task id>"; -1 for one that is not mapped, * for all instances."""
 
     widget = hidden_widget = forms.MultipleHiddenInput
 
@@ -25,7 +26,7 @@ class NamedTasks(forms.Field):
             index, _space, task_id = str(text).partition(" ")
             if not _INDEX.fullmatch(index) or not 0 < len(task_id) <= 250 or "\x00" in task_id:
                 raise forms.ValidationError(_("These are no tasks."))
-            found.append((task_id, int(index)))
+            found.append((task_id, None if index == _ALL else int(index)))
         if len(found) > MOST_NAMED:
             raise forms.ValidationError(_("Name 100 tasks at most, or their group."))
         return tuple(dict.fromkeys(found))

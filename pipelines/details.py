@@ -53,13 +53,19 @@ def _tasks(airflow: "AirflowGateway", pipeline: Pipeline, version: int | None) -
     if is_as_before and None not in told.values():
         return [replace(task, groups=told[task.id]) for task in tasks]
     try:
+        inside = airflow.groups_of_tasks(pipeline.dag_id)
+        return [replace(task, groups=inside.get(task.id)) for task in tasks]
+    except ConsoleError as error:
+        log.info("pipeline.structure_unread", dag_id=pipeline.pk, error=error.message)
+    try:
         groups = airflow.dag_groups(
             pipeline.dag_id, {name for task in tasks for name in labels.may_be_groups(task.id)}
         )
     except Unavailable as error:  # what was told before holds; of other tasks names tell until the next turn
         log.info("pipeline.groups_unread", dag_id=pipeline.pk, error=error.message)
         return [replace(task, groups=told.get(task.id)) for task in tasks]
-    return [replace(task, groups=labels.groups_of(task.id, groups)) for task in tasks]
+    inside = {task.id: [name for name in labels.may_be_groups(task.id) if name in groups] for task in tasks}
+    return [replace(task, groups=inside[task.id]) for task in tasks]
 
 
 def _sync_sources(

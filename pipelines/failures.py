@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines import log_reading
+from pipelines import log_reading, run_tasks
 from pipelines.log_lines import LogLine
 from pipelines.models import Run, TaskInstance
+from pipelines.run_tasks import TaskRow
 
 LOOKED_AT = 400  # lines, from the end
 LONGEST_QUOTE = 700
@@ -21,30 +22,49 @@ _OF_A_PROGRAM = re.compile(r"non-zero exit status|command returned a non-zero ex
 class Failure:
     """The first task that failed, in the order of the graph.
 
-    error: the quote; empty while the log is on its way, and where it holds no error.
+    error: the quote; empty while the log is on its way, and where it holds no error. trouble: why there is no
+    log. is_final: what is said of it stays.
     after: what depends on the task and did not run.
     """
 
     task: TaskInstance
     n_others: int
     error: str
+    trouble: str
     is_read: bool
+    is_final: bool
     after: list[str]
 
 
-def of_run(run: Run, tasks: Sequence[TaskInstance], graph: Sequence[Mapping[str, Any]]) -> Failure | None:
+def of_run(run: Run, rows: Sequence[TaskRow], graph: Sequence[Mapping[str, Any]]) -> Failure | None:
     """None for a run without a failed task. The caller counts as reading its log."""
-    failed = [task for task in tasks if task.state == "failed"]
-    if not failed:
+    failed = [row for row in rows if "failed" in row.counts]
+    task = _first(run, failed)
+    if task is None:
         return None
-    task = failed[0]
     view = log_reading.open_log(run, task.task_id, map_index=task.map_index)
     # Of a copy that is still growing the last error is one in the middle of the log.
-    is_as_good_as_whole = view.is_complete or (view.copy is not None and bool(view.copy.delivery_error))
-    lines = view.tail(limit=LOOKED_AT).lines if is_as_good_as_whole else []
+    trouble = view.copy.delivery_error if view.copy else ""
+    lines = view.tail(limit=LOOKED_AT).lines if view.has_end or trouble else []
     behind = _behind(graph, task.task_id)
-    after = [str(one) for one in tasks if one.task_id in behind and one.state in {"", "upstream_failed"}]
-    return Failure(task, len(failed) - 1, last_error(lines), view.is_complete, after)
+    after = [words for row in rows if row.task_id in behind and (words := _undone(row))]
+    n_failed = sum(row.counts["failed"] for row in failed)
+    error = last_error(lines)
+    return Failure(task, n_failed - 1, error, trouble, view.has_end, view.is_complete, after)
+
+
+def _first(run: Run, failed: Sequence[TaskRow]) -> TaskInstance | None:
+    if not failed:
+        return None
+    return failed[0].only or run_tasks.instances(run, failed[0].task_id, state="failed").first()
+
+
+def _undone(row: TaskRow) -> str:
+    """What of a task did not run, in words; empty for nothing."""
+    n = row.counts.get("", 0) + row.counts.get("upstream_failed", 0)
+    if not n:
+        return ""
+    return row.task_id if row.only else f"{row.task_id} × {n}"
 
 
 def _behind(graph: Sequence[Mapping[str, Any]], task_id: str) -> set[str]:

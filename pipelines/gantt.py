@@ -1,4 +1,7 @@
-"""When the tasks of a run were at work, try by try, on one axis of time. No Django, no database."""
+"""When the tasks of a run were at work, try by try, on one axis of time. No Django, no database.
+
+A mapped task is one bar, from the first start to the last end of its instances.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,15 +16,19 @@ CUT_TO, SHORTEST_CUT_S = 0.12, 60.0
 
 
 class Task(Protocol):
-    """What is asked of a task instance."""
+    """What is asked of a task: an instance, or all of a mapped one."""
 
-    task_id: str
-    map_index: int
-    try_number: int
-    state: str
     started_at: datetime | None
     ended_at: datetime | None
-    earlier_tries: list[dict[str, Any]]
+
+    @property
+    def try_number(self) -> int: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def has_run(self) -> bool: ...
+    @property
+    def earlier_tries(self) -> list[dict[str, Any]]: ...
 
 
 @dataclass(frozen=True)
@@ -64,18 +71,18 @@ class _Span:
     is_earlier: bool
 
 
-def draw(tasks: Sequence[Task], *, now: datetime, never_ran: frozenset[str]) -> Gantt:
-    """never_ran: states whose start, should Airflow give one, means nothing."""
+def draw(tasks: Sequence[Task], *, now: datetime) -> Gantt:
+    """now: where the bar of one that is at work ends."""
     shown = list(tasks)[:MOST_ROWS]
-    spans = [_spans(task, now, never_ran) for task in shown]
+    spans = [_spans(task, now) for task in shown]
     axis = _Axis([span for some in spans for span in some])
     rows = [Row(task, [axis.place(span) for span in some]) for task, some in zip(shown, spans, strict=True)]
     return Gantt(rows, len(tasks) - len(shown), axis.start, axis.end, axis.breaks)
 
 
-def _spans(task: Task, now: datetime, never_ran: frozenset[str]) -> list[_Span]:
+def _spans(task: Task, now: datetime) -> list[_Span]:
     found = [_earlier(one) for one in task.earlier_tries]
-    if task.started_at is not None and task.state and task.state not in never_ran:
+    if task.has_run and task.started_at is not None:
         end = max(task.ended_at or now, task.started_at)
         found.append(_Span(task.started_at, end, task.state, task.try_number, is_earlier=False))
     return found

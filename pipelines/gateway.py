@@ -74,6 +74,9 @@ MARKS = ["success", "failed", "skipped"]  # states that somebody may give a task
 LARGEST_VALUE = 1024 * 1024  # of what a page shows of a task, in bytes
 MOST_ENTRIES = 30  # of a task's XComs: each value is a call of its own
 
+STRUCTURE = "/ui/structure/structure_data"
+SIGNED_IN = ["OAuth2PasswordBearer", "HTTPBearer"]  # as the client's own calls
+
 _Meaning = TypeVar("_Meaning")
 
 
@@ -129,6 +132,21 @@ class AirflowGateway:
         """The tasks and what follows each."""
         call = self._tasks.get_tasks_without_preload_content
         return self._read(call, answers.task_nodes, dag_id=dag_id)
+
+    def groups_of_tasks(self, dag_id: str) -> dict[str, list[str]]:
+        """Of each task, the groups that it is in, the outermost first.
+
+        Airflow tells that to its own pages alone, by a call that it promises nobody: where it
+        fails, `dag_groups` tells. Raises what any call may.
+        """
+
+        def call(*, _request_timeout: Any, **query: str) -> urllib3.BaseHTTPResponse:
+            request = self._client.param_serialize(
+                "GET", STRUCTURE, query_params=list(query.items()), auth_settings=SIGNED_IN
+            )
+            return self._client.call_api(*request, _request_timeout=_request_timeout).response
+
+        return self._read(call, answers.groups_of_tasks, dag_id=dag_id)
 
     def dag_groups(self, dag_id: str, names: Collection[str]) -> set[str]:
         """Those of `names` that are groups of tasks. Airflow tells of one at a time, `a` before `a.b`.

@@ -15,6 +15,7 @@ from pipelines.graph_groups import Item as _Item
 BOX_H, GAP_X, GAP_Y, PAD = 36, 44, 16, 8
 NARROWEST, WIDEST = 84, 264
 LONGEST_LABEL = 32
+ROOM_FOR_N = " × 0000"  # behind the name of a mapped task
 WAY_H = 10  # of a line between two boxes
 SWEEPS = 6
 
@@ -77,8 +78,11 @@ def topological(tasks: Tasks) -> list[str]:
 
 def folded(tasks: Tasks, groups: Collection[str]) -> list[dict[str, Any]]:
     """The same graph with each of these groups as one task, which has `n_tasks`."""
-    folds = labels.groups_in(tasks).intersection(groups)
-    inside = {task["id"]: next(iter(labels.groups_of(task["id"], folds)), task["id"]) for task in tasks}
+    there = labels.groups_in(tasks)
+    inside = {
+        task["id"]: next((one for one in labels.groups_of(task["id"], there) if one in groups), task["id"])
+        for task in tasks
+    }
     known: dict[str, dict[str, Any]] = {}
     for task in tasks:
         name = inside[task["id"]]
@@ -94,7 +98,7 @@ def folded(tasks: Tasks, groups: Collection[str]) -> list[dict[str, Any]]:
 def _group(name: str, task: Mapping[str, Any]) -> dict[str, Any]:
     """task: one of those that it holds."""
     told = task.get("groups")
-    outer = None if told is None else labels.groups_of(name, told)
+    outer = None if told is None else told[: told.index(name)]
     drawn = {"id": name, "label": name, "operator": "", "is_mapped": False, "downstream": []}
     return {**drawn, "groups": outer, "is_group": True}
 
@@ -105,13 +109,13 @@ def draw(tasks: Tasks) -> Drawing:
     ways = {edge: _way(edge, layers) for edge in _edges(tasks) if layers[edge[0]] < layers[edge[1]]}
     by_layer = _ordered(tasks, layers, ways)
     known = labels.groups_in(tasks)
-    groups = {name for task in tasks for name in labels.groups_of(task["id"], known)}
-    pads = graph_groups.side_pads(sorted(groups))
+    pads = graph_groups.side_pads(known)
     margin = PAD + max(pads.values(), default=0)
-    placed = _grouped(by_layer, ways, groups) if groups else graph_groups.Placed(_middles(by_layer, ways), {})
+    placed = _grouped(by_layer, ways, known) if known else graph_groups.Placed(_middles(by_layer, ways), {})
     middles = placed.middles
-    names = _names(tasks, groups)
-    widths = [_width_of([item for item in items if isinstance(item, str)], names) for items in by_layer]
+    names = _names(tasks, known)
+    room = {task["id"]: names[task["id"]] + (ROOM_FOR_N if task.get("is_mapped") else "") for task in tasks}
+    widths = [_width_of([item for item in items if isinstance(item, str)], room) for items in by_layer]
     lefts = [margin + sum(widths[:place]) + place * GAP_X for place in range(len(widths))]
     by_id = {task["id"]: task for task in tasks}
     boxes: dict[_Item, Box] = {
@@ -124,12 +128,13 @@ def draw(tasks: Tasks) -> Drawing:
     width = lefts[-1] + widths[-1] + margin if lefts else 0
     bottoms = [middle + BOX_H / 2 for middle in middles.values()]
     bottoms += [bottom for _top, bottom in placed.frames.values()]
-    frames = [_frame(name, placed.frames[name], pads[name], boxes) for name in sorted(placed.frames)]
+    outer_first = sorted(placed.frames, key=lambda name: (len(labels.groups_of(name, known)), name))
+    frames = [_frame(name, placed.frames[name], pads[name], boxes, known) for name in outer_first]
     return Drawing(list(boxes.values()), paths, width, max(bottoms, default=-PAD) + PAD, frames)
 
 
 def _grouped(
-    by_layer: Sequence[Sequence[_Item]], ways: Mapping[Any, list[_Item]], groups: Collection[str]
+    by_layer: Sequence[Sequence[_Item]], ways: Mapping[Any, list[_Item]], groups: labels.Groups
 ) -> graph_groups.Placed:
     before, after = _neighbours(ways)
     items = [item for items in by_layer for item in items]
@@ -140,15 +145,17 @@ def _grouped(
     return graph_groups.Placed(middles, frames)
 
 
-def _frame(name: str, ends: tuple[float, float], pad: int, boxes: Mapping[_Item, Box]) -> Frame:
-    inside = [box for box in boxes.values() if box.id.startswith(f"{name}.")]
+def _frame(
+    name: str, ends: tuple[float, float], pad: int, boxes: Mapping[_Item, Box], known: labels.Groups
+) -> Frame:
+    inside = [box for box in boxes.values() if name in labels.groups_of(box.id, known)]
     left = min(box.x for box in inside) - pad
     right = max(box.x + box.width for box in inside) + pad
-    [label] = labels.shortened([name.rpartition(".")[2]], LONGEST_LABEL)
+    [label] = labels.shortened([labels.own_name(name, "", known)], LONGEST_LABEL)
     return Frame(name, label, left, ends[0], right - left, ends[1] - ends[0])
 
 
-def _names(tasks: Tasks, groups: Collection[str]) -> dict[str, str]:
+def _names(tasks: Tasks, groups: labels.Groups) -> dict[str, str]:
     whole = [labels.own_name(task["id"], str(task.get("label") or ""), groups) for task in tasks]
     short = labels.shortened(whole, LONGEST_LABEL)
     return {task["id"]: name for task, name in zip(tasks, short, strict=True)}

@@ -6,7 +6,7 @@ distances between neighbours are all that limits where they stand. No Django.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipelines import labels
@@ -45,12 +45,9 @@ def placed(
     by_layer: Sequence[Sequence[Item]],
     near: Mapping[Item, Sequence[Item]],
     heights: Mapping[Item, float],
-    known: Collection[str],
+    known: labels.Groups,
 ) -> Placed:
-    """by_layer: in an order with few crossings. near: what each item is joined to; ways are tuples.
-
-    known: the names of groups.
-    """
+    """by_layer: in an order with few crossings. near: what each item is joined to; ways are tuples."""
     ranks = {item: row - len(items) / 2 for items in by_layer for row, item in enumerate(items)}
     layers = {item: layer for layer, items in enumerate(by_layer) for item in items}
     inside: dict[str, dict[object, list[Item]]] = defaultdict(lambda: defaultdict(list))
@@ -85,20 +82,22 @@ def placed(
     return Placed(middles, {name: (up - top, down - top) for name, (up, down) in whole.frames.items()})
 
 
-def side_pads(names: Sequence[str]) -> dict[str, int]:
+def side_pads(known: labels.Groups) -> dict[str, int]:
     """How far each group's frame stands out beside its tasks: further than those within it."""
+    paths = {name: labels.groups_of(name, known) for name in known}
     depths = {
-        name: max(other.count(".") for other in names if f"{other}.".startswith(f"{name}.")) - name.count(".")
-        for name in names
+        name: max((len(path) - len(paths[name]) for path in paths.values() if name in path), default=0)
+        for name in known
     }
     return {name: min(NEST_PAD * (depth + 1), MOST_PAD) for name, depth in depths.items()}
 
 
-def _groups_of(item: Item, known: Collection[str]) -> list[str]:
+def _groups_of(item: Item, known: labels.Groups) -> list[str]:
     """Of a task; of a line between two the groups that both are in."""
     if not isinstance(item, tuple):
         return labels.groups_of(item, known)
-    return labels.groups_of(item[0], labels.groups_of(item[1], known))
+    both = labels.groups_of(item[1], known)
+    return [name for name in labels.groups_of(item[0], known) if name in both]
 
 
 def _settle(nodes: Sequence[_Node], near: Mapping[Item, Sequence[Item]]) -> None:

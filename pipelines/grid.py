@@ -34,8 +34,8 @@ WORST_FIRST = (
     "skipped",
     "success",
 )
-_PLACES = {state: place for place, state in enumerate(WORST_FIRST)}
-_UNKNOWN = _PLACES["scheduled"] + 0.5  # a newer Airflow's: before those that are over
+_PLACES = {state: float(place) for place, state in enumerate(WORST_FIRST)}
+UNKNOWN = _PLACES["scheduled"] + 0.5  # none yet, or a newer Airflow's: before those that are over
 
 
 class Cell:
@@ -143,17 +143,14 @@ class Grid:
     pitch: int = CELL + GAP
 
 
+def place(state: str) -> float:
+    """Where it stands among all states: the one that needs a look most comes first."""
+    return _PLACES.get(state, UNKNOWN)
+
+
 def worst(states: Iterable[str]) -> str:
     """The state that stands for several."""
-    return min(sorted(set(states) - {""}), key=lambda state: _PLACES.get(state, _UNKNOWN), default="")
-
-
-def cells_of(instances: Iterable[Any]) -> dict[str, Cell]:
-    """Of one run's task instances, by the task's id."""
-    cells: dict[str, Cell] = defaultdict(Cell)
-    for instance in instances:
-        cells[instance.task_id].add(instance.state, 1, instance.duration_s)
-    return cells
+    return min(sorted(set(states) - {""}), key=place, default="")
 
 
 def draw(tasks: Tasks, runs: Sequence[Any], cells: Cells, *, fold: Collection[str] = ()) -> Grid:
@@ -183,7 +180,7 @@ def draw(tasks: Tasks, runs: Sequence[Any], cells: Cells, *, fold: Collection[st
     return Grid(columns, rows, list(places), *size, label_width, square, step)
 
 
-def _task_ids(tasks: Tasks, cells: Cells, known: Collection[str]) -> list[str]:
+def _task_ids(tasks: Tasks, cells: Cells, known: labels.Groups) -> list[str]:
     """The tasks of the graph as it is now, then those that only older runs had; groups stay together."""
     ids = topological(tasks)
     older = sorted({task_id for of_run in cells.values() for task_id in of_run} - set(ids))
@@ -199,7 +196,7 @@ def _task_ids(tasks: Tasks, cells: Cells, known: Collection[str]) -> list[str]:
 
 
 def _rows(
-    ids: Sequence[str], names: Mapping[str, str], fold: Collection[str], known: Collection[str]
+    ids: Sequence[str], names: Mapping[str, str], fold: Collection[str], known: labels.Groups
 ) -> list[Row]:
     """A row for each group before its tasks, without what a folded one holds."""
     n_tasks = labels.counted(ids, known)
@@ -233,7 +230,7 @@ def _rows(
     ]
 
 
-def _members(ids: Sequence[str], known: Collection[str]) -> dict[str, list[str]]:
+def _members(ids: Sequence[str], known: labels.Groups) -> dict[str, list[str]]:
     members = defaultdict(list)
     for task_id in ids:
         for group in labels.groups_of(task_id, known):

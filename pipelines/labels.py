@@ -1,11 +1,12 @@
 """Names of tasks in little room: cut where they are alike, and what groups a task is in. No Django.
 
-Airflow puts a group's name before the task's own, with a dot between; but a task may have dots in its own
-name. So what is a group is what Airflow told (`details`), and a name tells only where it told nothing.
+Airflow puts a group's name before the task's own, with a dot between, unless its author says that it should
+not (`prefix_group_id=False`); and a task may have dots in its own name. So what is in a group is what Airflow
+told (`details`), and a name tells only where it told nothing.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import takewhile
 from typing import Any
 
@@ -23,7 +24,15 @@ def may_be_groups(task_id: str) -> list[str]:
     return [".".join(parts[: depth + 1]) for depth in range(len(parts))]
 
 
-def groups_in(graph: Iterable[Mapping[str, Any]], also: Iterable[str] = ()) -> frozenset[str]:
+class Groups(frozenset[str]):
+    """The names of a pipeline's groups. paths: of each task and group, as far as Airflow told, those that it
+    is in, the outermost first.
+    """
+
+    paths: Mapping[str, Sequence[str]]
+
+
+def groups_in(graph: Iterable[Mapping[str, Any]], also: Iterable[str] = ()) -> Groups:
     """The groups of a pipeline. also: ids of tasks that only older runs have.
 
     Of a task of which Airflow told no groups (`also`, and rows of an earlier release) its name tells.
@@ -32,15 +41,19 @@ def groups_in(graph: Iterable[Mapping[str, Any]], also: Iterable[str] = ()) -> f
     sure = {group for groups in told.values() for group in groups or ()}
     asked = {name for one, groups in told.items() if groups is not None for name in may_be_groups(one)}
     untold = [one for one in {*told, *also} if told.get(one) is None]
-    return frozenset(sure | ({name for one in untold for name in may_be_groups(one)} - asked))
+    found = Groups(sure | ({name for one in untold for name in may_be_groups(one)} - asked))
+    inside = {group: path[:depth] for path in told.values() if path for depth, group in enumerate(path)}
+    found.paths = {**inside, **{one: path for one, path in told.items() if path is not None}}
+    return found
 
 
-def groups_of(task_id: str, groups: Collection[str]) -> list[str]:
-    """Those of `groups` that a task or a group is in, the outermost first."""
-    return [name for name in may_be_groups(task_id) if name in groups]
+def groups_of(name: str, groups: Groups) -> list[str]:
+    """Those that a task or a group is in, the outermost first."""
+    path = groups.paths.get(name)
+    return [one for one in may_be_groups(name) if one in groups] if path is None else list(path)
 
 
-def own_name(task_id: str, label: str, groups: Collection[str]) -> str:
+def own_name(task_id: str, label: str, groups: Groups) -> str:
     """Its name within its group; what its author called it, if that is another."""
     if label and label != task_id:
         return label
@@ -95,6 +108,6 @@ def _around(label: str, start: int, end: int, most: int) -> str:
     return before + core + after
 
 
-def counted(names: Iterable[str], groups: Collection[str]) -> Counter[str]:
+def counted(names: Iterable[str], groups: Groups) -> Counter[str]:
     """How many tasks each group holds, those of groups within it too."""
     return Counter(group for name in names for group in groups_of(name, groups))

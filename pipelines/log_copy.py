@@ -1,12 +1,14 @@
 """Which logs somebody watches, and how their copies grow.
 
 Each read of a log on a page or over REST renews a presence mark in Redis. While a try runs, the watcher asks
-Airflow for what is new since its token. A try that has ended is copied once by a worker, line by line.
+Airflow for what is new since its token. The log of a try that has ended is copied by a worker, line by line,
+and again until nothing new comes: Airflow tells the end first, and then callbacks, listeners and mails write
+into the same log; only after that is it taken to where others read it.
 """
 
 import time
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import islice
 
 import structlog
@@ -17,6 +19,7 @@ from django.utils import timezone
 from core.lib import live
 from core.lib import redis as console_redis
 from core.lib.errors import InvalidRequest, NotFound
+from core.lib.times import moment
 from pipelines import loops, spool
 from pipelines.log_lines import LogLine
 from pipelines.models import Run, TaskInstance, TaskLog
@@ -31,6 +34,10 @@ UNREAD_FOR = timedelta(days=1)
 AT_ONCE = 500
 TOLD_EVERY_S = 1.0
 READ_NOTED_EVERY = timedelta(minutes=1)
+WRITES_ON_FOR = timedelta(minutes=1)  # a try, after its end
+IS_OLD_AFTER = timedelta(minutes=10)  # then one look is enough
+LOOKED_AT_FOR = READ_NOTED_EVERY * 3  # after somebody last read it
+FIRST_LOOK, LAST_LOOK = timedelta(seconds=5), timedelta(minutes=1)
 
 
 def of_try(run: Run, task: TaskInstance, try_number: int) -> TaskLog:
@@ -44,6 +51,7 @@ def of_try(run: Run, task: TaskInstance, try_number: int) -> TaskLog:
     )
     if row.size_bytes and not _is_sound(row):
         anew = {"size_bytes": 0, "n_lines": 0, "token": "", "is_complete": False, "is_cut": False}
+        anew["has_end"] = False
         TaskLog.objects.filter(pk=row.pk).update(**anew)
         row.refresh_from_db()
     if timezone.now() - row.read_at > READ_NOTED_EVERY:
@@ -80,14 +88,27 @@ def watched() -> list[TaskLog]:
     return list(TaskLog.objects.filter(pk__in=ids, is_complete=False).select_related("run"))
 
 
-def has_ended(row: TaskLog) -> bool:
-    """Whether this try writes no more, by the mirrored task."""
-    task = TaskInstance.objects.filter(
+def _task_of(row: TaskLog) -> TaskInstance | None:
+    return TaskInstance.objects.filter(
         run_id=row.run_id, task_id=row.task_id, map_index=row.map_index
     ).first()
-    if task is None or task.try_number > row.try_number:
-        return True
-    return task.has_ended
+
+
+def has_ended(row: TaskLog) -> bool:
+    """Whether this try is over, by the mirrored task."""
+    task = _task_of(row)
+    return task is None or task.try_number > row.try_number or task.has_ended
+
+
+def ended_at(row: TaskLog) -> datetime | None:
+    """When this try ended, by the mirrored task; None where that is not known, and so long ago."""
+    task = _task_of(row)
+    if task is None:
+        return None
+    if task.try_number == row.try_number:
+        return task.ended_at
+    tries = {one["try_number"]: one["ended_at"] for one in task.earlier_tries}
+    return moment(tries.get(row.try_number))
 
 
 def want_copy(row: TaskLog) -> bool:
@@ -96,31 +117,59 @@ def want_copy(row: TaskLog) -> bool:
     return bool(due.update(next_attempt_at=timezone.now()))
 
 
-def copy(row: TaskLog, lines: Iterable[LogLine]) -> bool:
-    """Append what the copy lacks, some hundred lines at a time, until the end; False when it is not ours.
+def copy(row: TaskLog, lines: Iterable[LogLine]) -> int | None:
+    """Append what the copy lacks, some hundred lines at a time; how many lines there are in all.
+
+    None when the copy is not ours.
 
     Watchers hear of it now and then only: what they look at is its end, which comes last. A copy that takes
     longer than its lease stays with this worker as long as it goes on.
     """
-    position = row.n_lines
-    rest = islice(lines, position, None)
+    rest = iter(lines)
+    position = sum(1 for _known in islice(rest, row.n_lines))
     told_at = 0.0
     while some := list(islice(rest, AT_ONCE)):
         if not _append(row, some, position=position):
-            return False
+            return None
         position += len(some)
         if time.monotonic() - told_at > TOLD_EVERY_S:
             told_at = time.monotonic()
             if row.next_attempt_at is not None and not row.renew():
-                return False
+                return None
             tell(row)
-    return True
+    return position
 
 
 def finish(row: TaskLog, error: str = "") -> None:
     """Nothing more will come of this try."""
-    done = {"is_complete": True, "next_attempt_at": None, "delivery_error": error}
+    done = {"is_complete": True, "has_end": True, "next_attempt_at": None, "delivery_error": error}
     TaskLog.objects.filter(pk=row.pk).update(**done)
+    tell(row)
+
+
+def note_end(row: TaskLog, *, looked_at: datetime, has_more: bool) -> None:
+    """A copy came to the end of the log of an ended try, as it was at `looked_at`: look again, or be done.
+
+    has_more: whether there were lines that the copy lacked.
+    """
+    ended = ended_at(row)
+    since = looked_at - ended if ended else IS_OLD_AFTER
+    if since >= IS_OLD_AFTER or (since > WRITES_ON_FOR and not has_more):
+        finish(row)
+        return
+    wait = min(max(since, FIRST_LOOK), LAST_LOOK)
+    again = {"has_end": True, "next_attempt_at": timezone.now() + wait, "delivery_error": ""}
+    TaskLog.objects.filter(pk=row.pk).update(**again)
+    tell(row)
+
+
+def note_missing(row: TaskLog, words: str) -> None:
+    """Airflow cannot read the log of an ended try, or not yet: tried again while somebody looks at it, and
+    else when the next one does.
+    """
+    row.mark_retry(words)
+    if timezone.now() - row.read_at > LOOKED_AT_FOR:
+        TaskLog.objects.filter(pk=row.pk).update(next_attempt_at=None)
     tell(row)
 
 

@@ -21,7 +21,7 @@ class LogView:
 
     @property
     def has_ended(self) -> bool:
-        """Whether this try writes no more."""
+        """Whether this try is over; its callbacks may write on for a while."""
         return self.task.has_ended or self.try_number < self.task.try_number
 
     @property
@@ -33,6 +33,11 @@ class LogView:
     def size_bytes(self) -> int:
         """Of the copy so far."""
         return self.copy.size_bytes if self.copy else 0
+
+    @property
+    def has_end(self) -> bool:
+        """Whether the last lines here are those that stood at the end of the log after the try ended."""
+        return self.copy.has_end if self.copy else self.task.has_ended
 
     @property
     def is_complete(self) -> bool:

@@ -23,7 +23,7 @@ from pipelines.alert_rule_models import AlertRule as AlertRule
 from pipelines.asset_models import Asset as Asset
 from pipelines.asset_models import AssetEvent as AssetEvent
 from pipelines.backfill_models import Backfill as Backfill
-from pipelines.scope import Scope
+from pipelines.scope import Scope, instance_name
 
 LONGEST_NOTE = 1000
 LONGEST_SOURCE = 200_000
@@ -344,11 +344,15 @@ class ForgottenRun(models.Model):
 
 
 class TaskInstance(models.Model):
-    """A task within a run, at its latest try. `map_index` is -1 unless the task is mapped."""
+    """A task within a run, at its latest try. `map_index` is -1 unless the task is mapped.
+
+    map_name: what the author's `map_index_template` calls an instance; empty without one.
+    """
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="task_instances")
     task_id = models.CharField(max_length=250)
     map_index = models.IntegerField(default=-1)
+    map_name = models.TextField(blank=True, db_default="")
     try_number = models.PositiveIntegerField(default=0)
     max_tries = models.PositiveIntegerField(default=0)
     state = models.CharField(max_length=50, blank=True)
@@ -367,7 +371,7 @@ class TaskInstance(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.task_id if self.map_index < 0 else f"{self.task_id}[{self.map_index}]"
+        return instance_name(self.task_id, self.map_index, self.map_name)
 
     @property
     def key(self) -> str:
@@ -387,6 +391,11 @@ class TaskInstance(models.Model):
         return self.duration_s if self.try_number else None
 
     @property
+    def has_run(self) -> bool:
+        """Whether the latest try was at work, or is."""
+        return self.started_at is not None and bool(self.state) and self.state not in NEVER_RAN
+
+    @property
     def has_ended(self) -> bool:
         """Whether the latest try writes no more."""
         return self.state in TASK_ENDED
@@ -401,6 +410,7 @@ class InputRequest(Deliverable):
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="input_requests")
     task_id = models.CharField(max_length=250)
     map_index = models.IntegerField(default=-1)
+    map_name = models.TextField(blank=True, db_default="")
     subject = models.TextField()
     body = models.TextField(blank=True)
     options = models.JSONField(default=list)
@@ -439,7 +449,7 @@ class InputRequest(Deliverable):
     @property
     def task(self) -> str:
         """The task as pages write it."""
-        return self.task_id if self.map_index < 0 else f"{self.task_id}[{self.map_index}]"
+        return instance_name(self.task_id, self.map_index, self.map_name)
 
     @property
     def state(self) -> str:
@@ -492,7 +502,8 @@ class Bookmark(models.Model):
 class TaskLog(Deliverable):
     """The copy of one try's log: lines in a file (`spool`), and here how far it goes.
 
-    It is Deliverable for a try that has ended: a worker then copies the whole log once.
+    It is Deliverable for a try that has ended: a worker then copies the rest of the log. has_end: one came to
+    its end; only once no more is expected (`log_copy.note_end`) is the copy complete.
     """
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="logs")
@@ -502,6 +513,7 @@ class TaskLog(Deliverable):
     token = models.TextField(blank=True)
     n_lines = models.PositiveBigIntegerField(default=0)
     size_bytes = models.PositiveBigIntegerField(default=0)
+    has_end = models.BooleanField(default=False, db_default=False)
     is_complete = models.BooleanField(default=False)
     is_cut = models.BooleanField(default=False)
     read_at = models.DateTimeField(default=timezone.now)

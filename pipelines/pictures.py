@@ -1,17 +1,17 @@
-"""What the pages draw beside rows: the graph in a run's colours, and which task's log is shown."""
+"""What the pages draw beside rows: the graph in a run's colours."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import orjson
-from django.http import HttpRequest
 
 from core.lib import json_out
-from pipelines import graph, grid
+from pipelines import graph, grid, labels
 from pipelines.graph import Box, Drawing
-from pipelines.models import NEVER_RAN, Run, TaskInstance
+from pipelines.models import TaskInstance
 
 
 @dataclass(frozen=True)
@@ -34,20 +34,15 @@ class ColouredGraph:
 
 def coloured(
     tasks_of_graph: list[dict[str, Any]],
-    run: Run | None,
     *,
-    tasks: Sequence[TaskInstance] | None = None,
     shown: TaskInstance | None = None,
     cells: Mapping[str, grid.Cell] | None = None,
     fold: Collection[str] = (),
 ) -> ColouredGraph:
-    """The graph; without a run all boxes are plain. cells: of this run, where they were read already."""
+    """The graph; cells: of a run, without which all boxes are plain."""
     drawing = _drawn(json_out.encode(tasks_of_graph), tuple(fold))
-    if cells is None:
-        if tasks is None:
-            tasks = list(run.task_instances.all()) if run else []
-        cells = grid.cells_of(tasks)
-    boxes = [_coloured(box, cells, shown) for box in drawing.boxes]
+    inside = _inside(tasks_of_graph, cells or {}) if fold else {}
+    boxes = [_coloured(box, cells or {}, inside, shown) for box in drawing.boxes]
     return ColouredGraph(drawing, boxes)
 
 
@@ -57,28 +52,25 @@ def _drawn(tasks_of_graph: bytes, fold: tuple[str, ...]) -> Drawing:
     return graph.draw(graph.folded(tasks, fold) if fold else tasks)
 
 
-def _coloured(box: Box, cells: Mapping[str, grid.Cell], shown: TaskInstance | None) -> ColouredBox:
+def _inside(tasks: list[dict[str, Any]], cells: Mapping[str, grid.Cell]) -> dict[str, list[grid.Cell]]:
+    """What of each group is in the run."""
+    known = labels.groups_in(tasks, cells)
+    found: dict[str, list[grid.Cell]] = defaultdict(list)
+    for task_id, cell in cells.items():
+        for group in labels.groups_of(task_id, known):
+            found[group].append(cell)
+    return found
+
+
+def _coloured(
+    box: Box,
+    cells: Mapping[str, grid.Cell],
+    inside: Mapping[str, list[grid.Cell]],
+    shown: TaskInstance | None,
+) -> ColouredBox:
     if box.n_tasks:
-        inside = [cell for name, cell in cells.items() if name.startswith(f"{box.id}.")]
-        state, n = grid.worst(cell.state for cell in inside), box.n_tasks
+        state, n = grid.worst(cell.state for cell in inside.get(box.id, ())), box.n_tasks
     else:
         cell = cells.get(box.id)
         state, n = (cell.state, cell.n) if cell else ("", 0)
     return ColouredBox(box, state, shown is not None and shown.task_id == box.id, n)
-
-
-def chosen_task(request: HttpRequest, tasks: Sequence[TaskInstance]) -> TaskInstance | None:
-    """The task that `?task=` names, else what a reader looks for: failed, asking, running, latest started."""
-    wanted, index = request.GET.get("task", ""), request.GET.get("map_index", "")
-    named = [task for task in tasks if task.task_id == wanted]
-    exact = [task for task in named if str(task.map_index) == index]
-    if exact or named:
-        return (exact or named)[0]
-    for states in ({"failed"}, {"awaiting_input"}, {"running", "up_for_retry"}):
-        found = next((task for task in tasks if task.state in states), None)
-        if found is not None:
-            return found
-    started = [task for task in tasks if task.started_at is not None and task.state not in NEVER_RAN]
-    # An operator that does nothing, such as one where branches join, ends as it starts and has no log.
-    started = [task for task in started if task.duration_s] or started
-    return max(started, key=lambda task: task.started_at, default=tasks[0] if tasks else None)

@@ -2,13 +2,15 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from statistics import median
 from typing import Any
 
-from django.db.models import Avg, Count, Max, Q, QuerySet
+from django.contrib.postgres.fields import ArrayField
+from django.db.models import Avg, Count, Func, IntegerField, Max, Q, QuerySet, TextField, Value
+from django.db.models.functions import Cast
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
@@ -228,14 +230,11 @@ def assets(*, producer: str = "", consumer: str = "", text: str = "") -> QuerySe
     return found.filter(Q(name__icontains=text) | Q(uri__icontains=text)) if text else found
 
 
-def task_instances(found: Run, graph: Sequence[Mapping[str, Any]] | None = None) -> list[TaskInstance]:
-    """In the order of the pipeline's graph; mapped ones by their index. graph: where it was read already."""
-    nodes = graph_of(found.dag_id) if graph is None else graph
-    order = {task_id: place for place, task_id in enumerate(topological(nodes))}
-    last = len(order)
-    return sorted(
-        found.task_instances.all(), key=lambda ti: (order.get(ti.task_id, last), ti.task_id, ti.map_index)
-    )
+def task_instances(found: Run) -> QuerySet[TaskInstance]:
+    """With their `place` in the order of the pipeline's graph; None for those that it no longer has."""
+    ids = Value(topological(graph_of(found.dag_id)), output_field=ArrayField(TextField()))
+    place = Func(ids, Cast("task_id", TextField()), function="array_position", output_field=IntegerField())
+    return found.task_instances.annotate(place=place)
 
 
 def graph_of(dag_id: str) -> list[dict[str, Any]]:
@@ -256,9 +255,10 @@ def in_full(found: Run, scope: Scope) -> Scope:
     """With the tasks of its group, as the run has them. Raises NotFound."""
     if not scope.group:
         return scope
-    inside = found.task_instances.filter(task_id__startswith=f"{scope.group}.")
-    ids = sorted(set(inside.order_by().values_list("task_id", flat=True)))
-    if not ids or scope.group not in labels.groups_in(graph_of(found.dag_id), ids):
+    there = set(found.task_instances.order_by().values_list("task_id", flat=True).distinct())
+    known = labels.groups_in(graph_of(found.dag_id), there)
+    ids = sorted(task_id for task_id in there if scope.group in labels.groups_of(task_id, known))
+    if not ids:
         message = _("Run %(run)s has no task group “%(group)s”.")
         raise NotFound(message % {"run": found.pk, "group": scope.group})
     return replace(scope, tasks=tuple((task_id, None) for task_id in ids))

@@ -21,6 +21,11 @@ def place_of(task: OneTask) -> str:
     return f"{task.task_id} {task.map_index}"
 
 
+def instance_name(task_id: str, map_index: int, map_name: str) -> str:
+    """A task of a run as pages write it: `load`, `load[3]`, `load[3] Lyon`."""
+    return task_id if map_index < 0 else f"{task_id}[{map_index}] {map_name}".rstrip()
+
+
 @dataclass(frozen=True)
 class Scope:
     """task_id: empty for the whole run, and where several are named. map_index: None for all instances of a

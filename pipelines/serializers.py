@@ -321,6 +321,7 @@ class TouchedTaskSerializer(serializers.Serializer):
 
     task_id = serializers.CharField()
     map_index = serializers.IntegerField()
+    map_name = serializers.CharField(allow_blank=True)
     try_number = serializers.IntegerField()
     state = serializers.CharField(allow_blank=True)
 
@@ -339,6 +340,7 @@ class TaskInstanceSerializer(serializers.ModelSerializer):
         fields: ClassVar = [
             "task_id",
             "map_index",
+            "map_name",
             "try_number",
             "max_tries",
             "state",
@@ -347,12 +349,6 @@ class TaskInstanceSerializer(serializers.ModelSerializer):
             "ended_at",
             "duration_s",
         ]
-
-
-class TaskListSerializer(serializers.Serializer):
-    """The tasks of a run, all of them."""
-
-    results = TaskInstanceSerializer(many=True)
 
 
 class LogQuerySerializer(StrictSerializer):
@@ -380,7 +376,12 @@ class LogSerializer(serializers.Serializer):
 
     lines = LogLineSerializer(many=True)
     cursor = serializers.CharField()
-    is_complete = serializers.BooleanField(help_text="true when nothing will follow the cursor")
+    has_end = serializers.BooleanField(
+        help_text="true when the try has ended and these are its last lines, but for what callbacks may add"
+    )
+    is_complete = serializers.BooleanField(
+        help_text="true when nothing will follow the cursor; a minute or two after the try has ended"
+    )
     n_missing_lines = serializers.IntegerField(
         help_text="of a very long log: how many lines at its start are not kept; Airflow has them"
     )
@@ -448,6 +449,7 @@ class InputRequestSerializer(serializers.ModelSerializer):
             "dag_id",
             "task_id",
             "map_index",
+            "map_name",
             "state",
             "subject",
             "body",

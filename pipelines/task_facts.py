@@ -1,19 +1,40 @@
 """What Airflow alone knows of a task: tries, rendered fields, XComs. Texts too long are cut, and say so.
 
-Web processes load Airflow's client for the first of these only.
+However many look at a task, Airflow is asked once in some seconds (`core.lib.shared`). Web processes load its
+client for the first of these only.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import partial
 from typing import Any
 
-from core.lib.errors import ConsoleError
+import msgspec
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+
+from core.lib import shared
+from core.lib.errors import (
+    Conflict,
+    ConsoleError,
+    InvalidRequest,
+    NotFound,
+    StillAtWork,
+    Unauthorized,
+    Unavailable,
+)
 from pipelines import params, queries
+from pipelines.airflow_auth import SERVICE
 from pipelines.answers import TaskTry
 from pipelines.log_lines import clean
-from pipelines.models import Run
+from pipelines.models import Run, TaskInstance
 
 LONGEST_TEXT = 20_000
+REST_WAIT_S = 5.0  # for what somebody else asks already
+FAULTS: dict[str, type[ConsoleError]] = {
+    kind.__name__: kind for kind in (NotFound, Conflict, InvalidRequest, Unauthorized, Unavailable)
+}
 
 
 @dataclass(frozen=True)
@@ -28,58 +49,109 @@ class Text:
     n_cut: int = 0
     is_too_large: bool = False
     trouble: str = ""
-    at: Any = None
+    at: datetime | None = None
 
 
 @dataclass(frozen=True)
 class Box:
-    """What a box of the page shows. trouble: why there is nothing."""
+    """What a box of the page shows. trouble: why there is nothing; fault: of what kind that is.
+
+    is_coming: Airflow is being asked, and this is what it said before, if anything.
+    """
 
     texts: list[Text] = field(default_factory=list)
     tries: list[TaskTry] = field(default_factory=list)
     trouble: str = ""
+    fault: str = ""
+    is_coming: bool = False
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to show yet."""
+        return self.is_coming and not (self.texts or self.tries or self.trouble)
 
 
 def tries(run: Run, task_id: str, map_index: int) -> list[TaskTry]:
-    """Raises what the gateway raises, as do the others."""
-    task = queries.task_instance(run, task_id, map_index)
-    return _airflow().task_tries(run.dag_id, run.dag_run_id, task.task_id, map_index=map_index)
+    """Raises what the gateway raises, as do the others, and StillAtWork where Airflow takes long."""
+    return _told("tries", run, task_id, map_index).tries
 
 
 def xcoms(run: Run, task_id: str, map_index: int) -> list[Text]:
     """By key."""
-    task = queries.task_instance(run, task_id, map_index)
-    found = _airflow().xcoms(run.dag_id, run.dag_run_id, task.task_id, map_index=map_index)
-    return [
-        Text(one.key, "", trouble=one.trouble, at=one.at)
-        if one.trouble
-        else _text(one.key, one.value, at=one.at)
-        for one in found
-    ]
+    return _told("xcom", run, task_id, map_index).texts
 
 
 def rendered(run: Run, task_id: str, map_index: int) -> list[Text]:
     """By field."""
-    task = queries.task_instance(run, task_id, map_index)
-    found = _airflow().rendered_fields(run.dag_id, run.dag_run_id, task.task_id, map_index=map_index)
-    if found is None:
-        return [_text("", None)]
-    return [_text(name, params.in_words(value)) for name, value in sorted(found.items())]
+    return _told("rendered", run, task_id, map_index).texts
 
 
 def for_page(show: str, run: Run, task_id: str, map_index: int) -> Box:
     """The box; when Airflow is in the way it says so, and the rest of the page stands.
 
-    Raises NotFound for a task that the run does not have.
+    It waits for nobody else who asks: such a box is coming. Raises NotFound for a task that the run does not
+    have.
     """
-    queries.task_instance(run, task_id, map_index)
+    return _shared(show, run, queries.task_instance(run, task_id, map_index))
+
+
+def _told(show: str, run: Run, task_id: str, map_index: int) -> Box:
+    box = _shared(show, run, queries.task_instance(run, task_id, map_index), wait_s=REST_WAIT_S)
+    if box.is_coming:
+        raise StillAtWork(_("Airflow is being asked for this already. Ask again in a moment."))
+    if box.fault:
+        raise FAULTS[box.fault](box.trouble, service=SERVICE)
+    return box
+
+
+def _shared(show: str, run: Run, task: TaskInstance, *, wait_s: float = 0.0) -> Box:
+    """What anybody was told of this try lately; of another state of it Airflow has more to tell.
+
+    In the asker's language, for what is wrong is told in words.
+    """
+    name = f"task:{run.pk}:{task.task_id}:{task.map_index}:{task.try_number}:{show}:{get_language()}"
+    kept = shared.once(name, partial(_asked, show, run, task), mark=task.state, wait_s=wait_s)
+    if kept is None:
+        return Box(is_coming=True)
+    return replace(msgspec.json.decode(kept.text, type=Box), is_coming=not kept.is_fresh)
+
+
+def _asked(show: str, run: Run, task: TaskInstance) -> str:
+    """Also what went wrong is told to all: Airflow would be asked no less where it fails."""
+    ask = ASKED.get(show, _rendered)
     try:
-        if show == "tries":
-            return Box(tries=tries(run, task_id, map_index))
-        tell: Callable[[Run, str, int], list[Text]] = xcoms if show == "xcom" else rendered
-        return Box(texts=tell(run, task_id, map_index))
+        box = ask(
+            {"dag_id": run.dag_id, "dag_run_id": run.dag_run_id, "task_id": task.task_id}, task.map_index
+        )
     except ConsoleError as error:
-        return Box(trouble=error.message)
+        fault = next((name for name, kind in FAULTS.items() if isinstance(error, kind)), Unavailable.__name__)
+        box = Box(trouble=error.message, fault=fault)
+    return msgspec.json.encode(box).decode()
+
+
+def _tries(task: dict[str, str], map_index: int) -> Box:
+    return Box(tries=_airflow().task_tries(**task, map_index=map_index))
+
+
+def _xcoms(task: dict[str, str], map_index: int) -> Box:
+    found = _airflow().xcoms(**task, map_index=map_index)
+    texts = [
+        Text(one.key, "", trouble=one.trouble, at=one.at)
+        if one.trouble
+        else _text(one.key, one.value, at=one.at)
+        for one in found
+    ]
+    return Box(texts)
+
+
+def _rendered(task: dict[str, str], map_index: int) -> Box:
+    found = _airflow().rendered_fields(**task, map_index=map_index)
+    if found is None:
+        return Box([_text("", None)])
+    return Box([_text(name, params.in_words(value)) for name, value in sorted(found.items())])
+
+
+ASKED: dict[str, Callable[[dict[str, str], int], Box]] = {"tries": _tries, "xcom": _xcoms}
 
 
 def _airflow() -> Any:
@@ -88,7 +160,7 @@ def _airflow() -> Any:
     return gateway.connect()
 
 
-def _text(name: str, value: str | None, at: Any = None) -> Text:
+def _text(name: str, value: str | None, at: datetime | None = None) -> Text:
     if value is None:
         return Text(name, "", is_too_large=True, at=at)
     return Text(name, clean(value[:LONGEST_TEXT]), n_cut=max(len(value) - LONGEST_TEXT, 0), at=at)

@@ -363,6 +363,7 @@ def copy_log(log_id: str) -> None:
     row = outbox.claim(TaskLog, log_id)
     if row is None:
         return
+    looked_at, n_before = timezone.now(), row.n_lines
     try:
         with gateway.connect().whole_log(
             row.run.dag_id,
@@ -371,9 +372,8 @@ def copy_log(log_id: str) -> None:
             try_number=row.try_number,
             map_index=row.map_index,
         ) as lines:
-            if not log_copy.copy(row, lines):
-                return
-            trouble = "" if row.n_lines else lines.trouble
+            n_lines = log_copy.copy(row, lines)
+            trouble = lines.trouble
     except (Unavailable, Unauthorized) as error:
         row.mark_retry(error.message)
         log_copy.tell(row)
@@ -381,4 +381,9 @@ def copy_log(log_id: str) -> None:
     except (NotFound, InvalidRequest, Conflict) as error:
         log_copy.finish(row, error.message)
         return
-    log_copy.finish(row, trouble)
+    if n_lines is None:
+        return
+    if trouble and not n_lines:
+        log_copy.note_missing(row, trouble)
+    else:
+        log_copy.note_end(row, looked_at=looked_at, has_more=n_lines > n_before)

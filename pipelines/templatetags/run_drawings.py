@@ -6,10 +6,11 @@ share (a state's badge, a word in the reader's language) is made once.
 """
 
 from collections.abc import Mapping, Sequence
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from django import template
 from django.template.context import Context
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
@@ -22,36 +23,114 @@ from pipelines.gantt import Gantt, Row, Try
 from pipelines.graph import BOX_H, Box, Frame
 from pipelines.models import Run, TaskInstance
 from pipelines.pictures import ColouredBox, ColouredGraph
+from pipelines.run_tasks import TaskRow
+from pipelines.unfolding import LONGEST_TEXT, NO_STATE, Unfolded
 
 register = template.Library()
 
 
-@register.simple_tag
+@register.simple_tag(takes_context=True)
 def task_rows(
-    tasks: Sequence[TaskInstance], shown: TaskInstance | None, *, can_pick: bool = False
+    context: Context,
+    rows: Sequence[TaskRow],
+    shown: TaskInstance | None,
+    unfolded: Unfolded | None = None,
+    *,
+    can_pick: bool = False,
 ) -> SafeString:
-    """Rows of a table, each of which chooses its task; with `can_pick` each has a box to tick."""
-    badges = {state: ui.state(state) for state in {task.state for task in tasks}}
-    return mark_safe(  # noqa: S308
-        "".join(
-            _task_row(task, badges[task.state], is_shown=task == shown, can_pick=can_pick) for task in tasks
-        )
+    """Rows of a table, each of which chooses its task; with `can_pick` each has a box to tick.
+
+    A mapped task has one row, and below it a page of its instances where it is unfolded.
+    """
+    instances = unfolded.page["rows"] if unfolded else []
+    states = {row.state for row in rows} | {task.state for task in instances}
+    badges = {state: ui.state(state) for state in states}
+    kept = _kept(context)
+    parts = []
+    for row in rows:
+        is_unfolded = unfolded is not None and unfolded.task_id == row.task_id
+        if row.only:
+            is_shown = row.only == shown
+            parts.append(_task_row(row.only, badges[row.state], is_shown=is_shown, can_pick=can_pick))
+            continue
+        is_shown = shown is not None and shown.task_id == row.task_id and not is_unfolded
+        parts.append(_mapped_row(row, kept, is_shown=is_shown, is_unfolded=is_unfolded, can_pick=can_pick))
+        if unfolded and is_unfolded:
+            parts.append(_find(unfolded))
+            parts += [
+                _task_row(
+                    task,
+                    badges[task.state],
+                    is_shown=task == shown,
+                    can_pick=can_pick,
+                    query=f"&{unfolded.query}",
+                )
+                for task in instances
+            ]
+            parts.append(_pager(unfolded))
+    return mark_safe("".join(parts))  # noqa: S308
+
+
+def _kept(context: Context) -> str:
+    """What of the address stays when a task is unfolded: which log is beside it."""
+    given = context["request"].GET
+    kept = {name: given[name] for name in ("task", "map_index", "show") if name in given}
+    return f"{urlencode(kept)}&" if kept else ""
+
+
+def _find(unfolded: Unfolded) -> str:
+    """A box to look for an instance; its form stands outside of the one that the table is in."""
+    label = escape(_("Find an instance by its index or name"))
+    return (
+        '<tr id="tasks-find" class="is-instance"><td colspan="4"><input class="form-control" type="search"'
+        f' name="find" form="instances-find" value="{escape(unfolded.text)}" maxlength="{LONGEST_TEXT}"'
+        f' placeholder="{label}" aria-label="{label}"></td></tr>\n'
     )
 
 
-def _task_row(task: TaskInstance, badge: str, *, is_shown: bool, can_pick: bool) -> str:
-    url, name = f"?{escape(task.url_query)}#log", escape(task)
+def _pager(unfolded: Unfolded) -> str:
+    drawn = render_to_string("_shared/_pager.html", {"page": unfolded.page})
+    return f'<tr id="tasks-pager" class="is-instance"><td colspan="4">{drawn}</td></tr>\n'
+
+
+def _mapped_row(row: TaskRow, kept: str, *, is_shown: bool, is_unfolded: bool, can_pick: bool) -> str:
+    name, task_id = escape(row), escape(row.task_id)
+    this = f"?{escape(kept)}unfold={escape(quote(row.task_id))}"
+    url = f"?{escape(kept)}unfold=#tasks-title" if is_unfolded else f"{this}#tasks-title"
+    counts = "".join(
+        f'<a class="chip" href="{this}&amp;of={escape(quote(state or NO_STATE))}#tasks-title">'
+        f"{ui.state(state, label=f'{numbers.whole(n)} {look_of(state or None).word}')}</a>"
+        for state, n in row.counts.items()
+    )
     current = ' aria-current="true"' if is_shown else ""
-    tick = (
-        '<span class="check"><input class="form-check-input" type="checkbox" name="tasks"'
-        f' value="{task.map_index} {escape(task.task_id)}" aria-label="{name}"></span>'
-        if can_pick
-        else ""
+    return (
+        f'<tr id="task-of-{task_id}" data-href="{url}"{current}><th scope="row"><div class="pick">'
+        f'{_tick(f"* {row.task_id}", row) if can_pick else ""}<div><a class="cell-main" href="{url}"'
+        f' aria-expanded="{"true" if is_unfolded else "false"}">{"▾" if is_unfolded else "▸"} {name}</a>'
+        f'<div class="cell-sub">{escape(row.operator)}</div></div></div></th>'
+        f'<td><div class="chips state-counts">{counts}</div></td>'
+        f'<td class="num hide-phone">{numbers.NOTHING}</td>'
+        f'<td class="num">{ui.duration(row.seconds)}</td></tr>\n'
     )
+
+
+def _tick(value: str, name: object) -> str:
+    return (
+        '<span class="check"><input class="form-check-input" type="checkbox" name="tasks"'
+        f' value="{escape(value)}" aria-label="{escape(name)}"></span>'
+    )
+
+
+def _task_row(task: TaskInstance, badge: str, *, is_shown: bool, can_pick: bool, query: str = "") -> str:
+    url, name = f"?{escape(task.url_query + query)}#log", escape(task)
+    current = ' class="is-instance"' if query else ""
+    current += ' aria-current="true"' if is_shown else ""
+    tick = _tick(f"{task.map_index} {task.task_id}", task) if can_pick else ""
+    sub = "" if query else f'<div class="cell-sub">{escape(task.operator)}</div>'  # of all instances above
     return (
         f'<tr id="task-{task.pk}" data-href="{url}"{current}><th scope="row"><div class="pick">'
         f'{tick}<div><a class="cell-main" href="{url}">{name}</a>'
-        f'<div class="cell-sub">{escape(task.operator)}</div></div></div></th><td>{badge}</td>'
+        f"{sub}</div></div></th><td>{badge}</td>"
         f'<td class="num hide-phone">{task.try_number or numbers.NOTHING}</td>'
         f'<td class="num">{ui.duration(task.seconds)}</td></tr>\n'
     )
@@ -136,10 +215,20 @@ def gantt_rows(gantt: Gantt) -> SafeString:
     title, not_started = _("try %(n)s: %(state)s, %(took)s"), escape(_("not started"))
     parts = []
     for row in gantt.rows:
-        bars = f"{start}{''.join(_bar(one, title) for one in row.tries)}</svg>"
+        drawn = "".join(_bar(one, _words(row, one, title)) for one in row.tries)
+        bars = f"{start}{drawn}</svg>"
         instead = f'<span class="muted small">{badges.get(row.task.state, not_started)}</span>'
         parts.append(_gantt_row(row, bars if row.tries else instead))
     return mark_safe("".join(parts))  # noqa: S308
+
+
+def _words(row: Row, one: Try, title: str) -> str:
+    """Of a try; of all instances of a mapped task, how many are in which state."""
+    took = numbers.span(one.took)
+    if one.number:
+        return title % {"n": one.number, "state": one.state, "took": took}
+    counts = [f"{n} {look_of(state or None).word}" for state, n in row.task.counts.items()]
+    return ", ".join([*counts, took])
 
 
 def _gantt_row(row: Row, drawn: str) -> str:
@@ -150,8 +239,7 @@ def _gantt_row(row: Row, drawn: str) -> str:
     )
 
 
-def _bar(one: Try, title: str) -> str:
-    words = title % {"n": one.number, "state": one.state, "took": numbers.span(one.took)}
+def _bar(one: Try, words: str) -> str:
     return (
         f'<rect class="fill-{look_of(one.state).kind}{" is-earlier" if one.is_earlier else ""}"'
         f' x="{one.x:g}" y="2" width="{one.width:g}" height="12"><title>{escape(words)}</title></rect>'

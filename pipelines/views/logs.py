@@ -1,6 +1,6 @@
 """The log of a task: as a box of the run's page, as a page, as a text file."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.http import HttpResponse, QueryDict, StreamingHttpResponse
@@ -14,7 +14,7 @@ from core.access.http import SignedInRequest
 from core.lib import downloads, edge
 from core.lib.htmx import is_htmx
 from core.lib.templatetags import numbers
-from pipelines import log_reading, pictures, queries
+from pipelines import log_reading, queries, run_tasks
 from pipelines.log_lines import LogLine
 from pipelines.models import Run, TaskInstance
 from pipelines.spool import FAULTS, Wanted
@@ -36,8 +36,20 @@ TEXT_PIECE = 5000
 def run_log(request: SignedInRequest, run_id: int) -> HttpResponse:
     """The log that the run's page shows: of the task that `?task=` names, else of the one now at work."""
     run = queries.run(run_id)
-    shown = pictures.chosen_task(request, queries.task_instances(run))
+    shown = shown_task(request, run)
     return render(request, "pipelines/_log.html", {"run": run, **shown_log(request, run, shown)})
+
+
+def shown_task(
+    request: SignedInRequest, run: Run, rows: Sequence[run_tasks.TaskRow] | None = None
+) -> TaskInstance | None:
+    """The task that `?task=&map_index=` name, else what a reader looks for. rows: where they were read."""
+    name = request.GET.get("task", "")
+    if name:
+        index = edge.whole_or(None, request.GET.get("map_index"), least=-1, most=2**31 - 1)
+        if (found := run_tasks.named(run, name, index)) is not None:
+            return found
+    return run_tasks.to_read(run, run_tasks.rows(run) if rows is None else rows)
 
 
 def shown_log(request: SignedInRequest, run: Run, shown: TaskInstance | None) -> dict[str, Any]:
@@ -47,10 +59,7 @@ def shown_log(request: SignedInRequest, run: Run, shown: TaskInstance | None) ->
     context: dict[str, Any] = {"refresh_url": refresh_url}
     if shown is None:
         return context
-    map_index = query.get("map_index") if "task" in query else None
-    return context | _log_context(
-        request, run, shown.task_id, map_index=edge.whole_or(shown.map_index, map_index, least=-1)
-    )
+    return context | _log_context(request, run, shown.task_id, map_index=shown.map_index)
 
 
 @require_GET
@@ -107,15 +116,15 @@ def _shown(view: log_reading.LogView, query: QueryDict, wanted: Wanted) -> dict[
 
 @require_GET
 def task_log_text(request: SignedInRequest, run_id: int, task_id: str) -> StreamingHttpResponse:
-    """What is copied of a log, as a text file, which begins with what it lacks."""
-    index, number = request.GET.get("map_index"), request.GET.get("try")
+    """What is copied of a log, as a text file, which begins and ends with what it lacks."""
     view = log_reading.open_log(
         queries.run(run_id),
         task_id,
-        map_index=edge.whole_or(-1, index),
-        try_number=edge.whole_or(None, number),
+        map_index=edge.whole_or(-1, request.GET.get("map_index")),
+        try_number=edge.whole_or(None, request.GET.get("try")),
     )
-    name = f"{task_id}-run{run_id}-try{view.try_number}.log"
+    index = f"-{view.task.map_index}" if view.task.map_index >= 0 else ""
+    name = f"{task_id}{index}-run{run_id}-try{view.try_number}.log"
     return downloads.response(request, _text(view), name=name, content_type="text/plain; charset=utf-8")
 
 
@@ -126,6 +135,22 @@ def _text(view: log_reading.LogView) -> Iterator[bytes]:
     while (piece := view.read(start, limit=TEXT_PIECE)).lines:
         yield "".join(_plain(line) for line in piece.lines).encode()
         start = piece.end
+    if words := unfinished(view):
+        yield "".join(f"# {line}\n" for line in words.splitlines()).encode()
+
+
+def unfinished(view: log_reading.LogView) -> str:
+    """What may follow after the last line, or why nothing does; empty for a whole log."""
+    trouble = view.copy.delivery_error if view.copy else ""
+    if view.is_complete:
+        return trouble
+    if not view.has_ended:
+        words = _("This is not the end: the task has not ended, and what it writes after this is missing.")
+    elif view.has_end:
+        words = _("This try has ended; what its callbacks and mails may still write here is missing.")
+    else:
+        words = _("This is not the end: the log is still being copied. Download it again in a moment.")
+    return f"{words}\n{trouble}".rstrip()
 
 
 def missing(view: log_reading.LogView) -> str:

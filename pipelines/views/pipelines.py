@@ -74,7 +74,7 @@ def pipeline_detail(request: SignedInRequest, dag_id: str) -> HttpResponse:
         "grid": grid.draw(pipeline.tasks, runs, cells, fold=fold),
         "run": chosen,
         "median_s": queries.median_duration_s(dag_id),
-        "graph": pictures.coloured(_if_small(pipeline, fold), chosen, cells=shown, fold=fold),
+        "graph": pictures.coloured(_if_small(pipeline, fold), cells=shown, fold=fold),
         "groups": _groups(pipeline, fold),
         "run_groups": sorted(labels.counted(shown, labels.groups_in(pipeline.tasks, shown)).items()),
         **age(),
@@ -87,7 +87,7 @@ def pipeline_detail(request: SignedInRequest, dag_id: str) -> HttpResponse:
 def pipeline_graph(request: SignedInRequest, dag_id: str) -> HttpResponse:
     """The graph as it is now."""
     pipeline, fold = queries.pipeline(dag_id), _folded(request)
-    drawn = pictures.coloured(pipeline.tasks, None, fold=fold)
+    drawn = pictures.coloured(pipeline.tasks, fold=fold)
     context = {"pipeline": pipeline, "graph": drawn, "groups": _groups(pipeline, fold), **age()}
     return render(request, "pipelines/pipeline_graph.html", context)
 

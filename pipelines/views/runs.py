@@ -16,13 +16,25 @@ from core.access.http import SignedInRequest
 from core.lib import edge
 from core.lib.errors import InvalidRequest, NotFound
 from core.lib.htmx import go_to, is_htmx
-from pipelines import actions, details, failures, gantt, labels, listing, pictures, queries, starting
+from pipelines import (
+    actions,
+    details,
+    failures,
+    gantt,
+    labels,
+    listing,
+    pictures,
+    queries,
+    run_tasks,
+    starting,
+    unfolding,
+)
 from pipelines import params as rules
 from pipelines.forms import TriggerForm
-from pipelines.models import NEVER_RAN, Pipeline, RunState
+from pipelines.models import Pipeline, RunState
 from pipelines.views import airflow
 from pipelines.views.common import age, listed_runs
-from pipelines.views.logs import shown_log
+from pipelines.views.logs import shown_log, shown_task
 from pipelines.views.tasks import shown_part
 
 MOST_IDS = 100  # of runs in an address
@@ -208,24 +220,26 @@ def run_by_dag_run(request: SignedInRequest) -> HttpResponse:
 def run_detail(request: SignedInRequest, run_id: int) -> HttpResponse:
     """A run: what failed, its tasks with the log of one beside them, the times, the graph, the facts.
 
-    `?task=&map_index=` choose the task, `?show=` what of it, `?try=&level=` the log.
+    `?task=&map_index=` choose the task, `?show=` what of it, `?try=&level=` the log; `?unfold=&of=&page=` the
+    instances of a mapped task.
     """
     run = queries.run(run_id)
     nodes = queries.graph_of(run.dag_id)
-    tasks = queries.task_instances(run, nodes)
-    shown = pictures.chosen_task(request, tasks)
+    tasks = run_tasks.rows(run, nodes)
+    shown = shown_task(request, run, tasks)
     ids = {task.task_id for task in tasks}
     median_s = queries.median_duration_s(run.dag_id)
     context = {
         "run": run,
         "tasks": tasks,
         "groups": sorted(labels.counted(ids, labels.groups_in(nodes, ids)).items()),
-        "can_pick": len(tasks) > 1 and run.can_change,
+        "can_pick": sum(task.n for task in tasks) > 1 and run.can_change,
         "shown": shown,
+        "unfolded": unfolding.of(request, run, tasks, shown),
         "show": shown_part(request),
         "failure": failures.of_run(run, tasks, nodes),
-        "gantt": gantt.draw(tasks, now=timezone.now(), never_ran=NEVER_RAN),
-        "graph": pictures.coloured(nodes, run, tasks=tasks, shown=shown),
+        "gantt": gantt.draw(tasks, now=timezone.now()),
+        "graph": pictures.coloured(nodes, cells={task.task_id: task.cell for task in tasks}, shown=shown),
         "median_s": median_s,
         "against_median": queries.against_median(run, median_s),
         "input_requests": queries.open_inputs(run),
@@ -243,7 +257,7 @@ def run_failure(request: SignedInRequest, run_id: int) -> HttpResponse:
     """Why it failed, once more: its log has grown."""
     run = queries.run(run_id)
     nodes = queries.graph_of(run.dag_id)
-    found = failures.of_run(run, queries.task_instances(run, nodes), nodes)
+    found = failures.of_run(run, run_tasks.rows(run, nodes), nodes)
     return render(request, "pipelines/_failure.html", {"run": run, "failure": found})
 
 

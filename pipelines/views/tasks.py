@@ -19,7 +19,7 @@ def shown_part(request: SignedInRequest) -> str:
 
 @require_GET
 def task_box(request: SignedInRequest, run_id: int, task_id: str) -> HttpResponse:
-    """XComs, rendered fields or tries of a task (`?show=`), asked of Airflow now."""
+    """XComs, rendered fields or tries of a task (`?show=`), asked of Airflow now or a moment ago."""
     run, show = queries.run(run_id), shown_part(request)
     index = edge.whole_or(-1, request.GET.get("map_index"), least=-1)
     box = task_facts.for_page(show, run, task_id, index)

@@ -289,7 +289,7 @@ def runs_of(operator: Caller, name: str) -> set[int]:
 
 
 def tasks_of(operator: Caller, run: dict[str, Any]) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = ok(operator.get(f"/runs/{run['id']}/tasks"))["results"]
+    found: list[dict[str, Any]] = ok(operator.get(f"/runs/{run['id']}/tasks?limit=200"))["results"]
     return found
 
 
@@ -300,7 +300,7 @@ def state_of(operator: Caller, run: str, task: str) -> str:
 def log_of(operator: Caller, run: dict[str, Any], task: str) -> str:
     def look() -> str:
         found = ok(operator.get(f"/runs/{run['id']}/tasks/{task}/log"))
-        return "\n".join(one["message"] for one in found["lines"]) if found["is_complete"] else ""
+        return "\n".join(one["message"] for one in found["lines"]) if found["has_end"] else ""
 
     found: str = wait_for(f"the log of {task}", look, timeout_s=60)
     return found

@@ -24,6 +24,7 @@ from pipelines.answers import (
     XCom,
 )
 from pipelines.backfill_answers import Backfill
+from pipelines.labels import may_be_groups
 from pipelines.log_lines import LogLine
 from pipelines.scope import Scope
 from tests.fakes.airflow_backfills import Backfills
@@ -46,6 +47,8 @@ class FakeAirflow(Backfills):
         self.is_away = False
         self.tells_tasks_at_once = False  # as Airflow does; most tests bring tasks up by `move_on`
         self.no_groups: set[str] = set()  # what is before a dot in the name of a task, and no group
+        self.groups: dict[str, list[str]] = {}  # of tasks that are not called after those that they are in
+        self.hides_structure = False  # what its own pages draw
         self.calls: list[str] = []
         self.faults: list[ImportFault] = []
         self.questions: list[InputRequest] = []
@@ -160,6 +163,16 @@ class FakeAirflow(Backfills):
     def dag_tasks(self, dag_id: str) -> list[TaskNode]:
         self._call("dag_tasks")
         return self._dag(dag_id)[2]
+
+    def groups_of_tasks(self, dag_id: str) -> dict[str, list[str]]:
+        self._call("groups_of_tasks")
+        if self.hides_structure:
+            raise Unauthorized("Forbidden", service="airflow")
+        names = [node.id for node in self._dag(dag_id)[2]]
+        return {
+            name: self.groups.get(name, [one for one in may_be_groups(name) if one not in self.no_groups])
+            for name in names
+        }
 
     def dag_groups(self, dag_id: str, names: Collection[str]) -> set[str]:
         if names:
@@ -300,7 +313,8 @@ class FakeAirflow(Backfills):
         if scope.is_whole_run:
             return tasks
         named = scope.named
-        if scope.group and not any(name.startswith(f"{scope.group}.") for name in order):
+        named_so = any(name.startswith(f"{scope.group}.") for name in order)
+        if scope.group and not named_so and not any(scope.group in path for path in self.groups.values()):
             words = f"Task group '{scope.group}' not found in DAG '{dag_id}'"
             raise NotFound(words, service="airflow")
         for task_id, _index in named:

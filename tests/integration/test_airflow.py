@@ -185,6 +185,11 @@ class TestGateway:
     def test_a_name_that_is_no_group_of_the_dag_is_told(self):
         assert gateway.connect().dag_groups(DAG, {"no_such", "no_such.one"}) == set()
 
+    def test_the_groups_of_tasks_are_told(self):
+        told = gateway.connect().groups_of_tasks(DAG)
+        assert told.keys() == {task.id for task in gateway.connect().dag_tasks(DAG)}
+        assert told["load"] == []
+
     def test_a_group_that_the_dag_does_not_have_is_not_marked(self):
         dag_run_id = start()
         for is_dry in (True, False):

@@ -20,7 +20,7 @@ def test_run_is_mirrored_with_its_tasks_and_their_logs(path: FirstPath):
 
     def whole_log():
         log = ok(path.scientist.get(f"/runs/{path.run['id']}/tasks/load/log"))
-        return log["lines"] if log["is_complete"] else None
+        return log["lines"] if log["has_end"] else None
 
     lines = wait_for("log", whole_log, timeout_s=30)
     assert any("sha256" in line["message"] for line in lines)

@@ -82,7 +82,7 @@ def _gantt():
         )
         for number in range(3)
     ]
-    drawn = gantt.draw(tasks, now=AT + timedelta(seconds=60), never_ran=frozenset())
+    drawn = gantt.draw(tasks, now=AT + timedelta(seconds=60))
     return render_to_string("pipelines/_gantt.html", {"gantt": drawn})
 
 

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from core.lib import outbox
 from core.lib.errors import InvalidRequest
-from pipelines import failures, log_copy, log_reading, queries, spool, sync, tasks
+from pipelines import failures, log_copy, log_reading, run_tasks, spool, sync, tasks
 from pipelines.log_lines import LogLine
 from pipelines.models import Run, TaskLog
 from pipelines.spool import FAULTS, Wanted
@@ -75,7 +75,7 @@ def test_the_end_is_kept_and_every_missing_line_counted(view):
 
 
 def test_the_last_error_is_quoted_and_the_first_kept_one_found(view):
-    failure = failures.of_run(view.copy.run, queries.task_instances(view.copy.run), [])
+    failure = failures.of_run(view.copy.run, run_tasks.rows(view.copy.run), [])
     assert failure.error == "OSError: at the end"
     fault = view.first_fault()
     assert view.read(fault, limit=1).lines == [line(N - 150)]
@@ -86,7 +86,7 @@ def test_the_last_error_is_quoted_and_the_first_kept_one_found(view):
 def test_no_error_of_the_middle_is_quoted_while_the_rest_is_copied(run):
     log_reading.open_log(run, "load")
     log_copy.copy(TaskLog.objects.get(), iter(ALL[:310]))
-    failure = failures.of_run(run, queries.task_instances(run), [])
+    failure = failures.of_run(run, run_tasks.rows(run), [])
     assert (failure.error, failure.is_read) == ("", False)
 
 

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from core.audit.models import AuditEntry
 from core.lib.errors import Conflict, NotFound, Unavailable
-from pipelines import actions, gateway, labels, marking, sync, tasks
+from pipelines import actions, gateway, graph, labels, marking, sync, tasks
 from pipelines.models import Pipeline, Run, Wish
 from pipelines.scope import Scope
 from tests.pipeline_rows import make_task
@@ -298,6 +298,7 @@ def test_what_is_in_no_group_is_not_asked_of(server):  # noqa: F811
 
 def test_groups_that_cannot_be_told_in_time_go_by_their_names(airflow, db, monkeypatch):
     airflow.add_dag(DAG, tasks=("a.b",))
+    airflow.hides_structure = True
 
     def late(*_args):
         raise Unavailable("slow", service="airflow")
@@ -308,6 +309,8 @@ def test_groups_that_cannot_be_told_in_time_go_by_their_names(airflow, db, monke
 
 
 def test_what_was_told_of_groups_holds_while_a_new_version_is_read_in_a_hurry(dotted, airflow, monkeypatch):
+    airflow.hides_structure = True
+
     def late(*_args):
         raise Unavailable("slow", service="airflow")
 
@@ -315,6 +318,90 @@ def test_what_was_told_of_groups_holds_while_a_new_version_is_read_in_a_hurry(do
     Pipeline.objects.update(details_at=timezone.now() - timedelta(hours=1), version=7)
     sync.sync_pipelines()
     assert labels.groups_in(Pipeline.objects.get().tasks) == {"clean"}
+
+
+def test_where_airflow_hides_its_structure_it_is_asked_of_each_name(airflow, db):
+    airflow.add_dag(DAG, tasks=("v1.load", "clean.trim"))
+    airflow.no_groups, airflow.hides_structure = {"v1"}, True
+    sync.sync_pipelines()
+    assert [task["groups"] for task in Pipeline.objects.get().tasks] == [[], ["clean"]]
+
+
+# --- groups whose names are not in those of their tasks
+
+
+@pytest.fixture
+def unprefixed(db, airflow):
+    """A run of `load`, then `sort` and `deep.join` in the groups `clean` and `inner`, then `report`."""
+    names = ("load", "trim", "sort", "deep.join", "report")
+    airflow.add_dag(DAG, tasks=names)
+    airflow.groups = {"trim": ["zoo"], "sort": ["zoo", "inner"], "deep.join": ["zoo", "inner"]}
+    airflow.no_groups = {"deep"}
+    airflow.as_user("ana", "user").trigger_run(DAG, dag_run_id="manual__1", conf={})
+    airflow.move_on(DAG, "manual__1", "failed", **dict.fromkeys(names, "success") | {"sort": "failed"})
+    sync.sync_pipelines()
+    sync.sync_runs()
+    return Run.objects.get()
+
+
+def test_groups_are_known_whatever_their_tasks_are_called(unprefixed):
+    found = Pipeline.objects.get().tasks
+    known = labels.groups_in(found, also=["old.one"])
+    assert known == {"zoo", "inner", "old"}
+    assert labels.groups_of("deep.join", known) == ["zoo", "inner"]
+    assert labels.groups_of("inner", known) == ["zoo"]
+    assert labels.groups_of("old.one", known) == ["old"]
+
+
+def test_their_frames_hold_their_tasks_and_no_other(unprefixed):
+    drawn = graph.draw(Pipeline.objects.get().tasks)
+    assert [(frame.id, frame.label) for frame in drawn.frames] == [("zoo", "zoo"), ("inner", "inner")]
+    boxes = {box.id: box for box in drawn.boxes}
+    for frame, inside in zip(
+        drawn.frames, ({"trim", "sort", "deep.join"}, {"sort", "deep.join"}), strict=True
+    ):
+        within = {
+            name
+            for name, box in boxes.items()
+            if frame.x <= box.x and box.x + box.width <= frame.x + frame.width
+            if frame.y <= box.y and box.y + graph.BOX_H <= frame.y + frame.height
+        }
+        assert within == inside
+    assert drawn.frames[0].x < drawn.frames[1].x
+
+
+def test_they_are_folded_in_graph_and_grid_and_show_the_worst_of_what_they_hold(page, unprefixed):
+    tasks = Pipeline.objects.get().tasks
+    assert [task["id"] for task in graph.folded(tasks, ["inner"])] == ["load", "trim", "inner", "report"]
+    assert [task["id"] for task in graph.folded(tasks, ["zoo"])] == ["load", "zoo", "report"]
+    answer = page.get(f"/pipelines/{DAG}?fold=inner")
+    [group] = [one for one in answer.context["graph"].boxes if one.box.n_tasks]
+    assert (group.box.id, group.state, group.box.n_tasks) == ("inner", "failed", 2)
+    assert [frame.id for frame in answer.context["graph"].drawing.frames] == ["zoo"]
+    rows = [(row.id, row.is_group, row.n_tasks) for row in answer.context["grid"].rows]
+    assert rows == [
+        ("load", False, 0), ("zoo", True, 3), ("trim", False, 0), ("inner", True, 2), ("report", False, 0),
+    ]  # fmt: skip
+
+
+def test_they_are_cleared_and_marked(page, unprefixed, scientist, airflow):
+    assert "?group=inner" in page.get(f"/runs/{unprefixed.pk}").content.decode()
+    actions.clear_run(unprefixed.pk, by=scientist, scope=Scope(group="inner"))
+    tasks.deliver_run(str(unprefixed.pk))
+    assert with_state(airflow, "") == {"sort", "deep.join"}
+
+
+def test_groups_are_read_from_the_graph_of_airflows_own_pages(server):  # noqa: F811
+    join = {"id": "zoo.upstream_join_id", "label": "", "type": "join", "children": None}
+    inner = {"id": "inner", "type": "task", "children": [{"id": "sort", "type": "task", "children": None}]}
+    nodes = [
+        {"id": "load", "type": "task", "children": None},
+        {"id": "zoo", "type": "task", "children": [{"id": "trim", "type": "task"}, inner, join]},
+    ]
+    server.answer = lambda _request: (200, body(nodes=nodes, edges=[]))
+    assert gateway.connect().groups_of_tasks(DAG) == {"load": [], "trim": ["zoo"], "sort": ["zoo", "inner"]}
+    [request] = server.requests
+    assert request.path == f"/ui/structure/structure_data?dag_id={DAG}"
 
 
 # --- what Airflow gets

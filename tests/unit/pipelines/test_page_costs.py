@@ -35,6 +35,7 @@ PAGES = (
     f"/pipelines/{DAG}/trigger",
     f"/pipelines/{DAG}/trigger?from={{run}}",
     "/runs/{run}",
+    "/runs/{run}?unfold=group.task_0",
     "/runs/{run}/log",
     "/runs/{run}/failure",
     "/runs/{run}/clear",
@@ -80,6 +81,10 @@ def fill(n: int) -> dict[str, int]:
         TaskInstance(run=run, task_id=task["id"], state="failed", try_number=1, started_at=STARTED)
         for run in runs
         for task in tasks
+    )
+    TaskInstance.objects.bulk_create(
+        TaskInstance(run=runs[0], task_id="group.task_0", map_index=index, state="failed", try_number=1)
+        for index in range(n)
     )
     for i, run in enumerate(runs):
         question = make_question(run, closed_at=timezone.now() if i % 2 else None)

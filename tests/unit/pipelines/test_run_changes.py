@@ -295,8 +295,14 @@ def test_rest_tells_and_clears(page, run):
     assert told.status_code == 200
     assert told.json() == {
         "results": [
-            {"task_id": "search", "map_index": -1, "try_number": 1, "state": "failed"},
-            {"task_id": "report", "map_index": -1, "try_number": 1, "state": "upstream_failed"},
+            {"task_id": "search", "map_index": -1, "map_name": "", "try_number": 1, "state": "failed"},
+            {
+                "task_id": "report",
+                "map_index": -1,
+                "map_name": "",
+                "try_number": 1,
+                "state": "upstream_failed",
+            },
         ]
     }
     assert Run.objects.get().wish == ""

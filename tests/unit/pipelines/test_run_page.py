@@ -6,10 +6,11 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from pipelines import failures, gantt, sync
+from core.lib import redis as console_redis
+from pipelines import failures, gantt, sync, task_facts
 from pipelines.answers import XCom
 from pipelines.log_lines import LogLine
-from pipelines.models import NEVER_RAN, Run, TaskInstance
+from pipelines.models import Run, TaskInstance
 from pipelines.task_facts import LONGEST_TEXT
 from tests.pipeline_rows import STARTED, make_pipeline, make_run, make_task
 
@@ -153,12 +154,12 @@ def test_the_graph_is_read_once_for_a_page(page, failed, real_redis):
 
 
 def test_a_row_of_the_tasks_chooses_and_ticks_its_task(page, failed, real_redis):
-    task = make_task(failed, "group.x", "skipped", map_index=2, operator="<i>@task</i>", try_number=0)
-    text = page.get(f"/runs/{failed.pk}?task=group.x&map_index=2").content.decode()
+    task = make_task(failed, "group.x", "skipped", operator="<i>@task</i>", try_number=0)
+    text = page.get(f"/runs/{failed.pk}?task=group.x&map_index=-1").content.decode()
     row = text[text.index(f'<tr id="task-{task.pk}"') :]
     row = row[: row.index("</tr>")]
-    assert 'data-href="?task=group.x&amp;map_index=2#log" aria-current="true"' in row
-    assert 'name="tasks" value="2 group.x" aria-label="group.x[2]"' in row
+    assert 'data-href="?task=group.x&amp;map_index=-1#log" aria-current="true"' in row
+    assert 'name="tasks" value="-1 group.x" aria-label="group.x"' in row
     assert "&lt;i&gt;@task&lt;/i&gt;" in row
     assert 'data-state="skipped"' in row
     assert '<td class="num hide-phone">–</td>' in row
@@ -190,7 +191,7 @@ def ti(task_id="a", start=0, end=10, **values):
 
 
 def drawn(*tasks, now=100):
-    return gantt.draw(tasks, now=STARTED + timedelta(seconds=now), never_ran=NEVER_RAN)
+    return gantt.draw(tasks, now=STARTED + timedelta(seconds=now))
 
 
 def test_tries_stand_on_one_axis():
@@ -329,6 +330,60 @@ def test_one_box_says_that_airflow_is_away(page, there, airflow, real_redis):
     airflow.is_away = True
     assert "Airflow is not answering." in box(page, there, "xcom")
     assert page.get(f"/runs/{there.pk}?task=search&show=xcom").status_code == 200
+
+
+def test_however_many_look_at_a_task_airflow_is_asked_once(page, there, airflow, real_redis):
+    airflow.left["search"] = {"a": "1"}
+    airflow.calls.clear()
+    for _ in range(20):
+        assert "<h3" in box(page, there, "xcom")
+    for _ in range(2):
+        assert len(page.get(f"/api/v1/runs/{there.pk}/tasks/search/xcoms").json()["results"]) == 1
+    assert airflow.calls == ["xcoms"]
+    box(page, there, "rendered")
+    box(page, there, "tries")
+    assert airflow.calls == ["xcoms", "rendered_fields", "task_tries"]
+
+
+def test_a_task_that_went_on_is_asked_about_at_once(page, there, airflow, real_redis):
+    box(page, there, "xcom")
+    airflow.left["search"] = {"a": "<i>new</i>"}
+    there.task_instances.update(state="success")
+    assert "&lt;i&gt;new&lt;/i&gt;" in box(page, there, "xcom")
+
+
+def test_a_box_waits_for_nobody_who_asks_already(page, there, airflow, real_redis):
+    asking = f"shared:task:{there.pk}:search:-1:3:xcom:en:asking"
+    console_redis.client().set(asking, "somebody", ex=60)
+    airflow.calls.clear()
+    text = box(page, there, "xcom")
+    assert 'hx-trigger="every 1s"' in text
+    assert "left nothing" not in text
+    console_redis.client().delete(asking)
+    airflow.left["search"] = {"a": "first"}
+    assert 'hx-trigger="every 1s"' not in box(page, there, "xcom")
+    console_redis.client().set(asking, "somebody", ex=60)
+    there.task_instances.update(state="success")
+    text = box(page, there, "xcom")
+    assert "first" in text
+    assert 'hx-trigger="every 1s"' in text
+    assert airflow.calls == ["xcoms"]
+
+
+def test_rest_says_when_to_ask_again_while_airflow_takes_long(page, there, real_redis, monkeypatch):
+    monkeypatch.setattr(task_facts, "REST_WAIT_S", 0.2)
+    console_redis.client().set(f"shared:task:{there.pk}:search:-1:3:tries:en:asking", "somebody", ex=60)
+    answer = page.get(f"/api/v1/runs/{there.pk}/tasks/search/tries")
+    assert (answer.status_code, answer["Retry-After"]) == (409, "2")
+
+
+def test_what_went_wrong_is_told_to_all(page, there, airflow, real_redis):
+    airflow.is_away = True
+    airflow.calls.clear()
+    for _ in range(3):
+        assert "Airflow is not answering." in box(page, there, "xcom")
+    assert page.get(f"/api/v1/runs/{there.pk}/tasks/search/xcoms").status_code == 503
+    assert airflow.calls == ["xcoms"]
 
 
 def test_a_task_that_the_run_does_not_have_is_not_found(page, there):

@@ -1,8 +1,10 @@
 """Logs: copied while somebody watches, whole once a try has ended, and never as HTML or colours."""
 
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.db.models import F
 from django.utils import timezone
 
 from core.lib.errors import InvalidRequest, Unavailable
@@ -94,6 +96,109 @@ def test_an_ended_try_is_copied_whole_by_a_worker(task, airflow, sent, django_ca
     assert view.is_complete is True
 
 
+@pytest.fixture
+def ended(task):
+    """Its try ended three seconds ago, and somebody looks at it."""
+    TaskInstance.objects.update(state="failed", ended_at=timezone.now() - timedelta(seconds=3))
+    log_reading.open_log(Run.objects.get(), "load")
+    return TaskInstance.objects.get()
+
+
+def look_again(seconds):
+    """Time passes, and a worker does what is due."""
+    seconds = timedelta(seconds=seconds)
+    TaskLog.objects.update(next_attempt_at=F("next_attempt_at") - seconds)
+    TaskInstance.objects.update(ended_at=F("ended_at") - seconds)
+    for row in TaskLog.due():
+        tasks.copy_log(str(row.pk))
+    return TaskLog.objects.get()
+
+
+def test_what_callbacks_write_after_the_end_is_copied_too(ended, airflow):
+    row = look_again(0)
+    assert (row.has_end, row.is_complete, row.n_lines) == (True, False, 2)
+    airflow.log_lines[RUN, "load", 1] += lines("the callback writes on")
+    row = look_again(8)
+    assert (row.is_complete, row.n_lines) == (False, 3)
+    assert messages(log_reading.open_log(Run.objects.get(), "load"))[-1] == "the callback writes on"
+    airflow.log_lines[RUN, "load", 1] += lines("and its mail")
+    row = look_again(70)
+    assert (row.is_complete, row.n_lines) == (False, 4), "this look found something"
+    row = look_again(70)
+    assert (row.is_complete, row.next_attempt_at) == (True, None)
+
+
+def test_the_looks_at_an_ended_log_are_few(ended, airflow):
+    n = 0
+    while not TaskLog.objects.get().is_complete:
+        look_again(1)
+        n += 1
+        assert n < 200
+    assert airflow.calls.count("whole_log") <= 6
+    assert 57 < n < 130
+
+
+def test_one_look_is_enough_at_a_try_that_ended_long_ago(ended, airflow):
+    row = look_again(3600)
+    assert (row.is_complete, row.n_lines, airflow.calls.count("whole_log")) == (True, 2, 1)
+
+
+def test_an_earlier_try_ends_when_the_mirror_saw_it_end(ended):
+    at = timezone.now() - timedelta(seconds=5)
+    tries = [{"try_number": 1, "state": "failed", "started_at": AT.isoformat(), "ended_at": at.isoformat()}]
+    TaskInstance.objects.update(try_number=2, state="running", ended_at=None, earlier_tries=tries)
+    assert log_copy.ended_at(TaskLog.objects.get()) == at
+    TaskInstance.objects.update(earlier_tries=[])
+    assert log_copy.ended_at(TaskLog.objects.get()) is None
+
+
+class Nowhere(list):
+    trouble = "Could not read served logs: Connection refused"
+
+
+def test_a_log_that_is_not_there_yet_is_tried_again_while_somebody_looks(ended, airflow, monkeypatch, page):
+    whole_log = airflow.whole_log
+    airflow.whole_log = lambda *_names, **_options: nullcontext(Nowhere())
+    row = look_again(3600)
+    assert (row.is_complete, row.delivery_error) == (False, Nowhere.trouble)
+    assert row.next_attempt_at > timezone.now()
+    assert Nowhere.trouble in page.get(f"/runs/{ended.run_id}/failure").content.decode()
+    assert "asked again every minute" in page.get(f"/runs/{ended.run_id}/log").content.decode()
+    TaskLog.objects.update(read_at=timezone.now() - timedelta(minutes=5))
+    assert look_again(100).next_attempt_at is None, "nobody looks"
+    log_reading.open_log(Run.objects.get(), "load")
+    airflow.whole_log = whole_log  # uploaded meanwhile
+    row = look_again(0)
+    assert (row.is_complete, row.n_lines, row.delivery_error) == (True, 2, "")
+
+
+def test_lines_that_are_here_stay_while_airflow_cannot_read_the_log(task, airflow):
+    run = Run.objects.get()
+    log_reading.open_log(run, "load")
+    sync.sync_logs()
+    TaskInstance.objects.update(state="failed", ended_at=timezone.now())
+    log_reading.open_log(run, "load")
+    whole_log = airflow.whole_log
+    airflow.whole_log = lambda *_names, **_options: nullcontext(Nowhere())
+    row = look_again(3600)
+    assert (row.is_complete, row.n_lines, row.delivery_error) == (False, 2, Nowhere.trouble)
+    airflow.whole_log = whole_log
+    airflow.log_lines[RUN, "load", 1] += lines("three")
+    assert look_again(100).n_lines == 3
+    assert messages(log_reading.open_log(run, "load")) == ["one", "two", "three"]
+
+
+def test_an_error_is_quoted_once_the_try_has_ended(ended, airflow, page):
+    airflow.log_lines[RUN, "load", 1] += [LogLine(AT, "error", "ValueError: boom")]
+    look_again(0)
+    text = page.get(f"/runs/{ended.run_id}/failure").content.decode()
+    assert "ValueError: boom" in text
+    assert "hx-trigger" in text, "what callbacks write may follow"
+    answer = page.get(f"/api/v1/runs/{ended.run_id}/tasks/load/log").json()
+    assert (answer["has_end"], answer["is_complete"]) == (True, False)
+    assert "may still write here" in page.get(f"/runs/{ended.run_id}/log").content.decode()
+
+
 def test_airflow_away_is_said_and_the_copy_tried_again(task, airflow):
     make_ended = TaskInstance.objects.get()
     TaskInstance.objects.filter(pk=make_ended.pk).update(state="success")
@@ -178,8 +283,34 @@ def test_the_log_as_a_file_holds_every_line(task, page):
     assert b"".join(answer.streaming_content).decode().splitlines() == [
         "2026-01-01T00:00:00.000+00:00 info one",
         "2026-01-01T00:00:00.000+00:00 info two",
+        "# This is not the end: the task has not ended, and what it writes after this is missing.",
     ]
     assert answer["Content-Disposition"] == f'attachment; filename="load-run{task.run_id}-try1.log"'
+
+
+def downloaded(page, task):
+    answer = page.get(f"/runs/{task.run_id}/tasks/load/log.txt")
+    return b"".join(answer.streaming_content).decode().splitlines()
+
+
+def test_a_file_that_lacks_the_end_says_so_and_why(ended, airflow, page):
+    log_copy.copy(TaskLog.objects.get(), lines("one"))
+    assert downloaded(page, ended)[1:] == [
+        "# This is not the end: the log is still being copied. Download it again in a moment."
+    ]
+    assert "Download what is here so far" in page.get(f"/runs/{ended.run_id}/log").content.decode()
+    TaskLog.objects.update(delivery_error="Airflow is\naway.")
+    assert downloaded(page, ended)[2:] == ["# Airflow is", "# away."]
+    look_again(301)  # the lease of the copy that was cut short
+    assert downloaded(page, ended)[2:] == [
+        "# This try has ended; what its callbacks and mails may still write here is missing."
+    ]
+    look_again(3600)
+    assert downloaded(page, ended) == [
+        "2026-01-01T00:00:00.000+00:00 info one",
+        "2026-01-01T00:00:00.000+00:00 info two",
+    ]
+    assert "Download what is here so far" not in page.get(f"/runs/{ended.run_id}/log").content.decode()
 
 
 def test_colours_and_control_characters_are_taken_out():
