@@ -21,6 +21,7 @@ from pipelines.models import (
     LONGEST_NOTE,
     NEVER_THERE,
     TASK_ENDED,
+    TASK_FAILED,
     InputRequest,
     Pipeline,
     Preset,
@@ -260,7 +261,8 @@ def clear_run(
     Tasks that are named may be cleared as soon as one of them has ended, though their run goes on.
     batch: names what was asked in one go, in the audit trail.
 
-    Raises NotFound for an unknown run or task, Conflict for one that has not ended or that Airflow never had.
+    Raises NotFound for an unknown run or task, Conflict for one that has not ended or that Airflow never had,
+    and where none failed of which the failed ones are meant.
     """
     run = _locked(run_id, by)
     scope = scope or Scope(only_failed=only_failed)
@@ -273,9 +275,13 @@ def clear_run(
     if not scope.is_whole_run and not any(task.state in TASK_ENDED for task in tasks_meant):
         words = {"task": scope.task, "state": tasks_meant[0].state or _("not reached")}
         raise Conflict(_("The task “%(task)s” is “%(state)s”; that cannot be done now.") % words)
+    is_alone = not (scope.upstream or scope.downstream)  # who is beside them Airflow alone knows
+    in_question = run.task_instances.all() if scope.is_whole_run else tasks_meant
+    if scope.only_failed and is_alone and not any(task.state in TASK_FAILED for task in in_question):
+        raise Conflict(_("None of its tasks failed."))
     details = scope.as_json()
-    failed = ("failed", "upstream_failed")
-    cleared = [task for task in tasks_meant if task.state in (failed if scope.only_failed else TASK_ENDED)]
+    wanted = TASK_FAILED if scope.only_failed else TASK_ENDED
+    cleared = [task for task in tasks_meant if task.state in wanted]
     details["tries"] = {place_of(task): task.try_number for task in cleared}
     run.is_clear_of_failed_only = scope.only_failed
     after = {"only_failed": scope.only_failed, **_for_audit(scope), **_named(batch)}

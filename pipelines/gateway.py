@@ -263,13 +263,15 @@ class AirflowGateway:
             call, answers.dag_run, dag_id=dag_id, dag_run_id=dag_run_id, dag_run_patch_body=body
         )
 
-    def clear_run(self, dag_id: str, dag_run_id: str, scope: Scope) -> None:
-        """Run the tasks of an ended run again, all or the failed ones."""
+    def clear_run(self, dag_id: str, dag_run_id: str, scope: Scope) -> DagRun:
+        """Run the tasks of an ended run again, all or the failed ones; without any it stays ended."""
         body = DAGRunClearBody(
             dry_run=False, only_failed=scope.only_failed, run_on_latest_version=scope.run_on_latest_version
         )
         call = self._runs.clear_dag_run_without_preload_content
-        self._read(call, answers.nothing, dag_id=dag_id, dag_run_id=dag_run_id, dag_run_clear_body=body)
+        return self._read(
+            call, answers.dag_run, dag_id=dag_id, dag_run_id=dag_run_id, dag_run_clear_body=body
+        )
 
     def set_note(self, dag_id: str, dag_run_id: str, note: str) -> None:
         """Write the run's note; an empty one takes it away."""

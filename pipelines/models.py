@@ -47,7 +47,7 @@ ENDED = (RunState.REFUSED, RunState.SUCCESS, RunState.FAILED, RunState.CANCELLED
 NEVER_THERE = (RunState.REFUSED, RunState.LOST)  # no run of Airflow's stands behind these
 # After these a task try writes no more; Airflow has no others in release 3.3.
 TASK_ENDED = ("success", "failed", "skipped", "upstream_failed", "removed", "up_for_retry")
-
+TASK_FAILED = ("failed", "upstream_failed")  # by themselves, or by one before them: what "only failed" means
 # Airflow gives some of these a start too.
 NEVER_RAN = frozenset({"skipped", "upstream_failed", "removed"})
 

@@ -14,7 +14,7 @@ from core.audit import actions as audit
 from core.lib import live, outbox, traces
 from core.lib.errors import Conflict, InvalidRequest, NotFound, Unauthorized, Unavailable
 from pipelines import asset_events, log_copy, marking, mirror, removal
-from pipelines.airflow_auth import USER, WATCHER
+from pipelines.airflow_auth import SERVICE, USER, WATCHER
 from pipelines.answers import TaskState
 from pipelines.models import (
     ENDED,
@@ -143,13 +143,9 @@ def _final(run: Run, found: "DagRun") -> str:
 def clear_run(run: Run) -> None:
     """Run its tasks again. What is under way, or at a newer try, was cleared already."""
     airflow = airflow_for(_wisher(run))
-    scope = run.wished_scope
     try:
         there = airflow.run(run.dag_id, run.dag_run_id)
-        if scope.is_whole_run and there.state in ENDED:
-            airflow.clear_run(run.dag_id, run.dag_run_id, scope)
-        elif not scope.is_whole_run and _is_as_it_was(airflow, run):
-            airflow.clear_tasks(run.dag_id, run.dag_run_id, scope, dry_run=False)
+        _clear(airflow, run, there)
     except (NotFound, Conflict, InvalidRequest) as error:
         _settle(run, "run.not_cleared", delivery_error=error.message)
         return
@@ -157,6 +153,19 @@ def clear_run(run: Run) -> None:
     if there.state in ENDED:  # as Airflow has it from now on: queued anew, and not begun
         outcome |= {"state": RunState.QUEUED, "queued_at": timezone.now(), "started_at": None}
     _settle(run, "run.cleared", **outcome)
+
+
+def _clear(airflow: "AirflowGateway", run: Run, there: "DagRun") -> None:
+    """Raises Conflict where Airflow found nothing to clear: it leaves the run as it was and says no more."""
+    scope = run.wished_scope
+    if scope.is_whole_run:
+        was_done = there.state not in ENDED
+        is_done = was_done or airflow.clear_run(run.dag_id, run.dag_run_id, scope).state not in ENDED
+    else:
+        was_done = not _is_as_it_was(airflow, run)
+        is_done = was_done or bool(airflow.clear_tasks(run.dag_id, run.dag_run_id, scope, dry_run=False))
+    if not is_done:
+        raise Conflict(_("Airflow found no task to run again; the run is as it was."), service=SERVICE)
 
 
 def _is_as_it_was(airflow: "AirflowGateway", run: Run) -> bool:

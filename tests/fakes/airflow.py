@@ -29,6 +29,7 @@ from pipelines.scope import Scope
 from tests.fakes.airflow_backfills import Backfills
 
 ENDED = {"success", "failed"}
+FAILED = {"failed", "upstream_failed"}
 
 
 class GivenLines(list[LogLine]):
@@ -265,7 +266,7 @@ class FakeAirflow(Backfills):
         self._call("clear_tasks" if not dry_run else "clear_tasks (dry)", writes=True)
         found = self._in_scope(dag_id, dag_run_id, scope)
         if scope.only_failed:
-            found = [task for task in found if task.state in {"failed", "upstream_failed"}]
+            found = [task for task in found if task.state in FAILED]
         if not dry_run and found:
             self.run_on_latest_version[dag_run_id] = scope.run_on_latest_version
             for task in found:
@@ -313,11 +314,16 @@ class FakeAirflow(Backfills):
     def _set(self, task: TaskState) -> None:
         self._tasks[task.dag_id, task.dag_run_id, task.task_id, task.map_index] = task
 
-    def clear_run(self, dag_id: str, dag_run_id: str, scope: Scope) -> None:
+    def clear_run(self, dag_id: str, dag_run_id: str, scope: Scope) -> DagRun:
         self._call("clear_run", writes=True)
         self.run_on_latest_version[dag_run_id] = scope.run_on_latest_version
         run = self.run(dag_id, dag_run_id)
-        self._put(replace(run, state="queued", started_at=None, ended_at=None))
+        failed = [task for task in self._in_scope(dag_id, dag_run_id, scope) if task.state in FAILED]
+        if (
+            failed or not scope.only_failed
+        ):  # Airflow's runs have tasks from the start, some of ours have none
+            self._put(replace(run, state="queued", started_at=None, ended_at=None))
+        return self._runs[dag_id, dag_run_id]
 
     def task_states(self, runs: list[tuple[str, str]]) -> list[TaskState]:
         self._call("task_states")

@@ -323,8 +323,9 @@ def test_the_field_is_found_in_the_schemas_sentence():
 @pytest.mark.parametrize(("run_on_latest_version", "sent"), [(None, None), (True, True), (False, False)])
 def test_a_clear_says_which_code_only_where_somebody_chose(server, run_on_latest_version, sent):
     scope = Scope("load", run_on_latest_version=run_on_latest_version)
-    server.answer = (200, body(task_instances=[], total_entries=0))
+    run = {"dag_id": "dag", "dag_run_id": "run", "state": "queued"}
+    server.answer = (200, body(task_instances=[], total_entries=0, **run))
     gateway.connect("ana", "user").clear_tasks("dag", "run", scope, dry_run=False)
-    gateway.connect("ana", "user").clear_run("dag", "run", scope)
+    assert gateway.connect("ana", "user").clear_run("dag", "run", scope).state == "queued"
     for request in server.requests:
         assert json.loads(request.body).get("run_on_latest_version") == sent

@@ -105,6 +105,9 @@ def test_cancel_and_clear_are_accepted_once(page):
     run = make_run(state=RunState.RUNNING)
     assert post(page, f"/api/v1/runs/{run.pk}/cancel", {}).status_code == 202
     ended = make_run(state=RunState.FAILED)
+    refused = post(page, f"/api/v1/runs/{ended.pk}/clear", {"only_failed": True})
+    assert (refused.status_code, refused.json()["detail"]) == (409, "None of its tasks failed.")
+    make_task(ended, state="failed")
     assert post(page, f"/api/v1/runs/{ended.pk}/clear", {"only_failed": True}).json()["wish"] == "clear"
     assert post(page, f"/api/v1/runs/{ended.pk}/cancel", {}).status_code == 409
 

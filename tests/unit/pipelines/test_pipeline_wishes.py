@@ -227,7 +227,7 @@ def test_a_run_that_has_ended_cannot_be_cancelled(scientist):
 def test_clearing_runs_the_tasks_again_once(pipeline, scientist, airflow):
     run = ask(scientist)
     tasks.deliver_run(str(run.pk))
-    airflow.move_on(DAG, run.dag_run_id, "failed")
+    airflow.move_on(DAG, run.dag_run_id, "failed", load="failed")
     sync.sync_runs()
     Run.objects.update(started_at=timezone.now(), queued_at=None)
     actions.clear_run(run.pk, by=scientist, only_failed=True)
