@@ -566,7 +566,14 @@ _BACKFILL_FAULTS = {
     "run in reverse": "run_backwards",
     "reprocess behavior": "reprocess_behavior",
 }
+# Said with a 403 of who answers a task's question, while any other 403 is of the console's own token.
+_NO_RESPONDENT = "is not a respondent for the task"
 _PARAM_FAULT = re.compile(r"Invalid input for param (?P<field>\S+): (?P<message>[^\n]+)")
+
+
+def is_of_respondent(words: str) -> bool:
+    """Whether Airflow refuses the person, whom the task does not ask, and not the console."""
+    return _NO_RESPONDENT in words
 
 
 def fields_of_error(words: str) -> list[dict[str, str]]:

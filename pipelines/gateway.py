@@ -485,7 +485,7 @@ class AirflowGateway:
         params_input: dict[str, Any],
     ) -> None:
         """Answer a task's question. Raises NotFound where it asks none, Conflict where it was answered,
-        InvalidRequest for an option that it does not have, Unauthorized for a person it does not ask.
+        InvalidRequest for an option that it does not have and for a person it does not ask.
         """
         call = self._instances.update_hitl_detail_without_preload_content
         payload = UpdateHITLDetailPayload(chosen_options=chosen, params_input=params_input)
@@ -621,6 +621,8 @@ def _from_status(error: ApiException) -> ConsoleError:
             return Conflict(words, service=SERVICE)
         case 400 | 422:
             return InvalidRequest(words, service=SERVICE, errors=answers.fields_of_error(words))
+        case 403 if answers.is_of_respondent(words):
+            return InvalidRequest(words, service=SERVICE)
         case 401 | 403:
             message = _("Airflow refused the console's own credentials: %(words)s")
             return Unauthorized(message % {"words": words}, service=SERVICE)

@@ -290,7 +290,8 @@ def deliver_answer(input_id: str) -> None:
             chosen=row.chosen or [],
             params_input=row.params_input,
         )
-    except Unavailable as error:
+    except (Unavailable, Unauthorized) as error:
+        log.warning("input.answer_not_taken", run=run.pk, task=row.task_id, error=error.message)
         row.mark_retry(error.message)
         mirror.publish_inputs([run.pk])
         return
@@ -298,7 +299,7 @@ def deliver_answer(input_id: str) -> None:
         # A worker that died after Airflow took it meets its own answer as a Conflict: closed all the same.
         _settle_answer(row, "input.not_answered", error=error.message, closed_at=timezone.now())
         return
-    except (InvalidRequest, Unauthorized) as error:  # the task still waits, for another answer or person
+    except InvalidRequest as error:  # the task still waits, for another answer or person
         _settle_answer(row, "input.not_answered", error=error.message, chosen=None)
         return
     _settle_answer(row, "input.answered", closed_at=timezone.now())

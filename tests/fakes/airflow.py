@@ -43,6 +43,7 @@ class FakeAirflow(Backfills):
 
     def __init__(self) -> None:
         self.is_away = False
+        self.knows_no_token = False  # signed with another secret than its own, or by another clock
         self.tells_tasks_at_once = False  # as Airflow does; most tests bring tasks up by `move_on`
         self.no_groups: set[str] = set()  # what is before a dot in the name of a task, and no group
         self.calls: list[str] = []
@@ -371,11 +372,14 @@ class FakeAirflow(Backfills):
     ) -> None:
         self._call("answer_input", writes=True)
         if not any((one.dag_run_id, one.task_id) == (dag_run_id, task_id) for one in self.questions):
-            raise NotFound("Human-in-the-loop detail does not exist", service="airflow")
-        if any(one.assigned and self.username not in one.assigned for one in self.questions):
-            raise Unauthorized(f"User={self.username} is not a respondent", service="airflow")
+            words = "Human-in-the-loop detail does not exist for Task Instance with id 019"
+            raise NotFound(words, service="airflow")
         if (dag_run_id, task_id) in self.answers:
-            raise Conflict("Human-in-the-loop detail has already been updated", service="airflow")
+            words = "Human-in-the-loop detail has already been updated for Task Instance with id 019"
+            raise Conflict(f"{words} and is not allowed to write again.", service="airflow")
+        if any(one.assigned and self.username not in one.assigned for one in self.questions):
+            words = f"User={self.username} (id={self.username}) is not a respondent for the task."
+            raise InvalidRequest(words, service="airflow")
         self.answers[dag_run_id, task_id] = (self.username, chosen, params_input)
 
     def task_tries(self, dag_id: str, dag_run_id: str, task_id: str, *, map_index: int) -> list[TaskTry]:
@@ -411,7 +415,7 @@ class FakeAirflow(Backfills):
         self.calls.append(name)
         if self.is_away:
             raise Unavailable("Airflow is not answering.", service="airflow")
-        if writes and self.role == "viewer":
+        if self.knows_no_token or (writes and self.role == "viewer"):
             raise Unauthorized("Airflow refused the console's own credentials: Forbidden", service="airflow")
 
     def _dag(self, dag_id: str) -> tuple[Dag, DagDetails, list[TaskNode]]:

@@ -33,6 +33,8 @@ def server(settings):
             self.body = self.rfile.read(int(self.headers["Content-Length"]))
             self.do_GET()
 
+        do_PATCH = do_POST
+
         def log_message(self, *args):
             """Quiet."""
 
@@ -104,6 +106,24 @@ def test_a_status_becomes_the_consoles_own_error(server, status, error):
     server.answer = (status, body(detail="its words"))
     with pytest.raises(error, match="its words"):
         gateway.connect().run("dag", "run")
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "error"),
+    [
+        (403, "User=ana (id=ana) is not a respondent for the task.", InvalidRequest),
+        (403, "Forbidden", Unauthorized),
+        (401, "Not authenticated", Unauthorized),
+    ],
+)
+def test_whom_a_task_does_not_ask_is_told_from_a_token_that_is_refused(server, status, words, error):
+    server.answer = (status, body(detail=words))
+    with pytest.raises(error) as refused:
+        gateway.connect("ana", "user").answer_input(
+            "dag", "run", "ask", map_index=-1, chosen=["Approve"], params_input={}
+        )
+    is_ours = error is Unauthorized
+    assert refused.value.message.startswith("Airflow refused the console's own credentials") == is_ours
 
 
 @pytest.mark.parametrize("answer", [b"<html>", b"{}", b"[]", b'{"dags": null}'])
