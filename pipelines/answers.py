@@ -62,6 +62,8 @@ class Dag:
     file: str
     max_active_runs: int | None
     is_backfillable: bool = False
+    is_partitioned: bool = False
+    allowed_run_types: list[str] | None = None  # how its runs may come about; None for any way
 
     @property
     def key(self) -> str:
@@ -107,6 +109,9 @@ class DagRun:
     started_at: datetime | None
     ended_at: datetime | None
     versions: list[int] = field(default_factory=list)  # of its code, the latest last
+    data_interval_start: datetime | None = None
+    data_interval_end: datetime | None = None
+    partition_key: str = ""
 
     @property
     def key(self) -> str:
@@ -323,6 +328,8 @@ def dag(item: dict[str, Any]) -> Dag:
         file=item.get("relative_fileloc") or "",
         max_active_runs=item.get("max_active_runs"),
         is_backfillable=bool(item.get("is_backfillable")),
+        is_partitioned=bool(item.get("timetable_partitioned")),
+        allowed_run_types=item.get("allowed_run_types"),
     )
 
 
@@ -451,6 +458,9 @@ def dag_run(item: dict[str, Any]) -> DagRun:
         started_at=moment(item.get("start_date")),
         ended_at=moment(item.get("end_date")),
         versions=_versions(item.get("dag_versions") or []),
+        data_interval_start=moment(item.get("data_interval_start"), is_planned=True),
+        data_interval_end=moment(item.get("data_interval_end"), is_planned=True),
+        partition_key=item.get("partition_key") or "",
     )
 
 
@@ -558,8 +568,10 @@ def _finding(item: dict[str, Any]) -> str:
     return f"{where}: {item.get('msg', '')}" if where else str(item.get("msg", item))
 
 
-# What Airflow says of a backfill that it does not take, and the field that it is about.
-_BACKFILL_FAULTS = {
+# What Airflow says of a run or a backfill that it does not take, and the field that it is about.
+_FAULTS = {
+    "partition_key": "partition_key",
+    "data_interval": "data_interval_start",
     "must not be after to_date": "to_date",
     "future dates": "from_date",
     "No runs to create": "from_date",
@@ -581,5 +593,5 @@ def fields_of_error(words: str) -> list[dict[str, str]]:
     found = _PARAM_FAULT.search(words)
     if found:
         return [{"field": f"conf.{found['field']}", "message": found["message"]}]
-    field = next((field for part, field in _BACKFILL_FAULTS.items() if part in words), "")
+    field = next((field for part, field in _FAULTS.items() if part in words), "")
     return [{"field": field, "message": words}] if field else []

@@ -124,7 +124,7 @@ def start(wanted: WantedBackfill, *, reason: str = "", by: User) -> Backfill:
 
 
 def _refuse(pipeline: Pipeline, wanted: WantedBackfill, reason: str) -> None:
-    actions.refuse_unusable(pipeline)
+    actions.refuse_unusable(pipeline, "backfill")
     if not pipeline.is_backfillable:
         raise InvalidRequest(no_dates(pipeline))
     faults = [*_faults_of_times(wanted), *_faults_of_rest(pipeline, wanted, reason)]

@@ -199,16 +199,22 @@ class AirflowGateway:
         note: str = "",
         logical_date: datetime | None = None,
         run_after: datetime | None = None,
+        data_interval: tuple[datetime, datetime] | None = None,
+        partition_key: str = "",
     ) -> DagRun:
         """Ask Airflow to run a DAG as soon as it may; a paused one waits queued.
 
         Raises NotFound for an unknown DAG, Conflict when the run id or the logical date is taken,
-        InvalidRequest for a conf that the DAG's parameters do not allow.
+        InvalidRequest for a conf that the DAG's parameters do not allow, and a partition where it has none.
         """
+        start, end = data_interval or (None, None)
         body = TriggerDAGRunPostBody(
             dag_run_id=dag_run_id,
             logical_date=logical_date,
             run_after=run_after,
+            data_interval_start=start,
+            data_interval_end=end,
+            partition_key=partition_key or None,
             conf=conf,
             note=note or None,
         )

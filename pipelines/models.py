@@ -26,6 +26,7 @@ from pipelines.backfill_models import Backfill as Backfill
 from pipelines.scope import Scope
 
 LONGEST_NOTE = 1000
+LONGEST_KEY = 250  # of a partition
 LONGEST_SOURCE = 200_000
 MOST_SWITCHES = 500  # of pipelines, moved by one form or call
 
@@ -104,6 +105,10 @@ class Pipeline(Deliverable):
     # Whether its schedule has past dates that can be run; and when its backfills were last looked at.
     is_backfillable = models.BooleanField(default=False, db_default=False)
     backfills_at = models.DateTimeField(null=True)
+    # Whether its runs are each for a partition of its assets.
+    is_partitioned = models.BooleanField(default=False, db_default=False)
+    # How a run of it may come about, in Airflow's words; null for any way.
+    allowed_run_types = models.JSONField(null=True)
     gone_at = models.DateTimeField(null=True)
     wanted_is_paused = models.BooleanField(null=True)
     wanted_by = _user()
@@ -127,6 +132,15 @@ class Pipeline(Deliverable):
     def shows_paused(self) -> bool:
         """The switch as somebody left it, though Airflow may not know yet."""
         return self.is_paused if self.wanted_is_paused is None else self.wanted_is_paused
+
+    def allows(self, run_type: str) -> bool:
+        """Whether its author lets a run come about so."""
+        return self.allowed_run_types is None or run_type in self.allowed_run_types
+
+    @property
+    def allows_manual(self) -> bool:
+        """Whether somebody may run it by hand."""
+        return self.allows("manual")
 
     @property
     def settings(self) -> list[params.Setting]:
@@ -186,6 +200,10 @@ class Run(Deliverable):
     triggered_by = models.TextField(blank=True)
     # What templates call `ds` and `ts`: undefined without one, and tasks that use them fail.
     logical_date = models.DateTimeField(null=True)
+    # What templates call so; as the schedule has them unless given.
+    data_interval_start = models.DateTimeField(null=True)
+    data_interval_end = models.DateTimeField(null=True)
+    partition_key = models.CharField(max_length=LONGEST_KEY, blank=True, default="", db_default="")
     # Not before then; nothing of it is known of runs that others started.
     run_after = models.DateTimeField(null=True)
     created_at = models.DateTimeField(default=timezone.now)

@@ -8,6 +8,7 @@ from rest_framework import serializers
 from core.lib.edge import MomentSerializerField
 from core.lib.rest import StrictSerializer
 from pipelines.models import (
+    LONGEST_KEY,
     LONGEST_NOTE,
     MOST_SWITCHES,
     Asset,
@@ -47,6 +48,9 @@ class PipelineDetailSerializer(PipelineSerializer):
     """A pipeline with its parameters and graph."""
 
     params = serializers.DictField(help_text="name: {value, schema, description}")
+    allowed_run_types = serializers.ListField(
+        child=serializers.CharField(), allow_null=True, help_text="how its runs may come about; null: any way"
+    )
     tasks = serializers.ListField(
         child=serializers.DictField(), help_text="id, label, operator, downstream, groups"
     )
@@ -58,6 +62,8 @@ class PipelineDetailSerializer(PipelineSerializer):
             "schedule_text",
             "file",
             "version",
+            "is_partitioned",
+            "allowed_run_types",
             "params",
             "tasks",
         ]
@@ -183,6 +189,9 @@ class RunSerializer(serializers.ModelSerializer):
             "triggered_by",
             "logical_date",
             "run_after",
+            "data_interval_start",
+            "data_interval_end",
+            "partition_key",
             "created_at",
             "started_at",
             "ended_at",
@@ -211,6 +220,20 @@ class RunRequestSerializer(StrictSerializer):
     )
     run_after = MomentSerializerField(
         required=False, allow_null=True, default=None, help_text="Airflow keeps it queued until then"
+    )
+    data_interval_start = MomentSerializerField(
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="as the schedule has it unless both are given",
+    )
+    data_interval_end = MomentSerializerField(required=False, allow_null=True, default=None)
+    partition_key = serializers.CharField(
+        required=False,
+        default="",
+        allow_blank=True,
+        max_length=LONGEST_KEY,
+        help_text="of a pipeline whose schedule goes by partitions",
     )
 
 

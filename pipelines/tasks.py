@@ -84,12 +84,15 @@ def _try_again(run: Run, message: str) -> None:
 def start_run(run: Run) -> None:
     """Hand the run to Airflow. A 409 counts as delivered when the run there is this very one."""
     airflow = airflow_for(run.triggered_by)
+    start, end = run.data_interval_start, run.data_interval_end
     try:
         found = airflow.trigger_run(
             run.dag_id,
             dag_run_id=run.dag_run_id,
             logical_date=run.logical_date,
             run_after=run.run_after,
+            data_interval=(start, end) if start and end else None,
+            partition_key=run.partition_key,
             conf=run.conf,
             note=run.note,
         )

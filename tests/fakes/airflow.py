@@ -84,12 +84,17 @@ class FakeAirflow(Backfills):
         tasks: tuple[str, ...] = ("load",),
         *,
         is_daily: bool = False,
+        **values: Any,
     ) -> None:
-        """A DAG of tasks one after the other, paused as new ones are; is_daily: it runs at midnight."""
+        """A DAG of tasks one after the other, paused as new ones are; is_daily: it runs at midnight.
+
+        values: other fields of `Dag`.
+        """
         schedule = "0 0 * * *" if is_daily else ""
         dag = Dag(
             dag_id, dag_id, "", [], ["airflow"], schedule, "", None, True, False, f"{dag_id}.py", 16, is_daily
         )
+        dag = replace(dag, **values)
         after = [*tasks[1:], None]
         nodes = [
             TaskNode(name, name, "@task", [then] if then else [], False)
@@ -203,8 +208,17 @@ class FakeAirflow(Backfills):
         note: str = "",
         logical_date: datetime | None = None,
         run_after: datetime | None = None,
+        data_interval: tuple[datetime, datetime] | None = None,
+        partition_key: str = "",
     ) -> DagRun:
         self._call("trigger_run", writes=True)
+        dag = self._dag(dag_id)[0]
+        if dag.allowed_run_types is not None and "manual" not in dag.allowed_run_types:
+            words = f"Dag with dag_id: '{dag_id}' does not allow manual runs"
+            raise InvalidRequest(words, service="airflow")
+        if partition_key and not dag.is_partitioned:
+            words = f"Dag '{dag_id}' is not a partitioned Dag and does not accept a partition_key."
+            raise InvalidRequest(words, service="airflow")
         for param in self._dag(dag_id)[1].param_list:
             try:
                 validate(conf.get(param["name"], param["value"]), param["schema"])
@@ -227,6 +241,9 @@ class FakeAirflow(Backfills):
             queued_at=self.now,
             started_at=None,
             ended_at=None,
+            data_interval_start=data_interval[0] if data_interval else logical_date,
+            data_interval_end=data_interval[1] if data_interval else logical_date,
+            partition_key=partition_key,
         )
         self._put(run)
         self._ran.add((dag_id, self._dag(dag_id)[1].version))

@@ -307,6 +307,20 @@ def test_of_an_airflow_that_keeps_us_waiting_no_more_values_are_asked(server, mo
     assert len(server.requests) == 3  # the list, and two values
 
 
+def test_a_run_carries_its_partition_and_both_ends_of_its_interval_or_neither(server):
+    server.answer = (200, body(dag_id="dag", dag_run_id="run", state="queued"))
+    ana = gateway.connect("ana", "user")
+    start, end = datetime(2026, 2, 1, tzinfo=UTC), datetime(2026, 2, 2, tzinfo=UTC)
+    ana.trigger_run("dag", dag_run_id="run", conf={}, data_interval=(start, end), partition_key="es")
+    ana.trigger_run("dag", dag_run_id="run", conf={})
+    sent = [json.loads(request.body) for request in server.requests]
+    assert datetime.fromisoformat(sent[0]["data_interval_start"]) == start
+    assert datetime.fromisoformat(sent[0]["data_interval_end"]) == end
+    assert sent[0]["partition_key"] == "es"
+    names = ("data_interval_start", "data_interval_end", "partition_key")
+    assert [sent[1].get(name) for name in names] == [None, None, None]
+
+
 def test_a_logical_date_may_lie_ahead():
     ahead = datetime.now(UTC).replace(microsecond=0) + timedelta(days=31)
     run = {"dag_id": "etl", "dag_run_id": "m", "state": "success", "logical_date": ahead.isoformat()}

@@ -197,6 +197,21 @@ def test_its_key_fits_no_other_time(page, real_redis, name):
     assert Run.objects.count() == 1
 
 
+def test_its_key_fits_no_other_partition(page, real_redis):
+    make_pipeline(DAG)
+    body = {
+        "partition_key": "es",
+        "data_interval_start": "2026-03-01T00:00:00Z",
+        "data_interval_end": "2026-03-02T00:00:00Z",
+    }
+    first = with_key(page, body).json()
+    assert {name: first[name] for name in body} == body
+    for change, status in (({}, 202), ({"partition_key": "pt"}, 422), ({"data_interval_end": None}, 422)):
+        console_redis.client().flushall()
+        assert with_key(page, {**body, **change}).status_code == status
+    assert Run.objects.count() == 1
+
+
 def test_its_key_is_free_again_after_a_day(page, unanswered):
     Run.objects.update(created_at=timezone.now() - timedelta(hours=25))
     assert with_key(page, {"conf": {"n_iter": 5}}).json()["id"] != unanswered["id"]
