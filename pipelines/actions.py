@@ -37,7 +37,11 @@ LONGEST_CONF_BYTES = 64 * 1024
 MARKS = ("success", "failed", "skipped")  # what a task may be marked as; a run as the first two
 LONGEST_NAME = 100
 _RUN_ID = re.compile(r"[A-Za-z0-9_.~:+-]{1,250}")
-_NOT_MANUAL = ("scheduled__", "backfill__", "asset_triggered__")
+# Every kind of run that Airflow has but `manual`.
+_NOT_MANUAL = tuple(
+    f"{kind}__"
+    for kind in ("scheduled", "backfill", "operator_triggered", "asset_triggered", "asset_materialization")
+)
 
 
 def as_asked(conf: dict, note: str, *, partition_key: str = "", **times: datetime | None) -> dict[str, Any]:
@@ -161,6 +165,8 @@ def _refuse_run_id(dag_id: str, dag_run_id: str) -> None:
     message = ""
     if not _RUN_ID.fullmatch(dag_run_id):
         message = _("Use letters, digits and . _ ~ : + - only, 250 at most.")
+    elif ".." in dag_run_id:
+        message = _("Two dots in a row are not allowed in an id.")
     elif dag_run_id.startswith(_NOT_MANUAL):
         message = _("Ids that begin with %(start)s are Airflow's own.") % {"start": ", ".join(_NOT_MANUAL)}
     elif Run.objects.filter(dag_id=dag_id, dag_run_id=dag_run_id).exists():

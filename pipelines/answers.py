@@ -572,6 +572,8 @@ def _finding(item: dict[str, Any]) -> str:
 _FAULTS = {
     "partition_key": "partition_key",
     "data_interval": "data_interval_start",
+    "The run_id": "dag_run_id",
+    "DAG run cannot use ID": "dag_run_id",
     "must not be after to_date": "to_date",
     "future dates": "from_date",
     "No runs to create": "from_date",
@@ -580,7 +582,6 @@ _FAULTS = {
 }
 # Said with a 403 of who answers a task's question, while any other 403 is of the console's own token.
 _NO_RESPONDENT = "is not a respondent for the task"
-_PARAM_FAULT = re.compile(r"Invalid input for param (?P<field>\S+): (?P<message>[^\n]+)")
 
 
 def is_of_respondent(words: str) -> bool:
@@ -588,9 +589,14 @@ def is_of_respondent(words: str) -> bool:
     return _NO_RESPONDENT in words
 
 
-def fields_of_error(words: str) -> list[dict[str, str]]:
-    """The parameter or field at fault, where Airflow's sentence names one."""
-    found = _PARAM_FAULT.search(words)
+def fields_of_error(words: str, names: Iterable[str] = ()) -> list[dict[str, str]]:
+    """The parameter or field at fault, where Airflow's sentence names one.
+
+    names: the pipeline's parameters, as far as they are known: a name may be any text.
+    """
+    known = [re.escape(name) for name in sorted(names, key=len, reverse=True)]
+    name = "|".join([*known, ".+?"])
+    found = re.search(rf"Invalid input for param (?P<field>{name}): (?P<message>[^\n]+)", words)
     if found:
         return [{"field": f"conf.{found['field']}", "message": found["message"]}]
     field = next((field for part, field in _FAULTS.items() if part in words), "")

@@ -49,7 +49,9 @@ def of(pipeline: Pipeline, given: QueryDict) -> Start:
     conf |= _by_name(pipeline.params, given)
     own = {"partition_key": run.partition_key} if run and run.partition_key else {}
     own |= {name: str(given[name]) for name in OWN if name in given}
-    refused = _faults(pipeline.params, conf) | _odd_times(own) | (_refused(run) if run else {})
+    refused = (
+        _faults(pipeline.params, conf) | _odd_times(own) | (_refused(run, pipeline.params) if run else {})
+    )
     return Start(conf or (run.conf if run else None), own, run, preset, refused)
 
 
@@ -137,11 +139,12 @@ def _odd_times(own: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def _refused(run: Run) -> dict[str, str]:
+def _refused(run: Run, known: params.Params) -> dict[str, str]:
     """Airflow's sentence, at its field."""
     if run.state != RunState.REFUSED:
         return {}
-    return {fault["field"]: fault["message"] for fault in answers.fields_of_error(run.delivery_error)}
+    faults = answers.fields_of_error(run.delivery_error, known)
+    return {fault["field"]: fault["message"] for fault in faults}
 
 
 def base(text: str | None) -> dict[str, Any] | None:

@@ -354,6 +354,27 @@ def test_the_field_is_found_in_the_schemas_sentence():
     assert answers.fields_of_error("something else") == []
 
 
+@pytest.mark.parametrize(
+    ("name", "known"), [("my param", ()), ("my param", ("my", "my param")), ("a: b", ("a", "a: b"))]
+)
+def test_the_field_is_found_whatever_the_parameter_is_called(name, known):
+    words = f"Invalid input for param {name}: 'x: y' is not of type 'integer'"
+    fault = {"field": f"conf.{name}", "message": "'x: y' is not of type 'integer'"}
+    assert answers.fields_of_error(words, known) == [fault]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "The run_id 'a..b' must not contain '..' to prevent path traversal",
+        "The run_id provided 'a b' does not match regex pattern '^[A-Za-z]+$' or '^(?:manual)'",
+        "A manual DAG run cannot use ID 'backfill__1' since it is reserved for backfill runs",
+    ],
+)
+def test_a_fault_of_the_run_id_stands_at_it(words):
+    assert answers.fields_of_error(words) == [{"field": "dag_run_id", "message": words}]
+
+
 @pytest.mark.parametrize(("run_on_latest_version", "sent"), [(None, None), (True, True), (False, False)])
 def test_a_clear_says_which_code_only_where_somebody_chose(server, run_on_latest_version, sent):
     scope = Scope("load", run_on_latest_version=run_on_latest_version)

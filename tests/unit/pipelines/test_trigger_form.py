@@ -236,6 +236,14 @@ def test_the_form_says_that_a_pipeline_takes_no_runs_by_hand(page):
     assert typed(page).status_code == 409
 
 
+def test_what_airflow_refused_stands_at_a_field_of_any_name(page):
+    with_params(**{"my param": (1, {"type": "integer"}), "my": (1, {})})
+    words = "Invalid input for param my param: 'x' is not of type 'integer'"
+    run = make_run(DAG, RunState.REFUSED, conf={"my param": 3}, delivery_error=words)
+    refused = page.get(f"{URL}?from={run.pk}").context["form"].refused
+    assert refused == {"conf-my param": "'x' is not of type 'integer'"}
+
+
 def test_settings_used_lately_are_offered_each_once(page):
     with_params(n=(1, {"type": "integer"}))
     for n in (5, 6, 5, 5):
@@ -352,7 +360,14 @@ def test_presets_over_rest(page):
 # --- run id and run after
 
 
-@pytest.mark.parametrize("run_id", ["a/b", "a b", "café", "scheduled__1", "x" * 251])
+@pytest.mark.parametrize(
+    "run_id",
+    [
+        *("a/b", "a b", "café", "a..b", "x" * 251),
+        *("scheduled__1", "backfill__1", "operator_triggered__1"),
+        *("asset_triggered__1", "asset_materialization__1"),
+    ],
+)
 def test_a_run_id_that_airflow_would_refuse_is_refused_at_its_field(scientist, run_id):
     with_params()
     with pytest.raises(InvalidRequest) as caught:
