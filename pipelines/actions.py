@@ -19,22 +19,18 @@ from core.lib.ids import uuid7
 from pipelines import mirror, params, queries, tasks
 from pipelines.models import (
     LONGEST_NOTE,
-    NEVER_THERE,
-    TASK_ENDED,
-    TASK_FAILED,
     InputRequest,
     Pipeline,
     Preset,
     Run,
     RunNote,
-    RunState,
     Wish,
 )
 from pipelines.removal import remove_demo as remove_demo
 from pipelines.scope import Scope, place_of
+from pipelines.states import MARKS, NEVER_THERE, TASK_ENDED, TASK_FAILED, RunState
 
 LONGEST_CONF_BYTES = 64 * 1024
-MARKS = ("success", "failed", "skipped")  # what a task may be marked as; a run as the first two
 LONGEST_NAME = 100
 _RUN_ID = re.compile(r"[A-Za-z0-9_.~:+-]{1,250}")
 # Every kind of run that Airflow has but `manual`.

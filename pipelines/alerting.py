@@ -25,7 +25,8 @@ from core.lib.models import SyncState
 from core.lib.templatetags import numbers
 from pipelines import loops, verdicts
 from pipelines.alert_rule_models import RULE_PREFIX, AlertRule
-from pipelines.models import ENDED, Pipeline, Run, RunState
+from pipelines.models import Pipeline, Run
+from pipelines.states import ENDED, ENDED_WELL_OR_NOT, TIMED, RunState
 from pipelines.verdicts import Finding, Past, Watched
 
 N_ENDED: Final = 10  # of each pipeline: those that overlapped may have ended in another order
@@ -180,8 +181,8 @@ def read(dag_ids: Sequence[str]) -> list[Watched]:
         .only("dag_id", "is_paused", "wanted_is_paused", "awake_at", "next_run_at", "gone_at")
         .annotate(
             # Any number of cancelled ones may lie above those that failed or succeeded.
-            judged=ArraySubquery(runs.filter(state__in=verdicts.ENDED_WELL_OR_NOT).values("pk")[:N_ENDED]),
-            timed=ArraySubquery(runs.filter(state__in=verdicts.TIMED).values("pk")[:N_ENDED]),
+            judged=ArraySubquery(runs.filter(state__in=ENDED_WELL_OR_NOT).values("pk")[:N_ENDED]),
+            timed=ArraySubquery(runs.filter(state__in=TIMED).values("pk")[:N_ENDED]),
             last_success_at=Subquery(successes.values("ended_at")[:1]),
         )
     )

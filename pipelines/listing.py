@@ -29,11 +29,11 @@ from django.utils.translation import gettext_lazy as _
 
 from core.lib import edge
 from core.lib.templatetags import numbers
-from pipelines.models import ENDED, ImportFault, Pipeline, Run, RunState, duration_of
+from pipelines.models import ImportFault, Pipeline, Run, duration_of
+from pipelines.states import ENDED, NOT_BEGUN, UNDER_WAY, RunState
 
 STRIP: Final = 15
 LONG: Final = ("doc_md", "param_list", "tasks")  # what no row of the list shows
-UNDER_WAY: Final = (RunState.REQUESTED, RunState.QUEUED, RunState.RUNNING)
 SHOWN: Final = {
     "active": _("active"),
     "paused": _("paused"),
@@ -188,7 +188,7 @@ def rows(pipelines: Sequence[Pipeline]) -> list[Row]:
             pipeline,
             bars.get(pipeline.dag_id, []),
             counts.get((pipeline.dag_id, RunState.RUNNING), 0),
-            sum(counts.get((pipeline.dag_id, state), 0) for state in UNDER_WAY[:2]),
+            sum(counts.get((pipeline.dag_id, state), 0) for state in NOT_BEGUN),
         )
         for pipeline in pipelines
     ]

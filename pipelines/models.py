@@ -24,33 +24,13 @@ from pipelines.asset_models import Asset as Asset
 from pipelines.asset_models import AssetEvent as AssetEvent
 from pipelines.backfill_models import Backfill as Backfill
 from pipelines.scope import Scope
+from pipelines.states import ENDED, NEVER_THERE, TASK_ENDED, RunState
+from pipelines.states import NEVER_RAN as NEVER_RAN
 
 LONGEST_NOTE = 1000
 LONGEST_KEY = 250  # of a partition
 LONGEST_SOURCE = 200_000
 MOST_SWITCHES = 500  # of pipelines, moved by one form or call
-
-
-class RunState(models.TextChoices):
-    """Our own states and those of Airflow 3.3; others, of a newer Airflow, are kept as they come."""
-
-    REQUESTED = "requested", _("requested")
-    REFUSED = "refused", _("refused")
-    QUEUED = "queued", _("queued")
-    RUNNING = "running", _("running")
-    SUCCESS = "success", _("success")
-    FAILED = "failed", _("failed")
-    CANCELLED = "cancelled", _("cancelled")
-    LOST = "lost", _("lost")  # deleted in Airflow before it ended
-
-
-ENDED = (RunState.REFUSED, RunState.SUCCESS, RunState.FAILED, RunState.CANCELLED, RunState.LOST)
-NEVER_THERE = (RunState.REFUSED, RunState.LOST)  # no run of Airflow's stands behind these
-# After these a task try writes no more; Airflow has no others in release 3.3.
-TASK_ENDED = ("success", "failed", "skipped", "upstream_failed", "removed", "up_for_retry")
-TASK_FAILED = ("failed", "upstream_failed")  # by themselves, or by one before them: what "only failed" means
-# Airflow gives some of these a start too.
-NEVER_RAN = frozenset({"skipped", "upstream_failed", "removed"})
 
 
 class Wish(models.TextChoices):

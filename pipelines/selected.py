@@ -13,7 +13,8 @@ from core.access.models import User
 from core.lib.errors import ConsoleError, InvalidRequest
 from core.lib.ids import uuid7
 from pipelines import actions, queries
-from pipelines.models import TASK_ENDED, TASK_FAILED, Run, Wish
+from pipelines.models import Run, Wish
+from pipelines.states import TASK_ENDED, TASK_FAILED
 
 CLEAR_FAILED, CLEAR, CANCEL, MARK_SUCCESS, MARK_FAILED = ALL = (
     "clear-failed",

@@ -7,6 +7,7 @@ from rest_framework import serializers
 
 from core.lib.edge import MomentSerializerField
 from core.lib.rest import StrictSerializer
+from pipelines import selected
 from pipelines.models import (
     LONGEST_KEY,
     LONGEST_NOTE,
@@ -21,6 +22,7 @@ from pipelines.models import (
     TaskInstance,
 )
 from pipelines.scope import MOST_NAMED
+from pipelines.states import MARKS
 
 
 class PipelineSerializer(serializers.ModelSerializer):
@@ -211,7 +213,7 @@ class RunRequestSerializer(StrictSerializer):
     """A run that somebody wants."""
 
     conf = serializers.DictField(required=False, default=dict)
-    logical_date = serializers.DateTimeField(
+    logical_date = MomentSerializerField(
         required=False, allow_null=True, default=None, help_text="what templates call ds; now unless given"
     )
     note = serializers.CharField(required=False, default="", allow_blank=True, max_length=LONGEST_NOTE)
@@ -336,7 +338,7 @@ class ClearSerializer(ScopeSerializer):
 class MarkSerializer(ScopeSerializer):
     """What of a run to mark, and as what; a run itself cannot be skipped."""
 
-    state = serializers.ChoiceField(choices=["success", "failed", "skipped"])
+    state = serializers.ChoiceField(choices=MARKS)
 
 
 class TouchedTaskSerializer(serializers.Serializer):
@@ -497,9 +499,11 @@ class InputAnswerSerializer(StrictSerializer):
 class SelectedSerializer(StrictSerializer):
     """One thing to do to several runs."""
 
-    what = serializers.ChoiceField(choices=["clear-failed", "clear", "cancel", "mark-success", "mark-failed"])
+    what = serializers.ChoiceField(choices=selected.ALL)
     run_ids = serializers.ListField(
-        child=serializers.IntegerField(min_value=1, max_value=2**63 - 1), allow_empty=False, max_length=100
+        child=serializers.IntegerField(min_value=1, max_value=2**63 - 1),
+        allow_empty=False,
+        max_length=selected.MOST,
     )
     dry_run = serializers.BooleanField(required=False, default=False, help_text="only tell what would happen")
 

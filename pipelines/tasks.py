@@ -17,17 +17,15 @@ from pipelines import asset_events, log_copy, marking, mirror, removal
 from pipelines.airflow_auth import SERVICE, USER, WATCHER
 from pipelines.answers import TaskState
 from pipelines.models import (
-    ENDED,
-    TASK_ENDED,
     InputRequest,
     Pipeline,
     Run,
     RunNote,
-    RunState,
     TaskLog,
     Wish,
 )
 from pipelines.scope import place_of
+from pipelines.states import ENDED, TASK_ENDED, RunState
 
 if TYPE_CHECKING:
     from pipelines.answers import DagRun

@@ -1,4 +1,4 @@
-"""What a rule finds at a pipeline: now, and what it would have found of late. No Django.
+"""What a rule finds at a pipeline: now, and what it would have found of late. No database.
 
 Times come from Airflow and may be missing or lie in the future: such a one is taken for not known, and a run
 of which no time is known is passed over.
@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from pipelines.states import ENDED_WELL_OR_NOT, NOT_BEGUN, TIMED
+
 FAILED, SLOW, NO_SUCCESS, NOT_STARTED = "failed", "slow", "no-success", "not-started"
 KINDS: Final = (FAILED, SLOW, NO_SUCCESS, NOT_STARTED)
 WITHOUT_LIMIT: Final = frozenset({FAILED})
 OF_THE_SWITCHED_ON: Final = frozenset({NO_SUCCESS, NOT_STARTED})  # a paused pipeline cannot break these
-ENDED_WELL_OR_NOT: Final = ("success", "failed")
-TIMED: Final = ("success", "failed", "cancelled")
 SCHEDULED: Final = "scheduled"
-NOT_BEGUN: Final = ("requested", "queued")
 SKEW: Final = timedelta(minutes=5)  # between Airflow's clock and ours
 BRIEFLY: Final = timedelta(minutes=5)  # Airflow lists no pipeline while it reads its file anew
 

@@ -212,6 +212,14 @@ def test_its_key_fits_no_other_partition(page, real_redis):
     assert Run.objects.count() == 1
 
 
+@pytest.mark.parametrize("name", ["logical_date", "run_after", "data_interval_start"])
+def test_a_time_at_the_end_of_the_calendar_is_refused_at_its_field(page, name):
+    make_pipeline(DAG)
+    refused = page.post(RUNS, {name: "9999-12-31T23:59:59Z"}, content_type="application/json")
+    assert refused.status_code == 422
+    assert [fault["field"] for fault in refused.json()["errors"]] == [name]
+
+
 def test_its_key_is_free_again_after_a_day(page, unanswered):
     Run.objects.update(created_at=timezone.now() - timedelta(hours=25))
     assert with_key(page, {"conf": {"n_iter": 5}}).json()["id"] != unanswered["id"]
