@@ -218,7 +218,8 @@ class FakeAirflow(Backfills):
             raise InvalidRequest(words, service="airflow")
         if partition_key and not dag.is_partitioned:
             words = f"Dag '{dag_id}' is not a partitioned Dag and does not accept a partition_key."
-            raise InvalidRequest(words, service="airflow")
+            field = {"field": "partition_key", "message": words}
+            raise InvalidRequest(words, service="airflow", errors=[field])
         for param in self._dag(dag_id)[1].param_list:
             try:
                 validate(conf.get(param["name"], param["value"]), param["schema"])
