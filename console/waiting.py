@@ -26,7 +26,7 @@ from django.http import parse_cookie
 from core.lib import live
 from core.lib import redis as console_redis
 from core.lib.bodies import Receive, Scope, Send
-from pipelines.models import ENDED
+from pipelines.states import ENDED
 
 log = structlog.get_logger(__name__)
 

@@ -19,29 +19,31 @@ from core.lib.ids import uuid7
 from pipelines import mirror, params, queries, tasks
 from pipelines.models import (
     LONGEST_NOTE,
-    NEVER_THERE,
-    TASK_ENDED,
     InputRequest,
     Pipeline,
     Preset,
     Run,
     RunNote,
-    RunState,
     Wish,
 )
 from pipelines.removal import remove_demo as remove_demo
 from pipelines.scope import Scope, place_of
+from pipelines.states import MARKS, NEVER_THERE, TASK_ENDED, TASK_FAILED, RunState
 
 LONGEST_CONF_BYTES = 64 * 1024
-MARKS = ("success", "failed", "skipped")  # what a task may be marked as; a run as the first two
 LONGEST_NAME = 100
 _RUN_ID = re.compile(r"[A-Za-z0-9_.~:+-]{1,250}")
-_NOT_MANUAL = ("scheduled__", "backfill__", "asset_triggered__")
+# Every kind of run that Airflow has but `manual`.
+_NOT_MANUAL = tuple(
+    f"{kind}__"
+    for kind in ("scheduled", "backfill", "operator_triggered", "asset_triggered", "asset_materialization")
+)
 
 
-def as_asked(conf: dict, note: str, **times: datetime | None) -> dict[str, Any]:
+def as_asked(conf: dict, note: str, *, partition_key: str = "", **times: datetime | None) -> dict[str, Any]:
     """What somebody wants of a run, as the audit trail keeps it; times: those that were given."""
-    return {"conf": conf, "note": note} | {name: at.isoformat() for name, at in times.items() if at}
+    given = {name: at.isoformat() for name, at in times.items() if at}
+    return {"conf": conf, "note": note} | given | ({"partition_key": partition_key} if partition_key else {})
 
 
 @transaction.atomic
@@ -54,19 +56,25 @@ def trigger_run(
     logical_date: datetime | None = None,
     dag_run_id: str = "",
     run_after: datetime | None = None,
+    data_interval_start: datetime | None = None,
+    data_interval_end: datetime | None = None,
+    partition_key: str = "",
 ) -> Run:
     """Record that somebody wants this run. A paused pipeline takes it too: Airflow keeps it queued.
 
     logical_date: what templates call `ds`; now unless given, as Airflow's own button has it.
     dag_run_id: Airflow's name for it; one is made unless given. run_after: it stays queued until then.
+    data_interval_start, data_interval_end: both or none; as the schedule has them unless given.
+    partition_key: which partition of its assets it is for.
 
-    Raises NotFound for an unknown pipeline, Conflict for one that Airflow no longer has, InvalidRequest with
-    the faults by field for a conf that the pipeline's parameters do not allow.
+    Raises NotFound for an unknown pipeline, Conflict for one that Airflow no longer has or runs in other ways
+    only, InvalidRequest with the faults by field for a conf that the pipeline's parameters do not allow.
     """
     policy.check(by, "pipelines.run", dag_id)
     pipeline = queries.pipeline(dag_id)
     refuse_unusable(pipeline)
     _refuse_invalid(pipeline, conf, note)
+    _refuse_interval(data_interval_start, data_interval_end)
     if logical_date is not None:
         _refuse_taken(dag_id, logical_date)
     if dag_run_id:
@@ -78,26 +86,41 @@ def trigger_run(
         note=note,
         logical_date=logical_date or timezone.now(),
         run_after=run_after,
+        data_interval_start=data_interval_start,
+        data_interval_end=data_interval_end,
+        partition_key=partition_key,
         requested_by=by,
         triggered_by=by.get_username(),
         run_type="manual",
         is_demo=by.is_demo,
     )
-    after = as_asked(conf, note, logical_date=logical_date, run_after=run_after)
+    after = as_asked(
+        conf,
+        note,
+        partition_key=partition_key,
+        logical_date=logical_date,
+        run_after=run_after,
+        data_interval_start=data_interval_start,
+        data_interval_end=data_interval_end,
+    )
     audit.record("run.trigger", run, by=by, after=after, upstream_id=run.dag_run_id)
     tasks.deliver_run.delay_on_commit(str(run.pk))
     mirror.publish_runs([run])
     return run
 
 
-def refuse_unusable(pipeline: Pipeline) -> None:
-    """Raises Conflict for a pipeline that Airflow no longer has or cannot read."""
+def refuse_unusable(pipeline: Pipeline, run_type: str = "manual") -> None:
+    """Raises Conflict for a pipeline that Airflow no longer has, cannot read, or runs in other ways only."""
     if pipeline.gone_at is not None:
         message = _("Airflow no longer has the pipeline “%(dag_id)s”: its file was removed or renamed.")
         raise Conflict(message % {"dag_id": pipeline.dag_id})
     if pipeline.has_import_errors:
         message = _("Airflow cannot read the file of “%(dag_id)s” now. The list of pipelines shows why.")
         raise Conflict(message % {"dag_id": pipeline.dag_id})
+    if not pipeline.allows(run_type):
+        message = _("The author of “%(dag_id)s” allows no such runs (%(type)s): only %(allowed)s.")
+        allowed = ", ".join(pipeline.allowed_run_types or [])
+        raise Conflict(message % {"dag_id": pipeline.dag_id, "type": run_type, "allowed": allowed})
 
 
 def _refuse_invalid(pipeline: Pipeline, conf: dict, note: str) -> None:
@@ -108,6 +131,18 @@ def _refuse_invalid(pipeline: Pipeline, conf: dict, note: str) -> None:
     if faults:
         message = _("These settings do not fit the pipeline “%(dag_id)s”.") % {"dag_id": pipeline.dag_id}
         raise InvalidRequest(message, errors=faults)
+
+
+def _refuse_interval(start: datetime | None, end: datetime | None) -> None:
+    message = ""
+    if (start is None) != (end is None):
+        message = _("Give both ends of the data interval, or none.")
+    elif start and end and end < start:
+        message = _("The data interval ends before it starts.")
+    if message:
+        field = "data_interval_start" if start is None else "data_interval_end"
+        fault = {"field": field, "message": message}
+        raise InvalidRequest(_("These settings cannot be used."), errors=[fault])
 
 
 def _refuse_taken(dag_id: str, logical_date: datetime) -> None:
@@ -126,6 +161,8 @@ def _refuse_run_id(dag_id: str, dag_run_id: str) -> None:
     message = ""
     if not _RUN_ID.fullmatch(dag_run_id):
         message = _("Use letters, digits and . _ ~ : + - only, 250 at most.")
+    elif ".." in dag_run_id:
+        message = _("Two dots in a row are not allowed in an id.")
     elif dag_run_id.startswith(_NOT_MANUAL):
         message = _("Ids that begin with %(start)s are Airflow's own.") % {"start": ", ".join(_NOT_MANUAL)}
     elif Run.objects.filter(dag_id=dag_id, dag_run_id=dag_run_id).exists():
@@ -260,7 +297,8 @@ def clear_run(
     Tasks that are named may be cleared as soon as one of them has ended, though their run goes on.
     batch: names what was asked in one go, in the audit trail.
 
-    Raises NotFound for an unknown run or task, Conflict for one that has not ended or that Airflow never had.
+    Raises NotFound for an unknown run or task, Conflict for one that has not ended or that Airflow never had,
+    and where none failed of which the failed ones are meant.
     """
     run = _locked(run_id, by)
     scope = scope or Scope(only_failed=only_failed)
@@ -273,9 +311,13 @@ def clear_run(
     if not scope.is_whole_run and not any(task.state in TASK_ENDED for task in tasks_meant):
         words = {"task": scope.task, "state": tasks_meant[0].state or _("not reached")}
         raise Conflict(_("The task “%(task)s” is “%(state)s”; that cannot be done now.") % words)
+    is_alone = not (scope.upstream or scope.downstream)  # who is beside them Airflow alone knows
+    in_question = run.task_instances.all() if scope.is_whole_run else tasks_meant
+    if scope.only_failed and is_alone and not any(task.state in TASK_FAILED for task in in_question):
+        raise Conflict(_("None of its tasks failed."))
     details = scope.as_json()
-    failed = ("failed", "upstream_failed")
-    cleared = [task for task in tasks_meant if task.state in (failed if scope.only_failed else TASK_ENDED)]
+    wanted = TASK_FAILED if scope.only_failed else TASK_ENDED
+    cleared = [task for task in tasks_meant if task.state in wanted]
     details["tries"] = {place_of(task): task.try_number for task in cleared}
     run.is_clear_of_failed_only = scope.only_failed
     after = {"only_failed": scope.only_failed, **_for_audit(scope), **_named(batch)}

@@ -5,7 +5,7 @@ not, is not found again, so a restart or somebody's *Resolve* brings none back.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from operator import attrgetter
@@ -25,14 +25,14 @@ from core.lib.models import SyncState
 from core.lib.templatetags import numbers
 from pipelines import loops, verdicts
 from pipelines.alert_rule_models import RULE_PREFIX, AlertRule
-from pipelines.models import ENDED, Pipeline, Run, RunState
+from pipelines.models import Pipeline, Run
+from pipelines.states import ENDED, ENDED_WELL_OR_NOT, TIMED, RunState
 from pipelines.verdicts import Finding, Past, Watched
 
 N_ENDED: Final = 10  # of each pipeline: those that overlapped may have ended in another order
 POLLS: Final = ("pipelines.sync.sync_pipelines", "pipelines.sync.sync_runs")
 CURRENT_WITHIN: Final = timedelta(minutes=1)
 FAILED_WITHIN: Final = timedelta(minutes=2)  # polls that fail are tried again after half a minute at most
-BRIEFLY: Final = timedelta(minutes=5)
 COLUMNS: Final = (
     *("pk", "dag_run_id", "state", "run_type"),
     *("created_at", "started_at", "ended_at", "run_after", "queued_at"),
@@ -63,10 +63,11 @@ class Pair(Judged):
 
 @dataclass(frozen=True)
 class Orphan(Judged):
-    """An alert whose rule watches the pipeline no more."""
+    """An alert whose rule watches the pipeline no more. reason: why, in words."""
 
     alert_name: str
     dag_id: str
+    reason: str
 
     @property
     def key(self) -> str:
@@ -78,36 +79,63 @@ def look() -> None:
     """Judge every pair of rule and pipeline; one that breaks is set aside, and the others go on."""
     rules = list(AlertRule.objects.filter(is_active=True))
     unresolved = _unresolved()
-    watched = _watched(rules)
-    pairs = [
-        Pair(rule, pipeline, unresolved.get((rule.alert_name, pipeline.dag_id)))
+    known = dict(Pipeline.objects.values_list("pk", "gone_at"))
+    fitting = [
+        (rule, dag_id)
+        for dag_id, gone_at in known.items()
         for rule in rules
-        for pipeline in watched
-        if rule.fits(pipeline.dag_id)
+        if rule.fits(dag_id) and (gone_at is None or _outlasts(rule, dag_id, unresolved))
     ]
-    seen = {(pair.rule.alert_name, pair.dag_id) for pair in pairs}
-    judged: list[Judged] = [*pairs, *_orphans(unresolved.keys() - seen, rules)]
+    watched = {one.dag_id: one for one in read(list({dag_id for _rule, dag_id in fitting}))}
+    pairs = [
+        Pair(rule, watched[dag_id], unresolved.get((rule.alert_name, dag_id)))
+        for rule, dag_id in fitting
+        if dag_id in watched
+    ]
+    seen = {(rule.alert_name, dag_id) for rule, dag_id in fitting}
+    judged: list[Judged] = [*pairs, *_orphans(unresolved.keys() - seen, rules, known)]
     mirror, now = Mirror.read(), timezone.now()
 
     def act(one: Judged) -> None:
         if isinstance(one, Pair):
             _judge(one, mirror, now=now)
         elif isinstance(one, Orphan):
-            alerts.settle(one.alert_name, one.dag_id, reason=_("No rule watches it any more."))
+            alerts.settle(one.alert_name, one.dag_id, reason=one.reason)
 
     key, about = attrgetter("key"), attrgetter("dag_id")
     loops.ALERT_RULES.each(judged, act, key=key, about=about, is_all=True)
 
 
-def _orphans(alerts_of: Iterable[tuple[str, str]], rules: Sequence[AlertRule]) -> list[Orphan]:
-    """But for pipelines that Airflow left out of its list a moment ago: while it reads their file, say."""
-    found = [Orphan(name, dag_id) for name, dag_id in sorted(alerts_of)]
-    if not found:
-        return []
-    lately = Pipeline.objects.filter(gone_at__gt=timezone.now() - BRIEFLY)
-    away = set(lately.filter(pk__in=[one.dag_id for one in found]).values_list("pk", flat=True))
-    fits = {(rule.alert_name, dag_id) for rule in rules for dag_id in away if rule.fits(dag_id)}
-    return [one for one in found if (one.alert_name, one.dag_id) not in fits]
+def _outlasts(rule: AlertRule, dag_id: str, unresolved: Collection[tuple[str, str]]) -> bool:
+    """Whether the rule watches on when Airflow has the pipeline no more.
+
+    Nothing succeeds or begins then, which is what somebody who named it wants to know, and what keeps an
+    alert from being over. Of a pattern any pipeline may leave.
+    """
+    is_meant = rule.pattern == dag_id or (rule.alert_name, dag_id) in unresolved
+    return rule.kind in verdicts.OF_THE_SWITCHED_ON and is_meant
+
+
+def _orphans(
+    alerts_of: Iterable[tuple[str, str]],
+    rules: Sequence[AlertRule],
+    known: Mapping[str, datetime | None],
+) -> list[Orphan]:
+    """known: when each pipeline went, None for one that is there. What went a moment ago may come back."""
+    by_name, lately = {rule.alert_name: rule for rule in rules}, timezone.now() - verdicts.BRIEFLY
+    found = []
+    for name, dag_id in sorted(alerts_of):
+        rule, gone_at = by_name.get(name), known.get(dag_id)
+        if rule is None or not rule.fits(dag_id):
+            found.append(Orphan(name, dag_id, _("No rule watches it any more.")))
+        elif gone_at is None or gone_at <= lately:
+            found.append(Orphan(name, dag_id, _gone(dag_id)))
+    return found
+
+
+def _gone(dag_id: str) -> str:
+    message = _("Airflow no longer has the pipeline “%(dag_id)s”: its file was removed or renamed.")
+    return message % {"dag_id": dag_id}
 
 
 @dataclass(frozen=True)
@@ -143,24 +171,18 @@ def _unresolved() -> dict[tuple[str, str], Alert]:
     return {(alert.rule, alert.subject): alert for alert in found}
 
 
-def _watched(rules: Sequence[AlertRule]) -> list[Watched]:
-    """The pipelines that some rule fits, with their runs: four queries, however many there are."""
-    names = Pipeline.objects.filter(gone_at=None).values_list("pk", flat=True)
-    return read([dag_id for dag_id in names if any(rule.fits(dag_id) for rule in rules)])
-
-
 def read(dag_ids: Sequence[str]) -> list[Watched]:
-    """These pipelines as they stand in the mirror."""
+    """These pipelines as they stand in the mirror: three queries, however many there are."""
     runs = Run.objects.filter(dag_id=OuterRef("pk")).order_by("-created_at", "-pk")
     until = timezone.now() + verdicts.SKEW  # one from the time to come must not hide real ones
     successes = runs.filter(state=RunState.SUCCESS, ended_at__lte=until)
     rows = list(
         Pipeline.objects.filter(pk__in=dag_ids)
-        .only("dag_id", "is_paused", "wanted_is_paused", "awake_at", "next_run_at")
+        .only("dag_id", "is_paused", "wanted_is_paused", "awake_at", "next_run_at", "gone_at")
         .annotate(
             # Any number of cancelled ones may lie above those that failed or succeeded.
-            judged=ArraySubquery(runs.filter(state__in=verdicts.ENDED_WELL_OR_NOT).values("pk")[:N_ENDED]),
-            timed=ArraySubquery(runs.filter(state__in=verdicts.TIMED).values("pk")[:N_ENDED]),
+            judged=ArraySubquery(runs.filter(state__in=ENDED_WELL_OR_NOT).values("pk")[:N_ENDED]),
+            timed=ArraySubquery(runs.filter(state__in=TIMED).values("pk")[:N_ENDED]),
             last_success_at=Subquery(successes.values("ended_at")[:1]),
         )
     )
@@ -176,6 +198,7 @@ def read(dag_ids: Sequence[str]) -> list[Watched]:
             last_success_at=_last_success(row.last_success_at, ended[row.dag_id], until),
             ended=ended[row.dag_id],
             under_way=under_way[row.dag_id],
+            gone_at=row.gone_at,
         )
         for row in rows
     ]
@@ -203,23 +226,37 @@ def _judge(pair: Pair, mirror: Mirror, *, now: datetime) -> None:
         # What a mirror says that lags behind is no news.
         is_known = mirror.is_current or watched.is_paused
         if alert is not None and is_known and _is_over(pair, alert, now):
-            alerts.settle(rule.alert_name, watched.dag_id, reason=_settled(rule, watched))
+            alerts.settle(rule.alert_name, watched.dag_id, reason=_settled(pair, alert, now))
         return
     alert = alert or _latest(rule, watched)
-    is_news = alert is None or alert.last_found_at < found.at
+    is_news = alert is None or alert.last_found_at < _told_from(found, watched, now)
     is_told = mirror.is_current or (mirror.is_cut_off and rule.kind == verdicts.NO_SUCCESS)
     if is_news and is_told:
         _raise(rule, watched, found)
 
 
+def _told_from(found: Finding, watched: Watched, now: datetime) -> datetime:
+    """That the pipeline is gone since is to be told too."""
+    if watched.gone_at is None or not watched.is_gone(now):
+        return found.at
+    return max(found.at, watched.gone_at + verdicts.BRIEFLY)
+
+
 def _is_over(pair: Pair, alert: Alert, now: datetime) -> bool:
     if pair.rule.kind != verdicts.FAILED:
         return True
-    said = {fact["name"]: fact.get("value") for fact in alert.facts}
-    ended = said.get("ended")
-    failed_at = datetime.fromisoformat(str(ended)) if ended else alert.first_found_at
-    run = str(said.get("run", ""))
+    failed_at = _said_at(alert, "ended") or alert.first_found_at
+    run = str(_said(alert, "run") or "")
     return verdicts.has_mended(pair.watched, failed_at=failed_at, dag_run_id=run, now=now)
+
+
+def _said(alert: Alert, name: str) -> Any:
+    return next((fact.get("value") for fact in alert.facts if fact["name"] == name), None)
+
+
+def _said_at(alert: Alert, name: str) -> datetime | None:
+    said = _said(alert, name)
+    return datetime.fromisoformat(str(said)) if said else None
 
 
 def _latest(rule: AlertRule, watched: Watched) -> Alert | None:
@@ -228,9 +265,16 @@ def _latest(rule: AlertRule, watched: Watched) -> Alert | None:
     return found.order_by("-pk").first()
 
 
-def _settled(rule: AlertRule, watched: Watched) -> str:
+def _settled(pair: Pair, alert: Alert, now: datetime) -> str:
+    rule, watched = pair.rule, pair.watched
     if watched.is_paused and rule.kind in verdicts.OF_THE_SWITCHED_ON:
         return _("The pipeline is paused.")
+    last, expected_at = watched.last_success_at, _said_at(alert, "expected") or alert.first_found_at
+    if rule.kind == verdicts.NO_SUCCESS and (last is None or last + rule.limit <= now):
+        return _("The pipeline was away or off for long: its time is counted anew.")
+    has_begun = verdicts.has_begun(watched, expected_at=expected_at, now=now)
+    if rule.kind == verdicts.NOT_STARTED and not has_begun:
+        return _("The run is no longer expected.")
     return {
         verdicts.FAILED: _("A later run succeeded."),
         verdicts.SLOW: _("A later run took less."),
@@ -241,6 +285,9 @@ def _settled(rule: AlertRule, watched: Watched) -> str:
 
 def _raise(rule: AlertRule, watched: Watched, found: Finding) -> None:
     run = found.run
+    detail = _("Found by the rule for %(pattern)s.") % {"pattern": rule.pattern}
+    if watched.is_gone(timezone.now()):
+        detail = f"{_gone(watched.dag_id)} {detail}"
     url = reverse("pipelines:pipeline-detail", args=[watched.dag_id])
     evidence_url = ""
     if run is not None:
@@ -251,7 +298,7 @@ def _raise(rule: AlertRule, watched: Watched, found: Finding) -> None:
         rule.alert_name,
         subject=watched.dag_id,
         title=in_words(rule, watched.dag_id),
-        detail=_("Found by the rule for %(pattern)s.") % {"pattern": rule.pattern},
+        detail=detail,
         facts=_facts(rule, watched, found),
         url=url,
         evidence_url=evidence_url,
@@ -280,7 +327,9 @@ def _facts(rule: AlertRule, watched: Watched, found: Finding) -> dict[str, Any]:
         facts["time"] = {"value": round(found.seconds), "unit": "s", "threshold": rule.limit_s}
     if rule.kind == verdicts.NO_SUCCESS:
         facts["last success"] = _iso(watched.last_success_at)
-    if rule.kind == verdicts.NOT_STARTED:
+    if watched.is_gone(timezone.now()):
+        facts["gone since"] = _iso(watched.gone_at)
+    if rule.kind == verdicts.NOT_STARTED and found.at - rule.limit != watched.gone_at:
         facts["expected"] = _iso(found.at - rule.limit)
     return facts
 

@@ -64,6 +64,8 @@ class Dag:
     max_active_runs: int | None
     is_backfillable: bool = False
     bundle: str = ""
+    is_partitioned: bool = False
+    allowed_run_types: list[str] | None = None  # how its runs may come about; None for any way
 
     @property
     def key(self) -> str:
@@ -109,6 +111,9 @@ class DagRun:
     started_at: datetime | None
     ended_at: datetime | None
     versions: list[int] = field(default_factory=list)  # of its code, the latest last
+    data_interval_start: datetime | None = None
+    data_interval_end: datetime | None = None
+    partition_key: str = ""
 
     @property
     def key(self) -> str:
@@ -351,6 +356,8 @@ def dag(item: dict[str, Any]) -> Dag:
         max_active_runs=item.get("max_active_runs"),
         is_backfillable=bool(item.get("is_backfillable")),
         bundle=item.get("bundle_name") or "",
+        is_partitioned=bool(item.get("timetable_partitioned")),
+        allowed_run_types=item.get("allowed_run_types"),
     )
 
 
@@ -503,6 +510,9 @@ def dag_run(item: dict[str, Any]) -> DagRun:
         started_at=moment(item.get("start_date")),
         ended_at=moment(item.get("end_date")),
         versions=_versions(item.get("dag_versions") or []),
+        data_interval_start=moment(item.get("data_interval_start"), is_planned=True),
+        data_interval_end=moment(item.get("data_interval_end"), is_planned=True),
+        partition_key=item.get("partition_key") or "",
     )
 
 
@@ -617,21 +627,36 @@ def _finding(item: dict[str, Any]) -> str:
     return f"{where}: {item.get('msg', '')}" if where else str(item.get("msg", item))
 
 
-# What Airflow says of a backfill that it does not take, and the field that it is about.
-_BACKFILL_FAULTS = {
+# What Airflow says of a run or a backfill that it does not take, and the field that it is about.
+_FAULTS = {
+    "partition_key": "partition_key",
+    "data_interval": "data_interval_start",
+    "The run_id": "dag_run_id",
+    "DAG run cannot use ID": "dag_run_id",
     "must not be after to_date": "to_date",
     "future dates": "from_date",
     "No runs to create": "from_date",
     "run in reverse": "run_backwards",
     "reprocess behavior": "reprocess_behavior",
 }
-_PARAM_FAULT = re.compile(r"Invalid input for param (?P<field>\S+): (?P<message>[^\n]+)")
+# Said with a 403 of who answers a task's question, while any other 403 is of the console's own token.
+_NO_RESPONDENT = "is not a respondent for the task"
 
 
-def fields_of_error(words: str) -> list[dict[str, str]]:
-    """The parameter or field at fault, where Airflow's sentence names one."""
-    found = _PARAM_FAULT.search(words)
+def is_of_respondent(words: str) -> bool:
+    """Whether Airflow refuses the person, whom the task does not ask, and not the console."""
+    return _NO_RESPONDENT in words
+
+
+def fields_of_error(words: str, names: Iterable[str] = ()) -> list[dict[str, str]]:
+    """The parameter or field at fault, where Airflow's sentence names one.
+
+    names: the pipeline's parameters, as far as they are known: a name may be any text.
+    """
+    known = [re.escape(name) for name in sorted(names, key=len, reverse=True)]
+    name = "|".join([*known, ".+?"])
+    found = re.search(rf"Invalid input for param (?P<field>{name}): (?P<message>[^\n]+)", words)
     if found:
         return [{"field": f"conf.{found['field']}", "message": found["message"]}]
-    field = next((field for part, field in _BACKFILL_FAULTS.items() if part in words), "")
+    field = next((field for part, field in _FAULTS.items() if part in words), "")
     return [{"field": field, "message": words}] if field else []

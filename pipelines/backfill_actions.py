@@ -16,11 +16,10 @@ from core.lib import json_bodies
 from core.lib.errors import Conflict, ConsoleError, InvalidRequest
 from pipelines import actions, backfill_mirror, backfill_queries, backfill_tasks, coming, params, queries
 from pipelines.backfill_answers import WantedBackfill
-from pipelines.backfill_models import OPEN, Backfill, BackfillState, BackfillWish, Reprocess
+from pipelines.backfill_models import MOST_AT_ONCE, OPEN, Backfill, BackfillState, BackfillWish, Reprocess
 from pipelines.models import LONGEST_NOTE, Pipeline, Run
 from pipelines.tasks import airflow_for
 
-MOST_AT_ONCE = 1000
 MOST_SHOWN = 100
 LONGEST_UNCOUNTED = timedelta(days=366)  # where nobody but Airflow can count the dates
 AHEAD = timedelta(minutes=1)  # of our clock, by which a browser's may be
@@ -124,7 +123,7 @@ def start(wanted: WantedBackfill, *, reason: str = "", by: User) -> Backfill:
 
 
 def _refuse(pipeline: Pipeline, wanted: WantedBackfill, reason: str) -> None:
-    actions.refuse_unusable(pipeline)
+    actions.refuse_unusable(pipeline, "backfill")
     if not pipeline.is_backfillable:
         raise InvalidRequest(no_dates(pipeline))
     faults = [*_faults_of_times(wanted), *_faults_of_rest(pipeline, wanted, reason)]

@@ -10,10 +10,8 @@ from django.utils.translation import gettext as _
 from core.lib import edge, json_out
 from core.lib.schema_form import Described, Option, SchemaForm
 from pipelines.backfill_answers import WantedBackfill
-from pipelines.backfill_models import Reprocess
+from pipelines.backfill_models import MOST_AT_ONCE, Reprocess
 from pipelines.models import LONGEST_NOTE, Pipeline
-
-MOST_AT_ONCE = 1000
 
 
 class BackfillForm(SchemaForm):

@@ -28,6 +28,8 @@ class BackfillState(models.TextChoices):
     LOST = "lost", _("lost")  # deleted in Airflow before it was over
 
 
+MOST_AT_ONCE = 1000  # runs of a backfill
+
 UNDER_WAY = (BackfillState.RUNNING, BackfillState.PAUSED)
 OPEN = (BackfillState.REQUESTED, *UNDER_WAY)
 

@@ -11,7 +11,8 @@ from django.utils.translation import gettext as _
 
 from core.lib.errors import NotFound
 from pipelines.backfill_models import OPEN, Backfill
-from pipelines.models import ENDED, NEVER_THERE, Run, RunState
+from pipelines.models import Run
+from pipelines.states import ENDED, NEVER_THERE, RunState
 
 OF_SCHEDULE = ("scheduled", "backfill")  # types of runs; others have dates of their own
 

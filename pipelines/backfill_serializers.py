@@ -4,7 +4,7 @@ from rest_framework import serializers
 
 from core.lib.edge import MomentSerializerField
 from core.lib.rest import StrictSerializer
-from pipelines.backfill_models import Reprocess
+from pipelines.backfill_models import MOST_AT_ONCE, Reprocess
 from pipelines.models import LONGEST_NOTE
 
 
@@ -60,7 +60,7 @@ class BackfillValuesSerializer(StrictSerializer):
         help_text="which dates that have a run already run again",
     )
     max_active_runs = serializers.IntegerField(
-        required=False, default=10, min_value=1, max_value=1000, help_text="how many run at once"
+        required=False, default=10, min_value=1, max_value=MOST_AT_ONCE, help_text="how many run at once"
     )
     run_on_latest_version = serializers.BooleanField(
         required=False,

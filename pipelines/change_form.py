@@ -7,8 +7,8 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from core.lib.errors import InvalidRequest
-from pipelines.actions import MARKS
 from pipelines.scope import MOST_NAMED, Scope
+from pipelines.states import MARKS
 
 _ALL = "*"
 _INDEX = re.compile(r"-1|[0-9]{1,9}|\*")

@@ -12,7 +12,7 @@ from core.lib import json_out
 from core.lib.schema_form import Described, Option, SchemaForm
 from core.lib.typed import is_line, shown
 from pipelines import params as rules
-from pipelines.models import LONGEST_NOTE
+from pipelines.models import LONGEST_KEY, LONGEST_NOTE
 
 PREFIX = "conf-"
 OTHER = "other"
@@ -100,12 +100,25 @@ def _own(group: str, *, has_params: bool) -> list[Described]:
     at = _("What the pipeline's templates call ds and ts, in UTC there. Now when empty.")
     after = _("Airflow keeps it queued until then. At once when empty.")
     name = _("Letters, digits and . _ ~ : + - only. One is made when empty.")
+    interval = _("What its templates call data_interval_start. As its schedule has it when both are empty.")
+    interval_end = _("What they call data_interval_end.")
+    partition = _("Which partition of its assets it makes, where its schedule goes by partitions.")
     why = _("Why you run it; it stays with the run.")
     title = _("Other settings") if has_params else _("Settings")
     return [
         Described(OTHER, "json", label=title, help=other, **common),
         Described("logical_date", "moment", label=_("Logical date"), help=at, **common),
         Described("run_after", "moment", label=_("Run after"), help=after, **common),
+        Described("data_interval_start", "moment", label=_("Data interval from"), help=interval, **common),
+        Described("data_interval_end", "moment", label=_("Data interval to"), help=interval_end, **common),
+        Described(
+            "partition_key",
+            "text",
+            label=_("Partition key"),
+            help=partition,
+            max_length=LONGEST_KEY,
+            **common,
+        ),
         Described("dag_run_id", "text", label=_("Run id"), help=name, max_length=250, **common),
         Described("note", "multiline", label=_("Note"), help=why, max_length=LONGEST_NOTE, **common),
     ]

@@ -220,16 +220,22 @@ class AirflowGateway:
         note: str = "",
         logical_date: datetime | None = None,
         run_after: datetime | None = None,
+        data_interval: tuple[datetime, datetime] | None = None,
+        partition_key: str = "",
     ) -> DagRun:
         """Ask Airflow to run a DAG as soon as it may; a paused one waits queued.
 
         Raises NotFound for an unknown DAG, Conflict when the run id or the logical date is taken,
-        InvalidRequest for a conf that the DAG's parameters do not allow.
+        InvalidRequest for a conf that the DAG's parameters do not allow, and a partition where it has none.
         """
+        start, end = data_interval or (None, None)
         body = TriggerDAGRunPostBody(
             dag_run_id=dag_run_id,
             logical_date=logical_date,
             run_after=run_after,
+            data_interval_start=start,
+            data_interval_end=end,
+            partition_key=partition_key or None,
             conf=conf,
             note=note or None,
         )
@@ -276,13 +282,15 @@ class AirflowGateway:
             call, answers.dag_run, dag_id=dag_id, dag_run_id=dag_run_id, dag_run_patch_body=body
         )
 
-    def clear_run(self, dag_id: str, dag_run_id: str, scope: Scope) -> None:
-        """Run the tasks of an ended run again, all or the failed ones."""
+    def clear_run(self, dag_id: str, dag_run_id: str, scope: Scope) -> DagRun:
+        """Run the tasks of an ended run again, all or the failed ones; without any it stays ended."""
         body = DAGRunClearBody(
             dry_run=False, only_failed=scope.only_failed, run_on_latest_version=scope.run_on_latest_version
         )
         call = self._runs.clear_dag_run_without_preload_content
-        self._read(call, answers.nothing, dag_id=dag_id, dag_run_id=dag_run_id, dag_run_clear_body=body)
+        return self._read(
+            call, answers.dag_run, dag_id=dag_id, dag_run_id=dag_run_id, dag_run_clear_body=body
+        )
 
     def set_note(self, dag_id: str, dag_run_id: str, note: str) -> None:
         """Write the run's note; an empty one takes it away."""
@@ -510,7 +518,7 @@ class AirflowGateway:
         params_input: dict[str, Any],
     ) -> None:
         """Answer a task's question. Raises NotFound where it asks none, Conflict where it was answered,
-        InvalidRequest for an option that it does not have, Unauthorized for a person it does not ask.
+        InvalidRequest for an option that it does not have and for a person it does not ask.
         """
         call = self._instances.update_hitl_detail_without_preload_content
         payload = UpdateHITLDetailPayload(chosen_options=chosen, params_input=params_input)
@@ -668,6 +676,8 @@ def _from_status(error: ApiException) -> ConsoleError:
             return Conflict(words, service=SERVICE)
         case 400 | 422:
             return InvalidRequest(words, service=SERVICE, errors=answers.fields_of_error(words))
+        case 403 if answers.is_of_respondent(words):
+            return InvalidRequest(words, service=SERVICE)
         case 401 | 403:
             message = _("Airflow refused the console's own credentials: %(words)s")
             return Unauthorized(message % {"words": words}, service=SERVICE)

@@ -20,6 +20,8 @@ from django.db.models import (
     Value,
     When,
 )
+from django.db.models.functions import Coalesce
+from django.db.models.lookups import Exact
 from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext
@@ -27,11 +29,11 @@ from django.utils.translation import gettext_lazy as _
 
 from core.lib import edge
 from core.lib.templatetags import numbers
-from pipelines.models import ENDED, ImportFault, Pipeline, Run, RunState, duration_of
+from pipelines.models import ImportFault, Pipeline, Run, duration_of
+from pipelines.states import ENDED, NOT_BEGUN, UNDER_WAY, RunState
 
 STRIP: Final = 15
 LONG: Final = ("doc_md", "param_list", "tasks")  # what no row of the list shows
-UNDER_WAY: Final = (RunState.REQUESTED, RunState.QUEUED, RunState.RUNNING)
 SHOWN: Final = {
     "active": _("active"),
     "paused": _("paused"),
@@ -46,6 +48,7 @@ LAST: Final = {
 }
 
 _runs = Run.objects.filter(dag_id=OuterRef("pk")).order_by("-created_at", "-pk")
+_shows_paused = Coalesce("wanted_is_paused", "is_paused")  # as rows show it: `Pipeline.shows_paused`
 _last_end = Subquery(_runs.filter(state__in=ENDED).values("state")[:1])
 
 
@@ -119,7 +122,7 @@ def narrowed(wanted: Wanted) -> QuerySet[Pipeline]:
     if wanted.owner:
         found = found.filter(owners__contains=[wanted.owner])
     if wanted.show in {"paused", "active"}:
-        found = found.filter(is_paused=wanted.show == "paused")
+        found = found.alias(shown_paused=_shows_paused).filter(shown_paused=wanted.show == "paused")
     if wanted.show == "faulty":
         found = found.filter(has_import_errors=True)
     return _by_last_run(found, wanted.last)
@@ -138,7 +141,7 @@ _ORDERS: Final[dict[str, Callable[[], Any]]] = {
     "name": lambda: F("dag_id"),
     "last": lambda: Subquery(_runs.values("created_at")[:1]),
     # A switch that is off means no next run, whatever Airflow had planned.
-    "next": lambda: Case(When(is_paused=False, then=F("next_run_at"))),
+    "next": lambda: Case(When(Exact(_shows_paused, False), then=F("next_run_at"))),
     "state": lambda: Case(
         When(last_end=RunState.FAILED, then=Value(0)),
         When(Exists(_runs.filter(state__in=UNDER_WAY)), then=Value(1)),
@@ -185,7 +188,7 @@ def rows(pipelines: Sequence[Pipeline]) -> list[Row]:
             pipeline,
             bars.get(pipeline.dag_id, []),
             counts.get((pipeline.dag_id, RunState.RUNNING), 0),
-            sum(counts.get((pipeline.dag_id, state), 0) for state in UNDER_WAY[:2]),
+            sum(counts.get((pipeline.dag_id, state), 0) for state in NOT_BEGUN),
         )
         for pipeline in pipelines
     ]

@@ -253,6 +253,9 @@ def _mirrored(found: DagRun) -> dict[str, Any]:
         "started_at": found.started_at,
         "ended_at": found.ended_at,
         "versions": found.versions,
+        "data_interval_start": found.data_interval_start,
+        "data_interval_end": found.data_interval_end,
+        "partition_key": found.partition_key,
     }
 
 

@@ -24,32 +24,13 @@ from pipelines.asset_models import Asset as Asset
 from pipelines.asset_models import AssetEvent as AssetEvent
 from pipelines.backfill_models import Backfill as Backfill
 from pipelines.scope import Scope, instance_name
+from pipelines.states import ENDED, NEVER_THERE, TASK_ENDED, RunState
+from pipelines.states import NEVER_RAN as NEVER_RAN
 
 LONGEST_NOTE = 1000
+LONGEST_KEY = 250  # of a partition
 LONGEST_SOURCE = 200_000
 MOST_SWITCHES = 500  # of pipelines, moved by one form or call
-
-
-class RunState(models.TextChoices):
-    """Our own states and those of Airflow 3.3; others, of a newer Airflow, are kept as they come."""
-
-    REQUESTED = "requested", _("requested")
-    REFUSED = "refused", _("refused")
-    QUEUED = "queued", _("queued")
-    RUNNING = "running", _("running")
-    SUCCESS = "success", _("success")
-    FAILED = "failed", _("failed")
-    CANCELLED = "cancelled", _("cancelled")
-    LOST = "lost", _("lost")  # deleted in Airflow before it ended
-
-
-ENDED = (RunState.REFUSED, RunState.SUCCESS, RunState.FAILED, RunState.CANCELLED, RunState.LOST)
-NEVER_THERE = (RunState.REFUSED, RunState.LOST)  # no run of Airflow's stands behind these
-# After these a task try writes no more; Airflow has no others in release 3.3.
-TASK_ENDED = ("success", "failed", "skipped", "upstream_failed", "removed", "up_for_retry")
-
-# Airflow gives some of these a start too.
-NEVER_RAN = frozenset({"skipped", "upstream_failed", "removed"})
 
 
 class Wish(models.TextChoices):
@@ -107,6 +88,10 @@ class Pipeline(Deliverable):
     # Whether its schedule has past dates that can be run; and when its backfills were last looked at.
     is_backfillable = models.BooleanField(default=False, db_default=False)
     backfills_at = models.DateTimeField(null=True)
+    # Whether its runs are each for a partition of its assets.
+    is_partitioned = models.BooleanField(default=False, db_default=False)
+    # How a run of it may come about, in Airflow's words; null for any way.
+    allowed_run_types = models.JSONField(null=True)
     gone_at = models.DateTimeField(null=True)
     wanted_is_paused = models.BooleanField(null=True)
     wanted_by = _user()
@@ -130,6 +115,15 @@ class Pipeline(Deliverable):
     def shows_paused(self) -> bool:
         """The switch as somebody left it, though Airflow may not know yet."""
         return self.is_paused if self.wanted_is_paused is None else self.wanted_is_paused
+
+    def allows(self, run_type: str) -> bool:
+        """Whether its author lets a run come about so."""
+        return self.allowed_run_types is None or run_type in self.allowed_run_types
+
+    @property
+    def allows_manual(self) -> bool:
+        """Whether somebody may run it by hand."""
+        return self.allows("manual")
 
     @property
     def settings(self) -> list[params.Setting]:
@@ -189,6 +183,10 @@ class Run(Deliverable):
     triggered_by = models.TextField(blank=True)
     # What templates call `ds` and `ts`: undefined without one, and tasks that use them fail.
     logical_date = models.DateTimeField(null=True)
+    # What templates call so; as the schedule has them unless given.
+    data_interval_start = models.DateTimeField(null=True)
+    data_interval_end = models.DateTimeField(null=True)
+    partition_key = models.CharField(max_length=LONGEST_KEY, blank=True, default="", db_default="")
     # Not before then; nothing of it is known of runs that others started.
     run_after = models.DateTimeField(null=True)
     created_at = models.DateTimeField(default=timezone.now)

@@ -9,8 +9,9 @@ from core.lib.aside import Unread
 from core.lib.errors import ConsoleError
 from pipelines import marking, queries
 from pipelines.answers import TaskState
-from pipelines.models import TASK_ENDED, Run
+from pipelines.models import Run
 from pipelines.scope import Scope
+from pipelines.states import TASK_ENDED
 from pipelines.tasks import airflow_for
 
 MOST_SHOWN = 200

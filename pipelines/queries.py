@@ -19,17 +19,9 @@ from core.lib.errors import NotFound
 from core.lib.hits import Hit
 from pipelines import coming, grid, labels, listing, run_list
 from pipelines.graph import topological
-from pipelines.models import (
-    ENDED,
-    Asset,
-    InputRequest,
-    Pipeline,
-    PipelineSource,
-    Run,
-    RunState,
-    TaskInstance,
-)
+from pipelines.models import Asset, InputRequest, Pipeline, PipelineSource, Run, TaskInstance
 from pipelines.scope import Scope
+from pipelines.states import ENDED, UNDER_WAY, RunState
 
 ALL_RUNS = run_list.Wanted()
 GRID = 50
@@ -40,7 +32,6 @@ MOST_FAILURES = 3
 MOST_COUNTED = 99
 HIT_RUNS = 3
 SHORTEST_ID = 4
-OPEN_STATES = tuple(state for state in RunState if state not in ENDED)
 OTHER = "other"
 _RUN_NUMBER = re.compile(r"(?:run )?#?([0-9]{1,15})", re.IGNORECASE)
 
@@ -63,7 +54,7 @@ def runs(
 
 def open_states() -> dict[str, int]:
     """How many runs are in each state that is not an end; those of a newer Airflow's states as `other`."""
-    return _by_state(Run.objects.exclude(state__in=ENDED), OPEN_STATES)
+    return _by_state(Run.objects.exclude(state__in=ENDED), UNDER_WAY)
 
 
 def ended_since(moment: datetime) -> dict[str, int]:

@@ -9,7 +9,8 @@ from core.lib import live, retention
 from core.lib.errors import Conflict
 from pipelines import log_copy, queries
 from pipelines.backfill_models import OPEN
-from pipelines.models import ENDED, ForgottenRun, PipelineSource, Run, RunState, TaskLog, Wish
+from pipelines.models import ForgottenRun, PipelineSource, Run, TaskLog, Wish
+from pipelines.states import ENDED, RunState
 
 AT_ONCE = 500  # runs, each with some or with hundreds of tasks
 

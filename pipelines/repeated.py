@@ -15,7 +15,7 @@ from core.access.models import User
 from core.audit.models import AuditEntry
 from core.lib import idempotency
 from core.lib.errors import InvalidRequest
-from pipelines import actions
+from pipelines import actions, starting
 from pipelines.models import Run
 
 
@@ -32,8 +32,10 @@ def trigger_once(dag_id: str, key: str, *, by: User, **given: Any) -> Run:
         return actions.trigger_run(dag_id, by=by, **{**given, "dag_run_id": dag_run_id})
     if timezone.now() - earlier.created_at > timedelta(seconds=idempotency.KEPT_S):
         return actions.trigger_run(dag_id, by=by, **given)  # the key is free again
-    times = {name: given.get(name) for name in ("logical_date", "run_after")}
-    if _asked(earlier) != actions.as_asked(given["conf"], given["note"], **times):
+    times = {name: given.get(name) for name in starting.TIMES}
+    key_of_partition = given.get("partition_key", "")
+    asked = actions.as_asked(given["conf"], given["note"], partition_key=key_of_partition, **times)
+    if _asked(earlier) != asked:
         raise InvalidRequest(
             _("This Idempotency-Key was used for another call. Take a new key for each different call.")
         )

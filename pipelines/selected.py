@@ -13,7 +13,8 @@ from core.access.models import User
 from core.lib.errors import ConsoleError, InvalidRequest
 from core.lib.ids import uuid7
 from pipelines import actions, queries
-from pipelines.models import TASK_ENDED, Run, Wish
+from pipelines.models import Run, Wish
+from pipelines.states import TASK_ENDED, TASK_FAILED
 
 CLEAR_FAILED, CLEAR, CANCEL, MARK_SUCCESS, MARK_FAILED = ALL = (
     "clear-failed",
@@ -131,7 +132,7 @@ class _Counts(NamedTuple):
 
 def _counted(run_ids: Iterable[int]) -> list[tuple[Run, _Counts]]:
     """At most MOST, newest first."""
-    failed = Count("task_instances", filter=Q(task_instances__state__in=["failed", "upstream_failed"]))
+    failed = Count("task_instances", filter=Q(task_instances__state__in=TASK_FAILED))
     still = Count("task_instances", filter=~Q(task_instances__state__in=TASK_ENDED))
     found = queries.runs().filter(pk__in=list(run_ids))
     found = found.annotate(n_failed=failed, n_open=still, n_tasks=Count("task_instances"))

@@ -7,7 +7,9 @@ from rest_framework import serializers
 
 from core.lib.edge import MomentSerializerField
 from core.lib.rest import StrictSerializer, WholeListSerializer
+from pipelines import selected
 from pipelines.models import (
+    LONGEST_KEY,
     LONGEST_NOTE,
     MOST_SWITCHES,
     Asset,
@@ -20,6 +22,7 @@ from pipelines.models import (
     TaskInstance,
 )
 from pipelines.scope import MOST_NAMED
+from pipelines.states import MARKS
 
 
 class PipelineSerializer(serializers.ModelSerializer):
@@ -47,6 +50,9 @@ class PipelineDetailSerializer(PipelineSerializer):
     """A pipeline with its parameters and graph."""
 
     params = serializers.DictField(help_text="name: {value, schema, description}")
+    allowed_run_types = serializers.ListField(
+        child=serializers.CharField(), allow_null=True, help_text="how its runs may come about; null: any way"
+    )
     tasks = serializers.ListField(
         child=serializers.DictField(), help_text="id, label, operator, downstream, groups"
     )
@@ -58,6 +64,8 @@ class PipelineDetailSerializer(PipelineSerializer):
             "schedule_text",
             "file",
             "version",
+            "is_partitioned",
+            "allowed_run_types",
             "params",
             "tasks",
         ]
@@ -183,6 +191,9 @@ class RunSerializer(serializers.ModelSerializer):
             "triggered_by",
             "logical_date",
             "run_after",
+            "data_interval_start",
+            "data_interval_end",
+            "partition_key",
             "created_at",
             "started_at",
             "ended_at",
@@ -202,7 +213,7 @@ class RunRequestSerializer(StrictSerializer):
     """A run that somebody wants."""
 
     conf = serializers.DictField(required=False, default=dict)
-    logical_date = serializers.DateTimeField(
+    logical_date = MomentSerializerField(
         required=False, allow_null=True, default=None, help_text="what templates call ds; now unless given"
     )
     note = serializers.CharField(required=False, default="", allow_blank=True, max_length=LONGEST_NOTE)
@@ -211,6 +222,20 @@ class RunRequestSerializer(StrictSerializer):
     )
     run_after = MomentSerializerField(
         required=False, allow_null=True, default=None, help_text="Airflow keeps it queued until then"
+    )
+    data_interval_start = MomentSerializerField(
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="as the schedule has it unless both are given",
+    )
+    data_interval_end = MomentSerializerField(required=False, allow_null=True, default=None)
+    partition_key = serializers.CharField(
+        required=False,
+        default="",
+        allow_blank=True,
+        max_length=LONGEST_KEY,
+        help_text="of a pipeline whose schedule goes by partitions",
     )
 
 
@@ -313,7 +338,7 @@ class ClearSerializer(ScopeSerializer):
 class MarkSerializer(ScopeSerializer):
     """What of a run to mark, and as what; a run itself cannot be skipped."""
 
-    state = serializers.ChoiceField(choices=["success", "failed", "skipped"])
+    state = serializers.ChoiceField(choices=MARKS)
 
 
 class TouchedTaskSerializer(serializers.Serializer):
@@ -476,9 +501,11 @@ class InputAnswerSerializer(StrictSerializer):
 class SelectedSerializer(StrictSerializer):
     """One thing to do to several runs."""
 
-    what = serializers.ChoiceField(choices=["clear-failed", "clear", "cancel", "mark-success", "mark-failed"])
+    what = serializers.ChoiceField(choices=selected.ALL)
     run_ids = serializers.ListField(
-        child=serializers.IntegerField(min_value=1, max_value=2**63 - 1), allow_empty=False, max_length=100
+        child=serializers.IntegerField(min_value=1, max_value=2**63 - 1),
+        allow_empty=False,
+        max_length=selected.MOST,
     )
     dry_run = serializers.BooleanField(required=False, default=False, help_text="only tell what would happen")
 

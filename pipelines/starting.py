@@ -14,7 +14,8 @@ from core.lib.errors import InvalidRequest
 from pipelines import answers, params
 from pipelines.models import Pipeline, Preset, Run, RunState
 
-OWN: Final = ("note", "logical_date", "dag_run_id", "run_after")
+TIMES: Final = ("logical_date", "run_after", "data_interval_start", "data_interval_end")
+OWN: Final = ("note", "dag_run_id", "partition_key", *TIMES)
 _WORDS: Final = {*OWN, "from", "preset", "conf"}
 LOOKED_AT, OFFERED = 40, 6
 _SWITCH: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
@@ -24,7 +25,7 @@ _SWITCH: Final = {"true": True, "yes": True, "1": True, "false": False, "no": Fa
 class Start:
     """conf: settings that are not the defaults, None for none. own: text by `OWN`. refused: by field's name.
 
-    run: the one it starts from; its note and dates are its own and not taken over.
+    run: the one it starts from; its note and dates are its own and not taken over, its partition is.
     """
 
     conf: dict[str, Any] | None = None
@@ -46,8 +47,11 @@ def of(pipeline: Pipeline, given: QueryDict) -> Start:
     if "conf" in given:
         conf |= an_object(str(given["conf"]))
     conf |= _by_name(pipeline.params, given)
-    own = {name: str(given[name]) for name in OWN if name in given}
-    refused = _faults(pipeline.params, conf) | _odd_times(own) | (_refused(run) if run else {})
+    own = {"partition_key": run.partition_key} if run and run.partition_key else {}
+    own |= {name: str(given[name]) for name in OWN if name in given}
+    refused = (
+        _faults(pipeline.params, conf) | _odd_times(own) | (_refused(run, pipeline.params) if run else {})
+    )
     return Start(conf or (run.conf if run else None), own, run, preset, refused)
 
 
@@ -127,7 +131,7 @@ def _faults(known: params.Params, conf: Mapping[str, Any]) -> dict[str, str]:
 def _odd_times(own: Mapping[str, str]) -> dict[str, str]:
     """What cannot be read as the time that it should be."""
     found = {}
-    for name in {"logical_date", "run_after"} & own.keys():
+    for name in own.keys() & set(TIMES):
         try:
             edge.MomentField(label=name).clean(own[name])
         except ValidationError as error:
@@ -135,11 +139,12 @@ def _odd_times(own: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def _refused(run: Run) -> dict[str, str]:
+def _refused(run: Run, known: params.Params) -> dict[str, str]:
     """Airflow's sentence, at its field."""
     if run.state != RunState.REFUSED:
         return {}
-    return {fault["field"]: fault["message"] for fault in answers.fields_of_error(run.delivery_error)}
+    faults = answers.fields_of_error(run.delivery_error, known)
+    return {fault["field"]: fault["message"] for fault in faults}
 
 
 def base(text: str | None) -> dict[str, Any] | None:

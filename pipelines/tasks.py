@@ -14,20 +14,18 @@ from core.audit import actions as audit
 from core.lib import live, outbox, traces
 from core.lib.errors import Conflict, InvalidRequest, NotFound, Unauthorized, Unavailable
 from pipelines import asset_events, log_copy, marking, mirror, removal
-from pipelines.airflow_auth import USER, WATCHER
+from pipelines.airflow_auth import SERVICE, USER, WATCHER
 from pipelines.answers import TaskState
 from pipelines.models import (
-    ENDED,
-    TASK_ENDED,
     InputRequest,
     Pipeline,
     Run,
     RunNote,
-    RunState,
     TaskLog,
     Wish,
 )
 from pipelines.scope import place_of
+from pipelines.states import ENDED, TASK_ENDED, RunState
 
 if TYPE_CHECKING:
     from pipelines.answers import DagRun
@@ -84,12 +82,15 @@ def _try_again(run: Run, message: str) -> None:
 def start_run(run: Run) -> None:
     """Hand the run to Airflow. A 409 counts as delivered when the run there is this very one."""
     airflow = airflow_for(run.triggered_by)
+    start, end = run.data_interval_start, run.data_interval_end
     try:
         found = airflow.trigger_run(
             run.dag_id,
             dag_run_id=run.dag_run_id,
             logical_date=run.logical_date,
             run_after=run.run_after,
+            data_interval=(start, end) if start and end else None,
+            partition_key=run.partition_key,
             conf=run.conf,
             note=run.note,
         )
@@ -145,13 +146,9 @@ def _final(run: Run, found: "DagRun") -> str:
 def clear_run(run: Run) -> None:
     """Run its tasks again. What is under way, or at a newer try, was cleared already."""
     airflow = airflow_for(_wisher(run))
-    scope = run.wished_scope
     try:
         there = airflow.run(run.dag_id, run.dag_run_id)
-        if scope.is_whole_run and there.state in ENDED:
-            airflow.clear_run(run.dag_id, run.dag_run_id, scope)
-        elif not scope.is_whole_run and _is_as_it_was(airflow, run):
-            airflow.clear_tasks(run.dag_id, run.dag_run_id, scope, dry_run=False)
+        _clear(airflow, run, there)
     except (NotFound, Conflict, InvalidRequest) as error:
         _settle(run, "run.not_cleared", delivery_error=error.message)
         return
@@ -160,6 +157,19 @@ def clear_run(run: Run) -> None:
     if there.state in ENDED:  # as Airflow has it from now on: queued anew, and not begun
         outcome |= {"state": RunState.QUEUED, "queued_at": timezone.now(), "started_at": None}
     _settle(run, "run.cleared", **outcome)
+
+
+def _clear(airflow: "AirflowGateway", run: Run, there: "DagRun") -> None:
+    """Raises Conflict where Airflow found nothing to clear: it leaves the run as it was and says no more."""
+    scope = run.wished_scope
+    if scope.is_whole_run:
+        was_done = there.state not in ENDED
+        is_done = was_done or airflow.clear_run(run.dag_id, run.dag_run_id, scope).state not in ENDED
+    else:
+        was_done = not _is_as_it_was(airflow, run)
+        is_done = was_done or bool(airflow.clear_tasks(run.dag_id, run.dag_run_id, scope, dry_run=False))
+    if not is_done:
+        raise Conflict(_("Airflow found no task to run again; the run is as it was."), service=SERVICE)
 
 
 def _is_as_it_was(airflow: "AirflowGateway", run: Run) -> bool:
@@ -289,7 +299,8 @@ def deliver_answer(input_id: str) -> None:
             chosen=row.chosen or [],
             params_input=row.params_input,
         )
-    except Unavailable as error:
+    except (Unavailable, Unauthorized) as error:
+        log.warning("input.answer_not_taken", run=run.pk, task=row.task_id, error=error.message)
         row.mark_retry(error.message)
         mirror.publish_inputs([run.pk])
         return
@@ -297,7 +308,7 @@ def deliver_answer(input_id: str) -> None:
         # A worker that died after Airflow took it meets its own answer as a Conflict: closed all the same.
         _settle_answer(row, "input.not_answered", error=error.message, closed_at=timezone.now())
         return
-    except (InvalidRequest, Unauthorized) as error:  # the task still waits, for another answer or person
+    except InvalidRequest as error:  # the task still waits, for another answer or person
         _settle_answer(row, "input.not_answered", error=error.message, chosen=None)
         return
     _settle_answer(row, "input.answered", closed_at=timezone.now())

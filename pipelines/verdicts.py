@@ -1,4 +1,4 @@
-"""What a rule finds at a pipeline: now, and what it would have found of late. No Django.
+"""What a rule finds at a pipeline: now, and what it would have found of late. No database.
 
 Times come from Airflow and may be missing or lie in the future: such a one is taken for not known, and a run
 of which no time is known is passed over.
@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from pipelines.states import ENDED_WELL_OR_NOT, NOT_BEGUN, TIMED
+
 FAILED, SLOW, NO_SUCCESS, NOT_STARTED = "failed", "slow", "no-success", "not-started"
 KINDS: Final = (FAILED, SLOW, NO_SUCCESS, NOT_STARTED)
 WITHOUT_LIMIT: Final = frozenset({FAILED})
 OF_THE_SWITCHED_ON: Final = frozenset({NO_SUCCESS, NOT_STARTED})  # a paused pipeline cannot break these
-ENDED_WELL_OR_NOT: Final = ("success", "failed")
-TIMED: Final = ("success", "failed", "cancelled")
 SCHEDULED: Final = "scheduled"
-NOT_BEGUN: Final = ("requested", "queued")
 SKEW: Final = timedelta(minutes=5)  # between Airflow's clock and ours
+BRIEFLY: Final = timedelta(minutes=5)  # Airflow lists no pipeline while it reads its file anew
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class Watched:
     """A pipeline: its latest runs that ended and all that are under way, in any order.
 
     awake_at: since when it is known and not paused. next_run_at: when Airflow means to start the next run.
+    gone_at: since when Airflow does not list it; the other times are the last that it told.
     """
 
     dag_id: str
@@ -49,6 +50,11 @@ class Watched:
     last_success_at: datetime | None = None
     ended: Sequence[Past] = ()
     under_way: Sequence[Past] = ()
+    gone_at: datetime | None = None
+
+    def is_gone(self, now: datetime) -> bool:
+        """Whether Airflow has it no more, and not only for the moment in which it reads its file."""
+        return self.gone_at is not None and self.gone_at + BRIEFLY <= now
 
 
 @dataclass(frozen=True)
@@ -156,7 +162,15 @@ def _not_started(watched: Watched, limit: timedelta, now: datetime) -> Finding |
         from_then = max(at, awake_at) if awake_at else at
         if from_then + limit <= now:
             late.append(Finding(from_then + limit, run, (now - from_then).total_seconds()))
-    return max(late, key=lambda found: found.at) if late else None
+    return max(late, key=lambda found: found.at) if late else _never_starts(watched, limit, now)
+
+
+def _never_starts(watched: Watched, limit: timedelta, now: datetime) -> Finding | None:
+    """Whether anything was planned or not: of a pipeline that is gone nothing begins any more."""
+    gone_at = watched.gone_at
+    if gone_at is None or not watched.is_gone(now) or gone_at + limit > now:
+        return None
+    return Finding(gone_at + limit, None, (now - gone_at).total_seconds())
 
 
 def _is_made(watched: Watched, at: datetime) -> bool:
@@ -169,6 +183,12 @@ def _expected(run: Past, now: datetime) -> datetime | None:
     """When it could begin: of a run that was cleared it is the latest time that it was queued."""
     times = [at for one in (run.run_after, run.queued_at) if (at := _known(one, now))]
     return max(times) if times else _known(run.created_at, now)
+
+
+def has_begun(watched: Watched, *, expected_at: datetime, now: datetime) -> bool:
+    """Whether a scheduled run began since then."""
+    runs = [run for run in (*watched.under_way, *watched.ended) if run.run_type == SCHEDULED]
+    return any(at >= expected_at for run in runs if (at := _known(run.started_at, now)))
 
 
 def has_mended(watched: Watched, *, failed_at: datetime, dag_run_id: str, now: datetime) -> bool:

@@ -132,8 +132,8 @@ def _triggered(form: TriggerForm, dag_id: str, request: SignedInRequest) -> str:
         dag_id,
         conf=form.conf(),
         note=form.cleaned_data["note"].strip(),
-        logical_date=form.cleaned_data["logical_date"],
-        run_after=form.cleaned_data["run_after"],
+        **{name: form.cleaned_data[name] for name in starting.TIMES},
+        partition_key=form.cleaned_data["partition_key"].strip(),
         dag_run_id=form.cleaned_data["dag_run_id"].strip(),
         by=request.user,
     )

@@ -32,6 +32,7 @@ from tests.fakes.airflow_backfills import Backfills
 ENDED = {"success", "failed"}
 MARKS = {"success", "failed", "skipped"}
 AWAITS = {"awaiting_input", "deferred"}
+FAILED = {"failed", "upstream_failed"}
 
 
 class GivenLines(list[LogLine]):
@@ -45,6 +46,7 @@ class FakeAirflow(Backfills):
 
     def __init__(self) -> None:
         self.is_away = False
+        self.knows_no_token = False  # signed with another secret than its own, or by another clock
         self.tells_tasks_at_once = False  # as Airflow does; most tests bring tasks up by `move_on`
         self.no_groups: set[str] = set()  # what is before a dot in the name of a task, and no group
         self.groups: dict[str, list[str]] = {}  # of tasks that are not called after those that they are in
@@ -88,12 +90,17 @@ class FakeAirflow(Backfills):
         tasks: tuple[str, ...] = ("load",),
         *,
         is_daily: bool = False,
+        **values: Any,
     ) -> None:
-        """A DAG of tasks one after the other, paused as new ones are; is_daily: it runs at midnight."""
+        """A DAG of tasks one after the other, paused as new ones are; is_daily: it runs at midnight.
+
+        values: other fields of `Dag`.
+        """
         schedule = "0 0 * * *" if is_daily else ""
         dag = Dag(
             dag_id, dag_id, "", [], ["airflow"], schedule, "", None, True, False, f"{dag_id}.py", 16, is_daily
         )
+        dag = replace(dag, **values)
         after = [*tasks[1:], None]
         nodes = [
             TaskNode(name, name, "@task", [then] if then else [], False)
@@ -217,8 +224,18 @@ class FakeAirflow(Backfills):
         note: str = "",
         logical_date: datetime | None = None,
         run_after: datetime | None = None,
+        data_interval: tuple[datetime, datetime] | None = None,
+        partition_key: str = "",
     ) -> DagRun:
         self._call("trigger_run", writes=True)
+        dag = self._dag(dag_id)[0]
+        if dag.allowed_run_types is not None and "manual" not in dag.allowed_run_types:
+            words = f"Dag with dag_id: '{dag_id}' does not allow manual runs"
+            raise InvalidRequest(words, service="airflow")
+        if partition_key and not dag.is_partitioned:
+            words = f"Dag '{dag_id}' is not a partitioned Dag and does not accept a partition_key."
+            field = {"field": "partition_key", "message": words}
+            raise InvalidRequest(words, service="airflow", errors=[field])
         for param in self._dag(dag_id)[1].param_list:
             try:
                 validate(conf.get(param["name"], param["value"]), param["schema"])
@@ -241,6 +258,9 @@ class FakeAirflow(Backfills):
             queued_at=self.now,
             started_at=None,
             ended_at=None,
+            data_interval_start=data_interval[0] if data_interval else logical_date,
+            data_interval_end=data_interval[1] if data_interval else logical_date,
+            partition_key=partition_key,
         )
         self._put(run)
         self._ran.add((dag_id, self._dag(dag_id)[1].version))
@@ -281,7 +301,7 @@ class FakeAirflow(Backfills):
         self._call("clear_tasks" if not dry_run else "clear_tasks (dry)", writes=True)
         found = self._in_scope(dag_id, dag_run_id, scope)
         if scope.only_failed:
-            found = [task for task in found if task.state in {"failed", "upstream_failed"}]
+            found = [task for task in found if task.state in FAILED]
         if not dry_run and found:
             self.run_on_latest_version[dag_run_id] = scope.run_on_latest_version
             for task in found:
@@ -331,11 +351,16 @@ class FakeAirflow(Backfills):
         key = (task.dag_id, task.dag_run_id, task.task_id, task.map_index)
         self._tasks[key], self._tasks_changed_at[key] = task, self.now
 
-    def clear_run(self, dag_id: str, dag_run_id: str, scope: Scope) -> None:
+    def clear_run(self, dag_id: str, dag_run_id: str, scope: Scope) -> DagRun:
         self._call("clear_run", writes=True)
         self.run_on_latest_version[dag_run_id] = scope.run_on_latest_version
         run = self.run(dag_id, dag_run_id)
-        self._put(replace(run, state="queued", started_at=None, ended_at=None))
+        failed = [task for task in self._in_scope(dag_id, dag_run_id, scope) if task.state in FAILED]
+        if (
+            failed or not scope.only_failed
+        ):  # Airflow's runs have tasks from the start, some of ours have none
+            self._put(replace(run, state="queued", started_at=None, ended_at=None))
+        return self._runs[dag_id, dag_run_id]
 
     def task_states(self, runs: list[tuple[str, str]]) -> list[TaskState]:
         self._call("task_states")
@@ -399,11 +424,14 @@ class FakeAirflow(Backfills):
     ) -> None:
         self._call("answer_input", writes=True)
         if not any((one.dag_run_id, one.task_id) == (dag_run_id, task_id) for one in self.questions):
-            raise NotFound("Human-in-the-loop detail does not exist", service="airflow")
-        if any(one.assigned and self.username not in one.assigned for one in self.questions):
-            raise Unauthorized(f"User={self.username} is not a respondent", service="airflow")
+            words = "Human-in-the-loop detail does not exist for Task Instance with id 019"
+            raise NotFound(words, service="airflow")
         if (dag_run_id, task_id) in self.answers:
-            raise Conflict("Human-in-the-loop detail has already been updated", service="airflow")
+            words = "Human-in-the-loop detail has already been updated for Task Instance with id 019"
+            raise Conflict(f"{words} and is not allowed to write again.", service="airflow")
+        if any(one.assigned and self.username not in one.assigned for one in self.questions):
+            words = f"User={self.username} (id={self.username}) is not a respondent for the task."
+            raise InvalidRequest(words, service="airflow")
         self.answers[dag_run_id, task_id] = (self.username, chosen, params_input)
 
     def task_tries(self, dag_id: str, dag_run_id: str, task_id: str, *, map_index: int) -> list[TaskTry]:
@@ -439,7 +467,7 @@ class FakeAirflow(Backfills):
         self.calls.append(name)
         if self.is_away:
             raise Unavailable("Airflow is not answering.", service="airflow")
-        if writes and self.role == "viewer":
+        if self.knows_no_token or (writes and self.role == "viewer"):
             raise Unauthorized("Airflow refused the console's own credentials: Forbidden", service="airflow")
 
     def _dag(self, dag_id: str) -> tuple[Dag, DagDetails, list[TaskNode]]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -100,6 +100,17 @@ class TestGateway:
             {"field": "conf.n_iter", "message": "0 is less than the minimum of 1"}
         ]
 
+    def test_a_data_interval_is_kept_and_a_partition_refused_where_there_are_none(self):
+        at = timezone.now().replace(microsecond=0)
+        dag_run_id = start(logical_date=at, data_interval=(at - timedelta(hours=1), at))
+        run = gateway.connect().run(DAG, dag_run_id)
+        assert (run.data_interval_start, run.data_interval_end) == (at - timedelta(hours=1), at)
+        with pytest.raises(InvalidRequest, match="not a partitioned Dag") as refused:
+            start(partition_key="es")
+        assert [fault["field"] for fault in refused.value.errors] == ["partition_key"]
+        dag = next(dag for dag in gateway.connect().dags() if dag.dag_id == DAG)
+        assert (dag.is_partitioned, dag.allowed_run_types) == (False, None)
+
     def test_a_viewer_may_read_and_not_trigger(self):
         vic = gateway.connect("vic", "viewer")
         assert DAG in {dag.dag_id for dag in vic.dags()}
@@ -147,6 +158,13 @@ class TestGateway:
         as_ana().fail_run(DAG, dag_run_id)
         as_ana().clear_run(DAG, dag_run_id, Scope(run_on_latest_version=True))
         assert gateway.connect().run(DAG, dag_run_id).dag_run_id == dag_run_id
+
+    def test_a_clear_of_failed_tasks_leaves_a_run_that_has_none(self):
+        dag_run_id = start()
+        as_ana().fail_run(DAG, dag_run_id)
+        assert "failed" not in states(dag_run_id).values()
+        assert as_ana().clear_run(DAG, dag_run_id, Scope(only_failed=True)).state == "failed"
+        assert as_ana().clear_run(DAG, dag_run_id, Scope()).state == "queued"
 
     def test_a_run_is_marked_and_noted(self):
         dag_run_id = start(note="why")

@@ -33,6 +33,8 @@ def server(settings):
             self.body = self.rfile.read(int(self.headers["Content-Length"]))
             self.do_GET()
 
+        do_PATCH = do_POST
+
         def log_message(self, *args):
             """Quiet."""
 
@@ -104,6 +106,24 @@ def test_a_status_becomes_the_consoles_own_error(server, status, error):
     server.answer = (status, body(detail="its words"))
     with pytest.raises(error, match="its words"):
         gateway.connect().run("dag", "run")
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "error"),
+    [
+        (403, "User=ana (id=ana) is not a respondent for the task.", InvalidRequest),
+        (403, "Forbidden", Unauthorized),
+        (401, "Not authenticated", Unauthorized),
+    ],
+)
+def test_whom_a_task_does_not_ask_is_told_from_a_token_that_is_refused(server, status, words, error):
+    server.answer = (status, body(detail=words))
+    with pytest.raises(error) as refused:
+        gateway.connect("ana", "user").answer_input(
+            "dag", "run", "ask", map_index=-1, chosen=["Approve"], params_input={}
+        )
+    is_ours = error is Unauthorized
+    assert refused.value.message.startswith("Airflow refused the console's own credentials") == is_ours
 
 
 @pytest.mark.parametrize("answer", [b"<html>", b"{}", b"[]", b'{"dags": null}'])
@@ -395,6 +415,20 @@ def test_of_an_airflow_that_keeps_us_waiting_no_more_values_are_asked(server, mo
     assert len(server.requests) == 3  # the list, and two values
 
 
+def test_a_run_carries_its_partition_and_both_ends_of_its_interval_or_neither(server):
+    server.answer = (200, body(dag_id="dag", dag_run_id="run", state="queued"))
+    ana = gateway.connect("ana", "user")
+    start, end = datetime(2026, 2, 1, tzinfo=UTC), datetime(2026, 2, 2, tzinfo=UTC)
+    ana.trigger_run("dag", dag_run_id="run", conf={}, data_interval=(start, end), partition_key="es")
+    ana.trigger_run("dag", dag_run_id="run", conf={})
+    sent = [json.loads(request.body) for request in server.requests]
+    assert datetime.fromisoformat(sent[0]["data_interval_start"]) == start
+    assert datetime.fromisoformat(sent[0]["data_interval_end"]) == end
+    assert sent[0]["partition_key"] == "es"
+    names = ("data_interval_start", "data_interval_end", "partition_key")
+    assert [sent[1].get(name) for name in names] == [None, None, None]
+
+
 def test_a_logical_date_may_lie_ahead():
     ahead = datetime.now(UTC).replace(microsecond=0) + timedelta(days=31)
     run = {"dag_id": "etl", "dag_run_id": "m", "state": "success", "logical_date": ahead.isoformat()}
@@ -428,11 +462,33 @@ def test_the_field_is_found_in_the_schemas_sentence():
     assert answers.fields_of_error("something else") == []
 
 
+@pytest.mark.parametrize(
+    ("name", "known"), [("my param", ()), ("my param", ("my", "my param")), ("a: b", ("a", "a: b"))]
+)
+def test_the_field_is_found_whatever_the_parameter_is_called(name, known):
+    words = f"Invalid input for param {name}: 'x: y' is not of type 'integer'"
+    fault = {"field": f"conf.{name}", "message": "'x: y' is not of type 'integer'"}
+    assert answers.fields_of_error(words, known) == [fault]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "The run_id 'a..b' must not contain '..' to prevent path traversal",
+        "The run_id provided 'a b' does not match regex pattern '^[A-Za-z]+$' or '^(?:manual)'",
+        "A manual DAG run cannot use ID 'backfill__1' since it is reserved for backfill runs",
+    ],
+)
+def test_a_fault_of_the_run_id_stands_at_it(words):
+    assert answers.fields_of_error(words) == [{"field": "dag_run_id", "message": words}]
+
+
 @pytest.mark.parametrize(("run_on_latest_version", "sent"), [(None, None), (True, True), (False, False)])
 def test_a_clear_says_which_code_only_where_somebody_chose(server, run_on_latest_version, sent):
     scope = Scope("load", run_on_latest_version=run_on_latest_version)
-    server.answer = (200, body(task_instances=[], total_entries=0))
+    run = {"dag_id": "dag", "dag_run_id": "run", "state": "queued"}
+    server.answer = (200, body(task_instances=[], total_entries=0, **run))
     gateway.connect("ana", "user").clear_tasks("dag", "run", scope, dry_run=False)
-    gateway.connect("ana", "user").clear_run("dag", "run", scope)
+    assert gateway.connect("ana", "user").clear_run("dag", "run", scope).state == "queued"
     for request in server.requests:
         assert json.loads(request.body).get("run_on_latest_version") == sent

@@ -343,11 +343,90 @@ def test_a_pipeline_that_is_gone_for_a_moment_keeps_its_alert():
     Pipeline.objects.update(gone_at=ago(minutes=6))
     alerting.look()
     assert states() == [("etl", "resolved")]
+    assert last_words().startswith("Airflow no longer has the pipeline “etl”")
     Alert.objects.update(state="open")
     Pipeline.objects.update(gone_at=ago(minutes=4))
     one.delete()
     alerting.look()
     assert states() == [("etl", "resolved")]
+    assert last_words() == "No rule watches it any more."
+
+
+def last_words() -> str:
+    """Why the latest alert has the state that it has."""
+    return Alert.objects.latest("pk").steps.last().reason
+
+
+@pytest.mark.parametrize("pattern", ["etl", "etl*"])
+@pytest.mark.parametrize("kind", ["no-success", "not-started"])
+def test_a_pipeline_that_is_gone_resolves_no_alert_that_it_does_not_run(kind, pattern):
+    make_pipeline("etl", awake_at=None, next_run_at=ago(hours=2))
+    rule(kind, pattern=pattern, limit_s=3600)
+    alerting.look()
+    Alert.objects.update(first_found_at=ago(minutes=20), last_found_at=ago(minutes=20))
+    Pipeline.objects.update(gone_at=ago(minutes=4))
+    alerting.look()
+    assert "no longer has" not in Alert.objects.get().detail
+    Pipeline.objects.update(gone_at=ago(minutes=6))
+    for _round in range(2):
+        alerting.look()
+    alert = Alert.objects.get()
+    assert (alert.state, alert.n_findings) == ("open", 2)
+    assert alert.detail.startswith("Airflow no longer has the pipeline “etl”")
+    assert "gone since" in [fact["name"] for fact in alert.facts]
+
+
+@pytest.mark.parametrize(("pattern", "found"), [("etl", [("etl", "open")]), ("etl*", [])])
+@pytest.mark.parametrize("kind", ["no-success", "not-started"])
+def test_a_pipeline_that_is_gone_breaks_the_rule_that_names_it(kind, pattern, found):
+    """Of a pattern any pipeline may leave."""
+    make_pipeline("etl", awake_at=None, gone_at=ago(minutes=50), next_run_at=None)
+    rule(kind, pattern=pattern, limit_s=3600)
+    ended("success", 55)
+    alerting.look()
+    assert states() == []
+    Pipeline.objects.update(gone_at=ago(minutes=61))
+    Run.objects.update(ended_at=ago(minutes=62))
+    for _round in range(2):
+        alerting.look()
+    assert states() == found
+    assert [alert.n_findings for alert in Alert.objects.all()] == [1 for _one in found]
+
+
+def test_what_somebody_resolved_of_a_pipeline_that_is_gone_stays_resolved(root):
+    make_pipeline("etl", awake_at=None, gone_at=ago(hours=2))
+    rule("no-success", pattern="etl", limit_s=3600)
+    alerting.look()
+    alerts.resolve(Alert.objects.get().pk, by=root, reason="It was dropped.")
+    alerting.look()
+    assert states() == [("etl", "resolved")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("no-success", "The pipeline was away or off for long: its time is counted anew."),
+        ("not-started", "The run is no longer expected."),
+    ],
+)
+def test_a_pipeline_that_is_back_settles_with_true_words(kind, words):
+    make_pipeline("etl", awake_at=None, gone_at=ago(hours=3), next_run_at=ago(hours=4))
+    rule(kind, pattern="etl", limit_s=3600)
+    alerting.look()
+    Pipeline.objects.update(gone_at=None, awake_at=timezone.now(), next_run_at=None)
+    alerting.look()
+    assert states() == [("etl", "resolved")]
+    assert last_words() == words
+
+
+def test_a_run_that_began_late_settles_with_true_words():
+    make_pipeline("etl", awake_at=None, next_run_at=ago(minutes=20))
+    rule("not-started", limit_s=600)
+    alerting.look()
+    Pipeline.objects.update(next_run_at=timezone.now() + timedelta(hours=1))
+    make_run("etl", "running", run_type="scheduled", created_at=ago(minutes=1), started_at=ago(minutes=1))
+    alerting.look()
+    assert last_words() == "The run began."
 
 
 def test_an_alert_that_cannot_be_settled_stops_no_other(monkeypatch):

@@ -105,6 +105,9 @@ def test_cancel_and_clear_are_accepted_once(page):
     run = make_run(state=RunState.RUNNING)
     assert post(page, f"/api/v1/runs/{run.pk}/cancel", {}).status_code == 202
     ended = make_run(state=RunState.FAILED)
+    refused = post(page, f"/api/v1/runs/{ended.pk}/clear", {"only_failed": True})
+    assert (refused.status_code, refused.json()["detail"]) == (409, "None of its tasks failed.")
+    make_task(ended, state="failed")
     assert post(page, f"/api/v1/runs/{ended.pk}/clear", {"only_failed": True}).json()["wish"] == "clear"
     assert post(page, f"/api/v1/runs/{ended.pk}/cancel", {}).status_code == 409
 
@@ -194,6 +197,29 @@ def test_its_key_fits_no_other_time(page, real_redis, name):
         again = with_key(page, body)
         assert (again.status_code, again.json().get("id", first["id"])) == (status, first["id"])
     assert Run.objects.count() == 1
+
+
+def test_its_key_fits_no_other_partition(page, real_redis):
+    make_pipeline(DAG)
+    body = {
+        "partition_key": "es",
+        "data_interval_start": "2026-03-01T00:00:00Z",
+        "data_interval_end": "2026-03-02T00:00:00Z",
+    }
+    first = with_key(page, body).json()
+    assert {name: first[name] for name in body} == body
+    for change, status in (({}, 202), ({"partition_key": "pt"}, 422), ({"data_interval_end": None}, 422)):
+        console_redis.client().flushall()
+        assert with_key(page, {**body, **change}).status_code == status
+    assert Run.objects.count() == 1
+
+
+@pytest.mark.parametrize("name", ["logical_date", "run_after", "data_interval_start"])
+def test_a_time_at_the_end_of_the_calendar_is_refused_at_its_field(page, name):
+    make_pipeline(DAG)
+    refused = page.post(RUNS, {name: "9999-12-31T23:59:59Z"}, content_type="application/json")
+    assert refused.status_code == 422
+    assert [fault["field"] for fault in refused.json()["errors"]] == [name]
 
 
 def test_its_key_is_free_again_after_a_day(page, unanswered):

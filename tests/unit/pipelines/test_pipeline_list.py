@@ -244,3 +244,17 @@ def test_a_switch_that_waits_counts_as_moved(page, five):
     moved, stays = listing.switched(["waiting"], is_paused=True)
     assert (moved, [dag_id for dag_id, _why in stays]) == ([], ["waiting"])
     assert RunState.FAILED in listing.LAST
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("show=paused", ["fine"]),
+        ("show=active", ["broken", "idle", "trying"]),
+        ("order=next", ["idle", "broken", "fine", "trying"]),
+    ],
+)
+def test_switches_on_their_way_narrow_and_order_as_rows_show_them(page, five, query, expected):
+    Pipeline.objects.filter(pk="fine").update(wanted_is_paused=True, next_attempt_at=NOW)
+    Pipeline.objects.filter(pk="idle").update(wanted_is_paused=False, next_attempt_at=NOW)
+    assert names(page, query) == expected

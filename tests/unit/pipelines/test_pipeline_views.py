@@ -336,7 +336,7 @@ def test_each_kind_of_parameter_is_read_as_its_schema_says(page, sent):
 def test_parameters_stand_in_their_sections_with_what_is_suggested(page):
     answer = page.get(widened(page))
     groups = answer.context["form"].groups
-    assert [(title, len(fields)) for title, fields in groups] == [("Data", 2), ("", 6), ("This run", 5)]
+    assert [(title, len(fields)) for title, fields in groups] == [("Data", 2), ("", 6), ("This run", 8)]
     text = answer.content.decode()
     assert "<legend>Data</legend>" in text
     assert re.search(r'name="conf-free"[^>]* list="id_conf-free_list"', text)

@@ -62,6 +62,77 @@ def test_a_pipeline_that_is_gone_takes_no_run(scientist):
         ask(scientist)
 
 
+def test_a_pipeline_that_allows_no_run_by_hand_takes_none(scientist):
+    pipeline = make_pipeline(allowed_run_types=["scheduled", "backfill"])
+    with pytest.raises(Conflict, match=r"allows no such runs \(manual\): only scheduled, backfill"):
+        ask(scientist)
+    actions.refuse_unusable(pipeline, "backfill")
+    assert not Run.objects.exists()
+
+
+def test_what_airflow_says_of_partitions_and_kinds_of_run_is_mirrored(airflow, db):
+    airflow.add_dag("parts", is_partitioned=True, allowed_run_types=["manual"])
+    sync.sync_pipelines()
+    found = Pipeline.objects.get()
+    assert (found.is_partitioned, found.allowed_run_types, found.allows_manual) == (True, ["manual"], True)
+
+
+def test_a_partition_and_a_data_interval_reach_airflow_and_come_back(scientist, airflow):
+    make_pipeline(is_partitioned=True)
+    airflow.add_dag(DAG, is_partitioned=True)
+    start, end = datetime(2026, 2, 1, tzinfo=UTC), datetime(2026, 2, 2, tzinfo=UTC)
+    given = {"partition_key": "2026-02-01|es", "data_interval_start": start, "data_interval_end": end}
+    run = actions.trigger_run(DAG, conf={}, by=scientist, **given)
+    asked = AuditEntry.objects.get(action="run.trigger").after
+    assert (asked["partition_key"], asked["data_interval_end"]) == ("2026-02-01|es", end.isoformat())
+    tasks.deliver_run(str(run.pk))
+    found = airflow.run(DAG, run.dag_run_id)
+    assert (found.partition_key, found.data_interval_start, found.data_interval_end) == (
+        "2026-02-01|es",
+        start,
+        end,
+    )
+    Run.objects.all().delete()
+    sync.sync_runs()
+    seen = Run.objects.get()
+    assert (seen.partition_key, seen.data_interval_start, seen.data_interval_end) == (
+        "2026-02-01|es",
+        start,
+        end,
+    )
+
+
+def test_a_partition_that_the_pipeline_does_not_have_is_refused_in_airflows_words(
+    pipeline, scientist, airflow
+):
+    run = actions.trigger_run(DAG, conf={}, by=scientist, partition_key="x")
+    tasks.deliver_run(str(run.pk))
+    run.refresh_from_db()
+    assert run.state == "refused"
+    assert "does not accept a partition_key" in run.delivery_error
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "field", "words"),
+    [
+        (1, None, "data_interval_end", "Give both ends of the data interval, or none."),
+        (None, 1, "data_interval_start", "Give both ends of the data interval, or none."),
+        (2, 1, "data_interval_end", "The data interval ends before it starts."),
+    ],
+)
+def test_a_data_interval_that_cannot_be_is_refused_at_its_field(
+    pipeline, scientist, start, end, field, words
+):
+    given = {
+        name: datetime(2026, 2, day, tzinfo=UTC) if day else None
+        for name, day in (("data_interval_start", start), ("data_interval_end", end))
+    }
+    with pytest.raises(InvalidRequest) as refused:
+        actions.trigger_run(DAG, conf={}, by=scientist, **given)
+    assert refused.value.errors == [{"field": field, "message": words}]
+    assert not Run.objects.exists()
+
+
 def test_conf_that_breaks_the_schema_is_refused_field_by_field(pipeline, scientist):
     with pytest.raises(InvalidRequest) as refused:
         ask(scientist, n_iter=1000, scoring="guess", is_quick="yes")
@@ -249,7 +320,7 @@ def test_a_run_that_has_ended_cannot_be_cancelled(scientist):
 def test_clearing_runs_the_tasks_again_once(pipeline, scientist, airflow):
     run = ask(scientist)
     tasks.deliver_run(str(run.pk))
-    airflow.move_on(DAG, run.dag_run_id, "failed")
+    airflow.move_on(DAG, run.dag_run_id, "failed", load="failed")
     sync.sync_runs()
     Run.objects.update(started_at=timezone.now(), queued_at=None)
     actions.clear_run(run.pk, by=scientist, only_failed=True)

@@ -4,6 +4,7 @@ from urllib.parse import urlencode
 
 import pytest
 from django.forms import CheckboxInput
+from jsonschema import FormatChecker
 
 from pipelines.models import Run
 from tests.pipeline_rows import make_run
@@ -128,6 +129,7 @@ def test_a_value_of_the_address_has_the_type_of_its_parameter(page, sent, defaul
         (1, {"enum": [1, 2]}, "3", "Give one of these: 1, 2."),
         ("a", {"type": "string", "pattern": "^a"}, "b", "This has to match ^a."),
         ("2026-01-01", DAY, "soon", "'soon' is not a 'date'"),
+        ("PT1H", {"type": "string", "format": "duration"}, "an hour", "'an hour' is not a 'duration'"),
         ([1], NUMBERS, ["1", "x"], "[1] This has to be of the type number."),
         ({}, {"type": "object"}, "x", "This has to be of the type object."),
     ],
@@ -137,6 +139,12 @@ def test_what_does_not_fit_is_said_at_its_field_at_once(page, default, schema, g
     url = address(p=given)
     assert page.get(url).context["form"].refused == {"conf-p": words}
     assert set(typed(page, url).context["form"].errors) == {"conf-p"}
+
+
+def test_the_formats_that_are_checked_are_airflows():
+    """Those that the libraries beside it let it check; more would refuse what it takes."""
+    airflows = "date duration email idn-email idn-hostname ipv4 ipv6 regex time uuid"
+    assert set(FormatChecker().checkers) == set(airflows.split())
 
 
 def test_a_time_that_is_none_is_said_at_its_field_at_once(page):

@@ -82,7 +82,22 @@ def test_a_question_that_airflow_keeps_from_this_person_waits_on(question, airfl
     answer(question, scientist)
     tasks.deliver_answer(str(question.pk))
     question.refresh_from_db()
-    assert (question.state, question.delivery_error) == ("waiting", "User=ana is not a respondent")
+    words = "User=ana (id=ana) is not a respondent for the task."
+    assert (question.state, question.delivery_error, question.chosen) == ("waiting", words, None)
+
+
+def test_an_answer_waits_while_airflow_takes_no_token_of_ours(question, airflow, scientist, sent):
+    """Its secret was changed, or the clocks went apart: nobody has to answer again."""
+    answer(question, scientist)
+    airflow.knows_no_token = True
+    tasks.deliver_answer(str(question.pk))
+    question.refresh_from_db()
+    assert (question.state, question.chosen) == ("delivering", ["Approve"])
+    assert "credentials" in question.delivery_error
+    airflow.knows_no_token = False
+    InputRequest.objects.update(next_attempt_at=timezone.now())
+    tasks.deliver_answer(str(question.pk))
+    assert airflow.answers["m", "ask"] == ("ana", ["Approve"], {"budget": 7})
 
 
 def ask_again(airflow, try_number=2):

@@ -79,6 +79,37 @@ def test_a_failed_task_runs_again_while_its_run_goes_on(run, airflow, scientist)
     assert (run.state, states(airflow)["search"]) == ("running", "")
 
 
+@pytest.fixture
+def cancelled(run, airflow):
+    """Cancelled while it was queued: no task of it ran, so none failed."""
+    airflow.move_on(DAG, "manual__1", "failed", load="skipped", search="skipped", report="skipped")
+    sync.sync_runs()
+    Run.objects.filter(pk=run.pk).update(state=RunState.CANCELLED, cancelled_at=timezone.now())
+    return run
+
+
+@pytest.mark.parametrize("scope", [Scope(), Scope("search"), Scope(tasks=(("load", None), ("search", None)))])
+def test_only_failed_tasks_of_which_there_are_none_are_refused(cancelled, scientist, scope):
+    with pytest.raises(Conflict, match="None of its tasks failed"):
+        actions.clear_run(cancelled.pk, by=scientist, scope=replace(scope, only_failed=True))
+    cancelled.refresh_from_db()
+    assert (cancelled.state, cancelled.wish) == ("cancelled", "")
+
+
+@pytest.mark.parametrize("scope", [Scope(), Scope("search", downstream=True)])
+def test_a_clear_of_nothing_leaves_the_run_as_it_was(run, airflow, scientist, scope):
+    """What failed is marked in Airflow itself meanwhile, or stands beside the tasks that are named."""
+    actions.clear_run(run.pk, by=scientist, scope=replace(scope, only_failed=True))
+    airflow.move_on(DAG, "manual__1", "failed", search="skipped", report="skipped")
+    Run.objects.filter(pk=run.pk).update(state=RunState.CANCELLED, cancelled_at=timezone.now())
+    tasks.deliver_run(str(run.pk))
+    run.refresh_from_db()
+    assert (run.state, run.wish, airflow.run(DAG, "manual__1").state) == ("cancelled", "", "failed")
+    assert run.cancelled_at is not None
+    assert "no task to run again" in run.delivery_error
+    assert trail(run)[-1] == ("run.not_cleared", "ana")
+
+
 def test_a_task_under_way_is_not_cleared(run, scientist):
     run.task_instances.filter(task_id="search").update(state="running")
     with pytest.raises(Conflict, match="running"):

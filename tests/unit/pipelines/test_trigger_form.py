@@ -198,6 +198,52 @@ def test_what_airflow_refused_stands_at_its_field_when_it_is_run_again(page):
     assert "is not of type" not in page.get(f"{URL}?from={good.pk}").content.decode()
 
 
+def test_the_form_takes_a_partition_and_a_data_interval(page, sent):
+    make_pipeline(DAG, param_list=[])
+    given = {"partition_key": " es ", "data_interval_start": "2026-02-01T00:00"}
+    answer = typed(page, **given)
+    assert answer.status_code == 422
+    assert answer.context["form"].errors["data_interval_end"] == [
+        "Give both ends of the data interval, or none."
+    ]
+    query = urlencode({**given, "data_interval_end": "2026-02-02T00:00:00Z"})
+    assert typed(page, f"{URL}?{query}").status_code == 302
+    run = Run.objects.get()
+    assert (run.partition_key, run.data_interval_start) == ("es", datetime(2026, 2, 1, tzinfo=UTC))
+    assert run.data_interval_end == datetime(2026, 2, 2, tzinfo=UTC)
+
+
+def test_a_run_is_run_again_for_its_partition_and_not_for_its_dates(page):
+    make_pipeline(DAG, param_list=[])
+    at = datetime(2026, 2, 1, tzinfo=UTC)
+    run = make_run(DAG, partition_key="es", data_interval_start=at, data_interval_end=at)
+    shown = shown_in(page, f"{URL}?from={run.pk}")
+    assert (shown["partition_key"], shown["data_interval_start"]) == ("es", "")
+    assert shown_in(page, f"{URL}?from={run.pk}&partition_key=pt")["partition_key"] == "pt"
+    assert "Partition key" in page.get(f"/runs/{run.pk}").content.decode()
+
+
+def test_a_partition_that_airflow_refused_is_said_at_its_field(page):
+    make_pipeline(DAG, param_list=[])
+    words = f"Dag '{DAG}' is not a partitioned Dag and does not accept a partition_key."
+    run = make_run(DAG, RunState.REFUSED, partition_key="es", delivery_error=words)
+    assert page.get(f"{URL}?from={run.pk}").context["form"].refused == {"partition_key": words}
+
+
+def test_the_form_says_that_a_pipeline_takes_no_runs_by_hand(page):
+    make_pipeline(DAG, param_list=[], allowed_run_types=["asset_triggered"])
+    assert "takes no runs by hand" in page.get(URL).content.decode()
+    assert typed(page).status_code == 409
+
+
+def test_what_airflow_refused_stands_at_a_field_of_any_name(page):
+    with_params(**{"my param": (1, {"type": "integer"}), "my": (1, {})})
+    words = "Invalid input for param my param: 'x' is not of type 'integer'"
+    run = make_run(DAG, RunState.REFUSED, conf={"my param": 3}, delivery_error=words)
+    refused = page.get(f"{URL}?from={run.pk}").context["form"].refused
+    assert refused == {"conf-my param": "'x' is not of type 'integer'"}
+
+
 def test_settings_used_lately_are_offered_each_once(page):
     with_params(n=(1, {"type": "integer"}))
     for n in (5, 6, 5, 5):
@@ -314,7 +360,14 @@ def test_presets_over_rest(page):
 # --- run id and run after
 
 
-@pytest.mark.parametrize("run_id", ["a/b", "a b", "café", "scheduled__1", "x" * 251])
+@pytest.mark.parametrize(
+    "run_id",
+    [
+        *("a/b", "a b", "café", "a..b", "x" * 251),
+        *("scheduled__1", "backfill__1", "operator_triggered__1"),
+        *("asset_triggered__1", "asset_materialization__1"),
+    ],
+)
 def test_a_run_id_that_airflow_would_refuse_is_refused_at_its_field(scientist, run_id):
     with_params()
     with pytest.raises(InvalidRequest) as caught:

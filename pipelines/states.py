@@ -1,0 +1,33 @@
+"""The states of runs and of tasks, and which of them belong together. No database."""
+
+from typing import Final
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class RunState(models.TextChoices):
+    """Our own states and those of Airflow 3.3; others, of a newer Airflow, are kept as they come."""
+
+    REQUESTED = "requested", _("requested")
+    REFUSED = "refused", _("refused")
+    QUEUED = "queued", _("queued")
+    RUNNING = "running", _("running")
+    SUCCESS = "success", _("success")
+    FAILED = "failed", _("failed")
+    CANCELLED = "cancelled", _("cancelled")
+    LOST = "lost", _("lost")  # deleted in Airflow before it ended
+
+
+ENDED: Final = (RunState.REFUSED, RunState.SUCCESS, RunState.FAILED, RunState.CANCELLED, RunState.LOST)
+NEVER_THERE: Final = (RunState.REFUSED, RunState.LOST)  # no run of Airflow's stands behind these
+ENDED_WELL_OR_NOT: Final = (RunState.SUCCESS, RunState.FAILED)
+TIMED: Final = (*ENDED_WELL_OR_NOT, RunState.CANCELLED)  # ended, with a start and an end of their own
+NOT_BEGUN: Final = (RunState.REQUESTED, RunState.QUEUED)
+UNDER_WAY: Final = (*NOT_BEGUN, RunState.RUNNING)
+
+# Of tasks. After the first a try writes no more; Airflow has no others in release 3.3.
+TASK_ENDED: Final = ("success", "failed", "skipped", "upstream_failed", "removed", "up_for_retry")
+TASK_FAILED: Final = ("failed", "upstream_failed")  # by itself, or by one before it: what "only failed" means
+NEVER_RAN: Final = frozenset({"skipped", "upstream_failed", "removed"})  # some get a start all the same
+MARKS: Final = ("success", "failed", "skipped")  # what one may be marked as; a run as the first two
