@@ -1,6 +1,7 @@
 """docker-compose.yml and the images as files: what can be told of them without a container engine."""
 
 import ast
+import ipaddress
 import re
 import shutil
 import subprocess
@@ -39,6 +40,10 @@ def used() -> dict[str, set[str]]:
         default = "?" if "?" in (match["mark"] or "?") else match["rest"]
         found.setdefault(match["name"], set()).add(default)
     return found
+
+
+def with_defaults(text: str) -> str:
+    return VARIABLE.sub(lambda match: match["rest"], text)
 
 
 def test_each_variable_is_in_the_example_with_its_default():
@@ -172,6 +177,26 @@ def test_only_the_proxy_stands_between_people_and_web():
     upstreams = set(re.findall(r"dynamic a (\S+) 8000", (REPO / "deploy/compose/Caddyfile").read_text()))
     assert upstreams == {"web-front", "serving"}
     assert SERVICES["web"]["networks"]["front"]["aliases"] == ["web-front"]
+
+
+def test_no_service_is_given_the_fixed_address_of_another():
+    """Docker gives away the first free one, in the order in which containers start."""
+    fixed = {
+        (network, with_defaults(how["ipv4_address"]))
+        for service in SERVICES.values()
+        if isinstance(service["networks"], dict)
+        for network, how in service["networks"].items()
+        if "ipv4_address" in how
+    }
+    assert {network for network, _address in fixed} == {"front"}
+    for network, told in fixed:
+        (config,) = COMPOSE["networks"][network]["ipam"]["config"]
+        subnet, given = (ipaddress.ip_network(with_defaults(config[key])) for key in ("subnet", "ip_range"))
+        address = ipaddress.ip_address(told)
+        assert given.subnet_of(subnet)
+        assert address in subnet
+        assert address not in given
+        assert address not in (subnet[0], subnet[1], subnet[-1]), "the network, its gateway, everybody"
 
 
 def commands() -> dict[str, list[str]]:
