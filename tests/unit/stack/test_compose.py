@@ -8,10 +8,12 @@ import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+from console import checks
 from stack import compose_secrets, console_parts, databases, outside, redis_server
 from stack.config import REPO, Config
 from tests.containers import cluster, project
@@ -42,8 +44,8 @@ def used() -> dict[str, set[str]]:
     return found
 
 
-def with_defaults(text: str) -> str:
-    return VARIABLE.sub(lambda match: match["rest"], text)
+def with_defaults(text: str, **told: str) -> str:
+    return VARIABLE.sub(lambda match: told.get(match["name"], match["rest"]), text)
 
 
 def test_each_variable_is_in_the_example_with_its_default():
@@ -321,6 +323,33 @@ def test_only_the_console_shares_its_metrics_between_processes():
     }
     assert shares == {part.name for part in console_parts.PARTS} | {"setup", "demo"}
     assert "PROMETHEUS_MULTIPROC_DIR" not in DOCKERFILE
+
+
+def test_an_outside_redis_may_speak_tls(settings: Any):
+    """Every client of it verifies, which the checks ask for."""
+    told = {
+        "ATALAYA_REDIS_SCHEME": "rediss",
+        "ATALAYA_REDIS": "redis.example.org:6380",
+        "ATALAYA_REDIS_OPTIONS": "?ssl_cert_reqs=required",
+        "ATALAYA_SECRET_REDIS": "s3cret",
+        "ATALAYA_SECRET_FEATURES": "f3atures",
+    }
+    environment = SERVICES["web"]["environment"] | SERVICES["airflow-scheduler"]["environment"]
+    url = with_defaults(environment["CONSOLE_REDIS_URL"], **told)
+    assert url == "rediss://:s3cret@redis.example.org:6380/0?ssl_cert_reqs=required"
+    features = with_defaults(environment["ATALAYA_FEATURES_URL"], **told)
+    assert features == "rediss://features:f3atures@redis.example.org:6380/0?ssl_cert_reqs=required"
+    settings.CONSOLE_REDIS_URL = url
+    assert "console.E032" not in {message.id for message in checks.check_settings(None)}
+
+
+def test_an_example_of_redis_by_tls_passes_the_checks(settings: Any):
+    texts = [(REPO / name).read_text() for name in ("docs/kubernetes.md", "docs/operations.md")]
+    found = [url for text in texts for url in re.findall(r"rediss://[^\s`|]+", text)]
+    assert len(found) == 2
+    for url in found:
+        settings.CONSOLE_REDIS_URL = url
+        assert "console.E032" not in {message.id for message in checks.check_settings(None)}, url
 
 
 def test_airflow_is_told_nothing_of_the_consoles_own():
