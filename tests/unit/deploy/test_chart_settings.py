@@ -48,6 +48,18 @@ def test_without_a_secret_the_mail_server_has_nowhere_to_come_from():
     assert "name a Secret that holds the settings for CONSOLE_EMAIL_URL" in done.stderr
 
 
+@manifests.needs_helm
+def test_links_lead_to_where_browsers_find_airflow_and_mlflow():
+    public = {"AIRFLOW": "https://airflow.example.org", "MLFLOW": "https://ml.example.org:8443"}
+    words = [word for name, url in public.items() for word in ("--set", f"{name.lower()}.publicUrl={url}")]
+    rendered = pods(render("trial", *words))
+    told = {one["name"]: one.get("value") for one in containers(rendered["atalaya-web"])[-1]["env"]}
+    assert {name: told[f"CONSOLE_{name}_PUBLIC_URL"] for name in public} == public
+    mlflow = {one["name"]: one.get("value") for one in containers(rendered["atalaya-mlflow"])[0]["env"]}
+    hosts = mlflow["MLFLOW_SERVER_ALLOWED_HOSTS"].split(",")
+    assert "ml.example.org:8443" in hosts, "MLflow refuses host names that it is not told"
+
+
 DEFAULT = {443, 5432, 6379, 8080, 9092, 9093}
 
 

@@ -325,6 +325,16 @@ def test_only_the_console_shares_its_metrics_between_processes():
     assert "PROMETHEUS_MULTIPROC_DIR" not in DOCKERFILE
 
 
+@pytest.mark.parametrize(("name", "service"), [("AIRFLOW", "airflow-api"), ("MLFLOW", "mlflow")])
+def test_links_lead_to_where_a_browser_finds_the_service(name: str, service: str):
+    environment = SERVICES["web"]["environment"]
+    (published,) = SERVICES[service]["ports"]
+    host, port = with_defaults(published).split(":")[:2]
+    assert host == "127.0.0.1"
+    assert with_defaults(environment[f"CONSOLE_{name}_PUBLIC_URL"]) == f"http://localhost:{port}"
+    assert service in with_defaults(environment[f"CONSOLE_{name}_URL"])
+
+
 def test_an_outside_redis_may_speak_tls(settings: Any):
     """Every client of it verifies, which the checks ask for."""
     told = {

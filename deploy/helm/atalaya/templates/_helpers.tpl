@@ -143,8 +143,10 @@ CONSOLE_SPARK_AUTH_SECRET: {{ $existing }}
   "CONSOLE_PROXY_NETWORKS" (join "," $v.proxyNetworks)
   "CONSOLE_KAFKA_BOOTSTRAP" (ternary (printf "%s-kafka:9092" $full) $v.kafka.bootstrap $v.kafka.bundled)
   "CONSOLE_MLFLOW_URL" (ternary (printf "http://%s-mlflow:5000" $full) $v.mlflow.url $v.mlflow.enabled)
+  "CONSOLE_MLFLOW_PUBLIC_URL" $v.mlflow.publicUrl
   "CONSOLE_MLFLOW_USERNAME" (include "atalaya.mlflowUsername" .)
   "CONSOLE_AIRFLOW_URL" $v.airflow.url
+  "CONSOLE_AIRFLOW_PUBLIC_URL" $v.airflow.publicUrl
   "CONSOLE_AIRFLOW_AUTH" $v.airflow.auth
   "CONSOLE_AIRFLOW_USERNAME" $v.airflow.username
   "CONSOLE_SPARK_MASTER" $v.spark.master
