@@ -335,6 +335,13 @@ def test_links_lead_to_where_a_browser_finds_the_service(name: str, service: str
     assert service in with_defaults(environment[f"CONSOLE_{name}_URL"])
 
 
+def test_browsers_are_not_kept_from_the_pages_without_tls_on_the_same_host():
+    """A browser that is told to use https alone does so at every port of the host."""
+    plain = [name for name in PUBLISHED if name != "proxy"]
+    assert plain
+    assert with_defaults(SERVICES["web"]["environment"]["CONSOLE_HSTS_SECONDS"]) == "0"
+
+
 def test_an_outside_redis_may_speak_tls(settings: Any):
     """Every client of it verifies, which the checks ask for."""
     told = {
