@@ -50,11 +50,11 @@ def main(environ: Mapping[str, str] = os.environ, *, is_whole: bool = True) -> i
 def admin_url(environ: Mapping[str, str]) -> str:
     """How to reach PostgreSQL as who may make databases; empty where nobody is named: they are there then."""
     name, password = environ.get("ATALAYA_POSTGRES_ADMIN"), environ.get("ATALAYA_SECRET_POSTGRES", "")
-    return (
-        f"postgresql://{name}:{quote(password, safe='')}@{environ['ATALAYA_POSTGRES']}/postgres"
-        if name
-        else ""
-    )
+    if not name:
+        return ""
+    account = f"{quote(name, safe='')}:{quote(password, safe='')}"
+    options = environ.get("ATALAYA_POSTGRES_OPTIONS", "")
+    return f"postgresql://{account}@{environ['ATALAYA_POSTGRES']}/postgres{options}"
 
 
 def passwords(environ: Mapping[str, str]) -> dict[str, str]:

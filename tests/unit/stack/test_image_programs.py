@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from django.conf import settings as django_settings
+from psycopg2.extensions import parse_dsn
 
 from core.lib import heartbeat
 from stack import compose_setup, set_up_console
@@ -161,6 +162,20 @@ def test_without_an_admin_no_database_is_made():
     assert compose_setup.admin_url(address) == ""
     told = compose_setup.admin_url(address | {"ATALAYA_POSTGRES_ADMIN": "root"})
     assert told == "postgresql://root:a%2Fb%40c@db:5432/postgres"
+
+
+def test_the_admins_address_has_any_name_and_the_words_of_the_others():
+    told = compose_setup.admin_url(
+        {
+            "ATALAYA_POSTGRES": "db.example.org:5432",
+            "ATALAYA_POSTGRES_ADMIN": "ana@db",
+            "ATALAYA_SECRET_POSTGRES": "p",
+            "ATALAYA_POSTGRES_OPTIONS": "?sslmode=verify-full&sslrootcert=/etc/ca.pem",
+        }
+    )
+    parts = parse_dsn(told)
+    assert (parts["user"], parts["host"], parts["port"]) == ("ana@db", "db.example.org", "5432")
+    assert (parts["sslmode"], parts["sslrootcert"]) == ("verify-full", "/etc/ca.pem")
 
 
 def test_server_that_does_not_answer_is_named(monkeypatch, capsys):
