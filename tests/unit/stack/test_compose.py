@@ -392,6 +392,7 @@ def test_redis_and_kafka_are_set_up_as_by_make_up():
 def test_setup_makes_every_database():
     told = SERVICES["setup"]["environment"]
     assert {f"ATALAYA_SECRET_DATABASE_{name.upper()}" for name in databases.NAMES} <= told.keys()
+    assert set(compose_secrets.BREAKS) <= told.keys()
     assert {"ATALAYA_POSTGRES", "ATALAYA_POSTGRES_ADMIN", "ATALAYA_POSTGRES_OPTIONS"} <= told.keys()
 
 

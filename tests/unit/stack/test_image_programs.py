@@ -157,6 +157,34 @@ def test_database_without_a_password_is_refused():
         compose_setup.passwords(PASSWORDS | {"ATALAYA_SECRET_DATABASE_AIRFLOW": ""})
 
 
+def test_password_that_breaks_an_address_is_refused_before_anything_is_asked(capsys):
+    assert compose_setup.main(PASSWORDS | {"ATALAYA_SECRET_REDIS": "a@b"}) == 1
+    assert "ATALAYA_SECRET_REDIS holds" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        ("redis.sh", {"REDIS_PASSWORD": "a b", "FEATURES_PASSWORD": "c"}),
+        ("redis.sh", {"REDIS_PASSWORD": "a", "FEATURES_PASSWORD": "c>d"}),
+        (
+            "kafka.sh",
+            {"KAFKA_USER": "u", "KAFKA_PASSWORD": 'a"b', "KAFKA_CLUSTER_ID": "i", "KAFKA_DATA": "/nowhere"},
+        ),
+    ],
+)
+def test_server_whose_password_would_break_its_file_says_which(script, told):
+    """It starts before setup, which waits for it."""
+    done = subprocess.run(
+        ["sh", REPO / "deploy" / "compose" / script],
+        env={"PATH": "/usr/bin:/bin", **told},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "ATALAYA_SECRET_" in done.stderr
+
+
 def test_without_an_admin_no_database_is_made():
     address = {"ATALAYA_POSTGRES": "db:5432", "ATALAYA_SECRET_POSTGRES": "a/b@c"}
     assert compose_setup.admin_url(address) == ""
