@@ -148,8 +148,8 @@ def _mean(metric: str, *, by: str) -> str:
 HTTP, TASK, POLL = "console_http_answer_seconds", "console_task_run_seconds", "console_poll_run_seconds"
 PREDICT, PRODUCE = "console_predict_answer_seconds", "console_kafka_produce_seconds"
 
-# What is of all (rows, queues, parts) every web process tells alike: the largest or smallest is taken, so that
-# two of them do not make twice as many. What a process counts of its own is added up.
+# What is of all (rows, queues, parts) every web process tells alike: the largest or smallest is taken, so
+# that two of them do not make twice as many. What a process counts of its own is added up.
 DASHBOARDS: Final = (
     Dashboard(
         "atalaya-overview",
