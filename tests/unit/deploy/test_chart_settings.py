@@ -73,6 +73,13 @@ DEFAULT = {443, 5432, 6379, 8080, 9092, 9093}
         (("mlflow.url=http://mlflow:5000",), {5000}),
         (("mlflow.url=http://mlflow",), {80}),
         (("airflow.url=https://airflow.example.org:8443",), {8443}),
+        (("kafka.bootstrap=b-1.example.org:9096\\,b-2.example.org:9098",), {9096, 9098}),
+        (("spark.master=spark://one:7077\\,two:7078",), {7077, 7078}),
+        (
+            ("spark.targets.far.master=spark://one:7079", "spark.targets.pods.master=k8s://https://c:6443"),
+            {7079, 6443},
+        ),
+        (("spark.master=k8s://https://cluster.example.org",), set()),
         (("networkPolicy.egressPorts={443}", "mlflow.url=https://mlflow:443"), {443}),
     ],
 )
@@ -81,4 +88,4 @@ def test_console_may_go_to_where_its_settings_send_it(options, added):
     policy = of_kind(render("production", *words), "NetworkPolicy")["atalaya-outside"]["spec"]
     ports = [one["port"] for one in policy["egress"][0]["ports"]]
     assert len(ports) == len(set(ports))
-    assert set(ports) == (added | {8080} if added == {443} else DEFAULT | added)
+    assert set(ports) == (added | {8080, 9093} if added == {443} else DEFAULT | added)

@@ -100,6 +100,18 @@ CONSOLE_SPARK_AUTH_SECRET: {{ $existing }}
 {{- $ports = append $ports (regexFind ":[0-9]+$" $address.host | trimPrefix ":" | default (ternary "80" "443" (eq $address.scheme "http"))) -}}
 {{- end -}}
 {{- end -}}
+{{- if not $v.kafka.bundled -}}
+{{- range splitList "," $v.kafka.bootstrap }}{{ $ports = append $ports (regexFind ":[0-9]+$" . | trimPrefix ":" | default "9092") }}{{ end -}}
+{{- end -}}
+{{- $masters := list $v.spark.master -}}
+{{- range $v.spark.targets }}{{ $masters = append $masters .master }}{{ end -}}
+{{- range $masters -}}
+{{- if hasPrefix "spark://" . -}}
+{{- range splitList "," . }}{{ $ports = append $ports (regexFind ":[0-9]+$" . | trimPrefix ":" | default "7077") }}{{ end -}}
+{{- else if hasPrefix "k8s://" . -}}
+{{- $ports = append $ports (regexFind ":[0-9]+$" . | trimPrefix ":" | default "443") -}}
+{{- end -}}
+{{- end -}}
 {{- $found := list -}}
 {{- range $ports }}{{ $found = append $found (int .) }}{{ end -}}
 {{- $found | uniq | toJson -}}
