@@ -176,10 +176,60 @@ def test_set_up_is_a_hook_where_all_that_it_needs_is_there():
     assert not made & {*named, pod.get("serviceAccountName")}
 
 
-def test_set_up_is_a_job_beside_bundled_services_and_made_anew_for_other_values():
+@pytest.mark.parametrize("name", manifests.SETS)
+def test_every_pod_goes_where_the_values_say(name):
+    told = {
+        "nodeSelector.pool": "data",
+        "tolerations[0].key": "data",
+        "priorityClassName": "high",
+        "podAnnotations.owner": "us",
+        "extraVolumes[0].name": "ca",
+        "extraVolumes[0].configMap.name": "ca",
+        "extraVolumeMounts[0].name": "ca",
+        "extraVolumeMounts[0].mountPath": "/etc/ca",
+    }
+    words = [word for key, value in told.items() for word in ("--set", f"{key}={value}")]
+    for of, pod in pods(render(name, *words)).items():
+        spec = pod["spec"]
+        assert spec["nodeSelector"] == {"pool": "data"}, of
+        assert (spec["tolerations"], spec["priorityClassName"]) == ([{"key": "data"}], "high"), of
+        assert pod["metadata"]["annotations"]["owner"] == "us", of
+        is_ours = component(pod) not in {"postgresql", "redis", "kafka"}
+        mounts = [mount for one in containers(pod) for mount in one["volumeMounts"] if mount["name"] == "ca"]
+        assert len(mounts) == (len(containers(pod)) if is_ours else 0), of
+        assert [volume for volume in spec["volumes"] if volume["name"] == "ca"] == (
+            [{"name": "ca", "configMap": {"name": "ca"}}] if is_ours else []
+        ), of
+
+
+def test_settings_that_are_large_numbers_stay_whole(tmp_path):
+    values = tmp_path / "values.yaml"
+    values.write_text("settings: {CONSOLE_A: 1000000, CONSOLE_B: 12345678, CONSOLE_C: 0.5, CONSOLE_D: 7}")
+    done = manifests.template("-f", str(VALUES / "trial.yaml"), "-f", str(values))
+    for pod in pods(manifests.documents(done.stdout)).values():
+        env = env_of(containers(pod)[0])
+        if "CONSOLE_A" in env:
+            found = [env[f"CONSOLE_{letter}"] for letter in "ABCD"]
+            assert found == ["1000000", "12345678", "0.5", "7"]
+
+
+def test_bundled_postgresql_takes_as_many_connections_as_that_of_the_compose_file():
+    (container,) = pods(render("trial"))["atalaya-postgresql"]["spec"]["containers"]
+    service = yaml.safe_load((manifests.REPO / "docker-compose.yml").read_text())["services"]["postgres"]
+    assert ["postgres", *container["args"]] == service["command"]
+
+
+def test_set_up_is_a_job_beside_bundled_services_and_made_anew_for_other_values(tmp_path):
     (name,) = of_kind(render("trial"), "Job")
     (other,) = of_kind(render("trial", "--set", "image.tag=0.2.0"), "Job")
     assert name != other
+    chart = tmp_path / "atalaya"
+    shutil.copytree(manifests.CHART, chart)
+    about = (chart / "Chart.yaml").read_text()
+    (chart / "Chart.yaml").write_text(about.replace("\nversion: ", "\nversion: 1"))
+    done = manifests.template("-f", str(VALUES / "trial.yaml"), chart=chart)
+    (third,) = of_kind(manifests.documents(done.stdout), "Job")
+    assert third not in (name, other), "its labels hold the chart's version, and jobs do not change"
     assert "annotations" not in of_kind(render("trial"), "Job")[name]["metadata"]
 
 

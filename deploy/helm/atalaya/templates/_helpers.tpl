@@ -172,6 +172,8 @@ CONSOLE_SPARK_AUTH_SECRET: {{ $existing }}
 {{- $_ := set $settings "CONSOLE_SPARK_SERVICE_ACCOUNT" (printf "%s-spark" $full) -}}
 {{- end -}}
 {{- range $name, $value := merge (deepCopy $v.settings) $settings }}
+{{- /* Helm holds numbers as fractions, and would write a million as 1e+06. */}}
+{{- if and (kindIs "float64" $value) (eq (floor $value) $value) }}{{ $value = int64 $value }}{{ end }}
 - {name: {{ $name }}, value: {{ toString $value | quote }}}
 {{- end }}
 {{- range $name, $_source := include "atalaya.secretSources" . | fromYaml }}
@@ -193,6 +195,21 @@ seccompProfile: {type: RuntimeDefault}
 {{ toYaml . }}
 {{- end -}}
 
+{{- /* Where every pod of the release may run; begins with a line break where there is anything. */ -}}
+{{- define "atalaya.placement" -}}
+{{- with .Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- end -}}
+
 {{- /* What every pod of the console has. Takes root, component, and hasShared: whether it sees the shared volume. */ -}}
 {{- define "atalaya.podBasics" -}}
 enableServiceLinks: false
@@ -203,17 +220,7 @@ securityContext:
 imagePullSecrets:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .root.Values.nodeSelector }}
-nodeSelector:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with .root.Values.tolerations }}
-tolerations:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with .root.Values.priorityClassName }}
-priorityClassName: {{ . }}
-{{- end }}
+{{- include "atalaya.placement" .root }}
 volumes:
   - {name: tmp, emptyDir: {}}
   - {name: own, emptyDir: {}}
