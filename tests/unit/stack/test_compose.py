@@ -403,7 +403,16 @@ STAGES = dict(re.findall(r"^FROM \S+ AS (\S+)\n(.*?)(?=^FROM |\Z)", DOCKERFILE, 
 
 
 def test_images_are_no_roots_and_end_when_told():
-    assert set(STAGES) == {"base", "build", "build-notebook", "console", "airflow", "notebook", "servers"}
+    assert set(STAGES) == {
+        "base",
+        "build",
+        "build-notebook",
+        "build-load",
+        "console",
+        "airflow",
+        "notebook",
+        "servers",
+    }
     for name in ("console", "notebook"):
         assert "USER 10001:10001" in STAGES[name]
         assert "STOPSIGNAL" in STAGES[name]
@@ -431,6 +440,16 @@ def test_installation_finds_all_that_it_reads(tmp_path: Path):
         [sys.executable, "-c", code, tmp_path], cwd=tmp_path, capture_output=True, text=True
     )
     assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+def test_locust_is_in_the_image_of_those_who_ask_where_the_console_looks_for_it():
+    assert 'if [ "$WITH_LOCUST" = 1 ]' in STAGES["build-load"]
+    copied = re.search(r"COPY --from=build-load (\S+) (\S+)", STAGES["console"])
+    assert copied
+    assert copied[1] == copied[2] == "/opt/atalaya/venv/load"
+    assert "/opt/atalaya/venv/console/bin:" in STAGES["console"]  # beside it, by default
+    for name in ("worker", "web"):
+        assert SERVICES[name]["build"]["args"]["WITH_LOCUST"] == "${ATALAYA_WITH_LOCUST:-0}"
 
 
 def test_build_takes_no_secret():
