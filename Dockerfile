@@ -48,10 +48,20 @@ FROM build AS build-notebook
 COPY requirements/notebook.txt requirements/
 RUN python3 -c "from pathlib import Path; from stack import install; install.ensure(Path('/opt/atalaya/venv'), with_tools=False, with_traces=True, extra=('notebook',))"
 
+# Locust, which load tests need, where WITH_LOCUST=1 asks for it
+FROM build AS build-load
+COPY requirements/load.txt requirements/
+ARG WITH_LOCUST=0
+RUN mkdir -p /opt/atalaya/venv/load; \
+    if [ "$WITH_LOCUST" = 1 ]; then \
+        python3 -c "from pathlib import Path; from stack import install; install.ensure(Path('/opt/atalaya/venv'), with_tools=False, with_traces=True, extra=('load',))"; \
+    fi
+
 # --- the console
 FROM base AS console
 COPY --from=build /opt/atalaya/venv/console /opt/atalaya/venv/console
 COPY --from=build /opt/atalaya/venv/spark-jars /opt/atalaya/venv/spark-jars
+COPY --from=build-load /opt/atalaya/venv/load /opt/atalaya/venv/load
 COPY . /opt/atalaya/app
 WORKDIR /opt/atalaya/app
 ENV PATH=/opt/atalaya/venv/console/bin:/usr/local/bin:/usr/bin:/bin \

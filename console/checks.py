@@ -21,7 +21,14 @@ MOST_JOBS_AT_ONCE = 20
 KUBERNETES = "k8s://"
 IMAGES = {"spark.kubernetes.container.image", "spark.kubernetes.executor.container.image"}
 MAIL_SCHEMES = {"smtp", "smtp+tls", "smtps"}
-URLS = ("CONSOLE_PUBLIC_URL", "CONSOLE_SERVING_URL", "CONSOLE_MLFLOW_URL", "CONSOLE_AIRFLOW_URL")
+URLS = (
+    "CONSOLE_PUBLIC_URL",
+    "CONSOLE_SERVING_URL",
+    "CONSOLE_MLFLOW_URL",
+    "CONSOLE_MLFLOW_PUBLIC_URL",
+    "CONSOLE_AIRFLOW_URL",
+    "CONSOLE_AIRFLOW_PUBLIC_URL",
+)
 
 
 @register()

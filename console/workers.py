@@ -3,16 +3,19 @@
 Loaded with the task class that `console.celery` names, in every process that sends or runs tasks.
 """
 
+import contextlib
 import logging.config
 import os
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import structlog
 from celery import bootsteps, signals
 from celery.beat import Scheduler
 from celery.contrib.django.task import DjangoTask
+from celery.worker.consumer import Consumer
 from django.conf import settings
 from django.db import transaction
 from kombu.exceptions import OperationalError
@@ -62,6 +65,25 @@ class ConsoleTask(DjangoTask):
             log.warning("task.not_sent", task=self.name, error=str(error))
 
 
+@contextlib.contextmanager
+def _alive_meanwhile(part: str) -> Iterator[None]:
+    """Beat from a thread: every try to connect has a time limit, and it is not this process that is ill."""
+    stop = heartbeat.keep(part)
+    try:
+        yield
+    finally:
+        stop()
+
+
+class PatientConsumer(Consumer):  # type: ignore[misc]
+    """Goes on beating while it waits for its broker, without a loop: nobody needs to restart it then."""
+
+    def ensure_connected(self, conn: Any) -> Any:
+        """The connection, however long that takes."""
+        with _alive_meanwhile("worker"):
+            return super().ensure_connected(conn)
+
+
 class Alive(bootsteps.StartStopStep):  # type: ignore[misc]
     """Beats from the worker's own event loop, so that a loop that hangs falls silent."""
 
@@ -109,6 +131,10 @@ class LivingScheduler(Scheduler):  # type: ignore[misc]
             heartbeat.try_beat("beat")
             self.beaten_at = time.monotonic()
         return min(super().tick(*args, **kwargs), float(heartbeat.EVERY_S))
+
+    def _ensure_connected(self) -> Any:
+        with _alive_meanwhile("beat"):
+            return super()._ensure_connected()
 
 
 @signals.worker_ready.connect

@@ -143,7 +143,8 @@ def _write(config: Config, path: Path, passphrase: str, *, is_up: bool) -> int:
     n_waiting = _wait_recorded(config) if is_up else 0
     with Writer(path) as writer:
         # Before the rows: what Kafka says is recorded by now is in every later snapshot.
-        state = kafka_state.state(kafka_settings(config))
+        own = kafka_state.own_topics(urls(config)["console"], records=_records(config))
+        state = kafka_state.state(kafka_settings(config), own)
         about = dump_databases(urls(config), writer)
         writer.add(
             "redis/features.json", BytesIO(features(console_parts.settings(config)["CONSOLE_REDIS_URL"]))
@@ -161,8 +162,13 @@ def _write(config: Config, path: Path, passphrase: str, *, is_up: bool) -> int:
 
 def _wait_recorded(config: Config) -> int:
     print("waiting until the recorder has written what was answered ...", flush=True)
-    topic = config.settings.get("CONSOLE_PREDICTIONS_TOPIC", "predictions")
-    return kafka_state.wait_until_recorded(kafka_settings(config), topic, patience_s=RECORDER_PATIENCE_S)
+    return kafka_state.wait_until_recorded(
+        kafka_settings(config), _records(config), patience_s=RECORDER_PATIENCE_S
+    )
+
+
+def _records(config: Config) -> str:
+    return config.settings.get("CONSOLE_PREDICTIONS_TOPIC", "predictions")
 
 
 def dump_databases(addresses: Mapping[str, str], writer: Writer) -> dict[str, Any]:
@@ -191,6 +197,8 @@ def _snapshot(name: str, url: str) -> Iterator[dict[str, Any]]:
     try:
         connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
         with connection.cursor() as cursor:
+            # It waits while the databases before it are dumped, and a server may end who waits for long.
+            cursor.execute("SET idle_in_transaction_session_timeout = 0")
             cursor.execute("SELECT pg_export_snapshot(), current_setting('server_version')")
             snapshot, server = cursor.fetchone()
             cursor.execute("SELECT to_regclass('public.django_migrations') IS NOT NULL")

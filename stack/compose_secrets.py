@@ -5,6 +5,7 @@ Only what is missing is made; whatever stands there stays. Any Python runs it, w
 
 import fcntl
 import os
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,15 @@ from stack.errors import StackError
 PREFIX = "ATALAYA_SECRET_"
 NEEDLESS = {"supervisor"}  # of the embedded stack alone
 TOKENS = (*(name for name in secrets.TOKENS if name not in NEEDLESS), "s3", "grafana", "notebook")
+# What goes into addresses or files of servers, where other signs would be taken for a part of those.
+PLAIN = re.compile(r"[A-Za-z0-9._~-]*")
+# Hosted Kafkas have passwords of all sorts of signs; it goes into JSON.
+QUOTED = re.compile(r'[^"\\]*')
+OWNERS = tuple(name for name in secrets.TOKENS if name.startswith("database_"))
+BREAKS = {
+    **{PREFIX + name.upper(): PLAIN for name in (*OWNERS, "redis", "features", "spark", "airflow_admin")},
+    f"{PREFIX}KAFKA": QUOTED,
+}
 HEADER = "# Made by `make secrets` for docker-compose.yml. To change one: docs/containers.md.\n"
 
 
@@ -33,13 +43,16 @@ def main(path: Path = config.REPO / ".env") -> int:
 def ensure(path: Path) -> list[str]:
     """Bring the file to hold every secret; the names of those that were made.
 
-    Raises StackError for a name that stands there twice, OSError when it cannot be written.
+    Raises StackError for a name that stands there twice and a value that cannot work, OSError when the file
+    cannot be written.
     """
     path = path.resolve()  # a link stays one
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)  # two at once would hand out passwords that the file forgets
         text = path.read_text() if path.exists() else HEADER
+        if told := fault(_values(text.splitlines())):
+            raise StackError(told)
         filled, made = fill(text, wanted())
         if made:
             write_whole(path, filled)
@@ -72,6 +85,27 @@ def fill(text: str, values: Mapping[str, str]) -> tuple[str, list[str]]:
             continue
         made.append(name)
     return "\n".join(lines) + "\n", made
+
+
+def fault(values: Mapping[str, str]) -> str:
+    """Which of these secrets cannot work, and what to do, without its value; empty where all can."""
+    odd = [name for name, signs in BREAKS.items() if not signs.fullmatch(values.get(name, ""))]
+    if not odd:
+        return ""
+    allowed = 'no " and no \\' if BREAKS[odd[0]] is QUOTED else "letters, digits and . _ ~ - alone"
+    return (
+        f"{odd[0]} holds signs that break the addresses and files which it goes into: choose {allowed}, here "
+        "and at the service that asks for it."
+    )
+
+
+def _values(lines: list[str]) -> dict[str, str]:
+    """What stands behind our variables, as Compose reads it: quotes and comments left out."""
+    told = {name: lines[place].partition("=")[2].strip() for name, place in _places(lines).items()}
+    return {
+        name: text[1:].partition(text[0])[0] if text[:1] in ("'", '"') else text.partition(" #")[0].rstrip()
+        for name, text in told.items()
+    }
 
 
 def _places(lines: list[str]) -> dict[str, int]:

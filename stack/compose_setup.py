@@ -15,7 +15,7 @@ from urllib.parse import quote
 import psycopg2
 from django.core.management import CommandError
 
-from stack import databases
+from stack import compose_secrets, databases
 from stack.errors import StackError
 
 BUCKET = "ATALAYA_S3_BUCKET"
@@ -28,6 +28,8 @@ def main(environ: Mapping[str, str] = os.environ, *, is_whole: bool = True) -> i
     """Bring everything up to date, and say so."""
     admin = admin_url(environ)
     try:
+        if fault := compose_secrets.fault(environ):
+            raise StackError(fault)
         with _alone(admin or environ["CONSOLE_DATABASE_URL"]):
             if admin:
                 _ensure_databases(admin, passwords(environ))
@@ -50,11 +52,11 @@ def main(environ: Mapping[str, str] = os.environ, *, is_whole: bool = True) -> i
 def admin_url(environ: Mapping[str, str]) -> str:
     """How to reach PostgreSQL as who may make databases; empty where nobody is named: they are there then."""
     name, password = environ.get("ATALAYA_POSTGRES_ADMIN"), environ.get("ATALAYA_SECRET_POSTGRES", "")
-    return (
-        f"postgresql://{name}:{quote(password, safe='')}@{environ['ATALAYA_POSTGRES']}/postgres"
-        if name
-        else ""
-    )
+    if not name:
+        return ""
+    account = f"{quote(name, safe='')}:{quote(password, safe='')}"
+    options = environ.get("ATALAYA_POSTGRES_OPTIONS", "")
+    return f"postgresql://{account}@{environ['ATALAYA_POSTGRES']}/postgres{options}"
 
 
 def passwords(environ: Mapping[str, str]) -> dict[str, str]:

@@ -148,20 +148,32 @@ def _mean(metric: str, *, by: str) -> str:
 HTTP, TASK, POLL = "console_http_answer_seconds", "console_task_run_seconds", "console_poll_run_seconds"
 PREDICT, PRODUCE = "console_predict_answer_seconds", "console_kafka_produce_seconds"
 
+# What is of all (rows, queues, parts) every web process tells alike: the largest or smallest is taken, so
+# that two of them do not make twice as many. What a process counts of its own is added up.
 DASHBOARDS: Final = (
     Dashboard(
         "atalaya-overview",
         "Atalaya: overview",
         (
-            _one("Parts that are not well", NUMBER, "count(console_part_healthy == 0) or vector(0)"),
-            _one("Unresolved alerts", NUMBER, "sum(console_alert_unresolved_count)"),
+            _one(
+                "Parts that are not well",
+                NUMBER,
+                "count(min by (part) (console_part_healthy) == 0) or vector(0)",
+            ),
+            _one("Unresolved alerts", NUMBER, "sum(max by (severity) (console_alert_unresolved_count))"),
             _one("Predictions a second", A_SECOND, _rate("console_predict_score_rows_total")),
             _one("Pages and calls that fail", SHARE, "console:http_errors:share5m"),
-            Panel("Parts", NUMBER, (("{{part}}", "console_part_healthy"),), "1 is well.", "bargauge"),
+            Panel(
+                "Parts",
+                NUMBER,
+                (("{{part}}", "min by (part) (console_part_healthy)"),),
+                "1 is well.",
+                "bargauge",
+            ),
             Panel(
                 "Alerts by severity",
                 NUMBER,
-                (("{{severity}}", "console_alert_unresolved_count"),),
+                (("{{severity}}", "max by (severity) (console_alert_unresolved_count)"),),
                 is_stepped=True,
             ),
             Panel(
@@ -239,7 +251,7 @@ DASHBOARDS: Final = (
             Panel(
                 "Version that serves",
                 "none",
-                (("{{model}}", "console_model_champion_version"),),
+                (("{{model}}", "max by (model) (console_model_champion_version)"),),
                 "A step is a promotion or a rollback.",
                 is_stepped=True,
             ),
@@ -260,28 +272,32 @@ DASHBOARDS: Final = (
             _one(
                 "Models whose last window drifted",
                 NUMBER,
-                "count(console_drift_move_columns > 0) or vector(0)",
+                "count(max by (model) (console_drift_move_columns) > 0) or vector(0)",
             ),
             _one("Oldest last window", SECONDS, "max(console_drift_age_seconds)"),
-            _one("Promotions to decide", NUMBER, "console_promotion_wait_requests"),
-            _one("Models that serve", NUMBER, "count(console_model_champion_version) or vector(0)"),
+            _one("Promotions to decide", NUMBER, "max(console_promotion_wait_requests)"),
+            _one(
+                "Models that serve",
+                NUMBER,
+                "count(max by (model) (console_model_champion_version)) or vector(0)",
+            ),
             Panel(
                 "Drifted columns of the last window",
                 NUMBER,
-                (("{{model}}", "console_drift_move_columns"),),
+                (("{{model}}", "max by (model) (console_drift_move_columns)"),),
                 "Significant, and large enough to count.",
                 is_stepped=True,
             ),
             Panel(
                 "Predictions in the last window",
                 NUMBER,
-                (("{{model}}", "console_drift_judge_rows"),),
+                (("{{model}}", "max by (model) (console_drift_judge_rows)"),),
                 is_stepped=True,
             ),
             Panel(
                 "Time since a window was judged",
                 SECONDS,
-                (("{{model}}", "console_drift_age_seconds"),),
+                (("{{model}}", "max by (model) (console_drift_age_seconds)"),),
                 "It grows while too few predictions come in.",
                 width=24,
             ),
@@ -291,28 +307,28 @@ DASHBOARDS: Final = (
         "atalaya-pipelines",
         "Atalaya: pipelines",
         (
-            _one("Runs that go on", NUMBER, "sum(console_run_open_runs)"),
+            _one("Runs that go on", NUMBER, "sum(max by (state) (console_run_open_runs))"),
             _one(
                 "Failed within the hour",
                 NUMBER,
-                'sum(console_run_end_runs{state="failed"})',
+                'sum(max by (state) (console_run_end_runs{state="failed"}))',
             ),
             _one(
                 "Succeeded within the hour",
                 NUMBER,
-                'sum(console_run_end_runs{state="success"})',
+                'sum(max by (state) (console_run_end_runs{state="success"}))',
             ),
             _one("Polls that fail", SHARE, "max(console:poll_errors:share5m)", "The worst of them."),
             Panel(
                 "Open runs by state",
                 NUMBER,
-                (("{{state}}", "console_run_open_runs"),),
+                (("{{state}}", "max by (state) (console_run_open_runs)"),),
                 is_stepped=True,
             ),
             Panel(
                 "Runs that ended within the hour",
                 NUMBER,
-                (("{{state}}", "console_run_end_runs"),),
+                (("{{state}}", "max by (state) (console_run_end_runs)"),),
                 is_stepped=True,
             ),
             Panel(
@@ -333,12 +349,14 @@ DASHBOARDS: Final = (
         "atalaya-streams",
         "Atalaya: streams and lag",
         (
-            _one("Messages that wait in all", NUMBER, "sum(console_part_wait_messages)"),
+            _one("Messages that wait in all", NUMBER, "sum(max by (part) (console_part_wait_messages))"),
             _one("The oldest waits for", SECONDS, "max(console_part_wait_seconds)"),
-            _one("Streams that stand still", NUMBER, "sum(console_part_stuck_count)"),
+            _one("Streams that stand still", NUMBER, "sum(max by (part) (console_part_stuck_count))"),
             _one("Messages refused", SHARE, "console:stream_refused:share15m", "Of all, in 15 minutes."),
-            Panel("Messages that wait", NUMBER, (("{{part}}", "console_part_wait_messages"),)),
-            Panel("Age of the oldest", SECONDS, (("{{part}}", "console_part_wait_seconds"),)),
+            Panel(
+                "Messages that wait", NUMBER, (("{{part}}", "max by (part) (console_part_wait_messages)"),)
+            ),
+            Panel("Age of the oldest", SECONDS, (("{{part}}", "max by (part) (console_part_wait_seconds)"),)),
             Panel(
                 "Messages",
                 A_SECOND,
@@ -363,21 +381,34 @@ DASHBOARDS: Final = (
         "atalaya-jobs",
         "Atalaya: jobs and tasks",
         (
-            _one("Jobs that run", NUMBER, 'sum(console_job_open_jobs{state=~"starting|running"})'),
-            _one("Jobs that wait", NUMBER, 'sum(console_job_open_jobs{state="queued"})'),
+            _one(
+                "Jobs that run",
+                NUMBER,
+                'sum(max by (state) (console_job_open_jobs{state=~"starting|running"}))',
+            ),
+            _one("Jobs that wait", NUMBER, 'sum(max by (state) (console_job_open_jobs{state="queued"}))'),
             _one(
                 "Jobs that failed in an hour",
                 NUMBER,
                 'sum(increase(console_job_end_jobs_total{state=~"failed|lost"}[1h]))',
             ),
-            _one("Tasks that wait", NUMBER, "sum(console_task_wait_messages)"),
-            Panel("Open jobs by state", NUMBER, (("{{state}}", "console_job_open_jobs"),), is_stepped=True),
+            _one("Tasks that wait", NUMBER, "sum(max by (queue) (console_task_wait_messages))"),
+            Panel(
+                "Open jobs by state",
+                NUMBER,
+                (("{{state}}", "max by (state) (console_job_open_jobs)"),),
+                is_stepped=True,
+            ),
             Panel(
                 "Jobs that ended in an hour",
                 NUMBER,
                 (("{{state}}", "sum by (state) (increase(console_job_end_jobs_total[1h]))"),),
             ),
-            Panel("Waiting tasks by queue", NUMBER, (("{{queue}}", "console_task_wait_messages"),)),
+            Panel(
+                "Waiting tasks by queue",
+                NUMBER,
+                (("{{queue}}", "max by (queue) (console_task_wait_messages)"),),
+            ),
             Panel("Tasks", A_SECOND, (("{{outcome}}", _rate(f"{TASK}_count", by="outcome")),)),
             Panel(
                 "Tasks that take longest",
@@ -420,13 +451,13 @@ DASHBOARDS: Final = (
             Panel(
                 "Notifications that wait",
                 NUMBER,
-                (("{{kind}}", "console_notification_wait_messages"),),
+                (("{{kind}}", "max by (kind) (console_notification_wait_messages)"),),
                 is_stepped=True,
             ),
             Panel(
                 "Oldest notification that waits",
                 SECONDS,
-                (("{{kind}}", "console_notification_wait_seconds"),),
+                (("{{kind}}", "max by (kind) (console_notification_wait_seconds)"),),
                 width=24,
             ),
         ),
@@ -444,40 +475,51 @@ DASHBOARDS: Final = (
                 "sum(rate(prometheus_notifications_errors_total[5m]))",
                 "From Prometheus to Alertmanager.",
             ),
-            Panel("Parts", NUMBER, (("{{part}}", "console_part_healthy"),), "1 is well.", is_stepped=True),
-            Panel("Items set aside", NUMBER, (("{{loop}}", "console_items_set_aside > 0"),), is_stepped=True),
+            Panel(
+                "Parts",
+                NUMBER,
+                (("{{part}}", "min by (part) (console_part_healthy)"),),
+                "1 is well.",
+                is_stepped=True,
+            ),
+            Panel(
+                "Items set aside",
+                NUMBER,
+                (("{{loop}}", "max by (loop) (console_items_set_aside) > 0"),),
+                is_stepped=True,
+            ),
             Panel("Targets", NUMBER, (("{{job}}", "up"),), "1 answers.", is_stepped=True),
             Panel(
                 "Connections",
                 NUMBER,
                 (
-                    ("PostgreSQL", "console_postgres_open_connections"),
-                    ("PostgreSQL allows", "console_postgres_allow_connections"),
-                    ("Redis", "console_redis_open_connections"),
+                    ("PostgreSQL", "max(console_postgres_open_connections)"),
+                    ("PostgreSQL allows", "max(console_postgres_allow_connections)"),
+                    ("Redis", "max(console_redis_open_connections)"),
                 ),
             ),
             Panel(
                 "Size",
                 BYTES,
                 (
-                    ("the console's database", "console_postgres_size_bytes"),
-                    ("Redis", "console_redis_memory_bytes"),
+                    ("the console's database", "max(console_postgres_size_bytes)"),
+                    ("Redis", "max(console_redis_memory_bytes)"),
                 ),
             ),
             Panel(
                 "Kafka",
                 NUMBER,
                 (
-                    ("brokers", "console_kafka_answer_brokers"),
-                    ("partitions with a replica that lags", "console_kafka_lag_partitions"),
-                    ("partitions without a leader", "console_kafka_leaderless_partitions"),
+                    ("brokers", "max(console_kafka_answer_brokers)"),
+                    ("partitions with a replica that lags", "max(console_kafka_lag_partitions)"),
+                    ("partitions without a leader", "max(console_kafka_leaderless_partitions)"),
                 ),
                 is_stepped=True,
             ),
             Panel(
                 "Airflow's last sign of life",
                 SECONDS,
-                (("{{component}}", "console_airflow_heartbeat_seconds"),),
+                (("{{component}}", "max by (component) (console_airflow_heartbeat_seconds)"),),
             ),
             Panel("Time of a scrape", SECONDS, (("{{job}}", "scrape_duration_seconds"),)),
             Panel("Memory of Prometheus' own", BYTES, (("{{job}}", "process_resident_memory_bytes"),)),

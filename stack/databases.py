@@ -41,6 +41,8 @@ def ensure(config: Config) -> None:
 def ensure_in(connection: psycopg2.extensions.connection, passwords: Mapping[str, str]) -> None:
     """Make the owners and databases that are missing; each database admits its owner alone.
 
+    connection: of a superuser, or of an account with CREATEROLE and CREATEDB, which joins the owners' roles:
+    PostgreSQL lets nobody else give databases away.
     passwords: by name of owner and database; owners that are there get them too.
     """
     connection.autocommit = True
@@ -53,7 +55,7 @@ def ensure_in(connection: psycopg2.extensions.connection, passwords: Mapping[str
 def _ensure_owner(cursor: psycopg2.extensions.cursor, name: str, password: str) -> None:
     cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [name])
     verb = sql.SQL("ALTER" if cursor.fetchone() else "CREATE")
-    statement = sql.SQL("{} ROLE {} LOGIN NOSUPERUSER PASSWORD {}")
+    statement = sql.SQL("{} ROLE {} LOGIN PASSWORD {}")  # a new one is no superuser
     cursor.execute(statement.format(verb, sql.Identifier(name), sql.Literal(password)))
 
 
@@ -62,5 +64,8 @@ def _ensure_database(cursor: psycopg2.extensions.cursor, name: str) -> None:
     if cursor.fetchone():
         return
     identifier = sql.Identifier(name)
+    cursor.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
+    if cursor.fetchone() != (True,):
+        cursor.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(identifier))
     cursor.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(identifier, identifier))
     cursor.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(identifier))

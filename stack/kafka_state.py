@@ -1,14 +1,16 @@
-"""What a backup keeps of Kafka: how its topics are made, and how far the recorder has come. No messages.
+"""What a backup keeps of Kafka: how the console's topics are made, how far the recorder is. No messages.
 
 The aggregator's positions are rows of the console's database, in one transaction with what it counted. The
 recorder's is a consumer group: messages before it are rows already, those after it come again.
 """
 
+import contextlib
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import Future
 from typing import Any
 
+import psycopg2
 from confluent_kafka import (
     Consumer,
     ConsumerGroupTopicPartitions,
@@ -17,24 +19,56 @@ from confluent_kafka import (
     TopicCollection,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, ConfigResource, ConfigSource, NewTopic, ResourceType
+from confluent_kafka.admin import (
+    AdminClient,
+    ConfigEntry,
+    ConfigResource,
+    ConfigSource,
+    NewTopic,
+    ResourceType,
+)
 
+from core.lib import topics
 from stack.errors import StackError
 
 RECORDER = "atalaya-recorder"  # predictions.recorder.GROUP; a test compares them
+BESIDE = ("dead", "anomalies")  # how the console calls what it makes beside a topic
+NAMED = """
+SELECT topic FROM streaming_stream UNION SELECT other_dead_topic FROM streaming_stream
+UNION SELECT other_topic FROM streaming_rulestate UNION SELECT topic FROM streaming_replay
+UNION SELECT params ->> 'topic' FROM jobs_job
+"""
 TIMEOUT_S = 15
 LOOKS_EVERY_S = 0.5
 State = dict[str, Any]
 
 
-def state(settings: Mapping[str, str]) -> State:
+def own_topics(url: str, *, records: str) -> set[str]:
+    """The topics that the console's rows name: of streams, replays and jobs, there or not; and its records'.
+
+    url: of its database, which may be empty. Raises StackError when it does not answer.
+    """
+    try:
+        with contextlib.closing(psycopg2.connect(url, connect_timeout=5)) as connection:
+            cursor = connection.cursor()
+            cursor.execute("SELECT to_regclass('public.streaming_rulestate') IS NOT NULL")
+            if cursor.fetchone() == (False,):  # nobody has set it up
+                return {records}
+            cursor.execute(NAMED)
+            return {records, *(name for (name,) in cursor.fetchall() if name)}
+    except psycopg2.Error as error:
+        raise StackError(f"The console's database does not tell which topics are its own: {error}") from error
+
+
+def state(settings: Mapping[str, str], own: Collection[str]) -> State:
     """Topics by name with id, partitions and own settings; the recorder's next offset by topic and partition.
 
-    settings: of librdkafka. Raises StackError when Kafka does not tell.
+    settings: of librdkafka. own: topics of the console, with what lies beside them; what else is there is
+    somebody else's. Raises StackError when Kafka does not tell.
     """
     admin = AdminClient(settings)
     try:
-        return {"topics": _topics(admin), "recorder": _committed(admin)}
+        return {"topics": _topics(admin, own), "recorder": _committed(admin)}
     except KafkaException as error:
         raise StackError(f"Kafka does not tell about its topics: {error.args[0]}.") from error
 
@@ -71,7 +105,7 @@ def restore(settings: Mapping[str, str], saved: State) -> bool:
     admin = AdminClient(settings)
     try:
         _make(admin, saved["topics"])
-        ids = {name: about["id"] for name, about in _topics(admin).items()}
+        ids = {name: about["id"] for name, about in _topics(admin, saved["topics"]).items()}
         places = positions_to_set(saved, ids)
         if places:
             asked = admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(RECORDER, places)])
@@ -100,37 +134,37 @@ def _left(bounds: tuple[int, int], committed: int) -> int:
     return max(0, high - max(low, committed))  # a negative position: nothing was committed
 
 
-def _topics(admin: AdminClient) -> dict[str, dict[str, Any]]:
-    names = sorted(admin.list_topics(timeout=TIMEOUT_S).topics)
+def _topics(admin: AdminClient, own: Collection[str]) -> dict[str, dict[str, Any]]:
+    """Those that are there; one about which Kafka does not tell is left out, and said."""
+    beside = {topics.side_topic_name(name, end, mark) for name in own for end in BESIDE for mark in ".-"}
+    names = sorted(admin.list_topics(timeout=TIMEOUT_S).topics.keys() & ({*own} | beside))
     if not names:
         return {}
     described = admin.describe_topics(TopicCollection(names), request_timeout=TIMEOUT_S)
-    abouts = [described[name].result() for name in names]
-    own = [about for about in abouts if not about.is_internal]
-    configs = _configs(admin, [about.name for about in own])
-    return {
-        about.name: {
+    resources = {ConfigResource(ResourceType.TOPIC, name): name for name in names}
+    configs = admin.describe_configs(list(resources), request_timeout=TIMEOUT_S)
+    by_name = {resources[resource]: future for resource, future in configs.items()}
+    found = {}
+    for name in names:
+        try:
+            about, config = described[name].result(), by_name[name].result()
+        except KafkaException as error:
+            print(f"Kafka does not tell how the topic {name} is made, which is left out: {error.args[0]}.")
+            continue
+        found[name] = {
             "id": str(about.topic_id),
             "partitions": len(about.partitions),
-            "config": configs[about.name],
+            "config": _own_settings(config),
         }
-        for about in own
-    }
+    return found
 
 
-def _configs(admin: AdminClient, names: Iterable[str]) -> dict[str, dict[str, str]]:
-    """What was set for each topic itself, without what it has from its broker."""
-    resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
-    if not resources:
-        return {}
-    futures = admin.describe_configs(resources, request_timeout=TIMEOUT_S)
+def _own_settings(config: Mapping[str, ConfigEntry]) -> dict[str, str]:
+    """What was set for the topic itself, without what it has from its broker."""
     return {
-        resource.name: {
-            entry.name: entry.value
-            for entry in future.result().values()
-            if entry.source == ConfigSource.DYNAMIC_TOPIC_CONFIG.value and entry.value is not None
-        }
-        for resource, future in futures.items()
+        entry.name: entry.value
+        for entry in config.values()
+        if entry.source == ConfigSource.DYNAMIC_TOPIC_CONFIG.value and entry.value is not None
     }
 
 
@@ -143,8 +177,8 @@ def _committed(admin: AdminClient) -> dict[str, dict[str, int]]:
     return found
 
 
-def _make(admin: AdminClient, topics: Mapping[str, Mapping[str, Any]]) -> None:
-    new = [NewTopic(name, about["partitions"], -1, config=about["config"]) for name, about in topics.items()]
+def _make(admin: AdminClient, wanted: Mapping[str, Mapping[str, Any]]) -> None:
+    new = [NewTopic(name, about["partitions"], -1, config=about["config"]) for name, about in wanted.items()]
     futures: dict[str, Future[None]] = admin.create_topics(new, request_timeout=TIMEOUT_S) if new else {}
     for future in futures.values():
         try:

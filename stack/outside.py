@@ -100,7 +100,8 @@ def _write(here: Place, path: Path, passphrase: str) -> int:
     n_waiting = kafka_state.wait_until_recorded(here.kafka, here.topic, patience_s=patience_s)
     with Writer(path) as writer:
         # Before the rows: what Kafka says is recorded by now is in every later snapshot.
-        state = kafka_state.state(here.kafka)
+        own = kafka_state.own_topics(here.urls["console"], records=here.topic)
+        state = kafka_state.state(here.kafka, own)
         about = backup.dump_databases(here.urls, writer)
         writer.add("redis/features.json", BytesIO(backup.features(here.redis_url)))
         if here.store is not None:

@@ -32,7 +32,12 @@ def run(plan: dict[str, Any], *, still_there: Callable[[], None]) -> dict[str, A
     """
     python = Path(settings.CONSOLE_LOAD_PYTHON)
     if not python.exists():
-        raise LoadTestFailed(_("Locust is not installed: `make load` installs it, and tests the model too."))
+        raise LoadTestFailed(
+            _(
+                "Locust is not installed: `make load` installs it, and tests the model too. For containers"
+                " build the console's image with WITH_LOCUST=1."
+            )
+        )
     with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as found:
         status = _watched(python, plan, said, found, still_there)
         if status != 0:

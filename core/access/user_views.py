@@ -32,7 +32,7 @@ def service_list(request: SignedInRequest) -> HttpResponse:
         {
             "name": "Airflow",
             "page": reverse("pipelines:airflow"),
-            "url": settings.CONSOLE_AIRFLOW_URL,
+            "url": settings.CONSOLE_AIRFLOW_PUBLIC_URL,
             "words": _("Pipelines, their runs and logs"),
             "access": _(
                 "Opens as yourself, to read, where its address has the host name of this one. Else, and to"
@@ -41,8 +41,8 @@ def service_list(request: SignedInRequest) -> HttpResponse:
         },
         {
             "name": "MLflow",
-            "page": settings.CONSOLE_MLFLOW_URL,
-            "url": settings.CONSOLE_MLFLOW_URL,
+            "page": settings.CONSOLE_MLFLOW_PUBLIC_URL,
+            "url": settings.CONSOLE_MLFLOW_PUBLIC_URL,
             "words": _("Experiments and registered models"),
             "access": _mlflow_access(),
         },

@@ -3,6 +3,12 @@
 # for itself. Where the image has no scripts of Kafka's own, KAFKA_JARS is the folder of its jars.
 set -eu
 : "${KAFKA_USER:?}" "${KAFKA_PASSWORD:?}" "${KAFKA_CLUSTER_ID:?}" "${KAFKA_DATA:?}"
+case "$KAFKA_PASSWORD" in
+    *[\"\\]*)
+        echo 'ATALAYA_SECRET_KAFKA holds " or \: choose another.' >&2
+        exit 1
+        ;;
+esac
 jaas="org.apache.kafka.common.security.plain.PlainLoginModule required username=\"$KAFKA_USER\" password=\"$KAFKA_PASSWORD\" user_$KAFKA_USER=\"$KAFKA_PASSWORD\";"
 umask 077
 cat >/tmp/kafka.properties <<END

@@ -3,6 +3,12 @@
 # pipelines get. Both come from the environment and go into a file that only this process reads.
 set -eu
 : "${REDIS_PASSWORD:?}" "${FEATURES_PASSWORD:?}"
+case "$REDIS_PASSWORD$FEATURES_PASSWORD" in
+    *[!A-Za-z0-9._~-]*)
+        echo "ATALAYA_SECRET_REDIS or ATALAYA_SECRET_FEATURES holds other signs than letters, digits and . _ ~ -: choose another." >&2
+        exit 1
+        ;;
+esac
 umask 077
 cat >/tmp/redis.conf <<END
 bind * -::*

@@ -41,14 +41,14 @@ def run(request: SignedInRequest, run_id: int) -> HttpResponse:
 
 def signs_in(request: SignedInRequest) -> bool:
     """Whether Airflow will see the cookie, and believe it."""
-    airflow = urlsplit(settings.CONSOLE_AIRFLOW_URL)
+    airflow = urlsplit(settings.CONSOLE_AIRFLOW_PUBLIC_URL)
     here = urlsplit(request.build_absolute_uri("/"))
     is_seen = (airflow.scheme, airflow.hostname) == (here.scheme, here.hostname)
     return is_seen and settings.CONSOLE_AIRFLOW_AUTH == "jwt"
 
 
 def _entered(request: SignedInRequest, path: str) -> HttpResponse:
-    answer = redirect(settings.CONSOLE_AIRFLOW_URL + path)
+    answer = redirect(settings.CONSOLE_AIRFLOW_PUBLIC_URL + path)
     if signs_in(request):
         token = airflow_auth.signed(request.user.username, airflow_auth.VIEWER, valid_s=VISIT_S)
         is_https = request.scheme == "https"

@@ -92,10 +92,18 @@ def test_the_roles_page_counts_people(django_assert_max_num_queries):
 
 
 def test_the_services_page_links_to_each_services_own_pages(settings):
+    settings.CONSOLE_AIRFLOW_URL, settings.CONSOLE_MLFLOW_URL = (
+        "http://airflow-api:8080",
+        "http://mlflow:5000",
+    )
+    settings.CONSOLE_AIRFLOW_PUBLIC_URL = "https://airflow.example.org"
+    settings.CONSOLE_MLFLOW_PUBLIC_URL = "https://mlflow.example.org"
     page = signed_in(make_admin()).get("/system/services").content.decode()
     assert 'href="/airflow"' in page
-    assert settings.CONSOLE_AIRFLOW_URL in page
-    assert f'href="{settings.CONSOLE_MLFLOW_URL}"' in page
+    assert "https://airflow.example.org" in page
+    assert 'href="https://mlflow.example.org"' in page
+    assert "airflow-api" not in page
+    assert "mlflow:5000" not in page
     assert "CONSOLE_MLFLOW_PASSWORD" not in page
 
 

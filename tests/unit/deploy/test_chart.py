@@ -2,7 +2,9 @@
 
 import functools
 import json
+import re
 import shutil
+import subprocess
 from itertools import pairwise
 
 import pytest
@@ -10,6 +12,7 @@ import yaml
 
 from console import checks
 from stack import console_parts
+from tests import observing
 from tests.unit.deploy import manifests
 from tests.unit.deploy.manifests import VALUES, containers, of_kind, pods, render
 
@@ -173,10 +176,60 @@ def test_set_up_is_a_hook_where_all_that_it_needs_is_there():
     assert not made & {*named, pod.get("serviceAccountName")}
 
 
-def test_set_up_is_a_job_beside_bundled_services_and_made_anew_for_other_values():
+@pytest.mark.parametrize("name", manifests.SETS)
+def test_every_pod_goes_where_the_values_say(name):
+    told = {
+        "nodeSelector.pool": "data",
+        "tolerations[0].key": "data",
+        "priorityClassName": "high",
+        "podAnnotations.owner": "us",
+        "extraVolumes[0].name": "ca",
+        "extraVolumes[0].configMap.name": "ca",
+        "extraVolumeMounts[0].name": "ca",
+        "extraVolumeMounts[0].mountPath": "/etc/ca",
+    }
+    words = [word for key, value in told.items() for word in ("--set", f"{key}={value}")]
+    for of, pod in pods(render(name, *words)).items():
+        spec = pod["spec"]
+        assert spec["nodeSelector"] == {"pool": "data"}, of
+        assert (spec["tolerations"], spec["priorityClassName"]) == ([{"key": "data"}], "high"), of
+        assert pod["metadata"]["annotations"]["owner"] == "us", of
+        is_ours = component(pod) not in {"postgresql", "redis", "kafka"}
+        mounts = [mount for one in containers(pod) for mount in one["volumeMounts"] if mount["name"] == "ca"]
+        assert len(mounts) == (len(containers(pod)) if is_ours else 0), of
+        assert [volume for volume in spec["volumes"] if volume["name"] == "ca"] == (
+            [{"name": "ca", "configMap": {"name": "ca"}}] if is_ours else []
+        ), of
+
+
+def test_settings_that_are_large_numbers_stay_whole(tmp_path):
+    values = tmp_path / "values.yaml"
+    values.write_text("settings: {CONSOLE_A: 1000000, CONSOLE_B: 12345678, CONSOLE_C: 0.5, CONSOLE_D: 7}")
+    done = manifests.template("-f", str(VALUES / "trial.yaml"), "-f", str(values))
+    for pod in pods(manifests.documents(done.stdout)).values():
+        env = env_of(containers(pod)[0])
+        if "CONSOLE_A" in env:
+            found = [env[f"CONSOLE_{letter}"] for letter in "ABCD"]
+            assert found == ["1000000", "12345678", "0.5", "7"]
+
+
+def test_bundled_postgresql_takes_as_many_connections_as_that_of_the_compose_file():
+    (container,) = pods(render("trial"))["atalaya-postgresql"]["spec"]["containers"]
+    service = yaml.safe_load((manifests.REPO / "docker-compose.yml").read_text())["services"]["postgres"]
+    assert ["postgres", *container["args"]] == service["command"]
+
+
+def test_set_up_is_a_job_beside_bundled_services_and_made_anew_for_other_values(tmp_path):
     (name,) = of_kind(render("trial"), "Job")
     (other,) = of_kind(render("trial", "--set", "image.tag=0.2.0"), "Job")
     assert name != other
+    chart = tmp_path / "atalaya"
+    shutil.copytree(manifests.CHART, chart)
+    about = (chart / "Chart.yaml").read_text()
+    (chart / "Chart.yaml").write_text(about.replace("\nversion: ", "\nversion: 1"))
+    done = manifests.template("-f", str(VALUES / "trial.yaml"), chart=chart)
+    (third,) = of_kind(manifests.documents(done.stdout), "Job")
+    assert third not in (name, other), "its labels hold the chart's version, and jobs do not change"
     assert "annotations" not in of_kind(render("trial"), "Job")[name]["metadata"]
 
 
@@ -275,16 +328,90 @@ def test_executors_of_spark_start_from_a_template_that_strict_clusters_admit():
 AMOUNTS = {"cpu": "1", "memory": "1Gi"}
 
 
+RELEASE = 'atalaya="data/atalaya"'
+# Of a Prometheus that others use too: its own alerts about itself are theirs.
+NOT_OURS = {"AlertsNotDelivered"}
+
+
+def rules_of(groups) -> dict[str, dict]:
+    return {rule.get("alert") or rule["record"]: rule for group in groups for rule in group["rules"]}
+
+
 def test_rules_are_those_that_prometheus_has():
     (rules,) = of_kind(render("observed"), "PrometheusRule").values()
     files = sorted((manifests.REPO / "deploy" / "observability" / "prometheus" / "rules").glob("*.yml"))
     assert files
-    assert rules["spec"]["groups"] == [group for path in files for group in manifests.read(path)["groups"]]
+    told = rules_of(group for path in files for group in manifests.read(path)["groups"])
+    found = rules_of(rules["spec"]["groups"])
+    assert found.keys() == told.keys() - NOT_OURS
+    for name, rule in found.items():
+        assert rule["labels"].pop("atalaya") == "data/atalaya"
+        plain = re.sub(rf"{RELEASE},?", "", rule["expr"]).replace("{}", "")
+        assert {"labels": {}, **told[name]} == {**rule, "expr": plain}
+
+
+def test_rules_are_about_this_release_alone():
+    """A Prometheus of a whole cluster has targets of everybody, and perhaps a second release."""
+    monitors = {**of_kind(render("observed"), "ServiceMonitor"), **of_kind(render("observed"), "PodMonitor")}
+    for monitor in monitors.values():
+        (endpoint,) = monitor["spec"].get("endpoints") or monitor["spec"]["podMetricsEndpoints"]
+        label = {"targetLabel": "atalaya", "replacement": "data/atalaya"}
+        assert label in endpoint["relabelings"]
+    (rules,) = of_kind(render("observed"), "PrometheusRule").values()
+    for name, rule in rules_of(rules["spec"]["groups"]).items():
+        asked = re.findall(r"\b(?:up|console[_:][\w:]+)(\{[^}]*\})?", rule["expr"])
+        assert asked or name == "RulesFail"
+        assert all(RELEASE in selector for selector in asked), rule["expr"]
+
+
+def test_prometheus_takes_the_rules_and_fires_for_this_release_alone(tmp_path):
+    observing.skip_or_fail()
+    (rules,) = of_kind(render("observed"), "PrometheusRule").values()
+    (tmp_path / "rules.yml").write_text(yaml.safe_dump(rules["spec"]))
+    down = {
+        "series": [
+            {"series": 'up{job="theirs", instance="a"}', "values": "0x30"},
+            {"series": 'up{job="console", instance="b", atalaya="data/other"}', "values": "0x30"},
+            {
+                "series": 'prometheus_rule_evaluation_failures_total{rule_group="/x;theirs"}',
+                "values": "0+1x30",
+            },
+            {"series": "prometheus_notifications_errors_total", "values": "0+1x30"},
+        ],
+        "fires": [],
+    }
+    ours = {
+        "series": [
+            *down["series"],
+            {"series": f'up{{job="watch", instance="c", {RELEASE}}}', "values": "0x30"},
+        ],
+        "fires": [{"labels": f'{{alertname="TargetDown", job="watch", {RELEASE}}}', "value": 1}],
+    }
+    firing = 'count by (alertname, job, atalaya) (ALERTS{alertstate="firing"})'
+    tests = [
+        {
+            "interval": "1m",
+            "input_series": one["series"],
+            "promql_expr_test": [{"expr": firing, "eval_time": "20m", "exp_samples": one["fires"]}],
+        }
+        for one in (down, ours)
+    ]
+    file = {"rule_files": ["rules.yml"], "evaluation_interval": "1m", "tests": tests}
+    (tmp_path / "one_test.yml").write_text(yaml.safe_dump(file))
+    for words in (["check", "rules", "rules.yml"], ["test", "rules", "one_test.yml"]):
+        done = subprocess.run(["promtool", *words], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_rules_for_targets_of_ones_own_ask_for_no_label_of_the_monitors():
+    rendered = render("observed", "--set", "monitoring.serviceMonitor.enabled=false")
+    (rules,) = of_kind(rendered, "PrometheusRule").values()
+    assert rules_of(rules["spec"]["groups"])["TargetDown"]["expr"] == "up == 0"
 
 
 def test_targets_have_the_names_by_which_rules_know_them():
     (monitor,) = of_kind(render("observed"), "ServiceMonitor").values()
-    first, *others = monitor["spec"]["endpoints"][0]["relabelings"]
+    first, *others, _release = monitor["spec"]["endpoints"][0]["relabelings"]
     assert first == {
         "sourceLabels": ["__meta_kubernetes_service_label_app_kubernetes_io_component"],
         "targetLabel": "job",
@@ -309,7 +436,7 @@ def test_prometheus_reads_the_parts_that_no_service_leads_to():
     (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
     (chosen,) = monitor["spec"]["selector"]["matchExpressions"]
     assert sorted(chosen["values"]) == WITHOUT_HTTP
-    (job,) = endpoint["relabelings"]
+    job, _release = endpoint["relabelings"]
     assert job["targetLabel"] == "job"
     assert monitor["metadata"]["labels"]["release"] == "prometheus"
     found = {component(pod): pod["spec"]["containers"] for pod in pods(render("observed")).values()}

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from pathlib import Path
 
 import psycopg2
 import pytest
@@ -79,6 +80,45 @@ def test_redis_knows_both_accounts_and_shows_pipelines_the_feature_store_alone(s
 def test_pipelines_may_what_they_may_in_the_embedded_stack(secrets):
     (line,) = [line for line in secrets["redis.conf"].splitlines() if line.startswith("user features ")]
     assert tuple(word[1:] for word in line.split() if word.startswith("+")) == COMMANDS
+
+
+DATA = "/var/lib/kafka/data"
+TOPICS = ("meta.properties", "predictions-0", "predictions-0/00000000000000000000.log")
+
+
+def start_kafka(volume: Path) -> None:
+    """The container's command on this volume; programs of the image that do nothing."""
+    spec = manifests.pods(manifests.render("trial"))["atalaya-kafka"]["spec"]
+    (container,) = spec["containers"]
+    assert container["command"][:2] == ["bash", "-ec"]
+    script = container["command"][2].replace(DATA, str(volume)).replace("/opt/kafka/bin/", "echo ")
+    done = subprocess.run(
+        ["bash", "-ec", script.replace(f"$(cat {MOUNT}/kafka-cluster)", "id")], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "format" in done.stdout
+
+
+def test_kafka_writes_below_the_root_of_its_volume_where_ext4_has_a_folder_of_its_own(secrets, tmp_path):
+    (line,) = [line for line in secrets["server.properties"].splitlines() if line.startswith("log.dirs=")]
+    assert line == f"log.dirs={DATA}/topics"
+    (tmp_path / "lost+found").mkdir(mode=0)
+    for _start in range(2):
+        start_kafka(tmp_path)
+        assert {path.name for path in tmp_path.iterdir()} == {"lost+found", "topics"}
+
+
+def test_kafka_finds_what_an_earlier_release_wrote_to_the_root_of_its_volume(tmp_path):
+    (tmp_path / "predictions-0").mkdir()
+    for name in TOPICS[::2]:
+        (tmp_path / name).write_text(name)
+    (tmp_path / "lost+found").mkdir(mode=0)
+    start_kafka(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"lost+found", "topics"}
+    found = {str(path.relative_to(tmp_path / "topics")) for path in (tmp_path / "topics").rglob("*")}
+    assert found == set(TOPICS)
+    start_kafka(tmp_path)
+    assert (tmp_path / "topics" / "meta.properties").read_text() == "meta.properties"
 
 
 def client(socket, **account) -> redis.Redis:

@@ -48,6 +48,18 @@ def test_without_a_secret_the_mail_server_has_nowhere_to_come_from():
     assert "name a Secret that holds the settings for CONSOLE_EMAIL_URL" in done.stderr
 
 
+@manifests.needs_helm
+def test_links_lead_to_where_browsers_find_airflow_and_mlflow():
+    public = {"AIRFLOW": "https://airflow.example.org", "MLFLOW": "https://ml.example.org:8443"}
+    words = [word for name, url in public.items() for word in ("--set", f"{name.lower()}.publicUrl={url}")]
+    rendered = pods(render("trial", *words))
+    told = {one["name"]: one.get("value") for one in containers(rendered["atalaya-web"])[-1]["env"]}
+    assert {name: told[f"CONSOLE_{name}_PUBLIC_URL"] for name in public} == public
+    mlflow = {one["name"]: one.get("value") for one in containers(rendered["atalaya-mlflow"])[0]["env"]}
+    hosts = mlflow["MLFLOW_SERVER_ALLOWED_HOSTS"].split(",")
+    assert "ml.example.org:8443" in hosts, "MLflow refuses host names that it is not told"
+
+
 DEFAULT = {443, 5432, 6379, 8080, 9092, 9093}
 
 
@@ -61,6 +73,13 @@ DEFAULT = {443, 5432, 6379, 8080, 9092, 9093}
         (("mlflow.url=http://mlflow:5000",), {5000}),
         (("mlflow.url=http://mlflow",), {80}),
         (("airflow.url=https://airflow.example.org:8443",), {8443}),
+        (("kafka.bootstrap=b-1.example.org:9096\\,b-2.example.org:9098",), {9096, 9098}),
+        (("spark.master=spark://one:7077\\,two:7078",), {7077, 7078}),
+        (
+            ("spark.targets.far.master=spark://one:7079", "spark.targets.pods.master=k8s://https://c:6443"),
+            {7079, 6443},
+        ),
+        (("spark.master=k8s://https://cluster.example.org",), set()),
         (("networkPolicy.egressPorts={443}", "mlflow.url=https://mlflow:443"), {443}),
     ],
 )
@@ -69,4 +88,4 @@ def test_console_may_go_to_where_its_settings_send_it(options, added):
     policy = of_kind(render("production", *words), "NetworkPolicy")["atalaya-outside"]["spec"]
     ports = [one["port"] for one in policy["egress"][0]["ports"]]
     assert len(ports) == len(set(ports))
-    assert set(ports) == (added | {8080} if added == {443} else DEFAULT | added)
+    assert set(ports) == (added | {8080, 9093} if added == {443} else DEFAULT | added)

@@ -114,3 +114,24 @@ def test_commands_that_bump_an_environment_run_here(tmp_path):
     for environment in ("staging", "production"):
         found = manifests.read(tmp_path / "deploy" / "argocd" / environment / "image.yaml")
         assert found["image"]["digest"] == "sha256:" + "a" * 64
+
+
+def test_a_job_that_asks_the_registry_signs_in_to_it_before():
+    """Images of a private registry have signatures that nobody else reads."""
+    asking = {"docker/build-push-action", "anchore/sbom-action"}
+    found = []
+    for name, workflow in WORKFLOWS.items():
+        for job in workflow["jobs"].values():
+            is_in = False
+            for step in job.get("steps", ()):
+                action = step.get("uses", "").partition("@")[0]
+                is_in = is_in or action == "docker/login-action"
+                if action in asking or re.search(r"\bcosign \w", step.get("run", "")):
+                    found.append((name, is_in))
+    assert {name for name, _is_in in found} == {"images", "promote"}
+    assert all(is_in for _name, is_in in found)
+
+
+def test_tests_that_another_workflow_calls_do_not_wait_for_or_cancel_ones_own():
+    """A workflow that is called has the name of its caller."""
+    assert "${{ github.workflow }}" in WORKFLOWS["test"]["concurrency"]["group"]

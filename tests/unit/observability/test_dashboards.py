@@ -1,12 +1,17 @@
 """Grafana's dashboards: what is committed is what is written, and every panel asks for what there is."""
 
 import json
+import re
+import subprocess
 from itertools import combinations
 
 import pytest
 import yaml
 
+from console import gauges
+from core.lib import metrics
 from stack import dashboards, panels
+from tests import observing
 from tests.unit.observability.metrics import OF_OTHERS, REPO, names_in, series, unknown
 
 GRAFANA = REPO / "deploy" / "observability" / "grafana"
@@ -65,6 +70,58 @@ def test_a_panel_asks_for_metrics_that_there_are(uid, panel):
     for target in panel["targets"]:
         assert names_in(target["expr"])
         assert unknown(target["expr"]) == set()
+
+
+# What is of all is told alike by every web process: taken once, by the largest or the smallest.
+OF_ALL = {one.name for one in (*gauges.ASKED, *metrics.ASKED)}
+
+
+@each_panel
+def test_a_panel_shows_the_same_however_many_web_processes_tell_it(uid, panel):
+    for target in panel["targets"]:
+        expression = target["expr"]
+        for name in names_in(expression) & OF_ALL:
+            taken_once = re.findall(rf"\b(?:max|min)(?: by \(\w+\) )?\({name}\b", expression)
+            assert len(taken_once) == len(re.findall(rf"\b{name}\b", expression)), expression
+
+
+def test_two_web_processes_are_not_counted_twice(tmp_path):
+    """Alerts, parts and jobs as Prometheus itself counts them, from two that say the same."""
+    observing.skip_or_fail()
+    told = {
+        'console_alert_unresolved_count{severity="critical", instance="%s"}': 1,
+        'console_alert_unresolved_count{severity="warning", instance="%s"}': 2,
+        'console_part_healthy{part="kafka", instance="%s"}': 0,
+        'console_part_healthy{part="redis", instance="%s"}': 1,
+        'console_job_open_jobs{state="starting", instance="%s"}': 2,
+        'console_job_open_jobs{state="running", instance="%s"}': 1,
+        'console_job_open_jobs{state="queued", instance="%s"}': 5,
+        'console_promotion_wait_requests{instance="%s"}': 4,
+    }
+    numbers = {
+        "Unresolved alerts": 3,
+        "Parts that are not well": 1,
+        "Jobs that run": 3,
+        "Jobs that wait": 5,
+        "Promotions to decide": 4,
+    }
+    asked = {panel["title"]: panel["targets"][0]["expr"] for _uid, panel in PANELS}
+    test = {
+        "interval": "1m",
+        "input_series": [
+            {"series": series % instance, "values": f"{value}x5"}
+            for series, value in told.items()
+            for instance in ("web-1", "web-2")
+        ],
+        "promql_expr_test": [
+            {"expr": asked[title], "eval_time": "3m", "exp_samples": [{"labels": "{}", "value": number}]}
+            for title, number in numbers.items()
+        ],
+    }
+    path = tmp_path / "two_test.yml"
+    path.write_text(yaml.safe_dump({"evaluation_interval": "1m", "tests": [test]}))
+    done = subprocess.run(["promtool", "test", "rules", path], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_every_metric_is_drawn_or_alarms():

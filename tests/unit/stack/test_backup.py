@@ -3,17 +3,24 @@
 import contextlib
 import io
 import json
+import time
 import uuid
+from concurrent.futures import Future
 from pathlib import Path
+from types import SimpleNamespace
 
 import psycopg2
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 from django.conf import settings as django_settings
+from psycopg2.extensions import make_dsn
 
+from jobs.models import Job
 from predictions import recorder
-from stack import backup, backup_file, config, kafka_state, restore, up
+from stack import backup, backup_file, config, kafka_state, restore, throwaway, up
 from stack.backup_file import Writer, opened
 from stack.errors import StackError
+from streaming.models import Replay, RuleState, Stream
 
 PASSPHRASE = "correct horse battery"
 
@@ -332,3 +339,95 @@ def test_kafka_of_the_callers_own_is_asked_with_its_settings(site):
     found = backup.kafka_settings(made)
     assert found["bootstrap.servers"] == "kafka.example.org:9093"
     assert own.items() <= found.items()
+
+
+# --- snapshots
+
+
+def test_a_snapshot_outlives_a_servers_patience_with_idle_transactions(tmp_path):
+    """Another database before it may take hours to dump."""
+    with throwaway.server() as url:
+        console = url.format(database="console")
+        with contextlib.closing(psycopg2.connect(console)) as connection:
+            connection.autocommit = True
+            connection.cursor().execute(
+                "ALTER DATABASE console SET idle_in_transaction_session_timeout = '200ms'"
+            )
+        with backup._snapshot("console", console) as found:
+            time.sleep(0.6)
+            with contextlib.closing(psycopg2.connect(console)) as other:
+                other.set_session(isolation_level="REPEATABLE READ")
+                other.cursor().execute("SET TRANSACTION SNAPSHOT %s", [found["snapshot"]])
+
+
+# --- Kafka's topics: those of the console, not everybody's
+
+
+class FakeAdmin:
+    """A Kafka that others use too. refused: the topic about whose settings it does not tell."""
+
+    def __init__(self, names, refused=""):
+        self._names, self._refused = names, refused
+
+    def list_topics(self, timeout):
+        return SimpleNamespace(topics=dict.fromkeys(self._names))
+
+    def describe_topics(self, wanted, request_timeout):
+        return {name: _answered(self._about(name)) for name in wanted.topic_names}
+
+    def _about(self, name):
+        return SimpleNamespace(name=name, topic_id=f"id of {name}", partitions=[0, 1], is_internal=False)
+
+    def describe_configs(self, resources, request_timeout):
+        return {one: self._config(one.name) for one in resources}
+
+    def _config(self, name):
+        if name != self._refused:
+            return _answered({})
+        answer = Future()
+        answer.set_exception(KafkaException(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)))
+        return answer
+
+
+def _answered(value):
+    answer = Future()
+    answer.set_result(value)
+    return answer
+
+
+OWN = {"predictions", "orders"}
+
+
+def test_a_backup_takes_the_consoles_own_topics_and_those_beside_them():
+    beside = {"predictions.dead", "orders.dead", "orders-dead", "orders.anomalies"}
+    foreign = {"salaries", "salaries.dead", "orders.internal", "orders2"}
+    found = kafka_state._topics(FakeAdmin(OWN | beside | foreign), OWN)
+    assert set(found) == OWN | beside
+    assert found["orders"] == {"id": "id of orders", "partitions": 2, "config": {}}
+
+
+def test_a_topic_about_which_kafka_does_not_tell_is_set_aside_and_said(capsys):
+    found = kafka_state._topics(FakeAdmin(OWN, refused="orders"), OWN)
+    assert set(found) == {"predictions"}
+    assert "the topic orders is made, which is left out" in capsys.readouterr().out
+
+
+@pytest.mark.django_db(transaction=True)
+def test_own_topics_are_those_of_streams_replays_and_jobs():
+    stream = Stream.objects.create(name="s", topic="clicks", other_dead_topic="clicks_lost", definition={})
+    RuleState.objects.create(stream=stream, topic_id="i", other_topic="clicks_odd")
+    Replay.objects.create(source="a.csv", topic="replayed")
+    Job.objects.create(app="stream_trips", params={"topic": "trips"})
+    Job.objects.create(app="clean_trips", params={"rows": 3})
+    about = django_settings.DATABASES["default"]
+    parts = {
+        "host": about["HOST"],
+        "port": about["PORT"],
+        "user": about["USER"],
+        "password": about["PASSWORD"],
+    }
+    found = kafka_state.own_topics(make_dsn(dbname=about["NAME"], **parts), records="predictions")
+    assert {"clicks", "clicks_lost", "clicks_odd", "replayed", "trips", "predictions"} <= found
+    assert "" not in found
+    assert None not in found
+    assert kafka_state.own_topics(make_dsn(dbname="postgres", **parts), records="p") == {"p"}

@@ -1,16 +1,19 @@
 """docker-compose.yml and the images as files: what can be told of them without a container engine."""
 
 import ast
+import ipaddress
 import re
 import shutil
 import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+from console import checks
 from stack import compose_secrets, console_parts, databases, outside, redis_server
 from stack.config import REPO, Config
 from tests.containers import cluster, project
@@ -39,6 +42,10 @@ def used() -> dict[str, set[str]]:
         default = "?" if "?" in (match["mark"] or "?") else match["rest"]
         found.setdefault(match["name"], set()).add(default)
     return found
+
+
+def with_defaults(text: str, **told: str) -> str:
+    return VARIABLE.sub(lambda match: told.get(match["name"], match["rest"]), text)
 
 
 def test_each_variable_is_in_the_example_with_its_default():
@@ -174,6 +181,26 @@ def test_only_the_proxy_stands_between_people_and_web():
     assert SERVICES["web"]["networks"]["front"]["aliases"] == ["web-front"]
 
 
+def test_no_service_is_given_the_fixed_address_of_another():
+    """Docker gives away the first free one, in the order in which containers start."""
+    fixed = {
+        (network, with_defaults(how["ipv4_address"]))
+        for service in SERVICES.values()
+        if isinstance(service["networks"], dict)
+        for network, how in service["networks"].items()
+        if "ipv4_address" in how
+    }
+    assert {network for network, _address in fixed} == {"front"}
+    for network, told in fixed:
+        (config,) = COMPOSE["networks"][network]["ipam"]["config"]
+        subnet, given = (ipaddress.ip_network(with_defaults(config[key])) for key in ("subnet", "ip_range"))
+        address = ipaddress.ip_address(told)
+        assert given.subnet_of(subnet)
+        assert address in subnet
+        assert address not in given
+        assert address not in (subnet[0], subnet[1], subnet[-1]), "the network, its gateway, everybody"
+
+
 def commands() -> dict[str, list[str]]:
     return {name: service["command"] for name, service in SERVICES.items() if name in OURS}
 
@@ -298,6 +325,50 @@ def test_only_the_console_shares_its_metrics_between_processes():
     assert "PROMETHEUS_MULTIPROC_DIR" not in DOCKERFILE
 
 
+@pytest.mark.parametrize(("name", "service"), [("AIRFLOW", "airflow-api"), ("MLFLOW", "mlflow")])
+def test_links_lead_to_where_a_browser_finds_the_service(name: str, service: str):
+    environment = SERVICES["web"]["environment"]
+    (published,) = SERVICES[service]["ports"]
+    host, port = with_defaults(published).split(":")[:2]
+    assert host == "127.0.0.1"
+    assert with_defaults(environment[f"CONSOLE_{name}_PUBLIC_URL"]) == f"http://localhost:{port}"
+    assert service in with_defaults(environment[f"CONSOLE_{name}_URL"])
+
+
+def test_browsers_are_not_kept_from_the_pages_without_tls_on_the_same_host():
+    """A browser that is told to use https alone does so at every port of the host."""
+    plain = [name for name in PUBLISHED if name != "proxy"]
+    assert plain
+    assert with_defaults(SERVICES["web"]["environment"]["CONSOLE_HSTS_SECONDS"]) == "0"
+
+
+def test_an_outside_redis_may_speak_tls(settings: Any):
+    """Every client of it verifies, which the checks ask for."""
+    told = {
+        "ATALAYA_REDIS_SCHEME": "rediss",
+        "ATALAYA_REDIS": "redis.example.org:6380",
+        "ATALAYA_REDIS_OPTIONS": "?ssl_cert_reqs=required",
+        "ATALAYA_SECRET_REDIS": "s3cret",
+        "ATALAYA_SECRET_FEATURES": "f3atures",
+    }
+    environment = SERVICES["web"]["environment"] | SERVICES["airflow-scheduler"]["environment"]
+    url = with_defaults(environment["CONSOLE_REDIS_URL"], **told)
+    assert url == "rediss://:s3cret@redis.example.org:6380/0?ssl_cert_reqs=required"
+    features = with_defaults(environment["ATALAYA_FEATURES_URL"], **told)
+    assert features == "rediss://features:f3atures@redis.example.org:6380/0?ssl_cert_reqs=required"
+    settings.CONSOLE_REDIS_URL = url
+    assert "console.E032" not in {message.id for message in checks.check_settings(None)}
+
+
+def test_an_example_of_redis_by_tls_passes_the_checks(settings: Any):
+    texts = [(REPO / name).read_text() for name in ("docs/kubernetes.md", "docs/operations.md")]
+    found = [url for text in texts for url in re.findall(r"rediss://[^\s`|]+", text)]
+    assert len(found) == 2
+    for url in found:
+        settings.CONSOLE_REDIS_URL = url
+        assert "console.E032" not in {message.id for message in checks.check_settings(None)}, url
+
+
 def test_airflow_is_told_nothing_of_the_consoles_own():
     for name in SERVICES:
         if name.startswith("airflow"):
@@ -321,6 +392,8 @@ def test_redis_and_kafka_are_set_up_as_by_make_up():
 def test_setup_makes_every_database():
     told = SERVICES["setup"]["environment"]
     assert {f"ATALAYA_SECRET_DATABASE_{name.upper()}" for name in databases.NAMES} <= told.keys()
+    assert set(compose_secrets.BREAKS) <= told.keys()
+    assert {"ATALAYA_POSTGRES", "ATALAYA_POSTGRES_ADMIN", "ATALAYA_POSTGRES_OPTIONS"} <= told.keys()
 
 
 # --- the images
@@ -330,7 +403,16 @@ STAGES = dict(re.findall(r"^FROM \S+ AS (\S+)\n(.*?)(?=^FROM |\Z)", DOCKERFILE, 
 
 
 def test_images_are_no_roots_and_end_when_told():
-    assert set(STAGES) == {"base", "build", "build-notebook", "console", "airflow", "notebook", "servers"}
+    assert set(STAGES) == {
+        "base",
+        "build",
+        "build-notebook",
+        "build-load",
+        "console",
+        "airflow",
+        "notebook",
+        "servers",
+    }
     for name in ("console", "notebook"):
         assert "USER 10001:10001" in STAGES[name]
         assert "STOPSIGNAL" in STAGES[name]
@@ -358,6 +440,16 @@ def test_installation_finds_all_that_it_reads(tmp_path: Path):
         [sys.executable, "-c", code, tmp_path], cwd=tmp_path, capture_output=True, text=True
     )
     assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+def test_locust_is_in_the_image_of_those_who_ask_where_the_console_looks_for_it():
+    assert 'if [ "$WITH_LOCUST" = 1 ]' in STAGES["build-load"]
+    copied = re.search(r"COPY --from=build-load (\S+) (\S+)", STAGES["console"])
+    assert copied
+    assert copied[1] == copied[2] == "/opt/atalaya/venv/load"
+    assert "/opt/atalaya/venv/console/bin:" in STAGES["console"]  # beside it, by default
+    for name in ("worker", "web"):
+        assert SERVICES[name]["build"]["args"]["WITH_LOCUST"] == "${ATALAYA_WITH_LOCUST:-0}"
 
 
 def test_build_takes_no_secret():

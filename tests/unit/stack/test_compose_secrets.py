@@ -94,3 +94,41 @@ def test_nothing_that_it_says_is_a_secret(tmp_path, capsys):
     said = capsys.readouterr()
     values = read_env_file(tmp_path / ".env").values()
     assert not any(value in said.out + said.err for value in values)
+
+
+@pytest.mark.parametrize("odd", ["a@b", "a%40b", "a/b", "a#b", 'a"b', "a\\b", "a$b", "a b", "año"])
+@pytest.mark.parametrize(
+    "name", ["REDIS", "FEATURES", "DATABASE_CONSOLE", "DATABASE_AIRFLOW", "AIRFLOW_ADMIN"]
+)
+def test_a_password_that_breaks_what_it_goes_into_is_refused_by_name(tmp_path, capsys, name, odd):
+    text = f"ATALAYA_SECRET_{name}='{odd}'\nATALAYA_SECRET_S3=all right # a comment\n"
+    (tmp_path / ".env").write_text(text)
+    assert compose_secrets.main(tmp_path / ".env") == 1
+    said = capsys.readouterr().err
+    assert f"ATALAYA_SECRET_{name} holds" in said
+    assert odd not in said
+    assert (tmp_path / ".env").read_text() == text
+
+
+def test_a_password_of_kafka_may_hold_what_json_takes():
+    """Those of hosted services are long texts with all sorts of signs."""
+    name = "ATALAYA_SECRET_KAFKA"
+    assert compose_secrets.fault({name: "Endpoint=sb://a.example/;Key=a+b/c="}) == ""
+    for odd in ('a"b', "a\\b"):
+        assert name in compose_secrets.fault({name: odd})
+
+
+def test_whatever_is_made_is_fine():
+    assert compose_secrets.fault(compose_secrets.wanted()) == ""
+    assert compose_secrets.fault({}) == ""
+
+
+def test_what_is_quoted_or_has_a_comment_is_read_as_compose_does(tmp_path):
+    lines = [
+        "ATALAYA_SECRET_REDIS=abc # mine",
+        'ATALAYA_SECRET_FEATURES="d.e_f"',
+        "ATALAYA_SECRET_SPARK='g-h~'",
+    ]
+    (tmp_path / ".env").write_text("\n".join(lines))
+    compose_secrets.ensure(tmp_path / ".env")
+    assert (tmp_path / ".env").read_text().splitlines()[:3] == lines

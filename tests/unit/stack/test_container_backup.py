@@ -49,7 +49,7 @@ def test_setup_is_told_what_a_backup_goes_by():
 def test_databases_are_made_for_a_restore_and_nothing_in_them(monkeypatch):
     with throwaway.server(databases=()) as url:
         monkeypatch.setattr(compose_setup, "admin_url", lambda _environ: url.format(database="postgres"))
-        said = {f"ATALAYA_SECRET_DATABASE_{name.upper()}": "a password" for name in databases.NAMES}
+        said = {f"ATALAYA_SECRET_DATABASE_{name.upper()}": "a-password" for name in databases.NAMES}
         assert compose_setup.main(said, is_whole=False) == 0
         for name in databases.NAMES:
             connection = psycopg2.connect(url.format(database=name))

@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from django.conf import settings as django_settings
+from psycopg2.extensions import parse_dsn
 
 from core.lib import heartbeat
 from stack import compose_setup, set_up_console
@@ -156,11 +157,53 @@ def test_database_without_a_password_is_refused():
         compose_setup.passwords(PASSWORDS | {"ATALAYA_SECRET_DATABASE_AIRFLOW": ""})
 
 
+def test_password_that_breaks_an_address_is_refused_before_anything_is_asked(capsys):
+    assert compose_setup.main(PASSWORDS | {"ATALAYA_SECRET_REDIS": "a@b"}) == 1
+    assert "ATALAYA_SECRET_REDIS holds" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        ("redis.sh", {"REDIS_PASSWORD": "a b", "FEATURES_PASSWORD": "c"}),
+        ("redis.sh", {"REDIS_PASSWORD": "a", "FEATURES_PASSWORD": "c>d"}),
+        (
+            "kafka.sh",
+            {"KAFKA_USER": "u", "KAFKA_PASSWORD": 'a"b', "KAFKA_CLUSTER_ID": "i", "KAFKA_DATA": "/nowhere"},
+        ),
+    ],
+)
+def test_server_whose_password_would_break_its_file_says_which(script, told):
+    """It starts before setup, which waits for it."""
+    done = subprocess.run(
+        ["sh", REPO / "deploy" / "compose" / script],
+        env={"PATH": "/usr/bin:/bin", **told},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "ATALAYA_SECRET_" in done.stderr
+
+
 def test_without_an_admin_no_database_is_made():
     address = {"ATALAYA_POSTGRES": "db:5432", "ATALAYA_SECRET_POSTGRES": "a/b@c"}
     assert compose_setup.admin_url(address) == ""
     told = compose_setup.admin_url(address | {"ATALAYA_POSTGRES_ADMIN": "root"})
     assert told == "postgresql://root:a%2Fb%40c@db:5432/postgres"
+
+
+def test_the_admins_address_has_any_name_and_the_words_of_the_others():
+    told = compose_setup.admin_url(
+        {
+            "ATALAYA_POSTGRES": "db.example.org:5432",
+            "ATALAYA_POSTGRES_ADMIN": "ana@db",
+            "ATALAYA_SECRET_POSTGRES": "p",
+            "ATALAYA_POSTGRES_OPTIONS": "?sslmode=verify-full&sslrootcert=/etc/ca.pem",
+        }
+    )
+    parts = parse_dsn(told)
+    assert (parts["user"], parts["host"], parts["port"]) == ("ana@db", "db.example.org", "5432")
+    assert (parts["sslmode"], parts["sslrootcert"]) == ("verify-full", "/etc/ca.pem")
 
 
 def test_server_that_does_not_answer_is_named(monkeypatch, capsys):

@@ -36,7 +36,7 @@ class Kafka:
 
     def __init__(self, monkeypatch):
         self.restored, self.is_the_same, self.n_waiting = [], True, 0
-        monkeypatch.setattr(kafka_state, "state", lambda _settings: STATE)
+        monkeypatch.setattr(kafka_state, "state", lambda *_: STATE)
         monkeypatch.setattr(kafka_state, "wait_until_recorded", lambda *_, **__: self.n_waiting)
         monkeypatch.setattr(kafka_state, "restore", self.restore)
 

@@ -234,7 +234,7 @@ PLAN = {"seconds": 1, "token": "secret"}
 
 def test_locust_that_is_not_installed_is_said(settings, tmp_path):
     settings.CONSOLE_LOAD_PYTHON = str(tmp_path / "none")
-    with pytest.raises(LoadTestFailed, match="Locust is not installed: `make load` installs it"):
+    with pytest.raises(LoadTestFailed, match=r"`make load` installs it.*For containers .* WITH_LOCUST=1"):
         load_running.run(PLAN, still_there=lambda: None)
 
 

@@ -100,6 +100,18 @@ CONSOLE_SPARK_AUTH_SECRET: {{ $existing }}
 {{- $ports = append $ports (regexFind ":[0-9]+$" $address.host | trimPrefix ":" | default (ternary "80" "443" (eq $address.scheme "http"))) -}}
 {{- end -}}
 {{- end -}}
+{{- if not $v.kafka.bundled -}}
+{{- range splitList "," $v.kafka.bootstrap }}{{ $ports = append $ports (regexFind ":[0-9]+$" . | trimPrefix ":" | default "9092") }}{{ end -}}
+{{- end -}}
+{{- $masters := list $v.spark.master -}}
+{{- range $v.spark.targets }}{{ $masters = append $masters .master }}{{ end -}}
+{{- range $masters -}}
+{{- if hasPrefix "spark://" . -}}
+{{- range splitList "," . }}{{ $ports = append $ports (regexFind ":[0-9]+$" . | trimPrefix ":" | default "7077") }}{{ end -}}
+{{- else if hasPrefix "k8s://" . -}}
+{{- $ports = append $ports (regexFind ":[0-9]+$" . | trimPrefix ":" | default "443") -}}
+{{- end -}}
+{{- end -}}
 {{- $found := list -}}
 {{- range $ports }}{{ $found = append $found (int .) }}{{ end -}}
 {{- $found | uniq | toJson -}}
@@ -143,8 +155,10 @@ CONSOLE_SPARK_AUTH_SECRET: {{ $existing }}
   "CONSOLE_PROXY_NETWORKS" (join "," $v.proxyNetworks)
   "CONSOLE_KAFKA_BOOTSTRAP" (ternary (printf "%s-kafka:9092" $full) $v.kafka.bootstrap $v.kafka.bundled)
   "CONSOLE_MLFLOW_URL" (ternary (printf "http://%s-mlflow:5000" $full) $v.mlflow.url $v.mlflow.enabled)
+  "CONSOLE_MLFLOW_PUBLIC_URL" $v.mlflow.publicUrl
   "CONSOLE_MLFLOW_USERNAME" (include "atalaya.mlflowUsername" .)
   "CONSOLE_AIRFLOW_URL" $v.airflow.url
+  "CONSOLE_AIRFLOW_PUBLIC_URL" $v.airflow.publicUrl
   "CONSOLE_AIRFLOW_AUTH" $v.airflow.auth
   "CONSOLE_AIRFLOW_USERNAME" $v.airflow.username
   "CONSOLE_SPARK_MASTER" $v.spark.master
@@ -158,6 +172,8 @@ CONSOLE_SPARK_AUTH_SECRET: {{ $existing }}
 {{- $_ := set $settings "CONSOLE_SPARK_SERVICE_ACCOUNT" (printf "%s-spark" $full) -}}
 {{- end -}}
 {{- range $name, $value := merge (deepCopy $v.settings) $settings }}
+{{- /* Helm holds numbers as fractions, and would write a million as 1e+06. */}}
+{{- if and (kindIs "float64" $value) (eq (floor $value) $value) }}{{ $value = int64 $value }}{{ end }}
 - {name: {{ $name }}, value: {{ toString $value | quote }}}
 {{- end }}
 {{- range $name, $_source := include "atalaya.secretSources" . | fromYaml }}
@@ -179,6 +195,21 @@ seccompProfile: {type: RuntimeDefault}
 {{ toYaml . }}
 {{- end -}}
 
+{{- /* Where every pod of the release may run; begins with a line break where there is anything. */ -}}
+{{- define "atalaya.placement" -}}
+{{- with .Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- end -}}
+
 {{- /* What every pod of the console has. Takes root, component, and hasShared: whether it sees the shared volume. */ -}}
 {{- define "atalaya.podBasics" -}}
 enableServiceLinks: false
@@ -189,17 +220,7 @@ securityContext:
 imagePullSecrets:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .root.Values.nodeSelector }}
-nodeSelector:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with .root.Values.tolerations }}
-tolerations:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with .root.Values.priorityClassName }}
-priorityClassName: {{ . }}
-{{- end }}
+{{- include "atalaya.placement" .root }}
 volumes:
   - {name: tmp, emptyDir: {}}
   - {name: own, emptyDir: {}}
