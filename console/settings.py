@@ -429,4 +429,5 @@ LOGGING = logging_config(LOG_FORMAT, env.text("CONSOLE_LOG_LEVEL", "INFO"))
 # Folder in which each part leaves a file as a sign of life, for the health check of its container.
 CONSOLE_HEARTBEAT_DIR = env.path("CONSOLE_HEARTBEAT_DIR")
 CONSOLE_METRICS_PORT = env.number("CONSOLE_METRICS_PORT", 0)
-SILENCED_SYSTEM_CHECKS: list[str] = []
+# Whether a whole domain is https alone is for those to say whose it is: CONSOLE_HSTS_SUBDOMAINS, …_PRELOAD.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
