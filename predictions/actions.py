@@ -14,8 +14,8 @@ from core.audit import actions as audit
 from core.lib import edge, json_bodies, live
 from core.lib.errors import Conflict, InvalidRequest, NotFound
 from predictions import queries
+from predictions.ingestion import LOCK
 from predictions.models import ErasedPrediction, Prediction
-from predictions.recording import LOCK
 from scoring import values
 from scoring.language import Field
 from scoring.spec import Spec

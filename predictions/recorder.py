@@ -1,4 +1,4 @@
-"""The loop around `recording.handle`: fetch a batch, record it, copy what does not fit, commit."""
+"""The loop around `ingestion.handle`: fetch a batch, record it, copy what does not fit, commit."""
 
 import threading
 import time
@@ -11,7 +11,7 @@ from django.db import connection
 from core.lib import kafka, live, metrics, traces
 from core.lib.aside import in_words
 from core.lib.lag import Behind
-from predictions import recording
+from predictions import ingestion
 from predictions.unfit import Again, DeadLetters, place
 
 log = structlog.get_logger(__name__)
@@ -99,13 +99,13 @@ class Recorder:
         """Until it is recorded or set aside: what fails for all is no message's fault, and is waited for."""
         messages: dict[str, bytes] = {}
         for message in batch:
-            messages |= recording.lines(place(message), message.value() or b"")
+            messages |= ingestion.lines(place(message), message.value() or b"")
         self._oldest_at = _oldest_at(batch)
         began_at_ns = time.time_ns()
         wait_s = 0.5
         while not self._stop.is_set():
             try:
-                handled = recording.handle(messages)
+                handled = ingestion.handle(messages)
                 break
             except Exception as error:  # noqa: BLE001  (nothing is lost meanwhile, whatever it is)
                 log.warning("recorder.waits", error=in_words(error), messages=len(messages))

@@ -8,7 +8,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 
 from core.lib import kafka
 from core.lib.aside import in_words
-from predictions import recording
+from predictions import ingestion
 from predictions.loops import RECORDS
 
 log = structlog.get_logger(__name__)
@@ -39,7 +39,7 @@ class DeadLetters:
         self._topic = f"{topic}.dead"
         self._producer = Producer(kafka.producer_config(**kafka.quiet(log)))
 
-    def send(self, dead: Sequence[recording.Dead]) -> None:
+    def send(self, dead: Sequence[ingestion.Dead]) -> None:
         """As far as it goes: the message is set aside already, so a letter that fails holds nobody up."""
         for letter in dead:
             headers = {"reason": letter.reason, "place": letter.place, "bytes": str(len(letter.message))}
@@ -79,9 +79,9 @@ class Again:
     def _try(self, found: str) -> None:
         topic, partition, offset, *_line = found.split("/")
         message = read_at(TopicPartition(topic, int(partition), int(offset)))
-        lines = {} if message is None else recording.lines(place(message), message.value() or b"")
+        lines = {} if message is None else ingestion.lines(place(message), message.value() or b"")
         if found in lines:
-            recording.handle({found: lines[found]})
+            ingestion.handle({found: lines[found]})
         else:
             RECORDS.fits(found)  # Kafka has it no more: nobody can try it
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.test import Client
 from django.utils import timezone
+from tests.unit.predictions.test_recording import message
 
 from console import health
 from core.access import policy
@@ -23,7 +24,7 @@ from models_registry import gateway as mlflow_gateway
 from models_registry.states import VersionState
 from pipelines import gateway as airflow_gateway
 from pipelines.models import AlertRule, Asset, Preset
-from predictions import recording
+from predictions import ingestion
 from predictions.serving import service as serving
 from predictions.serving.service import Service
 from streaming import gateway as kafka_gateway
@@ -37,7 +38,6 @@ from tests.pipeline_rows import make_backfill, make_pipeline, make_question, mak
 from tests.registry import make_champion, make_gate, make_request, make_version
 from tests.registry import make_run as make_mlflow_run
 from tests.unit.predictions.conftest import FakeBroker
-from tests.unit.predictions.test_recording import message
 from tests.unit.streaming.events import make_stream
 from usecases import gateway as features_gateway
 from usecases.models import Batch
@@ -205,7 +205,7 @@ def rows(mlflow: FakeMlflow) -> SimpleNamespace:
     entry = audit.record("stream.change", stream, by=user, after={"a": 1})
     prediction = uuid7()
     recorded = message(prediction, user_id=user.pk, username=user.username, model=NAME, version="1")
-    recording.handle({"predictions/0/0": recorded})
+    ingestion.handle({"predictions/0/0": recorded})
     pks = {
         "alerts": alert.pk,
         "alert": alert.pk,

@@ -21,8 +21,8 @@ from core.lib.aside import in_words
 from core.lib.errors import ConsoleError, Unavailable
 from models_registry import queries as registry
 from predictions.drift import alarms, queries
+from predictions.ingestion import LOCK
 from predictions.models import DriftRules, DriftWatch, DriftWindow, Prediction
-from predictions.recording import LOCK
 from scoring.drift import reference as references
 from scoring.drift.judge import judge
 from scoring.drift.reference import ReferenceUnusable

@@ -18,7 +18,7 @@ from predictions import sealing
 from predictions.errors import Busy, NotJSON, TooLarge
 from predictions.serving.callers import Caller
 from predictions.serving.places import Places
-from predictions.serving.records import RecordWriter
+from predictions.serving.record_writer import RecordWriter
 from predictions.serving.served import Served
 from scoring.check import CheckError, Row, Rows
 from scoring.explain import BUDGET_S

@@ -13,7 +13,7 @@ from predictions.serving import metrics
 from predictions.serving.callers import Callers
 from predictions.serving.deliveries import Deliveries
 from predictions.serving.engine import Engine
-from predictions.serving.records import RecordWriter
+from predictions.serving.record_writer import RecordWriter
 from predictions.serving.refresh import Refresher
 from predictions.serving.sources import ConsoleSource, Source
 from predictions.serving.unanswered import Unanswered

@@ -20,7 +20,7 @@ from django.db import connection
 from core.access.models import User
 from core.lib import kafka
 from core.lib.models import SetAside
-from predictions import actions, recording, topics, unfit
+from predictions import actions, ingestion, topics, unfit
 from predictions.errors import NotRecorded
 from predictions.models import Prediction
 from predictions.serving import snapshot
@@ -180,11 +180,11 @@ def test_a_place_in_kafka_gives_its_message_or_says_that_it_is_gone(topic):
 def test_kafka_shows_neither_who_asked_nor_what_and_an_erased_one_stays_away(running, topic):
     erased, kept = predict(running, 2)
     (message,) = everything(topic, 1)
-    lines = recording.lines(unfit.place(message), message.value())
+    lines = ingestion.lines(unfit.place(message), message.value())
     for content in lines.values():
         for text in (b"ana", b"male", b"Embarked", b"7.25"):
             assert text not in content
-    assert recording.handle(lines).n_rows == 2
+    assert ingestion.handle(lines).n_rows == 2
     Prediction.objects.update(user_id=make_user("ana", "predictor").pk)
     actions.erase_prediction(uuid.UUID(erased), by=User.objects.get(username="ana"))
     with recording_of(topic):

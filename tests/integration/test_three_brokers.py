@@ -20,7 +20,7 @@ from core.lib import kafka as console_kafka
 from core.lib import topics
 from predictions.errors import NotRecorded
 from predictions.serving.deliveries import Deliveries
-from predictions.serving.records import RecordWriter
+from predictions.serving.record_writer import RecordWriter
 from predictions.serving.unanswered import Unanswered
 from stack import base, config, kafka
 from stack.config import Config

@@ -11,7 +11,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from core.lib import kafka
-from predictions import recording
+from predictions import ingestion
 from predictions.serving import deliveries
 from predictions.serving import service as serving
 from predictions.serving.application import PredictApp
@@ -77,7 +77,7 @@ class FakeBroker:
     def records(self) -> list[dict[str, Any]]:
         """Opened, as the recorder does."""
         lines = (line for message in self.messages for line in kafka.lines(message))
-        return [msgspec.to_builtins(recording._opened(line)) for line in lines]
+        return [msgspec.to_builtins(ingestion._opened(line)) for line in lines]
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from predictions.serving.deliveries import Deliveries
 from predictions.serving.engine import Engine
 from predictions.serving.files import ModelFiles
 from predictions.serving.keeping import Keeper
-from predictions.serving.records import RecordWriter
+from predictions.serving.record_writer import RecordWriter
 from predictions.serving.refresh import Refresher
 from predictions.serving.unanswered import Unanswered
 from tests import champions

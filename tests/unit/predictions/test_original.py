@@ -13,7 +13,7 @@ import pytest
 
 from core.lib.errors import Conflict, InvalidRequest, Unavailable
 from models_registry.digest import folder_sha256
-from predictions import recording
+from predictions import ingestion
 from predictions.models import Prediction
 from predictions.serving import files, original, served
 from predictions.serving.callers import Caller
@@ -101,7 +101,7 @@ def test_classes_of_another_type_are_recorded_as_the_spec_has_them(running, brok
     given = [one["value"] for one in answers]
     assert given == [0, 1]
     assert [type(value) for value in given] == [int, int]
-    handled = recording.handle(recording.lines("predictions/0/0", broker.messages[0]))
+    handled = ingestion.handle(ingestion.lines("predictions/0/0", broker.messages[0]))
     assert (handled.n_rows, handled.dead) == (2, [])
     for row, one in zip(Prediction.objects.order_by("row"), answers, strict=True):
         assert row.value == one["value"]

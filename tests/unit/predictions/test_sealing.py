@@ -2,16 +2,16 @@
 
 import orjson
 import pytest
+from tests.unit.predictions.test_recording import handle, message
 
 from core.lib.ids import uuid7
-from predictions import actions, recording
+from predictions import actions, ingestion
 from predictions.models import Prediction
 from predictions.sealing import Sealer, Unsealable, sealer
 from streaming import defaults, definition
 from streaming.decoding import EventDecoder
 from tests.champions import ROW
 from tests.people import make_user
-from tests.unit.predictions.test_recording import handle, message
 
 
 def test_what_is_sealed_opens_for_its_own_id_alone():
@@ -84,9 +84,9 @@ def test_nothing_of_an_erased_prediction_comes_back_from_the_start_of_the_topic(
         "predictions/0/0": message(id_, user_id=ana.pk, inputs={"Sex": "female"}),
         "predictions/0/1": message(other, user_id=ana.pk),
     }
-    recording.handle(topic)
+    ingestion.handle(topic)
     actions.erase_prediction(id_, by=ana)
-    assert recording.handle(topic).n_rows == 0
+    assert ingestion.handle(topic).n_rows == 0
     assert [row.pk for row in Prediction.objects.all()] == [other]
     assert b"female" not in topic["predictions/0/0"]
 

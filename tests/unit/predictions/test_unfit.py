@@ -12,16 +12,16 @@ from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.unit.predictions.test_recording import handle, message, plain
 
 from core.lib.ids import uuid7
 from core.lib.lag import Behind
 from core.lib.models import SetAside
-from predictions import recorder, recording, unfit
+from predictions import ingestion, recorder, unfit
 from predictions.loops import RECORDS
 from predictions.models import Prediction
 from predictions.recorder import Recorder
 from predictions.sealing import Sealer
-from tests.unit.predictions.test_recording import handle, message, plain
 
 pytestmark = pytest.mark.django_db
 
@@ -82,7 +82,7 @@ def test_a_bad_message_is_set_aside_once_and_the_others_are_recorded(bad):
     assert handled.dead[0].reason == row.reason != ""
 
 
-@pytest.mark.parametrize("kind", [recording.Record, recording.SealedRecord, recording.Personal])
+@pytest.mark.parametrize("kind", [ingestion.Record, ingestion.SealedRecord, ingestion.Personal])
 def test_texts_may_be_as_long_as_their_columns(kind):
     found = {
         field.encode_name: field.type.max_length
@@ -148,8 +148,8 @@ def test_reasons_and_letters_tell_nothing_of_what_was_asked():
 
 def test_one_that_comes_again_is_one_row_still():
     content = {"predictions/0/7": BAD["a row below zero"]}
-    recording.handle(content)
-    recording.handle(content)
+    ingestion.handle(content)
+    ingestion.handle(content)
     assert SetAside.objects.get().key == "predictions/0/7"
 
 
@@ -158,7 +158,7 @@ def test_a_database_that_is_away_sets_nothing_aside(monkeypatch, error):
     def away(*_args):
         raise error("the connection is closed")
 
-    monkeypatch.setattr(recording, "_insert", away)
+    monkeypatch.setattr(ingestion, "_insert", away)
     with pytest.raises(error):
         handle([message()])
     monkeypatch.undo()
@@ -166,14 +166,14 @@ def test_a_database_that_is_away_sets_nothing_aside(monkeypatch, error):
 
 
 def test_what_the_database_alone_refuses_is_found_among_the_others(monkeypatch):
-    insert, odd, good = recording._insert, uuid7(), [uuid7() for _ in range(4)]
+    insert, odd, good = ingestion._insert, uuid7(), [uuid7() for _ in range(4)]
 
     def refuse(cursor, records):
         if odd in {record.id for record in records}:
             cursor.execute("SELECT 1 / 0")
         return insert(cursor, records)
 
-    monkeypatch.setattr(recording, "_insert", refuse)
+    monkeypatch.setattr(ingestion, "_insert", refuse)
     handled = handle([message(id_) for id_ in (*good[:2], odd, *good[2:])])
     assert handled.n_rows == 4
     assert SetAside.objects.get().count == 1
@@ -305,7 +305,7 @@ def test_it_tells_the_age_of_what_it_cannot_record_and_nothing_once_it_is_closed
         told.append(loop.behind()["predictions/0"])
         loop._stop.set()
 
-    monkeypatch.setattr(recording, "handle", fails)
+    monkeypatch.setattr(ingestion, "handle", fails)
     monkeypatch.setattr(loop._stop, "wait", wait)
     loop.given(message())
     loop.run()
@@ -334,14 +334,14 @@ def test_a_letter_that_is_refused_holds_nobody_up(loop, monkeypatch, refusal):
 
 @pytest.mark.parametrize("error", [OperationalError, InterfaceError, RuntimeError, KeyError, MemoryError])
 def test_what_fails_for_all_is_waited_for(loop, monkeypatch, error):
-    handle_it, left = recording.handle, [error("made up"), error("again")]
+    handle_it, left = ingestion.handle, [error("made up"), error("again")]
 
     def fails_at_first(messages):
         if left:
             raise left.pop()
         return handle_it(messages)
 
-    monkeypatch.setattr(recording, "handle", fails_at_first)
+    monkeypatch.setattr(ingestion, "handle", fails_at_first)
     monkeypatch.setattr(loop._stop, "wait", lambda _timeout_s: False)
     loop.given(message())
     loop.run()
@@ -354,7 +354,7 @@ def test_what_was_set_aside_is_tried_again_and_goes_when_it_fits(loop, monkeypat
     content = message()
     record = orjson.loads(content)
     with monkeypatch.context() as patch:
-        patch.setattr(recording, "sealer", lambda: Sealer(["another secret"]))
+        patch.setattr(ingestion, "sealer", lambda: Sealer(["another secret"]))
         loop.given(content)
         loop.run()
     assert not Prediction.objects.exists()

@@ -6,14 +6,14 @@ from urllib.parse import quote
 import pytest
 import redis
 from django.urls import reverse
+from tests.unit.predictions.test_recording import message
 
 from core.lib import redis as console_redis
 from core.lib.ids import uuid7
 from dags.recipes.common.feature_store import FeatureStore, Row
-from predictions import recording
+from predictions import ingestion
 from tests.people import make_user, signed_in
 from tests.registry import make_champion
-from tests.unit.predictions.test_recording import message
 
 pytestmark = pytest.mark.django_db(databases=["default", "usecases"])
 
@@ -143,7 +143,7 @@ def recorded(user, *warnings, model="titanic"):
     row = message(
         id_, user_id=user.pk, username=user.username, model=model, version="1", warnings=list(warnings)
     )
-    recording.handle({f"predictions/0/{id_.int % 10**9}": row})
+    ingestion.handle({f"predictions/0/{id_.int % 10**9}": row})
     return id_
 
 

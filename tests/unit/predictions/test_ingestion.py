@@ -11,7 +11,7 @@ import pytest
 from django.db import connection
 
 from core.lib.ids import uuid7
-from predictions import actions, partitions, recording, sealing
+from predictions import actions, ingestion, partitions, sealing
 from predictions.models import Prediction
 from tests.people import make_user
 
@@ -55,9 +55,9 @@ def message(id_: uuid.UUID | None = None, **changes) -> bytes:
 _places = itertools.count()
 
 
-def handle(messages: Sequence[bytes]) -> recording.Handled:
+def handle(messages: Sequence[bytes]) -> ingestion.Handled:
     """Each message at a place of its own, as Kafka has it."""
-    return recording.handle({f"predictions/0/{next(_places)}": content for content in messages})
+    return ingestion.handle({f"predictions/0/{next(_places)}": content for content in messages})
 
 
 def test_a_record_becomes_a_row():
@@ -93,21 +93,21 @@ def test_the_same_id_twice_in_a_batch_is_one_row():
 
 def test_each_line_of_a_message_is_a_row():
     ids = [uuid7() for _ in range(3)]
-    lines = recording.lines("predictions/0/7", b"\n".join(map(message, ids)))
+    lines = ingestion.lines("predictions/0/7", b"\n".join(map(message, ids)))
     assert list(lines) == ["predictions/0/7/0", "predictions/0/7/1", "predictions/0/7/2"]
-    assert recording.handle(lines) == (3, [])
+    assert ingestion.handle(lines) == (3, [])
     assert {row.pk for row in Prediction.objects.all()} == set(ids)
 
 
 def test_a_bad_line_goes_aside_alone():
     content = b"\n".join([message(), b'{"kind":"x"}', message()])
-    handled = recording.handle(recording.lines("predictions/0/7", content))
+    handled = ingestion.handle(ingestion.lines("predictions/0/7", content))
     assert handled.n_rows == 2
     assert [(dead.place, dead.message) for dead in handled.dead] == [("predictions/0/7/1", b'{"kind":"x"}')]
 
 
 def test_a_message_of_one_record_keeps_its_place():
-    assert recording.lines("predictions/0/7", b"{}") == {"predictions/0/7": b"{}"}
+    assert ingestion.lines("predictions/0/7", b"{}") == {"predictions/0/7": b"{}"}
 
 
 @pytest.mark.parametrize(
