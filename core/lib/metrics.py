@@ -13,8 +13,32 @@ import structlog
 from django.db import DatabaseError
 
 _DIRECTORY = os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")
+
+
+def _forget_the_gone(folder: Path) -> None:
+    """Take away the live gauges of processes that are gone, and of an earlier one with this one's number.
+
+    A container that starts again in place finds its folder as it was. What was counted stays: it only grows.
+    """
+    for path in folder.glob("gauge_live*_*.db"):
+        number = path.stem.rpartition("_")[2]
+        if number == str(os.getpid()) or not _is_there(int(number)):
+            path.unlink(missing_ok=True)
+
+
+def _is_there(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 if _DIRECTORY:  # the library decides at import, and wants the folder then
     Path(_DIRECTORY).mkdir(parents=True, exist_ok=True)
+    _forget_the_gone(Path(_DIRECTORY))
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest  # noqa: E402
 from prometheus_client.core import GaugeMetricFamily, Metric  # noqa: E402
