@@ -1,6 +1,7 @@
 """Pages that belong to no app: the overview, health, search; and what machines ask."""
 
 import structlog
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
@@ -30,6 +31,7 @@ def overview(request: HttpRequest) -> HttpResponse:
             "boxes": dashboard.boxes(request),
             "parts": health.known() if policy.allows(request.user, "see") else [],
             "box": demonstration.shown() if policy.allows(request.user, "see") else None,
+            "grafana_url": settings.CONSOLE_GRAFANA_URL if policy.allows(request.user, "admin") else "",
         },
     )
 

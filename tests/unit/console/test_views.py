@@ -128,6 +128,21 @@ def test_without_a_database_nothing_is_left_out(admin_page, monkeypatch, page):
 # --- the overview
 
 
+def test_administrators_find_grafana_from_the_overview(admin_page, settings):
+    assert "Grafana" not in admin_page.get("/").text
+    settings.CONSOLE_GRAFANA_URL = "https://grafana.example.org"
+    assert 'href="https://grafana.example.org"' in admin_page.get("/").text
+
+
+@pytest.mark.django_db
+def test_who_may_not_see_services_has_no_link_to_grafana(client, settings):
+    settings.CONSOLE_GRAFANA_URL = "https://grafana.example.org"
+    client.force_login(make_user("vera", "viewer"))
+    page = client.get("/")
+    assert page.status_code == 200
+    assert "Grafana" not in page.text
+
+
 @pytest.mark.django_db
 def test_the_boxes_are_drawn_with_the_page(client):
     client.force_login(make_user("ana", "engineer"))

@@ -52,9 +52,11 @@ def test_without_a_secret_the_mail_server_has_nowhere_to_come_from():
 def test_links_lead_to_where_browsers_find_airflow_and_mlflow():
     public = {"AIRFLOW": "https://airflow.example.org", "MLFLOW": "https://ml.example.org:8443"}
     words = [word for name, url in public.items() for word in ("--set", f"{name.lower()}.publicUrl={url}")]
+    words += ["--set", "monitoring.grafanaUrl=https://grafana.example.org"]
     rendered = pods(render("trial", *words))
     told = {one["name"]: one.get("value") for one in containers(rendered["atalaya-web"])[-1]["env"]}
     assert {name: told[f"CONSOLE_{name}_PUBLIC_URL"] for name in public} == public
+    assert told["CONSOLE_GRAFANA_URL"] == "https://grafana.example.org"
     mlflow = {one["name"]: one.get("value") for one in containers(rendered["atalaya-mlflow"])[0]["env"]}
     hosts = mlflow["MLFLOW_SERVER_ALLOWED_HOSTS"].split(",")
     assert "ml.example.org:8443" in hosts, "MLflow refuses host names that it is not told"

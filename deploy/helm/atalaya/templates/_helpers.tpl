@@ -159,6 +159,7 @@ CONSOLE_SPARK_AUTH_SECRET: {{ $existing }}
   "CONSOLE_MLFLOW_USERNAME" (include "atalaya.mlflowUsername" .)
   "CONSOLE_AIRFLOW_URL" $v.airflow.url
   "CONSOLE_AIRFLOW_PUBLIC_URL" $v.airflow.publicUrl
+  "CONSOLE_GRAFANA_URL" $v.monitoring.grafanaUrl
   "CONSOLE_AIRFLOW_AUTH" $v.airflow.auth
   "CONSOLE_AIRFLOW_USERNAME" $v.airflow.username
   "CONSOLE_SPARK_MASTER" $v.spark.master
