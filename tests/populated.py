@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from django.test import Client
 from django.utils import timezone
-from tests.unit.predictions.test_recording import message
 
 from console import health
 from core.access import policy
@@ -38,6 +37,7 @@ from tests.pipeline_rows import make_backfill, make_pipeline, make_question, mak
 from tests.registry import make_champion, make_gate, make_request, make_version
 from tests.registry import make_run as make_mlflow_run
 from tests.unit.predictions.conftest import FakeBroker
+from tests.unit.predictions.test_ingestion import message
 from tests.unit.streaming.events import make_stream
 from usecases import gateway as features_gateway
 from usecases.models import Batch

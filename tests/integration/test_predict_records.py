@@ -236,7 +236,7 @@ def test_a_broker_that_is_away_gives_the_ids_and_marks_them_later(running, topic
 
 
 def record(id_: str) -> bytes:
-    from tests.unit.predictions.test_recording import message
+    from tests.unit.predictions.test_ingestion import message
 
     return message(uuid.UUID(id_))
 

@@ -4,7 +4,6 @@ import json
 from types import SimpleNamespace
 
 import pytest
-from tests.unit.predictions.test_recording import handle, message
 
 from core.access import policy
 from core.lib.ids import uuid7
@@ -15,6 +14,7 @@ from predictions.serializers import PredictionSerializer
 from scoring.spec_reading import read_spec
 from tests.champions import SPEC
 from tests.people import make_user
+from tests.unit.predictions.test_ingestion import handle, message
 
 pytestmark = pytest.mark.django_db
 PERSONAL = {"Sex", "Age"}

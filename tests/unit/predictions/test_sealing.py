@@ -2,7 +2,6 @@
 
 import orjson
 import pytest
-from tests.unit.predictions.test_recording import handle, message
 
 from core.lib.ids import uuid7
 from predictions import actions, ingestion
@@ -12,6 +11,7 @@ from streaming import defaults, definition
 from streaming.decoding import EventDecoder
 from tests.champions import ROW
 from tests.people import make_user
+from tests.unit.predictions.test_ingestion import handle, message
 
 
 def test_what_is_sealed_opens_for_its_own_id_alone():
@@ -70,7 +70,7 @@ def test_the_stream_of_predictions_still_reads_its_fields(call, broker):
 
 @pytest.mark.django_db
 def test_a_record_of_an_earlier_release_is_recorded_as_it_is():
-    from tests.unit.predictions.test_recording import plain
+    from tests.unit.predictions.test_ingestion import plain
 
     id_ = uuid7()
     assert handle([orjson.dumps(plain(id_))]).n_rows == 1

@@ -12,7 +12,6 @@ from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.unit.predictions.test_recording import handle, message, plain
 
 from core.lib.ids import uuid7
 from core.lib.lag import Behind
@@ -22,6 +21,7 @@ from predictions.loops import RECORDS
 from predictions.models import Prediction
 from predictions.recorder import Recorder
 from predictions.sealing import Sealer
+from tests.unit.predictions.test_ingestion import handle, message, plain
 
 pytestmark = pytest.mark.django_db
 

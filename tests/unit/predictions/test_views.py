@@ -12,7 +12,6 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import override
-from tests.unit.predictions.test_recording import handle, message
 
 from core.audit.models import AuditEntry
 from core.lib.ids import uuid7
@@ -24,6 +23,7 @@ from tests import champions
 from tests.champions import ROW
 from tests.markup import flat
 from tests.people import bearer, make_token, make_user, signed_in
+from tests.unit.predictions.test_ingestion import handle, message
 
 pytestmark = pytest.mark.django_db
 

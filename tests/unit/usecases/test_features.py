@@ -6,7 +6,6 @@ from urllib.parse import quote
 import pytest
 import redis
 from django.urls import reverse
-from tests.unit.predictions.test_recording import message
 
 from core.lib import redis as console_redis
 from core.lib.ids import uuid7
@@ -14,6 +13,7 @@ from dags.recipes.common.feature_store import FeatureStore, Row
 from predictions import ingestion
 from tests.people import make_user, signed_in
 from tests.registry import make_champion
+from tests.unit.predictions.test_ingestion import message
 
 pytestmark = pytest.mark.django_db(databases=["default", "usecases"])
 

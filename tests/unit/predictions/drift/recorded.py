@@ -4,7 +4,6 @@ import hashlib
 from typing import Any
 
 import pandas as pd
-from tests.unit.predictions.test_recording import handle, message
 
 from core.lib.ids import uuid7
 from predictions.drift import windows
@@ -12,6 +11,7 @@ from predictions.models import DriftWatch
 from predictions.tasks import look_for_drift
 from tests.people import make_user
 from tests.registry import make_champion
+from tests.unit.predictions.test_ingestion import handle, message
 from tests.unit.scoring.drift.made import NAMES, REFERENCE_FILE, SCORE, SPEC, window
 
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from django.db import connection, transaction
 from django.utils import timezone
-from tests.unit.predictions.test_recording import handle, marker
 
 from core.alerts.models import Alert
 from predictions import actions, tasks
@@ -19,6 +18,7 @@ from predictions.models import DriftRules, DriftWatch, DriftWindow, Prediction
 from scoring.drift import reference as references
 from tests.people import make_user
 from tests.unit.predictions.drift.recorded import champion, judge, record, watch
+from tests.unit.predictions.test_ingestion import handle, marker
 from tests.unit.scoring.drift.made import SCORE, SPEC, drawn, parquet, scored, window
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("files", "sent")]
