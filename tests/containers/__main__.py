@@ -128,7 +128,7 @@ def _check_prometheus() -> None:
     unwell = {rule["name"]: rule["lastError"] for rule in rules if rule["health"] == "err"}
     assert rules, "no rules"
     assert not unwell, unwell
-    say(f"Prometheus reads web and serving, and evaluates {len(rules)} rules")
+    say(f"Prometheus reads each part of the console and evaluates {len(rules)} rules")
 
 
 def demo() -> None:
