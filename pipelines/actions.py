@@ -313,7 +313,8 @@ def clear_run(
         raise Conflict(_("The task “%(task)s” is “%(state)s”; that cannot be done now.") % words)
     is_alone = not (scope.upstream or scope.downstream)  # who is beside them Airflow alone knows
     in_question = run.task_instances.all() if scope.is_whole_run else tasks_meant
-    if scope.only_failed and is_alone and not any(task.state in TASK_FAILED for task in in_question):
+    is_known = is_alone and run.tasks_due_until is None  # else Airflow itself says where none failed
+    if scope.only_failed and is_known and not any(task.state in TASK_FAILED for task in in_question):
         raise Conflict(_("None of its tasks failed."))
     details = scope.as_json()
     wanted = TASK_FAILED if scope.only_failed else TASK_ENDED

@@ -65,12 +65,12 @@ from pipelines.answers import (
 from pipelines.backfill_answers import Backfill, WantedBackfill
 from pipelines.log_lines import Lines
 from pipelines.scope import Scope
+from pipelines.states import MARKS
 
 CONNECT_S, READ_S, LOG_READ_S = 2.0, 10.0, 60.0
 HURRIED_S = 1.0
 BACKFILL_READ_S = 150.0  # Airflow makes all runs of a backfill before it answers, some tens in a second
 AWAITS = ["awaiting_input", "deferred"]  # states of a task that still takes an answer
-MARKS = ["success", "failed", "skipped"]  # states that somebody may give a task
 LARGEST_VALUE = 1024 * 1024  # of what a page shows of a task, in bytes
 MOST_ENTRIES = 30  # of a task's XComs: each value is a call of its own
 
@@ -436,18 +436,18 @@ class AirflowGateway:
             [item for item in found if isinstance(item, UnreadPage) or answers.run_of(item) in wanted]
         )
 
-    def runs_of_changed_tasks(self, since: datetime) -> tuple[set[tuple[str, str]], datetime]:
+    def runs_of_changed_tasks(self, since: datetime) -> tuple[set[tuple[str, str]], datetime, bool]:
         """(dag_id, dag_run_id) of runs with a task that changed since then and stands as one could mark it.
 
-        And the time by Airflow's clock when it looked.
+        And the time by Airflow's clock when it looked, and whether it told of all.
         """
         call = self._instances.get_task_instances_without_preload_content
         # Those under way are written with each of their heartbeats.
         what: dict[str, Any] = {"dag_id": "~", "dag_run_id": "~", "order_by": ["id"]}
-        what |= {"state": MARKS, "updated_at_gte": since}
+        what |= {"state": list(MARKS), "updated_at_gte": since}
         items, looked_at = self._dated_pages(call, "task_instances", answers.row_key, **what)
         found = answers.read(items, answers.run_of, answers.task_key)
-        return {run for run in found if isinstance(run, tuple)}, looked_at
+        return {run for run in found if isinstance(run, tuple)}, looked_at, answers.is_whole(found)
 
     def log_page(
         self, dag_id: str, dag_run_id: str, task_id: str, *, try_number: int, map_index: int, token: str

@@ -38,6 +38,7 @@ WRITES_ON_FOR = timedelta(minutes=1)  # a try, after its end
 IS_OLD_AFTER = timedelta(minutes=10)  # then one look is enough
 LOOKED_AT_FOR = READ_NOTED_EVERY * 3  # after somebody last read it
 FIRST_LOOK, LAST_LOOK = timedelta(seconds=5), timedelta(minutes=1)
+MOST_LOOKS = 20  # at the log of one try that has ended
 
 
 def of_try(run: Run, task: TaskInstance, try_number: int) -> TaskLog:
@@ -154,7 +155,8 @@ def note_end(row: TaskLog, *, looked_at: datetime, has_more: bool) -> None:
     """
     ended = ended_at(row)
     since = looked_at - ended if ended else IS_OLD_AFTER
-    if since >= IS_OLD_AFTER or (since > WRITES_ON_FOR and not has_more):
+    is_tired = row.delivery_attempts >= MOST_LOOKS  # the clock of its worker may be ahead of ours
+    if is_tired or since >= IS_OLD_AFTER or (since > WRITES_ON_FOR and not has_more):
         finish(row)
         return
     wait = min(max(since, FIRST_LOOK), LAST_LOOK)
@@ -165,8 +167,12 @@ def note_end(row: TaskLog, *, looked_at: datetime, has_more: bool) -> None:
 
 def note_missing(row: TaskLog, words: str) -> None:
     """Airflow cannot read the log of an ended try, or not yet: tried again while somebody looks at it, and
-    else when the next one does.
+    else when the next one does. One that was copied while it ran, and is gone since, keeps what is here.
     """
+    ended = ended_at(row)
+    if row.n_lines and (ended is None or timezone.now() - ended >= IS_OLD_AFTER):
+        finish(row, words)
+        return
     row.mark_retry(words)
     if timezone.now() - row.read_at > LOOKED_AT_FOR:
         TaskLog.objects.filter(pk=row.pk).update(next_attempt_at=None)

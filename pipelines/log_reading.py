@@ -37,7 +37,7 @@ class LogView:
     @property
     def has_end(self) -> bool:
         """Whether the last lines here are those that stood at the end of the log after the try ended."""
-        return self.copy.has_end if self.copy else self.task.has_ended
+        return self.copy.has_end or self.copy.is_complete if self.copy else self.task.has_ended
 
     @property
     def is_complete(self) -> bool:

@@ -16,6 +16,12 @@ DETAILS = Loop(
 FILES = Loop("pipelines.files", _("DAG files that cannot be read"))
 RUNS = Loop("pipelines.runs", _("Pipeline runs"), thing="pipeline", item="run")
 TASKS = Loop("pipelines.tasks", _("Tasks of pipeline runs"), thing="run")
+TASK_LISTS = Loop(
+    "pipelines.task-lists",
+    _("Runs whose tasks Airflow fails to list"),
+    thing="run",
+    longest_retry=timedelta(minutes=10),
+)
 INPUTS = Loop("pipelines.inputs", _("Questions of tasks"), thing="run")
 LOST_RUNS = Loop(
     "pipelines.lost-runs",

@@ -8,7 +8,8 @@ from operator import attrgetter, or_
 from typing import Any, TypeVar
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet, Value
+from django.db.models.functions import Greatest
 from django.utils import timezone
 
 from core.lib import live
@@ -285,14 +286,19 @@ def tasks_changed(runs: Collection[tuple[str, str]]) -> None:
     names = {"dag_id__in": {run[0] for run in runs}, "dag_run_id__in": {run[1] for run in runs}}
     ended = Run.objects.filter(state__in=ENDED, **names).exclude(state__in=NEVER_THERE)
     ids = [pk for pk, *run in ended.values_list("pk", "dag_id", "dag_run_id") if tuple(run) in runs]
-    Run.objects.filter(pk__in=ids).update(tasks_due_until=timezone.now())
+    tasks_are_due(Run.objects.filter(pk__in=ids))
 
 
 def unended_tasks_are_due() -> None:
     """Tasks at work in runs that ended are due: an earlier release may have left them so."""
     at_work = TaskInstance.objects.exclude(state__in=["", "success", "failed", *NEVER_RAN])
     runs = Run.objects.filter(pk__in=at_work.values("run"), state__in=ENDED).exclude(state__in=NEVER_THERE)
-    runs.update(tasks_due_until=timezone.now())
+    tasks_are_due(runs)
+
+
+def tasks_are_due(runs: QuerySet[Run]) -> int:
+    """From now on, or for as long as they were; how many there are."""
+    return runs.update(tasks_due_until=Greatest("tasks_due_until", Value(timezone.now())))
 
 
 def tasks_are_read(runs: Iterable[Run], at: datetime) -> None:

@@ -456,6 +456,12 @@ class InputRequest(Deliverable):
             return "closed"
         return "waiting" if self.chosen is None else "delivering"
 
+    @property
+    def is_asked_again(self) -> bool:
+        """Whether a later try of the task asks, or asked, the same."""
+        place = {"run": self.run_id, "task_id": self.task_id, "map_index": self.map_index}
+        return InputRequest.objects.filter(**place, try_number__gt=self.try_number).exists()
+
     def asks(self, name: str) -> bool:
         """Whether the one of this user name may answer, as far as the task says."""
         return not self.assigned or name in self.assigned

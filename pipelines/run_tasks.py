@@ -37,6 +37,7 @@ class TaskRow:
     ended_at: datetime | None = None
     longest_s: float | None = None
     only: TaskInstance | None = None
+    is_over: bool = False  # its run: what has no end by now gets none
 
     def __str__(self) -> str:
         return self.task_id if self.only else f"{self.task_id} × {self.n}"
@@ -73,7 +74,7 @@ class TaskRow:
             return self.only.seconds
         if self.started_at is None:
             return None
-        end = self.ended_at if self.has_ended else timezone.now()
+        end = self.ended_at if self.has_ended or self.is_over else timezone.now()
         return None if end is None else max((end - self.started_at).total_seconds(), 0.0)
 
     @property
@@ -129,7 +130,8 @@ def rows(run: Run, graph: Sequence[Mapping[str, Any]] | None = None) -> list[Tas
         row.add(one["state"], one["n"], times)
     for row in found.values():
         row.counts = {state: row.counts[state] for state in sorted(row.counts, key=grid.place)}
-        if not row.has_ended:
+        row.is_over = run.has_ended
+        if not (row.has_ended or row.is_over):
             row.ended_at = None
     nodes = queries.graph_of(run.dag_id) if graph is None else graph
     order = {task_id: place for place, task_id in enumerate(topological(nodes))}

@@ -10,7 +10,7 @@ from django.utils import timezone
 from core.lib.errors import ConsoleError, NotFound
 from core.lib.poll import poll
 from pipelines import asset_events, backfill_mirror, details, gateway, log_copy, loops, mirror, tasks
-from pipelines.airflow_pages import PAGE
+from pipelines.airflow_pages import BROKEN_AFTER, PAGE, Failed
 from pipelines.answers import DagRun
 from pipelines.mirror import OVERLAP
 from pipelines.models import Bookmark, Pipeline, Run, RunState, TaskLog, Wish
@@ -22,6 +22,7 @@ DETAILS_IN_TURN = 2
 BOOKMARK_EVERY = timedelta(seconds=10)
 DUE_AT_ONCE = 2 * PAGE  # runs that do not run: those that do are not to wait for all of a long history
 AGAIN_AT_ONCE = 20  # of what was set aside
+LONGEST_LOOK_BACK = timedelta(hours=1)  # for marks: older ones show when something else changes
 
 
 @poll(every_s=10, service=SERVICE)
@@ -100,11 +101,45 @@ def sync_tasks() -> None:
     runs = Run.objects.only("dag_id", "dag_run_id", "tasks_due_until")
     running = runs.filter(state=RunState.RUNNING)
     due = runs.exclude(state=RunState.RUNNING).exclude(tasks_due_until=None)
-    wanted = [*running, *due.order_by("tasks_due_until", "pk")[:DUE_AT_ONCE]]
+    set_aside = dict(loops.TASK_LISTS.rows().exclude(key="").values_list("key", "next_try_at"))
+    now = timezone.now()
+    kept_back = {int(key) for key, next_try_at in set_aside.items() if next_try_at > now}
+    due = due.exclude(pk__in=kept_back).order_by("tasks_due_until", "pk")
+    wanted = [run for run in running if run.pk not in kept_back] + list(due[:DUE_AT_ONCE])
     for start in range(0, len(wanted), PAGE):
-        batch, asked_at = wanted[start : start + PAGE], timezone.now()
-        mirror.save_tasks(batch, airflow.task_states([(run.dag_id, run.dag_run_id) for run in batch]))
-        mirror.tasks_are_read(batch, asked_at)
+        batch = wanted[start : start + PAGE]
+        try:
+            _read_tasks(airflow, batch)
+        except Failed:
+            _read_apart(airflow, batch)
+        else:
+            if fit := set_aside.keys() & {str(run.pk) for run in batch}:
+                loops.TASK_LISTS.fits(*fit)
+
+
+def _read_tasks(airflow: gateway.AirflowGateway, runs: list[Run]) -> None:
+    asked_at = timezone.now()
+    mirror.save_tasks(runs, airflow.task_states([(run.dag_id, run.dag_run_id) for run in runs]))
+    mirror.tasks_are_read(runs, asked_at)
+
+
+def _read_apart(airflow: gateway.AirflowGateway, runs: list[Run]) -> None:
+    """Run by run: one whose tasks Airflow fails to list keeps no other from being read.
+
+    Raises Failed where it does so for the first three: then it may fail at all.
+    """
+    n_read = n_failed = 0
+    for run in runs:
+        try:
+            _read_tasks(airflow, [run])
+        except Failed as error:
+            n_failed += 1
+            if n_failed == BROKEN_AFTER and not n_read:
+                raise
+            loops.TASK_LISTS.set_aside(run.pk, error, about=run.key)
+        else:
+            n_read += 1
+            loops.TASK_LISTS.fits(run.pk)
 
 
 def _odd_tasks_are_due() -> None:
@@ -112,23 +147,25 @@ def _odd_tasks_are_due() -> None:
     for key in loops.TASKS.due(AGAIN_AT_ONCE):
         dag_id, _space, dag_run_id = mirror.run_key(key).partition(" ")
         run = Run.objects.filter(dag_id=dag_id, dag_run_id=dag_run_id)
-        if not run.update(tasks_due_until=timezone.now()):
+        if not mirror.tasks_are_due(run):
             loops.TASKS.fits(key)
 
 
-@poll(every_s=30, service=SERVICE)
+# Of a service of its own: the mirror is current without it.
+@poll(every_s=30, service=f"{SERVICE}-marks")
 def sync_marked_tasks() -> None:
     """Ended runs of which somebody marked a task in Airflow's own pages: that leaves the run's row as it is.
 
     Airflow has no index on when a task changed and looks through all of them: not to be asked more often.
     """
-    bookmark = Bookmark.objects.filter(name="tasks").first()
-    since = (bookmark.read_until if bookmark else timezone.now()) - OVERLAP
-    changed, looked_at = gateway.connect().runs_of_changed_tasks(since)
+    bookmark, now = Bookmark.objects.filter(name="tasks").first(), timezone.now()
+    since = max(bookmark.read_until if bookmark else now, now - LONGEST_LOOK_BACK) - OVERLAP
+    changed, looked_at, is_whole = gateway.connect().runs_of_changed_tasks(since)
     mirror.tasks_changed(changed)
     if bookmark is None:
         mirror.unended_tasks_are_due()
-    Bookmark.objects.update_or_create(name="tasks", defaults={"read_until": looked_at})
+    if is_whole:  # what lay in a gap is looked for again
+        Bookmark.objects.update_or_create(name="tasks", defaults={"read_until": looked_at})
 
 
 @poll(every_s=5, service=SERVICE)

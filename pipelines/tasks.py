@@ -290,6 +290,10 @@ def deliver_answer(input_id: str) -> None:
     if row is None:
         return
     by, run = row.answered_by, row.run
+    if row.is_asked_again:  # Airflow would take the answer for that of the later try
+        words = _("The task has asked again since, at a later try. Answer that question.")
+        _settle_answer(row, "input.not_answered", error=words, closed_at=timezone.now())
+        return
     try:
         airflow_for(by.get_username() if by else WATCHER).answer_input(
             run.dag_id,

@@ -51,14 +51,20 @@ def once(
             time.sleep(LOOK_EVERY_S)
         else:
             return kept
-        kept = _kept(key, mark, fresh_s)  # the one before us may just have been told
     except console_redis.RedisError as error:
-        log.warning("shared.not_shared", name=name, error=str(error))
-        return Kept(ask(), is_fresh=True)
+        return _alone(name, ask, error)
     try:
+        kept = _kept(key, mark, fresh_s)  # the one before us may just have been told
         return kept if kept and kept.is_fresh else Kept(_keep(key, mark, ask()), is_fresh=True)
+    except console_redis.RedisError as error:
+        return _alone(name, ask, error)
     finally:
         _release(lock, name)
+
+
+def _alone(name: str, ask: Callable[[], str], error: Exception) -> Kept:
+    log.warning("shared.not_shared", name=name, error=str(error))
+    return Kept(ask(), is_fresh=True)
 
 
 def _kept(key: str, mark: str, fresh_s: float) -> Kept | None:

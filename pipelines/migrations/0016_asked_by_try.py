@@ -1,5 +1,13 @@
 from django.db import migrations, models
 
+# Without the try there was one row for each task that asks: the way back leaves the latest.
+ONLY_THE_LATEST = """
+DELETE FROM pipelines_inputrequest earlier USING pipelines_inputrequest later
+WHERE (earlier.run_id, earlier.task_id, earlier.map_index, earlier.asked_at)
+    = (later.run_id, later.task_id, later.map_index, later.asked_at)
+  AND earlier.try_number < later.try_number
+"""
+
 
 class Migration(migrations.Migration):
     dependencies = [("pipelines", "0015_tasks_due")]
@@ -17,4 +25,5 @@ class Migration(migrations.Migration):
                 fields=["run", "task_id", "map_index", "asked_at", "try_number"], name="input_asked_once"
             ),
         ),
+        migrations.RunSQL(migrations.RunSQL.noop, ONLY_THE_LATEST),
     ]

@@ -366,12 +366,11 @@ class FakeAirflow(Backfills):
         self._call("task_states")
         return [task for task in self._tasks.values() if (task.dag_id, task.dag_run_id) in runs]
 
-    def runs_of_changed_tasks(self, since: datetime) -> tuple[set[tuple[str, str]], datetime]:
+    def runs_of_changed_tasks(self, since: datetime) -> tuple[set[tuple[str, str]], datetime, bool]:
         self._call("runs_of_changed_tasks")
         changed = {key for key, at in self._tasks_changed_at.items() if at >= since}
-        return {
-            key[:2] for key, task in self._tasks.items() if key in changed and task.state in MARKS
-        }, self.now
+        runs = {key[:2] for key, task in self._tasks.items() if key in changed and task.state in MARKS}
+        return runs, self.now, True
 
     def log_page(
         self, dag_id: str, dag_run_id: str, task_id: str, *, try_number: int, map_index: int, token: str

@@ -229,7 +229,8 @@ class TestGateway:
         marked, other = start(), start()
         _runs, before = gateway.connect().runs_changed_since(None, limit=1)
         as_ana().mark_tasks(DAG, marked, Scope("load", -1), "success", dry_run=False)
-        found, looked_at = gateway.connect().runs_of_changed_tasks(before)
+        found, looked_at, is_whole = gateway.connect().runs_of_changed_tasks(before)
+        assert is_whole
         assert (DAG, marked) in found
         assert (DAG, other) not in found
         assert looked_at >= before

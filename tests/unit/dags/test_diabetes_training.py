@@ -17,10 +17,11 @@ from dags.recipes.diabetes.params import DATA_DAG_ID, TRAINING_DAG_ID
 from dags.recipes.diabetes.training import TRAINING
 from scoring import convert, sandbox
 from scoring import features as columns
+from scoring.alike import Scale
 from scoring.check import RowDecoder
 from scoring.originals import Original
 from scoring.result import Job, read_result
-from scoring.score import Scorer
+from scoring.score import Scorer, score_of
 from usecases.models import Decision
 
 # MLflow's parts warn of their own old ways when they are loaded; the other tests hold our steps to none
@@ -139,7 +140,9 @@ def test_each_kind_compiles_and_answers_alike(kind):
     fitted = train.pipeline(spec, model).fit(columns.table(spec, rows), rows["label"])
     original = Original(fitted, spec)
     compiled = Scorer.from_onnx(convert.to_onnx(original), spec)
-    parity = convert.compare(original, compiled, [("rows", columns.frame(spec, rows))])
+    frame = columns.frame(spec, rows)
+    scale = Scale.of(score_of(original.predict(frame)))
+    parity = convert.compare(original, compiled, [("rows", frame)], scale)
     assert parity.holds, parity
 
 

@@ -556,8 +556,9 @@ def test_the_model_beats_the_mean_and_its_spec_knows_the_usual_error(trained):
 def test_the_model_compiles_and_answers_alike(trained):
     """Also with what it never saw: places, nothing known of the house."""
     from scoring import convert
+    from scoring.alike import Scale
     from scoring.originals import Original
-    from scoring.score import Scorer
+    from scoring.score import Scorer, score_of
     from scoring.spec_reading import read_spec
 
     folder = trained.folder
@@ -566,7 +567,8 @@ def test_the_model_compiles_and_answers_alike(trained):
     compiled = Scorer.from_onnx(convert.to_onnx(original), spec)
     rows = folder.read_table("holdout.parquet").drop(columns=["label", "house"]).head(40)
     groups = [(where, columns_of.frame(spec, table)) for where, table in convert.rows_to_compare(spec, rows)]
-    parity = convert.compare(original, compiled, groups)
+    scale = Scale.of(score_of(original.predict(columns_of.frame(spec, rows))))
+    parity = convert.compare(original, compiled, groups, scale)
     assert parity.rows > 40
     assert parity.holds
 

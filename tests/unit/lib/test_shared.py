@@ -71,3 +71,17 @@ def test_without_redis_each_asks(real_redis, ask, asked):
         shared.Kept("answer 1", is_fresh=True),
         shared.Kept("answer 2", is_fresh=True),
     ]
+
+
+def test_redis_that_goes_once_one_asks_leaves_nobody_waiting(real_redis, ask, asked, monkeypatch):
+    kept, looks = shared._kept, []
+
+    def goes_at_the_second(*names):
+        looks.append(names)
+        if len(looks) == 2:
+            raise redis.RedisError("gone")
+        return kept(*names)
+
+    monkeypatch.setattr(shared, "_kept", goes_at_the_second)
+    assert shared.once("x", ask) == shared.Kept("answer 1", is_fresh=True)
+    assert not redis.client().exists("shared:x:asking")

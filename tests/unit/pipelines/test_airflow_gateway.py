@@ -289,7 +289,8 @@ def test_runs_of_changed_tasks_are_named_once_and_only_tasks_that_could_be_marke
     items = [{**one, "dag_run_id": f"r{place // 100}"} for place, one in enumerate(instances(250))]
     server.answer = listed("task_instances", [*items, None])
     since = datetime(2026, 3, 1, tzinfo=UTC)
-    found, looked_at = gateway.connect().runs_of_changed_tasks(since)
+    found, looked_at, is_whole = gateway.connect().runs_of_changed_tasks(since)
+    assert is_whole
     assert found == {("etl", "r0"), ("etl", "r1"), ("etl", "r2")}
     assert abs(datetime.now(UTC) - looked_at) < timedelta(minutes=1)
     asked = parse_qs(urlsplit(server.requests[0].path).query)

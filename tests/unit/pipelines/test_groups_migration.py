@@ -4,7 +4,7 @@ import pytest
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
-BEFORE, AFTER = ("pipelines", "0016_map_names"), ("pipelines", "0017_groups_anew")
+BEFORE, AFTER = ("pipelines", "0019_map_names"), ("pipelines", "0020_groups_anew")
 
 
 def migrate(target):

@@ -138,8 +138,18 @@ def test_the_timeline_has_one_bar_for_all_and_comes_to_the_tasks_after(page, run
 
 def test_a_mapped_task_at_work_goes_on_until_now(run):
     TaskInstance.objects.filter(map_index=7).update(state="running", ended_at=None)
+    run.state = "running"
     row = run_tasks.rows(run)[1]
     assert (row.has_ended, row.ended_at, row.state) == (False, None, "failed")
+    assert row.seconds > timedelta(days=1).total_seconds()
+
+
+def test_a_mapped_task_that_a_run_left_behind_takes_no_longer(run):
+    """A run that failed by deadlock, or is lost: some instances never get an end."""
+    TaskInstance.objects.filter(map_index__gt=9).update(state="", ended_at=None)
+    row = run_tasks.rows(run)[1]
+    assert (row.has_ended, row.ended_at) == (False, STARTED + timedelta(seconds=20))
+    assert row.seconds == 10
 
 
 def test_what_never_ran_gives_no_time(run):

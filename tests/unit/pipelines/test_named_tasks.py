@@ -341,6 +341,7 @@ def unprefixed(db, airflow):
     airflow.move_on(DAG, "manual__1", "failed", **dict.fromkeys(names, "success") | {"sort": "failed"})
     sync.sync_pipelines()
     sync.sync_runs()
+    sync.sync_tasks()
     return Run.objects.get()
 
 

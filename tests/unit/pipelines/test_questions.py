@@ -288,3 +288,16 @@ def test_rest_lists_and_answers(page, question):
     answer = page.post(url, body, content_type="application/json")
     assert (answer.status_code, answer.json()["state"]) == (202, "delivering")
     assert page.post(url, body, content_type="application/json").status_code == 409
+
+
+def test_an_answer_is_not_given_to_a_later_try(question, airflow, scientist):
+    """The task asked again while the answer was on its way: nobody has seen that question."""
+    answer(question, scientist)
+    ask_again(airflow)
+    sync.sync_inputs()
+    tasks.deliver_answer(str(question.pk))
+    assert ("m", "ask") not in airflow.answers
+    question.refresh_from_db()
+    assert question.state == "closed"
+    assert "asked again since" in question.delivery_error
+    assert states() == [(1, "closed"), (2, "waiting")]

@@ -9,7 +9,7 @@ from django.utils import timezone
 from core.audit.models import AuditEntry
 from core.lib.errors import Conflict, InvalidRequest, NotFound
 from pipelines import actions, sync, tasks
-from pipelines.models import Run, RunNote, RunState, Wish
+from pipelines.models import Run, RunNote, RunState, TaskInstance, Wish
 from pipelines.scope import Scope
 from tests.pipeline_rows import make_pipeline, make_run, make_task
 
@@ -84,7 +84,9 @@ def cancelled(run, airflow):
     """Cancelled while it was queued: no task of it ran, so none failed."""
     airflow.move_on(DAG, "manual__1", "failed", load="skipped", search="skipped", report="skipped")
     sync.sync_runs()
-    Run.objects.filter(pk=run.pk).update(state=RunState.CANCELLED, cancelled_at=timezone.now())
+    sync.sync_tasks()
+    now = timezone.now()
+    Run.objects.filter(pk=run.pk).update(state=RunState.CANCELLED, cancelled_at=now, tasks_due_until=None)
     return run
 
 
@@ -391,3 +393,14 @@ def test_rest_chooses_the_run_on_latest_version(page, run, airflow):
     assert post(page, f"{run.pk}/clear", {"run_on_latest_version": True}).status_code == 202
     tasks.deliver_run(str(run.pk))
     assert airflow.run_on_latest_version == {"manual__1": True}
+
+
+def test_news_of_a_run_that_is_not_read_yet_is_airflows_to_judge(run, airflow, scientist):
+    """The run is failed here, and which of its tasks failed comes a moment later."""
+    TaskInstance.objects.update(state="running")
+    Run.objects.filter(pk=run.pk).update(tasks_due_until=timezone.now())
+    actions.clear_run(run.pk, by=scientist, scope=Scope(only_failed=True))
+    tasks.deliver_run(str(run.pk))
+    run.refresh_from_db()
+    assert (run.state, run.delivery_error) == ("queued", "")
+    assert airflow.calls.count("clear_run") == 1

@@ -396,6 +396,6 @@ def test_rest_tells_the_same(page, there, airflow):
     found = page.get(f"{base}/xcoms").json()["results"]
     assert found == [{"name": "a", "words": "1", "n_cut": 0, "is_too_large": False, "trouble": ""}]
     assert [one["try_number"] for one in page.get(f"{base}/tries").json()["results"]] == [1, 2, 3]
-    assert page.get(f"{base}/rendered").json() == {"results": []}
+    assert page.get(f"{base}/rendered").json() == {"next": None, "results": []}
     airflow.is_away = True
     assert page.get(f"{base}/tries").status_code == 503

@@ -180,7 +180,7 @@ def test_lines_that_are_here_stay_while_airflow_cannot_read_the_log(task, airflo
     log_reading.open_log(run, "load")
     whole_log = airflow.whole_log
     airflow.whole_log = lambda *_names, **_options: nullcontext(Nowhere())
-    row = look_again(3600)
+    row = look_again(300)
     assert (row.is_complete, row.n_lines, row.delivery_error) == (False, 2, Nowhere.trouble)
     airflow.whole_log = whole_log
     airflow.log_lines[RUN, "load", 1] += lines("three")
@@ -424,3 +424,28 @@ def test_a_long_trace_keeps_its_end():
     assert text.endswith("ValueError: the reason")
     assert "characters left out" in text
     assert len(text) < 70_000
+
+
+def test_a_whole_copy_of_an_earlier_release_has_its_end(ended, page):
+    TaskLog.objects.update(is_complete=True, has_end=False)
+    assert log_reading.open_log(Run.objects.get(), "load").has_end
+
+
+def test_an_end_ahead_of_our_clock_is_not_looked_at_for_ever(ended, airflow):
+    TaskInstance.objects.update(ended_at=timezone.now() + timedelta(hours=5))
+    for _look in range(log_copy.MOST_LOOKS + 1):
+        TaskLog.objects.filter(is_complete=False).update(next_attempt_at=timezone.now())
+        row = look_again(0)
+    assert row.is_complete
+    assert airflow.calls.count("whole_log") <= log_copy.MOST_LOOKS
+
+
+def test_a_log_that_is_gone_since_it_was_followed_keeps_what_is_here(task, airflow):
+    run = Run.objects.get()
+    log_reading.open_log(run, "load")
+    sync.sync_logs()
+    TaskInstance.objects.update(state="failed", ended_at=timezone.now())
+    log_reading.open_log(run, "load")
+    airflow.whole_log = lambda *_names, **_options: nullcontext(Nowhere())
+    row = look_again(3600)
+    assert (row.is_complete, row.n_lines, row.delivery_error) == (True, 2, Nowhere.trouble)

@@ -10,6 +10,7 @@ from core.lib.aside import Unread
 from core.lib.errors import Unavailable
 from core.lib.models import SetAside
 from pipelines import actions, loops, mirror, sync, tasks
+from pipelines.airflow_pages import Failed
 from pipelines.models import Bookmark, Run, TaskInstance
 from pipelines.scope import Scope
 
@@ -236,7 +237,7 @@ def test_marks_are_looked_for_from_now_on_and_again_where_they_could_not_be_note
 
     def changed(at):
         since.append(at)
-        return set(), dag.now
+        return set(), dag.now, True
 
     monkeypatch.setattr(dag, "runs_of_changed_tasks", changed)
     sync.sync_marked_tasks()
@@ -274,7 +275,7 @@ def test_first_contact_does_not_keep_running_ones_waiting(dag, monkeypatch):
 def test_no_conf_is_loaded_for_the_tasks(dag, django_assert_max_num_queries):
     trigger(dag, state="running", load="running", clean="")
     read_all()
-    with django_assert_max_num_queries(10) as queries:
+    with django_assert_max_num_queries(11) as queries:
         sync.sync_tasks()
     assert not any('"conf"' in one["sql"] for one in queries.captured_queries)
 
@@ -327,3 +328,68 @@ def test_a_task_that_was_set_aside_and_is_no_longer_there_is_forgotten(dag, is_r
     n_reads(dag)
     sync.sync_tasks()
     assert n_reads(dag) == 0
+
+
+def failing_for(dag, *bad):
+    """Airflow answers 500 whenever tasks of one of these runs are asked for."""
+    read = dag.task_states
+
+    def task_states(runs):
+        if any(dag_run_id in bad for _dag_id, dag_run_id in runs):
+            raise Failed("Airflow failed at that.", service="airflow")
+        return read(runs)
+
+    return task_states
+
+
+def test_a_run_whose_tasks_airflow_fails_to_list_keeps_no_other_from_being_read(dag, monkeypatch):
+    for name in ("a", "bad", "c"):
+        trigger(dag, name, "success", load="success", clean="success")
+        dag.end(DAG, name, LONG_AGO)
+    sync.sync_runs()
+    with monkeypatch.context() as patch:
+        patch.setattr(dag, "task_states", failing_for(dag, "bad"))
+        sync.sync_tasks()
+        [row] = SetAside.objects.all()
+        assert (row.loop, row.about) == (loops.TASK_LISTS.name, f"{DAG} bad")
+        assert TaskInstance.objects.count() == 4
+        dag.calls.clear()
+        sync.sync_tasks()
+        assert n_reads(dag) == 0, "its next try is to come"
+    SetAside.objects.update(next_try_at=timezone.now())
+    sync.sync_tasks()
+    assert states("bad") == {"load": "success", "clean": "success"}
+    assert not SetAside.objects.exists()
+
+
+def test_an_airflow_that_fails_at_all_runs_is_away(dag, monkeypatch):
+    for name in ("a", "b", "c", "d"):
+        trigger(dag, name, "success", load="success", clean="success")
+    sync.sync_runs()
+    monkeypatch.setattr(dag, "task_states", failing_for(dag, "a", "b", "c", "d"))
+    with pytest.raises(Failed):
+        sync.sync_tasks()
+    assert SetAside.objects.count() == 2
+
+
+def test_marks_in_a_gap_are_looked_for_again_and_none_of_long_ago(dag, monkeypatch):
+    since = []
+
+    def changed(at):
+        since.append(at)
+        return set(), dag.now, False
+
+    monkeypatch.setattr(dag, "runs_of_changed_tasks", changed)
+    Bookmark.objects.create(name="tasks", read_until=LONG_AGO)
+    sync.sync_marked_tasks()
+    assert Bookmark.objects.get().read_until == LONG_AGO
+    assert abs(timezone.now() - sync.LONGEST_LOOK_BACK - mirror.OVERLAP - since[0]) < timedelta(seconds=5)
+
+
+def test_a_change_does_not_shorten_how_long_tasks_are_due(dag):
+    trigger(dag, "m", "success", load="success", clean="success")
+    sync.sync_runs()
+    until = Run.objects.get().tasks_due_until
+    assert until > timezone.now() + timedelta(seconds=5)
+    mirror.tasks_changed({(DAG, "m")})
+    assert Run.objects.get().tasks_due_until == until
