@@ -25,9 +25,10 @@ class Session:
 def find(session_key: str, authorization: str | None = None) -> Session | None:
     """The live session of an active user, else None. Raises django.db.Error without a database.
 
-    authorization: the header, if there was one: then its token counts, as over REST.
+    authorization: the header, if there was one. A token in it counts alone, as over REST; what a proxy before
+    us asks for does not concern us, as on pages.
     """
-    if authorization is not None:
+    if authorization is not None and authorization.partition(" ")[0].lower() == "bearer":
         return _of_token(authorization)
     if not session_key:
         return None

@@ -127,10 +127,11 @@ def _self_test(served: Predictor, reference: bytes) -> str:
     """Why serving would refuse it; empty when it would not."""
     predict = served.predict if isinstance(served, Scorer) else _as_the_runner(served)
     try:
-        self_test.check(predict, served.spec, self_test.sample(reference, served.spec))
+        sample = self_test.sample(reference, served.spec)
+        self_test.check(predict, served.spec, sample)
     except self_test.SelfTestError as error:
         return str(error)
-    return ""
+    return sample.refused
 
 
 def _as_the_runner(original: Predictor) -> Callable[[features.Columns], Outcome]:

@@ -3,6 +3,7 @@
 The gate runs this in its sandbox, serving when it loads a champion: what passes there serves here.
 """
 
+import contextlib
 import io
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -28,10 +29,14 @@ class SelfTestError(Exception):
 
 
 class Sample(NamedTuple):
-    """Reference rows as checked inputs, and the scores stored with them."""
+    """Reference rows as checked inputs, and the scores stored with them.
+
+    refused: why the spec refuses some of its own rows, which are left out; empty when it takes all.
+    """
 
     inputs: list[dict[str, Any]]
     scores: list[float]
+    refused: str = ""
 
 
 def sample(parquet: bytes, spec: Spec) -> Sample:
@@ -44,16 +49,29 @@ def sample(parquet: bytes, spec: Spec) -> Sample:
             raise SelfTestError("its reference has no rows")
         rows = [_plain(row) for row in table.select(names).to_pylist()]
         scores = [float(score) for score in table.column(spec.score_column).to_pylist()]
-        inputs = RowDecoder(spec).decode_rows(rows).inputs
+        return _taken(RowDecoder(spec), rows, scores)
     except sampling.TooLarge as error:
         raise SelfTestError(f"its reference {error}") from error
     except (pa.ArrowException, KeyError) as error:
         raise SelfTestError(f"its reference cannot be read: {error}") from error
-    except CheckError as error:
-        raise SelfTestError(f"its spec refuses a row of its own reference: {_first(error)}") from error
     except (TypeError, ValueError) as error:
         raise SelfTestError(f"its reference has a score that is no number: {error}") from error
-    return Sample(inputs, scores)
+
+
+def _taken(decoder: RowDecoder, rows: list[dict[str, Any]], scores: list[float]) -> Sample:
+    """Raises SelfTestError where the spec takes none."""
+    try:
+        return Sample(decoder.decode_rows(rows).inputs, scores)
+    except CheckError as error:
+        refused = f"its spec refuses a row of its own reference: {_first(error)}"
+    found = Sample([], [], refused)
+    for row, score in zip(rows, scores, strict=True):
+        with contextlib.suppress(CheckError):
+            found.inputs.extend(decoder.decode_rows([row]).inputs)
+            found.scores.append(score)
+    if not found.inputs:
+        raise SelfTestError(refused)
+    return found
 
 
 def check(predict: Callable[[features.Columns], Outcome], spec: Spec, of: Sample) -> None:

@@ -18,7 +18,9 @@ PREFIX = "ATALAYA_SECRET_"
 NEEDLESS = {"supervisor"}  # of the embedded stack alone
 TOKENS = (*(name for name in secrets.TOKENS if name not in NEEDLESS), "s3", "grafana", "notebook")
 # What goes into addresses or files of servers, where other signs would be taken for a part of those.
-PLAIN = re.compile(r"[A-Za-z0-9._~-]*")
+PLAIN = re.compile(r"[A-Za-z0-9._~+=-]*")
+# Where it goes into addresses alone, other signs may be written as those have them: %40 for @.
+ENCODED = re.compile(r"([A-Za-z0-9._~+=-]|%[0-9A-Fa-f]{2})*")
 # Hosted Kafkas have passwords of all sorts of signs; it goes into JSON.
 QUOTED = re.compile(r'[^"\\]*')
 OWNERS = tuple(name for name in secrets.TOKENS if name.startswith("database_"))
@@ -89,19 +91,37 @@ def fill(text: str, values: Mapping[str, str]) -> tuple[str, list[str]]:
 
 def fault(values: Mapping[str, str]) -> str:
     """Which of these secrets cannot work, and what to do, without its value; empty where all can."""
-    odd = [name for name, signs in BREAKS.items() if not signs.fullmatch(values.get(name, ""))]
+    signs = {**BREAKS, **dict.fromkeys(_of_outside(values), ENCODED)}
+    odd = [name for name, allowed in signs.items() if not allowed.fullmatch(values.get(name, ""))]
     if not odd:
         return ""
-    allowed = 'no " and no \\' if BREAKS[odd[0]] is QUOTED else "letters, digits and . _ ~ - alone"
+    allowed = {
+        QUOTED: 'no " and no \\',
+        ENCODED: "letters, digits and . _ ~ + = - alone, and others as %40 stands for @",
+    }.get(signs[odd[0]], "letters, digits and . _ ~ + = - alone")
     return (
         f"{odd[0]} holds signs that break the addresses and files which it goes into: choose {allowed}, here "
         "and at the service that asks for it."
     )
 
 
+def _of_outside(values: Mapping[str, str]) -> list[str]:
+    """Secrets of accounts that somebody else makes, of Redis and where nobody here may make databases."""
+    found = []
+    if values.get("ATALAYA_BUNDLED_REDIS") == "0":
+        found += [f"{PREFIX}REDIS", f"{PREFIX}FEATURES"]
+    if values.get("ATALAYA_POSTGRES_ADMIN") == "":
+        found += [PREFIX + name.upper() for name in OWNERS]
+    return found
+
+
 def _values(lines: list[str]) -> dict[str, str]:
-    """What stands behind our variables, as Compose reads it: quotes and comments left out."""
-    told = {name: lines[place].partition("=")[2].strip() for name, place in _places(lines).items()}
+    """What stands behind each variable, as Compose reads it: quotes and comments left out."""
+    told = {}
+    for line in lines:
+        name, is_set, value = line.partition("=")
+        if is_set and not name.lstrip().startswith("#"):
+            told[name.removeprefix("export ").strip()] = value.strip()
     return {
         name: text[1:].partition(text[0])[0] if text[:1] in ("'", '"') else text.partition(" #")[0].rstrip()
         for name, text in told.items()

@@ -36,7 +36,7 @@ BESIDE = ("dead", "anomalies")  # how the console calls what it makes beside a t
 NAMED = """
 SELECT topic FROM streaming_stream UNION SELECT other_dead_topic FROM streaming_stream
 UNION SELECT other_topic FROM streaming_rulestate UNION SELECT topic FROM streaming_replay
-UNION SELECT params ->> 'topic' FROM jobs_job
+UNION SELECT params ->> 'topic' FROM jobs_job UNION SELECT params ->> 'sink_topic' FROM jobs_job
 """
 TIMEOUT_S = 15
 LOOKS_EVERY_S = 0.5
@@ -64,13 +64,17 @@ def state(settings: Mapping[str, str], own: Collection[str]) -> State:
     """Topics by name with id, partitions and own settings; the recorder's next offset by topic and partition.
 
     settings: of librdkafka. own: topics of the console, with what lies beside them; what else is there is
-    somebody else's. Raises StackError when Kafka does not tell.
+    somebody else's. Raises StackError when Kafka does not tell, also of a topic that the recorder reads: its
+    position would mean nothing.
     """
     admin = AdminClient(settings)
     try:
-        return {"topics": _topics(admin, own), "recorder": _committed(admin)}
+        found, positions = _topics(admin, own), _committed(admin)
     except KafkaException as error:
         raise StackError(f"Kafka does not tell about its topics: {error.args[0]}.") from error
+    if unknown := sorted((positions.keys() & {*own}) - found.keys()):
+        raise StackError(f"Kafka does not tell which topic {unknown[0]} is, whose place the recorder notes.")
+    return {"topics": found, "recorder": positions}
 
 
 def wait_until_recorded(settings: Mapping[str, str], topic: str, *, patience_s: float) -> int:
@@ -147,16 +151,25 @@ def _topics(admin: AdminClient, own: Collection[str]) -> dict[str, dict[str, Any
     found = {}
     for name in names:
         try:
-            about, config = described[name].result(), by_name[name].result()
+            about = described[name].result()
         except KafkaException as error:
             print(f"Kafka does not tell how the topic {name} is made, which is left out: {error.args[0]}.")
             continue
         found[name] = {
             "id": str(about.topic_id),
             "partitions": len(about.partitions),
-            "config": _own_settings(config),
+            "config": _settings_of(name, by_name[name]),
         }
     return found
+
+
+def _settings_of(name: str, asked: Future[Mapping[str, ConfigEntry]]) -> dict[str, str]:
+    """None where Kafka does not tell, which is said: a topic is made anew with those of its broker then."""
+    try:
+        return _own_settings(asked.result())
+    except KafkaException as error:
+        print(f"Kafka does not tell the settings of the topic {name}, which are left out: {error.args[0]}.")
+        return {}
 
 
 def _own_settings(config: Mapping[str, ConfigEntry]) -> dict[str, str]:

@@ -5,6 +5,7 @@ import fcntl
 import secrets
 import shutil
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
@@ -108,27 +109,34 @@ def _started(model_folder: Path, spec: Spec, folder: Path, missing_as: Mapping[s
 # containers share a disk.
 _LOCK = "lock"
 _UNHELD = ".new"
+_MADE_WITHIN_S = 60
 
 
 def _held(folder: Path) -> IO[bytes]:
     """Make the folder; it is nobody else's until what is returned is closed, or this process is gone."""
     unheld = folder.with_name(folder.name + _UNHELD)
     unheld.mkdir(parents=True, mode=0o700)
-    lock = (unheld / _LOCK).open("wb")
-    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    unheld.rename(folder)
+    try:
+        lock = (unheld / _LOCK).open("wb")
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        unheld.rename(folder)
+    except BaseException:
+        shutil.rmtree(unheld, ignore_errors=True)
+        raise
     return lock
 
 
 def _sweep(root: Path) -> None:
     """Remove what processes that were killed left behind."""
     for left in root.glob("*"):
-        if left.suffix != _UNHELD and _is_left(left):
+        if _is_left(left):
             shutil.rmtree(left, ignore_errors=True)
 
 
 def _is_left(folder: Path) -> bool:
     try:
+        if folder.suffix == _UNHELD and time.time() - folder.stat().st_mtime < _MADE_WITHIN_S:
+            return False
         with (folder / _LOCK).open("ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:  # somebody holds it, or another process removes it at this moment

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import structlog
 from django.utils.translation import gettext as _
 
 from core.lib.errors import Conflict, InvalidRequest, Unavailable
@@ -20,6 +21,8 @@ from scoring.score import ModelFailure, Scorer, ScorerError, Scores, ScoringUnav
 from scoring.self_test import SelfTestError
 from scoring.spec import Spec
 from scoring.spec_reading import SpecError, read_spec
+
+log = structlog.get_logger(__name__)
 
 # From here on scoring leaves the event loop, so that one large call does not hold up the small ones.
 OFFLOAD_ROWS = 50
@@ -160,6 +163,8 @@ def load(ref: ChampionRef, files: ModelFiles, folder: Path) -> Served:
         served = Served(ref, spec, _scorer(ref, spec, files, folder), sample.inputs)
     except (SpecError, ScorerError, SelfTestError, ScoringUnavailable) as error:
         raise Conflict(_cannot(ref, str(error)), service="mlflow") from error
+    if sample.refused:  # the gate lets no new one pass; one that serves goes on
+        log.warning("serving.reference_refused", model=ref.model, version=ref.version, reason=sample.refused)
     try:
         self_test.check(served.scorer.predict, spec, sample)
     except (SelfTestError, ModelFailure, ScoringUnavailable) as error:

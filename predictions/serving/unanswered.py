@@ -23,6 +23,7 @@ KIND = "unanswered"
 N_IDS_PER_MARKER = 500
 MOST_FILES = 2_000  # are sent at once
 MOST_KEPT = 10_000  # files, of all processes that share the folder: hours without Kafka
+MOST_GATHERED = 100_000  # ids that wait for the disk
 ADD_TIMEOUT_S = 2.0
 SEND_TIMEOUT_S = 5
 
@@ -44,6 +45,10 @@ class Unanswered:
     async def add(self, ids: Sequence[str]) -> None:
         """Return once they are on the disk, or have been logged because they could not be kept."""
         with self._lock:
+            if len(self._gathered) + len(ids) > MOST_GATHERED:
+                reason = f"{MOST_GATHERED} wait for the disk already"
+                log.error("predictions.unanswered_not_kept", n_ids=len(ids), reason=reason)
+                return
             self._gathered += ids
             if self._next_file is None:
                 self._next_file = self._writer.submit(self._write)
@@ -52,7 +57,7 @@ class Unanswered:
             async with asyncio.timeout(ADD_TIMEOUT_S):
                 await asyncio.shield(asyncio.wrap_future(written))  # others wait for it too
         except TimeoutError:
-            log.error("predictions.unanswered_not_kept", n_ids=len(ids), reason="the disk does not answer")
+            log.error("predictions.unanswered_not_kept_yet", n_ids=len(ids), reason="the disk is slow")
 
     def _write(self) -> None:
         with self._lock:

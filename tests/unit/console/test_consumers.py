@@ -193,13 +193,15 @@ async def test_a_token_hears_of_what_its_scopes_allow():
 @pytest.mark.django_db(transaction=True)
 async def test_what_is_no_token_is_refused_beside_a_good_cookie():
     _token, key = await token_of("ana", "see")
-    for header in (f"Bearer {key}x", f"Basic {key}", "Bearer", ""):
-        user = await User.objects.aget(username="ana")
-        client = Client()
-        await client.aforce_login(user)
-        cookie = client.cookies["atalaya_session"].value
-        headers = [(b"host", HOST), (b"cookie", f"atalaya_session={cookie}".encode())]
+    client = Client()
+    await client.aforce_login(await User.objects.aget(username="ana"))
+    cookie = client.cookies["atalaya_session"].value
+    headers = [(b"host", HOST), (b"cookie", f"atalaya_session={cookie}".encode())]
+    for header in (f"Bearer {key}x", "Bearer", "bearer"):
         assert not await Socket([*headers, (b"authorization", header.encode())]).opens(), header
+    of_a_proxy = Socket([*headers, (b"authorization", b"Basic YW5hOnNlY3JldA==")])
+    assert await of_a_proxy.opens()
+    await of_a_proxy.closes()
 
 
 async def test_socket_without_redis_is_refused(sessions_of, real_redis):

@@ -83,7 +83,12 @@ def test_pipelines_may_what_they_may_in_the_embedded_stack(secrets):
 
 
 DATA = "/var/lib/kafka/data"
-TOPICS = ("meta.properties", "predictions-0", "predictions-0/00000000000000000000.log")
+TOPICS = (
+    "meta.properties",
+    "predictions-0",
+    "predictions-0/00000000000000000000.log",
+    ".kafka_cleanshutdown",
+)
 
 
 def start_kafka(volume: Path) -> None:
@@ -110,7 +115,7 @@ def test_kafka_writes_below_the_root_of_its_volume_where_ext4_has_a_folder_of_it
 
 def test_kafka_finds_what_an_earlier_release_wrote_to_the_root_of_its_volume(tmp_path):
     (tmp_path / "predictions-0").mkdir()
-    for name in TOPICS[::2]:
+    for name in (*(name for name in TOPICS if name != "predictions-0"), ".lock"):
         (tmp_path / name).write_text(name)
     (tmp_path / "lost+found").mkdir(mode=0)
     start_kafka(tmp_path)

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import psycopg2
 import pytest
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from django.conf import settings as django_settings
 from psycopg2.extensions import make_dsn
 
@@ -364,16 +364,22 @@ def test_a_snapshot_outlives_a_servers_patience_with_idle_transactions(tmp_path)
 
 
 class FakeAdmin:
-    """A Kafka that others use too. refused: the topic about whose settings it does not tell."""
+    """A Kafka that others use too.
 
-    def __init__(self, names, refused=""):
-        self._names, self._refused = names, refused
+    refused: the topic about whose settings it does not tell; unknown: the one about which it tells nothing.
+    """
+
+    def __init__(self, names, refused="", unknown=""):
+        self._names, self._refused, self._unknown = names, refused, unknown
 
     def list_topics(self, timeout):
         return SimpleNamespace(topics=dict.fromkeys(self._names))
 
     def describe_topics(self, wanted, request_timeout):
-        return {name: _answered(self._about(name)) for name in wanted.topic_names}
+        return {
+            name: _refused() if name == self._unknown else _answered(self._about(name))
+            for name in wanted.topic_names
+        }
 
     def _about(self, name):
         return SimpleNamespace(name=name, topic_id=f"id of {name}", partitions=[0, 1], is_internal=False)
@@ -382,11 +388,17 @@ class FakeAdmin:
         return {one: self._config(one.name) for one in resources}
 
     def _config(self, name):
-        if name != self._refused:
-            return _answered({})
-        answer = Future()
-        answer.set_exception(KafkaException(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)))
-        return answer
+        return _refused() if name in {self._refused, self._unknown} else _answered({})
+
+    def list_consumer_group_offsets(self, _groups):
+        places = [TopicPartition("predictions", 0, 7), TopicPartition("of_long_ago", 0, 3)]
+        return {kafka_state.RECORDER: _answered(SimpleNamespace(topic_partitions=places))}
+
+
+def _refused():
+    answer = Future()
+    answer.set_exception(KafkaException(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)))
+    return answer
 
 
 def _answered(value):
@@ -407,9 +419,24 @@ def test_a_backup_takes_the_consoles_own_topics_and_those_beside_them():
 
 
 def test_a_topic_about_which_kafka_does_not_tell_is_set_aside_and_said(capsys):
-    found = kafka_state._topics(FakeAdmin(OWN, refused="orders"), OWN)
+    found = kafka_state._topics(FakeAdmin(OWN, unknown="orders"), OWN)
     assert set(found) == {"predictions"}
     assert "the topic orders is made, which is left out" in capsys.readouterr().out
+
+
+def test_a_topic_whose_settings_kafka_does_not_tell_keeps_its_place(capsys, monkeypatch):
+    """The recorder's position means something by the topic's id."""
+    monkeypatch.setattr(kafka_state, "AdminClient", lambda _settings: FakeAdmin(OWN, refused="predictions"))
+    saved = kafka_state.state({}, OWN)
+    assert saved["topics"]["predictions"] == {"id": "id of predictions", "partitions": 2, "config": {}}
+    assert "settings of the topic predictions" in capsys.readouterr().out
+    assert kafka_state.positions_to_set(saved, {"predictions": "id of predictions"})
+
+
+def test_a_backup_without_the_topic_of_records_is_none(monkeypatch):
+    monkeypatch.setattr(kafka_state, "AdminClient", lambda _settings: FakeAdmin(OWN, unknown="predictions"))
+    with pytest.raises(StackError, match="which topic predictions is"):
+        kafka_state.state({}, OWN)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -417,7 +444,7 @@ def test_own_topics_are_those_of_streams_replays_and_jobs():
     stream = Stream.objects.create(name="s", topic="clicks", other_dead_topic="clicks_lost", definition={})
     RuleState.objects.create(stream=stream, topic_id="i", other_topic="clicks_odd")
     Replay.objects.create(source="a.csv", topic="replayed")
-    Job.objects.create(app="stream_trips", params={"topic": "trips"})
+    Job.objects.create(app="stream_trips", params={"topic": "trips", "sink_topic": "sums"})
     Job.objects.create(app="clean_trips", params={"rows": 3})
     about = django_settings.DATABASES["default"]
     parts = {
@@ -427,7 +454,6 @@ def test_own_topics_are_those_of_streams_replays_and_jobs():
         "password": about["PASSWORD"],
     }
     found = kafka_state.own_topics(make_dsn(dbname=about["NAME"], **parts), records="predictions")
-    assert {"clicks", "clicks_lost", "clicks_odd", "replayed", "trips", "predictions"} <= found
-    assert "" not in found
-    assert None not in found
+    ours = {"clicks", "clicks_lost", "clicks_odd", "replayed", "trips", "sums", "predictions"}
+    assert found == ours | {"taxi_trips"}, "a stream that is there from the start"
     assert kafka_state.own_topics(make_dsn(dbname="postgres", **parts), records="p") == {"p"}

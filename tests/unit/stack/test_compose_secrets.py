@@ -118,6 +118,23 @@ def test_a_password_of_kafka_may_hold_what_json_takes():
         assert name in compose_secrets.fault({name: odd})
 
 
+@pytest.mark.parametrize(
+    ("outside", "name"),
+    [
+        ({"ATALAYA_BUNDLED_REDIS": "0"}, "ATALAYA_SECRET_REDIS"),
+        ({"ATALAYA_POSTGRES_ADMIN": ""}, "ATALAYA_SECRET_DATABASE_CONSOLE"),
+    ],
+)
+def test_a_password_that_somebody_else_made_may_be_written_as_addresses_have_it(tmp_path, outside, name):
+    given = {**outside, name: "p%40ss+a/b=".replace("/", "%2F")}
+    assert compose_secrets.fault(given) == ""
+    assert name in compose_secrets.fault({**given, name: "p@ss"})
+    assert "%40 stands for @" in compose_secrets.fault({**given, name: "p%4"})
+    assert name in compose_secrets.fault({name: "p%40ss"}), "where we set it ourselves, it would be another"
+    (tmp_path / ".env").write_text("".join(f"{key}={value}\n" for key, value in given.items()))
+    assert compose_secrets.main(tmp_path / ".env") == 0
+
+
 def test_whatever_is_made_is_fine():
     assert compose_secrets.fault(compose_secrets.wanted()) == ""
     assert compose_secrets.fault({}) == ""
