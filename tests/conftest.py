@@ -63,6 +63,8 @@ def on_the_stack(stack: RunningStack, settings) -> RunningStack:
             setattr(settings, name, json.loads(value))
         elif hasattr(settings, name):
             setattr(settings, name, type(getattr(settings, name) or "")(value))
+    for service in ("AIRFLOW", "MLFLOW"):  # which follow where nothing else is said
+        setattr(settings, f"CONSOLE_{service}_PUBLIC_URL", getattr(settings, f"CONSOLE_{service}_URL"))
     return stack
 
 
