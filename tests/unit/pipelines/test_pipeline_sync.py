@@ -133,7 +133,7 @@ def test_an_idle_airflow_costs_one_request_and_writes_nothing(run, airflow, djan
     airflow._changed_at.clear()
     airflow._runs.clear()
     airflow.calls.clear()
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(6):
         sync.sync_runs()
         sync.sync_tasks()
     assert airflow.calls == ["runs_changed_since"]

@@ -64,7 +64,25 @@ async def test_a_disk_that_does_not_answer_holds_nobody_up_for_long(held, monkey
     with capture_logs() as lines:
         await asyncio.wait_for(kept.add(["a"]), 20)
     go_on.set()
-    assert [line["event"] for line in lines] == ["predictions.unanswered_not_kept"]
+    assert [line["event"] for line in lines if line["event"].startswith("predictions.")] == [
+        "predictions.unanswered_not_kept_yet"
+    ]
+
+
+async def test_ids_that_wait_for_a_disk_that_hangs_are_bounded(held, monkeypatch):
+    monkeypatch.setattr(unanswered, "ADD_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(unanswered, "MOST_GATHERED", 3)
+    kept, threads, go_on = held
+    with capture_logs() as lines:
+        await kept.add(["a"])
+        while not threads:  # the disk has it
+            await asyncio.sleep(0.01)
+        await kept.add(["b", "c"])
+        await kept.add(["d", "e"])
+    assert kept._gathered == ["b", "c"]
+    go_on.set()
+    (beyond,) = [line for line in lines if line["event"] == "predictions.unanswered_not_kept"]
+    assert beyond["n_ids"] == 2
 
 
 def test_a_full_disk_changes_nothing_for_the_caller(call, broker, monkeypatch):
