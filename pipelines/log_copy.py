@@ -52,8 +52,7 @@ def of_try(run: Run, task: TaskInstance, try_number: int) -> TaskLog:
     )
     if row.size_bytes and not _is_sound(row):
         anew = {"size_bytes": 0, "n_lines": 0, "token": "", "is_complete": False, "is_cut": False}
-        anew["has_end"] = False
-        TaskLog.objects.filter(pk=row.pk).update(**anew)
+        TaskLog.objects.filter(pk=row.pk).update(**anew, has_end=False, delivery_attempts=0)
         row.refresh_from_db()
     if timezone.now() - row.read_at > READ_NOTED_EVERY:
         TaskLog.objects.filter(pk=row.pk).update(read_at=timezone.now())

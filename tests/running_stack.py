@@ -19,7 +19,7 @@ from stack.config import REPO, Config
 from stack.health import Standing
 from tests import made_data
 
-PORT_BASE = os.environ.get("CONSOLE_TEST_PORT_BASE", "18000")
+PORT_BASE = int(os.environ.get("CONSOLE_TEST_PORT_BASE", "18000"))
 VAR_DIR = os.environ.get("CONSOLE_TEST_VAR_DIR", str(REPO / "var" / "test"))
 # Spark's settings for jobs with few rows: what a JVM spends on code that runs for hours is left out.
 QUICK_TO_START = dict.fromkeys(
@@ -143,7 +143,7 @@ def own() -> RunningStack:
     data_dir = os.environ.get("CONSOLE_DATA_DIR") or str(made_data.folder(Path(f"{VAR_DIR}-data")))
     return RunningStack(
         environment(
-            CONSOLE_PORT_BASE=PORT_BASE,
+            CONSOLE_PORT_BASE=str(PORT_BASE),
             CONSOLE_VAR_DIR=VAR_DIR,
             CONSOLE_DATA_DIR=data_dir,
             CONSOLE_LOAD_EXAMPLES=os.environ.get("CONSOLE_TEST_EXAMPLES", "0"),

@@ -115,7 +115,7 @@ def cluster(tmp_path, settings) -> Iterator[Cluster]:
     site = config.from_environment(
         running_stack.environment(
             CONSOLE_VAR_DIR=str(tmp_path / "var"),
-            CONSOLE_PORT_BASE=running_stack.PORT_BASE,
+            CONSOLE_PORT_BASE=str(running_stack.PORT_BASE),
             CONSOLE_VENV_DIR=str(config.from_environment().venv_dir),
         )
     )

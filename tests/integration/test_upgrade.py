@@ -231,7 +231,7 @@ def older() -> Iterator[Checkout]:
 
 def environment(**more: str) -> dict[str, str]:
     return running_stack.environment(
-        CONSOLE_PORT_BASE=running_stack.PORT_BASE,
+        CONSOLE_PORT_BASE=str(running_stack.PORT_BASE),
         CONSOLE_VAR_DIR=str(FOLDER / "var"),
         CONSOLE_VENV_DIR=str(config.from_environment().venv_dir),  # of this checkout's .env, perhaps
         **more,

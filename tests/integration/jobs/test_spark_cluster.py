@@ -19,7 +19,7 @@ from tests import running_stack
 from tests.integration.real_jobs import write_trips
 from tests.running_stack import QUICK_TO_START, RunningStack
 
-PORT_BASE = int(running_stack.PORT_BASE) + 100
+PORT_BASE = running_stack.PORT_BASE + 100
 UI_PORT = PORT_BASE + 20
 
 

@@ -11,7 +11,7 @@ import pytest
 from tests import running_stack
 from tests.running_stack import RunningStack, environment
 
-PORT_BASE = int(running_stack.PORT_BASE) + 100
+PORT_BASE = running_stack.PORT_BASE + 100
 
 
 @pytest.fixture
