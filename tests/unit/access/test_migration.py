@@ -1,28 +1,14 @@
 """The migration to limits of our own, on an installation that is in use."""
 
-import pytest
 from django.db import connection
-from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.recorder import MigrationRecorder
+
+from tests.migrating import migrate as migrate
 
 BEFORE, AFTER = ("access", "0002_roles"), ("access", "0003_ends_and_limits")
 
 
-def migrate(target):
-    executor = MigrationExecutor(connection)
-    executor.migrate([target])
-    return MigrationExecutor(connection).loader.project_state([target]).apps
-
-
-@pytest.fixture
-def _back_to_the_newest(transactional_db):
-    yield
-    executor = MigrationExecutor(connection)
-    executor.migrate(executor.loader.graph.leaf_nodes())
-
-
-@pytest.mark.usefixtures("_back_to_the_newest")
-def test_users_and_tokens_go_on_and_the_old_counts_go():
+def test_users_and_tokens_go_on_and_the_old_counts_go(migrate):
     old = migrate(BEFORE)
     user = old.get_model("access", "User").objects.create(username="ana", password="x")
     token = old.get_model("access", "ApiToken").objects.create(
