@@ -39,7 +39,11 @@ WINDOW, SLIDE = "10 minutes", "5 minutes"
 MAX_EVENT_BYTES = 256 * 1024
 MAX_AHEAD = "5 minutes"
 # A checkpoint keeps the number of its partitions: 200, Spark's default, are that many tasks for each batch.
-CONF = {"spark.sql.shuffle.partitions": "4", "spark.sql.adaptive.enabled": "false"}
+CONF = {
+    "spark.sql.shuffle.partitions": "4",
+    "spark.sql.adaptive.enabled": "false",
+    "spark.sql.streaming.numRecentProgressUpdates": "30",  # more than there are between two looks
+}
 SCHEMA = (
     "vendor_id string, pickup_datetime string, passenger_count double, trip_distance double,"
     " pickup_longitude double, pickup_latitude double, dropoff_longitude double, dropoff_latitude double,"
@@ -267,24 +271,50 @@ class Progress:
 
     def note(self, queries: "Sequence[StreamingQuery]") -> dict[str, Any]:
         """Write the state of all queries; returns it."""
-        told = [json.loads(found.json) for one in queries if (found := one.lastProgress) is not None]
-        state = {"at": time.time(), "queries": [self._query(one) for one in told], "history": self._history}
+        newest = [told for one in queries if (told := self._newest(one)) is not None]
+        state = {
+            "at": time.time(),
+            "queries": [self._query(told) for told in newest],
+            "history": self._history,
+        }
         running.write_result(self._path, state)
         return state
+
+    def _newest(self, query: "StreamingQuery") -> dict[str, Any] | None:
+        """The newest progress of a query, with all since the last look added up; None before its first.
+
+        Between two looks there may be several: after a batch that moves the watermark Spark runs one without
+        rows at once.
+        """
+        found = query.lastProgress
+        if found is None:
+            return None
+        newest: dict[str, Any] = json.loads(found.json)
+        seen = self._seen.get(newest["name"])
+        if _mark(newest) == seen:  # reading all recent ones takes many calls to the JVM
+            return newest
+        recent = [json.loads(one.json) for one in query.recentProgress]
+        marks = [_mark(told) for told in recent]
+        for told in recent[marks.index(seen) + 1 if seen in marks else 0 :]:
+            self._add(told)
+            newest = told
+        return newest
+
+    def _add(self, told: dict[str, Any]) -> None:
+        name = told["name"]
+        self._seen[name] = _mark(told)
+        self._rows[name] = self._rows.get(name, 0) + told["numInputRows"]
+        if name == "windows":
+            operators = told.get("stateOperators", [])
+            self._late += sum(one.get("numRowsDroppedByWatermark", 0) for one in operators)
+            self._history.append(
+                {"at": told["timestamp"], "rows_per_s": _number(told.get("processedRowsPerSecond"))}
+            )
+            del self._history[:-HISTORY]
 
     def _query(self, told: dict[str, Any]) -> dict[str, Any]:
         name, batch = told["name"], told["batchId"]
         operators = told.get("stateOperators", [])
-        n_late = sum(one.get("numRowsDroppedByWatermark", 0) for one in operators)
-        if self._seen.get(name) != (batch, told["timestamp"]):
-            self._seen[name] = (batch, told["timestamp"])
-            self._rows[name] = self._rows.get(name, 0) + told["numInputRows"]
-            if name == "windows":
-                self._late += n_late
-                self._history.append(
-                    {"at": told["timestamp"], "rows_per_s": _number(told.get("processedRowsPerSecond"))}
-                )
-                del self._history[:-HISTORY]
         return {
             "name": name,
             "batch": batch,
@@ -297,6 +327,11 @@ class Progress:
             "late_rows": self._late if name == "windows" else 0,
             "watermark": told.get("eventTime", {}).get("watermark", ""),
         }
+
+
+def _mark(told: dict[str, Any]) -> tuple[int, str]:
+    """What tells one progress of a query from another: idle triggers repeat the number of a batch."""
+    return told["batchId"], told["timestamp"]
 
 
 def _number(value: Any) -> float:

@@ -177,20 +177,26 @@ def test_what_a_sender_took_back_is_not_read():
 
 
 class Query:
-    """A streaming query that ends, or fails, after so many looks."""
+    """A streaming query of so many batches; as Spark does, it keeps the progress of the newest ones."""
 
-    def __init__(self, name, *, n_rows=3, fails=False):
-        self.name, self.fails, self.isActive, self.n_rows = name, fails, True, n_rows
+    def __init__(self, name, *, n_rows=(3,), fails=False):
+        self.name, self.fails, self.isActive, self.n_rows = name, fails, True, list(n_rows)
         self.status = {"isTriggerActive": False}
-        self.batch = 0
+
+    @property
+    def recentProgress(self):
+        return [self.told(batch) for batch in range(len(self.n_rows))][-30:]
 
     @property
     def lastProgress(self):
+        return self.recentProgress[-1] if self.n_rows else None
+
+    def told(self, batch):
         told = {
             "name": self.name,
-            "batchId": self.batch,
-            "timestamp": f"2026-01-01T00:00:0{self.batch}Z",
-            "numInputRows": self.n_rows,
+            "batchId": batch,
+            "timestamp": f"2026-01-01T00:00:{batch:02}Z",
+            "numInputRows": self.n_rows[batch],
             "processedRowsPerSecond": "NaN",
             "stateOperators": [{"numRowsTotal": 4, "memoryUsedBytes": 100, "numRowsDroppedByWatermark": 2}],
             "eventTime": {"watermark": "2026-01-01T00:00:00.000Z"},
@@ -205,15 +211,28 @@ class Query:
 
 
 def test_progress_adds_up_each_batch_once(tmp_path):
-    query, progress = Query("windows"), Progress(tmp_path / "progress.json")
-    for batch in (0, 0, 1):
-        query.batch = batch
+    query, progress = Query("windows", n_rows=[]), Progress(tmp_path / "progress.json")
+    for n_rows in ([], [3], [], [3]):
+        query.n_rows += n_rows
         progress.note([query])
     told = json.loads((tmp_path / "progress.json").read_text())
     [one] = told["queries"]
     assert (one["rows"], one["late_rows"], one["batch"], one["rows_per_s"]) == (6, 4, 1, 0.0)
     assert (one["state_rows"], one["state_bytes"]) == (4, 100)
     assert len(told["history"]) == 2
+
+
+def test_batches_between_two_looks_count_too(tmp_path):
+    """One of rows and the empty one that its watermark brings; then more than are kept."""
+    query, progress = Query("windows", n_rows=[10, 0]), Progress(tmp_path / "progress.json")
+    [one] = progress.note([query])["queries"]
+    assert (one["rows"], one["late_rows"], one["batch"]) == (10, 4, 1)
+    query.n_rows += [1, 2, 0]
+    [one] = progress.note([query])["queries"]
+    assert (one["rows"], one["late_rows"], one["batch"]) == (13, 10, 4)
+    query.n_rows += [1] * 40
+    [one] = progress.note([query])["queries"]
+    assert (one["rows"], one["batch"]) == (13 + 30, 44)
 
 
 def test_a_stop_file_ends_all_queries_and_a_failure_is_raised(tmp_path, monkeypatch):
