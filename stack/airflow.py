@@ -10,12 +10,18 @@ from datetime import datetime
 from pathlib import Path
 
 from core.lib.files import write_whole
-from stack import base, databases, mlflow_server, redis_server
+from stack import base, databases, mlflow_server, observability, redis_server
 from stack.config import REPO, Config
 from stack.errors import StackError
 from stack.parts import Part, Program
 
 ADMIN = "admin"
+# What it tells of itself, as regular expressions. Gauges of single files and tasks are left out: without the
+# tag that tells one from another, which would be a label of any number of values, each overwrites the others.
+METRICS = (
+    r"^scheduler,^executor,^pool,^dagrun,^ti_,^ti\.finish,^trigger,"
+    r"^dag_processing\.(import_errors|total_parse_time|processor_timeouts)"
+)
 
 
 def url(config: Config) -> str:
@@ -98,7 +104,22 @@ def _settings(config: Config) -> dict[tuple[str, str], str]:
         ("SCHEDULER", "SCHEDULER_IDLE_SLEEP_TIME"): "0.5",
         ("LOGGING", "BASE_LOG_FOLDER"): str(folder / "logs"),
         ("USAGE_DATA_COLLECTION", "ENABLED"): "False",
+        **(_metrics(config) if observability.has_airflow_metrics(config) else {}),
     }
+
+
+def _metrics(config: Config) -> dict[tuple[str, str], str]:
+    """Its own metrics to the exporter; tags become labels: of DAGs and pools, not of single tasks."""
+    said = {
+        "STATSD_ON": "True",
+        "STATSD_HOST": "127.0.0.1",
+        "STATSD_PORT": str(config.port("airflow-statsd")),
+        "STATSD_INFLUXDB_ENABLED": "True",
+        "STATSD_DISABLED_TAGS": "job_id,run_id,task_id,map_index",
+        "LEGACY_NAMES_ON": "False",
+        "METRICS_ALLOW_LIST": METRICS,
+    }
+    return {("METRICS", name): value for name, value in said.items()}
 
 
 def _folder(config: Config) -> Path:

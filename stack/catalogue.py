@@ -21,10 +21,11 @@ CONSOLE = console_parts.PARTS
 PARTS: dict[str, Part] = {part.name: part for part in (*SERVERS, *CONSOLE)}
 CLUSTER = spark_cluster.PARTS  # only where they are asked for, as are these
 OBSERVABILITY = observability.PARTS
+EXPORTER = observability.EXPORTER
 # What the supervisor knows: the parts, and what is started now and then and ends by itself.
 PROGRAMS: dict[str, Part] = {
     **PARTS,
-    **{part.name: part for part in (*CLUSTER, *OBSERVABILITY)},
+    **{part.name: part for part in (*CLUSTER, *OBSERVABILITY, EXPORTER)},
     demonstration.PART.name: demonstration.PART,
 }
 
@@ -32,7 +33,8 @@ PROGRAMS: dict[str, Part] = {
 def optional(config: Config) -> list[Part]:
     """Those that not every stack has, of this one."""
     cluster = CLUSTER if config.has_spark_cluster else ()
-    return [*cluster, *(OBSERVABILITY if config.has_observability else ())]
+    watching = OBSERVABILITY if config.has_observability else ()
+    return [*cluster, *watching, *([EXPORTER] if observability.has_airflow_metrics(config) else ())]
 
 
 def parts_of(config: Config) -> list[Part]:

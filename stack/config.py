@@ -31,6 +31,8 @@ OFFSETS = {
     "spark-worker": 19,
     "prometheus": 40,
     "alertmanager": 41,
+    "airflow-statsd": 42,  # UDP
+    "airflow-metrics": 43,
 }
 HIGHEST_BASE = 65535 - 99
 PREFIXES = ("CONSOLE_", "COURSE_API_", "OTEL_")

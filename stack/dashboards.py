@@ -346,6 +346,44 @@ DASHBOARDS: Final = (
         ),
     ),
     Dashboard(
+        "atalaya-airflow",
+        "Atalaya: Airflow's own metrics",
+        (
+            _one("Tasks that run", NUMBER, "sum(airflow_executor_running_tasks)"),
+            _one("Tasks in the executor's queue", NUMBER, "sum(airflow_executor_queued_tasks)"),
+            _one(
+                "Tasks without a place",
+                NUMBER,
+                "sum(airflow_scheduler_tasks_starving)",
+                "Ready, but their pool has no slot.",
+            ),
+            _one("DAG files that cannot be read", NUMBER, "max(airflow_dag_processing_import_errors)"),
+            Panel("Tasks that end", A_SECOND, (("{{state}}", _rate("airflow_ti_finish", by="state")),)),
+            Panel(
+                "Free slots by pool",
+                NUMBER,
+                (("{{pool_name}}", "min by (pool_name) (airflow_pool_open_slots)"),),
+            ),
+            Panel(
+                "Round of the scheduler",
+                SECONDS,
+                (
+                    (
+                        "mean",
+                        "sum(rate(airflow_scheduler_scheduler_loop_duration_sum[5m]))"
+                        " / (sum(rate(airflow_scheduler_scheduler_loop_duration_count[5m])) > 0)",
+                    ),
+                ),
+            ),
+            Panel(
+                "From a run's time to its first task",
+                SECONDS,
+                (("{{dag_id}}", _mean("airflow_dagrun_first_task_scheduling_delay", by="dag_id")),),
+                "Mean; of runs by schedule.",
+            ),
+        ),
+    ),
+    Dashboard(
         "atalaya-streams",
         "Atalaya: streams and lag",
         (

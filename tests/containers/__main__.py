@@ -8,6 +8,7 @@ PODMAN_COMPOSE   the program (podman-compose)
 CADDY            the program of the proxy (/usr/bin/caddy)
 HELM             the program that renders the chart, for its pods (the one on the path)
 MOTO             folder of Python packages with moto's server: an S3 store for MLflow, else it keeps files
+STATSD_EXPORTER  one that is built for this machine: Airflow's own metrics are read, too (none)
 PROMETHEUS       that of Prometheus (/usr/bin/prometheus)
 ALERTMANAGER     that of Alertmanager, as Debian brings it (/usr/bin/prometheus-alertmanager)
 CONTAINERS_DIR   where the generated file and the secrets lie (var/containers); named volumes are podman's
@@ -121,7 +122,8 @@ def _check_prometheus() -> None:
     def is_read() -> bool:
         jobs = {one["labels"]["job"] for one in asked("targets")["activeTargets"] if one["health"] == "up"}
         parts = {part.name for part in console_parts.PARTS} - {"web"}
-        return jobs == {"console", "prometheus", "alertmanager", *parts}
+        airflow = {"airflow"} if project.HAS_STATSD else set()
+        return jobs == {"console", "prometheus", "alertmanager", *airflow, *parts}
 
     wait("Prometheus' targets", is_read, log_of=container("prometheus"), patience_s=60)
     rules = [rule for group in asked("rules")["groups"] for rule in group["rules"]]

@@ -25,9 +25,10 @@ COMPOSE = os.environ.get("PODMAN_COMPOSE", "podman-compose")
 FOLDER = Path(os.environ.get("CONTAINERS_DIR") or REPO / "var" / "containers")
 FILES = ("docker-compose.yml", "deploy/compose.test.yml")
 HAS_S3 = "MOTO" in os.environ
-LEFT_OUT = {"grafana"} | (set() if HAS_S3 else {"s3"})
+HAS_STATSD = "STATSD_EXPORTER" in os.environ
+LEFT_OUT = {"grafana"} | (set() if HAS_S3 else {"s3"}) | (set() if HAS_STATSD else {"airflow-metrics"})
 WITHOUT_S3 = {"setup", "mlflow"}  # what compose.test.yml says of them
-PROGRAMS = ("CADDY", "PROMETHEUS", "ALERTMANAGER", "MOTO")
+PROGRAMS = ("CADDY", "PROMETHEUS", "ALERTMANAGER", "STATSD_EXPORTER", "MOTO")
 ONE_SHOT = ("setup", "airflow-setup", "demo")
 PORT = 20443
 PATIENCE_S = 240.0
@@ -86,6 +87,7 @@ def write(found: dict[str, Any], **settings: str) -> None:
         "ATALAYA_MLFLOW_PORT": "20014",
         "ATALAYA_AIRFLOW_PORT": "20015",
         "ATALAYA_NOTEBOOK_PORT": "20088",
+        "ATALAYA_AIRFLOW_STATSD_ON": str(HAS_STATSD),
         "ATALAYA_WEB_COUNT": "1",
         "ATALAYA_SERVING_COUNT": "1",
         **{

@@ -21,6 +21,17 @@ OF_OTHERS = {
     "alertmanager_notifications_failed_total",
     "alertmanager_notifications_total",
     "alertmanager_alerts",
+    # of Airflow 3.3 by statsd_exporter 0.28
+    "airflow_executor_running_tasks",
+    "airflow_executor_queued_tasks",
+    "airflow_scheduler_tasks_starving",
+    "airflow_dag_processing_import_errors",
+    "airflow_ti_finish",
+    "airflow_pool_open_slots",
+    "airflow_scheduler_scheduler_loop_duration_sum",
+    "airflow_scheduler_scheduler_loop_duration_count",
+    "airflow_dagrun_first_task_scheduling_delay_sum",
+    "airflow_dagrun_first_task_scheduling_delay_count",
 }
 _ROW = re.compile(r"^\| `(\w+)` \| (\w+) \|", re.M)
 _LABELS = re.compile(r"\{[^{}]*\}|\b(?:by|without|on|ignoring|group_left|group_right)\s*\([^()]*\)")

@@ -105,7 +105,7 @@ def test_prometheus_reads_what_shares_a_folder_of_metrics_once():
         job["job_name"]: job
         for job in yaml.safe_load((FOLDER / "prometheus" / "prometheus.yml").read_text())["scrape_configs"]
     }
-    assert list(jobs) == ["console", "serving", "prometheus", "alertmanager"]
+    assert list(jobs) == ["console", "serving", "airflow", "prometheus", "alertmanager"]
     (dropped,) = jobs["serving"]["metric_relabel_configs"]
     assert (dropped["regex"], dropped["action"]) == ("console_.*", "drop")
     assert "metric_relabel_configs" not in jobs["console"]

@@ -82,6 +82,7 @@ def test_everything_is_there_that_the_console_consists_of():
         "proxy",
         "prometheus",
         "alertmanager",
+        "airflow-metrics",
         "grafana",
         "spark-master",
         "spark-worker",
@@ -254,7 +255,7 @@ def test_only_what_cannot_be_had_is_left_out_of_make_test_containers():
     over = yaml.safe_load((REPO / "deploy/compose.test.yml").read_text())["services"]
     found = project.services()
     assert set(over) <= set(SERVICES)
-    assert set(SERVICES) - set(found) <= {"grafana", "s3"}
+    assert set(SERVICES) - set(found) <= {"grafana", "s3", "airflow-metrics"}
     for name, service in found.items():
         assert service["mem_limit"] == SERVICES[name]["mem_limit"]
         assert name in over or service["command"] == SERVICES[name]["command"]
@@ -276,7 +277,7 @@ WITHOUT_HTTP = {part.name for part in console_parts.PARTS} - {"web", "serving"}
 def test_prometheus_reads_every_part_without_http_at_its_port():
     text = (REPO / "deploy/compose/prometheus.yml").read_text()
     jobs = {job["job_name"]: job for job in yaml.safe_load(text)["scrape_configs"]}
-    assert set(jobs) == {"console", "serving", "prometheus", "alertmanager"} | WITHOUT_HTTP
+    assert set(jobs) == {"console", "serving", "airflow", "prometheus", "alertmanager"} | WITHOUT_HTTP
     for name in WITHOUT_HTTP:
         port = SERVICES[name]["environment"]["CONSOLE_METRICS_PORT"]
         assert set(SERVICES[name]["networks"]) & set(SERVICES["prometheus"]["networks"])
@@ -372,7 +373,7 @@ def test_an_example_of_redis_by_tls_passes_the_checks(settings: Any):
 def test_airflow_is_told_nothing_of_the_consoles_own():
     for name in SERVICES:
         if name.startswith("airflow"):
-            told = str(SERVICES[name]["environment"])
+            told = str(SERVICES[name].get("environment"))
             assert "SECRET_CONSOLE" not in told
             assert "SECRET_RECORDS" not in told
             assert "DATABASE_CONSOLE" not in told

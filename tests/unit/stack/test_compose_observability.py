@@ -44,7 +44,7 @@ def test_whatever_prometheus_asks_is_a_service_that_listens_there():
     targets = {target.replace("localhost", "prometheus") for one in fixed for target in one["targets"]}
     found = [one for job in asked for one in job.get("dns_sd_configs", ())]
     targets |= {f"{name}:{one['port']}" for one in found for name in one["names"]}
-    assert len(targets) == 4 + len(WITHOUT_HTTP)
+    assert len(targets) == 5 + len(WITHOUT_HTTP)
     for target in targets:
         name, _, port = target.partition(":")
         assert int(port) in listens(name), target

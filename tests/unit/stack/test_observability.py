@@ -8,7 +8,7 @@ import subprocess
 import pytest
 import yaml
 
-from stack import base, catalogue, config, observability, panels, up
+from stack import airflow, base, catalogue, config, observability, panels, up
 from stack.errors import StackError
 from tests.observing import needs_programs, programs, running  # noqa: F401 - a fixture
 
@@ -20,8 +20,12 @@ def made(folder, **environ: str) -> config.Config:
 
 @pytest.fixture
 def found(monkeypatch):
-    """Both programs, whether or not this machine has them."""
-    monkeypatch.setattr(observability.shutil, "which", lambda name: f"/usr/bin/{name}")
+    """Both programs, and no exporter, whether or not this machine has them."""
+    has = {name for names in observability.NAMES.values() for name in names}
+    monkeypatch.setattr(
+        observability.shutil, "which", lambda name: f"/usr/bin/{name}" if name in has else None
+    )
+    return has
 
 
 def read(site: config.Config, name: str) -> dict:
@@ -38,7 +42,7 @@ def test_nobody_has_them_who_does_not_ask(tmp_path):
     assert not without.var_dir.exists()
 
 
-def test_who_asks_has_two_parts_more_on_ports_of_their_own(tmp_path):
+def test_who_asks_has_two_parts_more_on_ports_of_their_own(tmp_path, found):
     site = made(tmp_path)
     assert [part.name for part in catalogue.parts_of(site)][-2:] == ["prometheus", "alertmanager"]
     assert len(set(config.OFFSETS.values())) == len(config.OFFSETS)
@@ -55,7 +59,10 @@ def test_the_addresses_are_those_of_this_stack(tmp_path, found):
     site = made(tmp_path, CONSOLE_PORT_BASE="9000", CONSOLE_BIND="0.0.0.0")
     observability.prepare(site)
     prometheus = read(site, "prometheus")
-    targets = {job["job_name"]: job["static_configs"][0]["targets"] for job in prometheus["scrape_configs"]}
+    fixed = [job for job in prometheus["scrape_configs"] if "static_configs" in job]
+    targets = {job["job_name"]: job["static_configs"][0]["targets"] for job in fixed}
+    files = json.loads((site.var_dir / "prometheus" / "airflow.json").read_text())
+    assert files == [{"targets": []}]
     assert targets == {
         "console": ["127.0.0.1:9000"],
         "serving": ["127.0.0.1:9001"],
@@ -68,6 +75,34 @@ def test_the_addresses_are_those_of_this_stack(tmp_path, found):
     assert webhook["url"] == "http://127.0.0.1:9000/api/v1/alerts/prometheus"
     token = webhook["http_config"]["authorization"]["credentials_file"]
     assert token == str(site.var_dir / "alertmanager" / "console_token")
+
+
+def test_airflow_sends_its_metrics_where_there_is_an_exporter(tmp_path, found):
+    without = made(tmp_path / "a")
+    assert not any("STATSD" in name for name in airflow.environment(without))
+    assert [part.name for part in catalogue.optional(without)] == ["prometheus", "alertmanager"]
+    found.add("statsd_exporter")
+    site = made(tmp_path / "b")
+    observability.prepare(site)
+    assert [part.name for part in catalogue.optional(site)][-1] == "airflow-metrics"
+    (target,) = json.loads((site.var_dir / "prometheus" / "airflow.json").read_text())
+    assert target == {"targets": ["127.0.0.1:8043"]}
+    assert "--statsd.listen-udp=127.0.0.1:8042" in observability.EXPORTER.program(site).argv
+    told = airflow.environment(site)
+    assert (told["AIRFLOW__METRICS__STATSD_HOST"], told["AIRFLOW__METRICS__STATSD_PORT"]) == (
+        "127.0.0.1",
+        "8042",
+    )
+    assert catalogue.optional(made(tmp_path / "c", OBSERVE="0")) == []
+
+
+def test_whoever_runs_airflow_has_it_send_the_same():
+    """Embedded, in containers and by the chart of its own; only addresses differ."""
+    compose = yaml.safe_load((config.REPO / "docker-compose.yml").read_text())["x-airflow"]["environment"]
+    chart = yaml.safe_load((config.REPO / "deploy/helm/values/airflow.yaml").read_text())["config"]["metrics"]
+    assert chart["metrics_allow_list"] == airflow.METRICS
+    for name, value in chart.items():
+        assert compose[f"AIRFLOW__METRICS__{name.upper()}"] == value
 
 
 def test_a_file_that_no_longer_names_a_target_is_told(tmp_path, found, monkeypatch):
