@@ -48,6 +48,7 @@ def submit_job(
         is_demo=by.is_demo,
         is_streaming=is_streaming,
         target=target,
+        retries=retries,
         retries_left=retries,
     )
     wanted = {"app": app, "params": values, "target": target, "retries": retries}
@@ -67,8 +68,7 @@ def restart_job(job: Job, *, by: User) -> Job:
         raise Conflict(_("Only a streaming job goes on from a checkpoint: run this one again instead."))
     if not job.has_ended:
         raise Conflict(_("The job has not ended."))
-    retries = job.retries_left + job.attempt - 1
-    return submit_job(job.app, params=job.params, by=by, target=job.target, retries=retries)
+    return submit_job(job.app, params=job.params, by=by, target=job.target, retries=job.retries)
 
 
 def _refuse_second(app: str, name: str) -> None:

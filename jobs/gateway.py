@@ -183,13 +183,27 @@ def progress(name: str, ui_port: int) -> Progress:
 
     Raises Unavailable when no driver of that name answers at the port: it starts, ends, or is busy.
     """
-    url = f"http://127.0.0.1:{ui_port}/api/v1/applications"
     with _translated(), httpx.Client(timeout=TIMEOUT_S, trust_env=False) as client:
-        found = _answer(client, url)
-        app_id = next((app["id"] for app in found if app["name"] == name), None)
-        if app_id is None:
-            raise Unavailable(_("Another application answers at this port."), service=SERVICE)
-        return _progress(app_id, _answer(client, f"{url}/{app_id}/jobs"))
+        app_id = _application_id(client, name, ui_port)
+        return _progress(app_id, _answer(client, f"{_applications(ui_port)}/{app_id}/jobs"))
+
+
+def application_id(name: str, ui_port: int) -> str:
+    """Spark's own id of the application of this name. Raises Unavailable as `progress` does."""
+    with _translated(), httpx.Client(timeout=TIMEOUT_S, trust_env=False) as client:
+        return _application_id(client, name, ui_port)
+
+
+def _application_id(client: httpx.Client, name: str, ui_port: int) -> str:
+    found = _answer(client, _applications(ui_port))
+    app_id = next((app["id"] for app in found if app["name"] == name), None)
+    if app_id is None:
+        raise Unavailable(_("Another application answers at this port."), service=SERVICE)
+    return str(app_id)
+
+
+def _applications(ui_port: int) -> str:
+    return f"http://127.0.0.1:{ui_port}/api/v1/applications"
 
 
 def _answer(client: httpx.Client, url: str) -> Any:

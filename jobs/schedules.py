@@ -14,7 +14,7 @@ from core.audit.actions import record
 from core.lib import live
 from core.lib.errors import Conflict, ConsoleError
 from jobs import actions, cron, loops
-from jobs.models import JobSchedule
+from jobs.models import Job, JobSchedule
 
 log = structlog.get_logger(__name__)
 
@@ -87,6 +87,7 @@ def _run(pk: int) -> None:
     schedule.last_error = ""
     try:
         with transaction.atomic():
+            _require_ended(schedule.last_job)
             schedule.last_job = _submitted(schedule)
     except (ConsoleError, policy.Denied) as error:
         schedule.last_error = error.message
@@ -96,6 +97,12 @@ def _run(pk: int) -> None:
         log.warning("job.schedule_failed", schedule=pk, error=error.message)
     schedule.save()
     live.publish("jobs")
+
+
+def _require_ended(last: Job | None) -> None:
+    """Raises Conflict: jobs longer than their interval would pile up, and fill the queue for everybody."""
+    if last is not None and not last.has_ended:
+        raise Conflict(_("Left out: its job before, %(id)s, has not ended.") % {"id": last.pk})
 
 
 def _submitted(schedule: JobSchedule) -> Any:

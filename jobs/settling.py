@@ -21,6 +21,7 @@ from jobs.spark_apps import running
 log = structlog.get_logger(__name__)
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 15, 600  # before another try, twice as long each time
+STEADY = timedelta(hours=1)  # a streaming job that ran so long has all its retries again
 
 
 def settle(job: Job) -> bool:
@@ -77,6 +78,8 @@ def close(pk: Any, found: Outcome, folder: Folder | None = None) -> bool:
     job = Job.objects.select_for_update(of=("self",)).filter(pk=pk).first()
     if job is None or job.has_ended:
         return False
+    if job.is_streaming and _ran(job, folder) >= STEADY:
+        job.retries_left = job.retries
     if found.may_retry and job.retries_left and job.cancel_asked_at is None:
         _queue_again(job, found)
         return True
@@ -96,7 +99,8 @@ def close(pk: Any, found: Outcome, folder: Folder | None = None) -> bool:
 
 def _queue_again(job: Job, found: Outcome) -> None:
     """The same row waits for its next try, with a folder of its own."""
-    wait_s = min(FIRST_WAIT_S * 2 ** (job.attempt - 1), LONGEST_WAIT_S)
+    n_before = max(job.retries - job.retries_left, 0)  # a job that older code queued was asked for with none
+    wait_s = min(FIRST_WAIT_S * 2**n_before, LONGEST_WAIT_S)
     job.last_error, job.state, job.ui_port, job.started_at = found.error, JobState.QUEUED, None, None
     job.attempt, job.retries_left = job.attempt + 1, job.retries_left - 1
     job.not_before = job.next_attempt_at = timezone.now() + timedelta(seconds=wait_s)
@@ -106,6 +110,12 @@ def _queue_again(job: Job, found: Outcome) -> None:
     log.info("job.tried_again", job=str(job.pk), attempt=job.attempt, wait_s=wait_s, error=found.error)
     live.publish("jobs", [job.pk])
     live.publish(f"job:{job.pk}")
+
+
+def _ran(job: Job, folder: Folder | None) -> timedelta:
+    """How long the try that ended lasted; nothing for one that never began."""
+    began = job.started_at or started_at(folder)
+    return _ended_at(folder) - began if began else timedelta()
 
 
 def started_at(folder: Folder | None) -> datetime | None:

@@ -102,6 +102,12 @@ class Stream:
     rates: list[float]
 
     @property
+    def refused(self) -> int | None:
+        """Messages that are no trips; None for a driver that does not tell them."""
+        told = [one["refused"] for one in self.queries if "refused" in one]
+        return sum(told) if told else None
+
+    @property
     def main(self) -> dict[str, Any]:
         """The query that counts."""
         return next((one for one in self.queries if one["name"] == "windows"), {})

@@ -50,7 +50,12 @@ def _note_progress(job: Job) -> None:
     if job.is_streaming and (progress := job.folder.progress) is not None:
         values["progress"] = progress
     with contextlib.suppress(Unavailable):  # the driver starts, ends or is busy: that is no failure
-        values |= vars(gateway.progress(str(job.pk), job.ui_port))
+        if not job.is_streaming:
+            values |= vars(gateway.progress(str(job.pk), job.ui_port))
+        elif (
+            not job.spark_app_id
+        ):  # its batches are Spark jobs without end, of which the driver keeps the last
+            values["spark_app_id"] = gateway.application_id(str(job.pk), job.ui_port)
     changed = {name: value for name, value in values.items() if getattr(job, name) != value}
     if changed and Job.objects.filter(pk=job.pk, state__in=ACTIVE).update(**changed):
         live.publish("jobs", [job.pk])

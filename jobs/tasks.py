@@ -36,15 +36,14 @@ def attend(job_id: str) -> None:
 
 def _start(job: Job) -> None:
     if job.delivery_attempts > MOST_ATTEMPTS:
-        _give_up(
-            job, job.delivery_error or _("Its launcher ends before it begins; launcher.log may say why.")
-        )
+        why = job.delivery_error or _("Its launcher ends before it begins; launcher.log may say why.")
+        _give_up(job, Outcome(JobState.FAILED, why, may_retry=True))
         return
     try:
         with outbox.kept(job):  # two workers that write a job's supplies would spoil each other's files
             launching.start(job)
     except (Conflict, NotFound, InvalidRequest) as error:
-        _give_up(job, error.message)
+        _give_up(job, Outcome(JobState.FAILED, error.message))
     except ConsoleError as error:
         log.warning("job.not_started", job=str(job.pk), error=error.message)
         if _is_still_to_start(job).exists():
@@ -72,8 +71,7 @@ def _stop(job: Job) -> None:
         Job.objects.filter(pk=job.pk).exclude(state__in=ENDED).update(next_attempt_at=again)
 
 
-def _give_up(job: Job, error: str) -> None:
-    given_up = Outcome(JobState.FAILED, error)
+def _give_up(job: Job, given_up: Outcome) -> None:
     try:
         is_over = settling.give_up(job, given_up)
     except OSError as fault:

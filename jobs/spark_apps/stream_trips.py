@@ -9,7 +9,8 @@ pickup. A window is written once, when trips later than the lateness allowed are
 - In the topic for results, if one is named, each is at least once: after a crash the last ones come again.
 - A message that is no trip goes to the dead topic with its reason, at least once as well.
 
-Trips later than the lateness are left out by Spark; the page says how many. A topic that was deleted or made
+Trips later than the lateness are left out by Spark, which counts them together: the page says of how many
+windows and vendors in how many batches. A topic that was deleted or made
 anew ends the job: go on under another name.
 """
 
@@ -51,6 +52,7 @@ SCHEMA = (
 )
 TEXTS = ("vendor_id", "payment_type")
 NUMBERS = ("trip_distance", "fare_amount", "tip_amount")
+REFUSED = "refused"  # what Spark observes of each batch
 LOOKS_EVERY_S = 1.0
 STOPS_WITHIN_S = 15.0
 HISTORY = 60
@@ -113,7 +115,11 @@ class Params:
 
 
 def judged(messages: "DataFrame") -> "DataFrame":
-    """Adds the fields of a trip, `pickup_at`, and `reason`: the first fault of a message, null for a trip."""
+    """Adds the fields of a trip, `pickup_at`, and `reason`: the first fault of a message, null for a trip.
+
+    The same whenever a message is judged: each query has batches of its own, and a message that one of them
+    took and another refused would be counted and dead, or neither.
+    """
     from pyspark.sql import functions as F
 
     text = F.col("value").cast("string")
@@ -122,14 +128,16 @@ def judged(messages: "DataFrame") -> "DataFrame":
     messages = messages.withColumn(
         "pickup_at", F.try_to_timestamp("pickup_datetime", F.lit("yyyy-MM-dd HH:mm:ss"))
     )
-    ahead = F.current_timestamp() + F.expr(f"INTERVAL {MAX_AHEAD}")
+    # By the time that its sender or the broker gave it: in the past, unless that clock is ahead, too.
+    sent_at = F.least("timestamp", F.current_timestamp())
+    ahead = sent_at + F.expr(f"INTERVAL {MAX_AHEAD}")
     reasons: list[Expression] = [
         F.when(F.col("value").isNull(), "it has no value"),
         F.when(F.octet_length("value") > MAX_EVENT_BYTES, f"it has more than {MAX_EVENT_BYTES} bytes"),
         F.when(F.json_object_keys(text).isNull(), "it is no JSON object"),
         *(F.when(F.col(name).isNull(), f"{name} is missing or no text") for name in TEXTS),
         F.when(F.col("pickup_at").isNull(), "pickup_datetime is missing or not YYYY-MM-DD HH:MM:SS"),
-        F.when(F.col("pickup_at") > ahead, f"pickup_datetime is more than {MAX_AHEAD} ahead of the clock"),
+        F.when(F.col("pickup_at") > ahead, f"pickup_datetime is more than {MAX_AHEAD} ahead of its message"),
     ]
     for name in NUMBERS:
         is_sound = F.coalesce(F.abs(F.col(name)) < F.lit(float("inf")), F.lit(False))
@@ -252,8 +260,9 @@ def start(
             F.to_json(F.struct("*"), {"timestampFormat": "yyyy-MM-dd HH:mm:ss"}).alias("value"),
         )
         queries.append(begin("results", as_json, params.sink_topic))
+    told = messages.observe(REFUSED, F.count("reason").alias(REFUSED))
     refused = kafka.dead_letters(
-        messages.where(F.col("reason").isNotNull()), stream=f"stream_trips/{params.name}"
+        told.where(F.col("reason").isNotNull()), stream=f"stream_trips/{params.name}"
     )
     queries.append(begin("dead", refused, dead_topic))
     return queries
@@ -266,6 +275,7 @@ class Progress:
         self._path = path
         self._seen: dict[str, tuple[int, str]] = {}  # batch and time of its last note
         self._rows: dict[str, int] = {}
+        self._refused = 0
         self._late = 0
         self._history: list[dict[str, Any]] = []
 
@@ -304,6 +314,7 @@ class Progress:
         name = told["name"]
         self._seen[name] = _mark(told)
         self._rows[name] = self._rows.get(name, 0) + told["numInputRows"]
+        self._refused += (told.get("observedMetrics") or {}).get(REFUSED, {}).get(REFUSED, 0)
         if name == "windows":
             operators = told.get("stateOperators", [])
             self._late += sum(one.get("numRowsDroppedByWatermark", 0) for one in operators)
@@ -324,7 +335,8 @@ class Progress:
             "batch_ms": told.get("batchDuration", 0),
             "state_rows": sum(one["numRowsTotal"] for one in operators),
             "state_bytes": sum(one["memoryUsedBytes"] for one in operators),
-            "late_rows": self._late if name == "windows" else 0,
+            "late_windows": self._late if name == "windows" else 0,
+            "refused": self._refused if name == "dead" else 0,
             "watermark": told.get("eventTime", {}).get("watermark", ""),
         }
 
@@ -391,10 +403,11 @@ def run(spark: "SparkSession", call: "running.Call[Params]", place: Place) -> di
             with contextlib.suppress(PySparkException):
                 one.stop()
     rows = [[one["name"], one["rows"], one["batch"]] for one in state["queries"]]
-    kinds = {"query": "text", "rows": "count", "last_batch": "count"}
+    kinds = {"query": "text", "messages_read": "count", "last_batch": "count"}
     return {
         "checkpoint": params.name,
-        "late_rows": sum(one["late_rows"] for one in state["queries"]),
+        "late_windows": sum(one["late_windows"] for one in state["queries"]),
+        "dead_letters": sum(one["refused"] for one in state["queries"]),
         "dead_topic": dead_topic,
         "tables": [running.table("Queries since this start", kinds, rows)],
         **running.facts(place.windows),

@@ -80,6 +80,7 @@ def program(tmp_path, settings, job_folders):
 
 def make_job(**values) -> Job:
     """A queued job."""
+    values.setdefault("retries", values.get("retries_left", 0))
     return Job.objects.create(app="clean_trips", params={"source": "trips.parquet"}, **values)
 
 

@@ -48,6 +48,11 @@ def make_due(by, **values):
         ("*/5 * * * *", datetime(2026, 1, 31, 10, 10, tzinfo=UTC)),
         ("  0   3 * * 1 ", datetime(2026, 2, 2, 3, tzinfo=UTC)),
         ("0 0 29 2 *", datetime(2028, 2, 29, tzinfo=UTC)),
+        ("0 0 * * 7", datetime(2026, 2, 1, tzinfo=UTC)),  # a Sunday
+        ("0 0 * * 5-7", datetime(2026, 2, 1, tzinfo=UTC)),
+        ("0 0 15 * 1", datetime(2026, 2, 2, tzinfo=UTC)),  # a Monday, before the 15th
+        ("0 0 1 * 1", datetime(2026, 2, 1, tzinfo=UTC)),
+        ("*/7 17 7 7 *", datetime(2026, 7, 7, 17, tzinfo=UTC)),
     ],
 )
 def test_the_next_time_is_as_worked_out_by_hand(text, expected):
@@ -87,6 +92,25 @@ def test_a_due_schedule_submits_one_job_however_often_it_was_missed(engineer):
     assert (schedule.last_job, schedule.last_error) == (job, "")
     assert timedelta() < schedule.next_at - timezone.now() <= timedelta(minutes=5)
     assert later.last_job is None is paused.last_job
+
+
+def test_a_job_longer_than_its_interval_is_not_submitted_again(engineer, sent):
+    """Else a queue fills up that is everybody's."""
+    schedule = make_due(engineer)
+    schedules.run_due()
+    first = Job.objects.get()
+    JobSchedule.objects.update(next_at=timezone.now() - timedelta(minutes=1))
+    schedules.run_due()
+    schedule.refresh_from_db()
+    assert Job.objects.get() == first == schedule.last_job
+    assert f"its job before, {first.pk}, has not ended" in schedule.last_error
+    assert schedule.next_at > timezone.now()
+    assert not schedule.is_paused
+    Job.objects.update(state="cancelled", ended_at=timezone.now(), next_attempt_at=None)
+    JobSchedule.objects.update(next_at=timezone.now() - timedelta(minutes=1))
+    schedules.run_due()
+    schedule.refresh_from_db()
+    assert (Job.objects.count(), schedule.last_error) == (2, "")
 
 
 def test_one_that_cannot_be_submitted_says_why_and_the_others_go_on(engineer):

@@ -85,8 +85,10 @@ def test_waits_grow_and_nobody_waits_behind_one_that_waits(program, monkeypatch)
     assert timedelta(seconds=50) < job.not_before - timezone.now() <= timedelta(seconds=60)
     assert attend(job).state == "queued"
     assert admission.n_before(make_job()) == 0
-    Job.objects.filter(pk=job.pk).update(not_before=timezone.now(), next_attempt_at=timezone.now(), attempt=3)
-    job = follow(attend(job), lambda job: job.attempt == 4)
+    Job.objects.filter(pk=job.pk).update(
+        not_before=timezone.now(), next_attempt_at=timezone.now(), retries_left=3
+    )
+    job = follow(attend(job), lambda job: job.attempt == 3)
     assert timedelta(seconds=200) < job.not_before - timezone.now() <= timedelta(seconds=240)
 
 
@@ -171,3 +173,31 @@ def test_the_secret_of_a_master_is_in_a_private_file_alone(settings, tmp_path, c
     job.folder.properties.unlink()
     gateway.write_properties(job.folder, gateway.target("default"))
     assert not job.folder.properties.exists()
+
+
+@pytest.mark.parametrize(("is_streaming", "left"), [(True, 2), (False, 0)])
+def test_a_streaming_job_that_ran_for_an_hour_has_its_retries_again(program, monkeypatch, is_streaming, left):
+    """It runs for months: a broker that restarts now and then must not use them up."""
+    monkeypatch.setattr(settling, "FIRST_WAIT_S", 15)
+    program.does("raise OSError('the broker is away')")
+    job = make_job(retries=3, retries_left=1, attempt=3, is_streaming=is_streaming)
+    long_ago = timezone.now() - timedelta(hours=2)
+    monkeypatch.setattr(settling, "started_at", lambda _folder: long_ago)
+    job = follow(attend(job), lambda job: job.state == "queued" and job.attempt > 3)
+    assert (job.attempt, job.retries_left) == (4, left)
+    waits_s = (job.not_before - timezone.now()).total_seconds()
+    assert waits_s == pytest.approx(15 if is_streaming else 60, abs=12)
+
+
+def test_a_launcher_that_cannot_start_is_a_failure_that_may_not_come_again(monkeypatch):
+    monkeypatch.setattr(tasks.launching, "start", lambda _job: pytest.fail("it was tried often enough"))
+    job = make_job(retries_left=1)
+    assert admission.admit(job)
+    now = timezone.now()
+    Job.objects.filter(pk=job.pk).update(
+        delivery_attempts=tasks.MOST_ATTEMPTS, delivery_error="Kafka is away", next_attempt_at=now
+    )
+    tasks.attend(str(job.pk))
+    job.refresh_from_db()
+    assert (job.state, job.attempt, job.retries_left, job.ui_port) == ("queued", 2, 0, None)
+    assert job.last_error == "Kafka is away"

@@ -29,7 +29,7 @@ PROGRESS = {
             "batch_ms": 250,
             "state_rows": 12,
             "state_bytes": 2048,
-            "late_rows": 3,
+            "late_windows": 3,
             "watermark": "2026-01-01T00:00:00.000Z",
         }
     ],

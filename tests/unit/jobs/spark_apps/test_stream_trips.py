@@ -21,17 +21,18 @@ TRIP = {
     "fare_amount": 10,
     "tip_amount": 1.5,
 }
-PLACE = "key binary, value binary, topic string, partition int, offset long"
+PLACE = "key binary, value binary, topic string, partition int, offset long, timestamp timestamp"
 SOON = (datetime.now(UTC) + timedelta(minutes=30)).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def message(offset, value, key=None):
+def message(offset, value, key=None, sent_at=None):
     return (
         key,
         value if value is None or isinstance(value, bytes) else json.dumps(value).encode(),
         "t",
         0,
         offset,
+        sent_at or datetime.now(UTC),
     )
 
 
@@ -51,7 +52,7 @@ CASES = [
     (b"x" * (256 * 1024 + 1), "it has more than 262144 bytes"),
     (without("vendor_id"), "vendor_id is missing or no text"),
     (TRIP | {"pickup_datetime": "1.1.2024"}, "pickup_datetime is missing or not YYYY-MM-DD HH:MM:SS"),
-    (TRIP | {"pickup_datetime": SOON}, "pickup_datetime is more than 5 minutes ahead of the clock"),
+    (TRIP | {"pickup_datetime": SOON}, "pickup_datetime is more than 5 minutes ahead of its message"),
     (TRIP | {"fare_amount": "ten"}, "fare_amount is missing or no number"),
     (TRIP | {"tip_amount": None}, "tip_amount is missing or no number"),
     (json.dumps(TRIP).replace("2.0", "1e999").encode(), "trip_distance is missing or no number"),
@@ -70,6 +71,21 @@ def test_each_message_has_its_first_fault_or_is_a_trip(messages):
     rows = judged(messages([value for value, _reason in CASES])).orderBy("offset").collect()
     found = [row["reason"] for row in rows]
     assert found == [reason for _value, reason in CASES]
+
+
+def test_ahead_is_judged_by_the_message_and_not_by_when_it_is_read(spark):
+    """Queries read it at different times; a sender whose clock is ahead does not move the watermark."""
+    trip = TRIP | {"pickup_datetime": "2024-01-01 12:00:00"}
+    years_ahead = TRIP | {"pickup_datetime": "2100-01-01 12:00:00"}
+    cases = [
+        (trip, datetime(2024, 1, 1, 11, 54, 59, tzinfo=UTC), False),
+        (trip, datetime(2024, 1, 1, 11, 55, tzinfo=UTC), True),
+        (trip, datetime(2100, 1, 1, tzinfo=UTC), True),
+        (years_ahead, datetime(2100, 1, 1, 12, tzinfo=UTC), False),
+    ]
+    rows = [message(offset, value, sent_at=at) for offset, (value, at, _is_sound) in enumerate(cases)]
+    found = judged(spark.createDataFrame(rows, PLACE)).orderBy("offset").collect()
+    assert [row["reason"] is None for row in found] == [is_sound for *_case, is_sound in cases]
 
 
 def test_a_trip_is_counted_in_both_windows_that_hold_it(messages):
@@ -200,6 +216,7 @@ class Query:
             "processedRowsPerSecond": "NaN",
             "stateOperators": [{"numRowsTotal": 4, "memoryUsedBytes": 100, "numRowsDroppedByWatermark": 2}],
             "eventTime": {"watermark": "2026-01-01T00:00:00.000Z"},
+            "observedMetrics": {"refused": {"refused": 1}} if self.name == "dead" else {},
         }
         return SimpleNamespace(json=json.dumps(told))
 
@@ -217,7 +234,7 @@ def test_progress_adds_up_each_batch_once(tmp_path):
         progress.note([query])
     told = json.loads((tmp_path / "progress.json").read_text())
     [one] = told["queries"]
-    assert (one["rows"], one["late_rows"], one["batch"], one["rows_per_s"]) == (6, 4, 1, 0.0)
+    assert (one["rows"], one["late_windows"], one["batch"], one["rows_per_s"]) == (6, 4, 1, 0.0)
     assert (one["state_rows"], one["state_bytes"]) == (4, 100)
     assert len(told["history"]) == 2
 
@@ -226,13 +243,19 @@ def test_batches_between_two_looks_count_too(tmp_path):
     """One of rows and the empty one that its watermark brings; then more than are kept."""
     query, progress = Query("windows", n_rows=[10, 0]), Progress(tmp_path / "progress.json")
     [one] = progress.note([query])["queries"]
-    assert (one["rows"], one["late_rows"], one["batch"]) == (10, 4, 1)
+    assert (one["rows"], one["late_windows"], one["batch"]) == (10, 4, 1)
     query.n_rows += [1, 2, 0]
     [one] = progress.note([query])["queries"]
-    assert (one["rows"], one["late_rows"], one["batch"]) == (13, 10, 4)
+    assert (one["rows"], one["late_windows"], one["batch"]) == (13, 10, 4)
     query.n_rows += [1] * 40
     [one] = progress.note([query])["queries"]
     assert (one["rows"], one["batch"]) == (13 + 30, 44)
+
+
+def test_messages_that_are_no_trips_are_counted_over_all_batches(tmp_path):
+    dead, progress = Query("dead", n_rows=[5, 7]), Progress(tmp_path / "progress.json")
+    [one] = progress.note([dead])["queries"]
+    assert (one["rows"], one["refused"], one["late_windows"]) == (12, 2, 0)
 
 
 def test_a_stop_file_ends_all_queries_and_a_failure_is_raised(tmp_path, monkeypatch):
