@@ -174,9 +174,9 @@ async def _news(topic: str) -> AsyncIterator[asyncio.Event]:
     """An event that is set whenever something is said of the topic; never while Redis is away."""
     layer: Any = get_channel_layer()
     has_news = asyncio.Event()
-    channel, group = await layer.new_channel(), live.group_name(topic)
-    listening = None
+    group, channel, listening = live.group_name(topic), None, None
     try:
+        channel = await layer.new_channel()
         await layer.group_add(group, channel)
         listening = asyncio.create_task(_listen(layer, channel, has_news))
     except (console_redis.RedisError, OSError) as error:
@@ -184,8 +184,9 @@ async def _news(topic: str) -> AsyncIterator[asyncio.Event]:
     try:
         yield has_news
     finally:
-        with contextlib.suppress(console_redis.RedisError, OSError):
-            await layer.group_discard(group, channel)
+        if channel is not None:
+            with contextlib.suppress(console_redis.RedisError, OSError):
+                await layer.group_discard(group, channel)
         if listening is not None:
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)

@@ -98,7 +98,12 @@ class MlflowRunMetricView(APIView):
         if key not in queries.run(run_id).metrics:
             raise NotFound(_("This run has no metric %(key)s.") % {"key": key})
         found = gateway.connect().metric_history(run_id, key)
-        answer = {"key": key, "is_sample": found.is_sample, "results": found.points}
+        answer = {
+            "key": key,
+            "is_sample": found.is_sample,
+            "n_not_finite": found.n_not_finite,
+            "results": found.points,
+        }
         return Response(shapes.PointsSerializer(answer).data)
 
 

@@ -99,9 +99,9 @@ class MlflowGateway:
             is_sample
         ):  # MLflow keeps the first and the last, and takes the rest by their number, not their step
             answer = self._get("/metrics/get-history-bulk-interval", {"run_ids": run_id, **asked})
-        return History(
-            [Point.from_answer(entry) for entry in answer.get("metrics", []) if _is_finite(entry)], is_sample
-        )
+        entries = answer.get("metrics", [])
+        points = [Point.from_answer(entry) for entry in entries if _is_finite(entry)]
+        return History(points, is_sample, len(entries) - len(points))
 
     # --- models and versions
 

@@ -10,7 +10,7 @@ import msgspec
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from core.lib.errors import NotFound
+from core.lib.errors import Conflict, InvalidRequest, NotFound
 from models_registry import artefacts, intact
 from models_registry.digest import file_sha256, folder_sha256
 from models_registry.gateway import MlflowGateway
@@ -41,8 +41,8 @@ def judge(
     if missing:
         reason = _missing_words(version, missing)
         return Outcome(has_passed=False, reason=reason, missing=missing, champion_version=against)
-    champion_files = _fetch_champion(mlflow, champion, job_dir) if champion else None
-    (job_dir / "job.json").write_bytes(msgspec.json.encode(Job(champion=champion_files)))
+    job = _job(mlflow, champion, job_dir)
+    (job_dir / "job.json").write_bytes(msgspec.json.encode(job))
     finished = sandbox.run(
         ["scoring.compile", str(job_dir)],
         cwd=job_dir,
@@ -122,6 +122,20 @@ def _missing_words(version: ModelVersion, missing: list[str]) -> str:
         "%(version)s lacks %(files)s. Log them to its MLflow run %(run)s, as mlflow.log_artifact(file,"
         ' "serving") does, and ask for the gate again.'
     ) % {"version": version, "files": ", ".join(missing), "run": version.run_id or "?"}
+
+
+def _job(mlflow: MlflowGateway, champion: ModelVersion | None, job_dir: Path) -> Job:
+    """With the champion's files; the candidate is judged without those of one that are gone or changed.
+
+    It may be there to take that champion's place: whether it is better is for a person to say.
+    """
+    if champion is None:
+        return Job()
+    try:
+        return Job(champion=_fetch_champion(mlflow, champion, job_dir))
+    except (NotFound, Conflict, InvalidRequest) as error:
+        words = _("The files of the champion, %(champion)s, cannot be had: %(error)s")
+        return Job(champion_error=words % {"champion": champion, "error": error.message})
 
 
 def _fetch_champion(mlflow: MlflowGateway, champion: ModelVersion, job_dir: Path) -> ChampionFiles:

@@ -1,9 +1,11 @@
 """The one place where the champion changes: closes a period, opens the next, and tells who serves."""
 
 from collections.abc import Iterable
+from datetime import datetime
 
 import structlog
 from django.db import transaction
+from django.db.models import Max
 from django.utils import timezone
 
 from core.access.models import User
@@ -34,7 +36,7 @@ def crown(
 
     by: None for the model's policy, which promotes, and for the console itself, which only goes back.
     """
-    now = timezone.now()
+    now = _now(version.model)
     former = ModelVersion.objects.filter(model=version.model, state=VersionState.CHAMPION).first()
     if former is not None:
         former.move_to(VersionState.RETIRED)
@@ -73,7 +75,7 @@ def end(period: ChampionPeriod, *, by: User | None, reason: str) -> None:
     version = ModelVersion.objects.select_for_update().get(pk=period.version_id)
     version.move_to(VersionState.RETIRED)
     version.save(update_fields=["state"])
-    period.until = period.next_attempt_at = timezone.now()
+    period.until = period.next_attempt_at = _now(period.model)
     period.end_reason, period.delivery_error = reason, ""
     period.save(update_fields=["until", "next_attempt_at", "end_reason", "delivery_error"])
     before, after = {"champion": version.version}, {"champion": None, "reason": reason}
@@ -82,6 +84,13 @@ def end(period: ChampionPeriod, *, by: User | None, reason: str) -> None:
     model_name = period.model.name
     announce(model_name, version.version)
     transaction.on_commit(lambda: _wake_serving(model_name))
+
+
+def _now(model: RegisteredModel) -> datetime:
+    """Not before the newest period began: another machine's clock, which wrote that, may be ahead of ours."""
+    newest = model.periods.aggregate(newest=Max("since"))["newest"]
+    now = timezone.now()
+    return max(now, newest) if newest else now
 
 
 def previous_champion(model: RegisteredModel) -> ModelVersion | None:

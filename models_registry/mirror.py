@@ -150,7 +150,9 @@ def save_version(mlflow: MlflowGateway, info: VersionInfo) -> ModelVersion:
     row = model.versions.get(version=info.version)
     if run is not None and not row.spec_json:
         spec_json = _spec(mlflow, run)
-        _save(row, {"spec_json": spec_json, "primary_metric": primary_metric(spec_json)})
+        found = {"spec_json": spec_json, "primary_metric": primary_metric(spec_json)}
+        # Unless the gate has written the one that it judged meanwhile.
+        ModelVersion.objects.filter(pk=row.pk, spec_json="").update(**found)
     return row
 
 

@@ -184,10 +184,14 @@ class Point(NamedTuple):
 
 
 class History(NamedTuple):
-    """Values of a metric, first to last. is_sample: there are more, these lie evenly among them."""
+    """Values of a metric, first to last. is_sample: there are more, these lie evenly among them.
+
+    n_not_finite: how many others are no numbers that can be drawn, NaN or infinity.
+    """
 
     points: list[Point]
     is_sample: bool = False
+    n_not_finite: int = 0
 
 
 class FileInfo(NamedTuple):

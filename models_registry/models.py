@@ -29,6 +29,7 @@ from models_registry.states import (
 from scoring.spec import Spec
 
 USER = settings.AUTH_USER_MODEL
+GOING_ON = ("RUNNING", "SCHEDULED")  # states of MLflow's runs
 REQUEST_LIVES = timedelta(days=14)
 # The columns of `WithHashes`.
 HASHES = ("served_sha256", "reference_sha256", "holdout_sha256", "spec_sha256")
@@ -85,8 +86,11 @@ class MlflowRun(models.Model):
 
     @property
     def duration(self) -> timedelta | None:
-        """How long it took, or has taken so far."""
-        if self.started_at is None:
+        """How long it took, or has taken so far; None where that is not known.
+
+        A run may have ended without saying when: MLflow writes no time for `update_run(status="FINISHED")`.
+        """
+        if self.started_at is None or (self.ended_at is None and self.status not in GOING_ON):
             return None
         return max((self.ended_at or timezone.now()) - self.started_at, timedelta())
 

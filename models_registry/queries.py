@@ -1,7 +1,7 @@
 """Reads: models, versions, requests and runs, for the pages, REST and the apps above."""
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -272,6 +272,15 @@ def versions_of_runs(run_ids: Iterable[str]) -> dict[str, list[ModelVersion]]:
     for row in rows.order_by("model__name", "version"):
         found.setdefault(row.run_id, []).append(row)
     return found
+
+
+def scores_of(newest: Sequence[ModelVersion]) -> list[float]:
+    """Hold-out metrics of versions given newest first, oldest first.
+
+    Of those with the metric of the newest that has one: an error of 48,000 and a share of 0.8 make no line.
+    """
+    scored = [version for version in newest if version.score is not None]
+    return [row.score for row in reversed(scored) if row.primary_metric == scored[0].primary_metric]
 
 
 def primary_metrics(run_ids: Iterable[str]) -> set[str]:

@@ -107,6 +107,7 @@ class PointsSerializer(WholeListSerializer):
     is_sample = serializers.BooleanField(
         help_text="true when there are more than 2,000: these lie evenly among them, first and last included"
     )
+    n_not_finite = serializers.IntegerField(help_text="values among these that are NaN or infinity: left out")
     results = PointSerializer(many=True)
 
 

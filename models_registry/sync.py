@@ -20,12 +20,11 @@ from core.lib.errors import NotFound
 from core.lib.poll import poll
 from core.lib.times import AHEAD
 from models_registry import absence, aliases, gateway, loops, lost, mirror
-from models_registry.models import Experiment, MlflowRun, ModelVersion
+from models_registry.models import GOING_ON, Experiment, MlflowRun, ModelVersion
 
 NEWEST = 50
 # A run may be stored a little after another that started later, and clocks differ by a little.
 OVERLAP = timedelta(minutes=1)
-RUNNING = ("RUNNING", "SCHEDULED")
 BEFORE_1973_MS = 10**11  # too early for milliseconds: seconds, or no time at all
 EVERY_S = 3
 
@@ -35,7 +34,7 @@ def sync_runs() -> None:
     """New experiments, new runs, and every run that was still going."""
     mlflow = gateway.connect()
     mirror.save_experiments(mlflow.experiments())
-    going = set(MlflowRun.objects.filter(status__in=RUNNING, gone_at=None).values_list("run_id", flat=True))
+    going = set(MlflowRun.objects.filter(status__in=GOING_ON, gone_at=None).values_list("run_id", flat=True))
     new = list(mlflow.runs(_experiment_ids(), _of_late()))
     earlier = [*_some_of(going - {run.key for run in new}), *loops.RUNS.due()]
     refreshed = loops.GOING_RUNS.each(earlier, partial(_run_or_gone, mlflow), key=str)

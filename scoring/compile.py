@@ -150,7 +150,7 @@ def _champion(
 ) -> tuple[Evaluation | None, str]:
     """The champion on the candidate's hold-out; a sentence where it cannot be scored there."""
     if job.champion is None:
-        return None, ""
+        return None, job.champion_error
     try:
         spec = _spec(folder / job.champion.spec)
         if job.champion.onnx is not None:

@@ -22,13 +22,14 @@ class ChampionFiles(Struct, frozen=True):
 
 
 class Job(Struct, frozen=True):
-    """What to compile; paths are relative to the job's folder."""
+    """What to compile; paths are relative to its folder. champion_error: why the champion's are not there."""
 
     model: str = "model"
     spec: str = "spec.json"
     reference: str = "reference.parquet"
     holdout: str = "holdout.parquet"
     champion: ChampionFiles | None = None
+    champion_error: str = ""
 
 
 class Evaluation(Struct, frozen=True):

@@ -27,8 +27,10 @@ from core.lib.ids import uuid7
 
 REPLAY_HEADER: Final = "Idempotent-Replay"
 KEPT_S: Final = 24 * 3600
-# A process that died while it worked blocks its key for this long.
+# A process that died while it worked blocks its key for this long: longer than any call takes, predictions or
+# others. An approval reads the model's files, for up to 300 s.
 CLAIMED_S: Final = 60
+CLAIMED_BY_DJANGO_S: Final = 330
 
 _KEY = re.compile(r"[\x21-\x7e]{1,200}")
 
@@ -105,7 +107,7 @@ def begin(user_id: object, path: str, key: str, body: bytes) -> Claim | Replay:
     name, held = _names(user_id, path, key, body)
     client = console_redis.client()
     with _unavailable():
-        found = client.eval(_BEGIN, 1, name, held, CLAIMED_S)
+        found = client.eval(_BEGIN, 1, name, held, CLAIMED_BY_DJANGO_S)
     return _decided(client, name, held, found)
 
 

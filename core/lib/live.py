@@ -22,6 +22,7 @@ from core.lib import redis as console_redis
 log = structlog.get_logger(__name__)
 
 SEQ_EXPIRES_S = 7 * 24 * 3600
+MOST_IDS = 300  # in one message to each socket
 
 
 def group_name(topic: str) -> str:
@@ -43,8 +44,13 @@ def since_last_ms(left_ms: int) -> int | None:
 
 
 def publish(topic: str, ids: Iterable[Any] = ()) -> None:
-    """Say, once the transaction is committed, that these rows of `topic` changed."""
+    """Say, once the transaction is committed, that these rows of `topic` changed.
+
+    Of more than MOST_IDS none is named: whoever listens takes that for any of them.
+    """
     changed = [str(id_) for id_ in ids]
+    if len(changed) > MOST_IDS:
+        changed = []
     transaction.on_commit(lambda: _send(topic, {"kind": "changed", "ids": changed}))
 
 

@@ -15,6 +15,7 @@ from models_registry import previews
 from models_registry.comparison import is_count, ordered
 from models_registry.mlflow_types import FileInfo, Point
 from models_registry.models import ModelVersion
+from models_registry.queries import scores_of
 
 register = template.Library()
 
@@ -57,8 +58,8 @@ def is_readable(file: FileInfo) -> bool:
 
 @register.simple_tag
 def scores(newest: Sequence[ModelVersion]) -> list[float]:
-    """Hold-out metrics of versions given newest first, oldest first."""
-    return [version.score for version in reversed(newest) if version.score is not None]
+    """Hold-out metrics of versions given newest first, oldest first: of those with the newest's metric."""
+    return scores_of(newest)
 
 
 @register.simple_tag

@@ -16,6 +16,7 @@ from models_registry.gateway import check_path
 from models_registry.views.answers import shared, walked
 
 MOST_COMPARED = 10
+MOST_POINTS_SHOWN = 200
 MOST_FILES = 500
 MOST_PICTURES = 60
 
@@ -60,13 +61,16 @@ def experiment_detail(request: HttpRequest, experiment_id: str) -> HttpResponse:
 def experiment_compare(request: HttpRequest, experiment_id: str) -> HttpResponse:
     """Chosen runs side by side: where they differ, and which is best."""
     experiment = queries.experiment(experiment_id)
-    wanted = request.GET.getlist("run")[:MOST_COMPARED]
+    chosen = list(dict.fromkeys(request.GET.getlist("run")))
+    wanted = chosen[:MOST_COMPARED]
     runs = list(experiment.runs.filter(pk__in=wanted).order_by("started_at"))
     versions = queries.versions_of_runs(wanted)
     primary = {row.primary_metric for some in versions.values() for row in some}
     context = {
         "experiment": experiment,
         "runs": runs,
+        "n_chosen": len(chosen),
+        "n_compared": len(wanted),
         "headers": comparison.headers(runs, versions),
         "groups": comparison.compare(runs, primary),
         **shared(),
@@ -100,7 +104,7 @@ def run_metric(request: HttpRequest, run_id: str) -> HttpResponse:
     if key not in run.metrics:
         raise InvalidRequest(_("This run has no such metric."))
     found = gateway.connect().metric_history(run_id, key)
-    values = {"run": run, "key": key, "points": found.points, "is_sample": found.is_sample}
+    values = {"run": run, "key": key, "history": found, "shown": found.points[:MOST_POINTS_SHOWN]}
     return render(request, "models_registry/_metric.html", values)
 
 

@@ -13,6 +13,7 @@ from core.lib.paging import page_of
 from models_registry import actions, ledger, queries
 from models_registry.forms import PolicyForm, RollbackForm
 from models_registry.models import ChampionPeriod
+from models_registry.queries import scores_of
 from models_registry.states import VersionState
 from models_registry.views.answers import done, shared
 
@@ -47,7 +48,7 @@ def model_detail(request: SignedInRequest, name: str) -> HttpResponse:
         "alias_warning": queries.alias_warning(model),
         "history": queries.history(name)[:20],
         "previous": previous,
-        "scores": _scores(model.newest),  # type: ignore[attr-defined]
+        "scores": scores_of(model.newest),  # type: ignore[attr-defined]
         "policy_form": PolicyForm(initial={"policy": model.policy}),
         "rollback_form": RollbackForm(
             auto_id="rollback-%s", initial={"to": previous.version if previous else None}
@@ -56,10 +57,6 @@ def model_detail(request: SignedInRequest, name: str) -> HttpResponse:
     }
     template = "models_registry/_model_body.html" if is_htmx(request) else "models_registry/model_detail.html"
     return render(request, template, context)
-
-
-def _scores(newest: list) -> list[float]:
-    return [row.score for row in reversed(newest) if row.score is not None]
 
 
 @require_POST

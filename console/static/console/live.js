@@ -56,7 +56,8 @@
 
   function schedule(topic, message) {
     const earlier = waiting.get(topic);
-    const ids = [...new Set([...(earlier?.ids || []), ...(message.ids || [])])];
+    const named = [earlier, message].filter(Boolean).map((one) => one.ids || []);
+    const ids = named.some((one) => !one.length) ? [] : [...new Set(named.flat())]; // none named: any of them
     waiting.set(topic, { ...message, ids });
     if (timers.has(topic)) return;
     const since = performance.now() - (lastEvent.get(topic) ?? -GAP_MS);

@@ -168,6 +168,27 @@ def test_a_lost_message_only_delays_it(layer, monkeypatch):
     assert (caller.status, json.loads(caller.body)["state"]) == (200, "failed")
 
 
+def test_without_redis_a_run_that_was_started_is_looked_at_and_answered(layer, monkeypatch):
+    async def away() -> str:
+        raise ConnectionError("Error 111 connecting to redis. Connection refused.")
+
+    monkeypatch.setattr(layer, "new_channel", away)
+    monkeypatch.setattr(waiting, "LOOK_EVERY_S", 0.05)
+    runs, caller = Runs(), Caller("wait=60")
+
+    async def in_silence() -> None:
+        while len(runs.asked) < 3:
+            await asyncio.sleep(0.01)
+        runs.state = "success"
+
+    async def both() -> None:
+        await asyncio.gather(console(runs)(caller.scope, caller.receive, caller.send), in_silence())
+
+    asyncio.run(both())
+    assert (caller.status, json.loads(caller.body)["state"]) == (200, "success")
+    assert runs.asked.count(f"POST {PATH}") == 1
+
+
 def test_those_beyond_the_bound_get_the_first_answer(layer, monkeypatch):
     monkeypatch.setattr(waiting, "MOST_AT_ONCE", 1)
     runs, first, second = Runs(), Caller("wait=60"), Caller("wait=60")

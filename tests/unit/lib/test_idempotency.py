@@ -38,7 +38,7 @@ def test_call_while_the_first_is_running_is_a_conflict():
 
 def test_claim_of_a_process_that_died_frees_itself():
     claim = idempotency.begin(*CALL, b"{}")
-    assert 0 < redis.client().ttl(claim.name) <= idempotency.CLAIMED_S
+    assert 0 < redis.client().ttl(claim.name) <= idempotency.CLAIMED_BY_DJANGO_S
 
 
 @pytest.mark.parametrize("is_answered", [True, False])

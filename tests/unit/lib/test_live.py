@@ -45,6 +45,16 @@ def test_change_is_told_after_the_commit(django_capture_on_commit_callbacks):
     assert redis.client().get(live.seq_key("runs")) == "1"
 
 
+@pytest.mark.django_db
+def test_more_rows_than_a_message_bears_are_named_by_none(monkeypatch, django_capture_on_commit_callbacks):
+    sent = []
+    monkeypatch.setattr(live, "_send", lambda topic, body: sent.append(body["ids"]))
+    with django_capture_on_commit_callbacks(execute=True):
+        for n in (live.MOST_IDS, live.MOST_IDS + 1):
+            live.publish("runs", range(n))
+    assert [len(ids) for ids in sent] == [live.MOST_IDS, 0]
+
+
 def test_redis_away_stops_no_work(caplog):
     before = metrics.LIVE_LOST._value.get()
     live.frame("runs", {})

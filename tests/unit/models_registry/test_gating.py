@@ -9,7 +9,7 @@ import pytest
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 
-from core.lib.errors import Conflict
+from core.lib.errors import Conflict, NotFound
 from models_registry import actions, gating, queries, tasks
 from models_registry.digest import folder_sha256
 from models_registry.models import GateRun, ModelVersion
@@ -129,6 +129,20 @@ def test_a_champion_whose_description_this_release_refuses_can_be_replaced(judge
     assert again.state == GateState.PASSED, again.reason
     assert {"champion", "schema"} <= sentences.keys()
     assert "spec.json cannot be used" in sentences["champion"]
+
+
+def test_a_champion_whose_file_is_gone_can_be_replaced(judge, scientist, approver, monkeypatch):
+    """Its page says: promote another version. The gate must be able to."""
+    _promote(judge(_forest()), scientist, approver)
+
+    def gone(*_args):
+        raise NotFound("There is no file console/model.onnx.")
+
+    monkeypatch.setattr(gating.artefacts, "compiled", gone)
+    again = judge(_fitted_on(ROWS[:800]))
+    sentence = next(check["sentence"] for check in again.checks if check["name"] == "champion")
+    assert (again.state, _verdicts(again)["champion"]) == (GateState.PASSED, "look")
+    assert "titanic v1, cannot be had: There is no file" in sentence
 
 
 def test_a_model_that_these_rows_cannot_tell_apart_passes_inconclusively(judge, scientist, approver):

@@ -103,3 +103,29 @@ def test_an_alias_that_points_elsewhere_is_told(approver):
     period.next_attempt_at = timezone.now()
     period.save()
     assert queries.alias_warning(model) is None
+
+
+def test_a_clock_that_is_behind_ends_no_period_before_it_began(approver):
+    """Two hosts: the one that promoted is ahead of the one that rolls back."""
+    first = make_champion(1, approver)
+    second = ledger.crown(
+        make_version(2, state=VersionState.PASSED), by=approver, reason="Better.", kind=PROMOTION
+    )
+    ahead = timezone.now() + timedelta(seconds=3)
+    ChampionPeriod.objects.filter(pk=second.pk).update(since=ahead)
+    period = actions.rollback("titanic", reason="It fails on Sundays.", by=approver)
+    second.refresh_from_db()
+    assert (second.until, period.since, period.version) == (ahead, ahead, first.version)
+    newest = period.model.periods.order_by("since", "pk").last()
+    assert newest == period
+
+
+def test_a_line_of_scores_is_of_one_metric():
+    metrics = [("rmse", 48_000.0), ("r2", 0.8), ("r2", 0.7), ("", None), ("r2", 0.6)]
+    newest = [
+        ModelVersion(version=9 - place, primary_metric=name, metrics={name: value} if name else {})
+        for place, (name, value) in enumerate(metrics)
+    ]
+    assert queries.scores_of(newest) == [48_000.0]
+    assert queries.scores_of(newest[1:]) == [0.6, 0.7, 0.8]
+    assert queries.scores_of([]) == []

@@ -551,3 +551,28 @@ def test_a_metric_that_was_logged_without_steps_has_a_history_to_look_at(as_scie
     sync.sync_runs()
     assert ">loss</a>" in flat(_page(as_scientist, "run-detail", run_id))
     assert "loss over 3 values" in _page(as_scientist, "run-metric", run_id, key="loss")
+
+
+@pytest.mark.parametrize(("n_nan", "n_finite"), [(3, 2), (4, 0), (1, 1)])
+def test_values_that_cannot_be_drawn_are_counted(as_scientist, mlflow, n_nan, n_finite):
+    """A loss that becomes NaN must not look like training that was stopped."""
+    run_id = mlflow.create_run(mlflow.create_experiment("titanic"), "training")
+    for step, value in enumerate([*range(1, n_finite + 1), *[float("nan")] * n_nan]):
+        mlflow.log_metric(run_id, "loss", value, step)
+    make_run(run_id, metrics={"loss": "NaN"})
+    page = _page(as_scientist, "run-metric", run_id, key="loss")
+    assert f"{n_nan} value{'s are' if n_nan > 1 else ' is'} NaN or infinite" in page
+    assert ("nothing to draw" in page) == (n_finite == 0)
+    assert ("One value" in page) == (n_finite == 1)
+
+
+def test_more_runs_than_fit_side_by_side_are_said(as_scientist):
+    ids = [make_run(f"{number:032x}", name=f"run {number}").pk for number in range(12)]
+    assert "10 of the 12 runs" in _page(as_scientist, "experiment-compare", "titanic", run=ids)
+    assert "runs that you chose" not in _page(as_scientist, "experiment-compare", "titanic", run=ids[:10])
+
+
+@pytest.mark.parametrize(("status", "is_known"), [("FINISHED", False), ("", False), ("RUNNING", True)])
+def test_a_run_that_ended_without_saying_when_has_no_duration(status, is_known):
+    run = make_run(status=status, ended_at=None)
+    assert (run.duration is not None) == is_known
