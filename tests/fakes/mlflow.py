@@ -3,7 +3,7 @@
 import math
 import operator
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -85,8 +85,7 @@ class FakeMlflow:
         run = self._runs[run_id]
         shown = "NaN" if value != value else value
         self._runs[run_id] = replace(run, metrics={**run.metrics, key: shown})
-        if value == value:
-            self._points.setdefault((run_id, key), []).append(Point(step, value, datetime.now(UTC)))
+        self._points.setdefault((run_id, key), []).append(Point(step, value, datetime.now(UTC)))
 
     def log_steps(self, run_id: str, key: str, n: int) -> None:
         """One value for each of n steps."""
@@ -141,9 +140,9 @@ class FakeMlflow:
         points = self._points.get((run_id, key), [])
         last = len(points) - 1
         if last < MOST_POINTS:
-            return History(points)
+            return _history(points)
         places = [round(place * last / (MOST_POINTS - 1)) for place in range(MOST_POINTS)]
-        return History([points[place] for place in places], is_sample=True)
+        return _history([points[place] for place in places], is_sample=True)
 
     def models(self) -> list[ModelInfo]:
         self._answer("models")
@@ -245,3 +244,8 @@ def _meets(start_time: int, condition: str) -> bool:
 
 def _key(root: str, path: str) -> str:
     return f"{urlsplit(root).path.strip('/')}/{check_path(path)}".rstrip("/")
+
+
+def _history(logged: Sequence[Point], *, is_sample: bool = False) -> History:
+    finite = [point for point in logged if math.isfinite(point.value)]
+    return History(finite, is_sample, len(logged) - len(finite))

@@ -114,7 +114,7 @@ def test_the_history_of_a_metric(mlflow, run_id):
         mlflow.log_metric(run_id, "train/loss", value, step)
     found = mlflow.metric_history(run_id, "train/loss")
     assert [(point.step, point.value) for point in found.points] == [(0, 0.9), (2, 0.4)]
-    assert not found.is_sample
+    assert (found.is_sample, found.n_not_finite) == (False, 1)
     assert mlflow.metric_history(run_id, "nothing").points == []
 
 
