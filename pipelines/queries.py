@@ -40,8 +40,18 @@ def pipeline(dag_id: str) -> Pipeline:
     """Raises NotFound."""
     found = Pipeline.objects.filter(pk=dag_id).first()
     if found is None:
-        raise NotFound(_("There is no pipeline “%(dag_id)s”.") % {"dag_id": dag_id})
+        raise _no_pipeline(dag_id)
     return found
+
+
+def check_known(dag_id: str) -> None:
+    """Whether there is such a pipeline, without its parameters and tasks. Raises NotFound."""
+    if not Pipeline.objects.filter(pk=dag_id).exists():
+        raise _no_pipeline(dag_id)
+
+
+def _no_pipeline(dag_id: str) -> NotFound:
+    return NotFound(_("There is no pipeline “%(dag_id)s”.") % {"dag_id": dag_id})
 
 
 def runs(

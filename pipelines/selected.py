@@ -134,7 +134,7 @@ def _counted(run_ids: Iterable[int]) -> list[tuple[Run, _Counts]]:
     """At most MOST, newest first."""
     failed = Count("task_instances", filter=Q(task_instances__state__in=TASK_FAILED))
     still = Count("task_instances", filter=~Q(task_instances__state__in=TASK_ENDED))
-    found = queries.runs().filter(pk__in=list(run_ids))
+    found = queries.runs().filter(pk__in=list(run_ids)).select_related("requested_by")
     found = found.annotate(n_failed=failed, n_open=still, n_tasks=Count("task_instances"))
     return [(run, _Counts(run.n_failed, run.n_open, run.n_tasks)) for run in found[:MOST]]
 

@@ -6,7 +6,7 @@ from django.utils.translation import gettext as _
 from rest_framework import serializers
 
 from core.lib.edge import MomentSerializerField
-from core.lib.rest import StrictSerializer, WholeListSerializer
+from core.lib.rest import RowSerializer, StrictSerializer, WholeListSerializer
 from pipelines import selected
 from pipelines.models import (
     LONGEST_KEY,
@@ -25,7 +25,7 @@ from pipelines.scope import MOST_NAMED
 from pipelines.states import MARKS
 
 
-class PipelineSerializer(serializers.ModelSerializer):
+class PipelineSerializer(RowSerializer):
     """A pipeline in a list."""
 
     is_paused = serializers.BooleanField(source="shows_paused")
@@ -154,7 +154,7 @@ class SwitchedListSerializer(serializers.Serializer):
     results = SwitchedSerializer(many=True)
 
 
-class ImportFaultSerializer(serializers.ModelSerializer):
+class ImportFaultSerializer(RowSerializer):
     """A DAG file that Airflow cannot read; `stack_trace` is at most the last 20,000 characters."""
 
     class Meta:
@@ -162,7 +162,7 @@ class ImportFaultSerializer(serializers.ModelSerializer):
         fields: ClassVar = ["filename", "bundle", "stack_trace", "at"]
 
 
-class RunSerializer(serializers.ModelSerializer):
+class RunSerializer(RowSerializer):
     """A run: Airflow's state, or ours while Airflow does not know it."""
 
     requested_by = serializers.CharField(source="requested_by.username", default=None, allow_null=True)
@@ -357,7 +357,7 @@ class TouchedTaskListSerializer(serializers.Serializer):
     results = TouchedTaskSerializer(many=True)
 
 
-class TaskInstanceSerializer(serializers.ModelSerializer):
+class TaskInstanceSerializer(RowSerializer):
     """A task of a run at its latest try."""
 
     class Meta:
@@ -453,7 +453,7 @@ class TaskTextListSerializer(WholeListSerializer):
     results = TaskTextSerializer(many=True)
 
 
-class InputRequestSerializer(serializers.ModelSerializer):
+class InputRequestSerializer(RowSerializer):
     """A question that a task asks people."""
 
     run_id = serializers.IntegerField()
