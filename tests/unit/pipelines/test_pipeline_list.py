@@ -1,6 +1,6 @@
 """The list of pipelines: what narrows and orders it, what a row says, and many switches moved at once."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.urls import reverse
@@ -258,3 +258,25 @@ def test_switches_on_their_way_narrow_and_order_as_rows_show_them(page, five, qu
     Pipeline.objects.filter(pk="fine").update(wanted_is_paused=True, next_attempt_at=NOW)
     Pipeline.objects.filter(pk="idle").update(wanted_is_paused=False, next_attempt_at=NOW)
     assert names(page, query) == expected
+
+
+def test_a_bar_says_when_and_how_long_to_the_microsecond(db):
+    make_pipeline("etl")
+    at = datetime(2026, 3, 1, 12, 0, 0, 250, tzinfo=UTC)
+    run = make_run("etl", created_at=at, started_at=at, ended_at=at + timedelta(seconds=1.5))
+    waiting = make_run("etl", "queued", created_at=at + timedelta(seconds=1), started_at=None)
+    assert listing.strips(["etl", "never_ran", "unknown"]) == {
+        "etl": [
+            ("success", 1.5, at, "1 Mar 2026, 12:00:00 UTC", f"/runs/{run.pk}"),
+            ("queued", None, waiting.created_at, "1 Mar 2026, 12:00:01 UTC", f"/runs/{waiting.pk}"),
+        ]
+    }
+    make_pipeline("never_ran")
+    assert listing.strips(["never_ran"]) == {"never_ran": []}
+
+
+def test_the_filters_offer_each_tag_and_owner_of_what_is_there_once(db):
+    make_pipeline("a", tags=["x", "ä"], owners=["ben", "ana"])
+    make_pipeline("b", tags=["x"], owners=["ana"])
+    make_pipeline("gone", tags=["old"], owners=["eve"], gone_at=NOW)
+    assert listing.facets() == (["x", "ä"], ["ana", "ben"])
