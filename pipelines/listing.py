@@ -49,7 +49,7 @@ LAST: Final = {
 }
 
 _runs = Run.objects.filter(dag_id=OuterRef("pk")).order_by("-created_at", "-pk")
-_shows_paused = Coalesce("wanted_is_paused", "is_paused")  # as rows show it: `Pipeline.shows_paused`
+SHOWS_PAUSED = Coalesce("wanted_is_paused", "is_paused")  # as rows show it: `Pipeline.shows_paused`
 _last_end = Subquery(_runs.filter(state__in=ENDED).values("state")[:1])
 
 
@@ -122,7 +122,7 @@ def narrowed(wanted: Wanted) -> QuerySet[Pipeline]:
     if wanted.owner:
         found = found.filter(owners__contains=[wanted.owner])
     if wanted.show in {"paused", "active"}:
-        found = found.alias(shown_paused=_shows_paused).filter(shown_paused=wanted.show == "paused")
+        found = found.alias(shown_paused=SHOWS_PAUSED).filter(shown_paused=wanted.show == "paused")
     if wanted.show == "faulty":
         found = found.filter(has_import_errors=True)
     return _by_last_run(found, wanted.last)
@@ -141,7 +141,7 @@ _ORDERS: Final[dict[str, Callable[[], Any]]] = {
     "name": lambda: F("dag_id"),
     "last": lambda: Subquery(_runs.values("created_at")[:1]),
     # A switch that is off means no next run, whatever Airflow had planned.
-    "next": lambda: Case(When(Exact(_shows_paused, False), then=F("next_run_at"))),
+    "next": lambda: Case(When(Exact(SHOWS_PAUSED, False), then=F("next_run_at"))),
     "state": lambda: Case(
         When(last_end=RunState.FAILED, then=Value(0)),
         When(Exists(_runs.filter(state__in=UNDER_WAY)), then=Value(1)),

@@ -282,8 +282,8 @@ def _names(row: TaskInstance) -> set[tuple[str, int | None]]:
 
 
 def is_paused(dag_id: str) -> bool:
-    """Whether the pipeline's queued runs have to wait."""
-    return Pipeline.objects.filter(pk=dag_id, is_paused=True).exists()
+    """Whether the pipeline's queued runs have to wait, as its switch was left: Airflow may not know yet."""
+    return Pipeline.objects.alias(shown=listing.SHOWS_PAUSED).filter(pk=dag_id, shown=True).exists()
 
 
 def search(text: str, _user: User) -> list[Hit]:

@@ -243,7 +243,7 @@ def run_detail(request: SignedInRequest, run_id: int) -> HttpResponse:
         "median_s": median_s,
         "against_median": queries.against_median(run, median_s),
         "input_requests": queries.open_inputs(run),
-        "pipeline_is_paused": queries.is_paused(run.dag_id),
+        "waits_for_switch": run.state == RunState.QUEUED and queries.is_paused(run.dag_id),
         "signs_in": airflow.signs_in(request),
         **age(),
     }
