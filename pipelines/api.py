@@ -27,7 +27,6 @@ from pipelines import (
     starting,
     task_facts,
 )
-from pipelines.answers import TaskState
 from pipelines.asset_models import Asset, AssetEvent
 from pipelines.list_api import WAIT, check_wait
 from pipelines.models import ImportFault, InputRequest, TaskInstance
@@ -61,6 +60,7 @@ from pipelines.serializers import (
     TaskTryListSerializer,
     TouchedTaskListSerializer,
 )
+from pipelines.task_answers import TaskState
 
 LINES = 1000
 

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from core.audit.models import AuditEntry
 from core.lib.errors import Conflict, InvalidRequest, NotFound
-from pipelines import actions, answers, sync, tasks
+from pipelines import actions, answers, sync, task_answers, tasks
 from pipelines.models import InputRequest, Run
 
 DAG = "approve_release"
@@ -175,7 +175,7 @@ def test_a_question_that_cannot_be_read_is_not_closed(question, airflow, monkeyp
     raw = {"dag_id": DAG, "dag_run_id": "m", "task_id": "ask", "map_index": -1, "try_number": 1}
     created_at = question.asked_at.isoformat().replace("+00:00", "Z")
     items = [{"task_instance": raw, "created_at": created_at}]  # without its subject
-    found = answers.read(items, answers.input_request, answers.input_key)
+    found = answers.read(items, task_answers.input_request, task_answers.input_key)
     monkeypatch.setattr(airflow, "input_requests", lambda: found)
     sync.sync_inputs()
     assert states() == [(1, "waiting")]

@@ -9,9 +9,9 @@ from django.utils import timezone
 
 from core.lib import redis as console_redis
 from pipelines import failures, gantt, sync, task_facts
-from pipelines.answers import XCom
 from pipelines.log_lines import LogLine
 from pipelines.models import Pipeline, Run, TaskInstance
+from pipelines.task_answers import XCom
 from pipelines.task_facts import LONGEST_TEXT
 from tests.pipeline_rows import STARTED, make_pipeline, make_run, make_task
 
