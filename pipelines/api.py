@@ -23,6 +23,7 @@ from pipelines import (
     log_reading,
     previews,
     queries,
+    run_changes,
     selected,
     starting,
     task_facts,
@@ -210,7 +211,7 @@ class RunDetailView(APIView):
     def patch(self, request: Request, run_id: int) -> Response:
         """Write its note; the row has it at once, Airflow as soon as it answers."""
         given = valid(RunChangeSerializer, request.data)
-        run = actions.write_note(run_id, given["note"], by=user_of(request))
+        run = run_changes.write_note(run_id, given["note"], by=user_of(request))
         return Response(RunSerializer(run).data, status=202)
 
 
@@ -221,7 +222,7 @@ class RunCancelView(APIView):
     def post(self, request: Request, run_id: int) -> Response:
         """Its running tasks are stopped."""
         valid(NothingSerializer, request.data)
-        return Response(RunSerializer(actions.cancel_run(run_id, by=user_of(request))).data, status=202)
+        return Response(RunSerializer(run_changes.cancel_run(run_id, by=user_of(request))).data, status=202)
 
 
 class RunClearView(APIView):
@@ -237,7 +238,7 @@ class RunClearView(APIView):
         is_dry, scope, by = given.pop("dry_run"), Scope(**given), user_of(request)
         if is_dry:
             return _touched(previews.of_clearing(queries.run(run_id), scope, by=by))
-        return Response(RunSerializer(actions.clear_run(run_id, by=by, scope=scope)).data, status=202)
+        return Response(RunSerializer(run_changes.clear_run(run_id, by=by, scope=scope)).data, status=202)
 
 
 class RunMarkView(APIView):
@@ -255,9 +256,9 @@ class RunMarkView(APIView):
         if is_dry:
             return _touched(previews.of_marking(queries.run(run_id), scope, state, by=by))
         if scope.is_whole_run:
-            run = actions.mark_run(run_id, state, by=by)
+            run = run_changes.mark_run(run_id, state, by=by)
         else:
-            run = actions.mark_task(run_id, scope, state, by=by)
+            run = run_changes.mark_task(run_id, scope, state, by=by)
         return Response(RunSerializer(run).data, status=202)
 
 
@@ -372,7 +373,7 @@ class InputAnswerView(APIView):
     def post(self, request: Request, input_id: int) -> Response:
         """One option, or several where the question says so, and the values that it asks for."""
         given = valid(InputAnswerSerializer, request.data)
-        row = actions.answer_input(input_id, **given, by=user_of(request))
+        row = run_changes.answer_input(input_id, **given, by=user_of(request))
         return Response(InputRequestSerializer(row).data, status=202)
 
 

@@ -12,7 +12,7 @@ from core.access import policy
 from core.access.models import User
 from core.lib.errors import ConsoleError, InvalidRequest
 from core.lib.ids import uuid7
-from pipelines import actions, queries
+from pipelines import queries, run_changes
 from pipelines.models import Run, Wish
 from pipelines.states import TASK_ENDED, TASK_FAILED
 
@@ -107,11 +107,11 @@ def apply(what: str, run_ids: Iterable[int], *, by: User) -> Selection:
 
 
 _ACTS: dict[str, Callable[[int, User, str], Run]] = {
-    CLEAR_FAILED: lambda pk, by, batch: actions.clear_run(pk, by=by, only_failed=True, batch=batch),
-    CLEAR: lambda pk, by, batch: actions.clear_run(pk, by=by, batch=batch),
-    CANCEL: lambda pk, by, batch: actions.cancel_run(pk, by=by, batch=batch),
-    MARK_SUCCESS: lambda pk, by, batch: actions.mark_run(pk, "success", by=by, batch=batch),
-    MARK_FAILED: lambda pk, by, batch: actions.mark_run(pk, "failed", by=by, batch=batch),
+    CLEAR_FAILED: lambda pk, by, batch: run_changes.clear_run(pk, by=by, only_failed=True, batch=batch),
+    CLEAR: lambda pk, by, batch: run_changes.clear_run(pk, by=by, batch=batch),
+    CANCEL: lambda pk, by, batch: run_changes.cancel_run(pk, by=by, batch=batch),
+    MARK_SUCCESS: lambda pk, by, batch: run_changes.mark_run(pk, "success", by=by, batch=batch),
+    MARK_FAILED: lambda pk, by, batch: run_changes.mark_run(pk, "failed", by=by, batch=batch),
 }
 
 
@@ -150,10 +150,10 @@ def _told(what: str, run: Run, counts: _Counts) -> Item:
         return (
             Item(run, words % {"n": counts.n_open})
             if is_possible
-            else Item(run, refused=actions.already(run))
+            else Item(run, refused=run_changes.already(run))
         )
     if not run.can_change or run.state == what.removeprefix("mark-"):
-        return Item(run, refused=actions.already(run))
+        return Item(run, refused=run_changes.already(run))
     if what not in {CLEAR_FAILED, CLEAR}:
         words = ngettext(
             "the run gets the state; %(n)d task that has not ended is stopped",
@@ -162,7 +162,7 @@ def _told(what: str, run: Run, counts: _Counts) -> Item:
         )
         return Item(run, words % {"n": counts.n_open})
     if not run.has_ended:
-        return Item(run, refused=actions.already(run))
+        return Item(run, refused=run_changes.already(run))
     if what == CLEAR_FAILED and not counts.n_failed:
         return Item(run, refused=_("None of its tasks failed."))
     n = counts.n_failed if what == CLEAR_FAILED else counts.n
