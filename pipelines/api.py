@@ -31,37 +31,41 @@ from pipelines import (
 from pipelines.asset_models import Asset, AssetEvent
 from pipelines.list_api import WAIT, check_wait
 from pipelines.models import ImportFault, InputRequest, TaskInstance
+from pipelines.run_serializers import (
+    ClearSerializer,
+    MarkSerializer,
+    NothingSerializer,
+    RunChangeSerializer,
+    RunSerializer,
+    SelectedListSerializer,
+    SelectedSerializer,
+    TouchedTaskListSerializer,
+)
 from pipelines.scope import Scope
 from pipelines.serializers import (
     AssetEventSerializer,
     AssetSerializer,
-    ClearSerializer,
     ImportFaultSerializer,
-    InputAnswerSerializer,
-    InputRequestSerializer,
-    LogQuerySerializer,
-    LogSerializer,
-    MarkSerializer,
-    NothingSerializer,
     PipelineChangeSerializer,
     PipelineDetailSerializer,
     PipelineSourceSerializer,
     PresetListSerializer,
     PresetRequestSerializer,
     PresetSerializer,
-    RunChangeSerializer,
-    RunSerializer,
-    SelectedListSerializer,
-    SelectedSerializer,
     SwitchedListSerializer,
     SwitchesSerializer,
+)
+from pipelines.task_answers import TaskState
+from pipelines.task_serializers import (
+    InputAnswerSerializer,
+    InputRequestSerializer,
+    LogQuerySerializer,
+    LogSerializer,
     TaskInstanceSerializer,
     TaskQuerySerializer,
     TaskTextListSerializer,
     TaskTryListSerializer,
-    TouchedTaskListSerializer,
 )
-from pipelines.task_answers import TaskState
 
 LINES = 1000
 

@@ -17,7 +17,8 @@ from core.lib.rest import valid
 from pipelines import details, listing, queries, repeated, run_list
 from pipelines.models import Pipeline, Run, RunState
 from pipelines.run_filters import RunFilters
-from pipelines.serializers import PipelineSerializer, RunRequestSerializer, RunSerializer
+from pipelines.run_serializers import RunRequestSerializer, RunSerializer
+from pipelines.serializers import PipelineSerializer
 
 LONGEST_WAIT_S = 300
 WAIT = OpenApiParameter(

@@ -8,7 +8,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from rest_framework.serializers import ModelSerializer
 
-from pipelines import serializers as shapes
+from pipelines import run_serializers, serializers, task_serializers
 from pipelines.models import ImportFault, Run, RunState, Wish
 from tests.pipeline_rows import STARTED, make_pipeline, make_question, make_run, make_task
 
@@ -30,21 +30,27 @@ def asked_now(person):
 
 
 ROWS = {
-    "a pipeline": (shapes.PipelineSerializer, lambda _person: make_pipeline(tags=["x"], gone_at=STARTED)),
-    "all of a pipeline": (shapes.PipelineDetailSerializer, lambda _person: make_pipeline(version=3)),
+    "a pipeline": (
+        serializers.PipelineSerializer,
+        lambda _person: make_pipeline(tags=["x"], gone_at=STARTED),
+    ),
+    "all of a pipeline": (serializers.PipelineDetailSerializer, lambda _person: make_pipeline(version=3)),
     "a run": (
-        shapes.RunSerializer,
+        run_serializers.RunSerializer,
         lambda person: make_run(requested_by=person, ended_at=STARTED + timedelta(seconds=1.25)),
     ),
-    "a run of nobody here": (shapes.RunSerializer, lambda _person: make_run(conf={}, versions=[1, 2])),
-    "a run that was just asked for": (shapes.RunSerializer, asked_now),
+    "a run of nobody here": (
+        run_serializers.RunSerializer,
+        lambda _person: make_run(conf={}, versions=[1, 2]),
+    ),
+    "a run that was just asked for": (run_serializers.RunSerializer, asked_now),
     "a task": (
-        shapes.TaskInstanceSerializer,
+        task_serializers.TaskInstanceSerializer,
         lambda _person: make_task(make_run(), map_index=2, duration_s=3, ended_at=STARTED),
     ),
-    "a file": (shapes.ImportFaultSerializer, lambda _person: ImportFault(filename="a.py", at=STARTED)),
+    "a file": (serializers.ImportFaultSerializer, lambda _person: ImportFault(filename="a.py", at=STARTED)),
     "a question": (
-        shapes.InputRequestSerializer,
+        task_serializers.InputRequestSerializer,
         lambda person: make_question(make_run(), answered_by=person),
     ),
 }
