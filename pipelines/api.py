@@ -23,43 +23,48 @@ from pipelines import (
     log_reading,
     previews,
     queries,
+    run_changes,
     selected,
     starting,
     task_facts,
 )
-from pipelines.answers import TaskState
 from pipelines.asset_models import Asset, AssetEvent
 from pipelines.list_api import WAIT, check_wait
 from pipelines.models import ImportFault, InputRequest, TaskInstance
+from pipelines.run_serializers import (
+    ClearSerializer,
+    MarkSerializer,
+    NothingSerializer,
+    RunChangeSerializer,
+    RunSerializer,
+    SelectedListSerializer,
+    SelectedSerializer,
+    TouchedTaskListSerializer,
+)
 from pipelines.scope import Scope
 from pipelines.serializers import (
     AssetEventSerializer,
     AssetSerializer,
-    ClearSerializer,
     ImportFaultSerializer,
-    InputAnswerSerializer,
-    InputRequestSerializer,
-    LogQuerySerializer,
-    LogSerializer,
-    MarkSerializer,
-    NothingSerializer,
     PipelineChangeSerializer,
     PipelineDetailSerializer,
     PipelineSourceSerializer,
     PresetListSerializer,
     PresetRequestSerializer,
     PresetSerializer,
-    RunChangeSerializer,
-    RunSerializer,
-    SelectedListSerializer,
-    SelectedSerializer,
     SwitchedListSerializer,
     SwitchesSerializer,
+)
+from pipelines.task_answers import TaskState
+from pipelines.task_serializers import (
+    InputAnswerSerializer,
+    InputRequestSerializer,
+    LogQuerySerializer,
+    LogSerializer,
     TaskInstanceSerializer,
     TaskQuerySerializer,
     TaskTextListSerializer,
     TaskTryListSerializer,
-    TouchedTaskListSerializer,
 )
 
 LINES = 1000
@@ -210,7 +215,7 @@ class RunDetailView(APIView):
     def patch(self, request: Request, run_id: int) -> Response:
         """Write its note; the row has it at once, Airflow as soon as it answers."""
         given = valid(RunChangeSerializer, request.data)
-        run = actions.write_note(run_id, given["note"], by=user_of(request))
+        run = run_changes.write_note(run_id, given["note"], by=user_of(request))
         return Response(RunSerializer(run).data, status=202)
 
 
@@ -221,7 +226,7 @@ class RunCancelView(APIView):
     def post(self, request: Request, run_id: int) -> Response:
         """Its running tasks are stopped."""
         valid(NothingSerializer, request.data)
-        return Response(RunSerializer(actions.cancel_run(run_id, by=user_of(request))).data, status=202)
+        return Response(RunSerializer(run_changes.cancel_run(run_id, by=user_of(request))).data, status=202)
 
 
 class RunClearView(APIView):
@@ -237,7 +242,7 @@ class RunClearView(APIView):
         is_dry, scope, by = given.pop("dry_run"), Scope(**given), user_of(request)
         if is_dry:
             return _touched(previews.of_clearing(queries.run(run_id), scope, by=by))
-        return Response(RunSerializer(actions.clear_run(run_id, by=by, scope=scope)).data, status=202)
+        return Response(RunSerializer(run_changes.clear_run(run_id, by=by, scope=scope)).data, status=202)
 
 
 class RunMarkView(APIView):
@@ -255,9 +260,9 @@ class RunMarkView(APIView):
         if is_dry:
             return _touched(previews.of_marking(queries.run(run_id), scope, state, by=by))
         if scope.is_whole_run:
-            run = actions.mark_run(run_id, state, by=by)
+            run = run_changes.mark_run(run_id, state, by=by)
         else:
-            run = actions.mark_task(run_id, scope, state, by=by)
+            run = run_changes.mark_task(run_id, scope, state, by=by)
         return Response(RunSerializer(run).data, status=202)
 
 
@@ -372,7 +377,7 @@ class InputAnswerView(APIView):
     def post(self, request: Request, input_id: int) -> Response:
         """One option, or several where the question says so, and the values that it asks for."""
         given = valid(InputAnswerSerializer, request.data)
-        row = actions.answer_input(input_id, **given, by=user_of(request))
+        row = run_changes.answer_input(input_id, **given, by=user_of(request))
         return Response(InputRequestSerializer(row).data, status=202)
 
 

@@ -14,7 +14,7 @@ from core.lib import live, retention
 from core.lib.aside import Unread
 from core.lib.errors import NotFound
 from pipelines import loops
-from pipelines.answers import AssetEvent as Found
+from pipelines.asset_answers import AssetEvent as Found
 from pipelines.asset_models import Asset, AssetEvent
 from pipelines.mirror import changed_fields
 from pipelines.models import Run

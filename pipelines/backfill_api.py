@@ -22,7 +22,7 @@ from pipelines.backfill_serializers import (
     BackfillSerializer,
     BackfillValuesSerializer,
 )
-from pipelines.serializers import NothingSerializer
+from pipelines.run_serializers import NothingSerializer
 
 STATE = OpenApiParameter("state", str, description="One state, or `open` for those that are not over")
 

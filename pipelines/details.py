@@ -19,7 +19,7 @@ from core.lib.errors import ConsoleError, InvalidRequest, NotFound, Unavailable
 from core.lib.models import SyncState
 from pipelines import labels, loops, mirror, queries
 from pipelines.airflow_auth import SERVICE
-from pipelines.answers import TaskNode
+from pipelines.dag_answers import TaskNode
 from pipelines.models import Pipeline
 
 if TYPE_CHECKING:

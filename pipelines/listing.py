@@ -1,26 +1,27 @@
 """The list of pipelines: how it is narrowed and ordered, and what each row shows of the pipeline's runs."""
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import (
     Case,
     Count,
     Exists,
     F,
+    Func,
     IntegerField,
+    JSONField,
     OuterRef,
     Q,
     QuerySet,
     Subquery,
+    TextField,
     Value,
     When,
 )
-from django.db.models.functions import Coalesce
+from django.db.models.functions import Coalesce, JSONObject
 from django.db.models.lookups import Exact
 from django.urls import reverse
 from django.utils.functional import Promise
@@ -48,7 +49,7 @@ LAST: Final = {
 }
 
 _runs = Run.objects.filter(dag_id=OuterRef("pk")).order_by("-created_at", "-pk")
-_shows_paused = Coalesce("wanted_is_paused", "is_paused")  # as rows show it: `Pipeline.shows_paused`
+SHOWS_PAUSED = Coalesce("wanted_is_paused", "is_paused")  # as rows show it: `Pipeline.shows_paused`
 _last_end = Subquery(_runs.filter(state__in=ENDED).values("state")[:1])
 
 
@@ -84,8 +85,7 @@ class Wanted:
         return any((self.text, self.tag, self.owner, self.show, self.last))
 
 
-@dataclass(frozen=True)
-class Bar:
+class Bar(NamedTuple):
     """A run in a strip of small bars."""
 
     state: str
@@ -122,7 +122,7 @@ def narrowed(wanted: Wanted) -> QuerySet[Pipeline]:
     if wanted.owner:
         found = found.filter(owners__contains=[wanted.owner])
     if wanted.show in {"paused", "active"}:
-        found = found.alias(shown_paused=_shows_paused).filter(shown_paused=wanted.show == "paused")
+        found = found.alias(shown_paused=SHOWS_PAUSED).filter(shown_paused=wanted.show == "paused")
     if wanted.show == "faulty":
         found = found.filter(has_import_errors=True)
     return _by_last_run(found, wanted.last)
@@ -141,7 +141,7 @@ _ORDERS: Final[dict[str, Callable[[], Any]]] = {
     "name": lambda: F("dag_id"),
     "last": lambda: Subquery(_runs.values("created_at")[:1]),
     # A switch that is off means no next run, whatever Airflow had planned.
-    "next": lambda: Case(When(Exact(_shows_paused, False), then=F("next_run_at"))),
+    "next": lambda: Case(When(Exact(SHOWS_PAUSED, False), then=F("next_run_at"))),
     "state": lambda: Case(
         When(last_end=RunState.FAILED, then=Value(0)),
         When(Exists(_runs.filter(state__in=UNDER_WAY)), then=Value(1)),
@@ -194,29 +194,51 @@ def rows(pipelines: Sequence[Pipeline]) -> list[Row]:
     ]
 
 
+class _Together(Subquery):
+    """Its rows in one list of JSON: Django would unpack an array of them one by one."""
+
+    template = "(SELECT jsonb_agg(one) FROM (%(subquery)s) AS rows)"
+    output_field = JSONField()
+
+
 def strips(dag_ids: Iterable[str]) -> dict[str, list[Bar]]:
     """The last runs of each pipeline, oldest first; only those are read, by the index of each pipeline."""
-    newest = Pipeline.objects.filter(pk__in=list(dag_ids)).values(
-        ids=ArraySubquery(_runs.values("pk")[:STRIP])
-    )
-    ids = [pk for row in newest for pk in row["ids"]]
-    bars = defaultdict(list)
-    # A page has hundreds of them: their address is looked up once.
+    columns = JSONObject(pk="pk", at="created_at", state="state", begun="started_at", ended="ended_at")
+    newest = _Together(_runs.values(one=columns)[:STRIP])
+    bars: dict[str, list[Bar]] = {}
+    # A page has hundreds of bars: their address is looked up once, and so is how times are written.
     folder = reverse("pipelines:run-detail", args=[0]).removesuffix("0")
-    columns = ("dag_id", "pk", "created_at", "state", "started_at", "ended_at")
-    shown = Run.objects.filter(pk__in=ids).order_by("created_at", "pk").values_list(*columns)
-    for dag_id, pk, at, state, started_at, ended_at in shown:
-        took = duration_of(state, started_at, ended_at)
-        duration_s = None if took is None else took.total_seconds()
-        bars[dag_id].append(Bar(state, duration_s, at, numbers.absolute(at), f"{folder}{pk}"))
+    write = numbers.absolutely()
+    for dag_id, shown in Pipeline.objects.filter(pk__in=list(dag_ids)).values_list("pk", newest):
+        bars[dag_id] = [_bar(one, folder, write) for one in reversed(shown or [])]
     return bars
+
+
+def _bar(run: Mapping[str, Any], folder: str, write: Callable[[datetime], str]) -> Bar:
+    at, started_at, ended_at = (_moment(run[name]) for name in ("at", "begun", "ended"))
+    took = duration_of(run["state"], started_at, ended_at)
+    duration_s = None if took is None else took.total_seconds()
+    return Bar(run["state"], duration_s, at, write(at), f"{folder}{run['pk']}")
+
+
+def _moment(text: str | None) -> Any:
+    """PostgreSQL's JSON has times as text."""
+    return None if text is None else datetime.fromisoformat(text)
+
+
+class _Each(Func):
+    """The texts in a list, each in a row of its own."""
+
+    function = "jsonb_array_elements_text"
+    output_field = TextField()
+    set_returning = True
 
 
 def facets() -> tuple[list[str], list[str]]:
     """Every tag and every owner in use."""
-    used = list(Pipeline.objects.filter(gone_at=None).values_list("tags", "owners"))
-    tags = {tag for some, _owners in used for tag in some}
-    return sorted(tags), sorted({owner for _tags, some in used for owner in some})
+    shown = Pipeline.objects.filter(gone_at=None).order_by()
+    tags, owners = (shown.values_list(_Each(name), flat=True).distinct() for name in ("tags", "owners"))
+    return sorted(tags), sorted(owners)
 
 
 def n_failed_last() -> int:

@@ -10,9 +10,9 @@ from django.utils.translation import gettext as _
 from core.lib.aside import Unread
 from core.lib.errors import Conflict, InvalidRequest, NotFound, Unavailable
 from pipelines.airflow_auth import SERVICE
-from pipelines.answers import TaskState
 from pipelines.models import Run
 from pipelines.scope import Scope
+from pipelines.task_answers import TaskState
 
 if TYPE_CHECKING:
     from pipelines.gateway import AirflowGateway

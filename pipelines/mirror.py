@@ -15,10 +15,10 @@ from django.utils import timezone
 from core.lib import live
 from core.lib.aside import Unread
 from pipelines import loops
-from pipelines.answers import Asset as FoundAsset
-from pipelines.answers import Dag, DagDetails, DagRun, TaskNode, TaskState, UnreadPage, is_whole
-from pipelines.answers import ImportFault as FoundFault
-from pipelines.answers import InputRequest as FoundInput
+from pipelines.answers import UnreadPage, is_whole
+from pipelines.asset_answers import Asset as FoundAsset
+from pipelines.dag_answers import Dag, DagDetails, TaskNode
+from pipelines.dag_answers import ImportFault as FoundFault
 from pipelines.models import (
     ENDED,
     LONGEST_SOURCE,
@@ -37,6 +37,9 @@ from pipelines.models import (
     TaskInstance,
     Wish,
 )
+from pipelines.run_answers import DagRun
+from pipelines.task_answers import InputRequest as FoundInput
+from pipelines.task_answers import TaskState
 
 T = TypeVar("T")
 

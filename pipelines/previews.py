@@ -8,10 +8,10 @@ from core.access.models import User
 from core.lib.aside import Unread
 from core.lib.errors import ConsoleError
 from pipelines import marking, queries
-from pipelines.answers import TaskState
 from pipelines.models import Run
 from pipelines.scope import Scope
 from pipelines.states import TASK_ENDED
+from pipelines.task_answers import TaskState
 from pipelines.tasks import airflow_for
 
 MOST_SHOWN = 200

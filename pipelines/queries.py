@@ -40,8 +40,18 @@ def pipeline(dag_id: str) -> Pipeline:
     """Raises NotFound."""
     found = Pipeline.objects.filter(pk=dag_id).first()
     if found is None:
-        raise NotFound(_("There is no pipeline “%(dag_id)s”.") % {"dag_id": dag_id})
+        raise _no_pipeline(dag_id)
     return found
+
+
+def check_known(dag_id: str) -> None:
+    """Whether there is such a pipeline, without its parameters and tasks. Raises NotFound."""
+    if not Pipeline.objects.filter(pk=dag_id).exists():
+        raise _no_pipeline(dag_id)
+
+
+def _no_pipeline(dag_id: str) -> NotFound:
+    return NotFound(_("There is no pipeline “%(dag_id)s”.") % {"dag_id": dag_id})
 
 
 def runs(
@@ -272,8 +282,8 @@ def _names(row: TaskInstance) -> set[tuple[str, int | None]]:
 
 
 def is_paused(dag_id: str) -> bool:
-    """Whether the pipeline's queued runs have to wait."""
-    return Pipeline.objects.filter(pk=dag_id, is_paused=True).exists()
+    """Whether the pipeline's queued runs have to wait, as its switch was left: Airflow may not know yet."""
+    return Pipeline.objects.alias(shown=listing.SHOWS_PAUSED).filter(pk=dag_id, shown=True).exists()
 
 
 def search(text: str, _user: User) -> list[Hit]:

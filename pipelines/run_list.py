@@ -76,7 +76,7 @@ def narrowed(wanted: Wanted, *, dag_id: str = "") -> QuerySet[Run]:
     if wanted.is_unmended:
         fits &= Q(state=RunState.FAILED) & ~Exists(_later_success) & ~Exists(_gone)
     fits &= _by(wanted.by) & _named(wanted.text, has_one_pipeline=bool(dag_id))
-    found = Run.objects.select_related("requested_by").filter(fits)
+    found = Run.objects.filter(fits)
     by = columns(wanted.order)
     return Order(found.annotate(took=TOOK) if "took" in by[0] else found, by).all()
 

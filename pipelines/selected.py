@@ -12,7 +12,7 @@ from core.access import policy
 from core.access.models import User
 from core.lib.errors import ConsoleError, InvalidRequest
 from core.lib.ids import uuid7
-from pipelines import actions, queries
+from pipelines import queries, run_changes
 from pipelines.models import Run, Wish
 from pipelines.states import TASK_ENDED, TASK_FAILED
 
@@ -107,11 +107,11 @@ def apply(what: str, run_ids: Iterable[int], *, by: User) -> Selection:
 
 
 _ACTS: dict[str, Callable[[int, User, str], Run]] = {
-    CLEAR_FAILED: lambda pk, by, batch: actions.clear_run(pk, by=by, only_failed=True, batch=batch),
-    CLEAR: lambda pk, by, batch: actions.clear_run(pk, by=by, batch=batch),
-    CANCEL: lambda pk, by, batch: actions.cancel_run(pk, by=by, batch=batch),
-    MARK_SUCCESS: lambda pk, by, batch: actions.mark_run(pk, "success", by=by, batch=batch),
-    MARK_FAILED: lambda pk, by, batch: actions.mark_run(pk, "failed", by=by, batch=batch),
+    CLEAR_FAILED: lambda pk, by, batch: run_changes.clear_run(pk, by=by, only_failed=True, batch=batch),
+    CLEAR: lambda pk, by, batch: run_changes.clear_run(pk, by=by, batch=batch),
+    CANCEL: lambda pk, by, batch: run_changes.cancel_run(pk, by=by, batch=batch),
+    MARK_SUCCESS: lambda pk, by, batch: run_changes.mark_run(pk, "success", by=by, batch=batch),
+    MARK_FAILED: lambda pk, by, batch: run_changes.mark_run(pk, "failed", by=by, batch=batch),
 }
 
 
@@ -134,7 +134,7 @@ def _counted(run_ids: Iterable[int]) -> list[tuple[Run, _Counts]]:
     """At most MOST, newest first."""
     failed = Count("task_instances", filter=Q(task_instances__state__in=TASK_FAILED))
     still = Count("task_instances", filter=~Q(task_instances__state__in=TASK_ENDED))
-    found = queries.runs().filter(pk__in=list(run_ids))
+    found = queries.runs().filter(pk__in=list(run_ids)).select_related("requested_by")
     found = found.annotate(n_failed=failed, n_open=still, n_tasks=Count("task_instances"))
     return [(run, _Counts(run.n_failed, run.n_open, run.n_tasks)) for run in found[:MOST]]
 
@@ -150,10 +150,10 @@ def _told(what: str, run: Run, counts: _Counts) -> Item:
         return (
             Item(run, words % {"n": counts.n_open})
             if is_possible
-            else Item(run, refused=actions.already(run))
+            else Item(run, refused=run_changes.already(run))
         )
     if not run.can_change or run.state == what.removeprefix("mark-"):
-        return Item(run, refused=actions.already(run))
+        return Item(run, refused=run_changes.already(run))
     if what not in {CLEAR_FAILED, CLEAR}:
         words = ngettext(
             "the run gets the state; %(n)d task that has not ended is stopped",
@@ -162,7 +162,7 @@ def _told(what: str, run: Run, counts: _Counts) -> Item:
         )
         return Item(run, words % {"n": counts.n_open})
     if not run.has_ended:
-        return Item(run, refused=actions.already(run))
+        return Item(run, refused=run_changes.already(run))
     if what == CLEAR_FAILED and not counts.n_failed:
         return Item(run, refused=_("None of its tasks failed."))
     n = counts.n_failed if what == CLEAR_FAILED else counts.n

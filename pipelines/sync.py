@@ -10,12 +10,12 @@ from django.utils import timezone
 from core.lib.errors import ConsoleError, NotFound
 from core.lib.poll import poll
 from pipelines import asset_events, backfill_mirror, details, gateway, log_copy, loops, mirror, tasks
+from pipelines.airflow_auth import SERVICE
 from pipelines.airflow_pages import BROKEN_AFTER, PAGE, Failed
-from pipelines.answers import DagRun
 from pipelines.mirror import OVERLAP
 from pipelines.models import Bookmark, Pipeline, Run, RunState, TaskLog, Wish
+from pipelines.run_answers import DagRun
 
-SERVICE = gateway.SERVICE
 NEWEST_RUNS = 1000  # of an Airflow seen for the first time; older history stays there
 DETAILS_AT_ONCE = 20
 DETAILS_IN_TURN = 2

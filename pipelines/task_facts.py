@@ -26,9 +26,9 @@ from core.lib.errors import (
 )
 from pipelines import params, queries
 from pipelines.airflow_auth import SERVICE
-from pipelines.answers import TaskTry
 from pipelines.log_lines import clean
 from pipelines.models import Run, TaskInstance
+from pipelines.task_answers import TaskTry
 
 LONGEST_TEXT = 20_000
 REST_WAIT_S = 5.0  # for what somebody else asks already

@@ -15,7 +15,6 @@ from core.lib import live, outbox, traces
 from core.lib.errors import Conflict, InvalidRequest, NotFound, Unauthorized, Unavailable
 from pipelines import asset_events, log_copy, marking, mirror, removal
 from pipelines.airflow_auth import SERVICE, USER, WATCHER
-from pipelines.answers import TaskState
 from pipelines.models import (
     InputRequest,
     Pipeline,
@@ -26,10 +25,11 @@ from pipelines.models import (
 )
 from pipelines.scope import place_of
 from pipelines.states import ENDED, TASK_ENDED, RunState
+from pipelines.task_answers import TaskState
 
 if TYPE_CHECKING:
-    from pipelines.answers import DagRun
     from pipelines.gateway import AirflowGateway
+    from pipelines.run_answers import DagRun
 
 log = structlog.get_logger(__name__)
 

@@ -92,7 +92,7 @@ def backfill_detail(request: SignedInRequest, backfill_id: int) -> HttpResponse:
         "row": row,
         "progress": found.progress,
         "page": page_of(request, backfill_queries.runs_of(row)),
-        "pipeline_is_paused": queries.is_paused(row.dag_id),
+        "waits_for_switch": not row.is_over and queries.is_paused(row.dag_id),
         **age(),
     }
     template = "_backfill_body" if is_htmx(request) else "backfill_detail"

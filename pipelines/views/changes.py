@@ -13,7 +13,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from core.access.http import SignedInRequest
 from core.lib import edge
-from pipelines import actions, previews, queries, selected
+from pipelines import previews, queries, run_changes, selected
 from pipelines.change_form import MarkForm, ScopeForm
 from pipelines.models import Pipeline, Run
 from pipelines.scope import Scope
@@ -29,7 +29,7 @@ def run_clear(request: SignedInRequest, run_id: int) -> HttpResponse:
         first = {"only_failed": True} if run.state == "failed" and not is_named else {}
         return _change_page(request, run, ScopeForm(request.GET or first), "run_clear")
     scope = ScopeForm(request.POST).scope()
-    actions.clear_run(run_id, by=request.user, scope=scope)
+    run_changes.clear_run(run_id, by=request.user, scope=scope)
     messages.success(request, _("Airflow is asked to run its tasks again."))
     return redirect(_page_of(run_id, scope))
 
@@ -55,9 +55,9 @@ def run_mark(request: SignedInRequest, run_id: int) -> HttpResponse:
     scope = form.scope()
     state = form.cleaned_data["state"]
     if scope.is_whole_run:
-        actions.mark_run(run_id, state, by=request.user)
+        run_changes.mark_run(run_id, state, by=request.user)
     else:
-        actions.mark_task(run_id, scope, state, by=request.user)
+        run_changes.mark_task(run_id, scope, state, by=request.user)
     messages.success(request, _("Airflow is asked to mark it as “%(state)s”.") % {"state": state})
     return redirect(_page_of(run_id, scope))
 
@@ -77,7 +77,7 @@ def run_mark_preview(request: SignedInRequest, run_id: int) -> HttpResponse:
 def run_note(request: SignedInRequest, run_id: int) -> HttpResponse:
     """Write the run's note."""
     note = request.POST.get("note", "").replace("\r\n", "\n").strip()
-    actions.write_note(run_id, note, by=request.user)
+    run_changes.write_note(run_id, note, by=request.user)
     messages.success(request, _("The note is written."))
     return redirect("pipelines:run-detail", run_id)
 

@@ -11,7 +11,7 @@ from core.access.http import SignedInRequest
 from core.lib.errors import InvalidRequest
 from core.lib.htmx import is_htmx
 from core.lib.paging import page_of
-from pipelines import actions, queries
+from pipelines import queries, run_changes
 from pipelines.input_form import AnswerForm
 from pipelines.views.common import age
 
@@ -35,7 +35,9 @@ def input_detail(request: SignedInRequest, input_id: int) -> HttpResponse:
     form = AnswerForm(row, request.POST)
     if form.is_valid():
         try:
-            actions.answer_input(input_id, chosen=form.chosen(), params_input=form.conf(), by=request.user)
+            run_changes.answer_input(
+                input_id, chosen=form.chosen(), params_input=form.conf(), by=request.user
+            )
         except InvalidRequest as error:
             for fault in error.errors:
                 form.add_fault(fault["field"], fault["message"])

@@ -25,6 +25,7 @@ from pipelines import (
     listing,
     pictures,
     queries,
+    run_changes,
     run_tasks,
     starting,
     unfolding,
@@ -243,7 +244,7 @@ def run_detail(request: SignedInRequest, run_id: int) -> HttpResponse:
         "median_s": median_s,
         "against_median": queries.against_median(run, median_s),
         "input_requests": queries.open_inputs(run),
-        "pipeline_is_paused": queries.is_paused(run.dag_id),
+        "waits_for_switch": run.state == RunState.QUEUED and queries.is_paused(run.dag_id),
         "signs_in": airflow.signs_in(request),
         **age(),
     }
@@ -264,7 +265,7 @@ def run_failure(request: SignedInRequest, run_id: int) -> HttpResponse:
 @require_POST
 def run_cancel(request: SignedInRequest, run_id: int) -> HttpResponse:
     """End a run."""
-    run = actions.cancel_run(run_id, by=request.user)
+    run = run_changes.cancel_run(run_id, by=request.user)
     is_done = run.state == RunState.CANCELLED
     messages.success(request, _("Cancelled.") if is_done else _("Airflow is asked to end this run."))
     return redirect("pipelines:run-detail", run_id)

@@ -9,24 +9,14 @@ from typing import Any
 from jsonschema import ValidationError, validate
 
 from core.lib.errors import Conflict, InvalidRequest, NotFound, Unauthorized, Unavailable
-from pipelines.answers import (
-    Asset,
-    AssetEvent,
-    Dag,
-    DagDetails,
-    DagRun,
-    ImportFault,
-    InputRequest,
-    LogPage,
-    TaskNode,
-    TaskState,
-    TaskTry,
-    XCom,
-)
+from pipelines.asset_answers import Asset, AssetEvent
 from pipelines.backfill_answers import Backfill
+from pipelines.dag_answers import Dag, DagDetails, ImportFault, TaskNode
 from pipelines.labels import may_be_groups
 from pipelines.log_lines import LogLine
+from pipelines.run_answers import DagRun
 from pipelines.scope import Scope
+from pipelines.task_answers import InputRequest, LogPage, TaskState, TaskTry, XCom
 from tests.fakes.airflow_backfills import Backfills
 
 ENDED = {"success", "failed"}

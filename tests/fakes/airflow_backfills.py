@@ -6,8 +6,9 @@ from typing import Any
 
 from core.lib.errors import Conflict, InvalidRequest, NotFound
 from pipelines import answers
-from pipelines.answers import Dag, DagRun
 from pipelines.backfill_answers import Backfill, WantedBackfill
+from pipelines.dag_answers import Dag
+from pipelines.run_answers import DagRun
 
 AGAIN: dict[str, tuple[str, ...]] = {"none": (), "failed": ("failed",), "completed": ("failed", "success")}
 

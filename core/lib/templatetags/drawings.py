@@ -1,10 +1,13 @@
 """Small SVG drawings without style attributes: colours come from classes in the stylesheet."""
 
 from collections.abc import Sequence
-from typing import Any
+from functools import lru_cache
+from html import escape
+from typing import Any, NamedTuple
 
-from django.utils.html import escape, format_html
+from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from core.lib.templatetags.numbers import span
@@ -49,13 +52,25 @@ def _of(run: Any, name: str) -> Any:
     return run.get(name) if isinstance(run, dict) else getattr(run, name, None)
 
 
+class _Run(NamedTuple):
+    state: str
+    duration_s: float | None
+    label: str
+    url: str
+
+
 def run_bars(runs: Sequence[Any], label: str) -> SafeString | str:
     """Heights are durations against the longest, between a fifth and the whole."""
     if not runs:
         return ""
-    longest = max((_of(run, "duration_s") or 0.0 for run in runs), default=0.0)
-    states = {_of(run, "state") for run in runs}
-    looks = {state: (look_of(state).kind, str(look_of(state).word)) for state in states}
+    drawn = tuple(_Run(*(_of(run, name) for name in _Run._fields)) for run in runs)
+    return _run_bars(drawn, str(label), get_language())
+
+
+@lru_cache(maxsize=1000)  # a list has many, and is drawn again whenever one of them changes
+def _run_bars(runs: tuple[_Run, ...], label: str, _language: str | None) -> SafeString:
+    longest = max(run.duration_s or 0.0 for run in runs)
+    looks = {state: (look_of(state).kind, str(look_of(state).word)) for state in {run.state for run in runs}}
     bars = mark_safe("".join(_run_bar(at, run, longest, looks) for at, run in enumerate(runs)))  # noqa: S308
     return format_html(
         '<svg class="run-bars" width="{0}" height="{1}" viewBox="0 0 {0} {1}" role="{4}" aria-label="{2}">'
@@ -64,24 +79,22 @@ def run_bars(runs: Sequence[Any], label: str) -> SafeString | str:
         BAR_HEIGHT,
         label or _("The last %(n)s runs, oldest first") % {"n": len(runs)},
         bars,
-        "group" if any(_of(run, "url") for run in runs) else "img",
+        "group" if any(run.url for run in runs) else "img",
     )
 
 
-def _run_bar(position: int, run: Any, longest: float, looks: dict[Any, tuple[str, str]]) -> str:
-    """HTML. A list draws hundreds of them: hence no `format_html`, and each text is escaped once."""
-    kind, word = looks[_of(run, "state")]
-    duration_s = _of(run, "duration_s")
-    filled = duration_s / longest if duration_s and longest else 0.0
+def _run_bar(position: int, run: _Run, longest: float, looks: dict[Any, tuple[str, str]]) -> str:
+    """HTML. A list draws hundreds of them: hence nothing of Django's, and each text is escaped once."""
+    kind, word = looks[run.state]
+    filled = run.duration_s / longest if run.duration_s and longest else 0.0
     height = BAR_HEIGHT * (0.2 + 0.8 * filled)
-    parts = (_of(run, "label"), word, span(duration_s) if duration_s else None)
+    parts = (run.label, word, span(run.duration_s) if run.duration_s else None)
     title = escape(" · ".join(str(part) for part in parts if part))
     rect = (
         f'<rect class="fill-{kind}" x="{position * (BAR_WIDTH + BAR_GAP)}" y="{_number(BAR_HEIGHT - height)}"'
         f' width="{BAR_WIDTH}" height="{_number(height)}" rx="1"><title>{title}</title></rect>'
     )
-    url = _of(run, "url")
-    return f'<a href="{escape(url)}" aria-label="{title}">{rect}</a>' if url else rect
+    return f'<a href="{escape(str(run.url))}" aria-label="{title}">{rect}</a>' if run.url else rect
 
 
 def bar(share: float, kind: str) -> SafeString:

@@ -1,6 +1,7 @@
 """Numbers, spans of time and moments as the pages write them. Plain text out; `ui` wraps it in HTML."""
 
 import math
+from collections.abc import Callable
 from datetime import date, datetime, timedelta, tzinfo
 from functools import lru_cache
 
@@ -106,11 +107,16 @@ def relative(moment: datetime, now: datetime | None = None) -> str:
         return _day(_local(moment, timezone.get_current_timezone()).date(), get_language())
     prefix = "in_" if seconds < 0 else ""
     if away < 10:
-        return str(AGO_WORDS["now"])
+        return _ago_words("now", get_language())
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")):
         if away >= size:
-            return str(AGO_WORDS[prefix + unit]).replace("{n}", str(int(away // size)))
-    return str(AGO_WORDS["now"])
+            return _ago_words(prefix + unit, get_language()).replace("{n}", str(int(away // size)))
+    return _ago_words("now", get_language())
+
+
+@lru_cache(maxsize=64)
+def _ago_words(unit: str, _language: str | None) -> str:
+    return str(AGO_WORDS[unit])
 
 
 def _local(moment: datetime, zone: tzinfo) -> datetime:
@@ -140,6 +146,12 @@ def clock(moment: datetime) -> str:
 def absolute(moment: datetime) -> str:
     """Date, time to the second and zone."""
     return _absolute(moment, timezone.get_current_timezone(), get_language())
+
+
+def absolutely() -> Callable[[datetime], str]:
+    """The same for hundreds of moments on one page: the reader's zone and language are looked up once."""
+    zone, language = timezone.get_current_timezone(), get_language()
+    return lambda moment: _absolute(moment, zone, language)
 
 
 @lru_cache(maxsize=20_000)  # a list of pipelines has hundreds of them, and is drawn again at every change

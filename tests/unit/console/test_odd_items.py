@@ -20,7 +20,7 @@ from core.lib.models import SetAside
 from models_registry import mirror as mlflow_rows
 from models_registry import mlflow_types
 from models_registry.models import Experiment, MlflowRun, ModelVersion, RegisteredModel
-from pipelines import answers, backfill_answers, backfill_mirror
+from pipelines import backfill_answers, backfill_mirror, dag_answers, run_answers, task_answers
 from pipelines import mirror as airflow_rows
 from pipelines.models import Backfill, ImportFault, Pipeline, Run, TaskInstance
 from tests.fakes.mlflow import FakeMlflow
@@ -152,7 +152,7 @@ def take_tasks(items: list[Any]) -> None:
     runs = list(Run.objects.filter(dag_run_id="manual__1")) or [
         make_run("etl", state="running", dag_run_id="manual__1")
     ]
-    airflow_rows.save_tasks(runs, answers.task_states(items))
+    airflow_rows.save_tasks(runs, task_answers.task_states(items))
 
 
 def take_mlflow_runs(items: list[Any]) -> None:
@@ -174,21 +174,21 @@ def _rows(model_class: type, field: str) -> Callable[[], set[str]]:
 MIRRORS = {
     "pipelines.dags": Mirror(
         dag,
-        lambda items: airflow_rows.save_dags(aside.read(items, answers.dag, key=answers.dag_key)),
+        lambda items: airflow_rows.save_dags(aside.read(items, dag_answers.dag, key=dag_answers.dag_key)),
         _rows(Pipeline, "dag_id"),
         lambda n: f"dag{n}",
     ),
     "pipelines.files": Mirror(
         fault,
         lambda items: airflow_rows.save_import_faults(
-            aside.read(items, answers.import_fault, key=answers.fault_key)
+            aside.read(items, dag_answers.import_fault, key=dag_answers.fault_key)
         ),
         _rows(ImportFault, "filename"),
         lambda n: f"{n}.py",
     ),
     "pipelines.runs": Mirror(
         run,
-        lambda items: airflow_rows.save_runs(aside.read(items, answers.dag_run, key=answers.run_key)),
+        lambda items: airflow_rows.save_runs(aside.read(items, run_answers.dag_run, key=run_answers.run_key)),
         _rows(Run, "dag_run_id"),
         lambda n: f"run{n}",
     ),

@@ -9,7 +9,8 @@ from django import forms
 from django.http import HttpRequest
 from django.template import Context, Template
 from django.test import RequestFactory
-from django.utils import timezone
+from django.test.utils import override_script_prefix
+from django.utils import timezone, translation
 from django.utils.translation import gettext_lazy
 
 from console.assets import sprite
@@ -122,6 +123,23 @@ def test_run_bars_are_drawn_oldest_first_in_the_colour_of_their_state():
 
 def test_run_bars_of_runs_without_a_duration_still_show():
     assert 'height="4.8"' in rendered("{% run_bars runs %}", runs=[{"state": "queued"}])
+
+
+def test_run_bars_say_their_state_in_the_readers_language():
+    tag, runs = "{% run_bars runs %}", [{"state": "failed", "duration_s": 2.5, "label": "<a>"}]
+    assert "&lt;a&gt; · failed · 2.5" in rendered(tag, runs=runs)
+    with translation.override("es"):
+        assert "&lt;a&gt; · fallido · 2,5" in rendered(tag, runs=runs)
+
+
+def test_a_rows_address_is_the_one_of_url():
+    names = ["etl", "load.daily-1", "Größe", "a b", "50%", "q?x=1#y"]
+    for name in names:
+        tags = "{% url 'pipelines:pipeline-detail' name %} {% row_url 'pipelines:pipeline-detail' name %}"
+        by_url, by_row_url = rendered(tags, name=name).split(" ")
+        assert by_url == by_row_url
+    with override_script_prefix("/console/"):
+        assert rendered("{% row_url 'pipelines:pipeline-detail' 'etl' %}") == "/console/pipelines/etl"
 
 
 def test_sparkline_of_equal_values_is_a_level_line():

@@ -10,8 +10,16 @@ import jwt
 import pytest
 
 from core.lib.errors import Conflict, InvalidRequest, NotFound, Unauthorized, Unavailable
-from pipelines import airflow_auth, airflow_pages, answers, gateway
-from pipelines.backfill_answers import backfill_dates
+from pipelines import (
+    airflow_auth,
+    airflow_pages,
+    answers,
+    dag_answers,
+    gateway,
+    run_answers,
+    task_answers,
+    task_calls,
+)
 from pipelines.scope import Scope
 
 
@@ -194,7 +202,7 @@ def test_only_what_airflow_fails_at_is_missing_of_a_list(server, n, bad):
     unread = [item for item in found if isinstance(item, answers.UnreadPage)]
     assert sorted(item.key for item in unread) == sorted(f"page at offset {place}" for place in bad)
     assert all("made up" in item.reason for item in unread)
-    assert [item.dag_id for item in found if isinstance(item, answers.Dag)] == [
+    assert [item.dag_id for item in found if isinstance(item, dag_answers.Dag)] == [
         f"dag{place:03}" for place in range(n) if place not in bad
     ]
     assert len(server.requests) < n // 100 + 2 + 16 * len(bad)
@@ -206,7 +214,7 @@ def test_only_what_airflow_fails_at_is_missing_of_a_list(server, n, bad):
 def test_an_airflow_that_gives_fewer_at_once_is_read_to_the_end(server, most, bad):
     server.answer = listed("dags", dag_items(61), bad, most=most)
     found = gateway.connect().dags()
-    named = [item.dag_id for item in found if isinstance(item, answers.Dag)]
+    named = [item.dag_id for item in found if isinstance(item, dag_answers.Dag)]
     assert named == [f"dag{place:03}" for place in range(61) if place not in bad]
     assert len(found) == 61
 
@@ -270,7 +278,7 @@ def test_runs_beside_one_that_airflow_fails_at_are_found(server):
     for since in (None, datetime(2026, 1, 1, tzinfo=UTC)):
         found, looked_at = gateway.connect().runs_changed_since(since, limit=1000)
         assert len(found) == 120
-        assert sum(isinstance(item, answers.DagRun) for item in found) == 118
+        assert sum(isinstance(item, run_answers.DagRun) for item in found) == 118
         assert abs(datetime.now(UTC) - looked_at) < timedelta(minutes=1)
     assert len(gateway.connect().runs_under_way()) == 118
 
@@ -279,7 +287,7 @@ def test_runs_that_changed_are_read_past_those_of_a_broken_dag_at_the_head(serve
     runs = [{"dag_id": "etl", "dag_run_id": f"r{number}", "state": "running"} for number in range(8)]
     server.answer = listed("dag_runs", runs, {0, 1, 2})
     found, looked_at = gateway.connect().runs_changed_since(datetime(2026, 1, 1, tzinfo=UTC), limit=1000)
-    assert [item.dag_run_id for item in found if isinstance(item, answers.DagRun)] == [
+    assert [item.dag_run_id for item in found if isinstance(item, run_answers.DagRun)] == [
         f"r{number}" for number in range(3, 8)
     ]
     assert abs(datetime.now(UTC) - looked_at) < timedelta(minutes=1)
@@ -302,7 +310,7 @@ def test_tasks_beside_one_that_airflow_fails_at_are_found(server):
     about = {"dag_id": "etl", "dag_run_id": "r", "map_index": -1, "try_number": 1, "max_tries": 0}
     server.answer = listed("task_instances", [{**about, "task_id": f"t{n}"} for n in range(30)], {7})
     found = gateway.connect().task_states([("etl", "r")])
-    assert sum(isinstance(item, answers.TaskState) for item in found) == 29
+    assert sum(isinstance(item, task_answers.TaskState) for item in found) == 29
     assert not answers.is_whole(found)
 
 
@@ -409,7 +417,7 @@ def test_a_value_that_fails_is_alone_in_it(server):
 def test_of_an_airflow_that_keeps_us_waiting_no_more_values_are_asked(server, monkeypatch):
     server.answer = entries
     airflow = gateway.connect()
-    monkeypatch.setattr(gateway, "READ_S", -1.0)
+    monkeypatch.setattr(task_calls, "READ_S", -1.0)
     found = airflow.xcoms("dag", "run", "task", map_index=-1)
     assert [one.value for one in found] == ["value of a", None, None, None]
     assert len({one.trouble for one in found[1:]}) == 1
@@ -428,60 +436,6 @@ def test_a_run_carries_its_partition_and_both_ends_of_its_interval_or_neither(se
     assert sent[0]["partition_key"] == "es"
     names = ("data_interval_start", "data_interval_end", "partition_key")
     assert [sent[1].get(name) for name in names] == [None, None, None]
-
-
-def test_a_logical_date_may_lie_ahead():
-    ahead = datetime.now(UTC).replace(microsecond=0) + timedelta(days=31)
-    run = {"dag_id": "etl", "dag_run_id": "m", "state": "success", "logical_date": ahead.isoformat()}
-    assert answers.dag_run(run).logical_date == ahead
-    for name in ("logical_date", "partition_date"):
-        assert backfill_dates({"backfills": [{name: ahead.isoformat()}]}) == [ahead]
-
-
-def test_a_line_that_is_no_message_is_shown_as_it_came():
-    odd = [7, {"event": "x", "error_detail": [None]}, {"event": "sound"}, None]
-    page = answers.log_page({"content": odd, "continuation_token": None})
-    assert [line.message for line in page.lines] == [
-        "7",
-        '{"event": "x", "error_detail": [null]}',
-        "sound",
-        "null",
-    ]
-    assert answers.stored_line(b"no JSON \xff") == "no JSON \ufffd"
-
-
-def test_words_of_pydantics_findings_name_the_field():
-    told = json.dumps({"detail": [{"loc": ["body", "logical_date"], "msg": "Field required"}]})
-    assert answers.words_of_error(told) == "logical_date: Field required"
-
-
-def test_the_field_is_found_in_the_schemas_sentence():
-    words = "Invalid input for param n_iter: 0 is less than the minimum of 1\n\nFailed validating …"
-    assert answers.fields_of_error(words) == [
-        {"field": "conf.n_iter", "message": "0 is less than the minimum of 1"}
-    ]
-    assert answers.fields_of_error("something else") == []
-
-
-@pytest.mark.parametrize(
-    ("name", "known"), [("my param", ()), ("my param", ("my", "my param")), ("a: b", ("a", "a: b"))]
-)
-def test_the_field_is_found_whatever_the_parameter_is_called(name, known):
-    words = f"Invalid input for param {name}: 'x: y' is not of type 'integer'"
-    fault = {"field": f"conf.{name}", "message": "'x: y' is not of type 'integer'"}
-    assert answers.fields_of_error(words, known) == [fault]
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        "The run_id 'a..b' must not contain '..' to prevent path traversal",
-        "The run_id provided 'a b' does not match regex pattern '^[A-Za-z]+$' or '^(?:manual)'",
-        "A manual DAG run cannot use ID 'backfill__1' since it is reserved for backfill runs",
-    ],
-)
-def test_a_fault_of_the_run_id_stands_at_it(words):
-    assert answers.fields_of_error(words) == [{"field": "dag_run_id", "message": words}]
 
 
 @pytest.mark.parametrize(("run_on_latest_version", "sent"), [(None, None), (True, True), (False, False)])

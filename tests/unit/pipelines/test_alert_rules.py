@@ -16,7 +16,7 @@ from core.audit.models import AuditEntry
 from core.lib.errors import InvalidRequest
 from core.lib.models import SetAside, SyncState
 from pipelines import alert_rules, alerting, mirror, verdicts
-from pipelines.answers import Dag
+from pipelines.dag_answers import Dag
 from pipelines.models import AlertRule, Pipeline, Run
 from tests.people import make_admin
 from tests.pipeline_rows import make_pipeline, make_run

@@ -6,7 +6,7 @@ import pytest
 
 from core.lib import poll
 from core.lib.models import SetAside
-from pipelines import answers, asset_events, sync
+from pipelines import answers, asset_answers, asset_events, sync
 from pipelines.models import Asset, AssetEvent
 from tests.pipeline_rows import make_run
 
@@ -34,7 +34,7 @@ def asset(db, airflow):
 
 
 def found(airflow, *items):
-    airflow.found_events = answers.read(list(items), answers.asset_event, answers.event_key)
+    airflow.found_events = answers.read(list(items), asset_answers.asset_event, asset_answers.event_key)
     sync.sync_asset_events()
 
 

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from django.utils import timezone
 
 from pipelines.backfill_models import Backfill
 from tests.pipeline_rows import make_backfill, make_pipeline, make_run
@@ -82,6 +83,12 @@ def test_a_paused_pipeline_says_that_runs_wait(pipeline, page):
     assert "keeps them queued" in page.post(URL, FORM).content.decode()
     row = make_backfill()
     assert "The pipeline is paused" in page.get(f"/backfills/{row.pk}").content.decode()
+    pipeline.wanted_is_paused, pipeline.next_attempt_at = (
+        False,
+        timezone.now(),
+    )  # somebody resumed it just now
+    pipeline.save()
+    assert "The pipeline is paused" not in page.get(f"/backfills/{row.pk}").content.decode()
 
 
 def test_a_viewer_sees_and_cannot_start(pipeline, client, viewer):

@@ -2,7 +2,7 @@
 
 import time
 
-from pipelines import answers, code_diff, mirror, sync
+from pipelines import code_diff, mirror, run_answers, sync
 from pipelines.models import PipelineSource, Run
 from tests.pipeline_rows import make_pipeline, make_run
 
@@ -11,7 +11,7 @@ DAG = "titanic_training"
 
 def found_run(**values):
     item = {"dag_id": DAG, "dag_run_id": "r1", "state": "running", "run_type": "manual", **values}
-    return answers.dag_run(item)
+    return run_answers.dag_run(item)
 
 
 def test_a_run_tells_the_versions_that_its_tasks_ran(db):

@@ -7,9 +7,9 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from pipelines import answers, failures, gantt, mirror, run_tasks
-from pipelines.answers import TaskState
+from pipelines import failures, gantt, mirror, run_tasks, task_answers
 from pipelines.models import Run, TaskInstance
+from pipelines.task_answers import TaskState
 from tests.pipeline_rows import STARTED, make_pipeline, make_question, make_run, make_task
 
 DAG = "titanic_training"
@@ -247,9 +247,9 @@ def test_airflows_word_for_an_instance_is_mirrored():
         "max_tries": 0,
         "rendered_map_index": "Lyon",
     }
-    [named] = answers.task_states([item])
-    [plain] = answers.task_states([{**item, "rendered_map_index": "3"}])
-    [older] = answers.task_states([{**item, "rendered_map_index": None}])
+    [named] = task_answers.task_states([item])
+    [plain] = task_answers.task_states([{**item, "rendered_map_index": "3"}])
+    [older] = task_answers.task_states([{**item, "rendered_map_index": None}])
     assert [one.map_name for one in (named, plain, older)] == ["Lyon", "", ""]
     assert [one.name for one in (named, plain)] == ["load[3] Lyon", "load[3]"]
 

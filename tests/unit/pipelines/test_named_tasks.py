@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from core.audit.models import AuditEntry
 from core.lib.errors import Conflict, NotFound, Unavailable
-from pipelines import actions, gateway, graph, labels, marking, sync, tasks
+from pipelines import gateway, graph, labels, marking, run_changes, sync, tasks
 from pipelines.models import Pipeline, Run, Wish
 from pipelines.scope import Scope
 from tests.pipeline_rows import make_task
@@ -40,7 +40,7 @@ def with_state(airflow, state):
 
 
 def test_a_group_is_cleared_whole_with_one_entry_in_the_trail(run, airflow, scientist):
-    actions.clear_run(run.pk, by=scientist, scope=GROUP)
+    run_changes.clear_run(run.pk, by=scientist, scope=GROUP)
     tasks.deliver_run(str(run.pk))
     assert with_state(airflow, "") == {"clean.trim", "clean.sort", "clean.deep.join"}
     asked = AuditEntry.objects.get(action="run.clear")
@@ -50,18 +50,18 @@ def test_a_group_is_cleared_whole_with_one_entry_in_the_trail(run, airflow, scie
 
 
 def test_a_group_is_cleared_with_what_follows_or_its_failed_ones_alone(run, airflow, scientist):
-    actions.clear_run(run.pk, by=scientist, scope=Scope(group="clean.deep", downstream=True))
+    run_changes.clear_run(run.pk, by=scientist, scope=Scope(group="clean.deep", downstream=True))
     tasks.deliver_run(str(run.pk))
     assert with_state(airflow, "") == {"clean.deep.join", "report"}
     Run.objects.update(state="failed")
-    actions.clear_run(run.pk, by=scientist, scope=Scope(group="clean", only_failed=True))
+    run_changes.clear_run(run.pk, by=scientist, scope=Scope(group="clean", only_failed=True))
     tasks.deliver_run(str(run.pk))
     assert with_state(airflow, "") == {"clean.deep.join", "report", "clean.sort"}
 
 
 def test_several_tasks_are_cleared_at_once(run, airflow, scientist):
     several = Scope(tasks=(("load", -1), ("report", None)))
-    actions.clear_run(run.pk, by=scientist, scope=several)
+    run_changes.clear_run(run.pk, by=scientist, scope=several)
     assert Run.objects.get().wished_scope == several
     tasks.deliver_run(str(run.pk))
     assert with_state(airflow, "") == {"load", "report"}
@@ -74,7 +74,7 @@ def test_a_clear_of_several_that_was_done_is_not_done_again(run, airflow, scient
     airflow.move_on(DAG, "manual__1", "failed", tries={"clean.trim": 4}, **{"clean.trim": "success"})
     sync.sync_runs()
     sync.sync_tasks()
-    actions.clear_run(run.pk, by=scientist, scope=GROUP)
+    run_changes.clear_run(run.pk, by=scientist, scope=GROUP)
     tasks.deliver_run(str(run.pk))
     airflow.move_on(DAG, "manual__1", "failed", tries={"clean.sort": 2}, **{"clean.sort": "failed"})
     Run.objects.update(wish=Wish.CLEAR, next_attempt_at=timezone.now())
@@ -98,7 +98,7 @@ def test_a_clear_is_done_once_a_task_of_it_moved_on(run, airflow, scientist, sco
     airflow.move_on(DAG, "manual__1", "failed", **before)
     sync.sync_runs()
     sync.sync_tasks()
-    actions.clear_run(run.pk, by=scientist, scope=scope)
+    run_changes.clear_run(run.pk, by=scientist, scope=scope)
     tasks.deliver_run(str(run.pk))
     tries = {name: 2 for name, state in states.items() if state != "skipped"} | {"clean.trim": 1}
     airflow.move_on(DAG, "manual__1", "failed", tries=tries, **{"clean.trim": "success"} | states)
@@ -115,13 +115,13 @@ def test_a_wish_of_an_earlier_release_is_delivered(run, airflow, scientist):
 
 
 def test_a_group_is_marked(run, airflow, scientist):
-    actions.mark_task(run.pk, GROUP, "success", by=scientist)
+    run_changes.mark_task(run.pk, GROUP, "success", by=scientist)
     tasks.deliver_run(str(run.pk))
     assert with_state(airflow, "failed") == set()
     sync.sync_runs()
     sync.sync_tasks()
     with pytest.raises(Conflict, match=r"clean\.\*"):
-        actions.mark_task(run.pk, GROUP, "success", by=scientist)
+        run_changes.mark_task(run.pk, GROUP, "success", by=scientist)
 
 
 THREE = Scope(tasks=(("load", -1), ("clean.trim", -1), ("report", None)))
@@ -140,7 +140,7 @@ def failing(airflow, monkeypatch, errors):
 
 
 def test_what_is_marked_is_told_and_the_rest_tried_again(run, airflow, scientist, monkeypatch):
-    actions.mark_task(run.pk, THREE, "failed", by=scientist)
+    run_changes.mark_task(run.pk, THREE, "failed", by=scientist)
     errors = {"report": Unavailable("Airflow is not answering.", service="airflow")}
     failing(airflow, monkeypatch, errors)
     tasks.deliver_run(str(run.pk))
@@ -157,7 +157,7 @@ def test_what_is_marked_is_told_and_the_rest_tried_again(run, airflow, scientist
 
 
 def test_marking_ends_in_time_and_goes_on_later(run, airflow, scientist, monkeypatch):
-    actions.mark_task(run.pk, THREE, "failed", by=scientist)
+    run_changes.mark_task(run.pk, THREE, "failed", by=scientist)
     clock = SimpleNamespace(monotonic=iter([0.0, 1.0, 40.5]).__next__)
     monkeypatch.setattr(marking, "time", clock)
     tasks.deliver_run(str(run.pk))
@@ -168,7 +168,7 @@ def test_marking_ends_in_time_and_goes_on_later(run, airflow, scientist, monkeyp
 
 
 def test_a_task_that_is_refused_keeps_no_other_from_its_state(run, airflow, scientist, monkeypatch):
-    actions.mark_task(run.pk, THREE, "failed", by=scientist)
+    run_changes.mark_task(run.pk, THREE, "failed", by=scientist)
     failing(airflow, monkeypatch, {"clean.trim": NotFound("Task 'clean.trim' not found", service="airflow")})
     tasks.deliver_run(str(run.pk))
     assert with_state(airflow, "failed") == {"load", "clean.sort", "report"}
@@ -181,7 +181,7 @@ def test_a_task_that_is_refused_keeps_no_other_from_its_state(run, airflow, scie
 
 
 def test_nothing_is_marked_twice_where_airflow_is_silent_at_the_end(run, airflow, scientist, monkeypatch):
-    actions.mark_task(run.pk, THREE, "failed", by=scientist)
+    run_changes.mark_task(run.pk, THREE, "failed", by=scientist)
     mark_rest = marking.mark_rest
 
     def silent(*_names):
@@ -220,9 +220,9 @@ def test_no_group_and_no_task_of_that_name(run, scientist):
         Scope(tasks=(("load", 3),)),
     ):
         with pytest.raises(NotFound):
-            actions.clear_run(run.pk, by=scientist, scope=scope)
+            run_changes.clear_run(run.pk, by=scientist, scope=scope)
         with pytest.raises(NotFound):
-            actions.mark_task(run.pk, scope, "success", by=scientist)
+            run_changes.mark_task(run.pk, scope, "success", by=scientist)
 
 
 def test_instances_of_a_mapped_task_are_named_one_by_one():
@@ -264,10 +264,10 @@ def test_a_dot_in_the_name_of_a_task_makes_no_group(page, dotted):
 
 
 def test_what_is_no_group_is_neither_cleared_nor_marked(dotted, scientist):
-    for change in (actions.clear_run, partial(actions.mark_task, state="success")):
+    for change in (run_changes.clear_run, partial(run_changes.mark_task, state="success")):
         with pytest.raises(NotFound, match="no task group “v1”"):
             change(dotted.pk, scope=Scope(group="v1"), by=scientist)
-    assert actions.clear_run(dotted.pk, scope=GROUP, by=scientist).wish == Wish.CLEAR
+    assert run_changes.clear_run(dotted.pk, scope=GROUP, by=scientist).wish == Wish.CLEAR
 
 
 def test_airflow_is_asked_for_groups_once_a_version(dotted, airflow):
@@ -387,7 +387,7 @@ def test_they_are_folded_in_graph_and_grid_and_show_the_worst_of_what_they_hold(
 
 def test_they_are_cleared_and_marked(page, unprefixed, scientist, airflow):
     assert "?group=inner" in page.get(f"/runs/{unprefixed.pk}").content.decode()
-    actions.clear_run(unprefixed.pk, by=scientist, scope=Scope(group="inner"))
+    run_changes.clear_run(unprefixed.pk, by=scientist, scope=Scope(group="inner"))
     tasks.deliver_run(str(unprefixed.pk))
     assert with_state(airflow, "") == {"sort", "deep.join"}
 

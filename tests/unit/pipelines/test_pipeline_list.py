@@ -1,6 +1,6 @@
 """The list of pipelines: what narrows and orders it, what a row says, and many switches moved at once."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.urls import reverse
@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from core.audit.models import AuditEntry
 from core.lib.models import SyncState
-from pipelines import answers, listing, mirror
+from pipelines import answers, dag_answers, listing, mirror
 from pipelines.models import ImportFault, Pipeline, Run, RunState
 from tests.pipeline_rows import make_pipeline, make_run
 
@@ -181,7 +181,7 @@ def test_rest_moves_many_switches(page, five):
 def fault(number, name="b.py", trace="<oops>", bundle=None):
     item = {"import_error_id": number, "filename": name, "stack_trace": trace, "timestamp": NOW.isoformat()}
     item["bundle_name"] = bundle
-    return answers.read([item], answers.import_fault, answers.fault_key)
+    return answers.read([item], dag_answers.import_fault, dag_answers.fault_key)
 
 
 def test_files_of_one_name_in_two_bundles_are_two_files(page):
@@ -207,7 +207,7 @@ def test_the_bundle_of_a_pipeline_is_mirrored():
         **{"next_dagrun_run_after": None, "has_import_errors": True, "relative_fileloc": "etl.py"},
     }
     for bundle, expected in (("sales", "sales"), ("stock", "stock"), (None, "")):
-        mirror.save_dags([answers.dag({**item, "bundle_name": bundle})])
+        mirror.save_dags([dag_answers.dag({**item, "bundle_name": bundle})])
         assert Pipeline.objects.get().bundle == expected
 
 
@@ -220,7 +220,7 @@ def test_a_long_traceback_keeps_its_end():
 def test_unreadable_files_stand_on_a_page_of_their_own(page):
     SyncState.failed("pipelines.sync.sync_pipelines", "airflow", "Airflow is not answering.")
     make_pipeline("held", file="nightly/b.py", has_import_errors=True)
-    odd = answers.read([{"filename": "odd.py"}], answers.import_fault, answers.fault_key)
+    odd = answers.read([{"filename": "odd.py"}], dag_answers.import_fault, dag_answers.fault_key)
     mirror.save_import_faults([*odd, *fault(2, "/dags/nightly/b.py"), *fault(3, "/dags/a.py", "SyntaxError")])
     assert ImportFault.objects.count() == 2
     text = page.get(reverse("pipelines:import-fault-list")).content.decode()
@@ -258,3 +258,25 @@ def test_switches_on_their_way_narrow_and_order_as_rows_show_them(page, five, qu
     Pipeline.objects.filter(pk="fine").update(wanted_is_paused=True, next_attempt_at=NOW)
     Pipeline.objects.filter(pk="idle").update(wanted_is_paused=False, next_attempt_at=NOW)
     assert names(page, query) == expected
+
+
+def test_a_bar_says_when_and_how_long_to_the_microsecond(db):
+    make_pipeline("etl")
+    at = datetime(2026, 3, 1, 12, 0, 0, 250, tzinfo=UTC)
+    run = make_run("etl", created_at=at, started_at=at, ended_at=at + timedelta(seconds=1.5))
+    waiting = make_run("etl", "queued", created_at=at + timedelta(seconds=1), started_at=None)
+    assert listing.strips(["etl", "never_ran", "unknown"]) == {
+        "etl": [
+            ("success", 1.5, at, "1 Mar 2026, 12:00:00 UTC", f"/runs/{run.pk}"),
+            ("queued", None, waiting.created_at, "1 Mar 2026, 12:00:01 UTC", f"/runs/{waiting.pk}"),
+        ]
+    }
+    make_pipeline("never_ran")
+    assert listing.strips(["never_ran"]) == {"never_ran": []}
+
+
+def test_the_filters_offer_each_tag_and_owner_of_what_is_there_once(db):
+    make_pipeline("a", tags=["x", "ä"], owners=["ben", "ana"])
+    make_pipeline("b", tags=["x"], owners=["ana"])
+    make_pipeline("gone", tags=["old"], owners=["eve"], gone_at=NOW)
+    assert listing.facets() == (["x", "ä"], ["ana", "ben"])

@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from core.lib.errors import NotFound
-from pipelines import answers, coming, durations, mirror, sync
+from pipelines import answers, asset_answers, coming, durations, mirror, sync
 from pipelines.models import LONGEST_SOURCE, Asset, Pipeline, PipelineSource, Run, TaskInstance
 from tests.pipeline_rows import STARTED, make_pipeline, make_run, make_task
 
@@ -230,7 +230,7 @@ def asset_item(number, name, producers=(), consumers=()):
 @pytest.mark.django_db
 def test_assets_are_mirrored_and_shown_at_both_ends(page, airflow):
     items = [asset_item(1, "raw", ["maker"], [DAG]), asset_item(2, "clean", [DAG]), {"id": 3}]
-    airflow.found_assets = answers.read(items, answers.asset, answers.asset_key)
+    airflow.found_assets = answers.read(items, asset_answers.asset, asset_answers.asset_key)
     sync.sync_assets()
     assert Asset.objects.count() == 2
     make_pipeline(DAG)

@@ -10,8 +10,8 @@ from core.lib.errors import Conflict
 from core.lib.models import SetAside
 from pipelines import sync
 from pipelines.actions import remove_demo
-from pipelines.answers import ImportFault as FoundFault
 from pipelines.answers import unread_page
+from pipelines.dag_answers import ImportFault as FoundFault
 from pipelines.models import Bookmark, ImportFault, Pipeline, Run, TaskInstance
 from tests.pipeline_rows import PARAMS, make_run
 

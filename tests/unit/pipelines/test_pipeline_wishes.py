@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from core.audit.models import AuditEntry
 from core.lib.errors import Conflict, InvalidRequest, NotFound
-from pipelines import actions, sync, tasks
+from pipelines import actions, run_changes, sync, tasks
 from pipelines.models import Pipeline, Run, RunState, Wish
 from pipelines.scope import Scope
 from tests.pipeline_rows import make_pipeline, make_run
@@ -226,7 +226,7 @@ def test_while_airflow_is_away_the_row_says_so_and_is_delivered_later_once(pipel
 
 
 def test_a_request_that_was_never_sent_is_cancelled_at_once(pipeline, scientist, airflow):
-    run = actions.cancel_run(ask(scientist).pk, by=scientist)
+    run = run_changes.cancel_run(ask(scientist).pk, by=scientist)
     tasks.deliver_run(str(run.pk))
     run.refresh_from_db()
     assert (run.state, run.wish) == ("cancelled", "")
@@ -237,7 +237,7 @@ def test_a_request_that_may_have_arrived_is_cancelled_in_airflow_too(pipeline, s
     run = ask(scientist)
     airflow.as_user("ana", "user").trigger_run(DAG, dag_run_id=run.dag_run_id, conf={}, note="why")
     Run.objects.filter(pk=run.pk).update(delivery_attempts=1)
-    run = actions.cancel_run(run.pk, by=scientist)
+    run = run_changes.cancel_run(run.pk, by=scientist)
     assert (run.state, run.wish) == ("cancelled", "cancel")
     sync.sync_runs()
     tasks.deliver_run(str(run.pk))
@@ -253,7 +253,7 @@ def test_cancelling_while_a_worker_starts_the_run_ends_it_afterwards(
     start = airflow.trigger_run
 
     def start_slowly(*args, **kwargs):
-        actions.cancel_run(run.pk, by=scientist)
+        run_changes.cancel_run(run.pk, by=scientist)
         return start(*args, **kwargs)
 
     monkeypatch.setattr(airflow, "trigger_run", start_slowly)
@@ -269,7 +269,7 @@ def test_a_cancelled_run_stays_cancelled_when_airflow_says_failed(pipeline, scie
     tasks.deliver_run(str(run.pk))
     airflow.move_on(DAG, run.dag_run_id, "running")
     sync.sync_runs()
-    actions.cancel_run(run.pk, by=scientist)
+    run_changes.cancel_run(run.pk, by=scientist)
     tasks.deliver_run(str(run.pk))
     sync.sync_runs()
     run.refresh_from_db()
@@ -281,7 +281,7 @@ def test_a_cancelled_run_that_somebody_runs_again_in_airflow_may_fail(pipeline, 
     tasks.deliver_run(str(run.pk))
     airflow.move_on(DAG, run.dag_run_id, "running")
     sync.sync_runs()
-    actions.cancel_run(run.pk, by=scientist)
+    run_changes.cancel_run(run.pk, by=scientist)
     tasks.deliver_run(str(run.pk))
     airflow.clear_run(DAG, run.dag_run_id, Scope())
     shown = []
@@ -302,7 +302,7 @@ def test_cancelling_too_late_leaves_the_success(pipeline, scientist, airflow):
     tasks.deliver_run(str(run.pk))
     airflow.move_on(DAG, run.dag_run_id, "running")
     sync.sync_runs()
-    actions.cancel_run(run.pk, by=scientist)
+    run_changes.cancel_run(run.pk, by=scientist)
     airflow.move_on(DAG, run.dag_run_id, "success")
     tasks.deliver_run(str(run.pk))
     run.refresh_from_db()
@@ -311,7 +311,7 @@ def test_cancelling_too_late_leaves_the_success(pipeline, scientist, airflow):
 
 def test_a_run_that_has_ended_cannot_be_cancelled(scientist):
     with pytest.raises(Conflict, match="success"):
-        actions.cancel_run(make_run().pk, by=scientist)
+        run_changes.cancel_run(make_run().pk, by=scientist)
 
 
 # --- clearing and pausing
@@ -323,7 +323,7 @@ def test_clearing_runs_the_tasks_again_once(pipeline, scientist, airflow):
     airflow.move_on(DAG, run.dag_run_id, "failed", load="failed")
     sync.sync_runs()
     Run.objects.update(started_at=timezone.now(), queued_at=None)
-    actions.clear_run(run.pk, by=scientist, only_failed=True)
+    run_changes.clear_run(run.pk, by=scientist, only_failed=True)
     tasks.deliver_run(str(run.pk))
     run.refresh_from_db()
     assert (run.started_at, run.ended_at) == (None, None)  # as in Airflow, before the next poll says so
@@ -337,7 +337,7 @@ def test_clearing_runs_the_tasks_again_once(pipeline, scientist, airflow):
 
 def test_a_run_under_way_cannot_be_cleared(scientist):
     with pytest.raises(Conflict):
-        actions.clear_run(make_run(state=RunState.RUNNING).pk, by=scientist)
+        run_changes.clear_run(make_run(state=RunState.RUNNING).pk, by=scientist)
 
 
 def test_the_latest_wish_for_the_switch_wins(pipeline, scientist, airflow, monkeypatch):

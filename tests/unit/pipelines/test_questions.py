@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from core.audit.models import AuditEntry
 from core.lib.errors import Conflict, InvalidRequest, NotFound
-from pipelines import actions, answers, sync, tasks
+from pipelines import answers, run_changes, sync, task_answers, tasks
 from pipelines.models import InputRequest, Run
 
 DAG = "approve_release"
@@ -31,7 +31,7 @@ def question(db, airflow):
 
 def answer(question, by, chosen=("Approve",), **params_input):
     given = {"budget": 7, **params_input}
-    return actions.answer_input(question.pk, chosen=list(chosen), params_input=given, by=by)
+    return run_changes.answer_input(question.pk, chosen=list(chosen), params_input=given, by=by)
 
 
 def test_an_answer_is_taken_to_airflow_once_as_the_person(question, airflow, scientist, sent):
@@ -175,7 +175,7 @@ def test_a_question_that_cannot_be_read_is_not_closed(question, airflow, monkeyp
     raw = {"dag_id": DAG, "dag_run_id": "m", "task_id": "ask", "map_index": -1, "try_number": 1}
     created_at = question.asked_at.isoformat().replace("+00:00", "Z")
     items = [{"task_instance": raw, "created_at": created_at}]  # without its subject
-    found = answers.read(items, answers.input_request, answers.input_key)
+    found = answers.read(items, task_answers.input_request, task_answers.input_key)
     monkeypatch.setattr(airflow, "input_requests", lambda: found)
     sync.sync_inputs()
     assert states() == [(1, "waiting")]
@@ -208,7 +208,7 @@ def test_an_answered_question_takes_no_other(question, scientist):
     with pytest.raises(Conflict):
         answer(question, scientist)
     with pytest.raises(NotFound):
-        actions.answer_input(10**9, chosen=["a"], params_input={}, by=scientist)
+        run_changes.answer_input(10**9, chosen=["a"], params_input={}, by=scientist)
 
 
 def test_only_those_who_are_asked_may_answer(question, scientist, viewer):

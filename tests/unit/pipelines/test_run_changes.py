@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from core.audit.models import AuditEntry
 from core.lib.errors import Conflict, InvalidRequest, NotFound
-from pipelines import actions, sync, tasks
+from pipelines import run_changes, sync, tasks
 from pipelines.models import Run, RunNote, RunState, TaskInstance, Wish
 from pipelines.scope import Scope
 from tests.pipeline_rows import make_pipeline, make_run, make_task
@@ -47,7 +47,7 @@ def trail(run):
 
 def test_one_task_and_those_after_it_run_again(run, airflow, scientist, sent):
     scope = Scope("search", downstream=True)
-    asked = actions.clear_run(run.pk, by=scientist, scope=scope)
+    asked = run_changes.clear_run(run.pk, by=scientist, scope=scope)
     assert (asked.wish, asked.wished_scope) == ("clear", scope)
     tasks.deliver_run(str(run.pk))
     assert states(airflow) == {"load": "success", "search": "", "report": ""}
@@ -60,7 +60,7 @@ def test_one_task_and_those_after_it_run_again(run, airflow, scientist, sent):
 
 def test_a_clear_that_was_done_is_not_done_again(run, airflow, scientist):
     """The worker died after Airflow had it: the task has begun a newer try meanwhile, and failed again."""
-    actions.clear_run(run.pk, by=scientist, scope=Scope("search"))
+    run_changes.clear_run(run.pk, by=scientist, scope=Scope("search"))
     tasks.deliver_run(str(run.pk))
     airflow.move_on(DAG, "manual__1", "failed", **FAILED, tries={"search": 2})
     Run.objects.filter(pk=run.pk).update(wish=Wish.CLEAR, next_attempt_at=timezone.now())
@@ -73,7 +73,7 @@ def test_a_failed_task_runs_again_while_its_run_goes_on(run, airflow, scientist)
     airflow.move_on(DAG, "manual__1", "running", search="failed", report="running")
     sync.sync_runs()
     sync.sync_tasks()
-    actions.clear_run(run.pk, by=scientist, scope=Scope("search"))
+    run_changes.clear_run(run.pk, by=scientist, scope=Scope("search"))
     tasks.deliver_run(str(run.pk))
     run.refresh_from_db()
     assert (run.state, states(airflow)["search"]) == ("running", "")
@@ -93,7 +93,7 @@ def cancelled(run, airflow):
 @pytest.mark.parametrize("scope", [Scope(), Scope("search"), Scope(tasks=(("load", None), ("search", None)))])
 def test_only_failed_tasks_of_which_there_are_none_are_refused(cancelled, scientist, scope):
     with pytest.raises(Conflict, match="None of its tasks failed"):
-        actions.clear_run(cancelled.pk, by=scientist, scope=replace(scope, only_failed=True))
+        run_changes.clear_run(cancelled.pk, by=scientist, scope=replace(scope, only_failed=True))
     cancelled.refresh_from_db()
     assert (cancelled.state, cancelled.wish) == ("cancelled", "")
 
@@ -101,7 +101,7 @@ def test_only_failed_tasks_of_which_there_are_none_are_refused(cancelled, scient
 @pytest.mark.parametrize("scope", [Scope(), Scope("search", downstream=True)])
 def test_a_clear_of_nothing_leaves_the_run_as_it_was(run, airflow, scientist, scope):
     """What failed is marked in Airflow itself meanwhile, or stands beside the tasks that are named."""
-    actions.clear_run(run.pk, by=scientist, scope=replace(scope, only_failed=True))
+    run_changes.clear_run(run.pk, by=scientist, scope=replace(scope, only_failed=True))
     airflow.move_on(DAG, "manual__1", "failed", search="skipped", report="skipped")
     Run.objects.filter(pk=run.pk).update(state=RunState.CANCELLED, cancelled_at=timezone.now())
     tasks.deliver_run(str(run.pk))
@@ -115,18 +115,18 @@ def test_a_clear_of_nothing_leaves_the_run_as_it_was(run, airflow, scientist, sc
 def test_a_task_under_way_is_not_cleared(run, scientist):
     run.task_instances.filter(task_id="search").update(state="running")
     with pytest.raises(Conflict, match="running"):
-        actions.clear_run(run.pk, by=scientist, scope=Scope("search"))
+        run_changes.clear_run(run.pk, by=scientist, scope=Scope("search"))
 
 
 def test_an_unknown_task_is_not_found(run, scientist):
     with pytest.raises(NotFound, match="no_such"):
-        actions.clear_run(run.pk, by=scientist, scope=Scope("no_such"))
+        run_changes.clear_run(run.pk, by=scientist, scope=Scope("no_such"))
     with pytest.raises(NotFound, match="no_such"):
-        actions.mark_task(run.pk, Scope("no_such"), "success", by=scientist)
+        run_changes.mark_task(run.pk, Scope("no_such"), "success", by=scientist)
 
 
 def test_what_airflow_refuses_to_clear_is_said(run, airflow, scientist):
-    actions.clear_run(run.pk, by=scientist, scope=Scope("search"))
+    run_changes.clear_run(run.pk, by=scientist, scope=Scope("search"))
     airflow.add_dag(DAG, tasks=("load", "other"))
     tasks.deliver_run(str(run.pk))
     run.refresh_from_db()
@@ -137,7 +137,7 @@ def test_what_airflow_refuses_to_clear_is_said(run, airflow, scientist):
 
 @pytest.mark.parametrize("state", ["success", "skipped"])
 def test_a_task_is_marked_by_hand_once(run, airflow, scientist, state):
-    actions.mark_task(run.pk, Scope("search", -1), state, by=scientist)
+    run_changes.mark_task(run.pk, Scope("search", -1), state, by=scientist)
     tasks.deliver_run(str(run.pk))
     assert states(airflow)["search"] == state
     Run.objects.filter(pk=run.pk).update(wish=Wish.MARK, next_attempt_at=timezone.now())
@@ -149,21 +149,21 @@ def test_a_task_is_marked_by_hand_once(run, airflow, scientist, state):
 
 def test_a_task_that_has_the_state_is_left(run, scientist):
     with pytest.raises(Conflict, match="already"):
-        actions.mark_task(run.pk, Scope("search", -1), "failed", by=scientist)
+        run_changes.mark_task(run.pk, Scope("search", -1), "failed", by=scientist)
 
 
 def test_no_other_state_can_be_marked(run, scientist):
     with pytest.raises(InvalidRequest) as refused:
-        actions.mark_task(run.pk, Scope("search"), "running", by=scientist)
+        run_changes.mark_task(run.pk, Scope("search"), "running", by=scientist)
     assert refused.value.errors == [
         {"field": "state", "message": "Give one of these: success, failed, skipped."}
     ]
     with pytest.raises(InvalidRequest):
-        actions.mark_run(run.pk, "skipped", by=scientist)
+        run_changes.mark_run(run.pk, "skipped", by=scientist)
 
 
 def test_a_run_is_marked_by_hand(run, airflow, scientist):
-    asked = actions.mark_run(run.pk, "success", by=scientist)
+    asked = run_changes.mark_run(run.pk, "success", by=scientist)
     assert (asked.state, asked.wish) == ("failed", "succeed")
     tasks.deliver_run(str(run.pk))
     sync.sync_runs()
@@ -172,11 +172,11 @@ def test_a_run_is_marked_by_hand(run, airflow, scientist):
     assert (run.state, run.wish, airflow.run(DAG, "manual__1").state) == ("success", "", "success")
     assert trail(run) == [("run.mark", "ana"), ("run.marked", "ana")]
     with pytest.raises(Conflict, match="success"):
-        actions.mark_run(run.pk, "success", by=scientist)
+        run_changes.mark_run(run.pk, "success", by=scientist)
 
 
 def test_while_airflow_is_away_a_mark_waits(run, airflow, scientist):
-    actions.mark_run(run.pk, "success", by=scientist)
+    run_changes.mark_run(run.pk, "success", by=scientist)
     airflow.is_away = True
     tasks.deliver_run(str(run.pk))
     run.refresh_from_db()
@@ -189,10 +189,10 @@ def test_a_run_that_airflow_does_not_have_is_not_changed(db, scientist, state):
     run = make_run(state=state, wish=wish, next_attempt_at=timezone.now())
     make_task(run)
     for change in (
-        lambda: actions.mark_run(run.pk, "success", by=scientist),
-        lambda: actions.mark_task(run.pk, Scope("search"), "failed", by=scientist),
-        lambda: actions.clear_run(run.pk, by=scientist, scope=Scope("search")),
-        lambda: actions.write_note(run.pk, "why", by=scientist),
+        lambda: run_changes.mark_run(run.pk, "success", by=scientist),
+        lambda: run_changes.mark_task(run.pk, Scope("search"), "failed", by=scientist),
+        lambda: run_changes.clear_run(run.pk, by=scientist, scope=Scope("search")),
+        lambda: run_changes.write_note(run.pk, "why", by=scientist),
     ):
         with pytest.raises(Conflict):
             change()
@@ -200,10 +200,10 @@ def test_a_run_that_airflow_does_not_have_is_not_changed(db, scientist, state):
 
 def test_a_viewer_changes_nothing(run, viewer):
     for change in (
-        lambda: actions.mark_run(run.pk, "success", by=viewer),
-        lambda: actions.mark_task(run.pk, Scope("search"), "success", by=viewer),
-        lambda: actions.clear_run(run.pk, by=viewer, scope=Scope("search")),
-        lambda: actions.write_note(run.pk, "why", by=viewer),
+        lambda: run_changes.mark_run(run.pk, "success", by=viewer),
+        lambda: run_changes.mark_task(run.pk, Scope("search"), "success", by=viewer),
+        lambda: run_changes.clear_run(run.pk, by=viewer, scope=Scope("search")),
+        lambda: run_changes.write_note(run.pk, "why", by=viewer),
     ):
         with pytest.raises(PermissionDenied, match=r"pipelines\.run"):
             change()
@@ -214,7 +214,7 @@ def test_a_viewer_changes_nothing(run, viewer):
 
 def test_a_note_stands_here_at_once_and_in_airflow_later(run, airflow, scientist, sent):
     airflow.is_away = True
-    actions.write_note(run.pk, "line one\nline two", by=scientist)
+    run_changes.write_note(run.pk, "line one\nline two", by=scientist)
     row = RunNote.objects.get()
     tasks.deliver_note(str(row.pk))
     airflow.is_away = False
@@ -229,13 +229,13 @@ def test_a_note_stands_here_at_once_and_in_airflow_later(run, airflow, scientist
 
 
 def test_a_note_written_while_another_is_delivered_goes_out_after_it(run, airflow, scientist, monkeypatch):
-    actions.write_note(run.pk, "first", by=scientist)
+    run_changes.write_note(run.pk, "first", by=scientist)
     row, write = RunNote.objects.get(), airflow.set_note
 
     def write_slowly(*args):
         monkeypatch.setattr(airflow, "set_note", write)
         write(*args)
-        actions.write_note(run.pk, "second", by=scientist)
+        run_changes.write_note(run.pk, "second", by=scientist)
 
     monkeypatch.setattr(airflow, "set_note", write_slowly)
     tasks.deliver_note(str(row.pk))
@@ -255,7 +255,7 @@ def test_a_note_written_in_airflow_shows_here(run, airflow):
 @pytest.mark.parametrize("note", ["x" * 1001, "a\x00b"])
 def test_a_note_that_cannot_be_kept_is_refused(run, scientist, note):
     with pytest.raises(InvalidRequest) as refused:
-        actions.write_note(run.pk, note, by=scientist)
+        run_changes.write_note(run.pk, note, by=scientist)
     assert [fault["field"] for fault in refused.value.errors] == ["note"]
 
 
@@ -368,7 +368,9 @@ def test_rest_writes_a_note(page, run):
 @pytest.mark.parametrize("scope", [Scope(), Scope("search")])
 @pytest.mark.parametrize("run_on_latest_version", [None, True, False])
 def test_what_is_cleared_runs_the_code_that_was_chosen(run, airflow, scientist, scope, run_on_latest_version):
-    actions.clear_run(run.pk, by=scientist, scope=replace(scope, run_on_latest_version=run_on_latest_version))
+    run_changes.clear_run(
+        run.pk, by=scientist, scope=replace(scope, run_on_latest_version=run_on_latest_version)
+    )
     tasks.deliver_run(str(run.pk))
     assert airflow.run_on_latest_version == {"manual__1": run_on_latest_version}
     asked = AuditEntry.objects.get(action="run.clear").after
@@ -399,7 +401,7 @@ def test_news_of_a_run_that_is_not_read_yet_is_airflows_to_judge(run, airflow, s
     """The run is failed here, and which of its tasks failed comes a moment later."""
     TaskInstance.objects.update(state="running")
     Run.objects.filter(pk=run.pk).update(tasks_due_until=timezone.now())
-    actions.clear_run(run.pk, by=scientist, scope=Scope(only_failed=True))
+    run_changes.clear_run(run.pk, by=scientist, scope=Scope(only_failed=True))
     tasks.deliver_run(str(run.pk))
     run.refresh_from_db()
     assert (run.state, run.delivery_error) == ("queued", "")

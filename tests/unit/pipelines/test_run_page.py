@@ -5,12 +5,13 @@ from datetime import timedelta
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from core.lib import redis as console_redis
 from pipelines import failures, gantt, sync, task_facts
-from pipelines.answers import XCom
 from pipelines.log_lines import LogLine
-from pipelines.models import Run, TaskInstance
+from pipelines.models import Pipeline, Run, TaskInstance
+from pipelines.task_answers import XCom
 from pipelines.task_facts import LONGEST_TEXT
 from tests.pipeline_rows import STARTED, make_pipeline, make_run, make_task
 
@@ -399,3 +400,25 @@ def test_rest_tells_the_same(page, there, airflow):
     assert page.get(f"{base}/rendered").json() == {"next": None, "results": []}
     airflow.is_away = True
     assert page.get(f"{base}/tries").status_code == 503
+
+
+# --- a switch that is off
+
+
+@pytest.mark.parametrize(
+    ("is_paused", "wanted", "waits"),
+    [(True, None, True), (True, False, False), (False, True, True), (False, None, False)],
+)
+def test_a_queued_run_waits_for_the_switch_as_somebody_left_it(page, is_paused, wanted, waits):
+    next_attempt_at = None if wanted is None else timezone.now()
+    make_pipeline(DAG, is_paused=is_paused, wanted_is_paused=wanted, next_attempt_at=next_attempt_at)
+    shown = page.get(f"/runs/{make_run(state='queued').pk}").content.decode()
+    assert ("keeps this run queued until somebody resumes it" in shown) is waits
+
+
+def test_a_run_that_has_begun_waits_for_no_switch_and_nobody_asks(page, failed):
+    Pipeline.objects.update(is_paused=True)
+    with CaptureQueriesContext(connection) as asked:
+        shown = page.get(f"/runs/{failed.pk}").content.decode()
+    assert "The pipeline is paused" not in shown
+    assert not any("is_paused" in query["sql"] for query in asked)

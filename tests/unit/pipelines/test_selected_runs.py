@@ -68,17 +68,17 @@ def test_each_run_has_its_own_fate(runs, scientist, sent, what, wishes):
 
 def test_a_run_that_changed_meanwhile_stops_no_other(runs, scientist, monkeypatch):
     from core.lib.errors import Conflict
-    from pipelines import actions
+    from pipelines import run_changes
 
     failed, _well, running = runs
-    mark = actions.mark_run
+    mark = run_changes.mark_run
 
     def refuse_one(pk, state, **options):
         if pk == failed.pk:
             raise Conflict("It ended a moment ago.")
         return mark(pk, state, **options)
 
-    monkeypatch.setattr(actions, "mark_run", refuse_one)
+    monkeypatch.setattr(run_changes, "mark_run", refuse_one)
     found = selected.apply("mark-success", [failed.pk, running.pk, 10**9], by=scientist)
     assert fates(found) == {"failed": "It ended a moment ago.", "running": ""}
     assert Run.objects.get(pk=running.pk).wish == "succeed"

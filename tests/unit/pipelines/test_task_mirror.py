@@ -9,7 +9,7 @@ from django.utils import timezone
 from core.lib.aside import Unread
 from core.lib.errors import Unavailable
 from core.lib.models import SetAside
-from pipelines import actions, loops, mirror, sync, tasks
+from pipelines import loops, mirror, run_changes, sync, tasks
 from pipelines.airflow_pages import Failed
 from pipelines.models import Bookmark, Run, TaskInstance
 from pipelines.scope import Scope
@@ -149,7 +149,7 @@ def test_a_change_while_tasks_are_read_keeps_the_run_due(dag, monkeypatch):
 
 def test_a_task_marked_by_us_in_an_ended_run_shows(dag, scientist):
     end_long_ago(dag, load="failed", clean="success")
-    actions.mark_task(Run.objects.get().pk, Scope("load"), "success", by=scientist)
+    run_changes.mark_task(Run.objects.get().pk, Scope("load"), "success", by=scientist)
     tasks.deliver_run(str(Run.objects.get().pk))
     read_all()
     assert states() == {"load": "success", "clean": "success"}
@@ -158,7 +158,7 @@ def test_a_task_marked_by_us_in_an_ended_run_shows(dag, scientist):
 def test_a_mark_that_stopped_halfway_shows_what_was_done(dag, scientist, monkeypatch):
     end_long_ago(dag, load="failed", clean="failed")
     scope = Scope(tasks=(("load", None), ("clean", None)))
-    actions.mark_task(Run.objects.get().pk, scope, "success", by=scientist)
+    run_changes.mark_task(Run.objects.get().pk, scope, "success", by=scientist)
     mark = dag.mark_tasks
 
     def goes_away(dag_id, dag_run_id, one, state, *, dry_run):
@@ -175,7 +175,7 @@ def test_a_mark_that_stopped_halfway_shows_what_was_done(dag, scientist, monkeyp
 def test_a_run_that_airflow_no_longer_has_keeps_its_tasks_when_a_wish_for_it_is_refused(dag, scientist):
     end_long_ago(dag, load="failed", clean="success")
     dag.delete_run(DAG, "m")
-    actions.mark_task(Run.objects.get().pk, Scope("load"), "success", by=scientist)
+    run_changes.mark_task(Run.objects.get().pk, Scope("load"), "success", by=scientist)
     tasks.deliver_run(str(Run.objects.get().pk))
     read_all()
     assert Run.objects.get().delivery_error != ""

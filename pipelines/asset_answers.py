@@ -1,0 +1,103 @@
+"""What Airflow's JSON means of assets and of their events."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from core.lib.aside import name_in
+from core.lib.times import moment
+
+
+@dataclass(frozen=True)
+class Asset:
+    """What tasks make and pipelines wait for; both lists of {"dag_id", "task_id"}. changed_at: last event."""
+
+    airflow_id: int
+    name: str
+    uri: str
+    group: str
+    producers: list[dict[str, str]]
+    consumers: list[dict[str, str]]
+    changed_at: datetime | None
+
+    @property
+    def key(self) -> str:
+        """What it is called among all."""
+        return f"{self.airflow_id} {self.name}"
+
+
+@dataclass(frozen=True)
+class AssetEvent:
+    """An asset changed. began: runs that took it, {"dag_id", "dag_run_id", "triggering"}; the last is false
+    for those that began with a later one.
+
+    dag_id, dag_run_id, task_id: of the task that made it; empty where somebody said so over REST.
+    """
+
+    airflow_id: int
+    asset_airflow_id: int
+    at: datetime
+    dag_id: str
+    dag_run_id: str
+    task_id: str
+    map_index: int
+    extra: dict[str, Any]
+    began: list[dict[str, Any]]
+
+    @property
+    def key(self) -> str:
+        """What it is called among all."""
+        return f"event {self.airflow_id}"
+
+
+def asset_key(item: Any) -> str:
+    return f"{item['id']} {item.get('name')}"
+
+
+def event_key(item: Any) -> str:
+    return f"event {item['id']}"
+
+
+def asset(item: dict[str, Any]) -> Asset:
+    feeds = [*item.get("scheduled_dags", []), *item.get("consuming_tasks", [])]
+    return Asset(
+        airflow_id=item["id"],
+        name=item["name"],
+        uri=item.get("uri") or "",
+        group=item.get("group") or "",
+        producers=_tasks_of(item.get("producing_tasks", [])),
+        consumers=_tasks_of(feeds),
+        changed_at=moment((item.get("last_asset_event") or {}).get("timestamp")),
+    )
+
+
+def asset_event(item: dict[str, Any]) -> AssetEvent:
+    at = moment(item["timestamp"])
+    if at is None:
+        raise ValueError(_("The event has no usable time."))
+    began = [
+        {
+            "dag_id": name_in(run, "dag_id"),
+            "dag_run_id": name_in(run, "run_id"),
+            "triggering": bool(run.get("triggering")),
+        }
+        for run in item.get("created_dagruns") or []
+    ]
+    return AssetEvent(
+        airflow_id=int(item["id"]),
+        asset_airflow_id=int(item["asset_id"]),
+        at=at,
+        dag_id=item.get("source_dag_id") or "",
+        dag_run_id=item.get("source_run_id") or "",
+        task_id=item.get("source_task_id") or "",
+        map_index=int(item.get("source_map_index", -1)),
+        extra=dict(item.get("extra") or {}),
+        began=sorted(began, key=lambda run: (run["dag_id"], run["dag_run_id"])),
+    )
+
+
+def _tasks_of(items: list[dict[str, Any]]) -> list[dict[str, str]]:
+    found = [{"dag_id": item["dag_id"], "task_id": item.get("task_id") or ""} for item in items]
+    return sorted(found, key=lambda one: (one["dag_id"], one["task_id"]))

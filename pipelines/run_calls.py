@@ -1,0 +1,113 @@
+"""What is asked of Airflow about runs: what changed, and what is done to a whole run."""
+
+from datetime import datetime
+from typing import Any
+
+from airflow_client.client import (
+    ApiClient,
+    DagRunApi,
+    DAGRunClearBody,
+    DAGRunPatchBody,
+    TriggerDAGRunPostBody,
+)
+
+from core.lib.aside import Unread
+from pipelines import answers, run_answers
+from pipelines.airflow_calls import AirflowCalls
+from pipelines.run_answers import DagRun
+from pipelines.scope import Scope
+
+
+class RunCalls(AirflowCalls):
+    """Part of the gateway."""
+
+    def __init__(self, client: ApiClient, timeout: tuple[float, float]) -> None:
+        super().__init__(client, timeout)
+        self._runs = DagRunApi(client)
+
+    def trigger_run(
+        self,
+        dag_id: str,
+        *,
+        dag_run_id: str,
+        conf: dict,
+        note: str = "",
+        logical_date: datetime | None = None,
+        run_after: datetime | None = None,
+        data_interval: tuple[datetime, datetime] | None = None,
+        partition_key: str = "",
+    ) -> DagRun:
+        """Ask Airflow to run a DAG as soon as it may; a paused one waits queued.
+
+        Raises NotFound for an unknown DAG, Conflict when the run id or the logical date is taken,
+        InvalidRequest for a conf that the DAG's parameters do not allow, and a partition where it has none.
+        """
+        start, end = data_interval or (None, None)
+        body = TriggerDAGRunPostBody(
+            dag_run_id=dag_run_id,
+            logical_date=logical_date,
+            run_after=run_after,
+            data_interval_start=start,
+            data_interval_end=end,
+            partition_key=partition_key or None,
+            conf=conf,
+            note=note or None,
+        )
+        call = self._runs.trigger_dag_run_without_preload_content
+        return self._read(call, run_answers.dag_run, dag_id=dag_id, trigger_dag_run_post_body=body)
+
+    def run(self, dag_id: str, dag_run_id: str) -> DagRun:
+        """Raises NotFound when Airflow has no such run."""
+        call = self._runs.get_dag_run_without_preload_content
+        return self._read(call, run_answers.dag_run, dag_id=dag_id, dag_run_id=dag_run_id)
+
+    def runs_changed_since(
+        self, since: datetime | None, *, limit: int
+    ) -> tuple[list[DagRun | Unread], datetime]:
+        """Runs of every DAG that changed since then, and the time by Airflow's clock when it looked.
+
+        since: None for the newest runs, at most `limit` of them.
+        """
+        options: dict[str, Any] = {"dag_id": "~", "order_by": ["-id"]}
+        if since is not None:
+            # In the order of their making: rows that change while we turn pages keep their place.
+            options |= {"order_by": ["id"], "updated_at_gte": since}
+        call = self._runs.get_dag_runs_without_preload_content
+        most = limit if since is None else None
+        items, looked_at = self._dated_pages(call, "dag_runs", run_answers.run_key, most=most, **options)
+        return answers.read(items, run_answers.dag_run, run_answers.run_key), looked_at
+
+    def runs_under_way(self) -> set[tuple[str, str]]:
+        """(dag_id, dag_run_id) of all that are queued or running."""
+        call = self._runs.get_dag_runs_without_preload_content
+        options: dict[str, Any] = {"dag_id": "~", "state": ["queued", "running"], "order_by": ["id"]}
+        found = self._pages(call, "dag_runs", run_answers.run_of, run_answers.run_key, **options)
+        return {run for run in found if isinstance(run, tuple)}
+
+    def fail_run(self, dag_id: str, dag_run_id: str) -> DagRun:
+        """End a run: its running tasks are stopped. Airflow's word for that is the state `failed`."""
+        return self.set_run_state(dag_id, dag_run_id, "failed")
+
+    def set_run_state(self, dag_id: str, dag_run_id: str, state: str) -> DagRun:
+        """Make a run `success` or `failed`: its running tasks are stopped, those not begun are skipped."""
+        body = DAGRunPatchBody(state=state)
+        call = self._runs.patch_dag_run_without_preload_content
+        return self._read(
+            call, run_answers.dag_run, dag_id=dag_id, dag_run_id=dag_run_id, dag_run_patch_body=body
+        )
+
+    def clear_run(self, dag_id: str, dag_run_id: str, scope: Scope) -> DagRun:
+        """Run the tasks of an ended run again, all or the failed ones; without any it stays ended."""
+        body = DAGRunClearBody(
+            dry_run=False, only_failed=scope.only_failed, run_on_latest_version=scope.run_on_latest_version
+        )
+        call = self._runs.clear_dag_run_without_preload_content
+        return self._read(
+            call, run_answers.dag_run, dag_id=dag_id, dag_run_id=dag_run_id, dag_run_clear_body=body
+        )
+
+    def set_note(self, dag_id: str, dag_run_id: str, note: str) -> None:
+        """Write the run's note; an empty one takes it away."""
+        call = self._runs.patch_dag_run_without_preload_content
+        body = DAGRunPatchBody(note=note)
+        self._read(call, answers.nothing, dag_id=dag_id, dag_run_id=dag_run_id, dag_run_patch_body=body)

@@ -1,0 +1,252 @@
+"""The click's half of runs that are there: cancelling, clearing, marking, notes, answers to questions."""
+
+from dataclasses import replace
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from core.access import policy
+from core.access.models import User
+from core.audit import actions as audit
+from core.lib import json_bodies, traces
+from core.lib.errors import Conflict, InvalidRequest, NotFound
+from pipelines import actions, mirror, params, queries, tasks
+from pipelines.models import LONGEST_NOTE, InputRequest, Run, RunNote, Wish
+from pipelines.scope import Scope, place_of
+from pipelines.states import MARKS, NEVER_THERE, TASK_ENDED, TASK_FAILED, RunState
+
+
+@transaction.atomic
+def cancel_run(run_id: int, *, by: User, batch: str = "") -> Run:
+    """End a run. One that was never sent to Airflow is cancelled at once; of others Airflow is asked.
+
+    Raises NotFound for an unknown run, Conflict for one that has ended.
+    """
+    run = _locked(run_id, by)
+    if run.has_ended or run.wish not in {Wish.START, Wish.CANCEL, Wish.NOTHING}:
+        raise Conflict(already(run))
+    if run.wish == Wish.CANCEL:
+        return run
+    before = {"state": run.state}
+    if run.state == RunState.REQUESTED:
+        _cancel_request(run)
+    else:
+        # A start that is still to be confirmed keeps its lease: nobody may post it after this.
+        run.next_attempt_at = run.next_attempt_at or timezone.now()
+        run.wish = Wish.CANCEL
+    run.wished_by, run.delivery_error, run.traceparent = by, "", traces.traceparent()
+    run.save()
+    audit.record("run.cancel", run, by=by, before=before, after={"state": run.state, **_named(batch)})
+    _send(run)
+    return run
+
+
+def _cancel_request(run: Run) -> None:
+    """It may have reached Airflow if a worker tried: then that is asked too, once that worker is done."""
+    was_tried = run.delivery_attempts > 0
+    run.state, run.cancelled_at = RunState.CANCELLED, timezone.now()
+    run.wish = Wish.CANCEL if was_tried else Wish.NOTHING
+    run.next_attempt_at = run.next_attempt_at if was_tried else None
+
+
+@transaction.atomic
+def clear_run(
+    run_id: int, *, by: User, only_failed: bool = False, scope: Scope | None = None, batch: str = ""
+) -> Run:
+    """Run the tasks of an ended run again in place: all, the failed ones, or those of `scope`.
+
+    Tasks that are named may be cleared as soon as one of them has ended, though their run goes on.
+    batch: names what was asked in one go, in the audit trail.
+
+    Raises NotFound for an unknown run or task, Conflict for one that has not ended or that Airflow never had,
+    and where none failed of which the failed ones are meant.
+    """
+    run = _locked(run_id, by)
+    scope = scope or Scope(only_failed=only_failed)
+    if not run.can_change:
+        raise Conflict(already(run))
+    scope = queries.in_full(run, scope)
+    tasks_meant = queries.tasks_meant(run, scope)
+    if scope.is_whole_run and not run.has_ended:
+        raise Conflict(already(run))
+    if not scope.is_whole_run and not any(task.state in TASK_ENDED for task in tasks_meant):
+        words = {"task": scope.task, "state": tasks_meant[0].state or _("not reached")}
+        raise Conflict(_("The task “%(task)s” is “%(state)s”; that cannot be done now.") % words)
+    is_alone = not (scope.upstream or scope.downstream)  # who is beside them Airflow alone knows
+    in_question = run.task_instances.all() if scope.is_whole_run else tasks_meant
+    is_known = is_alone and run.tasks_due_until is None  # else Airflow itself says where none failed
+    if scope.only_failed and is_known and not any(task.state in TASK_FAILED for task in in_question):
+        raise Conflict(_("None of its tasks failed."))
+    details = scope.as_json()
+    wanted = TASK_FAILED if scope.only_failed else TASK_ENDED
+    cleared = [task for task in tasks_meant if task.state in wanted]
+    details["tries"] = {place_of(task): task.try_number for task in cleared}
+    run.is_clear_of_failed_only = scope.only_failed
+    after = {"only_failed": scope.only_failed, **_for_audit(scope), **_named(batch)}
+    return _wish(run, Wish.CLEAR, details, by=by, action="run.clear", after=after)
+
+
+@transaction.atomic
+def mark_run(run_id: int, state: str, *, by: User, batch: str = "") -> Run:
+    """Give a run the state `success` or `failed` by hand; what of it is under way is stopped.
+
+    Raises NotFound for an unknown run, Conflict for one that has the state or that Airflow never had,
+    InvalidRequest for another state.
+    """
+    run = _locked(run_id, by)
+    wishes = {RunState.SUCCESS: Wish.SUCCEED, RunState.FAILED: Wish.FAIL}
+    if state not in wishes:
+        raise _not_a_mark(MARKS[:2])
+    if not run.can_change or run.state == state:
+        raise Conflict(already(run))
+    after = {"state": state, **_named(batch)}
+    return _wish(run, wishes[RunState(state)], {}, by=by, action="run.mark", after=after)
+
+
+@transaction.atomic
+def mark_task(run_id: int, scope: Scope, state: str, *, by: User) -> Run:
+    """Give the tasks of `scope`, with those before or after them, a state by hand: one of MARKS.
+
+    Raises NotFound for an unknown run or task, Conflict where it has the state already, InvalidRequest for
+    another state.
+    """
+    run = _locked(run_id, by)
+    if state not in MARKS:
+        raise _not_a_mark(MARKS)
+    if not run.can_change:
+        raise Conflict(already(run))
+    scope = queries.in_full(run, scope)
+    tasks_meant = queries.tasks_meant(run, scope)
+    is_alone = not (scope.upstream or scope.downstream)
+    if is_alone and all(task.state == state for task in tasks_meant):
+        words = {"task": scope.task, "state": state}
+        raise Conflict(_("The task “%(task)s” is “%(state)s” already.") % words)
+    details = {**scope.as_json(), "state": state}
+    after = {"state": state, **_for_audit(scope)}
+    return _wish(run, Wish.MARK, details, by=by, action="run.mark_task", after=after)
+
+
+def _not_a_mark(states: tuple[str, ...]) -> InvalidRequest:
+    message = _("Give one of these: %(states)s.") % {"states": ", ".join(states)}
+    fault = {"field": "state", "message": message}
+    return InvalidRequest(_("These settings cannot be used."), errors=[fault])
+
+
+def _wish(run: Run, wish: Wish, details: dict, *, by: User, action: str, after: dict) -> Run:
+    before = {"state": run.state}
+    run.wish, run.wish_details, run.wished_by = wish, details, by
+    run.traceparent = traces.traceparent()
+    run.next_attempt_at, run.delivery_attempts, run.delivery_error = timezone.now(), 0, ""
+    run.save()
+    audit.record(action, run, by=by, before=before, after=after, upstream_id=run.dag_run_id)
+    _send(run)
+    return run
+
+
+def _for_audit(scope: Scope) -> dict:
+    code = (
+        {} if scope.run_on_latest_version is None else {"run_on_latest_version": scope.run_on_latest_version}
+    )
+    named = {} if scope.is_whole_run else replace(scope, tasks=() if scope.group else scope.tasks).as_json()
+    nothing: list[Any] = [None, "", ()]
+    return {k: v for k, v in named.items() if v is not False and v not in nothing} | code
+
+
+def _named(batch: str) -> dict:
+    return {"batch": batch} if batch else {}
+
+
+@transaction.atomic
+def write_note(run_id: int, note: str, *, by: User) -> Run:
+    """Change the note of a run; the row has it at once, Airflow as soon as it answers.
+
+    Raises NotFound for an unknown run, Conflict for one that Airflow never had, InvalidRequest for one too
+    long.
+    """
+    run = _locked(run_id, by)
+    if run.state in NEVER_THERE or run.wish == Wish.START:
+        raise Conflict(already(run))
+    fault = json_bodies.fault(note) or (
+        _("A note may have 1000 characters at most.") if len(note) > LONGEST_NOTE else ""
+    )
+    if fault:
+        faults = [{"field": "note", "message": fault}]
+        raise InvalidRequest(_("These settings cannot be used."), errors=faults)
+    if note == run.note:
+        return run
+    audit.record("run.note", run, by=by, before={"note": run.note}, after={"note": note})
+    run.note = note
+    run.save(update_fields=["note"])
+    wanted = {"text": note, "written_by": by, "next_attempt_at": timezone.now(), "delivery_attempts": 0}
+    row, _is_new = RunNote.objects.update_or_create(run=run, defaults={**wanted, "delivery_error": ""})
+    tasks.deliver_note.delay_on_commit(str(row.pk))
+    mirror.publish_runs([run])
+    return run
+
+
+def _locked(run_id: int, by: User) -> Run:
+    policy.check(by, "pipelines.run", run_id)
+    run = Run.objects.select_for_update().filter(pk=run_id).first()
+    if run is None:
+        raise NotFound(_("There is no run %(id)s.") % {"id": run_id})
+    return run
+
+
+def already(run: Run) -> str:
+    """Why nothing more can be asked of the run now."""
+    if run.wish != Wish.NOTHING:
+        return _("This run waits for Airflow to confirm “%(wish)s” first.") % {"wish": run.get_wish_display()}
+    return _("This run is “%(state)s”; that cannot be done now.") % {"state": run.state}
+
+
+def _send(run: Run) -> None:
+    if run.wish != Wish.NOTHING:
+        tasks.deliver_run.delay_on_commit(str(run.pk))
+    mirror.publish_runs([run])
+
+
+@transaction.atomic
+def answer_input(input_id: int, *, chosen: list[str], params_input: dict, by: User) -> InputRequest:
+    """Answer a task's question; a worker takes the answer to Airflow, as the person who gave it.
+
+    Raises NotFound for an unknown question, Conflict for one that is answered, no longer awaited or asked of
+    others, InvalidRequest with the faults by field for an answer that does not fit.
+    """
+    policy.check(by, "pipelines.run", input_id)
+    row = InputRequest.objects.select_for_update(of=("self",)).filter(pk=input_id).first()
+    if row is None:
+        raise NotFound(_("There is no question %(id)s.") % {"id": input_id})
+    if row.state != "waiting":
+        raise Conflict(_("This question is answered, or its task waits no longer."))
+    if not row.asks(by.get_username()):
+        raise Conflict(_("Only these may answer: %(names)s.") % {"names": ", ".join(row.assigned)})
+    if faults := _faults_of_answer(row, chosen, params_input):
+        raise InvalidRequest(_("This answer does not fit the question."), errors=faults)
+    row.chosen, row.params_input = chosen, params_input
+    row.answered_by, row.answered_at = by, timezone.now()
+    row.next_attempt_at, row.delivery_attempts, row.delivery_error = timezone.now(), 0, ""
+    row.save()
+    after = {"task": row.task, "chosen": chosen, "params_input": params_input}
+    audit.record("input.answer", row, by=by, after=after, upstream_id=row.run.dag_run_id)
+    tasks.deliver_answer.delay_on_commit(str(row.pk))
+    mirror.publish_inputs([row.run_id])
+    return row
+
+
+def _faults_of_answer(row: InputRequest, chosen: list[str], params_input: dict) -> list[dict[str, str]]:
+    unknown = [option for option in chosen if option not in row.options]
+    if not chosen:
+        fault = _("Choose an option.")
+    elif unknown:
+        fault = _("Give one of these: %(choices)s.") % {"choices": ", ".join(row.options)}
+    elif len(chosen) > 1 and not row.is_multiple:
+        fault = _("Choose one option only.")
+    else:
+        fault = ""
+    if fault:
+        return [{"field": "chosen", "message": fault}]
+    if fault := actions.unstorable(params_input):
+        return [{"field": "conf", "message": fault}]
+    return params.faults(row.params, params_input)
