@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from scoring.drift import statistics
-from scoring.drift.reference import categories, n_outside, numbers
+from scoring.drift.reference import categories, n_outside, nearest, numbers
 from scoring.drift.shapes import (
     Bins,
     Check,
@@ -110,6 +110,11 @@ def _share_check(what: Any, n_before: int, of_before: int, n_now: int, of_now: i
     )
 
 
+def _of(column: Column, values: Sequence[Any]) -> np.ndarray:
+    """The window's numbers, without what serving's rounding has added to them."""
+    return nearest(numbers(values), column.values, column.tolerance)  # type: ignore[arg-type]
+
+
 class _Numbers:
     """A continuous column: ordered samples."""
 
@@ -117,7 +122,7 @@ class _Numbers:
 
     def __init__(self, column: Column, values: Sequence[Any]) -> None:
         self._column = column
-        self.numbers = numbers(values)
+        self.numbers = _of(column, values)
         self._present = self.numbers[~np.isnan(self.numbers)]
         self._reference = np.repeat(np.asarray(column.values, dtype=np.float64), column.counts)
         self.n_present = len(self._present)
@@ -154,7 +159,7 @@ class _Values:
     def __init__(self, column: Column, values: Sequence[Any]) -> None:
         is_number = column.kind == "discrete"
         self._column = column
-        self.numbers = numbers(values) if is_number else np.empty(0)
+        self.numbers = _of(column, values) if is_number else np.empty(0)
         present = self.numbers[~np.isnan(self.numbers)].tolist() if is_number else categories(values)
         counted = Counter(present)
         self._window = [counted.get(value, 0) for value in column.values]

@@ -1,6 +1,6 @@
 """What is kept of a reference, the limits of a rule, and a judgement; all are plain JSON when stored."""
 
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import Struct
 
@@ -8,6 +8,9 @@ Kind = Literal["number", "discrete", "category"]
 What = Literal["distribution", "missing", "unseen", "out_of_range"]
 Verdict = Literal["drifted", "stable", "not_enough"]
 Value = int | float | str | bool
+
+# A summary of another format is made anew, from the frozen file.
+FORMAT: Final = 2
 
 
 class Column(Struct, forbid_unknown_fields=True):
@@ -17,6 +20,7 @@ class Column(Struct, forbid_unknown_fields=True):
     the other kinds its values, commonest first. n_rest: rows of values that are too rare to be listed.
     spread: standard deviation of a number. psi_edges: inner bounds of its tenths; edges: of the drawn bins.
     labels: what people see for `values`. seen: the spec's range, beyond which a value is out of range.
+    tolerance: a value that lies no further from one of `values` is that one; the rest is rounding.
     """
 
     name: str
@@ -33,6 +37,7 @@ class Column(Struct, forbid_unknown_fields=True):
     seen: tuple[float, float] | None = None
     n_out_of_range: int = 0
     is_score: bool = False
+    tolerance: float = 0.0
 
     @property
     def n_present(self) -> int:
@@ -48,7 +53,7 @@ class Reference(Struct, forbid_unknown_fields=True):
     n: int
     columns: list[Column]
     second_class: str = ""
-    format: Literal[1] = 1
+    format: Literal[2] = FORMAT
 
 
 class Limits(Struct, frozen=True):

@@ -243,6 +243,22 @@ def test_the_reference_is_read_once(files):
     assert files.n_read <= 2  # one for the demonstration's watch
 
 
+def test_a_summary_of_before_an_upgrade_is_made_anew_and_no_prediction_is_lost(files):
+    """What format 1 kept cannot be compared any more; the file that it was made from is still there."""
+    champion()
+    judge()
+    DriftWatch.objects.update(summary={"n": 1, "columns": [], "format": 1})
+    record(drawn(500, seed=17))
+    files.is_away = True
+    judge()
+    assert (watch().error, DriftWindow.objects.count()) == ("MLflow does not answer.", 0)
+    files.is_away = False
+    DriftWatch.objects.update(next_attempt_at=timezone.now())
+    judge()
+    found = DriftWindow.objects.get()
+    assert (found.n, found.verdict, watch().summary["format"]) == (500, "stable", 2)
+
+
 def test_a_look_sends_only_what_has_work(sent):
     champion()
     tasks.look_for_drift()
