@@ -1,11 +1,13 @@
 """What a judged window leads to: one alert an episode, which a quiet window ends."""
 
+from datetime import timedelta
 from typing import Any
 
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from core.alerts import actions as alerts
+from core.alerts import queries as alerts_so_far
 from core.lib import live
 from models_registry import queries as registry
 from predictions.drift import words
@@ -45,7 +47,14 @@ def _raise(window: DriftWindow) -> None:
         url=reverse("drift:window-detail", args=place),
         evidence_url=reverse("drift:window-evidence", args=place),
         is_demo=window.is_demo,
+        cooldown=_cooldown(window.model),
     )
+
+
+def _cooldown(model: str) -> timedelta:
+    """A drift after a quiet window is another episode. Who resolved one by hand is not told again at once."""
+    latest = alerts_so_far.alerts(rule=RULE, subject=model).first()
+    return alerts.COOLDOWN if latest is not None and latest.handled_by else timedelta(0)
 
 
 def _detail(window: DriftWindow) -> str:

@@ -10,6 +10,7 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
+from core.alerts import actions as alerts
 from core.alerts.models import Alert
 from predictions import actions, tasks
 from predictions.drift import windows
@@ -95,6 +96,25 @@ def test_a_quiet_window_settles_the_alert():
     record(drawn(500, seed=3))
     judge()
     assert Alert.objects.get().state == "resolved"
+
+
+def test_drift_that_comes_back_within_the_hour_is_told_again():
+    champion()
+    for seed, rows in enumerate([shifted, drawn, shifted]):
+        record(rows(500, seed=seed))
+        judge()
+    assert [alert.state for alert in Alert.objects.order_by("pk")] == ["resolved", "open"]
+    assert {alert.n_findings for alert in Alert.objects.all()} == {1}
+
+
+def test_what_somebody_resolved_stays_quiet_for_a_while():
+    champion()
+    record(shifted(500))
+    judge()
+    alerts.resolve(Alert.objects.get().pk, by=make_user("eve", "engineer"), reason="Known.")
+    record(shifted(500, seed=2))
+    judge()
+    assert (Alert.objects.get().state, Alert.objects.get().n_findings) == ("resolved", 2)
 
 
 def test_less_than_a_window_waits():
