@@ -4,8 +4,11 @@ import hashlib
 from typing import Any
 
 import pandas as pd
+from django.utils import timezone
 
 from core.lib.ids import uuid7
+from models_registry.models import ChampionPeriod, ModelVersion
+from models_registry.states import VersionState
 from predictions.drift import windows
 from predictions.models import DriftWatch
 from predictions.tasks import look_for_drift
@@ -23,6 +26,12 @@ def champion(number: int = 1, **values: Any) -> None:
         **values,
     }
     make_champion(number, make_user(f"approver-{number}", "approver"), **values)
+
+
+def ended() -> None:
+    """No version of it is champion any more."""
+    ChampionPeriod.objects.filter(until=None).update(until=timezone.now())
+    ModelVersion.objects.filter(state=VersionState.CHAMPION).update(state=VersionState.RETIRED)
 
 
 def record(table: pd.DataFrame, *, version: str = "1", **values: Any) -> list[str]:

@@ -18,7 +18,7 @@ from predictions.drift.actions import change_rules, remove_demo
 from predictions.models import DriftRules, DriftWatch, DriftWindow, Prediction
 from scoring.drift import reference as references
 from tests.people import make_user
-from tests.unit.predictions.drift.recorded import champion, judge, record, watch
+from tests.unit.predictions.drift.recorded import champion, ended, judge, record, watch
 from tests.unit.predictions.test_ingestion import handle, marker
 from tests.unit.scoring.drift.made import SCORE, SPEC, drawn, parquet, scored, window
 
@@ -323,6 +323,22 @@ def test_what_came_while_nobody_watched_is_not_judged():
     change_rules("titanic", by=sam, is_watched=True)
     judge()
     assert not DriftWindow.objects.exists()
+
+
+def test_nor_is_what_came_meanwhile_of_a_version_that_became_champion():
+    sam = make_user("sam", "scientist")
+    champion()
+    judge()
+    change_rules("titanic", by=sam, is_watched=False)
+    ended()
+    champion(2)
+    record(shifted(600), version="2")
+    change_rules("titanic", by=sam, is_watched=True)
+    judge()
+    assert not DriftWindow.objects.exists()
+    record(drawn(500, seed=25), version="2")
+    judge()
+    assert DriftWindow.objects.get().verdict == "stable"
 
 
 BAD = {
