@@ -27,6 +27,7 @@ def _look(champion: Champion) -> None:
     rules = queries.rules(champion.model)
     if rules.is_watched:
         for watch in actions.watches(champion):
+            actions.begin_with_the_reign(watch, champion.since)
             if _has_work(watch, rules, is_own=watch.is_demo == champion.is_demo):
                 judge_windows.apply_async((watch.pk,), expires=MESSAGE_EXPIRES_S)
 

@@ -1,5 +1,6 @@
 """What people change: the rules by which a model is watched."""
 
+from datetime import datetime
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -70,6 +71,18 @@ def watches(champion: registry.Champion) -> list[DriftWatch]:
         )[0]
         for is_demo in ([True] if champion.is_demo else [False, True])
     ]
+
+
+def begin_with_the_reign(watch: DriftWatch, since: datetime) -> None:
+    """What was recorded before its version became champion is in no window: it says nothing of today."""
+    rows = queries.waiting(watch).order_by("arrival")
+    first = rows.values_list("recorded_at", flat=True).first()
+    if first is None or first >= since:
+        return
+    last = rows.filter(recorded_at__lt=since).values_list("arrival", flat=True).last()
+    # Whoever judges has the row locked and may be further by now.
+    DriftWatch.objects.filter(pk=watch.pk, bookmark__lt=last).update(bookmark=last)
+    watch.refresh_from_db(fields=["bookmark"])
 
 
 def remove_demo() -> int:

@@ -30,9 +30,10 @@ def tell(window: DriftWindow) -> None:
 
 
 def _is_of_the_model(window: DriftWindow) -> bool:
-    """The demonstration's predictions of a model in real use neither raise nor settle its alerts."""
+    """Alerts are no matter of a demonstration's predictions of a real model, nor of a former champion's."""
     champion = registry.champion(window.model)
-    return champion is not None and champion.is_demo == window.is_demo
+    found = (window.version, window.is_demo)
+    return champion is not None and (champion.version, champion.is_demo) == found
 
 
 def _raise(window: DriftWindow) -> None:

@@ -18,7 +18,7 @@ from predictions.drift.actions import change_rules, remove_demo
 from predictions.models import DriftRules, DriftWatch, DriftWindow, Prediction
 from scoring.drift import reference as references
 from tests.people import make_user
-from tests.unit.predictions.drift.recorded import champion, ended, judge, record, watch
+from tests.unit.predictions.drift.recorded import back, champion, ended, judge, record, watch
 from tests.unit.predictions.test_ingestion import handle, marker
 from tests.unit.scoring.drift.made import SCORE, SPEC, drawn, parquet, scored, window
 
@@ -203,6 +203,46 @@ def test_another_version_begins_anew():
     record(drawn(300, seed=15), version="2")
     judge()
     assert not DriftWindow.objects.exists()
+
+
+def test_a_champion_that_comes_back_begins_anew():
+    """Of its first reign 300 shifted rows are in no window; weeks later they are old enough to close one."""
+    champion()
+    record(shifted(300))
+    judge()
+    Prediction.objects.update(recorded_at=timezone.now() - timedelta(days=20))
+    ended()
+    back()
+    judge()
+    assert not DriftWindow.objects.exists()
+    record(drawn(500, seed=26))
+    judge()
+    found = DriftWindow.objects.get()
+    assert (found.n, found.verdict) == (500, "stable")
+    assert Prediction.objects.filter(arrival__gt=found.after, arrival__lte=found.upto).count() == 500
+
+
+def test_what_a_version_answered_before_it_was_champion_is_in_no_window():
+    record(shifted(600))
+    Prediction.objects.update(recorded_at=timezone.now() - timedelta(hours=1))
+    champion(since=timezone.now())
+    judge()
+    assert not DriftWindow.objects.exists()
+
+
+def test_a_window_of_a_former_champion_leaves_the_alert_of_the_next_alone():
+    """Sent to be judged before the change."""
+    champion()
+    record(drawn(500, seed=27))
+    tasks.look_for_drift()
+    windows.fetch_reference(watch())
+    ended()
+    champion(2)
+    record(shifted(500), version="2")
+    tasks.look_for_drift()
+    windows.judge_waiting(watch(version="2").pk)
+    assert windows.next_window(watch().pk).verdict == "stable"
+    assert Alert.objects.get().state == "open"
 
 
 def test_a_worker_that_dies_on_the_way_leaves_nothing_behind(monkeypatch):
