@@ -9,7 +9,7 @@ from core.lib import retention
 from models_registry import queries as registry
 from models_registry.queries import Champion
 from predictions import loops, partitions
-from predictions.drift import actions, queries
+from predictions.drift import actions, alarms, queries
 from predictions.models import DriftRules, DriftWatch, DriftWindow, ErasedPrediction, UnansweredPrediction
 
 # Behind a long queue every look would add one more.
@@ -20,7 +20,9 @@ MESSAGE_EXPIRES_S = 60
 def look_for_drift() -> None:
     """Send each champion whose next window is complete to be judged. Cheap when none is."""
     key = attrgetter("model")
-    loops.DRIFT.each(registry.champions(), _look, key=key, about=key)
+    champions = registry.champions()
+    loops.DRIFT.each(champions, _look, key=key, about=key)
+    alarms.settle_unwatched({champion.model for champion in champions})
 
 
 def _look(champion: Champion) -> None:

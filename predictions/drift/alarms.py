@@ -1,5 +1,6 @@
-"""What a judged window leads to: one alert an episode, which a quiet window ends."""
+"""What a judged window leads to: one alert an episode, which a quiet window ends, or the end of watching."""
 
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ from core.alerts import actions as alerts
 from core.alerts import queries as alerts_so_far
 from core.lib import live
 from models_registry import queries as registry
-from predictions.drift import words
+from predictions.drift import queries, words
 from predictions.models import DriftVerdict, DriftWindow
 
 RULE = "drift"
@@ -27,6 +28,16 @@ def tell(window: DriftWindow) -> None:
     elif window.verdict == DriftVerdict.STABLE:
         reason = _("Window %(id)s of %(n)d predictions looks like the reference again.")
         alerts.settle(RULE, window.model, reason=reason % {"id": window.pk, "n": window.n})
+
+
+def settle_unwatched(champions: Collection[str]) -> None:
+    """End the alerts that no window can settle any more. champions: models that have one."""
+    unwatched = queries.unwatched()
+    for alert in alerts_so_far.alerts(rule=RULE, state=alerts_so_far.UNRESOLVED_WORD):
+        if alert.subject not in champions:
+            alerts.settle(RULE, alert.subject, reason=_("The model has no champion any more."))
+        elif alert.subject in unwatched:
+            alerts.settle(RULE, alert.subject, reason=_("The model is not watched for drift any more."))
 
 
 def _is_of_the_model(window: DriftWindow) -> bool:

@@ -381,6 +381,35 @@ def test_nor_is_what_came_meanwhile_of_a_version_that_became_champion():
     assert DriftWindow.objects.get().verdict == "stable"
 
 
+def test_the_alert_of_a_model_that_nobody_watches_any_more_is_settled():
+    champion()
+    record(shifted(500))
+    judge()
+    judge()
+    assert Alert.objects.get().state == "open"
+    change_rules("titanic", by=make_user("sam", "scientist"), is_watched=False)
+    judge()
+    assert Alert.objects.get().state == "resolved"
+    assert "not watched" in Alert.objects.get().steps.latest("pk").reason
+
+
+def test_the_alert_of_a_model_without_a_champion_is_settled():
+    champion()
+    record(shifted(500))
+    judge()
+    alerts.acknowledge(Alert.objects.get().pk, by=make_user("eve", "engineer"))
+    ended()
+    judge()
+    assert Alert.objects.get().state == "resolved"
+    assert "no champion" in Alert.objects.get().steps.latest("pk").reason
+
+
+def test_alerts_of_other_rules_stay():
+    alerts.raise_alert("drift-like", subject="titanic", title="t", detail="", facts={})
+    judge()
+    assert Alert.objects.get().state == "open"
+
+
 BAD = {
     "one row": (1, lambda table: table),
     "all missing": (500, lambda table: table.assign(Age=np.nan, Fare=np.nan, Embarked=None)),
