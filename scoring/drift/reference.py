@@ -6,6 +6,7 @@ Derived columns are left out too: they follow from the fields, and would count e
 
 import io
 import math
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -26,6 +27,7 @@ MOST_ROWS = 20_000
 MOST_DISCRETE = 20
 MOST_POINTS = 1_000
 MOST_VALUES = 200
+N_BUCKETS = 20
 LONGEST_LABEL = 60
 N_PSI_BINS, N_BINS = 10, 12
 
@@ -84,7 +86,8 @@ def _field(field: Field, values: Sequence[Any]) -> Column:
 
 def _category(field: Field, values: Sequence[Any]) -> Column:
     present = categories(values)
-    commonest = Counter(present).most_common(MOST_VALUES)
+    counted = Counter(present).most_common()
+    commonest, rest = counted[:MOST_VALUES], counted[MOST_VALUES:]
     known = [value for value, _n in commonest]
     return Column(
         name=field.name,
@@ -94,7 +97,7 @@ def _category(field: Field, values: Sequence[Any]) -> Column:
         values=known,
         counts=[n for _value, n in commonest],
         labels=_labels(field, known),
-        n_rest=len(present) - sum(n for _value, n in commonest),
+        rest=in_buckets(rest) if rest else [],
     )
 
 
@@ -179,6 +182,15 @@ def _plain(value: Any) -> Value:
     text = value if isinstance(value, str) else str(value)[:LONGEST_LABEL]
     # As recorded predictions have it: PostgreSQL holds neither NUL nor halves of surrogate pairs.
     return text.replace("\x00", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
+
+
+def in_buckets(counted: Iterable[tuple[Value, int]]) -> list[int]:
+    """Rows by a number made from the value alone: a rare one that spreads shows in its bucket."""
+    rows = [0] * N_BUCKETS
+    for value, n in counted:
+        # Python's own for text is another one in each process; of 1, 1.0 and True it is the same.
+        rows[(zlib.crc32(value.encode()) if isinstance(value, str) else hash(value)) % N_BUCKETS] += n
+    return rows
 
 
 def score_of(value: Any, probabilities: Mapping[str, float] | None, second_class: str) -> Any:

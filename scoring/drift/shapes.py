@@ -17,7 +17,7 @@ class Column(Struct, forbid_unknown_fields=True):
     """One column of the reference, summed up.
 
     values, counts: for a number its ordered values (beyond a thousand, medians of as many equal parts), for
-    the other kinds its values, commonest first. n_rest: rows of values that are too rare to be listed.
+    the other kinds its values, commonest first. rest: rows of those too rare to be listed, in a few buckets.
     spread: standard deviation of a number. psi_edges: inner bounds of its tenths; edges: of the drawn bins.
     labels: what people see for `values`. seen: the spec's range, beyond which a value is out of range.
     tolerance: a value that lies no further from one of `values` is that one; the rest is rounding.
@@ -30,7 +30,7 @@ class Column(Struct, forbid_unknown_fields=True):
     values: list[Value]
     counts: list[int]
     labels: list[str] = []
-    n_rest: int = 0
+    rest: list[int] = []
     spread: float = 0.0
     psi_edges: list[float] = []
     edges: list[float] = []
@@ -38,6 +38,10 @@ class Column(Struct, forbid_unknown_fields=True):
     n_out_of_range: int = 0
     is_score: bool = False
     tolerance: float = 0.0
+
+    @property
+    def n_rest(self) -> int:
+        return sum(self.rest)
 
     @property
     def n_present(self) -> int:
@@ -80,7 +84,8 @@ class Limits(Struct, frozen=True):
 class Check(Struct):
     """One comparison. value: the effect, in `measure`; limit: the least that counts.
 
-    reference, window: the two shares, where shares are compared. p_adjusted: over all checks of the window.
+    reference, window: the two shares, where shares are compared; of unseen values, what was to be expected
+    and what came. p_adjusted: over all checks of the window.
     """
 
     what: What

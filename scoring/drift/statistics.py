@@ -1,5 +1,6 @@
 """The formulas. Samples hold no missing values; counts are those of the same bins in the same order."""
 
+import heapq
 from collections.abc import Sequence
 
 import numpy as np
@@ -62,17 +63,21 @@ def chi_square(reference: Sequence[int], window: Sequence[int]) -> float:
 
 
 def _pooled(table: np.ndarray) -> np.ndarray:
-    """Columns by size, those too rare joined with the next larger until each is large enough."""
+    """Columns, those too rare joined with the next larger until each is large enough.
+
+    By their sizes alone: the test holds for any joining that does not look at how a column is split. Of equal
+    ones the order is drawn, since columns may come by their share of one side.
+    """
     table = table[:, table.sum(axis=0) > 0]
-    if not table.size:
-        return table
-    table = table[:, np.argsort(table.sum(axis=0), kind="stable")]
-    least = LEAST_EXPECTED * table.sum() / max(float(table.sum(axis=1).min()), 1.0)
-    while table.shape[1] > 1 and table[:, 0].sum() < least:
-        joined = table[:, :2].sum(axis=1, keepdims=True)
-        table = np.hstack([joined, table[:, 2:]])
-        table = table[:, np.argsort(table.sum(axis=0), kind="stable")]
-    return table
+    least = LEAST_EXPECTED * table.sum() / max(float(table.sum(axis=1).min(initial=np.inf)), 1.0)
+    ties = np.random.default_rng(0).permutation(table.shape[1]).tolist()
+    cells = [(sum(cell), tie, cell) for tie, cell in zip(ties, table.T.tolist(), strict=True)]
+    heapq.heapify(cells)
+    while len(cells) > 1 and cells[0][0] < least:
+        size, tie, (before, now) = heapq.heappop(cells)
+        next_size, _tie, (next_before, next_now) = cells[0]
+        heapq.heapreplace(cells, (size + next_size, tie, [before + next_before, now + next_now]))
+    return np.asarray([cell for _size, _tie, cell in sorted(cells)], dtype=np.float64).reshape(-1, 2).T
 
 
 def share_p_value(

@@ -96,6 +96,45 @@ def test_unseen_values_are_drift_and_never_named():
     assert found.bins.window[-1] == pytest.approx(0.25, abs=0.01)
 
 
+def many_valued(
+    law: str, n_values: int, n_reference: int, *, seed: int, shift: float = 0.0
+) -> ColumnJudgement:
+    """A text of so many values, and a window of 500. shift: the part of it that is the second value."""
+    dice = np.random.default_rng(seed)
+    shares = 1 / np.arange(1, n_values + 1) if law == "1/rank" else np.ones(n_values)
+    shares /= shares.sum()
+    names = np.asarray([f"v{place}" for place in range(n_values)])
+    reference = dice.choice(names, n_reference, p=shares).tolist()
+    rows = dice.choice(names, 500, p=(1 - shift) * shares + shift * np.eye(n_values)[1]).tolist()
+    spec = plain_spec("regression", {"name": "x", "type": "text"})
+    made = references.summary(spec, {"x": reference, "score": [0.0] * n_reference}, n_reference)
+    return column(judge(made, {"x": rows, "score": [0.0] * 500}, LIMITS), "x")
+
+
+MANY_VALUED = [
+    ("1/rank", 200, 300),
+    ("1/rank", 1_000, 1_000),
+    ("1/rank", 5_000, 5_000),
+    ("even", 200, 1_000),
+    ("even", 200, 5_000),
+    ("even", 1_000, 300),
+    ("even", 1_000, 20_000),
+]
+
+
+@pytest.mark.parametrize(("law", "n_values", "n_reference"), MANY_VALUED)
+def test_a_text_of_many_values_is_quiet_when_nothing_moved(law, n_values, n_reference):
+    """Though each window has values that the reference lacks, and the other way round."""
+    found = [many_valued(law, n_values, n_reference, seed=seed) for seed in range(20)]
+    assert sum(one.verdict == "drifted" for one in found) <= 1
+
+
+@pytest.mark.parametrize(("law", "n_values", "n_reference"), MANY_VALUED)
+def test_a_text_of_many_values_drifts_when_one_of_them_spreads(law, n_values, n_reference):
+    found = [many_valued(law, n_values, n_reference, seed=seed, shift=0.3) for seed in range(10)]
+    assert sum(one.verdict == "drifted" for one in found) >= 9
+
+
 def test_narrow_bins_have_bounds_of_their_own():
     """Longitudes of a city, which differ in the fifth digit."""
     longitude = read_spec(

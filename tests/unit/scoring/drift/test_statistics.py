@@ -128,6 +128,17 @@ def test_fewer_is_no_news_where_only_more_is():
     assert statistics.share_p_value(50, 100, 0, 100) < 1e-9
 
 
+def test_chi_square_does_not_mind_the_order_of_its_columns():
+    """A summary lists the commonest of the reference first: joined in that order they would look apart."""
+    dice = np.random.default_rng(7)
+    p_values = []
+    for _ in range(200):
+        before, now = (dice.multinomial(n, [1 / 200] * 200) for n in (5_000, 500))
+        order = np.argsort(-before, kind="stable")
+        p_values.append(statistics.chi_square(before[order].tolist(), now[order].tolist()))
+    assert np.mean(np.asarray(p_values) < 0.01) <= 0.03
+
+
 def test_corrected_by_hand():
     """Sorted p times n over rank, never above a later one."""
     assert statistics.corrected([0.01, 0.04, 0.03, 0.5]) == pytest.approx([0.04, 0.16 / 3, 0.16 / 3, 0.5])
