@@ -9,7 +9,7 @@ from core.lib import retention
 from models_registry import queries as registry
 from models_registry.queries import Champion
 from predictions import loops, partitions
-from predictions.drift import queries
+from predictions.drift import actions, alarms, queries
 from predictions.models import DriftRules, DriftWatch, DriftWindow, ErasedPrediction, UnansweredPrediction
 
 # Behind a long queue every look would add one more.
@@ -20,25 +20,18 @@ MESSAGE_EXPIRES_S = 60
 def look_for_drift() -> None:
     """Send each champion whose next window is complete to be judged. Cheap when none is."""
     key = attrgetter("model")
-    loops.DRIFT.each(registry.champions(), _look, key=key, about=key)
+    champions = registry.champions()
+    loops.DRIFT.each(champions, _look, key=key, about=key)
+    alarms.settle_unwatched({champion.model for champion in champions})
 
 
 def _look(champion: Champion) -> None:
     rules = queries.rules(champion.model)
     if rules.is_watched:
-        for watch in _watches(champion):
+        for watch in actions.watches(champion):
+            actions.begin_with_the_reign(watch, champion.since)
             if _has_work(watch, rules, is_own=watch.is_demo == champion.is_demo):
                 judge_windows.apply_async((watch.pk,), expires=MESSAGE_EXPIRES_S)
-
-
-def _watches(champion: Champion) -> list[DriftWatch]:
-    """A demonstration's predictions of a model that is none are kept apart from everybody else's."""
-    return [
-        DriftWatch.objects.defer("summary").get_or_create(
-            model=champion.model, version=champion.version, is_demo=is_demo
-        )[0]
-        for is_demo in ([True] if champion.is_demo else [False, True])
-    ]
 
 
 def _has_work(watch: DriftWatch, rules: DriftRules, *, is_own: bool) -> bool:

@@ -1,4 +1,4 @@
-"""Which scores count as the same: one yardstick for compiling, for the self-test and for what is missing."""
+"""Which scores count as the same: for compiling, the self-test, what is missing, and drift."""
 
 from typing import NamedTuple
 
@@ -9,6 +9,11 @@ from scoring.spec import Spec
 
 # Compiled trees may differ from the original in the sixth digit; a wrong model differs in the first.
 ALIKE = 1e-3
+# What is compiled must come closer to the original. ONNX sums float32 over hundreds of trees: 1e-6 is seen.
+# A scaler before trees, a real fault, makes it 1e-1.
+PROBABILITY_TOLERANCE = 1e-5
+PROBABILITY_DIGITS = 6  # behind the decimal point, of what is answered and recorded
+RELATIVE_TOLERANCE = 1e-5  # of a regression, as `Scale` measures it
 # How many standard deviations count for one value at most, however far from 0 it lies: float32 loses the
 # difference between 1,000,000 and 1,000,001, and a model of such values is not the same without it.
 MOST_SPREADS = 100

@@ -7,16 +7,13 @@ import numpy as np
 import pandas as pd
 from msgspec import Struct
 
-from scoring.alike import Scale
+from scoring.alike import PROBABILITY_TOLERANCE, RELATIVE_TOLERANCE, Scale
 from scoring.features import Columns, with_column
 from scoring.language import Field
 from scoring.originals import Original
 from scoring.score import Predictor
 from scoring.spec import Spec
 
-# ONNX sums float32 over hundreds of trees: 1e-6 is seen. A scaler before trees, a real fault, makes it 1e-1.
-PROBABILITY_TOLERANCE = 1e-5
-RELATIVE_TOLERANCE = 1e-5  # of a regression, as `alike.Scale` measures it
 UNSEEN_ROWS = 200
 UNSEEN_TEXT = "a value that no training row has"
 

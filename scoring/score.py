@@ -7,6 +7,7 @@ import numpy as np
 import onnxruntime as ort
 from onnxruntime.capi.onnxruntime_pybind11_state import EngineError
 
+from scoring.alike import PROBABILITY_DIGITS
 from scoring.check import NoNumber, Rows
 from scoring.features import Columns, Featurizer
 from scoring.spec import Spec
@@ -90,7 +91,7 @@ class Presenter:
             return Scores(values, [None] * len(values), [None] * len(values))
         keys = self._keys
         probabilities: list[dict[str, float] | None] = [
-            {key: round(share, 6) for key, share in zip(keys, shares, strict=True)}
+            {key: round(share, PROBABILITY_DIGITS) for key, share in zip(keys, shares, strict=True)}
             for shares in outcome.probabilities.tolist()
         ]
         classes = [self._classes[value] for value in values]

@@ -1,14 +1,17 @@
-"""What a judged window leads to: one alert an episode, which a quiet window ends."""
+"""What a judged window leads to: one alert an episode, which a quiet window ends, or the end of watching."""
 
+from collections.abc import Collection
+from datetime import timedelta
 from typing import Any
 
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from core.alerts import actions as alerts
+from core.alerts import queries as alerts_so_far
 from core.lib import live
 from models_registry import queries as registry
-from predictions.drift import words
+from predictions.drift import queries, words
 from predictions.models import DriftVerdict, DriftWindow
 
 RULE = "drift"
@@ -27,10 +30,21 @@ def tell(window: DriftWindow) -> None:
         alerts.settle(RULE, window.model, reason=reason % {"id": window.pk, "n": window.n})
 
 
+def settle_unwatched(champions: Collection[str]) -> None:
+    """End the alerts that no window can settle any more. champions: models that have one."""
+    unwatched = queries.unwatched()
+    for alert in alerts_so_far.alerts(rule=RULE, state=alerts_so_far.UNRESOLVED_WORD):
+        if alert.subject not in champions:
+            alerts.settle(RULE, alert.subject, reason=_("The model has no champion any more."))
+        elif alert.subject in unwatched:
+            alerts.settle(RULE, alert.subject, reason=_("The model is not watched for drift any more."))
+
+
 def _is_of_the_model(window: DriftWindow) -> bool:
-    """The demonstration's predictions of a model in real use neither raise nor settle its alerts."""
+    """Alerts are no matter of a demonstration's predictions of a real model, nor of a former champion's."""
     champion = registry.champion(window.model)
-    return champion is not None and champion.is_demo == window.is_demo
+    found = (window.version, window.is_demo)
+    return champion is not None and (champion.version, champion.is_demo) == found
 
 
 def _raise(window: DriftWindow) -> None:
@@ -45,7 +59,14 @@ def _raise(window: DriftWindow) -> None:
         url=reverse("drift:window-detail", args=place),
         evidence_url=reverse("drift:window-evidence", args=place),
         is_demo=window.is_demo,
+        cooldown=_cooldown(window.model),
     )
+
+
+def _cooldown(model: str) -> timedelta:
+    """A drift after a quiet window is another episode. Who resolved one by hand is not told again at once."""
+    latest = alerts_so_far.alerts(rule=RULE, subject=model).first()
+    return alerts.COOLDOWN if latest is not None and latest.handled_by else timedelta(0)
 
 
 def _detail(window: DriftWindow) -> str:

@@ -61,6 +61,11 @@ def rules(model: str) -> DriftRules:
     return DriftRules.objects.filter(model=model).first() or DriftRules(model=model)
 
 
+def unwatched() -> set[str]:
+    """Models whose rules say that nobody watches them."""
+    return set(DriftRules.objects.filter(is_watched=False).values_list("model", flat=True))
+
+
 def known(model: str) -> str:
     """The model's name. Raises NotFound."""
     if not registry.exists(model) and not DriftWindow.objects.filter(model=model).exists():

@@ -26,7 +26,7 @@ from predictions.models import DriftRules, DriftWatch, DriftWindow, Prediction
 from scoring.drift import reference as references
 from scoring.drift.judge import judge
 from scoring.drift.reference import ReferenceUnusable
-from scoring.drift.shapes import Judgement, Limits, Reference
+from scoring.drift.shapes import FORMAT, Judgement, Limits, Reference
 from scoring.spec_reading import SpecError, read_spec
 
 log = structlog.get_logger(__name__)
@@ -40,7 +40,7 @@ ROW = ("arrival", "at", "inputs", "value", "probabilities")
 def judge_waiting(watch_id: int) -> bool:
     """Judge what is complete; True when there is more to do."""
     watch = DriftWatch.objects.get(pk=watch_id)
-    if watch.summary is None and not fetch_reference(watch):
+    if (watch.summary or {}).get("format") != FORMAT and not fetch_reference(watch):
         return False
     return all(next_window(watch_id) is not None for _ in range(MOST_WINDOWS))
 
@@ -81,7 +81,7 @@ def next_window(watch_id: int) -> DriftWindow | None:
     horizon = _horizon()
     with transaction.atomic():
         held = DriftWatch.objects.select_for_update(skip_locked=True)
-        watch = held.filter(pk=watch_id, summary__isnull=False).first()
+        watch = held.filter(pk=watch_id, summary__format=FORMAT).first()
         if watch is None:
             return None
         rules = queries.rules(watch.model)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from scoring.drift import statistics
-from scoring.drift.reference import categories, n_outside, numbers
+from scoring.drift.reference import categories, in_buckets, n_outside, nearest, numbers
 from scoring.drift.shapes import (
     Bins,
     Check,
@@ -88,7 +88,8 @@ def _shares(
 ) -> Iterator[Check]:
     yield _share_check("missing", column.n_missing, n_reference, n - compared.n_present, n, limit)
     if compared.n_unseen is not None:
-        yield _share_check("unseen", 0, n_reference, compared.n_unseen, n, limit)
+        # I. J. Good, Biometrika 40 (1953): what was met once only tells how much of the next rows is new.
+        yield _share_check("unseen", column.counts.count(1), n_reference, compared.n_unseen, n, limit)
     if column.seen is not None:
         outside = n_outside(compared.numbers, column.seen)
         yield _share_check("out_of_range", column.n_out_of_range, n_reference, outside, n, limit)
@@ -110,6 +111,11 @@ def _share_check(what: Any, n_before: int, of_before: int, n_now: int, of_now: i
     )
 
 
+def _of(column: Column, values: Sequence[Any]) -> np.ndarray:
+    """The window's numbers, without what serving's rounding has added to them."""
+    return nearest(numbers(values), column.values, column.tolerance)  # type: ignore[arg-type]
+
+
 class _Numbers:
     """A continuous column: ordered samples."""
 
@@ -117,7 +123,7 @@ class _Numbers:
 
     def __init__(self, column: Column, values: Sequence[Any]) -> None:
         self._column = column
-        self.numbers = numbers(values)
+        self.numbers = _of(column, values)
         self._present = self.numbers[~np.isnan(self.numbers)]
         self._reference = np.repeat(np.asarray(column.values, dtype=np.float64), column.counts)
         self.n_present = len(self._present)
@@ -149,28 +155,47 @@ def _binned(values: np.ndarray, edges: Sequence[float]) -> list[int]:
 
 
 class _Values:
-    """A category or a number of few values. What the reference does not list is one bin of its own."""
+    """A category or a number of few values. What the reference does not list is drawn as one bin."""
 
     def __init__(self, column: Column, values: Sequence[Any]) -> None:
         is_number = column.kind == "discrete"
         self._column = column
-        self.numbers = numbers(values) if is_number else np.empty(0)
+        self.numbers = _of(column, values) if is_number else np.empty(0)
         present = self.numbers[~np.isnan(self.numbers)].tolist() if is_number else categories(values)
         counted = Counter(present)
-        self._window = [counted.get(value, 0) for value in column.values]
-        self._n_other = len(present) - sum(self._window)
+        self._window = [counted.pop(value, 0) for value in column.values]
+        self._others = counted
+        self._n_other = counted.total()
         self.n_present = len(present)
         self.n_unseen = None if is_number or column.n_rest else self._n_other
 
     def check(self, limit: float, found: ColumnJudgement) -> Check:
         """Significance by chi-square, effect by stability index."""
-        reference, window = [*self._column.counts, self._column.n_rest], [*self._window, self._n_other]
-        filled = [place for place, n in enumerate(reference) if n or window[place]]
-        reference, window = [reference[place] for place in filled], [window[place] for place in filled]
+        reference, window = self._cells()
         found.psi = statistics.psi(reference, window)
         return Check(
             "distribution", "chi_square", "psi", found.psi, limit, statistics.chi_square(reference, window)
         )
+
+    def _cells(self) -> tuple[list[int], list[int]]:
+        """Rows of both by value, as the test wants them: cells that nobody chose by what one side holds.
+
+        Values that only the window has are one cell each, as those are that only the reference has. Where it
+        does not list its rarest, the listed ones that are nearly as rare are there by luck: what is too rare
+        for a cell of its own is in the buckets then, listed or not.
+        """
+        column = self._column
+        listed = list(zip(column.values, column.counts, self._window, strict=True))
+        if not column.rest:
+            return [*column.counts, *[0] * len(self._others)], [*self._window, *self._others.values()]
+        n_least = min(column.n_present, self.n_present)
+        least = statistics.LEAST_EXPECTED * (column.n_present + self.n_present) / n_least
+        own = [(n_before, n_now) for _value, n_before, n_now in listed if n_before + n_now >= least]
+        rare = [one for one in listed if one[1] + one[2] < least]
+        before = in_buckets((value, n_before) for value, n_before, _n_now in rare)
+        now = in_buckets([*((value, n_now) for value, _n_before, n_now in rare), *self._others.items()])
+        cells = [*own, *zip(map(sum, zip(before, column.rest, strict=True)), now, strict=True)]
+        return [n_before for n_before, _n_now in cells], [n_now for _n_before, n_now in cells]
 
     def bins(self) -> Bins:
         """The commonest values of the reference, those of a number in order; all others together."""

@@ -6,6 +6,7 @@ Derived columns are left out too: they follow from the fields, and would count e
 
 import io
 import math
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -15,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from scoring import sampling
+from scoring.alike import PROBABILITY_DIGITS, PROBABILITY_TOLERANCE, RELATIVE_TOLERANCE, Scale
 from scoring.drift.shapes import Column, Reference, Value
 from scoring.language import Field
 from scoring.spec import Spec
@@ -25,6 +27,7 @@ MOST_ROWS = 20_000
 MOST_DISCRETE = 20
 MOST_POINTS = 1_000
 MOST_VALUES = 200
+N_BUCKETS = 20
 LONGEST_LABEL = 60
 N_PSI_BINS, N_BINS = 10, 12
 
@@ -54,10 +57,21 @@ def summary(spec: Spec, columns: dict[str, list[Any]], n_rows: int) -> Reference
     if not n_rows:
         raise ReferenceUnusable("serving/reference.parquet has no rows")
     found = [_field(field, columns[field.name]) for field in spec.fields]
-    score = _number(spec.score_column, "score", numbers(columns[spec.score_column]))
-    score.is_score = True
     classes = spec.class_values
+    score = _score(spec, numbers(columns[spec.score_column]))
     return Reference(n_rows, [*found, score], str(classes[1]) if len(classes) == 2 else "")
+
+
+def _score(spec: Spec, values: np.ndarray) -> Column:
+    """values: as the original gave them to training; what serves answers with float32, and rounds shares."""
+    if spec.class_values:
+        values, tolerance = numbers(values.round(PROBABILITY_DIGITS)), PROBABILITY_TOLERANCE
+    else:
+        scale = Scale.of(values)
+        tolerance = RELATIVE_TOLERANCE * float(scale.at(np.asarray([scale.largest]))[0])
+    column = _number(spec.score_column, "score", values)
+    column.is_score, column.tolerance = True, tolerance
+    return column
 
 
 def _field(field: Field, values: Sequence[Any]) -> Column:
@@ -72,7 +86,8 @@ def _field(field: Field, values: Sequence[Any]) -> Column:
 
 def _category(field: Field, values: Sequence[Any]) -> Column:
     present = categories(values)
-    commonest = Counter(present).most_common(MOST_VALUES)
+    counted = Counter(present).most_common()
+    commonest, rest = counted[:MOST_VALUES], counted[MOST_VALUES:]
     known = [value for value, _n in commonest]
     return Column(
         name=field.name,
@@ -82,7 +97,7 @@ def _category(field: Field, values: Sequence[Any]) -> Column:
         values=known,
         counts=[n for _value, n in commonest],
         labels=_labels(field, known),
-        n_rest=len(present) - sum(n for _value, n in commonest),
+        rest=in_buckets(rest) if rest else [],
     )
 
 
@@ -130,18 +145,30 @@ def _distinct(edges: np.ndarray) -> list[float]:
 
 
 def numbers(values: Iterable[Any]) -> np.ndarray:
-    """NaN for what is missing or no finite number."""
-    return np.asarray([_finite(value) for value in values], dtype=np.float64)
+    """As a model takes them, in float32. NaN for what is missing or no finite number there."""
+    with np.errstate(over="ignore"):
+        found = np.asarray([_float(value) for value in values], dtype=np.float64).astype(np.float32)
+    return np.where(np.isfinite(found), found, np.nan).astype(np.float64)
 
 
-def _finite(value: Any) -> float:
+def _float(value: Any) -> float:
     if not isinstance(value, bool | int | float):
         return math.nan
     try:
-        number = float(value)
+        return float(value)
     except OverflowError:  # JSON has whole numbers of any length
         return math.nan
-    return number if math.isfinite(number) else math.nan
+
+
+def nearest(values: np.ndarray, known: Sequence[float], tolerance: float) -> np.ndarray:
+    """Each value that lies within the tolerance of a known one as that one. known: rising, or empty."""
+    if not tolerance or not known:
+        return values
+    places = np.asarray(known, dtype=np.float64)
+    above = np.clip(np.searchsorted(places, values), 0, len(places) - 1)
+    below = np.maximum(above - 1, 0)
+    closest = np.where(values - places[below] < places[above] - values, places[below], places[above])
+    return np.where(np.abs(closest - values) <= tolerance, closest, values)
 
 
 def categories(values: Iterable[Any]) -> list[Value]:
@@ -157,6 +184,15 @@ def _plain(value: Any) -> Value:
     return text.replace("\x00", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
 
 
+def in_buckets(counted: Iterable[tuple[Value, int]]) -> list[int]:
+    """Rows by a number made from the value alone: a rare one that spreads shows in its bucket."""
+    rows = [0] * N_BUCKETS
+    for value, n in counted:
+        # Python's own for text is another one in each process; of 1, 1.0 and True it is the same.
+        rows[(zlib.crc32(value.encode()) if isinstance(value, str) else hash(value)) % N_BUCKETS] += n
+    return rows
+
+
 def score_of(value: Any, probabilities: Mapping[str, float] | None, second_class: str) -> Any:
     """As training does: of two classes the second's probability, of more the winner's, else the value."""
     if not probabilities:
@@ -165,5 +201,6 @@ def score_of(value: Any, probabilities: Mapping[str, float] | None, second_class
 
 
 def n_outside(values: np.ndarray, seen: tuple[float, float]) -> int:
-    """How many lie beyond the range; missing ones do not."""
-    return int(np.sum((values < seen[0]) | (values > seen[1])))
+    """How many of these `numbers` lie beyond the range; missing ones do not."""
+    low, high = numbers(seen)
+    return int(np.sum((values < low) | (values > high)))

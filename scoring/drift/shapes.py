@@ -1,6 +1,6 @@
 """What is kept of a reference, the limits of a rule, and a judgement; all are plain JSON when stored."""
 
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import Struct
 
@@ -9,14 +9,18 @@ What = Literal["distribution", "missing", "unseen", "out_of_range"]
 Verdict = Literal["drifted", "stable", "not_enough"]
 Value = int | float | str | bool
 
+# A summary of another format is made anew, from the frozen file.
+FORMAT: Final = 2
+
 
 class Column(Struct, forbid_unknown_fields=True):
     """One column of the reference, summed up.
 
     values, counts: for a number its ordered values (beyond a thousand, medians of as many equal parts), for
-    the other kinds its values, commonest first. n_rest: rows of values that are too rare to be listed.
+    the other kinds its values, commonest first. rest: rows of those too rare to be listed, in a few buckets.
     spread: standard deviation of a number. psi_edges: inner bounds of its tenths; edges: of the drawn bins.
     labels: what people see for `values`. seen: the spec's range, beyond which a value is out of range.
+    tolerance: a value that lies no further from one of `values` is that one; the rest is rounding.
     """
 
     name: str
@@ -26,13 +30,18 @@ class Column(Struct, forbid_unknown_fields=True):
     values: list[Value]
     counts: list[int]
     labels: list[str] = []
-    n_rest: int = 0
+    rest: list[int] = []
     spread: float = 0.0
     psi_edges: list[float] = []
     edges: list[float] = []
     seen: tuple[float, float] | None = None
     n_out_of_range: int = 0
     is_score: bool = False
+    tolerance: float = 0.0
+
+    @property
+    def n_rest(self) -> int:
+        return sum(self.rest)
 
     @property
     def n_present(self) -> int:
@@ -48,7 +57,7 @@ class Reference(Struct, forbid_unknown_fields=True):
     n: int
     columns: list[Column]
     second_class: str = ""
-    format: Literal[1] = 1
+    format: Literal[2] = FORMAT
 
 
 class Limits(Struct, frozen=True):
@@ -75,7 +84,8 @@ class Limits(Struct, frozen=True):
 class Check(Struct):
     """One comparison. value: the effect, in `measure`; limit: the least that counts.
 
-    reference, window: the two shares, where shares are compared. p_adjusted: over all checks of the window.
+    reference, window: the two shares, where shares are compared; of unseen values, what was to be expected
+    and what came. p_adjusted: over all checks of the window.
     """
 
     what: What

@@ -10,6 +10,7 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
+from core.alerts import actions as alerts
 from core.alerts.models import Alert
 from predictions import actions, tasks
 from predictions.drift import windows
@@ -17,7 +18,7 @@ from predictions.drift.actions import change_rules, remove_demo
 from predictions.models import DriftRules, DriftWatch, DriftWindow, Prediction
 from scoring.drift import reference as references
 from tests.people import make_user
-from tests.unit.predictions.drift.recorded import champion, judge, record, watch
+from tests.unit.predictions.drift.recorded import back, champion, ended, judge, record, watch
 from tests.unit.predictions.test_ingestion import handle, marker
 from tests.unit.scoring.drift.made import SCORE, SPEC, drawn, parquet, scored, window
 
@@ -95,6 +96,25 @@ def test_a_quiet_window_settles_the_alert():
     record(drawn(500, seed=3))
     judge()
     assert Alert.objects.get().state == "resolved"
+
+
+def test_drift_that_comes_back_within_the_hour_is_told_again():
+    champion()
+    for seed, rows in enumerate([shifted, drawn, shifted]):
+        record(rows(500, seed=seed))
+        judge()
+    assert [alert.state for alert in Alert.objects.order_by("pk")] == ["resolved", "open"]
+    assert {alert.n_findings for alert in Alert.objects.all()} == {1}
+
+
+def test_what_somebody_resolved_stays_quiet_for_a_while():
+    champion()
+    record(shifted(500))
+    judge()
+    alerts.resolve(Alert.objects.get().pk, by=make_user("eve", "engineer"), reason="Known.")
+    record(shifted(500, seed=2))
+    judge()
+    assert (Alert.objects.get().state, Alert.objects.get().n_findings) == ("resolved", 2)
 
 
 def test_less_than_a_window_waits():
@@ -185,6 +205,46 @@ def test_another_version_begins_anew():
     assert not DriftWindow.objects.exists()
 
 
+def test_a_champion_that_comes_back_begins_anew():
+    """Of its first reign 300 shifted rows are in no window; weeks later they are old enough to close one."""
+    champion()
+    record(shifted(300))
+    judge()
+    Prediction.objects.update(recorded_at=timezone.now() - timedelta(days=20))
+    ended()
+    back()
+    judge()
+    assert not DriftWindow.objects.exists()
+    record(drawn(500, seed=26))
+    judge()
+    found = DriftWindow.objects.get()
+    assert (found.n, found.verdict) == (500, "stable")
+    assert Prediction.objects.filter(arrival__gt=found.after, arrival__lte=found.upto).count() == 500
+
+
+def test_what_a_version_answered_before_it_was_champion_is_in_no_window():
+    record(shifted(600))
+    Prediction.objects.update(recorded_at=timezone.now() - timedelta(hours=1))
+    champion(since=timezone.now())
+    judge()
+    assert not DriftWindow.objects.exists()
+
+
+def test_a_window_of_a_former_champion_leaves_the_alert_of_the_next_alone():
+    """Sent to be judged before the change."""
+    champion()
+    record(drawn(500, seed=27))
+    tasks.look_for_drift()
+    windows.fetch_reference(watch())
+    ended()
+    champion(2)
+    record(shifted(500), version="2")
+    tasks.look_for_drift()
+    windows.judge_waiting(watch(version="2").pk)
+    assert windows.next_window(watch().pk).verdict == "stable"
+    assert Alert.objects.get().state == "open"
+
+
 def test_a_worker_that_dies_on_the_way_leaves_nothing_behind(monkeypatch):
     champion()
     record(shifted(500))
@@ -243,6 +303,22 @@ def test_the_reference_is_read_once(files):
     assert files.n_read <= 2  # one for the demonstration's watch
 
 
+def test_a_summary_of_before_an_upgrade_is_made_anew_and_no_prediction_is_lost(files):
+    """What format 1 kept cannot be compared any more; the file that it was made from is still there."""
+    champion()
+    judge()
+    DriftWatch.objects.update(summary={"n": 1, "columns": [], "format": 1})
+    record(drawn(500, seed=17))
+    files.is_away = True
+    judge()
+    assert (watch().error, DriftWindow.objects.count()) == ("MLflow does not answer.", 0)
+    files.is_away = False
+    DriftWatch.objects.update(next_attempt_at=timezone.now())
+    judge()
+    found = DriftWindow.objects.get()
+    assert (found.n, found.verdict, watch().summary["format"]) == (500, "stable", 2)
+
+
 def test_a_look_sends_only_what_has_work(sent):
     champion()
     tasks.look_for_drift()
@@ -287,6 +363,51 @@ def test_what_came_while_nobody_watched_is_not_judged():
     change_rules("titanic", by=sam, is_watched=True)
     judge()
     assert not DriftWindow.objects.exists()
+
+
+def test_nor_is_what_came_meanwhile_of_a_version_that_became_champion():
+    sam = make_user("sam", "scientist")
+    champion()
+    judge()
+    change_rules("titanic", by=sam, is_watched=False)
+    ended()
+    champion(2)
+    record(shifted(600), version="2")
+    change_rules("titanic", by=sam, is_watched=True)
+    judge()
+    assert not DriftWindow.objects.exists()
+    record(drawn(500, seed=25), version="2")
+    judge()
+    assert DriftWindow.objects.get().verdict == "stable"
+
+
+def test_the_alert_of_a_model_that_nobody_watches_any_more_is_settled():
+    champion()
+    record(shifted(500))
+    judge()
+    judge()
+    assert Alert.objects.get().state == "open"
+    change_rules("titanic", by=make_user("sam", "scientist"), is_watched=False)
+    judge()
+    assert Alert.objects.get().state == "resolved"
+    assert "not watched" in Alert.objects.get().steps.latest("pk").reason
+
+
+def test_the_alert_of_a_model_without_a_champion_is_settled():
+    champion()
+    record(shifted(500))
+    judge()
+    alerts.acknowledge(Alert.objects.get().pk, by=make_user("eve", "engineer"))
+    ended()
+    judge()
+    assert Alert.objects.get().state == "resolved"
+    assert "no champion" in Alert.objects.get().steps.latest("pk").reason
+
+
+def test_alerts_of_other_rules_stay():
+    alerts.raise_alert("drift-like", subject="titanic", title="t", detail="", facts={})
+    judge()
+    assert Alert.objects.get().state == "open"
 
 
 BAD = {

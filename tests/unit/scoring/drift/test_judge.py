@@ -7,9 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from scoring.alike import PROBABILITY_DIGITS
 from scoring.drift import reference as references
 from scoring.drift.judge import judge
-from scoring.drift.shapes import Limits
+from scoring.drift.shapes import ColumnJudgement, Limits
+from scoring.spec import Spec
 from scoring.spec_reading import read_spec
 from tests.unit.scoring.drift.made import (
     LIMITS,
@@ -94,6 +96,45 @@ def test_unseen_values_are_drift_and_never_named():
     assert found.bins.window[-1] == pytest.approx(0.25, abs=0.01)
 
 
+def many_valued(
+    law: str, n_values: int, n_reference: int, *, seed: int, shift: float = 0.0
+) -> ColumnJudgement:
+    """A text of so many values, and a window of 500. shift: the part of it that is the second value."""
+    dice = np.random.default_rng(seed)
+    shares = 1 / np.arange(1, n_values + 1) if law == "1/rank" else np.ones(n_values)
+    shares /= shares.sum()
+    names = np.asarray([f"v{place}" for place in range(n_values)])
+    reference = dice.choice(names, n_reference, p=shares).tolist()
+    rows = dice.choice(names, 500, p=(1 - shift) * shares + shift * np.eye(n_values)[1]).tolist()
+    spec = plain_spec("regression", {"name": "x", "type": "text"})
+    made = references.summary(spec, {"x": reference, "score": [0.0] * n_reference}, n_reference)
+    return column(judge(made, {"x": rows, "score": [0.0] * 500}, LIMITS), "x")
+
+
+MANY_VALUED = [
+    ("1/rank", 200, 300),
+    ("1/rank", 1_000, 1_000),
+    ("1/rank", 5_000, 5_000),
+    ("even", 200, 1_000),
+    ("even", 200, 5_000),
+    ("even", 1_000, 300),
+    ("even", 1_000, 20_000),
+]
+
+
+@pytest.mark.parametrize(("law", "n_values", "n_reference"), MANY_VALUED)
+def test_a_text_of_many_values_is_quiet_when_nothing_moved(law, n_values, n_reference):
+    """Though each window has values that the reference lacks, and the other way round."""
+    found = [many_valued(law, n_values, n_reference, seed=seed) for seed in range(20)]
+    assert sum(one.verdict == "drifted" for one in found) <= 1
+
+
+@pytest.mark.parametrize(("law", "n_values", "n_reference"), MANY_VALUED)
+def test_a_text_of_many_values_drifts_when_one_of_them_spreads(law, n_values, n_reference):
+    found = [many_valued(law, n_values, n_reference, seed=seed, shift=0.3) for seed in range(10)]
+    assert sum(one.verdict == "drifted" for one in found) >= 9
+
+
 def test_narrow_bins_have_bounds_of_their_own():
     """Longitudes of a city, which differ in the fifth digit."""
     longitude = read_spec(
@@ -117,6 +158,83 @@ def test_values_beyond_the_seen_range_are_drift():
     table = drawn(500, seed=4)
     found = column(judged(table.assign(Fare=table["Fare"].where(np.arange(500) % 5 > 0, 5_000.0))), "Fare")
     assert "out_of_range" in {check.what for check in found.checks if check.is_drifted}
+
+
+def plain_spec(task: str, *fields: dict) -> Spec:
+    output = {} if task == "regression" else {"labels": [{"value": 0}, {"value": 1}]}
+    metric = "mae" if task == "regression" else "accuracy"
+    described = {"task": task, "fields": list(fields), "output": output, "primary_metric": metric}
+    return read_spec(json.dumps(described))
+
+
+NUMBER = {"name": "x", "type": "number"}
+
+
+def score_judged(task: str, stored: np.ndarray, recorded: list) -> ColumnJudgement:
+    """stored: scores as training wrote them. recorded: those of a window, as serving recorded them."""
+    made = references.summary(
+        plain_spec(task, NUMBER), {"x": [0.0] * len(stored), "score": stored.tolist()}, len(stored)
+    )
+    return column(judge(made, {"x": [0.0] * len(recorded), "score": recorded}, LIMITS), "score")
+
+
+def answered(shares: np.ndarray) -> list[float]:
+    """As a compiled model gives them, in float32, and serving then rounds them."""
+    return [round(share, PROBABILITY_DIGITS) for share in shares.astype(np.float32).tolist()]
+
+
+@pytest.mark.parametrize("n_leaves", [8, 22])
+def test_the_scores_of_a_tree_match_although_serving_rounds_them(n_leaves):
+    """Few as categories, more by their order; each leaf has a share that six digits do not hold."""
+    leaves = (np.arange(n_leaves) + 1) / (n_leaves * 3 + 2)
+    dice = np.random.default_rng(1)
+    for _ in range(10):
+        found = score_judged("classification", dice.choice(leaves, 5_000), answered(dice.choice(leaves, 500)))
+        assert found.verdict == "stable"
+        assert found.psi < 0.05
+        assert found.bins.labels[-1] != ""
+
+
+def test_a_score_on_the_edge_of_rounding_matches():
+    """1/640 is 0.0015625: float64 and the noise of a compiled forest round it to different sides."""
+    leaves = np.asarray([1 / 640, 0.3, 0.6])
+    stored = np.tile(leaves, 500)
+    for noise in (-2e-7, 0.0, 2e-7):
+        found = score_judged("classification", stored, answered(np.tile(leaves + noise, 200)))
+        assert (found.verdict, round(found.psi, 6)) == ("stable", 0)
+
+
+def test_a_model_that_is_very_sure_does_not_drift_from_being_rounded():
+    """Of 1e-8 and 1e-7 serving says 0."""
+    stored = 10 ** -np.random.default_rng(2).uniform(1, 12, 5_000)
+    assert score_judged("classification", stored, answered(stored[:1_000])).verdict == "stable"
+
+
+@pytest.mark.parametrize("n_leaves", [8, 22])
+def test_a_regression_in_float32_matches(n_leaves):
+    leaves = np.linspace(-1, 1, n_leaves) ** 3 * 100 / 7
+    dice = np.random.default_rng(3)
+    recorded = dice.choice(leaves * (1 - 1e-6), 500).astype(np.float32)
+    found = score_judged("regression", dice.choice(leaves, 5_000), recorded.tolist())
+    assert found.verdict == "stable"
+    assert found.psi < 0.05
+
+
+def test_scores_that_did_move_by_little_are_still_found():
+    """A tenth of a spread is no rounding."""
+    leaves = np.asarray([0.1, 0.2, 0.3])
+    assert score_judged("regression", np.tile(leaves, 500), np.tile(leaves + 0.008, 200).tolist()).psi > 0.2
+
+
+def test_a_field_that_training_had_in_float32_matches_what_is_asked():
+    """0.1 is 0.10000000149 there, 0.7 is 0.69999998808; neither another value nor beyond what was seen."""
+    values = np.tile([0.1, 0.7], 300)
+    columns = {"x": values.astype(np.float32).tolist(), "score": values.tolist()}
+    spec = plain_spec("regression", {**NUMBER, "seen": columns["x"][:2]})
+    made = references.summary(spec, columns, len(values))
+    found = column(judge(made, {"x": values.tolist(), "score": values.tolist()}, LIMITS), "x")
+    assert (found.verdict, found.psi, found.bins.labels) == ("stable", 0, ["0.1", "0.7"])
+    assert [check.window for check in found.checks if check.what == "out_of_range"] == [0]
 
 
 def test_a_window_without_enough_rows_has_no_verdict():
