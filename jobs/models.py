@@ -48,7 +48,7 @@ class Job(Deliverable):
     requested_by = _user()
     target = models.CharField(max_length=40, default="default")  # of those that the settings name
     attempt = models.PositiveSmallIntegerField(default=1)
-    retries = models.PositiveSmallIntegerField(default=0)  # how often it may be tried again, as asked for
+    retries = models.PositiveSmallIntegerField(default=0, db_default=0)  # how often it may be tried again
     retries_left = models.PositiveSmallIntegerField(default=0)
     not_before = models.DateTimeField(null=True)  # the next try waits until then
     last_error = models.TextField(blank=True)  # of the try before this one
