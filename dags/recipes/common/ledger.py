@@ -318,6 +318,17 @@ def data_sources(usecase: str) -> set[str]:
         return {str(row[0]) for row in cursor.fetchall()}
 
 
+def clean_origins(usecase: str) -> list[Origin]:
+    """Where the rows to learn from came from: of each batch that has some."""
+    with database.transaction() as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT data_source, origin, data_sha256 FROM batch WHERE usecase = %s"
+            " AND EXISTS (SELECT FROM clean_row WHERE batch_id = batch.id) ORDER BY id",
+            [usecase],
+        )
+        return [Origin(*found) for found in cursor.fetchall()]
+
+
 def newest_origin(usecase: str) -> Origin | None:
     """Where the newest batch came from; None where there is none."""
     with database.transaction() as connection, connection.cursor() as cursor:

@@ -168,7 +168,7 @@ def test_titanic_etl_writes_features_last(parse):
         "store": ["write_features"],
         "write_features": [],
     }
-    assert list(found["params"]) == ["source", "url", "version", "expires_days", "seed"]
+    assert list(found["params"]) == ["source", "url", "version", "expires_days", "seed", "replace"]
     assert (found["params"]["version"]["value"], found["params"]["expires_days"]["value"]) == ("1", 30)
 
 
