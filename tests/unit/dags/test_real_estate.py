@@ -314,16 +314,23 @@ def test_the_end_is_told_by_its_status(serve):
     "trouble",
     [
         httpx.ConnectError("connection refused"),
-        httpx.ReadTimeout("timed out"),
-        httpx.Response(500, text="oops"),
+        httpx.Response(503, text="oops"),
         httpx.Response(429, json={"detail": "Demasiadas"}, headers={"Retry-After": "7"}),
     ],
-    ids=["down", "slow", "500", "429"],
+    ids=["down", "503", "429"],
 )
 def test_trouble_that_passes_is_waited_for(serve, trouble):
     serve(trouble, given([HOUSE]))
     assert service.ask(1, "Tuesday").batch is not None
     assert serve.waits == [7.0 if getattr(trouble, "status_code", 0) == 429 else 1.0]
+
+
+@pytest.mark.parametrize("trouble", [httpx.ReadTimeout("timed out"), httpx.Response(500, text="oops")])
+def test_a_batch_that_may_have_been_given_is_not_asked_for_again_in_silence(serve, trouble):
+    fake = serve(trouble, given([HOUSE], 2))
+    with pytest.raises(CollectError, match="may have moved on"):
+        service.ask(1, "Tuesday")
+    assert len(fake.calls) == 1
 
 
 @pytest.mark.parametrize(
@@ -415,6 +422,20 @@ def test_the_same_batch_twice_adds_nothing_and_is_not_trained_on(ledger_database
     assert not found["train"]
     assert "0 rows of this batch were not there before" in found["reason"]
     assert (Batch.objects.count(), RawRow.objects.count()) == (1, 350)
+
+
+@in_database
+def test_batches_that_the_service_gave_to_nobody_are_said(ledger_database, serve, capsys):
+    numbers = (1, 2, 4, 8)
+    serve(*(given(listings(100)[n * 10 :][:10], number) for n, number in enumerate(numbers)))
+    for number in numbers:
+        go(run(number))
+    missed = [batch.facts.get("batches missed") for batch in Batch.objects.order_by("id")]
+    assert missed == [None, None, "3", "5 to 7"]
+    assert "batches missed are 5 to 7" in capsys.readouterr().out
+    serve(given(listings(120)[110:], 2, day="Wednesday"))
+    go(run(9, day="Wednesday"))  # another day counts for itself
+    assert Batch.objects.latest("id").facts["batches missed"] == "1"
 
 
 @in_database
