@@ -260,14 +260,16 @@ def clean_of_run(usecase: str, *, run: DagRun) -> int:
 
 
 def clean_since_training(usecase: str, *, run: DagRun) -> int:
-    """How many rows to learn from have come after those of the last run that decided to train.
+    """How many rows to learn from have come after those of the last run that trained: whose model was judged.
 
     A decision of this very run does not count: a step that is tried again finds what it found before.
     """
     statement = (
         "SELECT count(*) FROM clean_row WHERE usecase = %(usecase)s AND batch_id > (SELECT"
-        " coalesce(max(batch.id), 0) FROM batch JOIN decision USING (usecase, dag_id, dag_run_id)"
-        " WHERE usecase = %(usecase)s AND kind = 'train' AND is_yes"
+        " coalesce(max(batch.id), 0) FROM batch JOIN decision AS wish USING (usecase, dag_id, dag_run_id)"
+        " JOIN decision AS verdict USING (usecase, dag_id, dag_run_id)"
+        " WHERE usecase = %(usecase)s AND wish.kind = 'train' AND wish.is_yes AND verdict.kind = 'promote'"
+        " AND EXISTS (SELECT FROM clean_row WHERE batch_id = batch.id)"
         " AND (dag_id, dag_run_id) <> (%(dag_id)s, %(run_id)s))"
     )
     values = {"usecase": usecase, "dag_id": run.dag_id, "run_id": run.run_id}

@@ -14,7 +14,7 @@ import psycopg2
 import pytest
 from django.db import connections
 
-from dags.recipes.common import collect, console, holdout
+from dags.recipes.common import collect, console, decisions, holdout, ledger
 from dags.recipes.common.checks import DataInvalid
 from dags.recipes.common.collect import CollectError
 from dags.recipes.common.database import json_text
@@ -446,11 +446,26 @@ def test_few_rows_wait_until_enough_have_come(ledger_database, serve):
             for number, start in enumerate((0, 100, 200, 250))
         )
     )
-    found = [go(run(number, min_new_rows=150, min_rows=1)) for number in range(4)]
+    found = []
+    for number in range(4):
+        one = run(number, min_new_rows=150, min_rows=1)
+        found.append(go(one))
+        if found[-1]["train"]:
+            decisions.decide("real_estate", decisions.Decision("promote", False, "Worse."), run=one)
     # the fourth brings fifty that were not there before, which with the third's hundred are enough
     assert [one["train"] for one in found] == [False, True, False, True]
     assert "100 new rows have come since the last training; 150 are enough" in found[2]["reason"]
     assert Batch.objects.order_by("id").last().rows_new == 50
+
+
+@in_database
+def test_a_training_that_never_came_to_its_end_leaves_its_rows_waiting(ledger_database, serve):
+    serve(*(given(listings(400)[n * 200 :][:200], n) for n in range(2)))
+    assert go(run(0, min_new_rows=150, min_rows=1))["train"]  # and then MLflow was away, say
+    assert ledger.clean_since_training("real_estate", run=run(1)) == 200
+    go(run(1, min_new_rows=150, min_rows=1))
+    waiting = next(c for c in Decision.objects.latest("id").criteria if c["name"] == "volume")
+    assert waiting["value"] == 400
 
 
 @in_database
