@@ -2,12 +2,15 @@
 
 import ast
 import json
+import runpy
 import stat
+import sys
 import threading
 import time
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -276,6 +279,32 @@ def test_locust_itself_asks_and_measures(answering):
     assert (first["users"], second["users"]) == (1, 2)
     assert first["requests"] > 0
     assert (first["failures"], second["failures"]) == (0, 0)
+
+
+def test_times_and_calls_a_second_are_of_those_answered(monkeypatch):
+    """A refusal comes back in a millisecond: hundreds of them make a model that is overrun look fast."""
+    locust = SimpleNamespace(FastHttpUser=object, constant=None, task=None)
+    stand_ins = {
+        "locust": locust,
+        "locust.env": SimpleNamespace(Environment=None),
+        "gevent": None,
+        "requests": None,
+    }
+    for name, module in stand_ins.items():
+        monkeypatch.setitem(sys.modules, name, module or SimpleNamespace())
+    measured = runpy.run_path(str(load_running.SCRIPT))["Measured"]()
+    for n in range(400):
+        measured.note(response_time=1.0, exception=ValueError("429") if n else None, name="x")
+    for answered_ms in (100.0, 200.0, 300.0):
+        measured.note(response_time=answered_ms, exception=None)
+    assert measured.second == [1.0, 100.0, 200.0, 300.0]
+    assert measured.step(7, 2.0) == {
+        "users": 7, "requests": 403, "failures": 399, "rps": 2.0, "p50": 200.0, "p95": 300.0, "p99": 300.0,
+    }  # fmt: skip
+    measured.begin_step()
+    measured.note(response_time=1.0, exception=ValueError("429"))
+    nobody = measured.step(7, 2.0)
+    assert (nobody["requests"], nobody["rps"], nobody["p95"]) == (1, 0.0, None)
 
 
 def test_locust_patches_the_standard_library_before_anything_takes_from_it():
