@@ -28,6 +28,10 @@ LOOKED_AT = 5_000  # rows at once
 TOKEN_OUTLIVES = timedelta(minutes=2)
 
 
+class TakenOver(Exception):
+    """Another worker thought this one dead, and has closed the test."""
+
+
 @shared_task
 def run_load_test(test_id: int) -> None:
     """Ask the model, step by step. A test whose worker died before is closed: its figures are lost."""
@@ -42,6 +46,9 @@ def run_load_test(test_id: int) -> None:
     _change(test, state=LoadTestState.RUNNING, started_at=timezone.now())
     try:
         measured = load_running.run(_plan(test), still_there=lambda: _hold(test))
+    except TakenOver:
+        _close_token(test)
+        log.warning("load_test.taken_over", test=test.pk)
     except LoadTestFailed as error:
         log.warning("load_test.failed", test=test.pk, error=str(error))
         _close(test, LoadTestState.FAILED, error=str(error))
@@ -117,9 +124,9 @@ def _figures(measured: dict[str, Any], p95_ms: float) -> dict[str, Any]:
 
 
 def _hold(test: LoadTest) -> None:
-    """Others keep off as long as this worker lives."""
-    until = timezone.now() + timedelta(seconds=test.lease_s)
-    LoadTest.objects.filter(pk=test.pk).update(next_attempt_at=until)
+    """Others keep off as long as this worker lives. Raises TakenOver where one did not."""
+    if not test.renew():
+        raise TakenOver
 
 
 def _change(test: LoadTest, **values: Any) -> None:
@@ -130,8 +137,15 @@ def _change(test: LoadTest, **values: Any) -> None:
 
 
 def _close(test: LoadTest, state: LoadTestState, **values: Any) -> None:
-    """Whatever came, its token is closed."""
+    """Whatever came, its token is closed; what another worker has closed stays as it is."""
+    _close_token(test)
+    if not test.renew():
+        log.warning("load_test.closed_by_another", test=test.pk, state=state)
+        return
+    _change(test, state=state, ended_at=timezone.now(), next_attempt_at=None, **values)
+
+
+def _close_token(test: LoadTest) -> None:
     if test.token_id is not None:
         for token in ApiToken.objects.filter(pk=test.token_id):
             tokens.revoke(token, by=None)
-    _change(test, state=state, ended_at=timezone.now(), next_attempt_at=None, **values)

@@ -213,6 +213,59 @@ def test_one_whose_worker_is_gone_is_closed_with_words(champion, engineer, monke
     assert not ApiToken.objects.get().is_live
 
 
+def test_one_that_another_worker_has_closed_stays_closed(champion, engineer, monkeypatch):
+    """Its own worker stood still for longer than its lease, and goes on."""
+    test = make_test()
+    goes_on: list[str] = []
+
+    def stand_still(plan, *, still_there):
+        LoadTest.objects.update(next_attempt_at=timezone.now() - timedelta(seconds=1))
+        tasks.run_load_test(test.pk)
+        still_there()
+        goes_on.append("it asks on")
+        return MEASURED
+
+    monkeypatch.setattr(load_running, "run", stand_still)
+    tasks.run_load_test(test.pk)
+    test.refresh_from_db()
+    assert (test.state, test.next_attempt_at, goes_on) == ("failed", None, [])
+    assert "restarted in the middle" in test.error
+    assert not ApiToken.objects.get().is_live
+
+
+@pytest.mark.parametrize("outcome", [MEASURED, LoadTestFailed("It hurt.")])
+def test_what_was_measured_too_late_overwrites_nothing(champion, engineer, monkeypatch, outcome):
+    test = make_test()
+
+    def stand_still(plan, *, still_there):
+        LoadTest.objects.update(next_attempt_at=timezone.now() - timedelta(seconds=1))
+        tasks.run_load_test(test.pk)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    monkeypatch.setattr(load_running, "run", stand_still)
+    tasks.run_load_test(test.pk)
+    test.refresh_from_db()
+    assert (test.state, test.requests, "restarted" in test.error) == ("failed", None, True)
+
+
+def test_a_token_made_after_another_worker_had_closed_the_test_is_closed_too(champion, engineer, monkeypatch):
+    test = make_test()
+    issue = tasks.tokens.issue
+
+    def stand_still(*args, **more):
+        LoadTest.objects.update(next_attempt_at=timezone.now() - timedelta(seconds=1))
+        tasks.run_load_test(test.pk)
+        return issue(*args, **more)
+
+    monkeypatch.setattr(tasks.tokens, "issue", stand_still)
+    monkeypatch.setattr(load_running, "run", lambda plan, *, still_there: still_there())
+    tasks.run_load_test(test.pk)
+    test.refresh_from_db()
+    assert (test.state, ApiToken.objects.get().is_live) == ("failed", False)
+
+
 def test_a_user_who_may_no_more_has_nothing_done_in_their_name(champion, engineer):
     engineer.is_active = False
     engineer.save()
