@@ -242,10 +242,8 @@ def test_what_a_presigned_address_signs_with_is_neither_kept_nor_said(monkeypatc
             raise found
         return found
 
-    client = httpx.Client(transport=httpx.MockTransport(answer))
-    monkeypatch.setattr(
-        sources.httpx, "stream", lambda *args, follow_redirects, timeout: client.stream(*args)
-    )
+    client = sources._client
+    monkeypatch.setattr(sources, "_client", lambda: client(httpx.MockTransport(answer)))
     loaded = sources.load("url", file_name="x", url=address, generate=bytes)
     assert (loaded.data, loaded.origin) == (b"a,b", "https://bucket.example/list.csv")
     for why in ("status 403 Forbidden", "slow"):
