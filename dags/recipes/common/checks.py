@@ -178,6 +178,8 @@ def _value(value: Any, rule: Column) -> Any:
 
 
 def _number(value: Any, rule: Column) -> float:
+    if isinstance(value, str) and "_" in value:  # Python reads 1_5 as 15
+        raise _Fault(f"is {shown(value)}, which is no number")
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
