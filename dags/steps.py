@@ -62,6 +62,9 @@ def by_hand(
     }
 
 
+JOB_WITHIN = timedelta(days=7)
+
+
 # --- params that several pipelines have
 
 
@@ -131,12 +134,16 @@ def step(where: str, *, task_id: str = "", **options: Any) -> Callable[..., Any]
 def job_ends(task_id: str, dag_id: str, **options: Any) -> Callable[..., Any]:
     """A task that waits for the end of a Spark job of the console, in no place of its own while it waits.
 
-    It ends well when the job did, and fails with the job's words otherwise; its result is the job's id.
+    It ends well when the job did, and fails with the job's words otherwise; its result is the job's id. The
+    console ends what runs too long (CONSOLE_JOBS_LONGEST_HOURS), and how long a job waits for its turn
+    depends on the others: this waits for as long as a run's files are kept, see `run_folder`.
     """
 
     # Looking more often than a busy scheduler goes round makes it queue a task whose last look it has not
     # settled yet, and fail it.
-    @task.sensor(task_id=task_id, mode="reschedule", poke_interval=10, timeout=3600, retries=4, **options)
+    @task.sensor(
+        task_id=task_id, mode="reschedule", poke_interval=10, timeout=JOB_WITHIN, retries=4, **options
+    )
     def ends(job_id):
         import httpx
         from airflow.sdk import PokeReturnValue
