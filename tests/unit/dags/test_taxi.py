@@ -235,6 +235,42 @@ def test_trips_of_a_stream_fit_the_spec(trips):
     assert not any(decoder.decode_rows([event]).warnings)
 
 
+def test_the_same_trips_are_drawn_however_they_are_spread_over_files(trips, monkeypatch, tmp_path):
+    columns = [*training.FIELDS, training.LABEL, "pickup_datetime"]
+    table = pd.read_parquet(trips / "part-0.parquet").astype({"passenger_count": "Int32"})
+    table.loc[::97, "passenger_count"] = None
+    table.to_parquet(trips / "part-0.parquet")
+    whole, n_rows = training.drawn(trips, columns, 500, seed=1)
+    assert (len(whole), n_rows) == (500, 4_000)
+    table = table.sample(frac=1, random_state=3)
+    parts = tmp_path / "parts"
+    parts.mkdir()
+    for n in range(4):
+        table.iloc[n::4].to_parquet(parts / f"part-{n}.parquet", row_group_size=300)
+    monkeypatch.setattr(training, "READ_ROWS", 70)
+    again, n_rows = training.drawn(parts, columns, 500, seed=1)
+    assert n_rows == 4_000
+    pd.testing.assert_frame_equal(whole, again)
+    other, _n = training.drawn(trips, columns, 500, seed=2)
+    assert not other.equals(whole)
+    everything, n_rows = training.drawn(trips, columns, 5_000, seed=1)
+    assert len(everything) == n_rows == 4_000
+    assert abs(whole["fare_amount"].mean() / everything["fare_amount"].mean() - 1) < 0.15  # 500 of them
+
+
+def test_no_more_trips_are_in_memory_than_are_drawn_and_read_at_once(trips, monkeypatch):
+    monkeypatch.setattr(training, "READ_ROWS", 100)
+    longest, concat = [], pd.concat
+
+    def measured(tables, **more):
+        longest.append(sum(len(table) for table in tables))
+        return concat(tables, **more)
+
+    monkeypatch.setattr(training.pd, "concat", measured)
+    training.drawn(trips, [*training.FIELDS, training.LABEL], 50, seed=1)
+    assert max(longest) <= 150
+
+
 def test_impossible_trips_are_left_out_and_counted(trips, capsys):
     table = pd.read_parquet(trips)
     table.loc[:9, "trip_distance"] = 201_421.0
