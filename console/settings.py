@@ -399,6 +399,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 15.0,
         "options": {"expires": 15},
     },
+    "forget-erased-inputs": {
+        "task": "usecases.tasks.forget_erased",
+        "schedule": 300.0,
+        "options": {"expires": 300},
+    },
     "expire-promotions": {"task": "models_registry.tasks.expire_requests", "schedule": 600.0},
     "forget-silent-serving": {"task": "models_registry.tasks.forget_silent_processes", "schedule": 60.0},
 }

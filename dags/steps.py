@@ -23,6 +23,11 @@ RUN = (
     ' "requested_by": {{ (dag_run.triggering_user_name or "") | tojson }}}'
 )
 
+# Airflow's own alarm waits for the end of the other process, whenever that is (apache/airflow#57712). So a
+# step ends itself when its time is over; Airflow's limit comes later, for steps that did not even begin.
+GRACE = timedelta(seconds=30)
+_LIMIT_S = "{{ task.execution_timeout.total_seconds() if task.execution_timeout else '' }}"
+
 # the console's environment, which has what Airflow's has not: numpy, scikit-learn, MLflow
 _IN_CONSOLE = {"python": os.environ["ATALAYA_PYTHON"], "expect_airflow": False, "expect_pendulum": False}
 
@@ -52,9 +57,12 @@ def by_hand(
             "retry_delay": timedelta(seconds=10),
             "retry_exponential_backoff": 2,
             "max_retry_delay": timedelta(minutes=5),
-            "execution_timeout": timedelta(minutes=minutes),
+            "execution_timeout": timedelta(minutes=minutes) + GRACE,
         },
     }
+
+
+JOB_WITHIN = timedelta(days=7)
 
 
 # --- params that several pipelines have
@@ -107,25 +115,35 @@ def step(where: str, *, task_id: str = "", **options: Any) -> Callable[..., Any]
     name = task_id or where.rpartition(":")[2].rpartition(".")[2]
 
     @task.external_python(task_id=name, **_IN_CONSOLE, **options)
-    def call(where, run, results):  # runs in the other environment: it imports all that it needs itself
+    def call(where, run, results, limit_s, grace_s):
+        # It runs in the other environment, and imports all that it needs itself.
+        if limit_s:
+            import faulthandler
+
+            faulthandler.dump_traceback_later(float(limit_s) - grace_s, exit=True)  # and says where it was
+
         from pkgutil import resolve_name
 
         from dags.recipes.common.run_folder import DagRun
 
         return resolve_name(f"dags.recipes.{where}")(DagRun.from_json(run), *results)
 
-    return lambda run, *results: call(where, run, list(results))
+    return lambda run, *results: call(where, run, list(results), _LIMIT_S, GRACE.total_seconds())
 
 
 def job_ends(task_id: str, dag_id: str, **options: Any) -> Callable[..., Any]:
     """A task that waits for the end of a Spark job of the console, in no place of its own while it waits.
 
-    It ends well when the job did, and fails with the job's words otherwise; its result is the job's id.
+    It ends well when the job did, and fails with the job's words otherwise; its result is the job's id. The
+    console ends what runs too long (CONSOLE_JOBS_LONGEST_HOURS), and how long a job waits for its turn
+    depends on the others: this waits for as long as a run's files are kept, see `run_folder`.
     """
 
     # Looking more often than a busy scheduler goes round makes it queue a task whose last look it has not
     # settled yet, and fail it.
-    @task.sensor(task_id=task_id, mode="reschedule", poke_interval=10, timeout=3600, retries=4, **options)
+    @task.sensor(
+        task_id=task_id, mode="reschedule", poke_interval=10, timeout=JOB_WITHIN, retries=4, **options
+    )
     def ends(job_id):
         import httpx
         from airflow.sdk import PokeReturnValue

@@ -2,7 +2,9 @@
 
 Takes the list (a file, a public address, or generated rows), sets apart each row that does not fit with its
 reasons, writes the others into the database of the use cases, keyed by PassengerId, and their features into
-the feature store on Redis, from which `titanic_training` learns. A list that comes again adds nothing.
+the feature store on Redis, from which `titanic_training` learns. A list that comes again adds nothing;
+one that tells otherwise of passengers who are there, or mixes invented with real ones, is refused unless the
+run is told to replace them.
 """
 
 from airflow.sdk import Asset, Param, dag
@@ -40,6 +42,12 @@ PARAMS = {
         "Counted from this run; the next one begins them anew.",
     ),
     "seed": seed(DEFAULTS.seed, "Of generated rows."),
+    "replace": Param(
+        DEFAULTS.replace,
+        type="boolean",
+        title="Replace",
+        description="What was collected before goes, from the database and this version of the features.",
+    ),
 }
 
 

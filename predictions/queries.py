@@ -1,6 +1,7 @@
 """Reads of recorded predictions, for pages and REST."""
 
 import uuid
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -82,6 +83,11 @@ def prediction(id_: uuid.UUID, *, by: User) -> Prediction | None:
     ):
         raise NotFound(_("There is no such prediction, or it is not yours."))
     return None
+
+
+def erased_among(ids: Iterable[uuid.UUID]) -> set[uuid.UUID]:
+    """Those whose predictions were erased."""
+    return set(ErasedPrediction.objects.filter(pk__in=list(ids)).values_list("pk", flat=True))
 
 
 def per_minute(rows: QuerySet[Prediction]) -> list[tuple[datetime, int]]:

@@ -26,7 +26,7 @@ def percentile(values: list[float], share: float) -> float | None:
 
 
 class Measured:
-    """Answers of the step, and of the second, that goes on."""
+    """Answers of the step, and of the second, that goes on. A refusal, which takes no time, is none."""
 
     def __init__(self) -> None:
         self.begin_step()
@@ -38,10 +38,26 @@ class Measured:
         self.failures = 0
 
     def note(self, response_time: float, exception: Exception | None, **_more: Any) -> None:
-        """One answer, or failure, and how long it took in ms."""
+        """One answer and how long it took in ms, or one failure."""
+        if exception is not None:
+            self.failures += 1
+            return
         self.times.append(response_time)
         self.second.append(response_time)
-        self.failures += exception is not None
+
+    def step(self, users: int, took_s: float) -> dict[str, Any]:
+        """What the step came to: `requests` and `failures` of all calls, the rest of those answered."""
+        times = sorted(self.times)
+        shares = {
+            name: percentile(times, share) for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
+        }
+        return {
+            "users": users,
+            "requests": len(times) + self.failures,
+            "failures": self.failures,
+            "rps": round(len(times) / took_s, 1),
+            **shares,
+        }
 
 
 def main() -> None:
@@ -87,15 +103,7 @@ def main() -> None:
                 rps = round(len(measured.second) / took, 1)
                 second = round(time.monotonic() - began_at, 1)
                 series.append({"second": second, "users": users, "rps": rps, "p95": p95})
-        took = max(time.monotonic() - counted_from, 0.001)
-        times = sorted(measured.times)
-        shares = {
-            name: percentile(times, share) for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
-        }
-        steps.append(
-            {"users": users, "requests": len(times), "failures": measured.failures,
-             "rps": round(len(times) / took, 1), **shares}
-        )  # fmt: skip
+        steps.append(measured.step(users, max(time.monotonic() - counted_from, 0.001)))
     json.dump({"steps": steps, "series": series}, sys.stdout)
     sys.stdout.flush()
     os._exit(0)  # users that still wait for an answer are of no interest

@@ -7,13 +7,14 @@ from datetime import timedelta
 
 from django.contrib.auth.models import AnonymousUser
 from django.db import InterfaceError, OperationalError
-from django.db.models import Count, Max, QuerySet, Sum
+from django.db.models import Count, Max, Q, QuerySet, Sum
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from core.access import policy
 from core.access.models import User
 from core.lib.errors import NotFound, Unavailable
+from dags.recipes.real_estate.params import INPUTS
 from models_registry import queries as registry
 from models_registry.models import ChampionPeriod, ModelVersion
 from pipelines.models import Pipeline, Run
@@ -30,7 +31,10 @@ MOST_TRAINED = 100
 
 @dataclass(frozen=True)
 class Totals:
-    """Of all batches of one use case; `last_at` is when the newest came."""
+    """Of all batches of one use case; `last_at` is when the newest came.
+
+    rows_asked: inputs of predictions that were kept, which are none of the rows that came in.
+    """
 
     n_batches: int
     rows_in: int
@@ -38,6 +42,7 @@ class Totals:
     rows_duplicate: int
     rows_rejected: int
     last_at: object
+    rows_asked: int = 0
 
 
 @dataclass(frozen=True)
@@ -157,12 +162,16 @@ def load_tests(usecase: str) -> QuerySet[LoadTest]:
 
 def totals(usecase: str) -> Totals:
     """Raises Unavailable."""
-    sums = {name: Sum(name, default=0) for name in ("rows_in", "rows_new", "rows_duplicate", "rows_rejected")}
+    names = ("rows_in", "rows_new", "rows_duplicate", "rows_rejected")
+    asked = {f"{name}_asked": Sum(name, filter=Q(facts__kind=INPUTS), default=0) for name in names}
+    every = {name: Sum(name, default=0) for name in names}
     with reachable():
+        # In this order: afterwards the names of the sums stand for these, not for the columns.
         found = Batch.objects.filter(usecase=usecase).aggregate(
-            n_batches=Count("id"), last_at=Max("at"), **sums
+            n_batches=Count("id"), last_at=Max("at"), **asked, **every
         )
-    return Totals(**found)
+    came_in = {name: found[name] - found[f"{name}_asked"] for name in names}
+    return Totals(found["n_batches"], **came_in, last_at=found["last_at"], rows_asked=found["rows_new_asked"])
 
 
 def groups(usecase: str) -> list[Group]:

@@ -1,6 +1,7 @@
-"""The worker's half: run a load test, keep what it measured."""
+"""The worker's half: run a load test, keep what it measured; forget inputs of erased predictions."""
 
 from datetime import timedelta
+from itertools import islice
 from typing import Any
 
 import structlog
@@ -11,16 +12,24 @@ from django.utils.translation import gettext as _
 
 from core.access import policy, tokens
 from core.access.models import ApiToken, User
-from core.lib import live, outbox
+from core.lib import edge, live, outbox
+from core.lib.errors import Unavailable
+from dags.recipes.real_estate.params import ID, INPUTS
 from models_registry import queries as registry
+from predictions import queries as predictions
 from scoring.spec_reading import read_spec
-from usecases import load_running, loads
+from usecases import load_running, loads, queries
 from usecases.load_running import LoadTestFailed
-from usecases.models import LoadTest, LoadTestState
+from usecases.models import LoadTest, LoadTestState, RawRow
 
 log = structlog.get_logger(__name__)
 
+LOOKED_AT = 5_000  # rows at once
 TOKEN_OUTLIVES = timedelta(minutes=2)
+
+
+class TakenOver(Exception):
+    """Another worker thought this one dead, and has closed the test."""
 
 
 @shared_task
@@ -37,11 +46,35 @@ def run_load_test(test_id: int) -> None:
     _change(test, state=LoadTestState.RUNNING, started_at=timezone.now())
     try:
         measured = load_running.run(_plan(test), still_there=lambda: _hold(test))
+    except TakenOver:
+        _close_token(test)
+        log.warning("load_test.taken_over", test=test.pk)
     except LoadTestFailed as error:
         log.warning("load_test.failed", test=test.pk, error=str(error))
         _close(test, LoadTestState.FAILED, error=str(error))
     else:
         _close(test, LoadTestState.DONE, **_figures(measured, test.stated_p95_ms))
+
+
+@shared_task
+def forget_erased() -> int:
+    """Delete what pipelines kept of the inputs of predictions that were erased since; how many rows.
+
+    A later look, since ledgers have a database of their own: nobody who erases waits for it.
+    """
+    n_rows = 0
+    try:
+        with queries.reachable():
+            kept = RawRow.objects.filter(batch__facts__kind=INPUTS)
+            rows = kept.values_list("pk", f"data__{ID}").iterator(LOOKED_AT)
+            while piece := list(islice(rows, LOOKED_AT)):
+                ids = {pk: edge.uuid_or_none(str(id_)) for pk, id_ in piece}
+                erased = predictions.erased_among(id_ for id_ in ids.values() if id_ is not None)
+                gone = [pk for pk, id_ in ids.items() if id_ in erased]
+                n_rows += RawRow.objects.filter(pk__in=gone).delete()[0] if gone else 0
+    except Unavailable as error:
+        log.warning("erased_inputs.not_looked_at", error=error.message)
+    return n_rows
 
 
 def _plan(test: LoadTest) -> dict[str, Any]:
@@ -91,9 +124,9 @@ def _figures(measured: dict[str, Any], p95_ms: float) -> dict[str, Any]:
 
 
 def _hold(test: LoadTest) -> None:
-    """Others keep off as long as this worker lives."""
-    until = timezone.now() + timedelta(seconds=test.lease_s)
-    LoadTest.objects.filter(pk=test.pk).update(next_attempt_at=until)
+    """Others keep off as long as this worker lives. Raises TakenOver where one did not."""
+    if not test.renew():
+        raise TakenOver
 
 
 def _change(test: LoadTest, **values: Any) -> None:
@@ -104,8 +137,15 @@ def _change(test: LoadTest, **values: Any) -> None:
 
 
 def _close(test: LoadTest, state: LoadTestState, **values: Any) -> None:
-    """Whatever came, its token is closed."""
+    """Whatever came, its token is closed; what another worker has closed stays as it is."""
+    _close_token(test)
+    if not test.renew():
+        log.warning("load_test.closed_by_another", test=test.pk, state=state)
+        return
+    _change(test, state=state, ended_at=timezone.now(), next_attempt_at=None, **values)
+
+
+def _close_token(test: LoadTest) -> None:
     if test.token_id is not None:
         for token in ApiToken.objects.filter(pk=test.token_id):
             tokens.revoke(token, by=None)
-    _change(test, state=state, ended_at=timezone.now(), next_attempt_at=None, **values)

@@ -41,7 +41,7 @@ def travel(traveller: Traveller) -> None:
 
 def _load(traveller: Traveller) -> None:
     """The list into the database, each row's features into the store."""
-    run = traveller.run("titanic_etl")
+    run = traveller.run("titanic_etl", {"replace": True})
     (batch, *_) = traveller.ledger(USECASE, "batches")
     rows_in, rejected = batch["rows_in"], batch["rows_rejected"]
     traveller.figure("passengers", rows_in, f"{batch['data_source']}, {rejected} rejected")

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from scoring import sampling
 from scoring.alike import PROBABILITY_DIGITS, PROBABILITY_TOLERANCE, RELATIVE_TOLERANCE, Scale
+from scoring.drift import held_out
 from scoring.drift.shapes import Column, Reference, Value
 from scoring.language import Field
 from scoring.spec import Spec
@@ -37,18 +38,24 @@ class ReferenceUnusable(ValueError):
 
 
 def read(parquet: bytes, spec: Spec) -> Reference:
-    """At most 20,000 rows, evenly over the file. Raises ReferenceUnusable."""
+    """At most 20,000 rows, evenly over the file, and the scores of `held_out` where there are such.
+
+    Raises ReferenceUnusable.
+    """
     names = [field.name for field in spec.fields]
     try:
         file = pq.ParquetFile(io.BytesIO(parquet))
         table = sampling.read(file, [*names, spec.score_column], most_rows=MOST_ROWS)
         columns = {name: table.column(name).to_pylist() for name in table.column_names}
-    except sampling.TooLarge as error:
-        raise ReferenceUnusable(f"serving/reference.parquet {error}") from error
+        unseen = held_out.scores(file)
     except pa.ArrowException as error:
         raise ReferenceUnusable(f"serving/reference.parquet cannot be read: {error}") from error
+    except ValueError as error:
+        raise ReferenceUnusable(f"serving/reference.parquet {error}") from error
     if lost := [name for name in (*names, spec.score_column) if name not in columns]:
         raise ReferenceUnusable(f"serving/reference.parquet lacks {', '.join(lost)}")
+    if unseen is not None:
+        columns[spec.score_column] = unseen
     return summary(spec, columns, table.num_rows)
 
 

@@ -1,12 +1,15 @@
 """The rows that are given away: from the files, else generated ones with the same columns."""
 
 import csv
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from dags.recipes.forest_cover import made_up as forest_cover
 from dags.recipes.real_estate import made_up as real_estate
+
+log = logging.getLogger(__name__)
 
 FOREST_COVER = "covertype_course_variant.csv"
 REAL_ESTATE = "realtor_head_12886.csv"
@@ -36,10 +39,18 @@ def real_estate_table(folder: Path | None) -> Table:
 
 def _table(folder: Path | None, name: str, generate: Callable[[int], Iterable[str]]) -> Table:
     path = folder / name if folder else None
+    source, found = "synthetic", []
     if path is not None and path.is_file():
-        header, *lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-        source = "file"
-    else:
-        header, *lines = generate(SEED)
-        source = "synthetic"
+        found = _lines(path)
+        if len(found) > 1 and found[0].strip():
+            source = "file"
+        else:
+            log.warning("%s holds no rows: rows with the same columns are generated.", path)
+    header, *lines = found if source == "file" else generate(SEED)
     return Table(next(csv.reader([header])), lines, source)
+
+
+def _lines(path: Path) -> list[str]:
+    """Ended by what ends a line of a file, not by what Unicode counts as such."""
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        return [line.rstrip("\n") for line in file]

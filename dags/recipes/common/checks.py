@@ -64,6 +64,19 @@ def require_columns(table: pd.DataFrame, names: Iterable[str]) -> None:
         raise DataInvalid(f"The table lacks the columns {', '.join(missing)}; it has {there}.")
 
 
+def require_unmixed(there: Iterable[str], data_source: str, things: str) -> None:
+    """Raises DataInvalid where rows that were invented would stand beside real ones.
+
+    there: the data sources of what is kept. For a pipeline with the parameter `replace`.
+    """
+    others = sorted(set(there) - {data_source})
+    if others and "synthetic" in {*others, data_source}:
+        raise DataInvalid(
+            f"There are rows of {' and '.join(others)}, and these are of {data_source}: invented and real"
+            f" {things} are not mixed. Run again with “Replace” to let these take their place."
+        )
+
+
 def sort_out(table: pd.DataFrame, columns: Sequence[Column], *, unique: Sequence[str] = ()) -> Sound:
     """Check each row against each column. unique: columns that together name a row; of two the first stays.
 
@@ -165,6 +178,8 @@ def _value(value: Any, rule: Column) -> Any:
 
 
 def _number(value: Any, rule: Column) -> float:
+    if isinstance(value, str) and "_" in value:  # Python reads 1_5 as 15
+        raise _Fault(f"is {shown(value)}, which is no number")
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):

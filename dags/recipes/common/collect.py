@@ -28,6 +28,7 @@ LONGEST_PAUSE_S = 60.0  # whatever Retry-After says
 MAX_BYTES = 50 * 1024 * 1024
 _WORDS = 300
 
+NOT_REACHED = (httpx.ConnectError, httpx.ConnectTimeout)
 TOO_MANY = (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE)
 
 
@@ -78,19 +79,34 @@ class Service:
 
     def ask(self, path: str, **query: object) -> Answer:
         """Raises Away, Refused, Broken."""
+        return self._ask(path, query, is_repeatable=True)
+
+    def take(self, path: str, **query: object) -> Answer:
+        """As `ask`, where each answer moves the service on: asked again only when it surely gave nothing,
+        since it was not reached, or said to come later.
+
+        Raises Away, Refused, Broken.
+        """
+        return self._ask(path, query, is_repeatable=False)
+
+    def _ask(self, path: str, query: Mapping[str, object], *, is_repeatable: bool) -> Answer:
         for number in range(1, TRIES + 1):
             try:
                 answer, data = self._once(path, query)
             except (httpx.TransportError, _TooSlow) as error:
                 why, pause_s = self._silence(error), 0.0
+                gave_nothing = isinstance(error, NOT_REACHED)
             else:
-                if (
-                    answer.status_code < httpx.codes.INTERNAL_SERVER_ERROR
-                    and answer.status_code not in TOO_MANY
-                ):
+                gave_nothing = answer.status_code in TOO_MANY
+                if answer.status_code < httpx.codes.INTERNAL_SERVER_ERROR and not gave_nothing:
                     return self._read(answer, data)
                 why = f"It answered {answer.status_code}: {_words(data) or 'nothing'}"
-                pause_s = _retry_after_s(answer) if answer.status_code in TOO_MANY else 0.0
+                pause_s = _retry_after_s(answer) if gave_nothing else 0.0
+            if not (is_repeatable or gave_nothing):
+                raise Away(
+                    f"{self._client.base_url} may have moved on, so that the same cannot be asked for again;"
+                    f" the next answer shows whether it did. {why}"
+                )
             if number < TRIES:
                 pause_s = min(max(pause_s, FIRST_PAUSE_S * 2 ** (number - 1)), LONGEST_PAUSE_S)
                 say(f"{self._client.base_url}: {why} Asking again in {pause_s:g} s.")

@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -63,10 +63,18 @@ def gate(client: httpx.Client, model: str, version: str, *, key: str) -> dict[st
     raise ConsoleRefused(f"The gate gave no verdict within {VERDICT_S:g} s; its page shows how far it is.")
 
 
-def submit_job(client: httpx.Client, app: str, params: Mapping[str, Any], *, key: str) -> str:
+def submit_job(
+    client: httpx.Client,
+    app: str,
+    params: Mapping[str, Any],
+    *,
+    key: str,
+    is_there: Callable[[Mapping[str, Any]], bool] = lambda _result: True,
+) -> str:
     """Ask for a Spark job; its id. key: names this wish, so that a task that is retried does not ask twice.
 
-    One that ended badly before is asked for anew. Raises ConsoleRefused.
+    One that ended badly before is asked for anew, and so is one of whose result `is_there` says that it is
+    there no more. Raises ConsoleRefused.
     """
     body = {"app": app, "params": dict(params)}
     for attempt in range(MOST_JOBS):
@@ -78,11 +86,17 @@ def submit_job(client: httpx.Client, app: str, params: Mapping[str, Any], *, key
             )
         job_id: str = answer.json()["id"]
         now = _answer(client, "GET", f"/api/v1/jobs/{job_id}")
-        if now.is_error or now.json()["state"] not in ENDED_BADLY:
+        job = {} if now.is_error else now.json()
+        if job.get("state") in ENDED_BADLY:
+            say(f"Job {job_id} of an earlier try ended badly; asking for another.")
+        elif job.get("state") == "succeeded" and not is_there(job["result"] or {}):
+            say(f"What job {job_id} of an earlier try wrote is there no more; asking for another.")
+        else:
             say(f"Job {job_id} of {app} is asked for.")
             return job_id
-        say(f"Job {job_id} of an earlier try ended badly; asking for another.")
-    raise ConsoleRefused(f"{MOST_JOBS} jobs of {app} that this run asked for ended badly.")
+    raise ConsoleRefused(
+        f"{MOST_JOBS} jobs of {app} that this run asked for ended badly, or what they wrote is gone."
+    )
 
 
 def job_result(client: httpx.Client, job_id: str) -> dict[str, Any]:

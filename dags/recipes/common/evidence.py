@@ -5,10 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from scoring import features, metrics
+from scoring.drift import held_out
 from scoring.originals import Original
-from scoring.score import Outcome
+from scoring.score import score_of
 from scoring.spec import Spec
 
 if TYPE_CHECKING:
@@ -17,11 +20,24 @@ if TYPE_CHECKING:
 MAX_REFERENCE_ROWS = 20_000
 
 
-def reference(spec: Spec, rows: pd.DataFrame, model: Original, *, seed: int) -> pd.DataFrame:
-    """At most 20,000 training rows with their label and the model's score. rows: fields and label."""
-    table = rows if len(rows) <= MAX_REFERENCE_ROWS else rows.sample(MAX_REFERENCE_ROWS, random_state=seed)
-    outcome = model.predict(features.frame(spec, table))
-    return features.with_column(table, spec.score_column, _score(outcome)).reset_index(drop=True)
+def reference(spec: Spec, train: pd.DataFrame, held: pd.DataFrame, model: Original, *, seed: int) -> bytes:
+    """Parquet: at most 20,000 training rows with their label and the model's score, and in its metadata the
+    scores of as many rows held out, see `scoring.drift.held_out`. train, held: fields and label.
+    """
+    table, unseen = (_drawn(rows, seed) for rows in (train, held))
+    scored = features.with_column(table, spec.score_column, _scores(spec, model, table))
+    frozen = pa.Table.from_pandas(scored.reset_index(drop=True), preserve_index=False)
+    buffer = io.BytesIO()
+    pq.write_table(held_out.noted(frozen, _scores(spec, model, unseen)), buffer)
+    return buffer.getvalue()
+
+
+def _drawn(rows: pd.DataFrame, seed: int) -> pd.DataFrame:
+    return rows if len(rows) <= MAX_REFERENCE_ROWS else rows.sample(MAX_REFERENCE_ROWS, random_state=seed)
+
+
+def _scores(spec: Spec, model: Original, rows: pd.DataFrame) -> np.ndarray:
+    return score_of(model.predict(features.frame(spec, rows)))
 
 
 def figures(spec: Spec, model: Original, train: pd.DataFrame, holdout: pd.DataFrame) -> dict[str, Any]:
@@ -106,11 +122,3 @@ def _pyplot() -> Any:
     from matplotlib import pyplot
 
     return pyplot
-
-
-def _score(outcome: Outcome) -> np.ndarray:
-    """The number that drift watches: of two classes the second's probability, of more the winner's."""
-    if outcome.probabilities is None:
-        return outcome.values
-    shares = outcome.probabilities
-    return shares[:, 1] if shares.shape[1] == 2 else shares.max(axis=1)

@@ -139,8 +139,11 @@ class FeatureStore:
         rows: Iterable[Row],
         expires_in: timedelta = KEPT_FOR,
         facts: Mapping[str, str] | None = None,
+        is_all: bool = False,
     ) -> Written:
         """Write rows; the version is seen by readers once all of them are there.
+
+        is_all: these are all rows of the version, so that others of it end now.
 
         Raises Invalid before anything is written: for another schema than the version has, for a row whose
         values are not those of the schema, for a name or an id that cannot be.
@@ -153,6 +156,8 @@ class FeatureStore:
         with _translated():
             self._settle_schema(entity, version, schema)
             written = sum(self._put(entity, version, part, expires_in) for part in _parts(checked))
+            if is_all:
+                self._end_others(entity, version, {row.id for row in checked})
             self._announce(entity, version, facts or {})
         return Written(written, len(checked) - written)
 
@@ -193,6 +198,17 @@ class FeatureStore:
             pipe.pexpireat(ids, max([expires_ms, *(int(score) for _id, score in last)]))
             pipe.execute()
         return len(newer)
+
+    def _end_others(self, entity: str, version: str, kept: set[str]) -> None:
+        """By an expiry that is over: the account of pipelines may remove nothing otherwise."""
+        others = [id_ for id_ in self.ids(entity, version) if id_ not in kept]
+        for part in _parts(others):
+            with self._client.pipeline(transaction=True) as pipe:
+                for id_ in part:
+                    pipe.pexpireat(_row_key(entity, version, id_), 1)
+                pipe.zadd(f"feature:ids:{entity}:{version}", dict.fromkeys(part, 1))
+                pipe.zremrangebyscore(f"feature:ids:{entity}:{version}", "-inf", 1)
+                pipe.execute()
 
     def _announce(self, entity: str, version: str, facts: Mapping[str, str]) -> None:
         with self._client.pipeline(transaction=True) as pipe:

@@ -260,14 +260,16 @@ def clean_of_run(usecase: str, *, run: DagRun) -> int:
 
 
 def clean_since_training(usecase: str, *, run: DagRun) -> int:
-    """How many rows to learn from have come after those of the last run that decided to train.
+    """How many rows to learn from have come after those of the last run that trained: whose model was judged.
 
     A decision of this very run does not count: a step that is tried again finds what it found before.
     """
     statement = (
         "SELECT count(*) FROM clean_row WHERE usecase = %(usecase)s AND batch_id > (SELECT"
-        " coalesce(max(batch.id), 0) FROM batch JOIN decision USING (usecase, dag_id, dag_run_id)"
-        " WHERE usecase = %(usecase)s AND kind = 'train' AND is_yes"
+        " coalesce(max(batch.id), 0) FROM batch JOIN decision AS wish USING (usecase, dag_id, dag_run_id)"
+        " JOIN decision AS verdict USING (usecase, dag_id, dag_run_id)"
+        " WHERE usecase = %(usecase)s AND wish.kind = 'train' AND wish.is_yes AND verdict.kind = 'promote'"
+        " AND EXISTS (SELECT FROM clean_row WHERE batch_id = batch.id)"
         " AND (dag_id, dag_run_id) <> (%(dag_id)s, %(run_id)s))"
     )
     values = {"usecase": usecase, "dag_id": run.dag_id, "run_id": run.run_id}
@@ -316,6 +318,17 @@ def data_sources(usecase: str) -> set[str]:
     with database.transaction() as connection, connection.cursor() as cursor:
         cursor.execute("SELECT DISTINCT data_source FROM batch WHERE usecase = %s", [usecase])
         return {str(row[0]) for row in cursor.fetchall()}
+
+
+def clean_origins(usecase: str) -> list[Origin]:
+    """Where the rows to learn from came from: of each batch that has some."""
+    with database.transaction() as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT data_source, origin, data_sha256 FROM batch WHERE usecase = %s"
+            " AND EXISTS (SELECT FROM clean_row WHERE batch_id = batch.id) ORDER BY id",
+            [usecase],
+        )
+        return [Origin(*found) for found in cursor.fetchall()]
 
 
 def newest_origin(usecase: str) -> Origin | None:

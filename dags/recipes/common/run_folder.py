@@ -15,6 +15,7 @@ from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import cloudpickle
 import pandas as pd
@@ -26,8 +27,12 @@ class RunFolder:
     """Files of one run, by name. A task that is retried writes its files again."""
 
     def __init__(self, path: Path) -> None:
+        """Who opens a folder uses it: it is no old one."""
         self.path = path
-        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            os.utime(path)
+        except FileNotFoundError:
+            path.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     @classmethod
     def of(cls, dag_id: str, run_id: str) -> "RunFolder":
@@ -87,13 +92,22 @@ class DagRun:
 
 
 def remove_old(dag_id: str, *, older_than_s: float = KEPT_S) -> int:
-    """Remove the folders of runs long past; returns how many."""
+    """Remove the folders of runs long past, which nobody has opened since; returns how many.
+
+    Several runs may do this at once: whoever renames a folder first removes it.
+    """
     removed = 0
     base = _base() / dag_id
     for path in base.iterdir() if base.is_dir() else ():
-        if path.is_dir() and time.time() - path.stat().st_mtime > older_than_s:
-            shutil.rmtree(path)
-            removed += 1
+        going = path.with_name(f".going-{uuid4().hex}")
+        try:
+            if not path.is_dir() or time.time() - path.stat().st_mtime <= older_than_s:
+                continue
+            path.rename(going)
+        except FileNotFoundError:  # another run took it
+            continue
+        shutil.rmtree(going)
+        removed += 1
     return removed
 
 

@@ -1,6 +1,7 @@
 """Where a run's data come from: a file, else a public address, else a generator; always said."""
 
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
@@ -12,7 +13,8 @@ import httpx
 from dags.recipes.common.log import say
 
 MAX_BYTES = 50 * 1024 * 1024
-TIMEOUT_S = 30.0
+TIMEOUT_S = 30.0  # without a byte
+WHOLE_S = 120.0  # of one answer, whole
 
 
 class SourceError(Exception):
@@ -68,26 +70,47 @@ def _from_file(file_name: str) -> Loaded:
 
 def _from_url(url: str) -> Loaded:
     shown = _shown(url)
-    if urlsplit(url).scheme != "https":
-        raise SourceError(f"{shown} is no https address.")
-    data = bytearray()
+    began_at, data = time.monotonic(), bytearray()
     try:
-        with httpx.stream("GET", url, timeout=TIMEOUT_S, follow_redirects=True) as answer:
+        with _client() as client, client.stream("GET", url) as answer:
             answer.raise_for_status()
             for piece in answer.iter_bytes():
                 data += piece
                 if len(data) > MAX_BYTES:
                     raise SourceError(f"{shown} holds more than {MAX_BYTES:,} bytes.")
+                if time.monotonic() - began_at > WHOLE_S:
+                    raise SourceError(
+                        f"{shown} gave {len(data):,} bytes in {WHOLE_S:g} s: too slow to wait for its end."
+                    )
+    except httpx.InvalidURL as error:
+        raise SourceError(f"{shown} is no address: {error}.") from None
     except httpx.HTTPError as error:
         raise SourceError(f"{shown} did not answer with the data: {_why(error)}.") from None
     return Loaded(bytes(data), "url", shown)
 
 
+def _client(transport: httpx.BaseTransport | None = None) -> httpx.Client:
+    """Which goes to https alone, wherever it is sent on to."""
+    hooks = {"request": [_require_https]}
+    return httpx.Client(timeout=TIMEOUT_S, follow_redirects=True, event_hooks=hooks, transport=transport)
+
+
+def _require_https(request: httpx.Request) -> None:
+    if request.url.scheme != "https":
+        raise SourceError(f"{_shown(str(request.url))} is no https address.")
+
+
 def _shown(url: str) -> str:
-    """Without account and query: in the presigned address of a bucket's object these are a password."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    return urlunsplit((parts.scheme, f"{host}:{parts.port}" if parts.port else host, parts.path, "", ""))
+    """Without account and query: in the presigned address of a bucket's object these are a password.
+
+    Raises SourceError for what is no address.
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError as error:
+        raise SourceError(f"The address given is none: {error}.") from None
+    return urlunsplit((parts.scheme, f"{host}:{port}" if port else host, parts.path, "", ""))
 
 
 def _why(error: httpx.HTTPError) -> str:

@@ -245,8 +245,14 @@ class Training(ABC):
         )
         spec, model = _spec(folder), folder.read_model("model.bin")
         train = folder.read_table("train.parquet")
-        reference = evidence.reference(spec, train, Original(model, spec), seed=run.params["seed"])
-        folder.write_table("reference.parquet", reference.drop(columns=[self.key] if self.key else []))
+        reference = evidence.reference(
+            spec,
+            train.drop(columns=[self.key] if self.key else []),
+            folder.read_table("holdout.parquet"),
+            Original(model, spec),
+            seed=run.params["seed"],
+        )
+        folder.write_bytes("reference.parquet", reference)
         package = tracking.Package(
             model=model,
             spec=spec,

@@ -83,12 +83,8 @@ def store(run: DagRun) -> dict[str, Any]:
     started_at = time.monotonic()
     folder, origin = run.folder, Origin(**run.folder.read_json("source.json"))
     replaces = DataSettings.of(run.params).replace
-    there = ledger.data_sources(USECASE) - {origin.data_source}
-    if not replaces and "synthetic" in there | {origin.data_source} and there:
-        raise DataInvalid(
-            f"There are rows of {' and '.join(sorted(there))}, and these are of {origin.data_source}:"
-            " invented and real stays are not mixed. Run again with “Replace” to let these take their place."
-        )
+    if not replaces:
+        checks.require_unmixed(ledger.data_sources(USECASE), origin.data_source, "stays")
     parts = folder.read_table("parts.parquet")
     added = ledger.add_batch(
         USECASE,

@@ -11,9 +11,9 @@ from dags.recipes.common import console, ledger
 from dags.recipes.common.ledger import Origin
 from dags.recipes.common.log import say
 from dags.recipes.common.run_folder import DagRun
+from dags.recipes.real_estate.params import ID, INPUTS
 
 KEY = "predictions to "
-ID = "prediction_id"
 # A prediction may reach the database so long after it was answered: what is older was seen the last time.
 LATE = timedelta(hours=1)
 MOST = 50_000  # of one run; the newest
@@ -41,7 +41,7 @@ def keep(client: httpx.Client, usecase: str, model: str, *, run: DagRun) -> dict
         run=run,
         origin=Origin("api", f"{client.base_url}/api/v1/predictions", _sha256(row["id"] for row in new)),
         rows=rows,
-        facts={"kind": "inputs of predictions", "last_at": last["at"]},
+        facts={"kind": INPUTS, "last_at": last["at"]},
     )
     return {"kept": added.rows_new}
 

@@ -100,9 +100,13 @@ class Monitor(Training):
             "the service reads": fetched["served_from"] or "not told",
             "zip codes mended": checked["n_zips_mended"],
         }
+        prefix = f"group {settings.group} {settings.day} batch "
+        if missed := _missed(ledger.newest_facts(self.usecase, prefix), fetched["number"]):
+            facts["batches missed"] = missed
+            say(f"The service has moved on without us: batches missed are {missed}. It gives none twice.")
         added = ledger.add_batch(
             self.usecase,
-            f"group {settings.group} {settings.day} batch {fetched['number']}",
+            f"{prefix}{fetched['number']}",
             run=run,
             origin=Origin("api", fetched["origin"], fetched["data_sha256"]),
             rows=checked["rows"],
@@ -208,6 +212,17 @@ class Monitor(Training):
             key = f"{run.run_id}:promotion:{version}"
             console.request_promotion(client, self.model, version, reason=judged["reason"], key=key)
         return judged
+
+
+def _missed(newest: Mapping[str, Any], number: int) -> str:
+    """Numbers between the newest batch of the same group and day and this one; empty where there are none.
+
+    The service counts from 1.
+    """
+    before = newest.get("batch number", 0)
+    if number - before < 2:
+        return ""
+    return str(before + 1) if number - before == 2 else f"{before + 1} to {number - 1}"
 
 
 MONITOR = Monitor()

@@ -8,6 +8,9 @@ DAG_ID = "real_estate_monitor"
 MODEL = "real_estate"
 USECASE = "real_estate"
 
+INPUTS = "inputs of predictions"  # the kind of a batch, in its facts, which came from no service
+ID = "prediction_id"  # in a row of such a batch
+
 DAYS = ("Tuesday", "Wednesday")
 N_GROUPS = 10
 

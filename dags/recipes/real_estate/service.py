@@ -34,13 +34,13 @@ class Given:
 
 
 def ask(group: int, day: str) -> Given:
-    """One batch; asking moves the service on, so each answer is asked for once. Raises CollectError."""
+    """One batch; asking moves the service on, so none is asked for twice. Raises CollectError."""
     address = os.environ.get("ATALAYA_COURSE_API")
     if not address:
         raise CollectError("The environment of Airflow's tasks lacks ATALAYA_COURSE_API; `make up` sets it.")
     with collect.connect(address) as course:
         try:
-            answer = course.ask("/data", group_number=group, day=day)
+            answer = course.take("/data", group_number=group, day=day)
         except Refused as refused:
             if refused.status != httpx.codes.BAD_REQUEST:
                 raise

@@ -4,10 +4,14 @@ Its usual error is the sigma of the anomaly rule on the stream of trips.
 """
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
+from pyarrow.dataset import dataset
+from pyarrow.parquet import ParquetFile
 
 from dags.recipes.common import ledger
 from dags.recipes.common.checks import DataInvalid
@@ -25,6 +29,7 @@ FIELDS = ["vendor_id", "passenger_count", "trip_distance", "payment_type", "fare
 LABEL = "tip_amount"
 LONGEST_TRIP, LARGEST_FARE = 200.0, 1_000.0  # miles, dollars: beyond these it is a fault of the meter
 HIGHEST_VENDOR, MOST_PASSENGERS = 100, 20
+READ_ROWS = 100_000  # at once
 PAYMENTS = {1: "Card", 2: "Cash", 3: "No charge", 4: "Dispute", 5: "Unknown", 6: "Voided"}
 
 
@@ -43,11 +48,10 @@ class TaxiTraining(Training):
         folder = Path(newest.facts["trips"])
         if not folder.exists():
             raise DataInvalid(f"{folder} is gone, where the clean trips lay: run taxi_batch again.")
-        table = pd.read_parquet(folder, columns=[*FIELDS, LABEL, "pickup_datetime"])
-        n = run.params["max_rows"]
-        told = f"{n:,} of {len(table):,} clean trips are drawn." if len(table) > n else ""
-        table = table.sample(n, random_state=run.params["seed"]) if len(table) > n else table
-        return Taken(table.reset_index(drop=True), newest.origin, told)
+        most = run.params["max_rows"]
+        table, n_rows = drawn(folder, [*FIELDS, LABEL, "pickup_datetime"], most, seed=run.params["seed"])
+        told = f"{most:,} of {n_rows:,} clean trips are drawn." if n_rows > most else ""
+        return Taken(table, newest.origin, told)
 
     def fields(self, table: pd.DataFrame) -> pd.DataFrame:
         is_sound = table["trip_distance"].between(0, LONGEST_TRIP) & table["fare_amount"].between(
@@ -83,6 +87,30 @@ class TaxiTraining(Training):
         from dags.recipes.common import tree_shap
 
         return tree_shap.summary(spec, model, train, seed=run.params["seed"])
+
+
+def drawn(folder: Path, columns: list[str], most: int, *, seed: int) -> tuple[pd.DataFrame, int]:
+    """At most so many rows of the Parquet files of a folder, and how many there are.
+
+    Those whose hashes are the lowest, in the order of these: the same rows however they are spread over
+    files. Read piece by piece, so that many months need no more memory than one.
+    """
+    kept, ranks, n_rows = pd.DataFrame(columns=columns), np.empty(0, dtype=np.uint64), 0
+    for table in _pieces(folder, columns):
+        # Whole numbers come as fractions where a piece lacks one of them: hashed, they always do.
+        alike = table.astype(dict.fromkeys(table.select_dtypes("integer"), "float64"))
+        hashes = pd.util.hash_pandas_object(alike, index=False).to_numpy() ^ np.uint64(seed)
+        ranks = np.concatenate([ranks, pd.util.hash_array(hashes)])
+        table = pd.concat([kept, table], ignore_index=True) if n_rows else table
+        lowest = np.argsort(ranks, kind="stable")[:most]
+        kept, ranks, n_rows = table.iloc[lowest].reset_index(drop=True), ranks[lowest], n_rows + len(hashes)
+    return kept, n_rows
+
+
+def _pieces(folder: Path, columns: list[str]) -> Iterator[pd.DataFrame]:
+    for file in dataset(folder, format="parquet").files:
+        for batch in ParquetFile(file).iter_batches(READ_ROWS, columns=columns):
+            yield batch.to_pandas()
 
 
 def _spec(train: pd.DataFrame, *, usual_error: float) -> dict[str, Any]:

@@ -10,7 +10,14 @@ from typing import Any
 import pandas as pd
 
 from dags.recipes.common import feature_store, ledger, run_folder, sources
-from dags.recipes.common.checks import Column, DataInvalid, records, require_columns, sort_out
+from dags.recipes.common.checks import (
+    Column,
+    DataInvalid,
+    records,
+    require_columns,
+    require_unmixed,
+    sort_out,
+)
 from dags.recipes.common.ledger import Clean, Origin, Rejected
 from dags.recipes.common.log import say
 from dags.recipes.common.run_folder import DagRun
@@ -69,9 +76,16 @@ def check(run: DagRun) -> dict[str, int]:
 
 
 def store(run: DagRun) -> dict[str, Any]:
-    """Rows as they came, rows to learn from, and what was rejected: into the database, all or nothing."""
+    """Rows as they came, rows to learn from, and what was rejected: into the database, all or nothing.
+
+    Raises DataInvalid for passengers that would not fit those that are there.
+    """
     source = run.folder.read_json("source.json")
-    table = run.folder.read_table("clean.parquet")
+    rows = records(whole(run.folder.read_table("clean.parquet")))
+    replaces = EtlSettings.of(run.params).replace
+    if not replaces:
+        require_unmixed(ledger.data_sources(USECASE), source["data_source"], "passengers")
+        _require_unchanged(rows)
     added = ledger.add_batch(
         USECASE,
         f"{source['origin']} {source['data_sha256'][:12]}",
@@ -79,14 +93,37 @@ def store(run: DagRun) -> dict[str, Any]:
         origin=Origin(source["data_source"], source["origin"], source["data_sha256"]),
         rows=records(run.folder.read_table("came.parquet")),
         rejected=[Rejected(**row) for row in run.folder.read_json("rejected.json")],
-        clean=[Clean(str(row[KEY]), row) for row in records(whole(table))],
-        facts={"passengers": len(table)},
+        clean=[Clean(str(row[KEY]), row) for row in rows],
+        facts={"passengers": len(rows)},
+        replace=replaces,
     )
     return {"batch_id": added.batch_id, "rows_new": added.rows_new, "is_known": added.is_known}
 
 
+def _require_unchanged(rows: list[dict[str, Any]]) -> None:
+    """A passenger is kept once: of another list the same one would be dropped without a word."""
+    there = _passengers()
+    changed = [str(row[KEY]) for row in rows if there.get(row[KEY], row) != row]
+    if changed:
+        n, listed = len(changed), ", ".join(changed[:SHOWN]) + (", …" if len(changed) > SHOWN else "")
+        raise DataInvalid(
+            f"{n:,} {'passenger is' if n == 1 else 'passengers are'} there with other values ({listed}). Run"
+            " again with “Replace” to let this list take the place of what was collected before."
+        )
+
+
+def _passengers() -> dict[int, dict[str, Any]]:
+    table = ledger.clean_rows(USECASE)
+    if table.empty:
+        return {}
+    return {row[KEY]: row for row in records(whole(table.drop(columns=["key", "part"])))}
+
+
 def write_features(run: DagRun) -> dict[str, Any]:
-    """Features of every passenger in the database into the feature store. Raises DataInvalid, StoreAway."""
+    """Features of every passenger in the database into the feature store, and of nobody else.
+
+    Raises DataInvalid, StoreAway.
+    """
     settings, source = EtlSettings.of(run.params), run.folder.read_json("source.json")
     passengers = ledger.clean_rows(USECASE)
     if passengers.empty:
@@ -103,7 +140,8 @@ def write_features(run: DagRun) -> dict[str, Any]:
         schema=features.SCHEMA,
         rows=rows,
         expires_in=timedelta(days=settings.expires_days),
-        facts={"data_source": source["data_source"], "origin": source["origin"], "dag_run_id": run.run_id},
+        facts={**_came_from(), "dag_run_id": run.run_id},
+        is_all=True,
     )
     say(
         f"{written.n_rows:,} passengers are in version {settings.version} of {ENTITY} for"
@@ -112,6 +150,15 @@ def write_features(run: DagRun) -> dict[str, Any]:
     if written.n_older:
         say(f"{written.n_older:,} were left as a later run had written them.")
     return {"version": settings.version, "rows": written.n_rows}
+
+
+def _came_from() -> dict[str, str]:
+    """Of the rows that are there, whatever this run has looked at."""
+    origins = ledger.clean_origins(USECASE)
+    return {
+        "data_source": ", ".join(sorted({origin.data_source for origin in origins})),
+        "origin": ", ".join(sorted({origin.origin for origin in origins})),
+    }
 
 
 def read_rows(raw: bytes) -> tuple[pd.DataFrame, list[Rejected]]:

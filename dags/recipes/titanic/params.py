@@ -20,13 +20,17 @@ VERSION_PATTERN = "[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"  # of the feature store
 
 @dataclass(frozen=True)
 class EtlSettings(Told):
-    """source: see `common.sources.load`. version: of the features, which has one schema for ever."""
+    """source: see `common.sources.load`. version: of the features, which has one schema for ever.
+
+    replace: what was collected before goes, from the database and from this version of the features.
+    """
 
     source: str = "auto"
     url: str = URL
     version: str = "1"
     expires_days: int = 30
     seed: int = 42
+    replace: bool = False
 
 
 @dataclass(frozen=True)

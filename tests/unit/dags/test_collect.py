@@ -83,6 +83,31 @@ def test_trouble_that_stays_ends_after_four_tries_in_clear_words(pauses, trouble
     assert pauses == [1, 2, 4]
 
 
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        httpx.ReadTimeout("slow"), httpx.ReadError("reset"), httpx.RemoteProtocolError("cut"),
+        httpx.WriteError("reset"), httpx.Response(500), httpx.Response(502), httpx.Response(504),
+    ],
+)  # fmt: skip
+def test_a_service_that_may_have_moved_on_is_not_asked_again(pauses, trouble):
+    asked: list[httpx.Request] = []
+    with pytest.raises(Away, match="may have moved on"):
+        service(trouble, GOOD, asked=asked).take("/data")
+    assert (len(asked), pauses) == (1, [])
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        httpx.ConnectError("refused"), httpx.ConnectTimeout("slow"), httpx.Response(429), httpx.Response(503),
+    ],
+)  # fmt: skip
+def test_a_service_that_surely_gave_nothing_is_asked_again(pauses, trouble):
+    assert service(trouble, GOOD).take("/data").content == {"batch_number": 1}
+    assert pauses == [1]
+
+
 @pytest.mark.parametrize("status", [400, 404, 422])
 def test_refusal_is_told_by_its_status_and_not_repeated(pauses, status: int):
     asked: list[httpx.Request] = []

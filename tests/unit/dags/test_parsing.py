@@ -23,6 +23,7 @@ json.dump({
     "tasks": {task.task_id: sorted(task.downstream_task_ids) for task in found.tasks},
     "python": sorted({task.python for task in found.tasks if hasattr(task, "python")}),
     "waits": {task.task_id: task.mode for task in found.tasks if hasattr(task, "poke_interval")},
+    "waits_s": {task.task_id: task.timeout for task in found.tasks if hasattr(task, "poke_interval")},
     "rules": {task.task_id: task.trigger_rule.value for task in found.tasks},
     "doc": found.doc_md or "",
     "tags": sorted(found.tags),
@@ -130,6 +131,13 @@ def test_every_pipeline_is_called_as_its_file_and_is_light_to_parse(parse, dag_i
     assert all(param["title"] and param["description"] for param in found["params"].values())
 
 
+def test_a_spark_job_is_waited_for_longer_than_it_may_run(parse):
+    waits_s = parse("taxi_batch")["waits_s"]
+    assert sorted(waits_s) == ["analysed", "cleaned", "clustered"]
+    # The console ends a job after 24 h unless it is told otherwise, and it may wait for others before.
+    assert min(waits_s.values()) >= 3 * 24 * 3600
+
+
 def test_forest_cover_waits_for_each_batch_and_reports_whatever_was_left_out(parse):
     found = parse("forest_cover_load")
     assert sorted(found["tasks"]["look"]) == ["take_1", "wait_1"]
@@ -168,7 +176,7 @@ def test_titanic_etl_writes_features_last(parse):
         "store": ["write_features"],
         "write_features": [],
     }
-    assert list(found["params"]) == ["source", "url", "version", "expires_days", "seed"]
+    assert list(found["params"]) == ["source", "url", "version", "expires_days", "seed", "replace"]
     assert (found["params"]["version"]["value"], found["params"]["expires_days"]["value"]) == ("1", 30)
 
 

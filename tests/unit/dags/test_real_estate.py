@@ -14,7 +14,7 @@ import psycopg2
 import pytest
 from django.db import connections
 
-from dags.recipes.common import collect, console, holdout
+from dags.recipes.common import collect, console, decisions, holdout, ledger
 from dags.recipes.common.checks import DataInvalid
 from dags.recipes.common.collect import CollectError
 from dags.recipes.common.database import json_text
@@ -314,16 +314,23 @@ def test_the_end_is_told_by_its_status(serve):
     "trouble",
     [
         httpx.ConnectError("connection refused"),
-        httpx.ReadTimeout("timed out"),
-        httpx.Response(500, text="oops"),
+        httpx.Response(503, text="oops"),
         httpx.Response(429, json={"detail": "Demasiadas"}, headers={"Retry-After": "7"}),
     ],
-    ids=["down", "slow", "500", "429"],
+    ids=["down", "503", "429"],
 )
 def test_trouble_that_passes_is_waited_for(serve, trouble):
     serve(trouble, given([HOUSE]))
     assert service.ask(1, "Tuesday").batch is not None
     assert serve.waits == [7.0 if getattr(trouble, "status_code", 0) == 429 else 1.0]
+
+
+@pytest.mark.parametrize("trouble", [httpx.ReadTimeout("timed out"), httpx.Response(500, text="oops")])
+def test_a_batch_that_may_have_been_given_is_not_asked_for_again_in_silence(serve, trouble):
+    fake = serve(trouble, given([HOUSE], 2))
+    with pytest.raises(CollectError, match="may have moved on"):
+        service.ask(1, "Tuesday")
+    assert len(fake.calls) == 1
 
 
 @pytest.mark.parametrize(
@@ -418,6 +425,20 @@ def test_the_same_batch_twice_adds_nothing_and_is_not_trained_on(ledger_database
 
 
 @in_database
+def test_batches_that_the_service_gave_to_nobody_are_said(ledger_database, serve, capsys):
+    numbers = (1, 2, 4, 8)
+    serve(*(given(listings(100)[n * 10 :][:10], number) for n, number in enumerate(numbers)))
+    for number in numbers:
+        go(run(number))
+    missed = [batch.facts.get("batches missed") for batch in Batch.objects.order_by("id")]
+    assert missed == [None, None, "3", "5 to 7"]
+    assert "batches missed are 5 to 7" in capsys.readouterr().out
+    serve(given(listings(120)[110:], 2, day="Wednesday"))
+    go(run(9, day="Wednesday"))  # another day counts for itself
+    assert Batch.objects.latest("id").facts["batches missed"] == "1"
+
+
+@in_database
 def test_few_rows_wait_until_enough_have_come(ledger_database, serve):
     serve(
         *(
@@ -425,11 +446,26 @@ def test_few_rows_wait_until_enough_have_come(ledger_database, serve):
             for number, start in enumerate((0, 100, 200, 250))
         )
     )
-    found = [go(run(number, min_new_rows=150, min_rows=1)) for number in range(4)]
+    found = []
+    for number in range(4):
+        one = run(number, min_new_rows=150, min_rows=1)
+        found.append(go(one))
+        if found[-1]["train"]:
+            decisions.decide("real_estate", decisions.Decision("promote", False, "Worse."), run=one)
     # the fourth brings fifty that were not there before, which with the third's hundred are enough
     assert [one["train"] for one in found] == [False, True, False, True]
     assert "100 new rows have come since the last training; 150 are enough" in found[2]["reason"]
     assert Batch.objects.order_by("id").last().rows_new == 50
+
+
+@in_database
+def test_a_training_that_never_came_to_its_end_leaves_its_rows_waiting(ledger_database, serve):
+    serve(*(given(listings(400)[n * 200 :][:200], n) for n in range(2)))
+    assert go(run(0, min_new_rows=150, min_rows=1))["train"]  # and then MLflow was away, say
+    assert ledger.clean_since_training("real_estate", run=run(1)) == 200
+    go(run(1, min_new_rows=150, min_rows=1))
+    waiting = next(c for c in Decision.objects.latest("id").criteria if c["name"] == "volume")
+    assert waiting["value"] == 400
 
 
 @in_database

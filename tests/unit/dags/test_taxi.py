@@ -108,17 +108,62 @@ def test_a_job_is_asked_for_once_however_often_the_task_runs(monkeypatch):
     job = {"id": "j1", "state": "queued"}
     calls = answering(monkeypatch, lambda request: httpx.Response(202, json=job))
     for _try in range(2):
-        assert batch.clean(batch_run(), {"path": "/data/x.parquet"}) == "j1"
+        assert batch.clean(batch_run(), {"path": "/data/x.parquet", "data_sha256": "ab"}) == "j1"
     asked = [call for call in calls if call.method == "POST"]
     assert len({call.headers["Idempotency-Key"] for call in asked}) == 1
     assert json.loads(calls[0].content) == {"app": "clean_trips", "params": {"source": "/data/x.parquet"}}
+
+
+def jobs_of(monkeypatch, state: str, result: dict | None) -> dict[str, tuple[str, str]]:
+    """The console keeps a job for each key, as its REST does; the jobs: key -> id and body."""
+    jobs: dict[str, tuple[str, str]] = {}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.method == "GET":
+            return httpx.Response(200, json={"id": "", "state": state, "result": result})
+        key, body = request.headers["Idempotency-Key"], request.content.decode()
+        job_id, before = jobs.setdefault(key, (f"j{len(jobs) + 1}", body))
+        if before != body:
+            return httpx.Response(422, json={"detail": "The key was used for another body."})
+        return httpx.Response(202, json={"id": job_id})
+
+    answering(monkeypatch, answer)
+    return jobs
+
+
+def test_a_month_that_was_replaced_under_its_name_is_cleaned_anew(monkeypatch, tmp_path):
+    jobs_of(monkeypatch, "succeeded", {"output": str(tmp_path)})
+    asked = [
+        batch.clean(batch_run(), {"path": path, "data_sha256": digest})
+        for path, digest in [("/a", "01"), ("/a", "01"), ("/a", "02"), ("/b", "02")]
+    ]
+    assert asked == ["j1", "j1", "j2", "j3"]
+
+
+def test_trips_that_were_cleared_away_are_cleaned_anew(monkeypatch, tmp_path):
+    output = tmp_path / "trips"
+    output.mkdir()
+    jobs = jobs_of(monkeypatch, "succeeded", {"output": str(output)})
+    chosen = {"path": "/a", "data_sha256": "01"}
+    assert batch.clean(batch_run(), chosen) == "j1"
+    output.rmdir()
+    there = iter([False, True])  # of the first job, of the second
+    monkeypatch.setattr(batch, "_lies_there", lambda result: next(there))
+    assert batch.clean(batch_run(), chosen) == "j2"
+    assert len(jobs) == 2
+
+
+def test_what_a_job_wrote_lies_there_until_it_is_cleared_away(tmp_path):
+    assert batch._lies_there({"output": str(tmp_path)})
+    assert not batch._lies_there({"output": str(tmp_path / "gone")})
+    assert batch._lies_there({"rows": 3})  # it writes nothing
 
 
 def test_what_the_console_says_against_a_job_is_told(monkeypatch):
     problem = {"detail": "x.parquet cannot be read as Parquet."}
     answering(monkeypatch, lambda request: httpx.Response(422, json=problem))
     with pytest.raises(ConsoleRefused, match=r"clean_trips \(422\): x\.parquet cannot be read"):
-        batch.clean(batch_run(), {"path": "x.parquet"})
+        batch.clean(batch_run(), {"path": "x.parquet", "data_sha256": "ab"})
 
 
 def test_a_job_that_failed_has_no_result(monkeypatch):
@@ -188,6 +233,42 @@ def test_trips_of_a_stream_fit_the_spec(trips):
         "fare_amount": 12.0,
     }
     assert not any(decoder.decode_rows([event]).warnings)
+
+
+def test_the_same_trips_are_drawn_however_they_are_spread_over_files(trips, monkeypatch, tmp_path):
+    columns = [*training.FIELDS, training.LABEL, "pickup_datetime"]
+    table = pd.read_parquet(trips / "part-0.parquet").astype({"passenger_count": "Int32"})
+    table.loc[::97, "passenger_count"] = None
+    table.to_parquet(trips / "part-0.parquet")
+    whole, n_rows = training.drawn(trips, columns, 500, seed=1)
+    assert (len(whole), n_rows) == (500, 4_000)
+    table = table.sample(frac=1, random_state=3)
+    parts = tmp_path / "parts"
+    parts.mkdir()
+    for n in range(4):
+        table.iloc[n::4].to_parquet(parts / f"part-{n}.parquet", row_group_size=300)
+    monkeypatch.setattr(training, "READ_ROWS", 70)
+    again, n_rows = training.drawn(parts, columns, 500, seed=1)
+    assert n_rows == 4_000
+    pd.testing.assert_frame_equal(whole, again)
+    other, _n = training.drawn(trips, columns, 500, seed=2)
+    assert not other.equals(whole)
+    everything, n_rows = training.drawn(trips, columns, 5_000, seed=1)
+    assert len(everything) == n_rows == 4_000
+    assert abs(whole["fare_amount"].mean() / everything["fare_amount"].mean() - 1) < 0.15  # 500 of them
+
+
+def test_no_more_trips_are_in_memory_than_are_drawn_and_read_at_once(trips, monkeypatch):
+    monkeypatch.setattr(training, "READ_ROWS", 100)
+    longest, concat = [], pd.concat
+
+    def measured(tables, **more):
+        longest.append(sum(len(table) for table in tables))
+        return concat(tables, **more)
+
+    monkeypatch.setattr(training.pd, "concat", measured)
+    training.drawn(trips, [*training.FIELDS, training.LABEL], 50, seed=1)
+    assert max(longest) <= 150
 
 
 def test_impossible_trips_are_left_out_and_counted(trips, capsys):

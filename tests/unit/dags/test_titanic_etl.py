@@ -120,11 +120,56 @@ def test_of_a_passenger_that_is_there_twice_the_first_stays(give):
     run_all()
     assert RejectedRow.objects.get().reason == "PassengerId is there before"
     assert CleanRow.objects.get(key="1").data["Age"] == 22
-    give(BRAUND.replace(",22,", ",24,"), HEIKKINEN)
-    run_all("manual__2")  # another list, the same passengers
-    assert Batch.objects.latest("id").rows_new == 1
-    assert CleanRow.objects.get(key="1").data["Age"] == 22
-    assert CleanRow.objects.count() == 2
+
+
+def test_a_corrected_list_takes_the_place_of_the_one_before_only_when_that_is_asked_for(give):
+    give(BRAUND, HEIKKINEN)
+    run_all()
+    give(BRAUND.replace(",22,", ",24,"))
+    with pytest.raises(DataInvalid, match=r"1 passenger is there with other values \(1\).*with “Replace”"):
+        run_all("manual__2")
+    assert Batch.objects.count() == 1
+    run_all("manual__3", replace=True)
+    assert (Batch.objects.count(), CleanRow.objects.get().data["Age"]) == (1, 24)
+    assert the_store().get(ENTITY, "1").values["Age"] == 24
+    assert the_store().ids(ENTITY, "1") == ["1"]  # who is in no list any more is in no version either
+    with pytest.raises(NotThere):
+        the_store().get(ENTITY, "3")
+
+
+def test_a_list_that_repeats_passengers_and_brings_others_is_added(give):
+    give(BRAUND)
+    run_all()
+    give(BRAUND, HEIKKINEN)
+    run_all("manual__2")
+    assert (Batch.objects.count(), CleanRow.objects.count()) == (2, 2)
+    assert the_store().newest(ENTITY).facts["data_source"] == "file"
+
+
+def test_invented_and_real_passengers_are_not_mixed(give):
+    run_all()
+    give('1000,0,3,"Braund, Mr. Owen Harris",male,22,1,0,A/5 21171,7.25,,S')  # an id that none invented has
+    with pytest.raises(DataInvalid, match="There are rows of synthetic, and these are of file"):
+        run_all("manual__2")
+    run_all("manual__3", replace=True)
+    assert list(CleanRow.objects.values_list("key", flat=True)) == ["1000"]
+    version = the_store().newest(ENTITY)
+    assert (version.n_rows, version.facts["data_source"], version.facts["origin"]) == (1, "file", FILE_NAME)
+    with pytest.raises(DataInvalid, match="There are rows of file, and these are of synthetic"):
+        run_all("manual__4", source="synthetic")
+
+
+def test_passengers_of_two_seeds_are_not_mixed():
+    run_all(source="synthetic", seed=1)
+    with pytest.raises(DataInvalid, match="passengers are there with other values"):
+        run_all("manual__2", source="synthetic", seed=2)
+
+
+def test_features_say_where_the_rows_came_from_and_not_where_this_run_looked(give, tmp_path):
+    run = run_all(source="synthetic")
+    run.folder.write_json("source.json", run.folder.read_json("source.json") | {"data_source": "file"})
+    etl.write_features(run)
+    assert the_store().newest(ENTITY).facts["data_source"] == "synthetic"
 
 
 @pytest.mark.parametrize(
@@ -197,10 +242,8 @@ def test_what_a_presigned_address_signs_with_is_neither_kept_nor_said(monkeypatc
             raise found
         return found
 
-    client = httpx.Client(transport=httpx.MockTransport(answer))
-    monkeypatch.setattr(
-        sources.httpx, "stream", lambda *args, follow_redirects, timeout: client.stream(*args)
-    )
+    client = sources._client
+    monkeypatch.setattr(sources, "_client", lambda: client(httpx.MockTransport(answer)))
     loaded = sources.load("url", file_name="x", url=address, generate=bytes)
     assert (loaded.data, loaded.origin) == (b"a,b", "https://bucket.example/list.csv")
     for why in ("status 403 Forbidden", "slow"):

@@ -2,12 +2,15 @@
 
 import ast
 import json
+import runpy
 import stat
+import sys
 import threading
 import time
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -210,6 +213,59 @@ def test_one_whose_worker_is_gone_is_closed_with_words(champion, engineer, monke
     assert not ApiToken.objects.get().is_live
 
 
+def test_one_that_another_worker_has_closed_stays_closed(champion, engineer, monkeypatch):
+    """Its own worker stood still for longer than its lease, and goes on."""
+    test = make_test()
+    goes_on: list[str] = []
+
+    def stand_still(plan, *, still_there):
+        LoadTest.objects.update(next_attempt_at=timezone.now() - timedelta(seconds=1))
+        tasks.run_load_test(test.pk)
+        still_there()
+        goes_on.append("it asks on")
+        return MEASURED
+
+    monkeypatch.setattr(load_running, "run", stand_still)
+    tasks.run_load_test(test.pk)
+    test.refresh_from_db()
+    assert (test.state, test.next_attempt_at, goes_on) == ("failed", None, [])
+    assert "restarted in the middle" in test.error
+    assert not ApiToken.objects.get().is_live
+
+
+@pytest.mark.parametrize("outcome", [MEASURED, LoadTestFailed("It hurt.")])
+def test_what_was_measured_too_late_overwrites_nothing(champion, engineer, monkeypatch, outcome):
+    test = make_test()
+
+    def stand_still(plan, *, still_there):
+        LoadTest.objects.update(next_attempt_at=timezone.now() - timedelta(seconds=1))
+        tasks.run_load_test(test.pk)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    monkeypatch.setattr(load_running, "run", stand_still)
+    tasks.run_load_test(test.pk)
+    test.refresh_from_db()
+    assert (test.state, test.requests, "restarted" in test.error) == ("failed", None, True)
+
+
+def test_a_token_made_after_another_worker_had_closed_the_test_is_closed_too(champion, engineer, monkeypatch):
+    test = make_test()
+    issue = tasks.tokens.issue
+
+    def stand_still(*args, **more):
+        LoadTest.objects.update(next_attempt_at=timezone.now() - timedelta(seconds=1))
+        tasks.run_load_test(test.pk)
+        return issue(*args, **more)
+
+    monkeypatch.setattr(tasks.tokens, "issue", stand_still)
+    monkeypatch.setattr(load_running, "run", lambda plan, *, still_there: still_there())
+    tasks.run_load_test(test.pk)
+    test.refresh_from_db()
+    assert (test.state, ApiToken.objects.get().is_live) == ("failed", False)
+
+
 def test_a_user_who_may_no_more_has_nothing_done_in_their_name(champion, engineer):
     engineer.is_active = False
     engineer.save()
@@ -276,6 +332,32 @@ def test_locust_itself_asks_and_measures(answering):
     assert (first["users"], second["users"]) == (1, 2)
     assert first["requests"] > 0
     assert (first["failures"], second["failures"]) == (0, 0)
+
+
+def test_times_and_calls_a_second_are_of_those_answered(monkeypatch):
+    """A refusal comes back in a millisecond: hundreds of them make a model that is overrun look fast."""
+    locust = SimpleNamespace(FastHttpUser=object, constant=None, task=None)
+    stand_ins = {
+        "locust": locust,
+        "locust.env": SimpleNamespace(Environment=None),
+        "gevent": None,
+        "requests": None,
+    }
+    for name, module in stand_ins.items():
+        monkeypatch.setitem(sys.modules, name, module or SimpleNamespace())
+    measured = runpy.run_path(str(load_running.SCRIPT))["Measured"]()
+    for n in range(400):
+        measured.note(response_time=1.0, exception=ValueError("429") if n else None, name="x")
+    for answered_ms in (100.0, 200.0, 300.0):
+        measured.note(response_time=answered_ms, exception=None)
+    assert measured.second == [1.0, 100.0, 200.0, 300.0]
+    assert measured.step(7, 2.0) == {
+        "users": 7, "requests": 403, "failures": 399, "rps": 2.0, "p50": 200.0, "p95": 300.0, "p99": 300.0,
+    }  # fmt: skip
+    measured.begin_step()
+    measured.note(response_time=1.0, exception=ValueError("429"))
+    nobody = measured.step(7, 2.0)
+    assert (nobody["requests"], nobody["rps"], nobody["p95"]) == (1, 0.0, None)
 
 
 def test_locust_patches_the_standard_library_before_anything_takes_from_it():
