@@ -104,6 +104,10 @@ ROUTES: dict[str, str | dict[str, str]] = {
     "api:token-detail": "tokens",
     "api:sign-in-limit-list": "admin",
     "api:sign-in-limit-lift": {"POST": "admin"},
+    "api:user-list": "admin",
+    "api:user-detail": "admin",
+    "api:user-reset-password": {"POST": "admin"},
+    "api:role-list": "admin",
     # audit
     "audit:entry-list": "admin",
     "audit:entry-detail": "admin",
