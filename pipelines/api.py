@@ -19,6 +19,7 @@ from core.lib.rest import valid, valid_query
 from pipelines import (
     actions,
     asset_events,
+    failures,
     listing,
     log_reading,
     previews,
@@ -36,6 +37,7 @@ from pipelines.serializers import (
     AssetEventSerializer,
     AssetSerializer,
     ClearSerializer,
+    FailureSerializer,
     ImportFaultSerializer,
     InputAnswerSerializer,
     InputRequestSerializer,
@@ -212,6 +214,16 @@ class RunDetailView(APIView):
         given = valid(RunChangeSerializer, request.data)
         run = actions.write_note(run_id, given["note"], by=user_of(request))
         return Response(RunSerializer(run).data, status=202)
+
+
+class RunFailureView(APIView):
+    @extend_schema(responses=FailureSerializer)
+    def get(self, _request: Request, run_id: int) -> Response:
+        """Why a run failed; 404 when none of its tasks did."""
+        found = failures.read(queries.run(run_id))
+        if found is None:
+            raise NotFound(_("No task of run %(id)s has failed.") % {"id": run_id})
+        return Response(FailureSerializer(found).data)
 
 
 class RunCancelView(APIView):
