@@ -206,7 +206,11 @@ def _groups(roles: Iterable[str]) -> list[Group]:
 
 
 def _check_name(user: User) -> None:
-    """Names differ by more than case, and none looks like the console itself in the audit trail."""
+    """Names differ by more than case, and none looks like the console itself in the audit trail.
+
+    One is made after the other: who comes second waits at the row that guards the administrators, too.
+    """
+    Group.objects.select_for_update().filter(name=policy.ADMIN).first()
     taken = User.objects.filter(username__iexact=user.username).exists()
     if taken or user.username.lower() in {CONSOLE_ITSELF, NOBODY}:
         text = _("The name “%(name)s” is taken. Choose another.") % {"name": user.username}
