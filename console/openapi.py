@@ -3,7 +3,9 @@
 The committed `openapi.yaml` is the same text; a test compares them and `make openapi` writes it.
 """
 
+import re
 from functools import cache
+from itertools import product
 from typing import Any
 
 import orjson
@@ -18,6 +20,7 @@ from drf_spectacular.renderers import OpenApiYamlRenderer
 from console import openapi_shapes
 from core.access import policy
 
+SAMPLES = ("1", "00000000-0000-7000-8000-000000000000")  # each parameter of a path takes one of them
 METHODS = ("get", "post", "put", "patch", "delete")
 PROBLEM = {
     "type": "object",
@@ -140,9 +143,10 @@ def _operation(path: str, method: str, found: dict[str, Any]) -> dict[str, Any]:
 
 def _scope(path: str, method: str) -> str:
     """The scope that the table asks for; empty when being signed in is enough."""
-    for sample in ("1", "00000000-0000-7000-8000-000000000000"):
+    names = re.findall(r"\{(\w+)\}", path)
+    for values in product(SAMPLES, repeat=len(names)):
         try:
-            view_name = resolve(openapi_shapes.filled(path, sample)).view_name
+            view_name = resolve(path.format(**dict(zip(names, values, strict=True)))).view_name
         except Resolver404:
             continue
         rule = policy.needed(view_name, method.upper())

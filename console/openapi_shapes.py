@@ -1,15 +1,9 @@
 """Schemas of OpenAPI in the short words that a person reads: `{"id": integer, "state": "a" | "b"}`."""
 
-import re
 from typing import Any
 
 DEEPEST = 6
 INDENT = "  "
-
-
-def filled(path: str, value: str) -> str:
-    """The path with every `{parameter}` replaced by `value`."""
-    return re.sub(r"\{[^}]+\}", value, path)
 
 
 def of_content(holder: dict[str, Any], schemas: dict[str, Any]) -> str:

@@ -19,6 +19,7 @@ from core.lib.rest import valid, valid_query
 from pipelines import (
     actions,
     asset_events,
+    failures,
     listing,
     log_reading,
     previews,
@@ -57,6 +58,7 @@ from pipelines.serializers import (
 )
 from pipelines.task_answers import TaskState
 from pipelines.task_serializers import (
+    FailureSerializer,
     InputAnswerSerializer,
     InputRequestSerializer,
     LogQuerySerializer,
@@ -217,6 +219,16 @@ class RunDetailView(APIView):
         given = valid(RunChangeSerializer, request.data)
         run = run_changes.write_note(run_id, given["note"], by=user_of(request))
         return Response(RunSerializer(run).data, status=202)
+
+
+class RunFailureView(APIView):
+    @extend_schema(responses=FailureSerializer)
+    def get(self, _request: Request, run_id: int) -> Response:
+        """Why a run failed; 404 when none of its tasks did."""
+        found = failures.read(queries.run(run_id))
+        if found is None:
+            raise NotFound(_("No task of run %(id)s has failed.") % {"id": run_id})
+        return Response(FailureSerializer(found).data)
 
 
 class RunCancelView(APIView):

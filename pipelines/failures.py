@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines import log_reading, run_tasks
+from pipelines import log_reading, queries, run_tasks
 from pipelines.log_lines import LogLine
 from pipelines.models import Run, TaskInstance
 from pipelines.run_tasks import TaskRow
@@ -34,6 +34,12 @@ class Failure:
     is_read: bool
     is_final: bool
     after: list[str]
+
+
+def read(run: Run) -> Failure | None:
+    """As `of_run`, of a run about which nothing else is known."""
+    nodes = queries.graph_of(run.dag_id)
+    return of_run(run, run_tasks.rows(run, nodes), nodes)
 
 
 def of_run(run: Run, rows: Sequence[TaskRow], graph: Sequence[Mapping[str, Any]]) -> Failure | None:

@@ -27,6 +27,25 @@ class TaskInstanceSerializer(RowSerializer):
         ]
 
 
+class FailureSerializer(serializers.Serializer):
+    """The first task that failed, in the order of the graph, and the last error of its log."""
+
+    task_id = serializers.CharField(source="task.task_id")
+    map_index = serializers.IntegerField(source="task.map_index")
+    try_number = serializers.IntegerField(source="task.try_number")
+    n_others = serializers.IntegerField(help_text="how many more tasks failed")
+    error = serializers.CharField(
+        allow_blank=True, help_text="empty while the log is on its way, and where it holds no error"
+    )
+    trouble = serializers.CharField(allow_blank=True, help_text="why there is no log")
+    is_read = serializers.BooleanField(help_text="whether the end of the log is here")
+    is_final = serializers.BooleanField(help_text="whether all this stays as it is; else ask again")
+    after = serializers.ListField(
+        child=serializers.CharField(),
+        help_text="tasks after it that did not run; of a mapped one with how many of its instances",
+    )
+
+
 class LogQuerySerializer(StrictSerializer):
     """Which log, and from where."""
 

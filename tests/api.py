@@ -1,12 +1,15 @@
-"""The console's REST API as a test's own user would call it."""
+"""The console's REST API as a test's own user would call it, and how that user comes to be."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
 
 from tests.running_stack import RunningStack
+
+PASSWORD = "seven-lanterns-on-the-quay"
 
 
 class Caller:
@@ -19,8 +22,9 @@ class Caller:
 
     def new_token(self, stack: RunningStack, roles: tuple[str, ...]) -> str:
         """Of a user who is made for it."""
-        made = stack.manage("create_user", self.name, "--token", "--role", *roles)
-        return made.strip().splitlines()[-1]
+        with signed_in(stack, self.name, *roles) as session:
+            made = session.post("/api/v1/tokens", json={"name": "tests"}, headers=csrf(session))
+            return str(ok(made, 201)["key"])
 
     def get(self, path: str, **options: Any) -> httpx.Response:
         return self._call("GET", path, **options)
@@ -35,6 +39,38 @@ class Caller:
         """key: of a call that may be repeated."""
         headers = {"Authorization": f"Bearer {self.token}", **({"Idempotency-Key": key} if key else {})}
         return httpx.request(method, self._base + path, headers=headers, timeout=30, **options)
+
+
+def new_person(stack: RunningStack, name: str, *roles: str) -> str:
+    """The one-time password of somebody who is made now."""
+    made = httpx.post(
+        f"{stack.url}/api/v1/users",
+        json={"username": name, "roles": roles},
+        headers={"Authorization": f"Bearer {stack.admin_token}"},
+        timeout=30,
+    )
+    return str(ok(made, 201)["one_time_password"])
+
+
+@contextmanager
+def signed_in(stack: RunningStack, name: str, *roles: str) -> Iterator[httpx.Client]:
+    """A browser without scripts, of somebody who is made now and has chosen `PASSWORD`."""
+    one_time = new_person(stack, name, *roles)
+    choice = {"old_password": one_time, "new_password1": PASSWORD, "new_password2": PASSWORD}
+    with httpx.Client(base_url=stack.url, timeout=30) as session:
+        session.get("/sign-in")  # sets the cookie that goes with every form
+        for address, fields in (
+            ("/sign-in", {"username": name, "password": one_time}),
+            ("/account/password", choice),
+        ):
+            answer = session.post(address, data=fields, headers=csrf(session))
+            assert answer.status_code == 302, f"{name} at {address}: {answer.status_code} {answer.text}"
+        yield session
+
+
+def csrf(session: httpx.Client) -> dict[str, str]:
+    """The header that proves that a change comes from the session itself."""
+    return {"X-CSRFToken": session.cookies["atalaya_csrf"]}
 
 
 def ok(answer: httpx.Response, status: int | None = None) -> Any:

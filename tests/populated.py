@@ -241,6 +241,7 @@ def rows(mlflow: FakeMlflow) -> SimpleNamespace:
         "key": "a",
         "job_id": job.pk,
         "batch_id": batch.pk,
+        "username": other.username,
     }
     return SimpleNamespace(user=user, key=key, run=run, mlflow_run=run_id, pks=pks, arguments=arguments)
 

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -74,6 +75,12 @@ class RunningStack:
         """What librdkafka needs to reach the broker."""
         settings = json.loads(self.env["CONSOLE_KAFKA_CONFIG"])
         return {"bootstrap.servers": self.env["CONSOLE_KAFKA_BOOTSTRAP"], **settings}
+
+    @cached_property
+    def admin_token(self) -> str:
+        """Of an administrator whom the command made: who else is needed is made with it, by REST."""
+        name = f"maker-{uuid.uuid4().hex[:8]}"  # the stack may be kept from an earlier run
+        return self.manage("create_user", name, "--token", "--role", "admin").strip().splitlines()[-1]
 
     def command(self, *arguments: str, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
         return self._run([sys.executable, "-m", "stack", *arguments], timeout_s=timeout_s)

@@ -39,22 +39,38 @@ def create_user(username: str, *, roles: Iterable[str], email: str = "", by: Use
 
 
 @transaction.atomic
-def edit_user(user: User, *, roles: Iterable[str], email: str, by: User) -> None:
-    """Give the user exactly these roles and this address. Raises Conflict for the last administrator."""
+def edit_user(user: User, *, roles: Iterable[str] | None = None, email: str | None = None, by: User) -> None:
+    """Give the user exactly these roles and this address; None leaves what is there.
+
+    Raises InvalidRequest for an unknown role, Conflict for the last administrator.
+    """
     _check_admin(by)
     _check_person(user)
-    groups = _groups(roles)
     before = {"roles": user.role_names, "email": user.email}
-    if policy.ADMIN not in {group.name for group in groups}:
-        _keep_an_admin(without=user)
-    user.groups.set(groups)
-    user.email = email
-    user.save(update_fields=["email"])
-    user.forget_roles()
+    if roles is not None:
+        groups = _groups(roles)
+        if policy.ADMIN not in {group.name for group in groups}:
+            _keep_an_admin(without=user)
+        user.groups.set(groups)
+        user.forget_roles()
+    if email is not None:
+        user.email = email
+        user.save(update_fields=["email"])
     after = {"roles": user.role_names, "email": user.email}
     if before != after:
         audit.record("user.edit", user, by=by, before=before, after=after)
         _announce(user)
+
+
+@transaction.atomic
+def change_user(user: User, *, is_active: bool | None = None, by: User, **values: Any) -> None:
+    """Several changes, all or none: `values` as `edit_user` takes them, and whether the account is active.
+
+    Nothing happens to an account that is so already. Raises what the single changes raise.
+    """
+    edit_user(user, by=by, **values)
+    if is_active not in {None, user.is_active}:
+        (activate_user if is_active else deactivate_user)(user, by=by)
 
 
 def prefer(user: User, *, language: str, time_zone: str) -> None:
@@ -190,10 +206,17 @@ def _groups(roles: Iterable[str]) -> list[Group]:
 
 
 def _check_name(user: User) -> None:
-    """Names differ by more than case, and none looks like the console itself in the audit trail."""
+    """Names differ by more than case, and none looks like the console itself in the audit trail.
+
+    One is made after the other: who comes second waits at the row that guards the administrators, too.
+    """
+    Group.objects.select_for_update().filter(name=policy.ADMIN).first()
     taken = User.objects.filter(username__iexact=user.username).exists()
     if taken or user.username.lower() in {CONSOLE_ITSELF, NOBODY}:
         text = _("The name “%(name)s” is taken. Choose another.") % {"name": user.username}
+        raise InvalidRequest(text, errors=[{"field": "username", "message": text}])
+    if user.username in {".", ".."}:  # a client takes them out of an address before it is sent
+        text = _("The name “%(name)s” cannot stand in an address. Choose another.") % {"name": user.username}
         raise InvalidRequest(text, errors=[{"field": "username", "message": text}])
     try:
         user.full_clean(validate_unique=False)

@@ -2,8 +2,7 @@
 
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework.generics import ListCreateAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -17,10 +16,12 @@ from core.access.serializers import (
     LimitWishSerializer,
     MeSerializer,
     NewTokenSerializer,
+    TokenQuerySerializer,
     TokenSerializer,
     TokenWishSerializer,
 )
 from core.lib.errors import NotFound
+from core.lib.rest import valid, valid_query
 
 
 class Me(APIView):
@@ -49,15 +50,14 @@ class TokenList(ListCreateAPIView):
 
     def get_queryset(self) -> QuerySet[ApiToken]:
         """The caller's tokens; everybody's with `all=true` for administrators."""
-        if self.request.query_params.get("all", "").lower() in {"1", "true"}:
+        given = valid_query(TokenQuerySerializer, self.request)
+        wanted = {"words": given["q"], "state": given["state"]}
+        if given["all"]:
             policy.check(self.request.user, "admin")
-            return queries.all_tokens()
-        return queries.tokens_of(user_of(self.request))
+            return queries.all_tokens(**wanted)
+        return queries.tokens_of(user_of(self.request), **wanted)
 
-    @extend_schema(
-        operation_id="token_list",
-        parameters=[OpenApiParameter("all", OpenApiTypes.BOOL, description="Everybody's; needs `admin`.")],
-    )
+    @extend_schema(operation_id="token_list", parameters=[TokenQuerySerializer])
     def get(self, request: Request, *args: object, **kwargs: object) -> Response:
         """Newest first."""
         return super().get(request, *args, **kwargs)
@@ -67,9 +67,7 @@ class TokenList(ListCreateAPIView):
     )
     def post(self, request: Request, *_args: object, **_kwargs: object) -> Response:
         """Make a token with some of the caller's scopes. Its key is in this answer and nowhere else."""
-        wish = TokenWishSerializer(data=request.data)
-        wish.is_valid(raise_exception=True)
-        values = wish.validated_data
+        values = valid(TokenWishSerializer, request.data)
         user = user_of(request)
         scopes = values.get("scopes", policy.token_scopes_of(user))
         token, key = tokens.create(user, name=values["name"], scopes=scopes, days=values["days"], by=user)
@@ -108,7 +106,5 @@ class LimitLift(APIView):
     @extend_schema(operation_id="sign_in_limit_lift", request=LimitWishSerializer, responses={204: None})
     def post(self, request: Request) -> Response:
         """Let a name or an address try again at once; 404 when nothing has to wait there any more."""
-        wish = LimitWishSerializer(data=request.data)
-        wish.is_valid(raise_exception=True)
-        actions.lift_limit(**wish.validated_data, by=user_of(request))
+        actions.lift_limit(**valid(LimitWishSerializer, request.data), by=user_of(request))
         return Response(status=204)

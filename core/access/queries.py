@@ -8,10 +8,12 @@ from django.contrib.auth.models import Group
 from django.db.models import Count, F, Q, QuerySet
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from core.access import policy
 from core.access.models import ApiToken, User
+from core.lib.errors import NotFound
 from core.lib.hits import Hit
 
 
@@ -75,9 +77,9 @@ def _grant(token: ApiToken, expires_at: datetime) -> TokenGrant:
     )
 
 
-def tokens_of(user: User) -> QuerySet[ApiToken]:
-    """The user's tokens, live ones first, newest first."""
-    return all_tokens().filter(user=user)
+def tokens_of(user: User, **wanted: str) -> QuerySet[ApiToken]:
+    """The user's tokens, live ones first, newest first. wanted: as `all_tokens` takes it."""
+    return all_tokens(**wanted).filter(user=user)
 
 
 def n_live_tokens(user: User) -> int:
@@ -106,6 +108,14 @@ def users(*, words: str = "", role: str = "", state: str = "", order: str = "") 
     return found.filter(USER_STATES.get(state, Q())).order_by(
         "is_system", USER_ORDERS.get(order, F("username"))
     )
+
+
+def user(username: str) -> User:
+    """The one of `users` with this name. Raises NotFound."""
+    found = users().filter(username=User.normalize_username(username)).first()
+    if found is None:
+        raise NotFound(gettext("There is no user “%(name)s”.") % {"name": username})
+    return found
 
 
 USER_ORDERS = {

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from core.access import policy
 from core.access.models import User
 from core.alerts import deliveries, findings
-from core.alerts.models import Alert
+from core.alerts.models import MOST_AT_ONCE, Alert
 from core.alerts.states import UNRESOLVED, Event, Severity, State
 from core.audit.actions import record
 from core.lib import live
@@ -20,7 +20,6 @@ from core.lib.errors import InvalidRequest, NotFound
 SCOPE: Final = "alerts.handle"
 COOLDOWN: Final = timedelta(hours=1)
 LONGEST_MUTE: Final = timedelta(days=90)
-MOST_AT_ONCE: Final = 200
 
 
 def raise_alert(
@@ -63,12 +62,12 @@ def acknowledge(alert_id: int, *, by: User, reason: str = "") -> Alert:
 
 
 @transaction.atomic
-def acknowledge_many(alert_ids: Iterable[int], *, by: User) -> int:
-    """Acknowledge those of them that are open; returns how many."""
+def acknowledge_many(alert_ids: Iterable[int], *, by: User, reason: str = "") -> list[Alert]:
+    """Acknowledge those of them that are open, and answer which those were."""
     policy.check(by, SCOPE)
     wanted = list(alert_ids)[:MOST_AT_ONCE]
     alerts = Alert.objects.select_for_update().filter(pk__in=wanted, state=State.OPEN).order_by("pk")
-    return len([_step(alert, State.ACKNOWLEDGED, by=by, reason="") for alert in alerts])
+    return [_step(alert, State.ACKNOWLEDGED, by=by, reason=reason) for alert in alerts]
 
 
 @transaction.atomic

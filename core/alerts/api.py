@@ -46,6 +46,21 @@ class AcknowledgeView(APIView):
         return _answer(pk)
 
 
+class AcknowledgeManyView(APIView):
+    """Somebody looks after several alerts."""
+
+    @extend_schema(
+        request=shapes.AcknowledgeManySerializer,
+        responses=shapes.AlertsListSerializer,
+        operation_id="alerts_acknowledge_many",
+    )
+    def post(self, request: Request) -> Response:
+        """Acknowledge those that are open; the answer holds these, and the others stay as they are."""
+        given = valid(shapes.AcknowledgeManySerializer, request.data)
+        alerts = actions.acknowledge_many(by=user_of(request), **given)
+        return Response(shapes.AlertsListSerializer({"results": alerts}).data)
+
+
 class MuteView(APIView):
     """Quiet for a while."""
 

@@ -18,6 +18,7 @@ from core.lib.outbox import Deliverable
 FIRST_RETRY_S: Final = 10
 LONGEST_RETRY_S: Final = 1800
 GIVE_UP_AFTER: Final = timedelta(hours=24)
+MOST_AT_ONCE: Final = 200  # alerts that one call acknowledges
 
 
 class Alert(models.Model):

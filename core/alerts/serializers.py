@@ -6,11 +6,11 @@ from rest_framework import serializers
 
 from core.access import policy
 from core.alerts.forms import LONGEST_GLOB, LONGEST_NAME, LONGEST_REASON, MOST_GLOBS, MOST_PER_MINUTE
-from core.alerts.models import Alert, AlertStep, Channel, Delivery
+from core.alerts.models import MOST_AT_ONCE, Alert, AlertStep, Channel, Delivery
 from core.alerts.queries import UNRESOLVED_WORD
 from core.alerts.states import ChannelKind, DeliveryState, Severity, State
 from core.lib.edge import MomentSerializerField
-from core.lib.rest import StrictSerializer
+from core.lib.rest import StrictSerializer, WholeListSerializer
 
 
 class StepSerializer(serializers.ModelSerializer):
@@ -76,6 +76,20 @@ class AlertQuerySerializer(serializers.Serializer):
 
 class AcknowledgeSerializer(StrictSerializer):
     reason = serializers.CharField(max_length=LONGEST_REASON, required=False, allow_blank=True, default="")
+
+
+class AcknowledgeManySerializer(AcknowledgeSerializer):
+    alert_ids = serializers.ListField(
+        child=serializers.IntegerField(min_value=1, max_value=2**63 - 1),
+        allow_empty=False,
+        max_length=MOST_AT_ONCE,
+    )
+
+
+class AlertsListSerializer(WholeListSerializer):
+    """Those of several alerts that were touched."""
+
+    results = AlertSerializer(many=True)
 
 
 class MuteSerializer(AcknowledgeSerializer):

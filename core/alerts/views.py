@@ -98,7 +98,7 @@ def acknowledge_selected(request: SignedInRequest) -> HttpResponse:
     """All that are ticked in the list."""
     numbers = [edge.whole_or(None, value) for value in request.POST.getlist("alert")]
     ticked = [number for number in numbers if number is not None]
-    n = actions.acknowledge_many(ticked, by=request.user)
+    n = len(actions.acknowledge_many(ticked, by=request.user))
     text = ngettext("%(n)d alert is acknowledged.", "%(n)d alerts are acknowledged.", n) % {"n": n}
     messages.success(request, text)
     return redirect("alerts:alert-list")

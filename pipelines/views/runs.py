@@ -257,9 +257,7 @@ def run_detail(request: SignedInRequest, run_id: int) -> HttpResponse:
 def run_failure(request: SignedInRequest, run_id: int) -> HttpResponse:
     """Why it failed, once more: its log has grown."""
     run = queries.run(run_id)
-    nodes = queries.graph_of(run.dag_id)
-    found = failures.of_run(run, run_tasks.rows(run, nodes), nodes)
-    return render(request, "pipelines/_failure.html", {"run": run, "failure": found})
+    return render(request, "pipelines/_failure.html", {"run": run, "failure": failures.read(run)})
 
 
 @require_POST

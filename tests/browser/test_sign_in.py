@@ -4,7 +4,8 @@ import re
 
 from playwright.sync_api import Browser, expect
 
-from tests.browser.visitors import PASSWORD, People, sign_in
+from tests.api import PASSWORD, new_person
+from tests.browser.visitors import People, sign_in
 from tests.running_stack import RunningStack
 
 
@@ -36,7 +37,7 @@ def test_sign_in_returns_to_the_page_that_was_asked_for(
 
 
 def test_wrong_passwords_bring_a_wait_and_say_for_how_long(browser: Browser, stack: RunningStack):
-    stack.manage("create_user", "sign-in-cleo", "--role", "viewer")
+    new_person(stack, "sign-in-cleo", "viewer")
     page = browser.new_context(base_url=stack.url).new_page()
     for _attempt in range(6):
         sign_in(page, "sign-in-cleo", "not the password")

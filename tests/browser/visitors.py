@@ -7,9 +7,9 @@ from typing import Any
 
 from playwright.sync_api import Browser, ConsoleMessage, Page, Response, expect
 
+from tests.api import PASSWORD, new_person
 from tests.running_stack import RunningStack
 
-PASSWORD = "seven-lanterns-on-the-quay"
 WIDE = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
 SHOTS = os.environ.get("CONSOLE_TEST_SHOTS")
@@ -75,8 +75,7 @@ class People:
 
     def visitor(self, name: str, *roles: str) -> Visitor:
         if name not in self._states:
-            one_time = self._stack.manage("create_user", name, "--role", *roles).strip().splitlines()[-1]
-            self._states[name] = self._first_sign_in(name, one_time)
+            self._states[name] = self._first_sign_in(name, new_person(self._stack, name, *roles))
         made = Visitor(self._browser, self._stack, name, self._states[name])
         self._visitors.append(made)
         return made

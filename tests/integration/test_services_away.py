@@ -1,15 +1,14 @@
 """Each service stopped in turn: every page answers with what it has or with clear words, never a bare 500."""
 
-import re
 from collections.abc import Iterator
 
 import httpx
 import pytest
 
+from tests.api import signed_in
 from tests.running_stack import RunningStack
 from tests.second_path import SecondPath
 
-PASSWORD = "a-lantern-in-each-window"
 PAGES = (
     "/",
     "/overview/health",
@@ -70,21 +69,9 @@ BOXES = {("kafka", "/topics/-/groups"): {503}}
 @pytest.fixture(scope="module")
 def visitor(stack: RunningStack) -> Iterator[httpx.Client]:
     """A signed-in browser without scripts, of somebody who may see everything."""
-    one_time = stack.manage("create_user", "away-admin", "--role", "admin").strip().splitlines()[-1]
-    with httpx.Client(base_url=stack.url, timeout=30, follow_redirects=True) as client:
-        page = post_form(client, "/sign-in", {"username": "away-admin", "password": one_time})
-        fields = {"old_password": one_time, "new_password1": PASSWORD, "new_password2": PASSWORD}
-        assert "Choose your password" in page.text
-        assert post_form(client, "/account/password", fields).status_code == 200
+    with signed_in(stack, "away-admin", "admin") as client:
+        client.follow_redirects = True
         yield client
-
-
-def post_form(client: httpx.Client, address: str, fields: dict[str, str]) -> httpx.Response:
-    found = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', client.get(address).text)
-    assert found, f"no form at {address}"
-    return client.post(
-        address, data={**fields, "csrfmiddlewaretoken": found[1]}, headers={"Referer": address}
-    )
 
 
 @pytest.mark.parametrize(

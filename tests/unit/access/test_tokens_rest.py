@@ -301,3 +301,31 @@ def test_a_token_made_in_a_session_has_no_parent():
 def test_a_token_from_before_there_were_parents_goes_on(client):
     _token, key = make_token(make_user("ana", "viewer"), "see")
     assert statuses(client, [key]) == [200]
+
+
+def test_the_list_is_narrowed_as_on_the_page(client):
+    ana = make_user("ana", "viewer")
+    _token, key = make_token(ana, name="nightly")
+    make_token(ana, name="old", days=-1)
+    make_token(make_user("bo", "viewer"), name="ana's other")
+    _admin, admin_key = make_token(make_admin(), name="root's")
+    for query, mine, all_ in (
+        ("", ["old", "nightly"], ["root's", "ana's other", "old", "nightly"]),
+        ("q=NIGHT", ["nightly"], ["nightly"]),
+        ("q=ana", ["old", "nightly"], ["ana's other", "old", "nightly"]),
+        ("state=over", ["old"], ["old"]),
+        ("state=active&q=ana", ["nightly"], ["ana's other", "nightly"]),
+    ):
+        for caller, more, names in ((key, "", mine), (admin_key, "&all=true", all_)):
+            rows = client.get(f"{URL}?{query}{more}", **bearer(caller)).json()["results"]
+            assert [row["name"] for row in rows] == names, query
+    refused = client.get(f"{URL}?state=gone&all=perhaps", **bearer(key))
+    assert {error["field"] for error in refused.json()["errors"]} == {"state", "all"}
+
+
+def test_a_misspelt_field_makes_no_token_with_all_scopes(client):
+    _token, key = make_token(make_user("ana", "viewer"))
+    answer = make_over_rest(client, key, scope=["see"])
+    assert answer.status_code == 422
+    assert answer.json()["errors"] == [{"field": "scope", "message": "There is no such field."}]
+    assert ApiToken.objects.count() == 1

@@ -4,7 +4,8 @@ import threading
 
 import pytest
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.db import connection
+from django.contrib.auth.models import Group
+from django.db import connection, transaction
 from django.test import Client
 
 from core.access import actions, policy
@@ -187,6 +188,31 @@ def test_two_administrators_cannot_remove_each_other_at_once():
         thread.join()
     assert sorted(outcomes) == ["done", "refused"]
     assert User.objects.filter(is_active=True, groups__name="admin").count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("name", ["ana", "ANA"])
+def test_of_two_who_get_the_same_name_at_once_one_is_refused(name):
+    Group.objects.get_or_create(name=policy.ADMIN)  # as `make_user`: a migration made it
+    outcomes = []
+
+    def create():
+        try:
+            actions.create_user(name, roles=[], by=None)
+            outcomes.append("done")
+        except InvalidRequest as error:
+            outcomes.append(error.message)
+        finally:
+            connection.close()
+
+    second = threading.Thread(target=create)
+    with transaction.atomic():
+        actions.create_user("ana", roles=[], by=None)
+        second.start()
+        second.join(timeout=0.5)  # it waits for what becomes of the first
+    second.join()
+    assert outcomes == [f"The name “{name}” is taken. Choose another."]
+    assert User.objects.get().username == "ana"
 
 
 def test_a_pipelines_account_is_seen_and_not_edited():

@@ -95,3 +95,39 @@ def test_only_who_may_handle_alerts_can(viewer):
 
 def test_no_such_alert_is_not_found(engineer):
     assert engineer.get(f"{LIST}/7").status_code == 404
+
+
+def test_several_are_acknowledged_at_once(engineer):
+    alerts = [opened(f"model {number}") for number in range(3)]
+    assert post(engineer, alerts[2], "acknowledge", {}).status_code == 200
+    wish = {"alert_ids": [alert.pk for alert in alerts] + [2**62], "reason": "On it."}
+    answer = engineer.post(f"{LIST}/acknowledge", wish, content_type="application/json").json()
+    found = [(row["id"], row["state"], row["handled_by"]) for row in answer["results"]]
+    assert found == [(alert.pk, "acknowledged", "ana") for alert in alerts[:2]]
+    assert engineer.get(f"{LIST}/{alerts[0].pk}").json()["steps"][-1]["reason"] == "On it."
+    again = engineer.post(f"{LIST}/acknowledge", wish, content_type="application/json")
+    assert (again.status_code, again.json()) == (200, {"results": [], "next": None})
+
+
+@pytest.mark.parametrize(
+    ("wish", "field"),
+    [
+        ({}, "alert_ids"),
+        ({"alert_ids": []}, "alert_ids"),
+        ({"alert_ids": 1}, "alert_ids"),
+        ({"alert_ids": [True]}, "alert_ids.0"),
+        ({"alert_ids": [1, 2**63]}, "alert_ids.1"),
+        ({"alert_ids": [1] * 201}, "alert_ids"),
+        ({"alert_ids": [1], "reason": "a\x00"}, "reason"),
+        ({"alert_ids": [1], "why": "x"}, "why"),
+    ],
+)
+def test_a_wish_for_several_that_will_not_do_is_refused_by_field(engineer, wish, field):
+    answer = engineer.post(f"{LIST}/acknowledge", wish, content_type="application/json")
+    assert answer.status_code == 422
+    assert field in {error["field"] for error in answer.json()["errors"]}
+
+
+def test_only_some_roles_acknowledge_several(viewer):
+    wish = {"alert_ids": [opened().pk]}
+    assert viewer.post(f"{LIST}/acknowledge", wish, content_type="application/json").status_code == 403

@@ -79,5 +79,6 @@ def test_an_alert_that_is_not_there_is_not_found(ana):
 def test_many_are_acknowledged_at_once_and_the_others_left_alone(ana):
     alerts = [opened(f"model {number}") for number in range(3)]
     actions.mute(alerts[2].pk, until=in_hours(1), by=ana)
-    assert actions.acknowledge_many([alert.pk for alert in alerts], by=ana) == 2
+    touched = actions.acknowledge_many([alert.pk for alert in alerts], by=ana)
+    assert [(alert.pk, alert.state) for alert in touched] == [(one.pk, "acknowledged") for one in alerts[:2]]
     assert AuditEntry.objects.filter(action="alert.acknowledge").count() == 2

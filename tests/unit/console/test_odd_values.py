@@ -22,7 +22,7 @@ from django.db import transaction
 from django.http import QueryDict
 from django.urls import NoReverseMatch, reverse
 
-from console import openapi, openapi_shapes
+from console import openapi
 from tests import populated
 from tests.people import PASSWORD
 from tests.unit.console.test_role_matrix import IN_TABLE, methods_of
@@ -284,7 +284,7 @@ def operations() -> list[tuple[str, str, list[str]]]:
 
 def test_odd_values_in_bodies(world):
     caller = Caller(world)
-    by_path = {openapi_shapes.filled(path, "X"): (method, fields) for method, path, fields in operations()}
+    by_path = {re.sub(r"\{[^}]+\}", "X", path): (method, fields) for method, path, fields in operations()}
     assert len(by_path) > 25
     known, turns = operations(), count()
     routes = [route for route in ROUTES if route[2] != "GET" and route[0].startswith("api:")]

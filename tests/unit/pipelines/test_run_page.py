@@ -8,7 +8,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from core.lib import redis as console_redis
-from pipelines import failures, gantt, sync, task_facts
+from pipelines import failures, gantt, log_copy, sync, task_facts
 from pipelines.log_lines import LogLine
 from pipelines.models import Pipeline, Run, TaskInstance
 from pipelines.task_answers import XCom
@@ -97,14 +97,42 @@ def test_a_failed_run_opens_on_what_failed_and_what_depends_on_it(page, failed, 
 def test_the_error_is_quoted_once_the_log_is_copied(page, failed, airflow, real_redis, monkeypatch):
     view = page.get(f"/runs/{failed.pk}/failure").content.decode()
     assert "Its log is on its way." in view
-    from pipelines import log_copy
-
     row = failed.logs.get()
     log_copy.write(row, lines(("error", "Task failed\nValueError: <b>boom</b>")))
     log_copy.finish(row)
     view = page.get(f"/runs/{failed.pk}/failure").content.decode()
     assert "ValueError: &lt;b&gt;boom&lt;/b&gt;" in view
     assert "hx-get" not in view
+
+
+def test_a_program_is_told_what_the_page_says_of_a_failure(page, failed, airflow, real_redis):
+    address = f"/api/v1/runs/{failed.pk}/failure"
+    told = page.get(address).json()
+    assert told == {
+        "task_id": "search",
+        "map_index": -1,
+        "try_number": 1,
+        "n_others": 0,
+        "error": "",
+        "trouble": "",
+        "is_read": False,
+        "is_final": False,
+        "after": ["report"],
+    }
+    row = failed.logs.get()
+    log_copy.write(row, lines(("error", "Task failed\nValueError: boom")))
+    log_copy.finish(row)
+    changed = {"error": "ValueError: boom", "is_read": True, "is_final": True}
+    assert page.get(address).json() == told | changed
+
+
+def test_of_a_run_without_a_failed_task_there_is_no_failure_to_tell(page, db):
+    make_pipeline(tasks=TASKS)
+    run = make_run(state="success")
+    make_task(run, "load", "success")
+    answer = page.get(f"/api/v1/runs/{run.pk}/failure")
+    assert (answer.status_code, answer.json()["detail"]) == (404, f"No task of run {run.pk} has failed.")
+    assert page.get(f"/api/v1/runs/{2**62}/failure").status_code == 404
 
 
 def test_a_run_that_asks_people_opens_on_the_task_that_asks(page, db):
