@@ -29,6 +29,7 @@ PROBLEM = {
         "status": {"type": "integer"},
         "detail": {"type": "string"},
         "request_id": {"type": "string"},
+        "error": {"type": "string", "description": "Under /v2 alone: detail and errors in one text."},
         "errors": {
             "type": "array",
             "description": "Faults of single fields.",
@@ -113,7 +114,7 @@ def groups() -> list[dict[str, Any]]:
     for path, item in document()["paths"].items():
         for method in METHODS:
             if method in item:
-                name = path.removeprefix("/api/v1/").partition("/")[0]
+                name = path.removeprefix("/api/v1").split("/")[1]
                 found.setdefault(name, []).append(_operation(path, method, item[method]))
     return [{"name": name, "operations": operations} for name, operations in sorted(found.items())]
 
@@ -139,12 +140,12 @@ def _operation(path: str, method: str, found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _scope(path: str, method: str) -> str:
-    """The scope that the table asks for; empty when being signed in is enough."""
+    """The scope that the table asks for, or "public"; empty when being signed in is enough."""
     for sample in ("1", "00000000-0000-7000-8000-000000000000"):
         try:
             view_name = resolve(openapi_shapes.filled(path, sample)).view_name
         except Resolver404:
             continue
         rule = policy.needed(view_name, method.upper())
-        return "" if rule in {None, policy.SIGNED_IN, policy.PUBLIC} else str(rule)
+        return "" if rule in {None, policy.SIGNED_IN} else str(rule)
     return ""
