@@ -114,9 +114,13 @@ def groups() -> list[dict[str, Any]]:
     for path, item in document()["paths"].items():
         for method in METHODS:
             if method in item:
-                name = path.removeprefix("/api/v1").split("/")[1]
-                found.setdefault(name, []).append(_operation(path, method, item[method]))
+                found.setdefault(word_of(path), []).append(_operation(path, method, item[method]))
     return [{"name": name, "operations": operations} for name, operations in sorted(found.items())]
+
+
+def word_of(path: str) -> str:
+    """The first of the path, behind what all of a kind begin with."""
+    return path.removeprefix("/api/v1").split("/")[1]
 
 
 def _operation(path: str, method: str, found: dict[str, Any]) -> dict[str, Any]:

@@ -41,7 +41,8 @@ from scoring.check import MAX_BYTES
 class RowsView(ABC, APIView):
     """Takes the body as it is: the model's own decoder reads it, the same as for tokens."""
 
-    def post(self, request: Request, name: str, **version: str) -> HttpResponse:
+    def reply(self, request: Request, name: str, **version: str) -> HttpResponse:
+        """What `answer` gives, or a problem."""
         if edge.whole_or(MAX_BYTES + 1, request.META.get("CONTENT_LENGTH") or "0") > MAX_BYTES:
             raise TooLarge("A call may carry at most 1 MiB: send fewer rows.")
         body = request._request.body
@@ -84,7 +85,7 @@ class ModelPredict(RowsView):
         tags=["predictions"],
     )
     def post(self, request: Request, name: str) -> HttpResponse:
-        return super().post(request, name)
+        return self.reply(request, name)
 
     def answer(self, request: Request, name: str, body: bytes, **_version: str) -> bytes:
         served = service.started().engine.champion(name)
@@ -104,7 +105,7 @@ class ModelInvocations(RowsView):
         tags=["predictions"],
     )
     def post(self, request: Request, name: str) -> HttpResponse:
-        return super().post(request, name)
+        return self.reply(request, name)
 
     def answer(self, request: Request, name: str, body: bytes, **_version: str) -> bytes:
         content_type = request.META.get("CONTENT_TYPE", "")
@@ -125,7 +126,7 @@ class ModelExplain(RowsView):
         tags=["predictions"],
     )
     def post(self, request: Request, name: str) -> HttpResponse:
-        return super().post(request, name)
+        return self.reply(request, name)
 
     def answer(self, request: Request, name: str, body: bytes, **_version: str) -> bytes:
         engine = service.started().engine

@@ -85,7 +85,7 @@ class ModelInfer(RowsView):
         operation_id="v2_infer", request=InferSerializer, responses={200: InferredSerializer}, tags=TAGS
     )
     def post(self, request: Request, name: str, **version: str) -> HttpResponse:
-        return super().post(request, name, **version)
+        return self.reply(request, name, **version)
 
     def answer(self, request: Request, name: str, body: bytes, **version: str) -> bytes:
         is_binary = open_inference.BINARY in request.headers

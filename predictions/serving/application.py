@@ -102,7 +102,7 @@ class PredictApp:
             with self.room.share() as share:
                 body = await _read(share, headers, receive)
                 key = headers.get(b"idempotency-key")
-                if key is None:
+                if key is None or scope["method"] != "POST":
                     return 200, await self.answer(scope, body, caller, request_id, receive), _JSON
                 return await self._answer_once(scope, body, caller, request_id, receive, key)
         except ConsoleError as error:

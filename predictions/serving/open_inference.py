@@ -86,7 +86,7 @@ def _optional(field: Field) -> dict[str, Any]:
 
 def outputs_of(spec: Spec) -> list[dict[str, Any]]:
     """Tensors of an answer, the prediction first."""
-    found = [{"name": PREDICT, "datatype": _answers_in(spec), "shape": [-1, 1]}]
+    found: list[dict[str, Any]] = [{"name": PREDICT, "datatype": _answers_in(spec), "shape": [-1, 1]}]
     if spec.class_values:
         classes = orjson.dumps(spec.class_values).decode()
         shape = [-1, len(spec.class_values)]
