@@ -24,7 +24,7 @@ from console.origins import SameOrigin  # noqa: E402
 from console.waiting import Waiting, wanted_s  # noqa: E402
 from core.lib import addresses, bodies, collector, sockets  # noqa: E402
 from core.lib.bodies import Receive, Scope, Send  # noqa: E402
-from predictions.serving import predict_app  # noqa: E402
+from predictions.serving import inference_app, predict_app  # noqa: E402
 
 # Each request that Django answers holds a thread and a connection to PostgreSQL: the rest waits its turn.
 MOST_AT_ONCE = 40
@@ -33,14 +33,15 @@ MOST_BYTES = 2 * 1024 * 1024
 # Of all requests that nobody has answered yet: whoever sends them need not sign in.
 MOST_HELD_BYTES = 128 * MOST_BYTES
 LIVE = "/ws/live"
-PROBES = {"/livez", "/readyz", "/metrics"}
+PROBES = {"/livez", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready"}
 
 
 class Console:
-    """One ASGI application of three."""
+    """One ASGI application of four."""
 
-    def __init__(self, *, predict: Any, django: Any, live: Any) -> None:
+    def __init__(self, *, predict: Any, inference: Any, django: Any, live: Any) -> None:
         self.predict = predict
+        self.inference = inference
         self.django = django
         self.live = live
         self._places = asyncio.Semaphore(MOST_AT_ONCE)
@@ -60,6 +61,8 @@ class Console:
                 await self.live(scope, receive, send)
             case "http" if self.predict.matches(scope):
                 await self.predict(scope, receive, send)
+            case "http" if self.inference.matches(scope):
+                await self.inference(scope, receive, send)
             case _:
                 await self._page(scope, receive, send)
 
@@ -96,6 +99,7 @@ class Console:
         with _at_a_signal(self._waiting.stop):
             await receive()
         await self.predict.shutdown()
+        await self.inference.shutdown()
         await send({"type": "lifespan.shutdown.complete"})
 
 
@@ -125,4 +129,5 @@ def _at_a_signal(call: Callable[[], None]) -> Iterator[None]:
 
 
 _live = SameOrigin(CookieMiddleware(LiveConsumer.as_asgi()))
-application = Console(predict=predict_app(), django=_django, live=_live)
+_predict = predict_app()
+application = Console(predict=_predict, inference=inference_app(_predict), django=_django, live=_live)

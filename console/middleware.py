@@ -22,8 +22,8 @@ log = structlog.get_logger("console.http")
 _SAFE_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 # Asked by machines every few seconds: counted, not logged.
-_QUIET_VIEWS = {"console:livez", "console:readyz", "console:metrics"}
-_QUIET_PATHS = {"/livez", "/readyz", "/metrics"}
+_QUIET_VIEWS = {"console:livez", "console:readyz", "console:metrics", "v2:live", "v2:ready"}
+_QUIET_PATHS = {"/livez", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready"}
 
 Handler = Callable[[HttpRequest], HttpResponse]
 
@@ -106,6 +106,12 @@ class ErrorPagesMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self._answer(request)
+        if error_pages.is_inference(request) and response.get("Content-Type") == "application/problem+json":
+            response.content = problems.with_error(response.content)
+        return response
+
+    def _answer(self, request: HttpRequest) -> HttpResponse:
         if "\x00" in request.path_info or "%00" in request.META.get("QUERY_STRING", ""):
             # PostgreSQL takes none, in whichever filter or name it would end up.
             message = _("An address holds no null character. Take it out and ask again.")

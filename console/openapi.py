@@ -32,6 +32,7 @@ PROBLEM = {
         "status": {"type": "integer"},
         "detail": {"type": "string"},
         "request_id": {"type": "string"},
+        "error": {"type": "string", "description": "Under /v2 alone: detail and errors in one text."},
         "errors": {
             "type": "array",
             "description": "Faults of single fields.",
@@ -116,9 +117,13 @@ def groups() -> list[dict[str, Any]]:
     for path, item in document()["paths"].items():
         for method in METHODS:
             if method in item:
-                name = path.removeprefix("/api/v1/").partition("/")[0]
-                found.setdefault(name, []).append(_operation(path, method, item[method]))
+                found.setdefault(word_of(path), []).append(_operation(path, method, item[method]))
     return [{"name": name, "operations": operations} for name, operations in sorted(found.items())]
+
+
+def word_of(path: str) -> str:
+    """The first of the path, behind what all of a kind begin with."""
+    return path.removeprefix("/api/v1").split("/")[1]
 
 
 def _operation(path: str, method: str, found: dict[str, Any]) -> dict[str, Any]:
@@ -142,7 +147,7 @@ def _operation(path: str, method: str, found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _scope(path: str, method: str) -> str:
-    """The scope that the table asks for; empty when being signed in is enough."""
+    """The scope that the table asks for, or "public"; empty when being signed in is enough."""
     names = re.findall(r"\{(\w+)\}", path)
     for values in product(SAMPLES, repeat=len(names)):
         try:
@@ -150,5 +155,5 @@ def _scope(path: str, method: str) -> str:
         except Resolver404:
             continue
         rule = policy.needed(view_name, method.upper())
-        return "" if rule in {None, policy.SIGNED_IN, policy.PUBLIC} else str(rule)
+        return "" if rule in {None, policy.SIGNED_IN} else str(rule)
     return ""

@@ -29,6 +29,7 @@ urlpatterns = [
     path("", include("streaming.urls")),
     path("", include("jobs.urls")),
     path("", include("predictions.urls")),
+    path("", include("predictions.inference_urls")),
     path("", include("predictions.drift.urls")),
     path("", include("usecases.urls")),
     path("", include("console.demo.urls")),

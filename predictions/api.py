@@ -1,6 +1,6 @@
-"""REST: predict and explain in a session, recorded predictions, feedback.
+"""REST: predict, invocations and explain in a session, recorded predictions, feedback.
 
-Calls with a token to predict and explain never come here: `predictions.serving` answers them before Django.
+Calls with a token to those three never come here: `predictions.serving` answers them before Django.
 """
 
 import uuid
@@ -27,33 +27,42 @@ from predictions.serializers import (
     AnswerSerializer,
     ExplanationsSerializer,
     FeedbackSerializer,
+    InvocationsSerializer,
+    InvokedSerializer,
     PredictionSerializer,
     RowsSerializer,
 )
-from predictions.serving import callers, service
+from predictions.serving import callers, mlflow_bodies, service
+from predictions.serving.engine import Answer, Decode
 from predictions.serving.served import Served
-from scoring.check import MAX_BYTES, Rows
+from scoring.check import MAX_BYTES
 
 
-class _RowsView(ABC, APIView):
+class RowsView(ABC, APIView):
     """Takes the body as it is: the model's own decoder reads it, the same as for tokens."""
 
-    def post(self, request: Request, name: str) -> HttpResponse:
+    def reply(self, request: Request, name: str, **version: str) -> HttpResponse:
+        """What `answer` gives, or a problem."""
         if edge.whole_or(MAX_BYTES + 1, request.META.get("CONTENT_LENGTH") or "0") > MAX_BYTES:
             raise TooLarge("A call may carry at most 1 MiB: send fewer rows.")
         body = request._request.body
-
-        def decode(served: Served) -> Rows:
-            return served.decoder.decode(body)
-
         try:
-            return HttpResponse(self.answer(request, name, decode), content_type="application/json")
+            return HttpResponse(self.answer(request, name, body, **version), content_type="application/json")
         except NotRecorded as error:
             return _problem(error)
 
     @abstractmethod
-    def answer(self, request: Request, name: str, decode: Any) -> bytes:
-        """The JSON to answer with, once `decode` has turned the body into rows of the served model."""
+    def answer(self, request: Request, name: str, body: bytes, **version: str) -> bytes:
+        """The JSON to answer with."""
+
+
+def predicted(request: Request, served: Served, decode: Decode) -> Answer:
+    """In a session what the predict application answers to a token."""
+    engine = service.started().engine
+    caller = callers.of_user(request.user)
+    return async_to_sync(engine.predict)(
+        served, decode, caller, source="api", request_id=context.request_id.get()
+    )
 
 
 def _problem(error: ConsoleError) -> HttpResponse:
@@ -66,7 +75,7 @@ def _problem(error: ConsoleError) -> HttpResponse:
     )
 
 
-class ModelPredict(_RowsView):
+class ModelPredict(RowsView):
     """Answers of the champion, each recorded before it is given."""
 
     @extend_schema(
@@ -76,18 +85,38 @@ class ModelPredict(_RowsView):
         tags=["predictions"],
     )
     def post(self, request: Request, name: str) -> HttpResponse:
-        return super().post(request, name)
+        return self.reply(request, name)
 
-    def answer(self, request: Request, name: str, decode: Any) -> bytes:
-        engine = service.started().engine
-        caller = callers.of_user(request.user)
-        answer = async_to_sync(engine.predict)(
-            engine.champion(name), decode, caller, source="api", request_id=context.request_id.get()
+    def answer(self, request: Request, name: str, body: bytes, **_version: str) -> bytes:
+        served = service.started().engine.champion(name)
+        return predicted(request, served, lambda served: served.decoder.decode(body)).json()
+
+
+class ModelInvocations(RowsView):
+    """Answers of the champion as `mlflow models serve` gives them: the class, or the number, of each row.
+
+    Takes what that server takes, as JSON with one of the members or as `text/csv`. Recorded as for predict.
+    """
+
+    @extend_schema(
+        operation_id="model_invocations",
+        request={"application/json": InvocationsSerializer, "text/csv": str},
+        responses={200: InvokedSerializer},
+        tags=["predictions"],
+    )
+    def post(self, request: Request, name: str) -> HttpResponse:
+        return self.reply(request, name)
+
+    def answer(self, request: Request, name: str, body: bytes, **_version: str) -> bytes:
+        content_type = request.META.get("CONTENT_TYPE", "")
+        served = service.started().engine.champion(name)
+        answer = predicted(
+            request, served, lambda served: mlflow_bodies.decode(served.decoder, body, content_type)
         )
-        return answer.json()
+        return mlflow_bodies.answered(answer.predictions)
 
 
-class ModelExplain(_RowsView):
+class ModelExplain(RowsView):
     """What moved the champion's answers: Shapley values over the raw fields. Nothing is recorded."""
 
     @extend_schema(
@@ -97,11 +126,12 @@ class ModelExplain(_RowsView):
         tags=["predictions"],
     )
     def post(self, request: Request, name: str) -> HttpResponse:
-        return super().post(request, name)
+        return self.reply(request, name)
 
-    def answer(self, request: Request, name: str, decode: Any) -> bytes:
+    def answer(self, request: Request, name: str, body: bytes, **_version: str) -> bytes:
         engine = service.started().engine
-        return json_out.encode(async_to_sync(engine.explain)(engine.champion(name), decode))
+        explain = async_to_sync(engine.explain)
+        return json_out.encode(explain(engine.champion(name), lambda served: served.decoder.decode(body)))
 
 
 class PredictionList(ListAPIView):

@@ -7,6 +7,7 @@ from predictions.drift import api as drift_api
 
 urlpatterns = [
     path("models/<str:name>/predict", api.ModelPredict.as_view(), name="model-predict"),
+    path("models/<str:name>/invocations", api.ModelInvocations.as_view(), name="model-invocations"),
     path("models/<str:name>/explain", api.ModelExplain.as_view(), name="model-explain"),
     path("models/<str:name>/drift", drift_api.ModelDrift.as_view(), name="model-drift"),
     path("models/<str:name>/drift/rules", drift_api.ModelDriftRules.as_view(), name="model-drift-rules"),

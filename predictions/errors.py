@@ -14,6 +14,13 @@ class NotJSON(ConsoleError):
     title = _("Bad request")
 
 
+class UnknownKind(ConsoleError):
+    """A body of a kind that is not read here."""
+
+    status = 415
+    title = _("Unsupported content type")
+
+
 class TooLarge(ConsoleError):
     """More bytes or rows than one call may carry."""
 

@@ -48,6 +48,89 @@ class RowsSerializer(serializers.Serializer[Any]):
     rows = serializers.ListField(child=serializers.DictField(), min_length=1, max_length=1000)
 
 
+class SplitSerializer(serializers.Serializer[Any]):
+    """A table as pandas writes it with orient="split"."""
+
+    columns = serializers.ListField(child=serializers.CharField())
+    data = serializers.ListField(child=serializers.ListField())  # type: ignore[assignment]
+    index = serializers.ListField(required=False)
+
+
+class InvocationsSerializer(serializers.Serializer[Any]):
+    """Exactly one of these, as MLflow's scoring server takes them; `params` is not supported."""
+
+    dataframe_split = SplitSerializer(required=False)
+    dataframe_records = serializers.ListField(child=serializers.DictField(), required=False)
+    instances = serializers.JSONField(required=False, help_text="Rows, or the values of each column.")
+    inputs = serializers.JSONField(required=False, help_text="Rows, or the values of each column.")
+
+
+class InvokedSerializer(serializers.Serializer[Any]):
+    predictions = serializers.ListField(child=serializers.JSONField())
+
+
+class RequestTensorSerializer(serializers.Serializer[Any]):
+    """One field of the model, a value a row; null where it is missing."""
+
+    name = serializers.CharField()
+    shape = serializers.ListField(child=serializers.IntegerField(), help_text="[n] or [n, 1]")
+    datatype = serializers.CharField(help_text="BOOL, INT8 to INT64, UINT8 to UINT64, FP16 to FP64, BYTES")
+    data = serializers.ListField(child=serializers.JSONField())  # type: ignore[assignment]
+    parameters = serializers.DictField(required=False)
+
+
+class WantedSerializer(serializers.Serializer[Any]):
+    name = serializers.CharField()
+
+
+class InferSerializer(serializers.Serializer[Any]):
+    id = serializers.CharField(required=False)
+    inputs = RequestTensorSerializer(many=True)
+    outputs = WantedSerializer(many=True, required=False)
+    parameters = serializers.DictField(required=False)
+
+
+class AnswerTensorSerializer(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    datatype = serializers.CharField()
+    shape = serializers.ListField(child=serializers.IntegerField())
+    parameters = serializers.DictField()
+    data = serializers.ListField(child=serializers.JSONField())  # type: ignore[assignment]
+
+
+class InferredSerializer(serializers.Serializer[Any]):
+    model_name = serializers.CharField()
+    model_version = serializers.CharField()
+    id = serializers.CharField()
+    outputs = AnswerTensorSerializer(many=True)
+
+
+class TensorSerializer(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    datatype = serializers.CharField()
+    shape = serializers.ListField(child=serializers.IntegerField(), help_text="-1 for as many as there are.")
+    parameters = serializers.DictField(required=False)
+
+
+class ServerSerializer(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    version = serializers.CharField()
+    extensions = serializers.ListField(child=serializers.CharField())
+
+
+class ServedModelSerializer(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    versions = serializers.ListField(child=serializers.CharField(), help_text="The champion's alone.")
+    platform = serializers.CharField()
+    inputs = TensorSerializer(many=True)
+    outputs = TensorSerializer(many=True)
+
+
+class ReadySerializer(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    ready = serializers.BooleanField()
+
+
 class GivenSerializer(serializers.Serializer[Any]):
     id = serializers.UUIDField()
     value = serializers.JSONField()

@@ -5,7 +5,8 @@ refuses goes through `values.normalise`, field by field, which finds all faults;
 """
 
 import json
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from itertools import islice
 from typing import Any, NamedTuple
@@ -39,6 +40,12 @@ class CheckError(Exception):
 
 class NotJSON(CheckError):
     status = 400
+
+
+class UnknownKind(CheckError):
+    """A body of a kind that is not read."""
+
+    status = 415
 
 
 class TooLarge(CheckError):
@@ -89,6 +96,7 @@ class RowDecoder:
         self._fields = spec.fields
         self._names = [field.name for field in spec.fields]
         self._known = frozenset(self._names)
+        self._derived = frozenset(derived.name for derived in spec.derived)
         body_type = row_types.body_type(spec)
         self._decoder = None if body_type is None else msgspec.json.Decoder(body_type)
         self._defaults = [(field.name, field.default) for field in spec.fields if not field.required]
@@ -107,15 +115,15 @@ class RowDecoder:
                 " send fewer rows."
             )
         if self._decoder is None:
-            return self.decode_rows(_rows_of(_json(body)))
+            return self.decode_rows(_rows_of(read_json(body)))
         try:
             structs = self._decoder.decode(body).rows
         except (msgspec.MsgspecError, ValueError, RecursionError):
-            return self.decode_rows(_rows_of(_json(body)))
+            return self.decode_rows(_rows_of(read_json(body)))
         inputs: list[Row] = [dict(zip(self._names, astuple(struct), strict=True)) for struct in structs]
         n_keys = 1 + len(inputs) * len(self._names) - self._fill(inputs)
         if body.count(b":") != n_keys and not _has_keys(body, n_keys):
-            _json(body)  # a key that is there twice; a text may look like one
+            read_json(body)  # a key that is there twice; a text may look like one
         return self._rows(inputs)
 
     def _fill(self, inputs: list[Row]) -> int:
@@ -130,15 +138,9 @@ class RowDecoder:
 
     def decode_rows(self, rows: Sequence[object]) -> Rows:
         """Rows that are parsed already."""
-        if len(rows) > MAX_ROWS:
-            raise TooLarge(
-                f"{grouped(len(rows))} rows came, at most {grouped(MAX_ROWS)} are taken at once:"
-                " send them in parts."
-            )
+        refuse_too_many(len(rows))
         inputs: list[Row] = []
-        faults = list(islice(self._collect(rows, inputs), MAX_FAULTS + 1))
-        if faults:
-            raise _invalid(faults)
+        refuse(self._collect(rows, inputs))
         return self._rows(inputs)
 
     def _rows(self, inputs: list[Row]) -> Rows:
@@ -184,12 +186,32 @@ class RowDecoder:
 
     def _unknown(self, index: int, row: dict[Any, object], hints: dict[str, str]) -> Iterator[Fault]:
         """hints: for names of this call so far."""
-        for shown in sorted(_shown(name) for name in row.keys() - self._known):
+        for shown in sorted(shown_name(name) for name in row.keys() - self._known):
             if shown not in hints and len(hints) < MAX_HINTS:
-                close = get_close_matches(shown, self._names, n=1)
-                hints[shown] = f"did you mean {close[0]}?" if close else "leave it out"
+                hints[shown] = self._hint(shown)
             hint = hints.get(shown, "correct it, or leave it out")
             yield Fault(index, shown, f"{shown} is not a field of this model: {hint}")
+
+    def _hint(self, name: str) -> str:
+        if name in self._derived:
+            return "it is worked out from the fields here, leave it out"
+        close = get_close_matches(name, self._names, n=1)
+        return f"did you mean {close[0]}?" if close else "leave it out"
+
+
+def refuse_too_many(n_rows: int) -> None:
+    """Raises TooLarge for more rows than a call may carry."""
+    if n_rows > MAX_ROWS:
+        raise TooLarge(
+            f"{grouped(n_rows)} rows came, at most {grouped(MAX_ROWS)} are taken at once: send them in parts."
+        )
+
+
+def refuse(faults: Iterable[Fault]) -> None:
+    """Raises RowsInvalid with the first of them, if there are any."""
+    found = list(islice(faults, MAX_FAULTS + 1))
+    if found:
+        raise invalid(found)
 
 
 def _has_keys(body: bytes, n: int) -> bool:
@@ -197,15 +219,17 @@ def _has_keys(body: bytes, n: int) -> bool:
     return body.count(b'":') == n and not any(gap in body for gap in (b" :", b"\t:", b"\n:", b"\r:"))
 
 
-def _json(body: bytes) -> object:
+def read_json(body: bytes, *, nan: float | None = math.nan) -> object:
     """JSON with Python's NaN and Infinity, so that a message can name the field that holds one.
 
-    Raises NotJSON, for a key that is there twice too: readers of JSON take one of its values and tell nobody.
+    nan: what NaN becomes. Raises NotJSON, for a key that is there twice too: readers of JSON take one of its
+    values and tell nobody.
     """
     try:
         return json.loads(
             body.decode(),
             parse_int=lambda digits: int(digits) if len(digits) < 20 else float(digits),
+            parse_constant=lambda word: nan if word == "NaN" else float(word),
             object_pairs_hook=_once,
         )
     except RecursionError as error:
@@ -219,28 +243,26 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         names = [name for name, _value in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise NotJSON(f"The request has {_shown(twice)} twice in one object: send each field once.")
+        raise NotJSON(f"The request has {shown_name(twice)} twice in one object: send each field once.")
     return found
 
 
 def _rows_of(plain: Any) -> list[object]:
     if not isinstance(plain, dict) or not isinstance(plain.get("rows"), list):
-        raise _invalid([Fault(None, "rows", 'send an object with a list of rows: {"rows": [{…}]}')])
-    if extra := sorted(_shown(key) for key in plain.keys() - {"rows"}):
-        faults = [
-            Fault(None, name, f"{name} is not known here: only rows is taken") for name in extra[:MAX_FAULTS]
-        ]
-        raise _invalid(faults)
+        raise invalid([Fault(None, "rows", 'send an object with a list of rows: {"rows": [{…}]}')])
+    extra = sorted(shown_name(key) for key in plain.keys() - {"rows"})
+    refuse(Fault(None, name, f"{name} is not known here: only rows is taken") for name in extra)
     rows: list[object] = plain["rows"]
     return rows
 
 
-def _shown(name: object) -> str:
+def shown_name(name: object) -> str:
     """A name that somebody sent, as an answer can hold it."""
     return str(name)[:64].encode(errors="replace").decode()
 
 
-def _invalid(faults: list[Fault]) -> RowsInvalid:
+def invalid(faults: list[Fault]) -> RowsInvalid:
+    """The refusal with the first of these faults, of which there is at least one."""
     kept = faults[:MAX_FAULTS]
     if len(faults) > MAX_FAULTS:
         kept.append(Fault(None, None, f"There are more faults than these {MAX_FAULTS}."))

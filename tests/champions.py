@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -22,6 +23,7 @@ from core.lib.errors import Unavailable
 from predictions.serving.callers import Caller, Grant
 from predictions.serving.snapshot import ChampionRef
 from scoring import features
+from scoring.check import CheckError
 from scoring.convert import to_onnx
 from scoring.originals import Original
 from scoring.spec import Spec
@@ -154,6 +156,17 @@ def grant(key: str = KEY, **changes: Any) -> Grant:
     return Grant(sha256(key.encode()).hexdigest(), Caller(**(caller | changes)))
 
 
+def status_of(read: Callable[[], list[Any]]) -> int:
+    """200 for rows that are read, else that of the refusal, whose faults are JSON."""
+    try:
+        found = read()
+    except CheckError as error:
+        json.dumps(error.errors)
+        return error.status
+    assert found
+    return 200
+
+
 @dataclass
 class FakeSource:
     """A console and an MLflow in memory. `is_away`: neither answers."""
@@ -207,4 +220,15 @@ class FakeSource:
             raise Unavailable("neither database nor MLflow answers")
 
 
-__all__ = ["KEY", "ROW", "SPEC", "FakeSource", "Packed", "grant", "packed", "passengers", "structs"]
+__all__ = [
+    "KEY",
+    "ROW",
+    "SPEC",
+    "FakeSource",
+    "Packed",
+    "grant",
+    "packed",
+    "passengers",
+    "status_of",
+    "structs",
+]

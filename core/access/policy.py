@@ -376,10 +376,20 @@ ROUTES: dict[str, str | dict[str, str]] = {
     "api:model-drift": "see",
     "api:model-drift-rules": {"GET": "see", "PATCH": "drift.rules"},
     "api:model-predict": {"POST": "predict"},
+    "api:model-invocations": {"POST": "predict"},
     "api:model-explain": {"POST": "predict"},
     "api:prediction-list": "predict",
     "api:prediction-detail": {"GET": "predict", "DELETE": "predict"},
     "api:prediction-feedback": {"POST": "predict"},
+    "v2:live": PUBLIC,
+    "v2:ready": PUBLIC,
+    "v2:server": "predict",
+    "v2:model": "predict",
+    "v2:model-ready": "predict",
+    "v2:model-infer": {"POST": "predict"},
+    "v2:version": "predict",
+    "v2:version-ready": "predict",
+    "v2:version-infer": {"POST": "predict"},
 }
 
 # topic, or the part before its first colon: the scope that a subscription needs.

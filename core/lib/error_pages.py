@@ -26,7 +26,12 @@ NO_DATABASE = (OperationalError, InterfaceError)
 
 def is_api(request: HttpRequest) -> bool:
     """Whether the caller is a program that expects problem documents."""
-    return request.path.startswith(("/api/", "/v2/"))
+    return request.path.startswith("/api/") or is_inference(request)
+
+
+def is_inference(request: HttpRequest) -> bool:
+    """Whether the caller speaks the Open Inference Protocol, whose errors are in `error`."""
+    return request.path == "/v2" or request.path.startswith("/v2/")
 
 
 def error_page(

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import orjson
 from django.core.exceptions import BadRequest, PermissionDenied, RequestDataTooBig
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpResponse
@@ -33,6 +34,9 @@ TITLES = {
 }
 
 
+MOST_IN_WORDS = 10  # faults of a problem in its `error`
+
+
 def body(status: int, title: str | Promise, detail: str, errors: list[dict] | None = None) -> dict[str, Any]:
     """The members of a problem document; `errors` only where single fields are at fault."""
     problem: dict[str, Any] = {"type": "about:blank", "title": str(title), "status": status, "detail": detail}
@@ -41,6 +45,23 @@ def body(status: int, title: str | Promise, detail: str, errors: list[dict] | No
     if context.request_id.get():
         problem["request_id"] = context.request_id.get()
     return problem
+
+
+def with_error(content: bytes) -> bytes:
+    """A problem document as callers of /v2 read it: with `error`, the whole in one text.
+
+    Their protocol, Open Inference, knows that member alone. What is no problem document stays as it is.
+    """
+    problem = orjson.loads(content)
+    if not isinstance(problem, dict) or "detail" not in problem:
+        return content
+    faults = [_in_words(error) for error in problem.get("errors", [])[:MOST_IN_WORDS]]
+    return json_out.encode(problem | {"error": " ".join([problem["detail"], *faults])})
+
+
+def _in_words(error: dict[str, Any]) -> str:
+    place = f"row {error['row']}: " if "row" in error else ""
+    return f"[{place}{error['message']}]"
 
 
 def _described(error: dict[str, Any]) -> dict[str, Any]:

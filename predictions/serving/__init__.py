@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from predictions.serving.application import PredictApp
+    from predictions.serving.inference import InferenceApp
 
 
 def predict_app() -> "PredictApp":
@@ -15,6 +16,13 @@ def predict_app() -> "PredictApp":
     from predictions.serving.application import PredictApp
 
     return PredictApp()
+
+
+def inference_app(beside: "PredictApp") -> "InferenceApp":
+    """The same for /v2, the Open Inference Protocol."""
+    from predictions.serving.inference import InferenceApp
+
+    return InferenceApp(beside)
 
 
 def __getattr__(name: str) -> Any:

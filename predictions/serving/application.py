@@ -15,7 +15,7 @@ from core.lib import redis as console_redis
 from core.lib.bodies import Receive, Reply, Scope, Send
 from core.lib.errors import ConsoleError
 from predictions.errors import TooLarge, extra_of, headers_of
-from predictions.serving import metrics
+from predictions.serving import metrics, mlflow_bodies
 from predictions.serving.callers import Caller
 from predictions.serving.served import Served
 from predictions.serving.service import Service, service
@@ -28,18 +28,18 @@ MOST_HELD_BYTES = 128 * MAX_BYTES
 T = TypeVar("T")
 
 PREFIX = "/api/v1/models/"
-VERBS = frozenset({"predict", "explain"})
+VERBS = frozenset({"predict", "explain", "invocations"})
 _SAFE_ID = re.compile(rb"^[A-Za-z0-9._-]{8,64}$")
 _JSON = [(b"content-type", b"application/json")]
 _PROBLEM = (b"content-type", b"application/problem+json")
 
 
 class PredictApp:
-    """Answers POST /api/v1/models/<name>/predict and /explain to callers with a token."""
+    """Answers POST /api/v1/models/<name>/predict, /invocations and /explain to callers with a token."""
 
-    def __init__(self, found: Service | None = None) -> None:
-        self._service = found or service()
-        self._room = bodies.Room(MOST_HELD_BYTES)
+    def __init__(self, found: Service | None = None, *, room: bodies.Room | None = None) -> None:
+        self.service = found or service()
+        self.room = room or bodies.Room(MOST_HELD_BYTES)
         self._redis: Any = None
 
     def matches(self, scope: Scope) -> bool:
@@ -53,11 +53,11 @@ class PredictApp:
 
     async def startup(self) -> None:
         """Begin to keep champions and tokens current. Raises nothing when services are away."""
-        await self._service.start()
+        await self.service.start()
 
     async def shutdown(self) -> None:
         """Wait for records under way, then let go of everything."""
-        await self._service.stop()
+        await self.service.stop()
         if self._redis is not None:
             await self._redis.aclose()
             self._redis = None
@@ -86,8 +86,7 @@ class PredictApp:
     ) -> Reply:
         """The same within a span, which its records carry on into Kafka."""
         parent = headers.get(traces.HEADER.encode(), b"").decode("latin-1")
-        model, _slash, verb = scope["path"][len(PREFIX) :].partition("/")
-        name = f"POST {PREFIX}{{name}}/{verb}"
+        model, name = self.named(scope["path"])
         with traces.span(name, parent=parent, kind="SERVER", **{"atalaya.request_id": request_id}) as span:
             reply = await self._reply(scope, headers, receive, request_id)
             span.set_attributes({"atalaya.model": model, "http.response.status_code": reply[0]})
@@ -99,17 +98,17 @@ class PredictApp:
         self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, request_id: str
     ) -> Reply:
         try:
-            caller = self._service.callers.authenticate(headers.get(b"authorization"))
-            with self._room.share() as share:
+            caller = self.service.callers.authenticate(headers.get(b"authorization"))
+            with self.room.share() as share:
                 body = await _read(share, headers, receive)
                 key = headers.get(b"idempotency-key")
-                if key is None:
-                    return 200, await self._answer(scope["path"], body, caller, request_id, receive), _JSON
-                return await self._answer_once(scope["path"], body, caller, request_id, receive, key)
+                if key is None or scope["method"] != "POST":
+                    return 200, await self.answer(scope, body, caller, request_id, receive), _JSON
+                return await self._answer_once(scope, body, caller, request_id, receive, key)
         except ConsoleError as error:
-            return problem(error)
+            return self.told(problem(error))
         except bodies.Refused as why:
-            return bodies.reply(why)
+            return self.told(bodies.reply(why))
         except bodies.Gone:
             raise
         except Exception:
@@ -117,37 +116,50 @@ class PredictApp:
             content = problems.body(
                 500, problems.TITLES[500], _("This is a fault of the console; it is in its log.")
             )
-            return 500, json_out.encode(content), [_PROBLEM]
+            return self.told((500, json_out.encode(content), [_PROBLEM]))
 
-    async def _answer(
-        self, path: str, body: bytes, caller: Caller, request_id: str, receive: Receive
-    ) -> bytes:
+    def named(self, path: str) -> tuple[str, str]:
+        """The model, and what the call is called in traces."""
         model, _slash, verb = path[len(PREFIX) :].partition("/")
+        return model, f"POST {PREFIX}{{name}}/{verb}"
+
+    def told(self, error: Reply) -> Reply:
+        """An error as this application's callers expect it."""
+        return error
+
+    async def answer(
+        self, scope: Scope, body: bytes, caller: Caller, request_id: str, receive: Receive
+    ) -> bytes:
+        """Raises ConsoleError, bodies.Gone."""
+        model, _slash, verb = scope["path"][len(PREFIX) :].partition("/")
 
         def decode(served: Served) -> Rows:
+            if verb == "invocations":
+                return mlflow_bodies.decode(served.decoder, body, header(scope, b"content-type"))
             return served.decoder.decode(body)
 
-        engine = self._service.engine
+        engine = self.service.engine
         served = engine.champion(model)
         if verb == "explain":
             return json_out.encode(await _unless_left(engine.explain(served, decode), receive))
         answer = await engine.predict(served, decode, caller, source="api", request_id=request_id)
-        return answer.json()
+        return answer.json() if verb == "predict" else mlflow_bodies.answered(answer.predictions)
 
     async def _answer_once(
-        self, path: str, body: bytes, caller: Caller, request_id: str, receive: Receive, key: bytes
+        self, scope: Scope, body: bytes, caller: Caller, request_id: str, receive: Receive, key: bytes
     ) -> Reply:
         """The first answer given to this key, now or before."""
         if self._redis is None:
             self._redis = console_redis.async_client()
+        path = scope["path"]
         found = await idempotency.abegin(self._redis, caller.user_id, path, key.decode("latin-1"), body)
         if isinstance(found, idempotency.Replay):
             replay = (idempotency.REPLAY_HEADER.lower().encode(), b"true")
             return found.status, found.body, [(b"content-type", found.content_type.encode()), replay]
         try:
-            answer = await self._answer(path, body, caller, request_id, receive)
+            answer = await self.answer(scope, body, caller, request_id, receive)
         except ConsoleError as error:
-            status, content, _headers = problem(error)
+            status, content, _headers = self.told(problem(error))
             await _end(found, status, "application/problem+json", content)
             raise
         except BaseException:
@@ -184,6 +196,11 @@ async def _unless_left(work: Coroutine[Any, Any, T], receive: Receive) -> T:
 async def _hung_up(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+def header(scope: Scope, name: bytes) -> str:
+    """Its first value; empty where there is none."""
+    return next((value.decode("latin-1") for found, value in scope["headers"] if found == name), "")
 
 
 def is_predict_path(path: str) -> bool:

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import orjson
 from django.utils.translation import gettext as _
 
-from core.lib.errors import Conflict, InvalidRequest, NotFound
+from core.lib.errors import Conflict, ConsoleError, InvalidRequest, NotFound
 from core.lib.ids import uuid7
 from predictions import sealing
-from predictions.errors import Busy, NotJSON, TooLarge
+from predictions.errors import Busy, NotJSON, TooLarge, UnknownKind
 from predictions.serving.callers import Caller
 from predictions.serving.places import Places
 from predictions.serving.record_writer import RecordWriter
@@ -74,7 +74,7 @@ class Engine:
         """Check, score, record, answer. source: "form" or "api".
 
         The caller has looked the champion up, once: it may be another one a moment later.
-        Raises NotJSON, TooLarge, InvalidRequest, Busy, NotRecorded, Unavailable.
+        Raises NotJSON, TooLarge, UnknownKind, InvalidRequest, Busy, NotRecorded, Unavailable.
         """
         rows = checked(served, decode)
         self._places.take(len(rows))
@@ -181,6 +181,6 @@ def checked(served: Served, decode: Decode) -> Rows:
         raise _as_ours(error) from error
 
 
-def _as_ours(error: CheckError) -> NotJSON | TooLarge | InvalidRequest:
-    kinds: dict[int, type[NotJSON | TooLarge]] = {400: NotJSON, 413: TooLarge}
+def _as_ours(error: CheckError) -> ConsoleError:
+    kinds: dict[int, type[ConsoleError]] = {400: NotJSON, 413: TooLarge, 415: UnknownKind}
     return kinds.get(error.status, InvalidRequest)(error.message, errors=error.errors)

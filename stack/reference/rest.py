@@ -17,7 +17,8 @@ The same is at `/api/docs` of an installation, with the shape of every body, and
 `openapi.yaml` and at `/api/schema`.
 
 Send a token as `Authorization: Bearer …`; [roles and scopes](roles.md) says who may have which. Errors are
-`application/problem+json` with `type`, `title`, `status`, `detail`, and `errors` by field. Lists answer
+`application/problem+json` with `type`, `title`, `status`, `detail`, and `errors` by field; under `/v2` also
+with `error`, as its protocol has it. Lists answer
 `{{"results": […], "next": url | null}}`. What starts something answers 202 with its row, and honours an
 `Idempotency-Key`: the same key and body within 24 hours get the first answer again. Answers that another
 moment may give otherwise (403, 404, 409, 429, 5xx) are not kept, nor are those that show a secret once.
@@ -55,8 +56,8 @@ def _row(operation: dict[str, Any]) -> tuple[str, str, str, str]:
 
 
 def _roles(scope: str) -> str:
-    if not scope:
-        return "all"
+    if scope in ("", policy.PUBLIC):
+        return "all" if not scope else "everybody"
     return ", ".join(role for role in policy.ROLES if role in policy.SCOPES[scope])
 
 

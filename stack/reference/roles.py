@@ -61,7 +61,7 @@ def _principals() -> Iterator[tuple[str, str]]:
 
 def _pages() -> Iterator[tuple[str, str, str]]:
     for path, view_name in _routes(get_resolver().url_patterns):
-        if not view_name.startswith("api:"):
+        if not view_name.startswith(("api:", "v2:")):
             yield code(path), _rule(view_name, "GET"), _rule(view_name, "POST")
 
 

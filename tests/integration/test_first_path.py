@@ -73,6 +73,44 @@ def test_answer_of_web_and_of_serving_is_recorded_once(path: FirstPath, stack: R
         assert row["inputs"]["Sex"] == "male"
 
 
+def test_a_row_is_answered_alike_by_each_protocol(path: FirstPath, stack: RunningStack):
+    by = path.predictor
+    for base in (stack.url, stack.serving_url):
+        with httpx.Client(
+            base_url=base, headers={"Authorization": f"Bearer {by.token}"}, timeout=10
+        ) as client:
+            fields = ok(client.get("/v2/models/titanic"))["inputs"]
+            tensors = [
+                {
+                    "name": field["name"],
+                    "shape": [1, 1],
+                    "datatype": field["datatype"],
+                    "data": [PASSENGER[field["name"]]],
+                }
+                for field in fields
+                if field["name"] in PASSENGER
+            ]
+            calls = {
+                "/api/v1/models/titanic/predict": {"rows": [PASSENGER]},
+                "/api/v1/models/titanic/invocations": {"dataframe_records": [PASSENGER]},
+                "/v2/models/titanic/infer": {"inputs": tensors},
+            }
+            answers = [client.post(address, json=body) for address, body in calls.items()]
+        predict, invoked, inferred = map(ok, answers)
+        value = predict["predictions"][0]["value"]
+        assert invoked == {"predictions": [value]}
+        assert inferred["outputs"][0]["data"] == [value]
+        asked = {answer.headers["x-request-id"] for answer in answers}
+        assert len(asked) == 3
+        wait_for("three records", lambda asked=asked: asked <= request_ids(by, "male"), timeout_s=30)
+
+
+def request_ids(by: Caller, sex: str) -> set[str]:
+    """Of the caller's newest predictions, those for somebody of this sex."""
+    found = ok(by.get("/predictions", params={"limit": 50}))["results"]
+    return {row["request_id"] for row in found if row["inputs"]["Sex"] == sex}
+
+
 def answered(base: str, by: Caller):
     answer = httpx.post(
         f"{base}/api/v1/models/titanic/predict",

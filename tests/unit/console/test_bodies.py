@@ -47,7 +47,7 @@ class NoPredictions:
 
 
 def ask(sender: Sender, pages: Pages) -> None:
-    console = Console(predict=NoPredictions(), django=pages, live=None)
+    console = Console(predict=NoPredictions(), inference=NoPredictions(), django=pages, live=None)
     asyncio.run(console(sender.scope, sender.receive, sender.send))
 
 
@@ -83,7 +83,7 @@ def test_a_sender_who_hangs_up_is_no_request():
 def test_slow_senders_keep_no_place_from_others():
     async def scene() -> list[bytes]:
         pages = Pages()
-        console = Console(predict=NoPredictions(), django=pages, live=None)
+        console = Console(predict=NoPredictions(), inference=NoPredictions(), django=pages, live=None)
         never = asyncio.Event()
 
         async def wait() -> dict[str, Any]:
@@ -125,7 +125,7 @@ def test_a_body_that_does_not_end_is_answered_in_time(monkeypatch):
 
 async def test_a_call_that_is_cancelled_is_not_told_that_it_was_slow():
     pages, sender = Pages(), Slow(part(b"one ", more=True))
-    console = Console(predict=NoPredictions(), django=pages, live=None)
+    console = Console(predict=NoPredictions(), inference=NoPredictions(), django=pages, live=None)
     call = asyncio.create_task(console(sender.scope, sender.receive, sender.send))
     await asyncio.sleep(0.05)
     call.cancel()
@@ -138,7 +138,7 @@ async def test_what_all_send_at_once_is_bounded_and_given_back(monkeypatch):
     monkeypatch.setattr(bodies, "LONGEST_S", 0.3)
     monkeypatch.setattr(asgi, "MOST_HELD_BYTES", 100)
     pages = Pages()
-    console = Console(predict=NoPredictions(), django=pages, live=None)
+    console = Console(predict=NoPredictions(), inference=NoPredictions(), django=pages, live=None)
 
     async def answered(sender: Sender) -> int:
         await console(sender.scope, sender.receive, sender.send)

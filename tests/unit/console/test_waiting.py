@@ -90,7 +90,7 @@ class Caller:
 
 
 def console(runs: Runs) -> Console:
-    return Console(predict=NoPredictions(), django=runs, live=None)
+    return Console(predict=NoPredictions(), inference=NoPredictions(), django=runs, live=None)
 
 
 async def ends(runs: Runs, layer: InMemoryChannelLayer, asked: int) -> None:

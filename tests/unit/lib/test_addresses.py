@@ -66,7 +66,7 @@ def test_only_proxies_that_are_known_forward(settings, networks, client, is_beli
 
 
 class Noted:
-    """Stands for the three applications behind the console's: keeps what it was asked with."""
+    """Stands for the four applications behind the console's: keeps what it was asked with."""
 
     def __init__(self) -> None:
         self.headers: dict[bytes, bytes] = {}
@@ -84,13 +84,15 @@ async def whole() -> dict:
     return {"type": "http.request", "body": b"", "more_body": False}
 
 
-@pytest.mark.parametrize("kind", ["page", "predict", "live"])
+@pytest.mark.parametrize("kind", ["page", "predict", "inference", "live"])
 async def test_web_asked_past_its_proxy_sees_neither_address_nor_https(settings, kind: str):
     settings.CONSOLE_PROXY_NETWORKS = ["10.0.0.2"]
-    page, predict, live = Noted(), Noted(), Noted()
-    predict.is_asked = kind == "predict"
-    asked = {"page": page, "predict": predict, "live": live}[kind]
-    console = Console(predict=predict, django=page, live=live)
+    apps = {"page": Noted(), "predict": Noted(), "inference": Noted(), "live": Noted()}
+    asked = apps[kind]
+    asked.is_asked = True
+    console = Console(
+        predict=apps["predict"], inference=apps["inference"], django=apps["page"], live=apps["live"]
+    )
     scope = {"type": "websocket" if kind == "live" else "http", "path": "/ws/live", "headers": CLAIMS}
     scope["method"] = "GET"
     await console({**scope, "client": ("10.0.0.3", 1)}, whole, whole)

@@ -368,6 +368,7 @@ def test_a_plain_request_id_is_kept_and_another_is_not(call):
     [
         ("POST", "/api/v1/models/titanic/predict", [(b"authorization", b"Bearer x")], True),
         ("POST", "/api/v1/models/titanic/explain", [(b"authorization", b"Bearer x")], True),
+        ("POST", "/api/v1/models/titanic/invocations", [(b"authorization", b"Bearer x")], True),
         ("POST", "/api/v1/models/titanic/predict", [(b"cookie", b"session=1")], False),
         ("GET", "/api/v1/models/titanic/predict", [(b"authorization", b"Bearer x")], False),
         ("POST", "/api/v1/models/titanic/rollback", [(b"authorization", b"Bearer x")], False),

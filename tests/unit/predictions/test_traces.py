@@ -3,8 +3,12 @@
 import time
 from types import SimpleNamespace
 
+import pytest
+
 from predictions import recorder
-from tests.champions import ROW
+from predictions.serving.application import PredictApp
+from predictions.serving.inference import InferenceApp
+from tests.champions import KEY, ROW
 from tests.tracing import *  # noqa: F403
 from tests.tracing import PARENT, TRACE
 
@@ -24,6 +28,27 @@ def test_a_call_its_record_and_its_row_are_one_trace(call, broker, spans):
     assert spans.parent_of("POST /api/v1/models/{name}/predict") == PARENT.split("-")[2]
     assert spans.parent_of("record predictions") == spans.id_of("send predictions")
     assert spans.all[2].start_time == began_at_ns
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "name"),
+    [
+        ("GET", "/v2", "GET /v2"),
+        ("GET", "/v2/models/titanic", "GET /v2/models/{name}"),
+        ("POST", "/v2/models/v2/versions/1/infer", "POST /v2/models/{name}/versions/{version}/infer"),
+    ],
+)
+async def test_a_call_of_another_protocol_is_named_by_its_route(running, spans, method, path, name):
+    async def receive():
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(_message):
+        pass
+
+    headers = [(b"authorization", f"Bearer {KEY}".encode())]
+    app = InferenceApp(PredictApp(running))
+    await app({"type": "http", "method": method, "path": path, "headers": headers}, receive, send)
+    assert spans.names == [name]
 
 
 def test_a_header_whose_name_cannot_be_read_stops_no_other(spans):

@@ -3,13 +3,17 @@
 import time
 from contextlib import suppress
 
+import orjson
 import pytest
 
 from core.lib import redis as console_redis
 from core.lib.errors import NotSignedIn, Unavailable
 from predictions.serving import refresh
+from predictions.serving.application import PredictApp
+from predictions.serving.inference import InferenceApp
 from tests import champions
 from tests.champions import ROW
+from tests.unit.predictions.test_open_inference import INFER, tensors
 
 
 def test_a_repeated_call_gets_the_first_answer(call, broker, real_redis):
@@ -19,6 +23,36 @@ def test_a_repeated_call_gets_the_first_answer(call, broker, real_redis):
     assert again[1] == first[1]
     assert again[2]["idempotent-replay"] == "true"
     assert len(broker.messages) == 1
+
+
+def test_a_repeated_call_of_another_protocol_gets_the_first_answer(call, running, broker, real_redis):
+    for _n in range(2):
+        status, answer, headers = call({"inputs": [ROW]}, path="titanic/invocations", idempotency_key="once")
+        assert (status, answer) == (200, {"predictions": [0]})
+    assert headers["idempotent-replay"] == "true"
+    assert len(broker.messages) == 1
+
+
+async def test_a_key_of_the_open_inference_protocol_counts_once(running, broker, real_redis):
+    app, sent = InferenceApp(PredictApp(running)), []
+    bodies = [orjson.dumps({"inputs": tensors(ROW | {"Age": age})}) for age in (22, 22, 500, 500)]
+    for body, key in zip(bodies, (b"good", b"good", b"bad", b"bad"), strict=True):
+
+        async def receive(body=body):
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def send(message):
+            sent.append(message)
+
+        headers = [(b"authorization", f"Bearer {champions.KEY}".encode()), (b"idempotency-key", key)]
+        await app({"type": "http", "method": "POST", "path": INFER, "headers": headers}, receive, send)
+    statuses, answers = [one["status"] for one in sent[::2]], [one["body"] for one in sent[1::2]]
+    assert statuses == [200, 200, 422, 422]
+    assert answers[0] == answers[1]
+    assert answers[2] == answers[3]
+    assert "Age must be at most 120" in orjson.loads(answers[3])["error"]
+    assert len(broker.messages) == 1
+    await app.shutdown()
 
 
 def test_the_same_key_with_another_body_is_refused(call, broker, real_redis):

@@ -58,6 +58,11 @@ def test_sound_row_is_taken_with_gaps_filled_in():
         ({"Sex": ""}, "Sex", "Sex must not be empty: give a value"),
         ({"HasCabin": 1}, "HasCabin", "HasCabin must be true or false, not 1"),
         ({"age": 3}, "age", "age is not a field of this model: did you mean Age?"),
+        (
+            {"FamilySize": 2},
+            "FamilySize",
+            "FamilySize is not a field of this model: it is worked out from the fields here, leave it out",
+        ),
         ({"zzz": 3}, "zzz", "zzz is not a field of this model: leave it out"),
     ],
 )  # fmt: skip

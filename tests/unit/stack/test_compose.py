@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from console import checks
+from predictions.serving import application
 from stack import compose_secrets, console_parts, databases, outside, redis_server
 from stack.config import REPO, Config
 from tests.containers import cluster, project
@@ -180,6 +181,15 @@ def test_only_the_proxy_stands_between_people_and_web():
     upstreams = set(re.findall(r"dynamic a (\S+) 8000", (REPO / "deploy/compose/Caddyfile").read_text()))
     assert upstreams == {"web-front", "serving"}
     assert SERVICES["web"]["networks"]["front"]["aliases"] == ["web-front"]
+
+
+def test_the_proxy_sends_serving_all_that_it_answers():
+    caddyfile = (REPO / "deploy/compose/Caddyfile").read_text()
+    (pattern,) = re.findall(r"path_regexp (\S+)", caddyfile)
+    assert {
+        verb for verb in application.VERBS if re.search(pattern, f"/api/v1/models/a/{verb}")
+    } == application.VERBS
+    assert "path /v2 /v2/*\n" in caddyfile
 
 
 def test_no_service_is_given_the_fixed_address_of_another():
