@@ -16,7 +16,7 @@ from models_registry.gateway import check_path
 from models_registry.views.answers import shared, walked
 
 MOST_COMPARED = 10
-MOST_FILES = 500
+MOST_FILES = 200
 MOST_PICTURES = 60
 
 
@@ -106,17 +106,12 @@ def run_metric(request: HttpRequest, run_id: str) -> HttpResponse:
 
 @require_GET
 def run_artifacts(request: HttpRequest, run_id: str) -> HttpResponse:
-    """Box: files in one folder of the run, its pictures shown."""
+    """Box: files in one folder of the run, so many at a time."""
     run = queries.run(run_id)
     folder = check_path(request.GET.get("path", ""))
     files = gateway.connect().list_files(run.artifact_uri, folder)
-    context = {
-        "run": run,
-        "folder": folder,
-        "parents": previews.parents(folder),
-        "files": files[:MOST_FILES],
-        "n_more": max(len(files) - MOST_FILES, 0),
-    }
+    page = page_of(request, files, size=MOST_FILES)
+    context = {"run": run, "folder": folder, "parents": previews.parents(folder), "page": page}
     return render(request, "models_registry/_artifacts.html", context)
 
 
