@@ -19,8 +19,8 @@ The same is at `/api/docs` of an installation, with the shape of every body, and
 Send a token as `Authorization: Bearer …`; [roles and scopes](roles.md) says who may have which. Errors are
 `application/problem+json` with `type`, `title`, `status`, `detail`, and `errors` by field. Lists answer
 `{{"results": […], "next": url | null}}`. What starts something answers 202 with its row, and honours an
-`Idempotency-Key`: the same key and body within 24 hours get the first answer again. Answers that another
-moment may give otherwise (403, 404, 409, 429, 5xx) are not kept.
+`Idempotency-Key`: the same key and body within 24 hours get the first answer again, another body 422.
+Refusals and failures (4xx, 5xx) did nothing and are not kept: the same key takes the corrected call.
 
 News comes by a websocket at `/ws/live`, to a program that sends its token with the handshake: after
 `{{"subscribe": ["runs"]}}` it hears `{{"topic", "seq", "at", "kind": "changed", "ids": […]}}`, and nothing
