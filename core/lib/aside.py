@@ -68,15 +68,17 @@ def read(items: Iterable[Any], meaning: Callable[[Any], T], *, key: Callable[[An
             found.append(meaning(item))
         if met.error is not None:
             name = safely(key, item) or f"unnamed {digest(item)[:12]}"
-            found.append(Unread(name, in_words(met.error), fingerprint=digest(item)))
+            found.append(Unread(key_of(name), in_words(met.error), fingerprint=digest(item)))
     return found
 
 
 def name_in(item: dict[str, Any], key: str) -> str:
-    """What the item is called: text, and some of it. Raises KeyError, ValueError."""
+    """What the item is called: text that a row can hold, and some of it. Raises KeyError, ValueError."""
     name = item[key]
     if not isinstance(name, str) or not name:
         raise ValueError(f"{key} is {name!r:.100}, and no name")
+    if clean(name, len(name)) != name:  # loops also look for names outside of what they do with an item
+        raise ValueError(f"{key} is {name!r:.100}: no text, but NUL or half a character in it")
     return name
 
 

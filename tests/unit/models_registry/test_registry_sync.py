@@ -348,6 +348,21 @@ def test_a_model_whose_name_no_address_carries_is_set_aside_with_its_versions(na
         assert found.reason.startswith("No address can carry this name.")
 
 
+@pytest.mark.parametrize("name", ["a\x00b", "a\ud800b"])
+def test_a_name_that_no_row_can_hold_keeps_no_other_from_being_read(run_id, mlflow, name):
+    data = {"name": name, "version": "1"}
+    mlflow.register("titanic", run_id)
+    mlflow.unread = {
+        "models": aside.read([data], gateway.ModelInfo.from_answer, key=mlflow_types.model_key),
+        "versions": aside.read([data], gateway.VersionInfo.from_answer, key=mlflow_types.version_key),
+    }
+    for poll in (sync.sync_versions, sync.walk_everything):
+        poll()
+        assert ModelVersion.objects.get().model.name == "titanic"
+        loops_ = sorted(SetAside.objects.values_list("loop", flat=True))
+        assert loops_ == ["models.models", "models.versions"]
+
+
 def test_models_whose_names_no_address_carries_are_taken_away(mlflow, scientist):
     for name in ("titanic", "team/churn", ".."):
         make_version(1, model=make_model(name))
