@@ -53,7 +53,7 @@ IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
     "schema": {"type": "string", "minLength": 1, "maxLength": 200},
     "description": "The same key and body within 24 hours get the first answer again; nothing is done twice."
-    " Answers with 403, 404, 409, 429 and 5xx are not kept.",
+    " Answers with 4xx and 5xx are not kept: the key takes the corrected call.",
 }
 
 

@@ -1,5 +1,6 @@
 """REST: experiments and runs, models and versions, gates and the ledger."""
 
+from operator import attrgetter
 from typing import Any
 
 from django.db.models import QuerySet
@@ -16,7 +17,7 @@ from core.access import policy
 from core.access.http import user_of
 from core.lib import edge
 from core.lib.errors import NotFound
-from core.lib.pages import CursorPages
+from core.lib.pages import CURSOR, FROM_NEXT, LIMIT, MOST, N_RESULTS, PAGE, CursorPages, listed
 from core.lib.rest import valid
 from models_registry import actions, gateway, queries, run_filter
 from models_registry import serializers as shapes
@@ -110,12 +111,20 @@ class MlflowRunMetricView(APIView):
 class MlflowRunArtifactsView(APIView):
     """Files of a run."""
 
-    @extend_schema(parameters=[OpenApiParameter("path", str)], responses=shapes.FilesSerializer)
+    @extend_schema(
+        parameters=[
+            OpenApiParameter("path", str),
+            OpenApiParameter(CURSOR, str, description=FROM_NEXT),
+            OpenApiParameter(LIMIT, int, description=f"{N_RESULTS} {PAGE} unless told, at most {MOST}."),
+        ],
+        responses=shapes.FilesSerializer,
+    )
     def get(self, request: Request, run_id: str) -> Response:
         """Those in the folder `path`, from MLflow itself."""
         folder = check_path(request.query_params.get("path", ""))
         files = gateway.connect().list_files(queries.run(run_id).artifact_uri, folder)
-        return Response(shapes.FilesSerializer({"results": files}).data)
+        page, next_ = listed(request, files, place=attrgetter("place"), of=f"files {run_id} {folder}")
+        return Response(shapes.FilesSerializer({"results": page, "next": next_}).data)
 
 
 # --- models and versions

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from operator import attrgetter
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -152,13 +153,16 @@ class MlflowGateway:
         return str(self._get("/model-versions/get-download-uri", asked)["artifact_uri"])
 
     def list_files(self, root: str, folder: str = "") -> list[FileInfo]:
-        """Files and folders directly in `folder`, folders first; none for a folder that is not there."""
+        """Files and folders directly in `folder`, folders first; none for a folder that is not there.
+
+        All of them: MLflow takes a page token for artefacts, and heeds it not (3.17).
+        """
         answer = self._data("GET", FILES, params={"path": _proxied(root, folder)})
         found = [
             FileInfo(_join(folder, entry["path"]), entry.get("is_dir", False), _size(entry))
             for entry in answer.get("files", [])
         ]
-        return sorted(found, key=lambda file: (not file.is_dir, file.path))
+        return sorted(found, key=attrgetter("place"))
 
     def chunks(self, root: str, path: str, *, limit_bytes: int, until: float = math.inf) -> Iterator[bytes]:
         """The file while it arrives. The first `next` raises as `read_file`, later ones if it breaks off.

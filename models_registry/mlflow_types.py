@@ -205,6 +205,11 @@ class FileInfo(NamedTuple):
     def name(self) -> str:
         return self.path.rpartition("/")[2]
 
+    @property
+    def place(self) -> list[Any]:
+        """In a listing: folders first, by name."""
+        return [not self.is_dir, self.path]
+
 
 def error_code(text: str) -> str:
     """MLflow's own name of the error; nothing where the answer is not MLflow's."""

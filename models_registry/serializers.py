@@ -117,10 +117,11 @@ class FileSerializer(serializers.Serializer):
     size_bytes = serializers.IntegerField(allow_null=True)
 
 
-class FilesSerializer(WholeListSerializer):
-    """Files and folders in one folder."""
+class FilesSerializer(serializers.Serializer):
+    """Files and folders in one folder, folders first, by name."""
 
     results = FileSerializer(many=True)
+    next = serializers.URLField(allow_null=True)
 
 
 class CheckSerializer(serializers.Serializer):

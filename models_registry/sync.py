@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
 from operator import attrgetter
+from typing import TypeVar
 
 from django.utils import timezone
 
@@ -27,6 +28,9 @@ NEWEST = 50
 OVERLAP = timedelta(minutes=1)
 BEFORE_1973_MS = 10**11  # too early for milliseconds: seconds, or no time at all
 EVERY_S = 3
+PAGE = gateway.PAGE  # versions of a walk that are held at once
+
+T = TypeVar("T")
 
 
 @poll(every_s=EVERY_S, service=gateway.SERVICE)
@@ -62,7 +66,9 @@ def sync_versions() -> None:
     aliases.check(mlflow, changed)
     newest = _ready(mlflow.versions(NEWEST))
     changed |= mirror.mark_replaced(aside.readable(newest))
-    known = set(ModelVersion.objects.filter(gone_at=None).values_list("model__name", "version"))
+    names = {found.model for found in aside.readable(newest)}
+    here = ModelVersion.objects.filter(gone_at=None, model__name__in=names)
+    known = set(here.values_list("model__name", "version"))
     odd = set(loops.VERSIONS.rows().values_list("key", flat=True))  # rows perhaps, but not whole
     unknown = [
         found
@@ -85,12 +91,10 @@ def walk_everything() -> None:
     listed: set[str] = set()
     changed = mirror.save_runs(_noting(mlflow.runs(_experiment_ids()), listed))
     loops.RUNS.fits(*(row.key for row in loops.RUNS.rows() if row.key not in listed))
-    versions, models = list(mlflow.versions()), mlflow.models()
+    there, losing = _walk_versions(mlflow)
+    models = mlflow.models()
     mirror.save_models(models)
-    ready = _ready(versions)
-    losing = mirror.mark_replaced(aside.readable(ready))
     names = {model.key for model in models}
-    there = {version.key for version in versions}
     gone_versions = {one for one in before.versions if f"{one[0]} v{one[1]}" not in there}
     missed = mirror.Here(before.runs - listed, before.models - names, gone_versions)
     losing |= mirror.mark_gone(absence.confirmed(mlflow, missed))
@@ -98,7 +102,26 @@ def walk_everything() -> None:
     publish_models(losing)
     aliases.check(mlflow, {model.name for model in aside.readable(models)})
     lost.look()
-    _save_versions(mlflow, ready, tried=set(), are_all=True)  # last: a store of artefacts away ends it
+    # Last: a store of artefacts that is away ends it. Listed once more, so that no more than a page is held.
+    for page in _pages(mlflow.versions(), PAGE):
+        _save_versions(mlflow, _ready(page), tried=set())
+    loops.VERSIONS.fits(*(row.key for row in loops.VERSIONS.rows() if row.key not in there))
+
+
+def _walk_versions(mlflow: gateway.MlflowGateway) -> tuple[set[str], set[str]]:
+    """Keys of all versions that MLflow has, and names of the models of which it has another now."""
+    there: set[str] = set()
+    losing: set[str] = set()
+    for page in _pages(mlflow.versions(), PAGE):
+        there.update(version.key for version in page)
+        losing |= mirror.mark_replaced(aside.readable(_ready(page)))
+    return there, losing
+
+
+def _pages(found: Iterable[T], size: int) -> Iterator[list[T]]:
+    remaining = iter(found)
+    while page := list(islice(remaining, size)):
+        yield page
 
 
 def publish_models(names: set[str]) -> None:
@@ -127,7 +150,6 @@ def _save_versions(
     found: list[gateway.VersionInfo | Unread],
     *,
     tried: set[str],
-    are_all: bool = False,
 ) -> None:
     """Names of the models whose versions it tries go into `tried`."""
 
@@ -135,7 +157,7 @@ def _save_versions(
         tried.add(info.model)
         mirror.save_version(mlflow, info)
 
-    loops.VERSIONS.each(found, save, key=attrgetter("key"), about=attrgetter("model"), is_all=are_all)
+    loops.VERSIONS.each(found, save, key=attrgetter("key"), about=attrgetter("model"))
 
 
 def _experiment_ids() -> list[str]:
@@ -169,8 +191,7 @@ def _some_of(run_ids: set[str]) -> list[str]:
 
 def _until_known(runs: Iterable[gateway.RunInfo | Unread]) -> Iterable[gateway.RunInfo | Unread]:
     """Runs page by page, to the first page of which each run is known."""
-    remaining = iter(runs)
-    while page := list(islice(remaining, NEWEST)):
+    for page in _pages(runs, NEWEST):
         keys = {run.key for run in page}
         known = set(MlflowRun.objects.filter(pk__in=keys).values_list("pk", flat=True))
         known.update(loops.RUNS.rows().values_list("key", flat=True))

@@ -15,12 +15,12 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from core.alerts import actions as alerts
-from core.lib import topic_days, topics
+from core.lib import aside, topic_days, topics
 from core.lib.errors import InvalidRequest
 from streaming import loops
 from streaming.exactly_once import Outgoing
 from streaming.ledger import Overtaken
-from streaming.models import Anomaly, RuleState, Stream
+from streaming.models import Anomaly, RuleState, Stream, Unjudged
 from streaming.row_sender import RowSender
 
 log = structlog.get_logger(__name__)
@@ -52,20 +52,44 @@ def forget(stream: Stream, *, reason: str) -> None:
 
 
 @transaction.atomic
-def write(state: RuleState, new: RuleState, hits: Sequence[Anomaly]) -> None:
-    """Save what was judged since `state`, or nothing. Raises Overtaken when the row says something else."""
+def write(state: RuleState, new: RuleState, hits: Sequence[Anomaly]) -> list[Anomaly]:
+    """Save what was judged since `state`, or nothing; returns the hits that are rows now.
+
+    Raises Overtaken when the row of `state` says something else.
+    """
     # The stream before its state, as who deletes or changes it: the other way round each waits for the other.
     Stream.objects.select_for_update(no_key=True).filter(pk=state.stream_id).first()
     held = RuleState.objects.select_for_update().filter(pk=state.pk).first()
     if held is None or (held.topic_id, held.positions) != (state.topic_id, state.positions):
         raise Overtaken("another process judged, or the rule changed")
-    Anomaly.objects.bulk_create(hits, batch_size=500, ignore_conflicts=True)
-    if hits:
-        new.n_episode_hits = len(hits) + (held.n_episode_hits if held.is_episode else 0)
+    saved = _saved(hits)
+    new.n_hits += len(saved)
+    new.unjudged = counted(new.unjudged, Counter({Unjudged.FAILED: len(hits) - len(saved)}))
+    if saved:
+        new.n_episode_hits = len(saved) + (held.n_episode_hits if held.is_episode else 0)
         new.last_hit_at, new.is_episode = timezone.now(), True
-        _raise(new, hits)
+        _raise(new, saved)
         _trim(new.stream)
     new.save()
+    return saved
+
+
+def _saved(hits: Sequence[Anomaly]) -> list[Anomaly]:
+    """Those that the database takes; another one is set aside."""
+    try:
+        with transaction.atomic():
+            Anomaly.objects.bulk_create(hits, batch_size=500, ignore_conflicts=True)
+    except Exception as error:
+        if aside.is_ours(error):
+            raise
+    else:
+        return list(hits)
+    saved = []
+    for hit in hits:
+        with loops.RULES.item(f"{hit.stream.name} {hit.place}", about=hit.stream.name):
+            Anomaly.objects.bulk_create([hit], ignore_conflicts=True)
+            saved.append(hit)
+    return saved
 
 
 def note_waiting(state: RuleState, words: str) -> None:
@@ -102,7 +126,7 @@ def _raise(state: RuleState, hits: Sequence[Anomaly]) -> None:
     facts: dict[str, Any] = {
         rule.field: {"value": worst.observed, "threshold": worst.limit, "unit": unit},
         _("Anomalies in this episode"): state.n_episode_hits,
-        _("Place"): f"{worst.topic} {worst.partition}:{worst.offset}",
+        _("Place"): str(worst),
         _("Rule"): rule.kind,
     }
     if worst.expected is not None:
@@ -159,7 +183,7 @@ class AnomalySender(RowSender[Anomaly]):
         return name
 
     def outgoing(self, row: Anomaly) -> Outgoing:
-        """event, observed, expected, limit, rule, topic, partition, offset, at."""
+        """event, observed, expected, limit, rule, topic, partition, offset, line, at."""
         plain = {
             "event": msgspec.Raw(bytes(row.payload)) if row.payload is not None else None,
             "observed": row.observed,
@@ -170,11 +194,12 @@ class AnomalySender(RowSender[Anomaly]):
             "topic": row.topic,
             "partition": row.partition,
             "offset": row.offset,
+            "line": row.line,
             "event_at": row.event_at,
             "at": row.at,
             "prediction_id": row.prediction_id or None,
         }
-        return Outgoing(msgspec.json.encode(plain), f"{row.partition}:{row.offset}".encode())
+        return Outgoing(msgspec.json.encode(plain), row.place.encode())
 
     def note(self, rows: Sequence[Anomaly], places: Sequence[tuple[int, int]]) -> None:
         Anomaly.objects.filter(pk__in=[row.pk for row in rows]).update(is_sent=True, payload=None)
@@ -183,6 +208,4 @@ class AnomalySender(RowSender[Anomaly]):
         words = {"place": str(row), "error": error.args[0].str()}
         row.send_error = (_("Kafka does not take the anomaly of %(place)s: %(error)s") % words)[:300]
         row.save(update_fields=["send_error"])
-        loops.RULES.set_aside(
-            f"{row.stream.name} {row.partition}:{row.offset}", row.send_error, about=row.stream.name
-        )
+        loops.RULES.set_aside(f"{row.stream.name} {row.place}", row.send_error, about=row.stream.name)

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, count
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -37,10 +37,11 @@ Reason = tuple[Message, str]
 
 
 class Line(NamedTuple):
-    """One event of a message that holds several."""
+    """One event of a message that holds several. number: from 1."""
 
     message: Message
     text: bytes
+    number: int
 
     def value(self) -> bytes:
         return self.text
@@ -173,7 +174,7 @@ class Counting:
     def _checked(self, message: Message, events: list[Any], refused: list[Reason]) -> list[Message]:
         """Add what the message holds to either list; returns what became an event: the message, or lines."""
         found = []
-        for part in _parts(message):
+        for part in parts(message):
             try:
                 events.append(self._decoder.checked(part.value()))
             except Ignored:
@@ -191,12 +192,10 @@ class Counting:
             by_place.setdefault((message.partition(), message.offset()), []).append((message, reason))
         for place, own in by_place.items():
             message, reason = own[0]
-            is_part = isinstance(message, Line)
-            value = b"\n".join(part.value() or b"" for part, _ in own) if is_part else message.value()
+            lines = tuple(part.number for part, _ in own if isinstance(part, Line))
+            value = b"\n".join(part.value() or b"" for part, _ in own) if lines else message.value()
             headers = _headers(message)
-            letter = ledger.dead(
-                *place, reason, key=message.key(), value=value, headers=headers, is_part=is_part
-            )
+            letter = ledger.dead(*place, reason, key=message.key(), value=value, headers=headers, lines=lines)
             self.dead.append(letter)
             self.dead_bytes += len(letter.value or b"")
 
@@ -215,9 +214,10 @@ def _headers(message: Message) -> Headers:
         return Headers(n_left_out=1)
 
 
-def _parts(message: Message) -> Sequence[Message]:
+def parts(message: Message) -> Sequence[Message]:
+    """The events that it holds: itself, or its lines."""
     found = kafka.lines(message.value() or b"")
-    return [message] if len(found) == 1 else [Line(message, line) for line in found]
+    return [message] if len(found) == 1 else [Line(message, *one) for one in zip(found, count(1))]
 
 
 def _words(error: Exception) -> str:

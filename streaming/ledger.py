@@ -56,8 +56,8 @@ NO_HEADERS = Headers()
 class Dead:
     """A message that is in no window. value: None for a null value.
 
-    Key and value are as they came unless `is_cut`; size_bytes: of the whole value. is_part: the value is some
-    lines of a message, whose others were counted.
+    Key and value are as they came unless `is_cut`; size_bytes: of the whole value. lines: which ones of a
+    message the value is, from 1, where the others were counted; empty for a whole message.
     """
 
     partition: int
@@ -68,7 +68,7 @@ class Dead:
     size_bytes: int
     is_cut: bool
     headers: Headers = NO_HEADERS
-    is_part: bool = False
+    lines: tuple[int, ...] = ()
 
 
 def dead(
@@ -79,12 +79,12 @@ def dead(
     key: bytes | None,
     value: bytes | None,
     headers: Headers = NO_HEADERS,
-    is_part: bool = False,
+    lines: tuple[int, ...] = (),
 ) -> Dead:
     """What is kept of a message that is in no window."""
     kept_key, kept = key and key[:KEPT_KEY_BYTES], value and value[:KEPT_BYTES]
     is_cut = (kept_key, kept) != (key, value)
-    return Dead(partition, offset, reason, kept_key, kept, len(value or b""), is_cut, headers, is_part)
+    return Dead(partition, offset, reason, kept_key, kept, len(value or b""), is_cut, headers, lines)
 
 
 def kept_headers(found: Sequence[tuple[str, bytes | None]]) -> Headers:
@@ -312,7 +312,8 @@ def _save_dead(stream: Stream, dead: Sequence[Dead]) -> None:
             key=letter.key,
             headers=msgspec.msgpack.encode(letter.headers) if letter.headers != NO_HEADERS else None,
             n_headers_left_out=letter.headers.n_left_out,
-            payload=letter.value if stream.has_dead_topic or letter.is_part else None,
+            payload=letter.value if stream.has_dead_topic or letter.lines else None,
+            lines=letter.lines or None,
             is_null=letter.value is None,
             at=now,
             is_sent=not stream.has_dead_topic,

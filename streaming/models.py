@@ -130,6 +130,8 @@ class DeadLetter(Deliverable):
     # Those that nothing keeps: there was no room for them.
     n_headers_left_out = models.PositiveIntegerField(default=0)
     payload = models.BinaryField(null=True)
+    # Which ones of a message the payload is, from 1, where its others were counted; null for a whole message.
+    lines = models.JSONField(null=True)
     is_null = models.BooleanField(default=False)
     # Key or value were larger than what is kept: `size_bytes` is of the whole value.
     is_cut = models.BooleanField(default=False)
@@ -231,9 +233,15 @@ class RuleState(models.Model):
         return sorted(pairs, key=lambda pair: -pair[1])
 
 
+def place(partition: int, offset: int, line: int) -> str:
+    """Of an event in its topic: partition:offset, and of a message of several events the line, from 1."""
+    return f"{partition}:{offset}:{line}" if line else f"{partition}:{offset}"
+
+
 class Anomaly(models.Model):
     """An event above the limit of the rule. `payload` holds the message for the topic until that has it.
 
+    line: of a message that holds several events, from 1; 0 where it holds this one alone.
     observed, expected, limit: in the unit of the rule's field; a threshold expects nothing.
     prediction_id: of the recorded prediction that was asked for.
     """
@@ -243,6 +251,7 @@ class Anomaly(models.Model):
     topic_id = models.CharField(max_length=40)
     partition = models.PositiveIntegerField()
     offset = models.BigIntegerField()
+    line = models.PositiveIntegerField(default=0, db_default=0)
     rule = models.JSONField()
     observed = models.FloatField()
     expected = models.FloatField(null=True)
@@ -258,7 +267,7 @@ class Anomaly(models.Model):
     class Meta:
         constraints: ClassVar = [
             models.UniqueConstraint(
-                fields=["stream", "topic", "topic_id", "partition", "offset"], name="anomaly_once"
+                fields=["stream", "topic", "topic_id", "partition", "offset", "line"], name="anomaly_once"
             )
         ]
         indexes: ClassVar = [
@@ -267,7 +276,12 @@ class Anomaly(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.topic} {self.partition}:{self.offset}"
+        return f"{self.topic} {self.place}"
+
+    @property
+    def place(self) -> str:
+        """Where its event is in the topic."""
+        return place(self.partition, self.offset, self.line)
 
 
 class ReplayState(models.TextChoices):

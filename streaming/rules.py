@@ -10,7 +10,7 @@ import copy
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -22,14 +22,14 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from django.utils import timezone
 
 from core.lib import aside, kafka, live, metrics
-from streaming import anomalies, champion, encodings, judging, loops
+from streaming import anomalies, champion, counting, encodings, judging, loops
 from streaming.aggregator import ADMIN_TIMEOUT_S, LOOK_EVERY_S, Runner
 from streaming.anomalies import AnomalySender
 from streaming.champion import Waits
-from streaming.counting import Message
+from streaming.counting import Line, Message
 from streaming.decoding import MAX_EVENT_BYTES, BadEvent, EventDecoder, Ignored
 from streaming.ledger import Overtaken
-from streaming.models import Anomaly, DeadLetter, RuleState, Stream, StreamOffset, Unjudged
+from streaming.models import Anomaly, DeadLetter, RuleState, Stream, StreamOffset, Unjudged, place
 from streaming.windows import group_name
 
 log = structlog.get_logger(__name__)
@@ -56,11 +56,21 @@ class RuleRunner(Runner):
 
 
 class Given(NamedTuple):
-    """An accepted event that has a value to judge."""
+    """An accepted event that has a value to judge. message: the one it is, or a line of it."""
 
     message: Message
     event: Any
     observed: float
+
+    @property
+    def line(self) -> int:
+        """From 1; 0 where the message holds this event alone."""
+        return _line(self.message)
+
+    @property
+    def place(self) -> str:
+        """As `Anomaly.place`."""
+        return place(self.message.partition(), self.message.offset(), self.line)
 
 
 class RuleSession:
@@ -168,7 +178,7 @@ class RuleSession:
         if not batch:
             return self._skip_markers(counted)
         try:
-            self._judge_apart(batch, is_given_up=is_given_up)
+            self._judge(batch, is_given_up=is_given_up)
         except Waits as error:
             anomalies.note_waiting(self._state, error.message)
             log.warning("rule.waits", stream=self._stream.name, error=error.message, wait_s=self._retry_s)
@@ -188,7 +198,14 @@ class RuleSession:
                     self._ends[message.partition()] = message.offset()
                 else:
                     self._note(error)
-        return [one for one in self._pending if one.offset() < counted.get(one.partition(), 0)]
+        due, room = [], self._batch
+        for one in self._pending:
+            if one.offset() < counted.get(one.partition(), 0):
+                due.append(one)
+                room -= 1 + (one.value() or b"").count(b"\n")  # never fewer than its events
+                if room <= 0:
+                    break
+        return due
 
     def _note(self, error: KafkaError) -> None:
         gone = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION, KafkaError._UNKNOWN_TOPIC)
@@ -211,45 +228,56 @@ class RuleSession:
             self._take(new)
         return False
 
-    def _judge_apart(self, batch: Sequence[Message], *, is_given_up: bool) -> None:
-        """One event's fault is that event's alone: what fails together is judged half by half."""
-        try:
-            self._judge(batch, is_given_up=is_given_up)
-        except Exception as error:
-            if isinstance(error, Waits | Overtaken | KafkaException) or aside.is_ours(error):
-                raise
-            if len(batch) > 1:
-                middle = len(batch) // 2
-                self._judge_apart(batch[:middle], is_given_up=is_given_up)
-                self._judge_apart(batch[middle:], is_given_up=is_given_up)
-                return
-            log.exception("rule.event_failed", stream=self._stream.name, offset=batch[0].offset())
-            self._save(batch, copy.copy(self._state), Counter({Unjudged.FAILED: 1}), [])
-
     def _judge(self, batch: Sequence[Message], *, is_given_up: bool) -> None:
         """Judge the batch and save that, all or nothing. Raises Waits with nothing saved."""
-        given, unjudged = self._given(batch)
+        unjudged: Counter[str] = Counter()
         new = copy.copy(self._state)
-        hits: list[Anomaly] = []
-        if is_given_up:
-            unjudged[Unjudged.BEHIND] += len(given)
-        elif given:
-            judgement, ids = self._judgement(given, unjudged)
-            hits = self._hits(given, judgement, ids)
-            new.n_judged += int(np.isfinite(judgement.limit).sum())
-            new.waits_for, new.waits_since = "", None
-        self._remember(new, given)
+        events = list(self._accepted(batch))
+        hits = self._judged_apart(events, new, unjudged, is_given_up=is_given_up) if events else []
         self._save(batch, new, unjudged, hits)
         if not is_given_up:
             self._retry_s, self._retry_at = FIRST_RETRY_S, 0.0
 
+    def _judged_apart(
+        self, events: Sequence[Message], new: RuleState, unjudged: Counter[str], *, is_given_up: bool
+    ) -> list[Anomaly]:
+        """The hits; `new` and `unjudged` take the rest. What fails together is judged half by half."""
+        reasons: Counter[str] = Counter()
+        hits: list[Anomaly] = []
+        n_judged = 0
+        try:
+            given = self._given(events, reasons)
+            if is_given_up:
+                reasons[Unjudged.BEHIND] += len(given)
+            elif given:
+                judgement, ids = self._judgement(given, new, reasons)
+                hits, n_judged = self._hits(given, judgement, ids), int(np.isfinite(judgement.limit).sum())
+                new.waits_for, new.waits_since = "", None
+        except Exception as error:  # one event's fault, whatever it is, is that event's alone
+            if isinstance(error, Waits | Overtaken | KafkaException) or aside.is_ours(error):
+                raise
+            if len(events) > 1:
+                middle = len(events) // 2
+                halves = events[:middle], events[middle:]
+                return [
+                    hit
+                    for half in halves
+                    for hit in self._judged_apart(half, new, unjudged, is_given_up=is_given_up)
+                ]
+            log.exception("rule.event_failed", stream=self._stream.name, offset=events[0].offset())
+            unjudged[Unjudged.FAILED] += 1
+            return []
+        unjudged.update(reasons)
+        new.n_judged += n_judged
+        self._remember(new, given)
+        return hits
+
     def _save(
         self, batch: Sequence[Message], new: RuleState, unjudged: Counter[str], hits: Sequence[Anomaly]
     ) -> None:
-        new.n_hits += len(hits)
         new.unjudged = anomalies.counted(self._state.unjudged, unjudged)
         new.positions = {**self._state.positions, **_next(batch)}
-        anomalies.write(self._state, new, hits)
+        hits = anomalies.write(self._state, new, hits)
         self._take(new)
         metrics.STREAM_ANOMALIES.inc(len(hits))
         metrics.STREAM_UNJUDGED.inc(unjudged.total())
@@ -264,15 +292,11 @@ class RuleSession:
         """What is saved now; in place, because the sender holds it, too."""
         self._state.__dict__.update(new.__dict__)
 
-    def _given(self, batch: Sequence[Message]) -> tuple[list[Given], Counter[str]]:
-        """Those that were accepted and have a value."""
-        dead = self._dead(batch)
+    def _given(self, accepted: Sequence[Message], unjudged: Counter[str]) -> list[Given]:
+        """Those that have a value."""
         name = self._decoder.attribute(self._rule.field)
         given: list[Given] = []
-        unjudged: Counter[str] = Counter()
-        for message in batch:
-            if (message.partition(), message.offset()) in dead:
-                continue
+        for message in accepted:
             try:
                 event = self._event(message.value())
             except (Ignored, BadEvent):  # the latter when its letter is no longer kept
@@ -282,7 +306,17 @@ class RuleSession:
                 unjudged[Unjudged.NO_VALUE] += 1
             else:
                 given.append(Given(message, event, float(observed)))
-        return given, unjudged
+        return given
+
+    def _accepted(self, batch: Sequence[Message]) -> Iterator[Message]:
+        """Messages and lines, as they were counted, of which no letter tells."""
+        dead = self._dead(batch)
+        for message in batch:
+            place = message.partition(), message.offset()
+            if place not in dead:
+                yield from counting.parts(message)
+            elif dead[place]:  # of a letter without lines the whole message is dead
+                yield from (part for part in counting.parts(message) if _line(part) not in dead[place])
 
     def _event(self, value: bytes | None) -> Any:
         if value is not None and len(value) <= MAX_EVENT_BYTES:
@@ -292,15 +326,17 @@ class RuleSession:
                 return event
         return self._decoder.checked(value)
 
-    def _dead(self, batch: Sequence[Message]) -> set[tuple[int, int]]:
+    def _dead(self, batch: Sequence[Message]) -> dict[tuple[int, int], list[int]]:
+        """The lines that each letter holds, by its place."""
         offsets = [message.offset() for message in batch]
         place = {"topic": self._stream.topic, "topic_id": self._stream.topic_id}
         rows = DeadLetter.objects.filter(stream=self._stream, **place)
         rows = rows.filter(offset__gte=min(offsets), offset__lte=max(offsets))
-        return set(rows.values_list("partition", "offset"))
+        found = rows.values_list("partition", "offset", "lines")
+        return {(partition, offset): lines or [] for partition, offset, lines in found}
 
     def _judgement(
-        self, given: Sequence[Given], unjudged: Counter[str]
+        self, given: Sequence[Given], before: RuleState, unjudged: Counter[str]
     ) -> tuple[judging.Judgement, list[str]]:
         """With the ids of the predictions; "" where none was asked for."""
         observed = np.array([one.observed for one in given])
@@ -311,7 +347,7 @@ class RuleSession:
             predicted, ids, sigma = self._predicted(self._champion, given)
             unjudged[Unjudged.UNFIT] += int(np.isnan(predicted).sum())
             return judging.by_prediction(self._rule, observed, predicted, sigma), ids
-        found = judging.by_robust_z(self._rule, np.frombuffer(self._state.values), observed)
+        found = judging.by_robust_z(self._rule, np.frombuffer(before.values), observed)
         is_early = np.isnan(found.expected)
         unjudged[Unjudged.TOO_FEW] += int(is_early.sum())
         unjudged[Unjudged.NO_SPREAD] += int((np.isnan(found.limit) & ~is_early).sum())
@@ -326,19 +362,19 @@ class RuleSession:
         rows = model.rows(events, set(names))
         places = [place for place, row in enumerate(rows) if row is not None]
         predicted, ids = np.full(len(given), np.nan), [""] * len(given)
-        if places:
-            first = given[places[0]].message
-            place = f"{self._stream.pk} {self._stream.topic_id} {first.partition()}:{first.offset()}"
-            answers = model.ask([row for row in rows if row is not None], place=place)
-            predicted[places] = answers.predicted
-            for at, id_ in zip(places, answers.ids, strict=True):
+        for start in range(0, len(places), champion.MOST_ROWS):
+            some = places[start : start + champion.MOST_ROWS]
+            at_place = f"{self._stream.pk} {self._stream.topic_id} {given[some[0]].place}"
+            answers = model.ask([row for at in some if (row := rows[at]) is not None], place=at_place)
+            predicted[some] = answers.predicted
+            for at, id_ in zip(some, answers.ids, strict=True):
                 ids[at] = id_
         return predicted, ids, self._rule.sigma or model.usual_error()
 
     def _remember(self, new: RuleState, given: Sequence[Given]) -> None:
         if self._rule.kind == "robust_z":
             values = [one.observed for one in given]
-            series = np.concatenate([np.frombuffer(self._state.values), values])
+            series = np.concatenate([np.frombuffer(new.values), values])
             new.values = series[-self._rule.n :].tobytes()
 
     def _hits(
@@ -352,6 +388,7 @@ class RuleSession:
                 topic_id=self._stream.topic_id,
                 partition=given[at].message.partition(),
                 offset=given[at].message.offset(),
+                line=given[at].line,
                 rule=msgspec.to_builtins(self._rule),
                 observed=given[at].observed,
                 expected=None if np.isnan(judgement.expected[at]) else float(judgement.expected[at]),
@@ -387,6 +424,10 @@ class RuleSession:
             return msgspec.json.encode(
                 {name: getattr(one.event, self._decoder.attribute(name)) for name in names}
             )
+
+
+def _line(message: Message) -> int:
+    return message.number if isinstance(message, Line) else 0
 
 
 def _next(batch: Sequence[Message]) -> dict[str, int]:

@@ -201,6 +201,11 @@ class DeadLetterSerializer(serializers.ModelSerializer):
 class AnomalySerializer(serializers.ModelSerializer):
     """Without what the message holds: that needs `messages.read`, and is in `<topic>.anomalies`."""
 
+    line = serializers.IntegerField(
+        read_only=True,
+        help_text="Of a message that holds several events, from 1; 0 where it holds this one alone.",
+    )
+
     class Meta:
         model = Anomaly
         fields: ClassVar = [
@@ -208,6 +213,7 @@ class AnomalySerializer(serializers.ModelSerializer):
             "topic",
             "partition",
             "offset",
+            "line",
             "rule",
             "observed",
             "expected",

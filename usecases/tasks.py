@@ -17,7 +17,7 @@ from core.lib.errors import Unavailable
 from dags.recipes.real_estate.params import ID, INPUTS
 from models_registry import queries as registry
 from predictions import queries as predictions
-from scoring.spec_reading import read_spec
+from scoring.spec_reading import SpecError, read_spec
 from usecases import load_running, loads, queries
 from usecases.load_running import LoadTestFailed
 from usecases.models import LoadTest, LoadTestState, RawRow
@@ -87,12 +87,25 @@ def _plan(test: LoadTest) -> dict[str, Any]:
     return {
         "url": settings.CONSOLE_SERVING_URL,
         "path": f"/api/v1/models/{test.model}/predict",
-        "row": read_spec(text).example,
+        "row": _example(test, text),
         "token": _token(test),
         "steps": loads.steps(test.users),
         "spawn_rate": test.spawn_rate,
         "seconds": test.seconds,
     }
+
+
+def _example(test: LoadTest, text: bytes | str) -> dict[str, Any]:
+    """A row that the champion takes. Raises LoadTestFailed."""
+    try:
+        return read_spec(text).example
+    except SpecError as error:  # an earlier release took it
+        words = {"model": test.model, "version": test.version, "error": error}
+        message = _(
+            "This release does not read the description of %(model)s %(version)s: %(error)s. "
+            "Register a new version of the model."
+        )
+        raise LoadTestFailed(message % words) from error
 
 
 def _token(test: LoadTest) -> str:

@@ -9,9 +9,11 @@ with STREAMS.item(stream.name):                         # a single item that is 
 
 Each takes any exception of an item for the item's own, but for those that say that the database, Redis or
 a service is away: these end the round as ever. What is set aside is tried again at once when it changes, and
-rarely while it does not, in case our own state was the cause; its row goes when it fits.
+rarely while it does not, in case our own state was the cause, so many at most in one round; its row goes when
+it fits.
 """
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -20,6 +22,7 @@ from typing import Any, Final, TypeVar
 import structlog
 from django.db import Error, IntegrityError, transaction
 from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models.functions import MD5
 from django.utils import timezone
 from django.utils.functional import Promise
 
@@ -46,7 +49,9 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 R = TypeVar("R")
 
-MOST_KEPT: Final = 500  # rows of one loop; what is beyond them is counted in one more
+# Rows of one loop, so that junk cannot fill the disk. What is beyond them is counted in one more, and tried
+# in each round: of it nobody knows when it was tried.
+MOST_KEPT: Final = 10_000
 FIRST_RETRY: Final = timedelta(seconds=10)
 LONGEST_RETRY: Final = timedelta(hours=1)
 LONGEST_RETRY_AT_A_SERVICE: Final = timedelta(minutes=5)
@@ -63,15 +68,17 @@ def read(items: Iterable[Any], meaning: Callable[[Any], T], *, key: Callable[[An
             found.append(meaning(item))
         if met.error is not None:
             name = safely(key, item) or f"unnamed {digest(item)[:12]}"
-            found.append(Unread(name, in_words(met.error), fingerprint=digest(item)))
+            found.append(Unread(key_of(name), in_words(met.error), fingerprint=digest(item)))
     return found
 
 
 def name_in(item: dict[str, Any], key: str) -> str:
-    """What the item is called: text, and some of it. Raises KeyError, ValueError."""
+    """What the item is called: text that a row can hold, and some of it. Raises KeyError, ValueError."""
     name = item[key]
     if not isinstance(name, str) or not name:
         raise ValueError(f"{key} is {name!r:.100}, and no name")
+    if clean(name, len(name)) != name:  # loops also look for names outside of what they do with an item
+        raise ValueError(f"{key} is {name!r:.100}: no text, but NUL or half a character in it")
     return name
 
 
@@ -168,9 +175,9 @@ class Loop:
         met before it in the same round, and not at each round anew.
         """
         name, now = key_of(key), timezone.now()
-        row = self.rows().filter(key=name).first()
+        row = self._of_keys(name).first()
         if row is None and self.rows().count() >= MOST_KEPT:
-            name, row = "", self.rows().filter(key="").first()
+            name, row = "", self._of_keys("").first()
         row = row or SetAside(loop=self.name, key=name, count=0, first_at=now)
         reason = (why if isinstance(why, str) else in_words(why)) if name else ""
         if row.pk is None or row.reason != reason:
@@ -191,9 +198,9 @@ class Loop:
 
     def fits(self, *keys: Any) -> None:
         """Note that these fit, or that nobody has them any more: their rows go."""
-        n_gone, _of = self.rows().filter(key__in=[key_of(key) for key in keys]).delete()
+        n_gone, _of = self._of_keys(*map(key_of, keys)).delete()
         if n_gone:
-            self.rows().filter(key="").delete()  # there is room again
+            self._of_keys("").delete()  # there is room again
             log.info("item.fits", loop=self.name, n_items=n_gone)
 
     def due(self, most: int = 50) -> list[str]:
@@ -205,6 +212,11 @@ class Loop:
         """Keys whose next try is still to come."""
         rows = self.rows().filter(next_try_at__gt=timezone.now()).exclude(key="")
         return list(rows.values_list("key", flat=True))
+
+    def _of_keys(self, *names: str) -> QuerySet[SetAside]:
+        """By hash, which has the index."""
+        hashes = [hashlib.md5(name.encode(), usedforsecurity=False).hexdigest() for name in names]
+        return self.rows().alias(hash=MD5("key")).filter(hash__in=hashes)
 
     def rows(self) -> QuerySet[SetAside]:
         """What it has set aside."""

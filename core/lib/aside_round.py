@@ -7,6 +7,8 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from datetime import datetime
+from operator import itemgetter
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 import redis
@@ -27,6 +29,8 @@ LONGEST_ABOUT: Final = 300
 LONGEST_REASON: Final = 500
 # A service that fails this many items one after the other is away: that is the fault of one at most.
 AWAY_AFTER: Final = 3
+# Of items that were set aside and stay as they are so many are tried in one round: each is tried alone.
+AGAIN_AT_ONCE: Final = 200
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ class Round(Generic[T]):
     again: list[T] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._known = {row.key: row for row in self.loop.rows()}
+        self._known = {row.key: row for row in self.loop.rows().defer("reason")}
         self._seen: set[str] = set()
         self._fit: set[str] = set()
         self._unfit: set[str] = set()
@@ -76,16 +80,24 @@ class Round(Generic[T]):
 
     def fresh(self, items: Iterable[T | Unread]) -> list[T]:
         """Items not known to be odd; odd ones whose turn it is come into `again`, others are passed over."""
-        fresh = []
+        fresh: list[T] = []
+        as_it_was: list[tuple[datetime, str, T | Unread]] = []
         for item in items:
-            if isinstance(item, Unread):
-                self._not_read(item)
-                continue
             name = self._name(item)
-            if name not in self._known:
+            row = self._known.get(name)
+            if row is None and not isinstance(item, Unread):
                 fresh.append(item)
-            elif self._is_due(name, digest(item)):
-                self.again.append(item)
+            elif row is None or row.fingerprint != _fingerprint(item):
+                self._try_again(name, item)
+            else:
+                as_it_was.append((row.next_try_at, name, item))
+        now = timezone.now()
+        as_it_was.sort(key=itemgetter(0))
+        for place, (next_try_at, name, item) in enumerate(as_it_was):
+            if next_try_at <= now and place < AGAIN_AT_ONCE:
+                self._try_again(name, item)
+            else:
+                self._unfit.add(name)
         return fresh
 
     def saved(self, items: Sequence[T], save: Callable[[Sequence[T]], Iterable[R] | None]) -> list[R]:
@@ -147,24 +159,22 @@ class Round(Generic[T]):
         if gone := gone & self._known.keys():
             self.loop.fits(*gone)
 
-    def _name(self, item: T) -> str:
-        name = key_of(safely(self.key, item) or f"unnamed {digest(item)[:12]}")
+    def _name(self, item: T | Unread) -> str:
+        told = item.key if isinstance(item, Unread) else safely(self.key, item)
+        name = key_of(told or f"unnamed {digest(item)[:12]}")
         self._seen.add(name)
         return name
 
-    def _not_read(self, item: Unread) -> None:
-        name = key_of(item.key)
-        self._seen.add(name)
-        if name not in self._known or self._is_due(name, item.fingerprint):
+    def _try_again(self, name: str, item: T | Unread) -> None:
+        if isinstance(item, Unread):
             self._unfit.add(name)
             self._set_aside(name, item.reason, about=item.about, fingerprint=item.fingerprint)
+        else:
+            self.again.append(item)
 
-    def _is_due(self, name: str, fingerprint: str) -> bool:
-        row = self._known[name]
-        is_due = row.fingerprint != fingerprint or row.next_try_at <= timezone.now()
-        if not is_due:
-            self._unfit.add(name)
-        return is_due
+
+def _fingerprint(item: Any) -> str:
+    return item.fingerprint if isinstance(item, Unread) else digest(item)
 
 
 @dataclass

@@ -2,8 +2,13 @@
 
 A key counts for one user and one path, with one body. The middleware uses `begin` for every POST that Django
 answers, the predict application `abegin`. Both return a `Replay`, to be answered as it is, or a `Claim`: the
-caller does the work, then keeps its answer or drops the claim. What another moment may answer otherwise, and
-did nothing, is not kept: no right (403), not there yet (404), the wrong moment (409), try again (429, 5xx).
+caller does the work, then keeps its answer or drops the claim.
+
+Kept is what was done, so that it is done once; then another body is refused (422), as the IETF's draft has it
+(draft-ietf-httpapi-idempotency-key-header). A refusal (4xx) did nothing and is not kept, nor is a failure
+(5xx): the call is judged anew, since another moment may take it, and so is a corrected one, under the key
+that names the wish. Kept, a refusal would tell the correction for a day that its key was used. Stripe keeps
+none of values that it refused either.
 
 Without Redis nobody can tell whether a call is a repetition, so calls that carry a key get 503; others go on.
 """
@@ -98,8 +103,8 @@ class Claim:
 
 
 def is_kept(status: int) -> bool:
-    """Whether an answer with this status is the final one."""
-    return status < 500 and status not in {403, 404, 409, 429}
+    """Whether an answer with this status says that something was done."""
+    return status < 400
 
 
 def begin(user_id: object, path: str, key: str, body: bytes) -> Claim | Replay:

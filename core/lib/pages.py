@@ -4,8 +4,8 @@ A cursor holds where the page before ended: the last row's value of every column
 So each row comes once, however many share a value, and no page is dearer than the first.
 """
 
-from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 from django.core import signing
@@ -22,7 +22,11 @@ from core.lib import edge
 CURSOR, LIMIT = "cursor", "limit"
 PAGE: Final = 50
 MOST: Final = 200
+FROM_NEXT: Final = "From `next` of the answer before."
+N_RESULTS: Final = "Number of results in an answer."
 NOTHING: Final = Q(pk__in=[])
+
+T = TypeVar("T")
 
 
 class CursorPages(BasePagination):
@@ -33,9 +37,8 @@ class CursorPages(BasePagination):
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
         """The page that the address asks for. Raises InvalidRequest at `cursor` or `limit`."""
         order = Order(queryset, [self.ordering] if isinstance(self.ordering, str) else self.ordering)
-        given = request.query_params
-        limit = edge.whole(given.get(LIMIT, str(PAGE)), LIMIT, least=1, most=MOST)
-        rows = list(order.after(given.get(CURSOR, ""))[: limit + 1])
+        limit = _limit(request)
+        rows = list(order.after(request.query_params.get(CURSOR, ""))[: limit + 1])
         self._next = _with_cursor(request, order.cursor(rows[limit - 1])) if len(rows) > limit else None
         return rows[:limit]
 
@@ -58,9 +61,26 @@ class CursorPages(BasePagination):
         """Both parameters, for OpenAPI."""
         limit = {"type": "integer", "minimum": 1, "maximum": MOST, "default": PAGE}
         return [
-            _parameter(CURSOR, {"type": "string"}, "From `next` of the answer before."),
-            _parameter(LIMIT, limit, "Number of results in an answer."),
+            _parameter(CURSOR, {"type": "string"}, FROM_NEXT),
+            _parameter(LIMIT, limit, N_RESULTS),
         ]
+
+
+def listed(
+    request: Request, things: Sequence[T], *, place: Callable[[T], list[Any]], of: str
+) -> tuple[list[T], str | None]:
+    """A page of what a service gives whole, and the address of the next one.
+
+    things: in the order of `place`, which tells no two of them the same and is what JSON can hold. of: names
+    the list that a cursor is for. Raises InvalidRequest at `cursor` or `limit`.
+    """
+    limit, cursor, salt = _limit(request), request.query_params.get(CURSOR, ""), f"cursor:{of}"
+    if cursor:
+        last = _opened(cursor, salt)
+        things = [thing for thing in things if place(thing) > last]
+    page = list(things[:limit])
+    is_more = len(things) > limit
+    return page, _with_cursor(request, signing.dumps(place(page[-1]), salt=salt)) if is_more else None
 
 
 class Column(NamedTuple):
@@ -115,11 +135,7 @@ class Order:
         """The rows after the place that the cursor holds; all when it is empty. Raises InvalidRequest."""
         if not cursor:
             return self._rows
-        try:
-            texts = signing.loads(cursor, salt=self._salt)
-        except (signing.BadSignature, ValueError) as error:
-            message = _("This cursor is not from the “next” of this list, in this order.")
-            raise edge.refused(CURSOR, message) from error
+        texts = _opened(cursor, self._salt)
         values = [
             None if text is None else column.field.to_python(text)
             for column, text in zip(self._columns, texts, strict=True)
@@ -153,6 +169,18 @@ def _column(rows: QuerySet[Any], name: str) -> Column:
 
 def _text(value: Any) -> Any:
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+
+
+def _limit(request: Request) -> int:
+    return edge.whole(request.query_params.get(LIMIT, str(PAGE)), LIMIT, least=1, most=MOST)
+
+
+def _opened(cursor: str, salt: str) -> Any:
+    try:
+        return signing.loads(cursor, salt=salt)
+    except (signing.BadSignature, ValueError) as error:
+        message = _("This cursor is not from the “next” of this list, in this order.")
+        raise edge.refused(CURSOR, message) from error
 
 
 def _with_cursor(request: Request, cursor: str) -> str:

@@ -17,7 +17,7 @@ from models_registry.views.answers import shared, walked
 
 MOST_COMPARED = 10
 MOST_POINTS_SHOWN = 200
-MOST_FILES = 500
+MOST_FILES = 200
 MOST_PICTURES = 60
 
 
@@ -110,17 +110,12 @@ def run_metric(request: HttpRequest, run_id: str) -> HttpResponse:
 
 @require_GET
 def run_artifacts(request: HttpRequest, run_id: str) -> HttpResponse:
-    """Box: files in one folder of the run, its pictures shown."""
+    """Box: files in one folder of the run, so many at a time."""
     run = queries.run(run_id)
     folder = check_path(request.GET.get("path", ""))
     files = gateway.connect().list_files(run.artifact_uri, folder)
-    context = {
-        "run": run,
-        "folder": folder,
-        "parents": previews.parents(folder),
-        "files": files[:MOST_FILES],
-        "n_more": max(len(files) - MOST_FILES, 0),
-    }
+    page = page_of(request, files, size=MOST_FILES)
+    context = {"run": run, "folder": folder, "parents": previews.parents(folder), "page": page}
     return render(request, "models_registry/_artifacts.html", context)
 
 

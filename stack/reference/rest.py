@@ -20,8 +20,9 @@ Send a token as `Authorization: Bearer …`; [roles and scopes](roles.md) says w
 `application/problem+json` with `type`, `title`, `status`, `detail`, and `errors` by field; under `/v2` also
 with `error`, as its protocol has it. Lists answer
 `{{"results": […], "next": url | null}}`. What starts something answers 202 with its row, and honours an
-`Idempotency-Key`: the same key and body within 24 hours get the first answer again. Answers that another
-moment may give otherwise (403, 404, 409, 429, 5xx) are not kept, nor are those that show a secret once.
+`Idempotency-Key`: the same key and body within 24 hours get the first answer again, another body 422.
+Refusals and failures (4xx, 5xx) did nothing and are not kept: the same key takes the corrected call. Nor are
+answers that show a secret once.
 
 What pages do calls do too, but for four things of a person in a session: signing in and out, one's own
 password, and the language and time zone of one's pages. A token must not take an account over, and answers

@@ -188,7 +188,7 @@ class FakeMlflow:
                 name, slash, _rest = key.removeprefix(start).partition("/")
                 path = f"{folder}/{name}".strip("/")
                 found[path] = FileInfo(path, bool(slash), None if slash else len(content))
-        return sorted(found.values(), key=lambda file: (not file.is_dir, file.path))
+        return sorted(found.values(), key=operator.attrgetter("place"))
 
     def chunks(self, root: str, path: str, *, limit_bytes: int, until: float = math.inf) -> Iterator[bytes]:
         content = self.read_file(root, path, limit_bytes=limit_bytes)

@@ -21,7 +21,7 @@ N_CALLS: list[str] = []
 class Start(APIView):
     def post(self, request):
         N_CALLS.append(request.data["kind"])
-        status = {"accepted": 202, "busy": 429, "broken": 503}[request.data["kind"]]
+        status = {"accepted": 202, "odd": 422, "busy": 429, "broken": 503}[request.data["kind"]]
         return Response({"n": len(N_CALLS)}, status=status)
 
 
@@ -122,11 +122,20 @@ def test_same_key_for_another_body_is_refused(caller):
 
 
 @pytest.mark.usefixtures("real_redis")
-@pytest.mark.parametrize("kind", ["busy", "broken"])
+@pytest.mark.parametrize("kind", ["odd", "busy", "broken"])
 def test_try_again_means_it(caller, kind):
     start(caller, kind=kind, **{"Idempotency-Key": "k1"})
     start(caller, kind=kind, **{"Idempotency-Key": "k1"})
     assert [kind, kind] == N_CALLS
+
+
+@pytest.mark.usefixtures("real_redis")
+def test_a_corrected_call_may_have_the_key_of_the_one_that_was_refused(caller):
+    assert start(caller, kind="odd", **{"Idempotency-Key": "k1"}).status_code == 422
+    assert start(caller, **{"Idempotency-Key": "k1"}).status_code == 202
+    assert "another call" in start(caller, kind="odd", **{"Idempotency-Key": "k1"}).json()["detail"]
+    assert start(caller, **{"Idempotency-Key": "k1"})["Idempotent-Replay"] == "true"
+    assert N_CALLS == ["odd", "accepted"]
 
 
 @pytest.mark.usefixtures("real_redis")

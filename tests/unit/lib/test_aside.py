@@ -8,7 +8,7 @@ import pytest
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 
-from core.lib import aside
+from core.lib import aside, aside_round
 from core.lib.errors import InvalidRequest, Unavailable
 from core.lib.models import SetAside, SyncState
 
@@ -322,6 +322,58 @@ def test_rows_are_bounded_and_what_is_beyond_is_counted(loop, monkeypatch):
     assert aside.numbers()[loop.name] == 5
     loop.save([Item(f"odd{n}") for n in range(5)], save, key=attrgetter("name"))
     assert not SetAside.objects.exists()
+
+
+def refused(tried):
+    """Takes nothing, and notes what it was asked to take."""
+
+    def act(item):
+        tried.append(item.name)
+        raise ValueError("no")
+
+    return act
+
+
+def test_hundreds_that_stay_as_they_are_are_tried_no_more_in_the_next_round(loop):
+    odd = [Item(f"odd{n}") for n in range(600)]
+    tried = []
+    for _round in range(2):
+        loop.each(odd, refused(tried), key=attrgetter("name"))
+    assert len(tried) == 600
+    assert len(loop.rows()) == aside.numbers()[loop.name] == 600
+
+
+def test_of_many_whose_turn_it_is_a_round_tries_those_that_wait_longest(loop, monkeypatch):
+    monkeypatch.setattr(aside_round, "AGAIN_AT_ONCE", 2)
+    odd = [Item(f"odd{n}") for n in range(5)]
+    loop.each(odd, refused([]), key=attrgetter("name"))
+    for n, item in enumerate(odd):
+        due_at = timezone.now() - timedelta(minutes=1 if n < 3 else 2)
+        loop.rows().filter(key=item.name).update(next_try_at=due_at)
+    rounds = [[], [], [], []]
+    for tried in rounds:
+        loop.each(odd, refused(tried), key=attrgetter("name"), is_all=True)
+    assert [sorted(tried) for tried in rounds[:1]] == [["odd3", "odd4"]]
+    assert sorted(map(len, rounds)) == [0, 1, 2, 2]
+    assert sorted(name for tried in rounds for name in tried) == [item.name for item in odd]
+    assert len(loop.rows()) == 5
+
+
+def test_what_changed_is_tried_at_once_however_many_there_are(loop, monkeypatch):
+    monkeypatch.setattr(aside_round, "AGAIN_AT_ONCE", 2)
+    loop.each([Item(f"odd{n}") for n in range(5)], refused([]), key=attrgetter("name"))
+    changed = [Item(f"odd{n}", "kafka") for n in range(5)]
+    loop.each(changed, refused(tried := []), key=attrgetter("name"))
+    assert len(tried) == 5
+
+
+def test_of_many_that_cannot_be_read_a_round_notes_some(loop, monkeypatch):
+    monkeypatch.setattr(aside_round, "AGAIN_AT_ONCE", 2)
+    unread = [aside.Unread(f"odd{n}", "no") for n in range(5)]
+    loop.save(unread, save, key=attrgetter("name"))
+    age(loop, minutes=1)
+    loop.save(unread, save, key=attrgetter("name"), is_all=True)
+    assert sorted(loop.rows().values_list("count", flat=True)) == [1, 1, 1, 2, 2]
 
 
 def test_an_item_that_could_not_be_read_is_set_aside_with_its_key(loop):

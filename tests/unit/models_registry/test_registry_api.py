@@ -297,6 +297,30 @@ def test_a_run_its_metric_and_its_files(call, scientist, mlflow):
     assert (away.status_code, away.headers["Retry-After"]) == (503, "5")
 
 
+def test_the_files_of_a_folder_come_page_by_page(call, scientist, mlflow):
+    run_id = mlflow.create_run(mlflow.create_experiment("titanic"), "training")
+    root = mlflow.run_root(run_id)
+    for name in ("b", "ü", "a/x", "c/x", "d"):
+        mlflow.write_file(root, f"many/{name}", b"{}")
+    make_run(run_id, artifact_uri=root)
+    path, pages = f"/mlflow-runs/{run_id}/artifacts?path=many&limit=2", []
+    while path:
+        answer = call(scientist, "get", path).json()
+        pages.append([file["path"].removeprefix("many/") for file in answer["results"]])
+        path = (answer["next"] or "").partition(API)[2]
+        mlflow.files.pop(next((key for key in mlflow.files if key.endswith("many/c/x")), ""), None)
+        mlflow.write_file(root, "many/0", b"{}")  # what comes and goes in between moves no other
+    assert pages == [["a", "c"], ["0", "b"], ["d", "ü"]]
+    first = call(scientist, "get", f"/mlflow-runs/{run_id}/artifacts?path=many&limit=1").json()["next"]
+    other = first.partition(API)[2].replace("path=many", "path=")
+    for wrong in (
+        other,
+        f"/mlflow-runs/{run_id}/artifacts?cursor=x",
+        f"/mlflow-runs/{run_id}/artifacts?limit=0",
+    ):
+        assert call(scientist, "get", wrong).status_code == 422
+
+
 def test_a_state_that_there_is_not_is_refused_in_the_list_of_promotions(call, scientist):
     answer = call(scientist, "get", "/promotions?state=gone")
     assert answer.status_code == 422

@@ -2,13 +2,14 @@
 
 import json
 import time
+import weakref
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from django.utils import timezone
 
-from core.lib import aside
+from core.lib import aside, aside_round
 from core.lib.errors import Unavailable
 from core.lib.models import SetAside
 from models_registry import gateway, loops, mirror, mlflow_types, run_filter, sync
@@ -17,6 +18,7 @@ from tests.people import make_user
 from tests.registry import SPEC, make_gate, make_model, make_version
 
 pytestmark = pytest.mark.django_db
+IN_AN_HOUR = timezone.now() + timedelta(hours=1)
 
 
 @pytest.fixture
@@ -346,6 +348,21 @@ def test_a_model_whose_name_no_address_carries_is_set_aside_with_its_versions(na
         assert found.reason.startswith("No address can carry this name.")
 
 
+@pytest.mark.parametrize("name", ["a\x00b", "a\ud800b"])
+def test_a_name_that_no_row_can_hold_keeps_no_other_from_being_read(run_id, mlflow, name):
+    data = {"name": name, "version": "1"}
+    mlflow.register("titanic", run_id)
+    mlflow.unread = {
+        "models": aside.read([data], gateway.ModelInfo.from_answer, key=mlflow_types.model_key),
+        "versions": aside.read([data], gateway.VersionInfo.from_answer, key=mlflow_types.version_key),
+    }
+    for poll in (sync.sync_versions, sync.walk_everything):
+        poll()
+        assert ModelVersion.objects.get().model.name == "titanic"
+        loops_ = sorted(SetAside.objects.values_list("loop", flat=True))
+        assert loops_ == ["models.models", "models.versions"]
+
+
 def test_models_whose_names_no_address_carries_are_taken_away(mlflow, scientist):
     for name in ("titanic", "team/churn", ".."):
         make_version(1, model=make_model(name))
@@ -354,6 +371,48 @@ def test_models_whose_names_no_address_carries_are_taken_away(mlflow, scientist)
     names = RegisteredModel.objects.order_by("name").values_list("name", flat=True)
     assert list(names) == ["odd/judged", "titanic"]
     assert ModelVersion.objects.count() == 2
+
+
+def test_a_walk_holds_a_page_of_versions_and_misses_none(run_id, mlflow, monkeypatch):
+    monkeypatch.setattr(sync, "PAGE", 10)
+    for _n in range(35):
+        mlflow.register("titanic", run_id)
+    listed, alive, most = mlflow.versions, weakref.WeakValueDictionary(), []
+
+    def versions(count=None):
+        for found in listed(count):
+            told = replace(found)
+            alive[id(told)] = told
+            most.append(len(alive))
+            yield told
+
+    monkeypatch.setattr(mlflow, "versions", versions)
+    sync.walk_everything()
+    assert ModelVersion.objects.filter(gone_at=None).count() == 35
+    assert max(most) <= 2 * 10  # the page before goes when the next is there
+    del mlflow._versions[3]
+    SetAside.objects.create(loop=loops.VERSIONS.name, key="titanic v4", reason="no")
+    there = {"key": "titanic v5", "fingerprint": aside_round.digest(mlflow.version("titanic", 5))}
+    SetAside.objects.create(loop=loops.VERSIONS.name, reason="no", next_try_at=IN_AN_HOUR, **there)
+    sync.walk_everything()
+    assert ModelVersion.objects.exclude(gone_at=None).get().version == 4
+    assert SetAside.objects.get().key == "titanic v5"
+
+
+def test_a_store_of_artefacts_that_is_away_ends_a_walk_at_its_end(run_id, mlflow, monkeypatch):
+    monkeypatch.setattr(sync, "PAGE", 3)
+    for _n in range(7):
+        mlflow.register("titanic", run_id)
+    gone = make_version(9, model=make_model("titanic"))
+    monkeypatch.setattr(mlflow, "read_file", _away)
+    with pytest.raises(Unavailable):
+        sync.walk_everything()
+    gone.refresh_from_db()
+    assert gone.gone_at is not None
+
+
+def _away(*_args, **_values):
+    raise Unavailable("away", service="mlflow")
 
 
 def test_what_cannot_be_read_of_an_answer_is_set_aside(run_id, mlflow):

@@ -82,6 +82,14 @@ def test_anomalies_are_listed_with_their_numbers_and_without_the_message(viewer,
     assert "secret" not in page
 
 
+def test_an_anomaly_in_a_message_of_several_events_tells_its_line(viewer, stream):
+    make_anomaly(stream, line=3)
+    make_anomaly(stream, line=4)
+    rows = viewer.get(f"/api/v1/streams/{stream.name}/anomalies").json()["results"]
+    assert [row["line"] for row in rows] == [4, 3]
+    assert "line 3" in viewer.get(f"/streams/{stream.name}/anomalies").content.decode()
+
+
 def test_anomalies_are_asked_for_by_time(viewer, stream):
     make_anomaly(stream)
     path = f"/api/v1/streams/{stream.name}/anomalies"

@@ -275,6 +275,20 @@ def test_a_user_who_may_no_more_has_nothing_done_in_their_name(champion, enginee
     assert (test.state, test.error) == ("failed", "ana may not predict any more.")
 
 
+def test_a_champion_whose_description_this_release_refuses_is_said(champion, engineer):
+    champion.spec_json = json.dumps(SPEC | {"task": "divination"})
+    champion.save()
+    test = make_test()
+    tasks.run_load_test(test.pk)
+    test.refresh_from_db()
+    assert test.state == "failed"
+    assert test.error.startswith("This release does not read the description of diabetes 3: ")
+    assert test.next_attempt_at is None
+    assert not ApiToken.objects.exists()
+    page = signed_in(engineer).get(reverse("usecases:load-test-list", args=["diabetes"])).content.decode()
+    assert "does not read the description of diabetes 3" in page
+
+
 # --- the process
 
 
