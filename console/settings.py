@@ -71,6 +71,11 @@ CONSOLE_RECORD_SECRETS = env.text("CONSOLE_RECORD_SECRETS")
 CONSOLE_SERVING_MAX_STALE_S = env.number("CONSOLE_SERVING_MAX_STALE_S", 3600)
 # Rows waiting for Kafka in one process before it answers 429.
 CONSOLE_SERVING_MAX_IN_FLIGHT = env.number("CONSOLE_SERVING_MAX_IN_FLIGHT", 10_000)
+# Files of rows: what one may hold, open ones of a person, and days for which they and their results are kept.
+CONSOLE_BATCHES_MAX_MIB = env.number("CONSOLE_BATCHES_MAX_MIB", 50)
+CONSOLE_BATCHES_MAX_ROWS = env.number("CONSOLE_BATCHES_MAX_ROWS", 200_000)
+CONSOLE_BATCHES_MOST_OPEN = env.number("CONSOLE_BATCHES_MOST_OPEN", 10)
+CONSOLE_BATCHES_KEEP_DAYS = env.number("CONSOLE_BATCHES_KEEP_DAYS", 14)
 CONSOLE_ALLOW_WEAK_SANDBOX = env.flag("CONSOLE_ALLOW_WEAK_SANDBOX")
 
 # --- Spark jobs
@@ -328,6 +333,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "RunState": "pipelines.models.RunState",
         "JobState": "jobs.models.JobState",
+        "BatchState": "predictions.batch_models.BatchState",
         "VersionState": "models_registry.states.VersionState",
         "RequestState": "models_registry.states.RequestState",
         "GateState": "models_registry.states.GateState",
@@ -361,6 +367,7 @@ CELERY_TASK_ROUTES = {
     "models_registry.tasks.run_gate": {"queue": "heavy"},
     "pipelines.tasks.copy_log": {"queue": "heavy"},
     "predictions.tasks.judge_windows": {"queue": "heavy"},
+    "predictions.tasks.run_batch": {"queue": "heavy"},
     "streaming.tasks.send_replay": {"queue": "heavy"},
     "usecases.tasks.run_load_test": {"queue": "heavy"},
     "jobs.tasks.attend": {"queue": "spark"},
@@ -410,6 +417,7 @@ CONSOLE_DAILY_TASKS = (
     "core.access.tasks.clear_sessions",
     "predictions.tasks.clear_old_drift",
     "predictions.tasks.clear_old_predictions",
+    "predictions.tasks.clear_old_batches",
     "pipelines.tasks.clear_old",
     "core.alerts.tasks.clear_old",
 )

@@ -1,9 +1,11 @@
 """Files of rows as strangers send them, CSV or Parquet, read against a model's spec.
 
 A file that cannot be read as a whole is refused with every reason; a row that cannot be is its own fault.
-CSV: UTF-8 or UTF-16, the separator is the one of `,;\\t|` that finds most of the model's fields in the header,
-empty lines are left out. In files with another separator than the comma, a comma in a number is the decimal
-mark; there are no thousands separators. Where no text is wanted an empty cell, NA, NaN, null or None is missing.
+
+CSV is UTF-8 or UTF-16. Its separator is the one of comma, semicolon, tab and bar that finds most of the
+model's fields in the header. Empty lines are left out. Where the comma does not separate it is the decimal
+mark of numbers; there are no thousands separators. An empty cell, NA, NaN, null or None is missing, but for
+texts.
 """
 
 import csv
@@ -55,7 +57,7 @@ class Given(NamedTuple):
 
 
 class Table(ABC):
-    """A file whose columns fit the spec. columns: those that are kept, by name. unused: that are no fields."""
+    """A file whose columns fit the spec. columns: that are kept, by name. unused: that are no fields."""
 
     def __init__(self, path: Path, spec: Spec, columns: list[str]) -> None:
         self._path = path
@@ -210,7 +212,10 @@ class ParquetTable(Table):
         _check_columns(names, spec)
         wanted = {field.name for field in spec.fields}
         odd = [
-            (name, _("%(name)s holds %(type)s, which is no plain value.") % {"name": name, "type": column.type})
+            (
+                name,
+                _("%(name)s holds %(type)s, which is no plain value.") % {"name": name, "type": column.type},
+            )
             for name, column in zip(names, table.columns, strict=True)
             if name in wanted and column.kind not in _PLAIN_KINDS
         ]
@@ -278,7 +283,9 @@ def _check_columns(names: list[str], spec: Spec) -> None:
         message = _("The file has %(n)s columns, %(most)s are taken at most.")
         raise FileRefused([(None, message % {"n": grouped(len(names)), "most": grouped(MOST_COLUMNS)})])
     twice = [name for name, n in Counter(names).items() if n > 1]
-    faults += [(name, _("%(name)s is there twice: keep one of the columns.") % {"name": name}) for name in twice]
+    faults += [
+        (name, _("%(name)s is there twice: keep one of the columns.") % {"name": name}) for name in twice
+    ]
     absent = {field.name.lower(): field for field in spec.fields if field.name not in names}
     known = {field.name for field in spec.fields}
     for name in dict.fromkeys(name for name in names if name not in known):
@@ -294,4 +301,3 @@ def _check_columns(names: list[str], spec: Spec) -> None:
     ]
     if faults:
         raise FileRefused(faults[:MOST_FAULTS])
-

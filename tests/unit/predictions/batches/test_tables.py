@@ -46,7 +46,7 @@ ODD_FILES = {
     "lines of Windows": WELL.replace("\n", "\r\n"),
     "lines of an old Mac": WELL.replace("\n", "\r"),
     "empty lines": f"\n\n{HEADER}\n\n3,male,22,1,0,7.25,S\n\n\n",
-    "blanks around names and values": "Pclass , Sex, Age,SibSp,Parch, Fare ,Embarked\n 3, male,22 ,1,0, 7.25,S\n",
+    "blanks around": "Pclass , Sex,Age,SibSp,Parch, Fare ,Embarked\n 3, male,22 ,1,0, 7.25,S\n",
     "semicolons and a decimal comma": WELL.replace(",", ";").replace("7.25", "7,25"),
     "tabs": WELL.replace(",", "\t"),
     "bars": WELL.replace(",", "|"),
