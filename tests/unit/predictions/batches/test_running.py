@@ -223,7 +223,10 @@ def test_a_token_that_ended_since_stops_nothing(bring, worker, ana):
 def test_more_rows_than_are_taken_fail_before_any_is_predicted(bring, worker, broker, settings):
     settings.CONSOLE_BATCHES_MAX_ROWS = 1_000
     batch = worker(bring(csv_of(1_001)))
-    assert (batch.state, batch.error) == ("failed", "The file has more than 1\u202f000 rows: send it in parts.")
+    assert (batch.state, batch.error) == (
+        "failed",
+        "The file has more than 1\u202f000 rows: send it in parts.",
+    )
     assert broker.messages == []
 
 
