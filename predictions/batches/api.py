@@ -23,7 +23,7 @@ from core.lib.edge import refused
 from predictions.batch_models import BatchState, PredictionBatch
 from predictions.batches import actions, exports, files, queries
 from predictions.batches.actions import Upload
-from predictions.batches.serializers import BatchSerializer, UploadSerializer
+from predictions.batches.serializers import PredictionBatchSerializer, UploadSerializer
 from predictions.errors import TooLarge
 from predictions.serving import service
 
@@ -55,7 +55,7 @@ class BytesParser(_Raw):
 class BatchList(ListAPIView):
     """Files of rows to predict with a model."""
 
-    serializer_class = BatchSerializer
+    serializer_class = PredictionBatchSerializer
     parser_classes = (MultiPartParser, CsvParser, ParquetParser, BytesParser)
     # A repetition is the same file, however its form is written, for as long as the batch is kept.
     keeps_keys = True
@@ -92,7 +92,7 @@ class BatchList(ListAPIView):
             "multipart/form-data": UploadSerializer,
             **dict.fromkeys(RAW_TYPES, OpenApiTypes.BINARY),
         },
-        responses={202: BatchSerializer},
+        responses={202: PredictionBatchSerializer},
     )
     def post(self, request: Request, name: str) -> Response:
         """Have each row of a file predicted by the champion, in your name.
@@ -105,7 +105,7 @@ class BatchList(ListAPIView):
         served = service.started().engine.champion(name)
         made = actions.start_batch(served, _upload(request), by=user_of(request))
         headers = {} if made.is_new else {idempotency.REPLAY_HEADER: "true"}
-        return Response(BatchSerializer(made.batch).data, status=202, headers=headers)
+        return Response(PredictionBatchSerializer(made.batch).data, status=202, headers=headers)
 
 
 def _check_length(request: Request) -> None:
@@ -137,10 +137,12 @@ def _named(request: Request) -> str:
 class BatchDetail(APIView):
     """One file of rows."""
 
-    @extend_schema(operation_id="batch_detail", tags=["predictions"], responses={200: BatchSerializer})
+    @extend_schema(
+        operation_id="batch_detail", tags=["predictions"], responses={200: PredictionBatchSerializer}
+    )
     def get(self, request: Request, name: str, pk: uuid.UUID) -> Response:
         """With its progress."""
-        return Response(BatchSerializer(queries.batch(pk, by=user_of(request), model=name)).data)
+        return Response(PredictionBatchSerializer(queries.batch(pk, by=user_of(request), model=name)).data)
 
     @extend_schema(operation_id="batch_remove", tags=["predictions"], responses={204: None})
     def delete(self, request: Request, name: str, pk: uuid.UUID) -> Response:
@@ -171,9 +173,14 @@ class BatchCancel(APIView):
     """The end of a file of rows before its time."""
 
     @extend_schema(
-        operation_id="batch_cancel", tags=["predictions"], request=None, responses={202: BatchSerializer}
+        operation_id="batch_cancel",
+        tags=["predictions"],
+        request=None,
+        responses={202: PredictionBatchSerializer},
     )
     def post(self, request: Request, name: str, pk: uuid.UUID) -> Response:
         """Ask the worker to stop; what was predicted stays, and the result has it. 409 once it has ended."""
         queries.batch(pk, by=user_of(request), model=name)
-        return Response(BatchSerializer(actions.cancel_batch(pk, by=user_of(request))).data, status=202)
+        return Response(
+            PredictionBatchSerializer(actions.cancel_batch(pk, by=user_of(request))).data, status=202
+        )

@@ -8,7 +8,7 @@ import asyncio
 import csv
 import inspect
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -27,6 +27,7 @@ from scoring.score import ModelFailure
 from scoring.words import grouped
 
 ROWS = 500
+CHARACTERS = 2 * 1024 * 1024
 # Reasons that the row of the batch keeps, for its page: the result has them all.
 SHOWN_REFUSED = 20
 LONGEST_WORDS = 500
@@ -74,6 +75,21 @@ class Answered(NamedTuple):
 def header(columns: Sequence[str]) -> bytes:
     """The first line of a result: the console's own columns, then the file's."""
     return _csv([[*(own_column(name, columns) for name in OWN_COLUMNS), *columns]])
+
+
+def chunks(rows: Iterable[Given], columns: Sequence[str]) -> Iterator[list[Given]]:
+    """Rows for one part each: so many of them, or so many bytes, that Kafka takes them in its time."""
+    names = sum(map(len, columns))  # a record holds them too
+    found: list[Given] = []
+    n_characters = 0
+    for row in rows:
+        found.append(row)
+        n_characters += names + sum(map(len, row.cells))
+        if len(found) == ROWS or n_characters >= CHARACTERS:
+            yield found
+            found, n_characters = [], 0
+    if found:
+        yield found
 
 
 def made(
@@ -151,19 +167,14 @@ def _csv(lines: list[list[Any]]) -> bytes:
 
 def _answered(served: Served, rows: Sequence[Given], first: int, runner: asyncio.Runner) -> list[Answered]:
     checked = [_checked(served, row) for row in rows]
-    sound = [place for place, one in enumerate(checked) if isinstance(one, Rows)]
-    inputs = [checked[place].inputs[0] for place in sound]  # type: ignore[union-attr]
-    scores = dict(zip(sound, runner.run(_scored(served, inputs)), strict=True))
-    found = []
-    for place, one in enumerate(checked):
-        score = scores.get(place, one)
+    sound = {place: one for place, one in enumerate(checked) if isinstance(one, Rows)}
+    scores = runner.run(_scored(served, [one.inputs[0] for one in sound.values()]))
+    found = [Answered(None, one if isinstance(one, str) else "") for one in checked]
+    for (place, one), score in zip(sound.items(), scores, strict=True):
         if isinstance(score, str):
-            found.append(Answered(None, score))
+            found[place] = Answered(None, score)
         else:
-            assert isinstance(one, Rows)
-            value, label, shares = score
-            scored = Scored(first + place, one.inputs[0], value, label, shares, one.warnings[0])
-            found.append(Answered(scored))
+            found[place] = Answered(Scored(first + place, one.inputs[0], *score, one.warnings[0]))
     return found
 
 

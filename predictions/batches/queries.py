@@ -52,7 +52,7 @@ def result(found: PredictionBatch) -> Iterator[bytes]:
 
 def _erased(found: PredictionBatch) -> set[str]:
     since = ErasedPrediction.objects.filter(
-        model=found.model, user_id=found.requested_by_id, erased_at__gte=found.requested_at
+        model=found.model, user_id=found.requested_by_id or 0, erased_at__gte=found.requested_at
     )
     return {str(pk) for pk in since.values_list("pk", flat=True)}
 

@@ -15,7 +15,6 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import islice
 from typing import Any
 
 import structlog
@@ -142,7 +141,7 @@ class Slice:
             raise NotOurs
         if found:
             raise Ended(BatchState.CANCELLED)
-        user = User.objects.filter(pk=self._batch.requested_by_id).first()
+        user = User.objects.filter(pk=self._batch.requested_by_id or 0).first()
         if user is not None:
             user.token_scopes = frozenset({"predict"})  # what it was asked with may have ended since
         if user is None or not policy.allows(user, "predict"):
@@ -190,8 +189,7 @@ class Slice:
     ) -> bool:
         """Part by part until the time is over; whether rows are left."""
         until = time.monotonic() + SLICE_S
-        rows = table.rows(self._batch.n_done)
-        while chunk := list(islice(rows, parts.ROWS)):
+        for chunk in parts.chunks(table.rows(self._batch.n_done), table.columns):
             if time.monotonic() >= until:
                 return True
             self._send(self._made(served, chunk, caller, runner), deliveries, runner)
@@ -285,8 +283,8 @@ def _success(batch: PredictionBatch) -> tuple[BatchState, str]:
     """A file of which no row could be predicted has failed, though its reasons can be taken away."""
     if batch.n_predicted:
         return BatchState.SUCCEEDED, ""
-    words = _("None of the %(n)s rows could be predicted. Row %(row)s: %(message)s")
-    return BatchState.FAILED, words % {"n": grouped(batch.n_refused), **batch.refused[0]}
+    words = _("No row could be predicted. Row %(row)s: %(message)s")
+    return BatchState.FAILED, words % batch.refused[0]
 
 
 def end(batch: PredictionBatch, state: BatchState, error: str = "") -> None:

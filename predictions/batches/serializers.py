@@ -12,7 +12,7 @@ class RefusedRowSerializer(serializers.Serializer[Any]):
     message = serializers.CharField()
 
 
-class BatchSerializer(serializers.ModelSerializer):
+class PredictionBatchSerializer(serializers.ModelSerializer):
     """A file of rows and how far it is."""
 
     refused = RefusedRowSerializer(many=True, help_text="The first rows that were set aside.")

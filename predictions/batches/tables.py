@@ -121,7 +121,7 @@ class CsvTable(Table):
         kept = [*cells[:n], *[""] * (n - len(cells))]
         if len(cells) != n:
             return Given(kept, {}, f"the row has {grouped(len(cells))} values for {grouped(n)} columns")
-        inputs = {}
+        inputs: dict[str, object] = {}
         for name, cell in zip(self.columns, cells, strict=True):
             field = self._fields.get(name)
             if field is not None:

@@ -10,7 +10,7 @@ from django.utils import timezone
 from core.lib.errors import Unavailable
 from predictions import ingestion
 from predictions.batch_models import BatchState, PredictionBatch
-from predictions.batches import files, parts, queries, running
+from predictions.batches import files, parts, queries, running, tables
 from predictions.models import ErasedPrediction, Prediction
 from scoring.score import ModelFailure, Scorer
 from tests import champions
@@ -88,9 +88,7 @@ def test_a_row_that_the_model_fails_on_is_set_aside_alone(bring, worker, broker,
 def test_a_file_without_a_row_that_fits_has_failed_with_its_reasons(bring, worker):
     batch = worker(bring(csv_of(0, "9,male,22,1,0,7.25,S", "8,male,22,1,0,7.25,S")))
     assert batch.state == "failed"
-    assert batch.error == (
-        "None of the 2 rows could be predicted. Row 1: Pclass must be one of 1, 2, 3, not 9"
-    )
+    assert batch.error == ("No row could be predicted. Row 1: Pclass must be one of 1, 2, 3, not 9")
     assert [row["error"] for row in result(batch)] == [one["message"] for one in batch.refused]
 
 
@@ -130,6 +128,14 @@ def test_a_worker_that_dies_on_the_way_loses_and_doubles_nothing(bring, worker, 
     assert [row["id"] for row in result(batch)] == [
         str(pk) for pk in Prediction.objects.order_by("row").values_list("pk", flat=True)
     ]
+
+
+def test_parts_are_bounded_in_rows_and_in_characters():
+    row = tables.Given(["x" * 1_000], {})
+    assert [len(one) for one in parts.chunks([row] * 1_201, ["a"])] == [500, 500, 201]
+    wide = tables.Given(["x" * 1_000_000], {})
+    assert [len(one) for one in parts.chunks([wide] * 7, ["a"])] == [3, 3, 1]
+    assert list(parts.chunks([], ["a"])) == []
 
 
 def test_what_was_sent_twice_was_the_same_bytes(bring, worker, broker, monkeypatch):
