@@ -359,6 +359,7 @@ CELERY_IMPORTS = [
     "core.alerts.deliveries",
     "jobs.schedules",
     "pipelines.alerting",
+    "predictions.batches.tasks",
 ]
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "control"
@@ -367,7 +368,7 @@ CELERY_TASK_ROUTES = {
     "models_registry.tasks.run_gate": {"queue": "heavy"},
     "pipelines.tasks.copy_log": {"queue": "heavy"},
     "predictions.tasks.judge_windows": {"queue": "heavy"},
-    "predictions.tasks.run_batch": {"queue": "heavy"},
+    "predictions.batches.tasks.run_batch": {"queue": "heavy"},
     "streaming.tasks.send_replay": {"queue": "heavy"},
     "usecases.tasks.run_load_test": {"queue": "heavy"},
     "jobs.tasks.attend": {"queue": "spark"},
@@ -417,7 +418,7 @@ CONSOLE_DAILY_TASKS = (
     "core.access.tasks.clear_sessions",
     "predictions.tasks.clear_old_drift",
     "predictions.tasks.clear_old_predictions",
-    "predictions.tasks.clear_old_batches",
+    "predictions.batches.tasks.clear_old",
     "pipelines.tasks.clear_old",
     "core.alerts.tasks.clear_old",
 )

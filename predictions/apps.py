@@ -11,8 +11,9 @@ class PredictionsConfig(AppConfig):
         from core.lib import outbox, retention
         from core.lib import topics as all_topics
         from jobs import supplies
-        from predictions import job_supplies, tasks, topics
+        from predictions import job_supplies, topics
         from predictions.batch_models import PredictionBatch
+        from predictions.batches import tasks
 
         kept = _("Predictions, and the ids of those that were erased or not answered")
         retention.register(kept, "CONSOLE_PREDICTIONS_KEEP_DAYS")

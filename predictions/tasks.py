@@ -65,24 +65,6 @@ def judge_windows(watch_id: int) -> None:
 
 
 @shared_task
-def run_batch(batch_id: str) -> None:
-    """Some seconds of a file of rows. When a worker dies on the way its lease ends and another goes on."""
-    from predictions.batches import running  # numpy and onnxruntime: only the process that scores needs them
-
-    following = running.work(batch_id)
-    if following is not None:
-        run_batch.delay(str(following))
-
-
-@shared_task
-def clear_old_batches() -> None:
-    """Files of rows that ended long ago go, with results and rows; and what nobody knows any more."""
-    from predictions.batches import clearing
-
-    clearing.clear_old()
-
-
-@shared_task
 def clear_old_drift() -> None:
     """Windows of long ago go; the bookmark stays."""
     before = retention.before("CONSOLE_DRIFT_KEEP_DAYS")

@@ -16,9 +16,8 @@ from core.audit import actions as audit
 from core.lib import idempotency, live
 from core.lib.errors import Conflict, InvalidRequest, NotFound
 from core.lib.ids import uuid7
-from predictions import tasks
 from predictions.batch_models import OPEN, BatchState, PredictionBatch
-from predictions.batches import files, queries, tables
+from predictions.batches import clearing, files, queries, tables, tasks
 from predictions.serving.served import Served
 
 LONGEST_NAME = 255
@@ -169,6 +168,4 @@ def _own(batch_id: uuid.UUID, by: User) -> PredictionBatch:
 
 def remove_demo() -> int:
     """Files of the demonstration's users, with what came of them; returns how many."""
-    from predictions.batches import clearing
-
     return clearing.remove(PredictionBatch.objects.filter(is_demo=True))
