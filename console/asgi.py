@@ -21,6 +21,7 @@ from channels.sessions import CookieMiddleware  # noqa: E402
 
 from console.consumers import LiveConsumer  # noqa: E402
 from console.origins import SameOrigin  # noqa: E402
+from console.uploads import Uploads  # noqa: E402
 from console.waiting import Waiting, wanted_s  # noqa: E402
 from core.lib import addresses, bodies, collector, sockets  # noqa: E402
 from core.lib.bodies import Receive, Scope, Send  # noqa: E402
@@ -47,6 +48,7 @@ class Console:
         self._places = asyncio.Semaphore(MOST_AT_ONCE)
         self._waiting = Waiting(self._in_place)
         self._room = bodies.Room(MOST_HELD_BYTES)
+        self._uploads = Uploads()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand the connection to whose it is."""
@@ -63,6 +65,8 @@ class Console:
                 await self.predict(scope, receive, send)
             case "http" if self.inference.matches(scope):
                 await self.inference(scope, receive, send)
+            case "http" if self._uploads.is_one(scope) and await self._uploads.is_allowed(scope):
+                await self._upload(scope, receive, send)
             case _:
                 await self._page(scope, receive, send)
 
@@ -76,6 +80,15 @@ class Console:
                 return
             else:
                 await self._answer(scope, body, receive, send)
+
+    async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            async with self._uploads.taken(scope, receive) as kept:
+                await self._in_place(scope, kept, send)
+        except bodies.Refused as why:
+            await bodies.refuse(send, why)
+        except bodies.Gone:
+            return
 
     async def _answer(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
         if wanted_s(scope):

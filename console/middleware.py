@@ -167,10 +167,12 @@ class IdempotencyMiddleware:
             _end(claim, response)
         return response
 
-    def process_view(self, request: HttpRequest, _view: Any, _args: Any, _kwargs: Any) -> HttpResponse | None:
-        """Claim the key, or answer as the first time."""
+    def process_view(self, request: HttpRequest, view: Any, _args: Any, _kwargs: Any) -> HttpResponse | None:
+        """Claim the key, or answer as the first time; a view with `keeps_keys` does so itself."""
         key = request.headers.get("Idempotency-Key")
         if key is None or request.method != "POST" or not error_pages.is_api(request):
+            return None
+        if getattr(getattr(view, "cls", None), "keeps_keys", False):
             return None
         if not request.user.is_authenticated:
             return None

@@ -71,6 +71,10 @@ CONSOLE_RECORD_SECRETS = env.text("CONSOLE_RECORD_SECRETS")
 CONSOLE_SERVING_MAX_STALE_S = env.number("CONSOLE_SERVING_MAX_STALE_S", 3600)
 # Rows waiting for Kafka in one process before it answers 429.
 CONSOLE_SERVING_MAX_IN_FLIGHT = env.number("CONSOLE_SERVING_MAX_IN_FLIGHT", 10_000)
+# Files of rows: what one may hold, and how many of a person may be open.
+CONSOLE_BATCHES_MAX_MIB = env.number("CONSOLE_BATCHES_MAX_MIB", 50)
+CONSOLE_BATCHES_MAX_ROWS = env.number("CONSOLE_BATCHES_MAX_ROWS", 200_000)
+CONSOLE_BATCHES_MOST_OPEN = env.number("CONSOLE_BATCHES_MOST_OPEN", 10)
 CONSOLE_ALLOW_WEAK_SANDBOX = env.flag("CONSOLE_ALLOW_WEAK_SANDBOX")
 
 # --- Spark jobs
@@ -101,6 +105,7 @@ CONSOLE_JOBS_KEEP_DAYS = env.number("CONSOLE_JOBS_KEEP_DAYS", 14)
 CONSOLE_STREAMS_KEEP_DAYS = env.number("CONSOLE_STREAMS_KEEP_DAYS", 30)
 CONSOLE_DRIFT_KEEP_DAYS = env.number("CONSOLE_DRIFT_KEEP_DAYS", 90)
 CONSOLE_PREDICTIONS_KEEP_DAYS = env.number("CONSOLE_PREDICTIONS_KEEP_DAYS", 0)
+CONSOLE_BATCHES_KEEP_DAYS = env.number("CONSOLE_BATCHES_KEEP_DAYS", 14)
 CONSOLE_ASSET_EVENTS_KEEP_DAYS = env.number("CONSOLE_ASSET_EVENTS_KEEP_DAYS", 90)
 CONSOLE_ALERTS_KEEP_DAYS = env.number("CONSOLE_ALERTS_KEEP_DAYS", 365)
 CONSOLE_NOTIFICATIONS_KEEP_DAYS = env.number("CONSOLE_NOTIFICATIONS_KEEP_DAYS", 30)
@@ -328,6 +333,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "RunState": "pipelines.models.RunState",
         "JobState": "jobs.models.JobState",
+        "BatchState": "predictions.batch_models.BatchState",
         "VersionState": "models_registry.states.VersionState",
         "RequestState": "models_registry.states.RequestState",
         "GateState": "models_registry.states.GateState",
@@ -353,6 +359,7 @@ CELERY_IMPORTS = [
     "core.alerts.deliveries",
     "jobs.schedules",
     "pipelines.alerting",
+    "predictions.batches.tasks",
 ]
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "control"
@@ -361,6 +368,7 @@ CELERY_TASK_ROUTES = {
     "models_registry.tasks.run_gate": {"queue": "heavy"},
     "pipelines.tasks.copy_log": {"queue": "heavy"},
     "predictions.tasks.judge_windows": {"queue": "heavy"},
+    "predictions.batches.tasks.run_batch": {"queue": "heavy"},
     "streaming.tasks.send_replay": {"queue": "heavy"},
     "usecases.tasks.run_load_test": {"queue": "heavy"},
     "jobs.tasks.attend": {"queue": "spark"},
@@ -415,6 +423,7 @@ CONSOLE_DAILY_TASKS = (
     "core.access.tasks.clear_sessions",
     "predictions.tasks.clear_old_drift",
     "predictions.tasks.clear_old_predictions",
+    "predictions.batches.tasks.clear_old",
     "pipelines.tasks.clear_old",
     "core.alerts.tasks.clear_old",
 )

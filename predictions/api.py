@@ -22,7 +22,7 @@ from core.lib import context, edge, json_out, problems
 from core.lib.errors import ConsoleError, NotFound
 from predictions import actions, answered, queries
 from predictions.errors import NotRecorded, TooLarge, extra_of, headers_of
-from predictions.models import Prediction
+from predictions.models import Prediction, Source
 from predictions.serializers import (
     AnswerSerializer,
     ExplanationsSerializer,
@@ -148,7 +148,7 @@ class PredictionList(ListAPIView):
             ),
             OpenApiParameter("model", str),
             OpenApiParameter("version", str),
-            OpenApiParameter("source", str, enum=["form", "api"]),
+            OpenApiParameter("source", str, enum=Source.values),
         ],
     )
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:

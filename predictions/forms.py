@@ -13,7 +13,7 @@ class Filters(forms.Form):
     version = forms.CharField(label=_("Version"), required=False, max_length=50)
     username = forms.CharField(label=_("Person"), required=False, max_length=150)
     source = forms.ChoiceField(
-        label=_("Through"), required=False, choices=[("", _("form or API")), *Source.choices]
+        label=_("Through"), required=False, choices=[("", _("form, API or file")), *Source.choices]
     )
     only = forms.ChoiceField(
         label=_("Only"),

@@ -47,7 +47,7 @@ class Record(msgspec.Struct, forbid_unknown_fields=True):
     version: Version
     user_id: Number
     username: Username
-    source: Literal["form", "api"]
+    source: Literal["form", "api", "batch"]
     row: Row
     inputs: dict[str, Any]
     value: int | float | str
@@ -65,7 +65,7 @@ class SealedRecord(msgspec.Struct, forbid_unknown_fields=True):
     at: datetime
     model: Model
     version: Version
-    source: Literal["form", "api"]
+    source: Literal["form", "api", "batch"]
     row: Row
     value: int | float | str
     label: str | None

@@ -11,10 +11,13 @@ from django.utils import timezone
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
+from predictions.batch_models import PredictionBatch as PredictionBatch
+
 
 class Source(models.TextChoices):
     FORM = "form", _("form")
     API = "api", _("API")
+    BATCH = "batch", _("file")
 
 
 class Prediction(models.Model):

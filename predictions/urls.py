@@ -3,6 +3,7 @@
 from django.urls import path
 
 from predictions import lists, views
+from predictions.batches import views as batches
 
 app_name = "predict"
 
@@ -14,6 +15,12 @@ urlpatterns = [
     path("predict/<str:model>/mine", lists.mine, name="mine"),
     path("predict/<str:model>/mine.csv", lists.export_mine, name="mine-export"),
     path("predict/<str:model>/api", views.api_help, name="api"),
+    path("predict/<str:model>/files", batches.batch_list, name="batch-list"),
+    path("predict/<str:model>/files/template.csv", batches.batch_template, name="batch-template"),
+    path("predict/<str:model>/files/<uuid:pk>", batches.batch, name="batch"),
+    path("predict/<str:model>/files/<uuid:pk>/result.csv", batches.batch_result, name="batch-result"),
+    path("predict/<str:model>/files/<uuid:pk>/cancel", batches.batch_cancel, name="batch-cancel"),
+    path("predict/<str:model>/files/<uuid:pk>/remove", batches.batch_remove, name="batch-remove"),
     path("predictions", lists.everybodys, name="list"),
     path("predictions.csv", lists.export_all, name="list-export"),
     path("predictions/recent", views.recent, name="recent"),

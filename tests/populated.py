@@ -16,6 +16,7 @@ from core.alerts import deliveries, sealing
 from core.alerts.models import Channel
 from core.audit import actions as audit
 from core.lib.errors import NotFound
+from core.lib.files import write_whole
 from core.lib.ids import uuid7
 from dags.recipes.common.feature_store import Features, Version
 from jobs.models import Job, JobSchedule
@@ -24,6 +25,9 @@ from models_registry.states import VersionState
 from pipelines import gateway as airflow_gateway
 from pipelines.models import AlertRule, Asset, Preset
 from predictions import ingestion
+from predictions.batch_models import PredictionBatch
+from predictions.batches import files as batch_files
+from predictions.batches import parts
 from predictions.serving import service as serving
 from predictions.serving.service import Service
 from streaming import gateway as kafka_gateway
@@ -206,7 +210,26 @@ def rows(mlflow: FakeMlflow) -> SimpleNamespace:
     prediction = uuid7()
     recorded = message(prediction, user_id=user.pk, username=user.username, model=NAME, version="1")
     ingestion.handle({"predictions/0/0": recorded})
+    file = PredictionBatch.objects.create(
+        model=NAME,
+        requested_by=user,
+        username=user.username,
+        file_name="rows.csv",
+        format="csv",
+        sha256="ab" * 32,
+        size_bytes=1,
+        columns=["a"],
+        state="succeeded",
+        n_rows=2,
+        n_predicted=1,
+        n_refused=1,
+        refused=[{"row": 2, "message": "a must be a number"}],
+        ended_at=now,
+    )
+    write_whole(batch_files.result(file.pk), parts.header(["a"]))
     pks = {
+        "batch": file.pk,
+        "batche": file.pk,  # as REST's "batches" without its last letter
         "alerts": alert.pk,
         "alert": alert.pk,
         "channel": channel.pk,

@@ -23,6 +23,7 @@ from jobs import queries as job_queries
 from models_registry import actions as models_registry
 from pipelines import actions as pipelines
 from predictions import actions as predictions
+from predictions.batches import actions as batches
 from predictions.drift import actions as drift
 from streaming import actions as streaming
 
@@ -74,6 +75,7 @@ def _remove_rows(say: Say) -> dict[str, int]:
     counts["jobs"] = _remove_jobs()
     counts["alerts"] = alerts.remove_demo()
     counts["drift windows"] = drift.remove_demo()
+    counts["files of rows"] = batches.remove_demo()
     counts["predictions"] = predictions.remove_demo()
     counts["users"], kept = access.remove_demo()
     if kept:

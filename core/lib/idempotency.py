@@ -126,10 +126,23 @@ async def abegin(
     return _decided(client, name, held, found)
 
 
-def _names(user_id: object, path: str, key: str, body: bytes) -> tuple[str, str]:
+def check_key(key: str) -> None:
+    """Raises InvalidRequest for what is no key."""
     if not _KEY.fullmatch(key):
         metrics.IDEMPOTENT.labels("refused").inc()
         raise InvalidRequest(_("An Idempotency-Key has 1 to 200 visible ASCII characters."))
+
+
+def used_otherwise() -> InvalidRequest:
+    """For a key whose first call was another one."""
+    metrics.IDEMPOTENT.labels("refused").inc()
+    return InvalidRequest(
+        _("This Idempotency-Key was used for another call. Take a new key for each different call.")
+    )
+
+
+def _names(user_id: object, path: str, key: str, body: bytes) -> tuple[str, str]:
+    check_key(key)
     scope = hashlib.sha256(f"{user_id}\n{path}\n{key}".encode()).hexdigest()
     held = orjson.dumps({"body_sha256": hashlib.sha256(body).hexdigest(), "claim": str(uuid7())}).decode()
     return f"idempotency:{scope}", held
@@ -141,10 +154,7 @@ def _decided(client: Any, name: str, held: str, found: str | None) -> Claim | Re
         return Claim(client, name, held)
     known = orjson.loads(found)
     if known["body_sha256"] != orjson.loads(held)["body_sha256"]:
-        metrics.IDEMPOTENT.labels("refused").inc()
-        raise InvalidRequest(
-            _("This Idempotency-Key was used for another call. Take a new key for each different call.")
-        )
+        raise used_otherwise()
     if "status" not in known:
         metrics.IDEMPOTENT.labels("refused").inc()
         raise StillAtWork(

@@ -120,6 +120,10 @@ KAFKA_PRODUCE_SECONDS = TalliedHistogram(
     "Time from handing a record to the producer to its acknowledgement.",
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2, 10),
 )
+BATCH_ROWS = Counter(
+    "console_batch_answer_rows", "Rows of files that were predicted or set aside.", ["outcome"]
+)
+BATCHES_ENDED = Counter("console_batch_end_batches", "Files of rows that ended, by how.", ["state"])
 RECORDER_ROWS = Counter("console_recorder_write_rows", "Prediction rows written by the recorder.")
 RECORDER_BAD = Counter(
     "console_recorder_skip_messages", "Messages on the topic that are no prediction record."
@@ -154,6 +158,10 @@ for _kind in ("webhook", "email"):
         NOTIFICATIONS.labels(_kind, _outcome)
 for _state in ("succeeded", "failed", "cancelled", "lost"):
     JOBS_ENDED.labels(_state)
+for _state in ("succeeded", "failed", "cancelled"):
+    BATCHES_ENDED.labels(_state)
+for _outcome in ("predicted", "refused"):
+    BATCH_ROWS.labels(_outcome)
 
 
 def observe_http(view: str, method: str, status: int, seconds: float) -> None:

@@ -13,12 +13,12 @@ import orjson
 from django.utils.translation import gettext as _
 
 from core.lib.errors import Conflict, ConsoleError, InvalidRequest, NotFound
-from core.lib.ids import uuid7
 from predictions import sealing
 from predictions.errors import Busy, NotJSON, TooLarge, UnknownKind
 from predictions.serving.callers import Caller
 from predictions.serving.places import Places
 from predictions.serving.record_writer import RecordWriter
+from predictions.serving.records import Asked, Recorder, Scored
 from predictions.serving.served import Served
 from scoring.check import CheckError, Row, Rows
 from scoring.explain import BUDGET_S
@@ -71,7 +71,7 @@ class Engine:
     async def predict(
         self, served: Served, decode: Decode, caller: Caller, *, source: str, request_id: str = ""
     ) -> Answer:
-        """Check, score, record, answer. source: "form" or "api".
+        """Check, score, record, answer. source: "form" or "api"; files go by `predictions.batches`.
 
         The caller has looked the champion up, once: it may be another one a moment later.
         Raises NotJSON, TooLarge, UnknownKind, InvalidRequest, Busy, NotRecorded, Unavailable.
@@ -92,36 +92,15 @@ class Engine:
             raise _as_ours(error) from error
         ref = served.ref
         answer = Answer(request_id or os.urandom(16).hex(), ref.model, ref.version, [])
-        common = {
-            "at": datetime.now(UTC),
-            "model": ref.model,
-            "version": ref.version,
-            "source": source,
-            "is_demo": caller.is_demo or ref.is_demo,
-        }
-        who = {
-            "request_id": answer.request_id,
-            "user_id": caller.user_id,
-            "username": caller.username,
-            "token_id": caller.token_id,
-        }
+        recorder = Recorder(Asked(ref, caller, source, answer.request_id, datetime.now(UTC)), self._seal)
         records = []
-        for n_row, (inputs, value, label, shares, warnings) in enumerate(
-            zip(rows.inputs, scores.values, scores.labels, scores.probabilities, rows.warnings, strict=True)
-        ):
-            id_ = uuid7()
-            given = {
-                "id": str(id_),
-                "value": value,
-                "label": label,
-                "probabilities": shares,
-                "warnings": warnings,
-            }
+        columns = zip(
+            rows.inputs, scores.values, scores.labels, scores.probabilities, rows.warnings, strict=True
+        )
+        for n_row, row in enumerate(columns):
+            given, record = recorder.record(Scored(n_row, *row))
             answer.predictions.append(given)
-            sealed = self._seal(id_, orjson.dumps({**who, "inputs": inputs, "warnings": warnings}))
-            record = {**common, **given, "row": n_row, "sealed": sealed}
-            del record["warnings"]  # they quote inputs
-            records.append(orjson.dumps(record))
+            records.append(record)
         await self._writer.write(records, [given["id"] for given in answer.predictions])
         return answer
 

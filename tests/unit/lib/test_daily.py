@@ -65,5 +65,5 @@ def test_beat_keeps_no_interval_that_is_longer_than_it_may_live():
 def test_every_task_of_the_clock_is_known_to_the_worker():
     current_app.loader.import_default_modules()
     by_interval = {entry["task"] for entry in settings.CELERY_BEAT_SCHEDULE.values()}
-    assert len(settings.CONSOLE_DAILY_TASKS) == 8
+    assert len(settings.CONSOLE_DAILY_TASKS) == 9
     assert by_interval | set(settings.CONSOLE_DAILY_TASKS) <= set(current_app.tasks)

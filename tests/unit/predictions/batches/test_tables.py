@@ -1,0 +1,182 @@
+"""Files as strangers send them, read row by row."""
+
+import datetime
+import json
+
+import pandas as pd
+import pytest
+
+from predictions.batches import tables
+from predictions.batches.tables import FileRefused
+from scoring.spec_reading import read_spec
+from tests.champions import SPEC
+
+HEADER = "Pclass,Sex,Age,SibSp,Parch,Fare,Embarked"
+WANTED = {
+    "Pclass": 3,
+    "Sex": "male",
+    "Age": 22,
+    "SibSp": 1,
+    "Parch": 0,
+    "Fare": 7.25,
+    "Embarked": "S",
+}  # as "3,male,22,1,0,7.25,S" says
+WELL = f"{HEADER}\n3,male,22,1,0,7.25,S\n"
+
+
+@pytest.fixture(scope="module")
+def spec():
+    return read_spec(json.dumps(SPEC))
+
+
+@pytest.fixture
+def table(tmp_path, spec):
+    def made(content: str | bytes, encoding: str = "utf-8") -> tables.Table:
+        path = tmp_path / "upload"
+        path.write_bytes(content if isinstance(content, bytes) else content.encode(encoding))
+        return tables.opened(path, tables.format_of(path), spec)
+
+    return made
+
+
+ODD_FILES = {
+    "plain": WELL,
+    "byte order mark": "\ufeff" + WELL,
+    "no line break at the end": WELL.rstrip("\n"),
+    "lines of Windows": WELL.replace("\n", "\r\n"),
+    "lines of an old Mac": WELL.replace("\n", "\r"),
+    "empty lines": f"\n\n{HEADER}\n\n3,male,22,1,0,7.25,S\n\n\n",
+    "blanks around": "Pclass , Sex,Age,SibSp,Parch, Fare ,Embarked\n 3, male,22 ,1,0, 7.25,S\n",
+    "semicolons and a decimal comma": WELL.replace(",", ";").replace("7.25", "7,25"),
+    "tabs": WELL.replace(",", "\t"),
+    "bars": WELL.replace(",", "|"),
+    "a line for spreadsheets": "sep=;\n" + WELL.replace(",", ";"),
+    "quotes": f'{HEADER}\n"3","male","22","1","0","7.25","S"\n',
+    "commas at the end": f"{HEADER}\n3,male,22,1,0,7.25,S,,\n",
+    "another order": "Fare,Embarked,Pclass,Sex,Age,SibSp,Parch\n7.25,S,3,male,22,1,0\n",
+    "whole numbers as fractions": f"{HEADER}\n3.0,male,22.0,1.0,0.0,7.25,S\n",
+}
+
+
+@pytest.mark.parametrize("content", ODD_FILES.values(), ids=ODD_FILES.keys())
+def test_an_odd_file_is_read_as_it_is_meant(table, content):
+    [row] = table(content).rows()
+    assert (row.inputs, row.fault) == (WANTED, "")
+
+
+def test_utf_16_is_read_by_its_mark(table):
+    [row] = table(WELL, "utf-16").rows()
+    assert row.inputs == WANTED
+
+
+def test_columns_that_are_no_fields_are_kept_beside_the_answer(table):
+    found = table(f'note,{HEADER},\n"two\nlines, a comma",3,male,22,1,0,7.25,S,7\n')
+    [row] = found.rows()
+    assert found.unused == ["note", "column 9"]
+    assert row.cells == ["two\nlines, a comma", "3", "male", "22", "1", "0", "7.25", "S", "7"]
+    assert row.inputs == WANTED
+
+
+@pytest.mark.parametrize("text", ["", " ", "NA", "n/a", "NaN", "null", "None"])
+def test_missing_is_written_in_many_ways(table, text):
+    [row] = table(f"{HEADER}\n3,male,{text},1,0,7.25,S\n").rows()
+    assert row.inputs["Age"] == ""
+
+
+def test_a_word_for_missing_in_a_text_is_a_text(table):
+    [row] = table(f"{HEADER}\n3,male,22,1,0,7.25,NA\n").rows()
+    assert row.inputs["Embarked"] == "NA"
+
+
+def test_a_number_with_a_comma_stays_as_it_is_where_the_comma_separates(table):
+    [row] = table(f'{HEADER}\n3,male,22,1,0,"7,25",S\n').rows()
+    assert row.inputs["Fare"] == "7,25"  # which the model's check refuses
+
+
+def test_a_row_of_the_wrong_length_is_its_own_fault(table):
+    short, sound, long = table(f"{HEADER}\n3,male\n3,male,22,1,0,7.25,S\n3,male,22,1,0,7.25,S,x\n").rows()
+    assert short.fault == "the row has 2 values for 7 columns"
+    assert short.cells == ["3", "male", "", "", "", "", ""]
+    assert sound.inputs == WANTED
+    assert long.fault == "the row has 8 values for 7 columns"
+
+
+def test_reading_goes_on_where_it_ended(table):
+    found = table(f"{HEADER}\n" + "".join(f"3,male,{age},1,0,7.25,S\n\n" for age in range(10)))
+    assert [row.inputs["Age"] for row in found.rows(7)] == [7, 8, 9]
+    assert found.count(most=100) == 10
+    assert found.count(most=5) == 6
+
+
+FAULTS = {
+    "nothing": ("", [(None, "The file is empty")]),
+    "blank": ("\n\n", [(None, "The file is empty")]),
+    "a column twice": (f"{HEADER},Age\n", [("Age", "Age is there twice")]),
+    "misspelt": (
+        "Pclass,sex,Age,SibSp,Parch,Fares,Embarked\n",
+        [("sex", "did you mean Sex?"), ("Fares", "did you mean Fare?")],
+    ),
+    "an optional one misspelt": (
+        "Pclass,Sex,age,SibSp,Parch,Fare\n",
+        [("age", "age is not a field of this model: did you mean Age?")],
+    ),
+    "missing": ("Pclass,Sex,SibSp,Parch\n", [("Fare", "The column Fare is missing")]),
+    "another table": ("a,b\n1,2\n", [(name, "is missing") for name in ("Pclass", "Sex", "SibSp")]),
+    "a quote that does not end": (f'{HEADER}\n3,"male,22,1\n', [(None, "Line 2 cannot be read as CSV")]),
+    "what is no text": (b"\x89\xe9\x00\x01" * 100, [(None, "not UTF-8")]),
+    "Latin 1": (WELL.replace("male", "mâle").encode("latin-1"), [(None, "not UTF-8")]),
+    "half of UTF-16": (WELL.encode("utf-16")[:-1], [(None, "not UTF-8")]),
+    "cut Parquet": (b"PAR1" + b"\x00" * 100, [(None, "The file cannot be read")]),
+}
+
+
+@pytest.mark.parametrize(("content", "expected"), FAULTS.values(), ids=FAULTS.keys())
+def test_a_file_that_cannot_be_read_is_refused_in_words(table, content, expected):
+    with pytest.raises(FileRefused) as refused:
+        list(table(content).rows())
+    for (column, words), (named, message) in zip(expected, refused.value.faults, strict=False):
+        assert column == named
+        assert words in message
+
+
+def frame(**changes) -> pd.DataFrame:
+    return pd.DataFrame([{**WANTED, **changes}])
+
+
+def parquet(tmp_path, rows: pd.DataFrame) -> bytes:
+    path = tmp_path / "made.parquet"
+    rows.to_parquet(path)
+    return path.read_bytes()
+
+
+def test_parquet_is_read_by_its_own_types(table, tmp_path):
+    rows = pd.concat([frame(note="x"), frame(note=None, Age=None)], ignore_index=True)
+    first, second = table(parquet(tmp_path, rows)).rows()
+    assert first.inputs == WANTED
+    assert second.inputs["Age"] is None
+    assert second.cells == ["3", "male", "", "1", "0", "7.25", "S", ""]
+
+
+def test_parquet_goes_on_where_it_ended(table, tmp_path):
+    rows = pd.concat([frame(Age=age) for age in range(10)], ignore_index=True)
+    found = table(parquet(tmp_path, rows))
+    assert (found.count(most=5), [row.inputs["Age"] for row in found.rows(8)]) == (10, [8, 9])
+
+
+def test_parquet_with_a_field_of_times_is_refused_by_name(table, tmp_path):
+    with pytest.raises(FileRefused) as refused:
+        table(parquet(tmp_path, frame(Fare=datetime.datetime(2026, 1, 1))))
+    [(column, message)] = refused.value.faults
+    assert column == "Fare"
+    assert "no plain value" in message
+
+
+def test_other_columns_of_parquet_that_are_no_plain_values_are_left_out(table, tmp_path):
+    found = table(parquet(tmp_path, frame(bag=[1, 2], seen=datetime.datetime(2026, 1, 1))))
+    assert (found.unused, next(found.rows()).inputs) == ([], WANTED)
+
+
+def test_the_template_fits(table, spec):
+    header, row = tables.template(spec)
+    [found] = table(f"{','.join(header)}\n{','.join(map(str, row))}\n").rows()
+    assert found.inputs == WANTED
