@@ -343,6 +343,7 @@ SPECTACULAR_SETTINGS = {
         "DeliveryState": "core.alerts.states.DeliveryState",
         "AlertRuleKind": "pipelines.alert_rule_models.RuleKind",
         "Severity": "core.alerts.states.Severity",
+        "MessageEncoding": "streaming.outgoing.ENCODINGS",
         "TokenState": ["active", "revoked", "expired"],
     },
     "POSTPROCESSING_HOOKS": [

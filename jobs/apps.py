@@ -14,5 +14,6 @@ class JobsConfig(AppConfig):
         outbox.register(models.Job, tasks.attend)
         retention.register(_("Logs and working folders of jobs that ended"), "CONSOLE_JOBS_KEEP_DAYS")
         topics.register_finder(queries.side_topics)
+        topics.register_user(queries.use_of_topic)
         supplies.register("mlflow", supplies.MLFLOW)
         supplies.register("kafka", supplies.KAFKA)

@@ -81,6 +81,18 @@ def side_topics() -> list[topics.Topic]:
     return [topics.Topic(name, kept=topics.SIDE) for name in names]
 
 
+def use_of_topic(name: str) -> str:
+    """For what a job that has not ended needs the topic, in a sentence; empty where none does."""
+    apps = [one.name for one in applications.all() if "kafka" in one.needs]
+    for job in Job.objects.filter(app__in=apps).exclude(state__in=ENDED):
+        read = str(job.params.get("topic", ""))
+        dead = {topics.side_topic_name(read, supplies.DEAD, mark) for mark in (".", "-")}
+        if name in {read, str(job.params.get("sink_topic", "")), *dead}:
+            words = {"app": job.app, "topic": name}
+            return _("A job of %(app)s reads or writes “%(topic)s”: cancel it first.") % words
+    return ""
+
+
 def search(text: str, user: User) -> list[Hit]:
     """Applications that the user may submit by name, jobs by their application or the start of their id."""
     wanted = text.casefold()

@@ -1,11 +1,10 @@
-"""REST: topics, messages and groups as Kafka tells them; streams and replays from rows."""
+"""REST: streams and replays, from rows. Topics and groups are in `topic_api` and `group_api`."""
 
 from datetime import datetime
-from typing import Any
 
 from django.db.models import QuerySet
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import generics
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -15,15 +14,9 @@ from core.access.http import user_of
 from core.lib import edge
 from core.lib.pages import CursorPages
 from core.lib.rest import valid
-from streaming import actions, gateway, queries, reading
+from streaming import actions, queries
 from streaming import serializers as shapes
 from streaming.models import Anomaly, DeadLetter, Replay, Stream, Window
-
-
-def _results(name: str, serializer: Any) -> Any:
-    return inline_serializer(
-        name, {"results": serializer, "next": shapes.serializers.URLField(allow_null=True)}
-    )
 
 
 class NamePages(CursorPages):
@@ -36,67 +29,6 @@ class WindowPages(CursorPages):
     """Newest first."""
 
     ordering = ("-start", "group", "-shape")  # type: ignore[assignment]
-
-
-# --- Kafka
-
-
-class TopicListView(APIView):
-    """Topics of Kafka."""
-
-    @extend_schema(
-        operation_id="topics_list", responses=_results("Topics", shapes.TopicSerializer(many=True))
-    )
-    def get(self, request: Request) -> Response:
-        """All but Kafka's own, by name, in one page."""
-        found = gateway.connect().topics()
-        return Response({"results": shapes.TopicSerializer(found, many=True).data, "next": None})
-
-
-class TopicDetailView(APIView):
-    @extend_schema(responses=shapes.TopicSerializer)
-    def get(self, request: Request, name: str) -> Response:
-        """With its partitions."""
-        found = gateway.connect().topic(reading.topic_name(name))
-        return Response(shapes.TopicSerializer(found).data)
-
-
-class MessageListView(APIView):
-    """Messages of a topic."""
-
-    @extend_schema(
-        operation_id="topics_messages_list",
-        parameters=[
-            OpenApiParameter(
-                "from", str, description="earliest, latest (default), a time, or partition:offset"
-            ),
-            OpenApiParameter("limit", int, description="1 to 200, by default 50"),
-        ],
-        responses=_results("Messages", shapes.MessageSerializer(many=True)),
-    )
-    def get(self, request: Request, name: str) -> Response:
-        """Read without a consumer group, oldest first, for four seconds at most."""
-        reading.check_may_read(user_of(request), name)
-        given = request.query_params
-        start = reading.start(given.get("from", "latest"))
-        limit = reading.limit(given.get("limit", "50"))
-        found = gateway.connect().messages(reading.topic_name(name), start=start, limit=limit)
-        results = shapes.MessageSerializer([shapes.message(read) for read in found], many=True).data
-        return Response({"results": results, "next": None})
-
-
-class GroupListView(APIView):
-    """Consumer groups."""
-
-    @extend_schema(
-        operation_id="consumer_groups_list",
-        parameters=[OpenApiParameter("topic", str, description="Only groups that have read from it")],
-        responses=_results("Groups", shapes.GroupSerializer(many=True)),
-    )
-    def get(self, request: Request) -> Response:
-        """With their lag, by name, in one page."""
-        found = gateway.connect().groups(topic=request.query_params.get("topic", ""))
-        return Response({"results": shapes.GroupSerializer(found, many=True).data, "next": None})
 
 
 # --- streams

@@ -1,16 +1,23 @@
 """REST paths, in the namespace `api`."""
 
-from django.urls import path
+from django.urls import path, register_converter
 
-from streaming import api
+from streaming import api, converters, group_api, topic_api
+
+register_converter(converters.GroupConverter, "group")
 
 STREAM = "streams/<str:name>"
+TOPIC = "topics/<str:name>"
 
 urlpatterns = [
-    path("topics", api.TopicListView.as_view(), name="topic-list"),
-    path("topics/<str:name>", api.TopicDetailView.as_view(), name="topic-detail"),
-    path("topics/<str:name>/messages", api.MessageListView.as_view(), name="message-list"),
-    path("consumer-groups", api.GroupListView.as_view(), name="group-list"),
+    path("topics", topic_api.TopicListView.as_view(), name="topic-list"),
+    path(TOPIC, topic_api.TopicDetailView.as_view(), name="topic-detail"),
+    path(f"{TOPIC}/config", topic_api.TopicConfigView.as_view(), name="topic-config"),
+    path(f"{TOPIC}/purge", topic_api.TopicPurgeView.as_view(), name="topic-purge"),
+    path(f"{TOPIC}/messages", topic_api.MessageListView.as_view(), name="message-list"),
+    path("consumer-groups", group_api.GroupListView.as_view(), name="group-list"),
+    path("consumer-groups/<group:group>/offsets", group_api.GroupOffsetsView.as_view(), name="group-offsets"),
+    path("consumer-groups/<group:group>", group_api.GroupDetailView.as_view(), name="group-detail"),
     path("streams", api.StreamListView.as_view(), name="stream-list"),
     path(STREAM, api.StreamDetailView.as_view(), name="stream-detail"),
     path(f"{STREAM}/windows", api.WindowListView.as_view(), name="window-list"),

@@ -1,4 +1,4 @@
-"""What the gateway tells of Kafka: topics, partitions, groups with lag, messages."""
+"""What the gateways tell of Kafka: topics and their settings, partitions, groups with lag, messages."""
 
 from dataclasses import dataclass, field
 
@@ -27,15 +27,66 @@ class Topic:
         """Upper bound of the messages that it holds now."""
         return sum(partition.high - partition.low for partition in self.partitions)
 
+    @property
+    def n_replicas(self) -> int:
+        """Of the partition that has fewest."""
+        return min((partition.n_replicas for partition in self.partitions), default=0)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One entry of a topic's configuration.
+
+    value: None where Kafka hides it. default: what holds once the topic has no value of its own; None where
+    Kafka does not tell. source: who says the value, "topic", "broker" or "default".
+    """
+
+    name: str
+    value: str | None
+    source: str
+    default: str | None = None
+    is_sensitive: bool = False
+    is_read_only: bool = False
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the topic itself says it."""
+        return self.source == "topic"
+
+
+@dataclass(frozen=True)
+class Purged:
+    """A partition whose messages before `low` are deleted; with an error, Kafka's words, they are not."""
+
+    partition: int
+    low: int | None
+    error: str = ""
+
 
 @dataclass(frozen=True)
 class GroupLag:
-    """How far a group is behind on one partition; None while nobody tells where it ends."""
+    """How far a group is behind on one partition; None while nobody tells where it ends.
+
+    member: the client that reads it now; empty while none does.
+    """
 
     topic: str
     partition: int
     committed: int
     lag_messages: int | None
+    end: int | None = None
+    member: str = ""
+
+
+@dataclass(frozen=True)
+class Member:
+    """A consumer of a group. assigned: topic and partition of what it reads."""
+
+    id: str
+    client_id: str
+    host: str
+    instance_id: str = ""
+    assigned: list[tuple[str, int]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -50,6 +101,17 @@ class Group:
     n_members: int | None
     offsets: list[GroupLag] = field(default_factory=list)
     problem: str = ""
+    members: list[Member] = field(default_factory=list)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether somebody reads in it: Kafka then changes nothing of it."""
+        return bool(self.n_members) or self.state not in ("empty", "dead")
+
+    @property
+    def topics(self) -> list[str]:
+        """Of which it has offsets."""
+        return sorted({offset.topic for offset in self.offsets})
 
     @property
     def lag_messages(self) -> int | None:
@@ -57,6 +119,14 @@ class Group:
         lags = [offset.lag_messages for offset in self.offsets if offset.lag_messages is not None]
         is_known = len(lags) == len(self.offsets) and self.n_members is not None
         return sum(lags) if is_known else None
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Consumer groups by name. problem: why some may be missing, a sentence; empty when none is."""
+
+    groups: list[Group]
+    problem: str = ""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from core.lib import edge, topics
 from core.lib.errors import InvalidRequest
 from streaming.gateway import MAX_LIMIT
 from streaming.kafka_types import Start
+from streaming.resetting import Goal
 
 _PLACE = re.compile(r"([0-9]{1,9}):([0-9]{1,18})\Z")
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")  # Kafka's own rule; streams need room for more at the end
@@ -29,6 +30,20 @@ def start(text: str) -> Start:
         )
         raise edge.refused("from", message) from error
     return Start("time", at_ms=max(0, int(at.timestamp() * 1000)))  # below zero are Kafka's special places
+
+
+def goal(text: str) -> Goal:
+    """Where a group is to go on: earliest, latest, an offset, or a time. Raises InvalidRequest."""
+    if text in ("earliest", "latest"):
+        return Goal(text)
+    if text.isascii() and text.isdecimal():
+        return Goal("offset", edge.whole(text, "to"))
+    try:
+        at = edge.moment(text, "to")
+    except InvalidRequest as error:
+        message = _("Write earliest, latest, an offset like 120, or a time like 2024-01-31T12:30:00Z.")
+        raise edge.refused("to", message) from error
+    return Goal("time", max(0, int(at.timestamp() * 1000)))
 
 
 def limit(text: str) -> int:

@@ -43,8 +43,12 @@ class GroupLagSerializer(serializers.Serializer):
     topic = serializers.CharField()
     partition = serializers.IntegerField()
     committed = serializers.IntegerField()
+    end = serializers.IntegerField(allow_null=True)
     lag_messages = serializers.IntegerField(
         allow_null=True, help_text="null while nobody tells where the partition ends."
+    )
+    member = serializers.CharField(
+        help_text="The client that reads the partition now; empty while none does."
     )
 
 

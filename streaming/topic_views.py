@@ -1,4 +1,4 @@
-"""Pages of topics. What only Kafka knows loads in its own box, so a slow broker slows one box."""
+"""Pages that show topics. What only Kafka knows loads in its own box, so a slow broker slows one box."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from django.views.decorators.http import require_GET
 from core.access.http import SignedInRequest
 from core.lib.errors import InvalidRequest
 from core.lib.htmx import is_htmx
-from streaming import gateway, reading, serializers
+from streaming import gateway, protection, reading, serializers, settings_help, topic_admin
 from streaming.models import Stream
 
 
@@ -26,28 +26,40 @@ def topic_list(request: SignedInRequest) -> HttpResponse:
 
 
 @require_GET
-def group_list(request: SignedInRequest) -> HttpResponse:
-    """Consumer groups with their lag, of all topics or of one: the inside of a box."""
-    groups = gateway.connect().groups(topic=request.GET.get("topic", ""))
-    return render(request, "streaming/_group_table.html", {"groups": groups})
-
-
-@require_GET
 def topic_detail(request: SignedInRequest, name: str) -> HttpResponse:
     """One topic: partitions, groups, messages."""
-    values: dict[str, Any] = {"name": reading.topic_name(name)}
+    values = about(name)
     if is_htmx(request):
         values["topic"] = gateway.connect().topic(name)
         return render(request, "streaming/_partition_table.html", values)
-    values["streams"] = Stream.objects.filter(topic=name).order_by("name")
     return render(request, "streaming/topic_detail.html", values)
+
+
+@require_GET
+def topic_settings(request: SignedInRequest, name: str) -> HttpResponse:
+    """Its configuration as Kafka has it: the inside of a box."""
+    values = about(name)
+    found = topic_admin.connect().settings(name)
+    values["rows"] = [
+        (one, settings_help.help_of(one.name), settings_help.docs_of(one.name)) for one in found
+    ]
+    return render(request, "streaming/_setting_table.html", values)
+
+
+def about(name: str) -> dict[str, Any]:
+    """What every page of a topic says; not_changed: why nobody configures it or produces to it, or ""."""
+    return {
+        "name": reading.topic_name(name),
+        "streams": Stream.objects.filter(topic=name).order_by("name"),
+        "not_changed": protection.why_not_changed(name),
+    }
 
 
 @require_GET
 def topic_messages(request: SignedInRequest, name: str) -> HttpResponse:
     """Messages read from a place: the inside of a box."""
     given = request.GET
-    values: dict[str, Any] = {"name": reading.topic_name(name)}
+    values = about(name)
     reading.check_may_read(request.user, name)
     try:
         start, limit = reading.start(given.get("from") or "latest"), reading.limit(given.get("limit") or "20")

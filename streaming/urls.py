@@ -2,11 +2,12 @@
 
 from django.urls import path
 
-from streaming import topic_views, views
+from streaming import group_views, topic_change_views, topic_views, views
 
 app_name = "streams"
 
 STREAM = "streams/<str:name>"
+TOPIC = "topics/<str:name>"
 
 urlpatterns = [
     path("streams", views.stream_list, name="stream-list"),
@@ -21,9 +22,20 @@ urlpatterns = [
     path(f"{STREAM}/definition", views.stream_definition, name="stream-definition"),
     path(f"{STREAM}/delete", views.stream_delete, name="stream-delete"),
     path("topics", topic_views.topic_list, name="topic-list"),
-    path("topics/-/groups", topic_views.group_list, name="group-list"),
-    path("topics/<str:name>", topic_views.topic_detail, name="topic-detail"),
-    path("topics/<str:name>/messages", topic_views.topic_messages, name="topic-messages"),
+    path("topics/-/new", topic_change_views.topic_create, name="topic-create"),
+    path("topics/-/groups", group_views.group_list, name="group-list"),
+    path(TOPIC, topic_views.topic_detail, name="topic-detail"),
+    path(f"{TOPIC}/messages", topic_views.topic_messages, name="topic-messages"),
+    path(f"{TOPIC}/config", topic_change_views.topic_config, name="topic-config"),
+    path(f"{TOPIC}/settings", topic_views.topic_settings, name="topic-settings"),
+    path(f"{TOPIC}/partitions", topic_change_views.topic_partitions, name="topic-partitions"),
+    path(f"{TOPIC}/produce", topic_change_views.topic_produce, name="topic-produce"),
+    path(f"{TOPIC}/purge", topic_change_views.topic_purge, name="topic-purge"),
+    path(f"{TOPIC}/delete", topic_change_views.topic_delete, name="topic-delete"),
+    # A group may have any name, so it is no part of a path here: browsers resolve "." and "..".
+    path("consumer-groups", group_views.group_detail, name="group-detail"),
+    path("consumer-groups/offsets", group_views.group_offsets, name="group-offsets"),
+    path("consumer-groups/delete", group_views.group_delete, name="group-delete"),
     path("replays", views.replay_list, name="replay-list"),
     path("replays/<int:pk>/stop", views.replay_stop, name="replay-stop"),
 ]

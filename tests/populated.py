@@ -35,6 +35,7 @@ from streaming.kafka_types import Partition, Read, Topic
 from streaming.models import Anomaly, DeadLetter, Replay, RuleState, Window
 from tests import champions
 from tests.fakes.airflow import FakeAirflow
+from tests.fakes.kafka import Broker
 from tests.fakes.mlflow import FakeMlflow
 from tests.people import make_token, make_user, signed_in
 from tests.pipeline_rows import make_backfill, make_pipeline, make_question, make_run, make_task
@@ -65,11 +66,11 @@ class FakeKafka:
     def ends(self, names: Any) -> dict[tuple[str, int], int]:
         return {(NAME, 0): 1} if NAME in names else {}
 
-    def groups(self, *, topic: str = "") -> list:
-        return []
-
     def names(self) -> set[str]:
         return {NAME}
+
+    def at_time(self, topic: Topic, at_ms: int) -> dict[int, int]:
+        return {0: -1}
 
     def message(self, topic: str, partition: int, offset: int) -> Read | None:
         return None
@@ -103,6 +104,10 @@ def fakes(monkeypatch: pytest.MonkeyPatch, settings: Any, folder: Path) -> FakeM
     mlflow, kafka = FakeMlflow(), FakeKafka()
     monkeypatch.setattr(mlflow_gateway, "connect", lambda: mlflow)
     monkeypatch.setattr(kafka_gateway, "connect", lambda: kafka)
+    broker = Broker()  # for what changes topics and groups
+    broker.install(monkeypatch)
+    broker.add(NAME)
+    broker.numbers[NAME, NAME, 0] = 0
     airflow = FakeAirflow()
 
     def connect(username: str = "system:console", role: str = "viewer") -> FakeAirflow:
@@ -248,6 +253,7 @@ def rows(mlflow: FakeMlflow) -> SimpleNamespace:
     arguments = {
         "dag_id": NAME,
         "name": NAME,
+        "group": NAME,
         "entity": NAME,
         "id": "1",
         "model": NAME,

@@ -15,7 +15,8 @@ QUIET_S: Final = 60.0
 MOST_LINES: Final = 1_000
 
 
-def _common() -> dict[str, Any]:
+def common_config() -> dict[str, Any]:
+    """How any client of the console reaches the brokers."""
     return {
         "bootstrap.servers": settings.CONSOLE_KAFKA_BOOTSTRAP,
         "client.id": "atalaya",
@@ -26,7 +27,7 @@ def _common() -> dict[str, Any]:
 def producer_config(**settings_: Any) -> dict[str, Any]:
     """A producer that loses nothing it reported as delivered: on all replicas, once, in order."""
     return {
-        **_common(),
+        **common_config(),
         "acks": "all",
         "enable.idempotence": True,
         "compression.type": "lz4",
@@ -37,7 +38,7 @@ def producer_config(**settings_: Any) -> dict[str, Any]:
 def consumer_config(group: str, **settings_: Any) -> dict[str, Any]:
     """A consumer that commits nothing by itself: offsets follow the work."""
     return {
-        **_common(),
+        **common_config(),
         "group.id": group,
         "enable.auto.commit": False,
         "auto.offset.reset": "earliest",
@@ -47,7 +48,7 @@ def consumer_config(group: str, **settings_: Any) -> dict[str, Any]:
 
 def admin(**settings_: Any) -> AdminClient:
     """The admin client; it connects with the first call."""
-    return AdminClient({**_common(), **settings_})
+    return AdminClient({**common_config(), **settings_})
 
 
 def lines(value: bytes) -> list[bytes]:

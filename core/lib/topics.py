@@ -65,6 +65,7 @@ class Topic:
 
 _registered: list[Topic] = []
 _finders: list[Callable[[], Iterable[Topic]]] = []
+_users: list[Callable[[str], str]] = []
 
 
 def register(*topics: Topic) -> None:
@@ -75,6 +76,16 @@ def register(*topics: Topic) -> None:
 def register_finder(find: Callable[[], Iterable[Topic]]) -> None:
     """Say which topics an app has made beside others, by its rows; called in `AppConfig.ready`."""
     _finders.append(find)
+
+
+def register_user(use: Callable[[str], str]) -> None:
+    """Say for what an app needs a topic now, in a sentence, or nothing; called in `AppConfig.ready`."""
+    _users.append(use)
+
+
+def use_of(name: str) -> str:
+    """For what an app needs the topic now: why nobody may take it away. Empty where none does."""
+    return next((words for use in _users if (words := use(name))), "")
 
 
 def own() -> list[Topic]:

@@ -21,11 +21,19 @@ from confluent_kafka import (
     KafkaException,
     TopicPartition,
 )
-from confluent_kafka.admin import AlterConfigOpType, ConfigEntry
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigSource, OffsetSpec
 
 DEFAULT_MAX_BYTES = 1_048_588  # of a broker that was left as it comes
 OVERHEAD_BYTES = 70
-DEFAULT_CONFIG = {"retention.ms": "604800000", "cleanup.policy": "delete"}
+DEFAULT_CONFIG = {
+    "retention.ms": "604800000",
+    "cleanup.policy": "delete",
+    "max.message.bytes": str(DEFAULT_MAX_BYTES),
+    "min.insync.replicas": "1",
+}
+NUMBERS = {"retention.ms": "LONG", "max.message.bytes": "INT", "min.insync.replicas": "INT"}
+BROKER = SimpleNamespace(id=1)
+ENDS = {OffsetSpec.earliest()._value: "low", OffsetSpec.latest()._value: "high"}
 
 
 class Killed(BaseException):
@@ -41,6 +49,7 @@ class Record:
     headers: list[tuple[str, bytes | None]] = field(default_factory=list)
     state: str = "committed"
     sender: str = ""
+    at_ms: int = -1
 
 
 @dataclass
@@ -69,6 +78,8 @@ class Broker:
         self.max_bytes: dict[str, int] = {}
         self.configs: dict[str, dict[str, str]] = {}
         self.numbers: dict[tuple[str, str, int], int] = {}
+        self.members: dict[str, list[Any]] = {}  # of groups, by name
+        self.unlisted: list[KafkaError] = []  # why some broker does not list its groups
         self.epochs: dict[str, int] = defaultdict(int)
         self.n_steps = 0
         self.steps: list[str] = []
@@ -100,6 +111,14 @@ class Broker:
         """Messages of somebody else."""
         self.topics[topic][partition].records += [Record(value, b"k", list(headers)) for value in values]
 
+    def join(self, group: str, *places: tuple[str, int], client_id: str = "reader") -> None:
+        """Somebody reads these partitions in the group."""
+        assigned = [TopicPartition(*place) for place in places]
+        about = {"member_id": f"{client_id}-1", "client_id": client_id, "host": "/127.0.0.1"}
+        assignment = SimpleNamespace(topic_partitions=assigned)
+        member = SimpleNamespace(**about, group_instance_id=None, assignment=assignment)
+        self.members.setdefault(group, []).append(member)
+
     def read(self, topic: str) -> list[Record]:
         """What a reader of committed messages finds."""
         return [one for log in self.topics.get(topic, []) for one in log.records if one.state == "committed"]
@@ -123,12 +142,26 @@ class Broker:
         ):
             monkeypatch.setattr(f"{module}.Consumer", lambda config: FakeConsumer(self, config))
         monkeypatch.setattr("streaming.exactly_once.Producer", lambda config: FakeProducer(self, config))
+        monkeypatch.setattr("streaming.producing.Producer", lambda config: PlainProducer(self, config))
+        monkeypatch.setattr("streaming.offset_removal.remove", self._remove_offsets)
         monkeypatch.setattr("core.lib.kafka.admin", lambda **_settings: FakeAdmin(self))
 
+    def _remove_offsets(self, group: str, places: Iterable[tuple[str, int]], *, timeout_s: float) -> None:
+        """A broker refuses this for topics that a member of the group reads."""
+        self.step("delete_offsets")
+        wanted = list(places)
+        read = {
+            place.topic for one in self.members.get(group, []) for place in one.assignment.topic_partitions
+        }
+        if read & {topic for topic, _partition in wanted}:
+            raise fault(KafkaError.GROUP_SUBSCRIBED_TO_TOPIC)
+        for place in wanted:
+            self.numbers.pop((group, *place), None)
 
-def fault(code: int, **about: Any) -> KafkaException:
-    """What librdkafka raises."""
-    return KafkaException(KafkaError(code, **about))
+
+def fault(code: int, words: str | None = None, **about: Any) -> KafkaException:
+    """What librdkafka raises, with the broker's words where it has any."""
+    return KafkaException(KafkaError(code, words, **about))
 
 
 class FakeMessage:
@@ -160,7 +193,7 @@ class FakeMessage:
         return list(self._record.headers) or None
 
     def timestamp(self) -> tuple[int, int]:
-        return 0, -1
+        return int(self._record.at_ms >= 0), self._record.at_ms
 
 
 class FakeConsumer:
@@ -343,6 +376,57 @@ class FakeProducer:
             raise fault(KafkaError._FENCED, fatal=True)
 
 
+class PlainProducer:
+    """Sends without transactions; each message is confirmed or refused for itself."""
+
+    def __init__(self, broker: Broker, config: dict[str, Any]) -> None:
+        assert config["batch.num.messages"] == 1  # else a broker refuses a batch for one of its messages
+        self._broker, self._config = broker, config
+        self._waiting: list[tuple[str, int, Record, Any]] = []
+
+    def produce(
+        self,
+        topic: str,
+        value: bytes | None,
+        key: bytes | None,
+        partition: int = 0,
+        *,
+        headers: list[tuple[str, bytes | None]],
+        on_delivery: Any,
+        timestamp: int,
+    ) -> None:
+        self._broker.step("produce")
+        record = Record(value, key, list(headers), at_ms=timestamp or -1)
+        if _size(record) > self._config["message.max.bytes"]:
+            raise fault(KafkaError.MSG_SIZE_TOO_LARGE)
+        self._waiting.append((topic, partition, record, on_delivery))
+
+    def flush(self, _timeout_s: float) -> int:
+        """What meets a fault of `deliver` stays unconfirmed."""
+        left = []
+        for one in self._waiting:
+            try:
+                self._broker.step("deliver")
+            except KafkaException:
+                left.append(one)
+                continue
+            self._deliver(*one)
+        self._waiting = left
+        return len(left)
+
+    def _deliver(self, topic: str, partition: int, record: Record, on_delivery: Any) -> None:
+        logs = self._broker.topics[topic]
+        if _size(record) > self._broker.max_bytes[topic]:
+            error = KafkaError(KafkaError.MSG_SIZE_TOO_LARGE)
+            on_delivery(error, FakeMessage(topic, partition, -1001, record, error))
+            return
+        logs[partition].records.append(record)
+        on_delivery(None, FakeMessage(topic, partition, logs[partition].high - 1, record))
+
+    def purge(self) -> None:
+        self._waiting = []
+
+
 class FakeAdmin:
     """Topics and groups; answers are futures, as the real ones are."""
 
@@ -367,6 +451,11 @@ class FakeAdmin:
         same = {name.replace(".", "_") for name in self._broker.topics}
         if new.topic.replace(".", "_") in same:
             raise fault(KafkaError.TOPIC_EXCEPTION)
+        if new.replication_factor > 1:
+            words = f"Unable to replicate the partition {new.replication_factor} time(s): only 1 broker(s)"
+            raise fault(KafkaError.INVALID_REPLICATION_FACTOR, words)
+        for key, value in (new.config or {}).items():
+            _check_setting(key, value)
         max_bytes = int((new.config or {}).get("max.message.bytes", DEFAULT_MAX_BYTES))
         self._broker.add(new.topic, n_partitions=new.num_partitions, max_bytes=max_bytes)
         self._broker.configs[new.topic] |= new.config or {}
@@ -378,7 +467,68 @@ class FakeAdmin:
     def _describe(self, name: str) -> Any:
         if name not in self._broker.topics:
             raise fault(KafkaError.UNKNOWN_TOPIC_OR_PART)
-        return SimpleNamespace(topic_id=self._broker.ids[name])
+        parts = [
+            SimpleNamespace(id=number, leader=BROKER, replicas=[BROKER], isr=[BROKER])
+            for number in range(len(self._broker.topics[name]))
+        ]
+        about = {"topic_id": self._broker.ids[name], "is_internal": name.startswith("__")}
+        return SimpleNamespace(name=name, partitions=parts, **about)
+
+    def list_offsets(self, places: dict[TopicPartition, Any], **_times: Any) -> dict[Any, Future]:
+        self._broker.step("list_offsets")
+        return {
+            place: _future(lambda place=place, spec=spec: SimpleNamespace(offset=self._offset(place, spec)))
+            for place, spec in places.items()
+        }
+
+    def _offset(self, place: TopicPartition, spec: Any) -> int:
+        logs = self._broker.topics.get(place.topic, [])
+        if place.partition >= len(logs):
+            raise fault(KafkaError.UNKNOWN_TOPIC_OR_PART)
+        log = logs[place.partition]
+        if spec._value in ENDS:
+            return getattr(log, ENDS[spec._value])
+        at_ms = spec.timestamp
+        later = (log.low + n for n, one in enumerate(log.records) if one.at_ms >= at_ms)
+        return next(later, -1)
+
+    def create_partitions(
+        self, new: list[Any], *, validate_only: bool = False, **_times: Any
+    ) -> dict[str, Future]:
+        self._broker.step("create_partitions")
+        return {one.topic: _future(lambda one=one: self._grow(one, validate_only)) for one in new}
+
+    def _grow(self, new: Any, is_trial: bool) -> None:
+        logs = self._broker.topics.get(new.topic)
+        if logs is None:
+            raise fault(KafkaError.UNKNOWN_TOPIC_OR_PART)
+        if new.new_total_count <= len(logs):
+            raise fault(KafkaError.INVALID_PARTITIONS, f"The topic currently has {len(logs)} partition(s)")
+        if not is_trial:
+            logs += [Log() for _ in range(new.new_total_count - len(logs))]
+
+    def delete_topics(self, names: list[str], **_times: Any) -> dict[str, Future]:
+        self._broker.step("delete_topics")
+        return {name: _future(lambda name=name: self._delete(name)) for name in names}
+
+    def _delete(self, name: str) -> None:
+        if self._broker.topics.pop(name, None) is None:
+            raise fault(KafkaError.UNKNOWN_TOPIC_OR_PART)
+
+    def delete_records(self, places: list[TopicPartition], **_times: Any) -> dict[Any, Future]:
+        self._broker.step("delete_records")
+        return {place: _future(lambda place=place: self._purge(place)) for place in places}
+
+    def _purge(self, place: TopicPartition) -> Any:
+        if "delete" not in self._broker.configs[place.topic]["cleanup.policy"]:
+            raise fault(KafkaError.POLICY_VIOLATION)
+        log = self._broker.topics[place.topic][place.partition]
+        if place.offset > log.high:
+            raise fault(KafkaError.OFFSET_OUT_OF_RANGE)
+        n_gone = max(0, place.offset - log.low)
+        log.records[:n_gone] = []
+        log.low += n_gone
+        return SimpleNamespace(low_watermark=log.low)
 
     def describe_configs(self, resources: list[Any], **_times: Any) -> dict[Any, Future]:
         self._broker.step("describe_configs")
@@ -387,18 +537,67 @@ class FakeAdmin:
     def _entries(self, name: str) -> dict[str, ConfigEntry]:
         if name not in self._broker.topics:
             raise fault(KafkaError.UNKNOWN_TOPIC_OR_PART)
-        return {key: ConfigEntry(key, value) for key, value in self._broker.configs[name].items()}
+        return {key: _entry(key, value) for key, value in self._broker.configs[name].items()}
 
-    def incremental_alter_configs(self, resources: list[Any], **_times: Any) -> dict[Any, Future]:
-        return {one: _future(lambda one=one: self._alter(one)) for one in resources}
+    def incremental_alter_configs(
+        self, resources: list[Any], *, validate_only: bool = False, **_times: Any
+    ) -> dict[Any, Future]:
+        return {one: _future(lambda one=one: self._alter(one, validate_only)) for one in resources}
 
-    def _alter(self, resource: Any) -> None:
+    def _alter(self, resource: Any, is_trial: bool) -> None:
         self._broker.step("alter_configs")
-        entries = self._entries(resource.name)
+        self._entries(resource.name)
+        changed = {}
         for entry in resource.incremental_configs:
-            assert entry.name in entries
-            assert entry.incremental_operation is AlterConfigOpType.SET
-            self._broker.configs[resource.name][entry.name] = entry.value
+            is_reset = entry.incremental_operation is AlterConfigOpType.DELETE
+            assert is_reset or entry.incremental_operation is AlterConfigOpType.SET
+            _check_setting(entry.name, None if is_reset else entry.value)
+            changed[entry.name] = DEFAULT_CONFIG[entry.name] if is_reset else entry.value
+        if not is_trial:
+            self._broker.configs[resource.name] |= changed
+            self._broker.max_bytes[resource.name] = int(
+                self._broker.configs[resource.name]["max.message.bytes"]
+            )
+
+    def list_consumer_groups(self, **_times: Any) -> Future:
+        self._broker.step("list_groups")
+        names = {place[0] for place in self._broker.numbers} | self._broker.members.keys()
+        valid = [SimpleNamespace(group_id=name) for name in sorted(names)]
+        errors = [KafkaException(error) for error in self._broker.unlisted]
+        return _future(lambda: SimpleNamespace(valid=valid, errors=errors))
+
+    def describe_consumer_groups(self, names: list[str], **_times: Any) -> dict[str, Future]:
+        self._broker.step("describe_groups")
+        return {name: _future(lambda name=name: self._about(name)) for name in names}
+
+    def _about(self, name: str) -> Any:
+        """A group that is not there is told as a dead one."""
+        members = self._broker.members.get(name, [])
+        is_there = any(place[0] == name for place in self._broker.numbers)
+        state = "STABLE" if members else "EMPTY" if is_there else "DEAD"
+        return SimpleNamespace(members=members, state=SimpleNamespace(name=state))
+
+    def list_consumer_group_offsets(self, asked: list[Any], **_times: Any) -> dict[str, Future]:
+        self._broker.step("list_group_offsets")
+        [one] = asked
+        places = [
+            TopicPartition(topic, partition, offset)
+            for (group, topic, partition), offset in self._broker.numbers.items()
+            if group == one.group_id
+        ]
+        return {one.group_id: _future(lambda: SimpleNamespace(topic_partitions=places))}
+
+    def alter_consumer_group_offsets(self, asked: list[Any], **_times: Any) -> dict[str, Future]:
+        self._broker.step("alter_group_offsets")
+        [one] = asked
+        return {one.group_id: _future(lambda: self._move(one))}
+
+    def _move(self, asked: Any) -> Any:
+        if self._broker.members.get(asked.group_id):
+            raise fault(KafkaError.UNKNOWN_MEMBER_ID)
+        for place in asked.topic_partitions:
+            self._broker.numbers[asked.group_id, place.topic, place.partition] = place.offset
+        return SimpleNamespace(topic_partitions=asked.topic_partitions)
 
     def delete_consumer_groups(self, groups: list[str], **_times: Any) -> dict[str, Future]:
         self._broker.step("delete_groups")
@@ -406,10 +605,37 @@ class FakeAdmin:
 
     def _forget(self, group: str) -> None:
         mine = [place for place in self._broker.numbers if place[0] == group]
+        if self._broker.members.get(group):
+            raise fault(KafkaError.NON_EMPTY_GROUP)
         if not mine:
             raise fault(KafkaError.GROUP_ID_NOT_FOUND)
         for place in mine:
             del self._broker.numbers[place]
+
+
+def _check_setting(name: str, value: str | None) -> None:
+    """As a broker judges it, in its words."""
+    if name not in DEFAULT_CONFIG:
+        raise fault(KafkaError.INVALID_CONFIG, f"Unknown topic config name: {name}")
+    if value is None:
+        return
+    wrong = f"Invalid value {value} for configuration {name}: "
+    if name in NUMBERS and not re.fullmatch(r"-?[0-9]+", value):
+        raise fault(KafkaError.INVALID_CONFIG, f"{wrong}Not a number of type {NUMBERS[name]}")
+    if name == "cleanup.policy" and not set(value.split(",")) <= {"delete", "compact"}:
+        raise fault(KafkaError.INVALID_CONFIG, f"{wrong}String must be one of: compact, delete")
+
+
+def _entry(name: str, value: str) -> ConfigEntry:
+    """Who says a value: here the topic does if it is none of the defaults. Brokers name it otherwise."""
+    default = ConfigSource.DEFAULT_CONFIG
+    if value == DEFAULT_CONFIG.get(name):
+        return ConfigEntry(name, value, default)
+    own = ConfigEntry(name, value, ConfigSource.DYNAMIC_TOPIC_CONFIG, is_synonym=True)
+    others = {f"log.{name}": ConfigEntry(f"log.{name}", DEFAULT_CONFIG.get(name), default, is_synonym=True)}
+    if name == "retention.ms":  # of which a broker has the default in hours, and tells none
+        others = {}
+    return ConfigEntry(name, value, ConfigSource.DYNAMIC_TOPIC_CONFIG, synonyms={name: own, **others})
 
 
 def _future(call: Callable[[], Any]) -> Future:

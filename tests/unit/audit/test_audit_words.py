@@ -12,7 +12,7 @@ from models_registry.models import ChampionPeriod
 
 ROOT = Path(__file__).parents[3]
 APPS = ("console", "core", "jobs", "models_registry", "pipelines", "predictions", "streaming", "usecases")
-RECORDERS = {"record", "_record", "_settle", "_settle_answer", "_wish"}
+RECORDERS = {"audited", "record", "_record", "_settle", "_settle_answer", "_wish"}
 # What the code puts together, or keeps in a name first.
 MADE = {
     *(f"alert.{verb}" for verb in _ACTIONS.values()),
@@ -29,6 +29,8 @@ MADE = {
     "pipeline.resumed",
     "run.note_refused",
     "run.noted",
+    "topic.not_confirmed",
+    "consumer_group.not_confirmed",
     "user.activate",
     "user.deactivate",
 }

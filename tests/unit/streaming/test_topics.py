@@ -8,8 +8,9 @@ from confluent_kafka import KafkaError, KafkaException
 from django.urls import reverse
 
 from core.lib.errors import NotFound, Unauthorized, Unavailable
-from streaming import gateway, reading
+from streaming import gateway, groups, reading
 from streaming.gateway import KafkaGateway
+from streaming.groups import GroupGateway
 from streaming.kafka_types import Partition, Start
 from tests.people import bearer, make_token, make_user, signed_in
 
@@ -132,18 +133,22 @@ def test_messages_with_predictions_need_the_right_to_see_predictions(client, set
 # --- groups
 
 
+MEMBER = SimpleNamespace(member_id="m", client_id="c", host="/h", group_instance_id=None, assignment=None)
+
+
 class Grouped(Admin):
     """Three groups, all on `orders` and `__mine`; `away` has no coordinator, `shy` may not be read."""
 
     away: tuple[str, ...] = ()
     listing: tuple[KafkaError, ...] = ()
+    unlisted: tuple[KafkaError, ...] = ()  # of brokers beside those that list these
 
     def list_consumer_groups(self, request_timeout):
         groups = [] if self.listing else [SimpleNamespace(group_id=name) for name in ("b", "a", "c")]
-        return done(SimpleNamespace(valid=groups, errors=list(self.listing)))
+        return done(SimpleNamespace(valid=groups, errors=[*self.listing, *self.unlisted]))
 
     def describe_consumer_groups(self, names, request_timeout):
-        about = SimpleNamespace(state=SimpleNamespace(name="STABLE"), members=[1, 2])
+        about = SimpleNamespace(state=SimpleNamespace(name="STABLE"), members=[MEMBER, MEMBER])
         return {name: done(self._lost(name) or about) for name in names}
 
     def list_consumer_group_offsets(self, wanted, request_timeout):
@@ -157,24 +162,24 @@ class Grouped(Admin):
 
 
 def test_groups_are_told_with_their_lag():
-    groups = KafkaGateway(Grouped()).groups()
-    assert [(group.name, group.n_members, group.lag_messages) for group in groups] == [
+    found = GroupGateway(Grouped()).groups().groups
+    assert [(group.name, group.n_members, group.lag_messages) for group in found] == [
         ("a", 2, 3), ("b", 2, 3), ("c", 2, 3),
     ]  # fmt: skip
-    assert [group.name for group in KafkaGateway(Grouped()).groups(topic="orders")] == ["a", "b"]
+    assert [group.name for group in GroupGateway(Grouped()).groups(topic="orders").groups] == ["a", "b"]
 
 
 def test_a_group_without_a_coordinator_hides_no_other():
     kafka = Grouped()
     kafka.away = ("a",)
-    lost, *others = KafkaGateway(kafka).groups()
+    lost, *others = GroupGateway(kafka).groups().groups
     assert (lost.name, lost.state, lost.n_members, lost.lag_messages) == ("a", "unknown", None, None)
     assert "coordinator is not available" in lost.problem
     assert [(group.name, group.lag_messages, group.problem) for group in others] == [
         ("b", 3, ""),
         ("c", 3, ""),
     ]
-    assert [group.name for group in KafkaGateway(kafka).groups(topic="orders")] == ["a", "b"]
+    assert [group.name for group in GroupGateway(kafka).groups(topic="orders").groups] == ["a", "b"]
 
 
 def test_a_partition_whose_end_nobody_tells_leaves_the_lag_open():
@@ -186,7 +191,7 @@ def test_a_partition_whose_end_nobody_tells_leaves_the_lag_open():
                 else super()._offset(place)
             )
 
-    first, _second, third = KafkaGateway(Slow()).groups()
+    first, _second, third = GroupGateway(Slow()).groups().groups
     assert first.lag_messages == 3
     assert (third.n_members, third.lag_messages) == (2, None)
     assert "__mine, partition 0" in third.problem
@@ -196,13 +201,27 @@ def test_groups_that_no_broker_lists_are_told_as_trouble():
     kafka = Grouped()
     kafka.listing = (KafkaError(KafkaError._TIMED_OUT),)
     with pytest.raises(Unavailable):
-        KafkaGateway(kafka).groups()
+        GroupGateway(kafka).groups()
+
+
+def test_page_and_rest_say_that_a_broker_lists_no_groups(db, monkeypatch):
+    kafka = Grouped()
+    kafka.unlisted = (KafkaException(KafkaError(KafkaError._TIMED_OUT, "broker 2 is late")),)
+    monkeypatch.setattr(groups, "connect", lambda: GroupGateway(kafka))
+    browser = signed_in(make_user("ines", "viewer"))
+    answer = browser.get("/api/v1/consumer-groups").json()
+    assert [group["name"] for group in answer["results"]] == ["a", "b", "c"]
+    assert "broker 2 is late" in answer["problem"]
+    page = browser.get(reverse("streams:group-list")).content.decode()
+    assert "broker 2 is late" in page
+    kafka.unlisted = ()
+    assert browser.get("/api/v1/consumer-groups").json()["problem"] == ""
 
 
 def test_page_and_rest_show_the_group_that_is_in_trouble(db, monkeypatch):
     kafka = Grouped()
     kafka.away = ("a",)
-    monkeypatch.setattr(gateway, "connect", lambda: KafkaGateway(kafka))
+    monkeypatch.setattr(groups, "connect", lambda: GroupGateway(kafka))
     browser = signed_in(make_user("ines", "engineer"))
     found = browser.get("/api/v1/consumer-groups").json()["results"]
     assert [(group["name"], group["lag_messages"]) for group in found] == [("a", None), ("b", 3), ("c", 3)]

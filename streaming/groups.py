@@ -1,0 +1,173 @@
+"""Consumer groups: which there are, how far each is behind, and changes of where one goes on to read."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import structlog
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+from django.utils.translation import gettext as _
+
+from core.lib import kafka
+from core.lib.errors import NotFound
+from streaming import gateway, offset_removal, places
+from streaming.exactly_once import GROUP_PREFIX
+from streaming.kafka_errors import MISSING, as_ours, translated
+from streaming.kafka_types import Group, GroupLag, Groups, Member
+from streaming.places import Place
+
+log = structlog.get_logger(__name__)
+
+
+class GroupGateway:
+    """One connection for each thing asked; every call ends within seconds."""
+
+    def __init__(self, admin: AdminClient) -> None:
+        self._admin = admin
+
+    def groups(self, *, topic: str = "") -> Groups:
+        """All consumer groups with their lag, by name; with a topic those that have read from it.
+
+        A group whose coordinator does not answer says so, and stays in: nobody knows what it has read.
+        Raises Unavailable when no broker lists any.
+        """
+        with translated():
+            listed = self._admin.list_consumer_groups(request_timeout=gateway.TIMEOUT_S).result()
+            if listed.errors and not listed.valid:
+                raise KafkaException(listed.errors[0])
+            names = sorted(one.group_id for one in listed.valid if not one.group_id.startswith(GROUP_PREFIX))
+            asked = self._asked(names)
+            told = {name: _of_group(*futures) for name, futures in asked.items()}
+            ends, failures = self._ends({place for of in told.values() for place in of.committed})
+        found = [_group(name, of, ends, failures) for name, of in told.items()]
+        return Groups(
+            [
+                group
+                for group in found
+                if not topic or group.n_members is None or any(one.topic == topic for one in group.offsets)
+            ],
+            _missing_in_words(listed.errors),
+        )
+
+    def group(self, name: str) -> Group:
+        """One group with its members. Raises NotFound, Unavailable."""
+        with translated():
+            described, listed = self._asked([name])[name]
+            told = _Told(described.result(), _committed(listed.result()))
+            ends, failures = self._ends(set(told.committed))
+        if told.about.state.name == "DEAD" and not told.committed:  # as Kafka calls one that is not there
+            raise NotFound(_("Kafka has no such consumer group."), service="kafka")
+        return _group(name, told, ends, failures)
+
+    def commit(self, name: str, offsets: Mapping[Place, int]) -> None:
+        """Have the group go on from these offsets. Raises Conflict while it has members."""
+        wanted = [TopicPartition(*place, offset) for place, offset in offsets.items()]
+        with translated():
+            asked = ConsumerGroupTopicPartitions(name, wanted)
+            future = self._admin.alter_consumer_group_offsets([asked], request_timeout=gateway.TIMEOUT_S)
+            taken = future[name].result()
+        if refused := next((one.error for one in taken.topic_partitions if one.error is not None), None):
+            raise as_ours(refused)
+
+    def delete(self, name: str) -> None:
+        """Delete the group with all its offsets. Raises NotFound, and Conflict while it has members."""
+        with translated():
+            self._admin.delete_consumer_groups([name], request_timeout=gateway.TIMEOUT_S)[name].result()
+
+    def forget(self, name: str, forgotten: list[Place]) -> None:
+        """Delete the offsets of these partitions. Raises Conflict while the group reads their topics."""
+        with translated():
+            offset_removal.remove(name, forgotten, timeout_s=gateway.TIMEOUT_S)
+
+    def _asked(self, names: list[str]) -> dict[str, tuple[Any, Any]]:
+        """By group the answers to come: its description and its offsets. The requests go out together."""
+        if not names:
+            return {}
+        described = self._admin.describe_consumer_groups(names, request_timeout=gateway.TIMEOUT_S)
+        return {
+            name: (
+                described[name],
+                self._admin.list_consumer_group_offsets(
+                    [ConsumerGroupTopicPartitions(name)], request_timeout=gateway.TIMEOUT_S
+                )[name],
+            )
+            for name in names
+        }
+
+    def _ends(self, asked: set[Place]) -> tuple[dict[Place, int], dict[Place, KafkaException]]:
+        wanted = [TopicPartition(*place) for place in asked]
+        return places.told(self._admin, wanted, OffsetSpec.latest(), gateway.TIMEOUT_S)
+
+
+class _Told(NamedTuple):
+    """What Kafka told of one group. about: None, and error set, where its coordinator did not answer."""
+
+    about: Any
+    committed: dict[Place, int]
+    error: KafkaError | None = None
+
+
+def _of_group(described: Any, offsets: Any) -> _Told:
+    """Each group has a broker of its own, its coordinator: one that is away is no other group's trouble."""
+    try:
+        about, listed = described.result(), offsets.result()
+    except KafkaException as error:
+        return _Told(None, {}, error.args[0])
+    return _Told(about, _committed(listed))
+
+
+def _committed(listed: Any) -> dict[Place, int]:
+    return {
+        (place.topic, place.partition): place.offset
+        for place in listed.topic_partitions
+        if place.error is None and place.offset >= 0
+    }
+
+
+def _group(
+    name: str,
+    told: _Told,
+    ends: Mapping[Place, int],
+    failures: Mapping[Place, KafkaException],
+) -> Group:
+    if told.error is not None:
+        away = _("Its coordinator is not available: %(error)s") % {"error": told.error.str()}
+        return Group(name, "unknown", None, problem=away)
+    members = [_member(one) for one in told.about.members]
+    readers = {place: one.client_id for one in members for place in one.assigned}
+    offsets, problem = [], ""
+    for place, offset in sorted(told.committed.items()):
+        failure = failures.get(place)
+        lag: int | None = max(0, ends.get(place, offset) - offset)  # nothing waits in a topic that is gone
+        if failure is not None and failure.args[0].code() not in MISSING:
+            lag = None
+            words = {"topic": place[0], "partition": place[1], "error": failure.args[0].str()}
+            problem = _("Nobody tells the end of %(topic)s, partition %(partition)s: %(error)s") % words
+        offsets.append(GroupLag(*place, offset, lag, ends.get(place), readers.get(place, "")))
+    return Group(name, told.about.state.name.lower(), len(members), offsets, problem, members)
+
+
+def _member(about: Any) -> Member:
+    assigned = about.assignment.topic_partitions if about.assignment is not None else []
+    return Member(
+        about.member_id,
+        about.client_id,
+        about.host,
+        about.group_instance_id or "",
+        sorted((place.topic, place.partition) for place in assigned),
+    )
+
+
+def _missing_in_words(errors: list[KafkaError | KafkaException]) -> str:
+    """Each broker lists the groups that it coordinates: one that is away hides those."""
+    if not errors:
+        return ""
+    first = errors[0].args[0] if isinstance(errors[0], KafkaException) else errors[0]
+    return _("Not every broker of Kafka answered, so groups may be missing here: %(error)s") % {
+        "error": first.str()
+    }
+
+
+def connect() -> GroupGateway:
+    """A gateway with the console's settings; it connects with the first call."""
+    return GroupGateway(kafka.admin(**kafka.quiet(log)))

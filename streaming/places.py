@@ -1,0 +1,37 @@
+"""Where partitions begin and end: one request for all of them."""
+
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from streaming.kafka_errors import MISSING
+
+Place = tuple[str, int]  # topic and partition
+
+LEADERLESS = (KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION)
+
+
+def told(
+    admin: AdminClient, places: list[TopicPartition], spec: Any, timeout_s: float
+) -> tuple[dict[Place, int], dict[Place, KafkaException]]:
+    """Offsets, and failures."""
+    futures = admin.list_offsets(dict.fromkeys(places, spec), request_timeout=timeout_s) if places else {}
+    offsets, failures = {}, {}
+    for place, future in futures.items():
+        try:
+            offsets[place.topic, place.partition] = future.result().offset
+        except KafkaException as error:
+            failures[place.topic, place.partition] = error
+    return offsets, failures
+
+
+def offsets(
+    admin: AdminClient, places: list[TopicPartition], spec: Any, timeout_s: float
+) -> dict[Place, int]:
+    """Without partitions that nobody leads or that are gone. Raises KafkaException for what else fails."""
+    found, failures = told(admin, places, spec, timeout_s)
+    for failure in failures.values():
+        if failure.args[0].code() not in (*MISSING, *LEADERLESS):
+            raise failure
+    return found

@@ -1,0 +1,269 @@
+"""Consumer groups: their page, and offsets moved and deleted by people, on a broker in memory."""
+
+from urllib.parse import quote, urlencode
+
+import pytest
+from confluent_kafka import KafkaError
+
+from core.audit.models import AuditEntry
+from streaming.kafka_types import Partition
+from streaming.resetting import Goal, Move, plan
+from tests.fakes.kafka import Record, fault
+from tests.people import make_user, signed_in
+
+pytestmark = pytest.mark.django_db
+
+ODD = ["a/b", "a/offsets", "offsets", "ü b%2F?&#", ".", "..", "x" * 300, "line\nend", "-", "a//b/"]
+
+
+@pytest.fixture
+def engineer():
+    return signed_in(make_user("eng", "engineer"))
+
+
+@pytest.fixture
+def viewer():
+    return signed_in(make_user("vic", "viewer"))
+
+
+@pytest.fixture(autouse=True)
+def _orders(broker):
+    broker.add("orders", n_partitions=2)
+    broker.put("orders", b"1", b"2", b"3")
+    broker.put("orders", b"4", partition=1)
+    broker.numbers["g", "orders", 0] = 2
+
+
+def reset(browser, group="g", **body):
+    path = f"/api/v1/consumer-groups/{quote(group, safe='')}/offsets"
+    return browser.post(path, {"topic": "orders", **body}, content_type="application/json")
+
+
+def url(group, tail=""):
+    return f"/api/v1/consumer-groups/{quote(group, safe='')}{tail}"
+
+
+def held(broker, group="g"):
+    return {place[1:]: offset for place, offset in broker.numbers.items() if place[0] == group}
+
+
+def test_a_group_tells_its_members_and_its_lag(broker, viewer):
+    broker.join("g", ("orders", 0), client_id="shop")
+    found = viewer.get(url("g")).json()
+    assert (found["state"], found["n_members"], found["lag_messages"]) == ("stable", 1, 1)
+    assert found["members"][0]["assigned"] == [{"topic": "orders", "partition": 0}]
+    [offset] = found["offsets"]
+    assert (offset["committed"], offset["end"], offset["member"]) == (2, 3, "shop")
+    page = viewer.get("/consumer-groups?group=g", headers={"HX-Request": "true"}).content.decode()
+    assert "shop" in page
+    assert "orders:0" in page
+
+
+def test_a_group_that_is_not_there_is_not_found(broker, viewer):
+    assert viewer.get(url("nobody")).status_code == 404
+    assert viewer.get("/consumer-groups").status_code == 404
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_group_may_have_any_name(broker, engineer, name):
+    broker.numbers[name, "orders", 0] = 1
+    assert engineer.get(url(name)).json()["name"] == name
+    listed = engineer.get("/topics/-/groups").content.decode()
+    assert f"?group={quote(name, safe='')}" in listed
+    page = engineer.get(f"/consumer-groups?{urlencode({'group': name})}", headers={"HX-Request": "true"})
+    assert page.status_code == 200
+    assert reset(engineer, name, to="latest").status_code == 200
+    assert held(broker, name) == {("orders", 0): 3, ("orders", 1): 1}
+    form = {"group": name, "topic": "orders", "kind": "earliest"}
+    answer = engineer.post("/consumer-groups/offsets", form)
+    assert answer["Location"] == f"/consumer-groups?{urlencode({'group': name})}"
+    assert engineer.delete(url(name)).status_code == 204
+    assert held(broker, name) == {}
+
+
+PARTITIONS = [Partition(0, 10, 20, 1, 1, 1), Partition(1, 0, 5, 1, 1, 1)]
+
+
+@pytest.mark.parametrize(
+    ("goal", "wanted"),
+    [
+        (Goal("earliest"), [10, 0]),
+        (Goal("latest"), [20, 5]),
+        (Goal("offset", 12), [12, 5]),
+        (Goal("offset", 3), [10, 3]),
+        (Goal("shift", 2), [14, None]),
+        (Goal("shift", -7), [10, None]),
+        (Goal("shift", 100), [20, None]),
+        (Goal("time", 1), [15, 5]),
+    ],
+)
+def test_where_a_partition_goes_on(goal, wanted):
+    moves = plan(PARTITIONS, {0: 12}, goal, {0: 15, 1: -1})
+    assert [move.after for move in moves] == wanted
+
+
+def test_a_move_says_why_it_is_not_what_was_asked_for():
+    first, second = plan(PARTITIONS, {0: 12}, Goal("offset", 7), {})
+    assert (first.note, first.lag_messages) == ("The first message there is has offset 10.", 10)
+    assert second.note == "The partition ends at 5."
+    [late] = plan(PARTITIONS[1:], {}, Goal("time", 9), {1: -1})
+    assert "No message is so new" in late.note
+    [lost] = plan(PARTITIONS[:1], {0: 12}, Goal("time", 9), {})
+    assert lost == Move(0, 12, None, 10, 20, "Kafka does not tell: nobody leads the partition now.")
+    assert lost.lag_messages == 8
+
+
+def test_a_preview_moves_nothing_and_says_what_would_become(broker, engineer):
+    answer = reset(engineer, to="earliest", dry_run=True).json()
+    assert (answer["is_dry_run"], answer["blocked"]) == (True, "")
+    assert [(one["before"], one["after"], one["lag_messages"]) for one in answer["moves"]] == [
+        (2, 0, 3), (None, 0, 1),
+    ]  # fmt: skip
+    assert held(broker) == {("orders", 0): 2}
+    assert not AuditEntry.objects.filter(action__startswith="consumer_group.").exists()
+
+
+def test_offsets_are_moved_and_the_trail_has_both(broker, engineer):
+    assert reset(engineer, shift_by=-1).json()["moves"][0]["after"] == 1
+    assert held(broker) == {("orders", 0): 1}
+    entry = AuditEntry.objects.get(action="consumer_group.reset")
+    assert (entry.object_type, entry.object_id) == ("consumer_group", "g")
+    assert entry.before == {"topic": "orders", "offsets": {"0": 2}}
+    assert entry.after == {"topic": "orders", "offsets": {"0": 1}}
+
+
+def test_offsets_are_moved_to_a_time(broker, engineer):
+    broker.topics["orders"][0].records = [Record(b"1", at_ms=1000), Record(b"2", at_ms=5000)]
+    assert reset(engineer, to="1970-01-01T00:00:02Z", partitions=[0]).status_code == 200
+    assert held(broker) == {("orders", 0): 1}
+
+
+@pytest.mark.parametrize("to", [1, "1"])
+def test_an_offset_is_a_number_or_its_text(broker, engineer, to):
+    assert reset(engineer, to=to, partitions=[0]).status_code == 200
+    assert held(broker) == {("orders", 0): 1}
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "to"),
+        ({"to": "latest", "shift_by": 1}, "to"),
+        ({"to": "soon"}, "to"),
+        ({"to": "-1"}, "to"),
+        ({"to": True}, "to"),
+        ({"to": "9" * 30}, "to"),
+        ({"to": "latest", "partitions": []}, "partitions"),
+        ({"to": "latest", "partitions": [2]}, "partitions"),
+        ({"shift_by": 1, "partitions": [1]}, "topic"),
+    ],
+)
+def test_what_is_no_place_is_refused(broker, engineer, body, field):
+    answer = reset(engineer, **body)
+    assert answer.status_code == 422
+    assert field in {error["field"].partition(".")[0] for error in answer.json()["errors"]}
+    assert held(broker) == {("orders", 0): 2}
+
+
+def test_a_group_with_members_is_only_looked_at(broker, engineer):
+    broker.join("g", ("orders", 0))
+    assert "Stop its consumers" in reset(engineer, to="latest", dry_run=True).json()["blocked"]
+    for answer in (reset(engineer, to="latest"), engineer.delete(url("g"))):
+        assert answer.status_code == 409
+        assert "Stop its consumers" in answer.json()["detail"]
+    assert held(broker) == {("orders", 0): 2}
+    page = engineer.get("/consumer-groups/offsets?group=g&topic=orders&kind=latest").content.decode()
+    assert "Stop its consumers" in page
+    assert "btn-danger-solid" not in page
+
+
+def test_who_joins_in_the_last_moment_is_told_by_kafka(broker, engineer):
+    broker.fail("alter_group_offsets")
+    real = broker.step
+
+    def step(name):
+        if name == "alter_group_offsets":
+            broker.join("g", ("orders", 0))
+        real(name)
+
+    broker.step = step
+    assert reset(engineer, to="latest").status_code == 409
+    assert not AuditEntry.objects.filter(action="consumer_group.reset").exists()
+
+
+def test_offsets_of_one_topic_go_and_the_others_stay(broker, engineer):
+    broker.add("other")
+    broker.numbers["g", "other", 0] = 0
+    assert engineer.delete(url("g", "?topic=orders")).status_code == 204
+    assert held(broker) == {("other", 0): 0}
+    assert engineer.delete(url("g", "?topic=orders")).status_code == 404
+    entry = AuditEntry.objects.get(action="consumer_group.forget")
+    assert entry.before == {"topic": "orders", "offsets": {"0": 2}}
+    broker.join("g", ("other", 0))
+    assert engineer.delete(url("g", "?topic=other")).status_code == 409
+
+
+@pytest.mark.parametrize("name", ["atalaya-recorder", "atalaya-aggregator", "atalaya-number-dead-1"])
+def test_the_consoles_own_groups_are_not_for_people(broker, engineer, name):
+    broker.numbers[name, "orders", 0] = 1
+    answers = [reset(engineer, name, to="latest"), engineer.delete(url(name))]
+    answers.append(engineer.delete(url(name, "?topic=orders")))
+    for answer in answers:
+        assert answer.status_code == 409
+        assert "console's own group" in answer.json()["detail"]
+    assert "own group" in reset(engineer, name, to="latest", dry_run=True).json()["blocked"]
+    assert held(broker, name) == {("orders", 0): 1}
+    assert "Move offsets" not in engineer.get(f"/consumer-groups?group={name}").content.decode()
+
+
+def test_a_page_previews_and_then_moves(broker, engineer):
+    asked = {"group": "g", "topic": "orders", "kind": "shift", "value": "-1", "partitions": "0, 1"}
+    page = engineer.get("/consumer-groups/offsets", asked).content.decode()
+    assert "no offset here" in page
+    assert held(broker) == {("orders", 0): 2}
+    assert engineer.post("/consumer-groups/offsets", asked).status_code == 302
+    assert held(broker) == {("orders", 0): 1}
+    broker.add("other")
+    broker.numbers["g", "other", 0] = 0
+    page = engineer.get("/consumer-groups/delete?group=g&topic=orders").content.decode()
+    assert "orders:0" in page
+    assert "other:0" not in page
+    assert engineer.post("/consumer-groups/delete", {"group": "g", "topic": "orders"}).status_code == 302
+    assert held(broker) == {("other", 0): 0}
+    assert engineer.post("/consumer-groups/delete", {"group": "g", "topic": ""}).status_code == 302
+    assert held(broker) == {}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"value": ""},
+        {"kind": "time"},
+        {"kind": "offset", "value": "-1"},
+        {"partitions": "a"},
+        {"partitions": "7"},
+        {"topic": "nothing"},
+        {"topic": "a b"},
+    ],
+)
+def test_a_page_says_what_is_wrong(broker, engineer, wrong):
+    asked = {"group": "g", "topic": "orders", "kind": "shift", "value": "-1", **wrong}
+    assert engineer.get("/consumer-groups/offsets", asked).status_code == 422
+    assert engineer.post("/consumer-groups/offsets", asked).status_code == 422
+    assert held(broker) == {("orders", 0): 2}
+
+
+def test_a_viewer_looks_and_changes_nothing(broker, viewer):
+    assert viewer.get(url("g")).status_code == 200
+    assert reset(viewer, to="latest").status_code == 403
+    assert viewer.delete(url("g")).status_code == 403
+    assert "Move offsets" not in viewer.get("/consumer-groups?group=g").content.decode()
+    for path in ("offsets", "delete"):
+        assert viewer.get(f"/consumer-groups/{path}?group=g").status_code == 403
+    assert viewer.post("/consumer-groups/delete", {"group": "g"}).status_code == 403
+
+
+def test_kafka_away_is_said_in_words(broker, engineer):
+    broker.fail("describe_groups", *[fault(KafkaError._TRANSPORT)] * 2)
+    assert engineer.get(url("g")).status_code == 503
+    assert reset(engineer, to="latest").status_code == 503
