@@ -9,7 +9,6 @@ from django.utils.translation import gettext as _
 from core.access import policy
 from core.access.models import User
 from core.lib import edge
-from core.lib.errors import NotFound
 from streaming import gateway, groups, protection, reading, resetting
 from streaming.audited import audited
 from streaming.kafka_errors import busy_in_words
@@ -80,22 +79,6 @@ def delete_group(name: str, *, by: User) -> None:
     protection.refuse(busy_in_words() if group.is_busy else "")
     with audited("consumer_group.delete", name, by=by, before=_offsets(group)):
         kafka.delete(name)
-
-
-def forget_topic(name: str, topic: str, *, by: User) -> None:
-    """Delete the group's offsets of one topic; the others stay.
-
-    Raises Conflict for a group of the console, and while a member of the group reads the topic.
-    """
-    policy.check(by, SCOPE, name)
-    kafka, group = _held(name)
-    places = [(one.topic, one.partition) for one in group.offsets if one.topic == topic]
-    if not places:
-        words = {"group": name, "topic": topic}
-        raise NotFound(_("The group “%(group)s” has no offset of “%(topic)s”.") % words)
-    before = {"topic": topic, "offsets": _offsets(group).get(topic, {})}
-    with audited("consumer_group.forget", name, by=by, before=before):
-        kafka.forget(name, places)
 
 
 def _held(name: str) -> tuple[groups.GroupGateway, Group]:

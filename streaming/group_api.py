@@ -55,18 +55,12 @@ class GroupDetailView(APIView):
 
     @extend_schema(
         operation_id="consumer_groups_destroy",
-        parameters=[
-            GROUP,
-            OpenApiParameter("topic", str, description="Delete only the offsets of this topic"),
-        ],
+        parameters=[GROUP],
         responses={204: None},
     )
     def delete(self, request: Request, group: str) -> Response:
-        """Delete it with its offsets, or its offsets of one topic. 409 while it has members."""
-        if topic := request.query_params.get("topic", ""):
-            group_actions.forget_topic(group, topic, by=user_of(request))
-        else:
-            group_actions.delete_group(group, by=user_of(request))
+        """Delete it with its offsets. 409 while it has members."""
+        group_actions.delete_group(group, by=user_of(request))
         return Response(status=204)
 
 

@@ -79,29 +79,19 @@ def _reset(request: SignedInRequest, name: str, form: OffsetsForm, *, is_dry_run
 
 @require_http_methods(["GET", "POST"])
 def group_delete(request: SignedInRequest) -> HttpResponse:
-    """The offsets that go, with the group or of one topic alone, and the button."""
-    given = request.POST if request.method == "POST" else request.GET
-    name, topic = _named(given), given.get("topic", "")
+    """The offsets that go with the group, and the button."""
+    name = _named(request.POST if request.method == "POST" else request.GET)
     if request.method == "POST":
-        return _deleted(request, name, topic)
+        group_actions.delete_group(name, by=request.user)
+        messages.success(request, _("The consumer group “%(name)s” is deleted.") % {"name": name[:100]})
+        return redirect("streams:topic-list")
     group = groups.connect().group(name)
     values = {
         "name": name,
-        "topic": topic,
-        "offsets": [one for one in group.offsets if not topic or one.topic == topic],
+        "offsets": group.offsets,
         "kept": protection.why_not_of_group(name) or (busy_in_words() if group.is_busy else ""),
     }
     return render(request, "streaming/group_delete.html", values)
-
-
-def _deleted(request: SignedInRequest, name: str, topic: str) -> HttpResponse:
-    if topic:
-        group_actions.forget_topic(name, topic, by=request.user)
-        messages.success(request, _("The group has no offsets of “%(topic)s” any more.") % {"topic": topic})
-        return redirect("streams:topic-list")  # a group without offsets is gone
-    group_actions.delete_group(name, by=request.user)
-    messages.success(request, _("The consumer group “%(name)s” is deleted.") % {"name": name[:100]})
-    return redirect("streams:topic-list")
 
 
 def _named(given: Any) -> str:

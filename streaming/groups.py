@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from core.lib import kafka
 from core.lib.errors import NotFound
-from streaming import gateway, offset_removal, places
+from streaming import gateway, places
 from streaming.exactly_once import GROUP_PREFIX
 from streaming.kafka_errors import MISSING, as_ours, translated
 from streaming.kafka_types import Group, GroupLag, Groups, Member
@@ -73,11 +73,6 @@ class GroupGateway:
         """Delete the group with all its offsets. Raises NotFound, and Conflict while it has members."""
         with translated():
             self._admin.delete_consumer_groups([name], request_timeout=gateway.TIMEOUT_S)[name].result()
-
-    def forget(self, name: str, forgotten: list[Place]) -> None:
-        """Delete the offsets of these partitions. Raises Conflict while the group reads their topics."""
-        with translated():
-            offset_removal.remove(name, forgotten, timeout_s=gateway.TIMEOUT_S)
 
     def _asked(self, names: list[str]) -> dict[str, tuple[Any, Any]]:
         """By group the answers to come: its description and its offsets. The requests go out together."""

@@ -38,7 +38,6 @@ ACTIONS: Final[dict[str, Promise]] = {
     "channel.rotate": _("Gave a channel a new secret"),
     "channel.test": _("Tried a channel of notifications"),
     "consumer_group.delete": _("Deleted a consumer group"),
-    "consumer_group.forget": _("Deleted a group's offsets of a topic"),
     "consumer_group.not_confirmed": _("Kafka did not confirm a change of a group"),
     "consumer_group.reset": _("Moved a group's offsets"),
     "dead_letter.redrive": _("Sent dead letters again"),

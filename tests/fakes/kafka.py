@@ -143,20 +143,7 @@ class Broker:
             monkeypatch.setattr(f"{module}.Consumer", lambda config: FakeConsumer(self, config))
         monkeypatch.setattr("streaming.exactly_once.Producer", lambda config: FakeProducer(self, config))
         monkeypatch.setattr("streaming.producing.Producer", lambda config: PlainProducer(self, config))
-        monkeypatch.setattr("streaming.offset_removal.remove", self._remove_offsets)
         monkeypatch.setattr("core.lib.kafka.admin", lambda **_settings: FakeAdmin(self))
-
-    def _remove_offsets(self, group: str, places: Iterable[tuple[str, int]], *, timeout_s: float) -> None:
-        """A broker refuses this for topics that a member of the group reads."""
-        self.step("delete_offsets")
-        wanted = list(places)
-        read = {
-            place.topic for one in self.members.get(group, []) for place in one.assignment.topic_partitions
-        }
-        if read & {topic for topic, _partition in wanted}:
-            raise fault(KafkaError.GROUP_SUBSCRIBED_TO_TOPIC)
-        for place in wanted:
-            self.numbers.pop((group, *place), None)
 
 
 def fault(code: int, words: str | None = None, **about: Any) -> KafkaException:

@@ -206,7 +206,6 @@ def test_a_groups_offsets_are_previewed_moved_and_deleted(stack, engineer, topic
         for answer in (engineer.post(f"{path}/offsets", body), delete(engineer, path)):
             assert answer.status_code == 409
             assert "Stop its consumers" in answer.json()["detail"]
-        assert delete(engineer, f"{path}?topic={topic}").status_code == 409
     wait_for("an empty group", lambda: ok(engineer.get(path))["state"] == "empty", timeout_s=20)
     preview = ok(engineer.post(f"{path}/offsets", {**body, "dry_run": True}))
     assert [(one["before"], one["after"]) for one in preview["moves"]] == [(2, 0), (None, 0)]
@@ -220,24 +219,9 @@ def test_a_groups_offsets_are_previewed_moved_and_deleted(stack, engineer, topic
     ):
         ok(engineer.post(f"{path}/offsets", {"topic": topic, **wish}), 200)
         assert committed(engineer, group) == {(topic, number): offset for number, offset in wanted.items()}
-    assert delete(engineer, f"{path}?topic={topic}").status_code == 204
-    assert engineer.get(path).status_code == 404 or committed(engineer, group) == {}
-
-
-def test_only_the_named_topics_offsets_go_and_then_the_group(stack, engineer, topic):
-    group, other = f"g-{uuid.uuid4().hex[:6]}", f"{topic}-other"
-    ok(engineer.post("/topics", {"name": other, "n_partitions": 2}), 201)
-    for name in (topic, other):
-        with member(stack, group, name, commits_at={0: 0, 1: 0}):
-            pass
-    path = f"/consumer-groups/{group}"
-    wait_for("an empty group", lambda: ok(engineer.get(path))["state"] == "empty", timeout_s=20)
-    assert delete(engineer, f"{path}?topic={other}").status_code == 204
-    assert committed(engineer, group) == {(topic, 0): 0, (topic, 1): 0}
     assert delete(engineer, path).status_code == 204
     assert engineer.get(path).status_code == 404
     assert delete(engineer, path).status_code == 404
-    assert delete(engineer, f"/topics/{other}").status_code == 204
 
 
 def test_what_is_the_consoles_stays(engineer):

@@ -191,23 +191,10 @@ def test_who_joins_in_the_last_moment_is_told_by_kafka(broker, engineer):
     assert not AuditEntry.objects.filter(action="consumer_group.reset").exists()
 
 
-def test_offsets_of_one_topic_go_and_the_others_stay(broker, engineer):
-    broker.add("other")
-    broker.numbers["g", "other", 0] = 0
-    assert engineer.delete(url("g", "?topic=orders")).status_code == 204
-    assert held(broker) == {("other", 0): 0}
-    assert engineer.delete(url("g", "?topic=orders")).status_code == 404
-    entry = AuditEntry.objects.get(action="consumer_group.forget")
-    assert entry.before == {"topic": "orders", "offsets": {"0": 2}}
-    broker.join("g", ("other", 0))
-    assert engineer.delete(url("g", "?topic=other")).status_code == 409
-
-
 @pytest.mark.parametrize("name", ["atalaya-recorder", "atalaya-aggregator", "atalaya-number-dead-1"])
 def test_the_consoles_own_groups_are_not_for_people(broker, engineer, name):
     broker.numbers[name, "orders", 0] = 1
     answers = [reset(engineer, name, to="latest"), engineer.delete(url(name))]
-    answers.append(engineer.delete(url(name, "?topic=orders")))
     for answer in answers:
         assert answer.status_code == 409
         assert "console's own group" in answer.json()["detail"]
@@ -225,12 +212,10 @@ def test_a_page_previews_and_then_moves(broker, engineer):
     assert held(broker) == {("orders", 0): 1}
     broker.add("other")
     broker.numbers["g", "other", 0] = 0
-    page = engineer.get("/consumer-groups/delete?group=g&topic=orders").content.decode()
+    page = engineer.get("/consumer-groups/delete?group=g").content.decode()
     assert "orders:0" in page
-    assert "other:0" not in page
-    assert engineer.post("/consumer-groups/delete", {"group": "g", "topic": "orders"}).status_code == 302
-    assert held(broker) == {("other", 0): 0}
-    assert engineer.post("/consumer-groups/delete", {"group": "g", "topic": ""}).status_code == 302
+    assert "other:0" in page
+    assert engineer.post("/consumer-groups/delete", {"group": "g"}).status_code == 302
     assert held(broker) == {}
 
 
