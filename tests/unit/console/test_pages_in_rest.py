@@ -70,12 +70,23 @@ IN_REST = {
     "predict:feedback": ["POST /predictions/{id}/feedback"],
     "predict:one": ["POST /models/{name}/predict"],
     "predict:why": ["POST /models/{name}/explain"],
+    "predict:batch-cancel": ["POST /models/{name}/batches/{id}/cancel"],
+    "predict:batch-list": ["POST /models/{name}/batches"],
+    "predict:batch-remove": ["DELETE /models/{name}/batches/{id}"],
     "streams:dead-letter-redrive": ["POST /streams/{name}/dead-letters/{id}/redrive"],
+    "streams:group-delete": ["DELETE /consumer-groups/{group}"],
+    "streams:group-offsets": ["POST /consumer-groups/{group}/offsets"],
     "streams:replay-list": ["POST /replays"],
     "streams:replay-stop": ["POST /replays/{id}/stop"],
     "streams:stream-create": ["POST /streams"],
     "streams:stream-definition": ["PATCH /streams/{name}"],
     "streams:stream-delete": ["DELETE /streams/{name}"],
+    "streams:topic-config": ["PATCH /topics/{name}"],
+    "streams:topic-create": ["POST /topics"],
+    "streams:topic-delete": ["DELETE /topics/{name}"],
+    "streams:topic-partitions": ["PATCH /topics/{name}"],
+    "streams:topic-produce": ["POST /topics/{name}/messages"],
+    "streams:topic-purge": ["POST /topics/{name}/purge"],
     "usecases:load-test-list": ["POST /usecases/{name}/load-tests"],
 }
 # view name of a page: why there is no such call.
@@ -103,7 +114,7 @@ def changing(db, monkeypatch):
     return {
         name
         for name, arguments, callback in IN_TABLE
-        if not name.startswith("api:")
+        if not name.startswith(("api:", "v2:"))
         and "POST" in methods_of(name, callback)
         and takes_post(caller, name, arguments)
     }

@@ -45,7 +45,7 @@ def file_of(n_mib: int, path: str = PATH, headers: tuple = ()) -> Sender:
 
 
 def ask(sender: Sender, pages: Pages) -> int | None:
-    console = Console(predict=NoPredictions(), django=pages, live=None)
+    console = Console(predict=NoPredictions(), inference=NoPredictions(), django=pages, live=None)
     asyncio.run(console(sender.scope, sender.receive, sender.send))
     return sender.answers[0]["status"] if sender.answers else None
 
@@ -119,7 +119,7 @@ def test_a_file_that_does_not_end_is_answered_in_time(pages, monkeypatch):
 
 async def test_a_few_come_in_at_once_and_the_others_are_told(pages, monkeypatch):
     monkeypatch.setattr(uploads, "MOST_AT_ONCE", 1)
-    console = Console(predict=NoPredictions(), django=pages, live=None)
+    console = Console(predict=NoPredictions(), inference=NoPredictions(), django=pages, live=None)
     never = asyncio.Event()
 
     async def wait() -> dict[str, Any]:
