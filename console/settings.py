@@ -372,6 +372,7 @@ CELERY_TASK_ROUTES = {
     "predictions.batches.tasks.run_batch": {"queue": "heavy"},
     "streaming.tasks.send_replay": {"queue": "heavy"},
     "usecases.tasks.run_load_test": {"queue": "heavy"},
+    "usecases.tasks.forget_erased": {"queue": "heavy"},
     "jobs.tasks.attend": {"queue": "spark"},
 }
 CELERY_TASK_ACKS_LATE = True

@@ -79,7 +79,7 @@ def close(pk: Any, found: Outcome, folder: Folder | None = None) -> bool:
     if job is None or job.has_ended:
         return False
     if job.is_streaming and _ran(job, folder) >= STEADY:
-        job.retries_left = job.retries
+        job.retries_left = max(job.retries_left, job.retries)
     if found.may_retry and job.retries_left and job.cancel_asked_at is None:
         _queue_again(job, found)
         return True

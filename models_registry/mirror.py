@@ -4,7 +4,6 @@ import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from operator import attrgetter
 from typing import Any
 
@@ -53,12 +52,8 @@ def _save_experiments(found: Sequence[ExperimentInfo]) -> None:
 
 def save_runs(runs: Iterable[RunInfo | Unread]) -> list[str]:
     """Ids of the runs whose rows changed; of the runs themselves no more than a batch is held."""
-    changed = []
-    remaining = iter(runs)
     key, about = attrgetter("run_id"), attrgetter("experiment_id")
-    while batch := list(islice(remaining, BATCH)):
-        changed += loops.RUNS.save(batch, _save_runs, key=key, about=about)
-    return changed
+    return loops.RUNS.save(runs, _save_runs, key=key, about=about, at_once=BATCH)
 
 
 def _save_runs(runs: Sequence[RunInfo]) -> list[str]:
@@ -153,6 +148,7 @@ def save_version(mlflow: MlflowGateway, info: VersionInfo) -> ModelVersion:
         found = {"spec_json": spec_json, "primary_metric": primary_metric(spec_json)}
         # Unless the gate has written the one that it judged meanwhile.
         ModelVersion.objects.filter(pk=row.pk, spec_json="").update(**found)
+        row.refresh_from_db(fields=list(found))
     return row
 
 

@@ -90,7 +90,7 @@ def walk_everything() -> None:
     mirror.save_experiments(mlflow.experiments(), are_all=True)
     listed: set[str] = set()
     changed = mirror.save_runs(_noting(mlflow.runs(_experiment_ids()), listed))
-    loops.RUNS.fits(*(row.key for row in loops.RUNS.rows() if row.key not in listed))
+    loops.RUNS.fits(*_keys_beside(loops.RUNS, listed))
     there, losing = _walk_versions(mlflow)
     models = mlflow.models()
     mirror.save_models(models)
@@ -103,9 +103,20 @@ def walk_everything() -> None:
     aliases.check(mlflow, {model.name for model in aside.readable(models)})
     lost.look()
     # Last: a store of artefacts that is away ends it. Listed once more, so that no more than a page is held.
-    for page in _pages(mlflow.versions(), PAGE):
-        _save_versions(mlflow, _ready(page), tried=set())
-    loops.VERSIONS.fits(*(row.key for row in loops.VERSIONS.rows() if row.key not in there))
+    _save_versions(mlflow, _ready_by_page(mlflow.versions()), tried=set())
+    loops.VERSIONS.fits(*_keys_beside(loops.VERSIONS, there))
+
+
+def _keys_beside(loop: aside.Loop, there: set[str]) -> list[str]:
+    """Of what it has set aside, all that is not there; not the row that counts those beyond the bound."""
+    return [key for key in loop.rows().exclude(key="").values_list("key", flat=True) if key not in there]
+
+
+def _ready_by_page(
+    versions: Iterable[gateway.VersionInfo | Unread],
+) -> Iterator[gateway.VersionInfo | Unread]:
+    for page in _pages(versions, PAGE):
+        yield from _ready(page)
 
 
 def _walk_versions(mlflow: gateway.MlflowGateway) -> tuple[set[str], set[str]]:
@@ -147,7 +158,7 @@ def _noting(runs: Iterable[gateway.RunInfo | Unread], listed: set[str]) -> Itera
 
 def _save_versions(
     mlflow: gateway.MlflowGateway,
-    found: list[gateway.VersionInfo | Unread],
+    found: Iterable[gateway.VersionInfo | Unread],
     *,
     tried: set[str],
 ) -> None:

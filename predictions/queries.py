@@ -1,7 +1,7 @@
 """Reads of recorded predictions, for pages and REST."""
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -85,9 +85,9 @@ def prediction(id_: uuid.UUID, *, by: User) -> Prediction | None:
     return None
 
 
-def erased_among(ids: Iterable[uuid.UUID]) -> set[uuid.UUID]:
-    """Those whose predictions were erased."""
-    return set(ErasedPrediction.objects.filter(pk__in=list(ids)).values_list("pk", flat=True))
+def erased_ids() -> Iterator[uuid.UUID]:
+    """Of all predictions that were erased."""
+    return ErasedPrediction.objects.order_by().values_list("pk", flat=True).iterator()
 
 
 def per_minute(rows: QuerySet[Prediction]) -> list[tuple[datetime, int]]:

@@ -232,6 +232,16 @@ DASHBOARDS: Final = (
             _one("95 % answered within", SECONDS, "console:predict_answer_seconds:p95_5m"),
             Panel("Time to answer", SECONDS, _quantiles(PREDICT)),
             Panel(
+                "Rows of files",
+                A_SECOND,
+                (("{{outcome}}", _rate("console_batch_answer_rows_total", by="outcome")),),
+            ),
+            Panel(
+                "Files of rows that end",
+                A_SECOND,
+                (("{{state}}", _rate("console_batch_end_batches_total", by="state")),),
+            ),
+            Panel(
                 "Time until Kafka acknowledges",
                 SECONDS,
                 _quantiles(PRODUCE),

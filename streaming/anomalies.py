@@ -64,6 +64,7 @@ def write(state: RuleState, new: RuleState, hits: Sequence[Anomaly]) -> list[Ano
         raise Overtaken("another process judged, or the rule changed")
     saved = _saved(hits)
     new.n_hits += len(saved)
+    new.n_judged -= len(hits) - len(saved)
     new.unjudged = counted(new.unjudged, Counter({Unjudged.FAILED: len(hits) - len(saved)}))
     if saved:
         new.n_episode_hits = len(saved) + (held.n_episode_hits if held.is_episode else 0)

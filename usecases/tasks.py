@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from core.access import policy, tokens
 from core.access.models import ApiToken, User
-from core.lib import edge, live, outbox
+from core.lib import live, outbox
 from core.lib.errors import Unavailable
 from dags.recipes.real_estate.params import ID, INPUTS
 from models_registry import queries as registry
@@ -24,7 +24,7 @@ from usecases.models import LoadTest, LoadTestState, RawRow
 
 log = structlog.get_logger(__name__)
 
-LOOKED_AT = 5_000  # rows at once
+LOOKED_AT = 5_000  # erased predictions at once
 TOKEN_OUTLIVES = timedelta(minutes=2)
 
 
@@ -65,13 +65,10 @@ def forget_erased() -> int:
     n_rows = 0
     try:
         with queries.reachable():
-            kept = RawRow.objects.filter(batch__facts__kind=INPUTS)
-            rows = kept.values_list("pk", f"data__{ID}").iterator(LOOKED_AT)
-            while piece := list(islice(rows, LOOKED_AT)):
-                ids = {pk: edge.uuid_or_none(str(id_)) for pk, id_ in piece}
-                erased = predictions.erased_among(id_ for id_ in ids.values() if id_ is not None)
-                gone = [pk for pk, id_ in ids.items() if id_ in erased]
-                n_rows += RawRow.objects.filter(pk__in=gone).delete()[0] if gone else 0
+            erased = map(str, predictions.erased_ids())
+            while piece := list(islice(erased, LOOKED_AT)):
+                kept = RawRow.objects.filter(batch__facts__kind=INPUTS)
+                n_rows += kept.filter(**{f"data__{ID}__in": piece}).delete()[0]
     except Unavailable as error:
         log.warning("erased_inputs.not_looked_at", error=error.message)
     return n_rows

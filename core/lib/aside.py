@@ -17,6 +17,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from itertools import islice
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -52,6 +53,8 @@ R = TypeVar("R")
 # Rows of one loop, so that junk cannot fill the disk. What is beyond them is counted in one more, and tried
 # in each round: of it nobody knows when it was tried.
 MOST_KEPT: Final = 10_000
+MOST_AT_ONCE: Final = 10_000  # items in one transaction, unless a loop says otherwise
+LOOKED_AT: Final = 200  # items that are held while one after the other is acted on
 FIRST_RETRY: Final = timedelta(seconds=10)
 LONGEST_RETRY: Final = timedelta(hours=1)
 LONGEST_RETRY_AT_A_SERVICE: Final = timedelta(minutes=5)
@@ -116,16 +119,19 @@ class Loop:
         key: Callable[[T], Any],
         about: Callable[[T], Any] | None = None,
         is_all: Whole = False,
+        at_once: int = MOST_AT_ONCE,
     ) -> list[R]:
-        """Write items as rows: `save` with all in one transaction; where it fails each half so, and so on.
+        """Write items as rows: `save` with so many in one transaction; where it fails each half, down to one.
 
         `save` may therefore see an item several times, each time but the last undone: it changes nothing but
         rows. Returns what it returned, of those that fit. is_all: the items are all there are, so rows of
-        others go; or of which rows that is true.
+        others go; or of which rows that is true. Of the items no more than `at_once` are held.
         """
         round_ = Round(self, key, about)
-        results = round_.saved(round_.fresh(items), save)
-        for item in round_.again:
+        results: list[R] = []
+        for piece in _pieces(items, at_once):
+            results += round_.saved(round_.fresh(piece), save)
+        for item in round_.odd():
             results += round_.saved([item], save)
         round_.end(is_all=is_all)
         return results
@@ -142,11 +148,17 @@ class Loop:
         """Call `act` with one item after the other, in no transaction of ours; what it returned."""
         round_ = Round(self, key, about)
         results: list[R] = []
-        for item in [*round_.fresh(items), *round_.again]:
-            with round_.trying(item) as tried, savepoint():
-                result = act(item)
-            if tried.error is None:
-                results.append(result)
+
+        def act_on(some: Iterable[T]) -> None:
+            for item in some:
+                with round_.trying(item) as tried, savepoint():
+                    result = act(item)
+                if tried.error is None:
+                    results.append(result)
+
+        for piece in _pieces(items, LOOKED_AT):
+            act_on(round_.fresh(piece))
+        act_on(round_.odd())
         round_.end(is_all=is_all)
         return results
 
@@ -221,6 +233,12 @@ class Loop:
     def rows(self) -> QuerySet[SetAside]:
         """What it has set aside."""
         return SetAside.objects.filter(loop=self.name)
+
+
+def _pieces(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    remaining = iter(items)
+    while piece := list(islice(remaining, size)):
+        yield piece
 
 
 def of_thing(thing: str, name: str) -> list[SetAside]:

@@ -6,7 +6,7 @@ Apps use `core.lib.aside`, whose `Loop` goes in such rounds and keeps what was s
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from operator import itemgetter
 from typing import Any, Final, Generic, Protocol, TypeVar
@@ -68,20 +68,20 @@ class Round(Generic[T]):
     loop: Keeper
     key: Callable[[T], Any]
     about: Callable[[T], Any] | None
-    again: list[T] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self._again: list[T] = []
         self._known = {row.key: row for row in self.loop.rows().defer("reason")}
         self._seen: set[str] = set()
         self._fit: set[str] = set()
         self._unfit: set[str] = set()
         self._held: list[tuple[str, Exception, str, str]] = []
         self._n_beyond = 0
+        self._as_it_was: list[tuple[datetime, str, T | Unread]] = []
 
     def fresh(self, items: Iterable[T | Unread]) -> list[T]:
-        """Items not known to be odd; odd ones whose turn it is come into `again`, others are passed over."""
+        """Items not known to be odd; others are for `odd`. May be called with one piece after the other."""
         fresh: list[T] = []
-        as_it_was: list[tuple[datetime, str, T | Unread]] = []
         for item in items:
             name = self._name(item)
             row = self._known.get(name)
@@ -90,15 +90,19 @@ class Round(Generic[T]):
             elif row is None or row.fingerprint != _fingerprint(item):
                 self._try_again(name, item)
             else:
-                as_it_was.append((row.next_try_at, name, item))
+                self._as_it_was.append((row.next_try_at, name, item))
+        return fresh
+
+    def odd(self) -> list[T]:
+        """After all pieces: odd items that have changed, and of the others those whose turn it is."""
         now = timezone.now()
-        as_it_was.sort(key=itemgetter(0))
-        for place, (next_try_at, name, item) in enumerate(as_it_was):
+        self._as_it_was.sort(key=itemgetter(0))
+        for place, (next_try_at, name, item) in enumerate(self._as_it_was):
             if next_try_at <= now and place < AGAIN_AT_ONCE:
                 self._try_again(name, item)
             else:
                 self._unfit.add(name)
-        return fresh
+        return self._again
 
     def saved(self, items: Sequence[T], save: Callable[[Sequence[T]], Iterable[R] | None]) -> list[R]:
         """What `save` returned: of all in one transaction, or of halves of what fails, down to odd items."""
@@ -170,7 +174,7 @@ class Round(Generic[T]):
             self._unfit.add(name)
             self._set_aside(name, item.reason, about=item.about, fingerprint=item.fingerprint)
         else:
-            self.again.append(item)
+            self._again.append(item)
 
 
 def _fingerprint(item: Any) -> str:

@@ -15,6 +15,8 @@ from dags.recipes.common.log import say
 TIMEOUT_S = 10.0
 MIRROR_S = 60.0  # how long the console may take to notice a version that was just registered
 VERDICT_S = 300.0
+# A console that was killed while it worked holds the key of that call for 330 s.
+AT_WORK_S = 360.0
 LOOKS_EVERY_S = 0.5  # for a verdict
 POLL_S = 1.0  # before the same is asked for again
 PAGE_ROWS = 200
@@ -199,11 +201,13 @@ def _answer(
     body: dict[str, Any] | None = None,
 ) -> httpx.Response:
     """One call; a console that is restarting is waited for."""
-    give_up_at = time.monotonic() + MIRROR_S
+    began_at = time.monotonic()
+    give_up_at = began_at + MIRROR_S
     while True:
         try:
             answer = client.request(method, path, headers=headers, json=body)
-            if not _is_for_later(answer) or time.monotonic() > give_up_at:
+            until = began_at + AT_WORK_S if _is_at_work(answer) else give_up_at
+            if not _is_for_later(answer) or time.monotonic() > until:
                 return answer
             say(f"The console answered {answer.status_code}; asking again.")
         except httpx.TransportError as error:
@@ -215,8 +219,15 @@ def _answer(
 
 def _is_for_later(answer: httpx.Response) -> bool:
     """Too many calls, a console in trouble, or the first call with this key still at work."""
-    is_at_work = answer.status_code == httpx.codes.CONFLICT and "Retry-After" in answer.headers
-    return is_at_work or answer.status_code == httpx.codes.TOO_MANY_REQUESTS or answer.status_code >= 500
+    return (
+        _is_at_work(answer)
+        or answer.status_code == httpx.codes.TOO_MANY_REQUESTS
+        or answer.status_code >= 500
+    )
+
+
+def _is_at_work(answer: httpx.Response) -> bool:
+    return answer.status_code == httpx.codes.CONFLICT and "Retry-After" in answer.headers
 
 
 def _told(found: dict[str, Any]) -> dict[str, Any]:

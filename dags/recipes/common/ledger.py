@@ -176,12 +176,6 @@ def newest_batch(usecase: str) -> Newest | None:
     return Newest(found[0], Origin(*found[1:4]), found[4]) if found else None
 
 
-def add_clean(usecase: str, batch_id: int, clean: Iterable[Clean]) -> int:
-    """Add rows to learn from to a batch that is there; how many were new."""
-    with database.transaction() as connection:
-        return _add_clean(connection, usecase, batch_id, clean)
-
-
 def clean_rows(
     usecase: str, *, part: str | None = None, first: int = 0, last: int | None = None
 ) -> pd.DataFrame:

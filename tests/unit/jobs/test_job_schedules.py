@@ -52,6 +52,10 @@ def make_due(by, **values):
         ("0 0 * * 5-7", datetime(2026, 2, 1, tzinfo=UTC)),
         ("0 0 15 * 1", datetime(2026, 2, 2, tzinfo=UTC)),  # a Monday, before the 15th
         ("0 0 1 * 1", datetime(2026, 2, 1, tzinfo=UTC)),
+        ("0 0 * * 0-7", datetime(2026, 2, 1, tzinfo=UTC)),
+        ("0 0 * 2 0-7/2", datetime(2026, 2, 1, tzinfo=UTC)),  # Sunday, Tuesday, Thursday, Saturday
+        ("0 0 31 2 1", datetime(2026, 2, 2, tzinfo=UTC)),  # there is no such day, but Mondays
+        ("0 0 * * 3-7", datetime(2026, 2, 1, tzinfo=UTC)),
         ("*/7 17 7 7 *", datetime(2026, 7, 7, 17, tzinfo=UTC)),
     ],
 )
@@ -67,6 +71,7 @@ def test_the_next_time_is_as_worked_out_by_hand(text, expected):
         "* * * *",
         "* * * * * *",
         "61 * * * *",
+        "0 0 32 1 1",
         "*/0 * * * *",
         "-1 * * * *",
         "0 0 30 2 *",

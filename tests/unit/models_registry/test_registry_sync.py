@@ -374,6 +374,7 @@ def test_models_whose_names_no_address_carries_are_taken_away(mlflow, scientist)
 
 
 def test_a_walk_holds_a_page_of_versions_and_misses_none(run_id, mlflow, monkeypatch):
+    monkeypatch.setattr("core.lib.aside.LOOKED_AT", 10)
     monkeypatch.setattr(sync, "PAGE", 10)
     for _n in range(35):
         mlflow.register("titanic", run_id)

@@ -49,7 +49,6 @@ async def test_a_key_of_the_open_inference_protocol_counts_once(running, broker,
     statuses, answers = [one["status"] for one in sent[::2]], [one["body"] for one in sent[1::2]]
     assert statuses == [200, 200, 422, 422]
     assert answers[0] == answers[1]
-    assert answers[2] == answers[3]
     assert "Age must be at most 120" in orjson.loads(answers[3])["error"]
     assert len(broker.messages) == 1
     await app.shutdown()
