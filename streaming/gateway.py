@@ -121,12 +121,17 @@ class KafkaGateway:
                 return messages.latest(topic, most=limit)
             at_time = self.at_time(topic, start.at_ms) if start.kind == "time" else {}
             starts = messages.starts(topic, start, at_time)
-            ends = {partition.number: partition.high for partition in topic.partitions}
+            ends = {number: high for number, (_low, high) in topic.ranges.items()}
             return sorted(messages.read(name, starts, ends, most=limit), key=messages.in_order)
 
     def at_time(self, topic: Topic, at_ms: int) -> dict[int, int]:
-        """By partition the first message of that time or later; -1 where there is none."""
-        asked = [TopicPartition(topic.name, partition.number) for partition in topic.partitions]
+        """By partition the first message of that time or later; -1 where there is none.
+
+        Without partitions that nobody leads: to ask for one would hold up the others' answer.
+        """
+        asked = [
+            TopicPartition(topic.name, one.number) for one in topic.partitions if one.leader != NO_LEADER
+        ]
         with translated():
             found = self._offsets(asked, OffsetSpec.for_timestamp(at_ms))
         return {number: offset for (_topic, number), offset in found.items()}
@@ -134,10 +139,11 @@ class KafkaGateway:
 
 def _both(
     place: places.Place, low: Mapping[places.Place, int], high: Mapping[places.Place, int]
-) -> tuple[int, int]:
-    """The first and the next offset; alike where nobody tells both, so that nothing lies between."""
-    one = low.get(place, high.get(place, 0))
-    return one, high.get(place, one)
+) -> tuple[int | None, int | None]:
+    """The first and the next offset, or neither: half of it would be taken for an empty partition."""
+    if place in low and place in high:
+        return low[place], high[place]
+    return None, None
 
 
 def connect() -> KafkaGateway:

@@ -5,11 +5,14 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Partition:
-    """Offsets [low, high): `high` is the offset that the next message gets."""
+    """Offsets [low, high): `high` is the offset that the next message gets.
+
+    Both None where Kafka does not tell both, as while nobody leads the partition.
+    """
 
     number: int
-    low: int
-    high: int
+    low: int | None
+    high: int | None
     leader: int
     n_replicas: int
     n_in_sync: int
@@ -23,9 +26,18 @@ class Topic:
     partitions: list[Partition]
 
     @property
+    def ranges(self) -> dict[int, tuple[int, int]]:
+        """[low, high) by partition, without those of which Kafka does not tell."""
+        return {
+            one.number: (one.low, one.high)
+            for one in self.partitions
+            if one.low is not None and one.high is not None
+        }
+
+    @property
     def n_messages(self) -> int:
-        """Upper bound of the messages that it holds now."""
-        return sum(partition.high - partition.low for partition in self.partitions)
+        """Upper bound of the messages that it holds now, as far as Kafka tells."""
+        return sum(high - low for low, high in self.ranges.values())
 
     @property
     def n_replicas(self) -> int:

@@ -37,17 +37,17 @@ def starts(topic: Topic, start: Start, at_time: Mapping[int, int]) -> dict[int, 
     at_time: for a start at a time, by partition the first offset of that time or later, -1 for none.
     Raises NotFound for a partition that is not there.
     """
-    partitions = {partition.number: partition for partition in topic.partitions}
+    ranges = topic.ranges
     if start.kind == "offset":
-        if start.partition not in partitions:
+        if start.partition not in {one.number for one in topic.partitions}:
             raise NotFound(_("The topic has no partition %(n)d.") % {"n": start.partition})
         wanted = {start.partition: start.offset}
     elif start.kind == "time":
         wanted = {number: offset for number, offset in at_time.items() if offset >= 0}
     else:
-        wanted = dict.fromkeys(partitions, 0)
-    found = {number: max(offset, partitions[number].low) for number, offset in wanted.items()}
-    return {number: offset for number, offset in found.items() if offset < partitions[number].high}
+        wanted = dict.fromkeys(ranges, 0)
+    found = {number: max(offset, ranges[number][0]) for number, offset in wanted.items() if number in ranges}
+    return {number: offset for number, offset in found.items() if offset < ranges[number][1]}
 
 
 def read(topic: str, starts: Mapping[int, int], ends: Mapping[int, int], *, most: int) -> list[Read]:
@@ -74,8 +74,9 @@ def latest(topic: Topic, *, most: int) -> list[Read]:
     Offsets may be empty: markers of transactions, what was taken back, what compaction left out. So it steps
     back in a partition as long as that may hold a message that belongs to the newest.
     """
-    lows = {one.number: one.low for one in topic.partitions if one.low < one.high}
-    ends = {one.number: one.high for one in topic.partitions if one.number in lows}
+    ranges = {number: (low, high) for number, (low, high) in topic.ranges.items() if low < high}
+    lows = {number: low for number, (low, _high) in ranges.items()}
+    ends = {number: high for number, (_low, high) in ranges.items()}
     starts = {number: max(lows[number], end - most) for number, end in ends.items()}
     found: list[Read] = []
     n_read: Counter[int] = Counter()

@@ -22,21 +22,21 @@ class Move:
 
     after: None where it stays as it is, for the reason in `note`; else a note says what differs from the
     wish.
-    low, end: the partition holds offsets [low, end).
+    low, end: the partition holds offsets [low, end); None where Kafka does not tell.
     """
 
     partition: int
     before: int | None
     after: int | None
-    low: int
-    end: int
+    low: int | None
+    end: int | None
     note: str = ""
 
     @property
     def lag_messages(self) -> int | None:
         """How far behind it is then."""
         offset = self.before if self.after is None else self.after
-        return None if offset is None else max(0, self.end - offset)
+        return None if offset is None or self.end is None else max(0, self.end - offset)
 
 
 def plan(
@@ -55,6 +55,8 @@ def plan(
 def _move(partition: Partition, before: int | None, goal: Goal, at_time: Mapping[int, int]) -> Move:
     low, end = partition.low, partition.high
     place = (partition.number, before)
+    if low is None or end is None:
+        return Move(*place, None, low, end, nobody_tells())
     match goal.kind:
         case "earliest":
             return Move(*place, low, low, end)
@@ -70,10 +72,15 @@ def _move(partition: Partition, before: int | None, goal: Goal, at_time: Mapping
 
 def _to_time(place: tuple[int, int | None], found: int | None, low: int, end: int) -> Move:
     if found is None:
-        return Move(*place, None, low, end, _("Kafka does not tell: nobody leads the partition now."))
+        return Move(*place, None, low, end, nobody_tells())
     if found < 0:
         return Move(*place, end, low, end, _("No message is so new: it goes on at the end."))
     return Move(*place, found, low, end)
+
+
+def nobody_tells() -> str:
+    """Why nothing is done with a partition of which an end is not known."""
+    return _("Kafka does not tell: nobody leads the partition now.")
 
 
 def _clamped(wanted: int, low: int, end: int) -> str:

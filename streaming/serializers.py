@@ -26,8 +26,8 @@ LONGEST_VALUE = 16 * 1024  # characters of one message; more is cut, and said
 
 class PartitionSerializer(serializers.Serializer):
     number = serializers.IntegerField()
-    low = serializers.IntegerField()
-    high = serializers.IntegerField()
+    low = serializers.IntegerField(allow_null=True, help_text="null while nobody tells the offsets.")
+    high = serializers.IntegerField(allow_null=True)
     leader = serializers.IntegerField()
     n_replicas = serializers.IntegerField()
     n_in_sync = serializers.IntegerField()

@@ -11,7 +11,7 @@ from core.access import policy
 from core.access.models import User
 from core.lib import edge, topics
 from core.lib.errors import Conflict, InvalidRequest, NotFound, Unavailable
-from streaming import gateway, names, producing, protection, reading, topic_admin
+from streaming import gateway, names, producing, protection, reading, resetting, topic_admin
 from streaming.audited import audited
 from streaming.kafka_types import Purged, Topic
 from streaming.outgoing import Unfit
@@ -98,24 +98,30 @@ def delete_topic(name: str, *, by: User) -> None:
 def purge_topic(name: str, *, before: Mapping[int, int] | None, by: User) -> list[Purged]:
     """Delete the messages before an offset by partition; None for all there are.
 
+    A partition that nobody leads is left as it is, and the outcome says so.
     Raises Conflict where the topic is the console's, in use, or compacted only.
     """
     policy.check(by, SCOPE, name)
     protection.refuse(protection.why_not_emptied(name))
     topic = gateway.connect().topic(name)
-    ends = {one.number: one.high for one in topic.partitions}
-    wanted = dict(ends if before is None else before)
+    numbers, ranges = [one.number for one in topic.partitions], topic.ranges
+    wanted = {number: high for number, (_low, high) in ranges.items()} if before is None else dict(before)
     for number, offset in wanted.items():
-        if number not in ends:
+        if number not in numbers:
             raise edge.refused("offsets", _("The topic has no partition %(n)d.") % {"n": number})
-        if offset > ends[number]:
-            words = {"n": number, "end": ends[number]}
+        if number in ranges and offset > ranges[number][1]:
+            words = {"n": number, "end": ranges[number][1]}
             raise edge.refused("offsets", _("Partition %(n)d ends at %(end)d: write no more.") % words)
+    lost = [number for number in (numbers if before is None else wanted) if number not in ranges]
+    wanted = {number: offset for number, offset in wanted.items() if number in ranges}
+    unpurged = [Purged(number, None, resetting.nobody_tells()) for number in lost]
+    if not wanted:
+        raise edge.refused("offsets", resetting.nobody_tells())
     kafka = topic_admin.connect()
-    lows = {str(one.number): one.low for one in topic.partitions if one.number in wanted}
+    lows = {str(number): ranges[number][0] for number in wanted}
     after = {str(number): offset for number, offset in wanted.items()}
     with audited("topic.purge", name, by=by, before={"first": lows}, after={"first": after}):
-        return _purged(kafka, name, wanted)
+        return sorted([*_purged(kafka, name, wanted), *unpurged], key=lambda one: one.partition)
 
 
 def produce(name: str, messages: Sequence[producing.Wish | Unfit], *, by: User) -> list[producing.Outcome]:

@@ -134,7 +134,7 @@ def topic_purge(request: SignedInRequest, name: str) -> HttpResponse:
     values["topic"] = topic = gateway.connect().topic(name)
     form = PurgeForm(request.POST if request.method == "POST" else None, name=name)
     if request.method == "POST" and form.is_valid():
-        before = form.before({one.number: one.high for one in topic.partitions})
+        before = form.before({number: high for number, (_low, high) in topic.ranges.items()})
         try:
             found = topic_actions.purge_topic(name, before=before, by=request.user)
         except (InvalidRequest, Conflict) as error:

@@ -249,8 +249,10 @@ class MoveSerializer(serializers.Serializer):
     partition = serializers.IntegerField()
     before = serializers.IntegerField(allow_null=True, help_text="null: the group has no offset there.")
     after = serializers.IntegerField(allow_null=True, help_text="null: it stays as it is.")
-    low = serializers.IntegerField(help_text="The first offset that the partition holds.")
-    end = serializers.IntegerField()
+    low = serializers.IntegerField(
+        allow_null=True, help_text="The first offset that the partition holds; null while nobody tells it."
+    )
+    end = serializers.IntegerField(allow_null=True)
     lag_messages = serializers.IntegerField(allow_null=True, help_text="How far behind it is then.")
     note = serializers.CharField(help_text="Why `after` is not what was asked for; else empty.")
 

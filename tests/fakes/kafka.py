@@ -54,10 +54,11 @@ class Record:
 
 @dataclass
 class Log:
-    """A partition: `records` from offset `low` on."""
+    """A partition: `records` from offset `low` on. is_led: whether a broker answers for it."""
 
     low: int = 0
     records: list[Record] = field(default_factory=list)
+    is_led: bool = True
 
     @property
     def high(self) -> int:
@@ -455,8 +456,8 @@ class FakeAdmin:
         if name not in self._broker.topics:
             raise fault(KafkaError.UNKNOWN_TOPIC_OR_PART)
         parts = [
-            SimpleNamespace(id=number, leader=BROKER, replicas=[BROKER], isr=[BROKER])
-            for number in range(len(self._broker.topics[name]))
+            SimpleNamespace(id=number, leader=BROKER if log.is_led else None, replicas=[BROKER], isr=[BROKER])
+            for number, log in enumerate(self._broker.topics[name])
         ]
         about = {"topic_id": self._broker.ids[name], "is_internal": name.startswith("__")}
         return SimpleNamespace(name=name, partitions=parts, **about)
@@ -473,6 +474,8 @@ class FakeAdmin:
         if place.partition >= len(logs):
             raise fault(KafkaError.UNKNOWN_TOPIC_OR_PART)
         log = logs[place.partition]
+        if not log.is_led:  # librdkafka looks for a leader until the time is over
+            raise fault(KafkaError._TIMED_OUT)
         if spec._value in ENDS:
             return getattr(log, ENDS[spec._value])
         at_ms = spec.timestamp

@@ -132,6 +132,28 @@ def test_offsets_are_moved_and_the_trail_has_both(broker, engineer):
     assert entry.after == {"topic": "orders", "offsets": {"0": 1}}
 
 
+@pytest.mark.parametrize(
+    "wish",
+    [{"to": "earliest"}, {"to": "latest"}, {"to": 1}, {"shift_by": -1}, {"to": "1970-01-01T00:00:02Z"}],
+)
+def test_a_partition_that_nobody_leads_stays_where_it_is(broker, engineer, wish):
+    broker.numbers["g", "orders", 1] = 1
+    broker.topics["orders"][1].is_led = False
+    answer = reset(engineer, **wish)
+    assert answer.status_code == 200
+    lost = answer.json()["moves"][1]
+    assert (lost["before"], lost["after"], lost["low"], lost["end"], lost["lag_messages"]) == (
+        1, None, None, None, None,
+    )  # fmt: skip
+    assert "nobody leads the partition" in lost["note"]
+    assert held(broker)["orders", 1] == 1
+    assert reset(engineer, partitions=[1], **wish).status_code == 422
+    assert (
+        "nobody leads"
+        in engineer.get("/consumer-groups/offsets?group=g&kind=latest&topic=orders").content.decode()
+    )
+
+
 def test_offsets_are_moved_to_a_time(broker, engineer):
     broker.topics["orders"][0].records = [Record(b"1", at_ms=1000), Record(b"2", at_ms=5000)]
     assert reset(engineer, to="1970-01-01T00:00:02Z", partitions=[0]).status_code == 200

@@ -213,6 +213,17 @@ def test_one_partitions_fault_is_its_own(broker, engineer, orders):
     assert "leader" in second["error"].lower()
 
 
+def test_a_partition_that_nobody_leads_is_not_purged(broker, engineer, orders):
+    broker.topics["orders"][1].is_led = False
+    first, second = purge(engineer, all=True).json()["results"]
+    assert (first["low"], first["error"]) == (3, "")
+    assert second["low"] is None
+    assert "nobody leads" in second["error"]
+    answer = purge(engineer, offsets={"1": 0})
+    assert answer.status_code == 422
+    assert "nobody leads" in answer.json()["detail"]
+
+
 KEPT = {
     "predictions": "comes with the console",
     "predictions.dead": "comes with the console",

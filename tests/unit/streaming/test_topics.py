@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import OffsetSpec
 from django.urls import reverse
 
 from core.lib.errors import NotFound, Unauthorized, Unavailable
@@ -76,7 +77,19 @@ class Failing(Admin):
 @pytest.mark.parametrize("code", [KafkaError.LEADER_NOT_AVAILABLE, KafkaError._TIMED_OUT])
 def test_a_partition_that_nobody_answers_for_hides_no_other(code):
     found = {topic.name: topic.partitions for topic in KafkaGateway(Failing(code, "__mine")).topics()}
-    assert found == {"__mine": [Partition(0, 0, 0, -1, 1, 1)], "orders": [Partition(0, 7, 7, 1, 1, 1)]}
+    assert found == {"__mine": [Partition(0, None, None, -1, 1, 1)], "orders": [Partition(0, 7, 7, 1, 1, 1)]}
+
+
+def test_a_partition_with_one_end_told_has_neither():
+    """Its leader went between the two questions: as an empty one, offsets would be moved to its end."""
+
+    class Leaving(Admin):
+        def list_offsets(self, places, request_timeout):
+            lost = KafkaException(KafkaError(KafkaError.NOT_LEADER_FOR_PARTITION))
+            is_end = next(iter(places.values()))._value == OffsetSpec.latest()._value
+            return {place: done(lost if is_end else self._offset(place)) for place in places}
+
+    assert KafkaGateway(Leaving()).topic("orders").partitions == [Partition(0, None, None, 1, 1, 1)]
 
 
 def test_what_else_is_in_the_way_of_an_offset_is_told():
