@@ -201,11 +201,12 @@ def _faults_of_tensors(tensors: list[Any]) -> Iterator[Fault]:
         if fault:
             yield Fault(None, name, fault)
         else:
-            lengths[name] = tensor["shape"][0]
+            lengths[tensor["name"]] = tensor["shape"][0]
     usual = Counter(lengths.values()).most_common(1)
     for name, length in lengths.items():
         if length != usual[0][0]:
-            yield Fault(None, name, f"{name} has {length} rows, other tensors {usual[0][0]}")
+            shown = shown_name(name)
+            yield Fault(None, shown, f"{shown} has {length} rows, other tensors {usual[0][0]}")
 
 
 def _is_named(tensor: Any) -> bool:

@@ -186,6 +186,18 @@ def test_a_request_that_cannot_be_read_is_told_why(decoder, change, field, words
     assert words in why.value.errors[0]["message"]
 
 
+def test_names_that_begin_alike_are_two_tensors(decoder):
+    """Answers show 64 characters of a name: these two look the same there, and have 1 and 2 rows."""
+    long = "n" * 64
+    sent = [{"name": f"{long}{n}", "shape": [n], "datatype": "FP64", "data": [1.0] * n} for n in (2, 1)]
+    with pytest.raises(CheckError) as why:
+        rows(decoder, {"inputs": [*tensors(ROW), *sent]})
+    assert [fault["message"] for fault in why.value.errors] == [f"{long} has 2 rows, other tensors 1"]
+    with pytest.raises(CheckError) as why:
+        rows(decoder, {"inputs": sent})
+    assert "rows, other tensors" in why.value.errors[0]["message"]
+
+
 def test_not_a_number_is_refused_in_words(decoder):
     with pytest.raises(CheckError) as why:
         rows(decoder, {"inputs": tensors(ROW, Age={"data": [float("nan")]})})
