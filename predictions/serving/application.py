@@ -79,7 +79,8 @@ class PredictApp:
         extra = [*extra, (b"content-length", b"%d" % len(body)), (b"x-request-id", request_id.encode())]
         await send({"type": "http.response.start", "status": status, "headers": extra})
         await send({"type": "http.response.body", "body": body})
-        metrics.answered(status, time.perf_counter() - started)
+        if scope["method"] == "POST":  # else it asks about a model
+            metrics.answered(status, time.perf_counter() - started)
 
     async def _traced(
         self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, request_id: str

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from predictions.serving import open_inference
+from predictions.serving import metrics, open_inference
 from predictions.serving.application import PredictApp
 from predictions.serving.inference import InferenceApp
 from predictions.serving.standalone import ServingApp
@@ -375,6 +375,18 @@ def test_errors_have_the_form_of_the_protocol_and_of_the_console(
     assert (found, problem["status"], headers["content-type"]) == (status, status, "application/problem+json")
     assert words in problem["error"]
     assert problem["detail"] in problem["error"]
+
+
+def test_only_predictions_are_counted_as_answers(ask, monkeypatch):
+    """What a model is takes no time, so it would make the shown seconds too good."""
+    counted = []
+    monkeypatch.setattr(metrics, "answered", lambda status, _seconds: counted.append(status))
+    for path in ("/v2", MODEL, f"{MODEL}/ready", "/v2/models/nothing"):
+        ask("GET", path)
+    assert counted == []
+    assert ask("POST", INFER, {"inputs": tensors(ROW)})[0] == 200
+    assert ask("POST", INFER, {"inputs": []})[0] == 422
+    assert counted == [200, 422]
 
 
 def test_a_call_that_is_not_recorded_is_told_so(ask, broker):
