@@ -1,4 +1,4 @@
-"""The audit entry of a change that Kafka makes while somebody waits for the answer."""
+"""The audit entries of a change that Kafka makes while somebody waits for the answer."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,26 +7,25 @@ from django.db import transaction
 
 from core.access.models import User
 from core.audit.actions import record
-from core.lib.errors import Unavailable
+from core.lib.errors import ConsoleError, Unavailable
 
 
 @contextmanager
 def audited(
     action: str, name: str, *, by: User, before: dict | None = None, after: dict | None = None
 ) -> Iterator[None]:
-    """Write the entry, then let the change be made: what the trail does not take is not done.
+    """Commit the entry, then let the change be made: what the trail does not take is not done.
 
-    The entry goes with a change that Kafka refuses. It stays, and a second one says so, where nobody knows
-    whether Kafka has made it.
+    Nothing takes the entry back, not even the end of this process, and no transaction is open while Kafka
+    works. A second entry says that Kafka refused the change, or that nobody knows whether it has made it.
+    Raises RuntimeError inside a transaction: the entry would go with that.
     """
-    unknown: Unavailable | None = None
-    with transaction.atomic():
+    with transaction.atomic(durable=True):
         record(action, name, by=by, before=before, after=after)
-        try:
-            yield
-        except Unavailable as error:
-            unknown = error
-    if unknown is not None:
+    try:
+        yield
+    except ConsoleError as error:
         kind = action.partition(".")[0]
-        record(f"{kind}.not_confirmed", name, by=by, after={"change": action, "error": unknown.message})
-        raise unknown
+        outcome = "not_confirmed" if isinstance(error, Unavailable) else "refused"
+        record(f"{kind}.{outcome}", name, by=by, after={"change": action, "error": error.message})
+        raise

@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from django.utils.translation import gettext as _
 
@@ -63,23 +63,26 @@ def change_topic(
     topic, kafka = gateway.connect().topic(name), topic_admin.connect()
     n_now = len(topic.partitions)
     has_more = n_partitions is not None and n_partitions != n_now
-    before: dict[str, Any] = {}
-    after: dict[str, Any] = {}
+    own: dict[str, str | None] = {}
     if n_partitions is not None and has_more:
         _refuse_fewer(n_now, n_partitions)
         kafka.add_partitions(name, n_partitions, is_trial=True)
-        before["n_partitions"], after["n_partitions"] = n_now, n_partitions
     if config:
         _refuse_in_sync(config, topic.n_replicas)
         own = {one.name: one.value for one in kafka.settings(name) if one.is_own}
         kafka.change_settings(name, config, is_trial=True)
-        before["config"], after["config"] = {key: own.get(key) for key in config}, dict(config)
-    if not after:
+    if not config and not has_more:
         return topic, []
-    with audited("topic.change", name, by=by, before=before, after=after):
-        if config:
+    if config:  # two changes to Kafka, so two entries: one may be refused where the other was made
+        values = {
+            "before": {"config": {key: own.get(key) for key in config}},
+            "after": {"config": dict(config)},
+        }
+        with audited("topic.change", name, by=by, **values):
             kafka.change_settings(name, config)
-        if n_partitions is not None and has_more:
+    if n_partitions is not None and has_more:
+        numbers = {"before": {"n_partitions": n_now}, "after": {"n_partitions": n_partitions}}
+        with audited("topic.change", name, by=by, **numbers):
             kafka.add_partitions(name, n_partitions)
     return _once_seen(name, n_partitions or 0), [keys_move()] if has_more else []
 

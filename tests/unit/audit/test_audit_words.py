@@ -30,7 +30,9 @@ MADE = {
     "run.note_refused",
     "run.noted",
     "topic.not_confirmed",
+    "topic.refused",
     "consumer_group.not_confirmed",
+    "consumer_group.refused",
     "user.activate",
     "user.deactivate",
 }

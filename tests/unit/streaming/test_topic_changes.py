@@ -2,11 +2,13 @@
 
 import pytest
 from confluent_kafka import KafkaError
+from django.db import connection, transaction
 from django.urls import reverse
 from django.utils import timezone
 
 from core.audit.models import AuditEntry
 from jobs.models import Job, JobState
+from streaming import topic_actions
 from streaming.models import Replay, ReplayState
 from tests.fakes.kafka import fault
 from tests.people import make_user, signed_in
@@ -57,6 +59,12 @@ def purge(browser, name="orders", **body):
     return browser.post(f"/api/v1/topics/{name}/purge", body, content_type=JSON)
 
 
+def actions() -> list[str]:
+    """Of the trail, on topics, in their order."""
+    found = AuditEntry.objects.filter(action__startswith="topic.").order_by("pk")
+    return list(found.values_list("action", flat=True))
+
+
 def faults(answer) -> dict[str, str]:
     return {error["field"]: error["message"] for error in answer.json()["errors"]}
 
@@ -97,7 +105,7 @@ def test_what_is_no_topic_is_refused_at_its_field(broker, engineer, body, field,
     assert answer.status_code == 422
     assert words in faults(answer)[field]
     assert list(broker.topics) == ["orders.x"]
-    assert not AuditEntry.objects.filter(action__startswith="topic.").exists()
+    assert actions() in ([], ["topic.create", "topic.refused"])
 
 
 def test_a_topic_of_the_name_is_a_conflict(broker, engineer, orders):
@@ -108,10 +116,56 @@ def test_a_topic_of_which_nobody_knows_whether_it_was_created_says_so_in_the_tra
     broker.fail("create_topics", fault(KafkaError._TIMED_OUT))
     answer = create(engineer)
     assert answer.status_code == 503
-    found = (
-        AuditEntry.objects.filter(action__startswith="topic.").order_by("pk").values_list("action", flat=True)
-    )
-    assert list(found) == ["topic.create", "topic.not_confirmed"]
+    assert actions() == ["topic.create", "topic.not_confirmed"]
+
+
+def test_what_kafka_refuses_is_said_by_a_second_entry(broker, engineer):
+    broker.fail("create_topics", fault(KafkaError.POLICY_VIOLATION, "Not on my broker"))
+    assert create(engineer).status_code == 422
+    assert actions() == ["topic.create", "topic.refused"]
+    refused = AuditEntry.objects.get(action="topic.refused")
+    assert (refused.object_id, refused.actor_name) == ("orders", "eng")
+    assert refused.after["change"] == "topic.create"
+    assert "Not on my broker" in refused.after["error"]
+
+
+def test_of_two_changes_the_one_that_was_made_is_not_said_to_be_refused(broker, engineer, orders):
+    real = broker.step
+
+    def step(name):
+        if name == "create_partitions" and "create_partitions" in broker.steps:  # the first is the trial
+            raise fault(KafkaError.REASSIGNMENT_IN_PROGRESS)
+        real(name)
+
+    broker.step = step
+    assert change(engineer, config={"retention.ms": "1000"}, n_partitions=4).status_code == 409
+    assert actions() == ["topic.change", "topic.change", "topic.refused"]
+    made, wanted, _refused = AuditEntry.objects.filter(action__startswith="topic.").order_by("pk")
+    assert made.after == {"config": {"retention.ms": "1000"}}
+    assert wanted.after == {"n_partitions": 4}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_entry_is_committed_before_kafka_is_asked(broker, engineer):
+    """Whoever is killed while Kafka works leaves it; and no transaction of the database waits for Kafka."""
+    seen = []
+    real = broker.step
+
+    def step(name):
+        if name == "create_topics":
+            seen.append((connection.in_atomic_block, actions()))
+        real(name)
+
+    broker.step = step
+    assert create(engineer).status_code == 201
+    assert seen == [(False, ["topic.create"])]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_change_inside_somebody_s_transaction_is_a_fault_of_the_code(broker, orders):
+    """Its entry would go with that transaction."""
+    with pytest.raises(RuntimeError, match="durable"), transaction.atomic():
+        topic_actions.delete_topic("orders", by=make_user("eng", "engineer"))
 
 
 def test_settings_tell_who_says_them_and_their_default(viewer, engineer, orders):
