@@ -80,7 +80,8 @@ class RunningStack:
     def admin_token(self) -> str:
         """Of an administrator whom the command made: who else is needed is made with it, by REST."""
         name = f"maker-{uuid.uuid4().hex[:8]}"  # the stack may be kept from an earlier run
-        return self.manage("create_user", name, "--token", "--role", "admin").strip().splitlines()[-1]
+        self.manage("create_user", name, "--role", "admin")
+        return self.manage("create_token", name, "--scope", "admin", "tokens").strip().splitlines()[-1]
 
     def command(self, *arguments: str, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
         return self._run([sys.executable, "-m", "stack", *arguments], timeout_s=timeout_s)

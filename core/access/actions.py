@@ -25,7 +25,7 @@ def create_user(username: str, *, roles: Iterable[str], email: str = "", by: Use
 
     Raises InvalidRequest for a name that is taken or unusable, an unknown role, or a malformed address.
     """
-    _check_admin(by)
+    _check_gives_access(by)
     groups = _groups(roles)
     user = User(username=User.normalize_username(username), email=email, must_change_password=True)
     password = one_time_password()
@@ -48,6 +48,7 @@ def edit_user(user: User, *, roles: Iterable[str] | None = None, email: str | No
     _check_person(user)
     before = {"roles": user.role_names, "email": user.email}
     if roles is not None:
+        _check_gives_access(by)
         groups = _groups(roles)
         if policy.ADMIN not in {group.name for group in groups}:
             _keep_an_admin(without=user)
@@ -82,7 +83,7 @@ def prefer(user: User, *, language: str, time_zone: str) -> None:
 @transaction.atomic
 def deactivate_user(user: User, *, by: User) -> None:
     """End the user's sessions and tokens now. Raises Conflict when no administrator would be left."""
-    _check_admin(by)
+    _check_gives_access(by)
     _check_person(user)
     _keep_an_admin(without=user)
     _set_active(user, False, "user.deactivate", by)
@@ -91,7 +92,7 @@ def deactivate_user(user: User, *, by: User) -> None:
 @transaction.atomic
 def activate_user(user: User, *, by: User) -> None:
     """Let the user sign in again. Sessions and tokens from before the deactivation have ended for good."""
-    _check_admin(by)
+    _check_gives_access(by)
     _check_person(user)
     _set_active(user, True, "user.activate", by)
 
@@ -99,7 +100,7 @@ def activate_user(user: User, *, by: User) -> None:
 @transaction.atomic
 def reset_password(user: User, *, by: User | None) -> str:
     """A new one-time password; the old one, every session, token and limit on signing in end now."""
-    _check_admin(by)
+    _check_gives_access(by)
     _check_person(user)
     password = one_time_password()
     user.set_password(password)
@@ -187,6 +188,13 @@ def _announce(user: User) -> None:
 def _check_admin(by: User | None) -> None:
     if by is not None:
         policy.check(by, "admin")
+
+
+def _check_gives_access(by: User | None) -> None:
+    """Whoever signs in can make tokens: a token that may make none lets nobody in, and shuts nobody out."""
+    _check_admin(by)
+    if by is not None:
+        policy.check(by, "tokens")
 
 
 def _check_person(user: User) -> None:

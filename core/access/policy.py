@@ -505,7 +505,10 @@ def scopes_of(user: "User | AnonymousUser") -> frozenset[str]:
 
 
 def token_scopes_of(user: "User | AnonymousUser") -> frozenset[str]:
-    """What a token of the user may where nothing is said: all that they may, but not make more tokens."""
+    """What a token of the user may where nothing is said: all that they may, but not make more tokens.
+
+    Nor people who could: `actions` asks an administrator's token for `tokens` besides.
+    """
     return scopes_of(user) - {"tokens"}
 
 

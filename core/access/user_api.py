@@ -53,7 +53,10 @@ class UserList(ListCreateAPIView):
         responses={201: shapes.UserWithPasswordSerializer},
     )
     def post(self, request: Request, *_args: object, **_kwargs: object) -> Response:
-        """Make a person. The one-time password is in this answer and nowhere else."""
+        """Make a person. The one-time password is in this answer and nowhere else.
+
+        A token needs the scope `tokens` besides.
+        """
         wish = valid(shapes.UserWishSerializer, request.data)
         user, password = actions.create_user(**wish, by=user_of(request))
         return _with_password(user.username, password, status=201)
@@ -71,7 +74,10 @@ class UserDetail(APIView):
         operation_id="user_change", request=shapes.UserChangeSerializer, responses=shapes.UserSerializer
     )
     def patch(self, request: Request, username: str) -> Response:
-        """Change what is given, all or none. 409 for a pipeline's account, and for the last administrator."""
+        """Change what is given, all or none. 409 for a pipeline's account, and for the last administrator.
+
+        For `roles` and `is_active` a token needs the scope `tokens` besides.
+        """
         given = valid(shapes.UserChangeSerializer, request.data)
         user = queries.user(username)
         actions.change_user(user, by=user_of(request), **given)
@@ -87,7 +93,10 @@ class UserResetPassword(APIView):
         responses=shapes.UserWithPasswordSerializer,
     )
     def post(self, request: Request, username: str) -> Response:
-        """The old one, every session and token end now. The new one is in this answer and nowhere else."""
+        """The old one, every session and token end now. The new one is in this answer and nowhere else.
+
+        A token needs the scope `tokens` besides.
+        """
         valid(shapes.NothingSerializer, request.data)
         user = queries.user(username)
         return _with_password(user.username, actions.reset_password(user, by=user_of(request)), status=200)

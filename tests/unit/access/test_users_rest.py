@@ -6,7 +6,7 @@ from core.access import policy
 from core.access.models import ApiToken, User
 from core.audit.models import AuditEntry
 from core.lib import redis as console_redis
-from tests.people import bearer, make_admin, make_token, make_user, signed_in
+from tests.people import PASSWORD, bearer, make_admin, make_token, make_user, signed_in
 
 pytestmark = pytest.mark.django_db
 URL = "/api/v1/users"
@@ -14,11 +14,11 @@ LONGEST = "ñ@.+-_" * 25
 
 
 class Admin:
-    """Calls with the token of an administrator that has the scope `admin` and no other."""
+    """Calls with the token of an administrator that has what users take, and no other scope."""
 
     def __init__(self, client):
         self.user = make_admin()
-        _token, self.key = make_token(self.user, "admin")
+        _token, self.key = make_token(self.user, "admin", "tokens")
         self._client = client
 
     def __call__(self, method, path="", body=None, **headers):
@@ -286,6 +286,39 @@ def test_only_an_administrator_sees_or_changes_users(client, role):
         answer = getattr(client, method)(address, {"roles": ["admin"]}, **wish, **bearer(key))
         assert answer.status_code == 403
     assert User.objects.get().role_names == [role]
+
+
+def test_a_token_that_makes_no_tokens_makes_nobody_who_could(client):
+    """It is what a leaked token is for: it ends, and cannot make itself permanent by a password."""
+    root = make_admin()
+    make_admin("other")
+    make_user("ana", "viewer")
+    _token, key = make_token(root, *policy.token_scopes_of(root))
+    wish = {"content_type": "application/json", **bearer(key)}
+    calls = [
+        ("post", URL, {"username": "eve", "roles": ["admin"]}),
+        ("post", f"{URL}/other/reset-password", {}),
+        ("patch", f"{URL}/ana", {"roles": ["admin"]}),
+        ("patch", f"{URL}/ana", {"is_active": False}),
+        ("patch", f"{URL}/ana", {"email": "eve@example.org", "is_active": False}),
+    ]
+    for method, address, body in calls:
+        answer = getattr(client, method)(address, body, **wish)
+        assert (answer.status_code, answer.json()["detail"]) == (403, "This token lacks the scope “tokens”.")
+    ana = User.objects.get(username="ana")
+    assert (ana.role_names, ana.is_active, ana.email) == (["viewer"], True, "")
+    assert User.objects.get(username="other").check_password(PASSWORD)
+    assert User.objects.count() == 3
+    assert client.patch(f"{URL}/ana", {"email": "ana@example.org"}, **wish).status_code == 200
+    assert client.get(URL, **bearer(key)).status_code == 200
+
+
+def test_an_administrator_in_a_session_may_all_of_it():
+    session = signed_in(make_admin())
+    wish = {"content_type": "application/json"}
+    assert session.post(URL, {"username": "bo", "roles": ["viewer"]}, **wish).status_code == 201
+    assert session.patch(f"{URL}/bo", {"roles": [], "is_active": False}, **wish).status_code == 200
+    assert session.post(f"{URL}/bo/reset-password", {}, **wish).status_code == 200
 
 
 def test_roles_are_told_with_their_scopes(client, admin):
