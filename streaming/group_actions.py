@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 from core.access import policy
 from core.access.models import User
 from core.lib import edge
+from core.lib.errors import Conflict
 from streaming import gateway, groups, protection, reading, resetting
 from streaming.audited import audited
 from streaming.kafka_errors import busy_in_words
@@ -33,6 +34,11 @@ class Reset:
         """Partitions whose offset becomes another one."""
         return sum(1 for move in self.moves if move.after not in (None, move.before))
 
+    @property
+    def before(self) -> str:
+        """Where the group stood, as a form takes it along."""
+        return resetting.before_in_text(self.moves)
+
 
 def reset_offsets(
     name: str,
@@ -41,12 +47,14 @@ def reset_offsets(
     goal: Goal,
     partitions: Sequence[int] | None = None,
     is_dry_run: bool = False,
+    seen: str = "",
     by: User,
 ) -> Reset:
     """Move the group's offsets of a topic; a dry run says what would become of each and does nothing.
 
-    partitions: None for all of the topic. Raises Conflict for a group of the console, and while the group has
-    members, NotFound for what is not there.
+    partitions: None for all of the topic. seen: `before` of the dry run that somebody says yes to; empty for
+    wherever the group stands. Raises Conflict for a group of the console, while the group has members, and
+    where it stands elsewhere than was seen; NotFound for what is not there.
     """
     policy.check(by, SCOPE, name)
     group = groups.connect().group(name)
@@ -60,6 +68,8 @@ def reset_offsets(
     if is_dry_run:
         return Reset(name, topic, moves, True, blocked)
     protection.refuse(blocked)
+    if seen and seen != resetting.before_in_text(moves):
+        raise Conflict(_("The group has other offsets now than the preview showed: look at a new one."))
     offsets = {(topic, move.partition): move.after for move in moves if move.after is not None}
     if not offsets:
         raise edge.refused("topic", moves[0].note)

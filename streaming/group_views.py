@@ -48,18 +48,22 @@ def group_offsets(request: SignedInRequest) -> HttpResponse:
     is_asked = request.method == "POST" or "kind" in given
     form = OffsetsForm(given if is_asked else None, initial={"topic": next(iter(group.topics), "")})
     values: dict[str, Any] = {"name": name, "group": group, "form": form}
+    status = 200
     if is_asked and form.is_valid():
         try:
             found = _reset(request, name, form, is_dry_run=request.method == "GET")
         except (InvalidRequest, Conflict, NotFound) as error:
             form.add_error(None, error.message)
+            status = 409 if isinstance(error, Conflict) else 422
         else:
             if not found.is_dry_run:
                 words = {"n": found.n_moved, "topic": found.topic}
                 messages.success(request, _("%(n)d offsets of “%(topic)s” are moved.") % words)
                 return redirect(_page_of(name))
             values["preview"] = found
-    return render(request, "streaming/group_offsets.html", values, status=422 if form.errors else 200)
+    elif is_asked:
+        status = 422
+    return render(request, "streaming/group_offsets.html", values, status=status)
 
 
 def _reset(request: SignedInRequest, name: str, form: OffsetsForm, *, is_dry_run: bool) -> Reset:
@@ -73,6 +77,7 @@ def _reset(request: SignedInRequest, name: str, form: OffsetsForm, *, is_dry_run
         goal=Goal(given["kind"], value),
         partitions=given["partitions"],
         is_dry_run=is_dry_run,
+        seen=request.POST.get("before", ""),
         by=request.user,
     )
 

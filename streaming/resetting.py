@@ -52,6 +52,11 @@ def plan(
     return [_move(one, committed.get(one.number), goal, at_time) for one in partitions]
 
 
+def before_in_text(moves: Iterable[Move]) -> str:
+    """Where the group stands, to be compared: another text for each other place."""
+    return " ".join(f"{move.partition}:{'' if move.before is None else move.before}" for move in moves)
+
+
 def _move(partition: Partition, before: int | None, goal: Goal, at_time: Mapping[int, int]) -> Move:
     low, end = partition.low, partition.high
     place = (partition.number, before)

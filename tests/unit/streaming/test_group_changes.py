@@ -1,5 +1,6 @@
 """Consumer groups: their page, and offsets moved and deleted by people, on a broker in memory."""
 
+import re
 from urllib.parse import quote, urlencode
 
 import pytest
@@ -240,6 +241,18 @@ def test_a_page_previews_and_then_moves(broker, engineer):
     assert "other:0" in page
     assert engineer.post("/consumer-groups/delete", {"group": "g"}).status_code == 302
     assert held(broker) == {}
+
+
+def test_a_second_click_shifts_nothing_more(broker, engineer):
+    asked = {"group": "g", "topic": "orders", "kind": "shift", "value": "-1"}
+    page = engineer.get("/consumer-groups/offsets", asked).content.decode()
+    [seen] = re.findall('name="before" value="([^"]*)"', page)
+    assert engineer.post("/consumer-groups/offsets", {**asked, "before": seen}).status_code == 302
+    again = engineer.post("/consumer-groups/offsets", {**asked, "before": seen})
+    assert again.status_code == 409
+    assert "has other offsets now" in again.content.decode()
+    assert held(broker) == {("orders", 0): 1}
+    assert AuditEntry.objects.filter(action="consumer_group.reset").count() == 1
 
 
 @pytest.mark.parametrize(
