@@ -279,8 +279,8 @@ def scores_of(newest: Sequence[ModelVersion]) -> list[float]:
 
     Of those with the metric of the newest that has one: an error of 48,000 and a share of 0.8 make no line.
     """
-    scored = [version for version in newest if version.score is not None]
-    return [row.score for row in reversed(scored) if row.primary_metric == scored[0].primary_metric]
+    scored = [(row.primary_metric, row.score) for row in newest if row.score is not None]
+    return [score for metric, score in reversed(scored) if metric == scored[0][0]]
 
 
 def primary_metrics(run_ids: Iterable[str]) -> set[str]:
