@@ -1,6 +1,5 @@
 """What a judged window leads to: one alert an episode, which quiet windows end, or the end of watching."""
 
-from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 
@@ -33,10 +32,12 @@ def tell(window: DriftWindow) -> None:
         alerts.settle(RULE, window.model, reason=reason % {"id": window.pk, "n": window.n})
 
 
-def settle_unwatched(champions: Collection[str]) -> None:
-    """End the alerts that no window can settle any more. champions: models that have one."""
-    unwatched = queries.unwatched()
-    for alert in alerts_so_far.alerts(rule=RULE, state=alerts_so_far.UNRESOLVED_WORD):
+def settle_unwatched() -> None:
+    """End the alerts that no window can settle any more."""
+    # The alerts first: one that is raised meanwhile may be of a champion that was none before.
+    standing = list(alerts_so_far.alerts(rule=RULE, state=alerts_so_far.UNRESOLVED_WORD))
+    champions, unwatched = registry.champion_numbers(), queries.unwatched()
+    for alert in standing:
         if alert.subject not in champions:
             alerts.settle(RULE, alert.subject, reason=_("The model has no champion any more."))
         elif alert.subject in unwatched:

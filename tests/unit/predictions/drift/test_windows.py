@@ -442,6 +442,19 @@ def test_the_alert_of_a_model_without_a_champion_is_settled():
     assert "no champion" in Alert.objects.get().steps.latest("pk").reason
 
 
+def test_the_alert_of_a_model_that_becomes_champion_during_a_look_stays(monkeypatch):
+    """Whoever judges may raise it before the look is at its end."""
+
+    def meanwhile(*_args, **_options):
+        champion()
+        alerts.raise_alert("drift", subject="titanic", title="t", detail="", facts={})
+        return []
+
+    monkeypatch.setattr(tasks.loops.DRIFT, "each", meanwhile)
+    tasks.look_for_drift()
+    assert Alert.objects.get().state == "open"
+
+
 def test_alerts_of_other_rules_stay():
     alerts.raise_alert("drift-like", subject="titanic", title="t", detail="", facts={})
     judge()
