@@ -20,9 +20,8 @@ MESSAGE_EXPIRES_S = 60
 def look_for_drift() -> None:
     """Send each champion whose next window is complete to be judged. Cheap when none is."""
     key = attrgetter("model")
-    champions = registry.champions()
-    loops.DRIFT.each(champions, _look, key=key, about=key)
-    alarms.settle_unwatched({champion.model for champion in champions})
+    loops.DRIFT.each(registry.champions(), _look, key=key, about=key)
+    alarms.settle_unwatched()
 
 
 def _look(champion: Champion) -> None:

@@ -1,9 +1,9 @@
-"""What a judged window leads to: one alert an episode, which a quiet window ends, or the end of watching."""
+"""What a judged window leads to: one alert an episode, which quiet windows end, or the end of watching."""
 
-from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 
+from django.db.models import QuerySet
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
@@ -16,6 +16,8 @@ from predictions.models import DriftVerdict, DriftWindow
 
 RULE = "drift"
 MOST_FACTS = 30
+# An effect that lies at its limit passes it in every other window: one stable window ends no episode.
+N_QUIET = 2
 
 
 def tell(window: DriftWindow) -> None:
@@ -25,15 +27,17 @@ def tell(window: DriftWindow) -> None:
         return
     if window.is_drifted:
         _raise(window)
-    elif window.verdict == DriftVerdict.STABLE:
+    elif window.verdict == DriftVerdict.STABLE and _is_quiet(queries.verdicts_until(window)):
         reason = _("Window %(id)s of %(n)d predictions looks like the reference again.")
         alerts.settle(RULE, window.model, reason=reason % {"id": window.pk, "n": window.n})
 
 
-def settle_unwatched(champions: Collection[str]) -> None:
-    """End the alerts that no window can settle any more. champions: models that have one."""
-    unwatched = queries.unwatched()
-    for alert in alerts_so_far.alerts(rule=RULE, state=alerts_so_far.UNRESOLVED_WORD):
+def settle_unwatched() -> None:
+    """End the alerts that no window can settle any more."""
+    # The alerts first: one that is raised meanwhile may be of a champion that was none before.
+    standing = list(alerts_so_far.alerts(rule=RULE, state=alerts_so_far.UNRESOLVED_WORD))
+    champions, unwatched = registry.champion_numbers(), queries.unwatched()
+    for alert in standing:
         if alert.subject not in champions:
             alerts.settle(RULE, alert.subject, reason=_("The model has no champion any more."))
         elif alert.subject in unwatched:
@@ -59,14 +63,24 @@ def _raise(window: DriftWindow) -> None:
         url=reverse("drift:window-detail", args=place),
         evidence_url=reverse("drift:window-evidence", args=place),
         is_demo=window.is_demo,
-        cooldown=_cooldown(window.model),
+        cooldown=_cooldown(window),
     )
 
 
-def _cooldown(model: str) -> timedelta:
-    """A drift after a quiet window is another episode. Who resolved one by hand is not told again at once."""
-    latest = alerts_so_far.alerts(rule=RULE, subject=model).first()
-    return alerts.COOLDOWN if latest is not None and latest.handled_by else timedelta(0)
+def _cooldown(window: DriftWindow) -> timedelta:
+    """Who resolved an alert by hand is not told of the same episode again at once."""
+    latest = alerts_so_far.alerts(rule=RULE, subject=window.model).first()
+    if latest is None or not latest.handled_by:
+        return timedelta(0)
+    before = queries.verdicts_until(window).exclude(pk=window.pk)
+    is_over = _is_quiet(before.filter(judged_at__gt=latest.state_since))
+    return timedelta(0) if is_over else alerts.COOLDOWN
+
+
+def _is_quiet(windows: QuerySet[DriftWindow]) -> bool:
+    """Whether so many in a row looked like the reference. windows: those with a verdict, newest first."""
+    last = list(windows.values_list("verdict", flat=True)[:N_QUIET])
+    return last == [DriftVerdict.STABLE] * N_QUIET
 
 
 def _detail(window: DriftWindow) -> str:

@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 
 from core.lib.errors import NotFound
 from models_registry import queries as registry
-from predictions.models import DriftRules, DriftWatch, DriftWindow, Prediction
+from predictions.models import DriftRules, DriftVerdict, DriftWatch, DriftWindow, Prediction
 
 STRIP = 24
 
@@ -160,6 +160,13 @@ def window(model: str, pk: int) -> DriftWindow:
 def before(row: DriftWindow) -> list[DriftWindow]:
     """The window and those before it, briefly and newest first: what a strip shows."""
     return list(brief_windows(row.model).filter(pk__lte=row.pk)[:STRIP])
+
+
+def verdicts_until(row: DriftWindow) -> QuerySet[DriftWindow]:
+    """That window and those before it of the same version, newest first, without those too small to tell."""
+    of = {"model": row.model, "version": row.version, "is_demo": row.is_demo}
+    told = DriftWindow.objects.filter(**of, pk__lte=row.pk).exclude(verdict=DriftVerdict.NOT_ENOUGH)
+    return told.order_by("-pk")
 
 
 def columns_over_time(recent: list[DriftWindow]) -> dict[str, list[tuple[DriftWindow, dict[str, Any]]]]:

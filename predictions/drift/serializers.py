@@ -36,6 +36,10 @@ class DriftColumnSerializer(serializers.Serializer[Any]):
     is_score = serializers.BooleanField()
     verdict = serializers.ChoiceField(choices=["drifted", "stable", "not_enough"])
     n_present = serializers.IntegerField()
+    n_reference = serializers.IntegerField(
+        required=False,
+        help_text="Rows of the reference, for the score those held out, if any. Older windows lack it.",
+    )
     checks = DriftCheckSerializer(many=True)
     bins = DriftBinsSerializer()
     missing = serializers.FloatField()

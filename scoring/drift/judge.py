@@ -70,6 +70,7 @@ def _column(column: Column, values: Sequence[Any], limits: Limits) -> ColumnJudg
         is_score=column.is_score,
         verdict="not_enough",
         n_present=compared.n_present,
+        n_reference=n_reference,
         checks=[],
         bins=compared.bins(),
         missing=_share(n - compared.n_present, n),

@@ -114,7 +114,10 @@ class Bins(Struct):
 
 
 class ColumnJudgement(Struct):
-    """strength: the greatest effect against its limit. psi, ks, wasserstein: None where not defined."""
+    """strength: the greatest effect against its limit. psi, ks, wasserstein: None where not defined.
+
+    n_reference: rows of the reference, with or without a value; for the score those held out, if any.
+    """
 
     name: str
     title: str
@@ -122,6 +125,7 @@ class ColumnJudgement(Struct):
     is_score: bool
     verdict: Verdict
     n_present: int
+    n_reference: int
     checks: list[Check]
     bins: Bins
     missing: float

@@ -37,15 +37,16 @@ def psi(reference: Sequence[int], window: Sequence[int]) -> float:
 
     Of bins pooled as for chi-square, less what sampling adds: with n and N rows of one distribution over
     k bins the plain index is (1/n + 1/N) times a chi-square of k - 1 degrees of freedom, whose mean is k - 1.
-    An empty bin counts as half a row. Raises ValueError when a side has no rows.
+    No share counts as less than half a row of the smaller side, which could not show it. Raises ValueError
+    when a side has no rows.
     Source: N. Siddiqi, Credit Risk Scorecards, Wiley 2006 (stability index); B. Yurdakul, J. Naranjo, J. Risk
     Model Valid. 14 (2020) (its distribution).
     """
     n_before, n_now = sum(reference), sum(window)
     if not n_before or not n_now:
         raise ValueError("a side has no rows")
-    table = np.maximum(_pooled(np.asarray([reference, window], dtype=np.float64)), 0.5)
-    before, now = table[0] / n_before, table[1] / n_now
+    table = np.hstack(_pooled(reference, window))
+    before, now = np.maximum(table / [[n_before], [n_now]], 0.5 / min(n_before, n_now))
     by_chance = (table.shape[1] - 1) * (1 / n_before + 1 / n_now)
     return max(0.0, float(np.sum((now - before) * np.log(now / before))) - by_chance)
 
@@ -54,30 +55,47 @@ def chi_square(reference: Sequence[int], window: Sequence[int]) -> float:
     """p-value of Pearson's test that both counts come from one distribution; 1 when one category is left.
 
     Categories with fewer than five expected rows on a side are pooled, the rarest first (Cochran 1954); a
-    table of two by two gets Yates's correction. Source: K. Pearson, Phil. Mag. 50 (1900).
+    table of two by two gets Yates's correction. Where even all of those together are too few, they are tested
+    against the rest by Fisher's exact test, and the smaller of the two p-values counts twice (Bonferroni).
+    Source: K. Pearson, Phil. Mag. 50 (1900).
     """
-    table = _pooled(np.asarray([reference, window], dtype=np.float64))
-    if table.shape[1] < 2 or not table.sum(axis=1).all():
-        return 1.0
-    return _share(stats.chi2_contingency(table).pvalue)
+    large, rare = _pooled(reference, window)
+    p_values = []
+    if large.shape[1] > 1 and large.sum(axis=1).all():
+        p_values.append(stats.chi2_contingency(large).pvalue)
+    if large.size and rare.size:
+        n_before, n_now = rare[:, 0].tolist()
+        p_values.append(share_p_value(n_before, sum(reference), n_now, sum(window)))
+    return _share(len(p_values) * min(p_values)) if p_values else 1.0
 
 
-def _pooled(table: np.ndarray) -> np.ndarray:
-    """Columns, those too rare joined with the next larger until each is large enough.
+def _pooled(reference: Sequence[int], window: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Cells as columns: those large enough, and none or one that all those too rare make up when it is not.
 
-    By their sizes alone: the test holds for any joining that does not look at how a column is split. Of equal
-    ones the order is drawn, since columns may come by their share of one side.
+    The rare are joined with each other, never with a large one: there a rare value that spreads would only
+    fill up what the large one lost. By their sizes alone: the test holds for any joining that does not look
+    at how a cell is split. Of equal ones the order is drawn, since they may come by their share of one side.
     """
+    table = np.asarray([reference, window], dtype=np.int64)
     table = table[:, table.sum(axis=0) > 0]
-    least = LEAST_EXPECTED * table.sum() / max(float(table.sum(axis=1).min(initial=np.inf)), 1.0)
+    least = LEAST_EXPECTED * table.sum() / max(int(table.sum(axis=1).min(initial=table.sum())), 1)
     ties = np.random.default_rng(0).permutation(table.shape[1]).tolist()
     cells = [(sum(cell), tie, cell) for tie, cell in zip(ties, table.T.tolist(), strict=True)]
-    heapq.heapify(cells)
-    while len(cells) > 1 and cells[0][0] < least:
-        size, tie, (before, now) = heapq.heappop(cells)
-        next_size, _tie, (next_before, next_now) = cells[0]
-        heapq.heapreplace(cells, (size + next_size, tie, [before + next_before, now + next_now]))
-    return np.asarray([cell for _size, _tie, cell in sorted(cells)], dtype=np.float64).reshape(-1, 2).T
+    large = [cell for cell in cells if cell[0] >= least]
+    rare = [cell for cell in cells if cell[0] < least]
+    heapq.heapify(rare)
+    while len(rare) > 1 and rare[0][0] < least:
+        size, tie, (before, now) = heapq.heappop(rare)
+        next_size, _tie, (next_before, next_now) = rare[0]
+        heapq.heapreplace(rare, (size + next_size, tie, [before + next_before, now + next_now]))
+    if rare and rare[0][0] < least:
+        return _columns(large), _columns(rare)
+    return _columns([*large, *rare]), _columns([])
+
+
+def _columns(cells: list[tuple[int, int, list[int]]]) -> np.ndarray:
+    """The smallest first."""
+    return np.asarray([cell for _size, _tie, cell in sorted(cells)], dtype=np.int64).reshape(-1, 2).T
 
 
 def share_p_value(

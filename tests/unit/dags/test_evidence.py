@@ -83,10 +83,40 @@ def test_a_reference_without_scores_of_rows_held_out_is_compared_by_its_own():
     assert (score.values, score.counts) == ([0.25], [300])
 
 
-@pytest.mark.parametrize("told", [b"[]", b"[1, null]", b'["a"]', b"{", b"[1e999]"])
+MANY = b"[" + b"1," * 20_000 + b"1]"
+LONG = b"[1" + b" " * 2**20 + b"]"
+
+
+@pytest.mark.parametrize("told", [b"[]", b"[1, null]", b'["a"]', b"{", b"[1e999]", MANY, LONG])
 def test_scores_of_rows_held_out_that_are_no_numbers_are_said(told):
     table = pa.Table.from_pandas(rows(50, 3).assign(**{SPEC.score_column: 0.25}))
     buffer = pa.BufferOutputStream()
     pq.write_table(table.replace_schema_metadata({held_out.KEY: told}), buffer)
     with pytest.raises(ReferenceUnusable, match="scores of rows held out"):
         references.read(buffer.getvalue().to_pybytes(), SPEC)
+
+
+def frozen() -> pa.Table:
+    return pa.Table.from_pandas(rows(50, 3).assign(**{SPEC.score_column: 0.25}))
+
+
+def test_scores_of_rows_held_out_that_are_not_finite_are_left_out():
+    """JSON would have null for them, and the version no drift for ever."""
+    buffer = pa.BufferOutputStream()
+    pq.write_table(held_out.noted(frozen(), np.asarray([0.5, np.nan, 0.75, np.inf])), buffer)
+    score = references.read(buffer.getvalue().to_pybytes(), SPEC).columns[-1]
+    assert (score.values, score.counts) == ([0.5, 0.75], [1, 1])
+
+
+def test_as_many_scores_of_rows_held_out_as_may_be_are_read():
+    """With all their digits."""
+    buffer = pa.BufferOutputStream()
+    scores = -np.random.default_rng(1).uniform(1e-300, 9e-300, 20_000)
+    pq.write_table(held_out.noted(frozen(), scores), buffer)
+    assert held_out.scores(pq.ParquetFile(buffer.getvalue())) == scores.tolist()
+
+
+@pytest.mark.parametrize("scores", [np.full(3, np.nan), np.zeros(20_001)])
+def test_scores_of_rows_held_out_that_cannot_be_kept_are_refused_at_training(scores):
+    with pytest.raises(ValueError, match="scores of rows held out"):
+        held_out.noted(frozen(), scores)

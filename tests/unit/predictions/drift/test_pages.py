@@ -1,7 +1,12 @@
 """Pages, fragments and REST of drift; the rules that people change."""
 
+import hashlib
+import io
 import json
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from django.utils import timezone
 
@@ -9,11 +14,12 @@ from core.audit.models import AuditEntry
 from core.lib.errors import InvalidRequest
 from predictions.drift import actions, drawings, queries, windows, words
 from predictions.models import DriftRules, DriftWatch, DriftWindow
+from scoring.drift import held_out
 from scoring.drift.shapes import Limits
 from tests.markup import flat
 from tests.people import bearer, make_token, make_user, signed_in
 from tests.unit.predictions.drift.recorded import champion, judge, record
-from tests.unit.scoring.drift.made import drawn
+from tests.unit.scoring.drift.made import PASSENGERS, drawn, scored
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("files", "sent")]
 
@@ -85,6 +91,26 @@ def test_a_window_shows_every_column_with_both_distributions(browser, window):
     text = browser.get(f"/monitoring/drift/titanic/{window.pk}").content.decode()
     assert text.count('<svg class="pair"') == len(window.columns)
     assert "of the values" not in text
+
+
+def test_a_window_says_how_many_scores_its_own_are_compared_with(browser, files):
+    """Those of rows held out are not as many as the rows of the reference."""
+    table = held_out.noted(pa.Table.from_pandas(scored(PASSENGERS)), np.linspace(0, 1, 321))
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer)
+    files.content = buffer.getvalue()
+    champion(reference_sha256=hashlib.sha256(files.content).hexdigest())
+    record(drawn(500, seed=1))
+    judge()
+    window = DriftWindow.objects.get()
+    url = f"/monitoring/drift/titanic/{window.pk}"
+    text = flat(browser.get(url).content.decode())
+    assert f"500, against {len(PASSENGERS)} reference rows" in text
+    assert text.count("Compared with 321 scores in the reference.") == 1
+    for column in window.columns:  # as windows of before have it
+        del column["n_reference"]
+    window.save()
+    assert "scores in the reference" not in browser.get(url).content.decode()
 
 
 def test_the_evidence_is_a_fragment_of_what_drifted(browser, window):

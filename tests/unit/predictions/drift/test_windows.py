@@ -89,32 +89,70 @@ def test_a_drift_that_goes_on_is_the_same_alert():
     assert Alert.objects.get().n_findings == 2
 
 
-def test_a_quiet_window_settles_the_alert():
+def windows_of(*rows) -> None:
+    for seed, drawn_rows in enumerate(rows):
+        record(drawn_rows(500, seed=seed))
+        judge()
+
+
+def test_two_quiet_windows_in_a_row_settle_the_alert():
     champion()
-    record(shifted(500))
+    windows_of(shifted, drawn)
+    assert Alert.objects.get().state == "open"
+    windows_of(drawn)
+    assert Alert.objects.get().state == "resolved"
+
+
+def test_a_column_at_its_limit_is_one_alert():
+    """Each other window passes the limit."""
+    champion()
+    windows_of(shifted, drawn, shifted, drawn, shifted, drawn)
+    assert (Alert.objects.get().state, Alert.objects.get().n_findings) == ("open", 3)
+
+
+def test_a_window_that_is_too_small_to_tell_is_none_of_the_two():
+    champion()
+    windows_of(shifted, drawn)
+    DriftRules.objects.update_or_create(model="titanic", defaults={"window_size": 20, "min_n": 20})
+    record(drawn(20, seed=3))
     judge()
-    record(drawn(500, seed=3))
-    judge()
+    assert (DriftWindow.objects.first().verdict, Alert.objects.get().state) == ("not_enough", "open")
+    DriftRules.objects.update(window_size=500)
+    windows_of(drawn)
     assert Alert.objects.get().state == "resolved"
 
 
 def test_drift_that_comes_back_within_the_hour_is_told_again():
     champion()
-    for seed, rows in enumerate([shifted, drawn, shifted]):
-        record(rows(500, seed=seed))
-        judge()
+    windows_of(shifted, drawn, drawn, shifted)
     assert [alert.state for alert in Alert.objects.order_by("pk")] == ["resolved", "open"]
     assert {alert.n_findings for alert in Alert.objects.all()} == {1}
 
 
-def test_what_somebody_resolved_stays_quiet_for_a_while():
+@pytest.mark.parametrize("quiet", [[], [drawn]])
+def test_what_somebody_resolved_stays_quiet_for_a_while(quiet):
     champion()
-    record(shifted(500))
-    judge()
+    windows_of(shifted)
     alerts.resolve(Alert.objects.get().pk, by=make_user("eve", "engineer"), reason="Known.")
-    record(shifted(500, seed=2))
-    judge()
+    windows_of(*quiet, shifted)
     assert (Alert.objects.get().state, Alert.objects.get().n_findings) == ("resolved", 2)
+
+
+def test_drift_after_two_quiet_windows_is_told_though_somebody_resolved_the_one_before():
+    champion()
+    windows_of(shifted)
+    alerts.resolve(Alert.objects.get().pk, by=make_user("eve", "engineer"), reason="Known.")
+    windows_of(drawn, drawn, shifted)
+    assert [alert.state for alert in Alert.objects.order_by("pk")] == ["resolved", "open"]
+
+
+def test_quiet_windows_of_before_somebody_resolved_it_do_not_count():
+    """They ended another episode."""
+    champion()
+    windows_of(drawn, drawn, shifted)
+    alerts.resolve(Alert.objects.get().pk, by=make_user("eve", "engineer"), reason="Known.")
+    windows_of(shifted)
+    assert Alert.objects.count() == 1
 
 
 def test_less_than_a_window_waits():
@@ -402,6 +440,19 @@ def test_the_alert_of_a_model_without_a_champion_is_settled():
     judge()
     assert Alert.objects.get().state == "resolved"
     assert "no champion" in Alert.objects.get().steps.latest("pk").reason
+
+
+def test_the_alert_of_a_model_that_becomes_champion_during_a_look_stays(monkeypatch):
+    """Whoever judges may raise it before the look is at its end."""
+
+    def meanwhile(*_args, **_options):
+        champion()
+        alerts.raise_alert("drift", subject="titanic", title="t", detail="", facts={})
+        return []
+
+    monkeypatch.setattr(tasks.loops.DRIFT, "each", meanwhile)
+    tasks.look_for_drift()
+    assert Alert.objects.get().state == "open"
 
 
 def test_alerts_of_other_rules_stay():

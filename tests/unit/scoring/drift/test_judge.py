@@ -135,6 +135,27 @@ def test_a_text_of_many_values_drifts_when_one_of_them_spreads(law, n_values, n_
     assert sum(one.verdict == "drifted" for one in found) >= 9
 
 
+RARE_KINDS = {
+    "a flag": ({"name": "x", "type": "boolean"}, [False, True]),
+    "a text": ({"name": "x", "type": "text"}, ["A", "C"]),
+    "a number": ({"name": "x", "type": "number"}, [0.0, 7.0]),
+}
+
+
+@pytest.mark.parametrize("kind", RARE_KINDS)
+def test_a_value_that_was_rare_and_spreads_is_drift(kind):
+    """In ten rows of 20,000, then in every fourth of 500."""
+    field, (common, rare) = RARE_KINDS[kind]
+    columns = {"x": [common] * 19_990 + [rare] * 10, "score": [0.0] * 20_000}
+    made = references.summary(plain_spec("regression", field), columns, 20_000)
+    found = column(
+        judge(made, {"x": [common, common, common, rare] * 125, "score": [0.0] * 500}, LIMITS), "x"
+    )
+    assert [check.what for check in found.checks if check.is_drifted] == ["distribution"]
+    still = judge(made, {"x": [common] * 500, "score": [0.0] * 500}, LIMITS)
+    assert column(still, "x").verdict == "stable"
+
+
 def test_narrow_bins_have_bounds_of_their_own():
     """Longitudes of a city, which differ in the fifth digit."""
     longitude = read_spec(

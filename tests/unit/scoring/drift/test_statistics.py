@@ -105,10 +105,53 @@ def test_chi_square_is_scipys_where_nothing_is_rare():
 
 
 def test_chi_square_pools_what_is_rare():
-    """Two rare categories, joined with the smallest that is not, leave two columns."""
-    found = statistics.chi_square([300, 100, 1, 2], [180, 20, 2, 0])
-    pooled = [[300, 103], [180, 22]]
-    assert found == pytest.approx(stats.chi2_contingency(pooled).pvalue)
+    """The last three, each with fewer than the fifteen rows that are least, are one column."""
+    found = statistics.chi_square([300, 100, 4, 5, 3], [180, 20, 6, 3, 5])
+    assert found == pytest.approx(stats.chi2_contingency([[300, 100, 12], [180, 20, 14]]).pvalue)
+
+
+def test_what_is_too_rare_even_together_is_tested_against_the_rest():
+    """Five rows of the last two, where fifteen are least."""
+    large = stats.chi2_contingency([[300, 100], [180, 20]]).pvalue
+    rare = stats.fisher_exact([[3, 2], [400, 200]]).pvalue
+    assert large < rare
+    assert statistics.chi_square([300, 100, 1, 2], [180, 20, 2, 0]) == pytest.approx(2 * large)
+
+
+RARE = [([19_990, 10], [375, 125]), ([12_000, 7_990, 10], [210, 140, 150]), ([20_000, 0], [400, 100])]
+
+
+@pytest.mark.parametrize(("before", "now"), RARE)
+def test_a_rare_value_that_spreads_is_found(before, now):
+    """Such as a flag that was set in ten of 20,000 rows, then in every fourth: never joined with the rest."""
+    exact = stats.fisher_exact([[before[-1], now[-1]], [sum(before[:-1]), sum(now[:-1])]]).pvalue
+    n_tests = len(before) - 1
+    assert statistics.chi_square(before, now) == pytest.approx(n_tests * exact, rel=1e-6)
+    assert statistics.psi(before, now) > 0.5
+
+
+def test_a_share_below_half_a_row_of_the_smaller_side_counts_as_that_in_psi():
+    """Ten of 20,000 are half a thousandth, which 500 rows cannot show: as half a row of theirs."""
+    plain = 0.249 * math.log(250) + (0.75 - 0.9995) * math.log(0.75 / 0.9995)
+    assert statistics.psi([19_990, 10], [375, 125]) == pytest.approx(plain - 1 / 20_000 - 1 / 500)
+
+
+@pytest.mark.parametrize("n_rows", [100, 500])
+@pytest.mark.parametrize("n_reference", [300, 5_000, 20_000])
+def test_rare_values_do_not_drift_by_luck(n_rows, n_reference):
+    """Of two and three values, the last in one to three of a hundred rows or far fewer; one table in a
+    hundred may be significant, fewer have an effect that counts as well.
+    """
+    dice = np.random.default_rng(8)
+    found = []
+    for rare in (0.0005, 0.002, 0.01, 0.03):
+        for rest in ([1.0], [0.6, 0.4]):
+            shares = [*(share * (1 - rare) for share in rest), rare]
+            for _ in range(50):
+                sides = [dice.multinomial(n, shares).tolist() for n in (n_reference, n_rows)]
+                found.append((statistics.chi_square(*sides), statistics.psi(*sides)))
+    assert sum(p_value <= 0.01 for p_value, _psi in found) <= 8
+    assert sum(p_value <= 0.01 and psi >= 0.1 for p_value, psi in found) <= 2
 
 
 @pytest.mark.parametrize(
