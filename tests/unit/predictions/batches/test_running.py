@@ -1,17 +1,19 @@
 """A file of rows, answered by a worker: each row once, whoever dies."""
 
 import csv
+import errno
 import io
 from datetime import timedelta
 
 import pytest
 from django.utils import timezone
 
-from core.lib.errors import Unavailable
+from core.lib.errors import NotFound, Unavailable
 from predictions import ingestion
 from predictions.batch_models import BatchState, PredictionBatch
-from predictions.batches import files, parts, queries, running, tables
+from predictions.batches import actions, files, parts, queries, running, tables
 from predictions.models import ErasedPrediction, Prediction
+from predictions.serving.deliveries import Fate
 from scoring.score import ModelFailure, Scorer
 from tests import champions
 from tests.unit.predictions.batches.conftest import HEADER, csv_of
@@ -256,6 +258,59 @@ def test_an_upload_that_is_gone_is_told(bring, worker):
         "failed",
         "The uploaded file is not here any more. Send it again.",
     )
+
+
+@pytest.fixture
+def half_done(bring, worker, monkeypatch):
+    """A batch of which one part is counted, and one more is named and not confirmed."""
+    send, n_sent = running._sent, 0
+
+    async def once(deliveries, records):
+        nonlocal n_sent
+        n_sent += 1
+        return await send(deliveries, records) if n_sent == 1 else Fate.NOT_CONFIRMED
+
+    with monkeypatch.context() as patch:
+        patch.setattr(running, "_sent", once)
+        batch = worker(bring(csv_of(600)))
+    assert (batch.state, batch.n_done, len(batch.parts)) == ("running", 500, 2)
+    return due(batch)
+
+
+def ends_without_result(batch, worker, ana, words):
+    batch = worker(batch)
+    assert (batch.state, batch.error, batch.next_attempt_at) == ("failed", words, None)
+    with pytest.raises(NotFound):
+        queries.result(batch)
+    actions.remove_batch(batch.pk, by=ana)
+
+
+def test_a_batch_whose_folder_is_lost_ends_and_can_be_removed(half_done, worker, ana):
+    files.remove(half_done.pk)
+    ends_without_result(half_done, worker, ana, "The uploaded file is not here any more. Send it again.")
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_batch_whose_part_is_lost_ends_and_can_be_removed(half_done, worker, ana, place):
+    files.part(half_done.pk, half_done.parts[place]).unlink()
+    words = "Answers that were written are not here any more. The predictions stay."
+    if place == 0:
+        ends_without_result(half_done, worker, ana, words)
+        return
+    batch = worker(half_done)
+    assert (batch.state, batch.error, len(result(batch))) == ("failed", words, 500)
+
+
+def test_a_result_waits_for_a_full_disk_but_not_for_ever(bring, worker, monkeypatch):
+    def full(_batch):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(running, "_write_result", full)
+    batch = bring(csv_of(1))
+    with pytest.raises(OSError, match="No space"):
+        worker(batch)
+    PredictionBatch.objects.filter(pk=batch.pk).update(delivery_attempts=running.MOST_ATTEMPTS)
+    assert worker(due(batch)).state == "failed"
 
 
 def test_what_is_wrong_for_too_long_ends_with_its_reason(bring, worker, broker):
