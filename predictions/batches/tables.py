@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TextIO
 
 from django.utils.translation import gettext as _
 
@@ -30,6 +30,8 @@ Format = Literal["csv", "parquet"]
 SEPARATORS = ",;\t|"
 MISSING = frozenset({"na", "n/a", "nan", "null", "none"})
 MOST_COLUMNS = 1_000
+# Of one row of CSV: as short cells they take some 50 MiB, a whole file in one line would take a GiB.
+MOST_CHARACTERS = 2 * 1024 * 1024
 MOST_FAULTS = 50
 PARQUET_MARK = b"PAR1"
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
@@ -175,21 +177,47 @@ def _header(path: Path, encoding: str, spec: Spec) -> tuple[str, list[str]]:
     return best[1], best[2]
 
 
+class _Lines:
+    """Lines for csv.reader, which holds a whole record before anybody sees it. n: that were read.
+
+    n_characters: since the last record, which its reader sets back. Raises csv.Error when they are too many.
+    """
+
+    def __init__(self, text: TextIO) -> None:
+        self._text = text
+        self.n = self.n_characters = 0
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self._text.readline(MOST_CHARACTERS + 1)
+        if not line:
+            raise StopIteration
+        self.n += 1
+        self.n_characters += len(line)
+        if self.n_characters > MOST_CHARACTERS:
+            raise csv.Error(f"a row holds more than {grouped(MOST_CHARACTERS)} characters")
+        return line
+
+
 def _records(path: Path, encoding: str, separator: str) -> Iterator[list[str]]:
     """Header and rows without empty lines. Raises FileRefused."""
     with path.open(encoding=encoding, newline="") as text:
-        reader = csv.reader(text, delimiter=separator, skipinitialspace=separator != "\t", strict=True)
+        lines = _Lines(text)
+        reader = csv.reader(lines, delimiter=separator, skipinitialspace=separator != "\t", strict=True)
         try:
             for number, record in enumerate(reader):
                 is_separator_line = number == 0 and _SEPARATOR_LINE.fullmatch(separator.join(record))
                 if record and not is_separator_line:
+                    lines.n_characters = 0
                     yield record
         except UnicodeError as error:
             message = _("The file is not UTF-8 (or UTF-16 with its mark): save it as “CSV UTF-8”.")
             raise FileRefused([(None, message)]) from error
         except csv.Error as error:
             message = _("Line %(n)s cannot be read as CSV: %(error)s.") % {
-                "n": grouped(reader.line_num),
+                "n": grouped(lines.n),
                 "error": error,
             }
             raise FileRefused([(None, message)]) from error

@@ -9,6 +9,7 @@ import pytest
 from predictions.batches import tables
 from predictions.batches.tables import FileRefused
 from scoring.spec_reading import read_spec
+from scoring.words import grouped
 from tests.champions import SPEC
 
 HEADER = "Pclass,Sex,Age,SibSp,Parch,Fare,Embarked"
@@ -106,6 +107,30 @@ def test_reading_goes_on_where_it_ended(table):
     assert [row.inputs["Age"] for row in found.rows(7)] == [7, 8, 9]
     assert found.count(most=100) == 10
     assert found.count(most=5) == 6
+
+
+def test_a_long_text_with_many_separators_is_one_cell(table):
+    text = "a, b\n" * 20_000
+    [row] = table(f'note,{HEADER}\n"{text}",3,male,22,1,0,7.25,S\n').rows()
+    assert (row.cells[0], row.inputs) == (text, WANTED)
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ("a," * 600 + "\n", 1),
+        (f"{HEADER}\n" + "a," * 600 + "\n", 2),
+        (f"{HEADER}\n" + '"a\n",' * 600 + "\n", 202),  # of the row three characters, then five a line
+        ("\n" * 1_200, 1_001),
+    ],
+    ids=["header", "row", "row of many lines", "empty lines"],
+)
+def test_a_row_is_given_up_before_it_fills_the_memory(table, monkeypatch, content, line):
+    monkeypatch.setattr(tables, "MOST_CHARACTERS", 1_000)
+    with pytest.raises(FileRefused) as refused:
+        list(table(content).rows())
+    words = f"Line {grouped(line)} cannot be read as CSV: a row holds more than 1\u202f000 characters."
+    assert str(refused.value) == words
 
 
 FAULTS = {
