@@ -349,6 +349,11 @@ def test_no_cell_of_a_result_is_a_formula(bring, worker):
     assert second["warnings"] == 'Embarked is "@S", a value the model has not seen'
 
 
+def test_no_name_of_a_column_is_a_formula(bring, worker):
+    [row] = result(worker(bring(b"=1+1,@x," + HEADER.encode() + b"\n1,2,3,male,22,1,0,7.25,S\n")))
+    assert (row["'=1+1"], row["'@x"]) == ("1", "2")
+
+
 def test_columns_that_are_called_as_ours_do_not_hide_them(bring, worker):
     [row] = result(worker(bring(b"id,row," + HEADER.encode() + b"\nA-7,x,3,male,22,1,0,7.25,S\n")))
     assert (row["id"], row["row"], row["atalaya.row"]) == ("A-7", "x", "1")
