@@ -20,6 +20,7 @@ from typing import Any, Literal, NamedTuple, TextIO
 
 from django.utils.translation import gettext as _
 
+from predictions.batches import files
 from scoring import parquet, values
 from scoring.language import Field
 from scoring.spec import Spec
@@ -32,6 +33,8 @@ MISSING = frozenset({"na", "n/a", "nan", "null", "none"})
 MOST_COLUMNS = 1_000
 # Of one row of CSV: as short cells they take some 50 MiB, a whole file in one line would take a GiB.
 MOST_CHARACTERS = 2 * 1024 * 1024
+# Times the largest upload: a kilobyte of Parquet can hold one long text for each of 200,000 rows.
+MOST_UNFOLDED = 4
 MOST_FAULTS = 50
 PARQUET_MARK = b"PAR1"
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
@@ -262,7 +265,17 @@ class ParquetTable(Table):
             raise _unreadable(error) from error
 
     def count(self, most: int) -> int:
-        return self._n_rows
+        """Of what is there, whatever the file says of itself: cells go into parts and the result."""
+        if self._n_rows > most:
+            return self._n_rows
+        n_rows = n_characters = 0
+        most_characters = MOST_UNFOLDED * files.most_bytes()
+        for row in self.rows():
+            n_rows += 1
+            n_characters += sum(map(len, row.cells))
+            if n_characters > most_characters:
+                raise FileRefused([(None, _unfolds(most_characters))])
+        return n_rows
 
     def _given(self, row: Sequence[Any]) -> Given:
         inputs: dict[str, object] = {}
@@ -271,6 +284,13 @@ class ParquetTable(Table):
             if field is not None:
                 _put(inputs, field, _plain(field, value))
         return Given([_as_text(value) for value in row], inputs)
+
+
+def _unfolds(most_characters: int) -> str:
+    words = _(
+        "The cells of the file hold more than %(n)s characters: leave out long columns, or send it in parts."
+    )
+    return words % {"n": grouped(most_characters)}
 
 
 def _refusing(look: Callable[[], list[parquet.Table]]) -> list[parquet.Table]:

@@ -201,6 +201,22 @@ def test_other_columns_of_parquet_that_are_no_plain_values_are_left_out(table, t
     assert (found.unused, next(found.rows()).inputs) == ([], WANTED)
 
 
+def test_parquet_that_unfolds_to_more_than_is_kept_is_refused(table, tmp_path, settings):
+    settings.CONSOLE_BATCHES_MAX_MIB = 1  # four are taken: 400 rows of 10,000 characters and more, not 420
+    rows = [frame(note="x" * 10_000)] * 420
+    small = parquet(tmp_path, pd.concat(rows, ignore_index=True))
+    assert len(small) < 20_000
+    assert table(parquet(tmp_path, pd.concat(rows[:400], ignore_index=True))).count(most=1_000) == 400
+    with pytest.raises(FileRefused, match="hold more than 4\u202f194\u202f304 characters"):
+        table(small).count(most=1_000)
+
+
+def test_parquet_that_counts_rows_it_lacks_is_counted(table, tmp_path, monkeypatch):
+    found = table(parquet(tmp_path, frame()))
+    monkeypatch.setattr(found, "_n_rows", 3)
+    assert found.count(most=10) == 1
+
+
 def test_the_template_fits(table, spec):
     header, row = tables.template(spec)
     [found] = table(f"{','.join(header)}\n{','.join(map(str, row))}\n").rows()
