@@ -5,6 +5,7 @@ import errno
 import io
 from datetime import timedelta
 
+import pandas as pd
 import pytest
 from django.utils import timezone
 
@@ -19,6 +20,9 @@ from tests import champions
 from tests.unit.predictions.batches.conftest import HEADER, csv_of
 
 pytestmark = pytest.mark.django_db
+
+
+ROW = dict(zip(HEADER.split(","), [3, "male", 22, 1, 0, 7.25, "S"], strict=True))
 
 
 def record(broker) -> None:
@@ -367,6 +371,28 @@ def test_what_was_erased_is_in_no_result(bring, worker, ana):
     after = result(batch)
     assert [after[0], after[2]] == [before[0], before[2]]
     assert {name: text for name, text in after[1].items() if text} == {"row": "2", "error": "erased"}
+
+
+def test_a_result_with_long_cells_and_line_breaks_loses_what_was_erased_alone(bring, worker, ana, tmp_path):
+    rows = [{"note": note, **ROW} for note in ('two\n"lines", x', "x" * 200_000, "")]
+    pd.DataFrame(rows).to_parquet(tmp_path / "made.parquet")
+    batch = worker(bring((tmp_path / "made.parquet").read_bytes()))
+    before = b"".join(queries.result(batch))
+    last = before.splitlines()[-1]
+    erased = last.split(b",")[1].decode()
+    ErasedPrediction.objects.create(id=erased, model="titanic", user_id=ana.pk, erased_by="ana")
+    after = b"".join(queries.result(batch))
+    assert after == before.replace(last, b"3,,,,,,,,erased" + b"," * len(batch.columns))
+
+
+def test_what_was_erased_stays_so_when_its_person_is_gone(bring, worker, ana):
+    batch = worker(bring(csv_of(2)))
+    ErasedPrediction.objects.create(
+        id=result(batch)[0]["id"], model="titanic", user_id=ana.pk, erased_by="ana"
+    )
+    ana.delete()
+    batch.refresh_from_db()
+    assert [bool(row["id"]) for row in result(batch)] == [False, True]
 
 
 def test_a_record_that_kafka_never_takes_is_its_rows_own_fault(bring, worker, monkeypatch):
