@@ -194,13 +194,13 @@ class Slice:
     def _answer(
         self, served: Served, table: Table, deliveries: Deliveries, runner: asyncio.Runner, caller: Caller
     ) -> bool:
-        """Part by part until the time is over; whether rows are left."""
+        """Part by part until the time is over, one at least; whether rows are left."""
         until = time.monotonic() + SLICE_S
         for chunk in parts.chunks(table.rows(self._batch.n_done), table.columns):
-            if time.monotonic() >= until:
-                return True
             self._send(self._made(served, chunk, caller, runner), deliveries, runner)
             caller = self._allowed()
+            if time.monotonic() >= until:
+                return True  # the next slice finds none, where this was the last
         return False
 
     def _made(self, served: Served, rows: list[Given], caller: Caller, runner: asyncio.Runner) -> parts.Part:

@@ -3,10 +3,12 @@
 import csv
 import errno
 import io
+from contextlib import closing
 from datetime import timedelta
 
 import pandas as pd
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from core.lib.errors import NotFound, Unavailable
@@ -166,13 +168,13 @@ def test_a_slow_worker_that_lost_the_batch_adds_nothing(bring, worker, broker, s
     assert n_sent == 2
 
 
-def test_a_slice_ends_in_time_and_the_next_goes_on(bring, worker, monkeypatch):
-    monkeypatch.setattr(running, "SLICE_S", -1.0)
-    batch = worker(bring(csv_of(10)))
-    assert (batch.state, batch.n_done, batch.delivery_attempts) == ("running", 0, 0)
+def test_a_slice_ends_in_time_with_a_part_at_least_and_the_next_goes_on(bring, worker, monkeypatch):
+    monkeypatch.setattr(running, "SLICE_S", -1.0)  # reading up to the first row took all of it
+    batch = worker(bring(csv_of(600)))
+    assert (batch.state, batch.n_done, batch.delivery_attempts) == ("running", 500, 0)
     assert batch.turn_at is not None
     assert running.next_in_turn() == batch.pk
-    monkeypatch.setattr(running, "SLICE_S", 20.0)
+    assert worker(batch).n_done == 600
     assert worker(batch).state == "succeeded"
 
 
@@ -327,16 +329,16 @@ def test_what_is_wrong_for_too_long_ends_with_its_reason(bring, worker, broker):
     assert (batch.state, batch.error) == ("failed", "Kafka did not confirm the records.")
 
 
-def test_one_batch_works_at_a_time(bring, worker, monkeypatch):
-    from contextlib import contextmanager
-
-    @contextmanager
-    def taken():
-        yield False
-
-    monkeypatch.setattr(running, "place", taken)
-    batch = worker(bring(csv_of(1)))
-    assert (batch.state, batch.delivery_attempts) == ("queued", 0)  # the sweep asks again
+@pytest.mark.django_db(transaction=True)
+def test_one_batch_works_at_a_time(bring, worker):
+    batch = bring(csv_of(1))
+    other = connection.copy()
+    with closing(other), other.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s)", [running.PLACE])
+        waiting = worker(batch)
+        assert (waiting.state, waiting.delivery_attempts) == ("queued", 0)  # the sweep asks again
+        cursor.execute("SELECT pg_advisory_unlock(%s)", [running.PLACE])
+    assert worker(batch).state == "succeeded"
 
 
 def test_nothing_but_the_result_stays_on_the_disk(bring, worker):
