@@ -83,8 +83,8 @@ class Console:
 
     async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            async with self._uploads.taken(scope, receive) as kept:
-                await self._in_place(scope, kept, send)
+            async with self._uploads.taken(scope, receive) as (whole, kept):
+                await self._in_place(whole, kept, send)
         except bodies.Refused as why:
             await bodies.refuse(send, why)
         except bodies.Gone:

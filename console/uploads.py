@@ -56,8 +56,11 @@ class Uploads:
             return False
 
     @asynccontextmanager
-    async def taken(self, scope: Scope, receive: Receive) -> AsyncIterator[Receive]:
-        """The body on disk, and what an application receives then. Raises Refused, TooLong, Gone."""
+    async def taken(self, scope: Scope, receive: Receive) -> AsyncIterator[tuple[Scope, Receive]]:
+        """The body on disk: the request, which says now how long it is, and what an application receives.
+
+        Raises Refused, TooLong, Gone.
+        """
         most = settings.CONSOLE_BATCHES_MAX_MIB * 1024**2 + AROUND_BYTES
         announced = dict(scope["headers"]).get(b"content-length", b"0")
         if not announced.isdigit() or len(announced) > 15 or int(announced) > most:
@@ -73,8 +76,9 @@ class Uploads:
                 except TimeoutError as error:
                     detail = _("The file did not arrive within %(n)d seconds.") % {"n": int(LONGEST_S)}
                     raise Refused(408, detail) from error
+                whole = _with_length(scope, file.tell())
                 file.seek(0)
-                yield _again(file, receive)
+                yield whole, _again(file, receive)
         finally:
             self._n -= 1
 
@@ -96,6 +100,12 @@ async def _keep(file: IO[bytes], receive: Receive, most: int) -> None:
             raise TooLong
         await asyncio.to_thread(file.write, part)
         has_more = message.get("more_body", False)
+
+
+def _with_length(scope: Scope, n_bytes: int) -> Scope:
+    """A body that came in chunks, without its length, would count as empty."""
+    others = [(name, value) for name, value in scope["headers"] if name != b"content-length"]
+    return {**scope, "headers": [*others, (b"content-length", b"%d" % n_bytes)]}
 
 
 def _again(file: IO[bytes], receive: Receive) -> Receive:

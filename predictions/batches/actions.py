@@ -51,21 +51,24 @@ def start_batch(served: Served, upload: Upload, *, by: User) -> Made:
         idempotency.check_key(upload.key)
     else:
         _check_open(by)
-    batch_id = uuid7()
+    batch_id, is_kept = uuid7(), False
     try:
         kept = files.keep_upload(batch_id, upload.pieces)
         before = _before(model, upload.key, kept, by)
         if before is None:
-            return Made(_noted(batch_id, served, upload, kept, by), is_new=True)
-    except IntegrityError:  # the same call came twice at once
-        before = _before(model, upload.key, kept, by)
-        if before is None:
-            raise
-    except BaseException:
-        files.remove(batch_id)
-        raise
-    files.remove(batch_id)
-    return Made(before, is_new=False)
+            looked_at = _looked_at(batch_id, served)
+            try:
+                made = Made(_noted(batch_id, served, upload, kept, looked_at, by), is_new=True)
+                is_kept = True
+                return made
+            except IntegrityError:  # the same call came twice at once
+                before = _before(model, upload.key, kept, by)
+                if before is None:
+                    raise
+        return Made(before, is_new=False)
+    finally:
+        if not is_kept:
+            files.remove(batch_id)
 
 
 def _check_open(by: User) -> None:
@@ -86,10 +89,15 @@ def _before(model: str, key: str, kept: files.Kept, by: User) -> PredictionBatch
 
 @transaction.atomic
 def _noted(
-    batch_id: uuid.UUID, served: Served, upload: Upload, kept: files.Kept, by: User
+    batch_id: uuid.UUID,
+    served: Served,
+    upload: Upload,
+    kept: files.Kept,
+    looked_at: tuple[tables.Format, tables.Table],
+    by: User,
 ) -> PredictionBatch:
     _check_open(by)
-    format_, table = _looked_at(batch_id, served)
+    format_, table = looked_at
     batch = PredictionBatch.objects.create(
         id=batch_id,
         model=served.ref.model,

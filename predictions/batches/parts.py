@@ -74,7 +74,7 @@ class Answered(NamedTuple):
 
 def header(columns: Sequence[str]) -> bytes:
     """The first line of a result: the console's own columns, then the file's."""
-    return _csv([[*(own_column(name, columns) for name in OWN_COLUMNS), *columns]])
+    return _csv([[*(own_column(name, columns) for name in OWN_COLUMNS), *map(guarded, columns)]])
 
 
 def chunks(rows: Iterable[Given], columns: Sequence[str]) -> Iterator[list[Given]]:

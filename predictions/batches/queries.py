@@ -5,6 +5,7 @@ import io
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
@@ -15,8 +16,6 @@ from core.lib.errors import Conflict, NotFound
 from predictions.batch_models import PredictionBatch
 from predictions.batches import files, parts
 from predictions.models import ErasedPrediction
-
-LINES = 1_000
 
 
 def of_user(user: User) -> QuerySet[PredictionBatch]:
@@ -50,11 +49,10 @@ def result(found: PredictionBatch) -> Iterator[bytes]:
     return _without(path, erased, found.columns) if erased else _as_it_is(path)
 
 
-def _erased(found: PredictionBatch) -> set[str]:
-    since = ErasedPrediction.objects.filter(
-        model=found.model, user_id=found.requested_by_id or 0, erased_at__gte=found.requested_at
-    )
-    return {str(pk) for pk in since.values_list("pk", flat=True)}
+def _erased(found: PredictionBatch) -> set[bytes]:
+    """Whoever made them: a person who is gone is the owner of no file, and their predictions stay erased."""
+    since = ErasedPrediction.objects.filter(model=found.model, erased_at__gte=found.requested_at)
+    return {str(pk).encode() for pk in since.values_list("pk", flat=True).iterator()}
 
 
 def _as_it_is(path: Path) -> Iterator[bytes]:
@@ -62,16 +60,28 @@ def _as_it_is(path: Path) -> Iterator[bytes]:
         yield from files.pieces_of(file)
 
 
-def _without(path: Path, erased: set[str], columns: list[str]) -> Iterator[bytes]:
+def _without(path: Path, erased: set[bytes], columns: list[str]) -> Iterator[bytes]:
     """Of an erased prediction the number of its row stays, and that it was erased."""
     blank = [""] * (len(parts.OWN_COLUMNS) - 2)
-    with path.open(newline="", encoding="utf-8") as text:
-        buffer = io.StringIO()
-        for number, line in enumerate(csv.reader(text)):
-            is_erased = line[1] in erased
-            kept = [line[0], *blank, _("erased"), *[""] * len(columns)] if is_erased else line
-            csv.writer(buffer).writerow(kept)
-            if number % LINES == 0:
-                yield buffer.getvalue().encode()
-                buffer = io.StringIO()
-        yield buffer.getvalue().encode()
+    rest = io.StringIO()
+    csv.writer(rest).writerow([*blank, _("erased"), *[""] * len(columns)])
+    piece = bytearray()
+    with path.open("rb") as file:
+        for number, id_, record in _records(file):
+            piece += number + b"," + rest.getvalue().encode() if id_ in erased else record
+            if len(piece) >= files.PIECE_BYTES:
+                yield bytes(piece)
+                piece.clear()
+    yield bytes(piece)
+
+
+def _records(file: IO[bytes]) -> Iterator[tuple[bytes, bytes, bytes]]:
+    """Number, id and text of each line, as csv.writer made it; csv.reader would refuse a long cell."""
+    record, n_quotes = bytearray(), 0
+    for line in file:
+        record += line
+        n_quotes += line.count(b'"')
+        if n_quotes % 2 == 0:  # no cell goes on in the next line
+            number, id_, _rest = bytes(record).split(b",", 2)
+            yield number, id_, bytes(record)
+            record, n_quotes = bytearray(), 0

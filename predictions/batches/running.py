@@ -178,22 +178,29 @@ class Slice:
         return table
 
     def _send_named(self, deliveries: Deliveries, runner: asyncio.Runner) -> None:
-        """The part of a worker that died between naming and counting: some of it may be in Kafka."""
+        """The part of a worker that died between naming and counting: some of it may be in Kafka.
+
+        Raises Ended when it is gone, Unavailable, NotOurs.
+        """
         batch = self._batch
         if len(batch.parts) > batch.n_sent:
             path = files.part(batch.pk, batch.parts[batch.n_sent])
-            self._send(parts.decode(path.read_bytes()), deliveries, runner)
+            try:
+                content = path.read_bytes()
+            except FileNotFoundError as error:
+                raise Ended(BatchState.FAILED, _gone()) from error
+            self._send(parts.decode(content), deliveries, runner)
 
     def _answer(
         self, served: Served, table: Table, deliveries: Deliveries, runner: asyncio.Runner, caller: Caller
     ) -> bool:
-        """Part by part until the time is over; whether rows are left."""
+        """Part by part until the time is over, one at least; whether rows are left."""
         until = time.monotonic() + SLICE_S
         for chunk in parts.chunks(table.rows(self._batch.n_done), table.columns):
-            if time.monotonic() >= until:
-                return True
             self._send(self._made(served, chunk, caller, runner), deliveries, runner)
             caller = self._allowed()
+            if time.monotonic() >= until:
+                return True  # the next slice finds none, where this was the last
         return False
 
     def _made(self, served: Served, rows: list[Given], caller: Caller, runner: asyncio.Runner) -> parts.Part:
@@ -288,15 +295,30 @@ def _success(batch: PredictionBatch) -> tuple[BatchState, str]:
 
 
 def end(batch: PredictionBatch, state: BatchState, error: str = "") -> None:
-    """With a result of all that is safe in Kafka; what it was made from goes."""
-    if batch.n_done:
-        _write_result(batch)
+    """With a result of all that is safe in Kafka; what it was made from goes.
+
+    Without one where parts are gone, as after a restore: it must end all the same. Raises OSError for a disk
+    that may take the result later, as often as other faults are put up with.
+    """
+    try:
+        if batch.n_done:
+            _write_result(batch)
+    except OSError as fault:
+        if not isinstance(fault, FileNotFoundError) and batch.delivery_attempts <= MOST_ATTEMPTS:
+            raise
+        log.warning("batch.no_result", batch=str(batch.pk), error=str(fault))
+        state = BatchState.FAILED if state == BatchState.SUCCEEDED else state
+        error = error or _gone()
     ours = PredictionBatch.objects.filter(pk=batch.pk, holder=batch.holder, state__in=OPEN)
     ended = {"ended_at": timezone.now(), "next_attempt_at": None, "delivery_error": ""}
     if ours.update(state=state, error=error, **ended):
         files.forget_parts(batch.pk)
         metrics.BATCHES_ENDED.labels(state).inc()
         live.publish("batches", [batch.pk])
+
+
+def _gone() -> str:
+    return _("Answers that were written are not here any more. The predictions stay.")
 
 
 def _write_result(batch: PredictionBatch) -> None:

@@ -16,10 +16,11 @@ from collections.abc import Callable, Iterator, Sequence
 from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TextIO
 
 from django.utils.translation import gettext as _
 
+from predictions.batches import files
 from scoring import parquet, values
 from scoring.language import Field
 from scoring.spec import Spec
@@ -30,6 +31,10 @@ Format = Literal["csv", "parquet"]
 SEPARATORS = ",;\t|"
 MISSING = frozenset({"na", "n/a", "nan", "null", "none"})
 MOST_COLUMNS = 1_000
+# Of one row of CSV: as short cells they take some 50 MiB, a whole file in one line would take a GiB.
+MOST_CHARACTERS = 2 * 1024 * 1024
+# Times the largest upload: a kilobyte of Parquet can hold one long text for each of 200,000 rows.
+MOST_UNFOLDED = 4
 MOST_FAULTS = 50
 PARQUET_MARK = b"PAR1"
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
@@ -175,21 +180,47 @@ def _header(path: Path, encoding: str, spec: Spec) -> tuple[str, list[str]]:
     return best[1], best[2]
 
 
+class _Lines:
+    """Lines for csv.reader, which holds a whole record before anybody sees it. n: that were read.
+
+    n_characters: since the last record, which its reader sets back. Raises csv.Error when they are too many.
+    """
+
+    def __init__(self, text: TextIO) -> None:
+        self._text = text
+        self.n = self.n_characters = 0
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self._text.readline(MOST_CHARACTERS + 1)
+        if not line:
+            raise StopIteration
+        self.n += 1
+        self.n_characters += len(line)
+        if self.n_characters > MOST_CHARACTERS:
+            raise csv.Error(f"a row holds more than {grouped(MOST_CHARACTERS)} characters")
+        return line
+
+
 def _records(path: Path, encoding: str, separator: str) -> Iterator[list[str]]:
     """Header and rows without empty lines. Raises FileRefused."""
     with path.open(encoding=encoding, newline="") as text:
-        reader = csv.reader(text, delimiter=separator, skipinitialspace=separator != "\t", strict=True)
+        lines = _Lines(text)
+        reader = csv.reader(lines, delimiter=separator, skipinitialspace=separator != "\t", strict=True)
         try:
             for number, record in enumerate(reader):
                 is_separator_line = number == 0 and _SEPARATOR_LINE.fullmatch(separator.join(record))
                 if record and not is_separator_line:
+                    lines.n_characters = 0
                     yield record
         except UnicodeError as error:
             message = _("The file is not UTF-8 (or UTF-16 with its mark): save it as “CSV UTF-8”.")
             raise FileRefused([(None, message)]) from error
         except csv.Error as error:
             message = _("Line %(n)s cannot be read as CSV: %(error)s.") % {
-                "n": grouped(reader.line_num),
+                "n": grouped(lines.n),
                 "error": error,
             }
             raise FileRefused([(None, message)]) from error
@@ -234,7 +265,17 @@ class ParquetTable(Table):
             raise _unreadable(error) from error
 
     def count(self, most: int) -> int:
-        return self._n_rows
+        """Of what is there, whatever the file says of itself: cells go into parts and the result."""
+        if self._n_rows > most:
+            return self._n_rows
+        n_rows = n_characters = 0
+        most_characters = MOST_UNFOLDED * files.most_bytes()
+        for row in self.rows():
+            n_rows += 1
+            n_characters += sum(map(len, row.cells))
+            if n_characters > most_characters:
+                raise FileRefused([(None, _unfolds(most_characters))])
+        return n_rows
 
     def _given(self, row: Sequence[Any]) -> Given:
         inputs: dict[str, object] = {}
@@ -243,6 +284,13 @@ class ParquetTable(Table):
             if field is not None:
                 _put(inputs, field, _plain(field, value))
         return Given([_as_text(value) for value in row], inputs)
+
+
+def _unfolds(most_characters: int) -> str:
+    words = _(
+        "The cells of the file hold more than %(n)s characters: leave out long columns, or send it in parts."
+    )
+    return words % {"n": grouped(most_characters)}
 
 
 def _refusing(look: Callable[[], list[parquet.Table]]) -> list[parquet.Table]:

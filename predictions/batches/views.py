@@ -108,7 +108,7 @@ def batch_cancel(request: SignedInRequest, model: str, pk: uuid.UUID) -> HttpRes
     """Have the worker stop."""
     queries.batch(pk, by=request.user, model=model)
     actions.cancel_batch(pk, by=request.user)
-    messages.success(request, _("It ends after the rows that are being answered."))
+    messages.success(request, _("It ends once the rows that are being answered are safe in Kafka."))
     return redirect("predict:batch", model=model, pk=pk)
 
 

@@ -18,8 +18,10 @@ class Pages:
 
     def __init__(self) -> None:
         self.received: list[int] = []
+        self.lengths: list[bytes] = []
 
-    async def __call__(self, _scope: Any, receive: Any, send: Any) -> None:
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.lengths = [value for name, value in scope["headers"] if name == b"content-length"]
         n_bytes, has_more = 0, True
         while has_more:
             message = await receive()
@@ -62,6 +64,12 @@ def test_every_byte_arrives(pages, n):
     sender.scope["path"] = PATH
     assert ask(sender, pages) == 202
     assert pages.received == [n]
+
+
+@pytest.mark.parametrize("headers", [(), ((b"content-length", b"2097152"),)], ids=["in chunks", "announced"])
+def test_django_is_told_how_long_a_file_is(pages, headers):
+    assert ask(file_of(2, headers=headers), pages) == 202
+    assert pages.lengths == [b"2097152"]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 
 from core.audit.models import AuditEntry
 from predictions.batch_models import BatchState, PredictionBatch
-from predictions.batches import clearing, files
+from predictions.batches import actions, clearing, files
 from tests.markup import flat
 from tests.people import bearer, make_token, make_user, signed_in
 from tests.unit.predictions.batches.conftest import HEADER, csv_of
@@ -72,6 +72,23 @@ def test_a_repeated_call_makes_one_batch_though_its_form_is_written_otherwise(br
     assert (again.json()["id"], again["Idempotent-Replay"]) == (first.json()["id"], "true")
     assert "Idempotent-Replay" not in first
     assert PredictionBatch.objects.count() == 1
+    assert [path.name for path in files.root().iterdir()] == [first.json()["id"]]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("content", [csv_of(2), csv_of(3)], ids=["the same file", "another file"])
+def test_a_call_that_comes_twice_at_once_leaves_one_folder(browser, key, monkeypatch, content):
+    first = browser.post(URL, sent(csv_of(2)), **headers(key, **{"idempotency-key": "k-1"}))
+    before, n_asked = actions._before, 0
+
+    def not_yet(*args):
+        nonlocal n_asked
+        n_asked += 1
+        return None if n_asked == 1 else before(*args)
+
+    monkeypatch.setattr(actions, "_before", not_yet)
+    again = browser.post(URL, sent(content), **headers(key, **{"idempotency-key": "k-1"}))
+    assert again.status_code == (202 if content == csv_of(2) else 422)
     assert [path.name for path in files.root().iterdir()] == [first.json()["id"]]
 
 
@@ -288,8 +305,6 @@ def test_files_that_nobody_knows_go_after_a_day(running, monkeypatch):
 
 
 def test_the_demonstrations_files_go_with_it(bring, worker, ana):
-    from predictions.batches import actions
-
     ana.is_demo = True
     ana.save()
     batch = worker(bring(csv_of(1)))

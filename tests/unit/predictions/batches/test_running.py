@@ -1,22 +1,30 @@
 """A file of rows, answered by a worker: each row once, whoever dies."""
 
 import csv
+import errno
 import io
+from contextlib import closing
 from datetime import timedelta
 
+import pandas as pd
 import pytest
+from django.db import connection
 from django.utils import timezone
 
-from core.lib.errors import Unavailable
+from core.lib.errors import NotFound, Unavailable
 from predictions import ingestion
 from predictions.batch_models import BatchState, PredictionBatch
-from predictions.batches import files, parts, queries, running, tables
+from predictions.batches import actions, files, parts, queries, running, tables
 from predictions.models import ErasedPrediction, Prediction
+from predictions.serving.deliveries import Fate
 from scoring.score import ModelFailure, Scorer
 from tests import champions
 from tests.unit.predictions.batches.conftest import HEADER, csv_of
 
 pytestmark = pytest.mark.django_db
+
+
+ROW = dict(zip(HEADER.split(","), [3, "male", 22, 1, 0, 7.25, "S"], strict=True))
 
 
 def record(broker) -> None:
@@ -160,13 +168,13 @@ def test_a_slow_worker_that_lost_the_batch_adds_nothing(bring, worker, broker, s
     assert n_sent == 2
 
 
-def test_a_slice_ends_in_time_and_the_next_goes_on(bring, worker, monkeypatch):
-    monkeypatch.setattr(running, "SLICE_S", -1.0)
-    batch = worker(bring(csv_of(10)))
-    assert (batch.state, batch.n_done, batch.delivery_attempts) == ("running", 0, 0)
+def test_a_slice_ends_in_time_with_a_part_at_least_and_the_next_goes_on(bring, worker, monkeypatch):
+    monkeypatch.setattr(running, "SLICE_S", -1.0)  # reading up to the first row took all of it
+    batch = worker(bring(csv_of(600)))
+    assert (batch.state, batch.n_done, batch.delivery_attempts) == ("running", 500, 0)
     assert batch.turn_at is not None
     assert running.next_in_turn() == batch.pk
-    monkeypatch.setattr(running, "SLICE_S", 20.0)
+    assert worker(batch).n_done == 600
     assert worker(batch).state == "succeeded"
 
 
@@ -258,6 +266,59 @@ def test_an_upload_that_is_gone_is_told(bring, worker):
     )
 
 
+@pytest.fixture
+def half_done(bring, worker, monkeypatch):
+    """A batch of which one part is counted, and one more is named and not confirmed."""
+    send, n_sent = running._sent, 0
+
+    async def once(deliveries, records):
+        nonlocal n_sent
+        n_sent += 1
+        return await send(deliveries, records) if n_sent == 1 else Fate.NOT_CONFIRMED
+
+    with monkeypatch.context() as patch:
+        patch.setattr(running, "_sent", once)
+        batch = worker(bring(csv_of(600)))
+    assert (batch.state, batch.n_done, len(batch.parts)) == ("running", 500, 2)
+    return due(batch)
+
+
+def ends_without_result(batch, worker, ana, words):
+    batch = worker(batch)
+    assert (batch.state, batch.error, batch.next_attempt_at) == ("failed", words, None)
+    with pytest.raises(NotFound):
+        queries.result(batch)
+    actions.remove_batch(batch.pk, by=ana)
+
+
+def test_a_batch_whose_folder_is_lost_ends_and_can_be_removed(half_done, worker, ana):
+    files.remove(half_done.pk)
+    ends_without_result(half_done, worker, ana, "The uploaded file is not here any more. Send it again.")
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_batch_whose_part_is_lost_ends_and_can_be_removed(half_done, worker, ana, place):
+    files.part(half_done.pk, half_done.parts[place]).unlink()
+    words = "Answers that were written are not here any more. The predictions stay."
+    if place == 0:
+        ends_without_result(half_done, worker, ana, words)
+        return
+    batch = worker(half_done)
+    assert (batch.state, batch.error, len(result(batch))) == ("failed", words, 500)
+
+
+def test_a_result_waits_for_a_full_disk_but_not_for_ever(bring, worker, monkeypatch):
+    def full(_batch):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(running, "_write_result", full)
+    batch = bring(csv_of(1))
+    with pytest.raises(OSError, match="No space"):
+        worker(batch)
+    PredictionBatch.objects.filter(pk=batch.pk).update(delivery_attempts=running.MOST_ATTEMPTS)
+    assert worker(due(batch)).state == "failed"
+
+
 def test_what_is_wrong_for_too_long_ends_with_its_reason(bring, worker, broker):
     batch = bring(csv_of(1))
     broker.fails = True
@@ -268,16 +329,16 @@ def test_what_is_wrong_for_too_long_ends_with_its_reason(bring, worker, broker):
     assert (batch.state, batch.error) == ("failed", "Kafka did not confirm the records.")
 
 
-def test_one_batch_works_at_a_time(bring, worker, monkeypatch):
-    from contextlib import contextmanager
-
-    @contextmanager
-    def taken():
-        yield False
-
-    monkeypatch.setattr(running, "place", taken)
-    batch = worker(bring(csv_of(1)))
-    assert (batch.state, batch.delivery_attempts) == ("queued", 0)  # the sweep asks again
+@pytest.mark.django_db(transaction=True)
+def test_one_batch_works_at_a_time(bring, worker):
+    batch = bring(csv_of(1))
+    other = connection.copy()
+    with closing(other), other.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s)", [running.PLACE])
+        waiting = worker(batch)
+        assert (waiting.state, waiting.delivery_attempts) == ("queued", 0)  # the sweep asks again
+        cursor.execute("SELECT pg_advisory_unlock(%s)", [running.PLACE])
+    assert worker(batch).state == "succeeded"
 
 
 def test_nothing_but_the_result_stays_on_the_disk(bring, worker):
@@ -294,6 +355,11 @@ def test_no_cell_of_a_result_is_a_formula(bring, worker):
     assert second["warnings"] == 'Embarked is "@S", a value the model has not seen'
 
 
+def test_no_name_of_a_column_is_a_formula(bring, worker):
+    [row] = result(worker(bring(b"=1+1,@x," + HEADER.encode() + b"\n1,2,3,male,22,1,0,7.25,S\n")))
+    assert (row["'=1+1"], row["'@x"]) == ("1", "2")
+
+
 def test_columns_that_are_called_as_ours_do_not_hide_them(bring, worker):
     [row] = result(worker(bring(b"id,row," + HEADER.encode() + b"\nA-7,x,3,male,22,1,0,7.25,S\n")))
     assert (row["id"], row["row"], row["atalaya.row"]) == ("A-7", "x", "1")
@@ -307,6 +373,28 @@ def test_what_was_erased_is_in_no_result(bring, worker, ana):
     after = result(batch)
     assert [after[0], after[2]] == [before[0], before[2]]
     assert {name: text for name, text in after[1].items() if text} == {"row": "2", "error": "erased"}
+
+
+def test_a_result_with_long_cells_and_line_breaks_loses_what_was_erased_alone(bring, worker, ana, tmp_path):
+    rows = [{"note": note, **ROW} for note in ('two\n"lines", x', "x" * 200_000, "")]
+    pd.DataFrame(rows).to_parquet(tmp_path / "made.parquet")
+    batch = worker(bring((tmp_path / "made.parquet").read_bytes()))
+    before = b"".join(queries.result(batch))
+    last = before.splitlines()[-1]
+    erased = last.split(b",")[1].decode()
+    ErasedPrediction.objects.create(id=erased, model="titanic", user_id=ana.pk, erased_by="ana")
+    after = b"".join(queries.result(batch))
+    assert after == before.replace(last, b"3,,,,,,,,erased" + b"," * len(batch.columns))
+
+
+def test_what_was_erased_stays_so_when_its_person_is_gone(bring, worker, ana):
+    batch = worker(bring(csv_of(2)))
+    ErasedPrediction.objects.create(
+        id=result(batch)[0]["id"], model="titanic", user_id=ana.pk, erased_by="ana"
+    )
+    ana.delete()
+    batch.refresh_from_db()
+    assert [bool(row["id"]) for row in result(batch)] == [False, True]
 
 
 def test_a_record_that_kafka_never_takes_is_its_rows_own_fault(bring, worker, monkeypatch):

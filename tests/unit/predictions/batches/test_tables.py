@@ -9,6 +9,7 @@ import pytest
 from predictions.batches import tables
 from predictions.batches.tables import FileRefused
 from scoring.spec_reading import read_spec
+from scoring.words import grouped
 from tests.champions import SPEC
 
 HEADER = "Pclass,Sex,Age,SibSp,Parch,Fare,Embarked"
@@ -108,6 +109,30 @@ def test_reading_goes_on_where_it_ended(table):
     assert found.count(most=5) == 6
 
 
+def test_a_long_text_with_many_separators_is_one_cell(table):
+    text = "a, b\n" * 20_000
+    [row] = table(f'note,{HEADER}\n"{text}",3,male,22,1,0,7.25,S\n').rows()
+    assert (row.cells[0], row.inputs) == (text, WANTED)
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ("a," * 600 + "\n", 1),
+        (f"{HEADER}\n" + "a," * 600 + "\n", 2),
+        (f"{HEADER}\n" + '"a\n",' * 600 + "\n", 202),  # of the row three characters, then five a line
+        ("\n" * 1_200, 1_001),
+    ],
+    ids=["header", "row", "row of many lines", "empty lines"],
+)
+def test_a_row_is_given_up_before_it_fills_the_memory(table, monkeypatch, content, line):
+    monkeypatch.setattr(tables, "MOST_CHARACTERS", 1_000)
+    with pytest.raises(FileRefused) as refused:
+        list(table(content).rows())
+    words = f"Line {grouped(line)} cannot be read as CSV: a row holds more than 1\u202f000 characters."
+    assert str(refused.value) == words
+
+
 FAULTS = {
     "nothing": ("", [(None, "The file is empty")]),
     "blank": ("\n\n", [(None, "The file is empty")]),
@@ -174,6 +199,22 @@ def test_parquet_with_a_field_of_times_is_refused_by_name(table, tmp_path):
 def test_other_columns_of_parquet_that_are_no_plain_values_are_left_out(table, tmp_path):
     found = table(parquet(tmp_path, frame(bag=[1, 2], seen=datetime.datetime(2026, 1, 1))))
     assert (found.unused, next(found.rows()).inputs) == ([], WANTED)
+
+
+def test_parquet_that_unfolds_to_more_than_is_kept_is_refused(table, tmp_path, settings):
+    settings.CONSOLE_BATCHES_MAX_MIB = 1  # four are taken: 400 rows of 10,000 characters and more, not 420
+    rows = [frame(note="x" * 10_000)] * 420
+    small = parquet(tmp_path, pd.concat(rows, ignore_index=True))
+    assert len(small) < 20_000
+    assert table(parquet(tmp_path, pd.concat(rows[:400], ignore_index=True))).count(most=1_000) == 400
+    with pytest.raises(FileRefused, match="hold more than 4\u202f194\u202f304 characters"):
+        table(small).count(most=1_000)
+
+
+def test_parquet_that_counts_rows_it_lacks_is_counted(table, tmp_path, monkeypatch):
+    found = table(parquet(tmp_path, frame()))
+    monkeypatch.setattr(found, "_n_rows", 3)
+    assert found.count(most=10) == 1
 
 
 def test_the_template_fits(table, spec):
