@@ -28,7 +28,7 @@ def reference(path: FirstPath, on_the_stack: RunningStack) -> pd.DataFrame:
 def test_rows_of_the_reference_are_quiet_and_shifted_rows_raise_one_alert(
     path: FirstPath, stack: RunningStack, reference: pd.DataFrame
 ):
-    n_before = len(windows(path))
+    n_before, n_findings = len(windows(path)), sum(one["n_findings"] for one in alerts(path))
     quiet = reference.sample(N, replace=True, random_state=1)
     wait_until_recorded(path, predict(stack, path.predictor, quiet))
     shifted = reference.sample(N, replace=True, random_state=2)
@@ -39,8 +39,9 @@ def test_rows_of_the_reference_are_quiet_and_shifted_rows_raise_one_alert(
     assert (stable["verdict"], stable["n"]) == ("stable", N), faults(stable)
     assert (drifted["verdict"], drifted["n"]) == ("drifted", N)
     assert {"Age", "Fare"} <= {one["name"] for one in drifted["columns"] if one["verdict"] == "drifted"}
-    (alert,) = [one for one in ok(path.engineer.get("/alerts"))["results"] if one["subject"] == "titanic"]
-    assert (alert["rule"], alert["state"], alert["n_findings"]) == ("drift", "open", 1)
+    # Other tests ask for the same row again and again: what they raised may be open still, or settled.
+    assert [one["state"] for one in alerts(path)].count("open") == 1
+    assert sum(one["n_findings"] for one in alerts(path)) == n_findings + 1
 
 
 def predict(stack: RunningStack, by: Caller, table: pd.DataFrame) -> list[str]:
@@ -75,6 +76,12 @@ def windows(path: FirstPath) -> list[dict[str, Any]]:
     """Newest first."""
     found: list[dict[str, Any]] = ok(path.scientist.get("/models/titanic/drift"))["results"]
     return found
+
+
+def alerts(path: FirstPath) -> list[dict[str, Any]]:
+    """Of drift of this model, in whatever state."""
+    found: list[dict[str, Any]] = ok(path.engineer.get("/alerts"))["results"]
+    return [one for one in found if (one["rule"], one["subject"]) == ("drift", "titanic")]
 
 
 def faults(window: dict[str, Any]) -> list[Any]:
