@@ -28,6 +28,8 @@ def reference(path: FirstPath, on_the_stack: RunningStack) -> pd.DataFrame:
 def test_rows_of_the_reference_are_quiet_and_shifted_rows_raise_one_alert(
     path: FirstPath, stack: RunningStack, reference: pd.DataFrame
 ):
+    for is_watched in (False, True):  # so that a window begins here: other tests leave a part of one
+        ok(path.scientist.patch("/models/titanic/drift/rules", {"is_watched": is_watched}))
     before = {one["id"] for one in windows(path)}
     n_findings = sum(one["n_findings"] for one in alerts(path))
     quiet = reference.sample(N, replace=True, random_state=1)
