@@ -25,11 +25,20 @@ def tell(window: DriftWindow) -> None:
     live.publish("drift", [window.model])
     if not _is_of_the_model(window):
         return
+    _end_of_another_version(window)
     if window.is_drifted:
         _raise(window)
     elif window.verdict == DriftVerdict.STABLE and _is_quiet(queries.verdicts_until(window)):
         reason = _("Window %(id)s of %(n)d predictions looks like the reference again.")
         alerts.settle(RULE, window.model, reason=reason % {"id": window.pk, "n": window.n})
+
+
+def _end_of_another_version(window: DriftWindow) -> None:
+    """An alert is about the version that drifted: the first window of the next champion ends it."""
+    judged = DriftWindow.objects.filter(model=window.model).exclude(pk=window.pk).order_by("-pk")
+    before = judged.values_list("version", "is_demo").first()
+    if before is not None and before != (window.version, window.is_demo):
+        alerts.settle(RULE, window.model, reason=_("Another version answers now."))
 
 
 def settle_unwatched() -> None:

@@ -391,6 +391,17 @@ def test_a_demonstrations_model_raises_its_own_alert():
     assert Alert.objects.get().is_demo
 
 
+def test_the_first_window_of_another_version_ends_the_alert_of_the_one_before():
+    champion()
+    record(shifted(500))
+    judge()
+    ended()
+    champion(2)
+    record(shifted(500, seed=3), version="2")
+    judge()
+    assert sorted(Alert.objects.values_list("state", "n_findings")) == [("open", 1), ("resolved", 1)]
+
+
 def test_what_came_while_nobody_watched_is_not_judged():
     sam = make_user("sam", "scientist")
     champion()
