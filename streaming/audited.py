@@ -17,10 +17,10 @@ def audited(
     """Commit the entry, then let the change be made: what the trail does not take is not done.
 
     Nothing takes the entry back, not even the end of this process, and no transaction is open while Kafka
-    works. A second entry says that Kafka refused the change, or that nobody knows whether it has made it.
-    Raises RuntimeError inside a transaction: the entry would go with that.
+    works: call it in none. A second entry says that Kafka refused the change, or that nobody knows whether it
+    has made it.
     """
-    with transaction.atomic(durable=True):
+    with transaction.atomic():
         record(action, name, by=by, before=before, after=after)
     try:
         yield

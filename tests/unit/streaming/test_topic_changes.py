@@ -2,13 +2,12 @@
 
 import pytest
 from confluent_kafka import KafkaError
-from django.db import connection, transaction
+from django.db import connection
 from django.urls import reverse
 from django.utils import timezone
 
 from core.audit.models import AuditEntry
 from jobs.models import Job, JobState
-from streaming import topic_actions
 from streaming.models import Replay, ReplayState
 from tests.fakes.kafka import fault
 from tests.people import make_user, signed_in
@@ -159,13 +158,6 @@ def test_the_entry_is_committed_before_kafka_is_asked(broker, engineer):
     broker.step = step
     assert create(engineer).status_code == 201
     assert seen == [(False, ["topic.create"])]
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_change_inside_somebody_s_transaction_is_a_fault_of_the_code(broker, orders):
-    """Its entry would go with that transaction."""
-    with pytest.raises(RuntimeError, match="durable"), transaction.atomic():
-        topic_actions.delete_topic("orders", by=make_user("eng", "engineer"))
 
 
 def test_settings_tell_who_says_them_and_their_default(viewer, engineer, orders):
