@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from functools import partial
-from itertools import islice
 from operator import attrgetter
 from typing import TypeVar
 
@@ -18,6 +17,7 @@ from django.utils import timezone
 from core.lib import aside, live
 from core.lib.aside import Unread
 from core.lib.errors import NotFound
+from core.lib.pieces import pieces
 from core.lib.poll import poll
 from core.lib.times import AHEAD
 from models_registry import absence, aliases, gateway, loops, lost, mirror
@@ -115,7 +115,7 @@ def _keys_beside(loop: aside.Loop, there: set[str]) -> list[str]:
 def _ready_by_page(
     versions: Iterable[gateway.VersionInfo | Unread],
 ) -> Iterator[gateway.VersionInfo | Unread]:
-    for page in _pages(versions, PAGE):
+    for page in pieces(versions, PAGE):
         yield from _ready(page)
 
 
@@ -123,16 +123,10 @@ def _walk_versions(mlflow: gateway.MlflowGateway) -> tuple[set[str], set[str]]:
     """Keys of all versions that MLflow has, and names of the models of which it has another now."""
     there: set[str] = set()
     losing: set[str] = set()
-    for page in _pages(mlflow.versions(), PAGE):
+    for page in pieces(mlflow.versions(), PAGE):
         there.update(version.key for version in page)
         losing |= mirror.mark_replaced(aside.readable(_ready(page)))
     return there, losing
-
-
-def _pages(found: Iterable[T], size: int) -> Iterator[list[T]]:
-    remaining = iter(found)
-    while page := list(islice(remaining, size)):
-        yield page
 
 
 def publish_models(names: set[str]) -> None:
@@ -202,7 +196,7 @@ def _some_of(run_ids: set[str]) -> list[str]:
 
 def _until_known(runs: Iterable[gateway.RunInfo | Unread]) -> Iterable[gateway.RunInfo | Unread]:
     """Runs page by page, to the first page of which each run is known."""
-    for page in _pages(runs, NEWEST):
+    for page in pieces(runs, NEWEST):
         keys = {run.key for run in page}
         known = set(MlflowRun.objects.filter(pk__in=keys).values_list("pk", flat=True))
         known.update(loops.RUNS.rows().values_list("key", flat=True))

@@ -19,6 +19,7 @@ from django.utils import timezone
 from core.lib import live
 from core.lib import redis as console_redis
 from core.lib.errors import InvalidRequest, NotFound
+from core.lib.pieces import pieces
 from core.lib.times import moment
 from pipelines import loops, spool
 from pipelines.log_lines import LogLine
@@ -128,7 +129,7 @@ def copy(row: TaskLog, lines: Iterable[LogLine]) -> int | None:
     rest = iter(lines)
     position = sum(1 for _known in islice(rest, row.n_lines))
     told_at = 0.0
-    while some := list(islice(rest, AT_ONCE)):
+    for some in pieces(rest, AT_ONCE):
         if not _append(row, some, position=position):
             return None
         position += len(some)

@@ -1,7 +1,6 @@
 """The worker's half: run a load test, keep what it measured; forget inputs of erased predictions."""
 
 from datetime import timedelta
-from itertools import islice
 from typing import Any
 
 import structlog
@@ -14,6 +13,7 @@ from core.access import policy, tokens
 from core.access.models import ApiToken, User
 from core.lib import live, outbox
 from core.lib.errors import Unavailable
+from core.lib.pieces import pieces
 from dags.recipes.real_estate.params import ID, INPUTS
 from models_registry import queries as registry
 from predictions import queries as predictions
@@ -65,8 +65,7 @@ def forget_erased() -> int:
     n_rows = 0
     try:
         with queries.reachable():
-            erased = map(str, predictions.erased_ids())
-            while piece := list(islice(erased, LOOKED_AT)):
+            for piece in pieces(map(str, predictions.erased_ids()), LOOKED_AT):
                 kept = RawRow.objects.filter(batch__facts__kind=INPUTS)
                 n_rows += kept.filter(**{f"data__{ID}__in": piece}).delete()[0]
     except Unavailable as error:

@@ -17,7 +17,6 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from itertools import islice
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -44,6 +43,7 @@ from core.lib.aside_round import (
 from core.lib.aside_round import is_ours as is_ours  # for what apps catch themselves
 from core.lib.errors import ConsoleError, Unauthorized, Unavailable
 from core.lib.models import SetAside
+from core.lib.pieces import pieces
 
 log = structlog.get_logger(__name__)
 
@@ -129,7 +129,7 @@ class Loop:
         """
         round_ = Round(self, key, about)
         results: list[R] = []
-        for piece in _pieces(items, at_once):
+        for piece in pieces(items, at_once):
             results += round_.saved(round_.fresh(piece), save)
         for item in round_.odd():
             results += round_.saved([item], save)
@@ -156,7 +156,7 @@ class Loop:
                 if tried.error is None:
                     results.append(result)
 
-        for piece in _pieces(items, LOOKED_AT):
+        for piece in pieces(items, LOOKED_AT):
             act_on(round_.fresh(piece))
         act_on(round_.odd())
         round_.end(is_all=is_all)
@@ -233,12 +233,6 @@ class Loop:
     def rows(self) -> QuerySet[SetAside]:
         """What it has set aside."""
         return SetAside.objects.filter(loop=self.name)
-
-
-def _pieces(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    remaining = iter(items)
-    while piece := list(islice(remaining, size)):
-        yield piece
 
 
 def of_thing(thing: str, name: str) -> list[SetAside]:
