@@ -12,14 +12,15 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from django.core.asgi import get_asgi_application
+import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
-_django = get_asgi_application()  # before whatever needs Django's apps
+django.setup(set_prefix=False)  # before whatever needs its apps
 
 from channels.sessions import CookieMiddleware  # noqa: E402
 
 from console.consumers import LiveConsumer  # noqa: E402
+from console.handler import ThreadHandler  # noqa: E402
 from console.origins import SameOrigin  # noqa: E402
 from console.uploads import Uploads  # noqa: E402
 from console.waiting import Waiting, wanted_s  # noqa: E402
@@ -143,4 +144,4 @@ def _at_a_signal(call: Callable[[], None]) -> Iterator[None]:
 
 _live = SameOrigin(CookieMiddleware(LiveConsumer.as_asgi()))
 _predict = predict_app()
-application = Console(predict=_predict, inference=inference_app(_predict), django=_django, live=_live)
+application = Console(predict=_predict, inference=inference_app(_predict), django=ThreadHandler(), live=_live)

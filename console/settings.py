@@ -161,7 +161,7 @@ def _database(url: str, *, test_name: str) -> dict[str, Any]:
         "PASSWORD": parts.pop("password", ""),
         "HOST": parts.pop("host", ""),
         "PORT": parts.pop("port", ""),
-        # Under ASGI every request may run on another thread: a kept connection would be kept by nobody.
+        # Kept by threads that stay: those of requests (`console.handler`) and of polls (`manage.py watch`).
         "CONN_MAX_AGE": 0,
         # What else the address says is libpq's: sslmode, sslrootcert, target_session_attrs, ...
         "OPTIONS": {"connect_timeout": 3, "application_name": "atalaya", **parts},

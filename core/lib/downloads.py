@@ -1,10 +1,9 @@
 """Files that are sent while they are made: no part of them waits in memory for the rest."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from itertools import chain
+from typing import Any
 
-from asgiref.sync import sync_to_async
-from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, StreamingHttpResponse
 from django.utils.http import content_disposition_header
 
@@ -22,8 +21,9 @@ def response(
     connection without the end of the chunked body. So the client sees a transfer that broke off (curl: exit
     status 18, a browser: failed download), never half a file that looks whole.
     """
-    made = _begun(parts)
-    content = _in_a_thread(made) if isinstance(request, ASGIRequest) else made
+    first = _begun(parts)
+    run = getattr(request, "in_its_thread", None)
+    content = _in_its_thread(first, parts, run) if run else chain(first, parts)
     headers = {
         "Content-Disposition": str(content_disposition_header(True, name)),
         "Cache-Control": "no-store",
@@ -34,8 +34,8 @@ def response(
     return StreamingHttpResponse(content, content_type=content_type, headers=headers)
 
 
-def _begun(parts: Iterator[bytes]) -> Iterator[bytes]:
-    """The same parts, the first of them made already."""
+def _begun(parts: Iterator[bytes]) -> list[bytes]:
+    """Its first parts."""
     first: list[bytes] = []
     n_bytes = 0
     for part in parts:
@@ -43,10 +43,22 @@ def _begun(parts: Iterator[bytes]) -> Iterator[bytes]:
         n_bytes += len(part)
         if n_bytes >= FIRST_BYTES:
             break
-    return chain(first, parts)
+    return first
 
 
-async def _in_a_thread(parts: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """ASGI wants an asynchronous iterator, or it would read everything first."""
-    while (part := await sync_to_async(lambda: next(parts, None))()) is not None:
-        yield part
+async def _in_its_thread(
+    first: list[bytes], parts: Iterator[bytes], run: Callable[..., Awaitable[Any]]
+) -> AsyncIterator[bytes]:
+    """ASGI wants an asynchronous iterator, or it would read everything first.
+
+    The request's thread made the first parts, so it makes the others and closes what they come from: a
+    connection to PostgreSQL is one thread's.
+    """
+    try:
+        for part in first:
+            yield part
+        while (part := await run(next, parts, None)) is not None:
+            yield part
+    finally:
+        if isinstance(parts, Generator):
+            await run(parts.close)

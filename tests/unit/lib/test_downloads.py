@@ -9,10 +9,10 @@ import warnings
 
 import pytest
 import uvicorn
-from django.core.handlers.asgi import ASGIHandler
 from django.test import RequestFactory
 from django.urls import path
 
+from console.handler import ThreadHandler
 from core.lib import downloads
 from core.lib.errors import Unavailable
 
@@ -48,7 +48,7 @@ def port(settings):
     settings.ROOT_URLCONF = __name__
     settings.ALLOWED_HOSTS = ["*"]
     settings.MIDDLEWARE = ["console.middleware.ErrorPagesMiddleware"]
-    config = uvicorn.Config(ASGIHandler(), port=0, lifespan="off", log_config=None)
+    config = uvicorn.Config(ThreadHandler(), port=0, lifespan="off", log_config=None)
     server = uvicorn.Server(config)
     with contextlib.ExitStack() as ending:
         thread = threading.Thread(target=server.run)
