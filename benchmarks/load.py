@@ -1,89 +1,57 @@
-"""A load generator: kept connections that send the same request again once its answer is complete."""
+"""Load by wrk: kept connections that send the same request again once its answer is complete.
 
-import asyncio
-import re
-import time
-from dataclasses import dataclass, field
+wrk costs the machine little beside the servers; a generator in Python would take a core from those that
+answer much, and none from those that answer little.
+"""
 
-_LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from typing import Any, NamedTuple
 
-
-@dataclass
-class Load:
-    """What came back. latencies_s: one for each answer, in the order they came."""
-
-    seconds: float = 0.0
-    cpu_s: float = 0.0  # of the server meanwhile, all its threads
-    latencies_s: list[float] = field(default_factory=list)
-    statuses: dict[bytes, int] = field(default_factory=dict)
-
-    @property
-    def per_second(self) -> float:
-        return len(self.latencies_s) / self.seconds
-
-    @property
-    def cpu_us(self) -> float:
-        """Of the server, for each answer: what a busy machine changes least."""
-        return self.cpu_s / len(self.latencies_s) * 1e6
-
-    def quantile_ms(self, share: float) -> float:
-        ordered = sorted(self.latencies_s)
-        return ordered[min(len(ordered) - 1, int(share * len(ordered)))] * 1000
+# wrk's own way to send a body, and to say what came back in numbers. Times are in microseconds.
+SCRIPT = """
+wrk.method, wrk.path, wrk.body = "POST", %(path)s, %(body)s
+wrk.headers["Authorization"], wrk.headers["Content-Type"] = %(authorization)s, "application/json"
+function done(summary, latency)
+   local errors = summary.errors
+   io.write(string.format("FOUND %%d %%d %%f %%f %%d\\n", summary.requests, summary.duration,
+      latency:percentile(50), latency:percentile(99),
+      errors.status + errors.connect + errors.read + errors.write + errors.timeout))
+end
+"""
 
 
-class _Connection(asyncio.Protocol):
-    def __init__(self, request: bytes, load: Load) -> None:
-        self._request = request
-        self._load = load
-        self._stop_at = 0.0
-        self._received = b""
-        self._sent_at = 0.0
-        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+class Load(NamedTuple):
+    """What came back. p50_ms, p99_ms: of the answers' times. n_failed: other statuses than 2xx, and none."""
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
-
-    def start(self, stop_at: float) -> None:
-        """Send the first request; after `stop_at` (performance counter) no further one."""
-        self._stop_at = stop_at
-        self._send()
-
-    def _send(self) -> None:
-        self._sent_at = time.perf_counter()
-        self._transport.write(self._request)  # type: ignore[attr-defined]
-
-    def data_received(self, data: bytes) -> None:
-        self._received += data
-        head, separator, body = self._received.partition(b"\r\n\r\n")
-        found = _LENGTH.search(head)
-        if not separator or found is None or len(body) < int(found[1]):
-            return
-        now = time.perf_counter()
-        self._load.latencies_s.append(now - self._sent_at)
-        status = head[9:12]
-        self._load.statuses[status] = self._load.statuses.get(status, 0) + 1
-        self._received = b""
-        if now >= self._stop_at:
-            self._transport.close()
-        else:
-            self._send()
-
-    def connection_lost(self, _error: Exception | None) -> None:
-        if not self.closed.done():
-            self.closed.set_result(None)
+    per_second: float
+    p50_ms: float
+    p99_ms: float
+    cpu_us: float  # of the server and all its threads, for each answer: what a busy machine changes least
+    n_failed: int
 
 
-async def run(port: int, request: bytes, *, connections: int, seconds: float) -> Load:
-    """Keep `connections` busy for `seconds`, once all are open."""
-    load = Load()
-    loop = asyncio.get_running_loop()
-    made = [
-        (await loop.create_connection(lambda: _Connection(request, load), "127.0.0.1", port))[1]
-        for _ in range(connections)
-    ]
-    started = time.perf_counter()
-    for connection in made:
-        connection.start(started + seconds)
-    await asyncio.gather(*(connection.closed for connection in made))
-    load.seconds = time.perf_counter() - started
-    return load
+def program() -> str:
+    """wrk, or the end of the program with how to get it."""
+    found = shutil.which("wrk")
+    if found is None:
+        sys.exit("The load comes from wrk, which is not on the PATH: `apt-get install wrk`.")
+    return found
+
+
+def run(url: str, path: str, document: Any, key: str, *, connections: int, seconds: int) -> tuple[Load, int]:
+    """Keep `connections` busy for so long; the load, without the server's time, and the number of answers."""
+    values = {"path": path, "body": json.dumps(document), "authorization": f"Bearer {key}"}
+    script = SCRIPT % {name: json.dumps(value) for name, value in values.items()}
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as file:
+        file.write(script)
+        file.flush()
+        command = [program(), "-t1", f"-c{connections}", f"-d{seconds}s", "-s", file.name, url]
+        output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    line = next(line for line in output.splitlines() if line.startswith("FOUND "))
+    n, duration_us, p50_us, p99_us, n_failed = (float(word) for word in line.split()[1:])
+    found = Load(n / duration_us * 1e6, p50_us / 1e3, p99_us / 1e3, 0.0, int(n_failed))
+    return found, int(n)

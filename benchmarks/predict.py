@@ -1,6 +1,6 @@
 """Calls a second of the predict path beside its peers, with the same model and in the same run.
 
-    python -m benchmarks.predict [--seconds 2] [--rounds 7] [--connections 32 128]
+    python -m benchmarks.predict [--seconds 3] [--rounds 7] [--connections 32 128]
 
 The peers: a bare ASGI application with ONNX, `mlflow models serve`, and BentoML with adaptive batching. None
 of them checks values or keeps records, and only the bare one looks at tokens.
@@ -26,9 +26,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
-import orjson
 import psutil
-import uvloop
 
 from benchmarks import environments, load
 from core.lib import kafka
@@ -138,19 +136,9 @@ def _wait(found: Server, process: subprocess.Popen[bytes]) -> None:
     sys.exit("the server gives no predictions; is Kafka up?")
 
 
-def request(to: Server) -> bytes:
-    body = orjson.dumps(to.document)
-    head = (
-        f"POST {to.path} HTTP/1.1\r\n"
-        f"Host: 127.0.0.1:{to.port}\r\nAuthorization: Bearer {champions.KEY}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
-    return head.encode() + body
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=2)
+    parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--connections", type=int, nargs="+", default=[32, 128])
     parser.add_argument("--peers", nargs="+", choices=list(FLOORS), default=list(FLOORS))
@@ -191,17 +179,17 @@ def compare(servers: dict[str, Server], connections: int, options: argparse.Name
     found: dict[str, list[load.Load]] = {name: [] for name in servers}
     turns = list(servers.items())
     for _name, one in turns:
-        measured(one, connections, 1.0)
+        measured(one, connections, 1)
     for _ in range(options.rounds):
         for name, one in turns:
             found[name].append(measured(one, connections, options.seconds))
         turns.reverse()
-    print(f"{connections} connections, median of {options.rounds} blocks of {options.seconds:g} s")
+    print(f"{connections} connections, median of {options.rounds} blocks of {options.seconds} s")
     for name, rounds in found.items():
         print(" ", line(name, rounds))
     own = found["console"]
     shares = [share(name, own, found[name]) for name in found if name != "console"]
-    slowest = statistics.median(one.quantile_ms(0.99) / one.quantile_ms(0.5) for one in own)
+    slowest = statistics.median(one.p99_ms / one.p50_ms for one in own)
     print(f"  the console's p99 is {slowest:.1f} times its p50 (at most {MOST_P99:g})", flush=True)
     return 0 if all(shares) and slowest <= MOST_P99 else 1
 
@@ -218,11 +206,11 @@ def share(name: str, own: list[load.Load], theirs: list[load.Load]) -> bool:
     return median >= floor
 
 
-def measured(one: Server, connections: int, seconds: float) -> load.Load:
+def measured(one: Server, connections: int, seconds: int) -> load.Load:
     before = _cpu_s(one.process)
-    found = uvloop.run(load.run(one.port, request(one), connections=connections, seconds=seconds))
-    found.cpu_s = _cpu_s(one.process) - before
-    return found
+    url = f"http://127.0.0.1:{one.port}"
+    found, n = load.run(url, one.path, one.document, champions.KEY, connections=connections, seconds=seconds)
+    return found._replace(cpu_us=(_cpu_s(one.process) - before) / max(n, 1) * 1e6)
 
 
 def _cpu_s(process: psutil.Process) -> float:
@@ -231,16 +219,16 @@ def _cpu_s(process: psutil.Process) -> float:
 
 
 def line(name: str, rounds: list[load.Load]) -> str:
-    """Medians over the rounds; other statuses than 200 are named."""
+    """Medians over the rounds; calls that failed are counted."""
 
     def median(figure: Callable[[load.Load], float]) -> float:
         return statistics.median(figure(one) for one in rounds)
 
     rate, cpu_us = median(lambda one: one.per_second), median(lambda one: one.cpu_us)
-    p50, p99 = median(lambda one: one.quantile_ms(0.5)), median(lambda one: one.quantile_ms(0.99))
+    p50, p99 = median(lambda one: one.p50_ms), median(lambda one: one.p99_ms)
     times = f"p50 {p50:6.2f} ms   p99 {p99:6.2f} ms   {cpu_us:6.0f} us of processor a call"
-    others = sorted({status.decode() for one in rounds for status in one.statuses if status != b"200"})
-    return " ".join([f"{name:8} {rate:9,.0f} calls/s  ", times, *others])
+    n_failed = sum(one.n_failed for one in rounds)
+    return f"{name:8} {rate:9,.0f} calls/s   {times}" + (f"   {n_failed:,} FAILED" if n_failed else "")
 
 
 if __name__ == "__main__":
