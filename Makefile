@@ -15,7 +15,7 @@ export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help up down demo remove-demo status doctor measure logs reset backup restore psql shell kill \
-        check format fuzz test test-unit test-integration test-browser test-restore test-upgrade test-tutorial \
+        check format fuzz test test-all test-unit test-integration test-browser test-restore test-upgrade test-tutorial \
         test-examples test-brokers soak bench load notebook panels dashboards openapi reference docs messages lock secrets test-containers
 
 help:  ## list these commands
@@ -76,7 +76,11 @@ format:  ## put code and templates into shape
 	@$(TOOLS) -m ruff check --fix
 	@$(TOOLS) -m stack.check --format-templates
 
-test:  ## every test: unit (one process a core), then integration and browser on one stack; names the slowest
+test:  ## unit (one process a core), then integration and browser on one stack, without journeys; names the slowest
+	@$(TOOLS) -m pytest tests/unit -n auto --durations=15
+	@$(TOOLS) -m pytest tests/integration tests/browser -m "not journey" --durations=15
+
+test-all:  ## every test: `make test`, and the journeys of minutes on the same stack
 	@$(TOOLS) -m pytest tests/unit -n auto --durations=15
 	@$(TOOLS) -m pytest tests/integration tests/browser --durations=40
 

@@ -13,7 +13,7 @@ from stack import spark_jobs
 from tests.demonstration import DRIVER, VICTIMS, Walks, walk_with_kills
 from tests.running_stack import RunningStack
 
-pytestmark = pytest.mark.timeout(1200)
+pytestmark = [pytest.mark.journey, pytest.mark.timeout(1200)]
 
 ROUNDS = range(int(os.environ.get("CONSOLE_KILL_ROUNDS", "1")))
 SEED = 20260401

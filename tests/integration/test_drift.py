@@ -13,6 +13,8 @@ from tests.api import Caller, ok, wait_for
 from tests.first_path import PASSENGER, FirstPath
 from tests.running_stack import RunningStack
 
+pytestmark = pytest.mark.journey
+
 N = 500
 
 

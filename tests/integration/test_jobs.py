@@ -26,6 +26,7 @@ def source(stack: RunningStack) -> Iterator[Path]:
     path.unlink(missing_ok=True)
 
 
+@pytest.mark.journey
 def test_job_runs_once_when_worker_and_watch_are_killed_meanwhile(stack, engineer, source):
     job_id = submit(engineer, source)
     stack.kill("worker")

@@ -19,6 +19,8 @@ from tests import running_stack
 from tests.integration.real_jobs import write_trips
 from tests.running_stack import QUICK_TO_START, RunningStack
 
+pytestmark = pytest.mark.journey
+
 PORT_BASE = running_stack.PORT_BASE + 100
 UI_PORT = PORT_BASE + 20
 

@@ -24,7 +24,7 @@ VENDORS = ("1", "2")
 STARTS_WITHIN_S = 240  # a cold JVM and Spark's first batch, where everything else wants the two cores, too
 LENGTH, SLIDE = timedelta(minutes=10), timedelta(minutes=5)
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.journey, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")

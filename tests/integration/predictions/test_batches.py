@@ -7,10 +7,13 @@ from typing import Any
 
 import httpx
 import psycopg2
+import pytest
 
 from tests.api import ok, wait_for
 from tests.first_path import PASSENGER, FirstPath
 from tests.running_stack import RunningStack
+
+pytestmark = pytest.mark.journey
 
 N_ROWS = 30_000
 ODD_EVERY = 100

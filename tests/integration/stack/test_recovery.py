@@ -21,6 +21,8 @@ from tests.integration import real_jobs
 from tests.integration.stack.notes import read_everywhere, write_everywhere
 from tests.running_stack import RunningStack
 
+pytestmark = pytest.mark.journey
+
 ROUNDS = range(int(os.environ.get("CONSOLE_KILL_ROUNDS", "1")))
 SEED = 20260101
 N_WAVES = 2  # each part dies once

@@ -1,6 +1,10 @@
 """Readmission of diabetics on real servers: rows once, two batches, a champion that answers."""
 
+import pytest
+
 from tests.running_stack import RunningStack
+
+pytestmark = pytest.mark.journey
 
 
 def test_journey_from_the_archive_to_a_champion(stack: RunningStack):

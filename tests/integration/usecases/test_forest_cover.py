@@ -1,6 +1,10 @@
 """Forest cover on real servers: batches over HTTP, a waiting that holds no slot, a model, an answer."""
 
+import pytest
+
 from tests.running_stack import RunningStack
+
+pytestmark = pytest.mark.journey
 
 
 def test_journey_from_batches_to_answers(stack: RunningStack):

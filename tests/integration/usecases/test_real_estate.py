@@ -1,6 +1,10 @@
 """The listings' journey on real servers: three batches, judged, trained on or not, one model live."""
 
+import pytest
+
 from tests.running_stack import RunningStack
+
+pytestmark = pytest.mark.journey
 
 
 def test_batches_are_judged_and_a_house_gets_its_price(stack: RunningStack):

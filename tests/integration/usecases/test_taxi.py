@@ -1,6 +1,10 @@
 """Taxi on real servers: a month through three Spark jobs, a model of tips, trips through the stream."""
 
+import pytest
+
 from tests.running_stack import RunningStack
+
+pytestmark = pytest.mark.journey
 
 
 def test_journey_from_a_month_to_tips(stack: RunningStack):

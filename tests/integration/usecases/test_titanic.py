@@ -1,6 +1,10 @@
 """Titanic on real servers: the list into SQL and the feature store, a model from there, an outlier."""
 
+import pytest
+
 from tests.running_stack import RunningStack
+
+pytestmark = pytest.mark.journey
 
 
 def test_journey_from_the_list_to_an_outlier(stack: RunningStack):

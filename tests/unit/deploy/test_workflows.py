@@ -59,7 +59,7 @@ def test_shell_takes_values_from_its_environment_alone():
 def test_make_targets_and_files_of_commands_exist():
     targets = set(re.findall(r"^([a-z-]+):", (REPO / "Makefile").read_text(), re.MULTILINE))
     asked = set(re.findall(r"^make ([a-z-]+)", commands(), re.MULTILINE))
-    assert asked == {"check", "test"}
+    assert asked == {"check", "test-all"}
     assert asked <= targets
     named = set(re.findall(r"(?:deploy|tests)/[\w./-]+[\w]", commands()))
     assert {"deploy/argocd/images.py", "deploy/helm/atalaya", "tests/unit/deploy"} <= named
@@ -69,7 +69,7 @@ def test_make_targets_and_files_of_commands_exist():
 def test_rules_of_prometheus_are_tested_before_a_change_is_let_in():
     """Its tests are skipped where its programs are missing, unless the environment asks for them."""
     found = WORKFLOWS["test"]["jobs"]["test"]["steps"]
-    (place,) = (n for n, step in enumerate(found) if step.get("run") == "make test")
+    (place,) = (n for n, step in enumerate(found) if step.get("run") == "make test-all")
     assert found[place]["env"] == {"CONSOLE_TEST_NEEDS": "prometheus"}
     before = "\n".join(step.get("run", "") for step in found[:place])
     assert re.search(r"apt-get install .*\bprometheus prometheus-alertmanager\b", before)
