@@ -1,4 +1,4 @@
-"""Every URL of the console: pages first, then REST under /api/v1. No path ends in a slash."""
+"""Every URL of the console: REST under /api/v1, then pages. No path ends in a slash."""
 
 from django.urls import include, path
 
@@ -20,6 +20,7 @@ console_patterns = [
 ]
 
 urlpatterns = [
+    path("api/v1/", include("console.api_urls")),  # first: else each call would try the 250 pages before it
     path("", include((console_patterns, "console"))),
     path("", include("core.access.urls")),
     path("", include("core.audit.urls")),
@@ -33,7 +34,6 @@ urlpatterns = [
     path("", include("predictions.drift.urls")),
     path("", include("usecases.urls")),
     path("", include("console.demo.urls")),
-    path("api/v1/", include("console.api_urls")),
 ]
 
 handler400 = "core.lib.error_pages.handler400"

@@ -1,5 +1,6 @@
 """Users with roles (groups), and the API tokens by which programs act for them."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import ClassVar
 
@@ -46,8 +47,12 @@ class User(AbstractUser):
     def role_names(self) -> list[str]:
         """Names of the user's roles, read once for each instance; prefetched groups cost nothing."""
         if not hasattr(self, "_role_names"):
-            self._role_names = sorted(group.name for group in self.groups.all())
+            self.know_roles(group.name for group in self.groups.all())
         return self._role_names
+
+    def know_roles(self, names: Iterable[str]) -> None:
+        """The roles that somebody has read already."""
+        self._role_names = sorted(names)
 
     def forget_roles(self) -> None:
         """Read the roles anew when asked next."""

@@ -6,7 +6,10 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 import structlog
+from django.contrib.auth.models import Group
+from django.contrib.postgres.expressions import ArraySubquery
 from django.db import transaction
+from django.db.models import OuterRef
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -158,6 +161,9 @@ def _publish() -> None:
         log.warning("tokens.not_announced", error=str(error))
 
 
+_roles_of_owner = ArraySubquery(Group.objects.filter(user=OuterRef("user_id")).values("name"))
+
+
 def apply(request: HttpRequest) -> None:
     """Make the request act for its token's owner. Raises NotSignedIn; without a header nothing changes."""
     header = request.headers.get("Authorization")
@@ -180,7 +186,8 @@ def bearer(header: str) -> tuple[User, ApiToken]:
 
 
 def _live_token(key: str) -> ApiToken:
-    token = ApiToken.objects.select_related("user").filter(key_sha256=key_sha256(key)).first()
+    found = ApiToken.objects.select_related("user").annotate(roles=_roles_of_owner)
+    token = found.filter(key_sha256=key_sha256(key)).first()
     if token is None or not token.user.is_active:
         raise NotSignedIn(
             _("This token is not known here. Check that it was copied whole, or make a new one.")
@@ -190,6 +197,7 @@ def _live_token(key: str) -> ApiToken:
             raise NotSignedIn(_("This token was revoked. Make a new one under your name, API tokens."))
         if not one.is_live:
             raise NotSignedIn(_("This token has expired. Make a new one under your name, API tokens."))
+    token.user.know_roles(token.roles)
     now = timezone.now()
     if token.last_used_at is None or now - token.last_used_at > LAST_USED_EVERY:
         ApiToken.objects.filter(pk=token.pk).update(last_used_at=now)

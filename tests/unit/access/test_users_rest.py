@@ -152,7 +152,7 @@ def test_pages_of_the_list_show_each_once_in_few_queries(admin, django_assert_nu
     admin("get")  # notes the use of the token
     names, path = [], "?limit=3"
     while path:
-        with django_assert_num_queries(4):  # the token with its owner, the owner's roles; the page, its roles
+        with django_assert_num_queries(3):  # the token with its owner and their roles; the page, its roles
             page = admin("get", path).json()
         names += [user["username"] for user in page["results"]]
         path = (page["next"] or "").partition(URL)[2]
