@@ -118,7 +118,15 @@ class _Typed:
 
 
 class NumberField(_Typed, forms.FloatField):
-    """A number."""
+    """A number: 6 a whole one and 6.0 none, as in JSON and Python."""
+
+    def to_python(self, value: Any) -> Any:
+        """The number. Raises ValidationError."""
+        found = super().to_python(value)
+        if isinstance(value, str) and isinstance(found, float) and found.is_integer():
+            text = number(value)
+            return int(text) if text.lstrip("+-").isdigit() else found
+        return found
 
 
 class WholeField(_Typed, forms.IntegerField):

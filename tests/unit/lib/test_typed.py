@@ -119,6 +119,24 @@ def test_a_field_is_drawn_and_read_in_its_readers_language():
         assert 'value="7,x"' in str(Sheet({"share": "7,x", "rows": ""})["share"])
 
 
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("6", "6"),
+        ("-6", "-6"),
+        ("12 000", "12000"),
+        ("9007199254740993", "9007199254740993"),
+        ("6.0", "6.0"),
+        ("6e0", "6.0"),
+        ("6.5", "6.5"),
+        ("", "None"),
+    ],
+)
+def test_a_whole_number_stays_one(text, read):
+    """As JSON keeps them apart: a program may refuse 6.0 where it counts."""
+    assert repr(NumberField().to_python(text)) == read
+
+
 def test_a_choice_is_refused_in_our_words():
     field = forms.ChoiceField(choices=[("a", "A")])
     with pytest.raises(forms.ValidationError, match="is none of the choices"):

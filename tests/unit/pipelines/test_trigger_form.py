@@ -397,3 +397,13 @@ def test_a_run_that_has_to_wait_says_so_to_airflow(scientist, airflow, monkeypat
     run = actions.trigger_run(DAG, conf={}, by=scientist, dag_run_id="mine", run_after=at)
     tasks.deliver_run(str(run.pk))
     assert (given["run_after"], given["dag_run_id"]) == (at, "mine")
+
+
+# --- odd rules
+
+
+@pytest.mark.parametrize("types", [["number", "null"], ["integer", "number"], "number"])
+def test_a_whole_number_is_sent_as_one(page, types):
+    with_params(x=(3, {"type": types, "minimum": 0}))
+    typed(page, **{"conf-x": "6"})
+    assert json.dumps(Run.objects.get().conf) == '{"x": 6}'
