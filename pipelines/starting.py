@@ -7,7 +7,6 @@ from typing import Any, Final
 from django.core.exceptions import ValidationError
 from django.http import QueryDict
 from django.utils.translation import gettext as _
-from jsonschema.validators import validator_for
 
 from core.lib import edge, json_bodies
 from core.lib.errors import InvalidRequest
@@ -89,9 +88,8 @@ def _typed(param: Mapping[str, Any], texts: Sequence[str]) -> Any:
     of_its_type = {"type": schema["type"]} if "type" in schema else {}
     readings = list(_readings(texts, whole="integer" in params.types_of(schema)))
     for rules in (schema, of_its_type):
-        takes = validator_for(rules)(rules).is_valid
         for value in readings:
-            if takes(value):
+            if params.takes(rules, value):
                 return value
     return readings[0]
 

@@ -407,3 +407,12 @@ def test_a_whole_number_is_sent_as_one(page, types):
     with_params(x=(3, {"type": types, "minimum": 0}))
     typed(page, **{"conf-x": "6"})
     assert json.dumps(Run.objects.get().conf) == '{"x": 6}'
+
+
+@pytest.mark.parametrize("place", ["#/definitions/x", "nofile.json", "http://127.0.0.1:9/x.json", "#"])
+def test_a_rule_that_refers_to_nowhere_says_nothing(page, place):
+    """Airflow lists such a DAG where it has no schedule; no other machine is asked for the rule."""
+    with_params(x=("a", {"$ref": place}))
+    assert page.get(f"{URL}?x=b").status_code == 200
+    typed(page, **{"conf-x": "c"})
+    assert Run.objects.get().conf == {"x": "c"}
