@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 import structlog
 from django.db.models import QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from core.lib.errors import ConsoleError, InvalidRequest, NotFound, Unavailable
 from core.lib.models import SyncState
@@ -34,12 +35,16 @@ SOURCES_AT_ONCE = 3  # of a pipeline's versions
 
 
 def sync(airflow: "AirflowGateway", pipeline: Pipeline) -> bool:
-    """Read one pipeline; whether anything of it changed."""
+    """Read one pipeline; whether anything of it changed. Raises ConsoleError."""
     try:
         details = airflow.dag_details(pipeline.dag_id)
         tasks = _tasks(airflow, pipeline, details.version)
-    except NotFound:  # it vanished in between: the next list says so
-        return False
+    except NotFound as error:
+        words = _(
+            "Airflow lists this pipeline but does not find its parameters and tasks: it was deleted a moment "
+            "ago, or Airflow's DAG processor could not store it, and its log says why."
+        )
+        raise NotFound(words, service=SERVICE) from error
     is_changed = mirror.save_details(pipeline, details, tasks)
     _sync_sources(airflow, pipeline, details.version, is_changed=is_changed)
     return is_changed

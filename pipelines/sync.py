@@ -32,13 +32,17 @@ def sync_pipelines() -> None:
     before = dict(Pipeline.objects.values_list("dag_id", "file"))
     mirror.save_dags(airflow.dags())
     mirror.save_import_faults(airflow.import_faults())
-    here = Pipeline.objects.filter(gone_at=None).exclude(pk__in=loops.DETAILS.waiting())
+    here = Pipeline.objects.filter(gone_at=None)
+    listed = set(here.values_list("pk", flat=True))
+    here = here.exclude(pk__in=loops.DETAILS.waiting())
     new = here.filter(Q(details_at=None) | ~Q(dag_id__in=before))[:DETAILS_AT_ONCE]
     changed = details.with_new_versions(airflow, here)[:DETAILS_AT_ONCE]
     in_turn = here.exclude(details_at=None).order_by("details_at", "pk")[:DETAILS_IN_TURN]
     wanted = {pipeline.pk: pipeline for pipeline in [*new, *changed, *in_turn]}
     read, key = partial(details.sync, airflow), attrgetter("pk")
-    loops.DETAILS.each(list(wanted.values()), read, key=key, about=key)
+    loops.DETAILS.each(
+        list(wanted.values()), read, key=key, about=key, is_all=lambda row: row.key not in listed
+    )
 
 
 @poll(every_s=60, service=SERVICE)

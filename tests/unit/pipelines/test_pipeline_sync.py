@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils import timezone
 
-from core.lib.errors import Conflict
+from core.lib.errors import Conflict, NotFound
 from core.lib.models import SetAside
 from pipelines import sync
 from pipelines.actions import remove_demo
@@ -50,6 +50,30 @@ def test_a_logical_date_that_airflow_does_not_say_leaves_the_rows_own(dag):
     sync.sync_runs()
     row = Run.objects.get()
     assert (row.state, row.logical_date) == ("running", ahead)
+
+
+def test_dags_that_airflow_lists_and_does_not_find_keep_no_other_from_being_read(airflow, monkeypatch):
+    """Their rows are there, and what Airflow makes of their files is not: it could not be stored."""
+    monkeypatch.setattr(sync, "DETAILS_AT_ONCE", 3)
+    for dag_id in ("a", "b", "c"):
+        airflow.add_dag(dag_id)
+    airflow.add_dag(DAG, PARAMS)
+    told = airflow.dag_details
+
+    def details(dag_id):
+        if dag_id != DAG:
+            raise NotFound(f"Dag with dag_id: '{dag_id}' not found", service="airflow")
+        return told(dag_id)
+
+    monkeypatch.setattr(airflow, "dag_details", details)
+    sync.sync_pipelines()
+    assert [row.about for row in SetAside.objects.order_by("about")] == ["a", "b", "c"]
+    assert "could not store it" in SetAside.objects.first().reason
+    sync.sync_pipelines()
+    assert Pipeline.objects.get(pk=DAG).params
+    airflow.remove_dag("a")
+    sync.sync_pipelines()
+    assert [row.about for row in SetAside.objects.order_by("about")] == ["b", "c"]
 
 
 def test_a_dag_that_vanishes_is_gone_and_comes_back(dag, run):
