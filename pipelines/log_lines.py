@@ -5,7 +5,7 @@ Nothing of it is ever HTML; what a terminal would swallow (colours, links, contr
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -28,11 +28,17 @@ _ESCAPES = re.compile(
 # The last ones turn the direction of what follows: text would read otherwise than it is.
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 # What Airflow adds to each message and the page shows elsewhere, or nobody needs.
-_QUIET = {"timestamp", "event", "level", "logger", "filename", "lineno", "chan", "error_detail", "loc", "ti"}
-_QUIET |= {"run_id", "dag_id", "task_id", "map_index", "try_number", "ti_id"}
+_QUIET = {"timestamp", "event", "level", "logger", "error_detail", "ti_id"}
+_PLACES = {"filename", "lineno"}  # of the call that logged; of a Python warning they are the code to mend
+_CHANNELS = {"stdout", "stderr"}
+_CODE_LINE = re.compile(r"\S+:[0-9]+")
 _GROUP, _GROUP_END = "::group::", "::endgroup::"
 _SOURCES = "::group::Log message source details"
 _PLACE = re.compile(r"\S*attempt=\d+\.log\S*")
+
+
+# The try whose log it is, by the names that Airflow's messages have for it.
+Own = Mapping[str, str | int]
 
 
 @dataclass(frozen=True)
@@ -55,15 +61,16 @@ class Lines:
     trouble: what that head complains of, known once the lines are read; it matters only when there are none.
     """
 
-    def __init__(self, items: Iterable[Any]) -> None:
+    def __init__(self, items: Iterable[Any], own: Own) -> None:
         self._items = iter(items)
+        self._own = own
         self.trouble = ""
 
     def __iter__(self) -> Iterator[LogLine]:
         for item in self._items:
             if _event(item) == _SOURCES:
                 self._read_head()
-            elif (line := _line(item)) is not None:
+            elif (line := _line(item, self._own)) is not None:
                 yield line
 
     def _read_head(self) -> None:
@@ -77,22 +84,35 @@ class Lines:
         self.trouble = "\n".join(words)
 
 
-def _line(item: Any) -> LogLine | None:
+def _line(item: Any, own: Own) -> LogLine | None:
     """One that is no message of Airflow's is shown as it came."""
-    [found] = aside.read([item], from_airflow, key=lambda item: clean(json.dumps(item, default=repr)))
-    return LogLine(None, "", found.key) if isinstance(found, Unread) else found
+    [found] = aside.read([item], lambda item: from_airflow(item, own), key=repr)
+    if not isinstance(found, Unread):
+        return found
+    text = aside.safely(lambda item: clean(json.dumps(item, default=repr, ensure_ascii=False)), item)
+    return LogLine(*_stamp(item), text or found.key)
 
 
-def from_airflow(item: Any) -> LogLine | None:
-    """A structured message, or plain text from an older log; None for what only Airflow's own page needs."""
+def _stamp(item: Any) -> tuple[datetime | None, str]:
+    """When, and how bad."""
+    if not isinstance(item, dict):
+        return None, ""
+    level = str(item.get("level") or "").lower()
+    level = {"warn": "warning", "fatal": "critical"}.get(level, level)
+    return moment(item.get("timestamp")), level if level in LEVELS else ""
+
+
+def from_airflow(item: Any, own: Own) -> LogLine | None:
+    """A structured message, or plain text from an older log; None for what only Airflow's own page needs.
+
+    own: what the message says of this try is left out, as the page says it.
+    """
     if isinstance(item, str):
         return LogLine(None, "", clean(item))
     event = _event(item)
     if event == _GROUP_END or (not item.get("timestamp") and _PLACE.fullmatch(event)):
         return None
-    level = str(item.get("level") or "").lower()
-    level = {"warn": "warning", "fatal": "critical"}.get(level, level)
-    return LogLine(moment(item.get("timestamp")), level if level in LEVELS else "", clean(_text(item)))
+    return LogLine(*_stamp(item), clean(_text(item, own)))
 
 
 def clean(text: str) -> str:
@@ -132,20 +152,39 @@ def _event(item: Any) -> str:
     return str(item.get("event") or "") if isinstance(item, dict) else ""
 
 
-def _text(item: dict[str, Any]) -> str:
-    extras = [
-        f"{key}={value}" for key, value in item.items() if key not in _QUIET and value not in (None, "")
-    ]
+def _text(item: dict[str, Any], own: Own) -> str:
+    shown = [key for key, value in item.items() if value not in (None, "") and not _is_quiet(key, item, own)]
+    extras = [f"{key}={item[key]}" for key in shown]
     text = " ".join([_event(item).removeprefix(_GROUP), *extras])
     return "\n".join([text, *_traces(item.get("error_detail"))])
+
+
+def _is_quiet(key: str, item: dict[str, Any], own: Own) -> bool:
+    """Whether what a message says under this key is Airflow's own: a program may say something else there."""
+    value = item[key]
+    if key in _PLACES:
+        return item.get("logger") != "py.warnings"
+    if key == "ti":
+        return all(repr(own.get(name)) in str(value) for name in ("dag_id", "run_id", "task_id"))
+    if key in own:
+        return str(value) == str(own[key])
+    if key == "chan":
+        return value in _CHANNELS
+    if key == "loc":
+        return _CODE_LINE.fullmatch(str(value)) is not None
+    return key in _QUIET
 
 
 def _traces(detail: Any) -> Iterator[str]:
     """An exception with what caused it, the first cause first, line by line as Python prints it.
 
-    detail: structlog's `ExceptionDictTransformer`: the exception that came out, then its causes.
+    detail: structlog's `ExceptionDictTransformer`: the exception that came out, then its causes. What a
+    program itself says under that key, such as a text, stays as it is.
     """
-    for place, stack in reversed(list(enumerate(detail or []))):
+    if not isinstance(detail, list) or not all(isinstance(stack, dict) for stack in detail):
+        yield from [] if detail in (None, "") else [str(detail)]
+        return
+    for place, stack in reversed(list(enumerate(detail))):
         yield from _trace(stack)
         if place:
             is_cause = stack.get("is_cause")

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from core.lib.aside import Unread, name_in
 from core.lib.times import moment
 from pipelines.answers import params_of, read, row_key
-from pipelines.log_lines import Lines, LogLine
+from pipelines.log_lines import Lines, LogLine, Own
 from pipelines.run_answers import run_key
 from pipelines.scope import instance_name
 
@@ -223,8 +223,9 @@ def input_request(item: dict[str, Any]) -> InputRequest:
     )
 
 
-def log_page(item: dict[str, Any]) -> LogPage:
-    return LogPage(list(Lines(item["content"])), item.get("continuation_token") or "")
+def log_page(item: dict[str, Any], own: Own) -> LogPage:
+    """own: as in `log_lines`."""
+    return LogPage(list(Lines(item["content"], own)), item.get("continuation_token") or "")
 
 
 def stored_line(raw: bytes) -> Any:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import urllib3
@@ -24,7 +25,7 @@ from pipelines import answers, run_answers, task_answers
 from pipelines.airflow_calls import CONNECT_S, READ_S, AirflowCalls, checked, translated
 from pipelines.airflow_pages import Listed, all_of, listed
 from pipelines.answers import UnreadPage
-from pipelines.log_lines import Lines
+from pipelines.log_lines import Lines, Own
 from pipelines.scope import Scope
 from pipelines.states import MARKS
 from pipelines.task_answers import InputRequest, LogPage, TaskState, TaskTry, XCom
@@ -89,7 +90,7 @@ class TaskCalls(AirflowCalls):
         call = self._instances.get_log_without_preload_content
         return self._read(
             call,
-            task_answers.log_page,
+            partial(task_answers.log_page, own=_own(dag_id, dag_run_id, task_id, try_number, map_index)),
             dag_id=dag_id,
             dag_run_id=dag_run_id,
             task_id=task_id,
@@ -118,7 +119,7 @@ class TaskCalls(AirflowCalls):
             )
             checked(answer)
         try:
-            yield Lines(_items(answer))
+            yield Lines(_items(answer), _own(dag_id, dag_run_id, task_id, try_number, map_index))
         finally:
             answer.close()  # what is left unread, where somebody else goes on, must meet nobody else's call
             answer.release_conn()
@@ -272,6 +273,16 @@ class TaskCalls(AirflowCalls):
             except ConsoleError as error:
                 entries.append(replace(one, trouble=error.message))
         return entries
+
+
+def _own(dag_id: str, dag_run_id: str, task_id: str, try_number: int, map_index: int) -> Own:
+    return {
+        "dag_id": dag_id,
+        "run_id": dag_run_id,
+        "task_id": task_id,
+        "try_number": try_number,
+        "map_index": map_index,
+    }
 
 
 def _items(answer: urllib3.BaseHTTPResponse) -> Iterator[Any]:

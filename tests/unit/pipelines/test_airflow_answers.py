@@ -18,14 +18,17 @@ def test_a_logical_date_may_lie_ahead():
 
 
 def test_a_line_that_is_no_message_is_shown_as_it_came():
-    odd = [7, {"event": "x", "error_detail": [None]}, {"event": "sound"}, None]
-    page = task_answers.log_page({"content": odd, "continuation_token": None})
+    unlike = {"event": "x", "level": "error", "error_detail": [{"frames": [1]}], "words": "é" * 2000}
+    odd = [7, {"timestamp": "2026-01-01T00:00:00Z", **unlike}, {"event": "sound"}, None]
+    page = task_answers.log_page({"content": odd, "continuation_token": None}, own={})
     assert [line.message for line in page.lines] == [
         "7",
-        '{"event": "x", "error_detail": [null]}',
+        '{"timestamp": "2026-01-01T00:00:00Z", "event": "x", "level": "error",'
+        f' "error_detail": [{{"frames": [1]}}], "words": "{"é" * 2000}"}}',
         "sound",
         "null",
     ]
+    assert (page.lines[1].at, page.lines[1].level) == (datetime(2026, 1, 1, tzinfo=UTC), "error")
     assert task_answers.stored_line(b"no JSON \xff") == "no JSON \ufffd"
 
 

@@ -313,14 +313,17 @@ def test_a_file_that_lacks_the_end_says_so_and_why(ended, airflow, page):
     assert "Download what is here so far" not in page.get(f"/runs/{ended.run_id}/log").content.decode()
 
 
+OWN = {"dag_id": DAG, "run_id": RUN, "task_id": "load", "try_number": 1, "map_index": -1}
+
+
 def test_colours_and_control_characters_are_taken_out():
-    line = log_lines.from_airflow({"event": "\x1b[31mred\x1b[0m\x00\x07 <b>x</b>", "level": "WARN"})
+    line = log_lines.from_airflow({"event": "\x1b[31mred\x1b[0m\x00\x07 <b>x</b>", "level": "WARN"}, OWN)
     assert (line.message, line.level) == ("red <b>x</b>", "warning")
 
 
 @pytest.mark.parametrize("at", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59+00:00", "yesterday", 0, None])
 def test_a_line_of_no_possible_time_has_none(at, tmp_path, settings):
-    line = log_lines.from_airflow({"event": "x", "timestamp": at})
+    line = log_lines.from_airflow({"event": "x", "timestamp": at}, OWN)
     assert (line.at, line.message) == (None, "x")
 
 
@@ -341,7 +344,7 @@ def test_an_exception_is_shown_with_its_frames():
         "exc_value": "no",
         "frames": [{"filename": "a.py", "lineno": 3, "name": "f"}],
     }
-    line = log_lines.from_airflow({"event": "Task failed", "level": "error", "error_detail": [fault]})
+    line = log_lines.from_airflow({"event": "Task failed", "level": "error", "error_detail": [fault]}, OWN)
     assert line.message == "Task failed\n  File 'a.py', line 3, in f\nValueError: no"
 
 
@@ -354,12 +357,12 @@ HEAD = [
 
 
 def test_airflows_own_head_is_no_line():
-    found = log_lines.Lines([*HEAD, {"event": "one", "level": "info"}, {"event": "::endgroup::"}])
+    found = log_lines.Lines([*HEAD, {"event": "one", "level": "info"}, {"event": "::endgroup::"}], OWN)
     assert [line.message for line in found] == ["one"]
 
 
 def test_a_log_of_nothing_says_what_airflow_says():
-    found = log_lines.Lines(HEAD)
+    found = log_lines.Lines(HEAD, OWN)
     assert list(found) == []
     assert found.trouble.startswith("Could not read served logs")
 
@@ -372,7 +375,7 @@ def stack(exc_type, exc_value, **values):
 def test_a_group_shows_what_is_in_it_and_its_notes():
     inner = [[stack("ValueError", "bad\nrow")], [stack("KeyError", "'x'", exc_notes=["in file b.csv"])]]
     group = stack("ExceptionGroup", "2 failed", exc_notes=["while loading"], is_group=True, exceptions=inner)
-    text = log_lines.from_airflow({"event": "Task failed", "error_detail": [group]}).message
+    text = log_lines.from_airflow({"event": "Task failed", "error_detail": [group]}, OWN).message
     assert text.splitlines() == [
         "Task failed",
         "  File 'a.py', line 1, in f",
@@ -389,9 +392,43 @@ def test_a_group_shows_what_is_in_it_and_its_notes():
     ]
 
 
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ({"dag_id": DAG, "run_id": RUN, "task_id": "load", "map_index": -1, "try_number": "1"}, "waiting"),
+        ({"dag_id": "other", "run_id": RUN}, "waiting dag_id=other"),
+        ({"run_id": 907}, "waiting run_id=907"),
+        ({"ti": f"RuntimeTaskInstance(task_id='load', dag_id='{DAG}', run_id='{RUN}')"}, "waiting"),
+        ({"ti": "Timor"}, "waiting ti=Timor"),
+        ({"chan": "stdout", "loc": "a.py:3", "filename": "a.py", "lineno": 3}, "waiting"),
+        ({"chan": "#ops", "loc": "Quito"}, "waiting chan=#ops loc=Quito"),
+        (
+            {"logger": "py.warnings", "category": "FutureWarning", "filename": "a.py", "lineno": 3},
+            "waiting category=FutureWarning filename=a.py lineno=3",
+        ),
+    ],
+)
+def test_only_what_airflow_says_of_this_try_is_left_out(said, shown):
+    assert log_lines.from_airflow({"event": "waiting", **said}, OWN).message == shown
+
+
+@pytest.mark.parametrize(
+    ("detail", "shown"),
+    [
+        ("boom\nat x", "failed\nboom\nat x"),
+        ({"code": 7}, "failed\n{'code': 7}"),
+        (["a", "b"], "failed\n['a', 'b']"),
+    ],
+)
+def test_an_exception_that_the_program_tells_as_a_text_is_shown_with_its_line(detail, shown):
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    item = {"event": "failed", "level": "error", "timestamp": at.isoformat(), "error_detail": detail}
+    assert list(log_lines.Lines([item], OWN)) == [LogLine(at, "error", shown)]
+
+
 def test_a_cause_comes_first_as_python_prints_it():
     detail = [stack("RuntimeError", "load failed"), stack("OSError", "disk full", is_cause=True)]
-    text = log_lines.from_airflow({"event": "x", "error_detail": detail}).message
+    text = log_lines.from_airflow({"event": "x", "error_detail": detail}, OWN).message
     assert text.index("disk full") < text.index("direct cause") < text.index("load failed")
 
 
