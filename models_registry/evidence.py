@@ -72,11 +72,13 @@ def _title(name: str, champion: int | None, labels: dict[Any, Any]) -> str:
     return titles.get(kind, name)
 
 
-def chain(version: ModelVersion, champion: ModelVersion | None) -> list[Link]:
-    """Data, pipeline run, MLflow run, version, champion."""
+def chain(version: ModelVersion, champion: ModelVersion | None, *, dag_id: str) -> list[Link]:
+    """Data, pipeline run, MLflow run, version, champion. dag_id: whose run it is; empty for not known."""
     links = [
         Link(_("data"), version.data_sha256 or _("not recorded"), title=_source(version.data_source)),
-        Link(_("pipeline run"), version.dag_run_id or _("none"), url=_pipeline_url(version.dag_run_id)),
+        Link(
+            _("pipeline run"), version.dag_run_id or _("none"), url=_pipeline_url(dag_id, version.dag_run_id)
+        ),
         Link(_("MLflow run"), version.run_id or _("none"), url=_run_url(version.run_id)),
         Link(_("version"), f"v{version.version}", kind="here"),
     ]
@@ -94,9 +96,9 @@ def _run_url(run_id: str) -> str:
     return reverse("models:run-detail", args=[run_id]) if run_id else ""
 
 
-def _pipeline_url(dag_run_id: str) -> str:
+def _pipeline_url(dag_id: str, dag_run_id: str) -> str:
     """The pipelines app, a stranger here, knows which of its runs bears this id."""
-    query = urlencode({"dag_run_id": dag_run_id})
+    query = urlencode({"dag_id": dag_id, "dag_run_id": dag_run_id} if dag_id else {"dag_run_id": dag_run_id})
     return f"{reverse('pipelines:run-by-dag-run')}?{query}" if dag_run_id else ""
 
 

@@ -257,12 +257,22 @@ def dag_runs_of_versions(dag_run_ids: Collection[str]) -> set[str]:
     return set(found.values_list("dag_run_id", flat=True))
 
 
-def runs_of_dag_run(dag_run_id: str) -> list[MlflowRun]:
-    """MLflow runs that a pipeline run made, oldest first."""
+def runs_of_dag_run(dag_id: str, dag_run_id: str) -> list[MlflowRun]:
+    """MLflow runs that a pipeline run made, oldest first.
+
+    Scheduled runs of several pipelines share an id: those that say another pipeline made them are left out.
+    """
     if not dag_run_id:
         return []
     rows = MlflowRun.objects.filter(dag_run_id=dag_run_id, gone_at=None).select_related("experiment")
+    rows = rows.filter(Q(tags__dag_id=dag_id) | ~Q(tags__has_key="dag_id"))
     return list(rows.order_by("started_at")[:50])
+
+
+def dag_of(row: ModelVersion) -> str:
+    """The pipeline that made the version, as its MLflow run says; empty where that does not say it."""
+    tags = MlflowRun.objects.filter(pk=row.run_id).values_list("tags", flat=True).first() or {}
+    return str(tags.get("dag_id", ""))
 
 
 def versions_of_runs(run_ids: Iterable[str]) -> dict[str, list[ModelVersion]]:

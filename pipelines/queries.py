@@ -105,11 +105,15 @@ def run(run_id: int) -> Run:
     return found
 
 
-def runs_with_id(dag_run_id: str) -> list[Run]:
-    """Those that Airflow calls so: scheduled runs of several pipelines share one. Raises NotFound."""
+def runs_with_id(dag_run_id: str, dag_id: str = "") -> list[Run]:
+    """Those that Airflow calls so: scheduled runs of several pipelines share one. Raises NotFound.
+
+    dag_id: the pipeline of the one that is looked for, where that is known.
+    """
     if not dag_run_id:
         raise NotFound(_("Say which run: its id is missing."))
-    found = list(Run.objects.filter(dag_run_id=dag_run_id)[:2])
+    rows = Run.objects.filter(dag_run_id=dag_run_id)
+    found = list((rows.filter(dag_id=dag_id) if dag_id else rows)[:2])
     if not found:
         raise NotFound(_("There is no run “%(id)s” here.") % {"id": dag_run_id[:250]})
     return found

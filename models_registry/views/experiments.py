@@ -90,7 +90,8 @@ def run_detail(request: HttpRequest, run_id: str) -> HttpResponse:
 @require_GET
 def runs_of_dag_run(request: HttpRequest) -> HttpResponse:
     """Box of a pipeline run: the MLflow runs and versions it made."""
-    runs = queries.runs_of_dag_run(request.GET.get("dag_run_id", "")[:250])
+    given = request.GET
+    runs = queries.runs_of_dag_run(given.get("dag_id", "")[:250], given.get("dag_run_id", "")[:250])
     made = queries.versions_of_runs(run.pk for run in runs)
     rows = [{"run": run, "versions": made.get(run.pk, [])} for run in runs]
     return render(request, "models_registry/_runs_of_dag_run.html", {"rows": rows})

@@ -54,7 +54,7 @@ def _evidence(request: SignedInRequest, name: str, number: int) -> dict[str, Any
         **context,
         "gate": gate,
         "checks": evidence.check_rows(gate, version.spec) if gate else [],
-        "chain": evidence.chain(version, champion),
+        "chain": evidence.chain(version, champion, dag_id=queries.dag_of(version)),
         "champion": champion,
         "compare_url": _compare_url(version, champion),
         "others": queries.listed_versions(name)[:6],

@@ -209,9 +209,12 @@ def recent_runs(request: SignedInRequest) -> HttpResponse:
 
 @require_GET
 def run_by_dag_run(request: SignedInRequest) -> HttpResponse:
-    """To the run with Airflow's id `?dag_run_id=`, for apps that know no other; to the list of several."""
+    """To the run with Airflow's id `?dag_run_id=`, for apps that know no other; to the list of several.
+
+    `?dag_id=`: of this pipeline.
+    """
     dag_run_id = request.GET.get("dag_run_id", "")
-    found = queries.runs_with_id(dag_run_id)
+    found = queries.runs_with_id(dag_run_id, request.GET.get("dag_id", ""))
     if len(found) == 1:
         return redirect("pipelines:run-detail", found[0].pk)
     return redirect(f"{reverse('pipelines:run-list')}?{urlencode({'q': dag_run_id})}")

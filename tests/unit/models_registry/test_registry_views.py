@@ -287,6 +287,25 @@ def test_a_pipeline_runs_box_lists_its_runs_and_versions(as_scientist):
     assert "titanic v4" in page
 
 
+def test_a_pipeline_runs_box_leaves_out_runs_of_a_pipeline_of_the_same_schedule(as_scientist):
+    """Scheduled runs of two pipelines carry the same id."""
+    scheduled = "scheduled__2026-01-01T00:00:00+00:00"
+    for name, tags in {"mine": {"dag_id": "a"}, "theirs": {"dag_id": "b"}, "of nobody": {}}.items():
+        make_run(name[0] * 32, dag_run_id=scheduled, name=name, tags=tags)
+    page = _page(as_scientist, "runs-of-dag-run", dag_id="a", dag_run_id=scheduled)
+    assert "mine" in page
+    assert "of nobody" in page
+    assert "theirs" not in page
+
+
+def test_a_version_leads_to_the_run_of_the_pipeline_that_made_it(as_scientist):
+    run = make_run(dag_run_id="s+1", tags={"dag_id": "a b"})
+    make_version(4, run_id=run.pk, dag_run_id="s+1")
+    assert "/runs/by-dag-run?dag_id=a+b&amp;dag_run_id=s%2B1" in _page(
+        as_scientist, "version-detail", "titanic", 4
+    )
+
+
 def test_runs_are_filtered_ordered_and_compared(as_scientist):
     for number, accuracy in enumerate([0.7, 0.8, 0.9]):
         make_run(

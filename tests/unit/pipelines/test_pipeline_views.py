@@ -481,7 +481,7 @@ def test_a_log_is_text_and_never_html(page, run, airflow, real_redis):
     airflow.as_user("ana", "user").trigger_run(DAG, dag_run_id=run.dag_run_id, conf={})
     airflow.move_on(DAG, run.dag_run_id, "failed", search="failed")
 
-    hostile = from_airflow({"event": "<script>alert(1)</script>", "level": "error"})
+    hostile = from_airflow({"event": "<script>alert(1)</script>", "level": "error"}, own={})
     airflow.log_lines[run.dag_run_id, "search", 1] = [hostile]
     page.get(f"/runs/{run.pk}/tasks/search/log")
     tasks.copy_log(str(TaskLog.objects.get().pk))
@@ -502,6 +502,8 @@ def test_an_id_that_two_pipelines_share_leads_to_the_list(page):
     for dag_id in ("a", "b"):
         make_run(dag_id, dag_run_id="scheduled__1+2")
     assert page.get("/runs/by-dag-run?dag_run_id=scheduled__1%2B2")["Location"] == "/runs?q=scheduled__1%2B2"
+    of_a = page.get("/runs/by-dag-run?dag_id=a&dag_run_id=scheduled__1%2B2")
+    assert of_a["Location"] == f"/runs/{Run.objects.get(dag_id='a').pk}"
 
 
 @pytest.mark.parametrize("query", ["", "?dag_run_id=nowhere"])
