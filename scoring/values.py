@@ -1,6 +1,7 @@
 """One value against its field: the definition of what is right, with a sentence for what is not."""
 
 import math
+from decimal import Decimal
 from typing import Any
 
 from scoring.language import MAX_INTEGER, MAX_NUMBER, MAX_TEXT, Field, bare
@@ -62,6 +63,27 @@ def from_text(field: Field, text: str) -> object:
     if field.is_numeric:
         return _number_from_text(text)
     return text
+
+
+def from_table(field: Field, value: object) -> object:
+    """A value of a table that a program wrote, before `normalise`: NaN for missing, 0 and 1 for no and yes,
+    numbers for codes, which are floats where a data frame lacks some of them, and decimals.
+    """
+    if isinstance(value, Decimal):
+        value = int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, float) and value != value:
+        return None
+    if field.type == "boolean" and not isinstance(value, bool) and value in (0, 1):
+        return bool(value)
+    if isinstance(value, str) and not field.is_text:
+        return from_text(field, value)
+    return _code(value) if field.is_text else value
+
+
+def _code(value: object) -> object:
+    if isinstance(value, float) and value.is_integer() and abs(value) <= MAX_INTEGER:
+        return str(int(value))
+    return str(value) if type(value) is int else value
 
 
 def warning(field: Field, value: Value) -> str | None:

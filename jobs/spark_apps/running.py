@@ -48,6 +48,8 @@ SPARK_TYPES = {
     "large_string": "string",
     "bool": "boolean",
 }
+# What nothing is worked out from, and tables that are copied keep.
+CARRIED_TYPES = {"date32[day]": "date", "binary": "binary", "large_binary": "binary"}
 A_NUMBER: tuple[Kind, ...] = ("integer", "number")
 A_TIME: tuple[Kind, ...] = ("time",)
 KIND_WORDS: dict[tuple[Kind, ...], str] = {A_NUMBER: "a number", A_TIME: "a time", ("text",): "text"}
@@ -268,7 +270,7 @@ def _spark_type(column: parquet.Column) -> str:
             return "bigint"
         return "timestamp" if column.is_utc else "timestamp_ntz"
     decimal = _DECIMAL.fullmatch(column.type)
-    found = f"decimal{decimal[1]}" if decimal else SPARK_TYPES.get(column.type)
+    found = f"decimal{decimal[1]}" if decimal else (SPARK_TYPES | CARRIED_TYPES).get(column.type)
     if found is None:
         raise SourceRefused(f"{column.name} is {column.type}, which Spark does not read.")
     return found
@@ -277,6 +279,11 @@ def _spark_type(column: parquet.Column) -> str:
 def has_spark_type(column: parquet.Column) -> bool:
     """Whether Spark reads it as a number, text or a truth value."""
     return column.type in SPARK_TYPES or _DECIMAL.fullmatch(column.type) is not None
+
+
+def is_carried(column: parquet.Column) -> bool:
+    """Whether Spark reads it at all."""
+    return has_spark_type(column) or column.kind == "time" or column.type in CARRIED_TYPES
 
 
 @contextmanager

@@ -1,8 +1,9 @@
 """Score a table with a registered model: every row's answer, with the model and version that gave it.
 
 The champion answers, or a version that the gate has passed. The table's columns are the model's fields by
-name; others are ignored, and carried along. Rows are checked as a prediction's are: one that does not fit has
-its reason instead of an answer, and the others go on.
+name; others are ignored, and carried along but for lists and the like, which the result names. Rows are
+checked as a prediction's are: one that does not fit has its reason instead of an answer, and the others go
+on.
 
 The model runs as serving runs it, compiled to ONNX: a version that only its original can answer for is
 refused, since originals are never loaded here. The answers are in columns `prediction_value`,
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.spark_apps import running
 from jobs.spark_apps.running import SourceRefused
+from scoring import values
 from scoring.spec_reading import read_spec
 
 if TYPE_CHECKING:
@@ -101,28 +103,33 @@ class Model:
         return self.spec.task == "regression"
 
 
-def read(spark: "SparkSession", source: Path, model: Model) -> "DataFrame":
-    """The columns that Spark reads, of all files. Raises SourceRefused when a needed field is no column."""
+def read(spark: "SparkSession", source: Path, model: Model) -> tuple["DataFrame", list[str]]:
+    """The columns that Spark reads, of all files, and the names of the others.
+
+    Raises SourceRefused when a needed field is no column.
+    """
     from pyspark.sql import DataFrame
 
     files = running.files_of(source)
     tables: list[DataFrame] = []
+    left_out: list[str] = []
     for file, table in zip(files, running.look(files), strict=True):
         names = {column.name for column in table.columns}
         if missing := [name for name in model.needed if name not in names]:
             raise SourceRefused(
                 f"{file.name}: it has no column {', no '.join(missing)}, which {model.name} needs."
             )
-        columns = [c for c in table.columns if c.type in running.SPARK_TYPES or c.kind == "time"]
+        columns = [column for column in table.columns if running.is_carried(column)]
         if odd := [c for c in table.columns if c.name in model.fields and c not in columns]:
             raise SourceRefused(f"{file.name}: {odd[0].name} is {odd[0].type}, which no field of a model is.")
         if tables and [column.name for column in columns] != tables[0].columns:
             raise SourceRefused(f"{file.name} has other columns than {files[0].name}.")
         tables.append(running.read_parquet(spark, file, columns))
+        left_out += [c.name for c in table.columns if c not in columns and c.name not in left_out]
     whole = tables[0]
     for one in tables[1:]:
         whole = whole.union(one)
-    return whole
+    return whole, left_out
 
 
 def names_beside(columns: Collection[str]) -> dict[str, str]:
@@ -157,6 +164,7 @@ class Answering:
 
         spec = model.spec
         self._model = model
+        self._fields = {field.name: field for field in spec.fields}
         self._decoder: RowDecoder = RowDecoder(spec)
         self._scorer: Scorer = Scorer.from_onnx(model.onnx, spec)
 
@@ -164,9 +172,10 @@ class Answering:
         """The batch with its answers beside it."""
         import pyarrow as pa
 
-        known = [name for name in self._model.fields if name in batch.schema.names]
+        known = [name for name in self._fields if name in batch.schema.names]
         rows = [
-            {name: _plain(value) for name, value in row.items()} for row in batch.select(known).to_pylist()
+            {name: values.from_table(self._fields[name], value) for name, value in row.items()}
+            for row in batch.select(known).to_pylist()
         ]
         parts = [rows[start : start + ROWS_AT_ONCE] for start in range(0, len(rows), ROWS_AT_ONCE)]
         answers = [answer for part in parts for answer in self._answers(part)]
@@ -178,16 +187,21 @@ class Answering:
         return pa.RecordBatch.from_arrays([*batch.columns, *added], names=names)
 
     def _answers(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """All at once if all fit, else one by one: one odd row costs no other its answer."""
+        """All at once if all fit, else half by half: one odd row costs no other its answer."""
         from scoring.check import RowsInvalid
+        from scoring.score import ModelFailure
 
         try:
             checked = self._decoder.decode_rows(rows)
             scores = self._scorer.score_rows(checked)
-        except RowsInvalid as error:
+        except (RowsInvalid, ModelFailure) as error:
             if len(rows) > 1:
-                return [answer for row in rows for answer in self._answers([row])]
-            words = "; ".join(fault["message"] for fault in error.errors)
+                middle = len(rows) // 2
+                return self._answers(rows[:middle]) + self._answers(rows[middle:])
+            if isinstance(error, RowsInvalid):
+                words = "; ".join(fault["message"] for fault in error.errors)
+            else:
+                words = f"the model fails on these values: {error}"
             return [self._named({"error": words[:LONGEST_ERROR]})]
         return [self._answer(scores, place, checked.warnings[place]) for place in range(len(rows))]
 
@@ -206,18 +220,13 @@ class Answering:
         return {**answer, "model": self._model.name, "version": self._model.version}
 
 
-def _plain(value: Any) -> Any:
-    """None for what files hold in the place of a missing number."""
-    return None if isinstance(value, float) and value != value else value
-
-
 def score(spark: "SparkSession", source: Path, model: Model, folder: Path) -> dict[str, Any]:
     """Write the table with its answers to `folder`."""
     from pyspark.sql import Observation
     from pyspark.sql import functions as F
 
     observation = Observation()
-    table = read(spark, source, model)
+    table, left_out = read(spark, source, model)
     names = names_beside(table.columns)
     is_refused = F.col(names["error"]).isNotNull()
     answers = scored(table, model).observe(
@@ -235,6 +244,7 @@ def score(spark: "SparkSession", source: Path, model: Model, folder: Path) -> di
         "model": model.name,
         "version": model.version,
         "tables": [_numbers(answered, names) if model.is_regression else _counts(answered, names)],
+        **({"columns_left_out": ", ".join(left_out)} if left_out else {}),
         **running.facts(folder),
     }
 

@@ -282,7 +282,7 @@ class ParquetTable(Table):
         for name, value in zip(self.columns, row, strict=True):
             field = self._fields.get(name)
             if field is not None:
-                _put(inputs, field, _plain(field, value))
+                _put(inputs, field, values.from_table(field, value))
         return Given([_as_text(value) for value in row], inputs)
 
 
@@ -302,19 +302,6 @@ def _refusing(look: Callable[[], list[parquet.Table]]) -> list[parquet.Table]:
 
 def _unreadable(error: parquet.Refused) -> FileRefused:
     return FileRefused([(None, _("The file cannot be read: %(error)s.") % {"error": error})])
-
-
-def _plain(field: Field, value: Any) -> object:
-    """What data frames make of values: NaN for missing, 0 and 1 for no and yes, numbers for codes."""
-    if isinstance(value, float) and value != value:
-        return None
-    if field.type == "boolean" and not isinstance(value, bool) and value in (0, 1):
-        return bool(value)
-    if field.is_text and type(value) is int:
-        return str(value)
-    if isinstance(value, str) and not field.is_text:
-        return values.from_text(field, value)
-    return value
 
 
 def _as_text(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import time
+from decimal import Decimal
 from difflib import get_close_matches
 
 import msgspec
@@ -11,6 +12,7 @@ import pytest
 
 from scoring import check, values
 from scoring.check import NotJSON, RowDecoder, RowsInvalid, TooLarge
+from scoring.language import Field
 from scoring.spec_reading import read_spec
 from tests.unit.scoring import specs
 
@@ -265,6 +267,38 @@ def test_numbers_in_texts_are_none_of_python():
     area = specs.house().field("area")
     assert values.from_text(area, "1_500") == "1_500"
     assert values.from_text(area, "1500") == 1500
+
+
+@pytest.mark.parametrize(
+    ("name", "stored", "read"),
+    [
+        ("town", 12, "12"),
+        ("town", 12.0, "12"),
+        ("town", Decimal("12.00"), "12"),
+        ("town", 12.5, 12.5),
+        ("town", 1e300, 1e300),
+        ("town", True, True),
+        ("town", float("nan"), None),
+        ("town", "12.0", "12.0"),
+        ("rooms", Decimal(18446744073709551615), 18446744073709551615),
+        ("rooms", Decimal("3.00"), 3),
+        ("rooms", "3", 3),
+        ("area", Decimal("90.25"), 90.25),
+        ("area", float("nan"), None),
+        ("area", None, None),
+    ],
+)
+def test_values_of_tables_are_read_as_data_frames_write_them(name, stored, read):
+    found = values.from_table(specs.house().field(name), stored)
+    assert (type(found), found) == (type(read), read)
+
+
+@pytest.mark.parametrize(
+    ("stored", "read"), [(0, False), (1.0, True), (Decimal(1), True), (2, 2), ("yes", True)]
+)
+def test_truth_values_of_tables_may_be_numbers(stored, read):
+    field = Field("is_new", type="boolean")
+    assert repr(values.from_table(field, stored)) == repr(read)
 
 
 def test_only_the_first_misspelt_names_are_looked_up(monkeypatch):

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+from datetime import date
+from decimal import Decimal
 
 import pandas as pd
 import pyarrow as pa
@@ -11,7 +13,7 @@ import pytest
 from jobs.spark_apps.running import SourceRefused
 from jobs.spark_apps.score_model import Answering, Model, names_beside, score
 from scoring.check import RowDecoder
-from scoring.score import Scorer
+from scoring.score import ModelFailure, Scorer
 from scoring.spec_reading import read_spec
 from tests.champions import packed, passengers
 from tests.unit.jobs.spark_apps.made_trips import write
@@ -89,6 +91,61 @@ def test_a_row_that_the_model_has_no_number_for_has_its_reason(model):
     answers = answering.with_answers(batch).to_pylist()
     assert [row["prediction_error"] for row in answers] == [None, "the model answers with no number", None]
     assert [row["prediction_value"] is None for row in answers] == [False, True, False]
+
+
+def test_a_row_that_the_model_fails_on_has_its_reason(model):
+    """As one-hot encoding fails on a whole number between those that it learnt."""
+    answering = Answering(model)
+    run = answering._scorer._run
+
+    def fails(feed):
+        if (feed["Fare"] == 51).any():
+            raise ModelFailure("Unknown Category")
+        return run(feed)
+
+    answering._scorer._run = fails
+    [batch] = table(5, Fare=[50.0, 52.0, 51.0, 53.0, 54.0]).to_batches()
+    answers = answering.with_answers(batch).to_pylist()
+    words = "the model fails on these values: Unknown Category"
+    assert [row["prediction_error"] for row in answers] == [None, None, words, None, None]
+    assert [row["prediction_value"] is None for row in answers] == [False, False, True, False, False]
+
+
+def test_columns_as_databases_and_data_frames_store_them_are_read(spark, tmp_path, model):
+    """Decimals, unsigned numbers, codes with gaps; what the model does not ask for is carried along."""
+    rows = table(4)
+    stored = {
+        "Fare": pa.array([Decimal("7.25"), Decimal("8.00"), None, Decimal("9.50")], pa.decimal128(10, 2)),
+        "Pclass": pa.array([1, 2, 3, 3], pa.uint64()),
+        "Embarked": pa.array([12.0, None, 13.0, 14.5], pa.float64()),
+        "Parch": pa.array([0.0, 1.0, 2.0, 0.0], pa.float64()),
+    }
+    for name, column in stored.items():
+        rows = rows.set_column(rows.column_names.index(name), name, column)
+    beside = {
+        "paid": pa.array([Decimal("1.5")] * 4, pa.decimal128(4, 1)),
+        "day": pa.array([date(2026, 1, 1)] * 4),
+        "raw": pa.array([b"\xff"] * 4),
+        "bag": pa.array([[1]] * 4),
+    }
+    for name, column in beside.items():
+        rows = rows.append_column(name, column)
+    result = score(spark, write(tmp_path / "in.parquet", rows), model, tmp_path / "out")
+    found = {row["ticket"]: row for row in pq.read_table(tmp_path / "out").to_pylist()}
+    assert result["columns_left_out"] == "bag"
+    assert [found[f"t{n}"]["prediction_error"] for n in range(4)] == [
+        None,
+        None,
+        "Fare must not be null: give a value",
+        'Embarked must be text such as "abc", not 14.5',
+    ]
+    first = found["t0"]
+    assert (first["paid"], first["day"], first["raw"]) == (Decimal("1.5"), date(2026, 1, 1), b"\xff")
+    assert 'Embarked is "12", a value the model has not seen' in first["prediction_warnings"]
+    expected = by_itself(
+        model, [{**rows.select(model.fields).to_pylist()[0], "Fare": 7.25, "Embarked": "12"}]
+    )
+    assert first["prediction_value"] == str(expected.values[0])
 
 
 def test_a_table_that_was_scored_before_keeps_its_answers(spark, tmp_path, model):

@@ -1,6 +1,7 @@
 """Files as strangers send them, read row by row."""
 
 import datetime
+import decimal
 import json
 
 import pandas as pd
@@ -180,6 +181,16 @@ def test_parquet_is_read_by_its_own_types(table, tmp_path):
     assert first.inputs == WANTED
     assert second.inputs["Age"] is None
     assert second.cells == ["3", "male", "", "1", "0", "7.25", "S", ""]
+
+
+def test_parquet_may_hold_codes_with_gaps_and_decimals(table, tmp_path):
+    """A data frame makes floats of whole numbers as soon as one is missing."""
+    rows = pd.concat([frame(), frame()], ignore_index=True)
+    rows = rows.assign(Embarked=[12.0, None], Fare=[decimal.Decimal("7.25"), decimal.Decimal("8.00")])
+    assert rows["Embarked"].dtype == "float64"
+    first, second = table(parquet(tmp_path, rows)).rows()
+    assert first.inputs == {**WANTED, "Embarked": "12"}
+    assert (second.inputs["Embarked"], second.inputs["Fare"]) == (None, 8.0)
 
 
 def test_parquet_goes_on_where_it_ended(table, tmp_path):
