@@ -72,6 +72,18 @@ def champion(model: str) -> Champion | None:
     return next((Champion.of(period) for period in rows), None)
 
 
+def champion_before(model: str) -> Champion | None:
+    """Who was champion until the one of now came; None where nobody was, or its version is not to answer."""
+    now = ChampionPeriod.objects.filter(until=None, model__name=model).first()
+    if now is None:
+        return None
+    rows = ChampionPeriod.objects.filter(
+        model=now.model_id, until=now.since, version__state=VersionState.RETIRED
+    )
+    period = rows.exclude(version=now.version_id).select_related("version", "model").order_by("pk").last()
+    return Champion.of(period) if period is not None else None
+
+
 def scorer(model: str, number: int | None) -> Champion:
     """The champion, or for a number that version, if the gate has passed it: what may answer for the model.
 

@@ -16,6 +16,7 @@ from core.lib.hits import Hit
 from models_registry.champions import (
     Champion,
     champion,
+    champion_before,
     champion_folder,
     champion_onnx,
     champion_reference,
@@ -37,6 +38,7 @@ from models_registry.states import RequestState, VersionState
 __all__ = [
     "Champion",
     "champion",
+    "champion_before",
     "champion_folder",
     "champion_onnx",
     "champion_reference",

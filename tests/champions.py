@@ -176,10 +176,13 @@ class FakeSource:
     tokens: list[Grant] = field(default_factory=lambda: [grant()])
     is_away: bool = False
     damaged: set[str] = field(default_factory=set)
+    replaced: dict[str, tuple[str, Packed]] = field(default_factory=dict)
     used: set[int] = field(default_factory=set)
     noted: list[tuple[str, str, str, str]] = field(default_factory=list)
 
     def promote(self, version: str, made: Packed, *, model: str = "titanic") -> ChampionRef:
+        if model in self.versions:
+            self.replaced[model] = self.versions[model]
         self.versions[model] = (version, made)
         return made.ref(model=model, version=version)
 
@@ -190,6 +193,13 @@ class FakeSource:
     def champions(self) -> list[ChampionRef]:
         self._answer()
         return [made.ref(model=model, version=version) for model, (version, made) in self.versions.items()]
+
+    def before(self, model: str) -> ChampionRef | None:
+        self._answer()
+        if model not in self.replaced:
+            return None
+        version, made = self.replaced[model]
+        return made.ref(model=model, version=version)
 
     def model_names(self) -> list[str]:
         self._answer()
@@ -205,7 +215,7 @@ class FakeSource:
 
     def onnx(self, ref: ChampionRef) -> bytes:
         self._answer()
-        content = self.versions[ref.model][1].onnx
+        content = self._made(ref).onnx
         return content[:-1] if ref.version in self.damaged else content
 
     def folder(self, ref: ChampionRef, target: Path) -> None:
@@ -213,7 +223,11 @@ class FakeSource:
 
     def reference(self, ref: ChampionRef) -> bytes:
         self._answer()
-        return self.versions[ref.model][1].reference
+        return self._made(ref).reference
+
+    def _made(self, ref: ChampionRef) -> Packed:
+        replaced, made = self.replaced.get(ref.model), self.versions[ref.model][1]
+        return replaced[1] if replaced is not None and replaced[0] == ref.version else made
 
     def _answer(self) -> None:
         if self.is_away:

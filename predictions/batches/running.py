@@ -27,7 +27,7 @@ from django.utils.translation import gettext as _
 from core.access import policy
 from core.access.models import User
 from core.lib import live, metrics, outbox
-from core.lib.errors import ConsoleError, Unavailable
+from core.lib.errors import Conflict, ConsoleError, NotFound, Unavailable
 from core.lib.files import whole, write_whole
 from predictions.batch_models import OPEN, BatchState, PredictionBatch
 from predictions.batches import files, parts, tables
@@ -150,10 +150,21 @@ class Slice:
         return Caller(user.pk, user.get_username(), self._batch.token_id, is_demo=user.is_demo)
 
     def _loaded(self) -> Served:
-        """The champion of now. Raises Ended, ConsoleError."""
+        """The champion of now; where it is refused the one before, as for the form and REST.
+
+        Raises Ended, ConsoleError.
+        """
         ref = self._champion()
-        models = ModelFiles(files.models(), self._source)
-        return serving.load(ref, models, settings.CONSOLE_VAR_DIR / "serving")
+        models, folder = ModelFiles(files.models(), self._source), settings.CONSOLE_VAR_DIR / "serving"
+        try:
+            return serving.load(ref, models, folder)
+        except (Conflict, NotFound) as error:
+            before = self._source.before(ref.model)
+            if before is None:
+                raise
+            words = {"model": ref.model, "version": ref.version, "error": error.message}
+            log.warning("batch.champion_refused", answers=before.version, **words)
+        return serving.load(before, models, folder)
 
     def _champion(self) -> ChampionRef:
         for ref in self._source.champions():

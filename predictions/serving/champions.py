@@ -1,4 +1,8 @@
-"""Who is to answer, as the ledger says, and who does: each model with a keeper of its own."""
+"""Who is to answer, as the ledger says, and who does: each model with a keeper of its own.
+
+Where a champion cannot be loaded the one before it answers: it goes on, and a process that began since loads
+it for as long.
+"""
 
 import threading
 import time
@@ -29,6 +33,7 @@ class Champions:
         self.problems: dict[str, str] = {}
         self.on_change: Callable[[], None] = lambda: None
         self._engine = engine
+        engine.why_away = self._why_away
         self._source = source
         self._folder = folder
         self._files = ModelFiles(folder, source)
@@ -36,6 +41,7 @@ class Champions:
         self._lock = threading.RLock()
         self._wanted: dict[str, Keeper] = {}
         self._serving: dict[str, Keeper] = {}
+        self._stand_ins: dict[str, Keeper] = {}
         self._before: dict[str, ChampionRef] = {}
         self._kept: Crowned | None = None
         self._said: dict[str, tuple[tuple[ChampionRef, str, ChampionRef | None], float]] = {}
@@ -57,6 +63,7 @@ class Champions:
         names = self._source.model_names()
         self._engine.model_names = frozenset(names)
         self._want(refs)
+        self._find_stand_ins()
         self.settle(names)
 
     def settle(self, names: Iterable[str]) -> None:
@@ -65,9 +72,9 @@ class Champions:
         self._tell()
 
     def wait_for_tries(self, timeout_s: float, *, only_from_disk: bool = False) -> None:
-        """Until each champion has been tried once, or the time is over."""
+        """Until each champion, and who stands in for one, has been tried once, or the time is over."""
         deadline = time.monotonic() + timeout_s
-        for keeper in list(self._wanted.values()):
+        for keeper in [*self._wanted.values(), *self._stand_ins.values()]:
             if keeper.is_here or not only_from_disk:
                 keeper.has_tried.wait(max(0.0, deadline - time.monotonic()))
 
@@ -75,8 +82,8 @@ class Champions:
         """Let go of all, and end the processes of those that have one."""
         deadline = time.monotonic() + timeout_s
         with self._lock:
-            keepers = {*self._wanted.values(), *self._serving.values()}
-            self._wanted, self._serving = {}, {}
+            keepers = {*self._wanted.values(), *self._serving.values(), *self._stand_ins.values()}
+            self._wanted, self._serving, self._stand_ins = {}, {}, {}
         for keeper in keepers:
             keeper.release()
         for keeper in keepers:
@@ -98,6 +105,7 @@ class Champions:
             return
         if now is not None and now is not serving:
             now.release()
+        self._let_go_of_stand_in(ref.model)
         self._note_problem(ref.model, "")
         if serving is not None and serving.ref == ref:
             self._wanted[ref.model] = serving  # back to who answers: there is nothing to load
@@ -108,7 +116,7 @@ class Champions:
 
     def _drop(self, model: str) -> None:
         self._engine.served = {name: one for name, one in self._engine.served.items() if name != model}
-        for keepers in (self._wanted, self._serving):
+        for keepers in (self._wanted, self._serving, self._stand_ins):
             if (keeper := keepers.pop(model, None)) is not None:
                 keeper.release()
         self._before.pop(model, None)
@@ -124,6 +132,7 @@ class Champions:
             replaced = self._serving.get(ref.model)
             self._serving[ref.model] = keeper
             self._engine.served = {**self._engine.served, ref.model: found}
+            self._let_go_of_stand_in(ref.model)
             self._note_problem(ref.model, "")
             if replaced is not None and replaced is not keeper:
                 self._before[ref.model] = replaced.ref
@@ -144,6 +153,53 @@ class Champions:
             log.error("serving.champion_not_loaded", model=ref.model, version=ref.version, error=error)
         self.on_change()
 
+    def _why_away(self, model: str) -> str | None:
+        return self.problems.get(model, "") if model in self._wanted else None
+
+    # --- who answers where the champion is refused and nobody did before: in a process that began since
+
+    def _find_stand_ins(self) -> None:
+        """Raises what the source raises."""
+        for model in self.problems:
+            if model not in self._serving and model not in self._stand_ins:
+                before = self._source.before(model)
+                if before is not None:
+                    self._try_stand_in(before)
+
+    def _try_stand_in(self, ref: ChampionRef) -> None:
+        with self._lock:
+            if ref.model not in self.problems or ref.model in self._serving:
+                return  # the champion has come meanwhile
+            keeper = Keeper(
+                ref, self._files, self._folder, take=self._take_for_now, fail=self._fail_to_stand_in
+            )
+            self._stand_ins[ref.model] = keeper
+        keeper.start()
+
+    def _take_for_now(self, keeper: Keeper, found: Served) -> bool:
+        """Until the champion is loaded after all."""
+        ref = keeper.ref
+        with self._lock:
+            is_wanted = self._stand_ins.get(ref.model) is keeper
+            if not is_wanted or self._serving.get(ref.model, keeper) is not keeper:
+                return False
+            self._serving[ref.model] = keeper
+            self._engine.served = {**self._engine.served, ref.model: found}
+        log.info("serving.stand_in_loaded", model=ref.model, version=ref.version, sha256=ref.sha256)
+        self.on_change()
+        return True
+
+    def _fail_to_stand_in(self, keeper: Keeper, error: str) -> None:
+        log.warning(
+            "serving.stand_in_not_loaded", model=keeper.ref.model, version=keeper.ref.version, error=error
+        )
+
+    def _let_go_of_stand_in(self, model: str) -> None:
+        """What answers goes on until another takes its place."""
+        keeper = self._stand_ins.pop(model, None)
+        if keeper is not None and keeper is not self._serving.get(model):
+            keeper.release()
+
     def _note_problem(self, model: str, error: str) -> None:
         others = {name: why for name, why in self.problems.items() if name != model}
         self.problems = {**others, model: error} if error else others
@@ -154,7 +210,7 @@ class Champions:
         """An older champion goes on standing in for one that cannot be loaded, after a restart too."""
         with self._lock:
             refs = {model: self._serving.get(model, keeper).ref for model, keeper in self._wanted.items()}
-            wanted = [keeper.ref for keeper in self._wanted.values()]
+            wanted = [keeper.ref for keeper in (*self._wanted.values(), *self._stand_ins.values())]
             kept = Crowned(list(refs.values()), names, list(self._before.values()))
         if kept == self._kept:
             return

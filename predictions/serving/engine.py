@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import orjson
 from django.utils.translation import gettext as _
 
-from core.lib.errors import Conflict, ConsoleError, InvalidRequest, NotFound
+from core.lib.errors import Conflict, ConsoleError, InvalidRequest, NotFound, Unavailable
 from predictions import sealing
 from predictions.errors import Busy, NotJSON, TooLarge, UnknownKind
 from predictions.serving.callers import Caller
@@ -41,11 +41,16 @@ class Answer(NamedTuple):
 
 
 class Engine:
-    """Holds the champions by name. `served` and `model_names` are replaced as a whole by the refresher."""
+    """Holds the champions by name. `served` and `model_names` are replaced as a whole by the refresher.
+
+    why_away: for a model whose champion is to answer here why it does not, "" while it is being loaded; None
+    for a model without one.
+    """
 
     def __init__(self, writer: RecordWriter, *, max_in_flight: int) -> None:
         self.served: dict[str, Served] = {}
         self.model_names: frozenset[str] = frozenset()
+        self.why_away: Callable[[str], str | None] = lambda _model: None
         self._writer = writer
         self._places = Places(max_in_flight)
         self._seal = sealing.sealer().seal
@@ -58,10 +63,15 @@ class Engine:
         return self._places.n_taken
 
     def champion(self, model: str) -> Served:
-        """Raises NotFound for an unknown model, Conflict for one without a champion."""
+        """Raises NotFound for an unknown model, Conflict for one without a champion.
+
+        And Unavailable for one whose champion does not answer here.
+        """
         served = self.served.get(model)
         if served is not None:
             return served
+        if (why := self.why_away(model)) is not None:
+            raise Unavailable(_away(model, why))
         if model in self.model_names:
             raise Conflict(
                 _("%(model)s has no champion yet. Promote a version, then ask again.") % {"model": model}
@@ -150,6 +160,13 @@ class Engine:
             "n_reference": found.n_reference,
             "n_left_out": found.n_left_out,
         }
+
+
+def _away(model: str, why: str) -> str:
+    if not why:
+        return _("The champion of %(model)s is being loaded. Try again in a moment.") % {"model": model}
+    words = _("The champion of %(model)s is refused here, and no version answers in its stead: %(why)s")
+    return words % {"model": model, "why": why}
 
 
 def checked(served: Served, decode: Decode) -> Rows:

@@ -28,11 +28,13 @@ class FileSource(Protocol):
 class Source(FileSource, Protocol):
     """What serving asks of the rest of the console; each call may raise ConsoleError or a database error.
 
+    before: who was champion until the one of now came, if anybody was.
     note_serving: why a champion cannot be served here, "" when it is; answers: who does meanwhile.
     """
 
     def grants(self) -> list[Grant]: ...
     def champions(self) -> list[ChampionRef]: ...
+    def before(self, model: str) -> ChampionRef | None: ...
     def model_names(self) -> list[str]: ...
     def note_used(self, token_ids: set[int]) -> None: ...
     def note_serving(self, ref: ChampionRef, error: str, answers: ChampionRef | None) -> None: ...
@@ -73,21 +75,12 @@ class ConsoleSource:
 
     @_in_time()
     def champions(self) -> list[ChampionRef]:
-        return [
-            ChampionRef(
-                model=found.model,
-                version=found.version,
-                run_id=found.run_id,
-                sha256=found.sha256,
-                spec_json=found.spec_json.decode(),
-                serve_as=found.serve_as,
-                reference_sha256=found.reference_sha256,
-                since=found.since,
-                is_demo=found.is_demo,
-                missing_as=found.missing_as,
-            )
-            for found in registry_queries.champions()
-        ]
+        return [_ref(found) for found in registry_queries.champions()]
+
+    @_in_time()
+    def before(self, model: str) -> ChampionRef | None:
+        found = registry_queries.champion_before(model)
+        return None if found is None else _ref(found)
 
     @_in_time()
     def model_names(self) -> list[str]:
@@ -115,6 +108,21 @@ class ConsoleSource:
 
     def reference(self, ref: ChampionRef) -> bytes:
         return registry_queries.champion_reference(_champion(ref))
+
+
+def _ref(found: registry_queries.Champion) -> ChampionRef:
+    return ChampionRef(
+        model=found.model,
+        version=found.version,
+        run_id=found.run_id,
+        sha256=found.sha256,
+        spec_json=found.spec_json.decode(),
+        serve_as=found.serve_as,
+        reference_sha256=found.reference_sha256,
+        since=found.since,
+        is_demo=found.is_demo,
+        missing_as=found.missing_as,
+    )
 
 
 def _champion(ref: ChampionRef) -> registry_queries.Champion:

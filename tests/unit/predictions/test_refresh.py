@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import threading
 import time
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -9,8 +10,8 @@ from types import SimpleNamespace
 import orjson
 import pytest
 
-from core.lib.errors import Unavailable
-from predictions.serving import callers, snapshot
+from core.lib.errors import Conflict, Unavailable
+from predictions.serving import callers, keeping, snapshot
 from predictions.serving.files import ModelFiles
 from predictions.serving.service import Service
 from predictions.serving.snapshot import ChampionRef, LiveTokens
@@ -56,6 +57,73 @@ def test_after_a_restart_the_older_champion_still_stands_in(running, source, tmp
     again = _restarted(source, tmp_path)
     again.refresher.refresh()
     assert again.readiness()["models"] == {"titanic": "1"}
+
+
+@pytest.fixture
+def fresh(source, tmp_path, monkeypatch) -> Service:
+    """A process without a disk that begins while the champion, version 2, is refused."""
+    monkeypatch.setattr(keeping, "FIRST_WAIT_S", 0.05)
+    source.damaged.add("2")
+    source.promote("2", champions.packed(seed=1))
+    made = Service(tmp_path / "fresh", source, "predictions")
+    made.refresher.refresh()
+    yield made
+    made.refresher._champions.end(5)
+
+
+def test_a_process_that_begins_without_a_disk_answers_with_the_one_before_too(fresh, source):
+    fresh.refresher.refresh()
+    assert fresh.readiness()["models"] == {"titanic": "1"}
+    assert "SHA-256" in fresh.readiness()["not_loaded"]["titanic"]
+    model, version, error, answers = source.noted[-1]
+    assert (model, version, "SHA-256" in error, answers) == ("titanic", "2", True, "1")
+    again = _restarted(source, fresh.refresher._tokens_path.parent)
+    assert again.readiness()["models"] == {"titanic": "1"}
+
+
+def test_the_champion_takes_its_place_once_it_can_be_loaded(fresh, source):
+    fresh.refresher.refresh()
+    source.damaged.clear()
+    for _n in range(200):
+        if fresh.readiness()["models"] == {"titanic": "2"}:
+            break
+        time.sleep(0.05)
+    assert fresh.readiness()["models"] == {"titanic": "2"}
+    assert fresh.readiness()["not_loaded"] == {}
+
+
+def test_a_later_champion_takes_the_place_of_one_that_stands_in(fresh, source):
+    fresh.refresher.refresh()
+    source.promote("3", champions.packed())
+    fresh.refresher.refresh()
+    assert fresh.readiness()["models"] == {"titanic": "3"}
+
+
+def test_a_champion_that_is_refused_is_told_as_such(fresh, source):
+    """As one without a champion it would send people to promote what is promoted."""
+    with pytest.raises(Unavailable, match=r"titanic is refused here, .* its SHA-256 is"):
+        fresh.engine.champion("titanic")
+    with pytest.raises(Conflict, match="no champion yet"):
+        fresh.engine.champion("unfinished")
+
+
+def test_a_champion_that_is_being_loaded_is_told_as_such(source, tmp_path):
+    is_asked, is_let_go = threading.Event(), threading.Event()
+
+    def onnx(ref):
+        is_asked.set()
+        assert is_let_go.wait(10)
+        return champions.packed().onnx
+
+    source.onnx = onnx
+    made = Service(tmp_path / "fresh", source, "predictions")
+    made.refresher.refresh_champions()
+    assert is_asked.wait(10)
+    with pytest.raises(Unavailable, match="titanic is being loaded"):
+        made.engine.champion("titanic")
+    is_let_go.set()
+    made.refresher.refresh()
+    assert made.readiness()["models"] == {"titanic": "1"}
 
 
 def _restarted(source: FakeSource, folder) -> Service:

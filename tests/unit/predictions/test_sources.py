@@ -2,15 +2,20 @@
 
 import pytest
 from django.db import OperationalError, connection, transaction
+from django.utils import timezone
 
-from models_registry.models import ServingTrouble
+from models_registry.actions import end_champion
+from models_registry.ledger import crown
+from models_registry.models import ChampionPeriod, ModelVersion, ServingTrouble
+from models_registry.states import VersionState
 from predictions.serving import sources
 from predictions.serving.sources import ConsoleSource
 from tests import champions
 from tests.people import make_token, make_user
-from tests.registry import make_champion
+from tests.registry import make_champion, make_version
 
 pytestmark = pytest.mark.django_db
+AS_PROMOTED = {"kind": ChampionPeriod.Kind.PROMOTION, "request": None}
 
 
 def test_live_tokens_become_grants_with_their_owners_rights():
@@ -34,6 +39,27 @@ def test_tokens_that_called_say_when():
 def test_without_champions_there_is_nothing_to_serve():
     assert ConsoleSource().champions() == []
     assert ConsoleSource().model_names() == []
+
+
+def test_who_was_champion_before_is_known_while_they_may_answer():
+    approver = make_user("approver", "approver")
+    first = make_champion(1, approver)
+    assert ConsoleSource().before("titanic") is None
+    crown(make_version(2, state=VersionState.PASSED), by=approver, reason="Better.", **AS_PROMOTED)
+    assert ConsoleSource().before("titanic").version == "1"
+    ModelVersion.objects.filter(pk=first.version_id).update(
+        state=VersionState.ARCHIVED, archived_at=timezone.now()
+    )
+    assert ConsoleSource().before("titanic") is None
+    assert ConsoleSource().before("unknown") is None
+
+
+def test_who_was_champion_before_nobody_was_does_not_stand_in():
+    approver = make_user("approver", "approver")
+    make_champion(1, approver)
+    end_champion("titanic", reason="It is wrong on Sundays.", by=approver)
+    crown(make_version(2, state=VersionState.PASSED), by=approver, reason="Better.", **AS_PROMOTED)
+    assert ConsoleSource().before("titanic") is None
 
 
 def test_a_champion_that_is_not_served_is_noted_with_who_answers_meanwhile():

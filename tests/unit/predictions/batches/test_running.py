@@ -207,6 +207,15 @@ def test_another_champion_may_answer_the_rest(bring, worker, source, monkeypatch
     assert [row["version"] for row in result(batch)] == ["1"] * 500 + ["2"] * 200
 
 
+def test_where_the_champion_is_refused_the_one_before_answers(bring, worker, source):
+    """As for the form and REST: the batch would wait for an hour and fail."""
+    batch = bring(csv_of(3))
+    source.damaged.add("2")
+    source.promote("2", champions.packed(seed=1))
+    done = worker(batch)
+    assert (done.state, done.n_predicted, done.versions) == ("succeeded", 3, ["1"])
+
+
 def test_a_model_without_a_champion_any_more_ends_it(bring, worker, source):
     batch = bring(csv_of(1))
     source.versions.clear()
