@@ -17,10 +17,7 @@ from django.core import signals
 from django.core.exceptions import RequestAborted
 from django.core.handlers.asgi import ASGIHandler, get_script_prefix
 from django.db import connections
-from django.http.response import HttpResponseBase
 from django.urls import set_script_prefix
-
-from core.lib.bodies import Receive, Scope, Send
 
 # A connection in use; one that the server has ended meanwhile is found out before it is used.
 KEPT_S = 60
@@ -62,7 +59,7 @@ class ThreadHandler(ASGIHandler):
         """Without the coroutines that Django would put around each of them."""
         super().load_middleware(is_async=False)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request, unless the client leaves before its body is here."""
         try:
             body = await self.read_body(receive)
@@ -93,13 +90,14 @@ class ThreadHandler(ASGIHandler):
                 again = partial(loop.call_soon_threadsafe, self._idle.append, thread)
                 thread.last.add_done_callback(lambda _work: again())
 
-    def _answer(self, scope: Scope, body: Any, thread: Thread) -> HttpResponseBase:
+    def _answer(self, scope: Any, body: Any, thread: Thread) -> Any:
         """In the thread. What is whole is closed here, with all that belongs to its request."""
         set_script_prefix(get_script_prefix(scope))
         signals.request_started.send(sender=type(self), scope=scope)
+        response: Any
         request, response = self.create_request(scope, body)
         if request is not None:
-            request.in_its_thread = thread.run
+            request.in_its_thread = thread.run  # type: ignore[attr-defined]  # for `core.lib.downloads`
             response = self.get_response(request)
         response._resource_closers.append(body.close)
         response._handler_class = type(self)
@@ -107,7 +105,7 @@ class ThreadHandler(ASGIHandler):
             response.close()
         return response
 
-    async def _send_stream(self, response: HttpResponseBase, receive: Receive, send: Send) -> None:
+    async def _send_stream(self, response: Any, receive: Any, send: Any) -> None:
         """Until it ends or the client leaves."""
         sending = asyncio.create_task(self.send_response(response, send))
         leaving = asyncio.create_task(self._hung_up(receive))
@@ -121,6 +119,6 @@ class ThreadHandler(ASGIHandler):
                 with suppress(asyncio.CancelledError):
                     await task
 
-    async def _hung_up(self, receive: Receive) -> None:
+    async def _hung_up(self, receive: Any) -> None:
         with suppress(RequestAborted):
             await self.listen_for_disconnect(receive)
