@@ -86,14 +86,12 @@ def register(name: str, package: Package, origin: Origin) -> Registered:
     A version that this DAG run registered before is returned as it is; a half-logged run is gone on with.
     """
     client = mlflow.MlflowClient()
-    if (existing := registered_by(client, name, origin.dag_run_id)) is not None:
+    if (existing := registered_by(client, name, origin)) is not None:
         say(f"Version {existing.version} of {name} was registered by this run already.")
         return existing
     mlflow.set_experiment(name)
     tags = {**origin.tags(), **package.tags, **_holdout_tag(package)}
-    with mlflow.start_run(
-        run_id=_begun(client, name, origin.dag_run_id), run_name=origin.dag_run_id, tags=tags
-    ) as run:
+    with mlflow.start_run(run_id=_begun(client, name, origin), run_name=origin.dag_run_id, tags=tags) as run:
         mlflow.log_params(dict(package.params))
         mlflow.log_metrics(dict(package.metrics))
         for target, path in package.files.items():
@@ -149,10 +147,10 @@ def learnt_from(name: str, version: int) -> tuple[Spec, pd.DataFrame]:
         return read_spec(spec.read_bytes()), pd.read_parquet(reference)
 
 
-def registered_by(client: mlflow.MlflowClient, name: str, dag_run_id: str) -> Registered | None:
-    """The version that a DAG run registered, if it did."""
+def registered_by(client: mlflow.MlflowClient, name: str, origin: Origin) -> Registered | None:
+    """The version that a DAG run registered, if it did; another DAG may have a run of the same id."""
     for version in client.search_model_versions(f"name='{name}'", max_results=1000):
-        if version.tags.get("dag_run_id") == dag_run_id:
+        if _is_of(version.tags, origin):
             return Registered(name, str(version.version), str(version.run_id))
     return None
 
@@ -171,13 +169,20 @@ def git_sha() -> str:
     return answer.stdout.strip()
 
 
-def _begun(client: mlflow.MlflowClient, name: str, dag_run_id: str) -> str | None:
+def _begun(client: mlflow.MlflowClient, name: str, origin: Origin) -> str | None:
     """The MLflow run that an earlier try of this task began."""
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         return None
-    runs = client.search_runs([experiment.experiment_id], f"tags.dag_run_id = '{dag_run_id}'", max_results=1)
-    return str(runs[0].info.run_id) if runs else None
+    # A run's id may hold what no filter of MLflow's can quote; a DAG's cannot.
+    runs = client.search_runs(
+        [experiment.experiment_id], f"tags.dag_id = '{origin.dag_id}'", max_results=1000
+    )
+    return next((str(run.info.run_id) for run in runs if _is_of(run.data.tags, origin)), None)
+
+
+def _is_of(tags: Mapping[str, str], origin: Origin) -> bool:
+    return (tags.get("dag_id"), tags.get("dag_run_id")) == (origin.dag_id, origin.dag_run_id)
 
 
 def _log_model(package: Package) -> str:
