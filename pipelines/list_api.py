@@ -84,7 +84,23 @@ RUN_FILTERS = [
     OpenApiParameter("by", str, description="Who asked; `me` is whoever calls"),
     OpenApiParameter("since", OpenApiTypes.DATETIME, description="Asked then or later; a day is one of UTC"),
     OpenApiParameter("until", OpenApiTypes.DATETIME, description="Asked before then; a day is included"),
-    OpenApiParameter("unmended", str, enum=["1"], description="Failed, and no later run succeeded"),
+    OpenApiParameter(
+        "logical_since",
+        OpenApiTypes.DATETIME,
+        description="Of that logical date or a later one; a day is one of UTC",
+    ),
+    OpenApiParameter(
+        "logical_until",
+        OpenApiTypes.DATETIME,
+        description="Of a logical date before then; a day is included",
+    ),
+    OpenApiParameter(
+        "unmended",
+        str,
+        enum=["1"],
+        description="Failed, and no later run of its partition succeeded, of its date where a schedule or a "
+        "backfill made it, else of the pipeline",
+    ),
     OpenApiParameter(
         "order",
         str,

@@ -240,6 +240,17 @@ class Run(Deliverable):
             # Both ways have runs that have not ended last: no index is read backwards for the other.
             models.Index(TOOK.asc(nulls_last=True), F("id").asc(), name="runs_shortest"),
             models.Index(TOOK.desc(nulls_last=True), F("id").desc(), name="runs_longest"),
+            models.Index(F("logical_date").asc(nulls_last=True), F("id").asc(), name="runs_by_date"),
+            models.Index(
+                F("logical_date").desc(nulls_last=True), F("id").desc(), name="runs_by_date_falling"
+            ),
+            models.Index(fields=["dag_id", "logical_date"], name="runs_of_date"),
+            models.Index(
+                fields=["dag_id", "partition_key"],
+                condition=~Q(partition_key=""),
+                name="runs_of_partition",
+            ),
+            models.Index(fields=["triggered_by"], condition=Q(state="failed"), name="runs_failed_by"),
         ]
 
     def __str__(self) -> str:
