@@ -50,7 +50,10 @@ LAST: Final = {
 
 _runs = Run.objects.filter(dag_id=OuterRef("pk")).order_by("-created_at", "-pk")
 SHOWS_PAUSED = Coalesce("wanted_is_paused", "is_paused")  # as rows show it: `Pipeline.shows_paused`
-_last_end = Subquery(_runs.filter(state__in=ENDED).values("state")[:1])
+# A failure that was deleted in Airflow is nobody's to make good; a success has been one all the same.
+_last_end = Subquery(
+    _runs.filter(state__in=ENDED).exclude(state=RunState.FAILED, gone_at__isnull=False).values("state")[:1]
+)
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from pipelines.asset_models import Asset as Asset
 from pipelines.asset_models import AssetEvent as AssetEvent
 from pipelines.backfill_models import Backfill as Backfill
 from pipelines.scope import Scope, instance_name
-from pipelines.states import ENDED, NEVER_THERE, TASK_ENDED, RunState
+from pipelines.states import ENDED, NEVER_THERE, TASK_ENDED, TYPES, RunState
 from pipelines.states import NEVER_RAN as NEVER_RAN
 
 LONGEST_NOTE = 1000
@@ -121,6 +121,11 @@ class Pipeline(Deliverable):
         return self.allowed_run_types is None or run_type in self.allowed_run_types
 
     @property
+    def allowed_kinds(self) -> str:
+        """How a run may come about, in words; empty for any way."""
+        return ", ".join(str(TYPES.get(name, name)) for name in self.allowed_run_types or [])
+
+    @property
     def allows_manual(self) -> bool:
         """Whether somebody may run it by hand."""
         return self.allows("manual")
@@ -162,6 +167,8 @@ class PipelineSource(models.Model):
 
 
 TOOK = ExpressionWrapper(F("ended_at") - F("started_at"), output_field=models.DurationField())
+# Runs that Airflow does not have: nothing can be done to them, and they are in nobody's way.
+NOT_THERE = Q(state__in=NEVER_THERE) | Q(gone_at__isnull=False)
 
 
 class Run(Deliverable):
@@ -195,6 +202,9 @@ class Run(Deliverable):
     ended_at = models.DateTimeField(null=True)
     backfill = models.ForeignKey(Backfill, null=True, on_delete=models.SET_NULL, related_name="runs")
     versions = models.JSONField(default=list, db_default=[])  # of the pipeline's code that its tasks ran
+    # Since when it is known that Airflow does not have it: it was deleted there, or never arrived. `state` is
+    # the last one all the same.
+    gone_at = models.DateTimeField(null=True)
     cancelled_at = models.DateTimeField(null=True)  # by us: Airflow itself only knows `failed`
     # Airflow is asked for its tasks at least once more, and in each round until then; null while nobody has
     # reason to. Written together with whatever tells that they may have changed.
@@ -296,9 +306,19 @@ class Run(Deliverable):
         return Scope(**{"only_failed": self.is_clear_of_failed_only, **given})
 
     @property
+    def is_there(self) -> bool:
+        """Whether Airflow has it, as far as anybody knows, or is to get it."""
+        return self.state not in NEVER_THERE and self.gone_at is None
+
+    @property
     def can_change(self) -> bool:
         """Whether Airflow has it and nothing else is on its way there: it may be cleared or marked."""
-        return not self.wish and self.state not in NEVER_THERE
+        return not self.wish and self.is_there
+
+    @property
+    def kind(self) -> str:
+        """What made it, in words; Airflow's own where we know none."""
+        return str(TYPES.get(self.run_type, self.run_type))
 
     @property
     def duration(self) -> timedelta | None:

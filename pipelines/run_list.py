@@ -75,7 +75,7 @@ def narrowed(wanted: Wanted, *, dag_id: str = "") -> QuerySet[Run]:
     if wanted.until:
         fits &= Q(created_at__lt=wanted.until)
     if wanted.is_unmended:
-        fits &= Q(state=RunState.FAILED) & ~_made_good & ~Exists(_gone)
+        fits &= Q(state=RunState.FAILED, gone_at=None) & ~_made_good & ~Exists(_gone)
     fits &= _by(wanted.by) & _named(wanted.text, has_one_pipeline=bool(dag_id))
     found = Run.objects.filter(fits)
     by = columns(wanted.order)

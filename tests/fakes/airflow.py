@@ -273,6 +273,10 @@ class FakeAirflow(Backfills):
         self._call("runs_under_way")
         return {key for key, run in self._runs.items() if run.state not in ENDED}
 
+    def runs_there(self, runs: list[tuple[str, str]]) -> set[tuple[str, str]]:
+        self._call("runs_there")
+        return {key for key in runs if key in self._runs}
+
     def fail_run(self, dag_id: str, dag_run_id: str) -> DagRun:
         return self.set_run_state(dag_id, dag_run_id, "failed")
 
