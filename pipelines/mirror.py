@@ -232,8 +232,9 @@ def _update(row: Run, found: DagRun) -> bool:
     if row.state == RunState.REFUSED:  # somebody else's run under our id
         return False
     values = {**_mirrored(found), "note": found.note, "state": seen_state(row, found)}
-    if found.logical_date is None:  # nothing that can be read: what was known of it stays
-        del values["logical_date"]
+    for name in ("logical_date", "run_after"):
+        if values[name] is None:  # nothing that can be read: what was known of it stays
+            del values[name]
     if values["state"] in {RunState.QUEUED, RunState.RUNNING}:  # somebody runs it again: it may fail now
         values["cancelled_at"] = None
     is_back = row.gone_at is not None  # or another one of that id took its place
@@ -263,6 +264,7 @@ def _mirrored(found: DagRun) -> dict[str, Any]:
         "data_interval_start": found.data_interval_start,
         "data_interval_end": found.data_interval_end,
         "partition_key": found.partition_key,
+        "run_after": found.run_after,
     }
 
 

@@ -194,8 +194,7 @@ class Run(Deliverable):
     data_interval_start = models.DateTimeField(null=True)
     data_interval_end = models.DateTimeField(null=True)
     partition_key = models.CharField(max_length=LONGEST_KEY, blank=True, default="", db_default="")
-    # Not before then; nothing of it is known of runs that others started.
-    run_after = models.DateTimeField(null=True)
+    run_after = models.DateTimeField(null=True)  # not before then; null where an earlier release noted it
     created_at = models.DateTimeField(default=timezone.now)
     queued_at = models.DateTimeField(null=True)  # by Airflow's clock; anew when it is cleared
     started_at = models.DateTimeField(null=True)

@@ -251,6 +251,7 @@ class FakeAirflow(Backfills):
             data_interval_start=data_interval[0] if data_interval else logical_date,
             data_interval_end=data_interval[1] if data_interval else logical_date,
             partition_key=partition_key,
+            run_after=run_after or self.now,
         )
         self._put(run)
         self._ran.add((dag_id, self._dag(dag_id)[1].version))
