@@ -105,7 +105,7 @@ RUN_FILTERS = [
         "order",
         str,
         enum=[f"{sign}{name}" for name in run_list.ORDERS for sign in ("", "-")],
-        description="`-` falls; `-created` when left out. Runs that have not ended have no duration: last",
+        description="`-` falls; `-created` when left out. Runs without a duration or logical date: last",
     ),
 ]
 

@@ -38,8 +38,8 @@ class Wanted:
     that Airflow no longer has, or of a pipeline that it no longer has, are left out then: nothing could make
     them good.
 
-    order: a key of `ORDERS`, "-" before it for the other way; runs that have not ended have no duration yet
-    and come last either way.
+    order: a key of `ORDERS`, "-" before it for the other way; runs that have not ended have no duration yet,
+    some have no logical date, and those come last either way.
     """
 
     text: str = ""
@@ -48,6 +48,8 @@ class Wanted:
     by: User | str = ""
     since: datetime | None = None
     until: datetime | None = None
+    logical_since: datetime | None = None
+    logical_until: datetime | None = None
     order: str = ""
     is_unmended: bool = False
 
@@ -74,6 +76,10 @@ def narrowed(wanted: Wanted, *, dag_id: str = "") -> QuerySet[Run]:
         fits &= Q(created_at__gte=wanted.since)
     if wanted.until:
         fits &= Q(created_at__lt=wanted.until)
+    if wanted.logical_since:
+        fits &= Q(logical_date__gte=wanted.logical_since)
+    if wanted.logical_until:
+        fits &= Q(logical_date__lt=wanted.logical_until)
     if wanted.is_unmended:
         fits &= Q(state=RunState.FAILED, gone_at=None) & ~_made_good & ~Exists(_gone)
     fits &= _by(wanted.by) & _named(wanted.text, has_one_pipeline=bool(dag_id))
