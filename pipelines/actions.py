@@ -53,8 +53,11 @@ def trigger_run(
     data_interval_start: datetime | None = None,
     data_interval_end: datetime | None = None,
     partition_key: str = "",
+    unpause: bool = False,
 ) -> Run:
     """Record that somebody wants this run. A paused pipeline takes it too: Airflow keeps it queued.
+
+    unpause: the pipeline is resumed as well, where it is paused.
 
     logical_date: what templates call `ds`; now unless given, as Airflow's own button has it.
     dag_run_id: Airflow's name for it; one is made unless given. run_after: it stays queued until then.
@@ -73,6 +76,8 @@ def trigger_run(
         _refuse_taken(dag_id, logical_date)
     if dag_run_id:
         _refuse_run_id(dag_id, dag_run_id)
+    if unpause:
+        set_paused(dag_id, is_paused=False, by=by)
     run = Run.objects.create(
         dag_id=dag_id,
         dag_run_id=dag_run_id or f"console__{uuid7()}",

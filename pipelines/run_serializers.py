@@ -93,6 +93,9 @@ class RunRequestSerializer(StrictSerializer):
         max_length=LONGEST_KEY,
         help_text="of a pipeline whose schedule goes by partitions",
     )
+    unpause = serializers.BooleanField(
+        required=False, default=False, help_text="resume the pipeline as well, where it is paused"
+    )
 
 
 class NothingSerializer(StrictSerializer):

@@ -136,6 +136,7 @@ def _triggered(form: TriggerForm, dag_id: str, request: SignedInRequest) -> str:
         **{name: form.cleaned_data[name] for name in starting.TIMES},
         partition_key=form.cleaned_data["partition_key"].strip(),
         dag_run_id=form.cleaned_data["dag_run_id"].strip(),
+        unpause="unpause" in request.POST,
         by=request.user,
     )
     messages.success(request, _("Asked for. Airflow gets it now."))
