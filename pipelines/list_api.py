@@ -47,7 +47,7 @@ class PipelinePages(CursorPages):
     get=extend_schema(
         parameters=[
             OpenApiParameter("q", str, description="In the name or the description"),
-            OpenApiParameter("tag", str),
+            OpenApiParameter("tag", str, many=True, description="Several: those that have all of them"),
             OpenApiParameter("owner", str),
             OpenApiParameter("show", str, enum=list(listing.SHOWN)),
             OpenApiParameter("last", str, enum=list(listing.LAST), description="What became of its last run"),
