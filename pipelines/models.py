@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 
 from core.lib import traces
 from core.lib.outbox import Deliverable
-from pipelines import params
+from pipelines import conditions, params
 from pipelines.alert_rule_models import AlertRule as AlertRule
 from pipelines.asset_models import Asset as Asset
 from pipelines.asset_models import AssetEvent as AssetEvent
@@ -92,6 +92,8 @@ class Pipeline(Deliverable):
     is_partitioned = models.BooleanField(default=False, db_default=False)
     # How a run of it may come about, in Airflow's words; null for any way.
     allowed_run_types = models.JSONField(null=True)
+    # Which changes of assets start it, in Airflow's words; null for another schedule.
+    asset_expression = models.JSONField(null=True)
     gone_at = models.DateTimeField(null=True)
     wanted_is_paused = models.BooleanField(null=True)
     wanted_by = _user()
@@ -119,6 +121,11 @@ class Pipeline(Deliverable):
     def allows(self, run_type: str) -> bool:
         """Whether its author lets a run come about so."""
         return self.allowed_run_types is None or run_type in self.allowed_run_types
+
+    @property
+    def asset_condition(self) -> str:
+        """Which changes of assets start it, in words; empty for another schedule."""
+        return conditions.in_words(self.asset_expression)
 
     @property
     def allowed_kinds(self) -> str:

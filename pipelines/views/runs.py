@@ -18,6 +18,7 @@ from core.lib.errors import InvalidRequest, NotFound
 from core.lib.htmx import go_to, is_htmx
 from pipelines import (
     actions,
+    asset_events,
     details,
     failures,
     gantt,
@@ -246,6 +247,7 @@ def run_detail(request: SignedInRequest, run_id: int) -> HttpResponse:
         "against_median": queries.against_median(run, median_s),
         "input_requests": queries.open_inputs(run),
         **_waits(run),
+        "taken": asset_events.of_run(run),
         "signs_in": airflow.signs_in(request),
         **age(),
     }
