@@ -19,13 +19,14 @@ from core.lib import edge, json_bodies, json_out, live
 from core.lib.errors import Conflict, ConsoleError, InvalidRequest, NotFound
 from core.lib.ids import uuid7
 from pipelines import mirror, params, queries, tasks
-from pipelines.models import LONGEST_NOTE, Pipeline, Preset, Run
+from pipelines.models import LONGEST_NOTE, NOT_THERE, Pipeline, Preset, Run
 from pipelines.removal import remove_demo as remove_demo
-from pipelines.states import NEVER_THERE
+from pipelines.states import TYPES
 
 LONGEST_CONF_BYTES = 64 * 1024
 LONGEST_NAME = 100
-_RUN_ID = re.compile(r"[A-Za-z0-9_.~:+-]{1,250}")
+LONGEST_ID = 250
+_RUN_ID = re.compile(rf"[A-Za-z0-9_.~:+-]{{1,{LONGEST_ID}}}")
 # Every kind of run that Airflow has but `manual`.
 _NOT_MANUAL = tuple(
     f"{kind}__"
@@ -52,8 +53,11 @@ def trigger_run(
     data_interval_start: datetime | None = None,
     data_interval_end: datetime | None = None,
     partition_key: str = "",
+    unpause: bool = False,
 ) -> Run:
     """Record that somebody wants this run. A paused pipeline takes it too: Airflow keeps it queued.
+
+    unpause: the pipeline is resumed as well, where it is paused.
 
     logical_date: what templates call `ds`; now unless given, as Airflow's own button has it.
     dag_run_id: Airflow's name for it; one is made unless given. run_after: it stays queued until then.
@@ -72,6 +76,8 @@ def trigger_run(
         _refuse_taken(dag_id, logical_date)
     if dag_run_id:
         _refuse_run_id(dag_id, dag_run_id)
+    if unpause:
+        set_paused(dag_id, is_paused=False, by=by)
     run = Run.objects.create(
         dag_id=dag_id,
         dag_run_id=dag_run_id or f"console__{uuid7()}",
@@ -112,8 +118,8 @@ def refuse_unusable(pipeline: Pipeline, run_type: str = "manual") -> None:
         raise Conflict(message % {"dag_id": pipeline.dag_id})
     if not pipeline.allows(run_type):
         message = _("The author of “%(dag_id)s” allows no such runs (%(type)s): only %(allowed)s.")
-        allowed = ", ".join(pipeline.allowed_run_types or [])
-        raise Conflict(message % {"dag_id": pipeline.dag_id, "type": run_type, "allowed": allowed})
+        words = {"type": TYPES.get(run_type, run_type), "allowed": pipeline.allowed_kinds}
+        raise Conflict(message % {"dag_id": pipeline.dag_id, **words})
 
 
 def _refuse_invalid(pipeline: Pipeline, conf: dict, note: str) -> None:
@@ -140,9 +146,7 @@ def _refuse_interval(start: datetime | None, end: datetime | None) -> None:
 
 def _refuse_taken(dag_id: str, logical_date: datetime) -> None:
     """Airflow has one run for each logical date of a pipeline."""
-    other = (
-        Run.objects.filter(dag_id=dag_id, logical_date=logical_date).exclude(state__in=NEVER_THERE).first()
-    )
+    other = Run.objects.filter(dag_id=dag_id, logical_date=logical_date).exclude(NOT_THERE).first()
     if other is not None:
         message = _("Run %(id)s has this logical date already. Give another, or clear that run.")
         fault = {"field": "logical_date", "message": message % {"id": other.pk}}
@@ -158,11 +162,24 @@ def _refuse_run_id(dag_id: str, dag_run_id: str) -> None:
         message = _("Two dots in a row are not allowed in an id.")
     elif dag_run_id.startswith(_NOT_MANUAL):
         message = _("Ids that begin with %(start)s are Airflow's own.") % {"start": ", ".join(_NOT_MANUAL)}
-    elif Run.objects.filter(dag_id=dag_id, dag_run_id=dag_run_id).exists():
+    elif not _free_run_id(dag_id, dag_run_id):
         message = _("A run of this pipeline has this id already. Give another.")
     if message:
         fault = {"field": "dag_run_id", "message": message}
         raise InvalidRequest(_("These settings cannot be used."), errors=[fault])
+
+
+def _free_run_id(dag_id: str, dag_run_id: str) -> bool:
+    """Whether it may be given; a run of this id that Airflow does not have has its number behind it then."""
+    run = Run.objects.select_for_update().filter(dag_id=dag_id, dag_run_id=dag_run_id).first()
+    if run is None:
+        return True
+    if run.wish or run.is_there:
+        return False
+    behind = f"~{run.pk}"
+    run.dag_run_id = f"{dag_run_id[: LONGEST_ID - len(behind)]}{behind}"
+    run.save(update_fields=["dag_run_id"])
+    return True
 
 
 @transaction.atomic

@@ -25,7 +25,7 @@ from core.lib.models import SyncState
 from core.lib.templatetags import numbers
 from pipelines import loops, verdicts
 from pipelines.alert_rule_models import RULE_PREFIX, AlertRule
-from pipelines.models import Pipeline, Run
+from pipelines.models import NOT_THERE, Pipeline, Run
 from pipelines.states import ENDED, ENDED_WELL_OR_NOT, TIMED, RunState
 from pipelines.verdicts import Finding, Past, Watched
 
@@ -174,6 +174,7 @@ def _unresolved() -> dict[tuple[str, str], Alert]:
 def read(dag_ids: Sequence[str]) -> list[Watched]:
     """These pipelines as they stand in the mirror: three queries, however many there are."""
     runs = Run.objects.filter(dag_id=OuterRef("pk")).order_by("-created_at", "-pk")
+    there = runs.exclude(state=RunState.FAILED, gone_at__isnull=False)  # nobody can make those good any more
     until = timezone.now() + verdicts.SKEW  # one from the time to come must not hide real ones
     successes = runs.filter(state=RunState.SUCCESS, ended_at__lte=until)
     rows = list(
@@ -181,8 +182,8 @@ def read(dag_ids: Sequence[str]) -> list[Watched]:
         .only("dag_id", "is_paused", "wanted_is_paused", "awake_at", "next_run_at", "gone_at")
         .annotate(
             # Any number of cancelled ones may lie above those that failed or succeeded.
-            judged=ArraySubquery(runs.filter(state__in=ENDED_WELL_OR_NOT).values("pk")[:N_ENDED]),
-            timed=ArraySubquery(runs.filter(state__in=TIMED).values("pk")[:N_ENDED]),
+            judged=ArraySubquery(there.filter(state__in=ENDED_WELL_OR_NOT).values("pk")[:N_ENDED]),
+            timed=ArraySubquery(there.filter(state__in=TIMED).values("pk")[:N_ENDED]),
             last_success_at=Subquery(successes.values("ended_at")[:1]),
         )
     )
@@ -247,7 +248,14 @@ def _is_over(pair: Pair, alert: Alert, now: datetime) -> bool:
         return True
     failed_at = _said_at(alert, "ended") or alert.first_found_at
     run = str(_said(alert, "run") or "")
-    return verdicts.has_mended(pair.watched, failed_at=failed_at, dag_run_id=run, now=now)
+    if verdicts.has_mended(pair.watched, failed_at=failed_at, dag_run_id=run, now=now):
+        return True
+    return _is_deleted(pair, run)
+
+
+def _is_deleted(pair: Pair, dag_run_id: str) -> bool:
+    """Whether Airflow does not have the run of an alert any more."""
+    return Run.objects.filter(NOT_THERE, dag_id=pair.dag_id, dag_run_id=dag_run_id).exists()
 
 
 def _said(alert: Alert, name: str) -> Any:
@@ -275,6 +283,8 @@ def _settled(pair: Pair, alert: Alert, now: datetime) -> str:
     has_begun = verdicts.has_begun(watched, expected_at=expected_at, now=now)
     if rule.kind == verdicts.NOT_STARTED and not has_begun:
         return _("The run is no longer expected.")
+    if rule.kind == verdicts.FAILED and _is_deleted(pair, str(_said(alert, "run") or "")):
+        return _("The run was deleted in Airflow.")
     return {
         verdicts.FAILED: _("A later run succeeded."),
         verdicts.SLOW: _("A later run took less."),

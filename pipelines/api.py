@@ -55,6 +55,7 @@ from pipelines.serializers import (
     PresetSerializer,
     SwitchedListSerializer,
     SwitchesSerializer,
+    TakenEventListSerializer,
 )
 from pipelines.task_answers import TaskState
 from pipelines.task_serializers import (
@@ -229,6 +230,14 @@ class RunFailureView(APIView):
         if found is None:
             raise NotFound(_("No task of run %(id)s has failed.") % {"id": run_id})
         return Response(FailureSerializer(found).data)
+
+
+class RunAssetEventsView(APIView):
+    @extend_schema(responses=TakenEventListSerializer)
+    def get(self, _request: Request, run_id: int) -> Response:
+        """The events of assets that began a run; empty for one that something else began."""
+        found = asset_events.of_run(queries.run(run_id))
+        return Response(TakenEventListSerializer({"results": found}).data)
 
 
 class RunCancelView(APIView):

@@ -50,6 +50,7 @@ urlpatterns = [
     path("runs/questions/<int:input_id>/answer", api.InputAnswerView.as_view(), name="input-answer"),
     path("runs/<int:run_id>", api.RunDetailView.as_view(), name="run-detail"),
     path("runs/<int:run_id>/failure", api.RunFailureView.as_view(), name="run-failure"),
+    path("runs/<int:run_id>/asset-events", api.RunAssetEventsView.as_view(), name="run-asset-events"),
     path("runs/<int:run_id>/cancel", api.RunCancelView.as_view(), name="run-cancel"),
     path("runs/<int:run_id>/clear", api.RunClearView.as_view(), name="run-clear"),
     path("runs/<int:run_id>/mark", api.RunMarkView.as_view(), name="run-mark"),

@@ -45,6 +45,15 @@ class Begun:
     run: Run | None
 
 
+@dataclass(frozen=True)
+class Taken:
+    """An event that a run took. asset: None where nothing uses it any more; triggering: as of `Begun`."""
+
+    event: Event
+    asset: Asset | None
+    triggering: bool
+
+
 def to_read() -> tuple[datetime | None, int]:
     """From when on Airflow is to be asked, None for the newest, and for how many.
 
@@ -111,6 +120,27 @@ def asset(asset_id: int) -> Asset:
 def events(found: Asset) -> QuerySet[AssetEvent]:
     """Newest first."""
     return AssetEvent.objects.filter(asset_airflow_id=found.airflow_id)
+
+
+MOST_OF_A_RUN = 100
+
+
+def of_run(run: Run) -> list["Taken"]:
+    """The events that a run took, the newest first: what began an asset-triggered one."""
+    if run.run_type != "asset_triggered":
+        return []
+    took = AssetEvent.objects.filter(began__contains=[{"dag_id": run.dag_id, "dag_run_id": run.dag_run_id}])
+    events = with_runs(took[:MOST_OF_A_RUN])
+    assets = Asset.objects.in_bulk([event.row.asset_airflow_id for event in events], field_name="airflow_id")
+    return [
+        Taken(event, assets.get(event.row.asset_airflow_id), _is_triggering(event.row, run))
+        for event in events
+    ]
+
+
+def _is_triggering(row: AssetEvent, run: Run) -> bool:
+    key = (run.dag_id, run.dag_run_id)
+    return any(bool(one.get("triggering")) for one in row.began if (one["dag_id"], one["dag_run_id"]) == key)
 
 
 def with_runs(rows: Iterable[AssetEvent]) -> list[Event]:

@@ -5,6 +5,7 @@
 
 from typing import ClassVar
 
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 
 from pipelines import params
@@ -57,6 +58,7 @@ class AssetEvent(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["asset_airflow_id", "-at"], name="events_of_asset"),
             models.Index(fields=["-at"], name="events_recent"),
+            GinIndex(fields=["began"], name="events_by_run", opclasses=["jsonb_path_ops"]),
         ]
 
     def __str__(self) -> str:

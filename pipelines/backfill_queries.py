@@ -11,8 +11,8 @@ from django.utils.translation import gettext as _
 
 from core.lib.errors import NotFound
 from pipelines.backfill_models import OPEN, Backfill
-from pipelines.models import Run
-from pipelines.states import ENDED, NEVER_THERE, RunState
+from pipelines.models import NOT_THERE, Run
+from pipelines.states import ENDED, RunState
 
 OF_SCHEDULE = ("scheduled", "backfill")  # types of runs; others have dates of their own
 
@@ -91,11 +91,11 @@ def runs_of(found: Backfill) -> QuerySet[Run]:
 
 def runs_at(dag_id: str, dates: Sequence[datetime]) -> dict[datetime, Run]:
     """The runs that a pipeline has at these logical dates."""
-    runs = Run.objects.filter(dag_id=dag_id, logical_date__in=dates).exclude(state__in=NEVER_THERE)
+    runs = Run.objects.filter(dag_id=dag_id, logical_date__in=dates).exclude(NOT_THERE)
     return {run.logical_date: run for run in runs.defer("conf", "note") if run.logical_date}
 
 
 def n_kept(dag_id: str, first: datetime, last: datetime, *, but: Sequence[datetime]) -> int:
     """How many runs of its schedule a pipeline has between these, both included, and not at those dates."""
     runs = Run.objects.filter(dag_id=dag_id, logical_date__range=(first, last), run_type__in=OF_SCHEDULE)
-    return runs.exclude(state__in=NEVER_THERE).exclude(logical_date__in=but).count()
+    return runs.exclude(NOT_THERE).exclude(logical_date__in=but).count()

@@ -46,6 +46,7 @@ class DagDetails:
     param_list: list[dict[str, Any]]
     version: int | None
     timezone: str = ""
+    asset_expression: dict[str, Any] | None = None  # which assets start it: {"all" or "any": […]}, or one
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,14 @@ def dag(item: dict[str, Any]) -> Dag:
 def dag_details(item: dict[str, Any]) -> DagDetails:
     version = item.get("latest_dag_version") or {}
     zone = item.get("timezone") or ""
-    return DagDetails(item.get("doc_md") or "", params_of(item), version.get("version_number"), zone)
+    condition = item.get("asset_expression")
+    return DagDetails(
+        item.get("doc_md") or "",
+        params_of(item),
+        version.get("version_number"),
+        zone,
+        condition if isinstance(condition, dict) else None,
+    )
 
 
 def dag_version(item: dict[str, Any]) -> tuple[str, int]:

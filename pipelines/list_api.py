@@ -47,7 +47,7 @@ class PipelinePages(CursorPages):
     get=extend_schema(
         parameters=[
             OpenApiParameter("q", str, description="In the name or the description"),
-            OpenApiParameter("tag", str),
+            OpenApiParameter("tag", str, many=True, description="Several: those that have all of them"),
             OpenApiParameter("owner", str),
             OpenApiParameter("show", str, enum=list(listing.SHOWN)),
             OpenApiParameter("last", str, enum=list(listing.LAST), description="What became of its last run"),
@@ -84,12 +84,28 @@ RUN_FILTERS = [
     OpenApiParameter("by", str, description="Who asked; `me` is whoever calls"),
     OpenApiParameter("since", OpenApiTypes.DATETIME, description="Asked then or later; a day is one of UTC"),
     OpenApiParameter("until", OpenApiTypes.DATETIME, description="Asked before then; a day is included"),
-    OpenApiParameter("unmended", str, enum=["1"], description="Failed, and no later run succeeded"),
+    OpenApiParameter(
+        "logical_since",
+        OpenApiTypes.DATETIME,
+        description="Of that logical date or a later one; a day is one of UTC",
+    ),
+    OpenApiParameter(
+        "logical_until",
+        OpenApiTypes.DATETIME,
+        description="Of a logical date before then; a day is included",
+    ),
+    OpenApiParameter(
+        "unmended",
+        str,
+        enum=["1"],
+        description="Failed, and no later run of its partition succeeded, of its date where a schedule or a "
+        "backfill made it, else of the pipeline",
+    ),
     OpenApiParameter(
         "order",
         str,
         enum=[f"{sign}{name}" for name in run_list.ORDERS for sign in ("", "-")],
-        description="`-` falls; `-created` when left out. Runs that have not ended have no duration: last",
+        description="`-` falls; `-created` when left out. Runs without a duration or logical date: last",
     ),
 ]
 

@@ -23,6 +23,7 @@ from django.db.models import (
 )
 from django.db.models.functions import Coalesce, JSONObject
 from django.db.models.lookups import Exact
+from django.http import QueryDict
 from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext
@@ -50,25 +51,32 @@ LAST: Final = {
 
 _runs = Run.objects.filter(dag_id=OuterRef("pk")).order_by("-created_at", "-pk")
 SHOWS_PAUSED = Coalesce("wanted_is_paused", "is_paused")  # as rows show it: `Pipeline.shows_paused`
-_last_end = Subquery(_runs.filter(state__in=ENDED).values("state")[:1])
+# A failure that was deleted in Airflow is nobody's to make good; a success has been one all the same.
+_last_end = Subquery(
+    _runs.filter(state__in=ENDED).exclude(state=RunState.FAILED, gone_at__isnull=False).values("state")[:1]
+)
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the address asks for; each is empty for no matter. show, last: keys of `SHOWN` and `LAST`."""
+    """What the address asks for; each is empty for no matter. show, last: keys of `SHOWN` and `LAST`.
+
+    tags: a pipeline has to have all of them.
+    """
 
     text: str = ""
-    tag: str = ""
+    tags: tuple[str, ...] = ()
     owner: str = ""
     show: str = ""
     last: str = ""
     order: str = ""
 
     @classmethod
-    def of(cls, given: Mapping[str, str]) -> "Wanted":
+    def of(cls, given: QueryDict) -> "Wanted":
         """As pages and REST name it."""
-        names = ("tag", "owner", "show", "last", "order")
-        return cls(text=given.get("q", ""), **{name: given.get(name, "") for name in names})
+        names = ("owner", "show", "last", "order")
+        tags = tuple(filter(None, given.getlist("tag")))
+        return cls(text=given.get("q", ""), tags=tags, **{name: given.get(name, "") for name in names})
 
     def check(self) -> None:
         """Raises InvalidRequest for a word that is none of those there are."""
@@ -82,7 +90,7 @@ class Wanted:
     @property
     def is_narrow(self) -> bool:
         """Whether some pipelines may be left out."""
-        return any((self.text, self.tag, self.owner, self.show, self.last))
+        return any((self.text, self.tags, self.owner, self.show, self.last))
 
 
 class Bar(NamedTuple):
@@ -117,8 +125,8 @@ def narrowed(wanted: Wanted) -> QuerySet[Pipeline]:
         found = found.filter(
             Q(dag_id__icontains=text) | Q(display_name__icontains=text) | Q(description__icontains=text)
         )
-    if wanted.tag:
-        found = found.filter(tags__contains=[wanted.tag])
+    if wanted.tags:
+        found = found.filter(tags__contains=list(wanted.tags))
     if wanted.owner:
         found = found.filter(owners__contains=[wanted.owner])
     if wanted.show in {"paused", "active"}:

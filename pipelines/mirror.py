@@ -23,7 +23,7 @@ from pipelines.models import (
     ENDED,
     LONGEST_SOURCE,
     NEVER_RAN,
-    NEVER_THERE,
+    NOT_THERE,
     TASK_ENDED,
     Asset,
     ForgottenRun,
@@ -232,11 +232,15 @@ def _update(row: Run, found: DagRun) -> bool:
     if row.state == RunState.REFUSED:  # somebody else's run under our id
         return False
     values = {**_mirrored(found), "note": found.note, "state": seen_state(row, found)}
-    if found.logical_date is None:  # nothing that can be read: what was known of it stays
-        del values["logical_date"]
+    for name in ("logical_date", "run_after"):
+        if values[name] is None:  # nothing that can be read: what was known of it stays
+            del values[name]
     if values["state"] in {RunState.QUEUED, RunState.RUNNING}:  # somebody runs it again: it may fail now
         values["cancelled_at"] = None
-    if found.run_type == "backfill":  # which may have run it again with other settings
+    is_back = row.gone_at is not None  # or another one of that id took its place
+    if is_back:
+        values |= {"gone_at": None, "cancelled_at": None, "state": _state(found)}
+    if is_back or found.run_type == "backfill":  # which may have run it again with other settings
         values["conf"] = found.conf
     changes = changed_fields(row, values)
     if "note" in changes and RunNote.objects.filter(run=row).exists():  # ours is on its way there
@@ -260,6 +264,7 @@ def _mirrored(found: DagRun) -> dict[str, Any]:
         "data_interval_start": found.data_interval_start,
         "data_interval_end": found.data_interval_end,
         "partition_key": found.partition_key,
+        "run_after": found.run_after,
     }
 
 
@@ -284,10 +289,26 @@ def seen_state(row: Run, found: DagRun) -> str:
     return state
 
 
+def gone(row: Run) -> dict[str, Any]:
+    """What is written of a run that Airflow does not have: one that ended keeps its state, others are lost.
+
+    Nobody asks for its tasks again: Airflow has none of them, and those that are here stay.
+    """
+    values: dict[str, Any] = {"gone_at": timezone.now(), "tasks_due_until": None}
+    return values if row.has_ended else {**values, "state": RunState.LOST}
+
+
+def run_is_gone(row: Run) -> None:
+    """Airflow has no such run; unless somebody changed the row meanwhile."""
+    same = Run.objects.filter(pk=row.pk, state=row.state, wish=Wish.NOTHING, gone_at=None)
+    if same.update(**gone(row)):
+        publish_runs([row])
+
+
 def tasks_changed(runs: Collection[tuple[str, str]]) -> None:
     """Tasks of these runs changed, each given as (dag_id, dag_run_id): of those that ended they are due."""
     names = {"dag_id__in": {run[0] for run in runs}, "dag_run_id__in": {run[1] for run in runs}}
-    ended = Run.objects.filter(state__in=ENDED, **names).exclude(state__in=NEVER_THERE)
+    ended = Run.objects.filter(state__in=ENDED, **names).exclude(NOT_THERE)
     ids = [pk for pk, *run in ended.values_list("pk", "dag_id", "dag_run_id") if tuple(run) in runs]
     tasks_are_due(Run.objects.filter(pk__in=ids))
 
@@ -295,7 +316,7 @@ def tasks_changed(runs: Collection[tuple[str, str]]) -> None:
 def unended_tasks_are_due() -> None:
     """Tasks at work in runs that ended are due: an earlier release may have left them so."""
     at_work = TaskInstance.objects.exclude(state__in=["", "success", "failed", *NEVER_RAN])
-    runs = Run.objects.filter(pk__in=at_work.values("run"), state__in=ENDED).exclude(state__in=NEVER_THERE)
+    runs = Run.objects.filter(pk__in=at_work.values("run"), state__in=ENDED).exclude(NOT_THERE)
     tasks_are_due(runs)
 
 

@@ -18,13 +18,13 @@ from django.utils.translation import gettext_lazy as _
 
 from core.lib import traces
 from core.lib.outbox import Deliverable
-from pipelines import params
+from pipelines import conditions, params
 from pipelines.alert_rule_models import AlertRule as AlertRule
 from pipelines.asset_models import Asset as Asset
 from pipelines.asset_models import AssetEvent as AssetEvent
 from pipelines.backfill_models import Backfill as Backfill
 from pipelines.scope import Scope, instance_name
-from pipelines.states import ENDED, NEVER_THERE, TASK_ENDED, RunState
+from pipelines.states import ENDED, NEVER_THERE, TASK_ENDED, TYPES, RunState
 from pipelines.states import NEVER_RAN as NEVER_RAN
 
 LONGEST_NOTE = 1000
@@ -92,6 +92,8 @@ class Pipeline(Deliverable):
     is_partitioned = models.BooleanField(default=False, db_default=False)
     # How a run of it may come about, in Airflow's words; null for any way.
     allowed_run_types = models.JSONField(null=True)
+    # Which changes of assets start it, in Airflow's words; null for another schedule.
+    asset_expression = models.JSONField(null=True)
     gone_at = models.DateTimeField(null=True)
     wanted_is_paused = models.BooleanField(null=True)
     wanted_by = _user()
@@ -119,6 +121,16 @@ class Pipeline(Deliverable):
     def allows(self, run_type: str) -> bool:
         """Whether its author lets a run come about so."""
         return self.allowed_run_types is None or run_type in self.allowed_run_types
+
+    @property
+    def asset_condition(self) -> str:
+        """Which changes of assets start it, in words; empty for another schedule."""
+        return conditions.in_words(self.asset_expression)
+
+    @property
+    def allowed_kinds(self) -> str:
+        """How a run may come about, in words; empty for any way."""
+        return ", ".join(str(TYPES.get(name, name)) for name in self.allowed_run_types or [])
 
     @property
     def allows_manual(self) -> bool:
@@ -162,6 +174,8 @@ class PipelineSource(models.Model):
 
 
 TOOK = ExpressionWrapper(F("ended_at") - F("started_at"), output_field=models.DurationField())
+# Runs that Airflow does not have: nothing can be done to them, and they are in nobody's way.
+NOT_THERE = Q(state__in=NEVER_THERE) | Q(gone_at__isnull=False)
 
 
 class Run(Deliverable):
@@ -187,14 +201,16 @@ class Run(Deliverable):
     data_interval_start = models.DateTimeField(null=True)
     data_interval_end = models.DateTimeField(null=True)
     partition_key = models.CharField(max_length=LONGEST_KEY, blank=True, default="", db_default="")
-    # Not before then; nothing of it is known of runs that others started.
-    run_after = models.DateTimeField(null=True)
+    run_after = models.DateTimeField(null=True)  # not before then; null where an earlier release noted it
     created_at = models.DateTimeField(default=timezone.now)
     queued_at = models.DateTimeField(null=True)  # by Airflow's clock; anew when it is cleared
     started_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
     backfill = models.ForeignKey(Backfill, null=True, on_delete=models.SET_NULL, related_name="runs")
     versions = models.JSONField(default=list, db_default=[])  # of the pipeline's code that its tasks ran
+    # Since when it is known that Airflow does not have it: it was deleted there, or never arrived. `state` is
+    # the last one all the same.
+    gone_at = models.DateTimeField(null=True)
     cancelled_at = models.DateTimeField(null=True)  # by us: Airflow itself only knows `failed`
     # Airflow is asked for its tasks at least once more, and in each round until then; null while nobody has
     # reason to. Written together with whatever tells that they may have changed.
@@ -240,6 +256,17 @@ class Run(Deliverable):
             # Both ways have runs that have not ended last: no index is read backwards for the other.
             models.Index(TOOK.asc(nulls_last=True), F("id").asc(), name="runs_shortest"),
             models.Index(TOOK.desc(nulls_last=True), F("id").desc(), name="runs_longest"),
+            models.Index(F("logical_date").asc(nulls_last=True), F("id").asc(), name="runs_by_date"),
+            models.Index(
+                F("logical_date").desc(nulls_last=True), F("id").desc(), name="runs_by_date_falling"
+            ),
+            models.Index(fields=["dag_id", "logical_date"], name="runs_of_date"),
+            models.Index(
+                fields=["dag_id", "partition_key"],
+                condition=~Q(partition_key=""),
+                name="runs_of_partition",
+            ),
+            models.Index(fields=["triggered_by"], condition=Q(state="failed"), name="runs_failed_by"),
         ]
 
     def __str__(self) -> str:
@@ -285,9 +312,19 @@ class Run(Deliverable):
         return Scope(**{"only_failed": self.is_clear_of_failed_only, **given})
 
     @property
+    def is_there(self) -> bool:
+        """Whether Airflow has it, as far as anybody knows, or is to get it."""
+        return self.state not in NEVER_THERE and self.gone_at is None
+
+    @property
     def can_change(self) -> bool:
         """Whether Airflow has it and nothing else is on its way there: it may be cleared or marked."""
-        return not self.wish and self.state not in NEVER_THERE
+        return not self.wish and self.is_there
+
+    @property
+    def kind(self) -> str:
+        """What made it, in words; Airflow's own where we know none."""
+        return str(TYPES.get(self.run_type, self.run_type))
 
     @property
     def duration(self) -> timedelta | None:

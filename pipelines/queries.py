@@ -32,7 +32,7 @@ MOST_FAILURES = 3
 MOST_COUNTED = 99
 HIT_RUNS = 3
 SHORTEST_ID = 4
-OTHER = "other"
+OTHER, BACKFILL = "other", "backfill"
 _RUN_NUMBER = re.compile(r"(?:run )?#?([0-9]{1,15})", re.IGNORECASE)
 
 
@@ -288,6 +288,19 @@ def _names(row: TaskInstance) -> set[tuple[str, int | None]]:
 def is_paused(dag_id: str) -> bool:
     """Whether the pipeline's queued runs have to wait, as its switch was left: Airflow may not know yet."""
     return Pipeline.objects.alias(shown=listing.SHOWS_PAUSED).filter(pk=dag_id, shown=True).exists()
+
+
+def n_in_the_way(found: Run) -> int:
+    """How many runs of its pipeline are running, where those are as many as may be at once; else 0.
+
+    Runs of backfills have limits of their own.
+    """
+    if found.run_type == BACKFILL:
+        return 0
+    most = Pipeline.objects.filter(pk=found.dag_id).values_list("max_active_runs", flat=True).first()
+    running = Run.objects.filter(dag_id=found.dag_id, state=RunState.RUNNING).exclude(run_type=BACKFILL)
+    n = running.count() if most else 0
+    return n if most and n >= most else 0
 
 
 def search(text: str, _user: User) -> list[Hit]:

@@ -27,6 +27,7 @@ class DagRun:
     data_interval_start: datetime | None = None
     data_interval_end: datetime | None = None
     partition_key: str = ""
+    run_after: datetime | None = None  # not before then
 
     @property
     def key(self) -> str:
@@ -60,6 +61,7 @@ def dag_run(item: dict[str, Any]) -> DagRun:
         data_interval_start=moment(item.get("data_interval_start"), is_planned=True),
         data_interval_end=moment(item.get("data_interval_end"), is_planned=True),
         partition_key=item.get("partition_key") or "",
+        run_after=moment(item.get("run_after"), is_planned=True),
     )
 
 

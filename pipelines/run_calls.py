@@ -1,5 +1,6 @@
 """What is asked of Airflow about runs: what changed, and what is done to a whole run."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -81,6 +82,22 @@ class RunCalls(AirflowCalls):
         """(dag_id, dag_run_id) of all that are queued or running."""
         call = self._runs.get_dag_runs_without_preload_content
         options: dict[str, Any] = {"dag_id": "~", "state": ["queued", "running"], "order_by": ["id"]}
+        found = self._pages(call, "dag_runs", run_answers.run_of, run_answers.run_key, **options)
+        return {run for run in found if isinstance(run, tuple)}
+
+    def runs_there(self, runs: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Those of these runs, each as (dag_id, dag_run_id), that Airflow lists now, and others like them.
+
+        One that it does not list may be there all the same, under an id that such a question cannot hold.
+        """
+        dag_ids, run_ids = (sorted({run[place] for run in runs}) for place in (0, 1))
+        call = self._runs.get_dag_runs_without_preload_content
+        options: dict[str, Any] = {
+            "dag_id": "~",
+            "dag_id_prefix_pattern": "|".join(dag_ids),
+            "run_id_prefix_pattern": "|".join(run_ids),
+            "order_by": ["id"],
+        }
         found = self._pages(call, "dag_runs", run_answers.run_of, run_answers.run_key, **options)
         return {run for run in found if isinstance(run, tuple)}
 

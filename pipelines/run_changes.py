@@ -15,7 +15,7 @@ from core.lib.errors import Conflict, InvalidRequest, NotFound
 from pipelines import actions, mirror, params, queries, tasks
 from pipelines.models import LONGEST_NOTE, InputRequest, Run, RunNote, Wish
 from pipelines.scope import Scope, place_of
-from pipelines.states import MARKS, NEVER_THERE, TASK_ENDED, TASK_FAILED, RunState
+from pipelines.states import MARKS, TASK_ENDED, TASK_FAILED, RunState
 
 
 @transaction.atomic
@@ -46,7 +46,9 @@ def cancel_run(run_id: int, *, by: User, batch: str = "") -> Run:
 def _cancel_request(run: Run) -> None:
     """It may have reached Airflow if a worker tried: then that is asked too, once that worker is done."""
     was_tried = run.delivery_attempts > 0
-    run.state, run.cancelled_at = RunState.CANCELLED, timezone.now()
+    run.state = RunState.CANCELLED
+    run.cancelled_at = timezone.now()
+    run.gone_at = None if was_tried else run.cancelled_at
     run.wish = Wish.CANCEL if was_tried else Wish.NOTHING
     run.next_attempt_at = run.next_attempt_at if was_tried else None
 
@@ -166,7 +168,7 @@ def write_note(run_id: int, note: str, *, by: User) -> Run:
     long.
     """
     run = _locked(run_id, by)
-    if run.state in NEVER_THERE or run.wish == Wish.START:
+    if not run.is_there or run.wish == Wish.START:
         raise Conflict(already(run))
     fault = json_bodies.fault(note) or (
         _("A note may have 1000 characters at most.") if len(note) > LONGEST_NOTE else ""
@@ -198,6 +200,10 @@ def already(run: Run) -> str:
     """Why nothing more can be asked of the run now."""
     if run.wish != Wish.NOTHING:
         return _("This run waits for Airflow to confirm “%(wish)s” first.") % {"wish": run.get_wish_display()}
+    if run.gone_at is not None:
+        return _(
+            "Airflow does not have this run; that cannot be done. Run it again with its settings instead."
+        )
     return _("This run is “%(state)s”; that cannot be done now.") % {"state": run.state}
 
 

@@ -67,6 +67,8 @@ class RunFilters(forms.Form):
     by = forms.CharField(label=_("Asked by"), max_length=150, required=False)
     since = DayField(label=_("From"))
     until = DayField(label=_("Until"), is_end=True)
+    logical_since = DayField(label=_("Logical date from"))
+    logical_until = DayField(label=_("Logical date until"), is_end=True)
     unmended = OneOf([("1", _("not made good since"))], _("made good or not"), label=_("Failures"))
     order = OneOf([(f"{sign}{name}", "") for name in ORDERS for sign in ("", "-")], label=_("Order"))
 
@@ -87,6 +89,8 @@ class RunFilters(forms.Form):
             by=user if given["by"] == ME else given["by"],
             since=given["since"],
             until=given["until"],
+            logical_since=given["logical_since"],
+            logical_until=given["logical_until"],
             order=given["order"],
             is_unmended=bool(given["unmended"]),
         )

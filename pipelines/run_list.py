@@ -5,27 +5,26 @@ from datetime import datetime
 from typing import Final
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
-from django.utils.translation import gettext_lazy as _
 
 from core.access.models import User
 from core.lib import edge
 from core.lib.pages import Order
 from pipelines.models import TOOK, Pipeline, Run, RunState
+from pipelines.states import BY_DATE
+from pipelines.states import TYPES as TYPES
 
-# What made a run, in Airflow's words and ours.
-TYPES: Final = {
-    "scheduled": _("by schedule"),
-    "manual": _("by hand"),
-    "backfill": _("by a backfill"),
-    "asset_triggered": _("by an asset"),
-    "asset_materialization": _("to make an asset"),
-    "operator_triggered": _("by another pipeline"),
-}
-ORDERS: Final = {"created": "created_at", "duration": "took"}
+ORDERS: Final = {"created": "created_at", "duration": "took", "logical": "logical_date"}
 NEWEST_FIRST: Final = "-created"
 
 _later_success = Run.objects.filter(
     dag_id=OuterRef("dag_id"), state=RunState.SUCCESS, created_at__gt=OuterRef("created_at")
+)
+_of_date, _of_partition = Q(run_type__in=BY_DATE), ~Q(partition_key="")
+# What each of them looks for has an index of its own.
+_made_good = (
+    (~_of_date & ~_of_partition & Exists(_later_success))
+    | (_of_date & Exists(_later_success.filter(logical_date=OuterRef("logical_date"))))
+    | (_of_partition & Exists(_later_success.filter(partition_key=OuterRef("partition_key"))))
 )
 _gone = Pipeline.objects.filter(pk=OuterRef("dag_id"), gone_at__isnull=False)
 
@@ -34,11 +33,13 @@ _gone = Pipeline.objects.filter(pk=OuterRef("dag_id"), gone_at__isnull=False)
 class Wanted:
     """Each is empty for no matter. by: a user of ours, or the name of whoever asked. until: not included.
 
-    is_unmended: failed, and no later run of the pipeline made it good. Runs of a pipeline that Airflow no
-    longer has are left out then: nothing could make them good.
+    logical_since, logical_until: the same of the logical date. is_unmended: failed, and no later run made it
+    good: of its partition or, where a schedule or a backfill made it, of its date; else of the pipeline. Runs
+    that Airflow no longer has, or of a pipeline that it no longer has, are left out then: nothing could make
+    them good.
 
-    order: a key of `ORDERS`, "-" before it for the other way; runs that have not ended have no duration yet
-    and come last either way.
+    order: a key of `ORDERS`, "-" before it for the other way; runs that have not ended have no duration yet,
+    some have no logical date, and those come last either way.
     """
 
     text: str = ""
@@ -47,6 +48,8 @@ class Wanted:
     by: User | str = ""
     since: datetime | None = None
     until: datetime | None = None
+    logical_since: datetime | None = None
+    logical_until: datetime | None = None
     order: str = ""
     is_unmended: bool = False
 
@@ -73,8 +76,12 @@ def narrowed(wanted: Wanted, *, dag_id: str = "") -> QuerySet[Run]:
         fits &= Q(created_at__gte=wanted.since)
     if wanted.until:
         fits &= Q(created_at__lt=wanted.until)
+    if wanted.logical_since:
+        fits &= Q(logical_date__gte=wanted.logical_since)
+    if wanted.logical_until:
+        fits &= Q(logical_date__lt=wanted.logical_until)
     if wanted.is_unmended:
-        fits &= Q(state=RunState.FAILED) & ~Exists(_later_success) & ~Exists(_gone)
+        fits &= Q(state=RunState.FAILED, gone_at=None) & ~_made_good & ~Exists(_gone)
     fits &= _by(wanted.by) & _named(wanted.text, has_one_pipeline=bool(dag_id))
     found = Run.objects.filter(fits)
     by = columns(wanted.order)
@@ -82,8 +89,9 @@ def narrowed(wanted: Wanted, *, dag_id: str = "") -> QuerySet[Run]:
 
 
 def _by(person: User | str) -> Q:
+    """A user's own runs are those asked for here, and those that Airflow says to be of that name."""
     if isinstance(person, User):
-        return Q(requested_by=person)
+        return Q(requested_by=person) | Q(requested_by=None, triggered_by=person.get_username())
     return Q(requested_by__username__iexact=person) | Q(triggered_by__iexact=person) if person else Q()
 
 

@@ -25,6 +25,10 @@ class RunSerializer(RowSerializer):
     versions = serializers.ListField(
         child=serializers.IntegerField(), help_text="of the pipeline's code that its tasks ran"
     )
+    gone_at = serializers.DateTimeField(
+        allow_null=True,
+        help_text="since when it is known that Airflow does not have it: deleted there, or never arrived",
+    )
     backfill_id = serializers.IntegerField(allow_null=True, help_text="the backfill that made it")
 
     class Meta:
@@ -51,6 +55,7 @@ class RunSerializer(RowSerializer):
             "duration_s",
             "versions",
             "backfill_id",
+            "gone_at",
             "delivery_attempts",
             "delivery_error",
         ]
@@ -87,6 +92,9 @@ class RunRequestSerializer(StrictSerializer):
         allow_blank=True,
         max_length=LONGEST_KEY,
         help_text="of a pipeline whose schedule goes by partitions",
+    )
+    unpause = serializers.BooleanField(
+        required=False, default=False, help_text="resume the pipeline as well, where it is paused"
     )
 
 

@@ -36,6 +36,9 @@ class PipelineDetailSerializer(PipelineSerializer):
     allowed_run_types = serializers.ListField(
         child=serializers.CharField(), allow_null=True, help_text="how its runs may come about; null: any way"
     )
+    asset_expression = serializers.DictField(
+        allow_null=True, help_text='which changes of assets start it: {"all" or "any": […]}, or one asset'
+    )
     tasks = serializers.ListField(
         child=serializers.DictField(), help_text="id, label, operator, downstream, groups"
     )
@@ -49,6 +52,7 @@ class PipelineDetailSerializer(PipelineSerializer):
             "version",
             "is_partitioned",
             "allowed_run_types",
+            "asset_expression",
             "params",
             "tasks",
         ]
@@ -113,6 +117,21 @@ class AssetEventSerializer(serializers.Serializer):
     map_index = serializers.IntegerField(source="row.map_index")
     extra = serializers.DictField(source="row.extra")
     began = BegunSerializer(many=True)
+
+
+class TakenEventSerializer(serializers.Serializer):
+    """An event of an asset that a run took."""
+
+    asset_id = serializers.IntegerField(source="asset.pk", default=None, allow_null=True)
+    asset = serializers.CharField(source="asset.name", default=None, allow_null=True)
+    triggering = serializers.BooleanField(help_text="whether the run began with it, and not with another")
+    event = AssetEventSerializer()
+
+
+class TakenEventListSerializer(WholeListSerializer):
+    """Of one run, newest first; 100 at most."""
+
+    results = TakenEventSerializer(many=True)
 
 
 class SwitchesSerializer(StrictSerializer):

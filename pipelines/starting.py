@@ -15,7 +15,7 @@ from pipelines.models import Pipeline, Preset, Run, RunState
 
 TIMES: Final = ("logical_date", "run_after", "data_interval_start", "data_interval_end")
 OWN: Final = ("note", "dag_run_id", "partition_key", *TIMES)
-_WORDS: Final = {*OWN, "from", "preset", "conf"}
+_WORDS: Final = {*OWN, "from", "preset", "conf", "unpause"}
 LOOKED_AT, OFFERED = 40, 6
 _SWITCH: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 

@@ -26,6 +26,17 @@ TIMED: Final = (*ENDED_WELL_OR_NOT, RunState.CANCELLED)  # ended, with a start a
 NOT_BEGUN: Final = (RunState.REQUESTED, RunState.QUEUED)
 UNDER_WAY: Final = (*NOT_BEGUN, RunState.RUNNING)
 
+# What made a run, in Airflow's words and ours.
+TYPES: Final = {
+    "scheduled": _("by schedule"),
+    "manual": _("by hand"),
+    "backfill": _("by a backfill"),
+    "asset_triggered": _("by an asset"),
+    "asset_materialization": _("to make an asset"),
+    "operator_triggered": _("by another pipeline"),
+}
+BY_DATE: Final = ("scheduled", "backfill")  # each for a date of its own: none of them stands for another
+
 # Of tasks. After the first a try writes no more; Airflow has no others in release 3.3.
 TASK_ENDED: Final = ("success", "failed", "skipped", "upstream_failed", "removed", "up_for_retry")
 TASK_FAILED: Final = ("failed", "upstream_failed")  # by itself, or by one before it: what "only failed" means

@@ -4,23 +4,35 @@ from datetime import timedelta
 from functools import partial
 from operator import attrgetter
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from core.lib.errors import ConsoleError, NotFound
 from core.lib.poll import poll
-from pipelines import asset_events, backfill_mirror, details, gateway, log_copy, loops, mirror, tasks
+from pipelines import (
+    asset_events,
+    backfill_mirror,
+    details,
+    gateway,
+    log_copy,
+    loops,
+    mirror,
+    run_list,
+    tasks,
+)
 from pipelines.airflow_auth import SERVICE
 from pipelines.airflow_pages import BROKEN_AFTER, PAGE, Failed
 from pipelines.mirror import OVERLAP
 from pipelines.models import Bookmark, Pipeline, Run, RunState, TaskLog, Wish
 from pipelines.run_answers import DagRun
+from pipelines.states import TIMED
 
 NEWEST_RUNS = 1000  # of an Airflow seen for the first time; older history stays there
 DETAILS_AT_ONCE = 20
 DETAILS_IN_TURN = 2
 BOOKMARK_EVERY = timedelta(seconds=10)
 DUE_AT_ONCE = 2 * PAGE  # runs that do not run: those that do are not to wait for all of a long history
+LOOKED_FOR_AT_ONCE = 50  # of runs that may have been deleted: their ids have room in an address
 AGAIN_AT_ONCE = 20  # of what was set aside
 LONGEST_LOOK_BACK = timedelta(hours=1)  # for marks: older ones show when something else changes
 
@@ -206,10 +218,32 @@ def _settle_lost(airflow: gateway.AirflowGateway, run: Run) -> None:
     try:
         mirror.save_runs([airflow.run(run.dag_id, run.dag_run_id)])
     except NotFound:
-        # Nobody asks for its tasks again: Airflow has none of them, and those that are here stay.
-        same = Run.objects.filter(pk=run.pk, state=run.state, wish=Wish.NOTHING)
-        same.update(state=RunState.LOST, tasks_due_until=None)
-        mirror.publish_runs([run])
+        mirror.run_is_gone(run)
+
+
+@poll(every_s=60, service=f"{SERVICE}-deleted")
+def sync_deleted_runs() -> None:
+    """Runs that ended and that somebody deleted in Airflow since, which tells of no such thing.
+
+    In turn, a few in each round: of the newest, and of the failures that nothing made good, however old.
+    """
+    ended = Run.objects.filter(state__in=TIMED, wish=Wish.NOTHING, gone_at=None).defer("conf", "note")
+    failures = run_list.narrowed(run_list.Wanted(is_unmended=True)).filter(wish=Wish.NOTHING)
+    newest = _in_turn(ended.order_by("-pk"), most=NEWEST_RUNS)
+    rows = {run.key: run for run in [*newest, *_in_turn(failures.defer("conf", "note"), most=NEWEST_RUNS)]}
+    if not rows:
+        return
+    airflow = gateway.connect()
+    there = airflow.runs_there([(run.dag_id, run.dag_run_id) for run in rows.values()])
+    gone = [run for run in rows.values() if (run.dag_id, run.dag_run_id) not in there]
+    loops.LOST_RUNS.each(gone, partial(_settle_lost, airflow), key=attrgetter("key"), about=attrgetter("key"))
+
+
+def _in_turn(runs: QuerySet[Run], *, most: int) -> list[Run]:
+    """LOOKED_FOR_AT_ONCE of the first `most` runs, other ones each minute by the clock: no place is kept."""
+    n_pages = -(-runs[:most].count() // LOOKED_FOR_AT_ONCE) or 1
+    start = int(timezone.now().timestamp() // 60) % n_pages * LOOKED_FOR_AT_ONCE
+    return list(runs[start : min(start + LOOKED_FOR_AT_ONCE, most)])
 
 
 @poll(every_s=1, service=SERVICE)

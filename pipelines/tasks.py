@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from core.audit import actions as audit
 from core.lib import live, outbox, traces
-from core.lib.errors import Conflict, InvalidRequest, NotFound, Unauthorized, Unavailable
+from core.lib.errors import Conflict, ConsoleError, InvalidRequest, NotFound, Unauthorized, Unavailable
 from pipelines import asset_events, log_copy, marking, mirror, removal
 from pipelines.airflow_auth import SERVICE, USER, WATCHER
 from pipelines.models import (
@@ -108,11 +108,17 @@ def start_run(run: Run) -> None:
 
 
 def _run_there(airflow: "AirflowGateway", run: Run) -> "DagRun | None":
-    """The run with our id; None when it is another one's logical date that is in the way."""
+    """The run with our id; None where it has none, as when another one's logical date is in the way."""
     try:
         return airflow.run(run.dag_id, run.dag_run_id)
     except NotFound:
         return None
+
+
+def _gone(airflow: "AirflowGateway", run: Run, error: ConsoleError) -> dict[str, Any]:
+    """What is to be written where what Airflow does not have is the run itself; empty where it has it."""
+    is_gone = isinstance(error, NotFound) and _run_there(airflow, run) is None
+    return mirror.gone(run) if is_gone else {}
 
 
 def is_ours(run: Run, found: "DagRun") -> bool:
@@ -134,6 +140,7 @@ def cancel_run(run: Run) -> None:
         outcome["tasks_due_until"] = timezone.now()
     except NotFound:
         log.info("run.never_arrived", run=run.pk)
+        outcome["gone_at"] = timezone.now()
     except (Conflict, InvalidRequest) as error:
         outcome = {"delivery_error": error.message}
     _settle(run, "run.cancelled" if "cancelled_at" in outcome else "run.not_cancelled", **outcome)
@@ -150,7 +157,7 @@ def clear_run(run: Run) -> None:
         there = airflow.run(run.dag_id, run.dag_run_id)
         _clear(airflow, run, there)
     except (NotFound, Conflict, InvalidRequest) as error:
-        _settle(run, "run.not_cleared", delivery_error=error.message)
+        _settle(run, "run.not_cleared", delivery_error=error.message, **_gone(airflow, run, error))
         return
     outcome: dict[str, Any] = {"state": there.state, "cancelled_at": None, "ended_at": None}
     outcome["tasks_due_until"] = timezone.now()
@@ -195,7 +202,7 @@ def mark_run(run: Run) -> None:
     try:
         found = airflow.set_run_state(run.dag_id, run.dag_run_id, state)
     except (NotFound, Conflict, InvalidRequest) as error:
-        _settle(run, "run.not_marked", delivery_error=error.message)
+        _settle(run, "run.not_marked", delivery_error=error.message, **_gone(airflow, run, error))
         return
     outcome = {"cancelled_at": None, "ended_at": found.ended_at, "tasks_due_until": timezone.now()}
     _settle(run, "run.marked", state=state, **outcome)
@@ -210,7 +217,7 @@ def mark_task(run: Run) -> None:
     outcomes: dict[str, str] = dict(run.wish_details.get("outcomes", {}))
     try:
         marking.mark_rest(airflow, run, scope, run.wish_details["state"], outcomes)
-        found = None if all(outcomes.values()) else airflow.run(run.dag_id, run.dag_run_id)
+        found = _run_there(airflow, run)
     except (Unavailable, Unauthorized) as error:
         kept = {**run.wish_details, "outcomes": outcomes}
         done = {"wish_details": kept, "tasks_due_until": timezone.now()}
@@ -221,12 +228,15 @@ def mark_task(run: Run) -> None:
         values = {"n": len(outcomes), "of": len(scope.each), "error": error.message}
         raise type(error)(words % values, service=error.service) from error
     outcome: dict[str, Any] = {"delivery_error": marking.refusals(outcomes)}
-    if found is not None:
+    is_marked = not all(outcomes.values())
+    if found is None:
+        outcome |= mirror.gone(run)
+    elif is_marked:
         outcome |= {"state": mirror.seen_state(run, found), "ended_at": found.ended_at}
         outcome["tasks_due_until"] = (
             timezone.now()
         )  # a mark in a run that ended leaves its row in Airflow alone
-    _settle(run, "run.task_not_marked" if found is None else "run.task_marked", **outcome)
+    _settle(run, "run.task_marked" if is_marked else "run.task_not_marked", **outcome)
 
 
 DELIVERIES: dict[Wish, Callable[[Run], None]] = {
@@ -264,15 +274,12 @@ def deliver_note(note_id: str) -> None:
     if row is None:
         return
     run, by = row.run, row.written_by
-    error = ""
     try:
-        airflow_for(by.get_username() if by else WATCHER).set_note(run.dag_id, run.dag_run_id, row.text)
+        error, is_gone = _write_note(run, row.text, by.get_username() if by else WATCHER)
     except (Unavailable, Unauthorized) as found:
         log.warning("run.note_not_written", run=run.pk, error=found.message)
         row.mark_retry(found.message)
         return
-    except (NotFound, InvalidRequest, Conflict) as found:
-        error = found.message
     with transaction.atomic():
         # Written anew meanwhile: then that is due, and this one is history.
         if not RunNote.objects.filter(pk=row.pk, text=row.text).delete()[0]:
@@ -280,7 +287,19 @@ def deliver_note(note_id: str) -> None:
             deliver_note.delay_on_commit(note_id)
         action = "run.note_refused" if error else "run.noted"
         audit.record(action, run, by=by, after={"note": row.text, "words": error}, upstream_id=run.dag_run_id)
+        if is_gone:
+            mirror.run_is_gone(run)
         mirror.publish_runs([run])
+
+
+def _write_note(run: Run, text: str, username: str) -> tuple[str, bool]:
+    """Why Airflow refuses it, empty where it does not, and whether it does as it has no such run."""
+    airflow = airflow_for(username)
+    try:
+        airflow.set_note(run.dag_id, run.dag_run_id, text)
+    except (NotFound, InvalidRequest, Conflict) as error:
+        return error.message, bool(_gone(airflow, run, error))
+    return "", False
 
 
 @shared_task

@@ -220,6 +220,7 @@ ROUTES: dict[str, str | dict[str, str]] = {
     "api:run-list": "see",
     "api:run-detail": {"GET": "see", "PATCH": "pipelines.run"},
     "api:run-failure": "see",
+    "api:run-asset-events": "see",
     "api:run-cancel": {"POST": "pipelines.run"},
     "api:run-clear": {"POST": "pipelines.run"},
     "api:run-mark": {"POST": "pipelines.run"},

@@ -18,6 +18,7 @@ from core.lib.errors import InvalidRequest, NotFound
 from core.lib.htmx import go_to, is_htmx
 from pipelines import (
     actions,
+    asset_events,
     details,
     failures,
     gantt,
@@ -32,7 +33,7 @@ from pipelines import (
 )
 from pipelines import params as rules
 from pipelines.forms import TriggerForm
-from pipelines.models import Pipeline, RunState
+from pipelines.models import Pipeline, Run, RunState
 from pipelines.views import airflow
 from pipelines.views.common import age, listed_runs
 from pipelines.views.logs import shown_log, shown_task
@@ -136,6 +137,7 @@ def _triggered(form: TriggerForm, dag_id: str, request: SignedInRequest) -> str:
         **{name: form.cleaned_data[name] for name in starting.TIMES},
         partition_key=form.cleaned_data["partition_key"].strip(),
         dag_run_id=form.cleaned_data["dag_run_id"].strip(),
+        unpause="unpause" in request.POST,
         by=request.user,
     )
     messages.success(request, _("Asked for. Airflow gets it now."))
@@ -247,13 +249,26 @@ def run_detail(request: SignedInRequest, run_id: int) -> HttpResponse:
         "median_s": median_s,
         "against_median": queries.against_median(run, median_s),
         "input_requests": queries.open_inputs(run),
-        "waits_for_switch": run.state == RunState.QUEUED and queries.is_paused(run.dag_id),
+        **_waits(run),
+        "taken": asset_events.of_run(run),
         "signs_in": airflow.signs_in(request),
         **age(),
     }
     if is_htmx(request):
         return render(request, "pipelines/_run_body.html", context)
     return render(request, "pipelines/run_detail.html", context | shown_log(request, run, shown))
+
+
+def _waits(run: Run) -> dict[str, Any]:
+    """Why Airflow does not begin it: what of that is known."""
+    if run.state != RunState.QUEUED:
+        return {}
+    is_later = run.run_after is not None and run.run_after > timezone.now()
+    return {
+        "waits_for_switch": queries.is_paused(run.dag_id),
+        "waits_until": run.run_after if is_later else None,
+        "n_in_the_way": queries.n_in_the_way(run),
+    }
 
 
 @require_GET

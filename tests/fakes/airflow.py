@@ -251,6 +251,7 @@ class FakeAirflow(Backfills):
             data_interval_start=data_interval[0] if data_interval else logical_date,
             data_interval_end=data_interval[1] if data_interval else logical_date,
             partition_key=partition_key,
+            run_after=run_after or self.now,
         )
         self._put(run)
         self._ran.add((dag_id, self._dag(dag_id)[1].version))
@@ -272,6 +273,10 @@ class FakeAirflow(Backfills):
     def runs_under_way(self) -> set[tuple[str, str]]:
         self._call("runs_under_way")
         return {key for key, run in self._runs.items() if run.state not in ENDED}
+
+    def runs_there(self, runs: list[tuple[str, str]]) -> set[tuple[str, str]]:
+        self._call("runs_there")
+        return {key for key in runs if key in self._runs}
 
     def fail_run(self, dag_id: str, dag_run_id: str) -> DagRun:
         return self.set_run_state(dag_id, dag_run_id, "failed")

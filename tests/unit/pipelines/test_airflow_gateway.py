@@ -447,3 +447,15 @@ def test_a_clear_says_which_code_only_where_somebody_chose(server, run_on_latest
     assert gateway.connect("ana", "user").clear_run("dag", "run", scope).state == "queued"
     for request in server.requests:
         assert json.loads(request.body).get("run_on_latest_version") == sent
+
+
+def test_which_runs_are_there_is_asked_in_one_call_by_their_names(server):
+    runs = [{"dag_id": "etl", "dag_run_id": f"r{number}", "state": "running"} for number in range(3)]
+    server.answer = listed("dag_runs", runs, set())
+    there = gateway.connect().runs_there([("etl", "r1"), ("ml", "scheduled__2026-03-01T00:00:00+00:00")])
+    assert there == {("etl", "r0"), ("etl", "r1"), ("etl", "r2")}
+    [asked] = server.requests
+    query = parse_qs(urlsplit(asked.path).query)
+    assert (urlsplit(asked.path).path, query["order_by"]) == ("/api/v2/dags/~/dagRuns", ["id"])
+    assert query["dag_id_prefix_pattern"] == ["etl|ml"]
+    assert query["run_id_prefix_pattern"] == ["r1|scheduled__2026-03-01T00:00:00+00:00"]

@@ -1,5 +1,6 @@
 """The list of pipelines: what narrows and orders it, what a row says, and many switches moved at once."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -273,6 +274,19 @@ def test_a_bar_says_when_and_how_long_to_the_microsecond(db):
     }
     make_pipeline("never_ran")
     assert listing.strips(["never_ran"]) == {"never_ran": []}
+
+
+def test_several_tags_are_those_of_pipelines_that_have_all_of_them(page):
+    for name, tags in {"a": ["x", "y", "z"], "b": ["x"], "c": ["y", "x"]}.items():
+        make_pipeline(name, tags=tags)
+    query = "tag=x&tag=y&tag="
+    shown = page.get(f"/pipelines?{query}")
+    assert [row.pipeline.pk for row in shown.context["page"]["rows"]] == ["a", "c"]
+    assert re.findall(r'name="tag"\s+value="(.)"\s+checked', shown.text) == ["x", "y"]
+    assert "tag=x&amp;tag=y" in shown.text  # in what orders the list
+    found = page.get(f"/api/v1/pipelines?{query}&limit=1").json()
+    assert [one["dag_id"] for one in found["results"]] == ["a"]
+    assert [one["dag_id"] for one in page.get(found["next"]).json()["results"]] == ["c"]
 
 
 def test_the_filters_offer_each_tag_and_owner_of_what_is_there_once(db):

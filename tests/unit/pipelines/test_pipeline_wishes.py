@@ -64,7 +64,7 @@ def test_a_pipeline_that_is_gone_takes_no_run(scientist):
 
 def test_a_pipeline_that_allows_no_run_by_hand_takes_none(scientist):
     pipeline = make_pipeline(allowed_run_types=["scheduled", "backfill"])
-    with pytest.raises(Conflict, match=r"allows no such runs \(manual\): only scheduled, backfill"):
+    with pytest.raises(Conflict, match=r"allows no such runs \(by hand\): only by schedule, by a backfill"):
         ask(scientist)
     actions.refuse_unusable(pipeline, "backfill")
     assert not Run.objects.exists()

@@ -42,6 +42,7 @@ def some(page, scientist, viewer):
     times = {"created_at": DAY}
     for n, (name, values) in enumerate(made.items()):
         times["created_at"] = DAY + timedelta(hours=2 * n)
+        times["logical_date"] = None if name == "theirs" else DAY - timedelta(days=n)
         make_run(DAG, **{"dag_run_id": name, **times, **values})
     return page
 
@@ -70,6 +71,11 @@ QUERIES = {
     "order=created": ["mine", "vics", "theirs", "timed"],
     "order=duration": ["mine", "theirs", "vics", "timed"],
     "order=-duration": ["vics", "theirs", "mine", "timed"],
+    "order=logical": ["timed", "vics", "mine", "theirs"],
+    "order=-logical": ["mine", "vics", "timed", "theirs"],
+    "logical_since=2026-02-28": ["vics", "mine"],
+    "logical_until=2026-02-27": ["timed"],
+    "logical_since=2026-02-28T00:00:00Z&logical_until=2026-03-01T00:00:00Z": ["vics"],
     "since=2026-03-02": ["timed", "theirs", "vics"],
     "until=2026-03-01": ["mine"],
     "since=2026-03-02T02:00:00Z&until=2026-03-02T04:30:00Z": ["theirs"],
@@ -104,8 +110,16 @@ def test_the_order_by_duration_goes_on_over_pages(some):
     assert seen == ["vics", "same3", "same2", "same1", "same0", "theirs", "mine", "timed"]
 
 
-@pytest.mark.parametrize(("order", "index"), [("duration", "runs_shortest"), ("-duration", "runs_longest")])
-def test_the_order_by_duration_is_that_of_an_index(db, order, index):
+@pytest.mark.parametrize(
+    ("order", "index"),
+    [
+        ("duration", "runs_shortest"),
+        ("-duration", "runs_longest"),
+        ("logical", "runs_by_date"),
+        ("-logical", "runs_by_date_falling"),
+    ],
+)
+def test_an_order_is_that_of_an_index(db, order, index):
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off")
     plan = run_list.narrowed(run_list.Wanted(order=order))[:50].explain()
@@ -118,6 +132,8 @@ FAULTS = {
     "type": "own",
     "since": "soon",
     "until": "9999-99-99",
+    "logical_since": "soon",
+    "logical_until": "9999-99-99",
     "unmended": "no",
     "order": "size",
 }
@@ -148,11 +164,14 @@ def test_every_kind_of_run_of_airflow_can_be_asked_for():
 @pytest.mark.parametrize("url", PAGES)
 def test_the_filters_are_a_plain_form_that_keeps_what_was_asked(some, url):
     query = "q=x&state=failed&type=manual&by=vic&since=2026-03-01&until=2026-03-02&order=-duration"
+    query += "&logical_since=2026-02-27&logical_until=2026-02-28"
     text = some.get(f"{url}?{query}").text
     form = re.search(r'<form\s+class="filters"\s+method="get".*?</form>', text, re.DOTALL)[0]
     assert re.findall(r'<option value="([^"]+)" selected', form) == ["failed", "manual"]
     assert "<option selected>vic</option>" in form
-    for name, value in [("q", "x"), ("since", "2026-03-01"), ("until", "2026-03-02"), ("order", "-duration")]:
+    boxes = {"q": "x", "since": "2026-03-01", "until": "2026-03-02", "order": "-duration"}
+    boxes |= {"logical_since": "2026-02-27", "logical_until": "2026-02-28"}
+    for name, value in boxes.items():
         assert re.search(rf'<input[^>]*name="{name}"[^>]*value="{value}"', form), name
     assert "<button" in form
     assert f'href="{url}"' in form
