@@ -31,6 +31,7 @@ class Dag:
     bundle: str = ""
     is_partitioned: bool = False
     allowed_run_types: list[str] | None = None  # how its runs may come about; None for any way
+    next_logical_at: datetime | None = None
 
     @property
     def key(self) -> str:
@@ -46,6 +47,7 @@ class DagDetails:
     param_list: list[dict[str, Any]]
     version: int | None
     timezone: str = ""
+    ends_at: datetime | None = None  # its last logical date, by its author
 
 
 @dataclass(frozen=True)
@@ -102,13 +104,15 @@ def dag(item: dict[str, Any]) -> Dag:
         bundle=item.get("bundle_name") or "",
         is_partitioned=bool(item.get("timetable_partitioned")),
         allowed_run_types=item.get("allowed_run_types"),
+        next_logical_at=moment(item.get("next_dagrun_logical_date"), is_planned=True),
     )
 
 
 def dag_details(item: dict[str, Any]) -> DagDetails:
     version = item.get("latest_dag_version") or {}
     zone = item.get("timezone") or ""
-    return DagDetails(item.get("doc_md") or "", params_of(item), version.get("version_number"), zone)
+    ends_at = moment(item.get("end_date"), is_planned=True)
+    return DagDetails(item.get("doc_md") or "", params_of(item), version.get("version_number"), zone, ends_at)
 
 
 def dag_version(item: dict[str, Any]) -> tuple[str, int]:

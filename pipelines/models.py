@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 
 from core.lib import traces
 from core.lib.outbox import Deliverable
-from pipelines import params
+from pipelines import coming, params
 from pipelines.alert_rule_models import AlertRule as AlertRule
 from pipelines.asset_models import Asset as Asset
 from pipelines.asset_models import AssetEvent as AssetEvent
@@ -69,6 +69,8 @@ class Pipeline(Deliverable):
     schedule = models.TextField(blank=True)
     schedule_text = models.TextField(blank=True)
     next_run_at = models.DateTimeField(null=True)
+    next_logical_at = models.DateTimeField(null=True)  # of that run
+    ends_at = models.DateTimeField(null=True)  # no logical date is later
     is_paused = models.BooleanField(default=False)
     # Since when it is known and not paused; null where that is longer than anybody noted it.
     awake_at = models.DateTimeField(null=True, default=timezone.now)
@@ -78,7 +80,7 @@ class Pipeline(Deliverable):
         blank=True, db_default=""
     )  # the bundle that the file is in; empty where unknown
     version = models.PositiveIntegerField(null=True)
-    timezone = models.TextField(blank=True, db_default="")  # in which its schedule is read
+    timezone = models.TextField(blank=True, db_default="")  # of its dates, and of most schedules
     max_active_runs = models.PositiveIntegerField(null=True)
     # [{"name", "value", "schema", "description"}]: a list, because PostgreSQL does not keep an object's order
     param_list = models.JSONField(default=list)
@@ -119,6 +121,16 @@ class Pipeline(Deliverable):
     def allows(self, run_type: str) -> bool:
         """Whether its author lets a run come about so."""
         return self.allowed_run_types is None or run_type in self.allowed_run_types
+
+    @property
+    def schedule_zone(self) -> str:
+        """The zone that a schedule by clock is read in; empty where Airflow does not tell it."""
+        return coming.zone_of(self.schedule, self.next_run_at, self.timezone or "UTC")
+
+    @property
+    def has_own_zone(self) -> bool:
+        """Whether its schedule goes by the clock of a zone that Airflow does not tell."""
+        return coming.has_zone(self.schedule) and not self.schedule_zone
 
     @property
     def allows_manual(self) -> bool:

@@ -218,7 +218,13 @@ def next_times(found: Pipeline) -> list[datetime]:
     """Its next runs, at most five; none while its switch is off."""
     if found.shows_paused or found.gone_at is not None:
         return []
-    return coming.next_times(found.schedule, found.next_run_at, found.timezone or "UTC")
+    return coming.next_times(
+        found.schedule,
+        found.next_run_at,
+        found.timezone or "UTC",
+        logical=found.next_logical_at,
+        until=found.ends_at,
+    )
 
 
 def assets(*, producer: str = "", consumer: str = "", text: str = "") -> QuerySet[Asset]:
