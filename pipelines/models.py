@@ -84,7 +84,7 @@ class Pipeline(Deliverable):
     max_active_runs = models.PositiveIntegerField(null=True)
     # [{"name", "value", "schema", "description"}]: a list, because PostgreSQL does not keep an object's order
     param_list = models.JSONField(default=list)
-    # [{"id", "label", "operator", "downstream": [ids], "is_mapped"}]
+    # [{"id", "label", "operator", "downstream": [ids], "is_mapped", "groups", "role"}]
     tasks = models.JSONField(default=list)
     details_at = models.DateTimeField(null=True)
     # Whether its schedule has past dates that can be run; and when its backfills were last looked at.
@@ -156,12 +156,15 @@ def duration_of(state: str, started_at: datetime | None, ended_at: datetime | No
 
 
 class PipelineSource(models.Model):
-    """The text of the file that a version of a pipeline came from, at most `LONGEST_SOURCE` characters."""
+    """A version of a pipeline: the text of its file, at most `LONGEST_SOURCE` characters, and its graph."""
 
     dag_id = models.CharField(max_length=250)
     version = models.PositiveIntegerField()
     text = models.TextField(blank=True)
     read_at = models.DateTimeField(default=timezone.now)
+    tasks = models.JSONField(
+        null=True
+    )  # as of `Pipeline`; null until they are read, empty where Airflow does not tell
 
     class Meta:
         ordering: ClassVar = ["-version"]

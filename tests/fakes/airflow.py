@@ -40,6 +40,7 @@ class FakeAirflow(Backfills):
         self.tells_tasks_at_once = False  # as Airflow does; most tests bring tasks up by `move_on`
         self.no_groups: set[str] = set()  # what is before a dot in the name of a task, and no group
         self.groups: dict[str, list[str]] = {}  # of tasks that are not called after those that they are in
+        self.older: dict[tuple[str, int | None], list[TaskNode]] = {}  # the tasks of versions before
         self.hides_structure = False  # what its own pages draw
         self.calls: list[str] = []
         self.faults: list[ImportFault] = []
@@ -161,15 +162,18 @@ class FakeAirflow(Backfills):
         self._call("dag_tasks")
         return self._dag(dag_id)[2]
 
-    def groups_of_tasks(self, dag_id: str) -> dict[str, list[str]]:
-        self._call("groups_of_tasks")
+    def drawn_tasks(self, dag_id: str, version: int | None = None) -> list[TaskNode]:
+        self._call("drawn_tasks")
         if self.hides_structure:
             raise Unauthorized("Forbidden", service="airflow")
-        names = [node.id for node in self._dag(dag_id)[2]]
-        return {
-            name: self.groups.get(name, [one for one in may_be_groups(name) if one not in self.no_groups])
-            for name in names
-        }
+        _dag, details, newest = self._dag(dag_id)
+        nodes = newest if version in {None, details.version} else self.older.get((dag_id, version))
+        if nodes is None:
+            raise NotFound(f"Dag with id {dag_id} and version number {version} was not found")
+        return [replace(node, groups=self._groups_of(node.id), role=node.role or "") for node in nodes]
+
+    def _groups_of(self, name: str) -> list[str]:
+        return self.groups.get(name, [one for one in may_be_groups(name) if one not in self.no_groups])
 
     def dag_groups(self, dag_id: str, names: Collection[str]) -> set[str]:
         if names:
