@@ -53,9 +53,8 @@ class DagDetails:
 
 @dataclass(frozen=True)
 class TaskNode:
-    """A task of the DAG's graph. groups: those it is in, the outermost first. role: `setup`, `teardown` or "".
-
-    Both are None where nobody asked.
+    """A task of the DAG's graph. groups: those it is in, the outermost first. role: `setup`, `teardown` or
+    "". Both are None where nobody asked.
     """
 
     id: str
