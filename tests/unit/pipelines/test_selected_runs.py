@@ -45,7 +45,7 @@ def test_whole_runs_are_told_with_all_their_tasks(runs, scientist):
         "success": "1 task runs again",
         "running": "1 task runs again; what is under way is stopped",
     }
-    assert (found.button, found.is_harsh) == ("Run all tasks of 3 runs again", False)
+    assert (found.button, found.is_harsh) == ("Run all tasks of 3 runs again", True)
 
 
 @pytest.mark.parametrize(
