@@ -65,7 +65,8 @@ class PipelineListView(generics.ListAPIView):
         """As the address asks for them, which is as on the page."""
         wanted = listing.Wanted.of(self.request.query_params)
         wanted.check()
-        return listing.ordered(listing.narrowed(wanted), wanted.order).defer(*listing.LONG)
+        found = listing.with_last_run(listing.narrowed(wanted))
+        return listing.ordered(found, wanted.order).defer(*listing.LONG)
 
 
 class RunPages(CursorPages):
@@ -84,6 +85,7 @@ RUN_FILTERS = [
     OpenApiParameter("by", str, description="Who asked; `me` is whoever calls"),
     OpenApiParameter("since", OpenApiTypes.DATETIME, description="Asked then or later; a day is one of UTC"),
     OpenApiParameter("until", OpenApiTypes.DATETIME, description="Asked before then; a day is included"),
+    OpenApiParameter("backfill", int, description="Made by this backfill, by our number of it"),
     OpenApiParameter("unmended", str, enum=["1"], description="Failed, and no later run succeeded"),
     OpenApiParameter(
         "order",

@@ -67,6 +67,7 @@ class RunFilters(forms.Form):
     by = forms.CharField(label=_("Asked by"), max_length=150, required=False)
     since = DayField(label=_("From"))
     until = DayField(label=_("Until"), is_end=True)
+    backfill = forms.IntegerField(min_value=1, max_value=edge.LARGEST, required=False, label=_("Backfill"))
     unmended = OneOf([("1", _("not made good since"))], _("made good or not"), label=_("Failures"))
     order = OneOf([(f"{sign}{name}", "") for name in ORDERS for sign in ("", "-")], label=_("Order"))
 
@@ -89,4 +90,5 @@ class RunFilters(forms.Form):
             until=given["until"],
             order=given["order"],
             is_unmended=bool(given["unmended"]),
+            backfill_id=given["backfill"],
         )
