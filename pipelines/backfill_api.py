@@ -28,7 +28,7 @@ from pipelines.run_serializers import NothingSerializer
 STATE = OpenApiParameter("state", str, description="One state, or `open` for those that are not over")
 
 
-def _wanted(dag_id: str, given: dict[str, Any], body: dict[str, Any]) -> WantedBackfill:
+def _wanted(dag_id: str, given: dict[str, Any], body: Any) -> WantedBackfill:
     """body: as it came, which tells what clocks show."""
     if queries.pipeline(dag_id).is_partitioned:
         clocks = {name: edge.wall_clock(str(body[name])) for name in ("from_date", "to_date")}

@@ -204,8 +204,8 @@ def source_before(found: PipelineSource) -> PipelineSource | None:
 def versions_without_source(dag_id: str, newest: int) -> list[int]:
     """Versions whose file or graph is not here, of the newest and those its last runs ran; newest first."""
     ran = versions_of_last_runs(dag_id)
-    known = PipelineSource.objects.filter(dag_id=dag_id, tasks__isnull=False)
-    known = known.values_list("version", flat=True)
+    read = PipelineSource.objects.filter(dag_id=dag_id, tasks__isnull=False)
+    known = read.values_list("version", flat=True)
     return sorted({newest, *ran} - set(known), reverse=True)
 
 
