@@ -147,7 +147,7 @@ class PipelineDurationsView(APIView):
         queries.pipeline(dag_id)
         found = {
             "median_s": queries.median_duration_s(dag_id),
-            "runs": [run for run in queries.timed_runs(dag_id) if run.duration is not None],
+            "runs": queries.timed_runs(dag_id),
             "slowest_tasks": queries.slowest_tasks(dag_id),
         }
         return Response(DurationsSerializer(found).data)

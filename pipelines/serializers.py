@@ -7,7 +7,7 @@ from rest_framework import serializers
 
 from core.lib.rest import RowSerializer, StrictSerializer, WholeListSerializer
 from pipelines import queries
-from pipelines.models import MOST_SWITCHES, Asset, ImportFault, Pipeline, PipelineSource, Preset
+from pipelines.models import MOST_SWITCHES, Asset, ImportFault, Pipeline, PipelineSource, Preset, Run
 
 
 class PipelineSerializer(RowSerializer):
@@ -82,7 +82,11 @@ class TimedRunSerializer(serializers.Serializer):
     id = serializers.IntegerField(source="pk")
     state = serializers.CharField()
     started_at = serializers.DateTimeField()
-    duration_s = serializers.FloatField(source="duration.total_seconds")
+    duration_s = serializers.SerializerMethodField()
+
+    def get_duration_s(self, run: Run) -> float | None:
+        """To now while it runs; null for one that Airflow ended without saying when."""
+        return None if run.duration is None else run.duration.total_seconds()
 
 
 class SlowTaskSerializer(serializers.Serializer):

@@ -125,6 +125,7 @@ def test_tasks_and_log_by_cursor(page, airflow, real_redis):
     assert page.get(f"{url}/load/log").json() == {
         "lines": [],
         "cursor": "0",
+        "start": "0",
         "has_end": False,
         "is_complete": False,
         "n_missing_lines": 0,
