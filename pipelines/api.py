@@ -4,7 +4,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import generics
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -31,7 +31,7 @@ from pipelines import (
 )
 from pipelines.asset_models import Asset, AssetEvent
 from pipelines.list_api import WAIT, check_wait
-from pipelines.models import ImportFault, InputRequest, TaskInstance
+from pipelines.models import ImportFault, InputRequest, Pipeline, TaskInstance
 from pipelines.run_serializers import (
     ClearSerializer,
     MarkSerializer,
@@ -46,6 +46,7 @@ from pipelines.scope import Scope
 from pipelines.serializers import (
     AssetEventSerializer,
     AssetSerializer,
+    DurationsSerializer,
     ImportFaultSerializer,
     PipelineChangeSerializer,
     PipelineDetailSerializer,
@@ -57,6 +58,7 @@ from pipelines.serializers import (
     SwitchesSerializer,
     TakenEventListSerializer,
 )
+from pipelines.spool import LEVELS, Wanted
 from pipelines.task_answers import TaskState
 from pipelines.task_serializers import (
     FailureSerializer,
@@ -88,10 +90,20 @@ class AssetPages(CursorPages):
 class PipelineSwitchesView(APIView):
     """The switches of several pipelines."""
 
-    @extend_schema(request=SwitchesSerializer, responses={202: SwitchedListSerializer})
+    @extend_schema(
+        request=SwitchesSerializer, responses={200: SwitchedListSerializer, 202: SwitchedListSerializer}
+    )
     def post(self, request: Request) -> Response:
-        """Pause or resume each; `error` says of which that could not be done, and why."""
+        """Pause or resume each; `error` says of which that could not be done, and why.
+
+        `dry_run` answers 200 with the same list, and changes nothing.
+        """
         given = valid(SwitchesSerializer, request.data)
+        if given["dry_run"]:
+            moved, stays = listing.switched(given["dag_ids"], is_paused=given["is_paused"])
+            told = {pipeline.dag_id: "" for pipeline in moved} | {name: str(why) for name, why in stays}
+            results = [{"dag_id": name, "error": told[name]} for name in dict.fromkeys(given["dag_ids"])]
+            return Response(SwitchedListSerializer({"results": results}).data)
         outcomes = actions.set_many_paused(
             given["dag_ids"], is_paused=given["is_paused"], by=user_of(request)
         )
@@ -113,14 +125,33 @@ class PipelineDetailView(APIView):
     @extend_schema(responses=PipelineDetailSerializer)
     def get(self, _request: Request, dag_id: str) -> Response:
         """With parameters and graph."""
-        return Response(PipelineDetailSerializer(queries.pipeline(dag_id)).data)
+        return Response(PipelineDetailSerializer(_told(dag_id)).data)
 
     @extend_schema(request=PipelineChangeSerializer, responses={202: PipelineDetailSerializer})
     def patch(self, request: Request, dag_id: str) -> Response:
         """Pause or resume its schedule; Airflow is told at once or as soon as it answers."""
         given = valid(PipelineChangeSerializer, request.data)
-        pipeline = actions.set_paused(dag_id, is_paused=given["is_paused"], by=user_of(request))
-        return Response(PipelineDetailSerializer(pipeline).data, status=202)
+        actions.set_paused(dag_id, is_paused=given["is_paused"], by=user_of(request))
+        return Response(PipelineDetailSerializer(_told(dag_id)).data, status=202)
+
+
+def _told(dag_id: str) -> Pipeline:
+    return listing.with_last_run(Pipeline.objects.filter(pk=queries.pipeline(dag_id).pk)).get()
+
+
+class PipelineDurationsView(APIView):
+    """How long the runs of a pipeline take."""
+
+    @extend_schema(responses=DurationsSerializer)
+    def get(self, _request: Request, dag_id: str) -> Response:
+        """The newest runs, the median of those that succeeded, and the tasks that take most."""
+        queries.pipeline(dag_id)
+        found = {
+            "median_s": queries.median_duration_s(dag_id),
+            "runs": queries.timed_runs(dag_id),
+            "slowest_tasks": queries.slowest_tasks(dag_id),
+        }
+        return Response(DurationsSerializer(found).data)
 
 
 class PipelineSourceView(APIView):
@@ -140,6 +171,15 @@ class PipelineSourceView(APIView):
         return Response(PipelineSourceSerializer(found, context={"versions": versions}).data)
 
 
+@extend_schema_view(
+    get=extend_schema(
+        parameters=[
+            OpenApiParameter("q", str, description="In the name or the address"),
+            OpenApiParameter("producer", str, description="Made by this pipeline"),
+            OpenApiParameter("consumer", str, description="Waited for by this pipeline"),
+        ]
+    )
+)
 class AssetListView(generics.ListAPIView):
     """What tasks make and pipelines wait for."""
 
@@ -147,8 +187,10 @@ class AssetListView(generics.ListAPIView):
     pagination_class = AssetPages
 
     def get_queryset(self) -> QuerySet[Asset]:
-        """By name; `?q=` narrows it."""
-        return queries.assets(text=self.request.query_params.get("q", ""))
+        """By name, as the address asks for them."""
+        given = self.request.query_params
+        ends = {name: given.get(name, "") for name in ("producer", "consumer")}
+        return queries.assets(text=given.get("q", ""), **ends)
 
 
 class AssetDetailView(APIView):
@@ -200,6 +242,11 @@ class PresetListView(APIView):
 
 
 class PresetDetailView(APIView):
+    @extend_schema(responses=PresetSerializer)
+    def get(self, _request: Request, preset_id: int) -> Response:
+        """As it is kept."""
+        return Response(PresetSerializer(starting.preset(preset_id)).data)
+
     @extend_schema(responses={204: None})
     def delete(self, request: Request, preset_id: int) -> Response:
         """Forget them; runs keep theirs."""
@@ -319,6 +366,12 @@ class TaskLogView(APIView):
             OpenApiParameter("try", int, description="The latest when left out"),
             OpenApiParameter("map_index", int, description="-1 unless the task is mapped"),
             OpenApiParameter("cursor", str, description="Of the answer before; the start when left out"),
+            OpenApiParameter(
+                "tail", int, description="This many of the last lines instead, 1,000 at most; no cursor then"
+            ),
+            OpenApiParameter("level", str, enum=[*LEVELS], description="That level or worse; the last 1,000"),
+            OpenApiParameter("q", str, description="With this text; the last 1,000"),
+            OpenApiParameter("before", str, description="Further back: `start` of such an answer"),
         ],
     )
     def get(self, request: Request, run_id: int, task_id: str) -> Response:
@@ -331,11 +384,17 @@ class TaskLogView(APIView):
         view = log_reading.open_log(
             queries.run(run_id), task_id, map_index=given["map_index"], try_number=given.get("try")
         )
-        piece = view.read(int(given["cursor"]), limit=LINES)
+        wanted = Wanted(LEVELS.get(given["level"], frozenset()), given["q"].strip())
+        if wanted or given.get("tail") or given.get("before"):
+            before = int(given["before"]) if given.get("before") else None
+            piece = view.tail(limit=given.get("tail") or LINES, before=before, wanted=wanted)
+        else:
+            piece = view.read(int(given["cursor"]), limit=LINES)
         is_last = piece.end >= view.size_bytes
         answer = {
             "lines": piece.lines,
             "cursor": str(piece.end),
+            "start": str(piece.start),
             "has_end": view.has_end and is_last,
             "is_complete": view.is_complete and is_last,
             "n_missing_lines": view.cut.n_lines,

@@ -12,6 +12,7 @@ urlpatterns = [
     path("pipelines/<str:dag_id>/runs", list_api.PipelineRunListView.as_view(), name="pipeline-run-list"),
     path("pipelines/<str:dag_id>/presets", api.PresetListView.as_view(), name="preset-list"),
     path("presets/<int:preset_id>", api.PresetDetailView.as_view(), name="preset-detail"),
+    path("pipelines/<str:dag_id>/durations", api.PipelineDurationsView.as_view(), name="pipeline-durations"),
     path("pipelines/<str:dag_id>/source", api.PipelineSourceView.as_view(), name="pipeline-source"),
     path(
         "pipelines/<str:dag_id>/backfills",

@@ -23,14 +23,19 @@ from pipelines.tasks import airflow_for
 MOST_SHOWN = 100
 LONGEST_UNCOUNTED = timedelta(days=366)  # where nobody but Airflow can count the dates
 AHEAD = timedelta(minutes=1)  # of our clock, by which a browser's may be
+FURTHEST_ZONE = timedelta(hours=14)  # from UTC, to the east
 
 
 @dataclass(frozen=True)
 class Date:
-    """A logical date that would run; run: the one that it has already, which would run again."""
+    """A logical date that would run; run: the one that it has already, which would run again.
+
+    partition_key: of a partitioned pipeline, of which `at` is the date of the partition.
+    """
 
     at: datetime
     run: Run | None
+    partition_key: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,10 +71,11 @@ def preview(wanted: WantedBackfill, *, by: User) -> Preview:
     """What Airflow says would run, asked now. Raises as `start` does, and what the gateway raises."""
     policy.check(by, "pipelines.run", wanted.dag_id)
     _refuse(queries.pipeline(wanted.dag_id), wanted, "")
-    dates = airflow_for(by.get_username()).backfill_dates(wanted)
+    found = airflow_for(by.get_username()).backfill_dates(wanted)
+    dates = [one.at for one in found]
     limit = settings.CONSOLE_BACKFILL_MOST_RUNS
     runs = backfill_queries.runs_at(wanted.dag_id, dates[:MOST_SHOWN])
-    shown = [Date(at, runs.get(at)) for at in dates[:MOST_SHOWN]]
+    shown = [Date(one.at, runs.get(one.at), one.partition_key) for one in found[:MOST_SHOWN]]
     if len(dates) > limit:  # it is refused: nobody needs to know what else there is
         return Preview(dates, shown, limit=limit)
     n_kept = backfill_queries.n_kept(wanted.dag_id, wanted.from_date, wanted.to_date, but=dates)
@@ -126,7 +132,7 @@ def _refuse(pipeline: Pipeline, wanted: WantedBackfill, reason: str) -> None:
     actions.refuse_unusable(pipeline, "backfill")
     if not pipeline.is_backfillable:
         raise InvalidRequest(no_dates(pipeline))
-    faults = [*_faults_of_times(wanted), *_faults_of_rest(pipeline, wanted, reason)]
+    faults = [*_faults_of_times(pipeline, wanted), *_faults_of_rest(pipeline, wanted, reason)]
     faults = faults or _faults_of_number(pipeline, wanted)
     if faults:
         message = _("This backfill of “%(dag_id)s” cannot be started.") % {"dag_id": pipeline.dag_id}
@@ -141,14 +147,18 @@ def no_dates(pipeline: Pipeline) -> str:
     return message % {"dag_id": pipeline.dag_id}
 
 
-def _faults_of_times(wanted: WantedBackfill) -> list[tuple[str, str]]:
-    latest = timezone.now() + AHEAD
-    future = _("This lies in the future: only dates that are past can be run.")
-    times = {"from_date": wanted.from_date, "to_date": wanted.to_date}
-    faults = [(name, future) for name, at in times.items() if at > latest]
-    if not faults and wanted.from_date > wanted.to_date:
-        faults.append(("to_date", _("This is before the first date. Swap the two.")))
-    return faults
+def _faults_of_times(pipeline: Pipeline, wanted: WantedBackfill) -> list[tuple[str, str]]:
+    """The last date may be ahead: what has not come yet is left out by Airflow."""
+    # Of a clock elsewhere it is not known how far it goes before ours.
+    now = timezone.now() + (FURTHEST_ZONE if pipeline.is_partitioned else AHEAD)
+    if wanted.from_date > now:
+        return [("from_date", _("This lies in the future: only dates that are past can be run."))]
+    if wanted.from_date > wanted.to_date:
+        return [("to_date", _("This is before the first date. Swap the two."))]
+    if wanted.to_date > now + LONGEST_UNCOUNTED:
+        words = _("This is too far ahead. Take %(days)d days from today at most.")
+        return [("to_date", words % {"days": LONGEST_UNCOUNTED.days})]
+    return []
 
 
 def _faults_of_rest(pipeline: Pipeline, wanted: WantedBackfill, reason: str) -> list[tuple[str, str]]:
@@ -176,9 +186,10 @@ def _faults_of_number(pipeline: Pipeline, wanted: WantedBackfill) -> list[tuple[
     most = settings.CONSOLE_BACKFILL_MOST_RUNS
     zone = pipeline.timezone or "UTC"
     # One more: the schedule's own count of what lies between two times may be one less.
-    n = coming.n_between(pipeline.schedule, wanted.from_date, wanted.to_date, zone, most=most + 1)
+    last = wanted.to_date if pipeline.is_partitioned else min(wanted.to_date, timezone.now() + AHEAD)
+    n = coming.n_between(pipeline.schedule, wanted.from_date, last, zone, most=most + 1)
     if n is None:
-        if wanted.to_date - wanted.from_date <= LONGEST_UNCOUNTED:
+        if last - wanted.from_date <= LONGEST_UNCOUNTED:
             return []
         words = _("Only Airflow can count the dates of this schedule. Take %(days)d days at most.")
         return [("from_date", words % {"days": LONGEST_UNCOUNTED.days})]

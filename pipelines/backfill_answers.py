@@ -12,6 +12,9 @@ from core.lib.times import moment
 class WantedBackfill:
     """What to ask for. conf: empty keeps what runs that are run again have. run_on_latest_version: None
     for what Airflow is set to.
+
+    Of a partitioned pipeline Airflow takes what the dates show, and reads that in the zone of its schedule:
+    there they are wall clocks labelled as UTC (`edge.wall_clock`), as Airflow keeps them.
     """
 
     dag_id: str
@@ -35,6 +38,14 @@ class WantedBackfill:
             "max_active_runs": self.max_active_runs,
             "run_on_latest_version": self.run_on_latest_version,
         }
+
+
+@dataclass(frozen=True)
+class WantedRun:
+    """A run that would be made. at: its logical date; of a partitioned pipeline the date of its partition."""
+
+    at: datetime
+    partition_key: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,8 +95,11 @@ def _time(item: dict[str, Any], name: str) -> datetime:
     return found
 
 
-def backfill_dates(answer: dict[str, Any]) -> list[datetime]:
-    """The logical dates; of a partitioned pipeline the dates of its partitions."""
-    dates = (item.get("logical_date") or item.get("partition_date") for item in answer["backfills"])
-    times = [moment(date, is_planned=True) for date in dates]
-    return [at for at in times if at is not None]
+def backfill_dates(answer: dict[str, Any]) -> list[WantedRun]:
+    """What would be made, in its order."""
+    found = []
+    for item in answer["backfills"]:
+        at = moment(item.get("logical_date") or item.get("partition_date"), is_planned=True)
+        if at is not None:
+            found.append(WantedRun(at, item.get("partition_key") or ""))
+    return found

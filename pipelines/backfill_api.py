@@ -11,6 +11,7 @@ from rest_framework.serializers import BaseSerializer
 from rest_framework.views import APIView
 
 from core.access.http import user_of
+from core.lib import edge
 from core.lib.pages import CursorPages
 from core.lib.rest import valid
 from pipelines import backfill_actions, backfill_queries, queries
@@ -25,6 +26,14 @@ from pipelines.backfill_serializers import (
 from pipelines.run_serializers import NothingSerializer
 
 STATE = OpenApiParameter("state", str, description="One state, or `open` for those that are not over")
+
+
+def _wanted(dag_id: str, given: dict[str, Any], body: Any) -> WantedBackfill:
+    """body: as it came, which tells what clocks show."""
+    if queries.pipeline(dag_id).is_partitioned:
+        clocks = {name: edge.wall_clock(str(body[name])) for name in ("from_date", "to_date")}
+        given |= {name: at for name, at in clocks.items() if at is not None}
+    return WantedBackfill(dag_id, **given)
 
 
 def _shown(row: Backfill, *, status: int = 200) -> Response:
@@ -75,7 +84,7 @@ class PipelineBackfillListView(_BackfillListView):
         """Run the pipeline for past dates. The row answers at once; Airflow gets it as soon as it answers."""
         given = valid(BackfillRequestSerializer, request.data)
         reason = given.pop("reason")
-        row = backfill_actions.start(WantedBackfill(dag_id, **given), reason=reason, by=user_of(request))
+        row = backfill_actions.start(_wanted(dag_id, given, request.data), reason=reason, by=user_of(request))
         return _shown(row, status=202)
 
 
@@ -86,7 +95,7 @@ class BackfillPreviewView(APIView):
     def post(self, request: Request, dag_id: str) -> Response:
         """The dates, the first 100 of them, asked of Airflow now; nothing is done."""
         given = valid(BackfillValuesSerializer, request.data)
-        found = backfill_actions.preview(WantedBackfill(dag_id, **given), by=user_of(request))
+        found = backfill_actions.preview(_wanted(dag_id, given, request.data), by=user_of(request))
         return Response(BackfillPreviewSerializer(found).data)
 
 

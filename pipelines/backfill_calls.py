@@ -1,14 +1,12 @@
 """What is asked of Airflow about backfills."""
 
-from datetime import datetime
-
 from airflow_client.client import ApiClient, BackfillApi, BackfillPostBody
 
 from core.lib.aside import Unread
 from pipelines import answers, backfill_answers
 from pipelines.airflow_calls import CONNECT_S, AirflowCalls
 from pipelines.airflow_pages import PAGE
-from pipelines.backfill_answers import Backfill, WantedBackfill
+from pipelines.backfill_answers import Backfill, WantedBackfill, WantedRun
 
 BACKFILL_READ_S = 150.0  # Airflow makes all runs of a backfill before it answers, some tens in a second
 
@@ -33,8 +31,8 @@ class BackfillCalls(AirflowCalls):
         call = self._backfills.get_backfill_without_preload_content
         return self._read(call, backfill_answers.backfill, backfill_id=airflow_id)
 
-    def backfill_dates(self, wanted: WantedBackfill) -> list[datetime]:
-        """The logical dates that would run, in that order; nothing is done.
+    def backfill_dates(self, wanted: WantedBackfill) -> list[WantedRun]:
+        """The runs that would be made, in that order; nothing is done.
 
         Raises as `create_backfill` does, but for Conflict.
         """

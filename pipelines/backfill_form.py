@@ -22,7 +22,7 @@ class BackfillForm(SchemaForm):
         super().__init__(_described(pipeline), *args, **options)
 
     def clean_from_date(self) -> Any:
-        """A time that the reader's clocks show."""
+        """A time that the reader's clocks show, or those of the schedule's zone."""
         return self._there("from_date")
 
     def clean_to_date(self) -> Any:
@@ -30,7 +30,8 @@ class BackfillForm(SchemaForm):
         return self._there("to_date")
 
     def _there(self, name: str) -> Any:
-        if edge.is_skipped(str(self.data.get(name, ""))):
+        is_readers = not self.pipeline.is_partitioned
+        if is_readers and edge.is_skipped(str(self.data.get(name, ""))):
             raise forms.ValidationError(
                 _("Clocks were put forward over this time: there was none. Give another.")
             )
@@ -66,11 +67,13 @@ class BackfillForm(SchemaForm):
 
 
 def _described(pipeline: Pipeline) -> list[Described]:
-    zone = _("The pipeline's schedule is read in %(zone)s.") % {"zone": pipeline.timezone or "UTC"}
+    kind, zone = "moment", _of_schedule(pipeline)
+    if pipeline.is_partitioned:
+        kind, zone = "wall_clock", _("By the clock of its schedule's zone.")
     settings = _("A JSON object for every run. When empty, runs that are made again keep theirs.")
     return [
-        Described("from_date", "moment", label=_("First date"), help=_("Included.")),
-        Described("to_date", "moment", label=_("Last date"), help=f"{_('Included.')} {zone}"),
+        Described("from_date", kind, label=_("First date"), help=_("Included.")),
+        Described("to_date", kind, label=_("Last date"), help=f"{_('Included.')} {zone}"),
         Described(
             "reprocess_behavior",
             "choice",
@@ -100,3 +103,9 @@ def _described(pipeline: Pipeline) -> list[Described]:
             max_length=LONGEST_NOTE,
         ),
     ]
+
+
+def _of_schedule(pipeline: Pipeline) -> str:
+    if pipeline.has_own_zone:
+        return _("The pipeline's schedule is read in a zone of its own, which Airflow does not tell.")
+    return _("The pipeline's schedule is read in %(zone)s.") % {"zone": pipeline.timezone or "UTC"}

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NoReturn
 
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Exists, OuterRef, QuerySet
 from django.utils.translation import gettext as _
 
 from core.lib.errors import NotFound
 from pipelines.backfill_models import OPEN, Backfill
-from pipelines.models import NOT_THERE, Run
+from pipelines.models import NOT_THERE, Pipeline, Run
 from pipelines.states import ENDED, RunState
 
 OF_SCHEDULE = ("scheduled", "backfill")  # types of runs; others have dates of their own
@@ -54,7 +54,7 @@ class Row:
 
 def backfills(*, dag_id: str = "", state: str = "") -> QuerySet[Backfill]:
     """Newest first, of one pipeline or of all. state: one, or `open` for those that are not over."""
-    found = Backfill.objects.select_related("requested_by").order_by("-created_at", "-pk")
+    found = _dated().select_related("requested_by").order_by("-created_at", "-pk")
     if dag_id:
         found = found.filter(dag_id=dag_id)
     if state == "open":
@@ -62,9 +62,15 @@ def backfills(*, dag_id: str = "", state: str = "") -> QuerySet[Backfill]:
     return found.filter(state=state) if state else found
 
 
+def _dated() -> QuerySet[Backfill]:
+    """is_partitioned: the dates are what clocks show in the zone of the schedule, labelled as UTC."""
+    by_clock = Pipeline.objects.filter(pk=OuterRef("dag_id"), is_partitioned=True)
+    return Backfill.objects.annotate(is_partitioned=Exists(by_clock))
+
+
 def backfill(backfill_id: int) -> Backfill:
     """Raises NotFound."""
-    found = Backfill.objects.select_related("requested_by", "wished_by").filter(pk=backfill_id).first()
+    found = _dated().select_related("requested_by", "wished_by").filter(pk=backfill_id).first()
     return found or missing(backfill_id)
 
 

@@ -47,8 +47,13 @@ class BackfillSerializer(serializers.Serializer):
 class BackfillValuesSerializer(StrictSerializer):
     """Which dates, and how."""
 
-    from_date = MomentSerializerField(help_text="the first logical date, included")
-    to_date = MomentSerializerField(help_text="the last one, included")
+    from_date = MomentSerializerField(
+        help_text="the first logical date, included; of a partitioned pipeline by the clock of its "
+        "schedule's zone, whatever zone is written"
+    )
+    to_date = MomentSerializerField(
+        help_text="the last one, included; it may be ahead, what has not come yet is left out"
+    )
     run_backwards = serializers.BooleanField(required=False, default=False, help_text="the newest date first")
     conf = serializers.DictField(
         required=False, default=dict, help_text="of every run; when empty, runs made again keep theirs"
@@ -79,7 +84,10 @@ class BackfillRequestSerializer(BackfillValuesSerializer):
 class BackfillDateSerializer(serializers.Serializer):
     """A logical date that would run."""
 
-    logical_date = serializers.DateTimeField(source="at")
+    logical_date = serializers.DateTimeField(
+        source="at", help_text="of a partitioned pipeline the date of the partition"
+    )
+    partition_key = serializers.CharField(allow_blank=True)
     run_id = serializers.IntegerField(
         source="run.pk",
         default=None,

@@ -7,6 +7,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from core.lib.errors import InvalidRequest
+from pipelines.models import LONGEST_NOTE
 from pipelines.scope import MOST_NAMED, Scope
 from pipelines.states import MARKS
 
@@ -46,13 +47,30 @@ class ScopeForm(forms.Form):
     only_failed = forms.BooleanField(
         required=False, label=_("Only those that failed or that a failure stopped")
     )
-    run_on_latest_version = forms.BooleanField(
+    run_on_latest_version = forms.TypedChoiceField(
         required=False,
-        label=_("Run the newest code"),
-        help_text=_(
-            "Else each task runs the version that it ran before, unless the pipeline's author or Airflow's "
-            "settings say otherwise."
-        ),
+        label=_("Code"),
+        choices=[
+            ("", _("as the pipeline's author or Airflow's settings have it")),
+            ("true", _("the newest version")),
+            ("false", _("the version that ran")),
+        ],
+        coerce={"true": True, "false": False}.get,
+        empty_value=None,
+    )
+    past = forms.BooleanField(required=False, label=_("In runs of earlier dates too"))
+    future = forms.BooleanField(required=False, label=_("In runs of later dates too"))
+    only_new = forms.BooleanField(
+        required=False, label=_("Only tasks that a newer version has and this run has not")
+    )
+    prevent_running = forms.BooleanField(
+        required=False, label=_("Refuse while one of them is running, instead of stopping it")
+    )
+    note = forms.CharField(
+        required=False,
+        max_length=LONGEST_NOTE,
+        label=_("Note"),
+        widget=forms.Textarea(attrs={"rows": 2}),
     )
 
     def clean(self) -> dict[str, Any]:
@@ -66,15 +84,9 @@ class ScopeForm(forms.Form):
         """Raises InvalidRequest."""
         self.check_all()
         given = self.cleaned_data
-        names = ("upstream", "downstream", "only_failed")
-        chosen = {name: given[name] for name in names}
-        chosen |= {"group": given["group"], "tasks": given["tasks"]}
-        return Scope(
-            given["task"],
-            given["map_index"],
-            **chosen,
-            run_on_latest_version=given["run_on_latest_version"] or None,
-        )
+        chosen = {name: given[name] for name in Scope.__match_args__ if name in given}
+        note = given["note"].replace("\r\n", "\n").strip()
+        return Scope(given["task"], **{**chosen, "note": note})
 
     def check_all(self) -> None:
         """Raises InvalidRequest with every fault."""

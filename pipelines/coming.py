@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from functools import lru_cache
 from itertools import islice, takewhile
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -14,14 +15,47 @@ _DELTA: Final = re.compile(r"(?:(\d+) days?, )?(\d+):(\d\d):(\d\d)")
 _FIELDS: Final = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week")
 
 
-def next_times(schedule: str, first: datetime | None, zone: str) -> list[datetime]:
+def next_times(
+    schedule: str,
+    first: datetime | None,
+    zone: str,
+    *,
+    logical: datetime | None = None,
+    until: datetime | None = None,
+) -> list[datetime]:
     """The next runs, the first as Airflow has it: five for a cron text or a distance in time, one for others.
 
-    schedule: "30 6 * * 1-5", read in the zone, or "1 day, 0:00:00".
+    schedule: "30 6 * * 1-5", read in the zone, or "1 day, 0:00:00". A cron text of which `first` is no time
+    there is read in another zone, and nothing is guessed. logical: the date of the first run, which tells
+    whether a run comes at its date or at the end of the time that begins there. until: no date is later.
     """
     if first is None:
         return []
-    return [first, *islice(_after(schedule, first, zone), N - 1)]
+    if _cron(schedule) and not zone_of(schedule, first, zone):
+        return [first]
+    comes_late = logical is not None and next(_after(schedule, logical, zone), None) == first
+    times = [first, *islice(_after(schedule, first, zone), N - 1)]
+    dates = times[:-1] if comes_late else times[1:]
+    later = (at for at, date in zip(times[1:], dates, strict=True) if until is None or date <= until)
+    return [first, *later]
+
+
+@lru_cache(maxsize=10_000)  # a list of pipelines has hundreds of them, and is drawn again at every change
+def zone_of(schedule: str, first: datetime | None, zone: str) -> str:
+    """The zone that a cron text is read in: `zone`, or "" where the next run says that it is another.
+
+    Airflow tells the zone of the pipeline's dates alone; a timetable may have its own. "" for what is no cron
+    text, too.
+    """
+    if not _cron(schedule) or not _zone(zone):
+        return ""
+    is_told = first is None or next(_after(schedule, first - timedelta(seconds=1), zone), None) == first
+    return zone if is_told else ""
+
+
+def has_zone(schedule: str) -> bool:
+    """Whether it is a text for cron that is understood here, which has to be read in some zone."""
+    return _cron(schedule) is not None
 
 
 def n_between(schedule: str, first: datetime, last: datetime, zone: str, *, most: int) -> int | None:

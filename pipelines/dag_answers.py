@@ -1,5 +1,6 @@
 """What Airflow's JSON means of DAGs, their code and graph, and of files that it cannot read."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -31,6 +32,7 @@ class Dag:
     bundle: str = ""
     is_partitioned: bool = False
     allowed_run_types: list[str] | None = None  # how its runs may come about; None for any way
+    next_logical_at: datetime | None = None
 
     @property
     def key(self) -> str:
@@ -47,11 +49,14 @@ class DagDetails:
     version: int | None
     timezone: str = ""
     asset_expression: dict[str, Any] | None = None  # which assets start it: {"all" or "any": […]}, or one
+    ends_at: datetime | None = None  # its last logical date, by its author
 
 
 @dataclass(frozen=True)
 class TaskNode:
-    """A task of the DAG's graph. groups: those it is in, the outermost first; None where nobody asked."""
+    """A task of the DAG's graph. groups: those it is in, the outermost first. role: `setup`, `teardown` or
+    "". Both are None where nobody asked.
+    """
 
     id: str
     label: str
@@ -59,6 +64,7 @@ class TaskNode:
     downstream: list[str]
     is_mapped: bool
     groups: list[str] | None = None
+    role: str | None = None
 
 
 @dataclass(frozen=True)
@@ -103,6 +109,7 @@ def dag(item: dict[str, Any]) -> Dag:
         bundle=item.get("bundle_name") or "",
         is_partitioned=bool(item.get("timetable_partitioned")),
         allowed_run_types=item.get("allowed_run_types"),
+        next_logical_at=moment(item.get("next_dagrun_logical_date"), is_planned=True),
     )
 
 
@@ -115,7 +122,8 @@ def dag_details(item: dict[str, Any]) -> DagDetails:
         params_of(item),
         version.get("version_number"),
         zone,
-        condition if isinstance(condition, dict) else None,
+        asset_expression=condition if isinstance(condition, dict) else None,
+        ends_at=moment(item.get("end_date"), is_planned=True),
     )
 
 
@@ -142,20 +150,54 @@ def task_nodes(answer: dict[str, Any]) -> list[TaskNode]:
     return [task_node(item) for item in answer["tasks"]]
 
 
-def groups_of_tasks(answer: dict[str, Any]) -> dict[str, list[str]]:
-    """Of each task, the groups that it is in, the outermost first, by the graph of Airflow's own pages.
+def drawn_tasks(answer: dict[str, Any]) -> list[TaskNode]:
+    """The tasks with their groups and roles, by the graph of Airflow's own pages.
 
-    There a group has children and a task has none; what joins groups is neither.
+    There a group has children and a task has none; what joins groups is neither, and stands for the edges
+    between their tasks.
     """
-    found: dict[str, list[str]] = {}
-    rest: list[tuple[dict[str, Any], list[str]]] = [(node, []) for node in answer["nodes"]]
+    after: dict[str, list[str]] = {}
+    for edge in answer["edges"]:
+        after.setdefault(str(edge["source_id"]), []).append(str(edge["target_id"]))
+    found: list[tuple[dict[str, Any], list[str]]] = []
+    rest: list[tuple[dict[str, Any], list[str]]] = [(node, []) for node in reversed(answer["nodes"])]
     while rest:
         node, path = rest.pop()
         if node.get("children") is not None:
-            rest += [(child, [*path, str(node["id"])]) for child in node["children"]]
+            rest += [(child, [*path, str(node["id"])]) for child in reversed(node["children"])]
         elif node.get("type") != "join":
-            found[str(node["id"])] = path
-    return found
+            found.append((node, path))
+    ids = {str(node["id"]) for node, _path in found}
+    return [_drawn_task(node, path, _followers(str(node["id"]), after, ids)) for node, path in found]
+
+
+def _drawn_task(node: dict[str, Any], path: list[str], downstream: list[str]) -> TaskNode:
+    task_id, label = str(node["id"]), str(node.get("label") or "")
+    is_own_name = label and not task_id.endswith(f".{label}")  # else it is the id without its group
+    return TaskNode(
+        id=task_id,
+        label=label if is_own_name else task_id,
+        operator=node.get("operator") or "",
+        downstream=downstream,
+        is_mapped=bool(node.get("is_mapped")),
+        groups=path,
+        role=node.get("setup_teardown_type") or "",
+    )
+
+
+def _followers(task_id: str, after: Mapping[str, list[str]], ids: Collection[str]) -> list[str]:
+    """The tasks that come next, through whatever joins groups."""
+    found: set[str] = set()
+    rest = list(after.get(task_id, []))
+    passed: set[str] = set()
+    while rest:
+        one = rest.pop()
+        if one in ids:
+            found.add(one)
+        elif one not in passed:
+            passed.add(one)
+            rest += after.get(one, [])
+    return sorted(found)
 
 
 def import_fault(item: dict[str, Any]) -> ImportFault:

@@ -74,20 +74,21 @@ class DagCalls(AirflowCalls):
         call = self._tasks.get_tasks_without_preload_content
         return self._read(call, dag_answers.task_nodes, dag_id=dag_id)
 
-    def groups_of_tasks(self, dag_id: str) -> dict[str, list[str]]:
-        """Of each task, the groups that it is in, the outermost first.
+    def drawn_tasks(self, dag_id: str, version: int | None = None) -> list[TaskNode]:
+        """The tasks of a version, or of the newest, with their groups and roles.
 
         Airflow tells that to its own pages alone, by a call that it promises nobody: where it
-        fails, `dag_groups` tells. Raises what any call may.
+        fails, `dag_groups` tells of the newest. Raises what any call may, NotFound for an unknown version.
         """
 
-        def call(*, _request_timeout: Any, **query: str) -> urllib3.BaseHTTPResponse:
+        def call(*, _request_timeout: Any, **query: Any) -> urllib3.BaseHTTPResponse:
             request = self._client.param_serialize(
                 "GET", STRUCTURE, query_params=list(query.items()), auth_settings=SIGNED_IN
             )
             return self._client.call_api(*request, _request_timeout=_request_timeout).response
 
-        return self._read(call, dag_answers.groups_of_tasks, dag_id=dag_id)
+        asked = {} if version is None else {"version_number": version}
+        return self._read(call, dag_answers.drawn_tasks, dag_id=dag_id, **asked)
 
     def dag_groups(self, dag_id: str, names: Collection[str]) -> set[str]:
         """Those of `names` that are groups of tasks. Airflow tells of one at a time, `a` before `a.b`.

@@ -46,20 +46,21 @@ def sync(airflow: "AirflowGateway", pipeline: Pipeline) -> bool:
         )
         raise NotFound(words, service=SERVICE) from error
     is_changed = mirror.save_details(pipeline, details, tasks)
-    _sync_sources(airflow, pipeline, details.version, is_changed=is_changed)
+    _sync_sources(airflow, pipeline, details.version, tasks, is_changed=is_changed)
     return is_changed
 
 
 def _tasks(airflow: "AirflowGateway", pipeline: Pipeline, version: int | None) -> list[TaskNode]:
-    """Its tasks with their groups, of which Airflow is asked for new versions and other tasks only."""
+    """Its tasks with groups and roles, of which Airflow is asked for new versions and other tasks only."""
     tasks = airflow.dag_tasks(pipeline.dag_id)
     told = {task["id"]: task.get("groups") for task in pipeline.tasks}
+    roles = {task["id"]: task.get("role") for task in pipeline.tasks}
     is_as_before = version == pipeline.version and told.keys() == {task.id for task in tasks}
-    if is_as_before and None not in told.values():
-        return [replace(task, groups=told[task.id]) for task in tasks]
+    if is_as_before and None not in [*told.values(), *roles.values()]:
+        return [replace(task, groups=told[task.id], role=roles[task.id]) for task in tasks]
     try:
-        inside = airflow.groups_of_tasks(pipeline.dag_id)
-        return [replace(task, groups=inside.get(task.id)) for task in tasks]
+        drawn = {node.id: node for node in airflow.drawn_tasks(pipeline.dag_id)}
+        return [_as_drawn(task, drawn.get(task.id)) for task in tasks]
     except ConsoleError as error:
         log.info("pipeline.structure_unread", dag_id=pipeline.pk, error=error.message)
     try:
@@ -68,13 +69,22 @@ def _tasks(airflow: "AirflowGateway", pipeline: Pipeline, version: int | None) -
         )
     except Unavailable as error:  # what was told before holds; of other tasks names tell until the next turn
         log.info("pipeline.groups_unread", dag_id=pipeline.pk, error=error.message)
-        return [replace(task, groups=told.get(task.id)) for task in tasks]
+        return [replace(task, groups=told.get(task.id), role=roles.get(task.id)) for task in tasks]
     inside = {task.id: [name for name in labels.may_be_groups(task.id) if name in groups] for task in tasks}
-    return [replace(task, groups=inside[task.id]) for task in tasks]
+    return [replace(task, groups=inside[task.id], role=roles.get(task.id) or "") for task in tasks]
+
+
+def _as_drawn(task: TaskNode, drawn: TaskNode | None) -> TaskNode:
+    return task if drawn is None else replace(task, groups=drawn.groups, role=drawn.role)
 
 
 def _sync_sources(
-    airflow: "AirflowGateway", pipeline: Pipeline, version: int | None, *, is_changed: bool
+    airflow: "AirflowGateway",
+    pipeline: Pipeline,
+    version: int | None,
+    tasks: list[TaskNode],
+    *,
+    is_changed: bool,
 ) -> None:
     if version is None:
         return
@@ -82,16 +92,31 @@ def _sync_sources(
     if is_changed and version not in versions:  # Airflow rewrites one that nothing ran yet
         versions.append(version)
     for each in versions:
-        _sync_source(airflow, pipeline, each)
+        _sync_source(airflow, pipeline, each, tasks if each == version else None)
 
 
-def _sync_source(airflow: "AirflowGateway", pipeline: Pipeline, version: int) -> None:
-    """Of one that Airflow has tidied away nothing is shown."""
+def _sync_source(
+    airflow: "AirflowGateway", pipeline: Pipeline, version: int, tasks: list[TaskNode] | None
+) -> None:
+    """Of one that Airflow has tidied away nothing is shown. tasks: None where they are to be read."""
     try:
         text = airflow.dag_source(pipeline.dag_id, version)
     except NotFound:
         return
-    mirror.save_source(pipeline, version, text)
+    mirror.save_source(
+        pipeline, version, text, _drawn(airflow, pipeline, version) if tasks is None else tasks
+    )
+
+
+def _drawn(airflow: "AirflowGateway", pipeline: Pipeline, version: int) -> list[TaskNode]:
+    """The tasks of an earlier version; none where Airflow does not tell. Raises Unavailable."""
+    try:
+        return airflow.drawn_tasks(pipeline.dag_id, version)
+    except Unavailable:
+        raise
+    except ConsoleError as error:
+        log.info("pipeline.graph_unread", dag_id=pipeline.pk, version=version, error=error.message)
+        return []
 
 
 def with_new_versions(airflow: "AirflowGateway", among: QuerySet[Pipeline]) -> list[Pipeline]:
@@ -129,7 +154,7 @@ def freshen(pipeline: Pipeline) -> bool:
         save = partial(mirror.save_details, details=told, tasks=tasks)
         is_changed = any(loops.DETAILS.each([pipeline], save, key=attrgetter("pk"), about=attrgetter("pk")))
         if is_changed:
-            _sync_sources(airflow, pipeline, told.version, is_changed=True)
+            _sync_sources(airflow, pipeline, told.version, tasks, is_changed=True)
     except ConsoleError as error:
         log.info("pipeline.not_freshened", dag_id=pipeline.pk, error=error.message)
     return is_changed

@@ -38,7 +38,7 @@ class Failure:
 
 def read(run: Run) -> Failure | None:
     """As `of_run`, of a run about which nothing else is known."""
-    nodes = queries.graph_of(run.dag_id)
+    nodes = queries.graph_of_run(run)
     return of_run(run, run_tasks.rows(run, nodes), nodes)
 
 

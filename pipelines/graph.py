@@ -5,7 +5,7 @@ An edge that passes layers gets a place in each of them (a `Way`), so that no li
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -16,6 +16,7 @@ BOX_H, GAP_X, GAP_Y, PAD = 36, 44, 16, 8
 NARROWEST, WIDEST = 84, 264
 LONGEST_LABEL = 32
 ROOM_FOR_N = " × 0000"  # behind the name of a mapped task
+MARKS = {"setup": "↗ ", "teardown": "↘ "}  # before the name of such a task, as on Airflow's pages
 WAY_H = 10  # of a line between two boxes
 SWEEPS = 6
 
@@ -24,7 +25,10 @@ Tasks = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Box:
-    """A task's place, or a folded group's, which holds `n_tasks`; x and y are its upper left corner."""
+    """A task's place, or a folded group's, which holds `n_tasks`; x and y are its upper left corner.
+
+    role: `setup`, `teardown` or "".
+    """
 
     id: str
     label: str
@@ -35,6 +39,7 @@ class Box:
     x: float
     y: float
     width: float
+    role: str = ""
 
     @property
     def middle_x(self) -> float:
@@ -59,13 +64,17 @@ class Frame:
 
 @dataclass(frozen=True)
 class Drawing:
-    """Boxes, paths of the curves between them, frames (the outer ones first), and the size of it all."""
+    """Boxes, paths of the curves between them, frames (the outer ones first), and the size of it all.
+
+    side_paths: from a setup to its teardown, which waits for what lies between and not for the setup alone.
+    """
 
     boxes: list[Box]
     paths: list[str]
     width: float
     height: float
     frames: list[Frame]
+    side_paths: list[str] = field(default_factory=list)
     box_height: int = BOX_H
 
 
@@ -114,6 +123,7 @@ def draw(tasks: Tasks) -> Drawing:
     placed = _grouped(by_layer, ways, known) if known else graph_groups.Placed(_middles(by_layer, ways), {})
     middles = placed.middles
     names = _names(tasks, known)
+    roles = {task["id"]: task.get("role") or "" for task in tasks}
     room = {task["id"]: names[task["id"]] + (ROOM_FOR_N if task.get("is_mapped") else "") for task in tasks}
     widths = [_width_of([item for item in items if isinstance(item, str)], room) for items in by_layer]
     lefts = [margin + sum(widths[:place]) + place * GAP_X for place in range(len(widths))]
@@ -124,13 +134,21 @@ def draw(tasks: Tasks) -> Drawing:
         for item in items
         if isinstance(item, str)
     }
-    paths = [_path(way, boxes, middles, lefts, widths) for way in ways.values()]
+    paths = {edge: _path(way, boxes, middles, lefts, widths) for edge, way in ways.items()}
+    beside = {(a, b) for a, b in paths if (roles[a], roles[b]) == ("setup", "teardown")}
     width = lefts[-1] + widths[-1] + margin if lefts else 0
     bottoms = [middle + BOX_H / 2 for middle in middles.values()]
     bottoms += [bottom for _top, bottom in placed.frames.values()]
     outer_first = sorted(placed.frames, key=lambda name: (len(labels.groups_of(name, known)), name))
     frames = [_frame(name, placed.frames[name], pads[name], boxes, known) for name in outer_first]
-    return Drawing(list(boxes.values()), paths, width, max(bottoms, default=-PAD) + PAD, frames)
+    return Drawing(
+        list(boxes.values()),
+        [path for edge, path in paths.items() if edge not in beside],
+        width,
+        max(bottoms, default=-PAD) + PAD,
+        frames,
+        [path for edge, path in paths.items() if edge in beside],
+    )
 
 
 def _grouped(
@@ -158,7 +176,10 @@ def _frame(
 def _names(tasks: Tasks, groups: labels.Groups) -> dict[str, str]:
     whole = [labels.own_name(task["id"], str(task.get("label") or ""), groups) for task in tasks]
     short = labels.shortened(whole, LONGEST_LABEL)
-    return {task["id"]: name for task, name in zip(tasks, short, strict=True)}
+    return {
+        task["id"]: MARKS.get(task.get("role") or "", "") + name
+        for task, name in zip(tasks, short, strict=True)
+    }
 
 
 def _width_of(ids: Sequence[str], names: Mapping[str, str]) -> float:
@@ -172,7 +193,16 @@ def _box(task: Mapping[str, Any], name: str, x: float, y: float, width: float) -
     full = whole if whole == task["id"] else f"{whole} ({task['id']})"
     n_tasks = task.get("n_tasks", 0) if task.get("is_group") else 0
     return Box(
-        task["id"], name, full, task.get("operator", ""), bool(task.get("is_mapped")), n_tasks, x, y, width
+        task["id"],
+        name,
+        full,
+        task.get("operator", ""),
+        bool(task.get("is_mapped")),
+        n_tasks,
+        x,
+        y,
+        width,
+        task.get("role") or "",
     )
 
 

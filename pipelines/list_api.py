@@ -65,7 +65,8 @@ class PipelineListView(generics.ListAPIView):
         """As the address asks for them, which is as on the page."""
         wanted = listing.Wanted.of(self.request.query_params)
         wanted.check()
-        return listing.ordered(listing.narrowed(wanted), wanted.order).defer(*listing.LONG)
+        found = listing.with_last_run(listing.narrowed(wanted))
+        return listing.ordered(found, wanted.order).defer(*listing.LONG)
 
 
 class RunPages(CursorPages):
@@ -101,6 +102,7 @@ RUN_FILTERS = [
         description="Failed, and no later run of its partition succeeded, of its date where a schedule or a "
         "backfill made it, else of the pipeline",
     ),
+    OpenApiParameter("backfill", int, description="Made by this backfill, by our number of it"),
     OpenApiParameter(
         "order",
         str,

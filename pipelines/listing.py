@@ -136,6 +136,15 @@ def narrowed(wanted: Wanted) -> QuerySet[Pipeline]:
     return _by_last_run(found, wanted.last)
 
 
+def with_last_run(found: QuerySet[Pipeline]) -> QuerySet[Pipeline]:
+    """last_state: of its newest run, null before the first. n_running: how many are at work now."""
+    running = _runs.filter(state=RunState.RUNNING).order_by().values("dag_id").annotate(n=Count("pk"))
+    return found.annotate(
+        last_state=Subquery(_runs.values("state")[:1]),
+        n_running=Coalesce(Subquery(running.values("n")), 0),
+    )
+
+
 def _by_last_run(found: QuerySet[Pipeline], last: str) -> QuerySet[Pipeline]:
     """A run under way does not hide that the one before failed: the last that ended counts."""
     if last in {"failed", "success"}:

@@ -105,11 +105,10 @@ def save_details(pipeline: Pipeline, details: DagDetails, tasks: list[TaskNode])
     return bool(changes)
 
 
-def save_source(pipeline: Pipeline, version: int, text: str) -> None:
-    """The file of one version, which stays as it is once something ran it."""
-    PipelineSource.objects.update_or_create(
-        dag_id=pipeline.dag_id, version=version, defaults={"text": text.replace("\x00", "")[:LONGEST_SOURCE]}
-    )
+def save_source(pipeline: Pipeline, version: int, text: str, tasks: Sequence[TaskNode] = ()) -> None:
+    """The file and the graph of one version, which stay as they are once something ran it."""
+    values = {"text": text.replace("\x00", "")[:LONGEST_SOURCE], "tasks": [asdict(task) for task in tasks]}
+    PipelineSource.objects.update_or_create(dag_id=pipeline.dag_id, version=version, defaults=values)
 
 
 def save_assets(found: Sequence[FoundAsset | Unread]) -> None:

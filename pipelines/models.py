@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 
 from core.lib import traces
 from core.lib.outbox import Deliverable
-from pipelines import conditions, params
+from pipelines import coming, conditions, params
 from pipelines.alert_rule_models import AlertRule as AlertRule
 from pipelines.asset_models import Asset as Asset
 from pipelines.asset_models import AssetEvent as AssetEvent
@@ -69,6 +69,8 @@ class Pipeline(Deliverable):
     schedule = models.TextField(blank=True)
     schedule_text = models.TextField(blank=True)
     next_run_at = models.DateTimeField(null=True)
+    next_logical_at = models.DateTimeField(null=True)  # of that run
+    ends_at = models.DateTimeField(null=True)  # no logical date is later
     is_paused = models.BooleanField(default=False)
     # Since when it is known and not paused; null where that is longer than anybody noted it.
     awake_at = models.DateTimeField(null=True, default=timezone.now)
@@ -78,11 +80,11 @@ class Pipeline(Deliverable):
         blank=True, db_default=""
     )  # the bundle that the file is in; empty where unknown
     version = models.PositiveIntegerField(null=True)
-    timezone = models.TextField(blank=True, db_default="")  # in which its schedule is read
+    timezone = models.TextField(blank=True, db_default="")  # of its dates, and of most schedules
     max_active_runs = models.PositiveIntegerField(null=True)
     # [{"name", "value", "schema", "description"}]: a list, because PostgreSQL does not keep an object's order
     param_list = models.JSONField(default=list)
-    # [{"id", "label", "operator", "downstream": [ids], "is_mapped"}]
+    # [{"id", "label", "operator", "downstream": [ids], "is_mapped", "groups", "role"}]
     tasks = models.JSONField(default=list)
     details_at = models.DateTimeField(null=True)
     # Whether its schedule has past dates that can be run; and when its backfills were last looked at.
@@ -133,6 +135,16 @@ class Pipeline(Deliverable):
         return ", ".join(str(TYPES.get(name, name)) for name in self.allowed_run_types or [])
 
     @property
+    def schedule_zone(self) -> str:
+        """The zone that a schedule by clock is read in; empty where Airflow does not tell it."""
+        return coming.zone_of(self.schedule, self.next_run_at, self.timezone or "UTC")
+
+    @property
+    def has_own_zone(self) -> bool:
+        """Whether its schedule goes by the clock of a zone that Airflow does not tell."""
+        return coming.has_zone(self.schedule) and not self.schedule_zone
+
+    @property
     def allows_manual(self) -> bool:
         """Whether somebody may run it by hand."""
         return self.allows("manual")
@@ -156,12 +168,15 @@ def duration_of(state: str, started_at: datetime | None, ended_at: datetime | No
 
 
 class PipelineSource(models.Model):
-    """The text of the file that a version of a pipeline came from, at most `LONGEST_SOURCE` characters."""
+    """A version of a pipeline: the text of its file, at most `LONGEST_SOURCE` characters, and its graph."""
 
     dag_id = models.CharField(max_length=250)
     version = models.PositiveIntegerField()
     text = models.TextField(blank=True)
     read_at = models.DateTimeField(default=timezone.now)
+    tasks = models.JSONField(
+        null=True
+    )  # as of `Pipeline`; null until they are read, empty where Airflow does not tell
 
     class Meta:
         ordering: ClassVar = ["-version"]

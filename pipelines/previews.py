@@ -7,10 +7,10 @@ from core.access import policy
 from core.access.models import User
 from core.lib.aside import Unread
 from core.lib.errors import ConsoleError
-from pipelines import marking, queries
+from pipelines import marking, queries, run_changes
 from pipelines.models import Run
 from pipelines.scope import Scope
-from pipelines.states import TASK_ENDED
+from pipelines.states import TASK_ENDED, TASK_UNDER_WAY
 from pipelines.task_answers import TaskState
 from pipelines.tasks import airflow_for
 
@@ -23,6 +23,16 @@ class Preview:
 
     tasks: list[TaskState] = field(default_factory=list)
     trouble: str = ""
+
+    @property
+    def n_under_way(self) -> int:
+        """How many have not ended: a clear stops them."""
+        return sum(task.state in TASK_UNDER_WAY for task in self.tasks)
+
+    @property
+    def has_runs(self) -> bool:
+        """Whether they are of several runs."""
+        return len({task.run_key for task in self.tasks}) > 1
 
     @property
     def shown(self) -> list[TaskState]:
@@ -38,9 +48,12 @@ class Preview:
 def of_clearing(run: Run, scope: Scope, *, by: User) -> list[TaskState]:
     """What clearing would run again. Raises NotFound, and what the gateway raises."""
     policy.check(by, "pipelines.run", run.pk)
+    run_changes.refuse_unfit(run, scope)
     scope = queries.in_full(run, scope)
     queries.tasks_meant(run, scope)
     airflow = airflow_for(by.get_username())
+    if scope.only_new:
+        return [_new(run, name) for name in airflow.new_tasks(run.dag_id, run.dag_run_id)]
     return _known(airflow.clear_tasks(run.dag_id, run.dag_run_id, scope, dry_run=True))
 
 
@@ -50,6 +63,7 @@ def of_marking(run: Run, scope: Scope, state: str, *, by: User) -> list[TaskStat
     Airflow has no dry run for a whole run: of that, the tasks that have not ended.
     """
     policy.check(by, "pipelines.run", run.pk)
+    run_changes.refuse_unfit(run, scope)
     scope = queries.in_full(run, scope)
     queries.tasks_meant(run, scope)
     airflow = airflow_for(by.get_username())
@@ -57,6 +71,10 @@ def of_marking(run: Run, scope: Scope, state: str, *, by: User) -> list[TaskStat
         return _known(marking.would_mark(airflow, run, scope, state))
     there = _known(airflow.task_states([(run.dag_id, run.dag_run_id)]))
     return [task for task in there if task.state not in TASK_ENDED]
+
+
+def _new(run: Run, task_id: str) -> TaskState:
+    return TaskState(run.dag_id, run.dag_run_id, task_id, -1, 0, 0, "", "", None, None, None)
 
 
 def _known(found: Sequence[TaskState | Unread]) -> list[TaskState]:

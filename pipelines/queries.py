@@ -206,9 +206,10 @@ def source_before(found: PipelineSource) -> PipelineSource | None:
 
 
 def versions_without_source(dag_id: str, newest: int) -> list[int]:
-    """Versions whose file is not here: the newest, and those that its last runs ran; newest first."""
+    """Versions whose file or graph is not here, of the newest and those its last runs ran; newest first."""
     ran = versions_of_last_runs(dag_id)
-    known = PipelineSource.objects.filter(dag_id=dag_id).values_list("version", flat=True)
+    read = PipelineSource.objects.filter(dag_id=dag_id, tasks__isnull=False)
+    known = read.values_list("version", flat=True)
     return sorted({newest, *ran} - set(known), reverse=True)
 
 
@@ -222,7 +223,13 @@ def next_times(found: Pipeline) -> list[datetime]:
     """Its next runs, at most five; none while its switch is off."""
     if found.shows_paused or found.gone_at is not None:
         return []
-    return coming.next_times(found.schedule, found.next_run_at, found.timezone or "UTC")
+    return coming.next_times(
+        found.schedule,
+        found.next_run_at,
+        found.timezone or "UTC",
+        logical=found.next_logical_at,
+        until=found.ends_at,
+    )
 
 
 def assets(*, producer: str = "", consumer: str = "", text: str = "") -> QuerySet[Asset]:
@@ -236,8 +243,8 @@ def assets(*, producer: str = "", consumer: str = "", text: str = "") -> QuerySe
 
 
 def task_instances(found: Run) -> QuerySet[TaskInstance]:
-    """With their `place` in the order of the pipeline's graph; None for those that it no longer has."""
-    ids = Value(topological(graph_of(found.dag_id)), output_field=ArrayField(TextField()))
+    """With their `place` in the order of the graph that ran; None for those that it does not have."""
+    ids = Value(topological(graph_of_run(found)), output_field=ArrayField(TextField()))
     place = Func(ids, Cast("task_id", TextField()), function="array_position", output_field=IntegerField())
     return found.task_instances.annotate(place=place)
 
@@ -245,6 +252,15 @@ def task_instances(found: Run) -> QuerySet[TaskInstance]:
 def graph_of(dag_id: str) -> list[dict[str, Any]]:
     """The pipeline's tasks with what follows each; empty when the pipeline is not known."""
     return Pipeline.objects.filter(pk=dag_id).values_list("tasks", flat=True).first() or []
+
+
+def graph_of_run(found: Run) -> list[dict[str, Any]]:
+    """The tasks of the version that the run ran last; of the newest one where that is not known."""
+    if found.versions:
+        ran = PipelineSource.objects.filter(dag_id=found.dag_id, version=found.versions[-1])
+        if tasks := ran.values_list("tasks", flat=True).first():
+            return list(tasks)
+    return graph_of(found.dag_id)
 
 
 def task_instance(found: Run, task_id: str, map_index: int = -1) -> TaskInstance:
@@ -261,7 +277,7 @@ def in_full(found: Run, scope: Scope) -> Scope:
     if not scope.group:
         return scope
     there = set(found.task_instances.order_by().values_list("task_id", flat=True).distinct())
-    known = labels.groups_in(graph_of(found.dag_id), there)
+    known = labels.groups_in(graph_of_run(found), there)
     ids = sorted(task_id for task_id in there if scope.group in labels.groups_of(task_id, known))
     if not ids:
         message = _("Run %(run)s has no task group “%(group)s”.")

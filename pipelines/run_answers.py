@@ -67,3 +67,7 @@ def dag_run(item: dict[str, Any]) -> DagRun:
 
 def _versions(items: list[dict[str, Any]]) -> list[int]:
     return sorted({int(item["version_number"]) for item in items})
+
+
+def new_tasks(answer: dict[str, Any]) -> list[str]:
+    return [str(item["task_id"]) for item in answer["task_instances"]]

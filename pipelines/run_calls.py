@@ -114,13 +114,25 @@ class RunCalls(AirflowCalls):
         )
 
     def clear_run(self, dag_id: str, dag_run_id: str, scope: Scope) -> DagRun:
-        """Run the tasks of an ended run again, all or the failed ones; without any it stays ended."""
+        """Run tasks of a run again: all, the failed or the new ones; without any an ended run stays so."""
         body = DAGRunClearBody(
-            dry_run=False, only_failed=scope.only_failed, run_on_latest_version=scope.run_on_latest_version
+            dry_run=False,
+            only_failed=scope.only_failed,
+            only_new=scope.only_new,
+            run_on_latest_version=scope.run_on_latest_version,
+            note=scope.note or None,
         )
         call = self._runs.clear_dag_run_without_preload_content
         return self._read(
             call, run_answers.dag_run, dag_id=dag_id, dag_run_id=dag_run_id, dag_run_clear_body=body
+        )
+
+    def new_tasks(self, dag_id: str, dag_run_id: str) -> list[str]:
+        """The tasks that the newest version of the DAG has and this run has not."""
+        body = DAGRunClearBody(dry_run=True, only_new=True)
+        call = self._runs.clear_dag_run_without_preload_content
+        return self._read(
+            call, run_answers.new_tasks, dag_id=dag_id, dag_run_id=dag_run_id, dag_run_clear_body=body
         )
 
     def set_note(self, dag_id: str, dag_run_id: str, note: str) -> None:

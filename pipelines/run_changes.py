@@ -57,26 +57,26 @@ def _cancel_request(run: Run) -> None:
 def clear_run(
     run_id: int, *, by: User, only_failed: bool = False, scope: Scope | None = None, batch: str = ""
 ) -> Run:
-    """Run the tasks of an ended run again in place: all, the failed ones, or those of `scope`.
+    """Run the tasks of a run again in place: all, the failed ones, or those of `scope`.
 
-    Tasks that are named may be cleared as soon as one of them has ended, though their run goes on.
-    batch: names what was asked in one go, in the audit trail.
+    The run may go on; tasks that are under way are stopped. batch: names what was asked in one go, in the
+    audit trail.
 
-    Raises NotFound for an unknown run or task, Conflict for one that has not ended or that Airflow never had,
-    and where none failed of which the failed ones are meant.
+    Raises NotFound for an unknown run or task, Conflict for a task that was not reached, for a run that
+    Airflow never had, and where none failed of which the failed ones are meant; InvalidRequest as
+    `refuse_unfit` does.
     """
     run = _locked(run_id, by)
     scope = scope or Scope(only_failed=only_failed)
     if not run.can_change:
         raise Conflict(already(run))
+    refuse_unfit(run, scope)
     scope = queries.in_full(run, scope)
     tasks_meant = queries.tasks_meant(run, scope)
-    if scope.is_whole_run and not run.has_ended:
-        raise Conflict(already(run))
-    if not scope.is_whole_run and not any(task.state in TASK_ENDED for task in tasks_meant):
-        words = {"task": scope.task, "state": tasks_meant[0].state or _("not reached")}
+    if not scope.is_whole_run and not scope.is_of_others and not any(task.state for task in tasks_meant):
+        words = {"task": scope.task, "state": _("not reached")}
         raise Conflict(_("The task “%(task)s” is “%(state)s”; that cannot be done now.") % words)
-    is_alone = not (scope.upstream or scope.downstream)  # who is beside them Airflow alone knows
+    is_alone = not scope.is_of_others  # who is beside them Airflow alone knows
     in_question = run.task_instances.all() if scope.is_whole_run else tasks_meant
     is_known = is_alone and run.tasks_due_until is None  # else Airflow itself says where none failed
     if scope.only_failed and is_known and not any(task.state in TASK_FAILED for task in in_question):
@@ -85,6 +85,9 @@ def clear_run(
     wanted = TASK_FAILED if scope.only_failed else TASK_ENDED
     cleared = [task for task in tasks_meant if task.state in wanted]
     details["tries"] = {place_of(task): task.try_number for task in cleared}
+    # What is under way moves by itself: by this one tells that the run was cleared meanwhile.
+    details["queued_at"] = run.queued_at.isoformat() if run.queued_at else None
+    details["was_under_way"] = not run.has_ended
     run.is_clear_of_failed_only = scope.only_failed
     after = {"only_failed": scope.only_failed, **_for_audit(scope), **_named(batch)}
     return _wish(run, Wish.CLEAR, details, by=by, action="run.clear", after=after)
@@ -119,15 +122,44 @@ def mark_task(run_id: int, scope: Scope, state: str, *, by: User) -> Run:
         raise _not_a_mark(MARKS)
     if not run.can_change:
         raise Conflict(already(run))
+    refuse_unfit(run, scope)
     scope = queries.in_full(run, scope)
     tasks_meant = queries.tasks_meant(run, scope)
-    is_alone = not (scope.upstream or scope.downstream)
+    is_alone = not scope.is_of_others
     if is_alone and all(task.state == state for task in tasks_meant):
         words = {"task": scope.task, "state": state}
         raise Conflict(_("The task “%(task)s” is “%(state)s” already.") % words)
     details = {**scope.as_json(), "state": state}
     after = {"state": state, **_for_audit(scope)}
     return _wish(run, Wish.MARK, details, by=by, action="run.mark_task", after=after)
+
+
+def refuse_unfit(run: Run, scope: Scope) -> None:
+    """Raises InvalidRequest, by field, for what Airflow does not take of such a run or such tasks."""
+    faults = []
+    if scope.past or scope.future:
+        name = "past" if scope.past else "future"
+        if scope.is_whole_run:
+            faults.append((name, _("Name a task: Airflow does this to tasks, not to whole runs.")))
+        elif run.logical_date is None:
+            faults.append((name, _("This run has no logical date: no other comes before or after it.")))
+    if scope.prevent_running and scope.is_whole_run:
+        words = _("Name a task: Airflow does this to tasks, not to whole runs.")
+        faults.append(("prevent_running", words))
+    if scope.only_new and not scope.is_whole_run:
+        faults.append(("only_new", _("Name no task: this is of the whole run.")))
+    elif scope.only_new and scope.only_failed:
+        faults.append(("only_new", _("Take the new tasks or those that failed, not both.")))
+    if words := _fault_of_note(scope.note):
+        faults.append(("note", words))
+    if faults:
+        errors = [{"field": name, "message": words} for name, words in faults]
+        raise InvalidRequest(" ".join(words for _name, words in faults), errors=errors)
+
+
+def _fault_of_note(note: str) -> str:
+    too_long = _("A note may have 1000 characters at most.") if len(note) > LONGEST_NOTE else ""
+    return json_bodies.fault(note) or too_long
 
 
 def _not_a_mark(states: tuple[str, ...]) -> InvalidRequest:
@@ -151,7 +183,7 @@ def _for_audit(scope: Scope) -> dict:
     code = (
         {} if scope.run_on_latest_version is None else {"run_on_latest_version": scope.run_on_latest_version}
     )
-    named = {} if scope.is_whole_run else replace(scope, tasks=() if scope.group else scope.tasks).as_json()
+    named = replace(scope, tasks=() if scope.group else scope.tasks).as_json()
     nothing: list[Any] = [None, "", ()]
     return {k: v for k, v in named.items() if v is not False and v not in nothing} | code
 
@@ -170,10 +202,7 @@ def write_note(run_id: int, note: str, *, by: User) -> Run:
     run = _locked(run_id, by)
     if not run.is_there or run.wish == Wish.START:
         raise Conflict(already(run))
-    fault = json_bodies.fault(note) or (
-        _("A note may have 1000 characters at most.") if len(note) > LONGEST_NOTE else ""
-    )
-    if fault:
+    if fault := _fault_of_note(note):
         faults = [{"field": "note", "message": fault}]
         raise InvalidRequest(_("These settings cannot be used."), errors=faults)
     if note == run.note:

@@ -69,6 +69,7 @@ class RunFilters(forms.Form):
     until = DayField(label=_("Until"), is_end=True)
     logical_since = DayField(label=_("Logical date from"))
     logical_until = DayField(label=_("Logical date until"), is_end=True)
+    backfill = forms.IntegerField(min_value=1, max_value=edge.LARGEST, required=False, label=_("Backfill"))
     unmended = OneOf([("1", _("not made good since"))], _("made good or not"), label=_("Failures"))
     order = OneOf([(f"{sign}{name}", "") for name in ORDERS for sign in ("", "-")], label=_("Order"))
 
@@ -93,4 +94,5 @@ class RunFilters(forms.Form):
             logical_until=given["logical_until"],
             order=given["order"],
             is_unmended=bool(given["unmended"]),
+            backfill_id=given["backfill"],
         )

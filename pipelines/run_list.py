@@ -52,6 +52,7 @@ class Wanted:
     logical_until: datetime | None = None
     order: str = ""
     is_unmended: bool = False
+    backfill_id: int | None = None
 
 
 def columns(order: str) -> tuple[str, str]:
@@ -72,6 +73,8 @@ def narrowed(wanted: Wanted, *, dag_id: str = "") -> QuerySet[Run]:
         fits &= Q(state=wanted.state)
     if wanted.run_type:
         fits &= Q(run_type=wanted.run_type)
+    if wanted.backfill_id is not None:
+        fits &= Q(backfill_id=wanted.backfill_id)
     if wanted.since:
         fits &= Q(created_at__gte=wanted.since)
     if wanted.until:

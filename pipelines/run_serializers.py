@@ -146,6 +146,19 @@ class ScopeSerializer(StrictSerializer):
     )
     upstream = serializers.BooleanField(required=False, default=False, help_text="with the tasks before it")
     downstream = serializers.BooleanField(required=False, default=False, help_text="with the tasks after it")
+    past = serializers.BooleanField(
+        required=False, default=False, help_text="of tasks: in the runs of earlier logical dates too"
+    )
+    future = serializers.BooleanField(
+        required=False, default=False, help_text="of tasks: in the runs of later logical dates too"
+    )
+    note = serializers.CharField(
+        required=False,
+        default="",
+        allow_blank=True,
+        max_length=LONGEST_NOTE,
+        help_text="written on the tasks; on the run where it is cleared whole",
+    )
     dry_run = serializers.BooleanField(required=False, default=False, help_text="only tell which tasks")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
@@ -162,6 +175,16 @@ class ClearSerializer(ScopeSerializer):
     """What of a run to clear."""
 
     only_failed = serializers.BooleanField(required=False, default=False)
+    only_new = serializers.BooleanField(
+        required=False,
+        default=False,
+        help_text="of a whole run: tasks that the newest version has and the run has not",
+    )
+    prevent_running = serializers.BooleanField(
+        required=False,
+        default=False,
+        help_text="of tasks: refuse while one is running, which is stopped otherwise",
+    )
     run_on_latest_version = serializers.BooleanField(
         required=False,
         allow_null=True,
@@ -179,6 +202,7 @@ class MarkSerializer(ScopeSerializer):
 class TouchedTaskSerializer(serializers.Serializer):
     """A task that would be cleared or marked, as it is now."""
 
+    dag_run_id = serializers.CharField(help_text="of another run, where `past` or `future` reach it")
     task_id = serializers.CharField()
     map_index = serializers.IntegerField()
     map_name = serializers.CharField(allow_blank=True)

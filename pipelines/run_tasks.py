@@ -133,7 +133,7 @@ def rows(run: Run, graph: Sequence[Mapping[str, Any]] | None = None) -> list[Tas
         row.is_over = run.has_ended
         if not (row.has_ended or row.is_over):
             row.ended_at = None
-    nodes = queries.graph_of(run.dag_id) if graph is None else graph
+    nodes = queries.graph_of_run(run) if graph is None else graph
     order = {task_id: place for place, task_id in enumerate(topological(nodes))}
     return sorted(found.values(), key=lambda row: (order.get(row.task_id, len(order)), row.task_id))
 

@@ -32,6 +32,9 @@ class Scope:
     mapped task. group: a task group. tasks: several, as (task_id, map_index) each; of a group those that the
     run has.
 
+    past, future: in the runs of earlier or later logical dates, too. only_new: of the whole run, tasks that a
+    newer version of the pipeline has and the run has not. prevent_running: refuse where one is running, which
+    would be stopped else. note: what to write on the tasks, or on the run where it is cleared whole.
     only_failed: of those, the ones that failed or that a failure kept from running.
     run_on_latest_version: whether what is cleared runs the newest version of the code, not the one that it
     ran before; None as the pipeline's author or Airflow's settings have it.
@@ -45,6 +48,11 @@ class Scope:
     run_on_latest_version: bool | None = None
     group: str = ""
     tasks: tuple[tuple[str, int | None], ...] = ()
+    past: bool = False
+    future: bool = False
+    only_new: bool = False
+    prevent_running: bool = False
+    note: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tasks", tuple((task_id, index) for task_id, index in self.tasks))
@@ -53,6 +61,11 @@ class Scope:
     def is_whole_run(self) -> bool:
         """Whether no task is named."""
         return not (self.task_id or self.group or self.tasks)
+
+    @property
+    def is_of_others(self) -> bool:
+        """Whether it reaches tasks that are not named: those beside them, or of other runs."""
+        return self.upstream or self.downstream or self.past or self.future
 
     @property
     def named(self) -> tuple[tuple[str, int | None], ...]:

@@ -50,7 +50,8 @@ class Selection:
     @property
     def is_harsh(self) -> bool:
         """Whether it stops what is under way."""
-        return self.what in {CANCEL, MARK_FAILED}
+        goes_on = any(not item.refused and not item.run.has_ended for item in self.items)
+        return self.what in {CANCEL, MARK_FAILED} or (self.what == CLEAR and goes_on)
 
     @property
     def title(self) -> str:
@@ -161,9 +162,10 @@ def _told(what: str, run: Run, counts: _Counts) -> Item:
             counts.n_open,
         )
         return Item(run, words % {"n": counts.n_open})
-    if not run.has_ended:
-        return Item(run, refused=run_changes.already(run))
     if what == CLEAR_FAILED and not counts.n_failed:
         return Item(run, refused=_("None of its tasks failed."))
     n = counts.n_failed if what == CLEAR_FAILED else counts.n
-    return Item(run, ngettext("%(n)d task runs again", "%(n)d tasks run again", n) % {"n": n})
+    words = ngettext("%(n)d task runs again", "%(n)d tasks run again", n) % {"n": n}
+    if what == CLEAR and counts.n_open and not run.has_ended:
+        words = _("%(words)s; what is under way is stopped") % {"words": words}
+    return Item(run, words)

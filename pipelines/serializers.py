@@ -1,17 +1,23 @@
 """The shape of pipelines, presets and assets over REST; what comes in may carry no unknown field."""
 
+from datetime import datetime
 from typing import ClassVar
 
 from rest_framework import serializers
 
 from core.lib.rest import RowSerializer, StrictSerializer, WholeListSerializer
-from pipelines.models import MOST_SWITCHES, Asset, ImportFault, Pipeline, PipelineSource, Preset
+from pipelines import queries
+from pipelines.models import MOST_SWITCHES, Asset, ImportFault, Pipeline, PipelineSource, Preset, Run
 
 
 class PipelineSerializer(RowSerializer):
     """A pipeline in a list."""
 
     is_paused = serializers.BooleanField(source="shows_paused")
+    last_state = serializers.CharField(
+        read_only=True, allow_null=True, help_text="of its newest run; null before the first"
+    )
+    n_running = serializers.IntegerField(read_only=True, help_text="runs at work now")
 
     class Meta:
         model = Pipeline
@@ -25,6 +31,8 @@ class PipelineSerializer(RowSerializer):
             "next_run_at",
             "is_paused",
             "has_import_errors",
+            "last_state",
+            "n_running",
             "gone_at",
         ]
 
@@ -40,14 +48,24 @@ class PipelineDetailSerializer(PipelineSerializer):
         allow_null=True, help_text='which changes of assets start it: {"all" or "any": […]}, or one asset'
     )
     tasks = serializers.ListField(
-        child=serializers.DictField(), help_text="id, label, operator, downstream, groups"
+        child=serializers.DictField(), help_text="id, label, operator, downstream, groups, role"
     )
+    timezone = serializers.CharField(
+        source="schedule_zone",
+        allow_blank=True,
+        help_text="in which a schedule by clock is read; empty for others, and where Airflow does not tell",
+    )
+    ends_at = serializers.DateTimeField(allow_null=True, help_text="no logical date is later")
+    next_runs = serializers.SerializerMethodField(help_text="five at most; none while it is paused")
 
     class Meta(PipelineSerializer.Meta):
         fields: ClassVar = [
             *PipelineSerializer.Meta.fields,
             "doc_md",
             "schedule_text",
+            "timezone",
+            "next_runs",
+            "ends_at",
             "file",
             "version",
             "is_partitioned",
@@ -56,6 +74,40 @@ class PipelineDetailSerializer(PipelineSerializer):
             "params",
             "tasks",
         ]
+
+    def get_next_runs(self, pipeline: Pipeline) -> list[datetime]:
+        """When they will be, as far as its schedule tells."""
+        return queries.next_times(pipeline)
+
+
+class TimedRunSerializer(serializers.Serializer):
+    """How long a run took, or takes so far."""
+
+    id = serializers.IntegerField(source="pk")
+    state = serializers.CharField()
+    started_at = serializers.DateTimeField()
+    duration_s = serializers.SerializerMethodField()
+
+    def get_duration_s(self, run: Run) -> float | None:
+        """To now while it runs; null for one that Airflow ended without saying when."""
+        return None if run.duration is None else run.duration.total_seconds()
+
+
+class SlowTaskSerializer(serializers.Serializer):
+    """A task of the newest runs."""
+
+    task_id = serializers.CharField()
+    mean_s = serializers.FloatField()
+    longest_s = serializers.FloatField()
+    n = serializers.IntegerField(help_text="how many times it succeeded")
+
+
+class DurationsSerializer(serializers.Serializer):
+    """How long the runs of a pipeline take."""
+
+    median_s = serializers.FloatField(allow_null=True, help_text="of the last 50 that succeeded")
+    runs = TimedRunSerializer(many=True, help_text="the newest that have begun, oldest first")
+    slowest_tasks = SlowTaskSerializer(many=True, help_text="those that take most, first")
 
 
 class PipelineChangeSerializer(StrictSerializer):
@@ -141,6 +193,9 @@ class SwitchesSerializer(StrictSerializer):
         child=serializers.CharField(max_length=250), min_length=1, max_length=MOST_SWITCHES
     )
     is_paused = serializers.BooleanField()
+    dry_run = serializers.BooleanField(
+        required=False, default=False, help_text="only tell of which the switch would move, and why not"
+    )
 
 
 class SwitchedSerializer(serializers.Serializer):

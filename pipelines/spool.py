@@ -29,6 +29,8 @@ from pipelines.log_lines import LogLine
 # No piece is longer than this, so that neither a page nor an answer holds a whole log.
 PIECE_BYTES = 512 * 1024
 FAULTS = frozenset({"error", "critical"})
+LEVELS = {"warning": frozenset({"warning", *FAULTS}), "error": FAULTS}  # that a log is narrowed to
+LONGEST_SEARCH = 200
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from django.http import QueryDict
 from django.utils.translation import gettext as _
 
 from core.lib import edge, json_bodies
-from core.lib.errors import InvalidRequest
+from core.lib.errors import InvalidRequest, NotFound
 from pipelines import answers, params
 from pipelines.models import Pipeline, Preset, Run, RunState
 
@@ -166,3 +166,11 @@ def recent(pipeline: Pipeline) -> list[Run]:
 def presets(pipeline: Pipeline) -> list[Preset]:
     """By name."""
     return list(Preset.objects.filter(dag_id=pipeline.dag_id).select_related("created_by"))
+
+
+def preset(preset_id: int) -> Preset:
+    """One of them. Raises NotFound."""
+    found = Preset.objects.select_related("created_by").filter(pk=preset_id).first()
+    if found is None:
+        raise NotFound(_("There is no preset %(id)s.") % {"id": preset_id})
+    return found

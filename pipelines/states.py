@@ -41,4 +41,13 @@ BY_DATE: Final = ("scheduled", "backfill")  # each for a date of its own: none o
 TASK_ENDED: Final = ("success", "failed", "skipped", "upstream_failed", "removed", "up_for_retry")
 TASK_FAILED: Final = ("failed", "upstream_failed")  # by itself, or by one before it: what "only failed" means
 NEVER_RAN: Final = frozenset({"skipped", "upstream_failed", "removed"})  # some get a start all the same
+TASK_UNDER_WAY: Final = (  # what a clear stops or takes back
+    "running",
+    "restarting",
+    "queued",
+    "scheduled",
+    "deferred",
+    "up_for_reschedule",
+    "awaiting_input",
+)
 MARKS: Final = ("success", "failed", "skipped")  # what one may be marked as; a run as the first two

@@ -131,7 +131,8 @@ class TaskCalls(AirflowCalls):
     ) -> list[TaskState | Unread]:
         """Run these tasks of a run again; returns them, at the try before. dry_run: only tell which.
 
-        Raises NotFound for an unknown run, InvalidRequest for a task that its DAG does not have.
+        Raises NotFound for an unknown run, InvalidRequest for a task that its DAG does not have, Conflict for
+        a running one where those are not to be stopped.
         """
         markers = [name if index in (None, -1) else [name, index] for name, index in scope.named]
         body = ClearTaskInstancesBody.from_dict(
@@ -141,6 +142,10 @@ class TaskCalls(AirflowCalls):
                 "only_failed": scope.only_failed,
                 "include_upstream": scope.upstream,
                 "include_downstream": scope.downstream,
+                "include_past": scope.past,
+                "include_future": scope.future,
+                "prevent_running_task": scope.prevent_running,
+                "note": scope.note or None,
                 "run_on_latest_version": scope.run_on_latest_version,
                 **({} if scope.is_whole_run else {"task_ids": markers}),
             }
@@ -161,9 +166,7 @@ class TaskCalls(AirflowCalls):
         if scope.group:
             return self._mark_group(dag_id, dag_run_id, scope, state, dry_run=dry_run)
         what: dict[str, Any] = {"dag_id": dag_id, "dag_run_id": dag_run_id, "task_id": scope.task_id}
-        what["patch_task_instance_body"] = PatchTaskInstanceBody.from_dict(
-            {"new_state": state, "include_upstream": scope.upstream, "include_downstream": scope.downstream}
-        )
+        what["patch_task_instance_body"] = _mark(scope, state)
         if scope.map_index is None:
             dry, real = "patch_task_instance_dry_run", "patch_task_instance"
         else:
@@ -176,9 +179,7 @@ class TaskCalls(AirflowCalls):
         self, dag_id: str, dag_run_id: str, scope: Scope, state: str, *, dry_run: bool
     ) -> list[TaskState | Unread]:
         what: dict[str, Any] = {"dag_id": dag_id, "dag_run_id": dag_run_id, "group_id": scope.group}
-        what["patch_task_instance_body"] = PatchTaskInstanceBody.from_dict(
-            {"new_state": state, "include_upstream": scope.upstream, "include_downstream": scope.downstream}
-        )
+        what["patch_task_instance_body"] = _mark(scope, state)
         name = "patch_task_group_instances_dry_run" if dry_run else "patch_task_group_instances"
         call = getattr(self._instances, f"{name}_without_preload_content")
         return self._read(call, task_answers.touched_tasks, **what)
@@ -283,6 +284,19 @@ def _own(dag_id: str, dag_run_id: str, task_id: str, try_number: int, map_index:
         "try_number": try_number,
         "map_index": map_index,
     }
+
+
+def _mark(scope: Scope, state: str) -> PatchTaskInstanceBody | None:
+    return PatchTaskInstanceBody.from_dict(
+        {
+            "new_state": state,
+            "include_upstream": scope.upstream,
+            "include_downstream": scope.downstream,
+            "include_past": scope.past,
+            "include_future": scope.future,
+            **({"note": scope.note} if scope.note else {}),
+        }
+    )
 
 
 def _items(answer: urllib3.BaseHTTPResponse) -> Iterator[Any]:

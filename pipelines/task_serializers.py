@@ -6,6 +6,7 @@ from rest_framework import serializers
 
 from core.lib.rest import RowSerializer, StrictSerializer, WholeListSerializer
 from pipelines.models import InputRequest, TaskInstance
+from pipelines.spool import LEVELS, LONGEST_SEARCH
 
 
 class TaskInstanceSerializer(RowSerializer):
@@ -56,6 +57,10 @@ class LogQuerySerializer(StrictSerializer):
 
     map_index = serializers.IntegerField(required=False, default=-1, min_value=-1)
     cursor = serializers.RegexField(r"^\d{1,15}$", required=False, default="0")
+    before = serializers.RegexField(r"^\d{1,15}$", required=False)
+    tail = serializers.IntegerField(required=False, min_value=1, max_value=1000)
+    level = serializers.ChoiceField(choices=[*LEVELS], required=False, default="", allow_blank=True)
+    q = serializers.CharField(required=False, default="", allow_blank=True, max_length=LONGEST_SEARCH)
 
 
 class LogLineSerializer(serializers.Serializer):
@@ -71,6 +76,7 @@ class LogSerializer(serializers.Serializer):
 
     lines = LogLineSerializer(many=True)
     cursor = serializers.CharField()
+    start = serializers.CharField(help_text="where these lines begin: as `before`, for those further back")
     has_end = serializers.BooleanField(
         help_text="true when the try has ended and these are its last lines, but for what callbacks may add"
     )

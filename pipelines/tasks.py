@@ -1,6 +1,7 @@
 """The worker's half: what somebody asked for, delivered to Airflow once; what Airflow said, into the row."""
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -151,7 +152,7 @@ def _final(run: Run, found: "DagRun") -> str:
 
 
 def clear_run(run: Run) -> None:
-    """Run its tasks again. What is under way, or at a newer try, was cleared already."""
+    """Run its tasks again, unless an earlier try of ours has cleared them already."""
     airflow = airflow_for(_wisher(run))
     try:
         there = airflow.run(run.dag_id, run.dag_run_id)
@@ -168,15 +169,28 @@ def clear_run(run: Run) -> None:
 
 def _clear(airflow: "AirflowGateway", run: Run, there: "DagRun") -> None:
     """Raises Conflict where Airflow found nothing to clear: it leaves the run as it was and says no more."""
-    scope = run.wished_scope
+    scope, was_done = run.wished_scope, _was_cleared(airflow, run, there)
     if scope.is_whole_run:
-        was_done = there.state not in ENDED
         is_done = was_done or airflow.clear_run(run.dag_id, run.dag_run_id, scope).state not in ENDED
     else:
-        was_done = not _is_as_it_was(airflow, run)
         is_done = was_done or bool(airflow.clear_tasks(run.dag_id, run.dag_run_id, scope, dry_run=False))
     if not is_done:
         raise Conflict(_("Airflow found no task to run again; the run is as it was."), service=SERVICE)
+
+
+def _was_cleared(airflow: "AirflowGateway", run: Run, there: "DagRun") -> bool:
+    """Whether the answer to an earlier try of ours was lost.
+
+    Of a run that had ended, or of tasks that had, one that moved on tells. What is under way moves by itself:
+    there Airflow queues the run anew with each clear.
+    """
+    noted, is_whole = run.wish_details, run.wished_scope.is_whole_run
+    if noted.get("was_under_way") if is_whole else noted.get("tries") == {}:
+        queued_at = noted.get("queued_at")
+        if run.delivery_attempts <= 1 or there.queued_at is None or queued_at is None:
+            return False
+        return there.queued_at > datetime.fromisoformat(queued_at)
+    return there.state not in ENDED if is_whole else not _is_as_it_was(airflow, run)
 
 
 def _is_as_it_was(airflow: "AirflowGateway", run: Run) -> bool:

@@ -33,7 +33,7 @@ SCOPES: Final[dict[str, Promise]] = {
     "models.decide": _("Approve or reject promotions, and roll back"),
     "drift.rules": _("Change the rules by which models are watched for drift"),
     "alerts.report": _("Report alerts of Prometheus"),
-    "alerts.rules": _("Change the rules by which pipelines raise alerts"),
+    "alerts.rules": _("Change the rules by which pipelines raise alerts, and whom alerts are sent to"),
     "alerts.handle": _("Acknowledge, mute and resolve alerts"),
     "tokens": _("List, make and revoke your own API tokens"),
     "admin": _("Manage users, roles, tokens, the audit trail and the system"),

@@ -1,4 +1,4 @@
-"""Channels of notifications: made, changed, tried out, given a new secret, removed. For administrators."""
+"""Channels of notifications: made, changed, tried out, given a new secret, removed."""
 
 from datetime import timedelta
 from typing import Any, Final
@@ -20,7 +20,7 @@ from core.lib import live
 from core.lib.edge import refused
 from core.lib.errors import Conflict
 
-SCOPE: Final = "admin"
+SCOPE: Final = "alerts.rules"
 MOST_CHANNELS: Final = 50
 MOST_RECIPIENTS: Final = 20
 # For which the secret before a change signs too, so that the other side can change when it suits.

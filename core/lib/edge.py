@@ -73,6 +73,18 @@ def is_skipped(text: str) -> bool:
     return at is not None and at.astimezone(get_current_timezone()).replace(tzinfo=None) != wall
 
 
+def wall_clock(text: str) -> datetime | None:
+    """What a clock elsewhere shows, labelled as UTC; a zone in the text is left out.
+
+    None for what is no time.
+    """
+    try:
+        found = parse_datetime(text.strip())
+    except ValueError:
+        return None
+    return None if found is None else in_utc(found.replace(tzinfo=UTC))
+
+
 def _moment(text: str) -> datetime | None:
     try:
         found = parse_datetime(text.strip())
@@ -136,6 +148,24 @@ class MomentField(forms.DateTimeField):
         if at is None:
             raise ValidationError(not_a_time())
         return at
+
+
+class WallClockField(forms.DateTimeField):
+    """A date and time as clocks elsewhere show it, labelled as UTC; its help says where."""
+
+    def prepare_value(self, value: Any) -> Any:
+        """As it was written."""
+        return value.replace(tzinfo=None) if isinstance(value, datetime) else value
+
+    def to_python(self, value: Any) -> datetime | None:
+        """Raises ValidationError."""
+        if isinstance(value, str) and value.strip():
+            found = wall_clock(value)
+            if found is None:
+                raise ValidationError(not_a_time())
+            return found
+        found = super().to_python(value)
+        return None if found is None else found.replace(tzinfo=UTC)
 
 
 class MomentSerializerField(serializers.DateTimeField):

@@ -16,7 +16,7 @@ from django.forms import BoundField
 from django.forms.widgets import DateTimeBaseInput
 from django.utils.translation import gettext as _
 
-from core.lib.edge import MomentField
+from core.lib.edge import MomentField, WallClockField
 from core.lib.typed import (
     BOX,
     LINES,
@@ -198,7 +198,7 @@ def _holds(one: Described, value: Any) -> bool:
         case "choices":
             sent = [_sent(one.options, each) for each in value] if isinstance(value, list) else [None]
             return None not in sent and len(set(sent)) == len(sent)
-        case "date" | "moment" | "time":
+        case "date" | "moment" | "wall_clock" | "time":
             return isinstance(value, str | date | time)
         case "boolean":  # a switch would be on for any text
             return isinstance(value, bool)
@@ -318,6 +318,7 @@ KINDS: Final[dict[str, Callable[[Described, Common], forms.Field]]] = {
     "choices": _choices,
     "date": _dated(forms.DateField, forms.DateInput, "date", "%Y-%m-%d"),
     "moment": _dated(MomentField, forms.DateTimeInput, "datetime-local", "%Y-%m-%dT%H:%M:%S"),
+    "wall_clock": _dated(WallClockField, forms.DateTimeInput, "datetime-local", "%Y-%m-%dT%H:%M:%S"),
     "time": _dated(forms.TimeField, forms.TimeInput, "time", "%H:%M:%S"),
     "lines": lambda one, common: LinesField(nothing=None if one.nullable else [], **common),
     "union": _union,

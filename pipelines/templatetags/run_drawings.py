@@ -148,6 +148,7 @@ def graph_marks(context: Context, graph: ColouredGraph, run: Run | None = None) 
     clear_url = reverse("pipelines:run-clear", args=[run.pk]) if run and may_clear else ""
     parts = [_frame(frame, clear_url) for frame in graph.drawing.frames]
     parts += [f'<path class="graph-edge" d="{path}"/>' for path in graph.drawing.paths]
+    parts += [f'<path class="graph-edge is-side" d="{path}"/>' for path in graph.drawing.side_paths]
     for item in graph.boxes:
         box, drawn = item.box, _box(item, words)
         if box.n_tasks:
@@ -191,7 +192,8 @@ def _box(item: ColouredBox, words: Mapping[str, str]) -> str:
 
 def _facts(box: Box, word: str) -> str:
     n = ngettext("%(n)s task", "%(n)s tasks", box.n_tasks) % {"n": box.n_tasks} if box.n_tasks else ""
-    return " · ".join(part for part in (box.full_label, box.operator, word, n) if part)
+    role = {"setup": _("setup"), "teardown": _("teardown")}.get(box.role, "")
+    return " · ".join(part for part in (box.full_label, role, box.operator, word, n) if part)
 
 
 def _rect(x: float, y: float, width: float, height: float, radius: int, css: str = "") -> str:

@@ -17,13 +17,11 @@ from core.lib.templatetags import numbers
 from pipelines import log_reading, queries, run_tasks
 from pipelines.log_lines import LogLine
 from pipelines.models import Run, TaskInstance
-from pipelines.spool import FAULTS, Wanted
+from pipelines.spool import LEVELS, LONGEST_SEARCH, Wanted
 from pipelines.views.common import age
 
 SHOWN_LINES = 400
 LINES_BEFORE_FAULT = 20
-LONGEST_SEARCH = 200
-LEVELS = {"warning": frozenset({"warning", *FAULTS}), "error": FAULTS}
 LEVEL_WORDS = [
     (None, gettext_lazy("All levels")),
     ("warning", gettext_lazy("Warnings")),

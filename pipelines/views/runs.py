@@ -230,7 +230,7 @@ def run_detail(request: SignedInRequest, run_id: int) -> HttpResponse:
     instances of a mapped task.
     """
     run = queries.run(run_id)
-    nodes = queries.graph_of(run.dag_id)
+    nodes = queries.graph_of_run(run)
     tasks = run_tasks.rows(run, nodes)
     shown = shown_task(request, run, tasks)
     ids = {task.task_id for task in tasks}

@@ -40,6 +40,7 @@ class FakeAirflow(Backfills):
         self.tells_tasks_at_once = False  # as Airflow does; most tests bring tasks up by `move_on`
         self.no_groups: set[str] = set()  # what is before a dot in the name of a task, and no group
         self.groups: dict[str, list[str]] = {}  # of tasks that are not called after those that they are in
+        self.older: dict[tuple[str, int | None], list[TaskNode]] = {}  # the tasks of versions before
         self.hides_structure = False  # what its own pages draw
         self.calls: list[str] = []
         self.faults: list[ImportFault] = []
@@ -63,6 +64,7 @@ class FakeAirflow(Backfills):
         self._changed_at: dict[tuple[str, str], datetime] = {}
         self._tasks: dict[tuple[str, str, str, int], TaskState] = {}
         self._tasks_changed_at: dict[tuple[str, str, str, int], datetime] = {}
+        self._notes: dict[str, str] = {}
         self._backfills: dict[int, Backfill] = {}
         self._runs_of_backfill: dict[int, list[tuple[str, str]]] = {}
 
@@ -161,15 +163,18 @@ class FakeAirflow(Backfills):
         self._call("dag_tasks")
         return self._dag(dag_id)[2]
 
-    def groups_of_tasks(self, dag_id: str) -> dict[str, list[str]]:
-        self._call("groups_of_tasks")
+    def drawn_tasks(self, dag_id: str, version: int | None = None) -> list[TaskNode]:
+        self._call("drawn_tasks")
         if self.hides_structure:
             raise Unauthorized("Forbidden", service="airflow")
-        names = [node.id for node in self._dag(dag_id)[2]]
-        return {
-            name: self.groups.get(name, [one for one in may_be_groups(name) if one not in self.no_groups])
-            for name in names
-        }
+        _dag, details, newest = self._dag(dag_id)
+        nodes = newest if version in {None, details.version} else self.older.get((dag_id, version))
+        if nodes is None:
+            raise NotFound(f"Dag with id {dag_id} and version number {version} was not found")
+        return [replace(node, groups=self._groups_of(node.id), role=node.role or "") for node in nodes]
+
+    def _groups_of(self, name: str) -> list[str]:
+        return self.groups.get(name, [one for one in may_be_groups(name) if one not in self.no_groups])
 
     def dag_groups(self, dag_id: str, names: Collection[str]) -> set[str]:
         if names:
@@ -294,28 +299,73 @@ class FakeAirflow(Backfills):
 
     def clear_tasks(self, dag_id: str, dag_run_id: str, scope: Scope, *, dry_run: bool) -> list[TaskState]:
         self._call("clear_tasks" if not dry_run else "clear_tasks (dry)", writes=True)
-        found = self._in_scope(dag_id, dag_run_id, scope)
+        there = self.run(dag_id, dag_run_id)
+        found = [
+            task
+            for run_id in self._runs_beside(there, scope)
+            for task in self._in_scope(dag_id, run_id, scope)
+        ]
         if scope.only_failed:
             found = [task for task in found if task.state in FAILED]
-        if not dry_run and found:
-            self.run_on_latest_version[dag_run_id] = scope.run_on_latest_version
-            for task in found:
-                self._set(replace(task, state=""))
-            self._put(replace(self.run(dag_id, dag_run_id), state="queued", ended_at=None))
+        if dry_run or not found:
+            return found
+        if scope.prevent_running and any(task.state == "running" for task in found):
+            raise Conflict("Disable 'prevent_running_task' to proceed", service="airflow")
+        self.run_on_latest_version[dag_run_id] = scope.run_on_latest_version
+        for task in found:
+            self._set(replace(task, state="restarting" if task.state == "running" else ""))
+            self._notes[task.key] = scope.note
+        for key in {(task.dag_id, task.dag_run_id) for task in found}:
+            self._queue_anew(self._runs[key])
         return found
+
+    def _runs_beside(self, there: DagRun, scope: Scope) -> list[str]:
+        """Ids of the run, and of those of earlier or later dates that are meant too."""
+        if not (scope.past or scope.future):
+            return [there.dag_run_id]
+        if there.logical_date is None:
+            words = "Cannot use include_past or include_future with no logical_date"
+            raise InvalidRequest(words, service="airflow")
+        at = there.logical_date
+        runs = [run for run in self._runs.values() if run.dag_id == there.dag_id and run.logical_date]
+        return [
+            run.dag_run_id
+            for run in runs
+            if run == there
+            or (run.logical_date and run.logical_date < at and scope.past)
+            or (run.logical_date and run.logical_date > at and scope.future)
+        ]
+
+    def _queue_anew(self, run: DagRun) -> None:
+        """As each clear does, also of a run that goes on."""
+        anew = {"state": "queued", "started_at": None, "ended_at": None} if run.state in ENDED else {}
+        self._put(replace(run, queued_at=self.now + timedelta(seconds=1), **anew))
+
+    def note_of(self, dag_id: str, dag_run_id: str, task_id: str) -> str:
+        """What is written on a task."""
+        return self._notes.get(f"{dag_id} {dag_run_id} {task_id} -1", "")
+
+    def new_tasks(self, dag_id: str, dag_run_id: str) -> list[str]:
+        self._call("new_tasks")
+        self.run(dag_id, dag_run_id)
+        there = {key[2] for key in self._tasks if key[:2] == (dag_id, dag_run_id)}
+        return [node.id for node in self._dag(dag_id)[2] if node.id not in there]
 
     def mark_tasks(
         self, dag_id: str, dag_run_id: str, scope: Scope, state: str, *, dry_run: bool
     ) -> list[TaskState]:
         assert scope.group or not scope.tasks, "Airflow marks several tasks one by one"
         self._call("mark_tasks" if not dry_run else "mark_tasks (dry)", writes=True)
-        found = [task for task in self._in_scope(dag_id, dag_run_id, scope) if task.state != state]
+        there = self.run(dag_id, dag_run_id)
+        runs = self._runs_beside(there, scope)
+        found = [task for one in runs for task in self._in_scope(dag_id, one, scope) if task.state != state]
         if not dry_run:
             if not found:
                 words = f"Task id {scope.task} is already in {state} state"
                 raise Conflict(words, service="airflow")
             for task in found:
                 self._set(replace(task, state=state))
+                self._notes[task.key] = scope.note
         return found
 
     def _in_scope(self, dag_id: str, dag_run_id: str, scope: Scope) -> list[TaskState]:
@@ -350,11 +400,14 @@ class FakeAirflow(Backfills):
         self._call("clear_run", writes=True)
         self.run_on_latest_version[dag_run_id] = scope.run_on_latest_version
         run = self.run(dag_id, dag_run_id)
-        failed = [task for task in self._in_scope(dag_id, dag_run_id, scope) if task.state in FAILED]
-        if (
-            failed or not scope.only_failed
-        ):  # Airflow's runs have tasks from the start, some of ours have none
-            self._put(replace(run, state="queued", started_at=None, ended_at=None))
+        found = self._in_scope(dag_id, dag_run_id, scope)
+        failed = [task for task in found if task.state in FAILED]
+        new = self.new_tasks(dag_id, dag_run_id) if scope.only_new else []
+        # Airflow's runs have tasks from the start, some of ours have none.
+        if new or failed or not (scope.only_failed or scope.only_new):
+            for task in [] if scope.only_new or scope.only_failed else found:
+                self._set(replace(task, state="restarting" if task.state == "running" else ""))
+            self._queue_anew(replace(run, note=scope.note or run.note))
         return self._runs[dag_id, dag_run_id]
 
     def task_states(self, runs: list[tuple[str, str]]) -> list[TaskState]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from core.lib.errors import Conflict, InvalidRequest, NotFound
 from pipelines import answers
-from pipelines.backfill_answers import Backfill, WantedBackfill
+from pipelines.backfill_answers import Backfill, WantedBackfill, WantedRun
 from pipelines.dag_answers import Dag
 from pipelines.run_answers import DagRun
 
@@ -33,9 +33,9 @@ class Backfills:
         self._call("backfill")
         return self._backfill(airflow_id)
 
-    def backfill_dates(self, wanted: WantedBackfill) -> list[datetime]:
+    def backfill_dates(self, wanted: WantedBackfill) -> list[WantedRun]:
         self._call("backfill_dates", writes=True)
-        dates = [at for at in self._dates(wanted) if self._runs_anew(wanted, at)]
+        dates = [WantedRun(at) for at in self._dates(wanted) if self._runs_anew(wanted, at)]
         return dates[::-1] if wanted.run_backwards else dates
 
     def create_backfill(self, wanted: WantedBackfill) -> Backfill:

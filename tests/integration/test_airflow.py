@@ -204,9 +204,16 @@ class TestGateway:
         assert gateway.connect().dag_groups(DAG, {"no_such", "no_such.one"}) == set()
 
     def test_the_groups_of_tasks_are_told(self):
-        told = gateway.connect().groups_of_tasks(DAG)
-        assert told.keys() == {task.id for task in gateway.connect().dag_tasks(DAG)}
-        assert told["load"] == []
+        plain = {task.id: task for task in gateway.connect().dag_tasks(DAG)}
+        told = {task.id: task for task in gateway.connect().drawn_tasks(DAG)}
+        assert {name: replace(task, groups=None, role=None) for name, task in told.items()} == plain
+        assert (told["load"].groups, told["load"].role) == ([], "")
+
+    def test_the_tasks_of_a_version_are_told(self):
+        version = gateway.connect().dag_details(DAG).version
+        assert gateway.connect().drawn_tasks(DAG, version) == gateway.connect().drawn_tasks(DAG)
+        with pytest.raises(NotFound):
+            gateway.connect().drawn_tasks(DAG, 10_000)
 
     def test_a_group_that_the_dag_does_not_have_is_not_marked(self):
         dag_run_id = start()

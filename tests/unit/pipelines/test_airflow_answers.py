@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pipelines import answers, run_answers, task_answers
-from pipelines.backfill_answers import backfill_dates
+from pipelines.backfill_answers import WantedRun, backfill_dates
 
 
 def test_a_logical_date_may_lie_ahead():
@@ -14,7 +14,7 @@ def test_a_logical_date_may_lie_ahead():
     run = {"dag_id": "etl", "dag_run_id": "m", "state": "success", "logical_date": ahead.isoformat()}
     assert run_answers.dag_run(run).logical_date == ahead
     for name in ("logical_date", "partition_date"):
-        assert backfill_dates({"backfills": [{name: ahead.isoformat()}]}) == [ahead]
+        assert backfill_dates({"backfills": [{name: ahead.isoformat()}]}) == [WantedRun(ahead)]
 
 
 def test_a_line_that_is_no_message_is_shown_as_it_came():

@@ -1,11 +1,14 @@
 """Pages and REST of backfills: the form with its preview, the lists, one of them."""
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 from django.utils import timezone
 
+from pipelines.backfill_answers import WantedRun
 from pipelines.backfill_models import Backfill
+from pipelines.models import Pipeline
 from tests.pipeline_rows import make_backfill, make_pipeline, make_run
 
 DAG = "titanic_training"
@@ -128,7 +131,8 @@ def test_rest_previews_starts_and_lists(pipeline, page, airflow):
     dates = {"from_date": "2026-03-01T00:00:00Z", "to_date": "2026-03-02T00:00:00Z"}
     status, body = rest(page, "post", f"{API}/preview", **dates)
     assert (status, body["n_runs"], body["refusal"], body["limit"]) == (200, 2, "", 1000)
-    assert body["results"][0] == {"logical_date": "2026-03-01T00:00:00Z", "run_id": None, "state": None}
+    first = {"logical_date": "2026-03-01T00:00:00Z", "partition_key": "", "run_id": None, "state": None}
+    assert body["results"][0] == first
     status, row = rest(page, "post", API, **dates, reason="late data")
     assert (status, row["state"], row["wish"], row["requested_by"]) == (202, "requested", "start", "ana")
     assert rest(page, "post", API, **dates)[0] == 409
@@ -154,3 +158,52 @@ def test_rest_tells_faults_by_field(pipeline, page):
     later = {"from_date": "2026-03-05T00:00:00Z", "to_date": "2026-03-02T00:00:00Z"}
     status, body = rest(page, "post", f"{API}/preview", **later)
     assert (status, body["errors"][0]["field"]) == (422, "to_date")
+
+
+# --- partitioned pipelines: Airflow reads what the dates show by the clock of the schedule's zone
+
+
+@pytest.fixture
+def partitioned(pipeline):
+    Pipeline.objects.update(is_partitioned=True, timezone="America/New_York")
+    return pipeline
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Europe/Madrid", "UTC"])
+def test_dates_of_partitions_are_sent_as_they_were_typed(partitioned, page, scientist, zone):
+    scientist.time_zone = zone
+    scientist.save()
+    shown = page.post(URL, FORM)
+    assert "2026-03-01T00:00" in shown.content.decode()  # the box, as it was typed
+    page.post(URL, {**FORM, "confirm": "1", "previewed": shown.context["form"].digest()})
+    row = Backfill.objects.get()
+    assert row.from_date.isoformat() == "2026-03-01T00:00:00+00:00"
+    assert row.to_date.isoformat() == "2026-03-03T00:00:00+00:00"
+    text = " ".join(page.get(f"/backfills/{row.pk}").content.decode().split())
+    assert "2026-03-01 00:00 – 2026-03-03 00:00 (by its schedule" in text
+
+
+def test_a_time_that_the_readers_clocks_skip_may_be_one_of_the_schedule(partitioned, page, scientist):
+    scientist.time_zone = "Europe/Madrid"
+    scientist.save()
+    answer = page.post(URL, {**FORM, "from_date": "2026-03-29T02:30:00", "to_date": "2026-03-30T00:00:00"})
+    assert answer.status_code == 200
+
+
+def test_over_rest_too_the_clock_counts_and_not_the_zone(partitioned, page):
+    body = {"from_date": "2026-03-01T00:00:00-05:00", "to_date": "2026-03-03T00:00:00"}
+    status, _found = rest(page, "post", API, **body)
+    assert status == 202
+    row = Backfill.objects.get()
+    assert (row.from_date.day, row.from_date.hour, row.to_date.day) == (1, 0, 3)
+
+
+def test_the_preview_names_the_partitions(partitioned, page, monkeypatch):
+    at = datetime(2026, 3, 1, 5, tzinfo=UTC)
+    runs = [WantedRun(at, "2026-03-01T00:00:00")]
+    monkeypatch.setattr("tests.fakes.airflow.FakeAirflow.backfill_dates", lambda *_given: runs)
+    text = page.post(URL, FORM).content.decode()
+    assert "cell-sub mono" in text
+    assert text.count("2026-03-01T00:00:00") == 2  # in the box of the first date, and as the key
+    _status, found = rest(page, "post", f"{API}/preview", **DATES)
+    assert found["results"][0]["partition_key"] == "2026-03-01T00:00:00"

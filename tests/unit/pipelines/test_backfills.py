@@ -80,8 +80,19 @@ def test_dates_that_cannot_be_are_told_at_their_field(pipeline, scientist):
     assert faults(scientist, from_date=LAST, to_date=FIRST) == {
         "to_date": "This is before the first date. Swap the two."
     }
-    assert faults(scientist, to_date=ahead).keys() == {"to_date"}
-    assert faults(scientist, from_date=ahead, to_date=ahead).keys() == {"from_date", "to_date"}
+    assert faults(scientist, from_date=ahead, to_date=ahead).keys() == {"from_date"}
+    assert faults(scientist, to_date=ahead + timedelta(days=400)).keys() == {"to_date"}
+
+
+def test_the_last_date_may_be_ahead_and_what_has_not_come_is_not_counted(
+    pipeline, scientist, airflow, settings
+):
+    settings.CONSOLE_BACKFILL_MOST_RUNS = 4
+    today = airflow.now.replace(hour=0, minute=0, second=0)
+    wanted = want(from_date=today - timedelta(days=2), to_date=today + timedelta(days=30))
+    found = backfill_actions.preview(wanted, by=scientist)
+    assert (len(found.dates), found.refusal) == (3, "")
+    assert deliver(backfill_actions.start(wanted, by=scientist)).state == "running"
 
 
 def test_settings_that_do_not_fit_are_told_at_their_field(scientist, airflow):

@@ -1,10 +1,12 @@
 """Runs and the version of the code that they ran: which, its file, and what changed in it."""
 
 import time
+from dataclasses import asdict, replace
 
-from pipelines import code_diff, mirror, run_answers, sync
-from pipelines.models import PipelineSource, Run
-from tests.pipeline_rows import make_pipeline, make_run
+from pipelines import code_diff, dag_answers, mirror, run_answers, sync
+from pipelines.dag_answers import TaskNode
+from pipelines.models import Pipeline, PipelineSource, Run
+from tests.pipeline_rows import make_pipeline, make_run, make_task
 
 DAG = "titanic_training"
 
@@ -79,3 +81,101 @@ def test_lines_that_come_again_and_again_are_compared_in_no_time():
     assert code_diff.between(before, after).n_added > 300
     assert time.monotonic() - began < 1
     assert code_diff.between(before, after) is code_diff.between(before, after)
+
+
+# --- the graph of the version that ran
+
+
+def test_the_graph_of_a_version_goes_through_what_joins_groups():
+    answer = {
+        "nodes": [
+            {"id": "make", "label": "make", "operator": "@task", "setup_teardown_type": "setup"},
+            {
+                "id": "zoo",
+                "label": "zoo",
+                "children": [
+                    {"id": "zoo.trim", "label": "trim", "is_mapped": True},
+                    {"id": "zoo.sort", "label": "In order"},
+                    {"id": "zoo.upstream_join_id", "label": "", "type": "join"},
+                    {"id": "zoo.downstream_join_id", "label": "", "type": "join"},
+                ],
+            },
+            {"id": "drop", "label": "drop", "setup_teardown_type": "teardown"},
+        ],
+        "edges": [
+            {"source_id": "make", "target_id": "zoo.upstream_join_id"},
+            {"source_id": "zoo.upstream_join_id", "target_id": "zoo.trim"},
+            {"source_id": "zoo.upstream_join_id", "target_id": "zoo.sort"},
+            {"source_id": "zoo.trim", "target_id": "zoo.downstream_join_id"},
+            {"source_id": "zoo.sort", "target_id": "zoo.downstream_join_id"},
+            {"source_id": "zoo.downstream_join_id", "target_id": "drop"},
+            {"source_id": "make", "target_id": "drop", "is_setup_teardown": True},
+        ],
+    }
+    assert dag_answers.drawn_tasks(answer) == [
+        TaskNode("make", "make", "@task", ["drop", "zoo.sort", "zoo.trim"], False, [], "setup"),
+        TaskNode("zoo.trim", "zoo.trim", "", ["drop"], True, ["zoo"], ""),
+        TaskNode("zoo.sort", "In order", "", ["drop"], False, ["zoo"], ""),
+        TaskNode("drop", "drop", "", [], False, [], "teardown"),
+    ]
+
+
+def test_a_run_shows_the_graph_that_it_ran_and_what_depended_on_the_task_there(page, airflow):
+    airflow.add_dag(DAG, tasks=("a", "renamed"))
+    airflow.older[DAG, 3] = [
+        TaskNode("a", "a", "@task", ["b"], False), TaskNode("b", "b", "@task", ["c"], False),
+        TaskNode("c", "c", "@task", [], False),
+    ]  # fmt: skip
+    make_pipeline()
+    old, new = make_run(versions=[2, 3], state="failed"), make_run(versions=[1])
+    make_task(old, "a", state="failed")
+    for name in ("c", "b"):
+        make_task(old, name, state="upstream_failed", try_number=0)
+    sync.sync_pipelines()
+    shown = page.get(f"/runs/{old.pk}")
+    assert [item.box.id for item in shown.context["graph"].boxes] == ["a", "b", "c"]
+    assert [row.task_id for row in shown.context["tasks"]] == ["a", "b", "c"]
+    assert shown.context["failure"].after == ["b", "c"]
+    listed = page.get(f"/api/v1/runs/{old.pk}/tasks").json()["results"]
+    assert [task["task_id"] for task in listed] == ["a", "b", "c"]
+    assert [item.box.id for item in page.get(f"/runs/{new.pk}").context["graph"].boxes] == ["a", "renamed"]
+
+
+def test_where_airflow_tells_no_graph_of_a_version_the_newest_is_shown(page, airflow):
+    airflow.add_dag(DAG, tasks=("a",))
+    airflow.hides_structure = True
+    make_pipeline()
+    run = make_run(versions=[3])
+    sync.sync_pipelines()
+    assert [item.box.id for item in page.get(f"/runs/{run.pk}").context["graph"].boxes] == ["a"]
+    asked = airflow.calls.count("dag_source")
+    sync.sync_pipelines()
+    assert airflow.calls.count("dag_source") == asked
+
+
+def test_versions_of_an_earlier_release_are_read_once_more(db, airflow):
+    airflow.add_dag(DAG, tasks=("a",))
+    make_pipeline()
+    PipelineSource.objects.create(dag_id=DAG, version=1, text="old")
+    sync.sync_pipelines()
+    row = PipelineSource.objects.get()
+    assert ([task["id"] for task in row.tasks], row.text) == (["a"], f"# {DAG}, version 1")
+
+
+def test_setups_and_teardowns_are_told_and_marked(page, airflow):
+    airflow.add_dag(DAG, tasks=("make", "work", "drop"))
+    make, work, drop = airflow.dag_tasks(DAG)
+    make = replace(make, role="setup", downstream=["drop", "work"])
+    airflow._dags[DAG] = (*airflow._dags[DAG][:2], [make, work, replace(drop, role="teardown")])
+    # A row of an earlier release, which says nothing of roles.
+    tasks = [{**asdict(task), "groups": []} for task in (make, work, drop)]
+    make_pipeline(version=1, tasks=[{k: v for k, v in task.items() if k != "role"} for task in tasks])
+    sync.sync_pipelines()
+    assert [task["role"] for task in Pipeline.objects.get().tasks] == ["setup", "", "teardown"]
+    shown = page.get(f"/pipelines/{DAG}/graph")
+    drawing = shown.context["graph"].drawing
+    assert [box.label for box in drawing.boxes] == ["↗ make", "work", "↘ drop"]
+    assert (len(drawing.paths), len(drawing.side_paths)) == (2, 1)
+    text = shown.content.decode()
+    assert 'class="graph-edge is-side"' in text
+    assert "drop · teardown · @task" in text

@@ -400,7 +400,8 @@ def test_groups_are_read_from_the_graph_of_airflows_own_pages(server):  # noqa: 
         {"id": "zoo", "type": "task", "children": [{"id": "trim", "type": "task"}, inner, join]},
     ]
     server.answer = lambda _request: (200, body(nodes=nodes, edges=[]))
-    assert gateway.connect().groups_of_tasks(DAG) == {"load": [], "trim": ["zoo"], "sort": ["zoo", "inner"]}
+    told = {node.id: node.groups for node in gateway.connect().drawn_tasks(DAG)}
+    assert told == {"load": [], "trim": ["zoo"], "sort": ["zoo", "inner"]}
     [request] = server.requests
     assert request.path == f"/ui/structure/structure_data?dag_id={DAG}"
 

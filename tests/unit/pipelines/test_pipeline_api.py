@@ -6,10 +6,10 @@ import pytest
 from django.utils import timezone
 
 from core.lib import redis as console_redis
-from pipelines import sync
+from pipelines import log_copy, sync
 from pipelines.log_lines import LogLine
-from pipelines.models import Pipeline, Run, RunState
-from tests.pipeline_rows import make_pipeline, make_run, make_task
+from pipelines.models import Asset, Pipeline, Preset, Run, RunState
+from tests.pipeline_rows import STARTED, make_backfill, make_pipeline, make_run, make_task
 from tests.unit.pipelines.conftest import person
 
 pytestmark = pytest.mark.django_db
@@ -125,6 +125,7 @@ def test_tasks_and_log_by_cursor(page, airflow, real_redis):
     assert page.get(f"{url}/load/log").json() == {
         "lines": [],
         "cursor": "0",
+        "start": "0",
         "has_end": False,
         "is_complete": False,
         "n_missing_lines": 0,
@@ -230,3 +231,94 @@ def test_its_key_is_free_again_after_a_day(page, unanswered):
 def test_the_same_key_of_somebody_else_is_another_call(client, unanswered):
     client.force_login(person("eva", "engineer"))
     assert with_key(client, {"conf": {"n_iter": 5}}).json()["id"] != unanswered["id"]
+
+
+# --- what pages show, for programs
+
+
+def test_a_pipeline_tells_its_next_runs_and_how_it_stands(page):
+    first = timezone.now().replace(hour=6, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    make_pipeline(DAG, schedule="0 6 * * *", next_run_at=first, ends_at=first + timedelta(days=1))
+    make_pipeline("idle")
+    make_run(DAG, state="failed")
+    make_run(DAG, state="running")
+    found = page.get(f"/api/v1/pipelines/{DAG}").json()
+    assert (found["last_state"], found["n_running"], found["timezone"]) == ("running", 1, "UTC")
+    assert [at[11:16] for at in found["next_runs"]] == ["06:00", "06:00"]
+    assert found["ends_at"] is not None
+    listed = page.get("/api/v1/pipelines").json()["results"]
+    stands = {one["dag_id"]: (one["last_state"], one["n_running"]) for one in listed}
+    assert stands == {DAG: ("running", 1), "idle": (None, 0)}
+
+
+def test_the_durations_of_a_pipeline(page):
+    make_pipeline(DAG)
+    for seconds in (10, 20, 60):
+        run = make_run(DAG, ended_at=STARTED + timedelta(seconds=seconds))
+        make_task(run, "load", duration_s=float(seconds))
+    found = page.get(f"/api/v1/pipelines/{DAG}/durations").json()
+    assert (found["median_s"], [one["duration_s"] for one in found["runs"]]) == (20.0, [10.0, 20.0, 60.0])
+    assert found["slowest_tasks"] == [{"task_id": "load", "mean_s": 30.0, "longest_s": 60.0, "n": 3}]
+    assert page.get("/api/v1/pipelines/none/durations").status_code == 404
+
+
+def test_the_runs_of_a_backfill(page):
+    make_pipeline(DAG)
+    backfill = make_backfill(DAG)
+    mine = make_run(DAG, backfill=backfill)
+    make_run(DAG)
+    found = page.get(f"/api/v1/runs?backfill={backfill.pk}").json()["results"]
+    assert [run["id"] for run in found] == [mine.pk]
+    assert page.get("/api/v1/runs?backfill=x").status_code == 422
+
+
+def test_the_assets_of_a_pipeline(page):
+    for name, maker, taker in (("a", DAG, "other"), ("b", "other", DAG)):
+        ends = {
+            "producers": [{"dag_id": maker, "task_id": "t"}],
+            "consumers": [{"dag_id": taker, "task_id": ""}],
+        }
+        Asset.objects.create(airflow_id=ord(name), name=name, uri=name, **ends)
+    url = "/api/v1/assets"
+    assert [one["name"] for one in page.get(f"{url}?producer={DAG}").json()["results"]] == ["a"]
+    assert [one["name"] for one in page.get(f"{url}?consumer={DAG}").json()["results"]] == ["b"]
+
+
+def test_one_preset(page):
+    make_pipeline(DAG)
+    preset = Preset.objects.create(dag_id=DAG, name="quick", conf={"n_iter": 1})
+    assert page.get(f"/api/v1/presets/{preset.pk}").json()["conf"] == {"n_iter": 1}
+    assert page.get(f"/api/v1/presets/{preset.pk + 1}").status_code == 404
+
+
+def test_a_dry_run_of_switches_moves_none(page):
+    make_pipeline(DAG)
+    make_pipeline("off", is_paused=True)
+    body = {"dag_ids": [DAG, "off", "none"], "is_paused": True, "dry_run": True}
+    told = post(page, "/api/v1/pipeline-switches", body)
+    assert told.status_code == 200
+    assert told.json()["results"] == [
+        {"dag_id": DAG, "error": ""},
+        {"dag_id": "off", "error": "paused already"},
+        {"dag_id": "none", "error": "Airflow no longer has it"},
+    ]
+    assert not Pipeline.objects.exclude(wanted_is_paused=None).exists()
+
+
+def test_a_log_is_read_by_level_text_and_from_its_end(page):
+    task = make_task(make_run(DAG), "search")
+    row = log_copy.of_try(task.run, task, 1)
+    levels = ("info", "warning", "error", "info")
+    log_copy.write(row, [LogLine(None, level, f"line {n}") for n, level in enumerate(levels)])
+    log_copy.finish(row)
+    url = f"/api/v1/runs/{task.run_id}/tasks/search/log"
+
+    def lines(query):
+        return [one["message"] for one in page.get(f"{url}?{query}").json()["lines"]]
+
+    assert lines("level=warning") == ["line 1", "line 2"]
+    assert lines("q=LINE 2") == ["line 2"]
+    assert lines("tail=2") == ["line 2", "line 3"]
+    start = page.get(f"{url}?tail=2").json()["start"]
+    assert lines(f"tail=1&before={start}") == ["line 1"]
+    assert page.get(f"{url}?level=loud").status_code == 422

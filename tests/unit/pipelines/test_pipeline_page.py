@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from core.lib.errors import NotFound
-from pipelines import answers, asset_answers, coming, durations, mirror, sync
+from pipelines import answers, asset_answers, coming, dag_answers, durations, mirror, sync
 from pipelines.models import LONGEST_SOURCE, Asset, Pipeline, PipelineSource, Run, TaskInstance
 from tests.pipeline_rows import STARTED, make_pipeline, make_run, make_task
 
@@ -159,10 +159,54 @@ def test_without_a_next_run_there_are_none():
 
 @pytest.mark.django_db
 def test_a_paused_pipeline_has_no_next_runs(page):
-    pipeline = make_pipeline(DAG, schedule="0 0 * * *", next_run_at=timezone.now(), timezone="UTC")
+    midnight = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    pipeline = make_pipeline(DAG, schedule="0 0 * * *", next_run_at=midnight, timezone="UTC")
     assert len(page.get(f"{URL}/details").context["next_times"]) == 5
     Pipeline.objects.filter(pk=pipeline.pk).update(is_paused=True)
     assert page.get(f"{URL}/details").context["next_times"] == []
+
+
+def test_where_the_next_run_is_no_time_of_the_zone_nothing_is_guessed():
+    # 6:00 in New York, while the pipeline's dates are in UTC.
+    first = datetime(2026, 1, 27, 11, 0, tzinfo=UTC)
+    assert coming.next_times("0 6 * * *", first, "UTC") == [first]
+    assert coming.zone_of("0 6 * * *", first, "UTC") == ""
+    assert len(coming.next_times("0 6 * * *", first, "America/New_York")) == 5
+    assert coming.zone_of("0 6 * * *", first, "America/New_York") == "America/New_York"
+    assert coming.zone_of("0 6 * * *", None, "UTC") == "UTC"
+    assert coming.zone_of("1 day, 0:00:00", first, "UTC") == ""
+
+
+@pytest.mark.parametrize(
+    ("schedule", "days_before", "expected"),
+    [
+        ("30 6 * * *", 0, [27, 28]),  # at its date: that of the 29th would be after the end
+        ("30 6 * * *", 1, [27, 28, 29]),  # at the end of the day that begins at its date
+        ("1 day, 0:00:00", 1, [27, 28, 29]),
+    ],
+)
+def test_the_next_runs_stop_where_the_pipeline_ends(schedule, days_before, expected):
+    until = datetime(2026, 3, 28, 12, 0, tzinfo=UTC)
+    logical = FIRST - timedelta(days=days_before)
+    times = coming.next_times(schedule, FIRST, "UTC", logical=logical, until=until)
+    assert [at.day for at in times] == expected
+
+
+@pytest.mark.django_db
+def test_the_zone_of_the_schedule_is_named(page):
+    first = datetime(2026, 1, 27, 11, 0, tzinfo=UTC)
+    row = make_pipeline(DAG, schedule="0 6 * * *", next_run_at=first, timezone="America/New_York")
+    text = " ".join(page.get(f"{URL}/details").content.decode().split())
+    assert "0 6 * * *</span> (America/New_York)" in text
+    Pipeline.objects.filter(pk=row.pk).update(timezone="UTC")
+    text = page.get(f"{URL}/details").content.decode()
+    assert "In a time zone of its own" in text
+    assert "(UTC)" not in text
+
+
+def test_the_end_of_a_pipeline_and_the_date_of_its_next_run_are_read():
+    details = dag_answers.dag_details({"end_date": "2026-04-01T00:00:00Z", "params": {}})
+    assert details.ends_at == datetime(2026, 4, 1, tzinfo=UTC)
 
 
 # --- documentation and code

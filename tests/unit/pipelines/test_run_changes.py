@@ -1,6 +1,8 @@
 """Clearing, marking and noting: what is asked for, shown before, delivered once, and kept in the trail."""
 
+import json
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from django.core.exceptions import PermissionDenied
@@ -112,10 +114,152 @@ def test_a_clear_of_nothing_leaves_the_run_as_it_was(run, airflow, scientist, sc
     assert trail(run)[-1] == ("run.not_cleared", "ana")
 
 
-def test_a_task_under_way_is_not_cleared(run, scientist):
-    run.task_instances.filter(task_id="search").update(state="running")
-    with pytest.raises(Conflict, match="running"):
+def test_a_task_that_was_not_reached_is_not_cleared(run, scientist):
+    run.task_instances.filter(task_id="search").update(state="")
+    with pytest.raises(Conflict, match="not reached"):
         run_changes.clear_run(run.pk, by=scientist, scope=Scope("search"))
+
+
+# --- what is stuck
+
+
+def go_on(run, airflow, **states):
+    """The run is at work, here and in Airflow."""
+    airflow.move_on(DAG, run.dag_run_id, "running", **{"load": "success", "report": "", **states})
+    sync.sync_runs()
+    sync.sync_tasks()
+    run.refresh_from_db()
+
+
+@pytest.mark.parametrize(
+    ("state", "then"),
+    [("running", "restarting"), ("deferred", ""), ("queued", ""), ("up_for_reschedule", "")],
+)
+def test_a_task_that_is_stuck_runs_again(run, airflow, scientist, page, state, then):
+    go_on(run, airflow, search=state)
+    query = f"/runs/{run.pk}/clear/preview?task=search"
+    assert "1 of them is under way: it is stopped" in page.get(query).content.decode()
+    assert "/clear?task=search" in page.get(f"/runs/{run.pk}?task=search").content.decode()
+    run_changes.clear_run(run.pk, by=scientist, scope=Scope("search"))
+    tasks.deliver_run(str(run.pk))
+    run.refresh_from_db()
+    assert (run.state, run.wish, run.delivery_error) == ("running", "", "")
+    assert states(airflow) == {"load": "success", "search": then, "report": ""}
+
+
+def test_a_run_that_goes_on_runs_again_whole(run, airflow, scientist, page):
+    go_on(run, airflow, search="running")
+    assert f'href="/runs/{run.pk}/clear"' in page.get(f"/runs/{run.pk}").content.decode()
+    run_changes.clear_run(run.pk, by=scientist)
+    tasks.deliver_run(str(run.pk))
+    assert states(airflow) == {"load": "", "search": "restarting", "report": ""}
+    assert trail(run)[-1] == ("run.cleared", "ana")
+
+
+@pytest.mark.parametrize("scope", [Scope(), Scope("search")])
+def test_what_is_under_way_is_cleared_once_though_the_answer_was_lost(run, airflow, scientist, scope):
+    go_on(run, airflow, search="running")
+    run_changes.clear_run(run.pk, by=scientist, scope=scope)
+    tasks.deliver_run(str(run.pk))
+    airflow.move_on(DAG, "manual__1", "running", search="running", tries={"search": 2})
+    asked = Run.objects.get().wish_details
+    Run.objects.update(
+        wish=Wish.CLEAR, next_attempt_at=timezone.now(), wish_details=asked, delivery_attempts=1
+    )
+    tasks.deliver_run(str(run.pk))
+    assert states(airflow)["search"] == "running"
+    assert airflow.calls.count("clear_tasks") + airflow.calls.count("clear_run") == 1
+
+
+def test_what_moved_by_itself_before_the_first_try_is_cleared_all_the_same(run, airflow, scientist):
+    go_on(run, airflow, search="queued")
+    run_changes.clear_run(run.pk, by=scientist, scope=Scope("search"))
+    airflow.move_on(DAG, "manual__1", "running", search="running")
+    tasks.deliver_run(str(run.pk))
+    assert states(airflow)["search"] == "restarting"
+
+
+def test_a_running_task_is_left_where_somebody_wants_that(run, airflow, scientist):
+    go_on(run, airflow, search="running")
+    run_changes.clear_run(run.pk, by=scientist, scope=Scope("search", prevent_running=True))
+    tasks.deliver_run(str(run.pk))
+    run.refresh_from_db()
+    assert "prevent_running_task" in run.delivery_error
+    assert states(airflow)["search"] == "running"
+
+
+# --- other dates, new tasks, notes
+
+
+@pytest.fixture
+def dated(run, airflow):
+    """Three runs of three days, the one of the middle being ours; all failed."""
+    for day in (1, 2, 3):
+        at = datetime(2026, 3, day, tzinfo=UTC)
+        airflow.as_user("ana", "user").trigger_run(DAG, dag_run_id=f"day{day}", conf={}, logical_date=at)
+        airflow.move_on(DAG, f"day{day}", "failed", **FAILED)
+    sync.sync_runs()
+    sync.sync_tasks()
+    return Run.objects.get(dag_run_id="day2")
+
+
+def cleared(airflow):
+    found = airflow.task_states([(DAG, f"day{day}") for day in (1, 2, 3)])
+    return [(task.dag_run_id, task.task_id) for task in found if not task.state]
+
+
+@pytest.mark.parametrize(
+    ("beside", "days"), [({"past": True}, [1, 2]), ({"future": True}, [2, 3]), ({}, [2])]
+)
+def test_a_task_runs_again_for_other_dates_too(dated, airflow, scientist, page, beside, days):
+    query = "&".join(f"{name}=on" for name in ("task=search", *beside))
+    text = page.get(f"/runs/{dated.pk}/clear/preview?{query.replace('task=search=on', 'task=search')}")
+    assert [task.dag_run_id for task in text.context["preview"].tasks] == [f"day{day}" for day in days]
+    assert ("cell-sub mono" in text.content.decode()) == (len(days) > 1)
+    run_changes.clear_run(dated.pk, by=scientist, scope=Scope("search", **beside, note="bad input"))
+    tasks.deliver_run(str(dated.pk))
+    assert cleared(airflow) == [(f"day{day}", "search") for day in days]
+    assert airflow.note_of(DAG, "day2", "search") == "bad input"
+    assert AuditEntry.objects.get(action="run.clear").after["note"] == "bad input"
+
+
+def test_a_task_is_marked_for_later_dates_too(dated, airflow, page):
+    body = {"task_id": "search", "state": "skipped", "future": True, "note": "no data"}
+    told = json.loads(post(page, f"{dated.pk}/mark", {**body, "dry_run": True}).content)["results"]
+    assert [one["dag_run_id"] for one in told] == ["day2", "day3"]
+    assert post(page, f"{dated.pk}/mark", body).status_code == 202
+    tasks.deliver_run(str(dated.pk))
+    marked = [task.dag_run_id for task in airflow._tasks.values() if task.state == "skipped"]
+    assert marked == ["day2", "day3"]
+    assert airflow.note_of(DAG, "day2", "search") == "no data"
+
+
+def test_only_new_tasks_of_a_run_are_queued(run, airflow, scientist, page):
+    airflow.add_dag(DAG, tasks=("load", "search", "report", "mail"))
+    shown = page.get(f"/runs/{run.pk}/clear/preview?only_new=on").context["preview"]
+    assert [task.task_id for task in shown.tasks] == ["mail"]
+    run_changes.clear_run(run.pk, by=scientist, scope=Scope(only_new=True, note="mail it"))
+    tasks.deliver_run(str(run.pk))
+    assert (airflow.run(DAG, "manual__1").state, airflow.run(DAG, "manual__1").note) == ("queued", "mail it")
+    assert states(airflow)["search"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("scope", "field"),
+    [
+        (Scope(future=True), "future"),
+        (Scope("search", past=True), "past"),  # this one has no logical date
+        (Scope("search", only_new=True), "only_new"),
+        (Scope(only_new=True, only_failed=True), "only_new"),
+        (Scope(prevent_running=True), "prevent_running"),
+        (Scope("search", note="x" * 1001), "note"),
+    ],
+)
+def test_what_airflow_takes_of_no_such_run_is_told_at_its_field(run, scientist, scope, field):
+    Run.objects.update(logical_date=None)
+    with pytest.raises(InvalidRequest) as refused:
+        run_changes.clear_run(run.pk, by=scientist, scope=scope)
+    assert [fault["field"] for fault in refused.value.errors] == [field]
 
 
 def test_an_unknown_task_is_not_found(run, scientist):
@@ -268,7 +412,7 @@ def test_the_page_shows_what_would_run_again_and_changes_nothing(page, run, airf
     query = "task=search&map_index=-1&downstream=on"
     preview = page.get(f"/runs/{run.pk}/clear/preview?{query}").content.decode()
     assert "2 tasks would run again" in preview
-    assert ">search</th>" in preview
+    assert '<th scope="row"> search </th>' in " ".join(preview.split())
     assert ">load</th>" not in preview
     assert "clear_tasks (dry)" in airflow.calls
     assert "clear_tasks" not in airflow.calls
@@ -326,18 +470,11 @@ def test_rest_tells_and_clears(page, run):
     body = {"task_id": "search", "downstream": True}
     told = post(page, f"{run.pk}/clear", {**body, "dry_run": True})
     assert told.status_code == 200
-    assert told.json() == {
-        "results": [
-            {"task_id": "search", "map_index": -1, "map_name": "", "try_number": 1, "state": "failed"},
-            {
-                "task_id": "report",
-                "map_index": -1,
-                "map_name": "",
-                "try_number": 1,
-                "state": "upstream_failed",
-            },
-        ]
-    }
+    same = {"dag_run_id": "manual__1", "map_index": -1, "map_name": "", "try_number": 1}
+    assert told.json()["results"] == [
+        {**same, "task_id": "search", "state": "failed"},
+        {**same, "task_id": "report", "state": "upstream_failed"},
+    ]
     assert Run.objects.get().wish == ""
     answer = post(page, f"{run.pk}/clear", body)
     assert (answer.status_code, answer.json()["wish"]) == (202, "clear")
@@ -384,10 +521,10 @@ def test_the_run_on_latest_version_is_chosen_on_the_page_and_told_before(page, r
     assert 'name="run_on_latest_version"' in form
     query = f"/runs/{run.pk}/clear/preview?only_failed=on"
     assert "newest code" not in page.get(query).content.decode()
-    preview = page.get(f"{query}&run_on_latest_version=on").content.decode()
+    preview = page.get(f"{query}&run_on_latest_version=true").content.decode()
     assert "They run the newest code, version 3." in preview
     assert "The run has run version 1 so far." in preview
-    page.post(f"/runs/{run.pk}/clear", {"run_on_latest_version": "on"})
+    page.post(f"/runs/{run.pk}/clear", {"run_on_latest_version": "true"})
     assert Run.objects.get().wished_scope == Scope(run_on_latest_version=True)
 
 
@@ -406,3 +543,10 @@ def test_news_of_a_run_that_is_not_read_yet_is_airflows_to_judge(run, airflow, s
     run.refresh_from_db()
     assert (run.state, run.delivery_error) == ("queued", "")
     assert airflow.calls.count("clear_run") == 1
+
+
+def test_the_version_that_ran_can_be_chosen_on_the_page(page, run, airflow):
+    page.post(f"/runs/{run.pk}/clear", {"run_on_latest_version": "false"})
+    assert Run.objects.get().wished_scope == Scope(run_on_latest_version=False)
+    page.post(f"/runs/{run.pk}/clear", {"run_on_latest_version": ""})
+    assert Run.objects.get().wished_scope == Scope(run_on_latest_version=False)  # it waits for the first

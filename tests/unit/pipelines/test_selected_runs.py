@@ -30,7 +30,7 @@ def test_what_would_happen_is_told_and_nothing_done(runs, scientist):
     assert fates(found) == {
         "failed": "2 tasks run again",
         "success": "None of its tasks failed.",
-        "running": "This run is “running”; that cannot be done now.",
+        "running": "None of its tasks failed.",
     }
     assert (found.n_possible, found.button) == (1, "Run failed tasks of 1 run again")
     assert not Run.objects.exclude(wish="").exists()
@@ -43,16 +43,16 @@ def test_whole_runs_are_told_with_all_their_tasks(runs, scientist):
     assert fates(found) == {
         "failed": "3 tasks run again",
         "success": "1 task runs again",
-        "running": "This run is “running”; that cannot be done now.",
+        "running": "1 task runs again; what is under way is stopped",
     }
-    assert (found.button, found.is_harsh) == ("Run all tasks of 2 runs again", False)
+    assert (found.button, found.is_harsh) == ("Run all tasks of 3 runs again", True)
 
 
 @pytest.mark.parametrize(
     ("what", "wishes"),
     [
         ("clear-failed", ["clear", "", ""]),
-        ("clear", ["clear", "clear", ""]),
+        ("clear", ["clear", "clear", "clear"]),
         ("cancel", ["", "", "cancel"]),
         ("mark-success", ["succeed", "", "succeed"]),
         ("mark-failed", ["", "fail", "fail"]),
