@@ -203,6 +203,39 @@ def test_an_answer_that_does_not_fit_is_refused(question, scientist, chosen, giv
     assert [fault["field"] for fault in refused.value.errors] == [field]
 
 
+TWO = [*PARAMS, {"name": "reason", "value": "none given", "schema": {"type": "string"}, "description": ""}]
+
+
+@pytest.mark.parametrize("given", [{}, {"budget": 7}])
+def test_values_that_are_left_out_get_their_defaults(question, airflow, scientist, sent, given):
+    """Airflow takes any answer, and then fails the task where a value that it asked for is not in it."""
+    InputRequest.objects.update(param_list=TWO)
+    run_changes.answer_input(question.pk, chosen=["Approve"], params_input=given, by=scientist)
+    tasks.deliver_answer(str(question.pk))
+    assert airflow.answers["m", "ask"][2] == {"budget": 5, "reason": "none given", **given}
+
+
+def test_a_value_without_a_default_has_to_be_given(question, scientist):
+    InputRequest.objects.update(param_list=[{**PARAMS[0], "value": None}])
+    with pytest.raises(InvalidRequest) as refused:
+        run_changes.answer_input(question.pk, chosen=["Approve"], params_input={}, by=scientist)
+    assert [fault["field"] for fault in refused.value.errors] == ["conf.budget"]
+
+
+@pytest.mark.parametrize("params", [PARAMS, []])
+def test_a_value_that_nobody_asked_for_is_refused_over_rest(page, question, params):
+    InputRequest.objects.update(param_list=params)
+    body = {"chosen": ["Approve"], "params_input": {"bugdet": 3}}
+    url = f"/api/v1/runs/questions/{question.pk}/answer"
+    answer = page.post(url, body, content_type="application/json")
+    assert answer.status_code == 422
+    assert answer.json()["errors"] == [
+        {"field": "conf.bugdet", "message": "The question does not ask for this."}
+    ]
+    question.refresh_from_db()
+    assert question.state == "waiting"
+
+
 def test_an_answered_question_takes_no_other(question, scientist):
     answer(question, scientist)
     with pytest.raises(Conflict):
