@@ -417,13 +417,7 @@ def _is_reopened(row: InputRequest) -> bool:
     if row.closed_at is None or (row.chosen is not None and row.closed_at > lately):
         return False
     same = InputRequest.objects.filter(pk=row.pk, closed_at=row.closed_at, next_attempt_at=None)
-    unanswered: dict[str, Any] = {
-        "chosen": None,
-        "params_input": {},
-        "answered_by": None,
-        "answered_at": None,
-    }
-    return bool(same.update(closed_at=None, delivery_error="", **unanswered))
+    return bool(same.update(closed_at=None, delivery_error="", **row.unanswered))
 
 
 def publish_inputs(run_ids: Iterable[int]) -> None:

@@ -424,6 +424,14 @@ class InputRequest(Deliverable):
     answered_by = _user()
     answered_at = models.DateTimeField(null=True)
 
+    # What it holds until somebody answers.
+    unanswered: ClassVar[dict[str, Any]] = {
+        "chosen": None,
+        "params_input": {},
+        "answered_by": None,
+        "answered_at": None,
+    }
+
     class Meta:
         ordering: ClassVar = ["asked_at", "pk"]
         constraints: ClassVar = [

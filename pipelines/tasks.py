@@ -313,7 +313,7 @@ def deliver_answer(input_id: str) -> None:
         _settle_answer(row, "input.not_answered", error=error.message, closed_at=timezone.now())
         return
     except InvalidRequest as error:  # the task still waits, for another answer or person
-        _settle_answer(row, "input.not_answered", error=error.message, chosen=None)
+        _settle_answer(row, "input.not_answered", error=error.message, **row.unanswered)
         return
     _settle_answer(row, "input.answered", closed_at=timezone.now())
 

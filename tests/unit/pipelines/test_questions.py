@@ -84,6 +84,20 @@ def test_a_question_that_airflow_keeps_from_this_person_waits_on(question, airfl
     question.refresh_from_db()
     words = "User=ana (id=ana) is not a respondent for the task."
     assert (question.state, question.delivery_error, question.chosen) == ("waiting", words, None)
+    assert (question.params_input, question.answered_by, question.answered_at) == ({}, None, None)
+
+
+def test_a_refused_answer_is_nobodys_on_the_pages(page, question, airflow, scientist):
+    airflow.questions.clear()
+    airflow.ask(DAG, "m", "ask", assigned=["bob"])
+    answer(question, scientist)
+    tasks.deliver_answer(str(question.pk))
+    for path in ("/runs/questions", f"/runs/questions/{question.pk}"):
+        text = page.get(path).content.decode()
+        assert "is not a respondent for the task." in text
+        assert "ana answered" not in text
+    [row] = page.get("/api/v1/runs/questions").json()["results"]
+    assert (row["state"], row["answered_by"]) == ("waiting", None)
 
 
 def test_an_answer_waits_while_airflow_takes_no_token_of_ours(question, airflow, scientist, sent):
