@@ -465,6 +465,11 @@ class InputRequest(Deliverable):
         return "waiting" if self.chosen is None else "delivering"
 
     @property
+    def answers(self) -> list[tuple[str, str]]:
+        """What was given for its params, as pairs of name and text, for reading."""
+        return [(name, params.in_words(value)) for name, value in self.params_input.items()]
+
+    @property
     def is_asked_again(self) -> bool:
         """Whether a later try of the task asks, or asked, the same."""
         place = {"run": self.run_id, "task_id": self.task_id, "map_index": self.map_index}

@@ -1,5 +1,6 @@
 """Questions of tasks: mirrored, answered once as whoever answers, closed when nobody waits any more."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -325,6 +326,36 @@ def test_what_is_over_is_kept(page, question, scientist):
     assert "No task waits for a person" in page.get("/runs/questions").content.decode()
     assert "ana answered Approve" in page.get("/runs/questions?show=closed").content.decode()
     assert "Approve" in page.get(f"/runs/questions/{question.pk}").content.decode()
+
+
+def test_what_was_answered_is_shown_as_json_whatever_it_is_called(page, question):
+    """A template takes `items` of a dict for the value that is called so."""
+    given = {"items": ["ab", 5], "is_sure": True, "note": "<b>yes</b>", "nothing": None}
+    InputRequest.objects.update(chosen=["Approve"], params_input=given, closed_at=timezone.now())
+    text = page.get(f"/runs/questions/{question.pk}").content.decode()
+    values = re.findall(r'<dt>(\w+)</dt>\s*<dd class="value">(.*?)</dd>', text)
+    assert sorted(values) == [
+        ("is_sure", "true"),
+        ("items", "[&quot;ab&quot;, 5]"),
+        ("note", "&lt;b&gt;yes&lt;/b&gt;"),
+        ("nothing", "null"),
+    ]
+
+
+def test_what_is_asked_is_markdown_that_does_no_harm(page, question):
+    body = """See [the report](https://example.org/r).
+
+| model | f1 |
+| --- | --- |
+| new | 0.9 |
+
+<script>alert(1)</script> [x](javascript:alert(1))"""
+    InputRequest.objects.update(body=body)
+    text = page.get(f"/runs/questions/{question.pk}").content.decode()
+    assert '<a href="https://example.org/r" rel="noopener noreferrer nofollow">the report</a>' in text
+    assert "<td>0.9</td>" in text
+    assert "<script>alert" not in text
+    assert 'href="javascript' not in text
 
 
 def test_rest_lists_and_answers(page, question):
