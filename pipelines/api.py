@@ -4,7 +4,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import generics
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -70,6 +70,7 @@ from pipelines.task_serializers import (
 )
 
 LINES = 1000
+INPUT_STATES = ("open", "closed")
 
 
 class ImportFaultPages(CursorPages):
@@ -366,20 +367,46 @@ class TaskRenderedView(APIView):
 
 
 class InputPages(CursorPages):
-    """The longest waiting first."""
+    """The longest waiting first; of those that are over the latest."""
 
-    ordering = ("asked_at", "pk")  # type: ignore[assignment]  # the base class has one
+    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
+        """The page that the address asks for."""
+        self.ordering = ("asked_at", "pk") if _is_open(request) else ("-closed_at", "-pk")
+        return super().paginate_queryset(queryset, request, view)
 
 
+def _is_open(request: Request) -> bool:
+    """Whether open questions are asked for. Raises InvalidRequest."""
+    state = request.query_params.get("state") or "open"
+    if state not in INPUT_STATES:
+        message = _("Give one of these: %(choices)s.") % {"choices": ", ".join(INPUT_STATES)}
+        raise edge.refused("state", message)
+    return state == "open"
+
+
+@extend_schema_view(
+    get=extend_schema(
+        parameters=[
+            OpenApiParameter("state", str, enum=list(INPUT_STATES), description="`open` when left out")
+        ]
+    )
+)
 class InputListView(generics.ListAPIView):
-    """Questions of tasks that wait for an answer."""
+    """Questions of tasks: those that wait for an answer, or those that are over."""
 
     serializer_class = InputRequestSerializer
     pagination_class = InputPages
 
     def get_queryset(self) -> QuerySet[InputRequest]:
-        """The longest waiting first."""
-        return queries.inputs()
+        """The longest waiting first; of those that are over the latest."""
+        return queries.inputs(is_open=_is_open(self.request))
+
+
+class InputDetailView(APIView):
+    @extend_schema(responses=InputRequestSerializer)
+    def get(self, _request: Request, input_id: int) -> Response:
+        """A question, open or over, with its answer and what became of that."""
+        return Response(InputRequestSerializer(queries.input_request(input_id)).data)
 
 
 class InputAnswerView(APIView):
@@ -387,7 +414,10 @@ class InputAnswerView(APIView):
 
     @extend_schema(request=InputAnswerSerializer, responses={202: InputRequestSerializer})
     def post(self, request: Request, input_id: int) -> Response:
-        """One option, or several where the question says so, and the values that it asks for."""
+        """One option, or several where the question says so, and the values that it asks for.
+
+        Values that are left out get their defaults. What becomes of the answer the question itself tells.
+        """
         given = valid(InputAnswerSerializer, request.data)
         row = run_changes.answer_input(input_id, **given, by=user_of(request))
         return Response(InputRequestSerializer(row).data, status=202)

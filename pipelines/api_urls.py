@@ -47,6 +47,7 @@ urlpatterns = [
     path("runs", list_api.RunListView.as_view(), name="run-list"),
     path("runs/selected", api.RunsSelectedView.as_view(), name="runs-selected"),
     path("runs/questions", api.InputListView.as_view(), name="input-list"),
+    path("runs/questions/<int:input_id>", api.InputDetailView.as_view(), name="input-detail"),
     path("runs/questions/<int:input_id>/answer", api.InputAnswerView.as_view(), name="input-answer"),
     path("runs/<int:run_id>", api.RunDetailView.as_view(), name="run-detail"),
     path("runs/<int:run_id>/failure", api.RunFailureView.as_view(), name="run-failure"),

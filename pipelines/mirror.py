@@ -369,6 +369,8 @@ def _save_tasks(ids: dict[str, int], known: dict[str, TaskInstance], found: Sequ
 def save_input_requests(found: Sequence[FoundInput | Unread]) -> None:
     """Add questions that wait; those that Airflow no longer lists are closed, but for answers on their way.
 
+    A worker then reads who answered them there.
+
     One whose run is not here yet comes with a later poll.
     """
     asked, has_gaps = _without_pages("questions", found)
@@ -381,7 +383,8 @@ def save_input_requests(found: Sequence[FoundInput | Unread]) -> None:
     with transaction.atomic():
         if closed:
             gone = InputRequest.objects.filter(pk__in=[row.pk for row in closed], chosen__isnull=True)
-            gone.update(closed_at=timezone.now())
+            now = timezone.now()
+            gone.update(closed_at=now, next_attempt_at=now, delivery_attempts=0)
         publish_inputs({*touched, *(row.run_id for row in closed)})
 
 

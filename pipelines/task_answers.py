@@ -112,6 +112,19 @@ class InputRequest:
 
 
 @dataclass(frozen=True)
+class GivenAnswer:
+    """What a task's question was answered. by: a user id; empty where nobody did in time.
+
+    Then the task took its own defaults.
+    """
+
+    chosen: list[str]
+    params_input: dict[str, Any]
+    by: str
+    at: datetime | None
+
+
+@dataclass(frozen=True)
 class LogPage:
     """token: empty at the end of the try."""
 
@@ -220,6 +233,18 @@ def input_request(item: dict[str, Any]) -> InputRequest:
         asked_at=asked_at,
         try_number=task["try_number"],
         map_name=_map_name(task),
+    )
+
+
+def given_answer(item: dict[str, Any]) -> GivenAnswer | None:
+    """None while nobody has answered."""
+    if not item.get("response_received"):
+        return None
+    return GivenAnswer(
+        chosen=[str(option) for option in item.get("chosen_options") or []],
+        params_input=dict(item.get("params_input") or {}),
+        by=str((item.get("responded_by_user") or {}).get("id", "")),
+        at=moment(item.get("responded_at")),
     )
 
 

@@ -27,7 +27,7 @@ from pipelines.answers import UnreadPage
 from pipelines.log_lines import Lines
 from pipelines.scope import Scope
 from pipelines.states import MARKS
-from pipelines.task_answers import InputRequest, LogPage, TaskState, TaskTry, XCom
+from pipelines.task_answers import GivenAnswer, InputRequest, LogPage, TaskState, TaskTry, XCom
 
 LOG_READ_S = 60.0
 AWAITS = ["awaiting_input", "deferred"]  # states of a task that still takes an answer
@@ -222,6 +222,18 @@ class TaskCalls(AirflowCalls):
             map_index=map_index,
             update_hitl_detail_payload=payload,
         )
+
+    def given_answer(
+        self, dag_id: str, dag_run_id: str, task_id: str, *, map_index: int, try_number: int
+    ) -> GivenAnswer | None:
+        """What the question of this try was answered; None while it waits.
+
+        Raises NotFound for a try that asks, or asked, nothing.
+        """
+        call = self._instances.get_hitl_detail_try_detail_without_preload_content
+        what: dict[str, Any] = {"dag_id": dag_id, "dag_run_id": dag_run_id, "task_id": task_id}
+        what |= {"map_index": map_index, "try_number": try_number}
+        return self._bounded(call, task_answers.given_answer, **what)
 
     # --- what the page of one shows
 

@@ -134,7 +134,20 @@ class InputRequestSerializer(RowSerializer):
     assigned = serializers.ListField(
         child=serializers.CharField(), help_text="whom alone the task asks, as Airflow names them"
     )
-    answered_by = serializers.CharField(source="answered_by.username", default=None, allow_null=True)
+    defaults = serializers.ListField(
+        child=serializers.CharField(), help_text="options that the task takes if nobody answers in time"
+    )
+    chosen = serializers.ListField(
+        child=serializers.CharField(), allow_null=True, help_text="what somebody answered; null for nothing"
+    )
+    params_input = serializers.DictField(help_text="the values that were given with it")
+    answered_by = serializers.SerializerMethodField(
+        help_text="here or in Airflow itself; null for nobody, as where the task took its defaults"
+    )
+    outcome = serializers.CharField(
+        help_text="empty while it is to come; answered, refused (`delivery_error` tells why; it may still "
+        "wait for another answer), elsewhere (answered in Airflow itself, or by its defaults), unawaited"
+    )
 
     class Meta:
         model = InputRequest
@@ -149,14 +162,23 @@ class InputRequestSerializer(RowSerializer):
             "subject",
             "body",
             "options",
+            "defaults",
             "is_multiple",
             "params",
             "assigned",
             "asked_at",
             "closed_at",
+            "chosen",
+            "params_input",
             "answered_by",
+            "answered_at",
+            "outcome",
             "delivery_error",
         ]
+
+    def get_answered_by(self, row: InputRequest) -> str | None:
+        """Null for nobody."""
+        return row.answerer or None
 
 
 class InputAnswerSerializer(StrictSerializer):

@@ -16,7 +16,7 @@ from pipelines.labels import may_be_groups
 from pipelines.log_lines import LogLine
 from pipelines.run_answers import DagRun
 from pipelines.scope import Scope
-from pipelines.task_answers import InputRequest, LogPage, TaskState, TaskTry, XCom
+from pipelines.task_answers import GivenAnswer, InputRequest, LogPage, TaskState, TaskTry, XCom
 from tests.fakes.airflow_backfills import Backfills
 
 ENDED = {"success", "failed"}
@@ -422,6 +422,16 @@ class FakeAirflow(Backfills):
             words = f"User={self.username} (id={self.username}) is not a respondent for the task."
             raise InvalidRequest(words, service="airflow")
         self.answers[dag_run_id, task_id] = (self.username, chosen, params_input)
+
+    def given_answer(
+        self, dag_id: str, dag_run_id: str, task_id: str, *, map_index: int, try_number: int
+    ) -> GivenAnswer | None:
+        self._call("given_answer")
+        place = (dag_id, dag_run_id, task_id, map_index)
+        if not any(self._asker(one) == place and one.try_number == try_number for one in self.questions):
+            raise NotFound("The Task Instance was not found", service="airflow")
+        found = self.answers.get((dag_run_id, task_id))
+        return found and GivenAnswer(found[1], found[2], found[0], self.now)
 
     def task_tries(self, dag_id: str, dag_run_id: str, task_id: str, *, map_index: int) -> list[TaskTry]:
         self._call("task_tries")

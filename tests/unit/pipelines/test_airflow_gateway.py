@@ -21,6 +21,7 @@ from pipelines import (
     task_calls,
 )
 from pipelines.scope import Scope
+from pipelines.task_answers import GivenAnswer
 
 
 @pytest.fixture
@@ -132,6 +133,34 @@ def test_whom_a_task_does_not_ask_is_told_from_a_token_that_is_refused(server, s
         )
     is_ours = error is Unauthorized
     assert refused.value.message.startswith("Airflow refused the console's own credentials") == is_ours
+
+
+@pytest.mark.parametrize(
+    ("detail", "expected"),
+    [
+        ({"response_received": False, "chosen_options": None}, None),
+        (
+            {
+                "response_received": True,
+                "chosen_options": ["Reject"],
+                "params_input": {"n": 1},
+                "responded_by_user": {"id": "7", "name": "bob"},
+                "responded_at": "2026-03-01T12:00:00Z",
+            },
+            GivenAnswer(["Reject"], {"n": 1}, "7", datetime(2026, 3, 1, 12, tzinfo=UTC)),
+        ),
+        (
+            {"response_received": True, "chosen_options": ["Approve"], "responded_by_user": None},
+            GivenAnswer(["Approve"], {}, "", None),
+        ),
+    ],
+)
+def test_what_a_try_was_answered(server, detail, expected):
+    server.answer = (200, body(subject="Go on?", **detail))
+    found = gateway.connect().given_answer("dag", "run", "ask", map_index=-1, try_number=2)
+    assert found == expected
+    path = urlsplit(server.requests[-1].path).path
+    assert path == "/api/v2/dags/dag/dagRuns/run/taskInstances/ask/-1/hitlDetails/tries/2"
 
 
 @pytest.mark.parametrize("answer", [b"<html>", b"{}", b"[]", b'{"dags": null}'])

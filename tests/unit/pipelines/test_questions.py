@@ -11,6 +11,7 @@ from core.audit.models import AuditEntry
 from core.lib.errors import Conflict, InvalidRequest, NotFound
 from pipelines import answers, run_changes, sync, task_answers, tasks
 from pipelines.models import InputRequest, Run
+from tests.pipeline_rows import make_question
 
 DAG = "approve_release"
 PARAMS = [
@@ -65,6 +66,70 @@ def test_one_answered_elsewhere_is_closed(question, airflow):
     sync.sync_inputs()
     question.refresh_from_db()
     assert (question.state, question.answered_by) == ("closed", None)
+    tasks.deliver_answer(str(question.pk))
+    tasks.deliver_answer(str(question.pk))
+    assert airflow.calls.count("given_answer") == 1
+    sync.sync_inputs()
+    question.refresh_from_db()
+    assert (question.state, question.outcome, question.next_attempt_at) == ("closed", "elsewhere", None)
+    assert (question.chosen, question.answerer, question.answered_at) == (["Reject"], "bob", airflow.now)
+
+
+def test_while_airflow_is_away_who_answered_there_is_asked_later(question, airflow):
+    airflow.answers["m", "ask"] = ("bob", ["Reject"], {"budget": 2})
+    sync.sync_inputs()
+    airflow.is_away = True
+    tasks.deliver_answer(str(question.pk))
+    question.refresh_from_db()
+    assert (question.outcome, question.delivery_error) == ("unawaited", "")
+    airflow.is_away = False
+    InputRequest.objects.update(next_attempt_at=timezone.now())
+    tasks.deliver_answer(str(question.pk))
+    question.refresh_from_db()
+    assert (question.outcome, question.params_input) == ("elsewhere", {"budget": 2})
+
+
+def test_one_that_nobody_awaits_any_more_has_no_answer(page, question, airflow):
+    """The run was cancelled, say."""
+    airflow.questions.clear()
+    sync.sync_inputs()
+    tasks.deliver_answer(str(question.pk))
+    question.refresh_from_db()
+    assert (question.outcome, question.answerer, question.next_attempt_at) == ("unawaited", "", None)
+    assert "none: it is no longer awaited" in page.get(f"/runs/questions/{question.pk}").content.decode()
+
+
+@pytest.mark.parametrize(
+    ("by", "words"), [("bob", "bob"), ("", "nobody in time: the task took its defaults")]
+)
+def test_the_page_tells_who_answered_in_airflow(page, question, airflow, by, words):
+    airflow.answers["m", "ask"] = (by, ["Reject"], {"budget": 2})
+    sync.sync_inputs()
+    tasks.deliver_answer(str(question.pk))
+    text = " ".join(page.get(f"/runs/questions/{question.pk}").content.decode().split())
+    assert "answered in Airflow" in text
+    assert f"<dt>Answered by</dt> <dd> {words}, <time" in text
+    assert ("bob answered Reject" in page.get("/runs/questions?show=closed").content.decode()) is bool(by)
+
+
+def test_a_worker_that_died_after_airflow_took_the_answer_meets_its_own(question, airflow, scientist):
+    answer(question, scientist)
+    airflow.answers["m", "ask"] = ("ana", ["Approve"], {"budget": 7})
+    tasks.deliver_answer(str(question.pk))
+    question.refresh_from_db()
+    assert (question.state, question.outcome, question.delivery_error) == ("closed", "answered", "")
+
+
+@pytest.mark.parametrize(
+    "there",
+    [("bob", ["Approve"], {"budget": 7}), ("ana", ["Reject"], {"budget": 7}), ("ana", ["Approve"], {})],
+)
+def test_an_answer_that_differs_in_anything_is_another(question, airflow, scientist, there):
+    answer(question, scientist)
+    airflow.answers["m", "ask"] = there
+    tasks.deliver_answer(str(question.pk))
+    question.refresh_from_db()
+    assert (question.state, question.outcome) == ("closed", "refused")
 
 
 def test_two_answers_at_once_leave_the_first(question, airflow, scientist):
@@ -366,6 +431,47 @@ def test_rest_lists_and_answers(page, question):
     answer = page.post(url, body, content_type="application/json")
     assert (answer.status_code, answer.json()["state"]) == (202, "delivering")
     assert page.post(url, body, content_type="application/json").status_code == 409
+
+
+def test_rest_tells_what_became_of_an_answer(page, question, airflow):
+    def one():
+        return page.get(f"/api/v1/runs/questions/{question.pk}").json()
+
+    def ids(state):
+        return [row["id"] for row in page.get("/api/v1/runs/questions", {"state": state}).json()["results"]]
+
+    InputRequest.objects.update(defaults=["Reject"])
+    told = one()
+    assert (told["state"], told["outcome"], told["chosen"], told["defaults"]) == (
+        "waiting",
+        "",
+        None,
+        ["Reject"],
+    )
+    body = {"chosen": ["Approve"], "params_input": {"budget": 3}}
+    page.post(f"/api/v1/runs/questions/{question.pk}/answer", body, content_type="application/json")
+    assert (ids("open"), ids("closed"), ids("")) == ([question.pk], [], [question.pk])
+    tasks.deliver_answer(str(question.pk))
+    told = one()
+    assert (told["state"], told["outcome"], told["delivery_error"]) == ("closed", "answered", "")
+    assert (told["chosen"], told["params_input"], told["answered_by"]) == (["Approve"], {"budget": 3}, "ana")
+    assert told["answered_at"] is not None
+    assert (ids("open"), ids("closed")) == ([], [question.pk])
+
+
+def test_rest_has_the_closed_ones_page_by_page_the_latest_first(page, question):
+    run, now = question.run, timezone.now()
+    rows = [make_question(run, closed_at=now - timedelta(hours=n), try_number=n) for n in range(3)]
+    first = page.get("/api/v1/runs/questions?state=closed&limit=2").json()
+    rest = page.get(first["next"]).json()
+    found = [row["id"] for row in [*first["results"], *rest["results"]]]
+    assert (found, rest["next"]) == ([row.pk for row in rows], None)
+
+
+def test_rest_says_which_questions_and_states_there_are(page, question):
+    answer = page.get("/api/v1/runs/questions?state=over")
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "state")
+    assert page.get("/api/v1/runs/questions/999999999").status_code == 404
 
 
 def test_an_answer_is_not_given_to_a_later_try(question, airflow, scientist):
