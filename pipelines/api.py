@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 from core.access.http import user_of
 from core.lib import edge
 from core.lib.errors import NotFound
-from core.lib.pages import CursorPages
+from core.lib.pages import CURSOR, FROM_NEXT, CursorPages, with_cursor
 from core.lib.rest import valid, valid_query
 from pipelines import (
     actions,
@@ -67,6 +67,8 @@ from pipelines.task_serializers import (
     TaskQuerySerializer,
     TaskTextListSerializer,
     TaskTryListSerializer,
+    TaskXComListSerializer,
+    XComQuerySerializer,
 )
 
 LINES = 1000
@@ -351,11 +353,19 @@ class TaskTriesView(APIView):
 
 
 class TaskXComsView(APIView):
-    @extend_schema(responses=TaskTextListSerializer, parameters=[MAP_INDEX])
+    @extend_schema(
+        responses=TaskXComListSerializer,
+        parameters=[MAP_INDEX, OpenApiParameter(CURSOR, str, description=FROM_NEXT)],
+    )
     def get(self, request: Request, run_id: int, task_id: str) -> Response:
-        """What the task left for others, the first 30 by key, asked of Airflow now or some seconds ago."""
-        found = task_facts.xcoms(queries.run(run_id), task_id, _index(request))
-        return Response(TaskTextListSerializer({"results": found}).data)
+        """What the task left for others by key, 30 at a time, asked of Airflow now or some seconds ago."""
+        given = valid_query(XComQuerySerializer, request)
+        run, start = queries.run(run_id), int(given["cursor"])
+        box = task_facts.xcoms(run, task_id, given["map_index"], start)
+        following = None if box.next_start is None else with_cursor(request, str(box.next_start))
+        return Response(
+            TaskXComListSerializer({"results": box.texts, "n_all": box.n_all, "next": following}).data
+        )
 
 
 class TaskRenderedView(APIView):

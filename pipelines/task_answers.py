@@ -79,6 +79,14 @@ class XCom:
 
 
 @dataclass(frozen=True)
+class XComPage:
+    """Some of what a task left, by key. n_all: how many there are."""
+
+    entries: list[XCom]
+    n_all: int
+
+
+@dataclass(frozen=True)
 class InputRequest:
     """What a task asks people. param_list: as of `DagDetails`. assigned: user ids, empty for all.
 
@@ -203,8 +211,9 @@ def rendered_fields(answer: dict[str, Any]) -> dict[str, Any]:
     return dict(answer.get("rendered_fields") or {})
 
 
-def xcoms(answer: dict[str, Any]) -> list[XCom]:
-    return [XCom(str(item["key"]), moment(item.get("timestamp"))) for item in answer["xcom_entries"]]
+def xcoms(answer: dict[str, Any]) -> XComPage:
+    entries = [XCom(str(item["key"]), moment(item.get("timestamp"))) for item in answer["xcom_entries"]]
+    return XComPage(entries, answer["total_entries"])
 
 
 def xcom_value(answer: dict[str, Any]) -> str:

@@ -27,11 +27,11 @@ from pipelines.answers import UnreadPage
 from pipelines.log_lines import Lines
 from pipelines.scope import Scope
 from pipelines.states import MARKS
-from pipelines.task_answers import GivenAnswer, InputRequest, LogPage, TaskState, TaskTry, XCom
+from pipelines.task_answers import GivenAnswer, InputRequest, LogPage, TaskState, TaskTry, XCom, XComPage
 
 LOG_READ_S = 60.0
 AWAITS = ["awaiting_input", "deferred"]  # states of a task that still takes an answer
-MOST_ENTRIES = 30  # of a task's XComs: each value is a call of its own
+MOST_ENTRIES = 30  # of a task's XComs at once: each value is a call of its own
 
 
 class TaskCalls(AirflowCalls):
@@ -260,30 +260,35 @@ class TaskCalls(AirflowCalls):
         what = {"dag_id": dag_id, "dag_run_id": dag_run_id, "task_id": task_id, "map_index": map_index}
         return self._bounded(call, task_answers.rendered_fields, **what)
 
-    def xcoms(self, dag_id: str, dag_run_id: str, task_id: str, *, map_index: int) -> list[XCom]:
-        """What the task left for others, the first MOST_ENTRIES by key; `value` is None for one too large.
+    def xcoms(
+        self, dag_id: str, dag_run_id: str, task_id: str, *, map_index: int, start: int = 0
+    ) -> XComPage:
+        """What the task left for others: MOST_ENTRIES by key after so many.
 
-        A value that cannot be had, say of a backend that fails, says why, and the others stand.
+        `value` is None for one too large. Airflow writes what JSON does not have, such as a tuple, as its own
+        pages do. A value that cannot be had, say of a backend that fails, says why, and the others stand.
         """
         what = {"dag_id": dag_id, "dag_run_id": dag_run_id, "task_id": task_id, "map_index": map_index}
         listing = self._xcoms.get_xcom_entries_without_preload_content
-        found = self._read(listing, task_answers.xcoms, limit=MOST_ENTRIES, **what)
+        found = self._read(listing, task_answers.xcoms, limit=MOST_ENTRIES, offset=start, **what)
         call = self._xcoms.get_xcom_entry_without_preload_content
         patient_until = time.monotonic() + READ_S
         entries: list[XCom] = []
-        for one in found:
+        for one in found.entries:
             trouble = next((entry.trouble for entry in entries if entry.trouble), "")
             if trouble and time.monotonic() > patient_until:
                 entries.append(replace(one, trouble=trouble))
                 continue
             try:
-                value = self._bounded(call, task_answers.xcom_value, xcom_key=one.key, **what)
+                value = self._bounded(
+                    call, task_answers.xcom_value, xcom_key=one.key, deserialize=True, **what
+                )
                 entries.append(replace(one, value=value))
             except Unauthorized:  # nobody's entry is at fault
                 raise
             except ConsoleError as error:
                 entries.append(replace(one, trouble=error.message))
-        return entries
+        return replace(found, entries=entries)
 
 
 def _items(answer: urllib3.BaseHTTPResponse) -> Iterator[Any]:

@@ -88,6 +88,12 @@ class TaskQuerySerializer(StrictSerializer):
     map_index = serializers.IntegerField(required=False, default=-1, min_value=-1, max_value=2**31 - 1)
 
 
+class XComQuerySerializer(TaskQuerySerializer):
+    """And after how many values."""
+
+    cursor = serializers.RegexField(r"^\d{1,9}$", required=False, default="0")
+
+
 class TaskTrySerializer(serializers.Serializer):
     """One try of a task."""
 
@@ -121,6 +127,14 @@ class TaskTextListSerializer(WholeListSerializer):
     """By name."""
 
     results = TaskTextSerializer(many=True)
+
+
+class TaskXComListSerializer(serializers.Serializer):
+    """A page of the values that a task left, by key."""
+
+    results = TaskTextSerializer(many=True)
+    n_all = serializers.IntegerField(help_text="how many there are on all pages")
+    next = serializers.URLField(allow_null=True)
 
 
 class InputRequestSerializer(RowSerializer):

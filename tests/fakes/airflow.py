@@ -16,13 +16,16 @@ from pipelines.labels import may_be_groups
 from pipelines.log_lines import LogLine
 from pipelines.run_answers import DagRun
 from pipelines.scope import Scope
-from pipelines.task_answers import GivenAnswer, InputRequest, LogPage, TaskState, TaskTry, XCom
+from pipelines.task_answers import GivenAnswer, InputRequest, LogPage, TaskState, TaskTry, XCom, XComPage
 from tests.fakes.airflow_backfills import Backfills
 
 ENDED = {"success", "failed"}
 MARKS = {"success", "failed", "skipped"}
 AWAITS = {"awaiting_input", "deferred"}
 FAILED = {"failed", "upstream_failed"}
+
+
+MOST_ENTRIES = 30  # as the gateway asks for
 
 
 class GivenLines(list[LogLine]):
@@ -448,11 +451,14 @@ class FakeAirflow(Backfills):
         self._task(dag_id, dag_run_id, task_id, map_index)
         return self.rendered.get(task_id, {})
 
-    def xcoms(self, dag_id: str, dag_run_id: str, task_id: str, *, map_index: int) -> list[XCom]:
+    def xcoms(
+        self, dag_id: str, dag_run_id: str, task_id: str, *, map_index: int, start: int = 0
+    ) -> XComPage:
         self._call("xcoms")
         self._task(dag_id, dag_run_id, task_id, map_index)
-        left = self.left.get(task_id, {}).items()
-        return [value if isinstance(value, XCom) else XCom(key, self.now, value) for key, value in left]
+        left = sorted(self.left.get(task_id, {}).items())
+        found = [value if isinstance(value, XCom) else XCom(key, self.now, value) for key, value in left]
+        return XComPage(found[start : start + MOST_ENTRIES], len(found))
 
     # --- how
 

@@ -426,7 +426,7 @@ def entries(request) -> tuple[int, bytes]:
     """Four values, of which the backend fails at one and has lost another."""
     key = urlsplit(request.path).path.rpartition("/")[2]
     if key == "xcomEntries":
-        return 200, body(xcom_entries=[{"key": name} for name in "abcd"])
+        return 200, body(xcom_entries=[{"key": name} for name in "abcd"], total_entries=4)
     return {"b": (500, body(detail="S3 failed")), "c": (404, body(detail="gone"))}.get(
         key, (200, body(value=f"value of {key}"))
     )
@@ -434,7 +434,7 @@ def entries(request) -> tuple[int, bytes]:
 
 def test_a_value_that_fails_is_alone_in_it(server):
     server.answer = entries
-    found = gateway.connect().xcoms("dag", "run", "task", map_index=-1)
+    found = gateway.connect().xcoms("dag", "run", "task", map_index=-1).entries
     assert [(one.key, one.value) for one in found] == [
         ("a", "value of a"), ("b", None), ("c", None), ("d", "value of d"),
     ]  # fmt: skip
@@ -443,11 +443,30 @@ def test_a_value_that_fails_is_alone_in_it(server):
     assert (found[0].trouble, found[3].trouble) == ("", "")
 
 
+# As Airflow stores what JSON has not, and as its route gives that with `deserialize`.
+STORED = {"__classname__": "builtins.tuple", "__version__": 1, "__data__": [1, 2]}
+
+
+def test_values_come_as_airflows_own_pages_show_them_page_by_page(server):
+    def answer(request):
+        url = urlsplit(request.path)
+        if url.path.endswith("/xcomEntries"):
+            return 200, body(xcom_entries=[{"key": "pair"}], total_entries=31)
+        is_plain = parse_qs(url.query).get("deserialize") == ["true"]
+        return 200, body(value="(1,2)" if is_plain else STORED)
+
+    server.answer = answer
+    found = gateway.connect().xcoms("dag", "run", "task", map_index=-1, start=30)
+    assert ([one.value for one in found.entries], found.n_all) == (["(1,2)"], 31)
+    query = parse_qs(urlsplit(server.requests[0].path).query)
+    assert (query["offset"], query["limit"]) == (["30"], ["30"])
+
+
 def test_of_an_airflow_that_keeps_us_waiting_no_more_values_are_asked(server, monkeypatch):
     server.answer = entries
     airflow = gateway.connect()
     monkeypatch.setattr(task_calls, "READ_S", -1.0)
-    found = airflow.xcoms("dag", "run", "task", map_index=-1)
+    found = airflow.xcoms("dag", "run", "task", map_index=-1).entries
     assert [one.value for one in found] == ["value of a", None, None, None]
     assert len({one.trouble for one in found[1:]}) == 1
     assert len(server.requests) == 3  # the list, and two values

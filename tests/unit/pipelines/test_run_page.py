@@ -13,6 +13,7 @@ from pipelines.log_lines import LogLine
 from pipelines.models import Pipeline, Run, TaskInstance
 from pipelines.task_answers import XCom
 from pipelines.task_facts import LONGEST_TEXT
+from tests.markup import flat
 from tests.pipeline_rows import STARTED, make_pipeline, make_run, make_task
 
 DAG = "titanic_training"
@@ -333,6 +334,35 @@ def test_a_value_that_cannot_be_had_says_why_beside_the_others(page, there, airf
     assert [(one["words"], one["trouble"]) for one in found] == [
         ("<i>0.81</i>", ""), ("", "The <backend> failed."),
     ]  # fmt: skip
+
+
+def test_more_values_than_one_page_shows_are_told_and_stand_on_the_next(page, there, airflow):
+    airflow.left["search"] = {f"key-{n:02}": f"value {n}" for n in range(64)}
+    text = flat(box(page, there, "xcom"))
+    assert "Values 1 to 30 of 64, by name." in text
+    assert ("value 29" in text, "value 30" in text) == (True, False)
+    following = f"/runs/{there.pk}?task=search&map_index=-1&show=xcom&start=30"
+    assert f'href="{following.replace("&", "&amp;")}#log"' in text
+    assert "show=xcom&amp;start=30" in page.get(following).content.decode()  # what the page asks the box for
+    text = flat(box(page, there, "xcom&start=60"))
+    assert "Values 61 to 64 of 64, by name." in text
+    assert 'rel="next"' not in text
+    assert "Values" not in box(page, there, "rendered")
+    assert "no values so far down" in box(page, there, "xcom&start=90")
+
+
+def test_rest_gives_all_values_page_by_page(page, there, airflow):
+    airflow.left["search"] = {f"key-{n:02}": f"value {n}" for n in range(64)}
+    url, found = f"/api/v1/runs/{there.pk}/tasks/search/xcoms", []
+    while url:
+        told = page.get(url).json()
+        assert told["n_all"] == 64
+        found += [one["words"] for one in told["results"]]
+        url = told["next"]
+    assert found == [f"value {n}" for n in range(64)]
+    assert airflow.calls.count("xcoms") == 3
+    bad = page.get(f"/api/v1/runs/{there.pk}/tasks/search/xcoms?cursor=x")
+    assert (bad.status_code, bad.json()["errors"][0]["field"]) == (422, "cursor")
 
 
 def test_rendered_fields_are_shown(page, there, airflow):
