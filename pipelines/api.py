@@ -227,7 +227,7 @@ class RunDetailView(APIView):
 class RunFailureView(APIView):
     @extend_schema(responses=FailureSerializer)
     def get(self, _request: Request, run_id: int) -> Response:
-        """Why a run failed; 404 when none of its tasks did."""
+        """Why a run failed; 404 when neither it nor a task of it did."""
         found = failures.read(queries.run(run_id))
         if found is None:
             raise NotFound(_("No task of run %(id)s has failed.") % {"id": run_id})

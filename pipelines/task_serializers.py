@@ -28,11 +28,17 @@ class TaskInstanceSerializer(RowSerializer):
 
 
 class FailureSerializer(serializers.Serializer):
-    """The first task that failed, in the order of the graph, and the last error of its log."""
+    """The first task that failed, in the order of the graph, and the last error of its log.
 
-    task_id = serializers.CharField(source="task.task_id")
-    map_index = serializers.IntegerField(source="task.map_index")
-    try_number = serializers.IntegerField(source="task.try_number")
+    Where a run failed and no task of it did, there is no task, and `reason`.
+    """
+
+    task_id = serializers.CharField(source="task.task_id", allow_null=True)
+    map_index = serializers.IntegerField(source="task.map_index", allow_null=True)
+    try_number = serializers.IntegerField(source="task.try_number", allow_null=True)
+    reason = serializers.CharField(
+        allow_blank=True, help_text="why the run failed though no task did; empty where one did"
+    )
     n_others = serializers.IntegerField(help_text="how many more tasks failed")
     error = serializers.CharField(
         allow_blank=True, help_text="empty while the log is on its way, and where it holds no error"

@@ -7,6 +7,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from core.audit import actions as audit
 from core.lib import redis as console_redis
 from pipelines import failures, gantt, log_copy, sync, task_facts
 from pipelines.log_lines import LogLine
@@ -114,6 +115,7 @@ def test_a_program_is_told_what_the_page_says_of_a_failure(page, failed, airflow
         "map_index": -1,
         "try_number": 1,
         "n_others": 0,
+        "reason": "",
         "error": "",
         "trouble": "",
         "is_read": False,
@@ -199,6 +201,48 @@ def test_a_row_of_the_tasks_chooses_and_ticks_its_task(page, failed, real_redis)
 def test_rows_of_a_viewer_have_nothing_to_tick(client, viewer, failed, real_redis):
     client.force_login(viewer)
     assert 'name="tasks"' not in client.get(f"/runs/{failed.pk}").content.decode()
+
+
+@pytest.fixture
+def failed_alone(db, real_redis):
+    make_pipeline(tasks=TASKS)
+    run = make_run(state="failed", ended_at=STARTED + timedelta(seconds=90))
+    make_task(run, "load")
+    make_task(run, "search", "skipped")
+    make_task(run, "report", "")
+    return run
+
+
+def test_a_run_that_failed_without_a_failed_task_says_what_may_be_why(page, failed_alone):
+    text = flat(page.get(f"/runs/{failed_alone.pk}"))
+    assert "The run failed, and no task of it did" in text
+    assert "took longer than its DAG allows (dagrun_timeout)" in text
+    assert "2 tasks did not run: search, report" in text
+    assert "Retry it and what follows" not in text
+    told = page.get(f"/api/v1/runs/{failed_alone.pk}/failure").json()
+    assert (told["task_id"], told["is_final"], told["after"]) == (None, True, ["search", "report"])
+    assert "dagrun_timeout" in told["reason"]
+
+
+def test_a_run_that_somebody_marked_as_failed_says_who(page, failed_alone, scientist):
+    audit.record("run.marked", failed_alone, by=scientist, after={"state": "failed"})
+    assert failures.read(failed_alone).reason == "ana marked the run as failed."
+    audit.record("run.cleared", failed_alone, by=scientist, after={"state": "queued"})
+    assert "dagrun_timeout" in failures.read(failed_alone).reason
+
+
+def test_why_is_not_guessed_while_the_tasks_are_read(page, failed_alone):
+    Run.objects.update(tasks_due_until=timezone.now())
+    found = failures.read(Run.objects.get())
+    assert (found.task, found.is_final) == (None, False)
+    assert "dagrun_timeout" not in found.reason
+
+
+@pytest.mark.parametrize("state", ["success", "running", "cancelled"])
+def test_a_run_that_did_not_fail_has_no_failure(page, failed_alone, state):
+    Run.objects.update(state=state)
+    assert failures.read(Run.objects.get()) is None
+    assert page.get(f"/api/v1/runs/{failed_alone.pk}/failure").status_code == 404
 
 
 def test_a_run_that_went_well_opens_on_the_last_task_that_did_something(page, db, real_redis):
