@@ -63,6 +63,7 @@ from pipelines.task_serializers import (
     InputRequestSerializer,
     LogQuerySerializer,
     LogSerializer,
+    TaskAboutSerializer,
     TaskInstanceSerializer,
     TaskQuerySerializer,
     TaskTextListSerializer,
@@ -350,6 +351,14 @@ class TaskTriesView(APIView):
         """Every try of a task, asked of Airflow now or some seconds ago."""
         found = task_facts.tries(queries.run(run_id), task_id, _index(request))
         return Response(TaskTryListSerializer({"results": found}).data)
+
+
+class TaskDetailsView(APIView):
+    @extend_schema(responses=TaskAboutSerializer, parameters=[MAP_INDEX])
+    def get(self, request: Request, run_id: int, task_id: str) -> Response:
+        """Trigger rule, retries, doc_md, host, pool, note and links, asked of Airflow now or lately."""
+        found = task_facts.about(queries.run(run_id), task_id, _index(request))
+        return Response(TaskAboutSerializer(found).data)
 
 
 class TaskXComsView(APIView):

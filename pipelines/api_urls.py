@@ -57,6 +57,7 @@ urlpatterns = [
     path("runs/<int:run_id>/tasks", api.RunTaskListView.as_view(), name="run-task-list"),
     path("runs/<int:run_id>/tasks/<str:task_id>/log", api.TaskLogView.as_view(), name="task-log"),
     path("runs/<int:run_id>/tasks/<str:task_id>/tries", api.TaskTriesView.as_view(), name="task-tries"),
+    path("runs/<int:run_id>/tasks/<str:task_id>/details", api.TaskDetailsView.as_view(), name="task-details"),
     path("runs/<int:run_id>/tasks/<str:task_id>/xcoms", api.TaskXComsView.as_view(), name="task-xcoms"),
     path(
         "runs/<int:run_id>/tasks/<str:task_id>/rendered", api.TaskRenderedView.as_view(), name="task-rendered"

@@ -12,6 +12,7 @@ from airflow_client.client import (
     ApiClient,
     ClearTaskInstancesBody,
     PatchTaskInstanceBody,
+    TaskApi,
     TaskInstanceApi,
     TaskInstancesBatchBody,
     UpdateHITLDetailPayload,
@@ -19,7 +20,7 @@ from airflow_client.client import (
 )
 
 from core.lib.aside import Unread
-from core.lib.errors import ConsoleError, Unauthorized
+from core.lib.errors import ConsoleError, NotFound, Unauthorized
 from pipelines import answers, run_answers, task_answers
 from pipelines.airflow_calls import CONNECT_S, READ_S, AirflowCalls, checked, translated
 from pipelines.airflow_pages import Listed, all_of, listed
@@ -27,7 +28,18 @@ from pipelines.answers import UnreadPage
 from pipelines.log_lines import Lines
 from pipelines.scope import Scope
 from pipelines.states import MARKS
-from pipelines.task_answers import GivenAnswer, InputRequest, LogPage, TaskState, TaskTry, XCom, XComPage
+from pipelines.task_answers import (
+    GivenAnswer,
+    InputRequest,
+    Link,
+    LogPage,
+    TaskAbout,
+    TaskRules,
+    TaskState,
+    TaskTry,
+    XCom,
+    XComPage,
+)
 
 LOG_READ_S = 60.0
 AWAITS = ["awaiting_input", "deferred"]  # states of a task that still takes an answer
@@ -40,6 +52,7 @@ class TaskCalls(AirflowCalls):
     def __init__(self, client: ApiClient, timeout: tuple[float, float]) -> None:
         super().__init__(client, timeout)
         self._instances, self._xcoms = TaskInstanceApi(client), XComApi(client)
+        self._task_rules = TaskApi(client)
 
     def task_states(self, runs: list[tuple[str, str]]) -> list[TaskState | Unread]:
         """The tasks of these runs, each given as (dag_id, dag_run_id), at their latest try."""
@@ -248,6 +261,34 @@ class TaskCalls(AirflowCalls):
                 map_index,
             )
         return self._read(call, task_answers.task_tries, **what)
+
+    def task_about(self, dag_id: str, dag_run_id: str, task_id: str, *, map_index: int) -> TaskAbout:
+        """How it is written, where it ran, its note and links; each is alone in what cannot be had of it.
+
+        Raises NotFound for an unknown task instance.
+        """
+        what = {"dag_id": dag_id, "dag_run_id": dag_run_id, "task_id": task_id, "map_index": map_index}
+        call = self._instances.get_mapped_task_instance_without_preload_content
+        place = self._bounded(call, task_answers.task_place, **what)
+        call = self._instances.get_extra_links_without_preload_content
+        found: list[Link] = []
+        trouble = ""
+        try:
+            found = self._bounded(call, task_answers.links, **what) or []
+        except Unauthorized:
+            raise
+        except NotFound:  # the DAG of the run has no such task
+            pass
+        except ConsoleError as error:
+            trouble = error.message
+        return TaskAbout(self._rules(dag_id, task_id), place, found, trouble)
+
+    def _rules(self, dag_id: str, task_id: str) -> TaskRules | None:
+        call = self._task_rules.get_task_without_preload_content
+        try:
+            return self._bounded(call, task_answers.task_rules, dag_id=dag_id, task_id=task_id)
+        except NotFound:
+            return None
 
     def rendered_fields(
         self, dag_id: str, dag_run_id: str, task_id: str, *, map_index: int

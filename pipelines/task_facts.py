@@ -9,8 +9,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
+from django.conf import settings
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
@@ -28,7 +30,7 @@ from pipelines import params, queries
 from pipelines.airflow_auth import SERVICE
 from pipelines.log_lines import clean
 from pipelines.models import Run, TaskInstance
-from pipelines.task_answers import TaskTry
+from pipelines.task_answers import TaskAbout, TaskTry
 
 LONGEST_TEXT = 20_000
 REST_WAIT_S = 5.0  # for what somebody else asks already
@@ -62,6 +64,7 @@ class Box:
 
     texts: list[Text] = field(default_factory=list)
     tries: list[TaskTry] = field(default_factory=list)
+    about: TaskAbout | None = None
     trouble: str = ""
     fault: str = ""
     is_coming: bool = False
@@ -81,7 +84,7 @@ class Box:
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to show yet."""
-        return self.is_coming and not (self.texts or self.tries or self.trouble)
+        return self.is_coming and not (self.texts or self.tries or self.about or self.trouble)
 
 
 def tries(run: Run, task_id: str, map_index: int) -> list[TaskTry]:
@@ -92,6 +95,13 @@ def tries(run: Run, task_id: str, map_index: int) -> list[TaskTry]:
 def xcoms(run: Run, task_id: str, map_index: int, start: int = 0) -> Box:
     """A page of them by key, after so many."""
     return _told("xcom", run, task_id, map_index, start)
+
+
+def about(run: Run, task_id: str, map_index: int) -> TaskAbout:
+    """How it is written and where it ran, with its note and its links."""
+    found = _told("details", run, task_id, map_index).about
+    assert found is not None, "a box without a fault has what was asked"
+    return found
 
 
 def rendered(run: Run, task_id: str, map_index: int) -> list[Text]:
@@ -147,6 +157,21 @@ def _tries(task: dict[str, str], map_index: int) -> Box:
     return Box(tries=_airflow().task_tries(**task, map_index=map_index))
 
 
+def _about(task: dict[str, str], map_index: int) -> Box:
+    return Box(about=_with_usable_links(_airflow().task_about(**task, map_index=map_index)))
+
+
+def _with_usable_links(found: TaskAbout) -> TaskAbout:
+    """Those of web pages alone: an operator may give any text. Airflow's own may be without its host."""
+    usable = []
+    for link in found.links:
+        is_own = link.url.startswith("/") and not link.url.startswith("//")
+        url = settings.CONSOLE_AIRFLOW_PUBLIC_URL + link.url if is_own else link.url
+        if urlsplit(url).scheme in {"http", "https"}:
+            usable.append(replace(link, url=url))
+    return replace(found, links=usable)
+
+
 def _xcoms(task: dict[str, str], map_index: int, *, start: int) -> Box:
     found = _airflow().xcoms(**task, map_index=map_index, start=start)
     texts = [
@@ -165,7 +190,7 @@ def _rendered(task: dict[str, str], map_index: int) -> Box:
     return Box([_text(name, params.in_words(value)) for name, value in sorted(found.items())])
 
 
-ASKED: dict[str, Callable[[dict[str, str], int], Box]] = {"tries": _tries}
+ASKED: dict[str, Callable[[dict[str, str], int], Box]] = {"tries": _tries, "details": _about}
 
 
 def _airflow() -> Any:

@@ -119,6 +119,46 @@ class TaskTryListSerializer(WholeListSerializer):
     results = TaskTrySerializer(many=True)
 
 
+class TaskLinkSerializer(serializers.Serializer):
+    """One that the task's operator gives."""
+
+    name = serializers.CharField()
+    url = serializers.URLField()
+
+
+class TaskRulesSerializer(serializers.Serializer):
+    """How its author wrote the task, in the newest version of the pipeline."""
+
+    trigger_rule = serializers.CharField(allow_blank=True)
+    retries = serializers.IntegerField(allow_null=True)
+    retry_delay_s = serializers.FloatField(allow_null=True)
+    timeout_s = serializers.FloatField(allow_null=True)
+    depends_on_past = serializers.BooleanField()
+    owner = serializers.CharField(allow_blank=True)
+    doc_md = serializers.CharField(allow_blank=True)
+
+
+class TaskPlaceSerializer(serializers.Serializer):
+    """Where the instance ran or will, at its latest try, and what somebody noted on it."""
+
+    host = serializers.CharField(allow_blank=True)
+    pool = serializers.CharField(allow_blank=True)
+    pool_slots = serializers.IntegerField(allow_null=True)
+    queue = serializers.CharField(allow_blank=True)
+    executor = serializers.CharField(allow_blank=True, help_text="empty for Airflow's default")
+    priority = serializers.IntegerField(allow_null=True)
+    note = serializers.CharField(allow_blank=True)
+
+
+class TaskAboutSerializer(serializers.Serializer):
+    """What a task is."""
+
+    rules = TaskRulesSerializer(allow_null=True, help_text="null where the pipeline has the task no more")
+    place = TaskPlaceSerializer(allow_null=True, help_text="null where Airflow tells more than 1 MiB of it")
+    links = TaskLinkSerializer(many=True)
+    links_trouble = serializers.CharField(allow_blank=True, help_text="why there are no links")
+
+
 class TaskTextSerializer(serializers.Serializer):
     """A value that a task left or was given, in words."""
 

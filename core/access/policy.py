@@ -230,6 +230,7 @@ ROUTES: dict[str, str | dict[str, str]] = {
     "api:run-task-list": "see",
     "api:task-log": "see",
     "api:task-tries": "see",
+    "api:task-details": "see",
     "api:task-xcoms": "see",
     "api:task-rendered": "see",
     # models_registry

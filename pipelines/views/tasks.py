@@ -13,7 +13,7 @@ from core.lib import edge
 from pipelines import queries, task_facts
 
 MOST_XCOMS = 10**6
-PARTS = ("log", "xcom", "rendered", "tries")
+PARTS = ("log", "xcom", "rendered", "tries", "details")
 
 
 def shown_part(request: SignedInRequest) -> str:

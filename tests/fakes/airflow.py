@@ -16,7 +16,16 @@ from pipelines.labels import may_be_groups
 from pipelines.log_lines import LogLine
 from pipelines.run_answers import DagRun
 from pipelines.scope import Scope
-from pipelines.task_answers import GivenAnswer, InputRequest, LogPage, TaskState, TaskTry, XCom, XComPage
+from pipelines.task_answers import (
+    GivenAnswer,
+    InputRequest,
+    LogPage,
+    TaskAbout,
+    TaskState,
+    TaskTry,
+    XCom,
+    XComPage,
+)
 from tests.fakes.airflow_backfills import Backfills
 
 ENDED = {"success", "failed"}
@@ -52,6 +61,7 @@ class FakeAirflow(Backfills):
             str, bool | None
         ] = {}  # what the last clear of a run said of the code
         self.rendered: dict[str, dict | None] = {}
+        self.about: dict[str, TaskAbout] = {}
         self.left: dict[str, dict[str, str | None]] = {}
         self.found_assets: list[Asset] = []
         self.found_events: list[AssetEvent] = []
@@ -450,6 +460,11 @@ class FakeAirflow(Backfills):
         self._call("rendered_fields")
         self._task(dag_id, dag_run_id, task_id, map_index)
         return self.rendered.get(task_id, {})
+
+    def task_about(self, dag_id: str, dag_run_id: str, task_id: str, *, map_index: int) -> TaskAbout:
+        self._call("task_about")
+        self._task(dag_id, dag_run_id, task_id, map_index)
+        return self.about.get(task_id, TaskAbout(None, None, []))
 
     def xcoms(
         self, dag_id: str, dag_run_id: str, task_id: str, *, map_index: int, start: int = 0

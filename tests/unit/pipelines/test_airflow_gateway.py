@@ -443,6 +443,27 @@ def test_a_value_that_fails_is_alone_in_it(server):
     assert (found[0].trouble, found[3].trouble) == ("", "")
 
 
+def test_what_a_task_is_stands_though_its_links_fail(server):
+    def answer(request):
+        path = urlsplit(request.path).path
+        if path.endswith("/links"):
+            return 500, body(detail="link broke")
+        if path.endswith("/tasks/task"):
+            delay = {"__type": "TimeDelta", "days": 1, "seconds": 5, "microseconds": 0}
+            return 200, body(trigger_rule="all_done", retries=2.0, retry_delay=delay, doc_md=None)
+        return 200, body(hostname="worker", pool="gpu", note="Slow.")
+
+    server.answer = answer
+    found = gateway.connect().task_about("dag", "run", "task", map_index=-1)
+    assert (found.rules.trigger_rule, found.rules.retries, found.rules.retry_delay_s) == (
+        "all_done",
+        2,
+        86405.0,
+    )
+    assert (found.place.host, found.place.pool, found.place.note) == ("worker", "gpu", "Slow.")
+    assert (found.links, "link broke" in found.links_trouble) == ([], True)
+
+
 # As Airflow stores what JSON has not, and as its route gives that with `deserialize`.
 STORED = {"__classname__": "builtins.tuple", "__version__": 1, "__data__": [1, 2]}
 

@@ -12,7 +12,7 @@ from core.lib import redis as console_redis
 from pipelines import failures, gantt, log_copy, sync, task_facts
 from pipelines.log_lines import LogLine
 from pipelines.models import Pipeline, Run, TaskInstance
-from pipelines.task_answers import XCom
+from pipelines.task_answers import Link, TaskAbout, TaskPlace, TaskRules, XCom
 from pipelines.task_facts import LONGEST_TEXT
 from tests.markup import flat
 from tests.pipeline_rows import STARTED, make_pipeline, make_run, make_task
@@ -407,6 +407,37 @@ def test_rest_gives_all_values_page_by_page(page, there, airflow):
     assert airflow.calls.count("xcoms") == 3
     bad = page.get(f"/api/v1/runs/{there.pk}/tasks/search/xcoms?cursor=x")
     assert (bad.status_code, bad.json()["errors"][0]["field"]) == (422, "cursor")
+
+
+def test_what_a_task_is_stands_in_its_details(page, there, airflow):
+    rules = TaskRules("all_done", 3, 90.0, 600.0, False, "ana", "Looks for **the best**. <script>x</script>")
+    place = TaskPlace("worker-1", "gpu", 2, "big", "", 5, "Slow <today>")
+    links = [
+        Link("Triggered DAG", "/dags/b/runs/m"),
+        Link("Report", "https://example.org/r"),
+        Link("Odd", "javascript:alert(1)"),
+        Link("Host", "//example.org"),
+        Link("None", ""),
+    ]
+    airflow.about["search"] = TaskAbout(rules, place, links)
+    text = flat(box(page, there, "details"))
+    for words in ("all_done", "worker-1", "gpu, 2 slots", "Slow &lt;today&gt;", "<strong>the best</strong>"):
+        assert words in text
+    assert 'href="https://example.org/r"' in text
+    assert "/dags/b/runs/m" in text
+    assert "javascript:" not in text
+    assert "<script>x" not in text
+    told = page.get(f"/api/v1/runs/{there.pk}/tasks/search/details").json()
+    assert [link["name"] for link in told["links"]] == ["Triggered DAG", "Report"]
+    assert (told["rules"]["retries"], told["rules"]["retry_delay_s"], told["place"]["pool"]) == (
+        3,
+        90.0,
+        "gpu",
+    )
+
+
+def test_a_task_that_its_pipeline_has_no_more_says_so(page, there):
+    assert "The pipeline has this task no more." in box(page, there, "details")
 
 
 def test_rendered_fields_are_shown(page, there, airflow):
