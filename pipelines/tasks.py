@@ -327,9 +327,9 @@ def _answer(airflow: "AirflowGateway", row: InputRequest) -> None:
         airflow.answer_input(*place, map_index=row.map_index, **given)
     except Conflict:
         found = airflow.given_answer(*place, map_index=row.map_index, try_number=row.try_number)
-        is_same = found is not None and {"chosen": found.chosen, "params_input": found.params_input} == given
+        there = found and {"chosen": found.chosen, "params_input": found.params_input}
         is_service = settings.CONSOLE_AIRFLOW_AUTH == "service"
-        if not is_same or not (is_service or found.by == row.answerer):
+        if found is None or there != given or not (is_service or found.by == row.answerer):
             raise
 
 
