@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 from core.access.http import user_of
 from core.lib import edge
 from core.lib.errors import NotFound
-from core.lib.pages import CursorPages
+from core.lib.pages import CURSOR, FROM_NEXT, CursorPages, with_cursor
 from core.lib.rest import valid, valid_query
 from pipelines import (
     actions,
@@ -66,13 +66,17 @@ from pipelines.task_serializers import (
     InputRequestSerializer,
     LogQuerySerializer,
     LogSerializer,
+    TaskAboutSerializer,
     TaskInstanceSerializer,
     TaskQuerySerializer,
     TaskTextListSerializer,
     TaskTryListSerializer,
+    TaskXComListSerializer,
+    XComQuerySerializer,
 )
 
 LINES = 1000
+INPUT_STATES = ("open", "closed")
 
 
 class ImportFaultPages(CursorPages):
@@ -272,7 +276,7 @@ class RunDetailView(APIView):
 class RunFailureView(APIView):
     @extend_schema(responses=FailureSerializer)
     def get(self, _request: Request, run_id: int) -> Response:
-        """Why a run failed; 404 when none of its tasks did."""
+        """Why a run failed; 404 when neither it nor a task of it did."""
         found = failures.read(queries.run(run_id))
         if found is None:
             raise NotFound(_("No task of run %(id)s has failed.") % {"id": run_id})
@@ -417,12 +421,28 @@ class TaskTriesView(APIView):
         return Response(TaskTryListSerializer({"results": found}).data)
 
 
-class TaskXComsView(APIView):
-    @extend_schema(responses=TaskTextListSerializer, parameters=[MAP_INDEX])
+class TaskDetailsView(APIView):
+    @extend_schema(responses=TaskAboutSerializer, parameters=[MAP_INDEX])
     def get(self, request: Request, run_id: int, task_id: str) -> Response:
-        """What the task left for others, the first 30 by key, asked of Airflow now or some seconds ago."""
-        found = task_facts.xcoms(queries.run(run_id), task_id, _index(request))
-        return Response(TaskTextListSerializer({"results": found}).data)
+        """Trigger rule, retries, doc_md, host, pool, note and links, asked of Airflow now or lately."""
+        found = task_facts.about(queries.run(run_id), task_id, _index(request))
+        return Response(TaskAboutSerializer(found).data)
+
+
+class TaskXComsView(APIView):
+    @extend_schema(
+        responses=TaskXComListSerializer,
+        parameters=[MAP_INDEX, OpenApiParameter(CURSOR, str, description=FROM_NEXT)],
+    )
+    def get(self, request: Request, run_id: int, task_id: str) -> Response:
+        """What the task left for others by key, 30 at a time, asked of Airflow now or some seconds ago."""
+        given = valid_query(XComQuerySerializer, request)
+        run, start = queries.run(run_id), int(given["cursor"])
+        box = task_facts.xcoms(run, task_id, given["map_index"], start)
+        following = None if box.next_start is None else with_cursor(request, str(box.next_start))
+        return Response(
+            TaskXComListSerializer({"results": box.texts, "n_all": box.n_all, "next": following}).data
+        )
 
 
 class TaskRenderedView(APIView):
@@ -434,20 +454,46 @@ class TaskRenderedView(APIView):
 
 
 class InputPages(CursorPages):
-    """The longest waiting first."""
+    """The longest waiting first; of those that are over the latest."""
 
-    ordering = ("asked_at", "pk")  # type: ignore[assignment]  # the base class has one
+    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
+        """The page that the address asks for."""
+        self.ordering = ("asked_at", "pk") if _is_open(request) else ("-closed_at", "-pk")
+        return super().paginate_queryset(queryset, request, view)
 
 
+def _is_open(request: Request) -> bool:
+    """Whether open questions are asked for. Raises InvalidRequest."""
+    state = request.query_params.get("state") or "open"
+    if state not in INPUT_STATES:
+        message = _("Give one of these: %(choices)s.") % {"choices": ", ".join(INPUT_STATES)}
+        raise edge.refused("state", message)
+    return state == "open"
+
+
+@extend_schema_view(
+    get=extend_schema(
+        parameters=[
+            OpenApiParameter("state", str, enum=list(INPUT_STATES), description="`open` when left out")
+        ]
+    )
+)
 class InputListView(generics.ListAPIView):
-    """Questions of tasks that wait for an answer."""
+    """Questions of tasks: those that wait for an answer, or those that are over."""
 
     serializer_class = InputRequestSerializer
     pagination_class = InputPages
 
     def get_queryset(self) -> QuerySet[InputRequest]:
-        """The longest waiting first."""
-        return queries.inputs()
+        """The longest waiting first; of those that are over the latest."""
+        return queries.inputs(is_open=_is_open(self.request))
+
+
+class InputDetailView(APIView):
+    @extend_schema(responses=InputRequestSerializer)
+    def get(self, _request: Request, input_id: int) -> Response:
+        """A question, open or over, with its answer and what became of that."""
+        return Response(InputRequestSerializer(queries.input_request(input_id)).data)
 
 
 class InputAnswerView(APIView):
@@ -455,7 +501,10 @@ class InputAnswerView(APIView):
 
     @extend_schema(request=InputAnswerSerializer, responses={202: InputRequestSerializer})
     def post(self, request: Request, input_id: int) -> Response:
-        """One option, or several where the question says so, and the values that it asks for."""
+        """One option, or several where the question says so, and the values that it asks for.
+
+        Values that are left out get their defaults. What becomes of the answer the question itself tells.
+        """
         given = valid(InputAnswerSerializer, request.data)
         row = run_changes.answer_input(input_id, **given, by=user_of(request))
         return Response(InputRequestSerializer(row).data, status=202)

@@ -48,6 +48,7 @@ urlpatterns = [
     path("runs", list_api.RunListView.as_view(), name="run-list"),
     path("runs/selected", api.RunsSelectedView.as_view(), name="runs-selected"),
     path("runs/questions", api.InputListView.as_view(), name="input-list"),
+    path("runs/questions/<int:input_id>", api.InputDetailView.as_view(), name="input-detail"),
     path("runs/questions/<int:input_id>/answer", api.InputAnswerView.as_view(), name="input-answer"),
     path("runs/<int:run_id>", api.RunDetailView.as_view(), name="run-detail"),
     path("runs/<int:run_id>/failure", api.RunFailureView.as_view(), name="run-failure"),
@@ -58,6 +59,7 @@ urlpatterns = [
     path("runs/<int:run_id>/tasks", api.RunTaskListView.as_view(), name="run-task-list"),
     path("runs/<int:run_id>/tasks/<str:task_id>/log", api.TaskLogView.as_view(), name="task-log"),
     path("runs/<int:run_id>/tasks/<str:task_id>/tries", api.TaskTriesView.as_view(), name="task-tries"),
+    path("runs/<int:run_id>/tasks/<str:task_id>/details", api.TaskDetailsView.as_view(), name="task-details"),
     path("runs/<int:run_id>/tasks/<str:task_id>/xcoms", api.TaskXComsView.as_view(), name="task-xcoms"),
     path(
         "runs/<int:run_id>/tasks/<str:task_id>/rendered", api.TaskRenderedView.as_view(), name="task-rendered"

@@ -5,10 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from django.utils.translation import gettext as _
+
+from core.audit import queries as trail
 from pipelines import log_reading, queries, run_tasks
 from pipelines.log_lines import LogLine
 from pipelines.models import Run, TaskInstance
 from pipelines.run_tasks import TaskRow
+from pipelines.states import RunState
 
 LOOKED_AT = 400  # lines, from the end
 LONGEST_QUOTE = 700
@@ -20,20 +24,21 @@ _OF_A_PROGRAM = re.compile(r"non-zero exit status|command returned a non-zero ex
 
 @dataclass(frozen=True)
 class Failure:
-    """The first task that failed, in the order of the graph.
+    """The first task that failed, in the order of the graph; None where none did and the run failed alone.
 
     error: the quote; empty while the log is on its way, and where it holds no error. trouble: why there is no
     log. is_final: what is said of it stays.
-    after: what depends on the task and did not run.
+    after: what depends on the task and did not run; without one, all that did not. reason: why, without one.
     """
 
-    task: TaskInstance
+    task: TaskInstance | None
     n_others: int
     error: str
     trouble: str
     is_read: bool
     is_final: bool
     after: list[str]
+    reason: str = ""
 
 
 def read(run: Run) -> Failure | None:
@@ -43,11 +48,11 @@ def read(run: Run) -> Failure | None:
 
 
 def of_run(run: Run, rows: Sequence[TaskRow], graph: Sequence[Mapping[str, Any]]) -> Failure | None:
-    """None for a run without a failed task. The caller counts as reading its log."""
+    """None for a run that did not fail, and has no failed task. The caller counts as reading its log."""
     failed = [row for row in rows if "failed" in row.counts]
     task = _first(run, failed)
     if task is None:
-        return None
+        return _alone(run, rows) if run.state == RunState.FAILED else None
     view = log_reading.open_log(run, task.task_id, map_index=task.map_index)
     # Of a copy that is still growing the last error is one in the middle of the log.
     trouble = view.copy.delivery_error if view.copy else ""
@@ -59,15 +64,44 @@ def of_run(run: Run, rows: Sequence[TaskRow], graph: Sequence[Mapping[str, Any]]
     return Failure(task, n_failed - 1, error, trouble, view.has_end, view.is_complete, after)
 
 
+def _alone(run: Run, rows: Sequence[TaskRow]) -> Failure:
+    """Of a run that failed though no task did: Airflow does not say why, the trail may."""
+    is_final = run.tasks_due_until is None  # else its tasks are on their way here
+    after = [words for row in rows if (words := _undone(row, also="skipped"))]
+    marked = _marked_by(run)
+    if not is_final:
+        reason = _("No task of it is known to have failed; Airflow is being asked for them.")
+    elif marked:
+        reason = _("%(name)s marked the run as failed.") % {"name": marked}
+    elif not rows:
+        reason = _("Airflow has shown no task of it.")
+    else:
+        reason = _(
+            "The run took longer than its DAG allows (dagrun_timeout), its tasks waited for each other, or "
+            "somebody marked it as failed in Airflow."
+        )
+    return Failure(None, 0, "", "", True, is_final, after, reason)
+
+
+def _marked_by(run: Run) -> str:
+    """Who marked the run as failed here, if that is how it ended the last time; empty for nobody."""
+    for entry in trail.for_object(run._meta.label_lower, str(run.pk)):
+        if entry.action == "run.marked" and (entry.after or {}).get("state") == RunState.FAILED:
+            return entry.actor_name
+        if entry.action in {"run.marked", "run.cleared"}:
+            return ""
+    return ""
+
+
 def _first(run: Run, failed: Sequence[TaskRow]) -> TaskInstance | None:
     if not failed:
         return None
     return failed[0].only or run_tasks.instances(run, failed[0].task_id, state="failed").first()
 
 
-def _undone(row: TaskRow) -> str:
-    """What of a task did not run, in words; empty for nothing."""
-    n = row.counts.get("", 0) + row.counts.get("upstream_failed", 0)
+def _undone(row: TaskRow, *, also: str = "") -> str:
+    """What of a task did not run, in words; empty for nothing. also: a state that counts as such too."""
+    n = sum(row.counts.get(state, 0) for state in {"", "upstream_failed", also})
     if not n:
         return ""
     return row.task_id if row.only else f"{row.task_id} × {n}"

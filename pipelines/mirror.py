@@ -389,6 +389,8 @@ def _save_tasks(ids: dict[str, int], known: dict[str, TaskInstance], found: Sequ
 def save_input_requests(found: Sequence[FoundInput | Unread]) -> None:
     """Add questions that wait; those that Airflow no longer lists are closed, but for answers on their way.
 
+    A worker then reads who answered them there.
+
     One whose run is not here yet comes with a later poll.
     """
     asked, has_gaps = _without_pages("questions", found)
@@ -401,7 +403,8 @@ def save_input_requests(found: Sequence[FoundInput | Unread]) -> None:
     with transaction.atomic():
         if closed:
             gone = InputRequest.objects.filter(pk__in=[row.pk for row in closed], chosen__isnull=True)
-            gone.update(closed_at=timezone.now())
+            now = timezone.now()
+            gone.update(closed_at=now, next_attempt_at=now, delivery_attempts=0)
         publish_inputs({*touched, *(row.run_id for row in closed)})
 
 
@@ -437,13 +440,7 @@ def _is_reopened(row: InputRequest) -> bool:
     if row.closed_at is None or (row.chosen is not None and row.closed_at > lately):
         return False
     same = InputRequest.objects.filter(pk=row.pk, closed_at=row.closed_at, next_attempt_at=None)
-    unanswered: dict[str, Any] = {
-        "chosen": None,
-        "params_input": {},
-        "answered_by": None,
-        "answered_at": None,
-    }
-    return bool(same.update(closed_at=None, delivery_error="", **unanswered))
+    return bool(same.update(closed_at=None, delivery_error="", **row.unanswered))
 
 
 def publish_inputs(run_ids: Iterable[int]) -> None:

@@ -452,9 +452,10 @@ class TaskInstance(models.Model):
 
 
 class InputRequest(Deliverable):
-    """A question that a task asks people and waits for; `chosen` is what somebody answered here.
+    """A question that a task asks people and waits for; `chosen` is what somebody answered.
 
-    It is Deliverable once it is answered: a worker takes the answer to Airflow.
+    It is Deliverable once it is answered here: a worker takes the answer to Airflow. And once it is closed
+    without: a worker reads there who answered what.
     """
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="input_requests")
@@ -475,6 +476,18 @@ class InputRequest(Deliverable):
     params_input = models.JSONField(default=dict)
     answered_by = _user()
     answered_at = models.DateTimeField(null=True)
+    # Who answered it in Airflow itself; empty, as `answered_by` is, where the task took its own defaults.
+    answered_there_by = models.TextField(blank=True, db_default="")
+
+    # Two calls of Airflow.
+    lease_s: ClassVar[int] = 60
+    # What it holds until somebody answers.
+    unanswered: ClassVar[dict[str, Any]] = {
+        "chosen": None,
+        "params_input": {},
+        "answered_by": None,
+        "answered_at": None,
+    }
 
     class Meta:
         ordering: ClassVar = ["asked_at", "pk"]
@@ -507,6 +520,32 @@ class InputRequest(Deliverable):
         if self.closed_at is not None:
             return "closed"
         return "waiting" if self.chosen is None else "delivering"
+
+    @property
+    def outcome(self) -> str:
+        """answered, refused, elsewhere (answered in Airflow itself), unawaited; empty while it is to come.
+
+        One that is refused may wait for another answer.
+        """
+        if self.state == "delivering":
+            return ""
+        if self.delivery_error:
+            return "refused"
+        if self.closed_at is None:
+            return ""
+        if self.answered_by_id is not None:
+            return "answered"
+        return "unawaited" if self.chosen is None else "elsewhere"
+
+    @property
+    def answerer(self) -> str:
+        """The name of who answered, here or in Airflow; empty where nobody did."""
+        return self.answered_by.get_username() if self.answered_by else self.answered_there_by
+
+    @property
+    def answers(self) -> list[tuple[str, str]]:
+        """What was given for its params, as pairs of name and text, for reading."""
+        return [(name, params.in_words(value)) for name, value in self.params_input.items()]
 
     @property
     def is_asked_again(self) -> bool:

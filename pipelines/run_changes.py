@@ -246,6 +246,8 @@ def _send(run: Run) -> None:
 def answer_input(input_id: int, *, chosen: list[str], params_input: dict, by: User) -> InputRequest:
     """Answer a task's question; a worker takes the answer to Airflow, as the person who gave it.
 
+    Values that are left out get their defaults: a task fails on an answer without one that it asked for.
+
     Raises NotFound for an unknown question, Conflict for one that is answered, no longer awaited or asked of
     others, InvalidRequest with the faults by field for an answer that does not fit.
     """
@@ -259,6 +261,7 @@ def answer_input(input_id: int, *, chosen: list[str], params_input: dict, by: Us
         raise Conflict(_("Only these may answer: %(names)s.") % {"names": ", ".join(row.assigned)})
     if faults := _faults_of_answer(row, chosen, params_input):
         raise InvalidRequest(_("This answer does not fit the question."), errors=faults)
+    params_input = {name: params_input.get(name, param["value"]) for name, param in row.params.items()}
     row.chosen, row.params_input = chosen, params_input
     row.answered_by, row.answered_at = by, timezone.now()
     row.next_attempt_at, row.delivery_attempts, row.delivery_error = timezone.now(), 0, ""
@@ -284,4 +287,8 @@ def _faults_of_answer(row: InputRequest, chosen: list[str], params_input: dict) 
         return [{"field": "chosen", "message": fault}]
     if fault := actions.unstorable(params_input):
         return [{"field": "conf", "message": fault}]
+    unknown = [name for name in params_input if name not in row.params]
+    if unknown:
+        message = _("The question does not ask for this.")
+        return [{"field": f"conf.{name}", "message": message} for name in unknown]
     return params.faults(row.params, params_input)

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -66,6 +66,53 @@ class TaskTry:
 
 
 @dataclass(frozen=True)
+class TaskRules:
+    """How its author wrote a task, in the newest version of its DAG."""
+
+    trigger_rule: str
+    retries: int | None
+    retry_delay_s: float | None
+    timeout_s: float | None
+    depends_on_past: bool
+    owner: str
+    doc_md: str
+
+
+@dataclass(frozen=True)
+class TaskPlace:
+    """Where an instance ran or will, at its latest try, and what somebody noted on it."""
+
+    host: str
+    pool: str
+    pool_slots: int | None
+    queue: str
+    executor: str
+    priority: int | None
+    note: str
+
+
+@dataclass(frozen=True)
+class Link:
+    """One that the task's operator gives; url is empty while it has none."""
+
+    name: str
+    url: str
+
+
+@dataclass(frozen=True)
+class TaskAbout:
+    """What a task is. rules: None where its DAG has it no more; place: None where Airflow tells too much.
+
+    links_trouble: why there are no links.
+    """
+
+    rules: TaskRules | None
+    place: TaskPlace | None
+    links: list[Link]
+    links_trouble: str = ""
+
+
+@dataclass(frozen=True)
 class XCom:
     """What a task left for others under a key; value is None where it is too large to show.
 
@@ -76,6 +123,14 @@ class XCom:
     at: datetime | None
     value: Any = None
     trouble: str = ""
+
+
+@dataclass(frozen=True)
+class XComPage:
+    """Some of what a task left, by key. n_all: how many there are."""
+
+    entries: list[XCom]
+    n_all: int
 
 
 @dataclass(frozen=True)
@@ -109,6 +164,19 @@ class InputRequest:
     def key(self) -> str:
         """What it is called among all."""
         return f"{self.run_key} {self.task_id} {self.map_index} {self.asked_at.isoformat()} {self.try_number}"
+
+
+@dataclass(frozen=True)
+class GivenAnswer:
+    """What a task's question was answered. by: a user id; empty where nobody did in time.
+
+    Then the task took its own defaults.
+    """
+
+    chosen: list[str]
+    params_input: dict[str, Any]
+    by: str
+    at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -186,12 +254,50 @@ def task_try(item: dict[str, Any]) -> TaskTry:
     )
 
 
+def task_rules(item: dict[str, Any]) -> TaskRules:
+    retries = item.get("retries")
+    return TaskRules(
+        trigger_rule=item.get("trigger_rule") or "",
+        retries=None if retries is None else int(retries),
+        retry_delay_s=_seconds(item.get("retry_delay")),
+        timeout_s=_seconds(item.get("execution_timeout")),
+        depends_on_past=bool(item.get("depends_on_past")),
+        owner=item.get("owner") or "",
+        doc_md=item.get("doc_md") or "",
+    )
+
+
+def _seconds(delta: dict[str, Any] | None) -> float | None:
+    """Of days, seconds and microseconds."""
+    if not delta:
+        return None
+    parts = {name: delta.get(name) or 0 for name in ("days", "seconds", "microseconds")}
+    return timedelta(**parts).total_seconds()
+
+
+def task_place(item: dict[str, Any]) -> TaskPlace:
+    return TaskPlace(
+        host=item.get("hostname") or "",
+        pool=item.get("pool") or "",
+        pool_slots=item.get("pool_slots"),
+        queue=item.get("queue") or "",
+        executor=item.get("executor") or "",
+        priority=item.get("priority_weight"),
+        note=item.get("note") or "",
+    )
+
+
+def links(answer: dict[str, Any]) -> list[Link]:
+    return [Link(str(name), str(url or "")) for name, url in answer["extra_links"].items()]
+
+
 def rendered_fields(answer: dict[str, Any]) -> dict[str, Any]:
     return dict(answer.get("rendered_fields") or {})
 
 
-def xcoms(answer: dict[str, Any]) -> list[XCom]:
-    return [XCom(str(item["key"]), moment(item.get("timestamp"))) for item in answer["xcom_entries"]]
+def xcoms(answer: dict[str, Any]) -> XComPage:
+    entries = [XCom(str(item["key"]), moment(item.get("timestamp"))) for item in answer["xcom_entries"]]
+    return XComPage(entries, answer["total_entries"])
 
 
 def xcom_value(answer: dict[str, Any]) -> str:
@@ -220,6 +326,18 @@ def input_request(item: dict[str, Any]) -> InputRequest:
         asked_at=asked_at,
         try_number=task["try_number"],
         map_name=_map_name(task),
+    )
+
+
+def given_answer(item: dict[str, Any]) -> GivenAnswer | None:
+    """None while nobody has answered."""
+    if not item.get("response_received"):
+        return None
+    return GivenAnswer(
+        chosen=[str(option) for option in item.get("chosen_options") or []],
+        params_input=dict(item.get("params_input") or {}),
+        by=str((item.get("responded_by_user") or {}).get("id", "")),
+        at=moment(item.get("responded_at")),
     )
 
 

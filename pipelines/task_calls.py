@@ -13,6 +13,7 @@ from airflow_client.client import (
     ApiClient,
     ClearTaskInstancesBody,
     PatchTaskInstanceBody,
+    TaskApi,
     TaskInstanceApi,
     TaskInstancesBatchBody,
     UpdateHITLDetailPayload,
@@ -20,7 +21,7 @@ from airflow_client.client import (
 )
 
 from core.lib.aside import Unread
-from core.lib.errors import ConsoleError, Unauthorized
+from core.lib.errors import ConsoleError, NotFound, Unauthorized
 from pipelines import answers, run_answers, task_answers
 from pipelines.airflow_calls import CONNECT_S, READ_S, AirflowCalls, checked, translated
 from pipelines.airflow_pages import Listed, all_of, listed
@@ -28,11 +29,22 @@ from pipelines.answers import UnreadPage
 from pipelines.log_lines import Lines, Own
 from pipelines.scope import Scope
 from pipelines.states import MARKS
-from pipelines.task_answers import InputRequest, LogPage, TaskState, TaskTry, XCom
+from pipelines.task_answers import (
+    GivenAnswer,
+    InputRequest,
+    Link,
+    LogPage,
+    TaskAbout,
+    TaskRules,
+    TaskState,
+    TaskTry,
+    XCom,
+    XComPage,
+)
 
 LOG_READ_S = 60.0
 AWAITS = ["awaiting_input", "deferred"]  # states of a task that still takes an answer
-MOST_ENTRIES = 30  # of a task's XComs: each value is a call of its own
+MOST_ENTRIES = 30  # of a task's XComs at once: each value is a call of its own
 
 
 class TaskCalls(AirflowCalls):
@@ -41,6 +53,7 @@ class TaskCalls(AirflowCalls):
     def __init__(self, client: ApiClient, timeout: tuple[float, float]) -> None:
         super().__init__(client, timeout)
         self._instances, self._xcoms = TaskInstanceApi(client), XComApi(client)
+        self._task_rules = TaskApi(client)
 
     def task_states(self, runs: list[tuple[str, str]]) -> list[TaskState | Unread]:
         """The tasks of these runs, each given as (dag_id, dag_run_id), at their latest try."""
@@ -225,6 +238,18 @@ class TaskCalls(AirflowCalls):
             update_hitl_detail_payload=payload,
         )
 
+    def given_answer(
+        self, dag_id: str, dag_run_id: str, task_id: str, *, map_index: int, try_number: int
+    ) -> GivenAnswer | None:
+        """What the question of this try was answered; None while it waits.
+
+        Raises NotFound for a try that asks, or asked, nothing.
+        """
+        call = self._instances.get_hitl_detail_try_detail_without_preload_content
+        what: dict[str, Any] = {"dag_id": dag_id, "dag_run_id": dag_run_id, "task_id": task_id}
+        what |= {"map_index": map_index, "try_number": try_number}
+        return self._bounded(call, task_answers.given_answer, **what)
+
     # --- what the page of one shows
 
     def task_tries(self, dag_id: str, dag_run_id: str, task_id: str, *, map_index: int) -> list[TaskTry]:
@@ -239,6 +264,34 @@ class TaskCalls(AirflowCalls):
             )
         return self._read(call, task_answers.task_tries, **what)
 
+    def task_about(self, dag_id: str, dag_run_id: str, task_id: str, *, map_index: int) -> TaskAbout:
+        """How it is written, where it ran, its note and links; each is alone in what cannot be had of it.
+
+        Raises NotFound for an unknown task instance.
+        """
+        what = {"dag_id": dag_id, "dag_run_id": dag_run_id, "task_id": task_id, "map_index": map_index}
+        call = self._instances.get_mapped_task_instance_without_preload_content
+        place = self._bounded(call, task_answers.task_place, **what)
+        call = self._instances.get_extra_links_without_preload_content
+        found: list[Link] = []
+        trouble = ""
+        try:
+            found = self._bounded(call, task_answers.links, **what) or []
+        except Unauthorized:
+            raise
+        except NotFound:  # the DAG of the run has no such task
+            pass
+        except ConsoleError as error:
+            trouble = error.message
+        return TaskAbout(self._rules(dag_id, task_id), place, found, trouble)
+
+    def _rules(self, dag_id: str, task_id: str) -> TaskRules | None:
+        call = self._task_rules.get_task_without_preload_content
+        try:
+            return self._bounded(call, task_answers.task_rules, dag_id=dag_id, task_id=task_id)
+        except NotFound:
+            return None
+
     def rendered_fields(
         self, dag_id: str, dag_run_id: str, task_id: str, *, map_index: int
     ) -> dict[str, Any] | None:
@@ -250,30 +303,35 @@ class TaskCalls(AirflowCalls):
         what = {"dag_id": dag_id, "dag_run_id": dag_run_id, "task_id": task_id, "map_index": map_index}
         return self._bounded(call, task_answers.rendered_fields, **what)
 
-    def xcoms(self, dag_id: str, dag_run_id: str, task_id: str, *, map_index: int) -> list[XCom]:
-        """What the task left for others, the first MOST_ENTRIES by key; `value` is None for one too large.
+    def xcoms(
+        self, dag_id: str, dag_run_id: str, task_id: str, *, map_index: int, start: int = 0
+    ) -> XComPage:
+        """What the task left for others: MOST_ENTRIES by key after so many.
 
-        A value that cannot be had, say of a backend that fails, says why, and the others stand.
+        `value` is None for one too large. Airflow writes what JSON does not have, such as a tuple, as its own
+        pages do. A value that cannot be had, say of a backend that fails, says why, and the others stand.
         """
         what = {"dag_id": dag_id, "dag_run_id": dag_run_id, "task_id": task_id, "map_index": map_index}
         listing = self._xcoms.get_xcom_entries_without_preload_content
-        found = self._read(listing, task_answers.xcoms, limit=MOST_ENTRIES, **what)
+        found = self._read(listing, task_answers.xcoms, limit=MOST_ENTRIES, offset=start, **what)
         call = self._xcoms.get_xcom_entry_without_preload_content
         patient_until = time.monotonic() + READ_S
         entries: list[XCom] = []
-        for one in found:
+        for one in found.entries:
             trouble = next((entry.trouble for entry in entries if entry.trouble), "")
             if trouble and time.monotonic() > patient_until:
                 entries.append(replace(one, trouble=trouble))
                 continue
             try:
-                value = self._bounded(call, task_answers.xcom_value, xcom_key=one.key, **what)
+                value = self._bounded(
+                    call, task_answers.xcom_value, xcom_key=one.key, deserialize=True, **what
+                )
                 entries.append(replace(one, value=value))
             except Unauthorized:  # nobody's entry is at fault
                 raise
             except ConsoleError as error:
                 entries.append(replace(one, trouble=error.message))
-        return entries
+        return replace(found, entries=entries)
 
 
 def _own(dag_id: str, dag_run_id: str, task_id: str, try_number: int, map_index: int) -> Own:

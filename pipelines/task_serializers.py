@@ -29,11 +29,17 @@ class TaskInstanceSerializer(RowSerializer):
 
 
 class FailureSerializer(serializers.Serializer):
-    """The first task that failed, in the order of the graph, and the last error of its log."""
+    """The first task that failed, in the order of the graph, and the last error of its log.
 
-    task_id = serializers.CharField(source="task.task_id")
-    map_index = serializers.IntegerField(source="task.map_index")
-    try_number = serializers.IntegerField(source="task.try_number")
+    Where a run failed and no task of it did, there is no task, and `reason`.
+    """
+
+    task_id = serializers.CharField(source="task.task_id", allow_null=True)
+    map_index = serializers.IntegerField(source="task.map_index", allow_null=True)
+    try_number = serializers.IntegerField(source="task.try_number", allow_null=True)
+    reason = serializers.CharField(
+        allow_blank=True, help_text="why the run failed though no task did; empty where one did"
+    )
     n_others = serializers.IntegerField(help_text="how many more tasks failed")
     error = serializers.CharField(
         allow_blank=True, help_text="empty while the log is on its way, and where it holds no error"
@@ -94,6 +100,12 @@ class TaskQuerySerializer(StrictSerializer):
     map_index = serializers.IntegerField(required=False, default=-1, min_value=-1, max_value=2**31 - 1)
 
 
+class XComQuerySerializer(TaskQuerySerializer):
+    """And after how many values."""
+
+    cursor = serializers.RegexField(r"^\d{1,9}$", required=False, default="0")
+
+
 class TaskTrySerializer(serializers.Serializer):
     """One try of a task."""
 
@@ -113,6 +125,46 @@ class TaskTryListSerializer(WholeListSerializer):
     results = TaskTrySerializer(many=True)
 
 
+class TaskLinkSerializer(serializers.Serializer):
+    """One that the task's operator gives."""
+
+    name = serializers.CharField()
+    url = serializers.URLField()
+
+
+class TaskRulesSerializer(serializers.Serializer):
+    """How its author wrote the task, in the newest version of the pipeline."""
+
+    trigger_rule = serializers.CharField(allow_blank=True)
+    retries = serializers.IntegerField(allow_null=True)
+    retry_delay_s = serializers.FloatField(allow_null=True)
+    timeout_s = serializers.FloatField(allow_null=True)
+    depends_on_past = serializers.BooleanField()
+    owner = serializers.CharField(allow_blank=True)
+    doc_md = serializers.CharField(allow_blank=True)
+
+
+class TaskPlaceSerializer(serializers.Serializer):
+    """Where the instance ran or will, at its latest try, and what somebody noted on it."""
+
+    host = serializers.CharField(allow_blank=True)
+    pool = serializers.CharField(allow_blank=True)
+    pool_slots = serializers.IntegerField(allow_null=True)
+    queue = serializers.CharField(allow_blank=True)
+    executor = serializers.CharField(allow_blank=True, help_text="empty for Airflow's default")
+    priority = serializers.IntegerField(allow_null=True)
+    note = serializers.CharField(allow_blank=True)
+
+
+class TaskAboutSerializer(serializers.Serializer):
+    """What a task is."""
+
+    rules = TaskRulesSerializer(allow_null=True, help_text="null where the pipeline has the task no more")
+    place = TaskPlaceSerializer(allow_null=True, help_text="null where Airflow tells more than 1 MiB of it")
+    links = TaskLinkSerializer(many=True)
+    links_trouble = serializers.CharField(allow_blank=True, help_text="why there are no links")
+
+
 class TaskTextSerializer(serializers.Serializer):
     """A value that a task left or was given, in words."""
 
@@ -129,6 +181,14 @@ class TaskTextListSerializer(WholeListSerializer):
     results = TaskTextSerializer(many=True)
 
 
+class TaskXComListSerializer(serializers.Serializer):
+    """A page of the values that a task left, by key."""
+
+    results = TaskTextSerializer(many=True)
+    n_all = serializers.IntegerField(help_text="how many there are on all pages")
+    next = serializers.URLField(allow_null=True)
+
+
 class InputRequestSerializer(RowSerializer):
     """A question that a task asks people."""
 
@@ -140,7 +200,20 @@ class InputRequestSerializer(RowSerializer):
     assigned = serializers.ListField(
         child=serializers.CharField(), help_text="whom alone the task asks, as Airflow names them"
     )
-    answered_by = serializers.CharField(source="answered_by.username", default=None, allow_null=True)
+    defaults = serializers.ListField(
+        child=serializers.CharField(), help_text="options that the task takes if nobody answers in time"
+    )
+    chosen = serializers.ListField(
+        child=serializers.CharField(), allow_null=True, help_text="what somebody answered; null for nothing"
+    )
+    params_input = serializers.DictField(help_text="the values that were given with it")
+    answered_by = serializers.SerializerMethodField(
+        help_text="here or in Airflow itself; null for nobody, as where the task took its defaults"
+    )
+    outcome = serializers.CharField(
+        help_text="empty while it is to come; answered, refused (`delivery_error` tells why; it may still "
+        "wait for another answer), elsewhere (answered in Airflow itself, or by its defaults), unawaited"
+    )
 
     class Meta:
         model = InputRequest
@@ -155,14 +228,23 @@ class InputRequestSerializer(RowSerializer):
             "subject",
             "body",
             "options",
+            "defaults",
             "is_multiple",
             "params",
             "assigned",
             "asked_at",
             "closed_at",
+            "chosen",
+            "params_input",
             "answered_by",
+            "answered_at",
+            "outcome",
             "delivery_error",
         ]
+
+    def get_answered_by(self, row: InputRequest) -> str | None:
+        """Null for nobody."""
+        return row.answerer or None
 
 
 class InputAnswerSerializer(StrictSerializer):

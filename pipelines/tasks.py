@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from core.audit import actions as audit
-from core.lib import live, outbox, traces
+from core.lib import json_bodies, live, outbox, traces
 from core.lib.errors import Conflict, ConsoleError, InvalidRequest, NotFound, Unauthorized, Unavailable
 from pipelines import asset_events, log_copy, marking, mirror, removal
 from pipelines.airflow_auth import SERVICE, USER, WATCHER
@@ -318,9 +318,15 @@ def _write_note(run: Run, text: str, username: str) -> tuple[str, bool]:
 
 @shared_task
 def deliver_answer(input_id: str) -> None:
-    """Take the answer to a task's question to Airflow; one that has an answer there is closed here."""
+    """Take the answer to a task's question to Airflow; one that has an answer there is closed here.
+
+    Of one that was closed without an answer from here, note the one that it has there.
+    """
     row = outbox.claim(InputRequest, input_id)
     if row is None:
+        return
+    if row.chosen is None:
+        _note_answer(row)
         return
     by, run = row.answered_by, row.run
     if row.is_asked_again:  # Airflow would take the answer for that of the later try
@@ -328,27 +334,59 @@ def deliver_answer(input_id: str) -> None:
         _settle_answer(row, "input.not_answered", error=words, closed_at=timezone.now())
         return
     try:
-        airflow_for(by.get_username() if by else WATCHER).answer_input(
-            run.dag_id,
-            run.dag_run_id,
-            row.task_id,
-            map_index=row.map_index,
-            chosen=row.chosen or [],
-            params_input=row.params_input,
-        )
+        _answer(airflow_for(by.get_username() if by else WATCHER), row)
     except (Unavailable, Unauthorized) as error:
         log.warning("input.answer_not_taken", run=run.pk, task=row.task_id, error=error.message)
         row.mark_retry(error.message)
         mirror.publish_inputs([run.pk])
         return
     except (NotFound, Conflict) as error:
-        # A worker that died after Airflow took it meets its own answer as a Conflict: closed all the same.
         _settle_answer(row, "input.not_answered", error=error.message, closed_at=timezone.now())
         return
     except InvalidRequest as error:  # the task still waits, for another answer or person
-        _settle_answer(row, "input.not_answered", error=error.message, chosen=None)
+        _settle_answer(row, "input.not_answered", error=error.message, **row.unanswered)
         return
     _settle_answer(row, "input.answered", closed_at=timezone.now())
+
+
+def _answer(airflow: "AirflowGateway", row: InputRequest) -> None:
+    """Raises Conflict where another answer was first.
+
+    A worker that died once Airflow had taken it meets its own, which is none.
+    """
+    place = (row.run.dag_id, row.run.dag_run_id, row.task_id)
+    given = {"chosen": row.chosen or [], "params_input": row.params_input}
+    try:
+        airflow.answer_input(*place, map_index=row.map_index, **given)
+    except Conflict:
+        found = airflow.given_answer(*place, map_index=row.map_index, try_number=row.try_number)
+        there = found and {"chosen": found.chosen, "params_input": found.params_input}
+        is_service = settings.CONSOLE_AIRFLOW_AUTH == "service"
+        if found is None or there != given or not (is_service or found.by == row.answerer):
+            raise
+
+
+def _note_answer(row: InputRequest) -> None:
+    """Who answered it in Airflow itself, and what, if anybody did."""
+    from pipelines import gateway
+
+    run = row.run
+    try:
+        place = {"map_index": row.map_index, "try_number": row.try_number}
+        found = gateway.connect().given_answer(run.dag_id, run.dag_run_id, row.task_id, **place)
+    except (Unavailable, Unauthorized) as error:
+        log.warning("input.answer_not_read", run=run.pk, task=row.task_id, error=error.message)
+        row.mark_retry("")  # nothing that readers of the question need to know
+        return
+    except (NotFound, Conflict, InvalidRequest):
+        found = None
+    done: dict[str, Any] = {"next_attempt_at": None}
+    if found is not None and not json_bodies.fault([found.chosen, found.params_input, found.by]):
+        done |= {"chosen": found.chosen, "params_input": found.params_input, "answered_at": found.at}
+        done["answered_there_by"] = found.by
+    with transaction.atomic():
+        InputRequest.objects.filter(pk=row.pk, chosen__isnull=True).exclude(closed_at=None).update(**done)
+        mirror.publish_inputs([row.run_id])
 
 
 @transaction.atomic

@@ -227,10 +227,12 @@ ROUTES: dict[str, str | dict[str, str]] = {
     "api:run-mark": {"POST": "pipelines.run"},
     "api:runs-selected": {"POST": "pipelines.run"},
     "api:input-list": "see",
+    "api:input-detail": "see",
     "api:input-answer": {"POST": "pipelines.run"},
     "api:run-task-list": "see",
     "api:task-log": "see",
     "api:task-tries": "see",
+    "api:task-details": "see",
     "api:task-xcoms": "see",
     "api:task-rendered": "see",
     # models_registry

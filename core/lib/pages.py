@@ -39,7 +39,7 @@ class CursorPages(BasePagination):
         order = Order(queryset, [self.ordering] if isinstance(self.ordering, str) else self.ordering)
         limit = _limit(request)
         rows = list(order.after(request.query_params.get(CURSOR, ""))[: limit + 1])
-        self._next = _with_cursor(request, order.cursor(rows[limit - 1])) if len(rows) > limit else None
+        self._next = with_cursor(request, order.cursor(rows[limit - 1])) if len(rows) > limit else None
         return rows[:limit]
 
     def get_paginated_response(self, data: list[Any]) -> Response:
@@ -80,7 +80,7 @@ def listed(
         things = [thing for thing in things if place(thing) > last]
     page = list(things[:limit])
     is_more = len(things) > limit
-    return page, _with_cursor(request, signing.dumps(place(page[-1]), salt=salt)) if is_more else None
+    return page, with_cursor(request, signing.dumps(place(page[-1]), salt=salt)) if is_more else None
 
 
 class Column(NamedTuple):
@@ -183,7 +183,8 @@ def _opened(cursor: str, salt: str) -> Any:
         raise edge.refused(CURSOR, message) from error
 
 
-def _with_cursor(request: Request, cursor: str) -> str:
+def with_cursor(request: Request, cursor: str) -> str:
+    """The address of the page that begins there."""
     parts = urlsplit(request.build_absolute_uri())
     query = QueryDict(parts.query, mutable=True)
     query[CURSOR] = cursor

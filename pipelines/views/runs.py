@@ -37,7 +37,7 @@ from pipelines.models import Pipeline, Run, RunState
 from pipelines.views import airflow
 from pipelines.views.common import age, listed_runs
 from pipelines.views.logs import shown_log, shown_task
-from pipelines.views.tasks import shown_part
+from pipelines.views.tasks import shown_part, start_of
 
 MOST_IDS = 100  # of runs in an address
 
@@ -243,6 +243,7 @@ def run_detail(request: SignedInRequest, run_id: int) -> HttpResponse:
         "shown": shown,
         "unfolded": unfolding.of(request, run, tasks, shown),
         "show": shown_part(request),
+        "start": start_of(request),
         "failure": failures.of_run(run, tasks, nodes),
         "gantt": gantt.draw(tasks, now=timezone.now()),
         "graph": pictures.coloured(nodes, cells={task.task_id: task.cell for task in tasks}, shown=shown),

@@ -16,13 +16,25 @@ from pipelines.labels import may_be_groups
 from pipelines.log_lines import LogLine
 from pipelines.run_answers import DagRun
 from pipelines.scope import Scope
-from pipelines.task_answers import InputRequest, LogPage, TaskState, TaskTry, XCom
+from pipelines.task_answers import (
+    GivenAnswer,
+    InputRequest,
+    LogPage,
+    TaskAbout,
+    TaskState,
+    TaskTry,
+    XCom,
+    XComPage,
+)
 from tests.fakes.airflow_backfills import Backfills
 
 ENDED = {"success", "failed"}
 MARKS = {"success", "failed", "skipped"}
 AWAITS = {"awaiting_input", "deferred"}
 FAILED = {"failed", "upstream_failed"}
+
+
+MOST_ENTRIES = 30  # as the gateway asks for
 
 
 class GivenLines(list[LogLine]):
@@ -50,6 +62,7 @@ class FakeAirflow(Backfills):
             str, bool | None
         ] = {}  # what the last clear of a run said of the code
         self.rendered: dict[str, dict | None] = {}
+        self.about: dict[str, TaskAbout] = {}
         self.left: dict[str, dict[str, str | None]] = {}
         self.found_assets: list[Asset] = []
         self.found_events: list[AssetEvent] = []
@@ -481,6 +494,16 @@ class FakeAirflow(Backfills):
             raise InvalidRequest(words, service="airflow")
         self.answers[dag_run_id, task_id] = (self.username, chosen, params_input)
 
+    def given_answer(
+        self, dag_id: str, dag_run_id: str, task_id: str, *, map_index: int, try_number: int
+    ) -> GivenAnswer | None:
+        self._call("given_answer")
+        place = (dag_id, dag_run_id, task_id, map_index)
+        if not any(self._asker(one) == place and one.try_number == try_number for one in self.questions):
+            raise NotFound("The Task Instance was not found", service="airflow")
+        found = self.answers.get((dag_run_id, task_id))
+        return found and GivenAnswer(found[1], found[2], found[0], self.now)
+
     def task_tries(self, dag_id: str, dag_run_id: str, task_id: str, *, map_index: int) -> list[TaskTry]:
         self._call("task_tries")
         task = self._task(dag_id, dag_run_id, task_id, map_index)
@@ -496,11 +519,19 @@ class FakeAirflow(Backfills):
         self._task(dag_id, dag_run_id, task_id, map_index)
         return self.rendered.get(task_id, {})
 
-    def xcoms(self, dag_id: str, dag_run_id: str, task_id: str, *, map_index: int) -> list[XCom]:
+    def task_about(self, dag_id: str, dag_run_id: str, task_id: str, *, map_index: int) -> TaskAbout:
+        self._call("task_about")
+        self._task(dag_id, dag_run_id, task_id, map_index)
+        return self.about.get(task_id, TaskAbout(None, None, []))
+
+    def xcoms(
+        self, dag_id: str, dag_run_id: str, task_id: str, *, map_index: int, start: int = 0
+    ) -> XComPage:
         self._call("xcoms")
         self._task(dag_id, dag_run_id, task_id, map_index)
-        left = self.left.get(task_id, {}).items()
-        return [value if isinstance(value, XCom) else XCom(key, self.now, value) for key, value in left]
+        left = sorted(self.left.get(task_id, {}).items())
+        found = [value if isinstance(value, XCom) else XCom(key, self.now, value) for key, value in left]
+        return XComPage(found[start : start + MOST_ENTRIES], len(found))
 
     # --- how
 

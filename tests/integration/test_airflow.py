@@ -249,7 +249,7 @@ class TestGateway:
 
     def test_a_task_that_never_began_left_nothing(self):
         where = (DAG, start(), "load")
-        assert gateway.connect().xcoms(*where, map_index=-1) == []
+        assert gateway.connect().xcoms(*where, map_index=-1).entries == []
         assert gateway.connect().rendered_fields(*where, map_index=-1) == {}
         assert [one.try_number for one in gateway.connect().task_tries(*where, map_index=-1)] == [0]
         with pytest.raises(NotFound):

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 from html import escape
@@ -321,8 +322,16 @@ def markdown(text: str) -> SafeString:
 
 
 @register.filter
-def plain(value: float | str | bool | None) -> object:
-    """A value of any kind: yes or no, a number by six digits, a dash for what is missing."""
+def pairs(named: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Names with their values: to `.items` a template gives the value that is called so, if there is one."""
+    return list(named.items())
+
+
+@register.filter
+def plain(value: float | str | bool | list | dict | None) -> object:
+    """A value of any kind: yes or no, a number by six digits, a dash for what is missing, else JSON."""
+    if isinstance(value, list | dict):
+        return json.dumps(value, ensure_ascii=False)
     if value is None:
         return "–"
     if isinstance(value, bool):

@@ -21,6 +21,7 @@ from pipelines import (
     task_calls,
 )
 from pipelines.scope import Scope
+from pipelines.task_answers import GivenAnswer
 
 
 @pytest.fixture
@@ -132,6 +133,34 @@ def test_whom_a_task_does_not_ask_is_told_from_a_token_that_is_refused(server, s
         )
     is_ours = error is Unauthorized
     assert refused.value.message.startswith("Airflow refused the console's own credentials") == is_ours
+
+
+@pytest.mark.parametrize(
+    ("detail", "expected"),
+    [
+        ({"response_received": False, "chosen_options": None}, None),
+        (
+            {
+                "response_received": True,
+                "chosen_options": ["Reject"],
+                "params_input": {"n": 1},
+                "responded_by_user": {"id": "7", "name": "bob"},
+                "responded_at": "2026-03-01T12:00:00Z",
+            },
+            GivenAnswer(["Reject"], {"n": 1}, "7", datetime(2026, 3, 1, 12, tzinfo=UTC)),
+        ),
+        (
+            {"response_received": True, "chosen_options": ["Approve"], "responded_by_user": None},
+            GivenAnswer(["Approve"], {}, "", None),
+        ),
+    ],
+)
+def test_what_a_try_was_answered(server, detail, expected):
+    server.answer = (200, body(subject="Go on?", **detail))
+    found = gateway.connect().given_answer("dag", "run", "ask", map_index=-1, try_number=2)
+    assert found == expected
+    path = urlsplit(server.requests[-1].path).path
+    assert path == "/api/v2/dags/dag/dagRuns/run/taskInstances/ask/-1/hitlDetails/tries/2"
 
 
 @pytest.mark.parametrize("answer", [b"<html>", b"{}", b"[]", b'{"dags": null}'])
@@ -397,7 +426,7 @@ def entries(request) -> tuple[int, bytes]:
     """Four values, of which the backend fails at one and has lost another."""
     key = urlsplit(request.path).path.rpartition("/")[2]
     if key == "xcomEntries":
-        return 200, body(xcom_entries=[{"key": name} for name in "abcd"])
+        return 200, body(xcom_entries=[{"key": name} for name in "abcd"], total_entries=4)
     return {"b": (500, body(detail="S3 failed")), "c": (404, body(detail="gone"))}.get(
         key, (200, body(value=f"value of {key}"))
     )
@@ -405,7 +434,7 @@ def entries(request) -> tuple[int, bytes]:
 
 def test_a_value_that_fails_is_alone_in_it(server):
     server.answer = entries
-    found = gateway.connect().xcoms("dag", "run", "task", map_index=-1)
+    found = gateway.connect().xcoms("dag", "run", "task", map_index=-1).entries
     assert [(one.key, one.value) for one in found] == [
         ("a", "value of a"), ("b", None), ("c", None), ("d", "value of d"),
     ]  # fmt: skip
@@ -414,11 +443,51 @@ def test_a_value_that_fails_is_alone_in_it(server):
     assert (found[0].trouble, found[3].trouble) == ("", "")
 
 
+def test_what_a_task_is_stands_though_its_links_fail(server):
+    def answer(request):
+        path = urlsplit(request.path).path
+        if path.endswith("/links"):
+            return 500, body(detail="link broke")
+        if path.endswith("/tasks/task"):
+            delay = {"__type": "TimeDelta", "days": 1, "seconds": 5, "microseconds": 0}
+            return 200, body(trigger_rule="all_done", retries=2.0, retry_delay=delay, doc_md=None)
+        return 200, body(hostname="worker", pool="gpu", note="Slow.")
+
+    server.answer = answer
+    found = gateway.connect().task_about("dag", "run", "task", map_index=-1)
+    assert (found.rules.trigger_rule, found.rules.retries, found.rules.retry_delay_s) == (
+        "all_done",
+        2,
+        86405.0,
+    )
+    assert (found.place.host, found.place.pool, found.place.note) == ("worker", "gpu", "Slow.")
+    assert (found.links, "link broke" in found.links_trouble) == ([], True)
+
+
+# As Airflow stores what JSON has not, and as its route gives that with `deserialize`.
+STORED = {"__classname__": "builtins.tuple", "__version__": 1, "__data__": [1, 2]}
+
+
+def test_values_come_as_airflows_own_pages_show_them_page_by_page(server):
+    def answer(request):
+        url = urlsplit(request.path)
+        if url.path.endswith("/xcomEntries"):
+            return 200, body(xcom_entries=[{"key": "pair"}], total_entries=31)
+        is_plain = parse_qs(url.query).get("deserialize") == ["true"]
+        return 200, body(value="(1,2)" if is_plain else STORED)
+
+    server.answer = answer
+    found = gateway.connect().xcoms("dag", "run", "task", map_index=-1, start=30)
+    assert ([one.value for one in found.entries], found.n_all) == (["(1,2)"], 31)
+    query = parse_qs(urlsplit(server.requests[0].path).query)
+    assert (query["offset"], query["limit"]) == (["30"], ["30"])
+
+
 def test_of_an_airflow_that_keeps_us_waiting_no_more_values_are_asked(server, monkeypatch):
     server.answer = entries
     airflow = gateway.connect()
     monkeypatch.setattr(task_calls, "READ_S", -1.0)
-    found = airflow.xcoms("dag", "run", "task", map_index=-1)
+    found = airflow.xcoms("dag", "run", "task", map_index=-1).entries
     assert [one.value for one in found] == ["value of a", None, None, None]
     assert len({one.trouble for one in found[1:]}) == 1
     assert len(server.requests) == 3  # the list, and two values

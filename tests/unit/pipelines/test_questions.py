@@ -1,5 +1,6 @@
 """Questions of tasks: mirrored, answered once as whoever answers, closed when nobody waits any more."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -10,6 +11,7 @@ from core.audit.models import AuditEntry
 from core.lib.errors import Conflict, InvalidRequest, NotFound
 from pipelines import answers, run_changes, sync, task_answers, tasks
 from pipelines.models import InputRequest, Run
+from tests.pipeline_rows import make_question
 
 DAG = "approve_release"
 PARAMS = [
@@ -64,6 +66,70 @@ def test_one_answered_elsewhere_is_closed(question, airflow):
     sync.sync_inputs()
     question.refresh_from_db()
     assert (question.state, question.answered_by) == ("closed", None)
+    tasks.deliver_answer(str(question.pk))
+    tasks.deliver_answer(str(question.pk))
+    assert airflow.calls.count("given_answer") == 1
+    sync.sync_inputs()
+    question.refresh_from_db()
+    assert (question.state, question.outcome, question.next_attempt_at) == ("closed", "elsewhere", None)
+    assert (question.chosen, question.answerer, question.answered_at) == (["Reject"], "bob", airflow.now)
+
+
+def test_while_airflow_is_away_who_answered_there_is_asked_later(question, airflow):
+    airflow.answers["m", "ask"] = ("bob", ["Reject"], {"budget": 2})
+    sync.sync_inputs()
+    airflow.is_away = True
+    tasks.deliver_answer(str(question.pk))
+    question.refresh_from_db()
+    assert (question.outcome, question.delivery_error) == ("unawaited", "")
+    airflow.is_away = False
+    InputRequest.objects.update(next_attempt_at=timezone.now())
+    tasks.deliver_answer(str(question.pk))
+    question.refresh_from_db()
+    assert (question.outcome, question.params_input) == ("elsewhere", {"budget": 2})
+
+
+def test_one_that_nobody_awaits_any_more_has_no_answer(page, question, airflow):
+    """The run was cancelled, say."""
+    airflow.questions.clear()
+    sync.sync_inputs()
+    tasks.deliver_answer(str(question.pk))
+    question.refresh_from_db()
+    assert (question.outcome, question.answerer, question.next_attempt_at) == ("unawaited", "", None)
+    assert "none: it is no longer awaited" in page.get(f"/runs/questions/{question.pk}").content.decode()
+
+
+@pytest.mark.parametrize(
+    ("by", "words"), [("bob", "bob"), ("", "nobody in time: the task took its defaults")]
+)
+def test_the_page_tells_who_answered_in_airflow(page, question, airflow, by, words):
+    airflow.answers["m", "ask"] = (by, ["Reject"], {"budget": 2})
+    sync.sync_inputs()
+    tasks.deliver_answer(str(question.pk))
+    text = " ".join(page.get(f"/runs/questions/{question.pk}").content.decode().split())
+    assert "answered in Airflow" in text
+    assert f"<dt>Answered by</dt> <dd> {words}, <time" in text
+    assert ("bob answered Reject" in page.get("/runs/questions?show=closed").content.decode()) is bool(by)
+
+
+def test_a_worker_that_died_after_airflow_took_the_answer_meets_its_own(question, airflow, scientist):
+    answer(question, scientist)
+    airflow.answers["m", "ask"] = ("ana", ["Approve"], {"budget": 7})
+    tasks.deliver_answer(str(question.pk))
+    question.refresh_from_db()
+    assert (question.state, question.outcome, question.delivery_error) == ("closed", "answered", "")
+
+
+@pytest.mark.parametrize(
+    "there",
+    [("bob", ["Approve"], {"budget": 7}), ("ana", ["Reject"], {"budget": 7}), ("ana", ["Approve"], {})],
+)
+def test_an_answer_that_differs_in_anything_is_another(question, airflow, scientist, there):
+    answer(question, scientist)
+    airflow.answers["m", "ask"] = there
+    tasks.deliver_answer(str(question.pk))
+    question.refresh_from_db()
+    assert (question.state, question.outcome) == ("closed", "refused")
 
 
 def test_two_answers_at_once_leave_the_first(question, airflow, scientist):
@@ -84,6 +150,20 @@ def test_a_question_that_airflow_keeps_from_this_person_waits_on(question, airfl
     question.refresh_from_db()
     words = "User=ana (id=ana) is not a respondent for the task."
     assert (question.state, question.delivery_error, question.chosen) == ("waiting", words, None)
+    assert (question.params_input, question.answered_by, question.answered_at) == ({}, None, None)
+
+
+def test_a_refused_answer_is_nobodys_on_the_pages(page, question, airflow, scientist):
+    airflow.questions.clear()
+    airflow.ask(DAG, "m", "ask", assigned=["bob"])
+    answer(question, scientist)
+    tasks.deliver_answer(str(question.pk))
+    for path in ("/runs/questions", f"/runs/questions/{question.pk}"):
+        text = page.get(path).content.decode()
+        assert "is not a respondent for the task." in text
+        assert "ana answered" not in text
+    [row] = page.get("/api/v1/runs/questions").json()["results"]
+    assert (row["state"], row["answered_by"]) == ("waiting", None)
 
 
 def test_an_answer_waits_while_airflow_takes_no_token_of_ours(question, airflow, scientist, sent):
@@ -203,6 +283,39 @@ def test_an_answer_that_does_not_fit_is_refused(question, scientist, chosen, giv
     assert [fault["field"] for fault in refused.value.errors] == [field]
 
 
+TWO = [*PARAMS, {"name": "reason", "value": "none given", "schema": {"type": "string"}, "description": ""}]
+
+
+@pytest.mark.parametrize("given", [{}, {"budget": 7}])
+def test_values_that_are_left_out_get_their_defaults(question, airflow, scientist, sent, given):
+    """Airflow takes any answer, and then fails the task where a value that it asked for is not in it."""
+    InputRequest.objects.update(param_list=TWO)
+    run_changes.answer_input(question.pk, chosen=["Approve"], params_input=given, by=scientist)
+    tasks.deliver_answer(str(question.pk))
+    assert airflow.answers["m", "ask"][2] == {"budget": 5, "reason": "none given", **given}
+
+
+def test_a_value_without_a_default_has_to_be_given(question, scientist):
+    InputRequest.objects.update(param_list=[{**PARAMS[0], "value": None}])
+    with pytest.raises(InvalidRequest) as refused:
+        run_changes.answer_input(question.pk, chosen=["Approve"], params_input={}, by=scientist)
+    assert [fault["field"] for fault in refused.value.errors] == ["conf.budget"]
+
+
+@pytest.mark.parametrize("params", [PARAMS, []])
+def test_a_value_that_nobody_asked_for_is_refused_over_rest(page, question, params):
+    InputRequest.objects.update(param_list=params)
+    body = {"chosen": ["Approve"], "params_input": {"bugdet": 3}}
+    url = f"/api/v1/runs/questions/{question.pk}/answer"
+    answer = page.post(url, body, content_type="application/json")
+    assert answer.status_code == 422
+    assert answer.json()["errors"] == [
+        {"field": "conf.bugdet", "message": "The question does not ask for this."}
+    ]
+    question.refresh_from_db()
+    assert question.state == "waiting"
+
+
 def test_an_answered_question_takes_no_other(question, scientist):
     answer(question, scientist)
     with pytest.raises(Conflict):
@@ -280,6 +393,36 @@ def test_what_is_over_is_kept(page, question, scientist):
     assert "Approve" in page.get(f"/runs/questions/{question.pk}").content.decode()
 
 
+def test_what_was_answered_is_shown_as_json_whatever_it_is_called(page, question):
+    """A template takes `items` of a dict for the value that is called so."""
+    given = {"items": ["ab", 5], "is_sure": True, "note": "<b>yes</b>", "nothing": None}
+    InputRequest.objects.update(chosen=["Approve"], params_input=given, closed_at=timezone.now())
+    text = page.get(f"/runs/questions/{question.pk}").content.decode()
+    values = re.findall(r'<dt>(\w+)</dt>\s*<dd class="value">(.*?)</dd>', text)
+    assert sorted(values) == [
+        ("is_sure", "true"),
+        ("items", "[&quot;ab&quot;, 5]"),
+        ("note", "&lt;b&gt;yes&lt;/b&gt;"),
+        ("nothing", "null"),
+    ]
+
+
+def test_what_is_asked_is_markdown_that_does_no_harm(page, question):
+    body = """See [the report](https://example.org/r).
+
+| model | f1 |
+| --- | --- |
+| new | 0.9 |
+
+<script>alert(1)</script> [x](javascript:alert(1))"""
+    InputRequest.objects.update(body=body)
+    text = page.get(f"/runs/questions/{question.pk}").content.decode()
+    assert '<a href="https://example.org/r" rel="noopener noreferrer nofollow">the report</a>' in text
+    assert "<td>0.9</td>" in text
+    assert "<script>alert" not in text
+    assert 'href="javascript' not in text
+
+
 def test_rest_lists_and_answers(page, question):
     [row] = page.get("/api/v1/runs/questions").json()["results"]
     assert (row["id"], row["dag_id"], row["options"]) == (question.pk, DAG, ["Approve", "Reject"])
@@ -288,6 +431,47 @@ def test_rest_lists_and_answers(page, question):
     answer = page.post(url, body, content_type="application/json")
     assert (answer.status_code, answer.json()["state"]) == (202, "delivering")
     assert page.post(url, body, content_type="application/json").status_code == 409
+
+
+def test_rest_tells_what_became_of_an_answer(page, question, airflow):
+    def one():
+        return page.get(f"/api/v1/runs/questions/{question.pk}").json()
+
+    def ids(state):
+        return [row["id"] for row in page.get("/api/v1/runs/questions", {"state": state}).json()["results"]]
+
+    InputRequest.objects.update(defaults=["Reject"])
+    told = one()
+    assert (told["state"], told["outcome"], told["chosen"], told["defaults"]) == (
+        "waiting",
+        "",
+        None,
+        ["Reject"],
+    )
+    body = {"chosen": ["Approve"], "params_input": {"budget": 3}}
+    page.post(f"/api/v1/runs/questions/{question.pk}/answer", body, content_type="application/json")
+    assert (ids("open"), ids("closed"), ids("")) == ([question.pk], [], [question.pk])
+    tasks.deliver_answer(str(question.pk))
+    told = one()
+    assert (told["state"], told["outcome"], told["delivery_error"]) == ("closed", "answered", "")
+    assert (told["chosen"], told["params_input"], told["answered_by"]) == (["Approve"], {"budget": 3}, "ana")
+    assert told["answered_at"] is not None
+    assert (ids("open"), ids("closed")) == ([], [question.pk])
+
+
+def test_rest_has_the_closed_ones_page_by_page_the_latest_first(page, question):
+    run, now = question.run, timezone.now()
+    rows = [make_question(run, closed_at=now - timedelta(hours=n), try_number=n) for n in range(3)]
+    first = page.get("/api/v1/runs/questions?state=closed&limit=2").json()
+    rest = page.get(first["next"]).json()
+    found = [row["id"] for row in [*first["results"], *rest["results"]]]
+    assert (found, rest["next"]) == ([row.pk for row in rows], None)
+
+
+def test_rest_says_which_questions_and_states_there_are(page, question):
+    answer = page.get("/api/v1/runs/questions?state=over")
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "state")
+    assert page.get("/api/v1/runs/questions/999999999").status_code == 404
 
 
 def test_an_answer_is_not_given_to_a_later_try(question, airflow, scientist):

@@ -7,12 +7,14 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from core.audit import actions as audit
 from core.lib import redis as console_redis
 from pipelines import failures, gantt, log_copy, sync, task_facts
 from pipelines.log_lines import LogLine
 from pipelines.models import Pipeline, Run, TaskInstance
-from pipelines.task_answers import XCom
+from pipelines.task_answers import Link, TaskAbout, TaskPlace, TaskRules, XCom
 from pipelines.task_facts import LONGEST_TEXT
+from tests.markup import flat
 from tests.pipeline_rows import STARTED, make_pipeline, make_run, make_task
 
 DAG = "titanic_training"
@@ -113,6 +115,7 @@ def test_a_program_is_told_what_the_page_says_of_a_failure(page, failed, airflow
         "map_index": -1,
         "try_number": 1,
         "n_others": 0,
+        "reason": "",
         "error": "",
         "trouble": "",
         "is_read": False,
@@ -198,6 +201,48 @@ def test_a_row_of_the_tasks_chooses_and_ticks_its_task(page, failed, real_redis)
 def test_rows_of_a_viewer_have_nothing_to_tick(client, viewer, failed, real_redis):
     client.force_login(viewer)
     assert 'name="tasks"' not in client.get(f"/runs/{failed.pk}").content.decode()
+
+
+@pytest.fixture
+def failed_alone(db, real_redis):
+    make_pipeline(tasks=TASKS)
+    run = make_run(state="failed", ended_at=STARTED + timedelta(seconds=90))
+    make_task(run, "load")
+    make_task(run, "search", "skipped")
+    make_task(run, "report", "")
+    return run
+
+
+def test_a_run_that_failed_without_a_failed_task_says_what_may_be_why(page, failed_alone):
+    text = flat(page.get(f"/runs/{failed_alone.pk}"))
+    assert "The run failed, and no task of it did" in text
+    assert "took longer than its DAG allows (dagrun_timeout)" in text
+    assert "2 tasks did not run: search, report" in text
+    assert "Retry it and what follows" not in text
+    told = page.get(f"/api/v1/runs/{failed_alone.pk}/failure").json()
+    assert (told["task_id"], told["is_final"], told["after"]) == (None, True, ["search", "report"])
+    assert "dagrun_timeout" in told["reason"]
+
+
+def test_a_run_that_somebody_marked_as_failed_says_who(page, failed_alone, scientist):
+    audit.record("run.marked", failed_alone, by=scientist, after={"state": "failed"})
+    assert failures.read(failed_alone).reason == "ana marked the run as failed."
+    audit.record("run.cleared", failed_alone, by=scientist, after={"state": "queued"})
+    assert "dagrun_timeout" in failures.read(failed_alone).reason
+
+
+def test_why_is_not_guessed_while_the_tasks_are_read(page, failed_alone):
+    Run.objects.update(tasks_due_until=timezone.now())
+    found = failures.read(Run.objects.get())
+    assert (found.task, found.is_final) == (None, False)
+    assert "dagrun_timeout" not in found.reason
+
+
+@pytest.mark.parametrize("state", ["success", "running", "cancelled"])
+def test_a_run_that_did_not_fail_has_no_failure(page, failed_alone, state):
+    Run.objects.update(state=state)
+    assert failures.read(Run.objects.get()) is None
+    assert page.get(f"/api/v1/runs/{failed_alone.pk}/failure").status_code == 404
 
 
 def test_a_run_that_went_well_opens_on_the_last_task_that_did_something(page, db, real_redis):
@@ -333,6 +378,66 @@ def test_a_value_that_cannot_be_had_says_why_beside_the_others(page, there, airf
     assert [(one["words"], one["trouble"]) for one in found] == [
         ("<i>0.81</i>", ""), ("", "The <backend> failed."),
     ]  # fmt: skip
+
+
+def test_more_values_than_one_page_shows_are_told_and_stand_on_the_next(page, there, airflow):
+    airflow.left["search"] = {f"key-{n:02}": f"value {n}" for n in range(64)}
+    text = flat(box(page, there, "xcom"))
+    assert "Values 1 to 30 of 64, by name." in text
+    assert ("value 29" in text, "value 30" in text) == (True, False)
+    following = f"/runs/{there.pk}?task=search&map_index=-1&show=xcom&start=30"
+    assert f'href="{following.replace("&", "&amp;")}#log"' in text
+    assert "show=xcom&amp;start=30" in page.get(following).content.decode()  # what the page asks the box for
+    text = flat(box(page, there, "xcom&start=60"))
+    assert "Values 61 to 64 of 64, by name." in text
+    assert 'rel="next"' not in text
+    assert "Values" not in box(page, there, "rendered")
+    assert "no values so far down" in box(page, there, "xcom&start=90")
+
+
+def test_rest_gives_all_values_page_by_page(page, there, airflow):
+    airflow.left["search"] = {f"key-{n:02}": f"value {n}" for n in range(64)}
+    url, found = f"/api/v1/runs/{there.pk}/tasks/search/xcoms", []
+    while url:
+        told = page.get(url).json()
+        assert told["n_all"] == 64
+        found += [one["words"] for one in told["results"]]
+        url = told["next"]
+    assert found == [f"value {n}" for n in range(64)]
+    assert airflow.calls.count("xcoms") == 3
+    bad = page.get(f"/api/v1/runs/{there.pk}/tasks/search/xcoms?cursor=x")
+    assert (bad.status_code, bad.json()["errors"][0]["field"]) == (422, "cursor")
+
+
+def test_what_a_task_is_stands_in_its_details(page, there, airflow):
+    rules = TaskRules("all_done", 3, 90.0, 600.0, False, "ana", "Looks for **the best**. <script>x</script>")
+    place = TaskPlace("worker-1", "gpu", 2, "big", "", 5, "Slow <today>")
+    links = [
+        Link("Triggered DAG", "/dags/b/runs/m"),
+        Link("Report", "https://example.org/r"),
+        Link("Odd", "javascript:alert(1)"),
+        Link("Host", "//example.org"),
+        Link("None", ""),
+    ]
+    airflow.about["search"] = TaskAbout(rules, place, links)
+    text = flat(box(page, there, "details"))
+    for words in ("all_done", "worker-1", "gpu, 2 slots", "Slow &lt;today&gt;", "<strong>the best</strong>"):
+        assert words in text
+    assert 'href="https://example.org/r"' in text
+    assert "/dags/b/runs/m" in text
+    assert "javascript:" not in text
+    assert "<script>x" not in text
+    told = page.get(f"/api/v1/runs/{there.pk}/tasks/search/details").json()
+    assert [link["name"] for link in told["links"]] == ["Triggered DAG", "Report"]
+    assert (told["rules"]["retries"], told["rules"]["retry_delay_s"], told["place"]["pool"]) == (
+        3,
+        90.0,
+        "gpu",
+    )
+
+
+def test_a_task_that_its_pipeline_has_no_more_says_so(page, there):
+    assert "The pipeline has this task no more." in box(page, there, "details")
 
 
 def test_rendered_fields_are_shown(page, there, airflow):

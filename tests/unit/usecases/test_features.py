@@ -179,3 +179,11 @@ def test_the_page_of_a_use_case_puts_both_boxes_side_by_side(client):
 def test_the_consoles_own_client_reads_the_store(store):
     put(store, "7")
     assert FeatureStore(console_redis.client()).get("titanic", "7").values["Sex"] == "female"
+
+
+def test_a_feature_may_be_called_items(client, store):
+    """A template takes `items` of a dict for the value that is called so."""
+    store.put_many("titanic", "1", schema={"items": "number"}, rows=[Row("7", {"items": 5.0}, AT)], facts={})
+    text = client.get(PAGE, {"id": "7"}).content.decode()
+    assert "<dt>items</dt>" in text
+    assert "items: number" in text

@@ -1,5 +1,6 @@
 """Pages and REST of the use cases: empty, with rows, and while their database is away."""
 
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -123,6 +124,14 @@ def test_rejected_rows_that_tell_of_people_are_masked_by_role_over_rest_too(clie
     sees_all = role in policy.SCOPES["predictions.see_all"]
     assert row["row"] == ("Caucasian, Female" if sees_all else "•••")
     assert (row["position"], row["reason"]) == (4, "Slope is steep")
+
+
+def test_what_a_batch_tells_is_shown_as_json_whatever_it_is_called(client_as, batch):
+    """A template takes `items` of a dict for the value that is called so."""
+    Batch.objects.update(facts={"items": [1, None], "group": 3})
+    text = client_as("viewer").get(reverse("usecases:batch-detail", args=["forest_cover", batch.pk]))
+    found = re.findall(r"<dt>(items|group)</dt>\s*<dd>(.*?)</dd>", text.content.decode())
+    assert sorted(found) == [("group", "3"), ("items", "[1, null]")]
 
 
 def test_what_is_not_there_is_not_found(client_as, batch):
