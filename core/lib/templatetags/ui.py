@@ -114,6 +114,12 @@ def count(value: int | str | None) -> SafeString | str:
     return shown if shown == exact else format_html('<span title="{}">{}</span>', exact, shown)
 
 
+@register.filter
+def whole(value: int | str | None) -> str:
+    """A place, as an offset or a row: to be found again or typed elsewhere, so all of its digits."""
+    return numbers.NOTHING if value is None or value == "" else numbers.whole(int(value))
+
+
 @register.filter(name="bytes")
 def size(value: float | str | None) -> str:
     return numbers.NOTHING if value is None or value == "" else numbers.binary_size(float(value))

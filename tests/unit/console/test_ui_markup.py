@@ -68,3 +68,13 @@ def test_a_number_says_what_it_is_where_a_table_becomes_cards():
     assert len(tables) > 25
     assert [(name, cell) for name, table in tables for cell in BARE.findall(table)] == []
     assert BARE.search('<td class="num">{{ n|count }}</td>')
+
+
+# Where something lies, not how many there are: "1.2 M" can be neither compared nor typed.
+PLACES = re.compile(r"\b(?:low|high|committed|end|before|after|offset|row|line)\|count\b")
+
+
+def test_offsets_rows_and_lines_are_never_shortened():
+    shortened = [(path.name, found) for path in TEMPLATES for found in PLACES.findall(path.read_text())]
+    assert shortened == []
+    assert PLACES.search("{{ move.before|count }}")

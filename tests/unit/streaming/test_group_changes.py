@@ -155,6 +155,18 @@ def test_a_partition_that_nobody_leads_stays_where_it_is(broker, engineer, wish)
     )
 
 
+def test_the_preview_and_the_page_tell_offsets_in_full(broker, engineer):
+    broker.numbers["g", "orders", 0] = 1_234_567
+    asked = {"group": "g", "topic": "orders", "kind": "latest"}
+    for page in (
+        engineer.get("/consumer-groups/offsets", asked),
+        engineer.get("/consumer-groups?group=g", headers={"HX-Request": "true"}),
+        engineer.get("/consumer-groups/delete?group=g"),
+    ):
+        assert "1\u202f234\u202f567" in page.content.decode()
+        assert "1.2\u00a0M" not in page.content.decode()
+
+
 def test_offsets_are_moved_to_a_time(broker, engineer):
     broker.topics["orders"][0].records = [Record(b"1", at_ms=1000), Record(b"2", at_ms=5000)]
     assert reset(engineer, to="1970-01-01T00:00:02Z", partitions=[0]).status_code == 200

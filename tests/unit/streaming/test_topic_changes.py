@@ -1,5 +1,7 @@
 """Topics created, changed, purged and deleted by people: over REST and by pages, on a broker in memory."""
 
+import re
+
 import pytest
 from confluent_kafka import KafkaError
 from django.db import connection
@@ -388,6 +390,18 @@ def test_pages_purge_a_partition_once_its_name_is_typed(broker, engineer, orders
     rest = {"partition": "0", "offset": "", "confirm": "orders"}
     assert engineer.post("/topics/orders/purge", rest).status_code == 302
     assert [one.value for one in broker.read("orders")] == [b"4"]
+
+
+def test_a_setting_is_changed_from_the_whole_of_its_value(broker, engineer, orders):
+    replicas = ",".join(f"{n}:1" for n in range(100))  # 489 characters
+    broker.configs["orders"]["leader.replication.throttled.replicas"] = replicas
+    box = engineer.get("/topics/orders/settings").content.decode()
+    [link] = re.findall(r'href="(/topics/orders/config\?setting=leader[^"]*)"', box)
+    assert link == "/topics/orders/config?setting=leader.replication.throttled.replicas"
+    page = engineer.get(link).content.decode()
+    assert f'value="{replicas}"' in page
+    assert 'value="leader.replication.throttled.replicas"' in page
+    assert engineer.get("/topics/orders/config?setting=retention.hours").status_code == 200
 
 
 def test_the_box_of_settings_marks_the_topics_own(viewer, engineer, orders):
