@@ -78,3 +78,13 @@ def test_offsets_rows_and_lines_are_never_shortened():
     shortened = [(path.name, found) for path in TEMPLATES for found in PLACES.findall(path.read_text())]
     assert shortened == []
     assert PLACES.search("{{ move.before|count }}")
+
+
+LINKS = re.compile(r"<a\b[^>]*>", re.S)
+
+
+def test_a_link_to_another_site_opens_a_tab_of_its_own():
+    links = [(path.name, link) for path in TEMPLATES for link in LINKS.findall(path.read_text())]
+    leaving = [(name, link) for name, link in links if "noreferrer" in link or 'href="http' in link]
+    assert len(leaving) >= 4
+    assert [name for name, link in leaving if 'target="_blank"' not in link] == []
