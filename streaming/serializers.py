@@ -86,9 +86,7 @@ class MessageSerializer(serializers.Serializer):
     headers = HeaderSerializer(many=True)
 
 
-def shown(
-    data: bytes | None, size_bytes: int = 0, *, longest: int = LONGEST_VALUE
-) -> dict[str, Any] | None:
+def shown(data: bytes | None, size_bytes: int = 0, *, longest: int = LONGEST_VALUE) -> dict[str, Any] | None:
     """Bytes of a message as `TextOrBytes`, at most `longest` characters of them.
 
     size_bytes: of the whole, where only its beginning is at hand.
