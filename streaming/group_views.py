@@ -33,10 +33,10 @@ def group_detail(request: SignedInRequest) -> HttpResponse:
     """One group: members, offsets, lag. What Kafka knows loads in its own box."""
     name = _named(request.GET)
     values: dict[str, Any] = {"name": name, "is_own": bool(protection.why_not_of_group(name))}
-    if is_htmx(request):
+    if is_htmx(request) or "whole" in request.GET:
         values["group"] = groups.connect().group(name)
-        return render(request, "streaming/_group_body.html", values)
-    return render(request, "streaming/group_detail.html", values)
+    template = "streaming/_group_body.html" if is_htmx(request) else "streaming/group_detail.html"
+    return render(request, template, values)
 
 
 @require_http_methods(["GET", "POST"])

@@ -11,7 +11,7 @@ from core.access.http import SignedInRequest
 from core.lib.errors import InvalidRequest
 from core.lib.htmx import is_htmx
 from streaming import gateway, protection, reading, serializers, settings_help, topic_admin
-from streaming.kafka_types import Read
+from streaming.kafka_types import Read, Topic
 from streaming.models import Stream
 
 # Characters of one message in the list of them; alone it has as many as over REST.
@@ -23,24 +23,30 @@ LONGEST_ALONE: Final = serializers.LONGEST_VALUE
 
 @require_GET
 def topic_list(request: SignedInRequest) -> HttpResponse:
-    """All topics, with their messages and streams."""
-    if not is_htmx(request):
-        return render(request, "streaming/topic_list.html")
+    """All topics, with their messages and streams; the page has them at once with `?whole`, as a link asks
+    for it where there are no scripts."""
+    if is_htmx(request):
+        return render(request, "streaming/_topic_table.html", {"rows": _topics()})
+    values = {"rows": _topics()} if "whole" in request.GET else {}
+    return render(request, "streaming/topic_list.html", values)
+
+
+def _topics() -> list[tuple[Topic, list[str]]]:
+    """Each with the names of its streams."""
     streams: dict[str, list[str]] = {}
     for name, topic in Stream.objects.order_by("name").values_list("name", "topic"):
         streams.setdefault(topic, []).append(name)
-    rows = [(topic, streams.get(topic.name, [])) for topic in gateway.connect().topics()]
-    return render(request, "streaming/_topic_table.html", {"rows": rows})
+    return [(topic, streams.get(topic.name, [])) for topic in gateway.connect().topics()]
 
 
 @require_GET
 def topic_detail(request: SignedInRequest, name: str) -> HttpResponse:
     """One topic: partitions, groups, messages."""
     values = about(name)
-    if is_htmx(request):
+    if is_htmx(request) or "whole" in request.GET:
         values["topic"] = gateway.connect().topic(name)
-        return render(request, "streaming/_partition_table.html", values)
-    return render(request, "streaming/topic_detail.html", values)
+    template = "streaming/_partition_table.html" if is_htmx(request) else "streaming/topic_detail.html"
+    return render(request, template, values)
 
 
 @require_GET

@@ -88,3 +88,12 @@ def test_a_link_to_another_site_opens_a_tab_of_its_own():
     leaving = [(name, link) for name, link in links if "noreferrer" in link or 'href="http' in link]
     assert len(leaving) >= 4
     assert [name for name, link in leaving if 'target="_blank"' not in link] == []
+
+
+SKELETONS = re.compile(r'{% include "_shared/_skeleton.html"[^%]*%}')
+
+
+def test_what_loads_by_itself_has_an_address_for_those_without_scripts():
+    boxes = [(path.name, found) for path in TEMPLATES for found in SKELETONS.findall(path.read_text())]
+    assert len(boxes) > 20
+    assert [name for name, include in boxes if "fragment_url=" not in include] == []

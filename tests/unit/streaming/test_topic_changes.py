@@ -1,6 +1,7 @@
 """Topics created, changed, purged and deleted by people: over REST and by pages, on a broker in memory."""
 
 import re
+from urllib.parse import urljoin
 
 import pytest
 from confluent_kafka import KafkaError
@@ -410,3 +411,16 @@ def test_the_box_of_settings_marks_the_topics_own(viewer, engineer, orders):
     assert box.count("this topic") == 1
     assert "setting=retention.ms" not in box
     assert "setting=retention.ms" in engineer.get("/topics/orders/settings").content.decode()
+
+
+def test_without_scripts_topics_and_groups_are_a_link_away(broker, viewer, orders):
+    broker.numbers["g", "orders", 0] = 2
+    pages = {"/topics": "/topics/orders", "/topics/orders": "First offset", "/consumer-groups?group=g": "Committed"}
+    for path, held in pages.items():
+        page = viewer.get(path).content.decode()
+        assert held not in page
+        [link] = {one for one in re.findall(r'<a href="([^"]*)">Show what', page) if "whole" in one}
+        whole = viewer.get(urljoin(path, link.replace("&amp;", "&"))).content.decode()
+        assert held in whole
+        assert "<html" in whole
+    assert "orders" in viewer.get("/topics?whole=1", headers={"HX-Request": "true"}).content.decode()
