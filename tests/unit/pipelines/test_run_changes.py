@@ -1,6 +1,8 @@
 """Clearing, marking and noting: what is asked for, shown before, delivered once, and kept in the trail."""
 
+import re
 from dataclasses import replace
+from html import unescape
 
 import pytest
 from django.core.exceptions import PermissionDenied
@@ -266,6 +268,9 @@ def test_the_page_shows_what_would_run_again_and_changes_nothing(page, run, airf
     text = page.get(f"/runs/{run.pk}/clear?task=search&map_index=-1&downstream=on").content.decode()
     assert f'hx-get="/runs/{run.pk}/clear/preview"' in text
     query = "task=search&map_index=-1&downstream=on"
+    assert f'<noscript> <a href="/runs/{run.pk}/clear/preview?{query}">' in re.sub(
+        r"\s+", " ", unescape(text)
+    )
     preview = page.get(f"/runs/{run.pk}/clear/preview?{query}").content.decode()
     assert "2 tasks would run again" in preview
     assert ">search</th>" in preview
@@ -281,6 +286,7 @@ def test_a_failed_run_proposes_what_failed(page, run):
         'name="only_failed"' in text
     )
     assert "checked" in text
+    assert f'<a href="/runs/{run.pk}/clear/preview?only_failed=true">' in text
 
 
 def test_one_confirmation_clears(page, run, sent, django_capture_on_commit_callbacks):

@@ -415,7 +415,11 @@ def test_the_box_of_settings_marks_the_topics_own(viewer, engineer, orders):
 
 def test_without_scripts_topics_and_groups_are_a_link_away(broker, viewer, orders):
     broker.numbers["g", "orders", 0] = 2
-    pages = {"/topics": "/topics/orders", "/topics/orders": "First offset", "/consumer-groups?group=g": "Committed"}
+    pages = {
+        "/topics": "/topics/orders",
+        "/topics/orders": "First offset",
+        "/consumer-groups?group=g": "Committed",
+    }
     for path, held in pages.items():
         page = viewer.get(path).content.decode()
         assert held not in page
