@@ -8,6 +8,7 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_http_methods
 
 from core.access.http import SignedInRequest
@@ -58,7 +59,12 @@ def group_offsets(request: SignedInRequest) -> HttpResponse:
         else:
             if not found.is_dry_run:
                 words = {"n": found.n_moved, "topic": found.topic}
-                messages.success(request, _("%(n)d offsets of “%(topic)s” are moved.") % words)
+                done = ngettext(
+                    "%(n)d offset of “%(topic)s” is moved.",
+                    "%(n)d offsets of “%(topic)s” are moved.",
+                    found.n_moved,
+                )
+                messages.success(request, done % words)
                 return redirect(_page_of(name))
             values["preview"] = found
     elif is_asked:

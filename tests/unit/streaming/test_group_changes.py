@@ -7,6 +7,7 @@ import pytest
 from confluent_kafka import KafkaError
 
 from core.audit.models import AuditEntry
+from core.lib.templatetags.states import look_of
 from streaming.kafka_types import Partition
 from streaming.resetting import Goal, Move, plan
 from tests.fakes.kafka import Record, fault
@@ -300,3 +301,19 @@ def test_kafka_away_is_said_in_words(broker, engineer):
     broker.fail("describe_groups", *[fault(KafkaError._TRANSPORT)] * 2)
     assert engineer.get(url("g")).status_code == 503
     assert reset(engineer, to="latest").status_code == 503
+
+
+def test_the_state_of_a_group_is_a_badge_in_words(broker, engineer, viewer):
+    htmx = {"HX-Request": "true"}
+    assert 'data-state="empty"' in viewer.get("/consumer-groups?group=g", headers=htmx).content.decode()
+    assert 'data-state="empty"' in viewer.get("/topics/-/groups", headers=htmx).content.decode()
+    assert look_of("PREPARING_REBALANCING").word == "about to share out partitions"
+
+
+def test_one_offset_that_is_moved_is_said_in_the_singular(broker, engineer):
+    form = {"group": "g", "topic": "orders", "kind": "earliest", "partitions": "0"}
+    seen = re.search(
+        r'name="before" value="([^"]*)"', engineer.get("/consumer-groups/offsets", form).content.decode()
+    )[1]
+    page = engineer.post("/consumer-groups/offsets", {**form, "before": seen}, follow=True).content.decode()
+    assert "1 offset of “orders” is moved." in page
