@@ -1,4 +1,4 @@
-"""Boxes for numbers take what pages write, "1 000" among it: no browser's own box, which drops what it does not read."""
+"""Boxes for numbers take what pages write, "1 000" among it: a browser's own drops what it does not read."""
 
 import re
 from pathlib import Path
