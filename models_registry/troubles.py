@@ -90,7 +90,7 @@ def _raise(model: RegisteredModel, champion: ModelVersion, rows: list[ServingTro
             _("Champion of the ledger"): f"v{champion.version}",
             _("What answers"): _answering(rows),
             _("Processes that refuse it"): len(rows),
-            _("Since"): min(row.since for row in rows).isoformat(timespec="seconds"),
+            _("Since"): min(row.since for row in rows),
         },
         url=reverse("models:model-detail", args=[model.name]),
         severity=Severity.CRITICAL,

@@ -7,6 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 from core.alerts.states import Severity
 from core.lib.errors import ConsoleError
+from core.lib.typed import WholeField
 from pipelines import alert_rules, verdicts
 from pipelines.alert_rule_models import AlertRule, RuleKind
 
@@ -18,7 +19,7 @@ class AlertRuleForm(forms.Form):
     """`wish()` is the rule as it was typed; the limit has a number and a unit."""
 
     kind = forms.ChoiceField(label=_("A pipeline"), choices=RuleKind.choices)
-    amount = forms.IntegerField(
+    amount = WholeField(
         label=_("Limit"),
         required=False,
         min_value=1,

@@ -332,20 +332,16 @@ def _facts(rule: AlertRule, watched: Watched, found: Finding) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     if found.run is not None:
         facts["run"] = found.run.dag_run_id
-        facts["ended"] = _iso(found.run.ended_at)
+        facts["ended"] = found.run.ended_at
     if found.seconds is not None:
         facts["time"] = {"value": round(found.seconds), "unit": "s", "threshold": rule.limit_s}
     if rule.kind == verdicts.NO_SUCCESS:
-        facts["last success"] = _iso(watched.last_success_at)
+        facts["last success"] = watched.last_success_at
     if watched.is_gone(timezone.now()):
-        facts["gone since"] = _iso(watched.gone_at)
+        facts["gone since"] = watched.gone_at
     if rule.kind == verdicts.NOT_STARTED and found.at - rule.limit != watched.gone_at:
-        facts["expected"] = _iso(found.at - rule.limit)
+        facts["expected"] = found.at - rule.limit
     return facts
-
-
-def _iso(at: datetime | None) -> str | None:
-    return at.isoformat(timespec="seconds") if at else None
 
 
 def settle_all(rule: AlertRule, *, reason: str) -> None:

@@ -81,7 +81,7 @@ class Cell:
     def facts(self, places: dict[str, int]) -> str:
         """`state:seconds:state=n,…`, the states by their places, which grow by those that are new."""
         state = places.setdefault(self.state, len(places))
-        seconds = "" if self.seconds is None else f"{self.seconds:.{0 if self.seconds >= 10 else 1}f}"
+        seconds = "" if self.seconds is None else f"{self.seconds:{'.0f' if self.seconds >= 10 else '.3g'}}"
         if self.n <= 1:
             return f"{state}:{seconds}"
         several = ",".join(f"{places.setdefault(one, len(places))}={n}" for one, n in self.counts.items())

@@ -21,6 +21,8 @@ from core.lib.htmx import go_to, is_htmx
 from core.lib.typed import NotANumber, number
 from models_registry import queries as registry
 from predictions import actions, answered, explanation, masking, partitions, queries, spec_form
+from predictions.batches import queries as batches
+from predictions.models import Source
 from predictions.serving import callers, service
 from predictions.serving.engine import Answer
 from predictions.serving.served import Served
@@ -164,6 +166,8 @@ def detail(request: SignedInRequest, pk: uuid.UUID) -> HttpResponse:
             "actual_text": spec_form.shown_outcome(spec, found.actual),
             "is_own": found.user_id == request.user.pk,
             "is_served": answered.serving(found) is not None,
+            "has_file": found.source == Source.BATCH
+            and batches.is_kept(found.request_id, model=found.model, by=request.user),
         }
         if is_htmx(request):  # the page that waited for it shows it whole
             return go_to(request, reverse("predict:detail", args=[pk]))

@@ -8,6 +8,7 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_http_methods
 
 from core.access.http import SignedInRequest
@@ -33,10 +34,10 @@ def group_detail(request: SignedInRequest) -> HttpResponse:
     """One group: members, offsets, lag. What Kafka knows loads in its own box."""
     name = _named(request.GET)
     values: dict[str, Any] = {"name": name, "is_own": bool(protection.why_not_of_group(name))}
-    if is_htmx(request):
+    if is_htmx(request) or "whole" in request.GET:
         values["group"] = groups.connect().group(name)
-        return render(request, "streaming/_group_body.html", values)
-    return render(request, "streaming/group_detail.html", values)
+    template = "streaming/_group_body.html" if is_htmx(request) else "streaming/group_detail.html"
+    return render(request, template, values)
 
 
 @require_http_methods(["GET", "POST"])
@@ -58,7 +59,12 @@ def group_offsets(request: SignedInRequest) -> HttpResponse:
         else:
             if not found.is_dry_run:
                 words = {"n": found.n_moved, "topic": found.topic}
-                messages.success(request, _("%(n)d offsets of “%(topic)s” are moved.") % words)
+                done = ngettext(
+                    "%(n)d offset of “%(topic)s” is moved.",
+                    "%(n)d offsets of “%(topic)s” are moved.",
+                    found.n_moved,
+                )
+                messages.success(request, done % words)
                 return redirect(_page_of(name))
             values["preview"] = found
     elif is_asked:

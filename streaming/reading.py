@@ -6,7 +6,7 @@ from django.utils.translation import gettext as _
 
 from core.access import policy
 from core.access.models import User
-from core.lib import edge, topics
+from core.lib import edge, topics, typed
 from core.lib.errors import InvalidRequest
 from streaming.gateway import MAX_LIMIT
 from streaming.kafka_types import Start
@@ -20,7 +20,7 @@ def start(text: str) -> Start:
     """Raises InvalidRequest."""
     if text in ("earliest", "latest"):
         return Start(text)
-    if place := _PLACE.match(text):
+    if place := _PLACE.match(typed.ungapped(text)):
         return Start("offset", partition=int(place[1]), offset=int(place[2]))
     try:
         at = edge.moment(text, "from")

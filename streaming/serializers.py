@@ -86,8 +86,11 @@ class MessageSerializer(serializers.Serializer):
     headers = HeaderSerializer(many=True)
 
 
-def shown(data: bytes | None, size_bytes: int = 0) -> dict[str, Any] | None:
-    """Bytes of a message as `TextOrBytes`. size_bytes: of the whole, where only its beginning is at hand."""
+def shown(data: bytes | None, size_bytes: int = 0, *, longest: int = LONGEST_VALUE) -> dict[str, Any] | None:
+    """Bytes of a message as `TextOrBytes`, at most `longest` characters of them.
+
+    size_bytes: of the whole, where only its beginning is at hand.
+    """
     if data is None:
         return None
     size_bytes = max(size_bytes, len(data))
@@ -96,10 +99,10 @@ def shown(data: bytes | None, size_bytes: int = 0) -> dict[str, Any] | None:
         content, encoding = codecs.getincrementaldecoder("utf-8")().decode(data, final=has_all), "utf-8"
     except UnicodeDecodeError:
         content, encoding = base64.b64encode(data).decode("ascii"), "base64"
-    is_cut = not has_all or len(content) > LONGEST_VALUE
+    is_cut = not has_all or len(content) > longest
     return {
         "encoding": encoding,
-        "content": content[:LONGEST_VALUE],
+        "content": content[:longest],
         "size_bytes": size_bytes,
         "is_cut": is_cut,
     }

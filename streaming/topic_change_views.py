@@ -6,6 +6,7 @@ from django import forms
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_POST
@@ -13,7 +14,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from core.access.http import SignedInRequest
 from core.lib import edge
 from core.lib.errors import Conflict, InvalidRequest, NotFound
-from streaming import gateway, outgoing, protection, reading, topic_actions
+from streaming import gateway, outgoing, protection, reading, topic_actions, topic_admin
 from streaming.topic_forms import (
     DeleteForm,
     MessageForm,
@@ -44,10 +45,8 @@ def topic_create(request: SignedInRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def topic_config(request: SignedInRequest, name: str) -> HttpResponse:
     """Its settings, and the form that sets or resets one."""
-    form = SettingForm(
-        request.POST if request.method == "POST" else None,
-        initial={key: request.GET.get(key, "")[:200] for key in ("setting", "value")},
-    )
+    is_sent = request.method == "POST"
+    form = SettingForm(request.POST) if is_sent else SettingForm(initial=_now(request, name))
     if request.method == "POST" and form.is_valid():
         setting, value = form.cleaned_data["setting"], form.cleaned_data["value"]
         change = {setting: None if "reset" in request.POST else value}
@@ -61,6 +60,15 @@ def topic_config(request: SignedInRequest, name: str) -> HttpResponse:
     return _page(request, "topic_config", _config(name, PartitionsForm()), form)
 
 
+def _now(request: SignedInRequest, name: str) -> dict[str, str]:
+    """What the form starts with: the setting that is asked for, and the value that it has, all of it."""
+    asked = request.GET.get("setting", "")
+    if not asked:
+        return {}
+    found = topic_admin.connect().settings(reading.topic_name(name))
+    return {"setting": asked, "value": next((one.value or "" for one in found if one.name == asked), "")}
+
+
 def _config(name: str, more: PartitionsForm) -> dict[str, Any]:
     return {**about(name), "more": more, "keys_move": topic_actions.keys_move()}
 
@@ -69,7 +77,7 @@ def _say_changed(request: SignedInRequest, setting: str, value: str) -> None:
     if "reset" in request.POST:
         messages.success(request, _("%(setting)s has its default again.") % {"setting": setting})
     else:
-        words = {"setting": setting, "value": value[:100]}
+        words = {"setting": setting, "value": Truncator(value).chars(100)}
         messages.success(request, _("%(setting)s is %(value)s now.") % words)
 
 

@@ -1,6 +1,7 @@
 """Pages that show topics. What only Kafka knows loads in its own box, so a slow broker slows one box."""
 
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Final
 
 from django.http import HttpResponse
 from django.shortcuts import render
@@ -10,29 +11,42 @@ from core.access.http import SignedInRequest
 from core.lib.errors import InvalidRequest
 from core.lib.htmx import is_htmx
 from streaming import gateway, protection, reading, serializers, settings_help, topic_admin
+from streaming.kafka_types import Read, Topic
 from streaming.models import Stream
+
+# Characters of one message in the list of them; alone it has as many as over REST.
+LONGEST_KEY: Final = 80
+LONGEST_HEADER: Final = 120
+LONGEST_VALUE: Final = 2000
+LONGEST_ALONE: Final = serializers.LONGEST_VALUE
 
 
 @require_GET
 def topic_list(request: SignedInRequest) -> HttpResponse:
-    """All topics, with their messages and streams."""
-    if not is_htmx(request):
-        return render(request, "streaming/topic_list.html")
+    """All topics, with their messages and streams; the page has them at once with `?whole`, as a link asks
+    for it where there are no scripts."""
+    if is_htmx(request):
+        return render(request, "streaming/_topic_table.html", {"rows": _topics()})
+    values = {"rows": _topics()} if "whole" in request.GET else {}
+    return render(request, "streaming/topic_list.html", values)
+
+
+def _topics() -> list[tuple[Topic, list[str]]]:
+    """Each with the names of its streams."""
     streams: dict[str, list[str]] = {}
     for name, topic in Stream.objects.order_by("name").values_list("name", "topic"):
         streams.setdefault(topic, []).append(name)
-    rows = [(topic, streams.get(topic.name, [])) for topic in gateway.connect().topics()]
-    return render(request, "streaming/_topic_table.html", {"rows": rows})
+    return [(topic, streams.get(topic.name, [])) for topic in gateway.connect().topics()]
 
 
 @require_GET
 def topic_detail(request: SignedInRequest, name: str) -> HttpResponse:
     """One topic: partitions, groups, messages."""
     values = about(name)
-    if is_htmx(request):
+    if is_htmx(request) or "whole" in request.GET:
         values["topic"] = gateway.connect().topic(name)
-        return render(request, "streaming/_partition_table.html", values)
-    return render(request, "streaming/topic_detail.html", values)
+    template = "streaming/_partition_table.html" if is_htmx(request) else "streaming/topic_detail.html"
+    return render(request, template, values)
 
 
 @require_GET
@@ -67,5 +81,29 @@ def topic_messages(request: SignedInRequest, name: str) -> HttpResponse:
     except InvalidRequest as error:
         values["fault"] = error.message
     else:
-        values["rows"] = [serializers.message(read) for read in reversed(found)]
+        values["rows"] = [_row(read, is_alone=limit == 1) for read in reversed(found)]
     return render(request, "streaming/_message_table.html", values)
+
+
+def _row(read: Read, *, is_alone: bool) -> dict[str, Any]:
+    """A message as the page draws it; one that was asked for alone has more of its value."""
+    shown = serializers.shown
+    value = shown(read.value, read.value_bytes, longest=LONGEST_ALONE if is_alone else LONGEST_VALUE)
+    headers = [(name, shown(data, longest=LONGEST_HEADER)) for name, data in read.headers]
+    return {
+        "partition": read.partition,
+        "offset": read.offset,
+        "at": _moment(read.at_ms),
+        "key": shown(read.key, read.key_bytes, longest=LONGEST_KEY),
+        "headers": headers,
+        "value": value,
+        "has_more": not is_alone and value is not None and value["is_cut"],
+    }
+
+
+def _moment(at_ms: int | None) -> datetime | None:
+    """None also for a time that no calendar has: senders write what they like."""
+    try:
+        return None if at_ms is None else datetime.fromtimestamp(at_ms / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None

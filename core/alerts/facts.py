@@ -1,18 +1,36 @@
 """The numbers behind a finding: kept within bounds on the way in, as rows of a table on the way out.
 
 {"PSI of Age": {"value": 0.31, "threshold": 0.2}, "rows": 500, "missing": {"value": 0.08, "unit": "share"}}
-A unit of "share" is a number in 0..1, shown as per cent.
+Some units say how a value is written for people: "share" is a number in 0..1, "s" seconds, "time" a moment,
+kept as ISO 8601. A datetime needs no unit.
 """
 
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from core.lib import times
+from core.lib.templatetags import numbers
 
 MOST_FACTS: Final = 40
 LONGEST_NAME: Final = 100
 LONGEST_TEXT: Final = 300
 PARTS: Final = ("value", "unit", "threshold")
+
+# Names by which a rule finds its own facts again: they are translated where they are shown.
+WORDS: Final = {
+    "run": gettext_lazy("Run"),
+    "ended": gettext_lazy("Ended"),
+    "time": gettext_lazy("Duration"),
+    "last success": gettext_lazy("Last success"),
+    "gone since": gettext_lazy("Gone since"),
+    "expected": gettext_lazy("Expected"),
+}
 
 Scalar = str | int | float | bool | None
 
@@ -26,6 +44,39 @@ class Fact:
     unit: str = ""
     threshold: Scalar = None
 
+    @property
+    def label(self) -> str:
+        """Its name for people."""
+        return str(WORDS.get(self.name, self.name))
+
+    @property
+    def value_in_words(self) -> str:
+        """With its unit, in the language and the time zone of the reader."""
+        return in_words(self.value, self.unit)
+
+    @property
+    def threshold_in_words(self) -> str:
+        """The same of what it is held against."""
+        return in_words(self.threshold, self.unit)
+
+
+def in_words(value: Scalar, unit: str) -> str:
+    """As pages and mails write it; "–" for none."""
+    if value is None or value == "":
+        return numbers.NOTHING
+    if isinstance(value, bool):
+        return _("yes") if value else _("no")
+    if isinstance(value, str):
+        at = times.moment(value, is_planned=True) if unit == "time" else None
+        text = numbers.absolute(at) if at else value
+        return f"{text} {unit}" if unit and unit != "time" else text
+    match unit:
+        case "share":
+            return numbers.percent(value)
+        case "s":
+            return numbers.span(value)
+    return f"{numbers.significant(value)} {unit}".strip()
+
 
 def bounded(facts: Mapping[str, Any]) -> list[dict[str, Scalar]]:
     """The facts as they are stored: the first 40, long texts cut, numbers that JSON lacks as words.
@@ -38,12 +89,16 @@ def bounded(facts: Mapping[str, Any]) -> list[dict[str, Scalar]]:
 
 def _parts(given: Any) -> dict[str, Scalar]:
     parts = given if isinstance(given, Mapping) else {"value": given}
+    if isinstance(parts.get("value"), datetime):
+        parts = {"unit": "time", **parts}
     return {key: _storable(parts[key]) for key in PARTS if parts.get(key) is not None}
 
 
 def _storable(value: Any) -> Scalar:
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="seconds")
     if isinstance(value, bool | int | float):
         return value
     return cut(value, LONGEST_TEXT)

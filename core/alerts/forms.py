@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from core.alerts.queries import ALL, UNRESOLVED_WORD
 from core.alerts.states import ChannelKind, Severity, State
 from core.lib.errors import ConsoleError
+from core.lib.typed import WholeField
 
 LONGEST_REASON: Final = 1000
 LONGEST_NAME: Final = 100
@@ -141,7 +142,7 @@ class ChannelForm(forms.Form):
         required=False,
         help_text=_("One a line, such as titanic_*; every subject when empty."),
     )
-    most_per_minute = forms.IntegerField(
+    most_per_minute = WholeField(
         label=_("At most"),
         min_value=1,
         max_value=MOST_PER_MINUTE,

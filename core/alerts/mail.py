@@ -193,8 +193,10 @@ def _word(event: str) -> str:
 
 
 def _line(fact: Fact) -> str:
-    value = f"{fact.value} {fact.unit}".strip() if fact.value is not None else "–"
-    return f"{fact.name}: {value}" + (f" ({fact.threshold})" if fact.threshold is not None else "")
+    if fact.threshold is None:
+        return f"{fact.label}: {fact.value_in_words}"
+    words = {"name": fact.label, "value": fact.value_in_words, "limit": fact.threshold_in_words}
+    return _("%(name)s: %(value)s, limit %(limit)s") % words
 
 
 def _headers(payload: dict[str, Any]) -> dict[str, str]:

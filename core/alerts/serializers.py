@@ -27,7 +27,10 @@ class FactSerializer(serializers.Serializer):
 
     name = serializers.CharField()
     value = serializers.JSONField(required=False)
-    unit = serializers.CharField(required=False)
+    unit = serializers.CharField(
+        required=False,
+        help_text='"share": a number in 0..1; "s": seconds; "time": a moment in ISO 8601; else as it is.',
+    )
     threshold = serializers.JSONField(required=False)
 
 

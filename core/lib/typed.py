@@ -33,7 +33,7 @@ def number(text: str) -> str:
 
     Raises NotANumber.
     """
-    plain = _GAPPED.sub("", text.strip().replace(MINUS, "-"))
+    plain = ungapped(text.strip().replace(MINUS, "-"))
     found = _NUMBER.fullmatch(plain)
     if found is None:
         raise NotANumber(not_a_number())
@@ -42,6 +42,11 @@ def number(text: str) -> str:
     if not (whole + fraction).isdigit():
         raise NotANumber(not_a_number())
     return f"{sign}{whole or 0}{'.' if fraction else ''}{fraction}{f'e{power}' if power else ''}"
+
+
+def ungapped(text: str) -> str:
+    """Without the gaps between thousands: "0:1 234 567" is "0:1234567"."""
+    return _GAPPED.sub("", text)
 
 
 def not_a_number() -> str:

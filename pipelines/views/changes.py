@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import messages
-from django.http import HttpResponse
+from django.http import HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -26,7 +26,7 @@ def run_clear(request: SignedInRequest, run_id: int) -> HttpResponse:
     if request.method == "GET":
         run = queries.run(run_id)
         is_named = not {"task", "group", "tasks"}.isdisjoint(request.GET)
-        first = {"only_failed": True} if run.state == "failed" and not is_named else {}
+        first = QueryDict("only_failed=true" if run.state == "failed" and not is_named else "")
         return _change_page(request, run, ScopeForm(request.GET or first), "run_clear")
     scope = ScopeForm(request.POST).scope()
     run_changes.clear_run(run_id, by=request.user, scope=scope)
@@ -95,7 +95,8 @@ def runs_selected(request: SignedInRequest) -> HttpResponse:
 
 def _change_page(request: SignedInRequest, run: Run, form: ScopeForm, template: str) -> HttpResponse:
     scope = form.scope()
-    context: dict[str, Any] = {"run": run, "form": form, "scope": scope, **age()}
+    preview_url = reverse(f"pipelines:{template.replace('_', '-')}-preview", args=[run.pk])
+    context: dict[str, Any] = {"run": run, "form": form, "scope": scope, "preview_url": preview_url, **age()}
     return render(request, f"pipelines/{template}.html", context)
 
 

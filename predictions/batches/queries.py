@@ -38,6 +38,11 @@ def batch(batch_id: uuid.UUID, *, by: User, model: str = "") -> PredictionBatch:
     return found
 
 
+def is_kept(request_id: str, *, model: str, by: User) -> bool:
+    """Whether the file that a prediction of source "batch" was in is still there for the user."""
+    return visible_to(by).filter(model=model, pk=request_id).exists()
+
+
 def result(found: PredictionBatch) -> Iterator[bytes]:
     """The result as CSV, without what was erased since. Raises Conflict, NotFound."""
     if found.is_open:

@@ -23,8 +23,8 @@
     const states = grid.dataset.states.split("|");
     const [state, seconds, several] = column.dataset.facts.split("|")[row].split(":");
     const told = [line(labels[row].dataset.row, "b"), line(column.getAttribute("aria-label"))];
-    told.push(line([states[state || 0], seconds ? `${seconds} s` : ""].filter(Boolean).join(" · ")));
-    if (several) told.push(line(several.split(",").map((one) => `${one.split("=")[1]} × ${states[one.split("=")[0]]}`).join(", ")));
+    told.push(line([states[state || 0], seconds ? numbers.span(Number(seconds)) : ""].filter(Boolean).join(" · ")));
+    if (several) told.push(line(several.split(",").map((one) => `${numbers.whole(Number(one.split("=")[1]))} × ${states[one.split("=")[0]]}`).join(", ")));
     return told;
   }
 

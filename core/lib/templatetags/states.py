@@ -73,6 +73,12 @@ LOOKS: dict[str, Look] = {
     "inactive": Look(IDLE, "ban", _("inactive")),
     "system": Look(IDLE, "system", _("system")),
     "one_time_password": Look(WAIT, "key", _("one-time password")),
+    # of Kafka's consumer groups; "stable" is above
+    "empty": Look(IDLE, "minus", _("empty")),
+    "dead": Look(IDLE, "ban", _("gone")),
+    "unknown": Look(WAIT, "help", _("unknown")),
+    "preparing_rebalancing": Look(RUN, "spinner", _("about to share out partitions")),
+    "completing_rebalancing": Look(RUN, "spinner", _("sharing out partitions")),
     "disabled": Look(IDLE, "minus", _("disabled")),
     "no_status": Look(IDLE, "minus", _("not reached")),
     "none": Look(IDLE, "minus", _("not reached")),

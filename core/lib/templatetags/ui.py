@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 from functools import lru_cache
 from html import escape
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urlencode
 
 from django import template
 from django.forms import BoundField, CheckboxInput, CheckboxSelectMultiple
@@ -115,6 +115,12 @@ def count(value: int | str | None) -> SafeString | str:
     return shown if shown == exact else format_html('<span title="{}">{}</span>', exact, shown)
 
 
+@register.filter
+def whole(value: int | str | None) -> str:
+    """A place, as an offset or a row: to be found again or typed elsewhere, so all of its digits."""
+    return numbers.NOTHING if value is None or value == "" else numbers.whole(int(value))
+
+
 @register.filter(name="bytes")
 def size(value: float | str | None) -> str:
     return numbers.NOTHING if value is None or value == "" else numbers.binary_size(float(value))
@@ -200,6 +206,12 @@ def zone() -> str:
 def row_url(view_name: str, *args: Any) -> str:
     """As `url`, for the rows of a list: Django searches for each address anew, this remembers it."""
     return _address(view_name, args, get_script_prefix())
+
+
+@register.simple_tag
+def url_with(view_name: str, *args: Any, **query: Any) -> str:
+    """As `url`, with a query; for an address that is needed twice, by htmx and where there are no scripts."""
+    return f"{reverse(view_name, args=args)}?{urlencode(query)}"
 
 
 @lru_cache(maxsize=5000)

@@ -2,7 +2,7 @@
 (() => {
   const WIDTH = 300;
   const HEIGHT = 48;
-  const number = new Intl.NumberFormat(document.documentElement.lang, { maximumFractionDigits: 1 });
+  const number = numbers.written({ maximumFractionDigits: 1 });
   document.body.addEventListener("live:streams.predictions", ({ detail }) => {
     const line = document.querySelector('[data-line="predictions"]');
     if (!line || detail.kind !== "frame") return;
@@ -11,6 +11,6 @@
     const step = WIDTH / Math.max(1, counts.length - 1);
     const points = counts.map((n, at) => `${(at * step).toFixed(1)},${(HEIGHT - 2 - ((HEIGHT - 6) * n) / most).toFixed(1)}`);
     line.setAttribute("points", points.join(" "));
-    document.querySelector("[data-line-rate]").textContent = number.format(detail.state.rate);
+    document.querySelector("[data-line-rate]").textContent = number(detail.state.rate);
   });
 })();

@@ -6,12 +6,11 @@
   const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#8a8f98"];
   const DASHES = [[], [6, 3], [2, 2], [8, 3, 2, 3], [1, 3], [4, 4]];
   const charts = new Map(); // name: {plot, key}
-  const number = new Intl.NumberFormat(document.documentElement.lang, { maximumSignificantDigits: 4 });
+  const number = numbers.written({ maximumSignificantDigits: 4 });
   const short = new Intl.NumberFormat(document.documentElement.lang, { notation: "compact", maximumSignificantDigits: 4 }); // ticks have little room
   const timeZone = document.documentElement.dataset.zone;
   const clock = new Intl.DateTimeFormat(document.documentElement.lang, { timeStyle: "medium", hourCycle: "h23", timeZone });
   const moment = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "medium", timeStyle: "long", hourCycle: "h23", timeZone });
-  const whole = new Intl.NumberFormat(document.documentElement.lang);
   const cursor = uPlot.sync("stream");
   let state = JSON.parse(document.querySelector("#stream-state").textContent);
 
@@ -59,7 +58,7 @@
           dash: DASHES[index],
           width: 2,
           points: { show: labels.length && state.starts.length < 3 && isSynced, size: 6 },
-          value: (_, value) => (value === null || value === undefined ? "–" : number.format(value)),
+          value: (_, value) => (value === null || value === undefined ? "–" : number(value)),
         })),
       ],
     };
@@ -87,15 +86,22 @@
     }
     if (state.rates) draw("rate", [root.dataset.rate], [state.rates.at, state.rates.n], false);
     if (starts.length) root.querySelector("#stream-empty")?.remove();
-    write("#figure-total", whole.format(state.total));
-    if (state.rate !== undefined) write("#figure-rate", number.format(state.rate));
+    writeCount("#figure-total", state.total);
+    if (state.rate !== undefined) write("#figure-rate", number(state.rate));
     if (state.renewed_at) showRenewed(state.renewed_at);
-    if (state.lag !== undefined) write("#figure-lag", whole.format(state.lag));
+    if (state.lag !== undefined) writeCount("#figure-lag", state.lag);
   }
 
   function write(selector, text) {
     const place = root.querySelector(selector);
     if (place.textContent !== text) place.textContent = text;
+  }
+
+  // A large one is short, with the exact one in the tooltip.
+  function writeCount(selector, n) {
+    const [text, exact] = [numbers.count(n), numbers.whole(n)];
+    write(selector, text);
+    root.querySelector(selector).title = text === exact ? "" : exact;
   }
 
   function showRenewed(at) {

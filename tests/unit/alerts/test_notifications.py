@@ -673,7 +673,7 @@ def test_people_get_a_mail_in_one_thread(people):
     assert second.subject.startswith("[Atalaya] Resolved")
     assert first.to == ["ana@example.org", "bo@example.org"]
     assert f"/monitoring/alerts/{alert.pk}" in first.body
-    assert "PSI of Age: 0.31 (0.2)" in first.body
+    assert "PSI of Age: 0.3100, limit 0.2000" in first.body
     assert first.extra_headers["References"] == second.extra_headers["References"]
     rows = Delivery.objects.order_by("created_at")
     assert [str(row.pk) in message.message()["Message-ID"] for row, message in

@@ -94,6 +94,11 @@ def test_ago_keeps_the_absolute_time_in_the_tooltip():
     assert 'title="' in html
 
 
+def test_a_place_keeps_all_its_digits():
+    assert rendered("{{ value|whole }}", value=1_234_567) == "1\u202f234\u202f567"
+    assert rendered("{{ value|whole }}", value=None) == "–"
+
+
 def test_large_count_has_the_exact_one_in_the_tooltip():
     assert 'title="1\u202f234\u202f567"' in rendered("{{ value|count }}", value=1_234_567)
 

@@ -1,8 +1,10 @@
 """Clearing, marking and noting: what is asked for, shown before, delivered once, and kept in the trail."""
 
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
+from html import unescape
 
 import pytest
 from django.core.exceptions import PermissionDenied
@@ -410,6 +412,9 @@ def test_the_page_shows_what_would_run_again_and_changes_nothing(page, run, airf
     text = page.get(f"/runs/{run.pk}/clear?task=search&map_index=-1&downstream=on").content.decode()
     assert f'hx-get="/runs/{run.pk}/clear/preview"' in text
     query = "task=search&map_index=-1&downstream=on"
+    assert f'<noscript> <a href="/runs/{run.pk}/clear/preview?{query}">' in re.sub(
+        r"\s+", " ", unescape(text)
+    )
     preview = page.get(f"/runs/{run.pk}/clear/preview?{query}").content.decode()
     assert "2 tasks would run again" in preview
     assert '<th scope="row"> search </th>' in " ".join(preview.split())
@@ -425,6 +430,7 @@ def test_a_failed_run_proposes_what_failed(page, run):
         'name="only_failed"' in text
     )
     assert "checked" in text
+    assert f'<a href="/runs/{run.pk}/clear/preview?only_failed=true">' in text
 
 
 def test_one_confirmation_clears(page, run, sent, django_capture_on_commit_callbacks):

@@ -7,6 +7,7 @@ import pytest
 from confluent_kafka import KafkaError
 
 from core.audit.models import AuditEntry
+from core.lib.templatetags.states import look_of
 from streaming.kafka_types import Partition
 from streaming.resetting import Goal, Move, plan
 from tests.fakes.kafka import Record, fault
@@ -155,6 +156,18 @@ def test_a_partition_that_nobody_leads_stays_where_it_is(broker, engineer, wish)
     )
 
 
+def test_the_preview_and_the_page_tell_offsets_in_full(broker, engineer):
+    broker.numbers["g", "orders", 0] = 1_234_567
+    asked = {"group": "g", "topic": "orders", "kind": "latest"}
+    for page in (
+        engineer.get("/consumer-groups/offsets", asked),
+        engineer.get("/consumer-groups?group=g", headers={"HX-Request": "true"}),
+        engineer.get("/consumer-groups/delete?group=g"),
+    ):
+        assert "1\u202f234\u202f567" in page.content.decode()
+        assert "1.2\u00a0M" not in page.content.decode()
+
+
 def test_offsets_are_moved_to_a_time(broker, engineer):
     broker.topics["orders"][0].records = [Record(b"1", at_ms=1000), Record(b"2", at_ms=5000)]
     assert reset(engineer, to="1970-01-01T00:00:02Z", partitions=[0]).status_code == 200
@@ -288,3 +301,19 @@ def test_kafka_away_is_said_in_words(broker, engineer):
     broker.fail("describe_groups", *[fault(KafkaError._TRANSPORT)] * 2)
     assert engineer.get(url("g")).status_code == 503
     assert reset(engineer, to="latest").status_code == 503
+
+
+def test_the_state_of_a_group_is_a_badge_in_words(broker, engineer, viewer):
+    htmx = {"HX-Request": "true"}
+    assert 'data-state="empty"' in viewer.get("/consumer-groups?group=g", headers=htmx).content.decode()
+    assert 'data-state="empty"' in viewer.get("/topics/-/groups", headers=htmx).content.decode()
+    assert look_of("PREPARING_REBALANCING").word == "about to share out partitions"
+
+
+def test_one_offset_that_is_moved_is_said_in_the_singular(broker, engineer):
+    form = {"group": "g", "topic": "orders", "kind": "earliest", "partitions": "0"}
+    seen = re.search(
+        r'name="before" value="([^"]*)"', engineer.get("/consumer-groups/offsets", form).content.decode()
+    )[1]
+    page = engineer.post("/consumer-groups/offsets", {**form, "before": seen}, follow=True).content.decode()
+    assert "1 offset of “orders” is moved." in page

@@ -16,6 +16,7 @@ from streaming.kafka_types import Start
         ("earliest", Start("earliest")),
         ("latest", Start("latest")),
         ("2:120", Start("offset", partition=2, offset=120)),
+        ("0:1\u202f234\u202f567", Start("offset", partition=0, offset=1_234_567)),  # as pages write it
         ("2024-01-31T12:30:00Z", Start("time", at_ms=1_706_704_200_000)),
         ("2024-01-31T13:30:00+01:00", Start("time", at_ms=1_706_704_200_000)),
         ("2024-01-31T12:30:00", Start("time", at_ms=1_706_704_200_000)),

@@ -1,5 +1,8 @@
 """Topics created, changed, purged and deleted by people: over REST and by pages, on a broker in memory."""
 
+import re
+from urllib.parse import urljoin
+
 import pytest
 from confluent_kafka import KafkaError
 from django.db import connection
@@ -390,9 +393,38 @@ def test_pages_purge_a_partition_once_its_name_is_typed(broker, engineer, orders
     assert [one.value for one in broker.read("orders")] == [b"4"]
 
 
+def test_a_setting_is_changed_from_the_whole_of_its_value(broker, engineer, orders):
+    replicas = ",".join(f"{n}:1" for n in range(100))  # 489 characters
+    broker.configs["orders"]["leader.replication.throttled.replicas"] = replicas
+    box = engineer.get("/topics/orders/settings").content.decode()
+    [link] = re.findall(r'href="(/topics/orders/config\?setting=leader[^"]*)"', box)
+    assert link == "/topics/orders/config?setting=leader.replication.throttled.replicas"
+    page = engineer.get(link).content.decode()
+    assert f'value="{replicas}"' in page
+    assert 'value="leader.replication.throttled.replicas"' in page
+    assert engineer.get("/topics/orders/config?setting=retention.hours").status_code == 200
+
+
 def test_the_box_of_settings_marks_the_topics_own(viewer, engineer, orders):
     change(engineer, config={"retention.ms": "1000"})
     box = viewer.get(reverse("streams:topic-settings", args=["orders"])).content.decode()
     assert box.count("this topic") == 1
     assert "setting=retention.ms" not in box
     assert "setting=retention.ms" in engineer.get("/topics/orders/settings").content.decode()
+
+
+def test_without_scripts_topics_and_groups_are_a_link_away(broker, viewer, orders):
+    broker.numbers["g", "orders", 0] = 2
+    pages = {
+        "/topics": "/topics/orders",
+        "/topics/orders": "First offset",
+        "/consumer-groups?group=g": "Committed",
+    }
+    for path, held in pages.items():
+        page = viewer.get(path).content.decode()
+        assert held not in page
+        [link] = {one for one in re.findall(r'<a href="([^"]*)">Show what', page) if "whole" in one}
+        whole = viewer.get(urljoin(path, link.replace("&amp;", "&"))).content.decode()
+        assert held in whole
+        assert "<html" in whole
+    assert "orders" in viewer.get("/topics?whole=1", headers={"HX-Request": "true"}).content.decode()

@@ -12,7 +12,8 @@ from core.lib.errors import NotFound, Unauthorized, Unavailable
 from streaming import gateway, groups, reading
 from streaming.gateway import KafkaGateway
 from streaming.groups import GroupGateway
-from streaming.kafka_types import Partition, Start
+from streaming.kafka_types import Partition, Read, Start
+from tests.markup import flat
 from tests.people import bearer, make_token, make_user, signed_in
 
 BROKER = SimpleNamespace(id=1)
@@ -242,3 +243,40 @@ def test_page_and_rest_show_the_group_that_is_in_trouble(db, monkeypatch):
     page = browser.get(reverse("streams:group-list")).content.decode()
     assert "coordinator is not available" in page
     assert page.count('scope="row"') == 3
+
+
+@pytest.mark.django_db
+class TestMessagesOfAPage:
+    """The box with a topic's messages."""
+
+    @pytest.fixture
+    def box(self, monkeypatch):
+        browser = signed_in(make_user("eng", "engineer", time_zone="Europe/Madrid"))
+
+        def draw(*read, query=""):
+            kafka = SimpleNamespace(messages=lambda *_place, **_limit: list(read))
+            monkeypatch.setattr(gateway, "connect", lambda: kafka)
+            return flat(browser.get(f"/topics/orders/messages{query}").content.decode())
+
+        return draw
+
+    def test_each_says_when_it_was_sent_in_the_readers_zone(self, box):
+        page = box(Read(0, 5, 1_782_900_005_000, None, b"1", []))  # 2026-07-01T10:00:05Z
+        assert "0:5" in page
+        assert "1 Jul 2026, 12:00:05 CEST" in page
+
+    @pytest.mark.parametrize("at_ms", [None, 10**17, -(10**17)])
+    def test_one_without_a_time_that_can_be_has_a_dash(self, box, at_ms):
+        assert "0:5</span>· –</div>" in box(Read(0, 5, at_ms, None, b"1", []))
+
+    def test_what_is_cut_says_so_and_there_is_a_way_to_the_rest(self, box):
+        long = Read(0, 5, None, b"k" * 90, b"x" * 5000 + b"!", [("trace", b"t" * 130)])
+        page = box(long)
+        assert "x" * 2000 + "</pre>" in page
+        assert "The first 2 000 characters of 4.9 KiB" in page
+        assert "k" * 80 + "</span>… (90 B)" in page
+        assert "t" * 120 + "</span>… (130 B)" in page
+        assert "/topics/orders/messages?from=0:5&amp;limit=1" in page
+        alone = box(long, query="?from=0:5&limit=1")
+        assert "x" * 5000 + "!</pre>" in alone
+        assert "The first" not in alone

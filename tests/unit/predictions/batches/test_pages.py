@@ -8,8 +8,10 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from core.audit.models import AuditEntry
+from predictions import ingestion
 from predictions.batch_models import BatchState, PredictionBatch
 from predictions.batches import actions, clearing, files
+from predictions.models import Prediction
 from tests.markup import flat
 from tests.people import bearer, make_token, make_user, signed_in
 from tests.unit.predictions.batches.conftest import HEADER, csv_of
@@ -265,6 +267,20 @@ def test_buttons_cancel_and_remove(browser, bring, worker):
     assert PredictionBatch.objects.get(pk=first.pk).state == "cancelled"
     assert browser.post(f"{PAGE}/{second.pk}/remove")["Location"] == PAGE
     assert not PredictionBatch.objects.filter(pk=second.pk).exists()
+
+
+def test_a_prediction_links_to_its_file_while_that_is_kept(browser, bring, worker, broker):
+    batch = worker(bring(csv_of(1)))
+    for number, message in enumerate(broker.messages):
+        ingestion.handle(ingestion.lines(f"predictions/0/{number}", message))
+    url = f"/predictions/{Prediction.objects.get().pk}"
+    page = browser.get(url).content.decode()
+    assert f'href="{PAGE}/{batch.pk}"' in page
+    assert "no longer kept" not in page
+    browser.post(f"{PAGE}/{batch.pk}/remove")
+    page = flat(browser.get(url).content.decode())
+    assert f'href="{PAGE}/{batch.pk}"' not in page
+    assert "the file is no longer kept" in page
 
 
 def test_the_template_is_a_file_that_fits(browser, bring, worker):
