@@ -1,7 +1,5 @@
 """Reads of files of rows, and of their results."""
 
-import csv
-import io
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +10,7 @@ from django.utils.translation import gettext as _
 
 from core.access import policy
 from core.access.models import User
+from core.lib import csv_out
 from core.lib.errors import Conflict, NotFound
 from predictions.batch_models import PredictionBatch
 from predictions.batches import files, parts
@@ -63,12 +62,11 @@ def _as_it_is(path: Path) -> Iterator[bytes]:
 def _without(path: Path, erased: set[bytes], columns: list[str]) -> Iterator[bytes]:
     """Of an erased prediction the number of its row stays, and that it was erased."""
     blank = [""] * (len(parts.OWN_COLUMNS) - 2)
-    rest = io.StringIO()
-    csv.writer(rest).writerow([*blank, _("erased"), *[""] * len(columns)])
+    rest = csv_out.lines([[*blank, _("erased"), *[""] * len(columns)]])
     piece = bytearray()
     with path.open("rb") as file:
         for number, id_, record in _records(file):
-            piece += number + b"," + rest.getvalue().encode() if id_ in erased else record
+            piece += number + b"," + rest if id_ in erased else record
             if len(piece) >= files.PIECE_BYTES:
                 yield bytes(piece)
                 piece.clear()
@@ -76,7 +74,7 @@ def _without(path: Path, erased: set[bytes], columns: list[str]) -> Iterator[byt
 
 
 def _records(file: IO[bytes]) -> Iterator[tuple[bytes, bytes, bytes]]:
-    """Number, id and text of each line, as csv.writer made it; csv.reader would refuse a long cell."""
+    """Number, id and text of each line, as csv_out made it; csv.reader would refuse a long cell."""
     record, n_quotes = bytearray(), 0
     for line in file:
         record += line

@@ -211,6 +211,11 @@ def test_an_export_cannot_carry_a_formula(ana, browser):
     assert rows[0]["probability"] == "0.87"
 
 
+def test_a_label_that_is_a_number_is_exported_as_it_is(ana, browser):
+    recorded(ana, label="-1")
+    assert [row["label"] for row in exported(browser)] == ["-1"]
+
+
 def exported(browser, query="") -> list[dict[str, str]]:
     answer = browser.get(f"/predict/titanic/mine.csv{query}")
     return list(csv.DictReader(io.StringIO(b"".join(answer.streaming_content).decode())))
