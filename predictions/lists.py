@@ -13,7 +13,7 @@ from django.views.decorators.http import require_GET
 from core.access.http import SignedInRequest
 from core.access.models import User
 from core.audit import actions as audit
-from core.lib import csv_out, downloads, json_out
+from core.lib import csv_out, downloads, json_out, paging
 from core.lib.htmx import is_htmx
 from core.lib.templatetags import numbers
 from predictions import masking, queries
@@ -54,24 +54,11 @@ def _table(
     values |= {
         "form": filters,
         "predictions": found,
-        "page": _pager(request, following),
+        "page": paging.links(request, "before", following),
         "is_filtered": any(value for name, value in request.GET.items() if name != "before"),
     }
     template = "predictions/_table.html" if is_htmx(request) else whole
     return render(request, template, values, status=200 if is_valid else 422)
-
-
-def _pager(request: SignedInRequest, following: uuid.UUID | None) -> dict[str, str | None]:
-    """filters: what is asked for on whatever page."""
-    first = request.GET.copy()
-    was_further = bool(first.pop("before", None))
-    after = first.copy()
-    after["before"] = str(following)
-    return {
-        "filters": first.urlencode(),
-        "next_url": f"?{after.urlencode()}" if following else None,
-        "previous_url": f"?{first.urlencode()}" if was_further else None,
-    }
 
 
 @require_GET
