@@ -120,7 +120,9 @@ def made(
         if not given:
             refused.append((number, error[:LONGEST_WORDS]))
         lines.append([number, *_own_cells(served.ref.version, given), error, *row.cells])
-    return Part(served.ref.version, records, csv_out.lines(lines), len(records), len(refused), refused[:SHOWN_REFUSED])
+    return Part(
+        served.ref.version, records, csv_out.lines(lines), len(records), len(refused), refused[:SHOWN_REFUSED]
+    )
 
 
 def _own_cells(version: str, given: dict[str, Any]) -> list[Any]:

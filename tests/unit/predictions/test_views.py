@@ -15,7 +15,7 @@ from django.utils.translation import override
 
 from core.audit.models import AuditEntry
 from core.lib.ids import uuid7
-from predictions import explanation, lists
+from predictions import explanation, list_views
 from predictions.models import Prediction
 from predictions.serving.served import Served
 from scoring.spec_reading import read_spec
@@ -223,8 +223,8 @@ def exported(browser, query="") -> list[dict[str, str]]:
 
 @pytest.mark.parametrize("chunk", [1, 2, 1_000])
 def test_an_export_that_ends_early_says_so_and_how_it_goes_on(ana, browser, monkeypatch, chunk):
-    monkeypatch.setattr(lists, "EXPORT_ROWS", 2)
-    monkeypatch.setattr(lists, "CHUNK", chunk)
+    monkeypatch.setattr(list_views, "EXPORT_ROWS", 2)
+    monkeypatch.setattr(list_views, "CHUNK", chunk)
     made = [str(recorded(ana).pk) for _ in range(3)]
     newest = exported(browser)
     assert [row["id"] for row in newest[:2]] == made[:0:-1]
@@ -234,7 +234,7 @@ def test_an_export_that_ends_early_says_so_and_how_it_goes_on(ana, browser, monk
 
 
 def test_an_export_of_exactly_so_many_is_whole(ana, browser, monkeypatch):
-    monkeypatch.setattr(lists, "EXPORT_ROWS", 2)
+    monkeypatch.setattr(list_views, "EXPORT_ROWS", 2)
     made = {str(recorded(ana).pk) for _ in range(2)}
     assert {row["id"] for row in exported(browser)} == made
 
