@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import msgspec
+from django.utils.translation import gettext as _
 
 from core.lib import csv_out, json_out
 from predictions import sealing
@@ -114,7 +115,8 @@ def made(
             given, record = recorder.record(scored)
             if len(record) > most_bytes:
                 given = {}
-                error = f"the record of the row would hold {grouped(len(record))} bytes: send shorter texts"
+                words = _("the record of the row would hold %(n)s bytes: send shorter texts")
+                error = words % {"n": grouped(len(record))}
             else:
                 records.append(record)
         if not given:
@@ -175,8 +177,9 @@ async def _scored(served: Served, inputs: list[Row]) -> list[_Score | str]:
         scores = await found if inspect.isawaitable(found) else found
     except (ModelFailure, NoNumber) as error:
         if len(inputs) == 1:
-            words = error.errors[0]["message"] if isinstance(error, NoNumber) else str(error)
-            return [words if isinstance(error, NoNumber) else f"the model fails on these values: {words}"]
+            if isinstance(error, NoNumber):
+                return [error.errors[0]["message"]]
+            return [_("the model fails on these values: %(error)s") % {"error": error}]
         middle = len(inputs) // 2
         return await _scored(served, inputs[:middle]) + await _scored(served, inputs[middle:])
     return list(zip(scores.values, scores.labels, scores.probabilities, strict=True))
