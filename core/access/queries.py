@@ -10,6 +10,7 @@ from django.db.models import Count, F, Q, QuerySet
 from django.db.models.functions import Lower
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.http import urlencode
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -176,5 +177,21 @@ def search(text: str, user: User) -> list[Hit]:
     found = User.objects.filter(Q(username__icontains=text) | Q(email__icontains=text)).order_by("username")
     return [
         Hit(row.username, reverse("access:user-detail", args=[row.pk]), str(_("user")), "users")
+        for row in found[:5]
+    ]
+
+
+def search_tokens(text: str, user: User) -> list[Hit]:
+    """One's own tokens by name, live ones first; for administrators everybody's, by their owner too."""
+    is_all = policy.allows(user, "admin")
+    page = reverse("access:all-token-list" if is_all else "access:token-list")
+    found = all_tokens(words=text) if is_all else tokens_of(user).filter(name__icontains=text)
+    return [
+        Hit(
+            f"{row.name} ({row.user.username})" if is_all else row.name,
+            f"{page}?{urlencode({'words': row.name})}" if is_all else page,
+            str(_("API token")),
+            "system",
+        )
         for row in found[:5]
     ]

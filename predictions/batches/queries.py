@@ -5,16 +5,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
 from core.access import policy
 from core.access.models import User
-from core.lib import csv_out
+from core.lib import csv_out, edge
 from core.lib.errors import Conflict, NotFound
+from core.lib.hits import Hit
 from predictions.batch_models import PredictionBatch
 from predictions.batches import files, parts
 from predictions.models import ErasedPrediction
+
+HITS = 5
 
 
 def of_user(user: User) -> QuerySet[PredictionBatch]:
@@ -83,3 +86,10 @@ def _records(file: IO[bytes]) -> Iterator[tuple[bytes, bytes, bytes]]:
             number, id_, _rest = bytes(record).split(b",", 2)
             yield number, id_, bytes(record)
             record, n_quotes = bytearray(), 0
+
+
+def search(text: str, user: User) -> list[Hit]:
+    """Files that the user may see: by id, which their predictions name too, or by name."""
+    id_ = edge.uuid_or_none(text)
+    found = visible_to(user).filter(Q(pk=id_) if id_ is not None else Q(file_name__icontains=text))
+    return [Hit(str(row), row.get_absolute_url(), _("file of rows"), "predict") for row in found[:HITS]]
