@@ -251,7 +251,7 @@ class ModelSerializer(serializers.ModelSerializer):
         return dict(TroubleSerializer(trouble).data) if trouble else None
 
     def get_newest_version(self, row: RegisteredModel) -> str | None:
-        """Of those that MLflow still has; None where it has none."""
+        """Of those that are neither archived nor gone; None where all are."""
         return next((str(version.version) for version in row.newest), None)  # type: ignore[attr-defined]
 
 
