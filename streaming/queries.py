@@ -183,7 +183,7 @@ def search(text: str, _user: User) -> list[Hit]:
         Hit(row.name, reverse("streams:stream-detail", args=[row.name]), _("stream"), "streams")
         for row in rows[:HITS]
     ]
-    names = [name for name in _names().topics if text.casefold() in name.casefold()]
+    names = [name for name in _kafka_names().topics if text.casefold() in name.casefold()]
     topics = [
         Hit(name, reverse("streams:topic-detail", args=[name]), _("topic"), "streams") for name in names
     ]
@@ -195,12 +195,12 @@ def search_groups(text: str, _user: User) -> list[Hit]:
     page = reverse("streams:group-detail")
     return [
         Hit(name, f"{page}?{urlencode({'group': name})}", _("consumer group"), "streams")
-        for name in _names().groups
+        for name in _kafka_names().groups
         if text.casefold() in name.casefold()
     ][:HITS]
 
 
-def _names() -> Names:
+def _kafka_names() -> Names:
     """As of some seconds ago: somebody is typing, and each letter is a search."""
     global _remembered
     if time.monotonic() - _remembered.asked_at > NAMES_HOLD_S:
