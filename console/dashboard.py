@@ -21,8 +21,11 @@ from core.lib.hits import Hit
 from jobs import queries as jobs
 from models_registry import queries as models_registry
 from pipelines import queries as pipelines
+from pipelines import search_queries as pipelines_search
 from predictions import queries as predictions
+from predictions.batches import queries as batches
 from streaming import queries as streaming
+from usecases import queries as usecases
 
 log = structlog.get_logger(__name__)
 
@@ -61,17 +64,29 @@ PAGES = (
     (gettext_lazy("Set aside"), "alerts:set-aside-list", "system"),
     (gettext_lazy("Audit trail"), "audit:entry-list", "system"),
     (gettext_lazy("API tokens"), "access:token-list", "system"),
+    (gettext_lazy("Everybody's API tokens"), "access:all-token-list", "system"),
+    (gettext_lazy("Sign-in"), "access:limit-list", "system"),
+    (gettext_lazy("System"), "access:system", "system"),
     (gettext_lazy("REST API"), "console:api-docs", "system"),
 )
 # The right without which a provider has nothing for somebody; it looks itself at what is theirs.
 PROVIDERS: tuple[tuple[str, Callable[[str, User], Iterable[Hit]]], ...] = (
-    ("see", pipelines.search),
+    ("see", usecases.search),
+    ("see", pipelines_search.search),
+    ("see", pipelines_search.search_assets),
+    ("see", pipelines_search.search_alert_rules),
+    ("see", pipelines_search.search_backfills),
     ("see", models_registry.search),
+    ("see", models_registry.search_runs),
     ("see", streaming.search),
+    ("see", streaming.search_groups),
     ("see", jobs.search),
     ("predict", predictions.search),
+    ("predict", batches.search),
     ("see", alerts.search),
+    ("see", alerts.search_channels),
     ("admin", access.search),
+    (policy.SIGNED_IN, access.search_tokens),
 )
 # The fragments that the overview shows, by the name under which its template puts them.
 BOXES = {
@@ -127,8 +142,8 @@ def search(text: str, user: User) -> list[Hit]:
         return []
     hits = [hit for hit in _pages(user) if text.casefold() in str(hit.label).casefold()]
     for scope, find in PROVIDERS:
-        if policy.allows(user, scope):
-            with _apart("search.provider_failed", find.__module__):
+        if scope == policy.SIGNED_IN or policy.allows(user, scope):
+            with _apart("search.provider_failed", f"{find.__module__}.{find.__name__}"):
                 hits += list(islice(find(text, user), MOST_HITS))
     return hits
 

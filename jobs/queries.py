@@ -27,11 +27,6 @@ def recent_jobs(*, state: str = "", app: str = "") -> QuerySet[Job]:
     return Job.objects.select_related("requested_by", "cancel_asked_by").filter(**wanted).order_by("-pk")
 
 
-def open_jobs() -> QuerySet[Job]:
-    """Those that have not ended, newest first."""
-    return recent_jobs().exclude(state__in=ENDED)
-
-
 def job(job_id: Any) -> Job:
     """Raises NotFound."""
     id_ = edge.uuid_or_none(str(job_id))

@@ -47,6 +47,7 @@ __all__ = [
 ]
 
 RECENT_VERSIONS = 20
+HIT_RUNS, SHORTEST_ID = 5, 4
 _VERSION = re.compile(r"(.+?) +v?([0-9]{1,9})", re.IGNORECASE)
 
 
@@ -330,4 +331,18 @@ def _version_hits(text: str) -> list[Hit]:
             "models",
         )
         for row in rows.defer("spec_json").order_by("model__name")[:3]
+    ]
+
+
+def search_runs(text: str, _user: User) -> list[Hit]:
+    """MLflow's runs by name or the start of their id, newest first."""
+    if len(text) < SHORTEST_ID:
+        return []
+    wanted = Q(run_id__startswith=text.lower()) | Q(name__icontains=text)
+    found = MlflowRun.objects.filter(wanted, gone_at=None).order_by(F("started_at").desc(nulls_last=True))
+    return [
+        Hit(
+            row.name or row.run_id, reverse("models:run-detail", args=[row.run_id]), _("MLflow run"), "models"
+        )
+        for row in found.only("run_id", "name")[:HIT_RUNS]
     ]

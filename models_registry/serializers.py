@@ -251,7 +251,7 @@ class ModelSerializer(serializers.ModelSerializer):
         return dict(TroubleSerializer(trouble).data) if trouble else None
 
     def get_newest_version(self, row: RegisteredModel) -> str | None:
-        """The newest version."""
+        """Of those that are neither archived nor gone; None where all are."""
         return next((str(version.version) for version in row.newest), None)  # type: ignore[attr-defined]
 
 

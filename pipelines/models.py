@@ -316,11 +316,6 @@ class Run(Deliverable):
         return self.wish == Wish.CANCEL
 
     @property
-    def is_clearing(self) -> bool:
-        """Somebody asked to run its tasks again and Airflow has not confirmed."""
-        return self.wish == Wish.CLEAR
-
-    @property
     def wished_scope(self) -> Scope:
         """The tasks that the wish is about."""
         given = {name: value for name, value in self.wish_details.items() if name in Scope.__match_args__}

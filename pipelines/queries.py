@@ -1,6 +1,5 @@
 """What pages and REST read of pipelines and runs; nothing here asks Airflow."""
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -11,12 +10,10 @@ from typing import Any
 from django.contrib.postgres.fields import ArrayField
 from django.db.models import Avg, Count, Func, IntegerField, Max, Q, QuerySet, TextField, Value
 from django.db.models.functions import Cast
-from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from core.access.models import User
 from core.lib.errors import NotFound
-from core.lib.hits import Hit
 from pipelines import coming, grid, labels, listing, run_list
 from pipelines.graph import topological
 from pipelines.models import Asset, InputRequest, Pipeline, PipelineSource, Run, TaskInstance
@@ -26,14 +23,10 @@ from pipelines.states import ENDED, UNDER_WAY, RunState
 ALL_RUNS = run_list.Wanted()
 GRID = 50
 TIMED, SLOWEST = 100, 20
-HITS = 8
 SAME_DURATION = 0.005  # a difference that a per cent with one decimal need not show
 MOST_FAILURES = 3
 MOST_COUNTED = 99
-HIT_RUNS = 3
-SHORTEST_ID = 4
 OTHER, BACKFILL = "other", "backfill"
-_RUN_NUMBER = re.compile(r"(?:run )?#?([0-9]{1,15})", re.IGNORECASE)
 
 
 def pipeline(dag_id: str) -> Pipeline:
@@ -317,32 +310,3 @@ def n_in_the_way(found: Run) -> int:
     running = Run.objects.filter(dag_id=found.dag_id, state=RunState.RUNNING).exclude(run_type=BACKFILL)
     n = running.count() if most else 0
     return n if most and n >= most else 0
-
-
-def search(text: str, _user: User) -> list[Hit]:
-    """Pipelines by name, and runs by their number or the start of their id."""
-    hits = [
-        Hit(row.dag_id, reverse("pipelines:pipeline-detail", args=[row.dag_id]), _("pipeline"), "pipelines")
-        for row in listing.narrowed(listing.Wanted(text=text))[:HITS]
-    ]
-    return [*hits[: HITS - HIT_RUNS], *_run_hits(text)][:HITS]
-
-
-def _run_hits(text: str) -> list[Hit]:
-    """By our number ("17", "run 17"), or by the start of Airflow's id."""
-    number = _RUN_NUMBER.fullmatch(text)
-    if number:
-        found = Run.objects.filter(pk=int(number[1]))
-    elif len(text) >= SHORTEST_ID:
-        found = Run.objects.filter(dag_run_id__startswith=text).order_by("-created_at", "-pk")
-    else:
-        return []
-    return [
-        Hit(
-            _("Run %(id)s of %(name)s") % {"id": row.pk, "name": row.dag_id},
-            reverse("pipelines:run-detail", args=[row.pk]),
-            _("run"),
-            "clock",
-        )
-        for row in found[:HIT_RUNS]
-    ]

@@ -70,7 +70,7 @@ class LogQuerySerializer(StrictSerializer):
 
 
 class LogLineSerializer(serializers.Serializer):
-    """One line."""
+    """at: null where the line tells no time."""
 
     at = serializers.DateTimeField(allow_null=True)
     level = serializers.CharField(allow_blank=True)
@@ -107,7 +107,7 @@ class XComQuerySerializer(TaskQuerySerializer):
 
 
 class TaskTrySerializer(serializers.Serializer):
-    """One try of a task."""
+    """Times are null before the try has come so far."""
 
     try_number = serializers.IntegerField()
     state = serializers.CharField(allow_blank=True)

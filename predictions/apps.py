@@ -6,6 +6,7 @@ class PredictionsConfig(AppConfig):
 
     def ready(self) -> None:
         """Name the topics, so that they are created with those of other apps, and what Spark jobs get."""
+        from django.utils import translation
         from django.utils.translation import gettext_lazy as _
 
         from core.lib import outbox, retention
@@ -14,7 +15,9 @@ class PredictionsConfig(AppConfig):
         from predictions import job_supplies, topics
         from predictions.batch_models import PredictionBatch
         from predictions.batches import tasks
+        from scoring import words
 
+        words.translate_by(translation)
         kept = _("Predictions, and the ids of those that were erased or not answered")
         retention.register(kept, "CONSOLE_PREDICTIONS_KEEP_DAYS")
         retention.register(_("Windows judged for drift"), "CONSOLE_DRIFT_KEEP_DAYS")

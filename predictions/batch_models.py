@@ -31,6 +31,7 @@ class PredictionBatch(Deliverable):
     versions: that answered, in order. columns: of the file; unused: those of them that are no fields.
     refused: the first rows that were set aside, {"row", "message"}, rows counted from 1. turn_at: when a
     worker last put it down. idempotency_key: of the call that brought it; empty where it had none.
+    language: in which it was asked for, and is told what came of it.
     """
 
     lease_s: ClassVar[int] = 60  # renewed while a worker has it
@@ -43,6 +44,7 @@ class PredictionBatch(Deliverable):
     username = models.CharField(max_length=150)
     token_id = models.BigIntegerField(null=True)
     idempotency_key = models.CharField(max_length=200, blank=True, default="")
+    language = models.CharField(max_length=16, blank=True, default="", db_default="")
     file_name = models.CharField(max_length=255)
     format = models.CharField(max_length=8)
     sha256 = models.CharField(max_length=64)

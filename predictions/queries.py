@@ -23,7 +23,6 @@ PAGE = 50
 # So long after it was answered a prediction may still be on its way into the database.
 RECORDING_FOR = timedelta(minutes=15)
 CHART_MINUTES = 30
-NO_FILTERS: dict[str, str] = {}
 
 
 def is_any_recorded() -> bool:

@@ -9,7 +9,7 @@ from core.lib import retention
 from models_registry import queries as registry
 from models_registry.queries import Champion
 from predictions import loops, partitions
-from predictions.drift import actions, alarms, queries
+from predictions.drift import alarms, queries, watches
 from predictions.models import DriftRules, DriftWatch, DriftWindow, ErasedPrediction, UnansweredPrediction
 
 # Behind a long queue every look would add one more.
@@ -27,8 +27,8 @@ def look_for_drift() -> None:
 def _look(champion: Champion) -> None:
     rules = queries.rules(champion.model)
     if rules.is_watched:
-        for watch in actions.watches(champion):
-            actions.begin_with_the_reign(watch, champion.since)
+        for watch in watches.of(champion):
+            watches.begin_with_the_reign(watch, champion.since)
             if _has_work(watch, rules, is_own=watch.is_demo == champion.is_demo):
                 judge_windows.apply_async((watch.pk,), expires=MESSAGE_EXPIRES_S)
 

@@ -17,7 +17,8 @@ from msgspec.structs import astuple
 from scoring import row_types, values
 from scoring.language import Field
 from scoring.spec import Spec
-from scoring.words import grouped
+from scoring.words import gettext as _
+from scoring.words import grouped, ngettext
 
 MAX_BYTES = 1024 * 1024
 MAX_ROWS = row_types.MAX_ROWS
@@ -60,11 +61,14 @@ class NoNumber(RowsInvalid):
     """The model answers these rows with NaN or infinity, which nobody can use and JSON does not hold."""
 
     def __init__(self, rows: Sequence[int]) -> None:
-        n = grouped(len(rows))
-        message = "the model answers with no number"
+        words = ngettext(
+            "The model answers %(n)s row with no number; nothing was predicted.",
+            "The model answers %(n)s rows with no number; nothing was predicted.",
+            len(rows),
+        )
+        message = _("the model answers with no number")
         super().__init__(
-            f"The model answers {n} {'row' if len(rows) == 1 else 'rows'} with no number;"
-            " nothing was predicted.",
+            words % {"n": grouped(len(rows))},
             [{"row": row, "field": None, "message": message} for row in rows[:MAX_FAULTS]],
         )
 
@@ -110,10 +114,8 @@ class RowDecoder:
     def decode(self, body: bytes) -> Rows:
         """body: {"rows": [{…}, …]}, up to 1,000 rows and 1 MiB. Raises NotJSON, TooLarge, RowsInvalid."""
         if len(body) > MAX_BYTES:
-            raise TooLarge(
-                f"The request holds {grouped(len(body))} bytes, at most {grouped(MAX_BYTES)} are taken:"
-                " send fewer rows."
-            )
+            words = _("The request holds %(n)s bytes, at most %(most)s are taken: send fewer rows.")
+            raise TooLarge(words % {"n": grouped(len(body)), "most": grouped(MAX_BYTES)})
         if self._decoder is None:
             return self.decode_rows(_rows_of(read_json(body)))
         try:
@@ -167,10 +169,11 @@ class RowDecoder:
         """Yields faults; fills `inputs` with the normalised rows as it goes."""
         hints: dict[str, str] = {}
         if not rows:
-            yield Fault(None, "rows", "rows is empty: send at least one row")
+            yield Fault(None, "rows", _("rows is empty: send at least one row"))
         for index, row in enumerate(rows):
             if not isinstance(row, dict):
-                yield Fault(index, None, f"a row must be an object of fields, not {values.shown(row)}")
+                words = _("a row must be an object of fields, not %(value)s")
+                yield Fault(index, None, words % {"value": values.shown(row)})
                 continue
             yield from self._unknown(index, row, hints)
             clean: Row = {}
@@ -189,22 +192,22 @@ class RowDecoder:
         for shown in sorted(shown_name(name) for name in row.keys() - self._known):
             if shown not in hints and len(hints) < MAX_HINTS:
                 hints[shown] = self._hint(shown)
-            hint = hints.get(shown, "correct it, or leave it out")
-            yield Fault(index, shown, f"{shown} is not a field of this model: {hint}")
+            hint = hints.get(shown, _("correct it, or leave it out"))
+            words = _("%(name)s is not a field of this model: %(hint)s")
+            yield Fault(index, shown, words % {"name": shown, "hint": hint})
 
     def _hint(self, name: str) -> str:
         if name in self._derived:
-            return "it is worked out from the fields here, leave it out"
+            return _("it is worked out from the fields here, leave it out")
         close = get_close_matches(name, self._names, n=1)
-        return f"did you mean {close[0]}?" if close else "leave it out"
+        return _("did you mean %(name)s?") % {"name": close[0]} if close else _("leave it out")
 
 
 def refuse_too_many(n_rows: int) -> None:
     """Raises TooLarge for more rows than a call may carry."""
     if n_rows > MAX_ROWS:
-        raise TooLarge(
-            f"{grouped(n_rows)} rows came, at most {grouped(MAX_ROWS)} are taken at once: send them in parts."
-        )
+        words = _("%(n)s rows came, at most %(most)s are taken at once: send them in parts.")
+        raise TooLarge(words % {"n": grouped(n_rows), "most": grouped(MAX_ROWS)})
 
 
 def refuse(faults: Iterable[Fault]) -> None:
@@ -233,9 +236,9 @@ def read_json(body: bytes, *, nan: float | None = math.nan) -> object:
             object_pairs_hook=_once,
         )
     except RecursionError as error:
-        raise NotJSON("The request is nested too deeply to be rows.") from error
+        raise NotJSON(_("The request is nested too deeply to be rows.")) from error
     except ValueError as error:
-        raise NotJSON(f"The request is not JSON: {error}.") from error
+        raise NotJSON(_("The request is not JSON: %(error)s.") % {"error": error}) from error
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -243,15 +246,17 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         names = [name for name, _value in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise NotJSON(f"The request has {shown_name(twice)} twice in one object: send each field once.")
+        words = _("The request has %(name)s twice in one object: send each field once.")
+        raise NotJSON(words % {"name": shown_name(twice)})
     return found
 
 
 def _rows_of(plain: Any) -> list[object]:
     if not isinstance(plain, dict) or not isinstance(plain.get("rows"), list):
-        raise invalid([Fault(None, "rows", 'send an object with a list of rows: {"rows": [{…}]}')])
+        raise invalid([Fault(None, "rows", _('send an object with a list of rows: {"rows": [{…}]}'))])
     extra = sorted(shown_name(key) for key in plain.keys() - {"rows"})
-    refuse(Fault(None, name, f"{name} is not known here: only rows is taken") for name in extra)
+    words = _("%(name)s is not known here: only rows is taken")
+    refuse(Fault(None, name, words % {"name": name}) for name in extra)
     rows: list[object] = plain["rows"]
     return rows
 
@@ -265,9 +270,12 @@ def invalid(faults: list[Fault]) -> RowsInvalid:
     """The refusal with the first of these faults, of which there is at least one."""
     kept = faults[:MAX_FAULTS]
     if len(faults) > MAX_FAULTS:
-        kept.append(Fault(None, None, f"There are more faults than these {MAX_FAULTS}."))
-    noun = "fault" if len(faults) == 1 else "faults"
-    count = f"more than {MAX_FAULTS}" if len(faults) > MAX_FAULTS else str(len(faults))
-    return RowsInvalid(
-        f"The rows have {count} {noun}; nothing was predicted.", [fault._asdict() for fault in kept]
-    )
+        kept.append(Fault(None, None, _("There are more faults than these %(n)s.") % {"n": MAX_FAULTS}))
+        words = _("The rows have more than %(n)s faults; nothing was predicted.")
+    else:
+        words = ngettext(
+            "The rows have %(n)s fault; nothing was predicted.",
+            "The rows have %(n)s faults; nothing was predicted.",
+            len(faults),
+        )
+    return RowsInvalid(words % {"n": len(kept[:MAX_FAULTS])}, [fault._asdict() for fault in kept])

@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from scoring.language import MAX_INTEGER, MAX_NUMBER, MAX_TEXT, Field, bare
+from scoring.words import gettext as _
 from scoring.words import plain
 
 Value = int | float | str | bool | None
@@ -26,8 +27,9 @@ def normalise(field: Field, value: object) -> Value:
     if value is None or value == "":
         if field.nullable:
             return None
+        is_empty = value == ""
         raise ValueFault(
-            "must not be empty: give a value" if value == "" else "must not be null: give a value"
+            _("must not be empty: give a value") if is_empty else _("must not be null: give a value")
         )
     checked: Value = trimmed(field, _CHECKS[field.type](value))
     _check_bounds(field, checked)
@@ -48,7 +50,7 @@ def trimmed(field: Field, value: Value) -> Value:
 def absent(field: Field) -> Value:
     """What a field becomes when its key is not there. Raises ValueFault."""
     if field.required:
-        raise ValueFault("is missing: this field is required")
+        raise ValueFault(_("is missing: this field is required"))
     return field.default
 
 
@@ -107,10 +109,10 @@ def shown(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, dict | list):
-        return "an object" if isinstance(value, dict) else "a list"
+        return _("an object") if isinstance(value, dict) else _("a list")
     if isinstance(value, float):
         return plain(value)
-    return str(value) if not isinstance(value, int) or abs(value) <= MAX_INTEGER else "a very large number"
+    return str(value) if not isinstance(value, int) or abs(value) <= MAX_INTEGER else _("a very large number")
 
 
 def _number_from_text(text: str) -> object:
@@ -130,39 +132,40 @@ def _integer(value: object) -> int:
     if isinstance(value, float) and math.isfinite(value) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueFault(f"must be a whole number such as 3, not {_described(value)}")
+        raise ValueFault(_("must be a whole number such as 3, not %(value)s") % {"value": _described(value)})
     if abs(value) > MAX_INTEGER:
-        raise ValueFault(f"is too large: whole numbers go up to {MAX_INTEGER}")
+        raise ValueFault(_("is too large: whole numbers go up to %(most)s") % {"most": MAX_INTEGER})
     return value
 
 
 def _number(value: object) -> int | float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueFault(f"must be a number such as 22.5, not {_described(value)}")
+        raise ValueFault(_("must be a number such as 22.5, not %(value)s") % {"value": _described(value)})
     if isinstance(value, float) and math.isnan(value):
         raise ValueFault(
-            "must be a number: NaN is not allowed; send null, or leave it out, when it is not known"
+            _("must be a number: NaN is not allowed; send null, or leave it out, when it is not known")
         )
     if abs(value) > MAX_NUMBER:
-        raise ValueFault("must be a finite number: this one is infinite or too large")
+        raise ValueFault(_("must be a finite number: this one is infinite or too large"))
     return float(value) if abs(value) > MAX_INTEGER else value  # JSON of records has no longer whole numbers
 
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise ValueFault(f'must be text such as "abc", not {_described(value)}')
+        raise ValueFault(_('must be text such as "abc", not %(value)s') % {"value": _described(value)})
     if len(value) > MAX_TEXT:
-        raise ValueFault(f"is too long: {len(value)} characters, at most {MAX_TEXT}")
+        words = _("is too long: %(n)s characters, at most %(most)s")
+        raise ValueFault(words % {"n": len(value), "most": MAX_TEXT})
     if "\x00" in value:
-        raise ValueFault("holds a null character: remove it")
+        raise ValueFault(_("holds a null character: remove it"))
     if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
-        raise ValueFault("holds half of a character pair: send whole characters")
+        raise ValueFault(_("holds half of a character pair: send whole characters"))
     return value
 
 
 def _boolean(value: object) -> bool:
     if not isinstance(value, bool):
-        raise ValueFault(f"must be true or false, not {_described(value)}")
+        raise ValueFault(_("must be true or false, not %(value)s") % {"value": _described(value)})
     return value
 
 
@@ -171,9 +174,9 @@ _CHECKS: dict[str, Any] = {"integer": _integer, "number": _number, "text": _text
 
 def _described(value: object) -> str:
     if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "an infinite number"
+        return "NaN" if math.isnan(value) else _("an infinite number")
     if isinstance(value, str):
-        return f"the text {shown(value)}"
+        return _("the text %(value)s") % {"value": shown(value)}
     return shown(value)
 
 
@@ -181,9 +184,11 @@ def _check_bounds(field: Field, value: Value) -> None:
     if not field.is_numeric or not isinstance(value, int | float):
         return
     if field.min is not None and value < field.min:
-        raise ValueFault(f"must be at least {plain(field.min)}, not {shown(value)}")
+        words = _("must be at least %(least)s, not %(value)s")
+        raise ValueFault(words % {"least": plain(field.min), "value": shown(value)})
     if field.max is not None and value > field.max:
-        raise ValueFault(f"must be at most {plain(field.max)}, not {shown(value)}")
+        words = _("must be at most %(most)s, not %(value)s")
+        raise ValueFault(words % {"most": plain(field.max), "value": shown(value)})
 
 
 def _check_choice(field: Field, value: Value) -> None:
@@ -191,5 +196,9 @@ def _check_choice(field: Field, value: Value) -> None:
     if choices is None or choices.open or value in choices.known:
         return
     known = [shown(choice.value) for choice in choices.values]
-    more = f" or one of {len(known) - _SHOWN_CHOICES} more" if len(known) > _SHOWN_CHOICES else ""
-    raise ValueFault(f"must be one of {', '.join(known[:_SHOWN_CHOICES])}{more}, not {shown(value)}")
+    told = {"known": ", ".join(known[:_SHOWN_CHOICES]), "value": shown(value)}
+    n_more = len(known) - _SHOWN_CHOICES
+    if n_more > 0:
+        words = _("must be one of %(known)s or one of %(n)s more, not %(value)s")
+        raise ValueFault(words % {**told, "n": n_more})
+    raise ValueFault(_("must be one of %(known)s, not %(value)s") % told)

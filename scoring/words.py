@@ -1,13 +1,42 @@
-"""How sentences about models write numbers: as the pages do."""
+"""How sentences about models write numbers, and in which language they are: as the pages do."""
 
 from collections.abc import Sequence
 from decimal import Decimal
+from gettext import NullTranslations
 from itertools import pairwise
 from math import floor, log10
+from typing import Protocol
 
 THIN = "\u202f"  # between thousands: a comma there is a decimal mark to half of the readers
 LEAST_PLAIN, MOST_PLAIN = 1e-4, 1e15  # without an exponent
 MOST_DIGITS = 17  # of a float64
+
+
+class Translations(Protocol):
+    """What Django's `translation` is, and the standard library's `NullTranslations`."""
+
+    def gettext(self, words: str, /) -> str: ...
+
+    def ngettext(self, one: str, several: str, n: int, /) -> str: ...
+
+
+_translations: Translations = NullTranslations()
+
+
+def translate_by(translations: Translations) -> None:
+    """Said once by whoever has readers of several languages; without, sentences are English."""
+    global _translations
+    _translations = translations
+
+
+def gettext(words: str) -> str:
+    """In the reader's language; values are put in afterwards."""
+    return _translations.gettext(words)
+
+
+def ngettext(one: str, several: str, n: int) -> str:
+    """The same for words that depend on a number."""
+    return _translations.ngettext(one, several, n)
 
 
 def grouped(number: int) -> str:

@@ -26,7 +26,6 @@ LEFT_OUT = {
     "docs",
     "locale",
     "requirements",
-    "scoring",
     "stack",
     "tests",
     "var",

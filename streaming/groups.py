@@ -49,6 +49,13 @@ class GroupGateway:
             _missing_in_words(listed.errors),
         )
 
+    def names(self) -> list[str]:
+        """Of all groups. Raises Unavailable within a moment: somebody waits for the answer."""
+        with translated():
+            timeout_s = min(gateway.TIMEOUT_S, gateway.PAGE_WAITS_S)
+            listed = self._admin.list_consumer_groups(request_timeout=timeout_s).result()
+        return sorted(one.group_id for one in listed.valid if not one.group_id.startswith(GROUP_PREFIX))
+
     def group(self, name: str) -> Group:
         """One group with its members. Raises NotFound, Unavailable."""
         with translated():

@@ -4,18 +4,19 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db.models import Count, Max, Q, QuerySet, Sum
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 
 from core.access.models import User
 from core.lib import topics
 from core.lib.errors import NotFound, Unavailable
 from core.lib.hits import Hit
-from streaming import frames, gateway
+from streaming import frames, gateway, groups
 from streaming.anomalies import topic_name
 from streaming.models import Anomaly, DeadLetter, Replay, RuleState, Stream, Window
 from streaming.windows import SHOWN_WINDOWS
@@ -24,7 +25,17 @@ RECENT = timedelta(minutes=1)
 MOST_SHOWN_ROWS = 20_000
 HITS = 8
 NAMES_HOLD_S = 10.0
-_remembered: tuple[float, list[str]] = (float("-inf"), [])
+
+
+class Names(NamedTuple):
+    """What Kafka called its topics and groups, and when it was asked, on the clock of this process."""
+
+    asked_at: float
+    topics: list[str]
+    groups: list[str]
+
+
+_remembered = Names(float("-inf"), [], [])
 
 
 @dataclass(frozen=True)
@@ -172,21 +183,32 @@ def search(text: str, _user: User) -> list[Hit]:
         Hit(row.name, reverse("streams:stream-detail", args=[row.name]), _("stream"), "streams")
         for row in rows[:HITS]
     ]
-    names = [name for name in _topic_names() if text.casefold() in name.casefold()]
+    names = [name for name in _kafka_names().topics if text.casefold() in name.casefold()]
     topics = [
         Hit(name, reverse("streams:topic-detail", args=[name]), _("topic"), "streams") for name in names
     ]
     return [*streams[: max(HITS // 2, HITS - len(topics))], *topics][:HITS]
 
 
-def _topic_names() -> list[str]:
+def search_groups(text: str, _user: User) -> list[Hit]:
+    """Consumer groups whose names hold the text; none without Kafka."""
+    page = reverse("streams:group-detail")
+    return [
+        Hit(name, f"{page}?{urlencode({'group': name})}", _("consumer group"), "streams")
+        for name in _kafka_names().groups
+        if text.casefold() in name.casefold()
+    ][:HITS]
+
+
+def _kafka_names() -> Names:
     """As of some seconds ago: somebody is typing, and each letter is a search."""
     global _remembered
-    asked_at, names = _remembered
-    if time.monotonic() - asked_at > NAMES_HOLD_S:
+    if time.monotonic() - _remembered.asked_at > NAMES_HOLD_S:
+        found, of_groups = set(Stream.objects.values_list("topic", flat=True)), list[str]()
         try:
-            names = sorted(gateway.connect().names() - topics.KAFKAS_OWN)
+            found = gateway.connect().names() - topics.KAFKAS_OWN
+            of_groups = groups.connect().names()
         except Unavailable:  # the page of topics says so
-            names = sorted(Stream.objects.values_list("topic", flat=True).distinct())
-        _remembered = (time.monotonic(), names)
-    return names
+            pass
+        _remembered = Names(time.monotonic(), sorted(found), of_groups)
+    return _remembered

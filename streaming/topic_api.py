@@ -36,7 +36,7 @@ class TopicListView(APIView):
 
 
 class TopicDetailView(APIView):
-    """One topic."""
+    """A topic with its partitions and settings, and its end."""
 
     @extend_schema(responses=shapes.TopicSerializer)
     def get(self, request: Request, name: str) -> Response:

@@ -19,7 +19,7 @@ _CODE: Final = {"rows": 8, "class": "form-control mono", "spellcheck": "false", 
 
 
 class NewTopicForm(forms.Form):
-    """A new topic."""
+    """How a topic is made: its name, its partitions and copies, and settings that are not the brokers'."""
 
     name = forms.CharField(
         label=gettext_lazy("Name"),
@@ -139,7 +139,7 @@ class PurgeForm(DeleteForm):
 
 
 class MessageForm(forms.Form):
-    """One message."""
+    """What is written to a topic by hand: key, value and headers, and to which partition."""
 
     key = Text(label=gettext_lazy("Key"), required=False, widget=forms.TextInput(BOX))
     key_encoding = forms.ChoiceField(label=gettext_lazy("Key is"), choices=_TEXT, initial="text")

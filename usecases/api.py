@@ -18,7 +18,7 @@ from usecases.models import Batch, Decision, LoadTest, RejectedRow
 
 
 class UseCaseListView(APIView):
-    """The use cases."""
+    """What the product brings to try it by."""
 
     @extend_schema(operation_id="usecases_list", responses=shapes.UseCaseListSerializer)
     def get(self, _request: Request) -> Response:

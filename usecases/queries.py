@@ -8,12 +8,14 @@ from datetime import timedelta
 from django.contrib.auth.models import AnonymousUser
 from django.db import InterfaceError, OperationalError
 from django.db.models import Count, Max, Q, QuerySet, Sum
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from core.access import policy
 from core.access.models import User
 from core.lib.errors import NotFound, Unavailable
+from core.lib.hits import Hit
 from dags.recipes.real_estate.params import INPUTS
 from models_registry import queries as registry
 from models_registry.models import ChampionPeriod, ModelVersion
@@ -22,7 +24,7 @@ from predictions import partitions
 from predictions import queries as predictions
 from predictions.models import Prediction
 from usecases import gateway
-from usecases.catalogue import UseCase
+from usecases.catalogue import USECASES, UseCase
 from usecases.gateway import Features, Version
 from usecases.models import Batch, Decision, DecisionKind, LoadTest, RejectedRow, TrainingBatch
 
@@ -247,3 +249,13 @@ def shelf(entity: str, version: str = "") -> Shelf:
 def features(entity: str, id_: str, version: str = "") -> Features:
     """version: empty for the newest. Raises NotFound, Unavailable."""
     return gateway.connect().features(entity, id_, version=version)
+
+
+def search(text: str, _user: User) -> list[Hit]:
+    """Use cases by title or name."""
+    wanted = text.casefold().replace("_", " ")
+    return [
+        Hit(str(one.title), reverse("usecases:usecase-detail", args=[one.name]), _("use case"), "models")
+        for one in USECASES
+        if wanted in str(one.title).casefold() or wanted in one.name.replace("_", " ")
+    ]

@@ -1,13 +1,16 @@
 """Reads of users and tokens. `live_tokens` is what a process keeps that checks tokens by itself."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.conf import settings
 from django.contrib.auth.models import Group
 from django.db.models import Count, F, Q, QuerySet
+from django.db.models.functions import Lower
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.http import urlencode
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -43,6 +46,20 @@ def live_tokens() -> list[TokenGrant]:
         ends[token.pk] = min(token.expires_at, ends.get(token.parent_id, token.expires_at))
         grants.append(_grant(token, ends[token.pk]))
     return grants
+
+
+def common_language(addresses: Iterable[str]) -> str:
+    """That all people of these e-mail addresses chose; the console's own where one of them chose none.
+
+    An address that is no user's, as of a list of a team, chose none.
+    """
+    wanted = {address.lower() for address in addresses}
+    known = User.objects.annotate(address=Lower("email")).filter(address__in=wanted)
+    found = list(known.values_list("address", "language"))
+    languages = {language for _address, language in found}
+    is_one = {address for address, _language in found} == wanted and len(languages) == 1
+    language = languages.pop() if is_one else ""
+    return language if language in dict(settings.LANGUAGES) else settings.LANGUAGE_CODE
 
 
 def lineage(token: ApiToken) -> Iterator[ApiToken]:
@@ -160,5 +177,21 @@ def search(text: str, user: User) -> list[Hit]:
     found = User.objects.filter(Q(username__icontains=text) | Q(email__icontains=text)).order_by("username")
     return [
         Hit(row.username, reverse("access:user-detail", args=[row.pk]), str(_("user")), "users")
+        for row in found[:5]
+    ]
+
+
+def search_tokens(text: str, user: User) -> list[Hit]:
+    """One's own tokens by name, live ones first; for administrators everybody's, by their owner too."""
+    is_all = policy.allows(user, "admin")
+    page = reverse("access:all-token-list" if is_all else "access:token-list")
+    found = all_tokens(words=text) if is_all else tokens_of(user).filter(name__icontains=text)
+    return [
+        Hit(
+            f"{row.name} ({row.user.username})" if is_all else row.name,
+            f"{page}?{urlencode({'words': row.name})}" if is_all else page,
+            str(_("API token")),
+            "system",
+        )
         for row in found[:5]
     ]

@@ -12,9 +12,11 @@ from django.conf import settings
 from django.core.mail import EmailMessage
 from django.core.mail.backends import smtp
 from django.core.mail.message import sanitize_address
+from django.utils import translation
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from core.access import queries as access
 from core.alerts.facts import Fact, rows
 from core.alerts.states import Event, Severity
 from core.lib.errors import Conflict, Unavailable
@@ -117,12 +119,15 @@ def is_configured() -> bool:
 def send(payload: dict[str, Any], recipients: list[str]) -> None:
     """Send what a webhook would get, in words; mails about one alert make one thread.
 
+    The words are in the language that all recipients chose. What the alert itself says is as it was stored.
     Raises Conflict where no server is set, PartlyRefused when it takes the mail for some of them only,
     Unavailable when it does not take it.
     """
     if not is_configured():
         raise Conflict(_("E-mail is not configured: an administrator can set CONSOLE_EMAIL_URL."))
-    message = EmailMessage(subject_of(payload), body_of(payload), to=recipients, headers=_headers(payload))
+    with translation.override(access.common_language(recipients)):
+        subject, body = subject_of(payload), body_of(payload)
+    message = EmailMessage(subject, body, to=recipients, headers=_headers(payload))
     try:
         message.send()
     except _SomeRefused as error:

@@ -112,6 +112,14 @@ def search(text: str, _user: User) -> list[Hit]:
 # --- channels
 
 
+def search_channels(text: str, _user: User) -> list[Hit]:
+    """Channels of notifications by name."""
+    return [
+        Hit(row.name, reverse("alerts:channel-detail", args=[row.pk]), _("channel"), "bell")
+        for row in Channel.objects.filter(name__icontains=text).order_by("name")[:8]
+    ]
+
+
 def channels() -> QuerySet[Channel]:
     """By name, each with `n_pending`, `n_failed` and `last_at` of its notifications."""
     told = _of_channel(DeliveryState.DELIVERED).order_by("-ended_at").values("ended_at")[:1]

@@ -1,7 +1,5 @@
 """The audit trail as a file: CSV for spreadsheets, JSON lines for programs, sent while it is read."""
 
-import csv
-import io
 from collections.abc import Callable, Iterator
 
 import orjson
@@ -10,7 +8,7 @@ from django.http import HttpRequest, StreamingHttpResponse
 
 from core.audit import queries
 from core.audit.models import AuditEntry
-from core.lib import downloads, json_out
+from core.lib import csv_out, downloads, json_out
 
 COLUMNS = (
     "id",
@@ -27,8 +25,6 @@ COLUMNS = (
     "request_id",
     "upstream_id",
 )
-# A spreadsheet runs a cell that starts with one of these as a formula.
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def response(request: HttpRequest, entries: QuerySet[AuditEntry], kind: str) -> StreamingHttpResponse:
@@ -38,23 +34,13 @@ def response(request: HttpRequest, entries: QuerySet[AuditEntry], kind: str) -> 
 
 
 def _csv(entries: QuerySet[AuditEntry]) -> Iterator[bytes]:
-    yield _csv_lines([COLUMNS])
+    yield csv_out.lines([COLUMNS])
     for chunk in queries.in_chunks(entries):
-        yield _csv_lines([[_cell(value) for value in _values(entry).values()] for entry in chunk])
-
-
-def _csv_lines(rows: list) -> bytes:
-    buffer = io.StringIO()
-    csv.writer(buffer).writerows(rows)
-    return buffer.getvalue().encode()
+        yield csv_out.lines(map(_cell, _values(entry).values()) for entry in chunk)
 
 
 def _cell(value: object) -> object:
-    if isinstance(value, dict):
-        return json_out.text(value)
-    if isinstance(value, str) and value.startswith(FORMULA_STARTS):
-        return f"'{value}"
-    return value
+    return json_out.text(value) if isinstance(value, dict) else value
 
 
 def _json_lines(entries: QuerySet[AuditEntry]) -> Iterator[bytes]:

@@ -10,6 +10,7 @@ from django.views.decorators.http import require_GET
 from core.audit import actions, diff, export, objects, queries, visibility
 from core.audit.forms import OLDEST_FIRST, Cursor, EntryFilters, ObjectName
 from core.audit.models import AuditEntry
+from core.lib import paging
 from core.lib.errors import InvalidRequest
 from core.lib.templatetags.numbers import whole
 
@@ -24,13 +25,14 @@ def entry_list(request: HttpRequest) -> HttpResponse:
     position = _position(request)
     is_oldest_first = position["order"] == OLDEST_FIRST
     page = queries.page(queries.matching(filters), after=position["cursor"], is_oldest_first=is_oldest_first)
+    links = paging.links(request, "cursor", page.next_cursor)
     values = {
         "form": form,
         "entries": page.entries if form.is_valid() else [],
-        "page": _pager(request, page, position["cursor"]),
+        "page": links,
         "chips": _chips(request, form),
         "known_actions": queries.known_actions(),
-        "query": _query_without(request.GET, "cursor").urlencode(),
+        "query": links["filters"],
         "is_oldest_first": is_oldest_first,
         "is_filtered": bool(_chips(request, form)),
     }
@@ -44,16 +46,6 @@ def _position(request: HttpRequest) -> dict[str, Any]:
     form = Cursor(request.GET)
     form.full_clean()
     return {"cursor": form.cleaned_data.get("cursor"), "order": form.cleaned_data.get("order")}
-
-
-def _pager(request: HttpRequest, page: queries.Page, cursor: int | None) -> dict[str, Any]:
-    first = _query_without(request.GET, "cursor")
-    following = first.copy()
-    following["cursor"] = str(page.next_cursor)
-    return {
-        "next_url": f"?{following.urlencode()}" if page.next_cursor else None,
-        "previous_url": f"?{first.urlencode()}" if cursor is not None else None,
-    }
 
 
 def _chips(request: HttpRequest, form: EntryFilters) -> list[dict[str, str]]:

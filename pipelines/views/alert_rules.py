@@ -47,7 +47,7 @@ def alert_rule_create(request: SignedInRequest) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 def alert_rule_edit(request: SignedInRequest, rule_id: int) -> HttpResponse:
-    """One rule."""
+    """The form that changes a rule; who may not change it reads it."""
     rule = alert_rules.rule(rule_id)
     if request.method == "GET":
         return _form(request, AlertRuleForm.of(rule), rule)

@@ -7,7 +7,7 @@ from pathlib import PurePath
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.utils import timezone
+from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
 from core.access import policy
@@ -105,6 +105,7 @@ def _noted(
         username=by.get_username(),
         token_id=by.token_id,
         idempotency_key=upload.key,
+        language=translation.get_language() or "",
         file_name=_plain_name(upload.name),
         format=format_,
         sha256=kept.sha256,

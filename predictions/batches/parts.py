@@ -5,16 +5,15 @@ bytes again: so no row is scored twice, none has two ids, and no id is sealed tw
 """
 
 import asyncio
-import csv
 import inspect
-import io
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import msgspec
+from django.utils.translation import gettext as _
 
-from core.lib import json_out
+from core.lib import csv_out, json_out
 from predictions import sealing
 from predictions.batches.tables import Given
 from predictions.serving.callers import Caller
@@ -43,8 +42,6 @@ OWN_COLUMNS = (
     "warnings",
     "error",
 )
-# A spreadsheet runs a cell that starts with one of these as a formula.
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -74,7 +71,7 @@ class Answered(NamedTuple):
 
 def header(columns: Sequence[str]) -> bytes:
     """The first line of a result: the console's own columns, then the file's."""
-    return _csv([[*(own_column(name, columns) for name in OWN_COLUMNS), *map(guarded, columns)]])
+    return csv_out.lines([[*(own_column(name, columns) for name in OWN_COLUMNS), *columns]])
 
 
 def chunks(rows: Iterable[Given], columns: Sequence[str]) -> Iterator[list[Given]]:
@@ -118,15 +115,16 @@ def made(
             given, record = recorder.record(scored)
             if len(record) > most_bytes:
                 given = {}
-                error = f"the record of the row would hold {grouped(len(record))} bytes: send shorter texts"
+                words = _("the record of the row would hold %(n)s bytes: send shorter texts")
+                error = words % {"n": grouped(len(record))}
             else:
                 records.append(record)
         if not given:
             refused.append((number, error[:LONGEST_WORDS]))
-        lines.append(
-            [number, *_own_cells(served.ref.version, given), guarded(error), *map(guarded, row.cells)]
-        )
-    return Part(served.ref.version, records, _csv(lines), len(records), len(refused), refused[:SHOWN_REFUSED])
+        lines.append([number, *_own_cells(served.ref.version, given), error, *row.cells])
+    return Part(
+        served.ref.version, records, csv_out.lines(lines), len(records), len(refused), refused[:SHOWN_REFUSED]
+    )
 
 
 def _own_cells(version: str, given: dict[str, Any]) -> list[Any]:
@@ -136,33 +134,12 @@ def _own_cells(version: str, given: dict[str, Any]) -> list[Any]:
     return [
         given["id"],
         version,
-        guarded(given["value"]),
-        guarded(given["label"] or ""),
+        given["value"],
+        given["label"] or "",
         shares.get(str(given["value"]), "") if shares else "",
         json_out.text(shares) if shares else "",
-        guarded("; ".join(given["warnings"])),
+        "; ".join(given["warnings"]),
     ]
-
-
-def guarded(value: Any) -> Any:
-    """A cell that no spreadsheet runs; numbers stay as they are."""
-    if not isinstance(value, str) or not value.startswith(FORMULA_STARTS) or _is_number(value):
-        return value
-    return f"'{value}"
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text.replace(",", "."))
-    except ValueError:
-        return False
-    return True
-
-
-def _csv(lines: list[list[Any]]) -> bytes:
-    buffer = io.StringIO()
-    csv.writer(buffer).writerows(lines)
-    return buffer.getvalue().encode(errors="replace")
 
 
 def _answered(served: Served, rows: Sequence[Given], first: int, runner: asyncio.Runner) -> list[Answered]:
@@ -200,8 +177,9 @@ async def _scored(served: Served, inputs: list[Row]) -> list[_Score | str]:
         scores = await found if inspect.isawaitable(found) else found
     except (ModelFailure, NoNumber) as error:
         if len(inputs) == 1:
-            words = error.errors[0]["message"] if isinstance(error, NoNumber) else str(error)
-            return [words if isinstance(error, NoNumber) else f"the model fails on these values: {words}"]
+            if isinstance(error, NoNumber):
+                return [error.errors[0]["message"]]
+            return [_("the model fails on these values: %(error)s") % {"error": error}]
         middle = len(inputs) // 2
         return await _scored(served, inputs[:middle]) + await _scored(served, inputs[middle:])
     return list(zip(scores.values, scores.labels, scores.probabilities, strict=True))

@@ -1,21 +1,23 @@
 """Reads of files of rows, and of their results."""
 
-import csv
-import io
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
 from core.access import policy
 from core.access.models import User
+from core.lib import csv_out, edge
 from core.lib.errors import Conflict, NotFound
+from core.lib.hits import Hit
 from predictions.batch_models import PredictionBatch
 from predictions.batches import files, parts
 from predictions.models import ErasedPrediction
+
+HITS = 5
 
 
 def of_user(user: User) -> QuerySet[PredictionBatch]:
@@ -68,12 +70,11 @@ def _as_it_is(path: Path) -> Iterator[bytes]:
 def _without(path: Path, erased: set[bytes], columns: list[str]) -> Iterator[bytes]:
     """Of an erased prediction the number of its row stays, and that it was erased."""
     blank = [""] * (len(parts.OWN_COLUMNS) - 2)
-    rest = io.StringIO()
-    csv.writer(rest).writerow([*blank, _("erased"), *[""] * len(columns)])
+    rest = csv_out.lines([[*blank, _("erased"), *[""] * len(columns)]])
     piece = bytearray()
     with path.open("rb") as file:
         for number, id_, record in _records(file):
-            piece += number + b"," + rest.getvalue().encode() if id_ in erased else record
+            piece += number + b"," + rest if id_ in erased else record
             if len(piece) >= files.PIECE_BYTES:
                 yield bytes(piece)
                 piece.clear()
@@ -81,7 +82,7 @@ def _without(path: Path, erased: set[bytes], columns: list[str]) -> Iterator[byt
 
 
 def _records(file: IO[bytes]) -> Iterator[tuple[bytes, bytes, bytes]]:
-    """Number, id and text of each line, as csv.writer made it; csv.reader would refuse a long cell."""
+    """Number, id and text of each line, as csv_out made it; csv.reader would refuse a long cell."""
     record, n_quotes = bytearray(), 0
     for line in file:
         record += line
@@ -90,3 +91,10 @@ def _records(file: IO[bytes]) -> Iterator[tuple[bytes, bytes, bytes]]:
             number, id_, _rest = bytes(record).split(b",", 2)
             yield number, id_, bytes(record)
             record, n_quotes = bytearray(), 0
+
+
+def search(text: str, user: User) -> list[Hit]:
+    """Files that the user may see: by id, which their predictions name too, or by name."""
+    id_ = edge.uuid_or_none(text)
+    found = visible_to(user).filter(Q(pk=id_) if id_ is not None else Q(file_name__icontains=text))
+    return [Hit(str(row), row.get_absolute_url(), _("file of rows"), "predict") for row in found[:HITS]]

@@ -21,7 +21,7 @@ import structlog
 from django.conf import settings
 from django.db import connection
 from django.db.models import F
-from django.utils import timezone
+from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
 from core.access import policy
@@ -266,7 +266,7 @@ def work(batch_id: str) -> uuid.UUID | None:
         if not batch.is_open:
             batch.mark_delivered()
         else:
-            with outbox.kept(batch):
+            with outbox.kept(batch), translation.override(batch.language or settings.LANGUAGE_CODE):
                 _turn(batch)
     return next_in_turn()
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, TextIO
 
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from predictions.batches import files
 from scoring import parquet, values
@@ -125,7 +126,12 @@ class CsvTable(Table):
             cells.pop()
         kept = [*cells[:n], *[""] * (n - len(cells))]
         if len(cells) != n:
-            return Given(kept, {}, f"the row has {grouped(len(cells))} values for {grouped(n)} columns")
+            words = ngettext(
+                "the row has %(n)s value for %(wanted)s columns",
+                "the row has %(n)s values for %(wanted)s columns",
+                len(cells),
+            )
+            return Given(kept, {}, words % {"n": grouped(len(cells)), "wanted": grouped(n)})
         inputs: dict[str, object] = {}
         for name, cell in zip(self.columns, cells, strict=True):
             field = self._fields.get(name)
@@ -200,7 +206,7 @@ class _Lines:
         self.n += 1
         self.n_characters += len(line)
         if self.n_characters > MOST_CHARACTERS:
-            raise csv.Error(f"a row holds more than {grouped(MOST_CHARACTERS)} characters")
+            raise csv.Error(_("a row holds more than %(n)s characters") % {"n": grouped(MOST_CHARACTERS)})
         return line
 
 

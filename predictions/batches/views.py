@@ -1,7 +1,5 @@
 """Pages of files of rows: bring one, see how far each is, take the result away."""
 
-import csv
-import io
 import uuid
 
 from django.conf import settings
@@ -13,10 +11,11 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from core.access.http import SignedInRequest
+from core.lib import csv_out
 from core.lib.errors import Conflict, InvalidRequest
 from core.lib.htmx import go_to, is_htmx
 from core.lib.paging import page_of
-from predictions.batches import actions, exports, parts, queries, tables
+from predictions.batches import actions, exports, queries, tables
 from predictions.batches.actions import Upload
 from predictions.batches.forms import UploadForm
 from predictions.errors import TooLarge
@@ -72,12 +71,9 @@ def _list(
 def batch_template(request: SignedInRequest, model: str) -> HttpResponse:
     """A CSV file with the right header and an example row."""
     served = service.started().engine.champion(model)
-    buffer = io.StringIO()
-    csv.writer(buffer).writerows(
-        [[parts.guarded(cell) for cell in line] for line in tables.template(served.spec)]
-    )
+    content = csv_out.lines(tables.template(served.spec))
     headers = {"Content-Disposition": 'attachment; filename="template.csv"'}
-    return HttpResponse(buffer.getvalue(), content_type="text/csv; charset=utf-8", headers=headers)
+    return HttpResponse(content, content_type="text/csv; charset=utf-8", headers=headers)
 
 
 @require_GET

@@ -1,6 +1,5 @@
 """What people change: the rules by which a model is watched."""
 
-from datetime import datetime
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -14,7 +13,7 @@ from core.audit import actions as audit
 from core.lib import live
 from core.lib.errors import InvalidRequest
 from models_registry import queries as registry
-from predictions.drift import queries
+from predictions.drift import queries, watches
 from predictions.models import DriftRules, DriftWatch, DriftWindow
 
 SCOPE = "drift.rules"
@@ -57,32 +56,10 @@ def _go_on_from_now(model: str) -> None:
     """What came while nobody watched is not judged afterwards, whoever became champion meanwhile."""
     champion = registry.champion(model)
     if champion is not None:
-        watches(champion)
+        watches.of(champion)
     with connection.cursor() as cursor:
         cursor.execute("SELECT last_value FROM predictions_arrival")
         DriftWatch.objects.filter(model=model).update(bookmark=cursor.fetchone()[0])
-
-
-def watches(champion: registry.Champion) -> list[DriftWatch]:
-    """Without their summaries. A demonstration's predictions of a model that is none are kept apart."""
-    return [
-        DriftWatch.objects.defer("summary").get_or_create(
-            model=champion.model, version=champion.version, is_demo=is_demo
-        )[0]
-        for is_demo in ([True] if champion.is_demo else [False, True])
-    ]
-
-
-def begin_with_the_reign(watch: DriftWatch, since: datetime) -> None:
-    """What was recorded before its version became champion is in no window: it says nothing of today."""
-    rows = queries.waiting(watch).order_by("arrival")
-    first = rows.values_list("recorded_at", flat=True).first()
-    if first is None or first >= since:
-        return
-    last = rows.filter(recorded_at__lt=since).values_list("arrival", flat=True).last()
-    # Whoever judges has the row locked and may be further by now.
-    DriftWatch.objects.filter(pk=watch.pk, bookmark__lt=last).update(bookmark=last)
-    watch.refresh_from_db(fields=["bookmark"])
 
 
 def remove_demo() -> int:

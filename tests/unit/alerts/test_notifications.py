@@ -23,7 +23,7 @@ from core.alerts.models import Channel, Delivery
 from core.alerts.states import DeliveryState
 from core.lib import outbox
 from core.lib.errors import Conflict, Unavailable
-from tests.people import make_admin
+from tests.people import make_admin, make_user
 from tests.unit.alerts.conftest import find, in_hours, long_ago, opened
 from tests.unit.alerts.receiver import Receiver
 
@@ -772,6 +772,27 @@ def test_a_mail_ends_though_a_byte_comes_now_and_then(settings, monkeypatch):
     with pytest.raises(Unavailable, match="did not take it"):
         mail.send({"event": "test", "id": "1", "url": "http://host.example/"}, ["ana@example.org"])
     assert time.monotonic() - began_at < 3
+
+
+TEST_MAIL = {"event": "test", "id": "1", "url": "http://host.example/"}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("recipients", "subject"),
+    [
+        (["Ana@example.org"], "[Atalaya] Esto es una prueba"),
+        (["ana@example.org", "eva@example.org"], "[Atalaya] Esto es una prueba"),
+        (["ana@example.org", "bo@example.org"], "[Atalaya] This is a test"),  # bo chose none
+        (["ana@example.org", "team@example.org"], "[Atalaya] This is a test"),  # nobody's
+    ],
+)
+def test_a_mail_is_in_the_language_that_all_its_recipients_chose(settings, recipients, subject):
+    settings.CONSOLE_EMAIL_URL = "smtp://mail.example"
+    for name, language in [("ana", "es"), ("eva", "es"), ("bo", "")]:
+        make_user(name, email=f"{name}@example.org", language=language)
+    mail.send(TEST_MAIL, recipients)
+    assert [message.subject for message in outgoing.outbox] == [subject]
 
 
 @pytest.fixture

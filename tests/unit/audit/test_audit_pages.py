@@ -33,7 +33,7 @@ def test_pages_follow_one_another_while_rows_arrive(admin):
     make_entries(120)
     seen, url = [], "/system/audit?actor=ana"
     while url:
-        answer = admin.get(url if url.startswith("/") else f"/system/audit{url}")
+        answer = admin.get(url)
         seen += [entry.pk for entry in answer.context["entries"]]
         url = answer.context["page"]["next_url"]
         make_entries(3)
@@ -46,7 +46,7 @@ def test_the_oldest_come_first_when_asked(admin):
     first = admin.get("/system/audit?order=at")
     ids = [entry.pk for entry in first.context["entries"]]
     assert ids == sorted(ids)
-    following = admin.get(f"/system/audit{first.context['page']['next_url']}").context["entries"]
+    following = admin.get(first.context["page"]["next_url"]).context["entries"]
     assert following[0].pk > ids[-1]
 
 

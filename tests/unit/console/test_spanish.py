@@ -2,17 +2,34 @@
 
 import re
 
+import polib
 import pytest
 from django.test import Client
 from django.urls import get_resolver, reverse
 
 from console import health
+from stack.messages import CATALOGUE
 from streaming import gateway
 from tests.unit.console.test_role_matrix import routes
 
 OPEN = re.compile(r"%\(\w+\)[sd]|\{n\}")
 PAGES = sorted({name for name, arguments, _view in routes(get_resolver().url_patterns) if not arguments})
 NO_PAGES = re.compile(r"^api:|:sign-out$|^console:(livez|readyz|metrics|csp-report|api-schema)$|export")
+
+# Requests to a "usted", where a clause begins: "que elija" within one is of a third person.
+_TO_USTED = (
+    "abra|acepte|active|actualice|aplique|apruebe|arranque|aumente|añada|borre|busque|cambie|cancele|cierre|"
+    "compruebe|configure|consulte|construya|copie|corrija|cree|deje|descargue|detenga|diga|dé|elija|elimine|"
+    "envíe|escriba|espere|exporte|guarde|haga|inicie|indique|instale|intente|intercambie|lea|limite|mire|mueva|"
+    "omita|pase|pida|ponga|pregunte|promueva|pruebe|quite|recargue|reduzca|registre|reinicie|repita|"
+    "restaure|resuelva|revise|seleccione|suba|tome|vea|verifique|vuelva"
+)
+_WITH_IT = "aumént|cámbi|cancél|cópi|descárgu|ejecút|guárd|intercámbi|intént|pás|quít"
+USTED = re.compile(
+    rf"(?:^|[.:;] |, | [oy] )(?:(?:{_TO_USTED})(?= (?!de )[a-z`«%0-9])|(?:{_WITH_IT})el[oa]s?\b)"
+    r"|\busted(?:es)?\b",
+    re.IGNORECASE,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -45,3 +62,12 @@ def test_who_is_signed_out_reads_the_browsers_language():
     shown = Client().get("/sign-in", headers={"accept-language": "es-AR,en;q=0.5"}).content.decode()
     assert "Iniciar sesión" in shown
     assert 'lang="es"' in shown
+
+
+def test_everybody_is_addressed_as_tu():
+    said = [
+        text
+        for entry in polib.pofile(str(CATALOGUE))
+        for text in (entry.msgstr, *entry.msgstr_plural.values())
+    ]
+    assert [text for text in said if USTED.search(text)] == []

@@ -1,6 +1,7 @@
 """Search, reports of browsers, the API's page."""
 
 import json
+import time
 from datetime import timedelta
 
 import pytest
@@ -10,13 +11,18 @@ from django.utils import timezone
 
 from console import csp_reports, dashboard, openapi, openapi_shapes
 from core.access.models import User
+from core.alerts.models import Channel
 from core.lib import env, metrics
 from core.lib.errors import Unavailable
 from core.lib.redis import RedisError
 from jobs.models import Job
+from models_registry.models import Experiment, MlflowRun
+from pipelines.models import AlertRule, Asset, Backfill
 from pipelines.queries import recent_runs
+from predictions.batch_models import PredictionBatch
+from streaming import queries as streaming
 from streaming.models import Stream
-from tests.people import make_user
+from tests.people import make_token, make_user, signed_in
 from tests.pipeline_rows import make_pipeline, make_run
 from tests.registry import make_version
 
@@ -54,6 +60,9 @@ def test_search_does_not_find_what_one_may_not_open(db):
         ("services", "/system/services"),
         ("roles", "/system/roles"),
         ("account", "/account"),
+        ("everybody", "/system/tokens"),
+        ("sign-in", "/system/sign-in"),
+        ("system", "/system"),
     ],
 )
 @pytest.mark.django_db(databases=["default", "usecases"])
@@ -83,6 +92,18 @@ def test_search_does_not_repeat_markup(admin_page):
         ("clean_tr", "/jobs/{job}"),
         ("{job}", "/jobs/{job}"),
         ("bea", "/system/users/{bea}"),
+        ("real est", "/usecases/real_estate"),
+        ("{batch}", "/predict/titanic/files/{batch}"),
+        ("people.c", "/predict/titanic/files/{batch}"),
+        ("order_read", "/consumer-groups?group=order_readers"),
+        ("c0ffee00", "/mlflow-runs/c0ffee0011"),
+        ("tall bird", "/mlflow-runs/c0ffee0011"),
+        ("s3://lake", "/assets/{asset}"),
+        ("backfill {backfill}", "/backfills/{backfill}"),
+        ("nightly", "/backfills/{backfill}"),
+        ("nightly_*", "/alert-rules/{rule}"),
+        ("on call", "/monitoring/notifications/{channel}"),
+        ("report scr", "/system/tokens?words=report+script"),
     ],
 )
 def test_search_finds_things_of_every_kind(admin_page, monkeypatch, text, url):
@@ -93,10 +114,45 @@ def test_search_finds_things_of_every_kind(admin_page, monkeypatch, text, url):
         "bea": User.objects.create_user("bea").pk,
     }
     make_version(3)
-    monkeypatch.setattr("streaming.queries._remembered", (float("-inf"), []))
+    known |= {
+        "batch": PredictionBatch.objects.create(
+            model="titanic", requested_by=root, username="root", file_name="people.csv", format="csv",
+            sha256="", size_bytes=1,
+        ).pk,
+        "asset": Asset.objects.create(airflow_id=7, name="trips", uri="s3://lake/trips").pk,
+        "backfill": Backfill.objects.create(
+            dag_id="nightly_load", from_date=timezone.now(), to_date=timezone.now()
+        ).pk,
+        "rule": AlertRule.objects.create(kind="failed", pattern="nightly_*").pk,
+        "channel": Channel.objects.create(name="On call", kind="webhook").pk,
+    }  # fmt: skip
+    make_token(make_user("tom"), name="report script")
+    experiment = Experiment.objects.create(experiment_id="1", name="birds")
+    MlflowRun.objects.create(run_id="c0ffee0011", experiment=experiment, name="tall bird", status="FINISHED")
+    names = streaming.Names(time.monotonic(), ["orders_topic"], ["order_readers"])
+    monkeypatch.setattr(streaming, "_remembered", names)
     Stream.objects.create(name="orders_stream", topic="orders_topic", definition={})
     found = admin_page.get("/search", {"q": text.format(**known)}, headers={"HX-Request": "true"}).text
     assert f'href="{url.format(**known)}"' in found
+
+
+def test_search_finds_ones_own_tokens_and_files_alone(db):
+    ana, bo = make_user("ana", "predictor"), make_user("bo", "predictor")
+    for user in (ana, bo):
+        make_token(user, name=f"script of {user}")
+        PredictionBatch.objects.create(
+            model="titanic", requested_by=user, file_name=f"script_{user}.csv", size_bytes=1
+        )
+    text = signed_in(ana).get("/search?q=script", headers={"HX-Request": "true"}).text
+    assert ("script of ana" in text, "script_ana.csv" in text) == (True, True)
+    assert ("script of bo" in text, "script_bo.csv" in text) == (False, False)
+
+
+def test_streams_are_found_without_kafka(admin_page, monkeypatch):
+    monkeypatch.setattr(streaming, "_remembered", streaming.Names(float("-inf"), [], []))
+    Stream.objects.create(name="orders_stream", topic="orders_topic", definition={})
+    found = admin_page.get("/search?q=orders_topic", headers={"HX-Request": "true"}).text
+    assert 'href="/topics/orders_topic"' in found
 
 
 def test_only_who_may_see_people_finds_them(db):

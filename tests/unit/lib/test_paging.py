@@ -4,7 +4,7 @@ import pytest
 from django.test import RequestFactory
 
 from core.lib import htmx
-from core.lib.paging import page_of
+from core.lib.paging import links, page_of
 
 ROWS = list(range(120))
 
@@ -29,6 +29,22 @@ def test_a_number_beyond_gets_the_last_page_and_no_number_the_first(asked, first
 def test_the_ends_lead_nowhere():
     assert page({})["previous_url"] is None
     assert page({"page": "3"})["next_url"] is None
+
+
+def linked(query, following):
+    return links(RequestFactory().get("/mine", query), "before", following)
+
+
+def test_a_list_from_a_cursor_leads_on_and_back_to_its_first_page():
+    assert linked({"before": "9", "model": "a b", "state": ""}, 4) == {
+        "filters": "model=a+b",
+        "next_url": "/mine?model=a+b&before=4",
+        "previous_url": "/mine?model=a+b",
+    }
+
+
+def test_the_first_and_only_page_from_a_cursor_leads_nowhere():
+    assert linked({"before": ""}, None) == {"filters": "", "next_url": None, "previous_url": None}
 
 
 def test_htmx_is_sent_on_by_a_header():

@@ -8,7 +8,7 @@ import pytest
 from core.access import policy
 from core.lib.ids import uuid7
 from predictions import answered, masking
-from predictions.lists import _csv
+from predictions.list_views import _csv
 from predictions.models import Prediction
 from predictions.serializers import PredictionSerializer
 from scoring.spec_reading import read_spec

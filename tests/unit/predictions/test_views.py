@@ -15,7 +15,7 @@ from django.utils.translation import override
 
 from core.audit.models import AuditEntry
 from core.lib.ids import uuid7
-from predictions import explanation, lists
+from predictions import explanation, list_views
 from predictions.models import Prediction
 from predictions.serving.served import Served
 from scoring.spec_reading import read_spec
@@ -199,7 +199,7 @@ def test_the_list_is_filtered_and_paged(ana, browser):
     assert str(warned.pk) in page
     first = browser.get("/predict/titanic/mine")
     assert first.context["page"]["next_url"]
-    second = browser.get("/predict/titanic/mine" + first.context["page"]["next_url"])
+    second = browser.get(first.context["page"]["next_url"])
     assert second.content.decode().count("<tr id=") == 2
 
 
@@ -211,6 +211,11 @@ def test_an_export_cannot_carry_a_formula(ana, browser):
     assert rows[0]["probability"] == "0.87"
 
 
+def test_a_label_that_is_a_number_is_exported_as_it_is(ana, browser):
+    recorded(ana, label="-1")
+    assert [row["label"] for row in exported(browser)] == ["-1"]
+
+
 def exported(browser, query="") -> list[dict[str, str]]:
     answer = browser.get(f"/predict/titanic/mine.csv{query}")
     return list(csv.DictReader(io.StringIO(b"".join(answer.streaming_content).decode())))
@@ -218,8 +223,8 @@ def exported(browser, query="") -> list[dict[str, str]]:
 
 @pytest.mark.parametrize("chunk", [1, 2, 1_000])
 def test_an_export_that_ends_early_says_so_and_how_it_goes_on(ana, browser, monkeypatch, chunk):
-    monkeypatch.setattr(lists, "EXPORT_ROWS", 2)
-    monkeypatch.setattr(lists, "CHUNK", chunk)
+    monkeypatch.setattr(list_views, "EXPORT_ROWS", 2)
+    monkeypatch.setattr(list_views, "CHUNK", chunk)
     made = [str(recorded(ana).pk) for _ in range(3)]
     newest = exported(browser)
     assert [row["id"] for row in newest[:2]] == made[:0:-1]
@@ -229,7 +234,7 @@ def test_an_export_that_ends_early_says_so_and_how_it_goes_on(ana, browser, monk
 
 
 def test_an_export_of_exactly_so_many_is_whole(ana, browser, monkeypatch):
-    monkeypatch.setattr(lists, "EXPORT_ROWS", 2)
+    monkeypatch.setattr(list_views, "EXPORT_ROWS", 2)
     made = {str(recorded(ana).pk) for _ in range(2)}
     assert {row["id"] for row in exported(browser)} == made
 
@@ -246,7 +251,7 @@ def test_the_export_of_any_page_of_the_list_is_whole(ana, browser):
     for _ in range(51):
         recorded(ana)
     first = browser.get("/predict/titanic/mine?only=warned")
-    second = browser.get("/predict/titanic/mine" + first.context["page"]["next_url"]).content.decode()
+    second = browser.get(first.context["page"]["next_url"]).content.decode()
     assert 'href="/predict/titanic/mine.csv?only=warned"' in second
 
 

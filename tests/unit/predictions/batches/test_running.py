@@ -9,7 +9,7 @@ from datetime import timedelta
 import pandas as pd
 import pytest
 from django.db import connection
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from core.lib.errors import NotFound, Unavailable
 from predictions import ingestion
@@ -60,6 +60,18 @@ def test_every_row_becomes_a_prediction_of_who_asked(bring, worker, broker, ana)
     ]
     assert {row["value"] for row in found} <= {"0", "1"}
     assert found[0]["label"] == "Did not survive"
+
+
+def test_what_came_of_a_file_is_told_in_the_language_in_which_it_was_asked_for(bring, worker):
+    with translation.override("es"):
+        batch = bring(csv_of(0, "3,male", "3,male,old,1,0,7.25,S"))
+    batch = worker(batch)
+    assert [one["message"] for one in batch.refused] == [
+        "la fila tiene 2 valores para 7 columnas",
+        'Age debe ser un número como 22.5, no el texto "old"',
+    ]
+    assert batch.error == "No se pudo predecir ninguna fila. Fila 1: la fila tiene 2 valores para 7 columnas"
+    assert result(batch)[0]["error"] == batch.refused[0]["message"]
 
 
 def test_a_bad_row_is_set_aside_and_the_others_are_predicted(bring, worker, broker):

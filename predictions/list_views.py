@@ -1,7 +1,5 @@
 """Tables of recorded predictions, one's own and everybody's, and their export."""
 
-import csv
-import io
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +13,7 @@ from django.views.decorators.http import require_GET
 from core.access.http import SignedInRequest
 from core.access.models import User
 from core.audit import actions as audit
-from core.lib import downloads, json_out
+from core.lib import csv_out, downloads, json_out, paging
 from core.lib.htmx import is_htmx
 from core.lib.templatetags import numbers
 from predictions import masking, queries
@@ -26,8 +24,6 @@ from predictions.serving import service
 EXPORT_ROWS = 100_000
 CHUNK = 1_000
 COLUMNS = ("id", "at", "model", "version", "username", "source", "value", "label", "probability", "actual")
-# A spreadsheet runs a cell that starts with one of these as a formula.
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 @require_GET
@@ -58,24 +54,11 @@ def _table(
     values |= {
         "form": filters,
         "predictions": found,
-        "page": _pager(request, following),
+        "page": paging.links(request, "before", following),
         "is_filtered": any(value for name, value in request.GET.items() if name != "before"),
     }
     template = "predictions/_table.html" if is_htmx(request) else whole
     return render(request, template, values, status=200 if is_valid else 422)
-
-
-def _pager(request: SignedInRequest, following: uuid.UUID | None) -> dict[str, str | None]:
-    """filters: what is asked for on whatever page."""
-    first = request.GET.copy()
-    was_further = bool(first.pop("before", None))
-    after = first.copy()
-    after["before"] = str(following)
-    return {
-        "filters": first.urlencode(),
-        "next_url": f"?{after.urlencode()}" if following else None,
-        "previous_url": f"?{first.urlencode()}" if was_further else None,
-    }
 
 
 @require_GET
@@ -102,7 +85,7 @@ def _export(request: SignedInRequest, rows: QuerySet[Prediction], name: str) -> 
 
 def _csv(rows: QuerySet[Prediction], *, by: User) -> Iterator[bytes]:
     """Newest first; where there are too many for one file, its last line says how the others come."""
-    yield _lines([[*COLUMNS, "inputs", "warnings", "is_answered"]])
+    yield csv_out.lines([[*COLUMNS, "inputs", "warnings", "is_answered"]])
     batch: list[list[Any]] = []
     last = None
     for n_before, row in enumerate(rows[: EXPORT_ROWS + 1].iterator(chunk_size=CHUNK)):
@@ -112,14 +95,14 @@ def _csv(rows: QuerySet[Prediction], *, by: User) -> Iterator[bytes]:
         batch.append(_row(row, by=by))
         last = row.pk
         if len(batch) == CHUNK:
-            yield _lines(batch)
+            yield csv_out.lines(batch)
             batch = []
-    yield _lines(batch)
+    yield csv_out.lines(batch)
 
 
 def _row(row: Prediction, *, by: User) -> list[Any]:
     cells = [_cell(getattr(row, name)) for name in COLUMNS]
-    return [*cells, _cell(masking.inputs(row, by=by)), _cell("; ".join(row.warnings)), row.is_answered]
+    return [*cells, _cell(masking.inputs(row, by=by)), "; ".join(row.warnings), row.is_answered]
 
 
 def _more(last: uuid.UUID | None) -> str:
@@ -129,15 +112,9 @@ def _more(last: uuid.UUID | None) -> str:
     }
 
 
-def _lines(rows: list[list[Any]]) -> bytes:
-    buffer = io.StringIO()
-    csv.writer(buffer).writerows(rows)
-    return buffer.getvalue().encode()
-
-
 def _cell(value: Any) -> Any:
     if isinstance(value, dict):
         return json_out.text(value)
     if hasattr(value, "isoformat"):
         return value.isoformat()
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value
+    return value
