@@ -68,7 +68,8 @@ class Definition(Struct, forbid_unknown_fields=True, frozen=True, dict=True):
 
     event_time_field: text in RFC 3339 (without a zone: UTC), or a Unix time in milliseconds; seconds,
     micro- and nanoseconds are told from them by their size.
-    lateness_s: how far behind the newest accepted event time an event may lie.
+    lateness_s: how far behind the newest accepted event time an event may lie, or behind our clock when that
+    event is ahead of it.
     ignore: a message that does not fit and has these texts in these fields is meant for others, and no fault.
     """
 

@@ -180,6 +180,24 @@ def test_an_event_ahead_of_the_clock_makes_none_late(stream):
     assert [letter.offset for letter in stream.dead_letters.all()] == [1]
 
 
+def test_a_sender_whose_clock_is_ahead_makes_nobody_late(stream):
+    counted(stream, messages(trip(NOW + 290), trip(NOW + 1), trip(NOW - 60), trip(NOW + 290), trip(NOW - 61)))
+    counted(stream, messages(trip(NOW), trip(NOW - 61), first=5))  # after a restart
+    assert sum(stream.windows.values_list("count", flat=True)) == 5
+    letters = stream.dead_letters.order_by("offset").values_list("offset", "reason")
+    late = "late: 61 s behind the clock, at most 60 s are allowed"
+    assert list(letters) == [(4, late), (6, late)]
+    assert stream.offsets.get().newest_event_at.timestamp() == NOW + 290
+
+
+def test_partitions_that_were_not_read_to_their_end_know_clocks_that_are_ahead_as_well(stream):
+    one = Counting(stream)
+    one.handle(messages(trip(NOW + 290), trip(NOW - 60), trip(NOW - 61)))
+    one.handle(messages(trip(NOW - 60), first=3))
+    one.save()
+    assert [letter.offset for letter in stream.dead_letters.all()] == [2]
+
+
 def test_partitions_read_one_after_the_other_are_not_late(stream):
     one = Counting(stream)
     one.handle(messages(trip(NOW - 3600), trip(NOW), partition=0))

@@ -236,7 +236,7 @@ def test_no_exception_of_any_class_out_of_one_event_ends_a_stream(stream, monkey
 def test_order_and_lateness_are_kept_when_a_batch_is_counted_in_parts(stream):
     """The good and the late ones are judged as if the bad ones between them were not there."""
     bad = encoded(pickup_datetime="never")
-    events = [trip(NOW), trip(NOW - 61), trip(NOW - 60), trip(NOW + 10), trip(NOW - 51)]
+    events = [trip(NOW - 10), trip(NOW - 71), trip(NOW - 70), trip(NOW), trip(NOW - 61)]
     values = [part for event in events for part in (bad, json.dumps(event).encode(), bad)]
     counted(stream, values)
     late = [letter.offset for letter in stream.dead_letters.order_by("offset") if "late" in letter.reason]
