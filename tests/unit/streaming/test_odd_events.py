@@ -244,6 +244,25 @@ def test_order_and_lateness_are_kept_when_a_batch_is_counted_in_parts(stream):
     assert sum(stream.windows.values_list("count", flat=True)) == 3
 
 
+def test_fields_have_the_names_that_senders_give_them():
+    names = ["@timestamp", "user-id", "sepal length (cm)", "größe", "a.b", "$x", "1st"]
+    fields = [{"name": name, "type": "number"} for name in names[2:]]
+    fields += [{"name": name, "type": "text"} for name in names[:2]]
+    stream = make_stream(
+        definition={
+            "fields": fields,
+            "event_time_field": "@timestamp",
+            "group_by": "user-id",
+            "measures": [{"name": f"m{n}", "kind": "sum", "field": one} for n, one in enumerate(names[2:])],
+        }
+    )
+    event = {"@timestamp": "2023-11-14T22:13:25.000Z", "user-id": "ann", **dict.fromkeys(names[2:], 1.5)}
+    counted(stream, [json.dumps(one).encode() for one in (event, event, {**event, "user-id": None})])
+    window = stream.windows.get()
+    assert (window.group, window.count, window.measures) == ("ann", 2, {f"m{n}": 3.0 for n in range(5)})
+    assert stream.dead_letters.get().reason.startswith("user-id: ")
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
