@@ -66,7 +66,7 @@ _RULE_PARTS = {"threshold": {"limit"}, "model": {"model", "sigma", "k"}, "robust
 class Definition(Struct, forbid_unknown_fields=True, frozen=True, dict=True):
     """Windows are [k·window_s, (k+1)·window_s) of Unix time, for each value of `group_by`.
 
-    event_time_field: text in RFC 3339 (without a zone: UTC), or a Unix time in milliseconds; seconds,
+    event_time_field: date and time in ISO 8601, without a zone UTC, or Unix time in milliseconds; seconds,
     micro- and nanoseconds are told from them by their size.
     lateness_s: how far behind the newest accepted event time an event may lie, or behind our clock when that
     event is ahead of it.

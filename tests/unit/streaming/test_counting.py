@@ -135,6 +135,32 @@ def test_a_text_that_is_no_time_is_a_dead_letter(stream):
     assert reason_of(stream, bad).startswith("the event time is not like")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{NOW}",
+        "2023-11-14 22:13:25+00",
+        "2023-11-15T03:43:25.000+05:30",
+        "2023-11-14T22:13:25,0Z",
+        "20231114T221325Z",
+        "2023-11-14T22:13Z",  # 25 s earlier
+    ],
+)
+def test_times_as_writers_of_logs_and_databases_tell_them_are_read(stream, text):
+    counted(stream, messages(trip(NOW, pickup_datetime=text)))
+    seconds = stream.offsets.get().newest_event_at.timestamp()
+    assert seconds == (NOW - 25 if text.endswith("13Z") else NOW)
+    assert not stream.dead_letters.exists()
+
+
+@pytest.mark.parametrize(
+    "text", ["2023-11-14", "2023-11-14x22:13:25", "1e9", "1700000005.", "2023-11-14T25:00Z"]
+)
+def test_half_a_time_is_a_dead_letter(stream, text):
+    bad = json.dumps(trip(NOW, pickup_datetime=text)).encode()
+    assert reason_of(stream, bad).startswith("the event time is not like")
+
+
 def test_the_year_1970_is_a_dead_letter(stream):
     bad = json.dumps(trip(NOW, pickup_datetime="1970-01-01 00:00:00")).encode()
     assert reason_of(stream, bad) == "event time before the year 2000"
