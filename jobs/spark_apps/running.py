@@ -46,6 +46,7 @@ SPARK_TYPES = {
     "double": "double",
     "string": "string",
     "large_string": "string",
+    "string_view": "string",
     "bool": "boolean",
 }
 A_NUMBER: tuple[Kind, ...] = ("integer", "number")
