@@ -15,7 +15,7 @@ MAX_TEXT = 1_000  # characters of a text value
 MAX_INTEGER = 2**53  # beyond it whole numbers are not exact
 MAX_NUMBER = 3.4028234e38  # the models take float32
 
-NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z")  # of a field in a stream
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z")  # of a measure of a stream
 MAX_COLUMN_NAME = 250
 
 

@@ -121,7 +121,7 @@ def _kind(type_: pa.DataType) -> Kind:
         return "number"
     if pa.types.is_boolean(type_):
         return "boolean"
-    if pa.types.is_string(type_) or pa.types.is_large_string(type_):
+    if pa.types.is_string(type_) or pa.types.is_large_string(type_) or pa.types.is_string_view(type_):
         return "text"
     return "time" if pa.types.is_timestamp(type_) else "other"
 

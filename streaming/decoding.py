@@ -1,5 +1,6 @@
 """From the bytes of a message to a typed event, or to the reason why it is none. Django-free."""
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -17,6 +18,8 @@ MAX_REASON = 300
 MOST_TIMES = 100_000
 YEAR_2000_S, YEAR_2100_S = 946_684_800, 4_102_444_800
 MAX_UNIX_MS = 10**15  # the year 33658: more is no time in any unit
+
+_UNIX_FRACTION = re.compile(r"[0-9]{1,19}\.[0-9]{1,19}")
 
 _when = msgspec.json.Decoder(datetime)
 
@@ -57,14 +60,29 @@ def _of_number(value: int | float) -> float:
 
 
 def _of_text(text: str) -> float:
-    """RFC 3339, without a zone UTC; or the digits of a Unix time, as some write 64-bit numbers."""
+    """RFC 3339, without a zone UTC; or the digits of a Unix time, as some write 64-bit numbers.
+
+    Then the rarer ways: a Unix time with a fraction, and what else of ISO 8601 holds date and time.
+    """
     if text.isascii() and text.isdigit() and len(text) < 20:
         return _of_number(int(text))
     try:
         when = _when.decode(msgspec.json.encode(text))
+    except ValueError:
+        if _UNIX_FRACTION.fullmatch(text):
+            return _of_number(float(text))
+        when = _of_iso(text)
+    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+
+
+def _of_iso(text: str) -> datetime:
+    """PostgreSQL's own `+00`, no seconds, a comma before the fraction. A day alone is no time."""
+    try:
+        if not any(mark in text for mark in "Tt "):
+            raise ValueError
+        return datetime.fromisoformat(text)
     except ValueError as error:
         raise BadEvent("the event time is not like 2024-01-31 12:30:00 or 2024-01-31T12:30:00Z") from error
-    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
 
 
 class EventDecoder:

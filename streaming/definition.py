@@ -4,7 +4,7 @@ Django-free. Fields are written in the field language of `spec.json`.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any, Literal
 
@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from scoring import spec_faults
-from scoring.language import NAME, Field
+from scoring.language import NAME, Field, column_name_fault
 
 Kind = Literal["sum", "mean", "min", "max", "count"]
 RuleKind = Literal["model", "threshold", "robust_z"]
@@ -66,9 +66,10 @@ _RULE_PARTS = {"threshold": {"limit"}, "model": {"model", "sigma", "k"}, "robust
 class Definition(Struct, forbid_unknown_fields=True, frozen=True, dict=True):
     """Windows are [k·window_s, (k+1)·window_s) of Unix time, for each value of `group_by`.
 
-    event_time_field: text in RFC 3339 (without a zone: UTC), or a Unix time in milliseconds; seconds,
+    event_time_field: date and time in ISO 8601, without a zone UTC, or Unix time in milliseconds; seconds,
     micro- and nanoseconds are told from them by their size.
-    lateness_s: how far behind the newest accepted event time an event may lie.
+    lateness_s: how far behind the newest accepted event time an event may lie, or behind our clock when that
+    event is ahead of it.
     ignore: a message that does not fit and has these texts in these fields is meant for others, and no fault.
     """
 
@@ -122,8 +123,8 @@ def _of_shape(plain: object) -> Iterator[str]:
 
 def _of_meaning(definition: Definition) -> Iterator[str]:
     by_name = {field.name: field for field in definition.fields}
-    yield from _of_names([field.name for field in definition.fields], "fields")
-    yield from _of_names([measure.name for measure in definition.measures], "measures")
+    yield from _of_names([field.name for field in definition.fields], "fields", _field_name_fault)
+    yield from _of_names([measure.name for measure in definition.measures], "measures", _measure_name_fault)
     for field in definition.fields:
         yield from (f"fields ({field.name}): {fault}" for fault in spec_faults.of_field(field))
     yield from _of_event_time(by_name.get(definition.event_time_field), definition.event_time_field)
@@ -163,14 +164,25 @@ def _of_rule(rule: AnomalyRule, by_name: dict[str, Field]) -> Iterator[str]:
         yield f"n must be {MIN_RULE_N} to {MAX_RULE_N} events"
 
 
-def _of_names(names: list[str], where: str) -> Iterator[str]:
+def _of_names(names: list[str], where: str, fault_of: Callable[[str], str]) -> Iterator[str]:
     if not names and where == "fields":
         yield "fields: there must be one at least, for the event time"
     for name in names:
-        if not NAME.match(name):
-            yield f"{where}: name {name!r}: only letters, digits and underscores, no digit first, at most 64"
+        if fault := fault_of(name):
+            yield f"{where}: name {name!r}: {fault}"
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield f"{where}: {name!r} is there twice"
+
+
+def _field_name_fault(name: str) -> str:
+    """Senders name fields as they like: @timestamp, user-id. msgspec takes no quotes and backslashes."""
+    if any(character in name for character in '"\\'):
+        return "quotation marks and backslashes are not possible"
+    return column_name_fault(name)
+
+
+def _measure_name_fault(name: str) -> str:
+    return "" if NAME.match(name) else "only letters, digits and underscores, no digit first, at most 64"
 
 
 def _of_event_time(field: Field | None, name: str) -> Iterator[str]:

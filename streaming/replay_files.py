@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from scoring import parquet
 
-ENDINGS = (".parquet", ".txt")
+ENDINGS = (".parquet", ".txt", ".csv")
 RIDE_COLUMNS = 7
 RIDES = "ride events (text: id, time, START or END, longitude, latitude, passengers, distance)"
 LONGEST_LINE = 64 * 1024  # characters

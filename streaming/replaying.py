@@ -12,7 +12,7 @@ from django.db.models.functions import Greatest
 from django.utils import timezone
 
 from core.lib import live, metrics, topics
-from streaming import replay_files
+from streaming import pacing, replay_files
 from streaming.exactly_once import Outgoing, Sender, forget
 from streaming.models import Replay, ReplayState, Times
 from streaming.replay_files import BadLine, Event, FileRefused, Format
@@ -70,24 +70,25 @@ class Slice:
         if replay.n_total is None:
             replay.n_total = self._format.count(self._path)
         if replay.shift_s is None:
-            first = next(
-                (line for line in self._format.lines(self._path, 0) if isinstance(line, Event)), None
-            )
-            replay.shift_s = self._clock() - first.at if first else 0.0
+            lines = pacing.numbered(self._format.lines(self._path, 0), 0)
+            sound = (one.content.at for one in lines if isinstance(one.content, Event) and not one.is_odd)
+            first_at = next(sound, None)
+            replay.shift_s = 0.0 if first_at is None else self._clock() - first_at
         self._note()
 
     def _send(self, sender: Sender) -> bool:
         """Lines as they fall due, those that are due together in one transaction."""
         replay, began_at = self._replay, self._clock()
-        pace = _Pace(replay, began_at)
-        lines = enumerate(self._format.lines(self._path, replay.n_sent), replay.n_sent)
+        keeps_up = replay.speed is not None and replay.speed <= 1 and _effective(replay) == Times.MOVED
+        shift_s = replay.shift_s if keeps_up else None
+        pace = pacing.Pace(began_at, rate=replay.rate, speed=replay.speed, shift_s=shift_s)
+        lines = pacing.numbered(self._format.lines(self._path, replay.n_sent), replay.n_sent)
         waiting = next(lines, None)
         while waiting is not None:
             batch: list[Outgoing] = []
             n_lines, now = 0, self._clock()
-            while waiting is not None and n_lines < BATCH and pace.due_at(*waiting) <= now:
-                number, line = waiting
-                message = self._message_of(line, number, now)
+            while waiting is not None and n_lines < BATCH and pace.due_at(waiting) <= now:
+                message = self._message_of(waiting.content, waiting.number, now)
                 if message is None:
                     replay.n_skipped += 1
                 else:
@@ -154,26 +155,6 @@ class Slice:
         )
         self._noted_at = self._clock()
         live.publish("replays", [replay.pk])
-
-
-class _Pace:
-    """When each line is due, from the first line of the slice on."""
-
-    def __init__(self, replay: Replay, began_at: float) -> None:
-        self._replay = replay
-        self._began_at = began_at
-        self._first_number = replay.n_sent
-        self._first_at: float | None = None
-
-    def due_at(self, number: int, line: Event | BadLine) -> float:
-        """Unix time. A bad line, or one from before the first, is due at once."""
-        if self._replay.rate is not None:
-            return self._began_at + (number - self._first_number) / self._replay.rate
-        if isinstance(line, BadLine):
-            return self._began_at
-        if self._first_at is None:
-            self._first_at = line.at
-        return self._began_at + (line.at - self._first_at) / (self._replay.speed or 1.0)
 
 
 def _effective(replay: Replay) -> str:

@@ -86,7 +86,8 @@ class Windows:
     def add(self, events: Sequence[Any], *, now: float, newest: float | None = None) -> Added:
         """Count checked events in the order given, but for those that are too early or too late.
 
-        newest: what lateness is judged against, by default the newest event time accepted so far.
+        newest: what lateness is judged against, by default the newest event time accepted so far; but never
+        more than our clock: one sender whose clock is ahead makes nobody else late.
         Whatever it raises, nothing is counted then: BadEvent when an event time is no time.
         """
         if not events:
@@ -98,13 +99,14 @@ class Windows:
             return Added(refused, -math.inf)
         newest_here = float(at[is_good].max())
         self._count(at, columns, is_good)
-        self.newest = max(self.newest, newest_here)
+        self.newest = max(self.newest, min(newest_here, now))
         return Added(refused, newest_here)
 
     def _judged(self, at: np.ndarray, now: float, newest: float) -> tuple[list[Refused], np.ndarray]:
         is_ahead, is_ancient = at > now + MAX_AHEAD_S, at < EARLIEST
         accepted = np.where(is_ahead | is_ancient, -np.inf, at)
-        before = np.maximum.accumulate(np.concatenate(([newest], accepted[:-1])))
+        seen = np.maximum.accumulate(np.concatenate(([newest], accepted[:-1])))
+        before = np.minimum(seen, now)
         is_late = at < before - self.definition.lateness_s
         is_bad = is_ahead | is_ancient | is_late
         refused = []
@@ -117,7 +119,8 @@ class Windows:
             else:
                 behind = grouped(round(before[index] - at[index]))
                 allowed = grouped(self.definition.lateness_s)
-                reason = f"late: {behind} s behind the newest event, at most {allowed} s are allowed"
+                what = "the clock" if seen[index] > now else "the newest event"
+                reason = f"late: {behind} s behind {what}, at most {allowed} s are allowed"
             refused.append(Refused(index, reason))
         return refused, ~is_bad
 

@@ -46,6 +46,7 @@ SPARK_TYPES = {
     "double": "double",
     "string": "string",
     "large_string": "string",
+    "string_view": "string",
     "bool": "boolean",
 }
 # What nothing is worked out from, and tables that are copied keep.

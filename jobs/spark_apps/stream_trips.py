@@ -7,7 +7,7 @@ pickup. A window is written once, when trips later than the lateness allowed are
 - As Parquet each window is there exactly once, whatever dies meanwhile: the sink's log says which files
   count, and those of a batch that was cut off are removed at the next start.
 - In the topic for results, if one is named, each is at least once: after a crash the last ones come again.
-- A message that is no trip goes to the dead topic with its reason, at least once as well.
+- A message, or a line of one, that is no trip goes to the dead topic with its reason, at least once as well.
 
 Trips later than the lateness are left out by Spark, which counts them together: the page says of how many
 windows and vendors in how many batches. A topic that was deleted or made
@@ -39,6 +39,15 @@ TOPIC_NAME = r"(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,249}"  # as core.lib.topics has it
 WINDOW, SLIDE = "10 minutes", "5 minutes"
 MAX_EVENT_BYTES = 256 * 1024
 MAX_AHEAD = "5 minutes"
+MOST_LINES = 1_000  # of a message; as core.lib.kafka has it
+# As the console's own streams read event times: date and time of ISO 8601, and Unix times of four units.
+ISO = (
+    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?"
+    r"(Z|[+-][0-9]{2}(:?[0-9]{2})?)?$"
+)
+UNIX = r"^[0-9]{1,19}(\.[0-9]+(E[0-9]+)?)?$"  # Spark writes a number of JSON as Java does: 1.70411082E9
+MAX_INTEGER = 2**53  # beyond it whole numbers are not exact
+YEAR_2000_S, YEAR_2100_S = 946_684_800, 4_102_444_800
 # A checkpoint keeps the number of its partitions: 200, Spark's default, are that many tasks for each batch.
 CONF = {
     "spark.sql.shuffle.partitions": "4",
@@ -114,8 +123,46 @@ class Params:
 # --- from messages to windows
 
 
+def events(messages: "DataFrame") -> "DataFrame":
+    """A row for each line of a message that holds one JSON object a line; others are as they were."""
+    from pyspark.sql import functions as F
+
+    lines = F.split(F.col("value").cast("string"), "\n")
+    is_several = F.size(lines).between(2, MOST_LINES) & F.forall(
+        lines, lambda line: line.startswith("{") & line.endswith("}")
+    )
+    each = F.transform(lines, lambda line: F.encode(line, "UTF-8"))
+    return messages.withColumn("value", F.explode(F.when(is_several, each).otherwise(F.array("value"))))
+
+
+def moment(text: "Expression") -> "Expression":
+    """The time that a text says, without a zone in UTC; null for none."""
+    from pyspark.sql import functions as F
+
+    upper = F.upper(text)
+    with_seconds = F.regexp_replace(F.translate(upper, ",", "."), r"^(.{16})(Z|[+-].*)?$", "$1:00$2")
+    iso = F.when(upper.rlike(ISO), F.try_to_timestamp(with_seconds))
+    number = F.when(text.rlike(UNIX), text.try_cast("double"))
+    seconds = F.coalesce(
+        *(
+            F.when(number.between(YEAR_2000_S * unit, YEAR_2100_S * unit), number / unit)
+            for unit in (1, 1_000, 1_000_000, 1_000_000_000)  # no number is in the range of two
+        )
+    )
+    return F.coalesce(iso, F.timestamp_micros((seconds * 1_000_000).cast("bigint")))
+
+
+def without_fraction(text: "Expression") -> "Expression":
+    """2.0 is the id 2: data frames make floats of a column where a value is missing. Others stay."""
+    from pyspark.sql import functions as F
+
+    number = F.when(text.rlike(r"^-?[0-9]+\.[0-9]+(E[0-9]+)?$"), text.try_cast("double"))
+    whole = F.when(F.abs(number) <= MAX_INTEGER, number.try_cast("bigint"))
+    return F.when(whole == number, whole.cast("string")).otherwise(text)
+
+
 def judged(messages: "DataFrame") -> "DataFrame":
-    """Adds the fields of a trip, `pickup_at`, and `reason`: the first fault of a message, null for a trip.
+    """A row for each event, with the fields of a trip, `pickup_at`, and `reason`: its first fault, or null.
 
     The same whenever a message is judged: each query has batches of its own, and a message that one of them
     took and another refused would be counted and dead, or neither.
@@ -124,10 +171,9 @@ def judged(messages: "DataFrame") -> "DataFrame":
 
     text = F.col("value").cast("string")
     trip = F.from_json(text, SCHEMA, {"allowNonNumericNumbers": "false"})
-    messages = messages.withColumn("trip", trip).select("*", "trip.*").drop("trip")
-    messages = messages.withColumn(
-        "pickup_at", F.try_to_timestamp("pickup_datetime", F.lit("yyyy-MM-dd HH:mm:ss"))
-    )
+    messages = events(messages).withColumn("trip", trip).select("*", "trip.*").drop("trip")
+    messages = messages.withColumn("vendor_id", without_fraction(F.col("vendor_id")))
+    messages = messages.withColumn("pickup_at", moment(F.col("pickup_datetime")))
     # By the time that its sender or the broker gave it: in the past, unless that clock is ahead, too.
     sent_at = F.least("timestamp", F.current_timestamp())
     ahead = sent_at + F.expr(f"INTERVAL {MAX_AHEAD}")
@@ -136,7 +182,7 @@ def judged(messages: "DataFrame") -> "DataFrame":
         F.when(F.octet_length("value") > MAX_EVENT_BYTES, f"it has more than {MAX_EVENT_BYTES} bytes"),
         F.when(F.json_object_keys(text).isNull(), "it is no JSON object"),
         *(F.when(F.col(name).isNull(), f"{name} is missing or no text") for name in TEXTS),
-        F.when(F.col("pickup_at").isNull(), "pickup_datetime is missing or not YYYY-MM-DD HH:MM:SS"),
+        F.when(F.col("pickup_at").isNull(), "pickup_datetime is missing or no date and time"),
         F.when(F.col("pickup_at") > ahead, f"pickup_datetime is more than {MAX_AHEAD} ahead of its message"),
     ]
     for name in NUMBERS:

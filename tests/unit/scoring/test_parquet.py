@@ -29,6 +29,7 @@ def test_columns_are_told_by_kind(tmp_path):
         decimal=pa.array([None], pa.decimal128(9, 2)),
         flag=[True],
         words=pa.array(["a"]).dictionary_encode(),
+        views=pa.array(["a"], pa.string_view()),
         when=pa.array([1], pa.timestamp("ns")),
         many=[[1]],
         nothing=pa.nulls(1),
@@ -42,12 +43,13 @@ def test_columns_are_told_by_kind(tmp_path):
         "decimal": "number",
         "flag": "boolean",
         "words": "text",
+        "views": "text",
         "when": "time",
         "many": "other",
         "nothing": "other",
         "day": "other",
     }
-    assert table.columns[4].physical == "INT64"
+    assert table.columns[5].physical == "INT64"
 
 
 def test_rows_come_in_batches_from_any_row_on(tmp_path):

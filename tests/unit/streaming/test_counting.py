@@ -135,6 +135,32 @@ def test_a_text_that_is_no_time_is_a_dead_letter(stream):
     assert reason_of(stream, bad).startswith("the event time is not like")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{NOW}",
+        "2023-11-14 22:13:25+00",
+        "2023-11-15T03:43:25.000+05:30",
+        "2023-11-14T22:13:25,0Z",
+        "20231114T221325Z",
+        "2023-11-14T22:13Z",  # 25 s earlier
+    ],
+)
+def test_times_as_writers_of_logs_and_databases_tell_them_are_read(stream, text):
+    counted(stream, messages(trip(NOW, pickup_datetime=text)))
+    seconds = stream.offsets.get().newest_event_at.timestamp()
+    assert seconds == (NOW - 25 if text.endswith("13Z") else NOW)
+    assert not stream.dead_letters.exists()
+
+
+@pytest.mark.parametrize(
+    "text", ["2023-11-14", "2023-11-14x22:13:25", "1e9", "1700000005.", "2023-11-14T25:00Z"]
+)
+def test_half_a_time_is_a_dead_letter(stream, text):
+    bad = json.dumps(trip(NOW, pickup_datetime=text)).encode()
+    assert reason_of(stream, bad).startswith("the event time is not like")
+
+
 def test_the_year_1970_is_a_dead_letter(stream):
     bad = json.dumps(trip(NOW, pickup_datetime="1970-01-01 00:00:00")).encode()
     assert reason_of(stream, bad) == "event time before the year 2000"
@@ -178,6 +204,24 @@ def test_an_event_at_the_edge_of_the_lateness_counts_and_one_beyond_does_not(str
 def test_an_event_ahead_of_the_clock_makes_none_late(stream):
     counted(stream, messages(trip(NOW), trip(NOW + 301), trip(NOW + 300), trip(NOW + 240)))
     assert [letter.offset for letter in stream.dead_letters.all()] == [1]
+
+
+def test_a_sender_whose_clock_is_ahead_makes_nobody_late(stream):
+    counted(stream, messages(trip(NOW + 290), trip(NOW + 1), trip(NOW - 60), trip(NOW + 290), trip(NOW - 61)))
+    counted(stream, messages(trip(NOW), trip(NOW - 61), first=5))  # after a restart
+    assert sum(stream.windows.values_list("count", flat=True)) == 5
+    letters = stream.dead_letters.order_by("offset").values_list("offset", "reason")
+    late = "late: 61 s behind the clock, at most 60 s are allowed"
+    assert list(letters) == [(4, late), (6, late)]
+    assert stream.offsets.get().newest_event_at.timestamp() == NOW + 290
+
+
+def test_partitions_that_were_not_read_to_their_end_know_clocks_that_are_ahead_as_well(stream):
+    one = Counting(stream)
+    one.handle(messages(trip(NOW + 290), trip(NOW - 60), trip(NOW - 61)))
+    one.handle(messages(trip(NOW - 60), first=3))
+    one.save()
+    assert [letter.offset for letter in stream.dead_letters.all()] == [2]
 
 
 def test_partitions_read_one_after_the_other_are_not_late(stream):

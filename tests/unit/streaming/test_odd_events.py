@@ -236,12 +236,31 @@ def test_no_exception_of_any_class_out_of_one_event_ends_a_stream(stream, monkey
 def test_order_and_lateness_are_kept_when_a_batch_is_counted_in_parts(stream):
     """The good and the late ones are judged as if the bad ones between them were not there."""
     bad = encoded(pickup_datetime="never")
-    events = [trip(NOW), trip(NOW - 61), trip(NOW - 60), trip(NOW + 10), trip(NOW - 51)]
+    events = [trip(NOW - 10), trip(NOW - 71), trip(NOW - 70), trip(NOW), trip(NOW - 61)]
     values = [part for event in events for part in (bad, json.dumps(event).encode(), bad)]
     counted(stream, values)
     late = [letter.offset for letter in stream.dead_letters.order_by("offset") if "late" in letter.reason]
     assert late == [4, 13]
     assert sum(stream.windows.values_list("count", flat=True)) == 3
+
+
+def test_fields_have_the_names_that_senders_give_them():
+    names = ["@timestamp", "user-id", "sepal length (cm)", "größe", "a.b", "$x", "1st"]
+    fields = [{"name": name, "type": "number"} for name in names[2:]]
+    fields += [{"name": name, "type": "text"} for name in names[:2]]
+    stream = make_stream(
+        definition={
+            "fields": fields,
+            "event_time_field": "@timestamp",
+            "group_by": "user-id",
+            "measures": [{"name": f"m{n}", "kind": "sum", "field": one} for n, one in enumerate(names[2:])],
+        }
+    )
+    event = {"@timestamp": "2023-11-14T22:13:25.000Z", "user-id": "ann", **dict.fromkeys(names[2:], 1.5)}
+    counted(stream, [json.dumps(one).encode() for one in (event, event, {**event, "user-id": None})])
+    window = stream.windows.get()
+    assert (window.group, window.count, window.measures) == ("ann", 2, {f"m{n}": 3.0 for n in range(5)})
+    assert stream.dead_letters.get().reason.startswith("user-id: ")
 
 
 json_values = st.recursive(

@@ -224,9 +224,10 @@ def test_the_state_holds_what_the_chart_draws(viewer, stream):
     assert state["values"]["fare_amount"] == [[10.0]]
 
 
-def test_a_replay_takes_a_file_of_the_output_folder(engineer, tmp_path, settings):
+@pytest.mark.parametrize("name", ["rides.txt", "rides.csv"])
+def test_a_replay_takes_a_file_of_the_output_folder(engineer, tmp_path, settings, name):
     settings.CONSOLE_DATA_DIR, settings.CONSOLE_OUTPUT_DIR = tmp_path / "data", tmp_path / "output"
-    path = settings.CONSOLE_OUTPUT_DIR / "job" / "rides.txt"
+    path = settings.CONSOLE_OUTPUT_DIR / "job" / name
     path.parent.mkdir(parents=True)
     path.write_text("6,2013-01-01 00:00:00,START,-73.86,40.77,6,-1\n")
     assert str(path) in engineer.get("/replays").content.decode()

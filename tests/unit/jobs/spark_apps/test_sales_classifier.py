@@ -84,6 +84,12 @@ def test_columns_called_as_the_answers_are_keep_their_names(spark, tmp_path):
     assert set(written["predicted_size_2"].to_pylist()) <= {"large", "small"}
 
 
+def test_text_as_arrows_newer_writers_store_it_is_text(spark, tmp_path):
+    regions = sales()["region"].cast(pa.string_view())
+    read_back = read(spark, write(tmp_path / "s.parquet", sales(region=regions)))
+    assert {row["region"] for row in read_back.select("region").collect()} == {"north", "south", "west"}
+
+
 def test_csv_is_read_in_the_types_that_it_shows(spark, tmp_path):
     path = tmp_path / "sales [1].csv"
     sales().to_pandas().to_csv(path, index=False)

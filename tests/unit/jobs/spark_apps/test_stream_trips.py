@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 from jobs.spark_apps import kafka, stream_trips
 from jobs.spark_apps.running import SourceAway, SourceRefused
 from jobs.spark_apps.stream_trips import Params, Place, Progress, follow, judged, known, windows
+from streaming.decoding import Times
 
 TRIP = {
     "vendor_id": "1",
@@ -51,7 +52,7 @@ CASES = [
     (b'{"vendor_id": "1"', "it is no JSON object"),
     (b"x" * (256 * 1024 + 1), "it has more than 262144 bytes"),
     (without("vendor_id"), "vendor_id is missing or no text"),
-    (TRIP | {"pickup_datetime": "1.1.2024"}, "pickup_datetime is missing or not YYYY-MM-DD HH:MM:SS"),
+    (TRIP | {"pickup_datetime": "1.1.2024"}, "pickup_datetime is missing or no date and time"),
     (TRIP | {"pickup_datetime": SOON}, "pickup_datetime is more than 5 minutes ahead of its message"),
     (TRIP | {"fare_amount": "ten"}, "fare_amount is missing or no number"),
     (TRIP | {"tip_amount": None}, "tip_amount is missing or no number"),
@@ -104,6 +105,75 @@ def test_a_trip_is_counted_in_both_windows_that_hold_it(messages):
         ("12:05", "12:15", "2", 1),
     ]
     assert (rows[0]["fare_amount"], rows[0]["tip_amount"], rows[0]["trip_distance"]) == (20.0, 3.0, 3.0)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "2024-01-01T12:07:00Z",
+        "2024-01-01t12:07:00.000000001z",
+        "2024-01-01T14:07:00+02:00",
+        "2024-01-01 12:07:00+00",
+        "2024-01-01 17:37:00+0530",
+        "2024-01-01T12:07Z",
+        "2024-01-01 13:07+01",
+        "2024-01-01 12:07",
+        "2024-01-01T12:07:00,0",
+        1_704_110_820,
+        1_704_110_820_000,
+        1_704_110_820_000_000,
+        1_704_110_820_000_000_000,
+        1_704_110_820.0,
+        1_704_110_820_000.0,
+        "1704110820.000",
+        "1704110820000",
+    ],
+)
+def test_times_are_read_as_the_consoles_own_streams_read_them(messages, told):
+    [row] = judged(messages([TRIP | {"pickup_datetime": told}])).collect()
+    assert (row["reason"], row["pickup_at"].isoformat()) == (None, "2024-01-01T12:07:00")
+    assert Times()[told] == pytest.approx(1_704_110_820, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "told",
+    ["", "2024", "2024-01-01", "12:07:00", "2024-13-01 00:00:00", "2024-01-01 12:07:00 CET", 12, "1e9", True],
+)
+def test_what_is_no_time_is_refused(messages, told):
+    [row] = judged(messages([TRIP | {"pickup_datetime": told}])).collect()
+    assert row["reason"] == "pickup_datetime is missing or no date and time"
+
+
+def test_each_line_of_a_message_is_an_event_or_has_its_own_fault(messages):
+    bad = without("vendor_id")
+    several = b"\n".join(json.dumps(one).encode() for one in (TRIP, bad, TRIP | {"vendor_id": "é"}))
+    too_many = b"\n".join([b"{}"] * 1001)
+    rows = judged(messages([several, TRIP, b"{}\n[1]", too_many])).collect()
+    found = [(row["offset"], row["vendor_id"], row["reason"]) for row in rows]
+    assert found[:4] == [
+        (0, "1", None),
+        (0, None, "vendor_id is missing or no text"),
+        (0, "é", None),
+        (1, "1", None),
+    ]
+    assert [offset for offset, _vendor, _reason in found[4:]] == [2, 3]
+    assert all(reason for *_place, reason in found[4:])
+    assert [json.loads(bytes(row["value"])) for row in rows[:2]] == [TRIP, bad]
+
+
+def test_an_id_that_a_data_frame_made_a_float_is_the_same_vendor(messages):
+    told = {
+        2: "2",
+        4.0: "4",
+        2e7: "20000000",
+        -3.0: "-3",
+        "2": "2",
+        "2.05": "2.05",
+        "a.0": "a.0",
+        2e300: "2.0E300",
+    }
+    rows = judged(messages([TRIP | {"vendor_id": one} for one in told])).collect()
+    assert [row["vendor_id"] for row in rows] == list(told.values())
 
 
 def test_a_dead_letter_has_its_reason_its_place_and_bounded_bytes(spark, messages, monkeypatch):
