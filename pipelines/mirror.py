@@ -20,11 +20,8 @@ from pipelines.asset_answers import Asset as FoundAsset
 from pipelines.dag_answers import Dag, DagDetails, TaskNode
 from pipelines.dag_answers import ImportFault as FoundFault
 from pipelines.models import (
-    ENDED,
     LONGEST_SOURCE,
-    NEVER_RAN,
     NOT_THERE,
-    TASK_ENDED,
     Asset,
     ForgottenRun,
     ImportFault,
@@ -33,11 +30,11 @@ from pipelines.models import (
     PipelineSource,
     Run,
     RunNote,
-    RunState,
     TaskInstance,
     Wish,
 )
 from pipelines.run_answers import DagRun
+from pipelines.states import ENDED, NEVER_RAN, TASK_ENDED, RunState
 from pipelines.task_answers import InputRequest as FoundInput
 from pipelines.task_answers import TaskState
 

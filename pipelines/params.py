@@ -130,6 +130,13 @@ def _words(error: ValidationError) -> str:
     return error.message
 
 
+def by_name(param_list: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """name -> {"value", "schema", "description"}, in the author's order."""
+    return {
+        param["name"]: {key: value for key, value in param.items() if key != "name"} for param in param_list
+    }
+
+
 def in_words(value: Any) -> str:
     """Text as it is, everything else as JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -16,7 +16,8 @@ from django.utils import timezone
 from core.lib import edge
 from pipelines import grid, queries
 from pipelines.graph import topological
-from pipelines.models import NEVER_RAN, TASK_ENDED, Run, TaskInstance
+from pipelines.models import Run, TaskInstance
+from pipelines.states import NEVER_RAN, TASK_ENDED
 
 WHAT_TO_READ = (("failed",), ("awaiting_input",), ("running", "up_for_retry"))
 
