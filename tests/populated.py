@@ -31,6 +31,7 @@ from predictions.batches import parts
 from predictions.serving import service as serving
 from predictions.serving.service import Service
 from streaming import gateway as kafka_gateway
+from streaming import topic_actions
 from streaming.kafka_types import Partition, Read, Topic
 from streaming.models import Anomaly, DeadLetter, Replay, RuleState, Window
 from tests import champions
@@ -108,6 +109,7 @@ def fakes(monkeypatch: pytest.MonkeyPatch, settings: Any, folder: Path) -> FakeM
     broker.install(monkeypatch)
     broker.add(NAME)
     broker.numbers[NAME, NAME, 0] = 0
+    monkeypatch.setattr(topic_actions, "SEEN_WITHIN_S", 0)  # one that is made never joins that topic
     airflow = FakeAirflow()
 
     def connect(username: str = "system:console", role: str = "viewer") -> FakeAirflow:

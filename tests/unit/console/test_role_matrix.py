@@ -13,10 +13,10 @@ from django.http import HttpResponse
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
-from console import health
+from console import doctor, health
 from core.access import policy
 from core.access.models import User
-from streaming import gateway
+from streaming import gateway, topic_admin
 
 SAMPLES = {"int": 999999, "str": "sample", "slug": "sample", "path": "sample/file", "uuid": uuid.UUID(int=7)}
 NOBODY = "nobody"
@@ -75,10 +75,12 @@ def seen(response) -> str:
 
 
 @pytest.fixture(autouse=True)
-def _health_is_remembered(monkeypatch):
-    """No server runs here: asking all of them once, and waiting two seconds for it, is enough."""
+def _nobody_is_waited_for(monkeypatch):
+    """No server runs here, so nothing is gained by waiting for an answer; health is asked once."""
     monkeypatch.setattr(health, "REMEMBERED_S", 600)
+    monkeypatch.setattr(doctor, "TIMEOUT_S", 0.05)
     monkeypatch.setattr(gateway, "TIMEOUT_S", 0.05)
+    monkeypatch.setattr(topic_admin, "TIMEOUT_S", 0.05)
 
 
 def test_every_route_is_in_the_table():
