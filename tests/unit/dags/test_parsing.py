@@ -4,40 +4,56 @@ import json
 import os
 import subprocess
 import sys
-from functools import cache
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
+# Airflow is loaded once; each file is then parsed in a fork of its own, which has met no other file.
 SCRIPT = """
-import importlib.util, json, sys
+import importlib.util, json, os, sys, traceback
+from pathlib import Path
 import airflow.sdk
 before = set(sys.modules)
-spec = importlib.util.spec_from_file_location("parsed", sys.argv[1])
-module = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(module)
-found = getattr(module, sys.argv[2])()
-json.dump({
-    "dag_id": found.dag_id,
-    "tasks": {task.task_id: sorted(task.downstream_task_ids) for task in found.tasks},
-    "python": sorted({task.python for task in found.tasks if hasattr(task, "python")}),
-    "waits": {task.task_id: task.mode for task in found.tasks if hasattr(task, "poke_interval")},
-    "waits_s": {task.task_id: task.timeout for task in found.tasks if hasattr(task, "poke_interval")},
-    "rules": {task.task_id: task.trigger_rule.value for task in found.tasks},
-    "doc": found.doc_md or "",
-    "tags": sorted(found.tags),
-    "params": {
-        name: {
-            "value": param.value if param.has_value else None,
-            "description": param.description,
-            **param.schema,
-        }
-        for name, param in found.params.items()
-    },
-    "loaded": sorted(name for name in set(sys.modules) - before if name.split(".")[0] in ("dags", "scoring")),
-    "heavy": sorted({name.split(".")[0] for name in sys.modules} & {"numpy", "pandas", "sklearn", "mlflow"}),
-}, sys.stdout)
+
+def parsed(path):
+    spec = importlib.util.spec_from_file_location("parsed", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    found = getattr(module, path.stem)()
+    loaded = sorted(set(sys.modules) - before)
+    packages = {name.split(".")[0] for name in sys.modules}
+    return {
+        "dag_id": found.dag_id,
+        "tasks": {task.task_id: sorted(task.downstream_task_ids) for task in found.tasks},
+        "python": sorted({task.python for task in found.tasks if hasattr(task, "python")}),
+        "waits": {task.task_id: task.mode for task in found.tasks if hasattr(task, "poke_interval")},
+        "waits_s": {task.task_id: task.timeout for task in found.tasks if hasattr(task, "poke_interval")},
+        "rules": {task.task_id: task.trigger_rule.value for task in found.tasks},
+        "doc": found.doc_md or "",
+        "tags": sorted(found.tags),
+        "params": {
+            name: {
+                "value": param.value if param.has_value else None,
+                "description": param.description,
+                **param.schema,
+            }
+            for name, param in found.params.items()
+        },
+        "loaded": [name for name in loaded if name.split(".")[0] in ("dags", "scoring")],
+        "heavy": sorted(packages & {"numpy", "pandas", "sklearn", "mlflow"}),
+    }
+
+answers, *paths = map(Path, sys.argv[1:])
+for path in paths:
+    if os.fork() == 0:
+        try:
+            (answers / path.stem).write_text(json.dumps(parsed(path)))
+        except BaseException:
+            (answers / f"{path.stem}.error").write_text(traceback.format_exc())
+        finally:
+            os._exit(0)
+    os.wait()
 """
 
 
@@ -51,21 +67,8 @@ DAG_IDS = sorted(path.stem for path in (ROOT / "dags").glob("*.py") if path.stem
 
 @pytest.fixture(scope="module")
 def parse(tmp_path_factory):
-    """What Airflow makes of the file of a pipeline, asked once."""
-
-    @cache
-    def parsed_once(dag_id: str) -> dict:
-        return _parsed(dag_id, tmp_path_factory)
-
-    return parsed_once
-
-
-@pytest.fixture
-def parsed(parse):
-    return parse("titanic_training")
-
-
-def _parsed(dag_id: str, tmp_path_factory) -> dict:
+    """What Airflow makes of the file of a pipeline; all files are asked at once."""
+    answers = tmp_path_factory.mktemp("answers")
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(tmp_path_factory.mktemp("home")),
@@ -73,12 +76,23 @@ def _parsed(dag_id: str, tmp_path_factory) -> dict:
         "PYTHONPATH": str(ROOT),
         "ATALAYA_PYTHON": sys.executable,
     }
-    answer = subprocess.run(
-        [airflow_python(), "-c", SCRIPT, ROOT / "dags" / f"{dag_id}.py", dag_id],
+    paths = [ROOT / "dags" / f"{dag_id}.py" for dag_id in DAG_IDS]
+    done = subprocess.run(
+        [airflow_python(), "-c", SCRIPT, answers, *paths],
         env=environment, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
-    assert answer.returncode == 0, answer.stderr
-    return json.loads(answer.stdout.splitlines()[-1])
+
+    def answer(dag_id: str) -> dict:
+        error = answers / f"{dag_id}.error"
+        assert (answers / dag_id).exists(), error.read_text() if error.exists() else done.stderr
+        return json.loads((answers / dag_id).read_text())
+
+    return answer
+
+
+@pytest.fixture
+def parsed(parse):
+    return parse("titanic_training")
 
 
 def test_tasks_come_in_their_order(parsed):
