@@ -1,11 +1,16 @@
 """What every unit test gets."""
 
+import os
+
 import pytest
 from django.db.models.signals import post_save
 from django.utils import translation
 
 from core.access import policy
 from core.audit.models import AuditEntry
+
+# What shap does with a few rows takes milliseconds as it is, and seconds to compile, in each process.
+os.environ["NUMBA_DISABLE_JIT"] = "1"
 
 
 @pytest.fixture(autouse=True)
