@@ -7,6 +7,7 @@ the time of a small page.
 
 import asyncio
 import contextvars
+import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
@@ -19,7 +20,10 @@ from django.core.handlers.asgi import ASGIHandler, get_script_prefix
 from django.db import connections
 from django.urls import set_script_prefix
 
-# A connection in use; one that the server has ended meanwhile is found out before it is used.
+from core.lib import bodies, caller, downloads
+
+# A thread that nobody needed for so long ends, with its connections. One that the server has ended meanwhile
+# is found out before it is used.
 KEPT_S = 60
 
 T = TypeVar("T")
@@ -32,6 +36,7 @@ class Thread:
         self._executor = ThreadPoolExecutor(1, "django", initializer=_keep_connections)
         self._context = contextvars.copy_context()
         self.last: Future[Any] | None = None
+        self.used_at = time.monotonic()
 
     def begin(self) -> None:
         """What an earlier request said of its reader's language and time zone is no longer so."""
@@ -42,10 +47,56 @@ class Thread:
         self.last = self._executor.submit(self._context.run, what, *given)
         return await asyncio.wrap_future(self.last)
 
+    def end(self) -> None:
+        """Once what it does is done. Nothing runs in it any more."""
+        self._executor.submit(connections.close_all)
+        self._executor.shutdown(wait=False)
+
 
 def _keep_connections() -> None:
     for mine in connections.all():
         mine.settings_dict = {**mine.settings_dict, "CONN_MAX_AGE": KEPT_S, "CONN_HEALTH_CHECKS": True}
+
+
+class Threads:
+    """Those that wait for a request, the one used last on top: the others grow old, and end. Of one loop."""
+
+    def __init__(self) -> None:
+        self._idle: list[Thread] = []
+        self._sweep: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        return len(self._idle)
+
+    @asynccontextmanager
+    async def one(self) -> AsyncIterator[Thread]:
+        """For one request."""
+        thread = self._idle.pop() if self._idle else Thread()
+        thread.begin()
+        try:
+            yield thread
+        finally:
+            if thread.last is None or thread.last.done():
+                self._put_back(thread)
+            else:  # nobody waits for its work any more
+                back = partial(asyncio.get_running_loop().call_soon_threadsafe, self._put_back, thread)
+                thread.last.add_done_callback(lambda _work: back())
+
+    def _put_back(self, thread: Thread) -> None:
+        thread.used_at = time.monotonic()
+        self._idle.append(thread)
+        if self._sweep is None:
+            self._sweep = asyncio.get_running_loop().call_later(KEPT_S, self._end_old)
+
+    def _end_old(self) -> None:
+        self._sweep = None
+        oldest = time.monotonic() - KEPT_S
+        old = [thread for thread in self._idle if thread.used_at <= oldest]
+        self._idle = [thread for thread in self._idle if thread.used_at > oldest]
+        for thread in old:
+            thread.end()
+        if self._idle:
+            self._sweep = asyncio.get_running_loop().call_later(KEPT_S, self._end_old)
 
 
 class ThreadHandler(ASGIHandler):
@@ -53,7 +104,7 @@ class ThreadHandler(ASGIHandler):
 
     def __init__(self) -> None:
         super().__init__()
-        self._idle: list[Thread] = []
+        self.threads = Threads()
 
     def load_middleware(self, is_async: bool = False) -> None:
         """Without the coroutines that Django would put around each of them."""
@@ -65,7 +116,8 @@ class ThreadHandler(ASGIHandler):
             body = await self.read_body(receive)
         except RequestAborted:
             return
-        async with self._thread() as thread:
+        caller.current.set(caller.Caller(asyncio.get_running_loop(), receive))
+        async with self.threads.one() as thread:
             response = await thread.run(self._answer, scope, body, thread)
             if not response.streaming:
                 await self.send_response(response, send)
@@ -74,21 +126,6 @@ class ThreadHandler(ASGIHandler):
                 await self._send_stream(response, receive, send)
             finally:
                 await thread.run(response.close)
-
-    @asynccontextmanager
-    async def _thread(self) -> AsyncIterator[Thread]:
-        """The one that was used last: the others' connections to the database may grow old."""
-        thread = self._idle.pop() if self._idle else Thread()
-        thread.begin()
-        try:
-            yield thread
-        finally:
-            if thread.last is None or thread.last.done():
-                self._idle.append(thread)
-            else:  # nobody waits for its work any more
-                loop = asyncio.get_running_loop()
-                again = partial(loop.call_soon_threadsafe, self._idle.append, thread)
-                thread.last.add_done_callback(lambda _work: again())
 
     def _answer(self, scope: Any, body: Any, thread: Thread) -> Any:
         """In the thread. What is whole is closed here, with all that belongs to its request."""
@@ -103,22 +140,12 @@ class ThreadHandler(ASGIHandler):
         response._handler_class = type(self)
         if not response.streaming:
             response.close()
+        elif not response.is_async:  # a static file
+            response.block_size = self.chunk_size
+            response.streaming_content = downloads.in_thread(thread.run, iter(response.streaming_content))
         return response
 
     async def _send_stream(self, response: Any, receive: Any, send: Any) -> None:
         """Until it ends or the client leaves."""
-        sending = asyncio.create_task(self.send_response(response, send))
-        leaving = asyncio.create_task(self._hung_up(receive))
-        try:
-            await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
-            if sending.done():
-                sending.result()
-        finally:
-            for task in (sending, leaving):
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
-
-    async def _hung_up(self, receive: Any) -> None:
-        with suppress(RequestAborted):
-            await self.listen_for_disconnect(receive)
+        with suppress(bodies.Gone):
+            await bodies.unless_left(self.send_response(response, send), receive)

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from core.access.models import User
 from core.lib import edge
 from core.lib.errors import InvalidRequest
+from core.lib.typed import WholeField
 from pipelines.models import RunState
 from pipelines.run_list import ORDERS, TYPES, Wanted
 
@@ -69,7 +70,7 @@ class RunFilters(forms.Form):
     until = DayField(label=_("Until"), is_end=True)
     logical_since = DayField(label=_("Logical date from"))
     logical_until = DayField(label=_("Logical date until"), is_end=True)
-    backfill = forms.IntegerField(min_value=1, max_value=edge.LARGEST, required=False, label=_("Backfill"))
+    backfill = WholeField(min_value=1, max_value=edge.LARGEST, required=False, label=_("Backfill"))
     unmended = OneOf([("1", _("not made good since"))], _("made good or not"), label=_("Failures"))
     order = OneOf([(f"{sign}{name}", "") for name in ORDERS for sign in ("", "-")], label=_("Order"))
 

@@ -7,7 +7,6 @@ import uuid
 from abc import ABC, abstractmethod
 from typing import Any
 
-from asgiref.sync import async_to_sync
 from django.db.models import QuerySet
 from django.http import HttpResponse
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -18,7 +17,7 @@ from rest_framework.views import APIView
 
 from core.access import policy
 from core.access.http import user_of
-from core.lib import context, edge, json_out, problems
+from core.lib import caller, context, edge, json_out, problems
 from core.lib.errors import ConsoleError, NotFound
 from predictions import actions, answered, queries
 from predictions.errors import NotRecorded, TooLarge, extra_of, headers_of
@@ -58,11 +57,10 @@ class RowsView(ABC, APIView):
 
 def predicted(request: Request, served: Served, decode: Decode) -> Answer:
     """In a session what the predict application answers to a token."""
+    asked_by, request_id = callers.of_user(request.user), context.request_id.get()
     engine = service.started().engine
-    caller = callers.of_user(request.user)
-    return async_to_sync(engine.predict)(
-        served, decode, caller, source="api", request_id=context.request_id.get()
-    )
+    answer = engine.predict(served, decode, asked_by, source="api", request_id=request_id)
+    return caller.wait_for(answer, though_left=True)
 
 
 def _problem(error: ConsoleError) -> HttpResponse:
@@ -130,8 +128,9 @@ class ModelExplain(RowsView):
 
     def answer(self, request: Request, name: str, body: bytes, **_version: str) -> bytes:
         engine = service.started().engine
-        explain = async_to_sync(engine.explain)
-        return json_out.encode(explain(engine.champion(name), lambda served: served.decoder.decode(body)))
+        champion = engine.champion(name)
+        found = caller.wait_for(engine.explain(champion, lambda served: served.decoder.decode(body)))
+        return json_out.encode(found)
 
 
 class PredictionList(ListAPIView):

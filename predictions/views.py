@@ -4,7 +4,6 @@ import time
 import uuid
 from typing import Any
 
-from asgiref.sync import async_to_sync
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
@@ -14,7 +13,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from core.access import policy
 from core.access.http import SignedInRequest
-from core.lib import context
+from core.lib import caller, context
 from core.lib.edge import refused
 from core.lib.errors import InvalidRequest
 from core.lib.htmx import go_to, is_htmx
@@ -81,13 +80,10 @@ def _one(
 
 
 def _predicted(request: SignedInRequest, served: Served, rows: Rows) -> Answer:
-    return async_to_sync(service.started().engine.predict)(
-        served,
-        lambda _served: rows,
-        callers.of_user(request.user),
-        source="form",
-        request_id=context.request_id.get(),
-    )
+    asked_by, request_id = callers.of_user(request.user), context.request_id.get()
+    engine = service.started().engine
+    answer = engine.predict(served, lambda _served: rows, asked_by, source="form", request_id=request_id)
+    return caller.wait_for(answer, though_left=True)
 
 
 def _given_answer(served: Served, answer: Answer) -> dict[str, Any]:
@@ -135,7 +131,7 @@ def why(request: SignedInRequest, model: str) -> HttpResponse:
     rows = PredictForm(served.decoder, request.POST).rows
     if rows is None:
         raise InvalidRequest(_("Correct the form first: it holds what the model does not take."))
-    found = async_to_sync(engine.explain)(served, lambda _served: rows)
+    found = caller.wait_for(engine.explain(served, lambda _served: rows))
     values = {"why": explanation.drawn(served.spec, rows.inputs[0], found["explanations"][0])}
     return render(request, "predictions/_why.html", values)
 
@@ -183,8 +179,8 @@ def why_recorded(request: SignedInRequest, pk: uuid.UUID) -> HttpResponse:
     drawn = None
     if found is not None and served is not None:
         engine = service.started().engine
-        given = async_to_sync(engine.explain)(
-            served, lambda served: served.decoder.decode_rows([found.inputs])
+        given = caller.wait_for(
+            engine.explain(served, lambda served: served.decoder.decode_rows([found.inputs]))
         )
         drawn = explanation.drawn(
             served.spec, masking.inputs(found, by=request.user), given["explanations"][0]

@@ -5,12 +5,14 @@ keep one of the places that all pages share. Half a body, of a sender who hung u
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Self
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, Self, TypeVar
 
 from django.utils.translation import gettext as _
 
 from core.lib import json_out, problems
+
+T = TypeVar("T")
 
 LONGEST_S = 30.0  # from a body's first byte to its last
 
@@ -162,6 +164,25 @@ def again(body: bytes, receive: Receive) -> Receive:
         return {"type": "http.request", "body": body, "more_body": False}
 
     return give
+
+
+async def unless_left(work: Coroutine[Any, Any, T], receive: Receive) -> T:
+    """What it gives. Raises Gone when the sender hangs up, whose body has been read: then it is cancelled."""
+    working, leaving = asyncio.create_task(work), asyncio.create_task(_hung_up(receive))
+    try:
+        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise Gone
+        return working.result()
+    finally:
+        working.cancel()
+        leaving.cancel()
+        await asyncio.gather(working, leaving, return_exceptions=True)
+
+
+async def _hung_up(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def reply(why: Refused) -> Reply:

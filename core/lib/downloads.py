@@ -1,6 +1,6 @@
 """Files that are sent while they are made: no part of them waits in memory for the rest."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
@@ -23,7 +23,7 @@ def response(
     """
     first = _begun(parts)
     run = getattr(request, "in_its_thread", None)
-    content = _in_its_thread(first, parts, run) if run else chain(first, parts)
+    content = in_thread(run, parts, first) if run else chain(first, parts)
     headers = {
         "Content-Disposition": str(content_disposition_header(True, name)),
         "Cache-Control": "no-store",
@@ -46,13 +46,13 @@ def _begun(parts: Iterator[bytes]) -> list[bytes]:
     return first
 
 
-async def _in_its_thread(
-    first: list[bytes], parts: Iterator[bytes], run: Callable[..., Awaitable[Any]]
+async def in_thread(
+    run: Callable[..., Awaitable[Any]], parts: Iterator[bytes], first: Sequence[bytes] = ()
 ) -> AsyncIterator[bytes]:
-    """ASGI wants an asynchronous iterator, or it would read everything first.
+    """`first`, then `parts`: ASGI wants an asynchronous iterator, or it would read everything first.
 
-    The request's thread made the first parts, so it makes the others and closes what they come from: a
-    connection to PostgreSQL is one thread's.
+    run: calls something in the thread that made the first parts. It makes the others, too, and closes what
+    they come from: a connection to PostgreSQL is one thread's.
     """
     try:
         for part in first:

@@ -15,12 +15,13 @@ from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
 
-from core.lib import context, problems
+from core.lib import bodies, context, problems
 from core.lib.errors import ConsoleError
 from core.lib.htmx import is_htmx
 
 log = structlog.get_logger(__name__)
 
+LEFT = 499  # nobody reads it; in logs and metrics as nginx has it
 NO_DATABASE = (OperationalError, InterfaceError)
 
 
@@ -71,6 +72,8 @@ def show_error(request: HttpRequest, error: Exception) -> HttpResponse | None:
     """What was raised, as the caller understands it; None for a bug: that stays a 500 with a traceback."""
     if isinstance(error, NO_DATABASE):
         return no_database(request, error)
+    if isinstance(error, bodies.Gone):
+        return HttpResponse(status=LEFT)
     if is_api(request):
         return problems.from_exception(error)
     match error:

@@ -1,11 +1,9 @@
 """The ASGI side of the predict path: reads the request, calls the engine, writes the answer."""
 
-import asyncio
 import os
 import re
 import time
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any
 
 import structlog
 from django.utils.translation import gettext as _
@@ -25,7 +23,6 @@ log = structlog.get_logger(__name__)
 
 # Of all calls that nobody has answered yet.
 MOST_HELD_BYTES = 128 * MAX_BYTES
-T = TypeVar("T")
 
 PREFIX = "/api/v1/models/"
 VERBS = frozenset({"predict", "explain", "invocations"})
@@ -142,7 +139,7 @@ class PredictApp:
         engine = self.service.engine
         served = engine.champion(model)
         if verb == "explain":
-            return json_out.encode(await _unless_left(engine.explain(served, decode), receive))
+            return json_out.encode(await bodies.unless_left(engine.explain(served, decode), receive))
         answer = await engine.predict(served, decode, caller, source="api", request_id=request_id)
         return answer.json() if verb == "predict" else mlflow_bodies.answered(answer.predictions)
 
@@ -179,24 +176,6 @@ async def _end(claim: idempotency.Claim, status: int, content_type: str, body: b
             await claim.adrop()
     except ConsoleError as error:
         log.warning("idempotency.not_kept", error=error.message)
-
-
-async def _unless_left(work: Coroutine[Any, Any, T], receive: Receive) -> T:
-    """What it gives. Raises bodies.Gone when the caller does: then it is cancelled."""
-    working, leaving = asyncio.create_task(work), asyncio.create_task(_hung_up(receive))
-    try:
-        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise bodies.Gone
-        return working.result()
-    finally:
-        working.cancel()
-        leaving.cancel()
-
-
-async def _hung_up(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 def header(scope: Scope, name: bytes) -> str:

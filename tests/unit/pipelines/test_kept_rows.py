@@ -23,7 +23,7 @@ def sources(settings):
     """Ten versions of one pipeline, two of another."""
     settings.CONSOLE_SOURCES_KEEP = 3
     for version in range(1, 11):
-        PipelineSource.objects.create(dag_id="etl", version=version, text=f"# {version}")
+        PipelineSource.objects.create(dag_id="etl", version=version, text=f"# {version}", tasks=[])
     for version in (1, 2):
         PipelineSource.objects.create(dag_id="other", version=version)
 

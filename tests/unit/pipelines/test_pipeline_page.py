@@ -78,7 +78,7 @@ def test_mapped_tasks_are_counted_in_the_square_and_the_box(page):
     cell = answer.context["grid"].columns[0]
     states = answer.context["grid"].states
     state, seconds, several = cell.facts.split("|")[0].split(":")
-    assert (states[int(state)], seconds) == ("failed", "4.0")
+    assert (states[int(state)], seconds) == ("failed", "4")
     assert Counter(
         {states[int(one.split("=")[0])]: int(one.split("=")[1]) for one in several.split(",")}
     ) == {

@@ -335,9 +335,10 @@ def test_clearing_runs_the_tasks_again_once(pipeline, scientist, airflow):
     assert airflow.calls.count("clear_run") == 1
 
 
-def test_a_run_under_way_cannot_be_cleared(scientist):
+@pytest.mark.parametrize("state", [RunState.REFUSED, RunState.LOST])
+def test_a_run_that_airflow_does_not_have_cannot_be_cleared(scientist, state):
     with pytest.raises(Conflict):
-        run_changes.clear_run(make_run(state=RunState.RUNNING).pk, by=scientist)
+        run_changes.clear_run(make_run(state=state).pk, by=scientist)
 
 
 def test_the_latest_wish_for_the_switch_wins(pipeline, scientist, airflow, monkeypatch):

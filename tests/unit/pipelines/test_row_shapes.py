@@ -8,8 +8,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from rest_framework.serializers import ModelSerializer
 
-from pipelines import run_serializers, serializers, task_serializers
-from pipelines.models import ImportFault, Run, RunState, Wish
+from pipelines import listing, run_serializers, serializers, task_serializers
+from pipelines.models import ImportFault, Pipeline, Run, RunState, Wish
 from tests.pipeline_rows import STARTED, make_pipeline, make_question, make_run, make_task
 
 pytestmark = pytest.mark.django_db
@@ -29,12 +29,17 @@ def asked_now(person):
     )
 
 
+def listed(**values):
+    """As the list reads it."""
+    return listing.with_last_run(Pipeline.objects.all()).get(pk=make_pipeline(**values).pk)
+
+
 ROWS = {
     "a pipeline": (
         serializers.PipelineSerializer,
-        lambda _person: make_pipeline(tags=["x"], gone_at=STARTED),
+        lambda _person: listed(tags=["x"], gone_at=STARTED),
     ),
-    "all of a pipeline": (serializers.PipelineDetailSerializer, lambda _person: make_pipeline(version=3)),
+    "all of a pipeline": (serializers.PipelineDetailSerializer, lambda _person: listed(version=3)),
     "a run": (
         run_serializers.RunSerializer,
         lambda person: make_run(requested_by=person, ended_at=STARTED + timedelta(seconds=1.25)),
