@@ -34,10 +34,13 @@ _NOT_MANUAL = tuple(
 )
 
 
-def as_asked(conf: dict, note: str, *, partition_key: str = "", **times: datetime | None) -> dict[str, Any]:
+def as_asked(
+    conf: dict, note: str, *, partition_key: str = "", unpause: bool = False, **times: datetime | None
+) -> dict[str, Any]:
     """What somebody wants of a run, as the audit trail keeps it; times: those that were given."""
     given = {name: at.isoformat() for name, at in times.items() if at}
-    return {"conf": conf, "note": note} | given | ({"partition_key": partition_key} if partition_key else {})
+    given |= {"partition_key": partition_key} if partition_key else {}
+    return {"conf": conf, "note": note} | given | ({"unpause": True} if unpause else {})
 
 
 @transaction.atomic
@@ -97,6 +100,7 @@ def trigger_run(
         conf,
         note,
         partition_key=partition_key,
+        unpause=unpause,
         logical_date=logical_date,
         run_after=run_after,
         data_interval_start=data_interval_start,

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import islice, takewhile
 from typing import Final
@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from celery.schedules import ParseException, crontab
 
 N: Final = 5
+A_WHILE: Final = timedelta(hours=3)  # longer than clocks are put forward by
 _DELTA: Final = re.compile(r"(?:(\d+) days?, )?(\d+):(\d\d):(\d\d)")
 _FIELDS: Final = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week")
 
@@ -49,8 +50,39 @@ def zone_of(schedule: str, first: datetime | None, zone: str) -> str:
     """
     if not _cron(schedule) or not _zone(zone):
         return ""
-    is_told = first is None or next(_after(schedule, first - timedelta(seconds=1), zone), None) == first
-    return zone if is_told else ""
+    return zone if first is None or _is_time_of(schedule, first, zone) else ""
+
+
+def _is_time_of(schedule: str, at: datetime, zone: str) -> bool:
+    """Whether the clock on the wall fits the cron text; where it was put forward, what it skipped may do so.
+
+    Airflow takes a time that was skipped for as much later, and one that comes twice for either of them.
+    """
+    local = _zone(zone)
+    shown = at.astimezone(local)
+    skipped = (shown.utcoffset() or timedelta()) - (
+        (at - A_WHILE).astimezone(local).utcoffset() or timedelta()
+    )
+    walls = [shown.replace(tzinfo=None, fold=0)]
+    earlier = walls[0] - skipped
+    if (
+        skipped
+        and earlier.replace(tzinfo=local).astimezone(UTC).astimezone(local).replace(tzinfo=None) != earlier
+    ):
+        walls.append(earlier)
+    return any(_shows(crontab(**(_cron(schedule) or {})), wall) for wall in walls)
+
+
+def _shows(times: crontab, wall: datetime) -> bool:
+    """Whether it is one of the times."""
+    return (
+        wall == wall.replace(second=0, microsecond=0)
+        and wall.minute in times.minute
+        and wall.hour in times.hour
+        and wall.day in times.day_of_month
+        and wall.month in times.month_of_year
+        and wall.isoweekday() % 7 in times.day_of_week
+    )
 
 
 def has_zone(schedule: str) -> bool:

@@ -58,11 +58,14 @@ def _tasks(airflow: "AirflowGateway", pipeline: Pipeline, version: int | None) -
     is_as_before = version == pipeline.version and told.keys() == {task.id for task in tasks}
     if is_as_before and None not in [*told.values(), *roles.values()]:
         return [replace(task, groups=told[task.id], role=roles[task.id]) for task in tasks]
+    role: str | None = ""
     try:
         drawn = {node.id: node for node in airflow.drawn_tasks(pipeline.dag_id)}
         return [_as_drawn(task, drawn.get(task.id)) for task in tasks]
     except ConsoleError as error:
         log.info("pipeline.structure_unread", dag_id=pipeline.pk, error=error.message)
+        if isinstance(error, Unavailable):  # it is asked again at the next turn
+            role = None
     try:
         groups = airflow.dag_groups(
             pipeline.dag_id, {name for task in tasks for name in labels.may_be_groups(task.id)}
@@ -71,7 +74,7 @@ def _tasks(airflow: "AirflowGateway", pipeline: Pipeline, version: int | None) -
         log.info("pipeline.groups_unread", dag_id=pipeline.pk, error=error.message)
         return [replace(task, groups=told.get(task.id), role=roles.get(task.id)) for task in tasks]
     inside = {task.id: [name for name in labels.may_be_groups(task.id) if name in groups] for task in tasks}
-    return [replace(task, groups=inside[task.id], role=roles.get(task.id) or "") for task in tasks]
+    return [replace(task, groups=inside[task.id], role=roles.get(task.id) or role) for task in tasks]
 
 
 def _as_drawn(task: TaskNode, drawn: TaskNode | None) -> TaskNode:

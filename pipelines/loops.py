@@ -29,6 +29,7 @@ LOST_RUNS = Loop(
     thing="run",
     longest_retry=timedelta(minutes=1),
 )
+DELETED_RUNS = Loop("pipelines.deleted-runs", _("Runs that Airflow seems to have no more"), thing="run")
 LOGS = Loop("pipelines.logs", _("Task logs that somebody watches"), longest_retry=timedelta(seconds=10))
 PAGES = Loop("pipelines.pages", _("Pages of lists at which Airflow fails"))
 OLD_LOGS = Loop("pipelines.old-logs", _("Copies of task logs to remove"))

@@ -436,8 +436,9 @@ def _is_reopened(row: InputRequest) -> bool:
     lately = timezone.now() - SETTLES_WITHIN
     if row.closed_at is None or (row.chosen is not None and row.closed_at > lately):
         return False
-    same = InputRequest.objects.filter(pk=row.pk, closed_at=row.closed_at, next_attempt_at=None)
-    return bool(same.update(closed_at=None, delivery_error="", **row.unanswered))
+    same = InputRequest.objects.filter(pk=row.pk, closed_at=row.closed_at)
+    same = same.filter(Q(next_attempt_at=None) | Q(chosen__isnull=True))  # no answer from here is on its way
+    return bool(same.update(closed_at=None, next_attempt_at=None, delivery_error="", **row.unanswered))
 
 
 def publish_inputs(run_ids: Iterable[int]) -> None:

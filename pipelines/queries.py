@@ -81,7 +81,7 @@ def recent_runs(user: User, *, limit: int = 8) -> list[Run]:
 
 
 def own_failures(user: User) -> QuerySet[Run]:
-    """Failed runs that the user asked for and no later run of the pipeline made good, however old."""
+    """Failed runs that the user asked for and that nothing made good since, however old."""
     return runs(run_list.Wanted(by=user, is_unmended=True))
 
 

@@ -34,7 +34,10 @@ def trigger_once(dag_id: str, key: str, *, by: User, **given: Any) -> Run:
         return actions.trigger_run(dag_id, by=by, **given)  # the key is free again
     times = {name: given.get(name) for name in starting.TIMES}
     key_of_partition = given.get("partition_key", "")
-    asked = actions.as_asked(given["conf"], given["note"], partition_key=key_of_partition, **times)
+    unpause = given.get("unpause", False)
+    asked = actions.as_asked(
+        given["conf"], given["note"], partition_key=key_of_partition, unpause=unpause, **times
+    )
     if _asked(earlier) != asked:
         raise InvalidRequest(
             _("This Idempotency-Key was used for another call. Take a new key for each different call.")

@@ -20,11 +20,10 @@ _later_success = Run.objects.filter(
     dag_id=OuterRef("dag_id"), state=RunState.SUCCESS, created_at__gt=OuterRef("created_at")
 )
 _of_date, _of_partition = Q(run_type__in=BY_DATE), ~Q(partition_key="")
-# What each of them looks for has an index of its own.
-_made_good = (
-    (~_of_date & ~_of_partition & Exists(_later_success))
-    | (_of_date & Exists(_later_success.filter(logical_date=OuterRef("logical_date"))))
-    | (_of_partition & Exists(_later_success.filter(partition_key=OuterRef("partition_key"))))
+# Of a date Airflow has one run only: nothing but that run itself makes it good.
+_later_of_partition = _later_success.filter(partition_key=OuterRef("partition_key"))
+_made_good = Q(~_of_date, ~_of_partition, Exists(_later_success)) | Q(
+    _of_partition, Exists(_later_of_partition)
 )
 _gone = Pipeline.objects.filter(pk=OuterRef("dag_id"), gone_at__isnull=False)
 
@@ -34,7 +33,7 @@ class Wanted:
     """Each is empty for no matter. by: a user of ours, or the name of whoever asked. until: not included.
 
     logical_since, logical_until: the same of the logical date. is_unmended: failed, and no later run made it
-    good: of its partition or, where a schedule or a backfill made it, of its date; else of the pipeline. Runs
+    good: of its partition; else of the pipeline, unless a schedule or a backfill made it for a date. Runs
     that Airflow no longer has, or of a pipeline that it no longer has, are left out then: nothing could make
     them good.
 
@@ -84,7 +83,7 @@ def narrowed(wanted: Wanted, *, dag_id: str = "") -> QuerySet[Run]:
     if wanted.logical_until:
         fits &= Q(logical_date__lt=wanted.logical_until)
     if wanted.is_unmended:
-        fits &= Q(state=RunState.FAILED, gone_at=None) & ~_made_good & ~Exists(_gone)
+        fits &= Q(~_made_good, ~Exists(_gone), state=RunState.FAILED, gone_at=None)
     fits &= _by(wanted.by) & _named(wanted.text, has_one_pipeline=bool(dag_id))
     found = Run.objects.filter(fits)
     by = columns(wanted.order)

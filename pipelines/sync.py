@@ -231,12 +231,19 @@ def sync_deleted_runs() -> None:
     failures = run_list.narrowed(run_list.Wanted(is_unmended=True)).filter(wish=Wish.NOTHING)
     newest = _in_turn(ended.order_by("-pk"), most=NEWEST_RUNS)
     rows = {run.key: run for run in [*newest, *_in_turn(failures.defer("conf", "note"), most=NEWEST_RUNS)]}
+    again = loops.DELETED_RUNS.due(AGAIN_AT_ONCE)
+    for dag_id, _space, dag_run_id in (key.partition(" ") for key in again):
+        rows |= {run.key: run for run in ended.filter(dag_id=dag_id, dag_run_id=dag_run_id)}
+    loops.DELETED_RUNS.fits(*(key for key in again if key not in rows))
     if not rows:
         return
     airflow = gateway.connect()
     there = airflow.runs_there([(run.dag_id, run.dag_run_id) for run in rows.values()])
     gone = [run for run in rows.values() if (run.dag_id, run.dag_run_id) not in there]
-    loops.LOST_RUNS.each(gone, partial(_settle_lost, airflow), key=attrgetter("key"), about=attrgetter("key"))
+    loops.DELETED_RUNS.fits(*(key for key in again if key in rows and rows[key] not in gone))
+    loops.DELETED_RUNS.each(
+        gone, partial(_settle_lost, airflow), key=attrgetter("key"), about=attrgetter("key")
+    )
 
 
 def _in_turn(runs: QuerySet[Run], *, most: int) -> list[Run]:

@@ -168,14 +168,15 @@ class InputRequest:
 
 @dataclass(frozen=True)
 class GivenAnswer:
-    """What a task's question was answered. by: a user id; empty where nobody did in time.
+    """What a task's question was answered. by: a user id, with the name; empty where nobody did in time.
 
-    Then the task took its own defaults.
+    Then the task took its own defaults. Where Airflow counts its users the id is a number.
     """
 
     chosen: list[str]
     params_input: dict[str, Any]
     by: str
+    name: str
     at: datetime | None
 
 
@@ -333,10 +334,12 @@ def given_answer(item: dict[str, Any]) -> GivenAnswer | None:
     """None while nobody has answered."""
     if not item.get("response_received"):
         return None
+    person = item.get("responded_by_user") or {}
     return GivenAnswer(
         chosen=[str(option) for option in item.get("chosen_options") or []],
         params_input=dict(item.get("params_input") or {}),
-        by=str((item.get("responded_by_user") or {}).get("id", "")),
+        by=str(person.get("id", "")),
+        name=str(person.get("name") or ""),
         at=moment(item.get("responded_at")),
     )
 

@@ -167,9 +167,16 @@ def _with_usable_links(found: TaskAbout) -> TaskAbout:
     for link in found.links:
         is_own = link.url.startswith("/") and not link.url.startswith("//")
         url = settings.CONSOLE_AIRFLOW_PUBLIC_URL + link.url if is_own else link.url
-        if urlsplit(url).scheme in {"http", "https"}:
+        if _is_of_web(url):
             usable.append(replace(link, url=url))
     return replace(found, links=usable)
+
+
+def _is_of_web(url: str) -> bool:
+    try:
+        return urlsplit(url).scheme in {"http", "https"}
+    except ValueError:  # of a host that cannot be, as "https://[see log"
+        return False
 
 
 def _xcoms(task: dict[str, str], map_index: int, *, start: int) -> Box:

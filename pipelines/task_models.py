@@ -76,6 +76,14 @@ class TaskInstance(models.Model):
         return self.state in TASK_ENDED
 
 
+class EndedThere(models.TextChoices):
+    """How a question that was closed without an answer from here ended in Airflow."""
+
+    ANSWERED = "elsewhere", "answered"
+    DEFAULTS = "defaults", "by its defaults"
+    UNANSWERED = "unawaited", "unanswered"
+
+
 class InputRequest(Deliverable):
     """A question that a task asks people and waits for; `chosen` is what somebody answered.
 
@@ -103,7 +111,8 @@ class InputRequest(Deliverable):
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )
     answered_at = models.DateTimeField(null=True)
-    # Who answered it in Airflow itself; empty, as `answered_by` is, where the task took its own defaults.
+    # How it ended in Airflow itself, and by whom it was answered there; empty where that was not read.
+    ended_there = models.CharField(max_length=16, choices=EndedThere, blank=True, db_default="")
     answered_there_by = models.TextField(blank=True, db_default="")
 
     # Two calls of Airflow.
@@ -114,6 +123,8 @@ class InputRequest(Deliverable):
         "params_input": {},
         "answered_by": None,
         "answered_at": None,
+        "ended_there": "",
+        "answered_there_by": "",
     }
 
     class Meta:
@@ -150,19 +161,24 @@ class InputRequest(Deliverable):
 
     @property
     def outcome(self) -> str:
-        """answered, refused, elsewhere (answered in Airflow itself), unawaited; empty while it is to come.
+        """answered, refused, elsewhere (in Airflow itself), defaults (which the task took), unawaited.
 
-        One that is refused may wait for another answer.
+        Empty while it is to come. One that is refused may wait for another answer.
         """
         if self.state == "delivering":
             return ""
+        if self.ended_there:  # later than any refusal
+            return self.ended_there
+        if self.closed_at is not None and self.chosen is None:
+            return "unawaited"
         if self.delivery_error:
             return "refused"
-        if self.closed_at is None:
-            return ""
-        if self.answered_by_id is not None:
-            return "answered"
-        return "unawaited" if self.chosen is None else "elsewhere"
+        return "answered" if self.closed_at is not None else ""
+
+    @property
+    def trouble(self) -> str:
+        """Why an answer did not arrive, or not yet; empty once it no longer matters."""
+        return self.delivery_error if self.outcome in {"", "refused"} else ""
 
     @property
     def answerer(self) -> str:

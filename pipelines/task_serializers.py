@@ -212,7 +212,8 @@ class InputRequestSerializer(RowSerializer):
     )
     outcome = serializers.CharField(
         help_text="empty while it is to come; answered, refused (`delivery_error` tells why; it may still "
-        "wait for another answer), elsewhere (answered in Airflow itself, or by its defaults), unawaited"
+        "wait for another answer), elsewhere (answered in Airflow itself), defaults (nobody answered in "
+        "time, and the task took them), unawaited (or not known to be answered)"
     )
 
     class Meta:

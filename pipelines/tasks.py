@@ -1,7 +1,7 @@
 """The worker's half: what somebody asked for, delivered to Airflow once; what Airflow said, into the row."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from core.audit import actions as audit
 from core.lib import json_bodies, live, outbox, traces
 from core.lib.errors import Conflict, ConsoleError, InvalidRequest, NotFound, Unauthorized, Unavailable
+from core.lib.models import SyncState
 from pipelines import asset_events, log_copy, marking, mirror, removal
 from pipelines.airflow_auth import SERVICE, USER, WATCHER
 from pipelines.models import (
@@ -27,12 +28,15 @@ from pipelines.models import (
 from pipelines.scope import place_of
 from pipelines.states import ENDED, TASK_ENDED, RunState
 from pipelines.task_answers import TaskState
+from pipelines.task_models import EndedThere
 
 if TYPE_CHECKING:
     from pipelines.gateway import AirflowGateway
     from pipelines.run_answers import DagRun
 
 log = structlog.get_logger(__name__)
+
+READ_WITHIN = timedelta(hours=1)  # who answered a question in Airflow
 
 
 def airflow_for(username: str) -> "AirflowGateway":
@@ -362,28 +366,42 @@ def _answer(airflow: "AirflowGateway", row: InputRequest) -> None:
         found = airflow.given_answer(*place, map_index=row.map_index, try_number=row.try_number)
         there = found and {"chosen": found.chosen, "params_input": found.params_input}
         is_service = settings.CONSOLE_AIRFLOW_AUTH == "service"
-        if found is None or there != given or not (is_service or found.by == row.answerer):
+        if found is None or there != given or not (is_service or row.answerer in {found.by, found.name}):
             raise
 
 
 def _note_answer(row: InputRequest) -> None:
-    """Who answered it in Airflow itself, and what, if anybody did."""
+    """Who answered it in Airflow itself, and what, if anybody did.
+
+    Where Airflow does not let it be read, that is tried for some time.
+    """
     from pipelines import gateway
 
     run = row.run
+    if row.closed_at is None:  # it waits again
+        unanswered = InputRequest.objects.filter(pk=row.pk, chosen__isnull=True, closed_at=None)
+        unanswered.update(next_attempt_at=None)
+        return
     try:
         place = {"map_index": row.map_index, "try_number": row.try_number}
         found = gateway.connect().given_answer(run.dag_id, run.dag_run_id, row.task_id, **place)
     except (Unavailable, Unauthorized) as error:
         log.warning("input.answer_not_read", run=run.pk, task=row.task_id, error=error.message)
-        row.mark_retry("")  # nothing that readers of the question need to know
+        is_late = timezone.now() - row.closed_at > READ_WITHIN and not SyncState.stale_since(SERVICE)
+        if is_late:
+            InputRequest.objects.filter(pk=row.pk, chosen__isnull=True).update(next_attempt_at=None)
+        else:
+            row.mark_retry("")  # nothing that readers of the question need to know
         return
     except (NotFound, Conflict, InvalidRequest):
         found = None
-    done: dict[str, Any] = {"next_attempt_at": None}
-    if found is not None and not json_bodies.fault([found.chosen, found.params_input, found.by]):
+    done: dict[str, Any] = {"next_attempt_at": None, "delivery_error": ""}
+    if found is None:
+        done["ended_there"] = EndedThere.UNANSWERED
+    elif not json_bodies.fault([found.chosen, found.params_input, found.by, found.name]):
         done |= {"chosen": found.chosen, "params_input": found.params_input, "answered_at": found.at}
-        done["answered_there_by"] = found.by
+        done["answered_there_by"] = found.name or found.by
+        done["ended_there"] = EndedThere.ANSWERED if found.by else EndedThere.DEFAULTS
     with transaction.atomic():
         InputRequest.objects.filter(pk=row.pk, chosen__isnull=True).exclude(closed_at=None).update(**done)
         mirror.publish_inputs([row.run_id])

@@ -58,6 +58,7 @@ class FakeAirflow(Backfills):
         self.faults: list[ImportFault] = []
         self.questions: list[InputRequest] = []
         self.answers: dict[tuple[str, str], tuple[str, list, dict]] = {}
+        self.user_ids: dict[str, str] = {}  # by name, where they are not the same
         self.run_on_latest_version: dict[
             str, bool | None
         ] = {}  # what the last clear of a run said of the code
@@ -502,7 +503,9 @@ class FakeAirflow(Backfills):
         if not any(self._asker(one) == place and one.try_number == try_number for one in self.questions):
             raise NotFound("The Task Instance was not found", service="airflow")
         found = self.answers.get((dag_run_id, task_id))
-        return found and GivenAnswer(found[1], found[2], found[0], self.now)
+        return found and GivenAnswer(
+            found[1], found[2], self.user_ids.get(found[0], found[0]), found[0], self.now
+        )
 
     def task_tries(self, dag_id: str, dag_run_id: str, task_id: str, *, map_index: int) -> list[TaskTry]:
         self._call("task_tries")

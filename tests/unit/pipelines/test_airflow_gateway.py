@@ -147,11 +147,11 @@ def test_whom_a_task_does_not_ask_is_told_from_a_token_that_is_refused(server, s
                 "responded_by_user": {"id": "7", "name": "bob"},
                 "responded_at": "2026-03-01T12:00:00Z",
             },
-            GivenAnswer(["Reject"], {"n": 1}, "7", datetime(2026, 3, 1, 12, tzinfo=UTC)),
+            GivenAnswer(["Reject"], {"n": 1}, "7", "bob", datetime(2026, 3, 1, 12, tzinfo=UTC)),
         ),
         (
             {"response_received": True, "chosen_options": ["Approve"], "responded_by_user": None},
-            GivenAnswer(["Approve"], {}, "", None),
+            GivenAnswer(["Approve"], {}, "", "", None),
         ),
     ],
 )

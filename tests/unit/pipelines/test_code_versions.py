@@ -3,6 +3,7 @@
 import time
 from dataclasses import asdict, replace
 
+from core.lib.errors import Unavailable
 from pipelines import code_diff, dag_answers, mirror, run_answers, sync
 from pipelines.dag_answers import TaskNode
 from pipelines.models import Pipeline, PipelineSource, Run
@@ -151,6 +152,24 @@ def test_where_airflow_tells_no_graph_of_a_version_the_newest_is_shown(page, air
     asked = airflow.calls.count("dag_source")
     sync.sync_pipelines()
     assert airflow.calls.count("dag_source") == asked
+
+
+def test_roles_that_airflow_failed_to_tell_once_are_asked_for_again(airflow, db, monkeypatch):
+    airflow.add_dag(DAG, tasks=("make",))
+    [make] = airflow.dag_tasks(DAG)
+    airflow._dags[DAG] = (*airflow._dags[DAG][:2], [replace(make, role="setup")])
+    tell = airflow.drawn_tasks
+
+    def late(*_args):
+        raise Unavailable("slow", service="airflow")
+
+    monkeypatch.setattr(airflow, "drawn_tasks", late)
+    monkeypatch.setattr(airflow, "dag_tasks", lambda _dag_id: [make])  # which tells nothing of roles
+    sync.sync_pipelines()
+    assert [task["role"] for task in Pipeline.objects.get().tasks] == [None]
+    monkeypatch.setattr(airflow, "drawn_tasks", tell)
+    sync.sync_pipelines()
+    assert [task["role"] for task in Pipeline.objects.get().tasks] == ["setup"]
 
 
 def test_versions_of_an_earlier_release_are_read_once_more(db, airflow):

@@ -6,9 +6,9 @@ import pytest
 from django.utils import timezone
 
 from core.alerts.models import Alert
-from core.lib.errors import Conflict, InvalidRequest, NotFound
-from core.lib.models import SyncState
-from pipelines import actions, alerting, listing, queries, run_changes, sync, tasks
+from core.lib.errors import Conflict, InvalidRequest, NotFound, Unavailable
+from core.lib.models import SetAside, SyncState
+from pipelines import actions, alerting, listing, loops, queries, run_changes, sync, tasks
 from pipelines.models import AlertRule, Run
 from pipelines.scope import Scope
 from tests.pipeline_rows import STARTED, make_pipeline, make_run, make_task
@@ -49,6 +49,36 @@ def test_a_run_that_ended_and_was_deleted_is_found_in_turn(airflow, deleted):
     airflow.calls.clear()
     sync.sync_deleted_runs()
     assert airflow.calls == ["runs_there"]  # of the one that is there
+
+
+def test_one_that_cannot_be_asked_for_is_set_aside_and_tried_again_in_time(airflow, deleted, monkeypatch):
+    ask = airflow.run
+
+    def fail(*_args):
+        raise Unavailable("no", service="airflow")
+
+    monkeypatch.setattr(airflow, "run", fail)
+    sync.sync_deleted_runs()
+    row = SetAside.objects.get()
+    assert (row.loop, row.key) == ("pipelines.deleted-runs", f"{DAG} manual__1")
+    monkeypatch.setattr(airflow, "run", ask)
+    monkeypatch.setattr(sync, "_in_turn", lambda _runs, most: [])  # the turn of others
+    SetAside.objects.update(next_try_at=timezone.now())
+    sync.sync_deleted_runs()
+    assert again(deleted).gone_at is not None
+    assert not SetAside.objects.exists()
+
+
+def test_one_that_is_there_after_all_is_no_longer_set_aside(airflow):
+    airflow.add_dag(DAG, is_paused=False)
+    run = airflow.as_user("ana", "user").trigger_run(DAG, dag_run_id="r", conf={})
+    airflow.move_on(DAG, run.dag_run_id, "success", load="success")
+    sync.sync_runs()
+    for key in (f"{DAG} r", f"{DAG} never"):
+        loops.DELETED_RUNS.set_aside(key, "no")
+    SetAside.objects.update(next_try_at=timezone.now())
+    sync.sync_deleted_runs()
+    assert not SetAside.objects.exists()
 
 
 def test_every_run_has_its_turn(airflow, monkeypatch):

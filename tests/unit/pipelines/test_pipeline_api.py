@@ -179,6 +179,14 @@ def test_its_key_fits_no_other_settings(page, unanswered):
     assert Run.objects.count() == 1
 
 
+def test_its_key_fits_no_call_that_resumes_the_pipeline_too(page, unanswered):
+    assert with_key(page, {"conf": {"n_iter": 5}, "unpause": True}).status_code == 422
+    made = with_key(page, {"conf": {"n_iter": 5}, "unpause": True}, key="k2")
+    console_redis.client().flushall()
+    again = with_key(page, {"conf": {"n_iter": 5}, "unpause": True}, key="k2")
+    assert (again.status_code, again.json()["id"]) == (202, made.json()["id"])
+
+
 def test_what_became_of_its_run_makes_no_other_call_of_it(page, unanswered):
     Run.objects.update(note="Somebody wrote this.", conf={"n_iter": 7})
     again = with_key(page, {"conf": {"n_iter": 5}})

@@ -166,6 +166,37 @@ def test_a_paused_pipeline_has_no_next_runs(page):
     assert page.get(f"{URL}/details").context["next_times"] == []
 
 
+@pytest.mark.parametrize(
+    ("schedule", "first"),
+    [
+        ("30 2 * * *", "2026-03-29T01:30"),  # that hour is skipped: Airflow runs it at 03:30 there
+        ("30 2 * * *", "2026-10-25T00:30"),  # that hour comes twice
+        ("30 2 * * *", "2026-10-25T01:30"),
+        ("0 * * * *", "2026-10-25T01:00"),
+        ("*/15 * * * 0", "2026-10-25T01:15"),
+    ],
+)
+def test_where_clocks_change_a_schedule_is_read_in_the_zone_all_the_same(schedule, first):
+    at = datetime.fromisoformat(first).replace(tzinfo=UTC)
+    assert coming.zone_of(schedule, at, "Europe/Madrid") == "Europe/Madrid"
+    assert len(coming.next_times(schedule, at, "Europe/Madrid")) == 5
+
+
+@pytest.mark.parametrize(
+    ("schedule", "first"),
+    [
+        ("30 2 * * *", "2026-03-29T02:30"),  # as of UTC
+        ("30 1 * * *", "2026-03-29T00:00"),
+        ("30 2 * * *", "2026-03-30T01:30"),  # 03:30 there, a day on which nothing is skipped
+        ("30 1 * * *", "2026-03-29T00:30:05"),
+        ("0 6 * * 1", "2026-03-29T04:00"),  # a Sunday
+    ],
+)
+def test_another_time_than_the_schedule_has_there_is_of_another_zone(schedule, first):
+    at = datetime.fromisoformat(first).replace(tzinfo=UTC)
+    assert coming.zone_of(schedule, at, "Europe/Madrid") == ""
+
+
 def test_where_the_next_run_is_no_time_of_the_zone_nothing_is_guessed():
     # 6:00 in New York, while the pipeline's dates are in UTC.
     first = datetime(2026, 1, 27, 11, 0, tzinfo=UTC)

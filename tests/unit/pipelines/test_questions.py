@@ -1,6 +1,7 @@
 """Questions of tasks: mirrored, answered once as whoever answers, closed when nobody waits any more."""
 
 import re
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -100,19 +101,84 @@ def test_one_that_nobody_awaits_any_more_has_no_answer(page, question, airflow):
 
 
 @pytest.mark.parametrize(
-    ("by", "words"), [("bob", "bob"), ("", "nobody in time: the task took its defaults")]
+    ("by", "words", "state"),
+    [
+        ("bob", "bob", "answered in Airflow"),
+        ("", "nobody in time: the task took its defaults", "nobody answered in time"),
+    ],
 )
-def test_the_page_tells_who_answered_in_airflow(page, question, airflow, by, words):
+def test_the_page_tells_who_answered_in_airflow(page, question, airflow, by, words, state):
+    airflow.user_ids["bob"] = "7"
     airflow.answers["m", "ask"] = (by, ["Reject"], {"budget": 2})
     sync.sync_inputs()
     tasks.deliver_answer(str(question.pk))
     text = " ".join(page.get(f"/runs/questions/{question.pk}").content.decode().split())
-    assert "answered in Airflow" in text
+    assert state in text
     assert f"<dt>Answered by</dt> <dd> {words}, <time" in text
     assert ("bob answered Reject" in page.get("/runs/questions?show=closed").content.decode()) is bool(by)
 
 
+def test_one_refused_here_and_answered_in_airflow_is_answered_there(page, question, airflow, scientist):
+    airflow.questions = [replace(one, assigned=["bob"]) for one in airflow.questions]
+    answer(question, scientist)
+    tasks.deliver_answer(str(question.pk))
+    question.refresh_from_db()
+    assert (question.state, question.outcome) == ("waiting", "refused")
+    airflow.answers["m", "ask"] = ("bob", ["Reject"], {})
+    sync.sync_inputs()
+    question.refresh_from_db()
+    assert question.outcome == "unawaited"  # until it is read
+    tasks.deliver_answer(str(question.pk))
+    question.refresh_from_db()
+    assert (question.outcome, question.answerer, question.delivery_error) == ("elsewhere", "bob", "")
+    assert "not a respondent" not in page.get(f"/runs/questions/{question.pk}").content.decode()
+
+
+def test_an_answer_stays_one_of_a_person_who_has_gone(page, question, airflow, scientist):
+    answer(question, scientist)
+    tasks.deliver_answer(str(question.pk))
+    InputRequest.objects.update(answered_by=None)  # as when that account is deleted
+    question.refresh_from_db()
+    assert question.outcome == "answered"
+    text = page.get(f"/runs/questions/{question.pk}").content.decode()
+    assert "somebody who has no account any more" in text
+    assert "took its defaults" not in text
+
+
+def test_of_one_that_airflow_was_never_asked_about_no_more_is_said_than_is_known(page, question):
+    """As of those that an earlier release closed."""
+    InputRequest.objects.update(closed_at=timezone.now(), next_attempt_at=None)
+    text = page.get(f"/runs/questions/{question.pk}").content.decode()
+    assert "given elsewhere, or no longer awaited" in text
+
+
+def test_an_answer_that_may_not_be_read_is_not_asked_for_without_end(question, airflow):
+    airflow.answers["m", "ask"] = ("bob", ["Reject"], {})
+    sync.sync_inputs()
+    airflow.knows_no_token = True
+    tasks.deliver_answer(str(question.pk))
+    question.refresh_from_db()
+    assert question.next_attempt_at is not None
+    long_ago = timezone.now() - timedelta(minutes=61)
+    InputRequest.objects.update(next_attempt_at=timezone.now(), closed_at=long_ago)
+    tasks.deliver_answer(str(question.pk))
+    question.refresh_from_db()
+    assert (question.outcome, question.next_attempt_at) == ("unawaited", None)
+
+
+def test_one_that_airflow_lists_again_waits_again_though_its_answer_was_not_read(question, airflow):
+    kept, airflow.questions = airflow.questions, []
+    sync.sync_inputs()
+    question.refresh_from_db()
+    assert (question.state, question.next_attempt_at is None) == ("closed", False)
+    airflow.questions = kept
+    sync.sync_inputs()
+    question.refresh_from_db()
+    assert (question.state, question.next_attempt_at) == ("waiting", None)
+
+
 def test_a_worker_that_died_after_airflow_took_the_answer_meets_its_own(question, airflow, scientist):
+    airflow.user_ids["ana"] = "3"
     answer(question, scientist)
     airflow.answers["m", "ask"] = ("ana", ["Approve"], {"budget": 7})
     tasks.deliver_answer(str(question.pk))

@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from core.access.reader import ZONE_COOKIE
 from pipelines import run_list
 from pipelines.models import Run
-from tests.pipeline_rows import STARTED, make_pipeline, make_run
+from tests.pipeline_rows import STARTED, make_backfill, make_pipeline, make_run
 
 pytestmark = pytest.mark.django_db
 DAG = "etl"
@@ -176,6 +176,15 @@ def test_the_filters_are_a_plain_form_that_keeps_what_was_asked(some, url):
     assert "<button" in form
     assert f'href="{url}"' in form
     assert "No run fits" in text
+
+
+def test_a_list_of_the_runs_of_a_backfill_stays_one_while_it_is_narrowed(some):
+    row = make_backfill()
+    make_run(backfill=row, state="failed", run_type="backfill")
+    assert f'href="/runs?backfill={row.pk}"' in some.get(f"/backfills/{row.pk}").text
+    text = some.get(f"/runs?backfill={row.pk}").text
+    assert re.search(rf'<input[^>]*name="backfill"[^>]*value="{row.pk}"', text)
+    assert 'name="backfill"' not in some.get("/runs").text
 
 
 @pytest.mark.parametrize("url", [*PAGES, *REST])

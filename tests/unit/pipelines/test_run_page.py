@@ -417,6 +417,7 @@ def test_what_a_task_is_stands_in_its_details(page, there, airflow):
         Link("Report", "https://example.org/r"),
         Link("Odd", "javascript:alert(1)"),
         Link("Host", "//example.org"),
+        Link("No host", "https://[see log"),
         Link("None", ""),
     ]
     airflow.about["search"] = TaskAbout(rules, place, links)
