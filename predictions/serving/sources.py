@@ -28,7 +28,7 @@ class FileSource(Protocol):
 class Source(FileSource, Protocol):
     """What serving asks of the rest of the console; each call may raise ConsoleError or a database error.
 
-    before: who was champion until the one of now came, if anybody was.
+    before: who may answer where the champion is refused, if anybody may.
     note_serving: why a champion cannot be served here, "" when it is; answers: who does meanwhile.
     """
 
