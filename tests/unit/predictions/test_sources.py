@@ -118,8 +118,10 @@ def test_a_champion_that_is_not_served_is_noted_with_who_answers_meanwhile():
     ConsoleSource().note_serving(two, "its SHA-256 is another", one)
     row = ServingTrouble.objects.get()
     assert (row.reason, row.answers) == ("its SHA-256 is another", 1)
+    assert (ConsoleSource().is_refused(two), ConsoleSource().is_refused(one)) == (True, False)
     ConsoleSource().note_serving(two, "", None)
     assert not ServingTrouble.objects.exists()
+    assert not ConsoleSource().is_refused(two)
 
 
 def test_a_database_that_does_not_answer_is_not_waited_for(monkeypatch):
