@@ -9,9 +9,9 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from core.lib.errors import Conflict, NotFound
-from models_registry import artefacts, gateway
+from models_registry import artefacts, gateway, ledger
 from models_registry.digest import folder_sha256
-from models_registry.models import ChampionPeriod, ModelVersion
+from models_registry.models import ChampionPeriod, ModelVersion, RegisteredModel
 from models_registry.states import VersionState
 
 ANSWERING = (VersionState.PASSED, VersionState.CHAMPION, VersionState.RETIRED)
@@ -73,14 +73,9 @@ def champion(model: str) -> Champion | None:
 
 
 def champion_before(model: str) -> Champion | None:
-    """Who was champion until the one of now came; None where nobody was, or its version is not to answer."""
-    now = ChampionPeriod.objects.filter(until=None, model__name=model).first()
-    if now is None:
-        return None
-    rows = ChampionPeriod.objects.filter(
-        model=now.model_id, until=now.since, version__state=VersionState.RETIRED
-    )
-    period = rows.exclude(version=now.version_id).select_related("version", "model").order_by("pk").last()
+    """Who may answer where the champion is refused: see `ledger.stand_in`."""
+    row = RegisteredModel.objects.filter(name=model).first()
+    period = ledger.stand_in(row) if row is not None else None
     return Champion.of(period) if period is not None else None
 
 

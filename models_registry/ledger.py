@@ -1,6 +1,6 @@
 """The one place where the champion changes: closes a period, opens the next, and tells who serves."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 import structlog
@@ -109,11 +109,30 @@ def champions_before_demonstrations(model: RegisteredModel) -> list[ModelVersion
 
 def before_the_last(periods: Iterable[ChampionPeriod]) -> ModelVersion | None:
     """The version under the top of the pile that can be champion again."""
-    rows = list(periods)
+    return next(iter(_former(list(periods))), None)
+
+
+def stand_in(model: RegisteredModel) -> ChampionPeriod | None:
+    """When whoever may answer for a champion that is refused was champion last; None where nobody may.
+
+    That is whom a rollback would make champion. One that ended with nobody after it was wrong, so it does not
+    answer, nor does an older one; a demonstration's answers for a demonstration's alone.
+    """
+    rows = list(_periods(model))
+    if not rows or rows[-1].until is not None:
+        return None
+    is_demo = rows[-1].version.is_demo
+    version = next((one for one in _former(rows) if is_demo or not one.is_demo), None)
+    last = next((period for period in reversed(rows) if period.version == version), None)
+    return last if last is not None and not last.end_reason else None
+
+
+def _former(rows: Sequence[ChampionPeriod]) -> list[ModelVersion]:
+    """Those on the pile who can be champion again, but for the champion of now; the last one first."""
     pile = _pile(rows)
     if rows and rows[-1].until is None:
         pile = [version for version in pile[:-1] if version != pile[-1]]
-    return next((version for version in reversed(pile) if _may_return(version)), None)
+    return [version for version in reversed(pile) if _may_return(version)]
 
 
 def _periods(model: RegisteredModel) -> Iterable[ChampionPeriod]:

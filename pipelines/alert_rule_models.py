@@ -9,10 +9,9 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from core.alerts.facts import PIPELINE_RULES
 from core.alerts.states import Severity
 from pipelines import verdicts
-
-RULE_PREFIX = "pipeline-"
 
 
 class RuleKind(models.TextChoices):
@@ -55,7 +54,7 @@ class AlertRule(models.Model):
     @property
     def alert_name(self) -> str:
         """What its alerts name as their rule; their subject is the pipeline."""
-        return f"{RULE_PREFIX}{self.kind}:{self.pk}"
+        return f"{PIPELINE_RULES}{self.kind}:{self.pk}"
 
     @property
     def limit(self) -> timedelta:

@@ -19,12 +19,13 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from core.alerts import actions as alerts
+from core.alerts.facts import PIPELINE_RULES
 from core.alerts.models import Alert
 from core.alerts.states import UNRESOLVED
 from core.lib.models import SyncState
 from core.lib.templatetags import numbers
 from pipelines import loops, verdicts
-from pipelines.alert_rule_models import RULE_PREFIX, AlertRule
+from pipelines.alert_rule_models import AlertRule
 from pipelines.models import NOT_THERE, Pipeline, Run
 from pipelines.states import ENDED, ENDED_WELL_OR_NOT, TIMED, RunState
 from pipelines.verdicts import Finding, Past, Watched
@@ -167,7 +168,7 @@ class Mirror:
 
 def _unresolved() -> dict[tuple[str, str], Alert]:
     """Alerts of rules and pipelines, whatever became of the rules."""
-    found = Alert.objects.filter(rule__startswith=RULE_PREFIX, state__in=UNRESOLVED)
+    found = Alert.objects.filter(rule__startswith=PIPELINE_RULES, state__in=UNRESOLVED)
     return {(alert.rule, alert.subject): alert for alert in found}
 
 

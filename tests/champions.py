@@ -213,6 +213,12 @@ class FakeSource:
         self._answer()
         self.noted.append((ref.model, ref.version, error, answers.version if answers else ""))
 
+    def is_refused(self, ref: ChampionRef) -> bool:
+        self._answer()
+        return any(
+            (model, version) == (ref.model, ref.version) and why for model, version, why, _by in self.noted
+        )
+
     def onnx(self, ref: ChampionRef) -> bytes:
         self._answer()
         content = self._made(ref).onnx

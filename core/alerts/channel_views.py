@@ -71,7 +71,7 @@ def channel_edit(request: SignedInRequest, pk: int) -> HttpResponse:
     """Other values; its kind and its secret stay."""
     channel = queries.channel(pk)
     given = request.POST if request.method == "POST" else None
-    form = ChannelForm(channel.kind, given, initial=vars(channel))
+    form = ChannelForm(channel.kind, given, channel=channel)
     if form.is_bound and form.is_valid():
         try:
             channels.change(pk, by=request.user, **form.cleaned_data)

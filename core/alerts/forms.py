@@ -7,6 +7,7 @@ from django import forms
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from core.alerts.models import Channel
 from core.alerts.queries import ALL, UNRESOLVED_WORD
 from core.alerts.states import ChannelKind, Severity, State
 from core.lib.errors import ConsoleError
@@ -113,7 +114,11 @@ class LinesField(forms.CharField):
 
 
 class ChannelForm(forms.Form):
-    """Where notifications go, and of which alerts. kind: whose fields it has."""
+    """Where notifications go, and of which alerts. kind: whose fields it has.
+
+    channel: the one that is changed. Of a webhook the form never holds its address, whose path may be a
+    password: without another one `cleaned_data` has none.
+    """
 
     name = forms.CharField(label=_("Name"), max_length=LONGEST_NAME)
     url = forms.CharField(
@@ -150,10 +155,18 @@ class ChannelForm(forms.Form):
         help_text=_("More of them are gathered in one."),
     )
 
-    def __init__(self, kind: str, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, kind: str, given: Any = None, *, channel: Channel | None = None) -> None:
+        super().__init__(given, initial={**vars(channel), "url": ""} if channel else {})
         self.kind = kind
         del self.fields["recipients" if kind == ChannelKind.WEBHOOK else "url"]
+        if channel and "url" in self.fields:
+            self.fields["url"].required = False
+            self.fields["url"].widget.attrs["placeholder"] = channel.target
+            self.fields["url"].help_text = _("Left empty, the address stays: it is shown to nobody.")
+
+    def clean(self) -> dict[str, Any]:
+        """Without an empty address."""
+        return {name: value for name, value in self.cleaned_data.items() if name != "url" or value}
 
     def refuse(self, error: ConsoleError) -> None:
         """What an action said of the values, at their fields."""

@@ -174,7 +174,7 @@ def body_of(payload: dict[str, Any]) -> str:
     if payload["event"] == Event.GATHERED:
         return "\n".join(_gathered(payload))
     alert = payload["alert"]
-    facts = "\n".join(_line(fact) for fact in rows(alert["facts"]))
+    facts = "\n".join(_line(fact) for fact in rows(alert["facts"], rule=alert["rule"]))
     about = f"{alert['rule']}: {alert['subject']}"
     return "\n\n".join(filter(None, [alert["title"], about, alert["detail"], facts, alert["url"]])) + "\n"
 

@@ -83,7 +83,7 @@ class Alert(models.Model):
     @property
     def fact_rows(self) -> list[Fact]:
         """The numbers of the latest finding, for a table."""
-        return rows(self.facts)
+        return rows(self.facts, rule=self.rule)
 
     def move_to(self, state: str, *, by: str = "", reason: str = "", until: datetime | None = None) -> None:
         """Take the step, unsaved, and put it on the timeline; the caller holds the row. Raises Conflict."""

@@ -106,7 +106,7 @@ class Model:
 def read(spark: "SparkSession", source: Path, model: Model) -> tuple["DataFrame", list[str]]:
     """The columns that Spark reads, of all files, and the names of the others.
 
-    Raises SourceRefused when a needed field is no column.
+    Raises SourceRefused when a needed field is no column, and when one is a date, a time, bytes or a list.
     """
     from pyspark.sql import DataFrame
 
@@ -120,7 +120,7 @@ def read(spark: "SparkSession", source: Path, model: Model) -> tuple["DataFrame"
                 f"{file.name}: it has no column {', no '.join(missing)}, which {model.name} needs."
             )
         columns = [column for column in table.columns if running.is_carried(column)]
-        if odd := [c for c in table.columns if c.name in model.fields and c not in columns]:
+        if odd := [c for c in table.columns if c.name in model.fields and not running.has_spark_type(c)]:
             raise SourceRefused(f"{file.name}: {odd[0].name} is {odd[0].type}, which no field of a model is.")
         if tables and [column.name for column in columns] != tables[0].columns:
             raise SourceRefused(f"{file.name} has other columns than {files[0].name}.")

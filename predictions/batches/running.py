@@ -150,16 +150,18 @@ class Slice:
         return Caller(user.pk, user.get_username(), self._batch.token_id, is_demo=user.is_demo)
 
     def _loaded(self) -> Served:
-        """The champion of now; where it is refused the one before, as for the form and REST.
+        """The champion of now; where it is refused the one before.
 
-        Raises Ended, ConsoleError.
+        What may go better later is waited for, unless serving has the trouble too: then the one before
+        answers the form and REST. Raises Ended, ConsoleError.
         """
         ref = self._champion()
         models, folder = ModelFiles(files.models(), self._source), settings.CONSOLE_VAR_DIR / "serving"
         try:
             return serving.load(ref, models, folder)
-        except (Conflict, NotFound) as error:
-            before = self._source.before(ref.model)
+        except (Conflict, NotFound, Unavailable) as error:
+            is_refused = not isinstance(error, Unavailable) or self._source.is_refused(ref)
+            before = self._source.before(ref.model) if is_refused else None
             if before is None:
                 raise
             words = {"model": ref.model, "version": ref.version, "error": error.message}

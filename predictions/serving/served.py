@@ -156,20 +156,28 @@ class Served:
 
 
 def load(ref: ChampionRef, files: ModelFiles, folder: Path) -> Served:
-    """Fetch, verify, load, and test on stored rows. Raises ConsoleError; nothing that serves is touched."""
+    """Fetch, verify, load, and test on stored rows. Nothing that serves is touched.
+
+    Raises Conflict or NotFound when the model is refused, Unavailable when that may go better later.
+    """
     try:
         spec = read_spec(ref.spec_json)
         sample = self_test.sample(files.reference(ref), spec)
         served = Served(ref, spec, _scorer(ref, spec, files, folder), sample.inputs)
-    except (SpecError, ScorerError, SelfTestError, ScoringUnavailable) as error:
+    except (SpecError, ScorerError, SelfTestError) as error:
         raise Conflict(_cannot(ref, str(error)), service="mlflow") from error
+    except ScoringUnavailable as error:
+        raise Unavailable(_cannot(ref, str(error)), service="runner") from error
     if sample.refused:  # the gate lets no new one pass; one that serves goes on
         log.warning("serving.reference_refused", model=ref.model, version=ref.version, reason=sample.refused)
     try:
         self_test.check(served.scorer.predict, spec, sample)
-    except (SelfTestError, ModelFailure, ScoringUnavailable) as error:
+    except (SelfTestError, ModelFailure) as error:
         served.stop()
         raise Conflict(_cannot(ref, str(error))) from error
+    except ScoringUnavailable as error:
+        served.stop()
+        raise Unavailable(_cannot(ref, str(error)), service="runner") from error
     except BaseException:
         served.stop()
         raise

@@ -28,13 +28,15 @@ class FileSource(Protocol):
 class Source(FileSource, Protocol):
     """What serving asks of the rest of the console; each call may raise ConsoleError or a database error.
 
-    before: who was champion until the one of now came, if anybody was.
+    before: who may answer where the champion is refused, if anybody may.
+    is_refused: whether a process that serves has said that it cannot load the champion.
     note_serving: why a champion cannot be served here, "" when it is; answers: who does meanwhile.
     """
 
     def grants(self) -> list[Grant]: ...
     def champions(self) -> list[ChampionRef]: ...
     def before(self, model: str) -> ChampionRef | None: ...
+    def is_refused(self, ref: ChampionRef) -> bool: ...
     def model_names(self) -> list[str]: ...
     def note_used(self, token_ids: set[int]) -> None: ...
     def note_serving(self, ref: ChampionRef, error: str, answers: ChampionRef | None) -> None: ...
@@ -81,6 +83,11 @@ class ConsoleSource:
     def before(self, model: str) -> ChampionRef | None:
         found = registry_queries.champion_before(model)
         return None if found is None else _ref(found)
+
+    @_in_time()
+    def is_refused(self, ref: ChampionRef) -> bool:
+        trouble = registry_queries.champion_trouble(ref.model)
+        return trouble is not None and str(trouble.version.version) == ref.version
 
     @_in_time()
     def model_names(self) -> list[str]:

@@ -61,9 +61,9 @@ def binary_size(value: float) -> str:
     return _localised(f"{value:.1f}") + GAP + "TiB"
 
 
-def percent(share: float) -> str:
+def percent(share: float, decimals: int = 1) -> str:
     """0.1234 as "12.3 %"."""
-    return _localised(f"{share * 100:.1f}") + GAP + "%"
+    return _localised(f"{share * 100:.{decimals}f}") + GAP + "%"
 
 
 def significant(value: float, digits: int = 4) -> str:

@@ -56,14 +56,25 @@ def test_a_channel_is_made_and_its_secret_shown_once(admin):
     assert secret not in str(list(AuditEntry.objects.values()))
 
 
-def test_paths_and_queries_of_addresses_are_for_those_who_change_them(admin, viewer, hook):
-    for client in (admin, viewer):
-        for address in (LIST, f"{LIST}/{hook.pk}", REST, f"{REST}/{hook.pk}"):
-            page = client.get(address).content.decode()
-            assert "hooks.example" in page
-            assert "geheim" not in page
-    assert "geheim" in admin.get(f"{LIST}/{hook.pk}/edit").content.decode()
+def test_paths_and_queries_of_addresses_are_for_nobody(admin, engineer, viewer, hook):
+    """Whoever has them can post there as the console does."""
+    pages = [(client, address) for client in (admin, engineer, viewer)
+             for address in (LIST, f"{LIST}/{hook.pk}", REST, f"{REST}/{hook.pk}")]  # fmt: skip
+    for client, address in [*pages, (admin, f"{LIST}/{hook.pk}/edit"), (engineer, f"{LIST}/{hook.pk}/edit")]:
+        page = client.get(address).content.decode()
+        assert "hooks.example" in page
+        assert "geheim" not in page
     assert "geheim" not in str(list(AuditEntry.objects.values()))
+
+
+def test_an_address_that_is_left_empty_stays(engineer, hook):
+    assert engineer.post(f"{LIST}/{hook.pk}/edit", {**FORM, "url": "", "name": "bell"}).status_code == 302
+    hook.refresh_from_db()
+    assert (hook.name, hook.url) == ("bell", URL)
+    assert "url_changed" not in AuditEntry.objects.get(action="channel.change").after
+    engineer.post(f"{LIST}/{hook.pk}/edit", {**FORM, "url": "https://hooks.example/other"})
+    hook.refresh_from_db()
+    assert hook.url == "https://hooks.example/other"
 
 
 def test_what_came_back_is_for_administrators(admin, viewer, hook):
@@ -91,6 +102,7 @@ def test_a_new_secret_is_shown_once(admin, hook):
     ("kind", "values", "words"),
     [
         ("webhook", {"name": ""}, "This is required"),
+        ("webhook", {"url": ""}, "This is required"),
         ("webhook", {"url": "http://10.0.0.1/"}, "no public address"),
         ("webhook", {"url": "https://ana:x@host.example/"}, "Leave the name and password out"),
         ("webhook", {"rules": "x" * 301}, "at most 20 lines of at most 300"),

@@ -62,14 +62,66 @@ def test_who_was_champion_before_nobody_was_does_not_stand_in():
     assert ConsoleSource().before("titanic") is None
 
 
+def promoted(number, by, **values):
+    """A version that is champion from now on."""
+    version = make_version(number, state=VersionState.PASSED, **values)
+    crown(version, by=by, reason="Better.", **AS_PROMOTED)
+
+
+def rolled_back_to(number, by):
+    version = ModelVersion.objects.get(version=number)
+    crown(version, by=by, reason="It is wrong.", kind=ChampionPeriod.Kind.ROLLBACK)
+
+
+def test_who_was_rolled_back_from_does_not_stand_in():
+    approver = make_user("approver", "approver")
+    promoted(1, approver)
+    promoted(2, approver)
+    rolled_back_to(1, approver)
+    assert ConsoleSource().before("titanic") is None
+    promoted(3, approver)
+    assert ConsoleSource().before("titanic").version == "1"
+
+
+def test_who_ended_with_nobody_after_it_does_not_stand_in_after_a_rollback_either():
+    approver = make_user("approver", "approver")
+    promoted(1, approver)
+    end_champion("titanic", reason="It is wrong on Sundays.", by=approver)
+    promoted(2, approver)
+    promoted(3, approver)
+    rolled_back_to(2, approver)
+    assert ConsoleSource().before("titanic") is None
+
+
+def test_who_is_gone_from_mlflow_leaves_it_to_the_one_before():
+    approver = make_user("approver", "approver")
+    promoted(1, approver)
+    promoted(2, approver)
+    promoted(3, approver)
+    ModelVersion.objects.filter(version=2).update(gone_at=timezone.now())
+    assert ConsoleSource().before("titanic").version == "1"
+
+
+def test_a_demonstration_stands_in_for_a_demonstration_alone():
+    approver = make_user("approver", "approver")
+    promoted(1, approver)
+    promoted(2, approver, is_demo=True)
+    promoted(3, approver, is_demo=True)
+    assert ConsoleSource().before("titanic").version == "2"
+    promoted(4, approver)
+    assert ConsoleSource().before("titanic").version == "1"
+
+
 def test_a_champion_that_is_not_served_is_noted_with_who_answers_meanwhile():
     make_champion(2, make_user("approver", "approver"))
     one, two = (champions.packed().ref(version=version) for version in ("1", "2"))
     ConsoleSource().note_serving(two, "its SHA-256 is another", one)
     row = ServingTrouble.objects.get()
     assert (row.reason, row.answers) == ("its SHA-256 is another", 1)
+    assert (ConsoleSource().is_refused(two), ConsoleSource().is_refused(one)) == (True, False)
     ConsoleSource().note_serving(two, "", None)
     assert not ServingTrouble.objects.exists()
+    assert not ConsoleSource().is_refused(two)
 
 
 def test_a_database_that_does_not_answer_is_not_waited_for(monkeypatch):

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 
 import pandas as pd
@@ -192,6 +192,15 @@ def test_an_empty_table_gives_an_empty_one_with_the_columns(spark, tmp_path, mod
             r"in\.parquet: it has no column Sex, no Fare, which titanic needs",
         ),
         (table().set_column(1, "Sex", [[["male"]] * 40]), "Sex is list<.*which no field of a model is"),
+        (
+            table().set_column(1, "Sex", [[date(2026, 1, 1)] * 40]),
+            r"Sex is date32\[day\], which no field of a model is",
+        ),
+        (
+            table().set_column(1, "Sex", [[datetime(2026, 1, 1)] * 40]),
+            r"Sex is timestamp\[us\], which no field of a model is",
+        ),
+        (table().set_column(1, "Sex", [[b"male"] * 40]), "Sex is binary, which no field of a model is"),
     ],
 )
 def test_a_table_that_does_not_fit_is_refused_in_words(spark, tmp_path, model, rows, words):

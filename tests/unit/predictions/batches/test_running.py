@@ -17,7 +17,7 @@ from predictions.batch_models import BatchState, PredictionBatch
 from predictions.batches import actions, files, parts, queries, running, tables
 from predictions.models import ErasedPrediction, Prediction
 from predictions.serving.deliveries import Fate
-from scoring.score import ModelFailure, Scorer
+from scoring.score import ModelFailure, Scorer, ScoringUnavailable
 from tests import champions
 from tests.unit.predictions.batches.conftest import HEADER, csv_of
 
@@ -226,6 +226,37 @@ def test_where_the_champion_is_refused_the_one_before_answers(bring, worker, sou
     source.promote("2", champions.packed(seed=1))
     done = worker(batch)
     assert (done.state, done.n_predicted, done.versions) == ("succeeded", 3, ["1"])
+
+
+@pytest.fixture
+def unready(source, monkeypatch):
+    """Version 2 is champion, and its process does not start in this worker; returns what ends that."""
+    made = running.serving._scorer
+
+    def starts_none(ref, *given):
+        if ref.version == "2":
+            raise ScoringUnavailable("The runner did not start: no memory.")
+        return made(ref, *given)
+
+    source.promote("2", champions.packed(seed=1))
+    monkeypatch.setattr(running.serving, "_scorer", starts_none)
+    return lambda: monkeypatch.setattr(running.serving, "_scorer", made)
+
+
+def test_a_workers_own_passing_trouble_is_waited_for(bring, worker, unready):
+    """The champion of now answers the form and REST meanwhile."""
+    waiting = worker(bring(csv_of(3)))
+    assert (waiting.state, waiting.n_done) == ("running", 0)
+    assert "titanic v2 cannot be served: The runner did not start: no memory." in waiting.delivery_error
+    unready()
+    done = worker(due(waiting))
+    assert (done.state, done.versions) == ("succeeded", ["2"])
+
+
+def test_a_trouble_that_serving_has_too_is_not_waited_for(bring, worker, unready, source):
+    source.noted.append(("titanic", "2", "The runner did not start.", "1"))
+    done = worker(bring(csv_of(3)))
+    assert (done.state, done.versions) == ("succeeded", ["1"])
 
 
 def test_a_model_without_a_champion_any_more_ends_it(bring, worker, source):
