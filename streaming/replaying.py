@@ -1,8 +1,9 @@
 """Sending a file to a topic at a pace, each line exactly once, in slices between a worker's other tasks."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -70,11 +71,17 @@ class Slice:
         if replay.n_total is None:
             replay.n_total = self._format.count(self._path)
         if replay.shift_s is None:
-            lines = pacing.numbered(self._format.lines(self._path, 0), 0)
+            lines = self._lines(0)
             sound = (one.content.at for one in lines if isinstance(one.content, Event) and not one.is_odd)
             first_at = next(sound, None)
             replay.shift_s = 0.0 if first_at is None else self._clock() - first_at
         self._note()
+
+    def _lines(self, first: int) -> Iterator[pacing.Line]:
+        """From line `first` on, judged by those before it, too, as if no slice had begun here."""
+        begin = max(0, first - pacing.AROUND)
+        lines = pacing.numbered(self._format.lines(self._path, begin), begin)
+        return islice(lines, first - begin, None)
 
     def _send(self, sender: Sender) -> bool:
         """Lines as they fall due, those that are due together in one transaction."""
@@ -82,7 +89,7 @@ class Slice:
         keeps_up = replay.speed is not None and replay.speed <= 1 and _effective(replay) == Times.MOVED
         shift_s = replay.shift_s if keeps_up else None
         pace = pacing.Pace(began_at, rate=replay.rate, speed=replay.speed, shift_s=shift_s)
-        lines = pacing.numbered(self._format.lines(self._path, replay.n_sent), replay.n_sent)
+        lines = self._lines(replay.n_sent)
         waiting = next(lines, None)
         while waiting is not None:
             batch: list[Outgoing] = []
