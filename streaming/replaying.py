@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 
@@ -10,7 +10,6 @@ import msgspec
 import structlog
 from django.db.models import F
 from django.db.models.functions import Greatest
-from django.utils import timezone
 
 from core.lib import live, metrics, topics
 from streaming import pacing, replay_files
@@ -24,7 +23,6 @@ SLICE_S = 60.0  # then another task of the queue has its turn
 BATCH = 2_000
 EVERY_S = 0.1
 PROGRESS_EVERY_S = 1.0
-LEASE = timedelta(seconds=15)  # made longer once a second
 
 
 def sender_name(replay: Replay) -> str:
@@ -148,17 +146,13 @@ class Slice:
         return self._replay.is_stop_asked or self._clock() - began_at > SLICE_S
 
     def _note(self) -> None:
-        """Progress for the pages, and a longer lease, so that no other worker takes the row.
-
-        A worker whose lease has ended meanwhile takes nothing back, and wakes no replay that has ended.
-        """
+        """Progress for the pages. A worker whose lease has ended meanwhile takes nothing back."""
         replay = self._replay
         Replay.objects.filter(pk=replay.pk, state=ReplayState.RUNNING).update(
             n_sent=Greatest(F("n_sent"), replay.n_sent),
             n_skipped=Greatest(F("n_skipped"), replay.n_skipped),
             n_total=replay.n_total,
             shift_s=replay.shift_s,
-            next_attempt_at=timezone.now() + LEASE,
         )
         self._noted_at = self._clock()
         live.publish("replays", [replay.pk])
