@@ -27,7 +27,8 @@ def numbered(contents: Iterable[Event | BadLine], first: int) -> Iterator[Line]:
     Months of taxi trips hold a few of other years. Behind a gap, or in a file with an event a week, none is
     odd: those around it lie as far apart.
     """
-    waiting, last_at = iter(contents), None
+    waiting = iter(contents)
+    last_at: float | None = None
     before: deque[Event | BadLine] = deque(maxlen=AROUND)
     coming = deque(islice(waiting, AROUND))
     for number in count(first):
