@@ -304,6 +304,8 @@ class Times(models.TextChoices):
 class Replay(Deliverable):
     """A file sent to a topic, line by line. `n_sent` lines are safe in Kafka and will not be sent again."""
 
+    lease_s = 15
+
     source = models.CharField(max_length=500)
     topic = models.CharField(max_length=LONGEST_TOPIC)
     rate = models.FloatField(null=True)  # events a second

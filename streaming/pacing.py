@@ -2,14 +2,15 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from itertools import count, islice
+from itertools import chain, count, islice
 from typing import NamedTuple
 
 from streaming.replay_files import BadLine, Event
 
 FAR_S = 86_400.0
-LOOKS_AHEAD = 100  # lines
-FEWEST = 10  # events alike, that tell a gap in the file from an odd time
+FAR_WIDTHS = 2  # of the middle of the events around; where steps are alike none is as far from it, at no end
+AROUND = 20  # lines on either side
+FEWEST = 4  # events around, of which to tell what is odd
 
 
 class Line(NamedTuple):
@@ -23,29 +24,34 @@ class Line(NamedTuple):
 def numbered(contents: Iterable[Event | BadLine], first: int) -> Iterator[Line]:
     """The lines from number `first` on.
 
-    Months of taxi trips hold a few of other years. An event is odd when it is more than a day from the last
-    that was not, and like too few of those that follow: behind a gap of the file it is like them.
+    Months of taxi trips hold a few of other years. Behind a gap, or in a file with an event a week, none is
+    odd: those around it lie as far apart.
     """
-    waiting, last_at = iter(contents), None
-    coming = deque(islice(waiting, LOOKS_AHEAD))
+    waiting = iter(contents)
+    last_at: float | None = None
+    before: deque[Event | BadLine] = deque(maxlen=AROUND)
+    coming = deque(islice(waiting, AROUND))
     for number in count(first):
         coming.extend(islice(waiting, 1))
         if not coming:
             return
-        content = coming.popleft()
-        is_odd = isinstance(content, Event) and _is_odd(content.at, last_at, coming)
-        if isinstance(content, Event) and not is_odd:
-            last_at = content.at
+        content, is_odd = coming.popleft(), False
+        if isinstance(content, Event):
+            is_near = last_at is not None and abs(content.at - last_at) <= FAR_S
+            is_odd = not is_near and _is_odd(content.at, chain(before, coming))
+            last_at = last_at if is_odd else content.at
+        before.append(content)
         yield Line(number, content, is_odd)
 
 
-def _is_odd(at: float, last_at: float | None, coming: Iterable[Event | BadLine]) -> bool:
-    if last_at is not None and abs(at - last_at) <= FAR_S:
+def _is_odd(at: float, around: Iterable[Event | BadLine]) -> bool:
+    """Whether it is far from the middle two thirds of them: by more than a day, and than those are wide."""
+    others = sorted(one.at for one in around if isinstance(one, Event))
+    if len(others) < FEWEST:
         return False
-    others = [one.at for one in coming if isinstance(one, Event)]
-    n_alike = sum(abs(at - other) <= FAR_S for other in others)
-    most_needed = FEWEST if last_at is not None else (len(others) + 1) // 2  # of a file with few lines
-    return n_alike < min(FEWEST, most_needed)
+    edge = len(others) // 6
+    low, high = others[edge], others[-1 - edge]
+    return max(low - at, at - high) > max(FAR_S, FAR_WIDTHS * (high - low))
 
 
 class Pace:

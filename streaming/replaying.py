@@ -1,15 +1,15 @@
 """Sending a file to a topic at a pace, each line exactly once, in slices between a worker's other tasks."""
 
 import time
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 
 import msgspec
 import structlog
 from django.db.models import F
 from django.db.models.functions import Greatest
-from django.utils import timezone
 
 from core.lib import live, metrics, topics
 from streaming import pacing, replay_files
@@ -23,7 +23,6 @@ SLICE_S = 60.0  # then another task of the queue has its turn
 BATCH = 2_000
 EVERY_S = 0.1
 PROGRESS_EVERY_S = 1.0
-LEASE = timedelta(seconds=15)  # made longer once a second
 
 
 def sender_name(replay: Replay) -> str:
@@ -70,11 +69,17 @@ class Slice:
         if replay.n_total is None:
             replay.n_total = self._format.count(self._path)
         if replay.shift_s is None:
-            lines = pacing.numbered(self._format.lines(self._path, 0), 0)
+            lines = self._lines(0)
             sound = (one.content.at for one in lines if isinstance(one.content, Event) and not one.is_odd)
             first_at = next(sound, None)
             replay.shift_s = 0.0 if first_at is None else self._clock() - first_at
         self._note()
+
+    def _lines(self, first: int) -> Iterator[pacing.Line]:
+        """From line `first` on, judged by those before it, too, as if no slice had begun here."""
+        begin = max(0, first - pacing.AROUND)
+        lines = pacing.numbered(self._format.lines(self._path, begin), begin)
+        return islice(lines, first - begin, None)
 
     def _send(self, sender: Sender) -> bool:
         """Lines as they fall due, those that are due together in one transaction."""
@@ -82,7 +87,7 @@ class Slice:
         keeps_up = replay.speed is not None and replay.speed <= 1 and _effective(replay) == Times.MOVED
         shift_s = replay.shift_s if keeps_up else None
         pace = pacing.Pace(began_at, rate=replay.rate, speed=replay.speed, shift_s=shift_s)
-        lines = pacing.numbered(self._format.lines(self._path, replay.n_sent), replay.n_sent)
+        lines = self._lines(replay.n_sent)
         waiting = next(lines, None)
         while waiting is not None:
             batch: list[Outgoing] = []
@@ -141,17 +146,13 @@ class Slice:
         return self._replay.is_stop_asked or self._clock() - began_at > SLICE_S
 
     def _note(self) -> None:
-        """Progress for the pages, and a longer lease, so that no other worker takes the row.
-
-        A worker whose lease has ended meanwhile takes nothing back, and wakes no replay that has ended.
-        """
+        """Progress for the pages. A worker whose lease has ended meanwhile takes nothing back."""
         replay = self._replay
         Replay.objects.filter(pk=replay.pk, state=ReplayState.RUNNING).update(
             n_sent=Greatest(F("n_sent"), replay.n_sent),
             n_skipped=Greatest(F("n_skipped"), replay.n_skipped),
             n_total=replay.n_total,
             shift_s=replay.shift_s,
-            next_attempt_at=timezone.now() + LEASE,
         )
         self._noted_at = self._clock()
         live.publish("replays", [replay.pk])

@@ -50,7 +50,8 @@ def send_replay(replay_id: str) -> None:
 def _slice(replay: Replay) -> bool:
     from streaming.replaying import Slice  # the web process imports this module and needs none of it
 
-    return Slice(replay, paths.inside_allowed(replay.source)).run()
+    with outbox.kept(replay):  # to read a file of gigabytes up to its next line may take longer than a lease
+        return Slice(replay, paths.inside_allowed(replay.source)).run()
 
 
 def _counted(replay: Replay) -> bool:

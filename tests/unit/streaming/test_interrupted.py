@@ -7,7 +7,8 @@ import pytest
 from confluent_kafka import KafkaError
 from django.utils import timezone
 
-from streaming import exactly_once, replaying, tasks
+from core.lib import outbox
+from streaming import exactly_once, replay_files, replaying, tasks
 from streaming.aggregator import Session
 from streaming.exactly_once import Outgoing, Sender
 from streaming.models import DeadLetter, Replay, ReplayState, Stream
@@ -118,6 +119,22 @@ def test_a_replay_whose_number_kafka_forgot_goes_on_where_its_row_is(broker):
     Replay.objects.update(n_sent=3, n_total=5, shift_s=0.0, state=ReplayState.RUNNING)
     tasks.send_replay(str(replay.pk))
     assert lines_sent(broker, replay) == [3, 4]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("rides", "broker")
+def test_a_file_that_takes_longer_to_read_than_a_lease_stays_with_its_worker(monkeypatch):
+    monkeypatch.setattr(Replay, "lease_s", 0.3)
+    replay, taken = make_replay(), []
+
+    def count(_path):
+        threading.Event().wait(0.6)
+        taken.append(outbox.claim(Replay, replay.pk))
+        return 5
+
+    monkeypatch.setattr(replay_files, "_count_lines", count)
+    tasks.send_replay(str(replay.pk))
+    assert taken == [None]
 
 
 @pytest.mark.usefixtures("rides")

@@ -39,6 +39,29 @@ def test_behind_a_gap_and_where_order_is_lost_within_a_day_none_is_odd():
     assert odd_ones(5.0) == odd_ones() == odd_ones(None) == []
 
 
+@pytest.mark.parametrize("step", [3_600, 3 * 3_600, DAY, 7 * DAY, 365 * DAY])
+@pytest.mark.parametrize("n", [2, 3, 4, 5, 7, 52])
+def test_where_events_are_rare_none_is_odd_for_that(step, n):
+    assert odd_ones(*(step * one for one in range(n))) == []
+    assert odd_ones(*(step * one for one in range(n)), *(step * one for one in range(n))) == []
+
+
+def test_where_events_are_rare_those_of_other_years_are_odd_wherever_they_stand():
+    weeks = [7 * DAY * n for n in range(50)]
+    assert odd_ones(-40 * 365 * DAY, *weeks) == [0]
+    assert odd_ones(*weeks[:30], 40 * 365 * DAY, -16 * 365 * DAY, *weeks[30:]) == [30, 31]
+    assert odd_ones(*weeks, 40 * 365 * DAY, 41 * 365 * DAY, -16 * 365 * DAY) == [50, 51, 52]
+
+
+def test_rides_of_one_cab_are_not_odd_for_its_days_off():
+    days = (0, 1, 4, 5, 6, 11, 12, 30, 31, 32, 33, 38)
+    assert odd_ones(*(day * DAY + ride * 3_000 for day in days for ride in range(5))) == []
+
+
+def test_where_a_second_file_follows_in_the_first_none_is_odd():
+    assert odd_ones(*range(30 * 86_400, 30 * 86_400 + 90), *range(90)) == []
+
+
 def test_numbers_go_on_where_the_slice_before_ended():
     assert [line.number for line in numbered([BadLine("x")] * 3, 7)] == [7, 8, 9]
 
@@ -130,3 +153,17 @@ def test_behind_a_gap_none_is_sent_before_its_moved_time(replayed, speed, times)
     found = replayed([*range(20), *range(600, 620)], speed=speed, times=times)
     assert [at for at, _ in found] == [*range(20), *range(600, 620)]
     assert all(sent >= at for at, sent in found)
+
+
+@pytest.mark.django_db
+def test_events_a_week_apart_keep_their_distances(replayed):
+    week = 7 * DAY
+    found = replayed([n * week for n in range(8)], speed=DAY, times=Times.MOVED)
+    assert [at for at, _ in found] == [n * week for n in range(8)]
+    assert all(0 <= sent - n * 7 < 0.2 for n, (_, sent) in enumerate(found))
+
+
+@pytest.mark.django_db
+def test_odd_times_are_told_by_what_was_sent_before_the_slice(replayed):
+    found = replayed([*range(62), 2 * DAY, 4 * DAY], speed=1.0)
+    assert all(sent < 62 for _, sent in found)
