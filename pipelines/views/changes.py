@@ -55,7 +55,7 @@ def run_mark(request: SignedInRequest, run_id: int) -> HttpResponse:
     scope = form.scope()
     state = form.cleaned_data["state"]
     if scope.is_whole_run:
-        run_changes.mark_run(run_id, state, by=request.user)
+        run_changes.mark_run(run_id, state, by=request.user, scope=scope)
     else:
         run_changes.mark_task(run_id, scope, state, by=request.user)
     messages.success(request, _("Airflow is asked to mark it as “%(state)s”.") % {"state": state})

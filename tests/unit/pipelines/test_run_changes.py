@@ -500,6 +500,14 @@ def test_rest_marks(page, run):
     assert post(page, f"{run.pk}/mark", {"state": "success"}).status_code == 409
 
 
+@pytest.mark.parametrize("is_dry", [True, False])
+@pytest.mark.parametrize(("field", "value"), [("past", True), ("future", True), ("note", "known")])
+def test_rest_marks_no_whole_run_with_what_is_done_to_tasks_alone(page, run, field, value, is_dry):
+    answer = post(page, f"{run.pk}/mark", {"state": "success", field: value, "dry_run": is_dry})
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, field)
+    assert Run.objects.get().wish == ""
+
+
 def test_rest_writes_a_note(page, run):
     answer = page.patch(f"/api/v1/runs/{run.pk}", {"note": "why"}, content_type="application/json")
     assert (answer.status_code, answer.json()["note"]) == (202, "why")
