@@ -182,12 +182,14 @@ def _was_cleared(airflow: "AirflowGateway", run: Run, there: "DagRun") -> bool:
     """Whether the answer to an earlier try of ours was lost.
 
     Of a run that had ended, or of tasks that had, one that moved on tells. What is under way moves by itself:
-    there Airflow queues the run anew with each clear.
+    there Airflow queues the run anew with each clear. At the first try whatever moved did so without us.
     """
+    if run.delivery_attempts <= 1:
+        return False
     noted, is_whole = run.wish_details, run.wished_scope.is_whole_run
     if noted.get("was_under_way") if is_whole else noted.get("tries") == {}:
         queued_at = noted.get("queued_at")
-        if run.delivery_attempts <= 1 or there.queued_at is None or queued_at is None:
+        if there.queued_at is None or queued_at is None:
             return False
         return there.queued_at > datetime.fromisoformat(queued_at)
     return there.state not in ENDED if is_whole else not _is_as_it_was(airflow, run)

@@ -181,6 +181,26 @@ def test_what_moved_by_itself_before_the_first_try_is_cleared_all_the_same(run, 
     assert states(airflow)["search"] == "restarting"
 
 
+def test_a_task_that_airflow_tries_again_before_the_worker_comes_is_cleared_with_what_follows(
+    run, airflow, scientist
+):
+    go_on(run, airflow, search="up_for_retry")
+    run_changes.clear_run(run.pk, by=scientist, scope=Scope("search", downstream=True, note="bad input"))
+    airflow.move_on(DAG, "manual__1", "running", search="running", tries={"search": 2})
+    tasks.deliver_run(str(run.pk))
+    assert states(airflow) == {"load": "success", "search": "restarting", "report": ""}
+    assert airflow.note_of(DAG, "manual__1", "search") == "bad input"
+
+
+def test_a_run_of_which_somebody_cleared_a_task_in_airflow_meanwhile_is_cleared_whole(
+    run, airflow, scientist
+):
+    run_changes.clear_run(run.pk, by=scientist)
+    airflow.as_user("eve", "user").clear_tasks(DAG, "manual__1", Scope("report"), dry_run=False)
+    tasks.deliver_run(str(run.pk))
+    assert states(airflow) == {"load": "", "search": "", "report": ""}
+
+
 def test_a_running_task_is_left_where_somebody_wants_that(run, airflow, scientist):
     go_on(run, airflow, search="running")
     run_changes.clear_run(run.pk, by=scientist, scope=Scope("search", prevent_running=True))
