@@ -266,6 +266,42 @@ def test_only_new_tasks_of_a_run_are_queued(run, airflow, scientist, page):
     assert states(airflow)["search"] == "failed"
 
 
+@pytest.mark.parametrize("scope", [Scope(only_new=True), Scope(only_failed=True)])
+def test_a_run_that_goes_on_and_has_no_such_task_is_not_cleared(run, airflow, scientist, scope):
+    airflow.add_dag(DAG, tasks=("load", "search", "report", "mail"))
+    go_on(run, airflow, search="failed")
+    run_changes.clear_run(run.pk, by=scientist, scope=scope)
+    airflow.add_dag(DAG, tasks=("load", "search", "report"))
+    airflow.move_on(DAG, "manual__1", "running", search="running", tries={"search": 2})
+    tasks.deliver_run(str(run.pk))
+    run.refresh_from_db()
+    assert (run.state, run.wish, trail(run)[-1]) == ("running", "", ("run.not_cleared", "ana"))
+    assert "no task to run again" in run.delivery_error
+
+
+def test_new_tasks_of_a_run_that_goes_on_are_queued(run, airflow, scientist):
+    airflow.add_dag(DAG, tasks=("load", "search", "report", "mail"))
+    go_on(run, airflow, search="running")
+    run_changes.clear_run(run.pk, by=scientist, scope=Scope(only_new=True))
+    tasks.deliver_run(str(run.pk))
+    assert trail(run)[-1] == ("run.cleared", "ana")
+
+
+def test_a_run_of_which_no_task_is_cleared_but_of_earlier_ones_stays_as_it_was(dated, airflow, scientist):
+    """Those that failed before a date whose own task is fine, of a run that somebody cancelled."""
+    airflow.move_on(DAG, "day2", "failed", search="success")
+    sync.sync_runs()
+    sync.sync_tasks()
+    Run.objects.filter(pk=dated.pk).update(state="cancelled", cancelled_at=timezone.now())
+    run_changes.clear_run(dated.pk, by=scientist, scope=Scope("search", past=True, only_failed=True))
+    tasks.deliver_run(str(dated.pk))
+    assert cleared(airflow) == [("day1", "search")]
+    there = Run.objects.get(pk=dated.pk)
+    assert (there.state, there.ended_at) == ("cancelled", dated.ended_at)
+    assert there.cancelled_at is not None
+    assert trail(there)[-1] == ("run.cleared", "ana")
+
+
 @pytest.mark.parametrize(
     ("scope", "field"),
     [
