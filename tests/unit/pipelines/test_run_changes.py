@@ -498,6 +498,25 @@ def test_one_confirmation_clears(page, run, sent, django_capture_on_commit_callb
     assert Run.objects.get().wished_scope == Scope("search", -1, downstream=True)
 
 
+def test_what_cannot_be_cleared_so_is_told_in_the_form_and_what_was_typed_stays(page, run):
+    """As who ticks "only new" on the page of a failed run, which comes with "only failed" ticked."""
+    sent = {"only_failed": "on", "only_new": "on", "note": "typed", "csrfmiddlewaretoken": "secret"}
+    answer = page.post(f"/runs/{run.pk}/clear", sent)
+    text = unescape(answer.content.decode())
+    assert answer.status_code == 422
+    assert "Take the new tasks or those that failed, not both." in text
+    assert "typed</textarea>" in text
+    assert "csrfmiddlewaretoken=secret" not in text
+    assert Run.objects.get().wish == ""
+
+
+def test_what_cannot_be_marked_so_is_told_in_the_form(page, run):
+    answer = page.post(f"/runs/{run.pk}/mark", {"state": "skipped"})
+    assert answer.status_code == 422
+    assert "Give one of these: success, failed." in answer.content.decode()
+    assert 'id="change-form"' in answer.content.decode()
+
+
 def test_the_page_of_marking_tells_what_changes(page, run, airflow):
     query = "task=search&map_index=-1&state=success"
     assert "Mark this task" in page.get(f"/runs/{run.pk}/mark?{query}").content.decode()
