@@ -332,7 +332,7 @@ class RunMarkView(APIView):
         if is_dry:
             return _touched(previews.of_marking(queries.run(run_id), scope, state, by=by))
         if scope.is_whole_run:
-            run = run_changes.mark_run(run_id, state, by=by)
+            run = run_changes.mark_run(run_id, state, by=by, scope=scope)
         else:
             run = run_changes.mark_task(run_id, scope, state, by=by)
         return Response(RunSerializer(run).data, status=202)

@@ -1,7 +1,8 @@
 """The click's half of backfills: what would run, and what somebody wants; a worker takes it to Airflow."""
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.db import transaction
@@ -148,17 +149,34 @@ def no_dates(pipeline: Pipeline) -> str:
 
 
 def _faults_of_times(pipeline: Pipeline, wanted: WantedBackfill) -> list[tuple[str, str]]:
-    """The last date may be ahead: what has not come yet is left out by Airflow."""
-    # Of a clock elsewhere it is not known how far it goes before ours.
-    now = timezone.now() + (FURTHEST_ZONE if pipeline.is_partitioned else AHEAD)
+    """The last date may be ahead, for Airflow leaves out what has not come yet.
+
+    Of a partitioned pipeline it does not: runs for partitions to come would stay queued until their date, and
+    no other backfill could begin before.
+    """
+    now = _now_there(pipeline) if pipeline.is_partitioned else timezone.now() + AHEAD
+    lies_ahead = _("This lies in the future: only dates that are past can be run.")
     if wanted.from_date > now:
-        return [("from_date", _("This lies in the future: only dates that are past can be run."))]
+        return [("from_date", lies_ahead)]
     if wanted.from_date > wanted.to_date:
         return [("to_date", _("This is before the first date. Swap the two."))]
+    if pipeline.is_partitioned and wanted.to_date > now:
+        return [("to_date", lies_ahead)]
     if wanted.to_date > now + LONGEST_UNCOUNTED:
         words = _("This is too far ahead. Take %(days)d days from today at most.")
         return [("to_date", words % {"days": LONGEST_UNCOUNTED.days})]
     return []
+
+
+def _now_there(pipeline: Pipeline) -> datetime:
+    """What clocks show where a partitioned pipeline's dates are read, labelled as UTC, as those are.
+
+    Where the zone is not told, what they show farthest in the east.
+    """
+    now = timezone.now()
+    if not pipeline.schedule_zone:
+        return now + FURTHEST_ZONE
+    return now.astimezone(ZoneInfo(pipeline.schedule_zone)).replace(tzinfo=UTC) + AHEAD
 
 
 def _faults_of_rest(pipeline: Pipeline, wanted: WantedBackfill, reason: str) -> list[tuple[str, str]]:

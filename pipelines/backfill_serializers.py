@@ -52,7 +52,8 @@ class BackfillValuesSerializer(StrictSerializer):
         "schedule's zone, whatever zone is written"
     )
     to_date = MomentSerializerField(
-        help_text="the last one, included; it may be ahead, what has not come yet is left out"
+        help_text="the last one, included; it may be ahead, what has not come yet is left out, but of a "
+        "partitioned pipeline it has to be past"
     )
     run_backwards = serializers.BooleanField(required=False, default=False, help_text="the newest date first")
     conf = serializers.DictField(

@@ -63,7 +63,7 @@ def of_marking(run: Run, scope: Scope, state: str, *, by: User) -> list[TaskStat
     Airflow has no dry run for a whole run: of that, the tasks that have not ended.
     """
     policy.check(by, "pipelines.run", run.pk)
-    run_changes.refuse_unfit(run, scope)
+    run_changes.refuse_unfit_mark(run, scope)
     scope = queries.in_full(run, scope)
     queries.tasks_meant(run, scope)
     airflow = airflow_for(by.get_username())

@@ -1,8 +1,9 @@
 """What is asked of Airflow about runs: what changed, and what is done to a whole run."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 
 from airflow_client.client import (
     ApiClient,
@@ -17,6 +18,10 @@ from pipelines import answers, run_answers
 from pipelines.airflow_calls import AirflowCalls
 from pipelines.run_answers import DagRun
 from pipelines.scope import Scope
+
+LONGEST_QUESTION = 4000  # bytes of ids in an address, of which servers in between take 8 kB
+SHORTEST_ASKED = 16  # characters of a run's id: ever more others begin as a shorter one does
+MOST_LISTED = 1000  # runs in answer to such a question
 
 
 class RunCalls(AirflowCalls):
@@ -88,18 +93,26 @@ class RunCalls(AirflowCalls):
     def runs_there(self, runs: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
         """Those of these runs, each as (dag_id, dag_run_id), that Airflow lists now, and others like them.
 
-        One that it does not list may be there all the same, under an id that such a question cannot hold.
+        One that it does not list may be there all the same, under an id that such a question cannot hold: a
+        short one asks for all that begin so, as `manual` does. Where others like them are too many, not all
+        are listed.
         """
-        dag_ids, run_ids = (sorted({run[place] for run in runs}) for place in (0, 1))
         call = self._runs.get_dag_runs_without_preload_content
-        options: dict[str, Any] = {
-            "dag_id": "~",
-            "dag_id_prefix_pattern": "|".join(dag_ids),
-            "run_id_prefix_pattern": "|".join(run_ids),
-            "order_by": ["id"],
-        }
-        found = self._pages(call, "dag_runs", run_answers.run_of, run_answers.run_key, **options)
-        return {run for run in found if isinstance(run, tuple)}
+        found: set[tuple[str, str]] = set()
+        for dag_ids, run_ids in _questions(run for run in runs if len(run[1]) >= SHORTEST_ASKED):
+            items, _looked_at = self._dated_pages(
+                call,
+                "dag_runs",
+                run_answers.run_key,
+                most=MOST_LISTED,
+                dag_id="~",
+                dag_id_prefix_pattern="|".join(sorted(dag_ids)),
+                run_id_prefix_pattern="|".join(sorted(run_ids)),
+                order_by=["id"],
+            )
+            listed = answers.read(items, run_answers.run_of, run_answers.run_key)
+            found |= {run for run in listed if isinstance(run, tuple)}
+        return found
 
     def fail_run(self, dag_id: str, dag_run_id: str) -> DagRun:
         """End a run: its running tasks are stopped. Airflow's word for that is the state `failed`."""
@@ -140,3 +153,17 @@ class RunCalls(AirflowCalls):
         call = self._runs.patch_dag_run_without_preload_content
         body = DAGRunPatchBody(note=note)
         self._read(call, answers.nothing, dag_id=dag_id, dag_run_id=dag_run_id, dag_run_patch_body=body)
+
+
+def _questions(runs: Iterable[tuple[str, str]]) -> Iterator[tuple[set[str], set[str]]]:
+    """The ids of DAGs and of runs, as many at once as LONGEST_QUESTION has room for; one at least."""
+    dag_ids: set[str] = set()
+    run_ids: set[str] = set()
+    for dag_id, run_id in sorted(runs):
+        longer = (dag_ids | {dag_id}, run_ids | {run_id})
+        if run_ids and sum(len(quote("|".join(ids), safe="")) for ids in longer) > LONGEST_QUESTION:
+            yield dag_ids, run_ids
+            longer = ({dag_id}, {run_id})
+        dag_ids, run_ids = longer
+    if run_ids:
+        yield dag_ids, run_ids

@@ -94,11 +94,13 @@ def clear_run(
 
 
 @transaction.atomic
-def mark_run(run_id: int, state: str, *, by: User, batch: str = "") -> Run:
+def mark_run(run_id: int, state: str, *, by: User, scope: Scope | None = None, batch: str = "") -> Run:
     """Give a run the state `success` or `failed` by hand; what of it is under way is stopped.
 
+    scope: what was asked for beside the state, where that came with it.
+
     Raises NotFound for an unknown run, Conflict for one that has the state or that Airflow never had,
-    InvalidRequest for another state.
+    InvalidRequest for another state, and as `refuse_unfit_mark` does.
     """
     run = _locked(run_id, by)
     wishes = {RunState.SUCCESS: Wish.SUCCEED, RunState.FAILED: Wish.FAIL}
@@ -106,6 +108,7 @@ def mark_run(run_id: int, state: str, *, by: User, batch: str = "") -> Run:
         raise _not_a_mark(MARKS[:2])
     if not run.can_change or run.state == state:
         raise Conflict(already(run))
+    refuse_unfit_mark(run, scope or Scope())
     after = {"state": state, **_named(batch)}
     return _wish(run, wishes[RunState(state)], {}, by=by, action="run.mark", after=after)
 
@@ -122,7 +125,7 @@ def mark_task(run_id: int, scope: Scope, state: str, *, by: User) -> Run:
         raise _not_a_mark(MARKS)
     if not run.can_change:
         raise Conflict(already(run))
-    refuse_unfit(run, scope)
+    refuse_unfit_mark(run, scope)
     scope = queries.in_full(run, scope)
     tasks_meant = queries.tasks_meant(run, scope)
     is_alone = not scope.is_of_others
@@ -136,6 +139,18 @@ def mark_task(run_id: int, scope: Scope, state: str, *, by: User) -> Run:
 
 def refuse_unfit(run: Run, scope: Scope) -> None:
     """Raises InvalidRequest, by field, for what Airflow does not take of such a run or such tasks."""
+    _refuse(_unfit(run, scope))
+
+
+def refuse_unfit_mark(run: Run, scope: Scope) -> None:
+    """The same of marks: with one of a whole run comes no note."""
+    faults = _unfit(run, scope)
+    if scope.is_whole_run and scope.note:
+        faults.append(("note", _("Name a task, or change the note of the run by itself.")))
+    _refuse(faults)
+
+
+def _unfit(run: Run, scope: Scope) -> list[tuple[str, str]]:
     faults = []
     if scope.past or scope.future:
         name = "past" if scope.past else "future"
@@ -152,6 +167,10 @@ def refuse_unfit(run: Run, scope: Scope) -> None:
         faults.append(("only_new", _("Take the new tasks or those that failed, not both.")))
     if words := _fault_of_note(scope.note):
         faults.append(("note", words))
+    return faults
+
+
+def _refuse(faults: list[tuple[str, str]]) -> None:
     if faults:
         errors = [{"field": name, "message": words} for name, words in faults]
         raise InvalidRequest(" ".join(words for _name, words in faults), errors=errors)

@@ -157,7 +157,7 @@ class ScopeSerializer(StrictSerializer):
         default="",
         allow_blank=True,
         max_length=LONGEST_NOTE,
-        help_text="written on the tasks; on the run where it is cleared whole",
+        help_text="written on the tasks; on the run where it is cleared whole, not where it is marked so",
     )
     dry_run = serializers.BooleanField(required=False, default=False, help_text="only tell which tasks")
 

@@ -32,7 +32,7 @@ DETAILS_AT_ONCE = 20
 DETAILS_IN_TURN = 2
 BOOKMARK_EVERY = timedelta(seconds=10)
 DUE_AT_ONCE = 2 * PAGE  # runs that do not run: those that do are not to wait for all of a long history
-LOOKED_FOR_AT_ONCE = 50  # of runs that may have been deleted: their ids have room in an address
+LOOKED_FOR_AT_ONCE = 50  # of runs that may have been deleted: a question or two
 AGAIN_AT_ONCE = 20  # of what was set aside
 LONGEST_LOOK_BACK = timedelta(hours=1)  # for marks: older ones show when something else changes
 

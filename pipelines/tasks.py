@@ -160,38 +160,55 @@ def clear_run(run: Run) -> None:
     airflow = airflow_for(_wisher(run))
     try:
         there = airflow.run(run.dag_id, run.dag_run_id)
-        _clear(airflow, run, there)
+        is_touched = _clear(airflow, run, there)
     except (NotFound, Conflict, InvalidRequest) as error:
         _settle(run, "run.not_cleared", delivery_error=error.message, **_gone(airflow, run, error))
         return
-    outcome: dict[str, Any] = {"state": there.state, "cancelled_at": None, "ended_at": None}
-    outcome["tasks_due_until"] = timezone.now()
-    if there.state in ENDED:  # as Airflow has it from now on: queued anew, and not begun
+    outcome: dict[str, Any] = {"tasks_due_until": timezone.now()}
+    if is_touched:
+        outcome |= {"state": there.state, "cancelled_at": None, "ended_at": None}
+    if is_touched and there.state in ENDED:  # as Airflow has it from now on: queued anew, and not begun
         outcome |= {"state": RunState.QUEUED, "queued_at": timezone.now(), "started_at": None}
     _settle(run, "run.cleared", **outcome)
 
 
-def _clear(airflow: "AirflowGateway", run: Run, there: "DagRun") -> None:
-    """Raises Conflict where Airflow found nothing to clear: it leaves the run as it was and says no more."""
-    scope, was_done = run.wished_scope, _was_cleared(airflow, run, there)
+def _clear(airflow: "AirflowGateway", run: Run, there: "DagRun") -> bool:
+    """Whether tasks of the run itself are cleared, and not of others beside it alone.
+
+    Raises Conflict where Airflow found nothing to clear: it leaves the run as it was and says no more.
+    """
+    scope = run.wished_scope
+    if _was_cleared(airflow, run, there):
+        return True
     if scope.is_whole_run:
-        is_done = was_done or airflow.clear_run(run.dag_id, run.dag_run_id, scope).state not in ENDED
+        found = airflow.clear_run(run.dag_id, run.dag_run_id, scope)
+        # One under way keeps its state, and is queued anew where a task of it is cleared.
+        is_done = found.state not in ENDED if there.state in ENDED else found.queued_at != there.queued_at
+        is_touched = is_done
     else:
-        is_done = was_done or bool(airflow.clear_tasks(run.dag_id, run.dag_run_id, scope, dry_run=False))
+        cleared = airflow.clear_tasks(run.dag_id, run.dag_run_id, scope, dry_run=False)
+        is_done, is_touched = bool(cleared), any(_is_of(run, one) for one in cleared)
     if not is_done:
         raise Conflict(_("Airflow found no task to run again; the run is as it was."), service=SERVICE)
+    return is_touched
+
+
+def _is_of(run: Run, task: object) -> bool:
+    return isinstance(task, TaskState) and (task.dag_id, task.dag_run_id) == (run.dag_id, run.dag_run_id)
 
 
 def _was_cleared(airflow: "AirflowGateway", run: Run, there: "DagRun") -> bool:
     """Whether the answer to an earlier try of ours was lost.
 
     Of a run that had ended, or of tasks that had, one that moved on tells. What is under way moves by itself:
-    there Airflow queues the run anew with each clear.
+    there Airflow queues the run anew with each clear. At the first try whatever moved did so without us.
     """
+    if run.delivery_attempts <= 1:
+        return False
     noted, is_whole = run.wish_details, run.wished_scope.is_whole_run
     if noted.get("was_under_way") if is_whole else noted.get("tries") == {}:
         queued_at = noted.get("queued_at")
-        if run.delivery_attempts <= 1 or there.queued_at is None or queued_at is None:
+        if there.queued_at is None or queued_at is None:
             return False
         return there.queued_at > datetime.fromisoformat(queued_at)
     return there.state not in ENDED if is_whole else not _is_as_it_was(airflow, run)

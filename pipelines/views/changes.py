@@ -13,6 +13,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from core.access.http import SignedInRequest
 from core.lib import edge
+from core.lib.errors import InvalidRequest
 from pipelines import previews, queries, run_changes, selected
 from pipelines.change_form import MarkForm, ScopeForm
 from pipelines.models import Pipeline, Run
@@ -28,8 +29,12 @@ def run_clear(request: SignedInRequest, run_id: int) -> HttpResponse:
         is_named = not {"task", "group", "tasks"}.isdisjoint(request.GET)
         first = QueryDict("only_failed=true" if run.state == "failed" and not is_named else "")
         return _change_page(request, run, ScopeForm(request.GET or first), "run_clear")
-    scope = ScopeForm(request.POST).scope()
-    run_changes.clear_run(run_id, by=request.user, scope=scope)
+    form = ScopeForm(_sent(request))
+    scope = form.scope()
+    try:
+        run_changes.clear_run(run_id, by=request.user, scope=scope)
+    except InvalidRequest as refused:
+        return _change_page(request, queries.run(run_id), form, "run_clear", refused)
     messages.success(request, _("Airflow is asked to run its tasks again."))
     return redirect(_page_of(run_id, scope))
 
@@ -51,13 +56,16 @@ def run_mark(request: SignedInRequest, run_id: int) -> HttpResponse:
         given = request.GET.copy()
         given.setdefault("state", "success")
         return _change_page(request, queries.run(run_id), MarkForm(given), "run_mark")
-    form = MarkForm(request.POST)
+    form = MarkForm(_sent(request))
     scope = form.scope()
     state = form.cleaned_data["state"]
-    if scope.is_whole_run:
-        run_changes.mark_run(run_id, state, by=request.user)
-    else:
-        run_changes.mark_task(run_id, scope, state, by=request.user)
+    try:
+        if scope.is_whole_run:
+            run_changes.mark_run(run_id, state, by=request.user, scope=scope)
+        else:
+            run_changes.mark_task(run_id, scope, state, by=request.user)
+    except InvalidRequest as refused:
+        return _change_page(request, queries.run(run_id), form, "run_mark", refused)
     messages.success(request, _("Airflow is asked to mark it as “%(state)s”.") % {"state": state})
     return redirect(_page_of(run_id, scope))
 
@@ -93,11 +101,23 @@ def runs_selected(request: SignedInRequest) -> HttpResponse:
     return render(request, "pipelines/runs_selected.html", context)
 
 
-def _change_page(request: SignedInRequest, run: Run, form: ScopeForm, template: str) -> HttpResponse:
+def _sent(request: SignedInRequest) -> QueryDict:
+    """What was sent, without what must not stand in the address of a preview."""
+    sent = request.POST.copy()
+    sent.pop("csrfmiddlewaretoken", None)
+    return sent
+
+
+def _change_page(
+    request: SignedInRequest, run: Run, form: ScopeForm, template: str, refused: InvalidRequest | None = None
+) -> HttpResponse:
+    """refused: why what was sent is not done; each fault stands at its field, and what was typed stays."""
     scope = form.scope()
+    for fault in refused.errors if refused else ():
+        form.add_error(fault["field"], fault["message"])
     preview_url = reverse(f"pipelines:{template.replace('_', '-')}-preview", args=[run.pk])
     context: dict[str, Any] = {"run": run, "form": form, "scope": scope, "preview_url": preview_url, **age()}
-    return render(request, f"pipelines/{template}.html", context)
+    return render(request, f"pipelines/{template}.html", context, status=422 if refused else 200)
 
 
 def _page_of(run_id: int, scope: Scope) -> str:

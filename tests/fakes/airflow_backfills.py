@@ -112,7 +112,8 @@ class Backfills:
         midnight = wanted.from_date.replace(hour=0, minute=0, second=0, microsecond=0)
         days = range((wanted.to_date - midnight).days + 1)
         dates = [midnight + timedelta(days=day) for day in days]
-        return [at for at in dates if wanted.from_date <= at < self.now]
+        takes_all = dag.is_partitioned  # also what is to come
+        return [at for at in dates if wanted.from_date <= at and (takes_all or at < self.now)]
 
     def _runs_anew(self, wanted: WantedBackfill, at: datetime) -> bool:
         there = self._run_at(wanted.dag_id, at)

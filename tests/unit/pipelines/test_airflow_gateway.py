@@ -518,13 +518,34 @@ def test_a_clear_says_which_code_only_where_somebody_chose(server, run_on_latest
         assert json.loads(request.body).get("run_on_latest_version") == sent
 
 
+DAY = "scheduled__2026-03-01T00:00:00+00:00"
+
+
 def test_which_runs_are_there_is_asked_in_one_call_by_their_names(server):
-    runs = [{"dag_id": "etl", "dag_run_id": f"r{number}", "state": "running"} for number in range(3)]
+    runs = [{"dag_id": name, "dag_run_id": DAY, "state": "running"} for name in ("etl", "etl2", "ml")]
     server.answer = listed("dag_runs", runs, set())
-    there = gateway.connect().runs_there([("etl", "r1"), ("ml", "scheduled__2026-03-01T00:00:00+00:00")])
-    assert there == {("etl", "r0"), ("etl", "r1"), ("etl", "r2")}
+    there = gateway.connect().runs_there([("etl", DAY), ("ml", f"{DAY}~1"), ("ml", "manual")])
+    assert there == {("etl", DAY), ("etl2", DAY), ("ml", DAY)}
     [asked] = server.requests
     query = parse_qs(urlsplit(asked.path).query)
     assert (urlsplit(asked.path).path, query["order_by"]) == ("/api/v2/dags/~/dagRuns", ["id"])
     assert query["dag_id_prefix_pattern"] == ["etl|ml"]
-    assert query["run_id_prefix_pattern"] == ["r1|scheduled__2026-03-01T00:00:00+00:00"]
+    assert query["run_id_prefix_pattern"] == [f"{DAY}|{DAY}~1"]  # and not each that begins with "manual"
+
+
+@pytest.mark.parametrize("length", [40, 250])
+def test_many_runs_are_asked_for_in_addresses_that_a_server_takes(server, length):
+    server.answer = listed("dag_runs", [], set())
+    runs = [(f"dag{n:03}".ljust(length, "x"), f"{DAY}~{n:03}".ljust(length, "x")) for n in range(100)]
+    gateway.connect().runs_there(runs)
+    queries = [parse_qs(urlsplit(asked.path).query) for asked in server.requests]
+    asked_for = [name for query in queries for name in query["run_id_prefix_pattern"][0].split("|")]
+    assert sorted(asked_for) == sorted(run_id for _dag_id, run_id in runs)
+    assert max(len(asked.path) for asked in server.requests) < 5000
+
+
+def test_a_run_whose_name_many_others_begin_with_is_not_looked_for_among_all(server):
+    runs = [{"dag_id": "etl", "dag_run_id": f"nightly-report-of-{n}", "state": "failed"} for n in range(3000)]
+    server.answer = listed("dag_runs", runs, set())
+    gateway.connect().runs_there([("etl", "nightly-report-of")])
+    assert len(server.requests) <= 11

@@ -164,7 +164,8 @@ def test_rest_tells_faults_by_field(pipeline, page):
 
 
 @pytest.fixture
-def partitioned(pipeline):
+def partitioned(pipeline, airflow):
+    airflow.add_dag(DAG, is_daily=True, is_partitioned=True)
     Pipeline.objects.update(is_partitioned=True, timezone="America/New_York")
     return pipeline
 
@@ -207,3 +208,30 @@ def test_the_preview_names_the_partitions(partitioned, page, monkeypatch):
     assert text.count("2026-03-01T00:00:00") == 2  # in the box of the first date, and as the key
     _status, found = rest(page, "post", f"{API}/preview", **DATES)
     assert found["results"][0]["partition_key"] == "2026-03-01T00:00:00"
+
+
+NEW_YORK_MAR_9_23H = datetime(2026, 3, 10, 3, tzinfo=UTC)  # by summer time there, four hours behind
+
+
+@pytest.mark.parametrize(
+    ("values", "last", "is_fine"),
+    [
+        ({}, "2026-03-09T23:00:00", True),
+        ({}, "2026-03-10T00:00:00", False),  # past in UTC alone
+        ({"timezone": "Asia/Tokyo"}, "2026-03-10T12:00:00", True),
+        ({"timezone": "Asia/Tokyo"}, "2026-03-10T13:00:00", False),
+        ({"schedule": "of a timetable"}, "2026-03-10T17:00:00", True),  # somewhere it is that late
+        ({"schedule": "of a timetable"}, "2026-03-10T18:00:00", False),
+    ],
+)
+def test_partitions_that_have_not_come_are_refused(
+    partitioned, page, airflow, monkeypatch, values, last, is_fine
+):
+    """Airflow would make their runs and keep them queued until then."""
+    monkeypatch.setattr(timezone, "now", lambda: NEW_YORK_MAR_9_23H)
+    airflow.now = NEW_YORK_MAR_9_23H
+    Pipeline.objects.update(**values)
+    dates = {"from_date": "2026-03-09T00:00:00", "to_date": last}
+    status, found = rest(page, "post", f"{API}/preview", **dates)
+    assert status == (200 if is_fine else 422)
+    assert is_fine or [fault["field"] for fault in found["errors"]] == ["to_date"]

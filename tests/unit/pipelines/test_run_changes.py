@@ -181,6 +181,26 @@ def test_what_moved_by_itself_before_the_first_try_is_cleared_all_the_same(run, 
     assert states(airflow)["search"] == "restarting"
 
 
+def test_a_task_that_airflow_tries_again_before_the_worker_comes_is_cleared_with_what_follows(
+    run, airflow, scientist
+):
+    go_on(run, airflow, search="up_for_retry")
+    run_changes.clear_run(run.pk, by=scientist, scope=Scope("search", downstream=True, note="bad input"))
+    airflow.move_on(DAG, "manual__1", "running", search="running", tries={"search": 2})
+    tasks.deliver_run(str(run.pk))
+    assert states(airflow) == {"load": "success", "search": "restarting", "report": ""}
+    assert airflow.note_of(DAG, "manual__1", "search") == "bad input"
+
+
+def test_a_run_of_which_somebody_cleared_a_task_in_airflow_meanwhile_is_cleared_whole(
+    run, airflow, scientist
+):
+    run_changes.clear_run(run.pk, by=scientist)
+    airflow.as_user("eve", "user").clear_tasks(DAG, "manual__1", Scope("report"), dry_run=False)
+    tasks.deliver_run(str(run.pk))
+    assert states(airflow) == {"load": "", "search": "", "report": ""}
+
+
 def test_a_running_task_is_left_where_somebody_wants_that(run, airflow, scientist):
     go_on(run, airflow, search="running")
     run_changes.clear_run(run.pk, by=scientist, scope=Scope("search", prevent_running=True))
@@ -244,6 +264,42 @@ def test_only_new_tasks_of_a_run_are_queued(run, airflow, scientist, page):
     tasks.deliver_run(str(run.pk))
     assert (airflow.run(DAG, "manual__1").state, airflow.run(DAG, "manual__1").note) == ("queued", "mail it")
     assert states(airflow)["search"] == "failed"
+
+
+@pytest.mark.parametrize("scope", [Scope(only_new=True), Scope(only_failed=True)])
+def test_a_run_that_goes_on_and_has_no_such_task_is_not_cleared(run, airflow, scientist, scope):
+    airflow.add_dag(DAG, tasks=("load", "search", "report", "mail"))
+    go_on(run, airflow, search="failed")
+    run_changes.clear_run(run.pk, by=scientist, scope=scope)
+    airflow.add_dag(DAG, tasks=("load", "search", "report"))
+    airflow.move_on(DAG, "manual__1", "running", search="running", tries={"search": 2})
+    tasks.deliver_run(str(run.pk))
+    run.refresh_from_db()
+    assert (run.state, run.wish, trail(run)[-1]) == ("running", "", ("run.not_cleared", "ana"))
+    assert "no task to run again" in run.delivery_error
+
+
+def test_new_tasks_of_a_run_that_goes_on_are_queued(run, airflow, scientist):
+    airflow.add_dag(DAG, tasks=("load", "search", "report", "mail"))
+    go_on(run, airflow, search="running")
+    run_changes.clear_run(run.pk, by=scientist, scope=Scope(only_new=True))
+    tasks.deliver_run(str(run.pk))
+    assert trail(run)[-1] == ("run.cleared", "ana")
+
+
+def test_a_run_of_which_no_task_is_cleared_but_of_earlier_ones_stays_as_it_was(dated, airflow, scientist):
+    """Those that failed before a date whose own task is fine, of a run that somebody cancelled."""
+    airflow.move_on(DAG, "day2", "failed", search="success")
+    sync.sync_runs()
+    sync.sync_tasks()
+    Run.objects.filter(pk=dated.pk).update(state="cancelled", cancelled_at=timezone.now())
+    run_changes.clear_run(dated.pk, by=scientist, scope=Scope("search", past=True, only_failed=True))
+    tasks.deliver_run(str(dated.pk))
+    assert cleared(airflow) == [("day1", "search")]
+    there = Run.objects.get(pk=dated.pk)
+    assert (there.state, there.ended_at) == ("cancelled", dated.ended_at)
+    assert there.cancelled_at is not None
+    assert trail(there)[-1] == ("run.cleared", "ana")
 
 
 @pytest.mark.parametrize(
@@ -442,6 +498,25 @@ def test_one_confirmation_clears(page, run, sent, django_capture_on_commit_callb
     assert Run.objects.get().wished_scope == Scope("search", -1, downstream=True)
 
 
+def test_what_cannot_be_cleared_so_is_told_in_the_form_and_what_was_typed_stays(page, run):
+    """As who ticks "only new" on the page of a failed run, which comes with "only failed" ticked."""
+    sent = {"only_failed": "on", "only_new": "on", "note": "typed", "csrfmiddlewaretoken": "secret"}
+    answer = page.post(f"/runs/{run.pk}/clear", sent)
+    text = unescape(answer.content.decode())
+    assert answer.status_code == 422
+    assert "Take the new tasks or those that failed, not both." in text
+    assert "typed</textarea>" in text
+    assert "csrfmiddlewaretoken=secret" not in text
+    assert Run.objects.get().wish == ""
+
+
+def test_what_cannot_be_marked_so_is_told_in_the_form(page, run):
+    answer = page.post(f"/runs/{run.pk}/mark", {"state": "skipped"})
+    assert answer.status_code == 422
+    assert "Give one of these: success, failed." in answer.content.decode()
+    assert 'id="change-form"' in answer.content.decode()
+
+
 def test_the_page_of_marking_tells_what_changes(page, run, airflow):
     query = "task=search&map_index=-1&state=success"
     assert "Mark this task" in page.get(f"/runs/{run.pk}/mark?{query}").content.decode()
@@ -498,6 +573,14 @@ def test_rest_marks(page, run):
     assert [task["task_id"] for task in told.json()["results"]] == ["search"]
     assert post(page, f"{run.pk}/mark", {"state": "success"}).json()["wish"] == "succeed"
     assert post(page, f"{run.pk}/mark", {"state": "success"}).status_code == 409
+
+
+@pytest.mark.parametrize("is_dry", [True, False])
+@pytest.mark.parametrize(("field", "value"), [("past", True), ("future", True), ("note", "known")])
+def test_rest_marks_no_whole_run_with_what_is_done_to_tasks_alone(page, run, field, value, is_dry):
+    answer = post(page, f"{run.pk}/mark", {"state": "success", field: value, "dry_run": is_dry})
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, field)
+    assert Run.objects.get().wish == ""
 
 
 def test_rest_writes_a_note(page, run):
