@@ -1,5 +1,6 @@
 """The watcher's half: Airflow's DAGs, runs, tasks and watched logs into rows, one poll whoever looks."""
 
+import random
 from datetime import timedelta
 from functools import partial
 from operator import attrgetter
@@ -25,6 +26,7 @@ from pipelines.airflow_pages import BROKEN_AFTER, PAGE, Failed
 from pipelines.mirror import OVERLAP
 from pipelines.models import Bookmark, Pipeline, Run, RunState, TaskLog, Wish
 from pipelines.run_answers import DagRun
+from pipelines.run_calls import SHORTEST_ASKED
 from pipelines.states import TIMED
 
 NEWEST_RUNS = 1000  # of an Airflow seen for the first time; older history stays there
@@ -33,6 +35,7 @@ DETAILS_IN_TURN = 2
 BOOKMARK_EVERY = timedelta(seconds=10)
 DUE_AT_ONCE = 2 * PAGE  # runs that do not run: those that do are not to wait for all of a long history
 LOOKED_FOR_AT_ONCE = 50  # of runs that may have been deleted: a question or two
+SHORT_AT_ONCE = 5  # of those with a short id
 AGAIN_AT_ONCE = 20  # of what was set aside
 LONGEST_LOOK_BACK = timedelta(hours=1)  # for marks: older ones show when something else changes
 
@@ -239,11 +242,18 @@ def sync_deleted_runs() -> None:
         return
     airflow = gateway.connect()
     there = airflow.runs_there([(run.dag_id, run.dag_run_id) for run in rows.values()])
-    gone = [run for run in rows.values() if (run.dag_id, run.dag_run_id) not in there]
-    loops.DELETED_RUNS.fits(*(key for key in again if key in rows and rows[key] not in gone))
+    missing = [run for run in rows.values() if (run.dag_id, run.dag_run_id) not in there]
+    loops.DELETED_RUNS.fits(*(key for key in again if key in rows and rows[key] not in missing))
     loops.DELETED_RUNS.each(
-        gone, partial(_settle_lost, airflow), key=attrgetter("key"), about=attrgetter("key")
+        _asked_singly(missing), partial(_settle_lost, airflow), key=attrgetter("key"), about=attrgetter("key")
     )
+
+
+def _asked_singly(missing: list[Run]) -> list[Run]:
+    """Of those whose ids are too short to be listed, a few: each costs Airflow a question, every minute."""
+    short = [run for run in missing if len(run.dag_run_id) < SHORTEST_ASKED]
+    few = random.sample(short, min(len(short), SHORT_AT_ONCE))  # no secret: each has its turn in time
+    return [run for run in missing if run not in short] + few
 
 
 def _in_turn(runs: QuerySet[Run], *, most: int) -> list[Run]:

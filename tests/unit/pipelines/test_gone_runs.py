@@ -81,6 +81,20 @@ def test_one_that_is_there_after_all_is_no_longer_set_aside(airflow):
     assert not SetAside.objects.exists()
 
 
+def test_short_ids_cost_a_few_questions_a_round_however_many_there_are(airflow, monkeypatch):
+    """They cannot be listed (`manual` would read every manual run), so each is asked for by itself."""
+    airflow.add_dag(DAG)
+    for n in range(20):
+        run = airflow.as_user("ana", "user").trigger_run(DAG, dag_run_id=f"r{n}", conf={})
+        airflow.move_on(DAG, run.dag_run_id, "success", load="success")
+    sync.sync_runs()
+    monkeypatch.setattr(airflow, "runs_there", lambda _runs: set())
+    airflow.calls.clear()
+    sync.sync_deleted_runs()
+    assert airflow.calls == ["run"] * sync.SHORT_AT_ONCE
+    assert not Run.objects.exclude(gone_at=None).exists()
+
+
 def test_every_run_has_its_turn(airflow, monkeypatch):
     monkeypatch.setattr(sync, "LOOKED_FOR_AT_ONCE", 2)
     for n in range(5):
