@@ -62,7 +62,11 @@ def _alone() -> Iterator[None]:
 
 
 def _remove_rows(say: Say) -> dict[str, int]:
-    """Runs first: one that is at work refuses, and nothing is lost then."""
+    """Runs first: one that is at work refuses, and nothing is lost then.
+
+    What comes late makes nothing anew: predictions of users that are gone are not recorded, drift is watched
+    only where predictions are, and an alert comes from a window.
+    """
     counts = {"runs": pipelines.remove_demo()}
     counts["versions archived"] = models_registry.remove_demo()
     streams = streaming.remove_demo()
@@ -73,13 +77,13 @@ def _remove_rows(say: Say) -> dict[str, int]:
     if streams["shared_windows"]:
         say(f"{streams['shared_windows']} windows hold other events too; they stay.")
     counts["jobs"] = _remove_jobs()
-    counts["alerts"] = alerts.remove_demo()
-    counts["drift windows"] = drift.remove_demo()
     counts["files of rows"] = batches.remove_demo()
-    counts["predictions"] = predictions.remove_demo()
     counts["users"], kept = access.remove_demo()
     if kept:
         say(f"Other rows still name {', '.join(kept)}: deactivated, not deleted.")
+    counts["predictions"] = predictions.remove_demo()
+    counts["drift windows"] = drift.remove_demo()
+    counts["alerts"] = alerts.remove_demo()
     shutil.rmtree(inputs.folder(), ignore_errors=True)
     return counts
 

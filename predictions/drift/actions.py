@@ -63,7 +63,7 @@ def _go_on_from_now(model: str) -> None:
 
 
 def remove_demo() -> int:
-    """The demonstration's windows and watches; how many windows went."""
+    """The demonstration's windows and watches, once its predictions are gone; how many windows went."""
     DriftWatch.objects.filter(is_demo=True).delete()
     n_windows, _by_model = DriftWindow.objects.filter(is_demo=True).delete()
     return n_windows

@@ -13,7 +13,7 @@ from django.utils import timezone
 from core.alerts import actions as alerts
 from core.alerts.models import Alert
 from predictions import actions, tasks
-from predictions.drift import windows
+from predictions.drift import watches, windows
 from predictions.drift.actions import change_rules, remove_demo
 from predictions.models import DriftRules, DriftWatch, DriftWindow, Prediction
 from scoring.drift import reference as references
@@ -381,6 +381,37 @@ def test_a_demonstrations_rows_have_windows_of_their_own_and_raise_nothing_for_a
     assert (found.is_demo, found.is_drifted) == (True, True)
     assert not Alert.objects.exists()
     assert remove_demo() == 1
+
+
+@pytest.mark.parametrize("is_own", [False, True])
+def test_no_look_makes_a_watch_anew_once_the_demonstration_is_removed(is_own: bool):
+    champion(is_demo=is_own)
+    visitor = make_user("demo-engineer", "engineer", is_demo=True)
+    record(shifted(500), is_demo=True, user_id=visitor.pk)
+    judge()
+    assert DriftWatch.objects.filter(is_demo=True).count() == 1
+    actions.remove_demo()
+    assert remove_demo() == 1
+    judge()
+    assert not DriftWatch.objects.filter(is_demo=True).exists()
+    assert DriftWatch.objects.count() == (0 if is_own else 1)
+
+
+def test_a_look_in_the_middle_of_the_removal_leaves_no_watch(monkeypatch: pytest.MonkeyPatch):
+    champion()
+    visitor = make_user("demo-engineer", "engineer", is_demo=True)
+    record(shifted(10), is_demo=True, user_id=visitor.pk)
+    made = watches._watch
+
+    def removed_first(of, *, is_demo):
+        if is_demo:
+            actions.remove_demo()
+            remove_demo()
+        return made(of, is_demo=is_demo)
+
+    monkeypatch.setattr(watches, "_watch", removed_first)
+    tasks.look_for_drift()
+    assert list(DriftWatch.objects.values_list("is_demo", flat=True)) == [False]
 
 
 def test_a_demonstrations_model_raises_its_own_alert():
