@@ -318,6 +318,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["core.lib.json_out.Renderer"],
     "DEFAULT_PARSER_CLASSES": ["core.lib.json_bodies.JSONParser"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "core.lib.rest.OurFormat",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_PAGINATION_CLASS": "core.lib.pages.CursorPages",
     "EXCEPTION_HANDLER": "core.lib.problems.handle",

@@ -1,6 +1,6 @@
 """What every REST view does with a body or a query, and with the rows that it answers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, tzinfo
 from functools import cache
 from operator import attrgetter
@@ -9,6 +9,9 @@ from typing import Any, Final
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from rest_framework import serializers
+from rest_framework.exceptions import NotAcceptable
+from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
 # Fields that pass a value of this type on as it is.
@@ -19,6 +22,23 @@ PASSED_ON: Final[dict[type[serializers.Field], type]] = {
     serializers.BooleanField: bool,
 }
 Writer = Callable[[Any, tzinfo], Any]
+
+
+class OurFormat(DefaultContentNegotiation):
+    """Answers in the format of the view where it has none of those that the caller names.
+
+    HTTP leaves that to the server (RFC 9110, 12.4.1), and who asks for the CSV or the problem that an address
+    gives means no refusal.
+    """
+
+    def select_renderer(
+        self, request: Request, renderers: Sequence[BaseRenderer], format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        """The first of the view's where none is accepted."""
+        try:
+            return super().select_renderer(request, renderers, format_suffix)
+        except NotAcceptable:
+            return renderers[0], renderers[0].media_type
 
 
 class StrictSerializer(serializers.Serializer):
