@@ -1,6 +1,6 @@
 """What every REST view does with a body or a query, and with the rows that it answers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import datetime, tzinfo
 from functools import cache
 from operator import attrgetter
@@ -32,13 +32,14 @@ class OurFormat(DefaultContentNegotiation):
     """
 
     def select_renderer(
-        self, request: Request, renderers: Sequence[BaseRenderer], format_suffix: str | None = None
+        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
     ) -> tuple[BaseRenderer, str]:
         """The first of the view's where none is accepted."""
         try:
             return super().select_renderer(request, renderers, format_suffix)
         except NotAcceptable:
-            return renderers[0], renderers[0].media_type
+            first = next(iter(renderers))
+            return first, first.media_type
 
 
 class StrictSerializer(serializers.Serializer):
