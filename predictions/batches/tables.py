@@ -38,6 +38,8 @@ MOST_CHARACTERS = 2 * 1024 * 1024
 # Times the largest upload: a kilobyte of Parquet can hold one long text for each of 200,000 rows.
 MOST_UNFOLDED = 4
 MOST_FAULTS = 50
+# Characters of a column's name times those of a field's: looking for misspelt ones takes a second at most.
+MOST_COMPARED = 100_000_000
 PARQUET_MARK = b"PAR1"
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+(?:[eE][+-]?[0-9]+)?")
@@ -350,7 +352,11 @@ def _check_columns(names: list[str], spec: Spec) -> None:
     ]
     absent = {field.name.lower(): field for field in spec.fields if field.name not in names}
     known = {field.name for field in spec.fields}
+    n_compared = 0
     for name in dict.fromkeys(name for name in names if name not in known):
+        n_compared += len(name) * sum(map(len, absent))
+        if n_compared > MOST_COMPARED:
+            break
         close = get_close_matches(name.lower(), absent, n=1, cutoff=0.8)
         if close:
             field = absent.pop(close[0])

@@ -292,3 +292,14 @@ def test_the_name_of_a_column_is_one_that_a_row_can_hold(table, tmp_path):
     assert table(f"{HEADER},x\x00y\n3,male,22,1,0,7.25,S,7\n").unused == [f"x{REPLACED}y"]
     found = table(parquet(tmp_path, frame(**{"x\x00y": 7})))
     assert (found.unused, next(found.rows()).cells[-1]) == ([f"x{REPLACED}y"], "7")
+
+
+def test_looking_for_misspelt_names_among_very_many_ends(tmp_path, monkeypatch):
+    names = [f"measure {n}" for n in range(20)]
+    path = tmp_path / "upload"
+    path.write_text(",".join(["other", "measure_0", *names[1:], "measure_00"]) + "\n")
+    spec = odd_spec(names, required=False, nullable=True)
+    with pytest.raises(FileRefused, match="measure_0 is not a field of this model: did you mean measure 0"):
+        tables.opened(path, "csv", spec)
+    monkeypatch.setattr(tables, "MOST_COMPARED", len("other") * len("measure 0"))
+    assert tables.opened(path, "csv", spec).unused == ["other", "measure_0", "measure_00"]
