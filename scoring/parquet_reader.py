@@ -123,6 +123,8 @@ def _kind(type_: pa.DataType) -> Kind:
         return "boolean"
     if pa.types.is_string(type_) or pa.types.is_large_string(type_) or pa.types.is_string_view(type_):
         return "text"
+    if pa.types.is_null(type_):
+        return "missing"
     return "time" if pa.types.is_timestamp(type_) else "other"
 
 

@@ -43,7 +43,7 @@ MOST_COMPARED = 100_000_000
 PARQUET_MARK = b"PAR1"
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+(?:[eE][+-]?[0-9]+)?")
-_PLAIN_KINDS = frozenset({"integer", "number", "boolean", "text"})
+_PLAIN_KINDS = frozenset({"integer", "number", "boolean", "text", "missing"})
 
 
 class FileRefused(ValueError):

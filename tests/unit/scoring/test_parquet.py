@@ -46,7 +46,7 @@ def test_columns_are_told_by_kind(tmp_path):
         "views": "text",
         "when": "time",
         "many": "other",
-        "nothing": "other",
+        "nothing": "missing",
         "day": "other",
     }
     assert table.columns[5].physical == "INT64"
@@ -73,10 +73,11 @@ def test_values_are_plain(tmp_path):
         number=pa.array([1.5, float("nan")], pa.float32()),
         when=pa.array([1_500, None], pa.timestamp("ms")),
         words=pa.array(["é", None]).dictionary_encode(),
+        nothing=pa.nulls(2),
     )
-    [[first, second]] = parquet.rows(path, ["whole", "number", "when", "words"])
-    assert first == (2**64 - 1, 1.5, 1.5, "é")
-    assert (second[0], str(second[1]), second[2:]) == (None, "nan", (None, None))
+    [[first, second]] = parquet.rows(path, ["whole", "number", "when", "words", "nothing"])
+    assert first == (2**64 - 1, 1.5, 1.5, "é", None)
+    assert (second[0], str(second[1]), second[2:]) == (None, "nan", (None, None, None))
 
 
 def test_many_files_are_looked_at_by_few_children(tmp_path, monkeypatch):

@@ -195,6 +195,13 @@ def test_parquet_may_hold_codes_with_gaps_and_decimals(table, tmp_path):
     assert (second.inputs["Embarked"], second.inputs["Fare"]) == (None, 8.0)
 
 
+def test_a_column_of_parquet_without_any_value_is_missing_in_each_row(table, tmp_path):
+    """A data frame's column of None only has no type."""
+    found = table(parquet(tmp_path, frame(Embarked=None, note=None)))
+    [row] = found.rows()
+    assert (found.unused, row.inputs, row.cells[-2:]) == (["note"], {**WANTED, "Embarked": None}, ["", ""])
+
+
 def test_parquet_goes_on_where_it_ended(table, tmp_path):
     rows = pd.concat([frame(Age=age) for age in range(10)], ignore_index=True)
     found = table(parquet(tmp_path, rows))
