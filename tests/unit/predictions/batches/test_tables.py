@@ -202,6 +202,13 @@ def test_a_column_of_parquet_without_any_value_is_missing_in_each_row(table, tmp
     assert (found.unused, row.inputs, row.cells[-2:]) == (["note"], {**WANTED, "Embarked": None}, ["", ""])
 
 
+def test_ids_of_parquet_that_are_decimals_keep_their_digits(table, tmp_path):
+    code, id_ = decimal.Decimal(2**53 + 1), decimal.Decimal(12345678901234567890)
+    [row] = table(parquet(tmp_path, frame(Embarked=code, Pclass=decimal.Decimal(3), id=id_))).rows()
+    assert row.inputs == {**WANTED, "Embarked": str(2**53 + 1)}
+    assert row.cells[-1] == "12345678901234567890"
+
+
 def test_parquet_goes_on_where_it_ended(table, tmp_path):
     rows = pd.concat([frame(Age=age) for age in range(10)], ignore_index=True)
     found = table(parquet(tmp_path, rows))
