@@ -122,6 +122,11 @@ def test_words_may_span_lines():
     assert read_spec(json.dumps(specs.house_plain(description=text))).description == text
 
 
+def test_a_byte_order_mark_as_editors_write_it_is_no_fault():
+    text = "\ufeff" + json.dumps(specs.house_plain())
+    assert read_spec(text) == read_spec(text.encode()) == specs.house()
+
+
 def test_auc_as_the_measure_needs_two_classes():
     labels = [{"value": n} for n in range(3)]
     found = faults(specs.titanic_plain(output={"labels": labels}, primary_metric="roc_auc"))
