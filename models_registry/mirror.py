@@ -1,12 +1,12 @@
 """Saves what MLflow says as rows: only what differs is written, and who asks learns whether something did."""
 
-import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
+import msgspec
 import structlog
 from django.db import IntegrityError, models, transaction
 from django.db.models import Q
@@ -15,12 +15,14 @@ from django.utils.translation import gettext as _
 from psycopg2.errors import UniqueViolation
 
 from core.access.models import User
+from core.lib import storable
 from core.lib.aside import Unread
 from core.lib.errors import Conflict, InvalidRequest, NotFound
 from models_registry import loops
 from models_registry.gateway import ExperimentInfo, MlflowGateway, ModelInfo, RunInfo, VersionInfo
 from models_registry.models import Experiment, MlflowRun, ModelVersion, RegisteredModel
 from models_registry.states import VersionState
+from scoring.spec import parsed
 
 log = structlog.get_logger(__name__)
 
@@ -271,10 +273,10 @@ def _storable(value: float | str) -> float | str:
 def primary_metric(spec_json: str) -> str:
     """The metric that the spec names first of all; nothing for a spec that is none."""
     try:
-        spec = json.loads(spec_json or "{}")
-    except (ValueError, RecursionError):
+        spec = parsed(spec_json or "{}")
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         return ""
-    return str(spec.get("primary_metric", ""))[:40] if isinstance(spec, dict) else ""
+    return storable.text(str(spec.get("primary_metric", ""))[:40]) if isinstance(spec, dict) else ""
 
 
 def _run_of(mlflow: MlflowGateway, info: VersionInfo) -> RunInfo | None:
@@ -293,9 +295,10 @@ def _spec(mlflow: MlflowGateway, run: RunInfo) -> str:
     Raises Unavailable, Unauthorized: a store that hangs is not waited for once for each version.
     """
     try:
-        return mlflow.read_file(run.artifact_uri, SPEC, limit_bytes=SPEC_LIMIT_BYTES).decode()
+        text = mlflow.read_file(run.artifact_uri, SPEC, limit_bytes=SPEC_LIMIT_BYTES).decode()
     except NotFound:
         return ""
     except (InvalidRequest, UnicodeDecodeError) as error:
         log.warning("mirror.spec_not_read", run=run.run_id, error=str(error))
         return ""
+    return text if "\x00" not in text else ""  # UTF-16 without its mark, say

@@ -26,7 +26,7 @@ from models_registry.states import (
     VersionState,
     check_step,
 )
-from scoring.spec import Spec
+from scoring.spec import Spec, parsed
 
 USER = settings.AUTH_USER_MODEL
 GOING_ON = ("RUNNING", "SCHEDULED")  # states of MLflow's runs
@@ -171,7 +171,7 @@ class ModelVersion(models.Model):
     def spec(self) -> dict[str, Any]:
         """The specification as data; empty until one was found that has the shape of one."""
         try:
-            found = msgspec.json.decode(self.spec_json)
+            found = parsed(self.spec_json)
             msgspec.convert(found, Spec)
         except (msgspec.DecodeError, RecursionError):
             return {}

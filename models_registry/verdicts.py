@@ -1,6 +1,6 @@
 """Writes what a gate found, at once: the gate, the version and, by the model's policy, the promotion."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import structlog
@@ -9,6 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from core.audit.actions import record
+from core.lib import storable
 from models_registry import ledger, withdrawing
 from models_registry.models import HASHES, ChampionPeriod, GateRun, ModelVersion, PromotionRequest
 from models_registry.states import VERSION_STEPS, GateState, Policy, RequestState, VersionState
@@ -49,6 +50,7 @@ def settle(gate: GateRun, outcome: Outcome) -> ChampionPeriod | None:
     held = _hold(gate)
     if held is None:
         return None
+    outcome = replace(outcome, **storable.everything(vars(outcome)))  # it quotes the model and its rows
     row, version = held.gate, held.version
     row.state = GateState.PASSED if outcome.has_passed else GateState.FAILED
     for name in (
@@ -96,7 +98,7 @@ def settle_error(gate: GateRun, reason: str) -> None:
     if held is None:
         return
     held.gate.state = GateState.ERROR
-    held.gate.reason = reason
+    held.gate.reason = storable.text(reason)
     _finish(held.gate, None)
     ledger.announce(held.version.model.name, held.version.version)
 

@@ -18,7 +18,7 @@ from django.utils import timezone
 from msgspec import Meta
 
 from core.access.models import User
-from core.lib import aside, kafka
+from core.lib import aside, kafka, storable
 from predictions import partitions
 from predictions.loops import RECORDS
 from predictions.models import ErasedPrediction, Prediction, UnansweredPrediction
@@ -193,16 +193,8 @@ def _opened(content: bytes) -> Record:
 def _without_nuls(record: Record, *contents: bytes) -> Record:
     """PostgreSQL's text holds no NUL: it becomes the replacement character."""
     if any(b"\\u0000" in content for content in contents):
-        return msgspec.convert(_without_nul(msgspec.to_builtins(record)), Record)
+        return msgspec.convert(storable.everything(msgspec.to_builtins(record)), Record)
     return record
-
-
-def _without_nul(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.replace("\x00", "\ufffd")
-    if isinstance(value, dict):
-        return {_without_nul(key): _without_nul(inner) for key, inner in value.items()}
-    return [_without_nul(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _store(items: Sequence[Item]) -> list[tuple[str, bool]]:

@@ -7,11 +7,13 @@ from msgspec import Struct
 
 LENGTH_BYTES = 4
 
-Kind = Literal["integer", "number", "boolean", "text", "time", "other"]
+Kind = Literal["integer", "number", "boolean", "text", "time", "missing", "other"]
 
 
 class Column(Struct, frozen=True):
-    """type: in Arrow's words, of the values. physical: how Parquet stores it, such as INT96; "" when nested.
+    """kind: "missing" for a column of no type, whose every value is missing, as data frames write them.
+
+    type: in Arrow's words, of the values. physical: how Parquet stores it, such as INT96; "" when nested.
 
     is_utc: whether a time is a moment, as Parquet says it; else it is what a clock on a wall shows.
     """

@@ -24,6 +24,7 @@ MAX_FOOTER_BYTES = 16 * 1024**2
 MAX_COLUMNS = 10_000
 MAX_GROUP_ROWS = 20_000_000
 MAX_GROUP_BYTES = 4 * 1024**3  # of one column in one row group, decoded
+LEAST_SENT, MOST_SENT = -(2**63), 2**64 - 1  # of whole numbers in msgpack
 _END_BYTES = 8  # the footer's length and the mark PAR1
 
 
@@ -123,6 +124,8 @@ def _kind(type_: pa.DataType) -> Kind:
         return "boolean"
     if pa.types.is_string(type_) or pa.types.is_large_string(type_) or pa.types.is_string_view(type_):
         return "text"
+    if pa.types.is_null(type_):
+        return "missing"
     return "time" if pa.types.is_timestamp(type_) else "other"
 
 
@@ -146,10 +149,17 @@ def _plain(column: pa.Array, kind: Kind) -> list[Any]:
         per_second = _PER_SECOND[column.type.unit]
         ticks = column.cast(pa.int64()).to_pylist()
         return [None if tick is None else tick / per_second for tick in ticks]
+    if pa.types.is_decimal(column.type) and column.type.scale <= 0:
+        return [None if value is None else _whole(int(value)) for value in column.to_pylist()]
     if kind == "number":
         column = column.cast(pa.float64())
     values: list[Any] = column.to_pylist()
     return values
+
+
+def _whole(number: int) -> int | str:
+    """With all its digits, as ids have them; as text where a message takes no number of so many."""
+    return number if LEAST_SENT <= number <= MOST_SENT else str(number)
 
 
 def main(argv: list[str]) -> None:

@@ -4,6 +4,7 @@ Forms, request checks, file checks, OpenAPI and drift columns all come from this
 trained anywhere can be served. `spec_reading` reads one, `spec_faults` says what can be wrong with it.
 """
 
+import codecs
 from functools import cached_property
 from typing import Any, Literal
 
@@ -19,6 +20,15 @@ METRICS: dict[str, frozenset[str]] = {
     "regression": frozenset({"mae", "rmse", "r2"}),
 }
 ERROR_METRICS = frozenset({"log_loss", "mae", "rmse"})  # smaller is better
+
+
+def parsed(data: bytes | str) -> Any:
+    """What the JSON of a description says, with or without the byte order mark that some editors write.
+
+    Raises msgspec.DecodeError, UnicodeDecodeError, RecursionError.
+    """
+    mark = "\ufeff" if isinstance(data, str) else codecs.BOM_UTF8
+    return msgspec.json.decode(data.removeprefix(mark))  # type: ignore[arg-type]
 
 
 class Spec(Struct, forbid_unknown_fields=True, frozen=True, dict=True):

@@ -64,9 +64,22 @@ def of_meaning(spec: Spec) -> Iterator[str]:
     yield from _of_output(spec)
     yield from _of_gate(spec)
     yield from _of_example(spec)
+    yield from (f"{where}: holds a null character" for where in _with_null(msgspec.to_builtins(spec)))
     for name in ("title", "entity", "description"):
         if len(getattr(spec, name)) > MAX_TEXT:
             yield f"{name}: longer than {MAX_TEXT} characters"
+
+
+def _with_null(part: object, where: str = "") -> Iterator[str]:
+    """Where texts are that no database holds: sentences about a model quote any of them."""
+    if isinstance(part, dict):
+        for name, inner in part.items():
+            yield from _with_null(inner, f"{where}.{name}".lstrip("."))
+    elif isinstance(part, list):
+        for index, inner in enumerate(part):
+            yield from _with_null(inner, f"{where}[{index}]")
+    elif isinstance(part, str) and "\x00" in part:
+        yield where
 
 
 def _of_names(spec: Spec) -> Iterator[str]:

@@ -3,7 +3,7 @@
 import msgspec
 
 from scoring import spec_faults
-from scoring.spec import Spec
+from scoring.spec import Spec, parsed
 
 MAX_BYTES = 1024 * 1024
 
@@ -21,7 +21,7 @@ def read_spec(data: bytes | str) -> Spec:
     if len(data) > MAX_BYTES:
         raise SpecError([f"the description is larger than {MAX_BYTES} bytes"])
     try:
-        plain = msgspec.json.decode(data)
+        plain = parsed(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise SpecError([f"the description is not JSON: {error}"]) from error
     if faults := list(spec_faults.of_shape(plain)):

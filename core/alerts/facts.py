@@ -14,7 +14,7 @@ from typing import Any, Final
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from core.lib import times
+from core.lib import storable, times
 from core.lib.templatetags import numbers
 
 MOST_FACTS: Final = 40
@@ -124,8 +124,8 @@ def _storable(value: Any) -> Scalar:
 
 
 def cut(value: object, longest: int) -> str:
-    """At most `longest` characters, none of them NUL, which PostgreSQL does not take."""
-    return str(value).replace("\x00", "\N{REPLACEMENT CHARACTER}")[:longest]
+    """At most `longest` characters, as PostgreSQL takes them."""
+    return storable.text(str(value)[:longest])
 
 
 def rows(stored: Iterable[Mapping[str, Any]], *, rule: str) -> list[Fact]:

@@ -1,13 +1,10 @@
 """Writing the audit trail: call `record` inside the transaction of what it records."""
 
-import math
-from typing import Any
-
 from django.db import models
 
 from core.audit.actors import Actor, actor_name
 from core.audit.models import AuditEntry
-from core.lib import context
+from core.lib import context, storable
 
 
 def record(
@@ -34,25 +31,11 @@ def record(
         token_name=getattr(by, "token_name", ""),
         action=action,
         object_type=object_type,
-        object_id=_storable(object_id)[:200],
-        object_label=_storable(str(obj))[:250],
-        before=_storable(before),
-        after=_storable(after),
+        object_id=storable.text(object_id)[:200],
+        object_label=storable.text(str(obj))[:250],
+        before=storable.everything(before),
+        after=storable.everything(after),
         remote_addr=context.remote_addr.get() or None,
         request_id=context.request_id.get(),
         upstream_id=upstream_id[:250],
     )
-
-
-def _storable(value: Any) -> Any:
-    """The value as PostgreSQL takes it: no NUL and no half character in text, no NaN or infinity in JSON."""
-    match value:
-        case str():
-            return value.encode(errors="replace").decode().replace("\x00", "\N{REPLACEMENT CHARACTER}")
-        case float() if not math.isfinite(value):
-            return str(value)
-        case dict():
-            return {_storable(key): _storable(item) for key, item in value.items()}
-        case list() | tuple():
-            return [_storable(item) for item in value]
-    return value

@@ -17,6 +17,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from kombu.exceptions import OperationalError as BrokerAway
 
+from core.lib import storable
 from core.lib.errors import ConsoleError, Unauthorized, Unavailable
 from core.lib.models import SetAside
 
@@ -234,9 +235,8 @@ def key_of(key: Any) -> str:
 
 
 def clean(text: str, longest: int) -> str:
-    """Without what PostgreSQL takes in no text: NUL, and halves of surrogate pairs."""
-    cut = text[:longest].replace("\x00", "\N{REPLACEMENT CHARACTER}")
-    return cut.encode(errors="replace").decode()
+    """Its beginning, as it is stored."""
+    return storable.text(text[:longest])
 
 
 def digest(item: Any) -> str:

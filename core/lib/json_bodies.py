@@ -9,6 +9,8 @@ from django.utils.translation import gettext as _
 from rest_framework import parsers
 from rest_framework.exceptions import ParseError
 
+from core.lib.storable import has_half_characters
+
 MOST_DEEP: Final = 64
 LARGEST: Final = int(sys.float_info.max)  # beyond it a reader with floats has only infinity
 
@@ -87,11 +89,6 @@ def _fault_of(part: object) -> str:
         return "" if -LARGEST <= part <= LARGEST else too_large()
     is_half = isinstance(part, str) and has_half_characters(part)
     return _half_a_character() if is_half else ""
-
-
-def has_half_characters(text: str) -> bool:
-    """Whether it has a lone surrogate: neither an answer nor a row could hold it."""
-    return not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -24,7 +24,7 @@ from django.db import InterfaceError, OperationalError, connection, models
 from django.db.models import F
 from django.utils import timezone
 
-from core.lib import aside, loops, metrics, redis
+from core.lib import aside, loops, metrics, redis, storable
 
 log = structlog.get_logger(__name__)
 
@@ -61,7 +61,7 @@ class Deliverable(models.Model):
         """Try again later, after twice as long each time, a minute at most."""
         wait_s = min(FIRST_RETRY_S * 2 ** min(self.delivery_attempts, 10), LONGEST_RETRY_S)
         self.next_attempt_at = timezone.now() + timedelta(seconds=wait_s)
-        self.delivery_error = error
+        self.delivery_error = storable.text(error)  # words of a service, or of a file
         self.save(update_fields=["next_attempt_at", "delivery_error"])
 
     def renew(self) -> bool:

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from core.lib.errors import InvalidRequest, NotFound
+from core.lib.storable import has_half_characters
 
 MOST_OFFERED = 200
 MOST_LOOKED_AT = 5_000
@@ -74,14 +75,19 @@ def _resolved(name: str) -> Path | None:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """Files below a folder that are really there: nothing hidden or unfinished, no symlink."""
+    """Files below a folder that are really there: nothing hidden or unfinished, no symlink, no odd name."""
     for place, folders, names in os.walk(folder):
         is_deep = len(Path(place).relative_to(folder).parts) >= DEEPEST
-        folders[:] = [] if is_deep else sorted(name for name in folders if not is_private(name))
-        for name in sorted(names):
+        folders[:] = [] if is_deep else sorted(filter(_is_offered, folders))
+        for name in sorted(filter(_is_offered, names)):
             path = Path(place, name)
-            if not is_private(name) and not path.is_symlink():
+            if not path.is_symlink():
                 yield path
+
+
+def _is_offered(name: str) -> bool:
+    """What is no UTF-8 on the disk has half characters here: no page shows such a name, no call gives it."""
+    return not is_private(name) and not has_half_characters(name)
 
 
 def is_private(name: str) -> bool:

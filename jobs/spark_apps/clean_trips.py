@@ -91,7 +91,7 @@ def _called(columns: Sequence[Column], names: Iterable[str]) -> list[Column]:
 
 def _fitting(field_: Field, column: Column) -> Column:
     wanted, kinds = ("a time", ("time",)) if field_.kind == TIME else ("a number", ("integer", "number"))
-    if column.kind not in kinds:
+    if column.kind not in (*kinds, "missing"):
         raise SourceRefused(f"{column.name} is {column.type}, not {wanted}.")
     return column
 
@@ -119,7 +119,7 @@ def named(trips: "DataFrame") -> "DataFrame":
 
     selected = []
     for field_, name in zip(FIELDS, trips.columns, strict=True):
-        value = F.col("`" + name.replace("`", "``") + "`")
+        value = F.col(running.quoted(name))
         selected.append(
             (value if field_.kind == TIME else running.finite(value)).try_cast(field_.kind).alias(field_.name)
         )

@@ -187,7 +187,7 @@ def picked(columns: Sequence[parquet.Column], wanted: Mapping[str, tuple[Kind, .
     if missing:
         raise SourceRefused(f"it has no column {', no '.join(missing)}.")
     for name, kinds in wanted.items():
-        if known[name].kind not in kinds:
+        if known[name].kind not in (*kinds, "missing"):
             wanted_kind = KIND_WORDS.get(kinds, " or ".join(kinds))
             raise SourceRefused(f"{name} is {known[name].type}, not {wanted_kind}.")
     return [known[name] for name in wanted]
@@ -209,9 +209,11 @@ def read_table(spark: "SparkSession", source: Path, wanted: Mapping[str, tuple[K
         except SourceRefused as refused:
             raise SourceRefused(f"{file.name}: {refused}") from refused
         values = [
-            value.try_cast("timestamp_ntz") if column.kind == "time" else finite(value)
+            value.try_cast("timestamp_ntz")
+            if A_TIME in (wanted[column.name], (column.kind,))
+            else finite(value)
             for column in columns
-            for value in [F.col(_quoted(column.name))]
+            for value in [F.col(quoted(column.name))]
         ]
         tables.append(read_parquet(spark, file, columns).select(*values))
     return reduce(DataFrame.union, tables).toDF(*wanted)
@@ -237,19 +239,27 @@ def table(title: str, columns: Mapping[str, str], rows: Sequence[Sequence[Any]],
 def read_parquet(spark: "SparkSession", path: Path, columns: Sequence[parquet.Column]) -> "DataFrame":
     """These columns of a file, numbers and times, whatever else it holds; its name is taken literally.
 
-    A time of nanoseconds, which Spark has no type for, loses what is finer than a microsecond.
+    A time of nanoseconds, which Spark has no type for, loses what is finer than a microsecond. A column of
+    no type, whose every value is missing, has none here either: it takes any that it is cast to.
     Raises SourceRefused for a type that Spark cannot read.
     """
     from pyspark.sql import functions as F
+    from pyspark.sql.types import StructType
 
-    schema = ", ".join(f"{_quoted(column.name)} {_spark_type(column)}" for column in columns)
-    table = spark.read.schema(schema).parquet(literal(path))
+    stored = [column for column in columns if column.kind != "missing"]
+    schema = ", ".join(f"{quoted(column.name)} {_spark_type(column)}" for column in stored)
+    table = spark.read.schema(schema or StructType()).parquet(literal(path))
     for column in columns:
         if _is_in_nanoseconds(column):
-            moment = F.timestamp_micros(F.floor(F.col(_quoted(column.name)) / 1000))
+            moment = F.timestamp_micros(F.floor(F.col(quoted(column.name)) / 1000))
             kind = "timestamp" if column.is_utc else "timestamp_ntz"
             table = table.withColumn(column.name, moment.cast(kind))
-    return table
+    return table.select(
+        *(
+            F.lit(None).alias(column.name) if column.kind == "missing" else F.col(quoted(column.name))
+            for column in columns
+        )
+    )
 
 
 def literal(path: Path) -> str:
@@ -257,7 +267,8 @@ def literal(path: Path) -> str:
     return _GLOB.sub(r"\\\1", str(path))
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
+    """A column's name as Spark takes it: dots in it are no path."""
     return "`" + name.replace("`", "``") + "`"
 
 
@@ -284,7 +295,7 @@ def has_spark_type(column: parquet.Column) -> bool:
 
 def is_carried(column: parquet.Column) -> bool:
     """Whether Spark reads it at all."""
-    return has_spark_type(column) or column.kind == "time" or column.type in CARRIED_TYPES
+    return has_spark_type(column) or column.kind in ("time", "missing") or column.type in CARRIED_TYPES
 
 
 @contextmanager

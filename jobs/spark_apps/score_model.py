@@ -27,8 +27,11 @@ from scoring.spec_reading import read_spec
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from pyspark.sql import Column as Expression
     from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql.types import StructField
 
+    from scoring.parquet import Column
     from scoring.score import Scores
     from scoring.spec import Spec
 
@@ -120,7 +123,7 @@ def read(spark: "SparkSession", source: Path, model: Model) -> tuple["DataFrame"
                 f"{file.name}: it has no column {', no '.join(missing)}, which {model.name} needs."
             )
         columns = [column for column in table.columns if running.is_carried(column)]
-        if odd := [c for c in table.columns if c.name in model.fields and not running.has_spark_type(c)]:
+        if odd := [column for column in table.columns if column.name in model.fields and _is_odd(column)]:
             raise SourceRefused(f"{file.name}: {odd[0].name} is {odd[0].type}, which no field of a model is.")
         if tables and [column.name for column in columns] != tables[0].columns:
             raise SourceRefused(f"{file.name} has other columns than {files[0].name}.")
@@ -129,7 +132,20 @@ def read(spark: "SparkSession", source: Path, model: Model) -> tuple["DataFrame"
     whole = tables[0]
     for one in tables[1:]:
         whole = whole.union(one)
-    return whole, left_out
+    return whole.select(*map(_typed, whole.schema)), left_out
+
+
+def _is_odd(column: "Column") -> bool:
+    return column.kind != "missing" and not running.has_spark_type(column)
+
+
+def _typed(column: "StructField") -> "Expression":
+    """What has no type in any of the files, since every value is missing, is text: Parquet holds no other."""
+    from pyspark.sql import functions as F
+    from pyspark.sql.types import NullType
+
+    value = F.col(running.quoted(column.name))
+    return value.cast("string") if isinstance(column.dataType, NullType) else value
 
 
 def names_beside(columns: Collection[str]) -> dict[str, str]:

@@ -26,7 +26,7 @@ from django.utils.translation import gettext as _
 
 from core.access import policy
 from core.access.models import User
-from core.lib import live, metrics, outbox
+from core.lib import live, metrics, outbox, storable
 from core.lib.errors import Conflict, ConsoleError, NotFound, Unavailable
 from core.lib.files import whole, write_whole
 from predictions.batch_models import OPEN, BatchState, PredictionBatch
@@ -126,7 +126,8 @@ class Slice:
             setattr(batch, name, value)
 
     def _change(self, **values: Any) -> None:
-        """Raises NotOurs."""
+        """Raises NotOurs. Reasons quote the file, whatever it holds."""
+        values = storable.everything(values)
         ours = PredictionBatch.objects.filter(pk=self._batch.pk, holder=self._batch.holder)
         if not ours.filter(state=BatchState.RUNNING).update(**values):
             raise NotOurs
@@ -324,7 +325,7 @@ def end(batch: PredictionBatch, state: BatchState, error: str = "") -> None:
         error = error or _gone()
     ours = PredictionBatch.objects.filter(pk=batch.pk, holder=batch.holder, state__in=OPEN)
     ended = {"ended_at": timezone.now(), "next_attempt_at": None, "delivery_error": ""}
-    if ours.update(state=state, error=error, **ended):
+    if ours.update(state=state, error=storable.text(error), **ended):
         files.forget_parts(batch.pk)
         metrics.BATCHES_ENDED.labels(state).inc()
         live.publish("batches", [batch.pk])

@@ -14,13 +14,14 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from difflib import get_close_matches
-from itertools import islice
+from itertools import compress, islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TextIO
 
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from core.lib import csv_out, storable
 from predictions.batches import files
 from scoring import parquet, values
 from scoring.language import Field
@@ -37,10 +38,12 @@ MOST_CHARACTERS = 2 * 1024 * 1024
 # Times the largest upload: a kilobyte of Parquet can hold one long text for each of 200,000 rows.
 MOST_UNFOLDED = 4
 MOST_FAULTS = 50
+# Characters of a column's name times those of a field's: looking for misspelt ones takes a second at most.
+MOST_COMPARED = 100_000_000
 PARQUET_MARK = b"PAR1"
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+(?:[eE][+-]?[0-9]+)?")
-_PLAIN_KINDS = frozenset({"integer", "number", "boolean", "text"})
+_PLAIN_KINDS = frozenset({"integer", "number", "boolean", "text", "missing"})
 
 
 class FileRefused(ValueError):
@@ -106,9 +109,10 @@ class CsvTable(Table):
     def __init__(self, path: Path, spec: Spec) -> None:
         self._encoding = _encoding(path)
         self._separator, header = _header(path, self._encoding, spec)
-        names = _named(header)
+        names = _called(header, spec)
         _check_columns(names, spec)
         super().__init__(path, spec, names)
+        self._unguarded = {field.name: _unguarded(field, spec) for field in spec.fields if field.is_text}
 
     def rows(self, first: int = 0) -> Iterator[Given]:
         records = _records(self._path, self._encoding, self._separator)
@@ -141,7 +145,7 @@ class CsvTable(Table):
 
     def _value(self, field: Field, cell: str) -> object:
         if field.is_text:
-            return cell
+            return self._unguarded[field.name].get(cell, cell)
         text = cell.strip()
         if text.lower() in MISSING:
             return ""
@@ -178,7 +182,7 @@ def _header(path: Path, encoding: str, spec: Spec) -> tuple[str, list[str]]:
             if separator == candidates[-1] and best[0] < 0:
                 raise
             continue
-        n_known = len(wanted & {name.strip() for name in header})
+        n_known = len(wanted.intersection(_called(header, spec)))
         if n_known > best[0]:
             best = (n_known, separator, header)
     if not best[2]:
@@ -232,9 +236,11 @@ def _records(path: Path, encoding: str, separator: str) -> Iterator[list[str]]:
             raise FileRefused([(None, message)]) from error
 
 
-def _named(header: list[str]) -> list[str]:
-    """A column without a name, such as the index that pandas writes, is called by its place."""
-    return [name.strip() or f"column {n}" for n, name in enumerate(header, start=1)]
+def _unguarded(field: Field, spec: Spec) -> dict[str, str]:
+    """Texts that the field knows, by what the console's own CSV makes of them."""
+    known = {choice.value for choice in field.choices.values} if field.choices else set()
+    texts = [text for text in [*known, spec.example.get(field.name)] if isinstance(text, str)]
+    return {guarded: text for text in texts if (guarded := csv_out.guarded(text)) not in {text, *known}}
 
 
 # --- Parquet
@@ -245,7 +251,7 @@ class ParquetTable(Table):
 
     def __init__(self, path: Path, spec: Spec) -> None:
         [table] = _refusing(lambda: parquet.look([path]))
-        names = [column.name.strip() for column in table.columns]
+        names = _called([column.name for column in table.columns], spec)
         _check_columns(names, spec)
         wanted = {field.name for field in spec.fields}
         odd = [
@@ -258,10 +264,10 @@ class ParquetTable(Table):
         ]
         if odd:
             raise FileRefused(odd[:MOST_FAULTS])
-        kept = [column.name for column in table.columns if column.kind in _PLAIN_KINDS]
-        self._stored = kept
+        is_kept = [column.kind in _PLAIN_KINDS for column in table.columns]
+        self._stored = [column.name for column in compress(table.columns, is_kept)]
         self._n_rows = table.n_rows
-        super().__init__(path, spec, [name.strip() for name in kept])
+        super().__init__(path, spec, list(compress(names, is_kept)))
 
     def rows(self, first: int = 0) -> Iterator[Given]:
         try:
@@ -317,6 +323,23 @@ def _as_text(value: Any) -> str:
 # --- columns
 
 
+def _called(names: Sequence[str], spec: Spec) -> list[str]:
+    """What the columns of a file are called here: as the field is, with and without spaces around its name.
+
+    The apostrophe counts for nothing that the console's own CSV puts before a name which a spreadsheet would
+    run. A column without a name, such as the index that pandas writes, is called by its place.
+    """
+    fields = [field.name for field in spec.fields]
+    forms = [(form, name) for name in fields for form in {name.strip(), csv_out.guarded(name).strip()}]
+    n_alike = Counter(form for form, _name in forms)
+    known = {form: name for form, name in forms if n_alike[form] == 1} | {name: name for name in fields}
+    return [
+        known.get(name) or known.get(bare) or storable.text(bare) or f"column {n}"
+        for n, name in enumerate(names, start=1)
+        for bare in [name.strip()]
+    ]
+
+
 def _check_columns(names: list[str], spec: Spec) -> None:
     """Raises FileRefused with every column that is there twice, misspelt or missing."""
     faults: list[tuple[str | None, str]] = []
@@ -329,7 +352,11 @@ def _check_columns(names: list[str], spec: Spec) -> None:
     ]
     absent = {field.name.lower(): field for field in spec.fields if field.name not in names}
     known = {field.name for field in spec.fields}
+    n_compared = 0
     for name in dict.fromkeys(name for name in names if name not in known):
+        n_compared += len(name) * sum(map(len, absent))
+        if n_compared > MOST_COMPARED:
+            break
         close = get_close_matches(name.lower(), absent, n=1, cutoff=0.8)
         if close:
             field = absent.pop(close[0])

@@ -51,6 +51,13 @@ def in_seconds(row):
     return (row.next_attempt_at - timezone.now()).total_seconds()
 
 
+def test_a_wish_is_tried_again_whatever_its_error_says(wishes):
+    row = wishes.create(name="a")
+    row.mark_retry("the service says \x00")
+    row.refresh_from_db()
+    assert row.delivery_error == "the service says \N{REPLACEMENT CHARACTER}"
+
+
 def test_claimed_row_is_leased(wishes):
     row = wishes.create(name="a")
     claimed = outbox.claim(Wish, row.pk)

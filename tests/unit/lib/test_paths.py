@@ -97,6 +97,14 @@ def test_offered_files_are_real_finished_and_newest_output_first(folders):
         assert paths.inside_allowed(name).is_file()
 
 
+def test_a_file_whose_name_no_page_can_show_is_not_offered(folders):
+    odd = os.fsdecode(b"caf\xe9")
+    (folders[0] / f"{odd}.parquet").write_text("")
+    (folders[1] / odd).mkdir()
+    (folders[1] / odd / "café.parquet").write_text("")
+    assert paths.offered([".parquet"]) == ["month.parquet", str(folders[1] / "sub" / "part-0.parquet")]
+
+
 def test_offered_files_are_limited(folders, monkeypatch):
     monkeypatch.setattr(paths, "MOST_OFFERED", 1)
     assert paths.offered([".parquet"]) == ["month.parquet"]

@@ -139,6 +139,26 @@ def test_a_verdict_that_comes_too_late_is_dropped(gate, judged):
     assert gate.state == GateState.PASSED
 
 
+def test_a_verdict_may_quote_what_no_row_can_hold(gate, judged):
+    quoted, sign = "a\x00b \ud800", "a\N{REPLACEMENT CHARACTER}b ?"
+    checks = [{"name": "slices", "verdict": "failed", "sentence": quoted, "numbers": {quoted: [quoted]}}]
+    judged(gating.Outcome(has_passed=False, reason=quoted, checks=checks))
+    tasks.run_gate(str(gate.pk))
+    gate.refresh_from_db()
+    assert (gate.state, gate.reason) == (GateState.FAILED, sign)
+    assert gate.checks == [
+        {"name": "slices", "verdict": "failed", "sentence": sign, "numbers": {sign: [sign]}}
+    ]
+
+
+def test_why_there_is_no_verdict_may_quote_what_no_row_can_hold(gate, judged):
+    judged(gating.GateError("Nothing could be scored: \x00"))
+    tasks.run_gate(str(gate.pk))
+    gate.refresh_from_db()
+    assert gate.state == GateState.ERROR
+    assert gate.reason == "Nothing could be scored: \N{REPLACEMENT CHARACTER}"
+
+
 def test_mlflow_away_from_an_attempt_that_counts_no_more_changes_nothing(gate, judged):
     judged(KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):

@@ -86,6 +86,27 @@ def test_a_version_without_files_is_a_row_too(mlflow):
     assert ModelVersion.objects.get().spec == {}
 
 
+ODD_SPECS = {
+    "UTF-16 without its mark": (json.dumps(SPEC).encode("utf-16-le"), {}, ""),
+    "a measure with a null character": (
+        json.dumps({**SPEC, "primary_metric": "a\x00"}).encode(),
+        {**SPEC, "primary_metric": "a\x00"},
+        "a\N{REPLACEMENT CHARACTER}",
+    ),
+    "a byte order mark": (json.dumps(SPEC).encode("utf-8-sig"), SPEC, "accuracy"),
+}
+
+
+@pytest.mark.parametrize(("content", "spec", "metric"), ODD_SPECS.values(), ids=ODD_SPECS.keys())
+def test_a_version_with_an_odd_spec_is_a_row_too(run_id, mlflow, content, spec, metric):
+    mlflow.write_file(mlflow.run_root(run_id), "serving/spec.json", content)
+    mlflow.register("titanic", run_id)
+    sync.sync_versions()
+    row = ModelVersion.objects.get()
+    assert (row.spec, row.primary_metric) == (spec, metric)
+    assert row.spec_json.encode() == (content if spec else b"")
+
+
 @pytest.fixture
 def no_store(mlflow, monkeypatch):
     """The store of artefacts is away; MLflow itself answers. What was read."""

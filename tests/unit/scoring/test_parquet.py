@@ -1,6 +1,7 @@
 """Parquet files from users: what is read, and what is refused from the metadata or by the limit of memory."""
 
 import struct
+from decimal import Decimal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -46,7 +47,7 @@ def test_columns_are_told_by_kind(tmp_path):
         "views": "text",
         "when": "time",
         "many": "other",
-        "nothing": "other",
+        "nothing": "missing",
         "day": "other",
     }
     assert table.columns[5].physical == "INT64"
@@ -73,10 +74,22 @@ def test_values_are_plain(tmp_path):
         number=pa.array([1.5, float("nan")], pa.float32()),
         when=pa.array([1_500, None], pa.timestamp("ms")),
         words=pa.array(["é", None]).dictionary_encode(),
+        nothing=pa.nulls(2),
     )
-    [[first, second]] = parquet.rows(path, ["whole", "number", "when", "words"])
-    assert first == (2**64 - 1, 1.5, 1.5, "é")
-    assert (second[0], str(second[1]), second[2:]) == (None, "nan", (None, None))
+    [[first, second]] = parquet.rows(path, ["whole", "number", "when", "words", "nothing"])
+    assert first == (2**64 - 1, 1.5, 1.5, "é", None)
+    assert (second[0], str(second[1]), second[2:]) == (None, "nan", (None, None, None))
+
+
+def test_whole_decimals_keep_all_their_digits(tmp_path):
+    numbers = [12345678901234567890, -(10**37), None, 7]
+    path = write(
+        tmp_path / "a.parquet",
+        id=pa.array([None if n is None else Decimal(n) for n in numbers], pa.decimal128(38, 0)),
+        price=pa.array([Decimal("7.25")] * 4, pa.decimal128(9, 2)),
+    )
+    [found] = parquet.rows(path, ["id", "price"])
+    assert found == [(12345678901234567890, 7.25), (str(-(10**37)), 7.25), (None, 7.25), (7, 7.25)]
 
 
 def test_many_files_are_looked_at_by_few_children(tmp_path, monkeypatch):

@@ -69,6 +69,21 @@ def test_every_fault_is_listed_at_once():
             field(name="atalaya.label"),
             "name 'atalaya.label': names that begin with atalaya. are the console's own",
         ),
+        (field(help="a\x00b"), "fields[1].help: holds a null character"),
+        (specs.house_plain(title="\x00"), "title: holds a null character"),
+        (
+            field(
+                type="text",
+                seen=None,
+                min=None,
+                choices={"values": [{"value": "a"}, {"value": "b", "label": "\x00"}]},
+            ),
+            "fields[1].choices.values[1].label: holds a null character",
+        ),
+        (
+            specs.titanic_plain(output={"labels": [{"value": "\x00"}, {"value": "b"}]}),
+            "output.labels[0].value: holds a null character",
+        ),
         (field(seen=[5, 1]), "seen starts at 5, above its end 1"),
         (field(required=False), "needs a default, or must be nullable"),
         (field(default=3), "a required field has no use for a default"),
@@ -100,6 +115,16 @@ def test_every_fault_is_listed_at_once():
 )
 def test_fault_is_named(plain, message):
     assert any(message in fault for fault in faults(plain)), faults(plain)
+
+
+def test_words_may_span_lines():
+    text = "In thousands.\r\n\tAs the registry has it.\n"
+    assert read_spec(json.dumps(specs.house_plain(description=text))).description == text
+
+
+def test_a_byte_order_mark_as_editors_write_it_is_no_fault():
+    text = "\ufeff" + json.dumps(specs.house_plain())
+    assert read_spec(text) == read_spec(text.encode()) == specs.house()
 
 
 def test_auc_as_the_measure_needs_two_classes():

@@ -134,6 +134,34 @@ def test_a_month_without_rows_gives_an_empty_table_with_its_columns(cleaned):
     assert result["dropped"] == dict.fromkeys(REASONS, 0)
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("passenger_count", "no_passenger_count"),
+        ("lpep_dropoff_datetime", "odd_duration"),
+        ("VendorID", None),
+    ],
+)
+def test_a_column_without_any_value_counts_as_missing_in_each_row(cleaned, name, reason):
+    """As a data frame writes a column of None only: it has no type."""
+    place = table({}).column_names.index(name)
+    result, rows = cleaned(table({}, {}).set_column(place, name, pa.nulls(2)), table({}))
+    assert (result["rows_in"], len(rows)) == (3, 1 if reason else 3)
+    assert result["dropped"] == dict.fromkeys(REASONS, 0) | ({reason: 2} if reason else {})
+
+
+def test_a_table_of_columns_without_any_value_has_its_rows(spark, tmp_path):
+    """Whichever type each is wanted in, so that a folder's other files fit."""
+    empty = pa.table({"at": pa.nulls(2), "n": pa.nulls(2)})
+    full = pa.table({"at": pa.array([0], pa.timestamp("us")), "n": [1.5]})
+    for number, one in enumerate((empty, full)):
+        write(tmp_path / "in" / f"{number}.parquet", one)
+    wanted = {"at": running.A_TIME, "n": running.A_NUMBER}
+    found = running.read_table(spark, tmp_path / "in", wanted)
+    assert found.dtypes == [("at", "timestamp_ntz"), ("n", "double")]
+    assert sorted(row["n"] is None for row in found.collect()) == [False, True, True]
+
+
 def test_a_second_run_takes_the_place_of_the_first(spark, tmp_path):
     source = write(tmp_path / "green.parquet", table({}, {}))
     results = [clean(spark, source, tmp_path / "out") for _time in range(2)]

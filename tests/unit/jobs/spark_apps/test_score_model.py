@@ -65,6 +65,19 @@ def test_every_row_has_the_models_answer_with_its_version(spark, tmp_path, model
     assert sum(answers.values()) == 40
 
 
+def test_a_column_without_any_value_is_missing_in_each_row(spark, tmp_path, model):
+    """A data frame's column of None only has no type; in another file of the folder it may have one."""
+    nothing = [None] * 3
+    write(tmp_path / "in" / "a.parquet", table(3, Embarked=nothing, note=nothing, code=nothing))
+    write(tmp_path / "in" / "b.parquet", table(2, note=[None] * 2, code=[7, 8]))
+    result = score(spark, tmp_path / "in", model, tmp_path / "out")
+    assert (result["rows_in"], result["rows_kept"]) == (5, 5)
+    found = pq.read_table(tmp_path / "out").to_pydict()
+    assert sorted(found["code"], key=str) == [7, 8, None, None, None]
+    assert found["note"] == [None] * 5
+    assert None not in found["prediction_value"]
+
+
 def test_an_odd_row_has_its_reason_and_the_others_their_answers(spark, tmp_path, model):
     source = write(tmp_path / "in.parquet", table(Age=[200.0, *[30.0] * 39], Pclass=[1, 9, *[3] * 38]))
     result = score(spark, source, model, tmp_path / "out")

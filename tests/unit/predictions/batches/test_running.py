@@ -91,6 +91,23 @@ def test_a_bad_row_is_set_aside_and_the_others_are_predicted(bring, worker, brok
     assert len(broker.records) == 3
 
 
+@pytest.mark.parametrize("odd", ["3,male,2\x002,1,0,7.25,S", "\x00,male,22,1,0,7.25,S"])
+def test_a_cell_that_no_row_can_hold_is_told_and_costs_no_other_row(bring, worker, broker, odd):
+    batch = worker(bring(csv_of(2, odd)))
+    assert (batch.state, batch.n_predicted, batch.n_refused) == ("succeeded", 2, 1)
+    assert "\N{REPLACEMENT CHARACTER}" in batch.refused[0]["message"]
+    assert len(broker.records) == 2
+    batch = worker(bring(csv_of(0, odd)))
+    assert (batch.state, batch.error.partition(":")[0]) == ("failed", "No row could be predicted. Row 1")
+
+
+def test_a_column_whose_name_no_row_can_hold_is_kept_under_a_name_that_one_can(bring, worker):
+    content = csv_of(1).replace(b"Embarked\n", b"Embarked,x\x00y\n").replace(b",S\n", b",S,7\n")
+    batch = worker(bring(content))
+    assert (batch.state, batch.unused) == ("succeeded", ["x\N{REPLACEMENT CHARACTER}y"])
+    assert result(batch)[0]["x\N{REPLACEMENT CHARACTER}y"] == "7"
+
+
 def test_a_row_that_the_model_fails_on_is_set_aside_alone(bring, worker, broker, monkeypatch):
     score_rows = Scorer.score_rows
 

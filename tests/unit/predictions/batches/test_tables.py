@@ -7,6 +7,7 @@ import json
 import pandas as pd
 import pytest
 
+from core.lib import csv_out
 from predictions.batches import tables
 from predictions.batches.tables import FileRefused
 from scoring.spec_reading import read_spec
@@ -23,6 +24,7 @@ WANTED = {
     "Fare": 7.25,
     "Embarked": "S",
 }  # as "3,male,22,1,0,7.25,S" says
+REPLACED = "\N{REPLACEMENT CHARACTER}"
 WELL = f"{HEADER}\n3,male,22,1,0,7.25,S\n"
 
 
@@ -193,6 +195,20 @@ def test_parquet_may_hold_codes_with_gaps_and_decimals(table, tmp_path):
     assert (second.inputs["Embarked"], second.inputs["Fare"]) == (None, 8.0)
 
 
+def test_a_column_of_parquet_without_any_value_is_missing_in_each_row(table, tmp_path):
+    """A data frame's column of None only has no type."""
+    found = table(parquet(tmp_path, frame(Embarked=None, note=None)))
+    [row] = found.rows()
+    assert (found.unused, row.inputs, row.cells[-2:]) == (["note"], {**WANTED, "Embarked": None}, ["", ""])
+
+
+def test_ids_of_parquet_that_are_decimals_keep_their_digits(table, tmp_path):
+    code, id_ = decimal.Decimal(2**53 + 1), decimal.Decimal(12345678901234567890)
+    [row] = table(parquet(tmp_path, frame(Embarked=code, Pclass=decimal.Decimal(3), id=id_))).rows()
+    assert row.inputs == {**WANTED, "Embarked": str(2**53 + 1)}
+    assert row.cells[-1] == "12345678901234567890"
+
+
 def test_parquet_goes_on_where_it_ended(table, tmp_path):
     rows = pd.concat([frame(Age=age) for age in range(10)], ignore_index=True)
     found = table(parquet(tmp_path, rows))
@@ -232,3 +248,72 @@ def test_the_template_fits(table, spec):
     header, row = tables.template(spec)
     [found] = table(f"{','.join(header)}\n{','.join(map(str, row))}\n").rows()
     assert found.inputs == WANTED
+
+
+def odd_spec(names: list[str], example: str = "", **more):
+    """A model of texts, whose fields have these names."""
+    fields = [{"name": name, "type": "text", **more} for name in names]
+    return read_spec(
+        json.dumps(
+            {
+                "task": "regression",
+                "fields": fields,
+                "output": {},
+                "primary_metric": "mae",
+                "example": dict.fromkeys(names, example) if example else {},
+            }
+        )
+    )
+
+
+ODD_NAMES = {
+    "a space before": [" education"],
+    "alike but for a space": ["a", "a "],
+    "what a spreadsheet would run": ["@id", "-x", "=x"],
+    "an apostrophe of its own": ["'@id"],
+}
+
+
+@pytest.mark.parametrize("names", ODD_NAMES.values(), ids=ODD_NAMES.keys())
+@pytest.mark.parametrize("example", ["x", "-", "-5 to 5", "=1+1"])
+def test_what_the_template_offers_is_taken_whatever_fields_are_called(tmp_path, names, example):
+    spec = odd_spec(names, example)
+    path = tmp_path / "upload"
+    path.write_bytes(csv_out.lines(tables.template(spec)))
+    found = tables.opened(path, "csv", spec)
+    assert (found.columns, found.unused) == (names, [])
+    assert [row.inputs for row in found.rows()] == [dict.fromkeys(names, example)]
+
+
+def test_a_choice_behind_an_apostrophe_is_known_and_other_texts_stay(tmp_path):
+    spec = odd_spec(["of", "note"], choices={"values": [{"value": "-"}, {"value": "+1"}], "open": True})
+    path = tmp_path / "upload"
+    path.write_text("of,note\n'-,'=)\n")
+    [row] = tables.opened(path, "csv", spec).rows()
+    assert (row.inputs, row.cells) == ({"of": "-", "note": "'=)"}, ["'-", "'=)"])
+
+
+def test_names_of_parquet_with_spaces_around_are_taken_as_they_are(tmp_path):
+    names = [" education", "a", "a "]
+    path = tmp_path / "upload"
+    pd.DataFrame([[1, "x", "y", "z"]], columns=["n ", *names]).to_parquet(path)
+    found = tables.opened(path, "parquet", odd_spec(names))
+    assert found.columns == ["n", *names]
+    assert [row.inputs for row in found.rows()] == [{" education": "x", "a": "y", "a ": "z"}]
+
+
+def test_the_name_of_a_column_is_one_that_a_row_can_hold(table, tmp_path):
+    assert table(f"{HEADER},x\x00y\n3,male,22,1,0,7.25,S,7\n").unused == [f"x{REPLACED}y"]
+    found = table(parquet(tmp_path, frame(**{"x\x00y": 7})))
+    assert (found.unused, next(found.rows()).cells[-1]) == ([f"x{REPLACED}y"], "7")
+
+
+def test_looking_for_misspelt_names_among_very_many_ends(tmp_path, monkeypatch):
+    names = [f"measure {n}" for n in range(20)]
+    path = tmp_path / "upload"
+    path.write_text(",".join(["other", "measure_0", *names[1:], "measure_00"]) + "\n")
+    spec = odd_spec(names, required=False, nullable=True)
+    with pytest.raises(FileRefused, match="measure_0 is not a field of this model: did you mean measure 0"):
+        tables.opened(path, "csv", spec)
+    monkeypatch.setattr(tables, "MOST_COMPARED", len("other") * len("measure 0"))
+    assert tables.opened(path, "csv", spec).unused == ["other", "measure_0", "measure_00"]
