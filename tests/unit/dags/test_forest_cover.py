@@ -1,5 +1,6 @@
 """Forest cover: collecting from a service that misbehaves, and training on what was collected."""
 
+import http.client
 import json
 from typing import ClassVar
 
@@ -305,6 +306,17 @@ def test_answer_of_another_service_or_taken_before_is_not_used(asked):
     assert waiting.kept("http://service", 1, [1]) is None
     assert waiting.kept("http://other", 1, []) is None
     assert waiting.kept("http://service", 2, []) is None
+
+
+@pytest.mark.parametrize(
+    "error", [http.client.IncompleteRead(b"{"), http.client.BadStatusLine("?"), RecursionError(), OSError()]
+)
+def test_waiting_leaves_broken_answers_to_the_step(monkeypatch, error):
+    def fail(_url, timeout):
+        raise error
+
+    monkeypatch.setattr(waiting._OPENER, "open", fail)
+    assert waiting.has_news("http://service", 1, [1])
 
 
 def test_waiting_leaves_failures_to_the_step_that_has_the_words():
