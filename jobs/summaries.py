@@ -4,25 +4,51 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any, NotRequired, TypedDict
+
+import msgspec
 
 from core.lib.times import moment
 
-DRAWN = frozenset(
-    {
-        "rows_in",
-        "rows_kept",
-        "dropped",
-        "output",
-        "n_files",
-        "size_bytes",
-        "columns",
-        "tables",
-        "metrics",  # a table holds them
-        "baseline",
-        "mlflow_run_id",
-    }
-)
+HELD_BY_A_TABLE = frozenset({"metrics", "baseline"})
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+
+
+class Column(TypedDict):
+    """Of what was written."""
+
+    name: str
+    type: str
+
+
+class Heading(TypedDict):
+    """Of a table of the result. kind: text, count, number or share."""
+
+    name: str
+    kind: str
+
+
+class Given(TypedDict):
+    """A table as `running.table` makes it. drawn: the column whose values get bars."""
+
+    title: str
+    columns: list[Heading]
+    rows: list[list[Any]]
+    drawn: NotRequired[str]
+
+
+# What applications agree to call the same, and its shape there: what has another is shown as it is.
+AGREED: dict[str, Any] = {
+    "rows_in": Count,
+    "rows_kept": Count,
+    "dropped": dict[str, Count],
+    "output": str,
+    "n_files": Count,
+    "size_bytes": Count,
+    "columns": list[Column],
+    "tables": list[Given],
+    "mlflow_run_id": Annotated[str, msgspec.Meta(pattern="^[^/]*$")],  # as an address carries it
+}
 
 
 @dataclass(frozen=True)
@@ -72,22 +98,38 @@ class Summary:
 
 def summary(result: Mapping[str, Any]) -> Summary:
     """Of what an application wrote in the end."""
-    rows_in, rows_kept = result.get("rows_in"), result.get("rows_kept")
+    agreed = _agreed(result)
+    rows_in, rows_kept = agreed.get("rows_in"), agreed.get("rows_kept")
     return Summary(
         rows_in=rows_in,
         rows_kept=rows_kept,
         share_kept=rows_kept / rows_in if rows_in and rows_kept is not None else 0.0,
-        dropped=_dropped(result.get("dropped") or {}, rows_in or 0),
-        output=result.get("output", ""),
-        n_files=result.get("n_files"),
-        size_bytes=result.get("size_bytes"),
-        columns=result.get("columns") or [],
-        tables=[_table(table) for table in result.get("tables") or []],
-        mlflow_run_id=result.get("mlflow_run_id", ""),
+        dropped=_dropped(agreed.get("dropped", {}), rows_in or 0),
+        output=agreed.get("output", ""),
+        n_files=agreed.get("n_files"),
+        size_bytes=agreed.get("size_bytes"),
+        columns=agreed.get("columns", []),
+        tables=[_table(table) for table in agreed.get("tables", [])],
+        mlflow_run_id=agreed.get("mlflow_run_id", ""),
         others=[
-            (name.replace("_", " "), _words(value)) for name, value in result.items() if name not in DRAWN
+            (name.replace("_", " "), _words(value))
+            for name, value in result.items()
+            if name not in agreed and name not in HELD_BY_A_TABLE
         ],
     )
+
+
+def _agreed(result: Mapping[str, Any]) -> dict[str, Any]:
+    """What has the shape that was agreed on."""
+    found = {}
+    for name in AGREED.keys() & result.keys():
+        try:
+            found[name] = msgspec.convert(result[name], AGREED[name])
+        except msgspec.ValidationError:
+            continue
+    if any(len(row) != len(table["columns"]) for table in found.get("tables", []) for row in table["rows"]):
+        del found["tables"]
+    return found
 
 
 @dataclass(frozen=True)
@@ -140,18 +182,19 @@ def _dropped(counts: Mapping[str, int], rows_in: int) -> list[Dropped]:
     ]
 
 
-def _table(given: Mapping[str, Any]) -> Table:
-    """As `running.table` made it; a bar for each value of the column that is drawn, the greatest full."""
+def _table(given: Given) -> Table:
+    """A bar for each value of the column that is drawn, the greatest full; what is no number is text."""
     names = [column["name"] for column in given["columns"]]
     kinds = [column["kind"] for column in given["columns"]]
-    drawn = names.index(given["drawn"]) if given["drawn"] in names else None
+    drawn = names.index(given["drawn"]) if given.get("drawn") in names else None
     values = [row[drawn] for row in given["rows"]] if drawn is not None else []
-    most = max((value for value in values if value is not None), default=0)
+    most = max((value for value in values if _is_number(value)), default=0)
 
     def cell(place: int, value: Any) -> Cell:
+        kind = kinds[place] if value is None or _is_number(value) else "text"
         if place != drawn:
-            return Cell(kinds[place], value)
-        return Cell(kinds[place], value, value / most if value is not None and most > 0 else 0.0)
+            return Cell(kind, value)
+        return Cell(kind, value, value / most if _is_number(value) and most > 0 else 0.0)
 
     return Table(
         title=given["title"],
@@ -161,6 +204,12 @@ def _table(given: Mapping[str, Any]) -> Table:
         ],
         rows=[[cell(place, value) for place, value in enumerate(row)] for row in given["rows"]],
     )
+
+
+def _is_number(value: Any) -> bool:
+    """One that can be drawn: JSON's whole numbers have thousands of digits if need be."""
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, float) or (is_whole and abs(value) < 2**63)
 
 
 def _words(value: Any) -> str:

@@ -89,7 +89,7 @@ class MlflowGateway:
 
     def run(self, run_id: str) -> RunInfo:
         """One run. Raises NotFound."""
-        return RunInfo.from_answer(self._get("/runs/get", {"run_id": run_id})["run"])
+        return RunInfo.from_answer(_part(self._get("/runs/get", {"run_id": run_id}), "run"))
 
     def metric_history(self, run_id: str, key: str) -> History:
         """All finite values of a metric; of more than 2,000 a sample over the whole length."""
@@ -100,8 +100,9 @@ class MlflowGateway:
             is_sample
         ):  # MLflow keeps the first and the last, and takes the rest by their number, not their step
             answer = self._get("/metrics/get-history-bulk-interval", {"run_ids": run_id, **asked})
-        entries = answer.get("metrics", [])
-        points = [Point.from_answer(entry) for entry in entries if _is_finite(entry)]
+        entries = _listed(answer, "metrics")
+        with _of_mlflow():
+            points = [Point.from_answer(entry) for entry in entries if _is_finite(entry)]
         return History(points, is_sample, len(entries) - len(points))
 
     # --- models and versions
@@ -113,7 +114,9 @@ class MlflowGateway:
 
     def model(self, name: str) -> ModelInfo:
         """One registered model. Raises NotFound."""
-        return ModelInfo.from_answer(self._get("/registered-models/get", {"name": name})["registered_model"])
+        return ModelInfo.from_answer(
+            _part(self._get("/registered-models/get", {"name": name}), "registered_model")
+        )
 
     def versions(self, most: int | None = None) -> Iterator[VersionInfo | Unread]:
         """Versions of all models, newest first."""
@@ -127,7 +130,7 @@ class MlflowGateway:
     def version(self, model: str, version: int) -> VersionInfo:
         """One version. Raises NotFound."""
         asked = {"name": model, "version": str(version)}
-        return VersionInfo.from_answer(self._get("/model-versions/get", asked)["model_version"])
+        return VersionInfo.from_answer(_part(self._get("/model-versions/get", asked), "model_version"))
 
     def set_champion(self, model: str, version: int) -> None:
         """Point the alias `champion` to this version; the same again does no harm."""
@@ -150,7 +153,9 @@ class MlflowGateway:
     def model_root(self, model: str, version: int) -> str:
         """Where the folder of a version's model is, the one with `MLmodel` in it."""
         asked = {"name": model, "version": str(version)}
-        return str(self._get("/model-versions/get-download-uri", asked)["artifact_uri"])
+        answer = self._get("/model-versions/get-download-uri", asked)
+        with _of_mlflow():
+            return str(answer["artifact_uri"])
 
     def list_files(self, root: str, folder: str = "") -> list[FileInfo]:
         """Files and folders directly in `folder`, folders first; none for a folder that is not there.
@@ -158,11 +163,12 @@ class MlflowGateway:
         All of them: MLflow takes a page token for artefacts, and heeds it not (3.17).
         """
         answer = self._data("GET", FILES, params={"path": _proxied(root, folder)})
-        found = [
-            FileInfo(_join(folder, entry["path"]), entry.get("is_dir", False), _size(entry))
-            for entry in answer.get("files", [])
-        ]
-        return sorted(found, key=attrgetter("place"))
+        with _of_mlflow():
+            found = [
+                FileInfo(_join(folder, entry["path"]), entry.get("is_dir", False), _size(entry))
+                for entry in _listed(answer, "files")
+            ]
+            return sorted(found, key=attrgetter("place"))
 
     def chunks(self, root: str, path: str, *, limit_bytes: int, until: float = math.inf) -> Iterator[bytes]:
         """The file while it arrives. The first `next` raises as `read_file`, later ones if it breaks off.
@@ -247,7 +253,7 @@ class MlflowGateway:
             sent = {"json": body} if method == "POST" else {"params": body}
             ask = self._patiently if token else self._data
             answer = ask(method, API + path, **sent)
-            yield from answer.get(key) or []
+            yield from _listed(answer, key)
             token = answer.get("next_page_token") or ""
             if not token:
                 return
@@ -264,13 +270,10 @@ class MlflowGateway:
 
     def _data(self, method: str, url: str, **sent: Any) -> dict[str, Any]:
         answer = self._call(method, url, **sent)
-        message = _("What answers at MLflow's address is not MLflow: check CONSOLE_MLFLOW_URL.")
-        try:
+        with _of_mlflow():
             found = answer.json()
-        except (ValueError, RecursionError) as error:
-            raise Unavailable(message, service=SERVICE) from error
         if not isinstance(found, dict):
-            raise Unavailable(message, service=SERVICE)
+            raise _not_mlflow()
         return found
 
     def _call(self, method: str, url: str, **sent: Any) -> httpx.Response:
@@ -350,8 +353,37 @@ def _translated() -> Iterator[None]:
         raise Unavailable(
             _("MLflow did not answer in time. Try again in a moment."), service=SERVICE
         ) from error
-    except httpx.TransportError as error:
+    except httpx.HTTPError as error:  # that it cannot be unpacked is no error of the transport
         raise Unavailable(_("MLflow is not answering. Try again in a moment."), service=SERVICE) from error
+
+
+def _not_mlflow() -> Unavailable:
+    message = _("What answers at MLflow's address is not MLflow: check CONSOLE_MLFLOW_URL.")
+    return Unavailable(message, service=SERVICE)
+
+
+@contextmanager
+def _of_mlflow() -> Iterator[None]:
+    """For an answer as a whole. One odd item of many is its own fault, and says nothing of the service."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise _not_mlflow() from error
+
+
+def _part(answer: dict[str, Any], key: str) -> dict[str, Any]:
+    found = answer.get(key)
+    if not isinstance(found, dict):
+        raise _not_mlflow()
+    return found
+
+
+def _listed(answer: dict[str, Any], key: str) -> list[Any]:
+    """MLflow leaves out an empty list; an answer that holds other things instead is not MLflow's."""
+    found = answer.get(key, None if answer.keys() - {"next_page_token"} else [])
+    if not isinstance(found, list):
+        raise _not_mlflow()
+    return found
 
 
 def _is_lacking(answer: httpx.Response) -> bool:

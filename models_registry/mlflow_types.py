@@ -224,7 +224,7 @@ def error_message(text: str) -> str:
     """The sentence in MLflow's error, which is JSON when all is as it should be."""
     try:
         answer = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text[:300]
     return (
         str(answer.get("message") or answer.get("detail") or text[:300]) if isinstance(answer, dict) else ""

@@ -1,13 +1,24 @@
 """The feature store, which pipelines write, as the console reads it: their module, its own client."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 
 from django.utils.translation import gettext as _
 
 from core.lib import redis
 from core.lib.errors import NotFound, Unavailable
-from dags.recipes.common.feature_store import Features, FeatureStore, Invalid, NotThere, StoreAway, Version
+from dags.recipes.common.feature_store import (
+    Damaged,
+    Features,
+    FeatureStore,
+    Invalid,
+    Kind,
+    NotThere,
+    StoreAway,
+    Unreadable,
+    Version,
+)
 
 
 class FeatureGateway:
@@ -26,12 +37,16 @@ class FeatureGateway:
         with _translated():
             return self._store.get(entity, id_, version=version or None)
 
-    def page(self, version: Version, *, first: int, n: int) -> list[Features]:
-        """Rows that have not expired, from place `first`."""
+    def page(self, version: Version, *, first: int, n: int) -> list[Features | Damaged]:
+        """Rows that have not expired, from place `first`, with a value for every name of the schema."""
         with _translated():
             ids = self._store.ids(version.entity, version.version, first=first, n=n)
-            found = self._store.get_many(version.entity, ids, version=version.version)
-        return [row for row in found if row is not None]
+            found = self._store.rows(version.entity, ids, version=version.version)
+        return [_by(version.schema, row) if isinstance(row, Features) else row for row in found if row]
+
+
+def _by(schema: Mapping[str, Kind], row: Features) -> Features:
+    return replace(row, values={name: row.values.get(name) for name in schema})
 
 
 def connect() -> FeatureGateway:
@@ -43,6 +58,8 @@ def connect() -> FeatureGateway:
 def _translated() -> Iterator[None]:
     try:
         yield
+    except Unreadable as error:
+        raise NotFound(_("This row cannot be read: something else than a pipeline wrote it.")) from error
     except (NotThere, Invalid) as error:  # what no row can be called is not there either
         raise NotFound(_("The feature store has no such row, or no longer: rows expire.")) from error
     except StoreAway as error:

@@ -25,7 +25,7 @@ from predictions import queries as predictions
 from predictions.models import Prediction
 from usecases import gateway
 from usecases.catalogue import USECASES, UseCase
-from usecases.gateway import Features, Version
+from usecases.gateway import Damaged, Features, Version
 from usecases.models import Batch, Decision, DecisionKind, LoadTest, RejectedRow, TrainingBatch
 
 MOST_TRAINED = 100
@@ -221,7 +221,7 @@ class FeaturePages:
     def __len__(self) -> int:
         return self._version.n_rows
 
-    def __getitem__(self, places: slice) -> list[Features]:
+    def __getitem__(self, places: slice) -> list[Features | Damaged]:
         return self._store.page(self._version, first=places.start, n=places.stop - places.start)
 
 

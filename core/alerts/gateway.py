@@ -30,6 +30,7 @@ ANSWER_BYTES: Final = 1000
 LONGEST_URL: Final = 2000
 MOST_TRIED: Final = 3  # addresses of one name
 PIECE_BYTES: Final = 4096  # written at a time: each takes what is left of the time at most
+DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 # Of clouds, where whoever asks gets a machine's own credentials. The others of this kind are no public ones.
 METADATA: Final = tuple(
@@ -136,7 +137,7 @@ def post(url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
     Raises InvalidRequest for an address that must not be called, Unavailable when nothing usable came back.
     """
     host = urlsplit(url).hostname or ""
-    own = {"Connection": "close", "Accept": "*/*", **headers}
+    own = {"Host": _host(url), "Connection": "close", "Accept": "*/*", **headers}
     tls = _tls()
     clock = Clock(TIMEOUT_S)
     try:
@@ -160,6 +161,14 @@ def _whole(url: str) -> httpcore.URL:
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     host = parts.hostname or ""
     return httpcore.URL(scheme=parts.scheme, host=host, port=parts.port, target=target)
+
+
+def _host(url: str) -> str:
+    """As the header has it: the library leaves out the brackets of IPv6."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    host = f"[{host}]" if ":" in host else host
+    return host if parts.port in {None, DEFAULT_PORTS[parts.scheme]} else f"{host}:{parts.port}"
 
 
 @cache

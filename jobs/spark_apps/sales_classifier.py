@@ -1,7 +1,8 @@
 """Learn to tell a category of a table's rows from their other columns, by logistic regression.
 
 Text columns are indexed and one-hot encoded, numbers are taken as they are. Rows without a label or with a
-missing number are left out; a missing text counts as a value of its own.
+missing number are left out; a missing text counts as a value of its own. Of CSV each line is a row: one with
+more or fewer values than the first line has names is left out, and counted.
 
 A fifth of the rows is held out: which ones depends on the seed and the row's values alone, so the same table
 gives the same split. All measures are of those rows, and beside them stands the baseline that always
@@ -30,6 +31,10 @@ BUCKETS = 10_000
 NO_TEXT = "(missing)"  # Spark's indexer takes no empty text
 TEXTS = ("string", "boolean")
 NUMBERS = ("tinyint", "smallint", "int", "bigint", "float", "double")
+# Of CSV: a zip code of 00731 is no number. A line ends a row, so that an open quote spoils no other.
+CSV = {"header": True, "escape": '"', "mode": "PERMISSIVE", "columnPruning": False}
+A_NUMBER_IN_CSV = r"^\s*([+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][+-]?\d+)?|NaN)\s*$"
+A_DAY_IN_CSV = r"^\s*\d{4}-\d"  # what Spark takes for a time may be a code, too
 
 
 @dataclass(frozen=True)
@@ -55,13 +60,73 @@ class Params:
     seed: int = field(default=42, metadata={"label": "Seed", "minimum": 0, "maximum": 2**31 - 1})
 
 
-def read(spark: "SparkSession", source: Path) -> "DataFrame":
-    """The table: of Parquet its text, number and truth columns, of CSV all, in the types that it shows."""
+@dataclass(frozen=True)
+class Table:
+    """rows: with text, number and truth columns; of CSV with times too, and its label as text.
+
+    left_out: names of other columns. n_cut: lines that are no rows. n_not_utf_8: rows with such a byte.
+    """
+
+    rows: "DataFrame"
+    n_rows: int
+    left_out: Sequence[str] = ()
+    n_cut: int = 0
+    n_not_utf_8: int = 0
+
+
+def read(spark: "SparkSession", params: Params) -> Table:
+    """The table, as far as it can be learnt from. Raises SourceRefused."""
+    source = params.source
     if source.is_dir() and not list(source.glob("*.parquet")):
         raise SourceRefused(f"{source.name} holds no .parquet file: name a CSV file itself.")
-    if source.suffix == ".csv":
-        options = {"header": True, "inferSchema": True, "mode": "FAILFAST"}
-        return spark.read.options(**options).csv(running.literal(source))
+    if source.suffix == ".csv" and source.is_file():
+        return _read_csv(spark, source, params.label)
+    return _read_parquet(spark, source)
+
+
+def _read_csv(spark: "SparkSession", source: Path, label: str) -> Table:
+    """In the types that it shows, judged by its whole rows alone."""
+    from pyspark.sql import functions as F
+    from pyspark.sql.types import StringType, StructType
+
+    path = running.literal(source)
+    schema = spark.read.options(**CSV).csv(path).schema
+    if not schema.names:
+        raise SourceRefused(f"{source.name} is empty: the first line holds the names of the columns.")
+    faults = free("fault", set(schema.names))
+    with_faults = StructType([*schema.fields]).add(faults, StringType())
+    lines = spark.read.options(**CSV, columnNameOfCorruptRecord=faults).schema(with_faults).csv(path)
+    is_row = F.col(faults).isNull()
+    values = {name: F.nullif(_column(name), F.lit("")) for name in schema.names}
+    is_damaged = F.contains(F.concat_ws("", *values.values()), F.lit("\ufffd"))
+    counts = {"rows": is_row, "cut": ~is_row, "damaged": is_row & is_damaged}
+    found = lines.agg(
+        *(F.count(F.when(test, 1)).alias(name) for name, test in counts.items()),
+        *(
+            F.max(F.when(is_row & value.isNotNull(), is_none)).alias(f"{kind} {name}")
+            for name, value in values.items()
+            for kind, is_none in _types(value).items()
+        ),
+    ).head()
+    assert found is not None  # an aggregate over all rows has one
+
+    def shown(name: str) -> str:
+        kinds = [kind for kind in ("double", "timestamp") if found[f"{kind} {name}"] is False]
+        return kinds[0] if kinds and name != label else "string"
+
+    rows = lines.where(is_row).select(*(value.try_cast(shown(n)).alias(n) for n, value in values.items()))
+    return Table(rows, found["rows"], n_cut=found["cut"], n_not_utf_8=found["damaged"])
+
+
+def _types(value: Any) -> dict[str, Any]:
+    """By type, whether this value of a CSV is none of that."""
+    return {
+        "double": ~value.rlike(A_NUMBER_IN_CSV),
+        "timestamp": ~value.rlike(A_DAY_IN_CSV) | value.try_cast("timestamp").isNull(),
+    }
+
+
+def _read_parquet(spark: "SparkSession", source: Path) -> Table:
     files = running.files_of(source)
     [first, *others] = running.look(files)
     columns = [column for column in first.columns if running.has_spark_type(column)]
@@ -73,7 +138,7 @@ def read(spark: "SparkSession", source: Path) -> "DataFrame":
     whole = tables[0]
     for one in tables[1:]:
         whole = whole.union(one)
-    return whole
+    return Table(whole, whole.count(), [column.name for column in first.columns if column not in columns])
 
 
 def chosen(table: "DataFrame", params: Params) -> tuple[list[str], list[str]]:
@@ -98,6 +163,12 @@ def chosen(table: "DataFrame", params: Params) -> tuple[list[str], list[str]]:
     return texts, numbers
 
 
+def _column(name: str) -> Any:
+    from pyspark.sql import functions as F
+
+    return F.col("`" + name.replace("`", "``") + "`")
+
+
 def _is_number(kind: str) -> bool:
     """Decimals too: as such money comes, and whole numbers without a sign."""
     return kind in NUMBERS or kind.startswith("decimal(")
@@ -107,15 +178,12 @@ def prepared(table: "DataFrame", params: Params, texts: list[str], numbers: list
     """Columns `label`, `t0`…, `n0`… and `is_held_out`, of the rows that have a label and all numbers."""
     from pyspark.sql import functions as F
 
-    def column(name: str) -> Any:
-        return F.col("`" + name.replace("`", "``") + "`")
-
-    values = [column(params.label).cast("string").alias("label")]
+    values = [_column(params.label).cast("string").alias("label")]
     values += [
-        F.coalesce(F.nullif(column(name).cast("string"), F.lit("")), F.lit(NO_TEXT)).alias(f"t{i}")
+        F.coalesce(F.nullif(_column(name).cast("string"), F.lit("")), F.lit(NO_TEXT)).alias(f"t{i}")
         for i, name in enumerate(texts)
     ]
-    values += [column(name).cast("double").alias(f"n{i}") for i, name in enumerate(numbers)]
+    values += [_column(name).cast("double").alias(f"n{i}") for i, name in enumerate(numbers)]
     rows = table.select(*values).where(F.col("label").isNotNull() & (F.col("label") != ""))
     for i in range(len(numbers)):
         rows = rows.where(F.abs(F.col(f"n{i}")) < F.lit(float("inf")))
@@ -215,12 +283,12 @@ def classify(spark: "SparkSession", params: Params, folder: Path) -> dict[str, A
     from pyspark.ml.functions import vector_to_array
     from pyspark.sql import functions as F
 
-    table = read(spark, params.source)
+    source = read(spark, params)
+    table = source.rows
     texts, numbers = chosen(table, params)
     names = {f"t{i}": name for i, name in enumerate(texts)} | {
         f"n{i}": name for i, name in enumerate(numbers)
     }
-    n_rows = table.count()
     rows = prepared(table, params, texts, numbers).cache()
     check(rows, params, names)
     indexer = StringIndexer(inputCol="label", outputCol="label_index").fit(rows)
@@ -242,10 +310,17 @@ def classify(spark: "SparkSession", params: Params, folder: Path) -> dict[str, A
     with running.written_whole(folder) as unfinished:
         written.write.parquet(str(unfinished))
     n_kept = rows.count()
+    unused = [name for name in table.columns if name not in {*names.values(), params.label}]
+    left_out = [] if params.columns else [*source.left_out, *unused]
     return {
-        "rows_in": n_rows,
+        "rows_in": source.n_rows + source.n_cut,
         "rows_kept": n_kept,
-        "dropped": {"no_label_or_missing_number": n_rows - n_kept},
+        "dropped": {
+            "no_label_or_missing_number": source.n_rows - n_kept,
+            **({"more_or_fewer_values_than_names": source.n_cut} if source.n_cut else {}),
+        },
+        **({"columns_left_out": ", ".join(left_out)} if left_out else {}),
+        **({"rows_not_in_utf_8": source.n_not_utf_8} if source.n_not_utf_8 else {}),
         "held_out_rows": judged.count(),
         "classes": len(indexer.labels),
         "is_better_than_baseline": found["accuracy"] > base["accuracy"],

@@ -1,11 +1,11 @@
 """The rows that are given away: from the files, else generated ones with the same columns."""
 
-import csv
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from dags.recipes.common import csv_lines
 from dags.recipes.forest_cover import made_up as forest_cover
 from dags.recipes.real_estate import made_up as real_estate
 
@@ -26,7 +26,7 @@ class Table:
 
     def rows(self, first: int, last: int) -> list[list[str]]:
         """last is not included. A row that was cut has fewer values than there are names."""
-        return list(csv.reader(self.lines[first:last]))
+        return [csv_lines.cells(line) for line in self.lines[first:last]]
 
 
 def forest_cover_table(folder: Path | None) -> Table:
@@ -42,12 +42,12 @@ def _table(folder: Path | None, name: str, generate: Callable[[int], Iterable[st
     source, found = "synthetic", []
     if path is not None and path.is_file():
         found = _lines(path)
-        if len(found) > 1 and found[0].strip():
+        if len(found) > 1 and any(csv_lines.cells(found[0])):
             source = "file"
         else:
             log.warning("%s holds no rows: rows with the same columns are generated.", path)
     header, *lines = found if source == "file" else generate(SEED)
-    return Table(next(csv.reader([header])), lines, source)
+    return Table(csv_lines.cells(header), lines, source)
 
 
 def _lines(path: Path) -> list[str]:

@@ -93,7 +93,7 @@ class Service:
         for number in range(1, TRIES + 1):
             try:
                 answer, data = self._once(path, query)
-            except (httpx.TransportError, _TooSlow) as error:
+            except (httpx.HTTPError, _TooSlow) as error:
                 why, pause_s = self._silence(error), 0.0
                 gave_nothing = isinstance(error, NOT_REACHED)
             else:
@@ -134,7 +134,7 @@ class Service:
             raise Refused(message, status=answer.status_code)
         try:
             content = json.loads(data)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise Broken(f"{address} answered with broken JSON ({len(data):,} bytes): {error}.") from error
         if not isinstance(content, dict):
             raise Broken(f"{address} answered with {type(content).__name__} where an object belongs.")
@@ -144,6 +144,8 @@ class Service:
     def _silence(error: Exception) -> str:
         if isinstance(error, httpx.TimeoutException | _TooSlow):
             return f"It did not answer within {TIMEOUT_S:g} s."
+        if isinstance(error, httpx.DecodingError):
+            return f"It answered with what cannot be read: {error}."
         return f"It does not answer: {error}."
 
 
@@ -173,6 +175,6 @@ def _words(data: bytes) -> str:
     text = data.decode(errors="replace")
     try:
         told = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text[:_WORDS].strip()
     return str(told.get("detail") or told if isinstance(told, dict) else told)[:_WORDS]

@@ -24,7 +24,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import MAXYEAR, MINYEAR, UTC, datetime, timedelta
 from typing import Any, Final, Literal
 
 import redis
@@ -65,6 +65,10 @@ class NotThere(FeatureStoreError):
     """No such entity, version or row, or its time is over."""
 
 
+class Unreadable(NotThere):
+    """Under this id lies what is no row of this store."""
+
+
 @dataclass(frozen=True)
 class Row:
     """The values of one thing as of `event_at`, which says its zone. id: any text of one line."""
@@ -87,13 +91,23 @@ class Features:
 
 
 @dataclass(frozen=True)
+class Damaged:
+    """Stands for a row that cannot be read: something else wrote it."""
+
+    id: str
+
+
+@dataclass(frozen=True)
 class Version:
-    """n_rows: those that have not expired. facts: what its last writer told of it, such as `data_source`."""
+    """n_rows: those that have not expired. facts: what its last writer told of it, such as `data_source`.
+
+    Where these cannot be read, schema and facts are empty, and since is None.
+    """
 
     entity: str
     version: str
     schema: dict[str, Kind]
-    since: datetime
+    since: datetime | None
     n_rows: int
     facts: dict[str, str] = field(default_factory=dict)
 
@@ -165,7 +179,12 @@ class FeatureStore:
         key, mine = f"feature:schemas:{entity}", dict(schema)
         if self._client.hsetnx(key, version, json.dumps(mine)):
             return
-        theirs = json.loads(str(self._client.hget(key, version)))
+        theirs = _object(self._client.hget(key, version))
+        if theirs is None:
+            raise Invalid(
+                f"The schema of version {version} of {entity} cannot be read. Write the rows under a version"
+                " of their own."
+            )
         if theirs != mine:
             different = sorted(name for name in {*mine, *theirs} if mine.get(name) != theirs.get(name))
             raise Invalid(
@@ -174,11 +193,11 @@ class FeatureStore:
             )
 
     def _put(self, entity: str, version: str, rows: Sequence[Row], expires_in: timedelta) -> int:
-        there = self._client.mget([_row_key(entity, version, row.id) for row in rows])
+        there = self._rows(entity, version, [row.id for row in rows])
         newer = [
             row
-            for row, text in zip(rows, there, strict=True)
-            if text is None or _time(json.loads(text)["event_at"]) <= row.event_at
+            for row, found in zip(rows, there, strict=True)
+            if not isinstance(found, Features) or found.event_at <= row.event_at
         ]
         expires_at = datetime.now(UTC) + expires_in
         expires_ms, ids = _ms(expires_at), f"feature:ids:{entity}:{version}"
@@ -224,10 +243,12 @@ class FeatureStore:
     ) -> Features:
         """One row, of the newest version unless one is named. as_of: the version that was newest then.
 
-        Raises NotThere; also when the row has expired.
+        Raises NotThere; also when the row has expired. Unreadable, which is one, when it is damaged.
         """
         version = version or self.newest(entity, as_of=as_of).version
-        (found,) = self.get_many(entity, [id_], version=version)
+        (found,) = self.rows(entity, [id_], version=version)
+        if isinstance(found, Damaged):
+            raise Unreadable(f"{_shown(id_)} in version {version} of {entity} cannot be read: write it anew.")
         if found is None:
             raise NotThere(
                 f"The feature store has no {_shown(id_)} in version {version} of {entity}, or no longer:"
@@ -238,18 +259,36 @@ class FeatureStore:
     def get_many(
         self, entity: str, ids: Sequence[str], *, version: str | None = None, as_of: datetime | None = None
     ) -> list[Features | None]:
-        """Rows in the order of their ids; None for those that are not there. Raises NotThere, Invalid."""
+        """Rows in the order of their ids; None for those that are not there, or cannot be read.
+
+        Raises NotThere, Invalid.
+        """
         version = version or self.newest(entity, as_of=as_of).version
+        found = self.rows(entity, ids, version=version)
+        return [row if isinstance(row, Features) else None for row in found]
+
+    def rows(self, entity: str, ids: Sequence[str], *, version: str) -> list[Features | Damaged | None]:
+        """As `get_many`, with those that cannot be read told apart. Raises Invalid."""
         _require_name("entity", entity), _require_name("version", version)
-        found: list[Features | None] = []
-        for part in _parts(ids):
-            with _translated():
-                texts = self._client.mget([_row_key(entity, version, _id(id_)) for id_ in part])
-            found += [
-                None if text is None else _features(entity, version, id_, text)
-                for id_, text in zip(part, texts, strict=True)
-            ]
-        return found
+        with _translated():
+            return [row for part in _parts(ids) for row in self._rows(entity, version, part)]
+
+    def _rows(self, entity: str, version: str, ids: Sequence[str]) -> list[Features | Damaged | None]:
+        keys = [_row_key(entity, version, _id(id_)) for id_ in ids]
+        try:
+            texts = self._client.mget(keys)
+        except UnicodeDecodeError:  # which row is no text at all, the client does not tell
+            texts = [self._text(key) for key in keys]
+        return [
+            None if text is None else _features(entity, version, id_, text)
+            for id_, text in zip(ids, texts, strict=True)
+        ]
+
+    def _text(self, key: str) -> Any:
+        try:
+            return self._client.mget([key])[0]
+        except UnicodeDecodeError:
+            return ""
 
     def ids(self, entity: str, version: str, *, first: int = 0, n: int | None = None) -> list[str]:
         """Ids of the rows that have not expired, from place `first`; those that expire first come first."""
@@ -308,8 +347,8 @@ class FeatureStore:
                 told = pipe.execute()
         for n_th, (name, since) in enumerate(named):
             schema, facts, n_rows = told[3 * n_th : 3 * n_th + 3]
-            at = datetime.fromtimestamp(since / 1000, UTC)
-            yield Version(entity, str(name), json.loads(schema), at, int(n_rows), json.loads(facts or "{}"))
+            kinds, told_of_it = _object(schema) or {}, _object(facts) or {}
+            yield Version(entity, str(name), kinds, _moment(since), int(n_rows), told_of_it)
 
 
 @contextmanager
@@ -321,6 +360,8 @@ def _translated() -> Iterator[None]:
         raise StoreAway(f"Redis refused the account of the feature store: {error}") from error
     except redis.RedisError as error:
         raise StoreAway(f"The feature store (Redis) does not answer: {error}") from error
+    except UnicodeDecodeError as error:
+        raise StoreAway(f"The feature store (Redis) answers with what is no text: {error}") from error
 
 
 def _require_name(what: str, name: str) -> None:
@@ -364,10 +405,25 @@ def _is_sound(row: Row, schema: Schema) -> bool:
     return True
 
 
-def _features(entity: str, version: str, id_: str, text: Any) -> Features:
-    told = json.loads(text)
-    event_at, expires_at = _time(told["event_at"]), _time(told["expires_at"])
-    return Features(entity, id_, version, event_at, expires_at, told["values"])
+def _features(entity: str, version: str, id_: str, text: Any) -> Features | Damaged:
+    told = _object(text)
+    if told is None:
+        return Damaged(id_)
+    event_at, expires_at, values = (told.get(name) for name in ("event_at", "expires_at", "values"))
+    times = _time(event_at), _time(expires_at)
+    if times[0] is None or times[1] is None or not isinstance(values, dict):
+        return Damaged(id_)
+    return Features(entity, id_, version, *times, values)
+
+
+def _object(text: Any) -> dict[str, Any] | None:
+    """An object of JSON that can be handed on as such; None for all else, whoever wrote it."""
+    try:
+        found = json.loads(text)
+        json.dumps(found, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, TypeError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _parts(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
@@ -379,8 +435,20 @@ def _row_key(entity: str, version: str, id_: str) -> str:
     return f"feature:row:{entity}:{version}:{id_}"
 
 
-def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text)
+def _time(text: Any) -> datetime | None:
+    """None for what is no moment with its zone, or is one that some zone cannot name."""
+    try:
+        at = datetime.fromisoformat(text)
+    except (ValueError, TypeError):
+        return None
+    return at if at.tzinfo is not None and MINYEAR < at.year < MAXYEAR else None
+
+
+def _moment(ms: float) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(ms / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def _ms(at: datetime) -> int:

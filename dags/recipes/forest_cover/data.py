@@ -1,16 +1,15 @@
 """Rows of forest: from an answer or a file, what must hold of them, and those that were collected."""
 
-import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from dags.recipes.common import ledger
+from dags.recipes.common import csv_lines, ledger
 from dags.recipes.common.checks import Column, DataInvalid, Sound, records, require_columns, sort_out
 from dags.recipes.common.ledger import Clean, Rejected
 from dags.recipes.common.log import say
@@ -43,6 +42,14 @@ class Batch:
     group: int
     number: int
     rows: Sequence[Any]
+
+
+@dataclass(frozen=True)
+class FromFile:
+    """rows: as text, by their place in the file. cut: lines that are no rows of it."""
+
+    rows: pd.DataFrame
+    cut: list[Rejected]
 
 
 def batch(content: Mapping[str, Any], *, group: int) -> Batch:
@@ -100,26 +107,27 @@ def collected() -> pd.DataFrame:
     return _typed(table[COLUMNS])
 
 
-def read(data: bytes) -> pd.DataFrame:
-    """A CSV file. Raises DataInvalid when it is none, or lacks columns."""
-    try:
-        table = pd.read_csv(io.BytesIO(data), dtype=str, keep_default_na=False)
-    except (ValueError, UnicodeDecodeError) as error:
-        raise DataInvalid(f"The file is no CSV table: {error}") from error
-    require_columns(table, COLUMNS)
-    return table[COLUMNS]
+def read(data: bytes) -> FromFile:
+    """A CSV file. Raises DataInvalid when it lacks columns."""
+    lines = csv_lines.read(data)
+    require_columns(pd.DataFrame(columns=lines.names), COLUMNS)
+    rows = pd.DataFrame(lines.values(COLUMNS), columns=COLUMNS, index=list(lines.rows), dtype=object)
+    return FromFile(rows, [Rejected(line.place, line.reason, line.line) for line in lines.cut])
 
 
-def whole(table: pd.DataFrame) -> pd.DataFrame:
+def whole(found: FromFile) -> pd.DataFrame:
     """Typed rows. Raises DataInvalid when there are none, or more than half of them do not fit."""
-    if table.empty:
+    n_rows, places = len(found.rows) + len(found.cut), found.rows.index.tolist()
+    if not n_rows:
         raise DataInvalid("The table holds no rows.")
-    found = sort_out(table, RULES)
-    if found.share_rejected > MOST_REJECTED:
-        raise DataInvalid(f"Most rows do not fit. The first: {found.rejected[0].reason}.")
-    if found.rejected:
-        say(f"{len(found.rejected):,} rows do not fit: they are left out. First: {found.rejected[0].reason}.")
-    return _typed(found.table)
+    fitting = sort_out(found.rows, RULES)
+    unfit = [replace(row, position=places[row.position]) for row in fitting.rejected]
+    rejected = sorted([*found.cut, *unfit], key=lambda row: row.position)
+    if len(rejected) > MOST_REJECTED * n_rows:
+        raise DataInvalid(f"Most rows do not fit. The first: {rejected[0].reason}.")
+    if rejected:
+        say(f"{len(rejected):,} rows do not fit: they are left out. First: {rejected[0].reason}.")
+    return _typed(fitting.table)
 
 
 def generate(seed: int, n_rows: int = 6_000) -> bytes:

@@ -9,6 +9,7 @@ import tempfile
 import urllib.request
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
+from http.client import HTTPException
 from pathlib import Path
 
 PATIENCE_S = 45.0
@@ -40,7 +41,7 @@ def has_news(address: str, group: int, taken: Collection[int]) -> bool:
             body = answer.read(MAX_BYTES).decode()
             number = json.loads(body)["batch_number"]
             served_from = answer.headers.get("X-Data-Source", "")
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, HTTPException, ValueError, KeyError, TypeError, RecursionError):
         return True
     if taken and number == max(taken):
         return False

@@ -3,13 +3,12 @@
 Each writes its part anew when it is tried again: a list that was taken before adds nothing to the database.
 """
 
-import csv
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pandas as pd
 
-from dags.recipes.common import feature_store, ledger, run_folder, sources
+from dags.recipes.common import csv_lines, feature_store, ledger, run_folder, sources
 from dags.recipes.common.checks import (
     Column,
     DataInvalid,
@@ -164,32 +163,17 @@ def _came_from() -> dict[str, str]:
 def read_rows(raw: bytes) -> tuple[pd.DataFrame, list[Rejected]]:
     """Rows as text with their `place` from 0, and lines that are no row of this table.
 
-    A passenger is one line, so a quote that is never closed spoils its own line and no other. Raises
-    DataInvalid.
+    A passenger is one line. Raises DataInvalid.
     """
-    lines = [line.rstrip("\r") for line in raw.decode("utf-8-sig", errors="replace").split("\n")]
-    lines = [line for line in lines if line.strip()]
-    if not lines:
+    found = csv_lines.read(raw)
+    if not found.names:
         raise DataInvalid("The file is empty: a passenger list has a line of names and a line a passenger.")
-    head = [name.strip() for name in _cells(lines[0])]
-    require_columns(pd.DataFrame(columns=head), data.COLUMNS)
-    if len(lines) == 1:
+    require_columns(pd.DataFrame(columns=found.names), data.COLUMNS)
+    if not found.rows and not found.cut:
         raise DataInvalid("The file holds the names of the columns and no passenger.")
-    rows, broken = [], []
-    for place, line in enumerate(lines[1:]):
-        cells = _cells(line)
-        if len(cells) == len(head):
-            rows.append([place, *cells])
-        else:
-            broken.append(Rejected(place, f"{len(cells)} values instead of {len(head)}", line))
-    return pd.DataFrame(rows, columns=["place", *head], dtype=object), broken
-
-
-def _cells(line: str) -> list[str]:
-    try:
-        return next(csv.reader([line]))
-    except csv.Error:  # a field longer than the reader takes
-        return []
+    table = pd.DataFrame(found.values(data.COLUMNS), columns=data.COLUMNS, dtype=object)
+    broken = [Rejected(line.place, line.reason, line.line) for line in found.cut]
+    return table.assign(place=list(found.rows)), broken
 
 
 def whole(table: pd.DataFrame) -> pd.DataFrame:

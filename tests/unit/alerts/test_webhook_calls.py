@@ -190,6 +190,25 @@ def test_a_name_that_answers_otherwise_the_second_time_gains_nothing(monkeypatch
     assert receiver.requests[0].headers["Host"] == f"host.example:{receiver.port}"
 
 
+def test_an_address_of_ipv6_is_called_by_its_name_in_brackets(monkeypatch, receiver):
+    names_of(monkeypatch, ["127.0.0.1"])
+    post(f"http://[fd00::1]:{receiver.port}/hook")
+    assert receiver.requests[0].headers["Host"] == f"[fd00::1]:{receiver.port}"
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://[2606:4700::1]/", "[2606:4700::1]"),
+        ("https://a.example:443/", "a.example"),
+        ("http://a.example:443/", "a.example:443"),
+        ("http://A.example", "a.example"),
+    ],
+)
+def test_the_header_names_the_port_where_it_is_another_than_usual(url, host):
+    assert gateway._host(url) == host
+
+
 def test_of_several_addresses_only_allowed_ones_are_tried(monkeypatch, receiver):
     asked = names_of(monkeypatch, ["10.0.0.1", "127.0.0.1"])
     assert post(f"http://host.example:{receiver.port}/").status == 200

@@ -54,6 +54,7 @@ def test_answer_comes_with_its_hash_and_address():
         (httpx.Response(500, text="Internal Server Error"), 1),
         (httpx.ConnectError("refused"), 1),
         (httpx.ReadTimeout("slow"), 1),
+        (httpx.DecodingError("Error -3 while decompressing data"), 1),
     ],
 )
 def test_trouble_that_passes_is_waited_for(pauses, trouble, pause_s: float):
@@ -74,6 +75,8 @@ def test_retry_after_may_be_a_date(pauses):
         (httpx.ReadTimeout("x"), "did not answer within 45 s"),
         (httpx.Response(500, text="Internal Server Error"), "answered 500: Internal Server Error"),
         (httpx.Response(502), "answered 502: nothing"),
+        (httpx.Response(502, text="[" * 200_000), r"answered 502: \[\["),
+        (httpx.DecodingError("Error -3"), "answered with what cannot be read: Error -3"),
         (httpx.Response(429, json={"detail": "Demasiadas"}), "answered 429: Demasiadas"),
     ],
 )
@@ -87,6 +90,7 @@ def test_trouble_that_stays_ends_after_four_tries_in_clear_words(pauses, trouble
     "trouble",
     [
         httpx.ReadTimeout("slow"), httpx.ReadError("reset"), httpx.RemoteProtocolError("cut"),
+        httpx.DecodingError("x"),
         httpx.WriteError("reset"), httpx.Response(500), httpx.Response(502), httpx.Response(504),
     ],
 )  # fmt: skip
@@ -121,6 +125,7 @@ def test_refusal_is_told_by_its_status_and_not_repeated(pauses, status: int):
     [
         (httpx.Response(200, text='{"data": [["1", "2"'), "broken JSON"),
         (httpx.Response(200, text=""), "broken JSON"),
+        (httpx.Response(200, text="[" * 200_000), "broken JSON"),
         (httpx.Response(200, content=b"\xff\xfe{"), "broken JSON"),
         (httpx.Response(200, json=[1]), "list where an object belongs"),
         (httpx.Response(302, headers={"Location": "http://elsewhere"}), r"refused \(302\)"),

@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from dags.recipes.common import feature_store
-from dags.recipes.common.feature_store import FeatureStore, Invalid, NotThere, Row, StoreAway
+from dags.recipes.common.feature_store import FeatureStore, Invalid, NotThere, Row, StoreAway, Unreadable
 
 SCHEMA = {"age": "number", "port": "text", "n": "integer", "is_alone": "boolean"}
 VALUES = {"age": 22.5, "port": "Q", "n": 1, "is_alone": True}
@@ -158,6 +158,20 @@ def test_a_value_may_be_missing_a_time_zone_may_not(store):
     assert store.get("titanic", "7").values == dict.fromkeys(SCHEMA)
     with pytest.raises(Invalid, match="names no zone"):
         put(store, event_at=AT.replace(tzinfo=None))
+
+
+def test_a_row_or_a_schema_that_cannot_be_read_fails_no_write_of_others(store, client):
+    put(store, "1", "2")
+    client.set("feature:row:titanic:1:1", "not json")
+    assert [row and row.id for row in store.get_many("titanic", ["1", "2"])] == [None, "2"]
+    with pytest.raises(Unreadable, match='"1" in version 1 of titanic cannot be read'):
+        store.get("titanic", "1")
+    assert put(store, "1", "2").n_rows == 2
+    assert store.get("titanic", "1").values == VALUES
+    client.hset("feature:schemas:titanic", "1", "not json")
+    with pytest.raises(Invalid, match="schema of version 1 of titanic cannot be read"):
+        put(store)
+    assert put(store, version="2").n_rows == 1
 
 
 def test_an_older_event_does_not_undo_a_newer_one(store):

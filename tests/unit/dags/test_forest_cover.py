@@ -1,5 +1,6 @@
 """Forest cover: collecting from a service that misbehaves, and training on what was collected."""
 
+import http.client
 import json
 from typing import ClassVar
 
@@ -307,6 +308,17 @@ def test_answer_of_another_service_or_taken_before_is_not_used(asked):
     assert waiting.kept("http://service", 2, []) is None
 
 
+@pytest.mark.parametrize(
+    "error", [http.client.IncompleteRead(b"{"), http.client.BadStatusLine("?"), RecursionError(), OSError()]
+)
+def test_waiting_leaves_broken_answers_to_the_step(monkeypatch, error):
+    def fail(_url, timeout):
+        raise error
+
+    monkeypatch.setattr(waiting._OPENER, "open", fail)
+    assert waiting.has_news("http://service", 1, [1])
+
+
 def test_waiting_leaves_failures_to_the_step_that_has_the_words():
     assert waiting.has_news("http://127.0.0.1:1", 1, [1])
     assert waiting.has_news("file:///etc/hostname?", 1, [1])
@@ -367,6 +379,26 @@ def test_too_few_rows_are_refused(folders, monkeypatch, n_rows: int, message: st
     monkeypatch.setattr(data, "generate", lambda seed: "\n".join(data.made_up.lines(1, n_rows)).encode())
     with pytest.raises(DataInvalid, match=message):
         until("validate", training_run())
+
+
+def test_odd_lines_of_a_file_are_left_out_and_counted_and_cost_no_other(capsys):
+    """A value too many, open quotes, bytes that are no UTF-8, half a row, a row that does not fit."""
+    lines = list(data.made_up.lines(1, 300))
+    lines[5] += ",1"
+    lines[50], lines[150] = f'"{lines[50]}', f'"{lines[150]}'
+    lines[200] = lines[200].partition(",")[2]
+    lines[250] = "high" + lines[250]
+    lines[100] = lines[100].replace(",Rawah,", ",Raw\xe1h,").replace(",C", ",\xc7", 1)
+    table = data.whole(data.read("\n".join(lines).encode("latin-1")))
+    assert len(table) == 295
+    assert "5 rows do not fit: they are left out. First: 12 values instead of 11." in capsys.readouterr().out
+
+
+def test_a_file_most_lines_of_which_are_no_rows_is_refused():
+    lines = list(data.made_up.lines(1, 300))
+    text = "\n".join([*lines, *["1,2"] * 301])
+    with pytest.raises(DataInvalid, match=r"Most rows do not fit. The first: 2 values instead of 11"):
+        data.whole(data.read(text.encode()))
 
 
 def changed(monkeypatch, **columns) -> None:
@@ -452,17 +484,17 @@ def test_either_kind_is_registered_with_its_evidence(folders, tracked, monkeypat
 
 
 def test_real_file_has_the_columns_and_loses_no_row():
-    table = data.read(data_file("covertype_course_variant.csv").read_bytes())
-    typed = data.whole(table)
-    assert list(table.columns) == data.COLUMNS
-    assert len(typed) == len(table) == 116_203
+    found = data.read(data_file("covertype_course_variant.csv").read_bytes())
+    typed = data.whole(found)
+    assert list(typed.columns) == data.COLUMNS
+    assert len(typed) == len(found.rows) == 116_203
     assert set(typed["Cover_Type"]) == set(features.COVERS)
 
 
 def test_real_file_reaches_what_a_small_forest_reaches(folders):
     """A tenth of the file and 30 trees; all of it and 120 reach 0.82 (docs/usecases/forest_cover.md)."""
-    table = data.whole(data.read(data_file("covertype_course_variant.csv").read_bytes()).iloc[::10])
-    rows = features.fields(table)
+    table = data.whole(data.read(data_file("covertype_course_variant.csv").read_bytes()))
+    rows = features.fields(table.iloc[::10].reset_index(drop=True))
     found = train.find(features.spec(rows), rows, Settings(n_estimators=30, n_iter=0))
     assert found.scores["cv_accuracy"] == pytest.approx(0.76, abs=0.03)
 

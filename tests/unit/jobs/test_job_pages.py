@@ -273,6 +273,51 @@ def test_summary_shares_are_of_all_rows_and_bars_of_the_longest():
     assert (nothing.share_kept, nothing.dropped[0].share) == (0.0, 0.0)
 
 
+def tables(**more):
+    table = {"title": "t", "columns": [{"name": "n", "kind": "count"}], "rows": [[1]], "drawn": "n"}
+    return {"tables": [table | more]}
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"rows_in": "12"},
+        {"rows_in": 10**400, "rows_kept": 1},
+        {"rows_in": True},
+        {"rows_kept": -1},
+        {"dropped": {"a": None}},
+        {"dropped": [1]},
+        {"output": 7},
+        {"n_files": "one"},
+        {"size_bytes": [1]},
+        {"columns": ["a"]},
+        {"columns": {"a": "int"}},
+        {"mlflow_run_id": "a/b"},
+        {"mlflow_run_id": 7},
+        {"tables": [{}]},
+        {"tables": {"a": 1}},
+        tables(columns=[]),
+        tables(rows=[[1, 2]]),
+        tables(drawn=["n"]),
+    ],
+)
+def test_a_result_of_another_shape_than_agreed_is_shown_as_it_is(viewer, odd):
+    job = make_job(JobState.SUCCEEDED, result=odd | {"seed": 7})
+    assert viewer.get(f"/jobs/{job.pk}").status_code == 200
+    told = dict(summaries.summary(odd | {"seed": 7}).others)
+    assert next(iter(odd)).replace("_", " ") in told
+    assert told["seed"] == "7"
+
+
+def test_what_is_no_number_in_a_column_of_numbers_is_text(viewer):
+    kinds = [{"name": kind, "kind": kind} for kind in ("count", "share", "number", "text")]
+    rows = [[value] * 4 for value in (2, 0.5, "many", None, True, [1], {"a": 1}, 10**400, -(10**400))]
+    job = make_job(JobState.SUCCEEDED, result=tables(columns=kinds, rows=rows, drawn="share"))
+    assert "many" in text_of(viewer.get(f"/jobs/{job.pk}"))
+    (drawn,) = summaries.summary(job.result).tables
+    assert [row[1].length for row in drawn.rows] == [1.0, 0.25, *[0.0] * 7]
+
+
 def test_unknown_applications_are_named_by_their_name(viewer):
     with pytest.raises(NotFound):
         applications.find("gone")

@@ -104,6 +104,65 @@ def test_what_is_no_object_is_no_answer_of_mlflow(body, call):
         call(gateway(lambda _request: httpx.Response(200, text=body)))
 
 
+CALLS = {
+    "experiments": lambda mlflow: mlflow.experiments(),
+    "runs": lambda mlflow: list(mlflow.runs(["1"])),
+    "run": lambda mlflow: mlflow.run("a"),
+    "history": lambda mlflow: mlflow.metric_history("a", "loss"),
+    "models": lambda mlflow: mlflow.models(),
+    "model": lambda mlflow: mlflow.model("a"),
+    "versions": lambda mlflow: list(mlflow.versions()),
+    "version": lambda mlflow: mlflow.version("a", 1),
+    "root": lambda mlflow: mlflow.model_root("a", 1),
+    "files": lambda mlflow: mlflow.list_files(ROOT),
+}
+LISTS = {
+    "experiments": "experiments", "runs": "runs", "history": "metrics", "models": "registered_models",
+    "versions": "model_versions", "files": "files",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+@pytest.mark.parametrize("body", [{"detail": "Sign in"}, {"run": 1, "files": 1, "model_version": [1]}])
+def test_an_object_of_others_is_no_answer_of_mlflow(call, body):
+    with pytest.raises(Unavailable, match="CONSOLE_MLFLOW_URL"):
+        call(gateway(lambda _request: httpx.Response(200, json=body)))
+
+
+@pytest.mark.parametrize(("name", "key"), LISTS.items(), ids=LISTS)
+def test_an_empty_list_is_left_out_and_never_null(name, key):
+    assert CALLS[name](gateway(lambda _request: httpx.Response(200, json={}))) in ([], module.History([]))
+    with pytest.raises(Unavailable, match="CONSOLE_MLFLOW_URL"):
+        CALLS[name](gateway(lambda _request: httpx.Response(200, json={key: None})))
+
+
+@pytest.mark.parametrize("name", ["run", "model", "version", "root"])
+def test_nothing_is_no_answer_about_one_thing(name):
+    with pytest.raises(Unavailable, match="CONSOLE_MLFLOW_URL"):
+        CALLS[name](gateway(lambda _request: httpx.Response(200, json={})))
+
+
+@pytest.mark.parametrize("body", [{"files": [{"is_dir": True}]}, {"files": ["a"]}])
+def test_files_without_names_are_none_of_mlflow(body):
+    with pytest.raises(Unavailable, match="CONSOLE_MLFLOW_URL"):
+        gateway(lambda _request: httpx.Response(200, json=body)).list_files(ROOT, "serving")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [*CALLS.values(), lambda mlflow: mlflow.read_file(ROOT, "a", limit_bytes=10)],
+    ids=[*CALLS, "read"],
+)
+def test_an_answer_that_cannot_be_unpacked_or_nests_without_end_is_an_outage(call):
+    def packed(_request):
+        return httpx.Response(200, headers={"Content-Encoding": "gzip"}, stream=httpx.ByteStream(b"no"))
+
+    with pytest.raises(Unavailable, match="not answering"):
+        call(gateway(packed))
+    with pytest.raises(Unavailable, match="502"):
+        call(gateway(lambda _request: httpx.Response(502, text="[" * 200_000)))
+
+
 class Trickle(httpx.SyncByteStream):
     """Four bytes, a moment apart."""
 

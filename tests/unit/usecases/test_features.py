@@ -1,5 +1,6 @@
 """The feature store over pages and REST, and outliers beside drift."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
@@ -133,6 +134,64 @@ def test_markup_in_values_stays_text(client, store):
     assert "<script>\n" not in page
     assert "&lt;script&gt;" in page
     assert "<b>7</b>" not in page
+
+
+ODD = {
+    "no JSON": "not json",
+    "deep": "[" * 200_000,
+    "no object": "[1]",
+    "no times": '{"values": {}}',
+    "no time": '{"event_at": "now", "expires_at": 7, "values": {}}',
+    "no zone": '{"event_at": "2026-11-01T12:00:00", "expires_at": "2026-11-01T12:00:00", "values": {}}',
+    "a year that no zone has": '{"event_at": "9999-12-31T23:59:59Z", "expires_at": "0001-01-01T00:00:00Z",'
+    ' "values": {}}',
+    "no values": '{"event_at": "2026-11-01T12:00Z", "expires_at": "2026-11-01T12:00Z", "values": 1}',
+    "NaN": '{"event_at": "2026-11-01T12:00Z", "expires_at": "2026-11-01T12:00Z", "values": {"Age": NaN}}',
+    "half a character": '{"event_at": "2026-11-01T12:00Z", "expires_at": "2026-11-01T12:00Z",'
+    ' "values": {"Sex": "\\ud800"}}',
+    "no text": b"\xff\xfe",
+}
+
+
+@pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
+def test_a_row_that_another_wrote_is_said_to_be_unreadable_and_hides_no_other(client, store, real_redis, odd):
+    put(store, "7", "8")
+    redis.Redis.from_url(real_redis.url).set("feature:row:titanic:1:7", odd)
+    page = client.get(PAGE).content.decode()
+    assert page.count("This row cannot be read") == 1
+    assert page.count("female") == 1
+    assert rest(client, "8").status_code == 200
+    answer = rest(client, "7")
+    assert (answer.status_code, answer.json()["detail"][:27]) == (404, "This row cannot be read: so")
+    put(store, "7")  # which takes its place
+    assert rest(client, "7").status_code == 200
+
+
+@pytest.mark.parametrize("schema", [None, "not json", "7"])
+@pytest.mark.parametrize("since", ["inf", 1e18])
+def test_a_version_that_another_spoilt_hides_no_other(client, store, real_redis, schema, since):
+    put(store, "7", version="1")
+    put(store, "7", version="2")
+    other = redis.Redis.from_url(real_redis.url)
+    other.zadd("feature:versions:titanic", {"2": since})
+    other.hset("feature:facts:titanic", "2", "[]")
+    other.hdel("feature:schemas:titanic", "2")
+    if schema is not None:
+        other.hset("feature:schemas:titanic", "2", schema)
+    page = client.get(PAGE)
+    assert page.status_code == 200
+    assert "It cannot be read" in page.content.decode()
+    assert "Sex: text, Age: number" in " ".join(client.get(PAGE, {"version": "1"}).content.decode().split())
+    assert rest(client, "7", version="1").status_code == 200
+
+
+def test_cells_stand_under_their_names_whatever_else_a_row_holds(client, store, real_redis):
+    put(store, "7")
+    at = AT.isoformat()
+    row = json.dumps({"event_at": at, "expires_at": at, "values": {"values": 3, "Age": 5}})
+    redis.Redis.from_url(real_redis.url).set("feature:row:titanic:1:7", row)
+    cells = client.get(PAGE).content.decode().partition("<tbody>")[2].split("<td>")[1:3]
+    assert [cell.partition("<")[0] for cell in cells] == ["–", "5"]
 
 
 # --- outliers beside drift

@@ -52,7 +52,7 @@ def test_a_rule_is_learnt_and_measured_as_sklearn_does_beside_the_baseline(spark
 def test_the_split_depends_on_seed_and_values_not_on_the_order_of_rows(spark, tmp_path, source):
     def held_out(path, seed):
         params = Params(path, "size", seed=seed)
-        rows = prepared(read(spark, path), params, ["region"], ["price"])
+        rows = prepared(read(spark, params).rows, params, ["region"], ["price"])
         return sorted(row["n0"] for row in rows.where("is_held_out").collect())
 
     table = pq.read_table(source)
@@ -86,7 +86,8 @@ def test_columns_called_as_the_answers_are_keep_their_names(spark, tmp_path):
 
 def test_text_as_arrows_newer_writers_store_it_is_text(spark, tmp_path):
     regions = sales()["region"].cast(pa.string_view())
-    read_back = read(spark, write(tmp_path / "s.parquet", sales(region=regions)))
+    source = write(tmp_path / "s.parquet", sales(region=regions))
+    read_back = read(spark, Params(source, "size")).rows
     assert {row["region"] for row in read_back.select("region").collect()} == {"north", "south", "west"}
 
 
@@ -95,6 +96,81 @@ def test_csv_is_read_in_the_types_that_it_shows(spark, tmp_path):
     sales().to_pandas().to_csv(path, index=False)
     result = classify(spark, Params(path, "size", columns="region, price"), tmp_path / "out")
     assert result["metrics"]["accuracy"] > 0.8
+
+
+def csv_of(tmp_path, *lines, encoding="utf-8"):
+    """The sales with a code and a day of each, and lines behind them."""
+    n = list(range(N_ROWS))
+    table = sales(zip=[f"0073{i % 7}" for i in n], day=[f"2024-01-{i % 28 + 1:02d}" for i in n]).to_pandas()
+    table["size"] = table["size"].map({"large": "01", "small": "02"})
+    path = tmp_path / "sales.csv"
+    path.write_bytes((table.to_csv(index=False) + "\n".join([*lines, ""])).encode(encoding))
+    return path
+
+
+def test_lines_of_csv_that_are_no_rows_are_left_out_and_counted_and_spoil_no_other(spark, tmp_path):
+    """A value more, one less, and a quote that nobody closes, with a row behind it."""
+    odd = ["north,1.5,01,00731,2024-01-01,7", "north,01,00731,2024-01-01", '"north,1.5,01,00731,2024-01-01']
+    path = csv_of(tmp_path, *odd, "north,1.5,01,00731,2024-01-01")
+    result = classify(spark, Params(path, "size"), tmp_path / "out")
+    assert (result["rows_in"], result["rows_kept"]) == (N_ROWS + 4, N_ROWS + 1)
+    assert result["dropped"] == {"no_label_or_missing_number": 0, "more_or_fewer_values_than_names": 3}
+    assert result["columns_left_out"] == "day"
+    assert "rows_not_in_utf_8" not in result
+
+
+def test_codes_and_labels_of_csv_keep_their_zeros(spark, tmp_path):
+    classify(spark, Params(csv_of(tmp_path), "size"), tmp_path / "out")
+    rows = pq.read_table(tmp_path / "out").to_pydict()
+    assert set(rows["size"]) == {"01", "02"} >= set(rows["predicted_size"])
+    assert set(rows["zip"]) <= {f"0073{n}" for n in range(7)}
+    assert {type(price) for price in rows["price"]} == {float}
+
+
+@pytest.mark.parametrize("label", ["1", "7.50", "2024-01-01", "true"])
+def test_a_label_of_csv_is_the_text_that_is_there(spark, tmp_path, label):
+    path = tmp_path / "s.csv"
+    path.write_text(f"kind,n\n{label},1\n{label},2\n")
+    assert {row["kind"] for row in read(spark, Params(path, "kind")).rows.collect()} == {label}
+
+
+def test_doubled_quotes_backslashes_and_empty_cells_of_csv(spark, tmp_path):
+    path = tmp_path / "s.csv"
+    path.write_text(
+        'what,n,none,kind\n"12"" pipe, steel",1,,a\n"C:\\",-2.5e3,"",b\n"12"" pipe",NaN,,a\nd,.5,,b\n'
+    )
+    table = read(spark, Params(path, "kind"))
+    assert dict(table.rows.dtypes) == {"what": "string", "n": "double", "none": "string", "kind": "string"}
+    found = table.rows.collect()
+    assert [row["what"] for row in found] == ['12" pipe, steel', "C:\\", '12" pipe', "d"]
+    assert [row["n"] for row in found][:2] == [1.0, -2500.0]
+    assert table.n_cut == 0
+
+
+@pytest.mark.parametrize(("text", "words"), [("", "csv is empty"), ("size,n\n", "no row with a size")])
+def test_a_csv_without_rows_is_refused_in_words(spark, tmp_path, text, words):
+    (tmp_path / "s.csv").write_text(text)
+    with pytest.raises(SourceRefused, match=words):
+        classify(spark, Params(tmp_path / "s.csv", "size"), tmp_path / "out")
+
+
+def test_rows_of_csv_that_are_no_utf_8_are_counted(spark, tmp_path):
+    path = csv_of(tmp_path, *["Logroño,1.5,01,00731,2024-01-01"] * 2, encoding="latin-1")
+    result = classify(spark, Params(path, "size", columns="region"), tmp_path / "out")
+    assert result["rows_not_in_utf_8"] == 2
+    assert "columns_left_out" not in result
+
+
+def test_a_time_of_csv_that_is_named_is_refused(spark, tmp_path):
+    with pytest.raises(SourceRefused, match="day is timestamp: only text, numbers and truth values"):
+        classify(spark, Params(csv_of(tmp_path), "size", columns="day"), tmp_path / "out")
+
+
+def test_columns_of_parquet_that_are_left_out_are_named(spark, tmp_path):
+    at = pa.array([0] * N_ROWS, pa.timestamp("us"))
+    source = write(tmp_path / "s.parquet", sales(at=at, tags=pa.array([["a"]] * N_ROWS)))
+    result = classify(spark, Params(source, "size"), tmp_path / "out")
+    assert result["columns_left_out"] == "at, tags"
 
 
 @pytest.mark.parametrize(
@@ -138,7 +214,7 @@ def test_a_number_may_be_whole_in_one_file_and_money_in_another(spark, tmp_path)
     for n, kind in enumerate(kinds):
         write(tmp_path / "s" / f"{n}.parquet", sales(quantity=numbers(whole, kind)))
     params = Params(tmp_path / "s", "size", columns="region, quantity")
-    table = read(spark, params.source)
+    table = read(spark, params).rows
     assert chosen(table, params) == (["region"], ["quantity"])
     found = [row["n0"] for row in prepared(table, params, ["region"], ["quantity"]).collect()]
     assert found == [float(n) for n in whole] * len(kinds)
@@ -147,14 +223,15 @@ def test_a_number_may_be_whole_in_one_file_and_money_in_another(spark, tmp_path)
 @pytest.mark.parametrize("kind", [pa.decimal128(10, 2), pa.uint64()])
 def test_decimals_are_learnt_from(spark, tmp_path, kind):
     source = write(tmp_path / "s.parquet", sales(paid=numbers([1, 2] * (N_ROWS // 2), kind)))
-    assert chosen(read(spark, source), Params(source, "size"))[1] == ["price", "paid"]
+    params = Params(source, "size")
+    assert chosen(read(spark, params).rows, params)[1] == ["price", "paid"]
 
 
 def test_files_whose_columns_are_of_other_kinds_are_refused_in_words(spark, tmp_path):
     write(tmp_path / "s" / "0.parquet", sales(paid=pa.array([True] * N_ROWS)))
     write(tmp_path / "s" / "1.parquet", sales(paid=pa.array(["1"] * N_ROWS)))
     with pytest.raises(SourceRefused, match="paid is string, not boolean"):
-        read(spark, tmp_path / "s")
+        read(spark, Params(tmp_path / "s", "size"))
 
 
 def test_a_folder_without_parquet_is_refused(spark, tmp_path):

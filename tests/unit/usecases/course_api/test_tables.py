@@ -39,3 +39,16 @@ def test_what_ends_no_line_of_a_file_does_not_cut_a_row(tmp_path, odd):
 def test_without_a_file_nothing_is_said(tmp_path, caplog):
     assert tables.real_estate_table(tmp_path).source == "synthetic"
     assert not caplog.text
+
+
+@pytest.mark.parametrize("odd", ['Lugo,"7', 'Lugo,"' + "7" * 200_000])
+def test_a_line_that_is_no_csv_spoils_no_other(tmp_path, odd):
+    """A quote that nobody closes would else take all that follows into one value."""
+    found = table(tmp_path, f'city,price\n{odd}\n"Vigo, old",8\nBaiona,9\n'.encode())
+    first, *others = found.rows(0, 9)
+    assert len(first) <= 2
+    assert others == [["Vigo, old", "8"], ["Baiona", "9"]]
+
+
+def test_a_first_line_without_names_is_no_table(tmp_path):
+    assert table(tmp_path, b"n" * 200_000 + b"\nLugo\n").source == "synthetic"
