@@ -1,7 +1,7 @@
 """The Open Inference Protocol, version 2 (KServe, Triton, MLServer): requests as rows, answers as tensors.
 
 Each field of the model is a tensor of shape [n] or [n, 1], as MLServer's codec for pandas (`pd`) has it; null
-stands for a missing value. What the protocol leaves open is taken as it says; binary tensors are refused.
+or NaN stands for a missing value. What the protocol leaves open is taken as it says; binary tensors are refused.
 """
 
 import math
@@ -146,7 +146,7 @@ def read(body: bytes, spec: Spec, *, content_type: str, is_binary: bool) -> Requ
     kind_of(content_type, JSON)
     if is_binary:
         raise UnknownKind("Binary tensors are not read here: send their values as JSON (binary_data=False).")
-    given = read_json(body)
+    given = read_json(body, nan=None)
     if not isinstance(given, dict):
         raise invalid([Fault(None, None, 'send an object with the tensors: {"inputs": [{…}]}')])
     outputs = [one["name"] for one in outputs_of(spec)]
