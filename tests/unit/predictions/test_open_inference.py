@@ -1,9 +1,7 @@
 """The Open Inference Protocol: a tensor for each field in, tensors out, checked and recorded as ever."""
 
-import asyncio
 import json
 
-import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,11 +9,10 @@ from hypothesis import strategies as st
 from predictions.serving import metrics, open_inference
 from predictions.serving.application import PredictApp
 from predictions.serving.inference import InferenceApp
-from predictions.serving.standalone import ServingApp
 from scoring.check import CheckError, RowDecoder
 from scoring.spec_reading import read_spec
 from tests import champions
-from tests.champions import KEY, ROW, status_of
+from tests.champions import ROW, status_of
 
 MODEL = "/v2/models/titanic"
 INFER = f"{MODEL}/infer"
@@ -45,41 +42,13 @@ def decoder() -> RowDecoder:
     return RowDecoder(read_spec(json.dumps(champions.SPEC)))
 
 
-def read(decoder, body, content_type="application/json", *, is_binary=False):
+def read(decoder, body, content_type="application/json", *, json_bytes=""):
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return open_inference.read(content, decoder.spec, content_type=content_type, is_binary=is_binary)
+    return open_inference.read(content, decoder.spec, content_type=content_type, json_bytes=json_bytes)
 
 
 def rows(decoder, body) -> list[dict]:
     return decoder.decode_rows(read(decoder, body).rows).inputs
-
-
-@pytest.fixture
-def ask(running):
-    """One call to the serving process: status, document, headers."""
-    app = ServingApp(running)
-    with asyncio.Runner() as runner:
-
-        def asked(method, path, body=b"", *, key=KEY, **headers):
-            content = body if isinstance(body, bytes) else orjson.dumps(body)
-            raw = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
-            if key is not None:
-                raw.append((b"authorization", f"Bearer {key}".encode()))
-            sent = []
-
-            async def receive():
-                return {"type": "http.request", "body": content, "more_body": False}
-
-            async def send(message):
-                sent.append(message)
-
-            scope = {"type": "http", "method": method, "path": path, "headers": raw}
-            runner.run(app(scope, receive, send))
-            answered = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
-            return sent[0]["status"], orjson.loads(sent[1]["body"]), answered
-
-        yield asked
-        runner.run(app._inference.shutdown())
 
 
 # --- rows
@@ -212,9 +181,7 @@ def test_not_a_number_is_a_missing_value(decoder):
     [
         (b"{", {}, 400),
         (b"[]", {}, 422),
-        ({"inputs": tensors(ROW)}, {"is_binary": True}, 415),
-        ({"inputs": tensors(ROW, Age={"parameters": {"binary_data_size": 8}})}, {}, 415),
-        ({"inputs": tensors(ROW)}, {"content_type": "application/octet-stream"}, 415),
+        ({"inputs": tensors(ROW)}, {"content_type": "text/plain"}, 415),
         ({"inputs": tensors(*[ROW] * 1001)}, {}, 413),
     ],
 )
@@ -321,7 +288,7 @@ def test_a_regression_answers_numbers_and_a_model_of_texts_its_words():
 
 
 def test_the_server_and_its_models_say_that_they_are_ready(ask, running):
-    assert ask("GET", "/v2")[1] == {"name": "atalaya", "version": "1", "extensions": []}
+    assert ask("GET", "/v2")[1] == {"name": "atalaya", "version": "1", "extensions": ["binary_tensor_data"]}
     assert ask("GET", "/v2/health/live", key=None)[:2] == (200, {"live": True})
     assert ask("GET", "/v2/health/ready", key=None)[:2] == (200, {"ready": True})
     assert ask("GET", f"{MODEL}/ready")[:2] == (200, {"name": "titanic", "ready": True})
@@ -354,9 +321,9 @@ def test_only_the_champion_s_version_answers(ask):
             "POST",
             INFER,
             {"inputs": tensors(ROW)},
-            {"inference_header_content_length": "9"},
-            415,
-            "binary_data",
+            {"inference_header_content_length": "999999"},
+            400,
+            "must be the number of bytes of the JSON",
         ),
         (
             "POST",
