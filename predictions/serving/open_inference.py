@@ -1,7 +1,8 @@
 """The Open Inference Protocol, version 2 (KServe, Triton, MLServer): requests as rows, answers as tensors.
 
 Each field of the model is a tensor of shape [n] or [n, 1], as MLServer's codec for pandas (`pd`) has it; null
-or NaN stands for a missing value. What the protocol leaves open is taken as it says.
+or NaN stands for a missing value. A model of numbers alone takes one tensor for all its fields too. What the
+protocol leaves open is taken as it says.
 """
 
 import math
@@ -12,7 +13,7 @@ from typing import Any, Final, NamedTuple, TypeGuard
 
 import orjson
 
-from predictions.serving import binary_tensors
+from predictions.serving import binary_tensors, whole_tensors
 from predictions.serving.media import JSON, OCTETS, kind_of
 from scoring import values
 from scoring.check import Fault, invalid, read_json, refuse, refuse_too_many, shown_name
@@ -149,20 +150,23 @@ def read(body: bytes, spec: Spec, *, content_type: str, json_bytes: str) -> Requ
     if not isinstance(given, dict):
         raise invalid([Fault(None, None, 'send an object with the tensors: {"inputs": [{…}]}')])
     outputs = [one["name"] for one in outputs_of(spec)]
-    refuse(_faults_of_request(given, outputs))
+    is_whole = whole_tensors.is_whole(given.get("inputs"), spec)
+    refuse(_faults_of_request(given, outputs, is_whole=is_whole))
     tensors = binary_tensors.unpacked(given["inputs"], behind)
+    if is_whole:
+        tensors = whole_tensors.by_field(tensors[0], spec)
     refuse(_faults_of_tensors(tensors))
     wanted = [one["name"] for one in given.get("outputs") or []]
     return Request(_rows(tensors), list(dict.fromkeys(wanted)) or outputs, given.get("id") or "")
 
 
-def _faults_of_request(given: dict[str, Any], known: Sequence[str]) -> Iterator[Fault]:
+def _faults_of_request(given: dict[str, Any], known: Sequence[str], *, is_whole: bool) -> Iterator[Fault]:
     if not isinstance(given.get("inputs"), list) or not given["inputs"]:
         yield Fault(None, "inputs", "inputs must be a list with a tensor for each field")
     if not isinstance(given.get("id"), str | None):
         yield Fault(None, "id", "id must be a text")
     content_type = _parameters(given).get("content_type")
-    if content_type not in (None, "pd"):
+    if content_type not in (None, "np" if is_whole else "pd"):
         words = f"the content type {values.shown(content_type)} is not read here: send a tensor a field (pd)"
         yield Fault(None, "parameters", words)
     outputs = given.get("outputs")

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -191,6 +192,88 @@ def test_what_is_no_request_of_tensors_has_its_status(decoder, body, options, st
     assert why.value.status == status
 
 
+@pytest.fixture(scope="module")
+def numbers() -> RowDecoder:
+    """Of a model without texts."""
+    fields = [field for field in champions.SPEC["fields"] if field["type"] != "text"]
+    fields = [*fields[1:], {"name": "HasCabin", "type": "boolean"}]
+    change = {"fields": fields, "example": {}}
+    return RowDecoder(read_spec(json.dumps(champions.SPEC | change)))
+
+
+NUMBERS = [[22.0, 1, 0, 7.25, 0], [None, 0, 2, 8.5, 1]]
+AS_ROWS = [
+    {"Age": 22, "SibSp": 1, "Parch": 0, "Fare": 7.25, "HasCabin": False},
+    {"Age": None, "SibSp": 0, "Parch": 2, "Fare": 8.5, "HasCabin": True},
+]
+NP = {"content_type": "np"}
+
+
+def whole(**change) -> dict:
+    return {
+        "inputs": [{"name": "input-0", "shape": [2, 5], "datatype": "FP32", "data": NUMBERS, **change}],
+        "parameters": NP,
+    }
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"parameters": NP},
+        {"data": [value for row in NUMBERS for value in row]},
+        {"data": [[22, 1, 0, 7.25, 0.0], [float("nan"), 0.0, 2.0, 8.5, 1.0]], "datatype": "FP64"},
+    ],
+)
+def test_one_tensor_holds_all_fields_of_a_model_of_numbers_in_their_order(numbers, change):
+    assert rows(numbers, whole(**change)) == AS_ROWS
+
+
+def test_one_tensor_for_all_fields_may_be_binary(numbers):
+    held = np.array(NUMBERS, "<f4").tobytes()
+    given = whole(parameters={"binary_data_size": len(held)})
+    del given["inputs"][0]["data"]
+    text = json.dumps(given).encode()
+    request = read(numbers, text + held, json_bytes=str(len(text)))
+    assert numbers.decode_rows(request.rows).inputs == AS_ROWS
+
+
+def test_a_model_of_one_field_takes_its_tensor_by_any_name():
+    spec = champions.SPEC | {"fields": [champions.SPEC["fields"][3]], "derived": [], "example": {}}
+    one = RowDecoder(read_spec(json.dumps(spec)))
+    for name in ("input-0", "SibSp"):
+        given = [{"name": name, "shape": [2, 1], "datatype": "INT64", "data": [1, 2]}]
+        assert rows(one, {"inputs": given}) == [{"SibSp": 1}, {"SibSp": 2}]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"shape": [2, 4]}, "input-0 has 4 values a row, but the model takes 5: Age, SibSp"),
+        ({"shape": [3, 5]}, "3 rows of 5 values by its shape, and data does not hold those"),
+        ({"data": [NUMBERS[0], NUMBERS[1][:4]]}, "data does not hold those"),
+        ({"data": None}, "data does not hold those"),
+        ({"datatype": "BYTES"}, "a datatype of numbers"),
+        ({"datatype": "FP128"}, "must have a datatype of the protocol"),
+        ({"data": [NUMBERS[0], [1, 1, 0, 2.0, 2]]}, "HasCabin is BOOL, but holds 2"),
+        ({"data": [NUMBERS[0], [1, 1, 0, 2.0, "yes"]]}, 'HasCabin is BOOL, but holds "yes"'),
+        ({"data": [NUMBERS[0], [1, 1.5, 0, 2.0, 1]]}, "SibSp must be a whole number"),
+        ({"shape": [0, 5], "data": []}, "there is no row"),
+    ],
+)
+def test_one_tensor_that_is_not_all_fields_is_refused_in_words(numbers, change, words):
+    with pytest.raises(CheckError) as why:
+        rows(numbers, whole(**change))
+    assert why.value.status == 422
+    assert words in why.value.errors[0]["message"]
+
+
+def test_a_model_with_texts_takes_a_tensor_for_each_field(decoder):
+    with pytest.raises(CheckError) as why:
+        rows(decoder, whole(shape=[2, 7]))
+    assert "but texts are in Sex, Embarked: send a tensor for each field" in why.value.errors[0]["message"]
+
+
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["Age", "FP64", "x"])
 KEYS = st.sampled_from(["name", "shape", "datatype", "data", "parameters", "content_type"])
 ANYTHING = st.recursive(
@@ -211,9 +294,10 @@ TENSORS = st.fixed_dictionaries(
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(TENSORS | ANYTHING, max_size=3) | ANYTHING, ANYTHING, ANYTHING, ANYTHING)
-def test_any_request_is_read_or_refused(decoder, inputs, outputs, parameters, id_):
+def test_any_request_is_read_or_refused(decoder, numbers, inputs, outputs, parameters, id_):
     body = {"inputs": inputs, "outputs": outputs, "parameters": parameters, "id": id_}
-    assert status_of(lambda: rows(decoder, body)) in {200, 400, 413, 415, 422}
+    for one in (decoder, numbers):
+        assert status_of(lambda one=one: rows(one, body)) in {200, 400, 413, 415, 422}
 
 
 # --- calls
