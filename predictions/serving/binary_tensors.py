@@ -101,7 +101,7 @@ def _read(datatype: object, held: bytes) -> list[Any]:
 
 
 def _texts(held: bytes) -> list[str]:
-    found = []
+    found: list[str] = []
     start = 0
     while start < len(held):
         if start + 4 > len(held):
