@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import partial
 from typing import Any
 
 from django.db import transaction
@@ -13,6 +14,7 @@ from core.access.models import User
 from core.audit.actions import record
 from core.lib import live
 from core.lib.errors import Conflict, InvalidRequest, NotFound
+from core.lib.made_once import made_once
 from jobs import applications, gateway, settling, supplies, tasks
 from jobs.models import ENDED, Job, JobSchedule, JobState
 from jobs.outcomes import Outcome
@@ -25,11 +27,18 @@ LARGEST_PARAMS_BYTES = 64 * 1024
 
 @transaction.atomic
 def submit_job(
-    app: str, *, params: dict[str, Any], by: User, target: str = gateway.DEFAULT, retries: int = 0
+    app: str,
+    *,
+    params: dict[str, Any],
+    by: User,
+    target: str = gateway.DEFAULT,
+    retries: int = 0,
+    key: str = "",
 ) -> Job:
     """Queue an application with these parameters; it starts as soon as its target has a place.
 
-    retries: how often it is tried again after a failure that is not the parameters' fault.
+    retries: how often it is tried again after a failure that is not the parameters' fault. key: of the call,
+    or empty; `submit_once` looks for what an earlier one made.
 
     Raises InvalidRequest for an unknown application and for parameters that it does not take, Denied when it
     needs more rights than the user has.
@@ -50,12 +59,28 @@ def submit_job(
         target=target,
         retries=retries,
         retries_left=retries,
+        idempotency_key=key,
     )
     wanted = {"app": app, "params": values, "target": target, "retries": retries}
     record("job.submit", job, by=by, after=wanted)
     tasks.attend.delay_on_commit(str(job.pk))
     live.publish("jobs", [job.pk])
     return job
+
+
+def submit_once(app: str, key: str, *, by: User, **wanted: Any) -> tuple[Job, bool]:
+    """`submit_job`, or the job that the same call with this `Idempotency-Key` made; and whether it is new.
+
+    wanted: as `submit_job`. Raises what that raises, and InvalidRequest for a key of another call.
+    """
+
+    def is_same(job: Job) -> bool:
+        params = applications.check(applications.find(app), wanted["params"]) if job.app == app else None
+        target, retries = wanted.get("target", gateway.DEFAULT), wanted.get("retries", 0)
+        return (job.params, job.target, job.retries) == (params, target, retries)
+
+    submit = partial(submit_job, app, by=by, key=key, **wanted)
+    return made_once(Job.objects.filter(requested_by=by), key, submit, is_same=is_same)
 
 
 def restart_job(job: Job, *, by: User) -> Job:

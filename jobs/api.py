@@ -12,6 +12,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from core.access.http import user_of
+from core.lib import idempotency
 from core.lib.errors import InvalidRequest
 from core.lib.rest import valid, valid_query
 from jobs import actions, applications, logs, queries, schedules
@@ -56,8 +57,9 @@ class JobListView(generics.ListAPIView):
     def post(self, request: Request) -> Response:
         """Submit an application. The row answers at once; it starts as soon as there is a place."""
         given = valid(shapes.NewJobSerializer, request.data)
-        job = actions.submit_job(given.pop("app"), by=user_of(request), **given)
-        return Response(shapes.JobSerializer(job).data, status=202)
+        key = request.headers.get("Idempotency-Key", "")
+        job, is_new = actions.submit_once(given.pop("app"), key, by=user_of(request), **given)
+        return Response(shapes.JobSerializer(job).data, status=202, headers=idempotency.headers(is_new))
 
 
 class JobDetailView(APIView):

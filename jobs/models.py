@@ -55,6 +55,8 @@ class Job(Deliverable):
     is_streaming = models.BooleanField(default=False)  # runs until somebody stops it
     progress = models.JSONField(null=True)  # of a streaming job, as it told last
     is_demo = models.BooleanField(default=False)
+    # Of the call that asked for it, for a day; empty where it had none.
+    idempotency_key = models.CharField(max_length=200, blank=True, default="", db_default="")
     requested_at = models.DateTimeField(default=timezone.now)
     started_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
@@ -91,6 +93,11 @@ class Job(Deliverable):
             models.CheckConstraint(
                 condition=~Q(state=JobState.SUCCEEDED) | Q(result__isnull=False),
                 name="succeeded_job_has_result",
+            ),
+            models.UniqueConstraint(
+                fields=["requested_by", "idempotency_key"],
+                condition=~Q(idempotency_key=""),
+                name="one_job_by_key",
             ),
         ]
         indexes: ClassVar = [

@@ -19,7 +19,7 @@ from predictions.serializers import (
     ServedModelSerializer,
     ServerSerializer,
 )
-from predictions.serving import inference, open_inference, service
+from predictions.serving import binary_tensors, inference, service
 from predictions.serving.inference import Inference
 from predictions.serving.served import Served
 
@@ -79,7 +79,10 @@ class ModelReady(APIView):
 
 
 class ModelInfer(RowsView):
-    """Answers of the champion, each recorded before it is given. Inputs are JSON: a tensor for each field."""
+    """Answers of the champion, each recorded before it is given. Inputs: a tensor for each field.
+
+    Binary tensors are read as Triton's extension `binary_tensor_data` has them; answers are JSON.
+    """
 
     @extend_schema(
         operation_id="v2_infer", request=InferSerializer, responses={200: InferredSerializer}, tags=TAGS
@@ -88,8 +91,8 @@ class ModelInfer(RowsView):
         return self.reply(request, name, **version)
 
     def answer(self, request: Request, name: str, body: bytes, **version: str) -> bytes:
-        is_binary = open_inference.BINARY in request.headers
-        call = Inference(body, request.META.get("CONTENT_TYPE", ""), is_binary=is_binary)
+        json_bytes = request.headers.get(binary_tensors.HEADER, "")
+        call = Inference(body, request.META.get("CONTENT_TYPE", ""), json_bytes=json_bytes)
         served = _served(name, **version)
         return call.answered(predicted(request, served, call.decode), served)
 

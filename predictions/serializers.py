@@ -73,9 +73,14 @@ class RequestTensorSerializer(serializers.Serializer[Any]):
     """One field of the model, a value a row; null where it is missing."""
 
     name = serializers.CharField()
-    shape = serializers.ListField(child=serializers.IntegerField(), help_text="[n] or [n, 1]")
+    shape = serializers.ListField(
+        child=serializers.IntegerField(),
+        help_text="[n] or [n, 1]; [n, k] for all k fields of a model of numbers.",
+    )
     datatype = serializers.CharField(help_text="BOOL, INT8 to INT64, UINT8 to UINT64, FP16 to FP64, BYTES")
-    data = serializers.ListField(child=serializers.JSONField())  # type: ignore[assignment]
+    data = serializers.ListField(  # type: ignore[assignment]
+        child=serializers.JSONField(), required=False, help_text="Left out where the values are binary."
+    )
     parameters = serializers.DictField(required=False)
 
 

@@ -1,5 +1,6 @@
 """The click's half: define, change and delete streams, re-drive dead letters, start and stop replays."""
 
+from functools import partial
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -11,6 +12,7 @@ from core.access.models import User
 from core.audit.actions import record
 from core.lib import edge, json_bodies, live, paths, topics
 from core.lib.errors import Conflict, ConsoleError, InvalidRequest, NotFound
+from core.lib.made_once import made_once
 from streaming import anomalies, names, reading, redriving, replay_files, tasks
 from streaming import definition as definitions
 from streaming.models import DeadLetter, Replay, ReplayState, Stream
@@ -110,9 +112,19 @@ def ask_redrive(name: str, dead_letter_id: int, *, by: User) -> DeadLetter:
 
 @transaction.atomic
 def start_replay(
-    *, source: str, rate: float | None, speed: float | None, topic: str, times: str, by: User
+    *,
+    source: str,
+    rate: float | None,
+    speed: float | None,
+    topic: str,
+    times: str,
+    by: User,
+    key: str = "",
 ) -> Replay:
-    """Have a worker send a file of the data or output folder: `rate` events a second, or `speed` × life."""
+    """Have a worker send a file of the data or output folder: `rate` events a second, or `speed` × life.
+
+    key: of the call, or empty; `start_replay_once` looks for what an earlier one made.
+    """
     policy.check(by, SCOPE, source)
     if (rate is None) == (speed is None):
         raise _invalid("rate", _("Give a rate, or a speed: one of them."))
@@ -132,6 +144,7 @@ def start_replay(
         rate=rate,
         speed=speed,
         times=times,
+        idempotency_key=key,
         requested_by=by,
         is_demo=by.is_demo,
     )
@@ -140,6 +153,20 @@ def start_replay(
     tasks.send_replay.delay_on_commit(str(replay.pk))
     live.publish("replays", [replay.pk])
     return replay
+
+
+def start_replay_once(key: str, *, by: User, **wish: Any) -> tuple[Replay, bool]:
+    """`start_replay`, or the replay that the same call with this `Idempotency-Key` made; whether it is new.
+
+    wish: as `start_replay`. Raises what that raises, and InvalidRequest for a key of another call.
+    """
+
+    def is_same(replay: Replay) -> bool:
+        same = all(getattr(replay, name) == wish[name] for name in ("source", "rate", "speed", "times"))
+        return same and wish["topic"] in ("", replay.topic)
+
+    start = partial(start_replay, by=by, key=key, **wish)
+    return made_once(Replay.objects.filter(requested_by=by), key, start, is_same=is_same)
 
 
 @transaction.atomic

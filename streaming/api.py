@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from core.access.http import user_of
-from core.lib import edge
+from core.lib import edge, idempotency
 from core.lib.pages import CursorPages
 from core.lib.rest import valid
 from streaming import actions, queries
@@ -153,9 +153,9 @@ class ReplayListView(generics.ListAPIView):
     def post(self, request: Request) -> Response:
         """Have a worker send a file."""
         wish = {"rate": None, "speed": None, **valid(shapes.NewReplaySerializer, request.data)}
-        return Response(
-            shapes.ReplaySerializer(actions.start_replay(**wish, by=user_of(request))).data, status=202
-        )
+        key = request.headers.get("Idempotency-Key", "")
+        replay, is_new = actions.start_replay_once(key, **wish, by=user_of(request))
+        return Response(shapes.ReplaySerializer(replay).data, status=202, headers=idempotency.headers(is_new))
 
 
 class ReplayDetailView(APIView):

@@ -319,6 +319,8 @@ class Replay(Deliverable):
     is_stop_asked = models.BooleanField(default=False)
     is_demo = models.BooleanField(default=False)
     error = models.TextField(blank=True)
+    # Of the call that asked for it, for a day; empty where it had none.
+    idempotency_key = models.CharField(max_length=200, blank=True, default="", db_default="")
     requested_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )
@@ -330,7 +332,12 @@ class Replay(Deliverable):
         constraints: ClassVar = [
             models.CheckConstraint(
                 condition=Q(rate__gt=0, speed=None) | Q(rate=None, speed__gt=0), name="replay_rate_or_speed"
-            )
+            ),
+            models.UniqueConstraint(
+                fields=["requested_by", "idempotency_key"],
+                condition=~Q(idempotency_key=""),
+                name="one_replay_by_key",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -71,7 +71,7 @@ def _features(traveller: Traveller, id_: object) -> dict[str, Any] | None:
 
 def _is_from_the_store(traveller: Traveller, version: dict[str, Any]) -> None:
     tags = traveller.scientist.get(f"/mlflow-runs/{version['run_id']}")["tags"]
-    told = tags.get("data_source"), tags.get("features_version")
+    told = tags.get("data_via"), tags.get("features_version")
     traveller.check(told == ("features", "1"), "a model trained on version 1 of the features", told)
     traveller.figure("trained on", f"features version {told[1]}", f"from {tags.get('features_from')}")
 

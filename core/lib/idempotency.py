@@ -10,6 +10,8 @@ Kept is what was done, so that it is done once; then another body is refused (42
 that names the wish. Kept, a refusal would tell the correction for a day that its key was used. Stripe keeps
 none of values that it refused either.
 
+A row that keeps its key (`core.lib.made_once`) is found though the process died before its answer was kept.
+
 Without Redis nobody can tell whether a call is a repetition, so calls that carry a key get 503; others go on.
 """
 
@@ -131,6 +133,11 @@ def check_key(key: str) -> None:
     if not _KEY.fullmatch(key):
         metrics.IDEMPOTENT.labels("refused").inc()
         raise InvalidRequest(_("An Idempotency-Key has 1 to 200 visible ASCII characters."))
+
+
+def headers(is_new: bool) -> dict[str, str]:
+    """Of an answer with a row: whether this call made it, or one before with the same key."""
+    return {} if is_new else {REPLAY_HEADER: "true"}
 
 
 def used_otherwise() -> InvalidRequest:

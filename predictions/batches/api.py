@@ -104,7 +104,7 @@ class BatchList(ListAPIView):
         _check_length(request)
         served = service.started().engine.champion(name)
         made = actions.start_batch(served, _upload(request), by=user_of(request))
-        headers = {} if made.is_new else {idempotency.REPLAY_HEADER: "true"}
+        headers = idempotency.headers(made.is_new)
         return Response(PredictionBatchSerializer(made.batch).data, status=202, headers=headers)
 
 

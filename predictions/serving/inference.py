@@ -1,18 +1,20 @@
 """The Open Inference Protocol beside the predict path: the same callers, checks, records and limits."""
 
-from typing import Any
+from typing import Any, Final
 
 from django.utils.translation import gettext as _
 
 from core.lib import json_out, problems
 from core.lib.bodies import Receive, Reply, Scope
 from core.lib.errors import NotFound, Unavailable
-from predictions.serving import open_inference
+from predictions.serving import binary_tensors, open_inference
 from predictions.serving.application import PredictApp, header
 from predictions.serving.callers import Caller
 from predictions.serving.engine import Answer, Engine
 from predictions.serving.served import Served
 from scoring.check import Rows
+
+_JSON_BYTES: Final = binary_tensors.HEADER.lower().encode()
 
 
 class InferenceApp(PredictApp):
@@ -54,8 +56,8 @@ class InferenceApp(PredictApp):
         served = champion(engine, found["model"], found["version"])
         if found["verb"] != "/infer":
             return json_out.encode(ready(served) if found["verb"] else about(served))
-        kind, binary = header(scope, b"content-type"), header(scope, open_inference.BINARY.lower().encode())
-        call = Inference(body, kind, is_binary=bool(binary))
+        kind, json_bytes = header(scope, b"content-type"), header(scope, _JSON_BYTES)
+        call = Inference(body, kind, json_bytes=json_bytes)
         answer = await engine.predict(served, call.decode, caller, source="api", request_id=request_id)
         return call.answered(answer, served)
 
@@ -63,16 +65,17 @@ class InferenceApp(PredictApp):
 class Inference:
     """One call: read for the model that answers it, and answered as it asks."""
 
-    def __init__(self, body: bytes, content_type: str, *, is_binary: bool) -> None:
+    def __init__(self, body: bytes, content_type: str, *, json_bytes: str) -> None:
+        """json_bytes: the header of a call with binary tensors; empty where there is none."""
         self._body = body
         self._content_type = content_type
-        self._is_binary = is_binary
+        self._json_bytes = json_bytes
         self._request = open_inference.Request([], [], "")
 
     def decode(self, served: Served) -> Rows:
         """Raises CheckError."""
         self._request = open_inference.read(
-            self._body, served.spec, content_type=self._content_type, is_binary=self._is_binary
+            self._body, served.spec, content_type=self._content_type, json_bytes=self._json_bytes
         )
         return served.decoder.decode_rows(self._request.rows)
 
@@ -102,7 +105,7 @@ def champion(engine: Engine, model: str, version: str | None) -> Served:
 
 def server() -> dict[str, Any]:
     """Of the protocol: what answers here."""
-    return {"name": "atalaya", "version": "1", "extensions": []}
+    return {"name": "atalaya", "version": "1", "extensions": [binary_tensors.NAME]}
 
 
 def about(served: Served) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from scoring.check import UnknownKind, shown_name
 
 JSON: Final = "application/json"
 CSV: Final = "text/csv"
+OCTETS: Final = "application/octet-stream"
 
 
 def kind_of(content_type: str, *known: str) -> str:

@@ -1,11 +1,13 @@
 """Bodies of MLflow's scoring protocol, as `mlflow models serve` of release 3 takes them, as rows.
 
-A missing value is what pandas writes for one: NaN in JSON, an empty cell or one of `MISSING` in CSV. Where
-MLflow guesses (a row that is too short, a column that the model does not know), the call is refused.
+A missing value is what pandas writes for one: NaN in JSON, an empty cell or one of `MISSING` in CSV. Columns
+that the model works out itself, which its own signature and example have, are left out. Where MLflow guesses
+(a row that is too short, a column that the model does not know), the call is refused.
 """
 
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
@@ -32,6 +34,7 @@ from scoring.words import grouped
 # What pandas.read_csv takes for a missing value.
 _ODD = {"#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "1.#IND", "1.#QNAN", "<NA>"}
 MISSING: Final = _ODD | {"-NaN", "-nan", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"}
+_WHOLE_FLOAT: Final = re.compile(r"\s*(-?\d+)\.0\s*")  # what pandas writes where a column lacks some values
 
 
 class NotCSV(CheckError):
@@ -49,16 +52,31 @@ def answered(predictions: Sequence[dict[str, Any]]) -> bytes:
 
 
 def rows_of(body: bytes, content_type: str, spec: Spec) -> list[object]:
-    """The rows in their order, unchecked. content_type: empty means JSON.
+    """The rows in their order, unchecked, without the columns that are worked out here. content_type: empty
+    means JSON.
 
     Raises UnknownKind, NotJSON, NotCSV, TooLarge, RowsInvalid.
     """
     is_csv = kind_of(content_type, JSON, CSV) == CSV
-    rows = _of_csv(body, spec) if is_csv else _of_json(read_json(body, nan=None), spec)
+    rows = _of_csv(body) if is_csv else _of_json(read_json(body, nan=None), spec)
     refuse_too_many(len(rows))
     if not rows:
         raise invalid([Fault(None, None, "there is no row: send at least one")])
-    return rows
+    fields = {field.name: field for field in spec.fields}
+    derived = {derived.name for derived in spec.derived}
+    value = _cell if is_csv else _value
+    return [_of_fields(row, fields, derived, value) if isinstance(row, dict) else row for row in rows]
+
+
+def _of_fields(
+    row: dict[str, Any], fields: dict[str, Field], derived: set[str], value: Callable[[Field, Any], object]
+) -> dict[str, object]:
+    """A column that the model does not know stays as it is: the decoder refuses it."""
+    return {
+        name: value(fields[name], given) if name in fields else given
+        for name, given in row.items()
+        if name not in derived
+    }
 
 
 # --- JSON
@@ -70,6 +88,11 @@ def _of_json(given: object, spec: Spec) -> list[object]:
     refuse(_faults_of_members(given))
     (form,) = given.keys() & _READERS.keys()
     return _READERS[form](form, given[form], spec)
+
+
+def _value(field: Field, given: object) -> object:
+    """What a program's table holds, for instance 1.0 for yes; a text in JSON is nothing but a text."""
+    return given if isinstance(given, str) else values.from_table(field, given)
 
 
 def _faults_of_members(given: dict[str, Any]) -> Iterator[Fault]:
@@ -120,7 +143,7 @@ def _records(form: str, given: object, _spec: Spec) -> list[object]:
 
 def _tensors(form: str, given: object, spec: Spec) -> list[object]:
     """{column: its values}, or {column: value} for one row; else a list of rows: objects, or lists of values
-    in the order of the model's fields."""
+    in the order of the model's fields, with or without those that it works out behind them."""
     if isinstance(given, dict):
         return _of_columns(given)
     rows = _records(form, given, spec)
@@ -130,9 +153,12 @@ def _tensors(form: str, given: object, spec: Spec) -> list[object]:
     refuse(
         Fault(place, None, f"the row has {_values(len(row))}, but the model takes {', '.join(names)}")
         for place, row in enumerate(lists)
-        if isinstance(row, list) and len(row) != len(names)
+        if isinstance(row, list) and len(row) not in (len(names), len(spec.columns))
     )
-    return [dict(zip(names, row, strict=True)) if isinstance(row, list) else row for row in lists]
+    return [
+        dict(zip(spec.columns[: len(row)], row, strict=True)) if isinstance(row, list) else row
+        for row in lists
+    ]
 
 
 _READERS: Final[dict[str, Callable[[str, object, Spec], list[object]]]] = {
@@ -167,7 +193,7 @@ def _faults_of_lengths(given: dict[str, Any]) -> Iterator[Fault]:
 # --- CSV
 
 
-def _of_csv(body: bytes, spec: Spec) -> list[object]:
+def _of_csv(body: bytes) -> list[object]:
     """A header line with the fields' names, then a line a row."""
     try:
         lines = csv.reader(io.StringIO(body.decode("utf-8-sig"), newline=""), strict=True)
@@ -176,17 +202,19 @@ def _of_csv(body: bytes, spec: Spec) -> list[object]:
         raise NotCSV("The CSV is not UTF-8: write the file in UTF-8.") from error
     except csv.Error as error:
         raise NotCSV(f"The request is not CSV: {error}.") from error
-    table = _table(header, rows)
-    fields = {field.name: field for field in spec.fields}
-    return [{name: _cell(fields.get(name), text) for name, text in row.items()} for row in table]
+    return list(_table(header, rows))
 
 
-def _cell(field: Field | None, text: str) -> object:
-    """A cell of a column that the model does not know stays as it is: the decoder refuses it."""
-    if field is None:
-        return text
-    is_known = field.choices is not None and text in field.choices.known
-    return None if text in MISSING and not is_known else values.from_text(field, text)
+def _cell(field: Field, text: str) -> object:
+    known = field.choices.known if field.choices is not None else frozenset()
+    if text in known:
+        return values.from_text(field, text)
+    if text in MISSING:
+        return None
+    whole = _WHOLE_FLOAT.fullmatch(text)
+    if whole and (whole[1] in known or (field.type == "boolean" and whole[1] in ("0", "1"))):
+        text = whole[1]
+    return values.from_text(field, text)
 
 
 # --- tables

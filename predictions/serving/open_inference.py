@@ -1,7 +1,8 @@
 """The Open Inference Protocol, version 2 (KServe, Triton, MLServer): requests as rows, answers as tensors.
 
 Each field of the model is a tensor of shape [n] or [n, 1], as MLServer's codec for pandas (`pd`) has it; null
-stands for a missing value. What the protocol leaves open is taken as it says; binary tensors are refused.
+or NaN stands for a missing value. A model of numbers alone takes one tensor for all its fields too. What the
+protocol leaves open is taken as it says.
 """
 
 import math
@@ -12,9 +13,10 @@ from typing import Any, Final, NamedTuple, TypeGuard
 
 import orjson
 
-from predictions.serving.media import JSON, kind_of
+from predictions.serving import binary_tensors, whole_tensors
+from predictions.serving.media import JSON, OCTETS, kind_of
 from scoring import values
-from scoring.check import Fault, UnknownKind, invalid, read_json, refuse, refuse_too_many, shown_name
+from scoring.check import Fault, invalid, read_json, refuse, refuse_too_many, shown_name
 from scoring.language import Field
 from scoring.spec import Spec
 
@@ -33,7 +35,6 @@ PATH: Final = re.compile(
     r"/v2/?|/v2/models/(?P<model>[^/]+)(/versions/(?P<version>[^/]+))?(?P<verb>/ready|/infer)?"
 )
 HEALTH: Final = frozenset({"/v2/health/live", "/v2/health/ready"})
-BINARY: Final = "Inference-Header-Content-Length"  # a header of calls with binary tensors
 
 
 def methods(path: str) -> tuple[str, ...]:
@@ -138,32 +139,34 @@ def _tensor(one: dict[str, Any], given: Sequence[dict[str, Any]]) -> dict[str, A
 # --- a request
 
 
-def read(body: bytes, spec: Spec, *, content_type: str, is_binary: bool) -> Request:
-    """is_binary: whether the call announces binary tensors behind its JSON.
+def read(body: bytes, spec: Spec, *, content_type: str, json_bytes: str) -> Request:
+    """json_bytes: how much of the body is JSON, as the call's header says; empty for all of it.
 
-    Raises UnknownKind, NotJSON, TooLarge, RowsInvalid.
+    Raises UnknownKind, BrokenHeader, NotJSON, TooLarge, RowsInvalid.
     """
-    kind_of(content_type, JSON)
-    if is_binary:
-        raise UnknownKind("Binary tensors are not read here: send their values as JSON (binary_data=False).")
-    given = read_json(body)
+    kind_of(content_type, JSON, OCTETS)  # Triton's asyncio client calls any body octets
+    text, behind = binary_tensors.parts(body, json_bytes)
+    given = read_json(text, nan=None)
     if not isinstance(given, dict):
         raise invalid([Fault(None, None, 'send an object with the tensors: {"inputs": [{…}]}')])
     outputs = [one["name"] for one in outputs_of(spec)]
-    refuse(_faults_of_request(given, outputs))
-    tensors = given["inputs"]
+    is_whole = whole_tensors.is_whole(given.get("inputs"), spec)
+    refuse(_faults_of_request(given, outputs, is_whole=is_whole))
+    tensors = binary_tensors.unpacked(given["inputs"], behind)
+    if is_whole:
+        tensors = whole_tensors.by_field(tensors[0], spec)
     refuse(_faults_of_tensors(tensors))
     wanted = [one["name"] for one in given.get("outputs") or []]
     return Request(_rows(tensors), list(dict.fromkeys(wanted)) or outputs, given.get("id") or "")
 
 
-def _faults_of_request(given: dict[str, Any], known: Sequence[str]) -> Iterator[Fault]:
+def _faults_of_request(given: dict[str, Any], known: Sequence[str], *, is_whole: bool) -> Iterator[Fault]:
     if not isinstance(given.get("inputs"), list) or not given["inputs"]:
         yield Fault(None, "inputs", "inputs must be a list with a tensor for each field")
     if not isinstance(given.get("id"), str | None):
         yield Fault(None, "id", "id must be a text")
     content_type = _parameters(given).get("content_type")
-    if content_type not in (None, "pd"):
+    if content_type not in (None, "np" if is_whole else "pd"):
         words = f"the content type {values.shown(content_type)} is not read here: send a tensor a field (pd)"
         yield Fault(None, "parameters", words)
     outputs = given.get("outputs")
@@ -185,7 +188,6 @@ def _parameters(holder: dict[str, Any]) -> dict[str, Any]:
 
 
 def _faults_of_tensors(tensors: list[Any]) -> Iterator[Fault]:
-    """Raises UnknownKind."""
     n_times = Counter(tensor["name"] for tensor in tensors if _is_named(tensor))
     lengths: dict[str, int] = {}
     for place, tensor in enumerate(tensors):
@@ -214,10 +216,8 @@ def _is_named(tensor: Any) -> bool:
 
 
 def _fault_of_tensor(tensor: dict[str, Any], name: str) -> str:
-    """Empty for one that can be read. Raises UnknownKind."""
+    """Empty for one that can be read."""
     shape, data, parameters = tensor.get("shape"), tensor.get("data"), _parameters(tensor)
-    if "binary_data_size" in parameters:
-        raise UnknownKind("Binary tensors are not read here: send their values as JSON (binary_data=False).")
     if parameters.get("content_type") not in (None, "np", "str", "pd"):
         return f"{name} has a content type that is not read here: leave it out"
     if not isinstance(tensor.get("datatype"), str) or tensor["datatype"] not in _KNOWN:

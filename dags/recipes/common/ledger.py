@@ -325,6 +325,33 @@ def clean_origins(usecase: str) -> list[Origin]:
         return [Origin(*found) for found in cursor.fetchall()]
 
 
+def clean_sources(usecase: str, *, told_as: str) -> set[str]:
+    """What the rows to learn from are: the `data_source` of each batch that has some.
+
+    told_as: the fact in which a batch of a data service keeps what that said of its own data; "" where it did
+    not.
+    """
+    with database.transaction() as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT DISTINCT CASE data_source WHEN 'api' THEN coalesce(facts->>%s, '') ELSE data_source END"
+            " FROM batch WHERE usecase = %s AND EXISTS (SELECT FROM clean_row WHERE batch_id = batch.id)",
+            [told_as, usecase],
+        )
+        return {str(row[0]) for row in cursor.fetchall()}
+
+
+def true_source(sources: Iterable[str], *, via: str) -> str:
+    """One word for rows that came `via` a store or service, which stands for itself where the true one is not
+    known of all.
+
+    Invented rows name the whole; a file and its public address hold the same.
+    """
+    there = set(sources)
+    if "synthetic" in there:
+        return "synthetic"
+    return min(there) if there and there <= {"file", "url"} else via
+
+
 def newest_origin(usecase: str) -> Origin | None:
     """Where the newest batch came from; None where there is none."""
     with database.transaction() as connection, connection.cursor() as cursor:

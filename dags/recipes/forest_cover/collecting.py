@@ -14,7 +14,7 @@ from dags.recipes.common.ledger import Origin
 from dags.recipes.common.log import say
 from dags.recipes.common.run_folder import DagRun
 from dags.recipes.forest_cover import data, waiting
-from dags.recipes.forest_cover.params import N_GROUPS, USECASE
+from dags.recipes.forest_cover.params import N_GROUPS, TOLD_AS, USECASE
 
 RESTART = "/restart_data_generation"
 
@@ -61,7 +61,7 @@ def take(run: DagRun, before: Mapping[str, Any]) -> dict[str, Any]:
         rows=raw.to_dict("records"),
         rejected=sound.rejected,
         clean=data.clean(sound.table),
-        facts={"group": group, "batch": batch.number} | ({"served from": served} if served else {}),
+        facts={"group": group, "batch": batch.number} | ({TOLD_AS: served} if served else {}),
     )
     waiting.forget(group)
     return {"taken": sorted({*taken, batch.number}), "is_over": False}

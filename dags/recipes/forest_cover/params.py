@@ -9,6 +9,7 @@ USECASE = MODEL = "forest_cover"
 LOAD, CLEAR, TRAINING = "forest_cover_load", "forest_cover_clear", "forest_cover_training"
 FILE_NAME = "covertype_course_variant.csv"
 N_GROUPS = MOST_BATCHES = 10
+TOLD_AS = "served from"  # the fact of a batch: what the service said of its own data
 SOURCES = ("collected", "file", "synthetic")
 
 

@@ -31,11 +31,15 @@ class ForestCoverTraining(Training):
 
     def take(self, run: DagRun) -> Taken:
         settings = Settings.of(run.params)
+        facts: dict[str, str] = {}
         if settings.source == "collected":
             table = data.collected()
             n_batches = ledger.counts(self.usecase)["batch"]
             content = hashlib.sha256(table.to_csv(index=False).encode()).hexdigest()
-            origin = Origin("api", f"{n_batches} batches of the course API", content)
+            there = ledger.clean_sources(self.usecase, told_as=names.TOLD_AS)
+            facts = {"data_via": "api"}
+            source = ledger.true_source(there, via="api")
+            origin = Origin(source, f"{n_batches} batches of the course API", content)
         else:
             loaded = sources.load(
                 settings.source,
@@ -46,7 +50,7 @@ class ForestCoverTraining(Training):
             table = data.whole(data.read(loaded.data))
             origin = Origin(loaded.data_source, loaded.origin, loaded.sha256)
         table, left_out = data.learnable(table, self.is_held(run, table))
-        return Taken(table, origin, rejected=left_out)
+        return Taken(table, origin, rejected=left_out, facts=facts)
 
     def fields(self, table: pd.DataFrame) -> pd.DataFrame:
         return features.fields(table)

@@ -17,7 +17,7 @@ from dags.recipes.common.log import say
 from dags.recipes.common.run_folder import DagRun
 from dags.recipes.common.training import Found, Taken, Training
 from dags.recipes.real_estate import data, features, service
-from dags.recipes.real_estate.params import DAG_ID, MODEL, USECASE, Settings
+from dags.recipes.real_estate.params import DAG_ID, MODEL, TOLD_AS, USECASE, Settings
 from scoring.spec import Spec
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class Monitor(Training):
             "group": settings.group,
             "day": settings.day,
             "batch number": fetched["number"],
-            "the service reads": fetched["served_from"] or "not told",
+            TOLD_AS: fetched["served_from"] or "not told",
             "zip codes mended": checked["n_zips_mended"],
         }
         prefix = f"group {settings.group} {settings.day} batch "
@@ -166,7 +166,9 @@ class Monitor(Training):
         digest = hashlib.sha256(
             pd.util.hash_pandas_object(table.astype(str), index=False).to_numpy().tobytes()
         )
-        return Taken(table, Origin("api", "the ledger of this use case", digest.hexdigest()))
+        source = ledger.true_source(ledger.clean_sources(self.usecase, told_as=TOLD_AS), via="api")
+        origin = Origin(source, "the ledger of this use case", digest.hexdigest())
+        return Taken(table, origin, facts={"data_via": "api"})
 
     def fields(self, table: pd.DataFrame) -> pd.DataFrame:
         return features.fields(table)

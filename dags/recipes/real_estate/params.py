@@ -9,6 +9,7 @@ MODEL = "real_estate"
 USECASE = "real_estate"
 
 INPUTS = "inputs of predictions"  # the kind of a batch, in its facts, which came from no service
+TOLD_AS = "the service reads"  # the fact of a batch: what the service said of its own data
 ID = "prediction_id"  # in a row of such a batch
 
 DAYS = ("Tuesday", "Wednesday")

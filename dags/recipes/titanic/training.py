@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from dags.recipes.common import feature_store, sources
+from dags.recipes.common import feature_store, ledger, sources
 from dags.recipes.common.checks import DataInvalid
 from dags.recipes.common.feature_store import FeatureStore, NotThere, Version
 from dags.recipes.common.ledger import Origin
@@ -95,12 +95,11 @@ def from_store(store: FeatureStore, name: str) -> Taken:
     found = [row for row in store.get_many(ENTITY, ids, version=version.version) if row is not None]
     rows = sorted(({KEY: int(row.id), **row.values} for row in found), key=lambda row: row[KEY])
     digest = sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()
-    facts = {"features_version": version.version, "features_from": version.facts.get("data_source", "")}
-    return Taken(
-        pd.DataFrame(rows, columns=[KEY, *wanted]),
-        Origin("features", f"{ENTITY} version {version.version}", digest),
-        facts=facts,
-    )
+    told = version.facts.get("data_source", "")  # one or several, with commas
+    facts = {"data_via": "features", "features_version": version.version, "features_from": told}
+    source = ledger.true_source(told.split(", "), via="features")
+    origin = Origin(source, f"{ENTITY} version {version.version}", digest)
+    return Taken(pd.DataFrame(rows, columns=[KEY, *wanted]), origin, facts=facts)
 
 
 def _version(store: FeatureStore, name: str) -> Version:

@@ -39,6 +39,8 @@ LAST_UNCHECKED = {
 # Faults that are none, by (app, migration), each with why: "streaming", "0010_x": "nobody writes the column".
 REASONS: dict[tuple[str, str], str] = {
     ("jobs", "0006_retries_of_jobs_there"): "no old code reads the column",
+    ("jobs", "0007_idempotency_key"): "the old code leaves the key empty, of which there may be many",
+    ("streaming", "0011_idempotency_key"): "the old code leaves the key empty, of which there may be many",
     ("pipelines", "0016_asked_by_try"): "the constraint has one more field: what was fine for it still is",
     ("streaming", "0010_lines"): "the constraint has one more field: what was fine for it still is",
     ("pipelines", "0020_groups_anew"): "tasks of which no groups are told are in rows of the old code too",

@@ -88,8 +88,9 @@ def load_run(run_id: str = "manual__1", **params) -> DagRun:
     return DagRun(LOAD, run_id, asked)
 
 
-def given(number: int, rows=ROWS, group: int = 1) -> httpx.Response:
-    return httpx.Response(200, json={"group_number": group, "batch_number": number, "data": rows})
+def given(number: int, rows=ROWS, group: int = 1, **headers: str) -> httpx.Response:
+    told = {"group_number": group, "batch_number": number, "data": rows}
+    return httpx.Response(200, json=told, headers={f"X-Data-{name}": headers[name] for name in headers})
 
 
 ALL_COLLECTED = httpx.Response(400, json={"detail": "Ya se recolectó toda la información minima necesaria"})
@@ -456,6 +457,26 @@ def test_collected_rows_are_the_same_rows_as_those_of_a_file(database, answering
     assert data.collected().equals(from_file)
     run = training_run(source="collected")
     assert STEPS.is_held(run, data.collected()).tolist() == STEPS.is_held(run, from_file).tolist()
+
+
+@in_database
+@pytest.mark.parametrize(
+    ("told", "source"),
+    [
+        ([{"Source": "file"}, {"Source": "file"}], "file"),
+        ([{"Source": "file"}, {"Source": "synthetic"}], "synthetic"),
+        ([{"Source": "file"}, {}], "api"),  # a service that does not say
+        ([{"Source": "elsewhere"}], "api"),
+    ],
+)
+def test_collected_rows_are_what_the_service_said_of_them(database, answering, folders, told, source):
+    for number, headers in enumerate(told, 1):
+        rows = [[str(2_000 + number), *row[1:]] for row in ROWS]
+        answering(given(number, rows, **headers))
+        collecting.take(load_run(), {"taken": list(range(1, number)), "is_over": False})
+    run = training_run(source="collected")
+    assert STEPS.load(run)["data_source"] == source
+    assert run.folder.read_json("source.json")["facts"] == {"data_via": "api"}
 
 
 @in_mlflow

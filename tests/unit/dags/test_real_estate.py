@@ -610,6 +610,18 @@ def test_the_model_compiles_and_answers_alike(trained):
 
 
 @in_database
+@pytest.mark.parametrize(("told", "source"), [("file", "file"), ("synthetic", "synthetic"), ("", "api")])
+def test_a_model_says_what_the_service_said_of_its_rows(ledger_database, serve, told, source):
+    answer = given(listings(400))
+    answer.headers["X-Data-Source"] = told
+    serve(answer)
+    one = run(1, n_iter=1, seed=42, holdout_share=0.2)
+    go(one)
+    assert MONITOR.load(one)["data_source"] == source
+    assert one.folder.read_json("source.json")["facts"] == {"data_via": "api"}
+
+
+@in_database
 def test_a_constant_label_cannot_be_learnt(ledger_database, serve):
     serve(given([row | {"price": "100000"} for row in listings(400)]))
     one = run(1, n_iter=1, seed=42, holdout_share=0.2)

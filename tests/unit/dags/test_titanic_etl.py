@@ -273,7 +273,7 @@ def test_auto_takes_the_feature_store_where_it_has_rows_else_the_file(tmp_path):
     assert TRAINING.load(training())["data_source"] == "file"
     run_all()
     facts = TRAINING.load(training())
-    assert (facts["data_source"], facts["origin"], facts["rows"]) == ("features", "titanic version 1", 150)
+    assert (facts["data_source"], facts["origin"], facts["rows"]) == ("file", "titanic version 1", 150)
     assert TRAINING.load(training(source="file"))["data_source"] == "file"
 
 
@@ -288,8 +288,20 @@ def test_features_teach_the_same_as_the_list_that_they_came_from(tmp_path):
     assert tables[0].equals(tables[1])
     assert run.folder.read_json("source.json")["facts"] == {}
     told = training("console__features").folder.read_json("source.json")
-    assert told["facts"] == {"features_version": "1", "features_from": "file"}
+    assert told["facts"] == {"data_via": "features", "features_version": "1", "features_from": "file"}
     assert len(told["data_sha256"]) == 64
+
+
+@pytest.mark.parametrize(
+    ("told", "source"),
+    [("synthetic", "synthetic"), ("url", "url"), ("file, url", "file"), ("", "features")],
+)
+def test_features_say_where_their_rows_came_from_where_that_is_known(tmp_path, monkeypatch, told, source):
+    monkeypatch.setattr(etl, "_came_from", lambda: {"data_source": told})
+    fill(tmp_path)
+    run = training()
+    assert TRAINING.load(run)["data_source"] == source
+    assert run.folder.read_json("source.json")["facts"]["data_via"] == "features"
 
 
 def test_a_named_version_is_taken_and_one_that_is_not_there_is_said(tmp_path):
@@ -316,7 +328,7 @@ def test_a_feature_store_that_is_away_fails_training_and_the_next_try_goes_on(tm
             TRAINING.load(training(source=source))
     features_redis.start()  # its rows are gone with it, which stands for a Redis that comes back
     run_all("manual__2")
-    assert TRAINING.load(training())["data_source"] == "features"
+    assert TRAINING.load(training())["origin"] == "titanic version 1"
 
 
 def test_features_that_have_expired_are_not_learnt_from(tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ import pytest
 from jobs import processes, sync, tasks
 from jobs.models import Job
 from scoring import parquet, parquet_reader
+from tests.redis_fixtures import *  # noqa: F403
 from tests.unit.jobs.spark_apps.made_trips import table, write
 
 # What a test's program may use: `finish` writes the result, as applications do at their end.

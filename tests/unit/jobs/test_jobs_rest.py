@@ -1,9 +1,12 @@
 """REST of jobs, from rows: no worker takes them here."""
 
+from datetime import timedelta
+
 import pytest
 from django.utils import timezone
 
 from core.audit.models import AuditEntry
+from core.lib import redis as console_redis
 from jobs import actions
 from jobs.models import Job, JobState
 from tests.people import make_user, signed_in
@@ -44,6 +47,40 @@ def test_submit_answers_202_with_the_row_and_leaves_a_trace(engineer, settings):
         "retries": 0,
     }
     assert engineer.get(f"{URL}/{row['id']}").json() == row
+
+
+def keyed(client, key, body=BODY):
+    return client.post(URL, body, content_type="application/json", headers={"Idempotency-Key": key})
+
+
+def test_a_key_holds_though_its_first_answer_was_not_kept(engineer, real_redis):
+    first = keyed(engineer, "k-1")
+    console_redis.client().flushall()  # as after a death between the row and the answer
+    again = keyed(engineer, "k-1")
+    assert (again.status_code, again["Idempotent-Replay"]) == (202, "true")
+    assert [answer.json()["id"] for answer in (first, again)] == [str(Job.objects.get().pk)] * 2
+    console_redis.client().flushall()
+    assert keyed(engineer, "k-1", {**BODY, "retries": 1}).status_code == 422
+    assert keyed(engineer, "k-1", {**BODY, "app": "trip_clusters"}).status_code == 422
+    assert keyed(engineer, "k-2").json()["id"] != first.json()["id"]
+    assert keyed(signed_in(make_user("ann", "admin")), "k-1").json()["id"] != first.json()["id"]
+    assert Job.objects.count() == 3
+
+
+def test_a_key_is_free_after_a_day(engineer, real_redis):
+    first = keyed(engineer, "k-1").json()["id"]
+    console_redis.client().flushall()
+    Job.objects.update(requested_at=timezone.now() - timedelta(hours=25))
+    assert keyed(engineer, "k-1").json()["id"] != first
+
+
+def test_the_same_call_twice_at_once_makes_one_job(engineer, real_redis, monkeypatch):
+    first = keyed(engineer, "k-1").json()["id"]
+    console_redis.client().flushall()
+    seen = iter([None, Job.objects.get()])  # the first look came too early
+    monkeypatch.setattr("core.lib.made_once._before", lambda _rows, _key: next(seen))
+    assert keyed(engineer, "k-1").json()["id"] == first
+    assert Job.objects.count() == 1
 
 
 @pytest.mark.parametrize(

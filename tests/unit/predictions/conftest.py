@@ -16,8 +16,9 @@ from predictions.serving import deliveries
 from predictions.serving import service as serving
 from predictions.serving.application import PredictApp
 from predictions.serving.service import Service
+from predictions.serving.standalone import ServingApp
 from tests import champions
-from tests.champions import FakeSource
+from tests.champions import KEY, FakeSource
 from tests.redis_fixtures import *  # noqa: F403
 
 
@@ -164,3 +165,31 @@ async def _call(
 @pytest.fixture(autouse=True)
 def _serving_at_rest() -> None:
     """Here threads may turn: each test that starts one stops it."""
+
+
+@pytest.fixture
+def ask(running):
+    """One call to the serving process: status, document, headers."""
+    app = ServingApp(running)
+    with asyncio.Runner() as runner:
+
+        def asked(method, path, body=b"", *, key=KEY, **headers):
+            content = body if isinstance(body, bytes) else orjson.dumps(body)
+            raw = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+            if key is not None:
+                raw.append((b"authorization", f"Bearer {key}".encode()))
+            sent = []
+
+            async def receive():
+                return {"type": "http.request", "body": content, "more_body": False}
+
+            async def send(message):
+                sent.append(message)
+
+            scope = {"type": "http", "method": method, "path": path, "headers": raw}
+            runner.run(app(scope, receive, send))
+            answered = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+            return sent[0]["status"], orjson.loads(sent[1]["body"]), answered
+
+        yield asked
+        runner.run(app._inference.shutdown())

@@ -62,6 +62,22 @@ def plain(value):
     return None if pd.isna(value) else value
 
 
+@pytest.fixture(scope="module")
+def coded() -> RowDecoder:
+    """With a yes or no, and a text that is a code."""
+    more = [
+        {"name": "HasCabin", "type": "boolean", "required": False, "nullable": True},
+        {
+            "name": "Deck",
+            "type": "text",
+            "required": False,
+            "nullable": True,
+            "choices": {"values": [{"value": "1"}, {"value": "2"}], "open": True},
+        },
+    ]
+    return RowDecoder(read_spec(json.dumps(champions.SPEC | {"fields": [*champions.SPEC["fields"], *more]})))
+
+
 @pytest.mark.parametrize("body", SAME)
 def test_every_form_is_the_same_rows_as_mlflow_reads(decoder, scoring_server, body):
     assert rows(decoder, body) == [ROW, WOMAN]
@@ -111,6 +127,53 @@ def test_csv_with_quotes_a_mark_at_its_start_and_other_line_ends(decoder):
     assert rows(decoder, text, CSV) == [ROW]
 
 
+CODED = [ROW | {"HasCabin": True, "Deck": "2"}, WOMAN | {"HasCabin": False, "Deck": None}]
+OF_MODEL = pd.DataFrame(CODED).assign(HasCabin=[1.0, 0.0], Deck=[2.0, np.nan], FamilySize=[2.0, 2.0])
+
+
+def example_of(table: pd.DataFrame) -> dict:
+    """As MLflow writes a model's `serving_input_example.json`."""
+    return {"dataframe_split": json.loads(table.to_json(orient="split", index=False))}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        example_of(OF_MODEL),
+        {"dataframe_records": OF_MODEL.to_dict(orient="records")},
+        {"inputs": OF_MODEL.to_dict(orient="list")},
+        {"instances": OF_MODEL[[*COLUMNS, "HasCabin", "Deck", "FamilySize"]].to_numpy(object).tolist()},
+        {"inputs": OF_MODEL.astype({"HasCabin": int}).to_dict(orient="list")},
+    ],
+)
+def test_a_table_of_the_model_s_own_columns_is_its_rows(coded, body):
+    assert rows(coded, json.dumps(body)) == CODED
+
+
+def test_csv_of_the_model_s_own_columns_is_its_rows(coded):
+    assert rows(coded, OF_MODEL.to_csv(index=False), CSV) == CODED
+
+
+def test_a_code_that_is_not_known_stays_as_it_is_written_in_csv(coded):
+    table = OF_MODEL.assign(Deck=["7.0", "1.0 "])
+    assert [row["Deck"] for row in rows(coded, table.to_csv(index=False), CSV)] == ["7.0", "1"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [({"Age": "22"}, 'not the text "22"'), ({"HasCabin": "1"}, "must be"), ({"HasCabin": 2}, "must be")],
+)
+def test_a_value_that_no_table_would_hold_is_refused(coded, change, words):
+    error = refused(coded, with_one("dataframe_records", **change))
+    assert words in error.errors[0]["message"]
+
+
+def test_predict_takes_no_column_that_is_worked_out(call):
+    status, problem, _headers = call({"rows": [ROW | {"FamilySize": 2}]})
+    assert status == 422
+    assert "worked out from the fields" in problem["errors"][0]["message"]
+
+
 def refused(decoder, body, content_type=JSON) -> CheckError:
     with pytest.raises(CheckError) as why:
         rows(decoder, body, content_type)
@@ -132,7 +195,7 @@ def with_one(form, **change):
         (with_one("dataframe_records", Age=[22]), 1, "Age", "not a list"),
         (with_one("dataframe_records", Age={"years": 22}), 1, "Age", "not an object"),
         (with_one("dataframe_records", Cabin="C1"), 1, "Cabin", "is not a field"),
-        (with_one("dataframe_records", FamilySize=2), 1, "FamilySize", "worked out from the fields"),
+        (with_one("dataframe_records", HasCabin="1"), 1, "HasCabin", "is not a field"),
         ({"dataframe_records": [ROW, 3]}, 1, None, "must be an object"),
         ({"dataframe_records": ROW}, None, "dataframe_records", "must be a list of rows"),
         ({"dataframe_split": {**SPLIT, "data": [list(ROW.values())[:-1]]}}, 0, None, "6 values"),

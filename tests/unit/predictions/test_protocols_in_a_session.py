@@ -4,6 +4,7 @@ import pytest
 
 from tests.champions import ROW
 from tests.people import make_user, signed_in
+from tests.unit.predictions.test_binary_tensors import packed
 from tests.unit.predictions.test_open_inference import INFER, MODEL, tensors
 
 pytestmark = pytest.mark.django_db
@@ -32,6 +33,15 @@ def test_a_row_is_answered_the_same_way_by_each_protocol(browser, ana, broker):
     assert [(record["user_id"], record["source"], record["inputs"]) for record in broker.records] == [
         (ana.pk, "api", ROW)
     ] * 4
+
+
+def test_binary_tensors_are_read(browser, broker):
+    body, json_bytes = packed(ROW)
+    binary = {"headers": {"Inference-Header-Content-Length": json_bytes}}
+    for kind in ("application/octet-stream", "application/json"):
+        inferred = browser.post(INFER, body, content_type=kind, **binary)
+        assert inferred.json()["outputs"][0]["shape"] == [1, 1]
+    assert [record["inputs"] for record in broker.records] == [ROW] * 2
 
 
 def test_a_model_is_described_and_ready(browser):
@@ -82,7 +92,7 @@ def test_errors_of_the_view_have_it_too(browser, broker):
     assert browser.post(INFER, "{}", content_type="text/plain").status_code == 415
     assert browser.post(INVOCATIONS, "{}", content_type="text/plain").status_code == 415
     binary = {"headers": {"Inference-Header-Content-Length": "10"}}
-    assert browser.post(INFER, {"inputs": tensors(ROW)}, **JSON, **binary).status_code == 415
+    assert browser.post(INFER, {"inputs": tensors(ROW)}, **JSON, **binary).status_code == 400
     broker.fails = True
     lost = browser.post(INFER, {"inputs": tensors(ROW)}, **JSON)
     assert (lost.status_code, len(lost.json()["ids"]), "error" in lost.json()) == (503, 1, True)

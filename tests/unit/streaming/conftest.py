@@ -7,6 +7,7 @@ from django.db import connection
 
 from streaming import aggregator
 from tests.fakes.kafka import Broker, Killed
+from tests.redis_fixtures import *  # noqa: F403
 
 WRITES = ("INSERT", "UPDATE", "DELETE")
 

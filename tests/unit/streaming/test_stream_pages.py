@@ -3,6 +3,7 @@
 import copy
 import json
 import time
+from datetime import timedelta
 
 import pytest
 from django.template.loader import render_to_string
@@ -10,6 +11,7 @@ from django.utils import timezone
 
 from core.access.reader import ZONE_COOKIE
 from core.audit.models import AuditEntry
+from core.lib import redis as console_redis
 from streaming import defaults, gateway, queries
 from streaming.counting import Counting
 from streaming.kafka_types import Group, Partition, Topic
@@ -215,6 +217,24 @@ def test_a_replay_starts_and_stops(engineer, tmp_path, settings):
     assert engineer.post(f"/api/v1/replays/{answer.json()['id']}/stop").status_code == 202
     Replay.objects.update(state=ReplayState.STOPPED)
     assert engineer.post(f"/api/v1/replays/{answer.json()['id']}/stop").status_code == 409
+
+
+def test_a_key_holds_though_its_first_answer_was_not_kept(engineer, tmp_path, settings, real_redis):
+    settings.CONSOLE_DATA_DIR = tmp_path
+    (tmp_path / "rides.txt").write_text("6,2013-01-01 00:00:00,START,-73.86,40.77,6,-1\n")
+
+    def ask(**body):
+        console_redis.client().flushall()  # as after a death between the row and the answer
+        key = {"Idempotency-Key": "k-1"}
+        return engineer.post("/api/v1/replays", body, content_type="application/json", headers=key)
+
+    first, again = ask(source="rides.txt", rate=10), ask(source="rides.txt", rate=10)
+    assert (again.status_code, again["Idempotent-Replay"]) == (202, "true")
+    assert [answer.json()["id"] for answer in (first, again)] == [Replay.objects.get().pk] * 2
+    assert ask(source="rides.txt", rate=11).status_code == 422
+    assert ask(source="rides.txt", rate=10, topic="other").status_code == 422
+    Replay.objects.update(requested_at=timezone.now() - timedelta(hours=25))
+    assert ask(source="rides.txt", rate=10).json()["id"] != first.json()["id"]
 
 
 def test_the_state_holds_what_the_chart_draws(viewer, stream):
