@@ -10,6 +10,7 @@ from airflow_client.client import (
     ApiClient,
     AssetApi,
     DAGApi,
+    DagRunApi,
     DagSourceApi,
     DagVersionApi,
     ImportErrorApi,
@@ -39,6 +40,7 @@ class DagCalls(AirflowCalls):
         self._dags, self._tasks, self._instances = DAGApi(client), TaskApi(client), TaskInstanceApi(client)
         self._sources, self._versions = DagSourceApi(client), DagVersionApi(client)
         self._assets, self._faults = AssetApi(client), ImportErrorApi(client)
+        self._runs_of_events = DagRunApi(client)
 
     def dags(self) -> list[Dag | Unread]:
         """Every DAG that Airflow finds in its files now."""
@@ -150,3 +152,11 @@ class DagCalls(AirflowCalls):
 
         items = all_of(page, asset_answers.event_key, most=limit)
         return answers.read(items, asset_answers.asset_event, asset_answers.event_key)
+
+    def events_taken(self, dag_id: str, dag_run_id: str) -> list[AssetEvent | Unread]:
+        """All events that a run took, however old. Raises NotFound when Airflow has no such run."""
+        call = self._runs_of_events.get_upstream_asset_events_without_preload_content
+        found = self._read(
+            call, lambda answer: list(answer["asset_events"]), dag_id=dag_id, dag_run_id=dag_run_id
+        )
+        return answers.read(found, asset_answers.asset_event, asset_answers.event_key)

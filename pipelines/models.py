@@ -224,6 +224,8 @@ class Run(Deliverable):
     # Airflow is asked for its tasks at least once more, and in each round until then; null while nobody has
     # reason to. Written together with whatever tells that they may have changed.
     tasks_due_until = models.DateTimeField(null=True)
+    # When Airflow was asked which events of assets it took; null until then, and where none began it.
+    events_read_at = models.DateTimeField(null=True)
     is_demo = models.BooleanField(default=False)
     # Of the click that the latest wish came from, where there are traces: what is sent again goes on with it.
     traceparent = models.CharField(
@@ -261,6 +263,11 @@ class Run(Deliverable):
                 fields=["tasks_due_until"],
                 condition=Q(tasks_due_until__isnull=False),
                 name="runs_with_tasks_due",
+            ),
+            models.Index(
+                fields=["-created_at"],
+                condition=Q(run_type="asset_triggered", events_read_at=None, gone_at=None),
+                name="runs_with_events_unread",
             ),
             # Both ways have runs that have not ended last: no index is read backwards for the other.
             models.Index(TOOK.asc(nulls_last=True), F("id").asc(), name="runs_shortest"),

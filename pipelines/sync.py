@@ -68,18 +68,23 @@ def sync_assets() -> None:
 
 @poll(every_s=10, service=SERVICE)
 def sync_asset_events() -> None:
-    """When assets changed, and what that began."""
+    """When assets changed, and what that began: of each run that assets began Airflow is asked once.
+
+    That a run took an event, hours later perhaps, makes the event no newer.
+    """
+    airflow = gateway.connect()
     since, limit = asset_events.to_read()
-    asset_events.save(gateway.connect().asset_events(since, limit=limit))
+    asset_events.save(airflow.asset_events(since, limit=limit))
+    read, key = partial(_read_taken, airflow), attrgetter("pk")
+    loops.TAKEN_EVENTS.each(asset_events.untaken(), read, key=key, about=attrgetter("key"))
 
 
-@poll(every_s=60, service=SERVICE)
-def sync_asset_events_again() -> None:
-    """Runs that began later than the events that they took."""
-    wanted = asset_events.to_read_again()
-    if wanted is not None:
-        since, limit = wanted
-        asset_events.save(gateway.connect().asset_events(since, limit=limit))
+def _read_taken(airflow: gateway.AirflowGateway, run: Run) -> None:
+    try:
+        found = airflow.events_taken(run.dag_id, run.dag_run_id)
+    except NotFound:  # deleted since: the look for lost runs settles that
+        found = []
+    asset_events.save_taken(run, found)
 
 
 @poll(every_s=2, service=SERVICE)

@@ -215,6 +215,15 @@ class FakeAirflow(Backfills):
         found = [one for one in self.found_events if since is None or one.at >= since]
         return found[-limit:] if since is None else found[:limit]
 
+    def events_taken(self, dag_id: str, dag_run_id: str) -> list[AssetEvent]:
+        self._call("events_taken")
+        run = {"dag_id": dag_id, "dag_run_id": dag_run_id}
+        found = [one for one in self.found_events if any(run.items() <= begun.items() for begun in one.began)]
+        if not found and (dag_id, dag_run_id) not in self._runs:
+            words = f"The DagRun with dag_id: `{dag_id}` and run_id: `{dag_run_id}` was not found"
+            raise NotFound(words, service="airflow")
+        return found
+
     def set_paused(self, dag_id: str, *, is_paused: bool) -> None:
         self._call("set_paused", writes=True)
         dag, details, tasks = self._dag(dag_id)

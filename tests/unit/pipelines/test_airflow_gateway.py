@@ -422,6 +422,18 @@ def test_of_many_events_so_many_are_read_in_ascending_order(server):
     assert {parse_qs(urlsplit(one.path).query)["order_by"][0] for one in server.requests} == {"timestamp"}
 
 
+def test_the_events_that_a_run_took_are_all_of_one_answer(server):
+    event = {"id": 7, "asset_id": 5, "timestamp": "2026-03-01T00:00:00Z", "partition_key": None}
+    begun = {"dag_id": "dag", "run_id": "run 1", "triggering": False}
+    server.answer = lambda _request: (
+        200,
+        body(asset_events=[{**event, "created_dagruns": [begun]}], total_entries=1),
+    )
+    [found] = gateway.connect().events_taken("dag", "run 1")
+    assert (found.airflow_id, found.began[0]["triggering"]) == (7, False)
+    assert server.requests[0].path.endswith("/api/v2/dags/dag/dagRuns/run%201/upstreamAssetEvents")
+
+
 def entries(request) -> tuple[int, bytes]:
     """Four values, of which the backend fails at one and has lost another."""
     key = urlsplit(request.path).path.rpartition("/")[2]

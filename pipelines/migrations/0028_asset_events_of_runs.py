@@ -1,0 +1,22 @@
+from django.db import migrations, models
+from django.db.models import Q
+
+
+class Migration(migrations.Migration):
+    dependencies = [("pipelines", "0027_answered_there")]
+
+    operations = [
+        migrations.AddField(
+            model_name="run",
+            name="events_read_at",
+            field=models.DateTimeField(null=True),
+        ),
+        migrations.AddIndex(
+            model_name="run",
+            index=models.Index(
+                fields=["-created_at"],
+                condition=Q(run_type="asset_triggered", events_read_at=None, gone_at=None),
+                name="runs_with_events_unread",
+            ),
+        ),
+    ]
