@@ -33,7 +33,8 @@ class AssetEvent:
     """An asset changed. began: runs that took it, {"dag_id", "dag_run_id", "triggering"}; the last is false
     for those that began with a later one.
 
-    dag_id, dag_run_id, task_id: of the task that made it; empty where somebody said so over REST.
+    dag_id, dag_run_id, task_id: of the task that made it; empty where something else did.
+    partition_key: which partition of the asset changed; empty for none.
     """
 
     airflow_id: int
@@ -45,6 +46,7 @@ class AssetEvent:
     map_index: int
     extra: dict[str, Any]
     began: list[dict[str, Any]]
+    partition_key: str = ""
 
     @property
     def key(self) -> str:
@@ -95,6 +97,7 @@ def asset_event(item: dict[str, Any]) -> AssetEvent:
         map_index=int(item.get("source_map_index", -1)),
         extra=dict(item.get("extra") or {}),
         began=sorted(began, key=lambda run: (run["dag_id"], run["dag_run_id"])),
+        partition_key=item.get("partition_key") or "",
     )
 
 

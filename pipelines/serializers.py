@@ -7,6 +7,7 @@ from rest_framework import serializers
 
 from core.lib.rest import RowSerializer, StrictSerializer, WholeListSerializer
 from pipelines import queries
+from pipelines.asset_models import Maker
 from pipelines.models import MOST_SWITCHES, Asset, ImportFault, Pipeline, PipelineSource, Preset, Run
 
 
@@ -158,10 +159,18 @@ class BegunSerializer(serializers.Serializer):
 
 
 class AssetEventSerializer(serializers.Serializer):
-    """An asset changed; without a pipeline where somebody said so over REST."""
+    """An asset changed; without a pipeline where no task made that."""
 
     id = serializers.IntegerField(source="row.airflow_id", help_text="Airflow's")
     at = serializers.DateTimeField(source="row.at")
+    partition_key = serializers.CharField(
+        source="row.partition_key",
+        allow_blank=True,
+        help_text="which partition of it changed; empty for none",
+    )
+    made_by = serializers.ChoiceField(
+        Maker.choices, source="row.maker", help_text="what says that it changed"
+    )
     dag_id = serializers.CharField(source="row.dag_id", allow_blank=True)
     dag_run_id = serializers.CharField(source="row.dag_run_id", allow_blank=True)
     run_id = serializers.IntegerField(source="maker.pk", default=None, allow_null=True)

@@ -7,6 +7,11 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.AddField(
+            model_name="assetevent",
+            name="partition_key",
+            field=models.TextField(blank=True, db_default="", default=""),
+        ),
+        migrations.AddField(
             model_name="run",
             name="events_read_at",
             field=models.DateTimeField(null=True),

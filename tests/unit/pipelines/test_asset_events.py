@@ -146,11 +146,40 @@ def test_a_run_at_whose_events_airflow_fails_keeps_no_other_waiting(asset, airfl
     assert SetAside.objects.get().about == broken.key
 
 
-def test_one_that_somebody_made_over_rest_and_whose_runs_are_not_here(asset, page, airflow):
-    found(airflow, event(source_dag_id=None, source_run_id=None, source_task_id=None))
+NO_TASK = {"source_dag_id": None, "source_run_id": None, "source_task_id": None}
+
+
+@pytest.mark.parametrize(
+    ("extra", "made_by", "words"),
+    [
+        ({"from_rest_api": True}, "rest", "somebody over REST"),
+        ({"from_trigger": True, "payload": "/tmp/test"}, "watcher", "an asset watcher"),
+        ({}, "other", "something other than a task"),
+    ],
+)
+def test_one_that_no_task_made_and_whose_runs_are_not_here(asset, page, airflow, extra, made_by, words):
+    found(airflow, event(**NO_TASK, extra=extra))
     text = page.get(f"/assets/{asset.pk}").content.decode()
-    assert "somebody over REST" in text
+    assert words in text
     assert "taker" in text
+    [row] = page.get(f"/api/v1/assets/{asset.pk}/events").json()["results"]
+    assert (row["made_by"], row["dag_id"]) == (made_by, "")
+
+
+def test_a_task_that_writes_the_marks_of_others_has_made_it_all_the_same(asset, page, airflow):
+    found(airflow, event(extra={"from_trigger": True}))
+    assert page.get(f"/api/v1/assets/{asset.pk}/events").json()["results"][0]["made_by"] == "task"
+
+
+def test_partitions_of_an_asset_are_told_apart(asset, page, airflow):
+    run = make_run("taker", dag_run_id="r2", run_type="asset_triggered")
+    regions = ("us", "eu", "apac")
+    found(airflow, *(event(number, partition_key=key) for number, key in enumerate(regions)))
+    text = page.get(f"/assets/{asset.pk}").content.decode()
+    assert all(f">{key}</span>" in text for key in regions)
+    rows = page.get(f"/api/v1/assets/{asset.pk}/events").json()["results"]
+    assert sorted(row["partition_key"] for row in rows) == sorted(regions)
+    assert all(f">{key}</span>" in page.get(f"/runs/{run.pk}").text for key in regions)
 
 
 def test_an_odd_event_stops_no_other(asset, airflow):
