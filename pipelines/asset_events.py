@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from core.lib import live, retention
 from core.lib.aside import Unread, readable
 from core.lib.errors import NotFound
-from pipelines import loops
+from pipelines import asset_waits, loops
 from pipelines.asset_answers import AssetEvent as Found
 from pipelines.asset_models import Asset, AssetEvent
 from pipelines.mirror import changed_fields
@@ -124,6 +124,8 @@ def _save(found: Sequence[Found]) -> list[Found]:
         if row is None or changed_fields(row, asdict(one)):
             AssetEvent.objects.update_or_create(airflow_id=one.airflow_id, defaults=asdict(one))
             touched.append(one)
+    if touched:
+        asset_waits.may_differ({one.asset_airflow_id for one in touched})
     return touched
 
 

@@ -25,6 +25,7 @@ class Asset(models.Model):
     producers = models.JSONField(default=list)
     consumers = models.JSONField(default=list)
     changed_at = models.DateTimeField(null=True)
+    aliases = models.JSONField(default=list, db_default=[])  # names, under which tasks made it
 
     class Meta:
         ordering: ClassVar = ["name", "airflow_id"]

@@ -41,6 +41,13 @@ TAKEN_EVENTS = Loop(
     thing="run",
     longest_retry=timedelta(minutes=10),
 )
+ASSET_QUEUES = Loop(
+    "pipelines.asset-queues",
+    _("Pipelines whose changed assets are asked for"),
+    thing="pipeline",
+    longest_retry=timedelta(minutes=10),
+)
+PARTITIONS = Loop("pipelines.partitions", _("Partitions that wait for assets"))
 BACKFILLS = Loop("pipelines.backfills", _("Backfills"), thing="pipeline")
 BACKFILL_LISTS = Loop(
     "pipelines.backfill-lists",

@@ -90,6 +90,13 @@ class Pipeline(Deliverable):
     allowed_run_types = models.JSONField(null=True)
     # Which changes of assets start it, in Airflow's words; null for another schedule.
     asset_expression = models.JSONField(null=True)
+    # Of those, [{"name", "uri", "aliases", "at"}] that changed since it last began, and when that was last
+    # read; null once it may be otherwise.
+    queued_assets = models.JSONField(default=list, db_default=[])
+    queue_read_at = models.DateTimeField(null=True)
+    # [{"partition_key", "n_received", "n_required", "since"}] for which not all its assets are there, the
+    # longest waiting first; not all where there are many.
+    waiting_partitions = models.JSONField(default=list, db_default=[])
     gone_at = models.DateTimeField(null=True)
     wanted_is_paused = models.BooleanField(null=True)
     wanted_by = _user()
@@ -122,6 +129,18 @@ class Pipeline(Deliverable):
     def asset_condition(self) -> str:
         """Which changes of assets start it, in words; empty for another schedule."""
         return conditions.in_words(self.asset_expression)
+
+    @property
+    def awaited_assets(self) -> list[conditions.Awaited]:
+        """What it waits for, with what has changed since it last began; empty for another schedule."""
+        if self.asset_expression is None or self.is_partitioned:
+            return []
+        return conditions.awaited(self.asset_expression, self.queued_assets)
+
+    @property
+    def n_changed_assets(self) -> int:
+        """How many of these have."""
+        return sum(one.changed_at is not None for one in self.awaited_assets)
 
     @property
     def allowed_kinds(self) -> str:

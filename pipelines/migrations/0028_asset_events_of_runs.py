@@ -7,9 +7,29 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.AddField(
+            model_name="asset",
+            name="aliases",
+            field=models.JSONField(db_default=[], default=list),
+        ),
+        migrations.AddField(
             model_name="assetevent",
             name="partition_key",
             field=models.TextField(blank=True, db_default="", default=""),
+        ),
+        migrations.AddField(
+            model_name="pipeline",
+            name="queue_read_at",
+            field=models.DateTimeField(null=True),
+        ),
+        migrations.AddField(
+            model_name="pipeline",
+            name="queued_assets",
+            field=models.JSONField(db_default=[], default=list),
+        ),
+        migrations.AddField(
+            model_name="pipeline",
+            name="waiting_partitions",
+            field=models.JSONField(db_default=[], default=list),
         ),
         migrations.AddField(
             model_name="run",
