@@ -229,6 +229,8 @@ class Run(Deliverable):
     data_interval_start = models.DateTimeField(null=True)
     data_interval_end = models.DateTimeField(null=True)
     partition_key = models.CharField(max_length=LONGEST_KEY, blank=True, default="", db_default="")
+    # Of a partition that stands for one; null for others, and where an earlier release noted the run.
+    partition_date = models.DateTimeField(null=True)
     run_after = models.DateTimeField(null=True)  # not before then; null where an earlier release noted it
     created_at = models.DateTimeField(default=timezone.now)
     queued_at = models.DateTimeField(null=True)  # by Airflow's clock; anew when it is cleared

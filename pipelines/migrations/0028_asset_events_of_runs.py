@@ -36,6 +36,11 @@ class Migration(migrations.Migration):
             name="events_read_at",
             field=models.DateTimeField(null=True),
         ),
+        migrations.AddField(
+            model_name="run",
+            name="partition_date",
+            field=models.DateTimeField(null=True),
+        ),
         migrations.AddIndex(
             model_name="run",
             index=models.Index(
