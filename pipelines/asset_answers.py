@@ -1,6 +1,6 @@
 """What Airflow's JSON means of assets and of their events."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -21,6 +21,7 @@ class Asset:
     producers: list[dict[str, str]]
     consumers: list[dict[str, str]]
     changed_at: datetime | None
+    aliases: list[str] = field(default_factory=list)  # under which tasks made it
 
     @property
     def key(self) -> str:
@@ -29,11 +30,39 @@ class Asset:
 
 
 @dataclass(frozen=True)
+class QueuedAsset:
+    """An asset that changed since a pipeline which waits for several last began."""
+
+    asset_airflow_id: int
+    at: datetime
+
+
+@dataclass(frozen=True)
+class WaitingPartition:
+    """A partition that some assets have, and others, which its pipeline waits for, have not.
+
+    n_received, n_required: of the partitions of all its assets; several of one where that is rolled up.
+    """
+
+    dag_id: str
+    partition_key: str
+    n_received: int
+    n_required: int
+    since: datetime | None
+
+    @property
+    def key(self) -> str:
+        """What it is called among all; several may be of one name."""
+        return f"{self.dag_id} {self.partition_key}"
+
+
+@dataclass(frozen=True)
 class AssetEvent:
     """An asset changed. began: runs that took it, {"dag_id", "dag_run_id", "triggering"}; the last is false
     for those that began with a later one.
 
-    dag_id, dag_run_id, task_id: of the task that made it; empty where somebody said so over REST.
+    dag_id, dag_run_id, task_id: of the task that made it; empty where something else did.
+    partition_key: which partition of the asset changed; empty for none.
     """
 
     airflow_id: int
@@ -45,6 +74,7 @@ class AssetEvent:
     map_index: int
     extra: dict[str, Any]
     began: list[dict[str, Any]]
+    partition_key: str = ""
 
     @property
     def key(self) -> str:
@@ -70,6 +100,31 @@ def asset(item: dict[str, Any]) -> Asset:
         producers=_tasks_of(item.get("producing_tasks", [])),
         consumers=_tasks_of(feeds),
         changed_at=moment((item.get("last_asset_event") or {}).get("timestamp")),
+        aliases=sorted(str(one["name"]) for one in item.get("aliases") or []),
+    )
+
+
+def queued_assets(answer: dict[str, Any]) -> list[QueuedAsset]:
+    """In the order of time."""
+    found = []
+    for item in answer["queued_events"]:
+        at = moment(item["created_at"])
+        if at is not None:
+            found.append(QueuedAsset(int(item["asset_id"]), at))
+    return sorted(found, key=lambda one: (one.at, one.asset_airflow_id))
+
+
+def partition_key(item: Any) -> str:
+    return f"{item['dag_id']} {item['partition_key']}"
+
+
+def waiting_partition(item: dict[str, Any]) -> WaitingPartition:
+    return WaitingPartition(
+        dag_id=name_in(item, "dag_id"),
+        partition_key=name_in(item, "partition_key"),
+        n_received=int(item["total_received"]),
+        n_required=int(item["total_required"]),
+        since=moment(item.get("created_at")),
     )
 
 
@@ -95,6 +150,7 @@ def asset_event(item: dict[str, Any]) -> AssetEvent:
         map_index=int(item.get("source_map_index", -1)),
         extra=dict(item.get("extra") or {}),
         began=sorted(began, key=lambda run: (run["dag_id"], run["dag_run_id"])),
+        partition_key=item.get("partition_key") or "",
     )
 
 

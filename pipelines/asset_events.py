@@ -8,12 +8,13 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import Max, QuerySet
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from core.lib import live, retention
-from core.lib.aside import Unread
+from core.lib.aside import Unread, readable
 from core.lib.errors import NotFound
-from pipelines import loops
+from pipelines import asset_waits, loops
 from pipelines.asset_answers import AssetEvent as Found
 from pipelines.asset_models import Asset, AssetEvent
 from pipelines.mirror import changed_fields
@@ -22,8 +23,7 @@ from pipelines.models import Run
 AT_ONCE = 1000  # that are new; of an Airflow seen for the first time the newest
 # Airflow stamps an event when it makes it and commits later.
 OVERLAP = timedelta(seconds=15)
-# A run that waits for several assets begins some time after the first of their events.
-LOOK_BACK, MOST_AGAIN = timedelta(hours=1), 5000
+RUNS_AT_ONCE = 10  # whose events are asked for: one question each, and once only
 
 
 @dataclass(frozen=True)
@@ -66,14 +66,32 @@ def to_read() -> tuple[datetime | None, int]:
     return since, AssetEvent.objects.filter(at__gte=since).count() + AT_ONCE
 
 
-def to_read_again() -> tuple[datetime, int] | None:
-    """The same for events that are here, which runs may have taken since; None where there are none."""
+def untaken() -> list[Run]:
+    """Runs that assets began, the newest first, of which nobody knows yet which events they took.
+
+    Not those from before the events that are kept.
+    """
+    rows = Run.objects.filter(run_type="asset_triggered", events_read_at=None, gone_at=None)
+    before = retention.before("CONSOLE_ASSET_EVENTS_KEEP_DAYS")
+    if before is not None:
+        rows = rows.filter(created_at__gte=before)
+    rows = rows.exclude(pk__in=loops.TAKEN_EVENTS.waiting()).defer("conf", "note")
+    return list(rows.order_by("-created_at")[:RUNS_AT_ONCE])
+
+
+def save_taken(run: Run, found: Sequence[Found | Unread]) -> None:
+    """The events that a run took, however long ago they came.
+
+    Of a run with later ones than the list of all has come to, nothing is written yet: the list is asked for
+    from the latest event on, and what lies between would never come.
+    """
     latest = _latest()
-    if latest is None:
-        return None
-    events = AssetEvent.objects.filter(at__gte=latest - LOOK_BACK).order_by("-at")
-    times = list(events.values_list("at", flat=True)[:MOST_AGAIN])
-    return times[-1], len(times) + AT_ONCE
+    if any(latest is None or one.at > latest for one in readable(found)):
+        return
+    save(found)
+    with transaction.atomic():
+        Run.objects.filter(pk=run.pk).update(events_read_at=timezone.now())
+        live.publish(f"run:{run.pk}", [run.pk])
 
 
 def _latest() -> datetime | None:
@@ -106,6 +124,8 @@ def _save(found: Sequence[Found]) -> list[Found]:
         if row is None or changed_fields(row, asdict(one)):
             AssetEvent.objects.update_or_create(airflow_id=one.airflow_id, defaults=asdict(one))
             touched.append(one)
+    if touched:
+        asset_waits.may_differ({one.asset_airflow_id for one in touched})
     return touched
 
 

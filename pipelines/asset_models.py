@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from django.contrib.postgres.indexes import GinIndex
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from pipelines import params
 
@@ -24,6 +25,7 @@ class Asset(models.Model):
     producers = models.JSONField(default=list)
     consumers = models.JSONField(default=list)
     changed_at = models.DateTimeField(null=True)
+    aliases = models.JSONField(default=list, db_default=[])  # names, under which tasks made it
 
     class Meta:
         ordering: ClassVar = ["name", "airflow_id"]
@@ -35,6 +37,15 @@ class Asset(models.Model):
     def key(self) -> str:
         """What it is called among all."""
         return f"{self.airflow_id} {self.name}"
+
+
+class Maker(models.TextChoices):
+    """What says that an asset changed."""
+
+    TASK = "task", _("a task")
+    WATCHER = "watcher", _("an asset watcher")
+    REST = "rest", _("somebody over REST")
+    OTHER = "other", _("something other than a task")
 
 
 class AssetEvent(models.Model):
@@ -52,6 +63,7 @@ class AssetEvent(models.Model):
     map_index = models.IntegerField(default=-1)
     extra = models.JSONField(default=dict)
     began = models.JSONField(default=list)
+    partition_key = models.TextField(blank=True, default="", db_default="")
 
     class Meta:
         ordering: ClassVar = ["-at", "-airflow_id"]
@@ -63,6 +75,15 @@ class AssetEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.asset_airflow_id} {self.at:%Y-%m-%d %H:%M:%S}"
+
+    @property
+    def maker(self) -> Maker:
+        """What made it: where no task did, Airflow marks that in `extra` alone."""
+        if self.dag_id:
+            return Maker.TASK
+        if self.extra.get("from_trigger") is True:
+            return Maker.WATCHER
+        return Maker.REST if self.extra.get("from_rest_api") is True else Maker.OTHER
 
     @property
     def facts(self) -> list[tuple[str, str]]:

@@ -31,7 +31,8 @@ FURTHEST_ZONE = timedelta(hours=14)  # from UTC, to the east
 class Date:
     """A logical date that would run; run: the one that it has already, which would run again.
 
-    partition_key: of a partitioned pipeline, of which `at` is the date of the partition.
+    partition_key: of a partitioned pipeline, of which `at` is the date of the partition. A new run would be
+    made beside `run` then.
     """
 
     at: datetime
@@ -71,15 +72,16 @@ class Preview:
 def preview(wanted: WantedBackfill, *, by: User) -> Preview:
     """What Airflow says would run, asked now. Raises as `start` does, and what the gateway raises."""
     policy.check(by, "pipelines.run", wanted.dag_id)
-    _refuse(queries.pipeline(wanted.dag_id), wanted, "")
+    pipeline = queries.pipeline(wanted.dag_id)
+    _refuse(pipeline, wanted, "")
     found = airflow_for(by.get_username()).backfill_dates(wanted)
     dates = [one.at for one in found]
     limit = settings.CONSOLE_BACKFILL_MOST_RUNS
-    runs = backfill_queries.runs_at(wanted.dag_id, dates[:MOST_SHOWN])
+    runs = backfill_queries.runs_at(pipeline, dates[:MOST_SHOWN])
     shown = [Date(one.at, runs.get(one.at), one.partition_key) for one in found[:MOST_SHOWN]]
     if len(dates) > limit:  # it is refused: nobody needs to know what else there is
         return Preview(dates, shown, limit=limit)
-    n_kept = backfill_queries.n_kept(wanted.dag_id, wanted.from_date, wanted.to_date, but=dates)
+    n_kept = backfill_queries.n_kept(pipeline, wanted.from_date, wanted.to_date, but=dates)
     return Preview(dates, shown, n_kept=n_kept, limit=limit)
 
 

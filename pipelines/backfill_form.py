@@ -71,7 +71,11 @@ def _described(pipeline: Pipeline) -> list[Described]:
     if pipeline.is_partitioned:
         kind, zone = "wall_clock", _("By the clock of its schedule's zone.")
     settings = _("A JSON object for every run. When empty, runs that are made again keep theirs.")
-    return [
+    if pipeline.is_partitioned:
+        settings = _(
+            "A JSON object for every run. Each is a new one: settings of earlier runs are not taken over."
+        )
+    described = [
         Described("from_date", kind, label=_("First date"), help=_("Included.")),
         Described("to_date", kind, label=_("Last date"), help=f"{_('Included.')} {zone}"),
         Described(
@@ -103,6 +107,9 @@ def _described(pipeline: Pipeline) -> list[Described]:
             max_length=LONGEST_NOTE,
         ),
     ]
+    # Airflow makes no run of a partitioned pipeline again, but new ones, which take the newest code anyway.
+    left_out = {"run_on_latest_version"} if pipeline.is_partitioned else set()
+    return [one for one in described if one.name not in left_out]
 
 
 def _of_schedule(pipeline: Pipeline) -> str:

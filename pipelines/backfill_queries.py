@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NoReturn
+from zoneinfo import ZoneInfo
 
 from django.db.models import Count, Exists, OuterRef, QuerySet
 from django.utils.translation import gettext as _
@@ -95,13 +96,29 @@ def runs_of(found: Backfill) -> QuerySet[Run]:
     return runs.order_by("-logical_date" if found.run_backwards else "logical_date", "pk")
 
 
-def runs_at(dag_id: str, dates: Sequence[datetime]) -> dict[datetime, Run]:
-    """The runs that a pipeline has at these logical dates."""
-    runs = Run.objects.filter(dag_id=dag_id, logical_date__in=dates).exclude(NOT_THERE)
-    return {run.logical_date: run for run in runs.defer("conf", "note") if run.logical_date}
+def runs_at(pipeline: Pipeline, dates: Sequence[datetime]) -> dict[datetime, Run]:
+    """The runs that a pipeline has at these dates; of a partitioned one the latest of each partition."""
+    name = _date_of(pipeline)
+    runs = Run.objects.filter(dag_id=pipeline.pk, **{f"{name}__in": dates}).exclude(NOT_THERE)
+    return {getattr(run, name): run for run in runs.defer("conf", "note").order_by("created_at", "pk")}
 
 
-def n_kept(dag_id: str, first: datetime, last: datetime, *, but: Sequence[datetime]) -> int:
-    """How many runs of its schedule a pipeline has between these, both included, and not at those dates."""
-    runs = Run.objects.filter(dag_id=dag_id, logical_date__range=(first, last), run_type__in=OF_SCHEDULE)
-    return runs.exclude(NOT_THERE).exclude(logical_date__in=but).count()
+def n_kept(pipeline: Pipeline, first: datetime, last: datetime, *, but: Sequence[datetime]) -> int:
+    """How many runs of its schedule a pipeline has between these, both included, and not at those dates.
+
+    Of a partitioned one, where `first` and `last` are wall clocks, all its runs: another one of a partition
+    keeps Airflow from making one, too. 0 where the zone of these clocks is not told.
+    """
+    runs = Run.objects.filter(dag_id=pipeline.pk).exclude(NOT_THERE)
+    if not pipeline.is_partitioned:
+        runs = runs.filter(run_type__in=OF_SCHEDULE)
+    elif not pipeline.schedule_zone:
+        return 0
+    else:
+        first, last = (at.replace(tzinfo=ZoneInfo(pipeline.schedule_zone)) for at in (first, last))
+    name = _date_of(pipeline)
+    return runs.filter(**{f"{name}__range": (first, last)}).exclude(**{f"{name}__in": but}).count()
+
+
+def _date_of(pipeline: Pipeline) -> str:
+    return "partition_date" if pipeline.is_partitioned else "logical_date"

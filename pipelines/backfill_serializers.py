@@ -72,7 +72,8 @@ class BackfillValuesSerializer(StrictSerializer):
         required=False,
         allow_null=True,
         default=None,
-        help_text="whether runs made again take the newest code; as Airflow is set when left out",
+        help_text="whether runs made again take the newest code; as Airflow is set when left out; of a"
+        " partitioned pipeline all runs are new",
     )
 
 
@@ -93,7 +94,7 @@ class BackfillDateSerializer(serializers.Serializer):
         source="run.pk",
         default=None,
         allow_null=True,
-        help_text="the run that it has and that would run again",
+        help_text="the run that it has, which would run again; of a partition a new one is made beside it",
     )
     state = serializers.CharField(source="run.state", default=None, allow_null=True)
 

@@ -10,6 +10,7 @@ from airflow_client.client import (
     ApiClient,
     AssetApi,
     DAGApi,
+    DagRunApi,
     DagSourceApi,
     DagVersionApi,
     ImportErrorApi,
@@ -24,10 +25,11 @@ from pipelines import answers, asset_answers, dag_answers
 from pipelines.airflow_auth import SERVICE
 from pipelines.airflow_calls import AirflowCalls
 from pipelines.airflow_pages import PAGE, Listed, all_of, listed
-from pipelines.asset_answers import Asset, AssetEvent
+from pipelines.asset_answers import Asset, AssetEvent, QueuedAsset, WaitingPartition
 from pipelines.dag_answers import Dag, DagDetails, ImportFault, TaskNode
 
 STRUCTURE = "/ui/structure/structure_data"
+PARTITIONS = "/ui/partitioned_dag_runs"
 SIGNED_IN = ["OAuth2PasswordBearer", "HTTPBearer"]  # as the client's own calls
 
 
@@ -39,6 +41,7 @@ class DagCalls(AirflowCalls):
         self._dags, self._tasks, self._instances = DAGApi(client), TaskApi(client), TaskInstanceApi(client)
         self._sources, self._versions = DagSourceApi(client), DagVersionApi(client)
         self._assets, self._faults = AssetApi(client), ImportErrorApi(client)
+        self._runs_of_events = DagRunApi(client)
 
     def dags(self) -> list[Dag | Unread]:
         """Every DAG that Airflow finds in its files now."""
@@ -80,15 +83,15 @@ class DagCalls(AirflowCalls):
         Airflow tells that to its own pages alone, by a call that it promises nobody: where it
         fails, `dag_groups` tells of the newest. Raises what any call may, NotFound for an unknown version.
         """
-
-        def call(*, _request_timeout: Any, **query: Any) -> urllib3.BaseHTTPResponse:
-            request = self._client.param_serialize(
-                "GET", STRUCTURE, query_params=list(query.items()), auth_settings=SIGNED_IN
-            )
-            return self._client.call_api(*request, _request_timeout=_request_timeout).response
-
         asked = {} if version is None else {"version_number": version}
-        return self._read(call, dag_answers.drawn_tasks, dag_id=dag_id, **asked)
+        return self._read(self._of_its_pages, dag_answers.drawn_tasks, path=STRUCTURE, dag_id=dag_id, **asked)
+
+    def _of_its_pages(self, *, path: str, _request_timeout: Any, **query: Any) -> urllib3.BaseHTTPResponse:
+        """An answer that Airflow gives to its own pages alone, by a call that it promises nobody."""
+        request = self._client.param_serialize(
+            "GET", path, query_params=list(query.items()), auth_settings=SIGNED_IN
+        )
+        return self._client.call_api(*request, _request_timeout=_request_timeout).response
 
     def dag_groups(self, dag_id: str, names: Collection[str]) -> set[str]:
         """Those of `names` that are groups of tasks. Airflow tells of one at a time, `a` before `a.b`.
@@ -150,3 +153,29 @@ class DagCalls(AirflowCalls):
 
         items = all_of(page, asset_answers.event_key, most=limit)
         return answers.read(items, asset_answers.asset_event, asset_answers.event_key)
+
+    def events_taken(self, dag_id: str, dag_run_id: str) -> list[AssetEvent | Unread]:
+        """All events that a run took, however old. Raises NotFound when Airflow has no such run."""
+        call = self._runs_of_events.get_upstream_asset_events_without_preload_content
+        found = self._read(
+            call, lambda answer: list(answer["asset_events"]), dag_id=dag_id, dag_run_id=dag_run_id
+        )
+        return answers.read(found, asset_answers.asset_event, asset_answers.event_key)
+
+    def queued_assets(self, dag_id: str) -> list[QueuedAsset]:
+        """The assets that changed since a DAG which waits for some last began; none for one by partitions."""
+        call = self._assets.get_dag_asset_queued_events_without_preload_content
+        return self._read(call, asset_answers.queued_assets, dag_id=dag_id)
+
+    def waiting_partitions(self) -> list[WaitingPartition | Unread]:
+        """Of every DAG that is by partitions, those for which not all assets are there yet.
+
+        Airflow tells that to its own pages alone.
+        """
+        found = self._read(
+            self._of_its_pages,
+            lambda answer: list(answer["partitioned_dag_runs"]),
+            path=PARTITIONS,
+            has_created_dag_run_id="false",
+        )
+        return answers.read(found, asset_answers.waiting_partition, asset_answers.partition_key)

@@ -79,7 +79,9 @@ class RunPages(CursorPages):
 
 
 RUN_FILTERS = [
-    OpenApiParameter("q", str, description="In the run's id, its note, who asked; or our number of it"),
+    OpenApiParameter(
+        "q", str, description="In the run's id, its partition, its note, who asked; or our number of it"
+    ),
     OpenApiParameter("state", str, enum=RunState.values),
     OpenApiParameter("type", str, enum=list(run_list.TYPES), description="What made it"),
     OpenApiParameter("by", str, description="Who asked; `me` is whoever calls"),

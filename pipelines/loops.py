@@ -35,6 +35,19 @@ PAGES = Loop("pipelines.pages", _("Pages of lists at which Airflow fails"))
 OLD_LOGS = Loop("pipelines.old-logs", _("Copies of task logs to remove"))
 ASSETS = Loop("pipelines.assets", _("Assets"))
 ASSET_EVENTS = Loop("pipelines.asset-events", _("Events of assets"))
+TAKEN_EVENTS = Loop(
+    "pipelines.taken-events",
+    _("Runs whose asset events are asked for"),
+    thing="run",
+    longest_retry=timedelta(minutes=10),
+)
+ASSET_QUEUES = Loop(
+    "pipelines.asset-queues",
+    _("Pipelines whose changed assets are asked for"),
+    thing="pipeline",
+    longest_retry=timedelta(minutes=10),
+)
+PARTITIONS = Loop("pipelines.partitions", _("Partitions that wait for assets"))
 BACKFILLS = Loop("pipelines.backfills", _("Backfills"), thing="pipeline")
 BACKFILL_LISTS = Loop(
     "pipelines.backfill-lists",

@@ -228,7 +228,7 @@ def _update(row: Run, found: DagRun) -> bool:
     if row.state == RunState.REFUSED:  # somebody else's run under our id
         return False
     values = {**_mirrored(found), "note": found.note, "state": seen_state(row, found)}
-    for name in ("logical_date", "run_after"):
+    for name in ("logical_date", "run_after", "partition_date"):
         if values[name] is None:  # nothing that can be read: what was known of it stays
             del values[name]
     if values["state"] in {RunState.QUEUED, RunState.RUNNING}:  # somebody runs it again: it may fail now
@@ -261,6 +261,7 @@ def _mirrored(found: DagRun) -> dict[str, Any]:
         "data_interval_end": found.data_interval_end,
         "partition_key": found.partition_key,
         "run_after": found.run_after,
+        "partition_date": found.partition_date,
     }
 
 

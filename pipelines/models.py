@@ -90,6 +90,13 @@ class Pipeline(Deliverable):
     allowed_run_types = models.JSONField(null=True)
     # Which changes of assets start it, in Airflow's words; null for another schedule.
     asset_expression = models.JSONField(null=True)
+    # Of those, [{"name", "uri", "aliases", "at"}] that changed since it last began, and when that was last
+    # read; null once it may be otherwise.
+    queued_assets = models.JSONField(default=list, db_default=[])
+    queue_read_at = models.DateTimeField(null=True)
+    # [{"partition_key", "n_received", "n_required", "since"}] for which not all its assets are there, the
+    # longest waiting first; not all where there are many.
+    waiting_partitions = models.JSONField(default=list, db_default=[])
     gone_at = models.DateTimeField(null=True)
     wanted_is_paused = models.BooleanField(null=True)
     wanted_by = _user()
@@ -122,6 +129,18 @@ class Pipeline(Deliverable):
     def asset_condition(self) -> str:
         """Which changes of assets start it, in words; empty for another schedule."""
         return conditions.in_words(self.asset_expression)
+
+    @property
+    def awaited_assets(self) -> list[conditions.Awaited]:
+        """What it waits for, with what has changed since it last began; empty for another schedule."""
+        if self.asset_expression is None or self.is_partitioned:
+            return []
+        return conditions.awaited(self.asset_expression, self.queued_assets)
+
+    @property
+    def n_changed_assets(self) -> int:
+        """How many of these have."""
+        return sum(one.changed_at is not None for one in self.awaited_assets)
 
     @property
     def allowed_kinds(self) -> str:
@@ -210,6 +229,8 @@ class Run(Deliverable):
     data_interval_start = models.DateTimeField(null=True)
     data_interval_end = models.DateTimeField(null=True)
     partition_key = models.CharField(max_length=LONGEST_KEY, blank=True, default="", db_default="")
+    # Of a partition that stands for one; null for others, and where an earlier release noted the run.
+    partition_date = models.DateTimeField(null=True)
     run_after = models.DateTimeField(null=True)  # not before then; null where an earlier release noted it
     created_at = models.DateTimeField(default=timezone.now)
     queued_at = models.DateTimeField(null=True)  # by Airflow's clock; anew when it is cleared
@@ -224,6 +245,8 @@ class Run(Deliverable):
     # Airflow is asked for its tasks at least once more, and in each round until then; null while nobody has
     # reason to. Written together with whatever tells that they may have changed.
     tasks_due_until = models.DateTimeField(null=True)
+    # When Airflow was asked which events of assets it took; null until then, and where none began it.
+    events_read_at = models.DateTimeField(null=True)
     is_demo = models.BooleanField(default=False)
     # Of the click that the latest wish came from, where there are traces: what is sent again goes on with it.
     traceparent = models.CharField(
@@ -261,6 +284,11 @@ class Run(Deliverable):
                 fields=["tasks_due_until"],
                 condition=Q(tasks_due_until__isnull=False),
                 name="runs_with_tasks_due",
+            ),
+            models.Index(
+                fields=["-created_at"],
+                condition=Q(run_type="asset_triggered", events_read_at=None, gone_at=None),
+                name="runs_with_events_unread",
             ),
             # Both ways have runs that have not ended last: no index is read backwards for the other.
             models.Index(TOOK.asc(nulls_last=True), F("id").asc(), name="runs_shortest"),

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 
 from core.access.models import User
 from core.lib.errors import NotFound
-from pipelines import coming, grid, labels, listing, run_list
+from pipelines import coming, conditions, grid, labels, listing, run_list
 from pipelines.graph import topological
 from pipelines.models import Asset, InputRequest, Pipeline, PipelineSource, Run, TaskInstance
 from pipelines.scope import Scope
@@ -231,8 +231,18 @@ def assets(*, producer: str = "", consumer: str = "", text: str = "") -> QuerySe
     if producer:
         found = found.filter(producers__contains=[{"dag_id": producer}])
     if consumer:
-        found = found.filter(consumers__contains=[{"dag_id": consumer}])
+        found = found.filter(Q(consumers__contains=[{"dag_id": consumer}]) | _of_aliases(consumer))
     return found.filter(Q(name__icontains=text) | Q(uri__icontains=text)) if text else found
+
+
+def _of_aliases(dag_id: str) -> Q:
+    """Assets that tasks made under an alias which starts the pipeline: of these Airflow lists it nowhere."""
+    expression = Pipeline.objects.filter(pk=dag_id).values_list("asset_expression", flat=True).first()
+    fits = Q(pk__in=[])
+    for leaf in conditions.leaves(expression):
+        if leaf.kind == "alias":
+            fits |= Q(aliases__contains=[leaf.name])
+    return fits
 
 
 def task_instances(found: Run) -> QuerySet[TaskInstance]:

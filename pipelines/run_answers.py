@@ -28,6 +28,7 @@ class DagRun:
     data_interval_end: datetime | None = None
     partition_key: str = ""
     run_after: datetime | None = None  # not before then
+    partition_date: datetime | None = None
 
     @property
     def key(self) -> str:
@@ -62,6 +63,7 @@ def dag_run(item: dict[str, Any]) -> DagRun:
         data_interval_end=moment(item.get("data_interval_end"), is_planned=True),
         partition_key=item.get("partition_key") or "",
         run_after=moment(item.get("run_after"), is_planned=True),
+        partition_date=moment(item.get("partition_date"), is_planned=True),
     )
 
 

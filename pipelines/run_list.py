@@ -98,10 +98,11 @@ def _by(person: User | str) -> Q:
 
 
 def _named(text: str, *, has_one_pipeline: bool) -> Q:
-    """By our number, Airflow's id, the note, who asked, or the pipeline where there are several."""
+    """By our number, Airflow's id, the partition, the note, who asked; of several pipelines also by those."""
     if not text:
         return Q()
-    fits = Q(dag_run_id__icontains=text) | Q(triggered_by__icontains=text) | Q(note__icontains=text)
+    fits = Q(dag_run_id__icontains=text) | Q(partition_key__icontains=text)
+    fits |= Q(triggered_by__icontains=text) | Q(note__icontains=text)
     if not has_one_pipeline:
         fits |= Q(dag_id__icontains=text)
     number = edge.whole_or(None, text.removeprefix("#"))

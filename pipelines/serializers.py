@@ -7,6 +7,7 @@ from rest_framework import serializers
 
 from core.lib.rest import RowSerializer, StrictSerializer, WholeListSerializer
 from pipelines import queries
+from pipelines.asset_models import Maker
 from pipelines.models import MOST_SWITCHES, Asset, ImportFault, Pipeline, PipelineSource, Preset, Run
 
 
@@ -37,6 +38,24 @@ class PipelineSerializer(RowSerializer):
         ]
 
 
+class AwaitedSerializer(serializers.Serializer):
+    """An asset, or an alias of some, that a pipeline waits for."""
+
+    name = serializers.CharField()
+    changed_at = serializers.DateTimeField(
+        allow_null=True, help_text="null where it did not change since the pipeline last began"
+    )
+
+
+class WaitingPartitionSerializer(serializers.Serializer):
+    """A partition for which not all assets of its pipeline are there."""
+
+    partition_key = serializers.CharField()
+    n_received = serializers.IntegerField()
+    n_required = serializers.IntegerField(help_text="of the partitions of all its assets")
+    since = serializers.DateTimeField(allow_null=True)
+
+
 class PipelineDetailSerializer(PipelineSerializer):
     """A pipeline with its parameters and graph."""
 
@@ -46,6 +65,10 @@ class PipelineDetailSerializer(PipelineSerializer):
     )
     asset_expression = serializers.DictField(
         allow_null=True, help_text='which changes of assets start it: {"all" or "any": […]}, or one asset'
+    )
+    awaited_assets = AwaitedSerializer(many=True, help_text="what it waits for; none for another schedule")
+    waiting_partitions = WaitingPartitionSerializer(
+        many=True, help_text="the longest waiting first; the first 100"
     )
     tasks = serializers.ListField(
         child=serializers.DictField(), help_text="id, label, operator, downstream, groups, role"
@@ -71,6 +94,8 @@ class PipelineDetailSerializer(PipelineSerializer):
             "is_partitioned",
             "allowed_run_types",
             "asset_expression",
+            "awaited_assets",
+            "waiting_partitions",
             "params",
             "tasks",
         ]
@@ -142,10 +167,11 @@ class AssetSerializer(serializers.ModelSerializer):
 
     producers = AssetEndSerializer(many=True)
     consumers = AssetEndSerializer(many=True)
+    aliases = serializers.ListField(child=serializers.CharField(), help_text="under which tasks made it")
 
     class Meta:
         model = Asset
-        fields: ClassVar = ["id", "name", "uri", "group", "producers", "consumers", "changed_at"]
+        fields: ClassVar = ["id", "name", "uri", "group", "producers", "consumers", "aliases", "changed_at"]
 
 
 class BegunSerializer(serializers.Serializer):
@@ -158,10 +184,18 @@ class BegunSerializer(serializers.Serializer):
 
 
 class AssetEventSerializer(serializers.Serializer):
-    """An asset changed; without a pipeline where somebody said so over REST."""
+    """An asset changed; without a pipeline where no task made that."""
 
     id = serializers.IntegerField(source="row.airflow_id", help_text="Airflow's")
     at = serializers.DateTimeField(source="row.at")
+    partition_key = serializers.CharField(
+        source="row.partition_key",
+        allow_blank=True,
+        help_text="which partition of it changed; empty for none",
+    )
+    made_by = serializers.ChoiceField(
+        Maker.choices, source="row.maker", help_text="what says that it changed"
+    )
     dag_id = serializers.CharField(source="row.dag_id", allow_blank=True)
     dag_run_id = serializers.CharField(source="row.dag_run_id", allow_blank=True)
     run_id = serializers.IntegerField(source="maker.pk", default=None, allow_null=True)

@@ -12,6 +12,7 @@ from core.lib.errors import ConsoleError, NotFound
 from core.lib.poll import poll
 from pipelines import (
     asset_events,
+    asset_waits,
     backfill_mirror,
     details,
     gateway,
@@ -68,18 +69,41 @@ def sync_assets() -> None:
 
 @poll(every_s=10, service=SERVICE)
 def sync_asset_events() -> None:
-    """When assets changed, and what that began."""
+    """When assets changed, what that began, and what pipelines still wait for.
+
+    Of each run that assets began Airflow is asked once: that a run took an event, hours later perhaps, makes
+    the event no newer. What a pipeline waits for is asked for after an event of its assets, and in turn.
+    """
+    airflow = gateway.connect()
     since, limit = asset_events.to_read()
-    asset_events.save(gateway.connect().asset_events(since, limit=limit))
+    asset_events.save(airflow.asset_events(since, limit=limit))
+    read, key = partial(_read_taken, airflow), attrgetter("pk")
+    loops.TAKEN_EVENTS.each(asset_events.untaken(), read, key=key, about=attrgetter("key"))
+    loops.ASSET_QUEUES.each(asset_waits.to_ask(), partial(_read_queue, airflow), key=key, about=key)
 
 
-@poll(every_s=60, service=SERVICE)
-def sync_asset_events_again() -> None:
-    """Runs that began later than the events that they took."""
-    wanted = asset_events.to_read_again()
-    if wanted is not None:
-        since, limit = wanted
-        asset_events.save(gateway.connect().asset_events(since, limit=limit))
+def _read_taken(airflow: gateway.AirflowGateway, run: Run) -> None:
+    try:
+        found = airflow.events_taken(run.dag_id, run.dag_run_id)
+    except NotFound:  # deleted since: the look for lost runs settles that
+        found = []
+    asset_events.save_taken(run, found)
+
+
+def _read_queue(airflow: gateway.AirflowGateway, pipeline: Pipeline) -> None:
+    try:
+        found = airflow.queued_assets(pipeline.pk)
+    except NotFound:
+        found = []
+    asset_waits.save_queue(pipeline, found)
+
+
+# Of a service of its own: Airflow promises nobody this call, and the mirror is current without it.
+@poll(every_s=30, service=f"{SERVICE}-partitions")
+def sync_partitions() -> None:
+    """Partitions that wait for assets, of all pipelines at once."""
+    if asset_waits.has_partitions():
+        asset_waits.save_partitions(gateway.connect().waiting_partitions())
 
 
 @poll(every_s=2, service=SERVICE)

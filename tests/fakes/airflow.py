@@ -9,7 +9,7 @@ from typing import Any
 from jsonschema import ValidationError, validate
 
 from core.lib.errors import Conflict, InvalidRequest, NotFound, Unauthorized, Unavailable
-from pipelines.asset_answers import Asset, AssetEvent
+from pipelines.asset_answers import Asset, AssetEvent, QueuedAsset, WaitingPartition
 from pipelines.backfill_answers import Backfill
 from pipelines.dag_answers import Dag, DagDetails, ImportFault, TaskNode
 from pipelines.labels import may_be_groups
@@ -67,6 +67,8 @@ class FakeAirflow(Backfills):
         self.left: dict[str, dict[str, str | None]] = {}
         self.found_assets: list[Asset] = []
         self.found_events: list[AssetEvent] = []
+        self.queues: dict[str, list[QueuedAsset]] = {}  # of DAGs that wait for assets
+        self.partitions: list[WaitingPartition] = []
         self.log_lines: dict[tuple[str, str, int], list[LogLine]] = {}
         self.now = datetime.now(UTC).replace(microsecond=0)
         self.username, self.role = "system:console", "viewer"
@@ -214,6 +216,23 @@ class FakeAirflow(Backfills):
         self._call("asset_events")
         found = [one for one in self.found_events if since is None or one.at >= since]
         return found[-limit:] if since is None else found[:limit]
+
+    def events_taken(self, dag_id: str, dag_run_id: str) -> list[AssetEvent]:
+        self._call("events_taken")
+        run = {"dag_id": dag_id, "dag_run_id": dag_run_id}
+        found = [one for one in self.found_events if any(run.items() <= begun.items() for begun in one.began)]
+        if not found and (dag_id, dag_run_id) not in self._runs:
+            words = f"The DagRun with dag_id: `{dag_id}` and run_id: `{dag_run_id}` was not found"
+            raise NotFound(words, service="airflow")
+        return found
+
+    def queued_assets(self, dag_id: str) -> list[QueuedAsset]:
+        self._call("queued_assets")
+        return list(self.queues.get(dag_id, []))
+
+    def waiting_partitions(self) -> list[WaitingPartition]:
+        self._call("waiting_partitions")
+        return list(self.partitions)
 
     def set_paused(self, dag_id: str, *, is_paused: bool) -> None:
         self._call("set_paused", writes=True)

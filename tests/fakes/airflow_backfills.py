@@ -35,7 +35,12 @@ class Backfills:
 
     def backfill_dates(self, wanted: WantedBackfill) -> list[WantedRun]:
         self._call("backfill_dates", writes=True)
-        dates = [WantedRun(at) for at in self._dates(wanted) if self._runs_anew(wanted, at)]
+        is_partitioned = self._dag(wanted.dag_id)[0].is_partitioned
+        dates = [
+            WantedRun(at, at.strftime("%Y-%m-%dT%H:%M:%S") if is_partitioned else "")
+            for at in self._dates(wanted)
+            if self._runs_anew(wanted, at)
+        ]
         return dates[::-1] if wanted.run_backwards else dates
 
     def create_backfill(self, wanted: WantedBackfill) -> Backfill:
@@ -120,10 +125,12 @@ class Backfills:
         return there is None or there.state in AGAIN[wanted.reprocess_behavior]
 
     def _run_at(self, dag_id: str, at: datetime) -> DagRun | None:
-        runs = (run for run in self._runs.values() if run.dag_id == dag_id and run.logical_date == at)
-        return next(runs, None)
+        runs = [run for run in self._runs.values() if run.dag_id == dag_id]
+        return next((run for run in reversed(runs) if at in {run.logical_date, run.partition_date}), None)
 
     def _queue(self, wanted: WantedBackfill, at: datetime) -> tuple[str, str]:
+        if self._dag(wanted.dag_id)[0].is_partitioned:
+            return self._queue_partition(wanted, at)
         there = self._run_at(wanted.dag_id, at)
         dag_run_id = there.dag_run_id if there else f"backfill__{at.isoformat()}"
         run = DagRun(
@@ -138,6 +145,27 @@ class Backfills:
             queued_at=self.now,
             started_at=None,
             ended_at=None,
+        )
+        self._put(run)
+        return run.dag_id, run.dag_run_id
+
+    def _queue_partition(self, wanted: WantedBackfill, at: datetime) -> tuple[str, str]:
+        """A new run, beside what the partition has."""
+        key = at.strftime("%Y-%m-%dT%H:%M:%S")
+        run = DagRun(
+            dag_id=wanted.dag_id,
+            dag_run_id=f"backfill__{key}__{len(self._runs)}",
+            state="queued",
+            conf=dict(wanted.conf or {}),
+            note="",
+            run_type="backfill",
+            triggered_by=self.username,
+            logical_date=None,
+            queued_at=self.now,
+            started_at=self.now,
+            ended_at=None,
+            partition_key=key,
+            partition_date=at,
         )
         self._put(run)
         return run.dag_id, run.dag_run_id

@@ -64,3 +64,10 @@ def test_the_field_is_found_whatever_the_parameter_is_called(name, known):
 )
 def test_a_fault_of_the_run_id_stands_at_it(words):
     assert answers.fields_of_error(words) == [{"field": "dag_run_id", "message": words}]
+
+
+def test_a_run_of_a_partition_keeps_the_date_that_it_stands_for():
+    item = {"dag_id": "dag", "dag_run_id": "r", "state": "queued", "partition_key": "2026-03-01T00:00:00"}
+    assert run_answers.dag_run(item).partition_date is None
+    found = run_answers.dag_run({**item, "partition_date": "2026-03-01T05:00:00Z"})
+    assert found.partition_date == datetime(2026, 3, 1, 5, tzinfo=UTC)

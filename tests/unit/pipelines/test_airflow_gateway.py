@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import jwt
 import pytest
 
+from core.lib.aside import Unread
 from core.lib.errors import Conflict, InvalidRequest, NotFound, Unauthorized, Unavailable
 from pipelines import (
     airflow_auth,
@@ -420,6 +421,49 @@ def test_of_many_events_so_many_are_read_in_ascending_order(server):
     found = gateway.connect().asset_events(datetime(2026, 3, 1, tzinfo=UTC), limit=250)
     assert [one.airflow_id for one in found] == list(range(298))  # pages share the items where they meet
     assert {parse_qs(urlsplit(one.path).query)["order_by"][0] for one in server.requests} == {"timestamp"}
+
+
+def test_the_events_that_a_run_took_are_all_of_one_answer(server):
+    event = {"id": 7, "asset_id": 5, "timestamp": "2026-03-01T00:00:00Z", "partition_key": None}
+    begun = {"dag_id": "dag", "run_id": "run 1", "triggering": False}
+    server.answer = lambda _request: (
+        200,
+        body(asset_events=[{**event, "created_dagruns": [begun]}], total_entries=1),
+    )
+    [found] = gateway.connect().events_taken("dag", "run 1")
+    assert (found.airflow_id, found.began[0]["triggering"]) == (7, False)
+    assert server.requests[0].path.endswith("/api/v2/dags/dag/dagRuns/run%201/upstreamAssetEvents")
+
+
+def test_what_a_dag_waits_for_comes_in_the_order_of_time(server):
+    late = {"dag_id": "dag", "asset_id": 5, "created_at": "2026-03-01T09:00:00Z", "dag_display_name": "dag"}
+    early = {**late, "asset_id": 6, "created_at": "2026-03-01T08:00:00Z"}
+    server.answer = lambda _request: (200, body(queued_events=[late, early], total_entries=2))
+    found = gateway.connect().queued_assets("dag")
+    assert [one.asset_airflow_id for one in found] == [6, 5]
+    assert server.requests[0].path.endswith("/api/v2/dags/dag/assets/queuedEvents")
+
+
+def test_partitions_of_all_dags_that_wait_come_at_once(server):
+    one = {
+        "id": 1,
+        "partition_key": "2026",
+        "created_at": "2026-03-01T08:00:00+00:00",
+        "total_received": 1,
+        "total_required": 3,
+        "dag_id": "dag",
+        "state": "pending",
+        "created_dag_run_id": None,
+    }
+    server.answer = lambda _request: (
+        200,
+        body(partitioned_dag_runs=[one, {"id": 2}], total=2, asset_expressions={"dag": None}),
+    )
+    found, odd = gateway.connect().waiting_partitions()
+    assert (found.dag_id, found.partition_key, found.n_received, found.n_required) == ("dag", "2026", 1, 3)
+    assert isinstance(odd, Unread)
+    [request] = server.requests
+    assert request.path == "/ui/partitioned_dag_runs?has_created_dag_run_id=false"
 
 
 def entries(request) -> tuple[int, bytes]:

@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from core.lib import poll
 from core.lib.models import SetAside
 from pipelines import answers, asset_answers, asset_events, sync
+from pipelines.airflow_pages import Failed
 from pipelines.models import Asset, AssetEvent
 from tests.pipeline_rows import make_run
 
@@ -56,8 +56,8 @@ def test_a_run_that_begins_later_is_added(asset, airflow, django_assert_max_num_
     found(airflow, event(created_dagruns=[]))
     found(airflow, event())
     assert AssetEvent.objects.get().began == [{"dag_id": "taker", "dag_run_id": "r2", "triggering": True}]
-    with django_assert_max_num_queries(9):
-        found(airflow, event())
+    with django_assert_max_num_queries(7):
+        asset_events.save(airflow.found_events)
 
 
 def at(seconds):
@@ -81,28 +81,105 @@ def test_many_at_one_time_are_passed_in_the_end(asset, airflow, monkeypatch):
     assert AssetEvent.objects.count() == 6
 
 
-def test_what_began_within_the_hour_is_looked_at_once_a_minute(asset, airflow, monkeypatch):
-    late, newest = event(1, created_dagruns=[]), event(2, timestamp=at(600))
-    found(airflow, late, newest)
-    found(airflow, event(1), newest)
-    assert AssetEvent.objects.get(airflow_id=1).began == []
-    sync.sync_asset_events_again()
-    assert AssetEvent.objects.get(airflow_id=1).began != []
-    monkeypatch.setattr(asset_events, "MOST_AGAIN", 1)
-    assert asset_events.to_read_again()[0] == AT + timedelta(seconds=600)
-    assert poll.POLLS["pipelines.sync.sync_asset_events_again"].every_s == 60
+def taker(**values):
+    return make_run("taker", dag_run_id="r2", state="running", run_type="asset_triggered", **values)
 
 
-def test_without_events_nothing_is_looked_at_again(asset, airflow):
-    sync.sync_asset_events_again()
-    assert airflow.calls == []
+def test_a_run_is_asked_once_for_the_events_it_took_however_old(asset, airflow, page):
+    """Two assets changed four hours apart; the second change begins the run."""
+    old = event(1, created_dagruns=[])
+    found(airflow, old, event(2, timestamp=at(4 * 3600), created_dagruns=[]))
+    run = taker()
+    taken = [
+        event(1, created_dagruns=[{"dag_id": "taker", "run_id": "r2", "triggering": False}]),
+        event(2, timestamp=at(4 * 3600)),
+    ]
+    airflow.calls.clear()
+    found(airflow, *taken)
+    assert [one["triggering"] for one in AssetEvent.objects.get(airflow_id=1).began] == [False]
+    results = page.get(f"/api/v1/runs/{run.pk}/asset-events").json()["results"]
+    assert [one["event"]["id"] for one in results] == [2, 1]
+    found(airflow, *taken)
+    assert airflow.calls == ["asset_events", "events_taken", "asset_events"]
 
 
-def test_one_that_somebody_made_over_rest_and_whose_runs_are_not_here(asset, page, airflow):
-    found(airflow, event(source_dag_id=None, source_run_id=None, source_task_id=None))
+def test_a_run_with_events_that_are_still_to_come_is_asked_again(asset, airflow, monkeypatch):
+    monkeypatch.setattr(asset_events, "AT_ONCE", 1)
+    found(airflow, event(1, created_dagruns=[]))
+    run = taker()
+    between = event(2, timestamp=at(600), created_dagruns=[])
+    for n_there in (2, 3):
+        found(airflow, event(1, created_dagruns=[]), between, event(3, timestamp=at(1200)))
+        assert AssetEvent.objects.count() == n_there
+    run.refresh_from_db()
+    assert run.events_read_at is not None
+
+
+def test_only_a_few_runs_are_asked_for_at_once_and_a_deleted_one_once(asset, airflow, monkeypatch):
+    monkeypatch.setattr(asset_events, "RUNS_AT_ONCE", 2)
+    found(airflow, event(1, created_dagruns=[]))
+    for number in range(3):
+        make_run("taker", dag_run_id=f"t{number}", run_type="asset_triggered")
+    make_run("taker", dag_run_id="by hand", run_type="manual")
+    make_run("taker", dag_run_id="before", run_type="asset_triggered", created_at=AT - timedelta(days=900))
+    airflow.calls.clear()
+    for _round in range(3):
+        found(airflow, event(1, created_dagruns=[]))
+    assert airflow.calls.count("events_taken") == 3
+
+
+def test_a_run_at_whose_events_airflow_fails_keeps_no_other_waiting(asset, airflow, monkeypatch):
+    found(airflow, event(1, created_dagruns=[]))
+    broken, run = make_run("taker", dag_run_id="broken", run_type="asset_triggered"), taker()
+    ask = airflow.events_taken
+
+    def answer(dag_id, dag_run_id):
+        if dag_run_id == "broken":
+            raise Failed("Airflow could not answer (500).", service="airflow")
+        return ask(dag_id, dag_run_id)
+
+    monkeypatch.setattr(airflow, "events_taken", answer)
+    found(airflow, event(1))
+    broken.refresh_from_db()
+    run.refresh_from_db()
+    assert (broken.events_read_at, run.events_read_at is None) == (None, False)
+    assert SetAside.objects.get().about == broken.key
+
+
+NO_TASK = {"source_dag_id": None, "source_run_id": None, "source_task_id": None}
+
+
+@pytest.mark.parametrize(
+    ("extra", "made_by", "words"),
+    [
+        ({"from_rest_api": True}, "rest", "somebody over REST"),
+        ({"from_trigger": True, "payload": "/tmp/test"}, "watcher", "an asset watcher"),
+        ({}, "other", "something other than a task"),
+    ],
+)
+def test_one_that_no_task_made_and_whose_runs_are_not_here(asset, page, airflow, extra, made_by, words):
+    found(airflow, event(**NO_TASK, extra=extra))
     text = page.get(f"/assets/{asset.pk}").content.decode()
-    assert "somebody over REST" in text
+    assert words in text
     assert "taker" in text
+    [row] = page.get(f"/api/v1/assets/{asset.pk}/events").json()["results"]
+    assert (row["made_by"], row["dag_id"]) == (made_by, "")
+
+
+def test_a_task_that_writes_the_marks_of_others_has_made_it_all_the_same(asset, page, airflow):
+    found(airflow, event(extra={"from_trigger": True}))
+    assert page.get(f"/api/v1/assets/{asset.pk}/events").json()["results"][0]["made_by"] == "task"
+
+
+def test_partitions_of_an_asset_are_told_apart(asset, page, airflow):
+    run = make_run("taker", dag_run_id="r2", run_type="asset_triggered")
+    regions = ("us", "eu", "apac")
+    found(airflow, *(event(number, partition_key=key) for number, key in enumerate(regions)))
+    text = page.get(f"/assets/{asset.pk}").content.decode()
+    assert all(f">{key}</span>" in text for key in regions)
+    rows = page.get(f"/api/v1/assets/{asset.pk}/events").json()["results"]
+    assert sorted(row["partition_key"] for row in rows) == sorted(regions)
+    assert all(f">{key}</span>" in page.get(f"/runs/{run.pk}").text for key in regions)
 
 
 def test_an_odd_event_stops_no_other(asset, airflow):

@@ -210,6 +210,36 @@ def test_the_preview_names_the_partitions(partitioned, page, monkeypatch):
     assert found["results"][0]["partition_key"] == "2026-03-01T00:00:00"
 
 
+def test_of_a_partition_a_new_run_is_made_beside_the_old_one(partitioned, page, airflow, monkeypatch):
+    """Midnights of New York in the first three days of March: the second has failed, the third is done."""
+    first, second, third = (datetime(2026, 3, day, 5, tzinfo=UTC) for day in (1, 2, 3))
+    done = {"run_type": "scheduled", "partition_key": "x"}
+    failed = make_run(state="failed", partition_date=second, **done)
+    make_run(partition_date=third, run_type="manual", partition_key="x")
+    make_run(partition_date=datetime(2026, 3, 4, 5, tzinfo=UTC), **done)
+    runs = [WantedRun(first, "a"), WantedRun(second, "b")]
+    monkeypatch.setattr("tests.fakes.airflow.FakeAirflow.backfill_dates", lambda *_given: runs)
+    text = page.post(URL, FORM).content.decode()
+    assert f'href="/runs/{failed.pk}"' in text
+    assert "runs again" not in text
+    assert "1 run stays as it is" in text
+    _status, found = rest(page, "post", f"{API}/preview", **DATES)
+    assert ([one["run_id"] for one in found["results"]], found["n_kept"]) == ([None, failed.pk], 1)
+    Pipeline.objects.update(schedule="odd")  # whose zone nobody tells
+    _status, found = rest(page, "post", f"{API}/preview", **DATES)
+    assert found["n_kept"] == 0
+
+
+def test_the_form_of_partitions_promises_nothing_of_runs_made_again(partitioned, page):
+    text = page.get(URL).content.decode()
+    assert "settings of earlier runs are not taken over" in text
+    assert "Newest code" not in text
+    Pipeline.objects.update(is_partitioned=False)
+    text = page.get(URL).content.decode()
+    assert "runs that are made again keep theirs" in text
+    assert "Newest code" in text
+
+
 NEW_YORK_MAR_9_23H = datetime(2026, 3, 10, 3, tzinfo=UTC)  # by summer time there, four hours behind
 
 

@@ -233,3 +233,23 @@ def test_pipelines_over_rest_have_the_order_of_the_page(page, order, expected):
 def test_a_word_that_no_list_of_pipelines_knows_is_refused(page, query):
     answer = page.get(f"/api/v1/pipelines?{query}")
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, query.partition("=")[0])
+
+
+def test_a_partition_is_found_and_shown_where_there_is_no_date(page):
+    make_pipeline(DAG)
+    us, eu = (
+        make_run(DAG, dag_run_id=f"asset_triggered__{n}", partition_key=key)
+        for n, key in enumerate(["us", "eu"])
+    )
+    dated = make_run(DAG, dag_run_id="scheduled__1", partition_key="day 1", logical_date=DAY)
+    for url in REST:
+        assert [one["id"] for one in page.get(f"{url}?q=US").json()["results"]] == [us.pk]
+    for url in PAGES:
+        text = page.get(f"{url}?q=us").text
+        assert ">us</span>" in text
+        assert f'id="run-{eu.pk}"' not in text
+    assert ">day 1</span>" in page.get("/runs?q=day&order=logical").text
+    grid = page.get(f"/pipelines/{DAG}").text
+    assert 'aria-label="partition us, ' in grid
+    assert 'aria-label="partition day 1, logical date ' in grid
+    assert dated.partition_key in grid
