@@ -249,6 +249,7 @@ class Run(Deliverable):
         indexes: ClassVar = [
             models.Index(fields=["dag_id", "-created_at"], name="runs_of_pipeline"),
             models.Index(fields=["-created_at"], name="runs_recent"),
+            models.Index(fields=["dag_id", "state", "-ended_at"], name="runs_by_end"),
             models.Index(
                 fields=["state"], condition=~Q(state__in=["success", "failed"]), name="runs_not_done"
             ),
