@@ -139,6 +139,11 @@ class Pipeline(Deliverable):
         return coming.has_zone(self.schedule) and not self.schedule_zone
 
     @property
+    def shown_schedule(self) -> str:
+        """The schedule in Airflow's words; empty where it has none, which Airflow writes as `None`."""
+        return "" if self.schedule == "None" else self.schedule
+
+    @property
     def allows_manual(self) -> bool:
         """Whether somebody may run it by hand."""
         return self.allows("manual")
