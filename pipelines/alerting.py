@@ -24,13 +24,14 @@ from core.alerts.models import Alert
 from core.alerts.states import UNRESOLVED
 from core.lib.models import SyncState
 from core.lib.templatetags import numbers
-from pipelines import loops, verdicts
+from pipelines import loops, run_list, verdicts
 from pipelines.alert_rule_models import AlertRule
-from pipelines.models import NOT_THERE, Pipeline, Run
-from pipelines.states import ENDED, ENDED_WELL_OR_NOT, TIMED, RunState
+from pipelines.models import Bookmark, Pipeline, Run
+from pipelines.states import ENDED, TIMED, RunState
 from pipelines.verdicts import Finding, Past, Watched
 
-N_ENDED: Final = 10  # of each pipeline: those that overlapped may have ended in another order
+N_ENDED: Final = 10  # of each pipeline and state: several may end between two looks, or overlap
+LOOKED: Final = "alert rules"  # the bookmark of the last look at a mirror that was current
 POLLS: Final = ("pipelines.sync.sync_pipelines", "pipelines.sync.sync_runs")
 CURRENT_WITHIN: Final = timedelta(minutes=1)
 FAILED_WITHIN: Final = timedelta(minutes=2)  # polls that fail are tried again after half a minute at most
@@ -96,15 +97,31 @@ def look() -> None:
     seen = {(rule.alert_name, dag_id) for rule, dag_id in fitting}
     judged: list[Judged] = [*pairs, *_orphans(unresolved.keys() - seen, rules, known)]
     mirror, now = Mirror.read(), timezone.now()
+    looked_at = _looked_at(now)
 
     def act(one: Judged) -> None:
         if isinstance(one, Pair):
-            _judge(one, mirror, now=now)
+            _judge(one, mirror, looked_at=looked_at, now=now)
         elif isinstance(one, Orphan):
             alerts.settle(one.alert_name, one.dag_id, reason=one.reason)
 
     key, about = attrgetter("key"), attrgetter("dag_id")
     loops.ALERT_RULES.each(judged, act, key=key, about=about, is_all=True)
+    if mirror.is_current:
+        _note_look(now)
+
+
+def _looked_at(now: datetime) -> datetime:
+    """What ended since then may not have been judged: Airflow's clock may be behind, and the mirror is."""
+    bookmark = Bookmark.objects.filter(name=LOOKED).first()
+    return min(bookmark.read_until, now) - verdicts.SKEW if bookmark else now
+
+
+def _note_look(now: datetime) -> None:
+    row = Bookmark(name=LOOKED, read_until=now)
+    Bookmark.objects.bulk_create(
+        [row], update_conflicts=True, unique_fields=["name"], update_fields=["read_until"]
+    )
 
 
 def _outlasts(rule: AlertRule, dag_id: str, unresolved: Collection[tuple[str, str]]) -> bool:
@@ -173,23 +190,32 @@ def _unresolved() -> dict[tuple[str, str], Alert]:
 
 
 def read(dag_ids: Sequence[str]) -> list[Watched]:
-    """These pipelines as they stand in the mirror: three queries, however many there are."""
-    runs = Run.objects.filter(dag_id=OuterRef("pk")).order_by("-created_at", "-pk")
-    there = runs.exclude(state=RunState.FAILED, gone_at__isnull=False)  # nobody can make those good any more
+    """These pipelines as they stand in the mirror: four queries, however many there are."""
+    runs = Run.objects.filter(dag_id=OuterRef("pk"))
     until = timezone.now() + verdicts.SKEW  # one from the time to come must not hide real ones
-    successes = runs.filter(state=RunState.SUCCESS, ended_at__lte=until)
+    by_end = runs.filter(ended_at__lte=until).order_by("-ended_at")
+    # Nobody can make those good any more that Airflow does not have.
+    failed = by_end.filter(state=RunState.FAILED, gone_at=None)
+    succeeded, cancelled = (by_end.filter(state=state) for state in (RunState.SUCCESS, RunState.CANCELLED))
+    # Of some no end is known, or none that can be.
+    made = runs.filter(state__in=TIMED).exclude(state=RunState.FAILED, gone_at__isnull=False)
     rows = list(
         Pipeline.objects.filter(pk__in=dag_ids)
         .only("dag_id", "is_paused", "wanted_is_paused", "awake_at", "next_run_at", "gone_at")
         .annotate(
-            # Any number of cancelled ones may lie above those that failed or succeeded.
-            judged=ArraySubquery(there.filter(state__in=ENDED_WELL_OR_NOT).values("pk")[:N_ENDED]),
-            timed=ArraySubquery(there.filter(state__in=TIMED).values("pk")[:N_ENDED]),
-            last_success_at=Subquery(successes.values("ended_at")[:1]),
+            # Any number of one state may have ended after those of another.
+            failed=ArraySubquery(failed.values("pk")[:N_ENDED]),
+            succeeded=ArraySubquery(succeeded.values("pk")[:N_ENDED]),
+            cancelled=ArraySubquery(cancelled.values("pk")[:N_ENDED]),
+            made=ArraySubquery(made.order_by("-created_at", "-pk").values("pk")[:N_ENDED]),
+            last_success_at=Subquery(succeeded.values("ended_at")[:1]),
         )
     )
-    newest = {pk for row in rows for pk in (*row.judged, *row.timed)}
+    newest = {pk for row in rows for pk in (*row.failed, *row.succeeded, *row.cancelled, *row.made)}
     ended = pasts(Run.objects.filter(pk__in=newest))
+    failures = [run.pk for runs in ended.values() for run in runs if run.state == RunState.FAILED]
+    good = Run.objects.filter(run_list.made_good(), pk__in=failures).order_by()
+    made_good = frozenset(good.values_list("pk", flat=True))
     under_way = pasts(Run.objects.filter(dag_id__in=dag_ids).exclude(state__in=ENDED))
     return [
         Watched(
@@ -197,10 +223,11 @@ def read(dag_ids: Sequence[str]) -> list[Watched]:
             is_paused=row.shows_paused or row.is_paused,
             awake_at=row.awake_at,
             next_run_at=row.next_run_at,
-            last_success_at=_last_success(row.last_success_at, ended[row.dag_id], until),
+            last_success_at=row.last_success_at,
             ended=ended[row.dag_id],
             under_way=under_way[row.dag_id],
             gone_at=row.gone_at,
+            made_good=made_good,
         )
         for row in rows
     ]
@@ -214,20 +241,18 @@ def pasts(runs: QuerySet[Run]) -> dict[str, list[Past]]:
     return found
 
 
-def _last_success(of_newest: datetime | None, ended: Iterable[Past], until: datetime) -> datetime | None:
-    """The latest end: the run that was made last need not be the one that ended last."""
-    ends = [run.ended_at for run in ended if run.state == RunState.SUCCESS and run.ended_at]
-    ends = [at for at in ends if at <= until]
-    return max([*ends, *([of_newest] if of_newest else [])], default=None)
-
-
-def _judge(pair: Pair, mirror: Mirror, *, now: datetime) -> None:
+def _judge(pair: Pair, mirror: Mirror, *, looked_at: datetime, now: datetime) -> None:
     rule, watched, alert = pair.rule, pair.watched, pair.alert
     found = verdicts.find(rule.kind, watched, limit=rule.limit, since=rule.judged_from, now=now)
+    if rule.kind == verdicts.FAILED:
+        since = max(rule.judged_from, looked_at)
+        failed = verdicts.failures(watched, since=since, now=now) or ([found] if found else [])
+        _judge_failures(pair, failed, mirror, now)
+        return
     if found is None:
         # What a mirror says that lags behind is no news.
         is_known = mirror.is_current or watched.is_paused
-        if alert is not None and is_known and _is_over(pair, alert, now):
+        if alert is not None and is_known:
             alerts.settle(rule.alert_name, watched.dag_id, reason=_settled(pair, alert, now))
         return
     alert = alert or _latest(rule, watched)
@@ -244,19 +269,56 @@ def _told_from(found: Finding, watched: Watched, now: datetime) -> datetime:
     return max(found.at, watched.gone_at + verdicts.BRIEFLY)
 
 
-def _is_over(pair: Pair, alert: Alert, now: datetime) -> bool:
-    if pair.rule.kind != verdicts.FAILED:
-        return True
-    failed_at = _said_at(alert, "ended") or alert.first_found_at
-    run = str(_said(alert, "run") or "")
-    if verdicts.has_mended(pair.watched, failed_at=failed_at, dag_run_id=run, now=now):
-        return True
-    return _is_deleted(pair, run)
+def _judge_failures(pair: Pair, failed: Sequence[Finding], mirror: Mirror, now: datetime) -> None:
+    """Each is told, also what was made good before anybody looked.
+
+    failed: by their end. After a success they open an alert anew, whether or not what failed before it is
+    made good: a date that nobody runs again must not keep the failures of later ones quiet.
+    """
+    rule, watched, alert = pair.rule, pair.watched, pair.alert
+    latest = alert or (_latest(rule, watched) if failed else None)
+    told_until = _told_until(latest) if latest else None
+    news = [one for one in failed if told_until is None or one.at.replace(microsecond=0) > told_until]
+    if alert is not None and (mirror.is_current or watched.is_paused):
+        reason = _made_good(pair, alert, now)
+        if not reason and told_until and news and mirror.is_current:
+            is_anew = verdicts.has_succeeded(watched, since=told_until, until=news[0].at, now=now)
+            reason = (
+                _("A run succeeded, then another failed: that has an alert of its own.") if is_anew else ""
+            )
+        if reason:
+            alerts.settle(rule.alert_name, watched.dag_id, reason=reason)
+    if mirror.is_current:
+        for one in news:
+            _raise(rule, watched, one)
 
 
-def _is_deleted(pair: Pair, dag_run_id: str) -> bool:
-    """Whether Airflow does not have the run of an alert any more."""
-    return Run.objects.filter(NOT_THERE, dag_id=pair.dag_id, dag_run_id=dag_run_id).exists()
+def _told_until(alert: Alert) -> datetime:
+    """Up to which end, in whole seconds, failures were told by this alert."""
+    return min(_said_at(alert, "ended") or alert.last_found_at, alert.last_found_at)
+
+
+def _made_good(pair: Pair, alert: Alert, now: datetime) -> str:
+    """Why nothing is left to do about what the alert was found at, in words; empty while something is.
+
+    That a run failed no longer is not enough: one that was cleared has not succeeded yet.
+    """
+    watched, failed_at = pair.watched, _told_until(alert)
+    first, last = alert.first_found_at - verdicts.SKEW, failed_at + timedelta(seconds=1)
+    if verdicts.has_unmended(watched, since=min(first, failed_at), until=last, now=now):
+        return ""
+    named = Run.objects.filter(dag_id=watched.dag_id, dag_run_id=str(_said(alert, "run") or ""))
+    run = named.only("state", "gone_at").first()
+    if run is None:  # removed here: nobody can say what it was for
+        succeeded_at = watched.last_success_at
+        is_over = succeeded_at is not None and succeeded_at > failed_at
+    elif run.state == RunState.SUCCESS:
+        return _("The run succeeded in the end.")
+    elif not run.is_there:
+        return _("The run was deleted in Airflow.")
+    else:
+        is_over = named.filter(run_list.made_good(failed_at)).exists()
+    return _("A later run succeeded.") if is_over else ""
 
 
 def _said(alert: Alert, name: str) -> Any:
@@ -284,10 +346,7 @@ def _settled(pair: Pair, alert: Alert, now: datetime) -> str:
     has_begun = verdicts.has_begun(watched, expected_at=expected_at, now=now)
     if rule.kind == verdicts.NOT_STARTED and not has_begun:
         return _("The run is no longer expected.")
-    if rule.kind == verdicts.FAILED and _is_deleted(pair, str(_said(alert, "run") or "")):
-        return _("The run was deleted in Airflow.")
     return {
-        verdicts.FAILED: _("A later run succeeded."),
         verdicts.SLOW: _("A later run took less."),
         verdicts.NO_SUCCESS: _("A run succeeded."),
         verdicts.NOT_STARTED: _("The run began."),

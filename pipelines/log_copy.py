@@ -7,7 +7,7 @@ into the same log; only after that is it taken to where others read it.
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from itertools import islice
 
@@ -19,7 +19,6 @@ from django.utils import timezone
 from core.lib import live
 from core.lib import redis as console_redis
 from core.lib.errors import InvalidRequest, NotFound
-from core.lib.pieces import pieces
 from core.lib.times import moment
 from pipelines import loops, spool
 from pipelines.log_lines import LogLine
@@ -32,7 +31,8 @@ WATCHED_S = 15
 KEPT_BYTES = 64 * 1024 * 1024  # of the end of a log, and up to half of that again
 ALL_BYTES = 1024 * 1024 * 1024
 UNREAD_FOR = timedelta(days=1)
-AT_ONCE = 500
+AT_ONCE = 500  # lines, and not many more than so many characters
+AT_ONCE_CHARACTERS = 4_000_000
 TOLD_EVERY_S = 1.0
 READ_NOTED_EVERY = timedelta(minutes=1)
 WRITES_ON_FOR = timedelta(minutes=1)  # a try, after its end
@@ -129,7 +129,7 @@ def copy(row: TaskLog, lines: Iterable[LogLine]) -> int | None:
     rest = iter(lines)
     position = sum(1 for _known in islice(rest, row.n_lines))
     told_at = 0.0
-    for some in pieces(rest, AT_ONCE):
+    for some in _batches(rest):
         if not _append(row, some, position=position):
             return None
         position += len(some)
@@ -139,6 +139,19 @@ def copy(row: TaskLog, lines: Iterable[LogLine]) -> int | None:
                 return None
             tell(row)
     return position
+
+
+def _batches(lines: Iterable[LogLine]) -> Iterator[list[LogLine]]:
+    some: list[LogLine] = []
+    n_characters = 0
+    for line in lines:
+        some.append(line)
+        n_characters += len(line.message)
+        if len(some) == AT_ONCE or n_characters >= AT_ONCE_CHARACTERS:
+            yield some
+            some, n_characters = [], 0
+    if some:
+        yield some
 
 
 def finish(row: TaskLog, error: str = "") -> None:

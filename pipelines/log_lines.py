@@ -14,8 +14,10 @@ from core.lib import aside
 from core.lib.aside import Unread
 from core.lib.times import moment
 
+LONGEST_MESSAGE = 1_000_000  # characters; only a program that went wrong says more at once
+# On a page, where a browser has to lay it out.
 LONGEST_LINE = 4000
-LONGEST_MESSAGE = 64_000
+LONGEST_SHOWN = 64_000
 LEVELS = ("debug", "info", "warning", "error", "critical")
 
 # By ECMA-48: commands with a text of their own (titles, links, images), then CSI, then the short ones. The
@@ -53,6 +55,12 @@ class LogLine:
     def level_word(self) -> str:
         """Four or five letters, so that lines stay aligned."""
         return {"warning": "warn", "critical": "fatal"}.get(self.level, self.level)
+
+    @property
+    def shown(self) -> str:
+        """The message for a page: long lines are cut, and say by how much."""
+        lines = map(_cut, self.message.split("\n"))
+        return _cut_in_the_middle("\n".join(lines), LONGEST_SHOWN)
 
 
 class Lines:
@@ -116,12 +124,11 @@ def from_airflow(item: Any, own: Own) -> LogLine | None:
 
 
 def clean(text: str) -> str:
-    """Plain text of bounded length; what was cut off is counted in its place."""
+    """Plain text, every line whole; what is left out of one that has no end is counted in its place."""
     text = _ESCAPES.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
     if "\b" in text:
         text = _typed_over(text)
-    lines = _CONTROLS.sub("", text).rstrip("\n").split("\n")
-    return _cut_in_the_middle("\n".join(map(_cut, lines)))
+    return _cut_in_the_middle(_CONTROLS.sub("", text).rstrip("\n"), LONGEST_MESSAGE)
 
 
 def _cut(line: str) -> str:
@@ -130,10 +137,10 @@ def _cut(line: str) -> str:
     return f"{line[:LONGEST_LINE]} … [+{len(line) - LONGEST_LINE}]"
 
 
-def _cut_in_the_middle(text: str) -> str:
+def _cut_in_the_middle(text: str, longest: int) -> str:
     """How a trace ends says what went wrong."""
-    n_over = len(text) - LONGEST_MESSAGE
-    half = LONGEST_MESSAGE // 2
+    n_over = len(text) - longest
+    half = longest // 2
     return text if n_over <= 0 else f"{text[:half]}\n… [{n_over} characters left out]\n{text[-half:]}"
 
 

@@ -158,6 +158,11 @@ class Pipeline(Deliverable):
         return coming.has_zone(self.schedule) and not self.schedule_zone
 
     @property
+    def shown_schedule(self) -> str:
+        """The schedule in Airflow's words; empty where it has none, which Airflow writes as `None`."""
+        return "" if self.schedule == "None" else self.schedule
+
+    @property
     def allows_manual(self) -> bool:
         """Whether somebody may run it by hand."""
         return self.allows("manual")
@@ -272,6 +277,7 @@ class Run(Deliverable):
         indexes: ClassVar = [
             models.Index(fields=["dag_id", "-created_at"], name="runs_of_pipeline"),
             models.Index(fields=["-created_at"], name="runs_recent"),
+            models.Index(fields=["dag_id", "state", "-ended_at"], name="runs_by_end"),
             models.Index(
                 fields=["state"], condition=~Q(state__in=["success", "failed"]), name="runs_not_done"
             ),

@@ -310,13 +310,19 @@ def is_paused(dag_id: str) -> bool:
 
 
 def n_in_the_way(found: Run) -> int:
-    """How many runs of its pipeline are running, where those are as many as may be at once; else 0.
+    """How many runs of its backfill, else of its pipeline, are running, if as many as may be at once; else 0.
 
-    Runs of backfills have limits of their own.
+    Of a pipeline those of backfills do not count, which have limits of their own.
     """
-    if found.run_type == BACKFILL:
+    running = Run.objects.filter(dag_id=found.dag_id, state=RunState.RUNNING)
+    most: int | None
+    if found.backfill is not None:
+        most = found.backfill.max_active_runs
+        running = running.filter(backfill=found.backfill)
+    elif found.run_type == BACKFILL:  # of one that is not known, nor its limit
         return 0
-    most = Pipeline.objects.filter(pk=found.dag_id).values_list("max_active_runs", flat=True).first()
-    running = Run.objects.filter(dag_id=found.dag_id, state=RunState.RUNNING).exclude(run_type=BACKFILL)
+    else:
+        most = Pipeline.objects.filter(pk=found.dag_id).values_list("max_active_runs", flat=True).first()
+        running = running.exclude(run_type=BACKFILL)
     n = running.count() if most else 0
     return n if most and n >= most else 0

@@ -1,10 +1,12 @@
 """Lists of runs: how they are narrowed and ordered."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models.functions import Coalesce
+from django.db.models.lookups import GreaterThan
 
 from core.access.models import User
 from core.lib import edge
@@ -16,16 +18,29 @@ from pipelines.states import TYPES as TYPES
 ORDERS: Final = {"created": "created_at", "duration": "took", "logical": "logical_date"}
 NEWEST_FIRST: Final = "-created"
 
-_later_success = Run.objects.filter(
-    dag_id=OuterRef("dag_id"), state=RunState.SUCCESS, created_at__gt=OuterRef("created_at")
-)
 _of_date, _of_partition = Q(run_type__in=BY_DATE), ~Q(partition_key="")
-# Of a date Airflow has one run only: nothing but that run itself makes it good.
-_later_of_partition = _later_success.filter(partition_key=OuterRef("partition_key"))
-_made_good = Q(~_of_date, ~_of_partition, Exists(_later_success)) | Q(
-    _of_partition, Exists(_later_of_partition)
-)
+_LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _gone = Pipeline.objects.filter(pk=OuterRef("dag_id"), gone_at__isnull=False)
+
+
+def made_good(failed_at: datetime | None = None) -> Q:
+    """Failed runs that a success which ended later makes good: of the partition, else of the pipeline.
+
+    Of a date Airflow has one run only: nothing but that run itself makes it good. failed_at: when, of a run
+    that has no such end any more.
+    """
+    successes = Run.objects.filter(dag_id=OuterRef("dag_id"), state=RunState.SUCCESS, ended_at__isnull=False)
+    # Left out, as the index has them not, and PostgreSQL cannot know that of the row outside.
+    of_partition = successes.filter(_of_partition, partition_key=OuterRef("partition_key"))
+    since = Coalesce("ended_at", "created_at") if failed_at is None else Value(failed_at)
+    return Q(~_of_date, ~_of_partition, GreaterThan(_latest_end(successes), since)) | Q(
+        _of_partition, GreaterThan(_latest_end(of_partition), since)
+    )
+
+
+def _latest_end(runs: QuerySet[Run]) -> Coalesce:
+    """Long ago for none. By this it is asked whether one ended later: `Exists` reads the table through."""
+    return Coalesce(Subquery(runs.order_by("-ended_at").values("ended_at")[:1]), Value(_LONG_AGO))
 
 
 @dataclass(frozen=True)
@@ -83,7 +98,7 @@ def narrowed(wanted: Wanted, *, dag_id: str = "") -> QuerySet[Run]:
     if wanted.logical_until:
         fits &= Q(logical_date__lt=wanted.logical_until)
     if wanted.is_unmended:
-        fits &= Q(~_made_good, ~Exists(_gone), state=RunState.FAILED, gone_at=None)
+        fits &= Q(~made_good(), ~Exists(_gone), state=RunState.FAILED, gone_at=None)
     fits &= _by(wanted.by) & _named(wanted.text, has_one_pipeline=bool(dag_id))
     found = Run.objects.filter(fits)
     by = columns(wanted.order)

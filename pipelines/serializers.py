@@ -19,6 +19,9 @@ class PipelineSerializer(RowSerializer):
         read_only=True, allow_null=True, help_text="of its newest run; null before the first"
     )
     n_running = serializers.IntegerField(read_only=True, help_text="runs at work now")
+    schedule = serializers.CharField(
+        source="shown_schedule", read_only=True, help_text="in Airflow's words; empty for none"
+    )
 
     class Meta:
         model = Pipeline

@@ -26,7 +26,7 @@ from core.lib.errors import InvalidRequest
 from core.lib.times import moment
 from pipelines.log_lines import LogLine
 
-# No piece is longer than this, so that neither a page nor an answer holds a whole log.
+# No piece is longer than this and a line, so that neither a page nor an answer holds a whole log.
 PIECE_BYTES = 512 * 1024
 FAULTS = frozenset({"error", "critical"})
 LEVELS = {"warning": frozenset({"warning", *FAULTS}), "error": FAULTS}  # that a log is narrowed to
@@ -230,7 +230,8 @@ def read(log_id: int, *, start: int, size_bytes: int, limit: int) -> Piece:
 def tail(
     log_id: int, *, size_bytes: int, limit: int, before: int | None = None, wanted: Wanted = ALL
 ) -> Piece:
-    """The last lines in front of offset `before`, or of the end: at most `limit`, and half a megabyte.
+    """The last lines in front of offset `before`, or of the end: at most `limit`, and half a megabyte of
+    them, but one however long it is.
 
     wanted: only these, however far back they are; the piece then starts where nobody has looked yet.
     """
@@ -246,7 +247,7 @@ def tail(
         _check_place(copy, end)
         n_bytes, start = 0, end
         for place, raw in _backwards(copy, end, wanted):
-            if len(kept) == limit or n_bytes + len(raw) > PIECE_BYTES:
+            if len(kept) == limit or (kept and n_bytes + len(raw) > PIECE_BYTES):
                 break
             kept.append(raw)
             n_bytes, start = n_bytes + len(raw), place
@@ -279,15 +280,10 @@ def first_fault(log_id: int, *, size_bytes: int) -> int | None:
 
 
 def _backwards(copy: Copy, end: int, wanted: Wanted) -> Iterator[tuple[int, bytes]]:
-    """(offset, line) of the wanted lines in front of `end`, the last first; half a megabyte is in memory."""
+    """(offset, line) of the wanted lines in front of `end`, the last first."""
     first = copy.cut.n_bytes
     while end > first:
-        start = max(first, end - PIECE_BYTES)
-        copy.seek(start)
-        block = copy.file.read(end - start)
-        if start > first:
-            cut = block.index(b"\n") + 1 if b"\n" in block[:-1] else 0
-            start, block = start + cut, block[cut:]
+        start, block = _whole_lines(copy, first, end)
         if not wanted or wanted.may_be_in(block):
             place = end
             for raw in reversed(block.splitlines(keepends=True)):
@@ -295,6 +291,20 @@ def _backwards(copy: Copy, end: int, wanted: Wanted) -> Iterator[tuple[int, byte
                 if not wanted or wanted.fits(raw):
                     yield place, raw
         end = start
+
+
+def _whole_lines(copy: Copy, first: int, end: int) -> tuple[int, bytes]:
+    """Where they begin, and the lines in front of `end`: half a megabyte, more where a line is longer."""
+    n_bytes = PIECE_BYTES
+    while True:
+        start = max(first, end - n_bytes)
+        copy.seek(start)
+        block = copy.file.read(end - start)
+        if start == first:
+            return start, block
+        if cut := block.find(b"\n", 0, -1) + 1:
+            return start + cut, block[cut:]
+        n_bytes *= 2
 
 
 def remove(log_id: int) -> None:

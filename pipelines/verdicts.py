@@ -40,7 +40,8 @@ class Watched:
     """A pipeline: its latest runs that ended and all that are under way, in any order.
 
     awake_at: since when it is known and not paused. next_run_at: when Airflow means to start the next run.
-    gone_at: since when Airflow does not list it; the other times are the last that it told.
+    gone_at: since when Airflow does not list it; the other times are the last that it told. made_good: the
+    keys of runs that failed and that a later success makes good.
     """
 
     dag_id: str
@@ -51,6 +52,7 @@ class Watched:
     ended: Sequence[Past] = ()
     under_way: Sequence[Past] = ()
     gone_at: datetime | None = None
+    made_good: frozenset[int] = frozenset()
 
     def is_gone(self, now: datetime) -> bool:
         """Whether Airflow has it no more, and not only for the moment in which it reads its file."""
@@ -191,13 +193,21 @@ def has_begun(watched: Watched, *, expected_at: datetime, now: datetime) -> bool
     return any(at >= expected_at for run in runs if (at := _known(run.started_at, now)))
 
 
-def has_mended(watched: Watched, *, failed_at: datetime, dag_run_id: str, now: datetime) -> bool:
-    """Whether a run succeeded after that failure, or the very run did in the end.
+def failures(watched: Watched, *, since: datetime, now: datetime) -> list[Finding]:
+    """What failed since then, by its end, whatever ended after it."""
+    failed = [Finding(_end(run, now), run) for run in _in_order(watched.ended, ("failed",), now)]
+    return [one for one in failed if one.at >= since]
 
-    That nothing is found is not enough: a run that was cleared has not failed any more, nor succeeded yet.
-    """
-    successes = _in_order(watched.ended, ("success",), now)
-    return any(run.dag_run_id == dag_run_id or _end(run, now) >= failed_at for run in successes)
+
+def has_unmended(watched: Watched, *, since: datetime, until: datetime, now: datetime) -> bool:
+    """Whether nothing made good yet what failed in that time."""
+    failed = [one for one in failures(watched, since=since, now=now) if one.at <= until]
+    return any(one.run is not None and one.run.pk not in watched.made_good for one in failed)
+
+
+def has_succeeded(watched: Watched, *, since: datetime, until: datetime, now: datetime) -> bool:
+    """Whether any run succeeded in that time."""
+    return any(since < _end(run, now) < until for run in _in_order(watched.ended, ("success",), now))
 
 
 # --- what it would have found

@@ -32,6 +32,7 @@ from pipelines import (
     unfolding,
 )
 from pipelines import params as rules
+from pipelines.backfill_models import BackfillState
 from pipelines.forms import TriggerForm
 from pipelines.models import Pipeline, Run, RunState
 from pipelines.views import airflow
@@ -267,6 +268,7 @@ def _waits(run: Run) -> dict[str, Any]:
     is_later = run.run_after is not None and run.run_after > timezone.now()
     return {
         "waits_for_switch": queries.is_paused(run.dag_id),
+        "waits_for_backfill": run.backfill is not None and run.backfill.state == BackfillState.PAUSED,
         "waits_until": run.run_after if is_later else None,
         "n_in_the_way": queries.n_in_the_way(run),
     }

@@ -17,7 +17,7 @@ from core.lib.errors import InvalidRequest
 from core.lib.models import SetAside, SyncState
 from pipelines import alert_rules, alerting, mirror, verdicts
 from pipelines.dag_answers import Dag
-from pipelines.models import AlertRule, Pipeline, Run
+from pipelines.models import AlertRule, Bookmark, Pipeline, Run
 from tests.people import make_admin
 from tests.pipeline_rows import make_pipeline, make_run
 
@@ -226,6 +226,181 @@ def test_a_switch_that_somebody_moved_counts_at_once():
     rule("no-success", limit_s=60)
     alerting.look()
     assert states() == []
+
+
+# --- which failures: by when they ended, whatever else ended since
+
+
+def test_a_run_that_ends_long_after_later_ones_is_found():
+    """It hung until its time was over, or an old one was run again."""
+    make_pipeline("etl")
+    rule()
+    for minutes in range(2, 30):
+        ended("success", minutes)
+    hung = ended("failed", 1, took=180)
+    alerting.look()
+    assert states() == [("etl", "open")]
+    assert Alert.objects.get().url == f"/runs/{hung.pk}"
+
+
+def test_a_slow_run_that_was_made_before_others_is_found():
+    make_pipeline("etl")
+    rule("slow", limit_s=3600)
+    for minutes in range(2, 30):
+        ended("success", minutes)
+    ended("success", 1, took=180)
+    alerting.look()
+    assert states() == [("etl", "open")]
+
+
+def test_a_success_that_was_made_before_others_is_one():
+    make_pipeline("etl", awake_at=None)
+    rule("no-success", limit_s=3600)
+    ended("success", 10, took=300)
+    ended("success", 100)
+    for minutes in range(12, 30):
+        ended("failed", minutes)
+    alerting.look()
+    assert states() == []
+
+
+def test_a_failure_and_a_success_within_one_look_are_told_of():
+    make_pipeline("etl")
+    rule()
+    ended("success", 60)
+    alerting.look()
+    failed = ended("failed", 0.2)
+    ended("success", 0.1)
+    alerting.look()
+    assert states() == [("etl", "open")]
+    assert Alert.objects.get().url == f"/runs/{failed.pk}"
+    for _round in range(3):
+        alerting.look()
+    assert [(alert.state, alert.n_findings) for alert in Alert.objects.all()] == [("resolved", 1)]
+    assert last_words() == "A later run succeeded."
+
+
+def test_what_was_made_good_while_airflow_was_away_is_told_of():
+    make_pipeline("etl")
+    rule()
+    alerting.look()
+    SyncState.failed(alerting.POLLS[1], "airflow", "away")
+    Bookmark.objects.update(read_until=ago(hours=1))
+    ended("failed", 40)
+    ended("success", 30)
+    alerting.look()
+    assert states() == []
+    SyncState.succeeded(alerting.POLLS[1], "airflow")
+    alerting.look()
+    assert states() == [("etl", "open")]
+
+
+def test_what_was_made_good_before_anybody_looked_is_history():
+    make_pipeline("etl")
+    rule()
+    ended("failed", 40)
+    ended("success", 30)
+    for _round in range(2):
+        alerting.look()
+    assert states() == []
+
+
+def test_several_failures_within_one_look_are_counted():
+    make_pipeline("etl")
+    rule()
+    alerting.look()
+    for seconds in (12, 9, 6):
+        ended("failed", seconds / 60, took=0.01)
+    for _round in range(2):
+        alerting.look()
+    assert Alert.objects.get().n_findings == 3
+
+
+def of_date(state: str, minutes: float, **more) -> Run:
+    return make_ended(state, minutes, run_type="scheduled", logical_date=ago(minutes=minutes), **more)
+
+
+def make_ended(state: str, minutes: float, **more) -> Run:
+    run = ended(state, minutes)
+    Run.objects.filter(pk=run.pk).update(**more)
+    return run
+
+
+def test_a_failure_of_a_date_is_settled_by_that_date_alone():
+    make_pipeline("etl")
+    rule()
+    failed = of_date("failed", 5)
+    alerting.look()
+    of_date("success", 2)
+    ended("success", 1)
+    alerting.look()
+    assert states() == [("etl", "open")]
+    Run.objects.filter(pk=failed.pk).update(state="running", ended_at=None)
+    alerting.look()
+    assert states() == [("etl", "open")]
+    Run.objects.filter(pk=failed.pk).update(state="success", ended_at=timezone.now())
+    alerting.look()
+    assert states() == [("etl", "resolved")]
+    assert last_words() == "The run succeeded in the end."
+
+
+def test_a_failure_of_a_partition_is_settled_by_that_partition_alone():
+    make_pipeline("etl")
+    rule()
+    failed = make_ended("failed", 5, partition_key="us")
+    alerting.look()
+    make_ended("success", 4, partition_key="eu")
+    alerting.look()
+    assert states() == [("etl", "open")]
+    Run.objects.filter(pk=failed.pk).update(state="queued", started_at=None, ended_at=None)
+    make_ended("success", 3, partition_key="us")
+    alerting.look()
+    assert states() == [("etl", "resolved")]
+
+
+def test_an_alert_stands_until_each_of_its_failures_is_made_good():
+    make_pipeline("etl")
+    rule()
+    alerting.look()
+    first, last = of_date("failed", 0.2), of_date("failed", 0.1)
+    alerting.look()
+    Run.objects.filter(pk=last.pk).update(state="success", ended_at=timezone.now())
+    alerting.look()
+    assert states() == [("etl", "open")]
+    Run.objects.filter(pk=first.pk).update(state="success", ended_at=timezone.now())
+    alerting.look()
+    assert states() == [("etl", "resolved")]
+
+
+def test_a_failure_after_a_success_opens_another_alert_though_a_date_is_not_made_good():
+    """Else nobody is told of the pipeline's failures while one old date stands."""
+    make_pipeline("etl")
+    rule()
+    of_date("failed", 30)
+    alerting.look()
+    Alert.objects.update(last_found_at=ago(minutes=29), first_found_at=ago(minutes=30))
+    of_date("success", 20)
+    alerting.look()
+    of_date("failed", 1)
+    alerting.look()
+    assert states() == [("etl", "resolved"), ("etl", "open")]
+    words = Alert.objects.earliest("pk").steps.last().reason
+    assert words == "A run succeeded, then another failed: that has an alert of its own."
+    of_date("failed", 0.5)
+    alerting.look()
+    assert states() == [("etl", "resolved"), ("etl", "open")]
+
+
+def test_what_somebody_resolved_of_a_date_stays_resolved_whatever_succeeds(root):
+    make_pipeline("etl")
+    rule()
+    of_date("failed", 5)
+    alerting.look()
+    alerts.resolve(Alert.objects.get().pk, by=root, reason="Not needed.")
+    of_date("success", 1)
+    for _round in range(2):
+        alerting.look()
+    assert states() == [("etl", "resolved")]
 
 
 # --- which pipelines, and what goes wrong
@@ -457,10 +632,11 @@ def test_the_queries_do_not_grow_with_pipelines_and_runs():
         make_pipeline(f"dag {n}")
         for m in range(5):
             ended("success", 10 * m + 1, f"dag {n}")
+        ended("failed", 90, f"dag {n}")
     with CaptureQueriesContext(connection) as asked:
         alerting.look()
     # within a test's transaction each pair has a savepoint
-    assert len([one for one in asked if "SAVEPOINT" not in one["sql"]]) == 8
+    assert len([one for one in asked if "SAVEPOINT" not in one["sql"]]) == 11
 
 
 def test_when_a_pipeline_woke_up_is_noted():

@@ -82,6 +82,28 @@ def test_every_line_is_in_one_piece_when_read_backwards(size):
     assert seen == [line(number) for number in range(N)]
 
 
+def test_a_line_longer_than_a_piece_is_read_whole_either_way(tmp_path, settings, monkeypatch):
+    settings.CONSOLE_VAR_DIR = tmp_path
+    monkeypatch.setattr(spool, "PIECE_BYTES", 1000)
+    written = [
+        LogLine(AT, "info", text) for text in ("first", "x" * 5000, "between", "y" * 20_000, "z" * 3000)
+    ]
+    with spool.writing(1) as file:
+        size = spool.append(file, written)
+    place, backwards = size, []
+    while place:
+        piece = spool.tail(1, size_bytes=size, limit=90, before=place)
+        assert piece.lines
+        backwards = piece.lines + backwards
+        place = piece.start
+    forwards = []
+    while (piece := spool.read(1, start=place, size_bytes=size, limit=90)).lines:
+        forwards += piece.lines
+        place = piece.end
+    assert backwards == forwards == written
+    assert spool.tail(1, size_bytes=size, limit=9, wanted=Wanted(text="between")).lines == [written[2]]
+
+
 def test_the_first_error_is_where_reading_begins(size):
     fault = spool.first_fault(1, size_bytes=size)
     assert spool.read(1, start=fault, size_bytes=size, limit=1).lines == [line(3000)]

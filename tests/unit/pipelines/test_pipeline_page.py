@@ -224,6 +224,17 @@ def test_the_next_runs_stop_where_the_pipeline_ends(schedule, days_before, expec
 
 
 @pytest.mark.django_db
+def test_a_pipeline_without_a_schedule_runs_on_demand(page):
+    """Airflow calls that `None`."""
+    make_pipeline(DAG, schedule="None", schedule_text="Never, external triggers only")
+    assert "On demand" in page.get(URL).text
+    assert "on demand" in page.get(f"{URL}/details").text
+    assert "on demand" in page.get("/pipelines").text
+    assert page.get(f"/api/v1{URL}").json()["schedule"] == ""
+    assert page.get("/api/v1/pipelines").json()["results"][0]["schedule"] == ""
+
+
+@pytest.mark.django_db
 def test_the_zone_of_the_schedule_is_named(page):
     first = datetime(2026, 1, 27, 11, 0, tzinfo=UTC)
     row = make_pipeline(DAG, schedule="0 6 * * *", next_run_at=first, timezone="America/New_York")

@@ -334,8 +334,18 @@ def test_a_time_that_an_older_release_copied_breaks_no_page(tmp_path, settings):
     assert [line.at for line in spool.tail(1, size_bytes=size, limit=9).lines] == [None]
 
 
-def test_a_long_line_is_cut_and_says_by_how_much():
-    assert log_lines.clean("x" * 5000).endswith("x … [+1000]")
+def test_a_long_line_is_cut_on_the_page_alone_and_says_by_how_much(task, airflow, page):
+    whole = '{"rows": "' + "x" * 10_000 + ' needle"}'
+    airflow.log_lines[RUN, "load", 1] = [LogLine(AT, "info", log_lines.clean(whole))]
+    log_reading.open_log(Run.objects.get(), "load")
+    sync.sync_logs()
+    assert downloaded(page, task)[0].endswith(whole)
+    address = f"/runs/{task.run_id}/tasks/load/log"
+    for query in ("", "?q=needle"):
+        assert page.get(f"/api/v1{address}{query}").json()["lines"][0]["message"] == whole
+        shown = page.get(f"{address}{query}").content.decode()
+        assert f"x … [+{len(whole) - log_lines.LONGEST_LINE}]" in shown
+        assert "needle&quot;" not in shown
 
 
 def test_an_exception_is_shown_with_its_frames():
@@ -457,10 +467,31 @@ def test_what_a_terminal_would_swallow_is_gone(raw, shown):
 
 
 def test_a_long_trace_keeps_its_end():
-    text = log_lines.clean("\n".join(["x" * 3000] * 50 + ["ValueError: the reason"]))
-    assert text.endswith("ValueError: the reason")
+    trace = "\n".join(["x" * 3000] * 50 + ["ValueError: the reason"])
+    kept = log_lines.clean(trace)
+    assert kept == trace
+    shown = LogLine(None, "", kept).shown
+    assert shown.endswith("ValueError: the reason")
+    assert "characters left out" in shown
+    assert len(shown) < 70_000
+
+
+def test_a_message_without_end_keeps_its_ends():
+    text = log_lines.clean("first " + "x" * 3_000_000 + " last")
+    assert text.startswith("first ")
+    assert text.endswith(" last")
     assert "characters left out" in text
-    assert len(text) < 70_000
+    assert len(text) < log_lines.LONGEST_MESSAGE + 100
+
+
+def test_lines_are_copied_a_bounded_text_at_a_time(task, monkeypatch):
+    monkeypatch.setattr(log_copy, "AT_ONCE_CHARACTERS", 1000)
+    view = log_reading.open_log(Run.objects.get(), "load")
+    written = []
+    append = spool.append
+    monkeypatch.setattr(spool, "append", lambda copy, some: written.append(len(some)) or append(copy, some))
+    assert log_copy.copy(view.copy, lines(*["x" * 400] * 7)) == 7
+    assert written == [3, 3, 1]
 
 
 def test_a_whole_copy_of_an_earlier_release_has_its_end(ended, page):

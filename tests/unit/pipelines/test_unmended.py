@@ -17,7 +17,8 @@ def failed(**values):
 
 
 def succeeded(**values):
-    return make_run(DAG, "success", **{"created_at": STARTED + timedelta(hours=1), **values})
+    made_at = values.pop("created_at", STARTED + timedelta(hours=1))
+    return make_run(DAG, "success", **{"created_at": made_at, "ended_at": made_at, **values})
 
 
 def unmended():
@@ -64,7 +65,17 @@ def test_a_partition_is_made_good_by_that_partition_alone(kind):
 @pytest.mark.parametrize("kind", ["manual", "asset_triggered", "operator_triggered", ""])
 def test_other_runs_are_made_good_by_a_later_success_of_the_pipeline(kind):
     run = failed(run_type=kind, logical_date=STARTED)
+    assert unmended() == [run.pk]
     succeeded(created_at=STARTED - timedelta(hours=1))
     assert unmended() == [run.pk]
     succeeded(run_type="scheduled", logical_date=STARTED + DAY)
+    assert unmended() == []
+
+
+def test_a_success_that_ended_before_the_failure_makes_nothing_good():
+    """The run hung while others came and went, or was run again."""
+    hung = failed(ended_at=STARTED + timedelta(hours=3))
+    succeeded(created_at=STARTED + timedelta(hours=1))
+    assert unmended() == [hung.pk]
+    succeeded(created_at=STARTED - DAY, ended_at=STARTED + timedelta(hours=4))
     assert unmended() == []

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from pipelines import sync
 from pipelines.models import Run
-from tests.pipeline_rows import make_pipeline, make_run
+from tests.pipeline_rows import make_backfill, make_pipeline, make_run
 
 pytestmark = pytest.mark.django_db
 DAG = "titanic_training"
@@ -44,3 +44,29 @@ def test_a_queued_run_says_that_others_are_in_its_way(page):
     assert "2 runs of the pipeline are running, as many as may at once" in page.get(f"/runs/{run.pk}").text
     Run.objects.filter(pk=run.pk).update(run_type="backfill")
     assert "as many as may at once" not in page.get(f"/runs/{run.pk}").text
+
+
+def test_a_queued_run_of_a_backfill_says_that_the_backfill_is_paused(page):
+    make_pipeline(DAG)
+    backfill = make_backfill(DAG, "paused")
+    run = queued(run_type="backfill", backfill=backfill)
+    text = page.get(f"/runs/{run.pk}").text
+    assert "The backfill is paused" in text
+    assert f'href="/backfills/{backfill.pk}"' in text
+    assert "The backfill is paused" not in page.get(f"/runs/{queued().pk}").text
+    backfill.state = "running"
+    backfill.save()
+    assert "The backfill is paused" not in page.get(f"/runs/{run.pk}").text
+
+
+def test_a_queued_run_of_a_backfill_says_that_others_of_it_are_in_its_way(page):
+    make_pipeline(DAG, max_active_runs=1)
+    backfill = make_backfill(DAG, max_active_runs=2)
+    run = queued(run_type="backfill", backfill=backfill)
+    words = "2 runs of the backfill are running, as many as may at once"
+    for other in ({}, {"run_type": "backfill", "backfill": make_backfill(DAG)}):
+        make_run(DAG, "running", **other)
+    make_run(DAG, "running", run_type="backfill", backfill=backfill)
+    assert "as many as may at once" not in page.get(f"/runs/{run.pk}").text
+    make_run(DAG, "running", run_type="backfill", backfill=backfill)
+    assert words in page.get(f"/runs/{run.pk}").text
