@@ -36,7 +36,8 @@ def cancel_run(run_id: int, *, by: User, batch: str = "") -> Run:
         # A start that is still to be confirmed keeps its lease: nobody may post it after this.
         run.next_attempt_at = run.next_attempt_at or timezone.now()
         run.wish = Wish.CANCEL
-    run.wished_by, run.delivery_error, run.traceparent = by, "", traces.traceparent()
+    run.wish_details, run.wished_by = {}, by
+    run.delivery_error, run.traceparent = "", traces.traceparent()
     run.save()
     audit.record("run.cancel", run, by=by, before=before, after={"state": run.state, **_named(batch)})
     _send(run)
