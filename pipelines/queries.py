@@ -256,6 +256,11 @@ def graph_of_run(found: Run) -> list[dict[str, Any]]:
     return graph_of(found.dag_id)
 
 
+def teardowns(nodes: Iterable[dict[str, Any]]) -> set[str]:
+    """Which of these tasks clean up after others: Airflow lets them run when somebody ends the run."""
+    return {node["id"] for node in nodes if node.get("role") == "teardown"}
+
+
 def task_instance(found: Run, task_id: str, map_index: int = -1) -> TaskInstance:
     """Raises NotFound."""
     task = found.task_instances.filter(task_id=task_id, map_index=map_index).first()

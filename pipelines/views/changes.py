@@ -78,6 +78,8 @@ def run_mark_preview(request: SignedInRequest, run_id: int) -> HttpResponse:
     state = form.cleaned_data["state"]
     preview = previews.for_page(partial(previews.of_marking, run, scope, state, by=request.user))
     context = {"run": run, "preview": preview, "state": state, "scope": scope}
+    if scope.is_whole_run and not run.has_ended:
+        context["has_teardowns"] = bool(queries.teardowns(queries.graph_of_run(run)))
     return render(request, "pipelines/_mark_preview.html", context)
 
 

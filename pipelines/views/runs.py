@@ -250,6 +250,7 @@ def run_detail(request: SignedInRequest, run_id: int) -> HttpResponse:
         "median_s": median_s,
         "against_median": queries.against_median(run, median_s),
         "input_requests": queries.open_inputs(run),
+        "has_teardowns": bool(queries.teardowns(nodes)),
         **_waits(run),
         "taken": asset_events.of_run(run),
         "signs_in": airflow.signs_in(request),

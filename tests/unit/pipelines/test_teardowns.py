@@ -6,18 +6,32 @@ import pytest
 from django.utils import timezone
 
 from core.audit.models import AuditEntry
-from pipelines import run_changes, sync, tasks
-from pipelines.models import Run
+from pipelines import previews, run_changes, selected, sync, tasks
+from pipelines.models import Pipeline, Run
 from pipelines.scope import Scope
 from tests.pipeline_rows import make_pipeline
 
 DAG, RUN = "titanic_training", "manual__1"
 
 
+NODES = [
+    {"id": "load", "label": "load", "operator": "", "downstream": ["search"], "is_mapped": False},
+    {"id": "search", "label": "search", "operator": "", "downstream": ["clean"], "is_mapped": False},
+    {
+        "id": "clean",
+        "label": "clean",
+        "operator": "",
+        "downstream": [],
+        "is_mapped": False,
+        "role": "teardown",
+    },
+]
+
+
 @pytest.fixture
 def run(db, airflow):
     """A run at work at its second task of three, with a teardown still to come."""
-    make_pipeline()
+    make_pipeline(tasks=NODES)
     airflow.add_dag(DAG, tasks=("load", "search", "clean"))
     airflow.teardowns = {"clean"}
     airflow.as_user("ana", "user").trigger_run(DAG, dag_run_id=RUN, conf={}, note="")
@@ -122,3 +136,35 @@ def test_the_page_says_what_is_waited_for(page, run, scientist, real_redis):
     deliver(run)
     shown = page.get(f"/runs/{run.pk}").content.decode()
     assert "Cancelling: its teardown tasks still run" in shown
+
+
+# --- what is told before
+
+
+def test_what_would_be_stopped_is_told_without_teardowns(page, run, scientist, real_redis):
+    found = previews.of_marking(run, Scope(), "failed", by=scientist)
+    assert [task.task_id for task in found] == ["search"]
+    assert selected.preview("cancel", [run.pk], by=scientist).items[0].words.startswith("1 task ")
+    words = "Teardown tasks are left to run"
+    assert words in page.get(f"/runs/{run.pk}/mark/preview?state=failed").content.decode()
+    assert words in page.get(f"/runs/{run.pk}").content.decode()
+    assert words not in page.get(f"/runs/{run.pk}/mark/preview?task=search&state=failed").content.decode()
+
+
+def test_a_run_without_teardowns_says_nothing_of_them(page, run, airflow, real_redis):
+    Pipeline.objects.update(tasks=NODES[:2])
+    words = "Teardown tasks are left to run"
+    assert words not in page.get(f"/runs/{run.pk}/mark/preview?state=failed").content.decode()
+    assert words not in page.get(f"/runs/{run.pk}").content.decode()
+
+
+def test_a_task_that_waits_for_its_next_try_would_be_skipped(run, airflow, scientist):
+    airflow.move_on(DAG, RUN, "running", search="up_for_retry")
+    sync.sync_tasks()
+    found = previews.of_marking(run, Scope(), "failed", by=scientist)
+    assert [(task.task_id, task.state) for task in found] == [("search", "up_for_retry")]
+    for what in ("cancel", "mark-failed"):
+        assert "1 task " in selected.preview(what, [run.pk], by=scientist).items[0].words
+    run_changes.mark_run(run.pk, "failed", by=scientist)
+    deliver(run)
+    assert [task.state for task in airflow.task_states([(DAG, RUN)])] == ["success", "skipped", ""]
