@@ -165,9 +165,10 @@ def input_request(input_id: int) -> InputRequest:
     return found
 
 
-def open_inputs(found: Run) -> list[InputRequest]:
-    """What its tasks ask people and wait for."""
-    return list(found.input_requests.filter(closed_at=None).select_related("run"))
+def open_inputs(found: Run, user: User) -> list[tuple[InputRequest, bool]]:
+    """What its tasks ask people and wait for, each with whether they ask this person."""
+    rows = found.input_requests.filter(closed_at=None).select_related("run")
+    return [(row, row.asks(user.get_username())) for row in rows]
 
 
 def timed_runs(dag_id: str) -> list[Run]:

@@ -249,7 +249,7 @@ def run_detail(request: SignedInRequest, run_id: int) -> HttpResponse:
         "graph": pictures.coloured(nodes, cells={task.task_id: task.cell for task in tasks}, shown=shown),
         "median_s": median_s,
         "against_median": queries.against_median(run, median_s),
-        "input_requests": queries.open_inputs(run),
+        "input_requests": queries.open_inputs(run, request.user),
         "has_teardowns": bool(queries.teardowns(nodes)),
         **_waits(run),
         "taken": asset_events.of_run(run),
