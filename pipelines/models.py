@@ -314,6 +314,17 @@ class Run(Deliverable):
         return self.wish == Wish.CANCEL
 
     @property
+    def can_cancel(self) -> bool:
+        """Whether somebody may end it, whatever else Airflow has not confirmed."""
+        return not self.has_ended and self.wish != Wish.CANCEL
+
+    @property
+    def can_withdraw(self) -> bool:
+        """Whether what Airflow has not confirmed may be taken back; a start is cancelled instead."""
+        is_start_cancelled = self.wish == Wish.CANCEL and self.state == RunState.CANCELLED
+        return self.wish not in {Wish.NOTHING, Wish.START} and not is_start_cancelled
+
+    @property
     def awaits_teardowns(self) -> bool:
         """Airflow has taken the wish for its end, and ends it by itself once its teardown tasks are over."""
         return self.wish in ENDS and bool(self.wish_details.get("is_taken"))

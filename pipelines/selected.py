@@ -13,7 +13,7 @@ from core.access.models import User
 from core.lib.errors import ConsoleError, InvalidRequest
 from core.lib.ids import uuid7
 from pipelines import queries, run_changes
-from pipelines.models import Pipeline, Run, Wish
+from pipelines.models import Pipeline, Run
 from pipelines.states import TASK_ENDED, TASK_FAILED, TASK_OVER
 
 CLEAR_FAILED, CLEAR, CANCEL, MARK_SUCCESS, MARK_FAILED = ALL = (
@@ -157,7 +157,6 @@ def _is_teardown(dag_ids: set[str]) -> Q:
 
 def _told(what: str, run: Run, counts: _Counts) -> Item:
     if what == CANCEL:
-        is_possible = not run.has_ended and run.wish in {Wish.START, Wish.NOTHING}
         words = ngettext(
             "%(n)d task under way or to come is stopped",
             "%(n)d tasks under way or to come are stopped",
@@ -165,7 +164,7 @@ def _told(what: str, run: Run, counts: _Counts) -> Item:
         )
         return (
             Item(run, words % {"n": counts.n_stopped})
-            if is_possible
+            if run.can_cancel
             else Item(run, refused=run_changes.already(run))
         )
     if not run.can_change or run.state == what.removeprefix("mark-"):

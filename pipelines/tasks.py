@@ -80,8 +80,17 @@ def _about(run: Run) -> dict[str, str]:
 
 def _try_again(run: Run, message: str) -> None:
     with transaction.atomic():
-        run.mark_retry(message)
+        if Run.objects.select_for_update().filter(pk=run.pk, wish=run.wish).exists():
+            run.mark_retry(message)
+        else:
+            _send_new_wish(run)
         mirror.publish_runs([run])
+
+
+def _send_new_wish(run: Run) -> None:
+    """Somebody changed their mind while it was delivered: what is wanted now, if anything, is due at once."""
+    Run.objects.filter(pk=run.pk).exclude(wish=Wish.NOTHING).update(next_attempt_at=timezone.now())
+    deliver_run.delay_on_commit(str(run.pk))
 
 
 def start_run(run: Run) -> None:
@@ -330,8 +339,7 @@ def _settle(run: Run, action: str, **values: Any) -> None:
     done = {"wish": Wish.NOTHING, "next_attempt_at": None, "delivery_error": "", **values}
     settled = Run.objects.filter(pk=run.pk, wish=run.wish).update(**done)
     if not settled:
-        Run.objects.filter(pk=run.pk).exclude(wish=Wish.NOTHING).update(next_attempt_at=timezone.now())
-        deliver_run.delay_on_commit(str(run.pk))
+        _send_new_wish(run)
     by = run.wished_by if run.wish != Wish.START else run.requested_by
     after = {"state": values.get("state", run.state), "words": values.get("delivery_error", "")}
     audit.record(action, run, by=by, before={"state": run.state}, after=after, upstream_id=run.dag_run_id)

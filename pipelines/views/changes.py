@@ -84,6 +84,14 @@ def run_mark_preview(request: SignedInRequest, run_id: int) -> HttpResponse:
 
 
 @require_POST
+def run_withdraw(request: SignedInRequest, run_id: int) -> HttpResponse:
+    """Take back what Airflow has not confirmed."""
+    run_changes.withdraw_wish(run_id, by=request.user)
+    messages.success(request, _("Withdrawn. What Airflow has done of it by now stays."))
+    return redirect("pipelines:run-detail", run_id)
+
+
+@require_POST
 def run_note(request: SignedInRequest, run_id: int) -> HttpResponse:
     """Write the run's note."""
     note = request.POST.get("note", "").replace("\r\n", "\n").strip()

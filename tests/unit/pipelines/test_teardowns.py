@@ -138,6 +138,22 @@ def test_the_page_says_what_is_waited_for(page, run, scientist, real_redis):
     assert "Cancelling: its teardown tasks still run" in shown
 
 
+def test_a_mark_that_waits_for_teardowns_may_become_a_cancellation(run, airflow, scientist):
+    run_changes.mark_run(run.pk, "success", by=scientist)
+    deliver(run)
+    assert run_changes.cancel_run(run.pk, by=scientist).awaits_teardowns
+    airflow.move_on(DAG, RUN, "success", clean="success")
+    assert deliver(run) == ("cancelled", "")
+
+
+def test_one_that_waits_for_teardowns_may_be_left_to_airflow(run, airflow, scientist):
+    run_changes.cancel_run(run.pk, by=scientist)
+    deliver(run)
+    run_changes.withdraw_wish(run.pk, by=scientist)
+    airflow.move_on(DAG, RUN, "success", clean="success")
+    assert seen(run) == ("success", "")
+
+
 # --- what is told before
 
 
