@@ -596,6 +596,16 @@ def test_what_cannot_be_cleared_so_is_told_in_the_form_and_what_was_typed_stays(
     assert Run.objects.get().wish == ""
 
 
+@pytest.mark.parametrize(
+    ("state", "wish", "is_offered"),
+    [("running", "", True), ("queued", "", True), ("success", "", True), ("running", "clear", False)],
+)
+def test_the_page_of_a_run_offers_to_mark_it(page, run, real_redis, state, wish, is_offered):
+    Run.objects.update(state=state, wish=wish, next_attempt_at=timezone.now())
+    shown = page.get(f"/runs/{run.pk}").content.decode()
+    assert (f'href="/runs/{run.pk}/mark?state=' in shown) == is_offered
+
+
 def test_what_cannot_be_marked_so_is_told_in_the_form(page, run):
     answer = page.post(f"/runs/{run.pk}/mark", {"state": "skipped"})
     assert answer.status_code == 422
