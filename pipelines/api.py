@@ -301,6 +301,19 @@ class RunCancelView(APIView):
         return Response(RunSerializer(run_changes.cancel_run(run_id, by=user_of(request))).data, status=202)
 
 
+class RunWithdrawView(APIView):
+    """Taking back what was asked of Airflow for a run."""
+
+    @extend_schema(request=NothingSerializer, responses=RunSerializer)
+    def post(self, request: Request, run_id: int) -> Response:
+        """What `wish` says, which Airflow has not confirmed; what it has done of it by now stays.
+
+        409 where nothing waits. A start is cancelled instead.
+        """
+        valid(NothingSerializer, request.data)
+        return Response(RunSerializer(run_changes.withdraw_wish(run_id, by=user_of(request))).data)
+
+
 class RunClearView(APIView):
     """Running tasks of a run again."""
 

@@ -56,6 +56,7 @@ urlpatterns = [
     path("runs/<int:run_id>/cancel", api.RunCancelView.as_view(), name="run-cancel"),
     path("runs/<int:run_id>/clear", api.RunClearView.as_view(), name="run-clear"),
     path("runs/<int:run_id>/mark", api.RunMarkView.as_view(), name="run-mark"),
+    path("runs/<int:run_id>/withdraw", api.RunWithdrawView.as_view(), name="run-withdraw"),
     path("runs/<int:run_id>/tasks", api.RunTaskListView.as_view(), name="run-task-list"),
     path("runs/<int:run_id>/tasks/<str:task_id>/log", api.TaskLogView.as_view(), name="task-log"),
     path("runs/<int:run_id>/tasks/<str:task_id>/tries", api.TaskTriesView.as_view(), name="task-tries"),

@@ -227,6 +227,11 @@ def _due_until(found: DagRun) -> datetime:
 def _update(row: Run, found: DagRun) -> bool:
     if row.state == RunState.REFUSED:  # somebody else's run under our id
         return False
+    if row.awaits_teardowns and found.state in ENDED and not row.is_queued_anew(found.queued_at):
+        # Its worker tells how it ended: Airflow may have gone by its tasks, and not by the wish.
+        waiting = Run.objects.filter(pk=row.pk, wish=row.wish, next_attempt_at__gt=timezone.now())
+        waiting.update(next_attempt_at=timezone.now())
+        return False
     values = {**_mirrored(found), "note": found.note, "state": seen_state(row, found)}
     for name in ("logical_date", "run_after", "partition_date"):
         if values[name] is None:  # nothing that can be read: what was known of it stays

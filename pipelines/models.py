@@ -45,6 +45,9 @@ class Wish(models.TextChoices):
     NOTHING = "", _("nothing")
 
 
+ENDS = (Wish.CANCEL, Wish.SUCCEED, Wish.FAIL)
+
+
 def _user(**options: Any) -> models.ForeignKey:
     return models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+", **options
@@ -223,7 +226,8 @@ class Run(Deliverable):
     wished_by = _user()
     is_clear_of_failed_only = models.BooleanField(default=False)
     # Which tasks to clear or mark (a `Scope`), "state" to mark them with, "tries": the latest of each when
-    # somebody asked, by "<task_id> <map_index>", as a newer one shows that it was done.
+    # somebody asked, by "<task_id> <map_index>", as a newer one shows that it was done. Of the end of a run:
+    # "is_taken" while Airflow ends it after its teardown tasks, "queued_at" then.
     wish_details = models.JSONField(default=dict, db_default={})
     requested_by = _user()
     run_type = models.CharField(max_length=50, blank=True)
@@ -342,6 +346,27 @@ class Run(Deliverable):
     def is_cancelling(self) -> bool:
         """Somebody cancelled it and Airflow has not confirmed."""
         return self.wish == Wish.CANCEL
+
+    @property
+    def can_cancel(self) -> bool:
+        """Whether somebody may end it, whatever else Airflow has not confirmed."""
+        return not self.has_ended and self.wish != Wish.CANCEL
+
+    @property
+    def can_withdraw(self) -> bool:
+        """Whether what Airflow has not confirmed may be taken back; a start is cancelled instead."""
+        is_start_cancelled = self.wish == Wish.CANCEL and self.state == RunState.CANCELLED
+        return self.wish not in {Wish.NOTHING, Wish.START} and not is_start_cancelled
+
+    @property
+    def awaits_teardowns(self) -> bool:
+        """Airflow has taken the wish for its end, and ends it by itself once its teardown tasks are over."""
+        return self.wish in ENDS and bool(self.wish_details.get("is_taken"))
+
+    def is_queued_anew(self, queued_at: datetime | None) -> bool:
+        """Whether somebody cleared it since Airflow took the wish: Airflow queues it anew then."""
+        noted = self.wish_details.get("queued_at")
+        return queued_at != (datetime.fromisoformat(noted) if noted else None)
 
     @property
     def wished_scope(self) -> Scope:

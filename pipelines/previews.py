@@ -10,7 +10,7 @@ from core.lib.errors import ConsoleError
 from pipelines import marking, queries, run_changes
 from pipelines.models import Run
 from pipelines.scope import Scope
-from pipelines.states import TASK_ENDED, TASK_UNDER_WAY
+from pipelines.states import TASK_OVER, TASK_UNDER_WAY
 from pipelines.task_answers import TaskState
 from pipelines.tasks import airflow_for
 
@@ -60,7 +60,7 @@ def of_clearing(run: Run, scope: Scope, *, by: User) -> list[TaskState]:
 def of_marking(run: Run, scope: Scope, state: str, *, by: User) -> list[TaskState]:
     """Which tasks would get the state. Raises NotFound, and what the gateway raises.
 
-    Airflow has no dry run for a whole run: of that, the tasks that have not ended.
+    Airflow has no dry run for a whole run: of that, the tasks that are not over, but for teardown tasks.
     """
     policy.check(by, "pipelines.run", run.pk)
     run_changes.refuse_unfit_mark(run, scope)
@@ -69,8 +69,11 @@ def of_marking(run: Run, scope: Scope, state: str, *, by: User) -> list[TaskStat
     airflow = airflow_for(by.get_username())
     if not scope.is_whole_run:
         return _known(marking.would_mark(airflow, run, scope, state))
-    there = _known(airflow.task_states([(run.dag_id, run.dag_run_id)]))
-    return [task for task in there if task.state not in TASK_ENDED]
+    there, left = (
+        _known(airflow.task_states([(run.dag_id, run.dag_run_id)])),
+        queries.teardowns(queries.graph_of_run(run)),
+    )
+    return [task for task in there if task.state not in TASK_OVER and task.task_id not in left]
 
 
 def _new(run: Run, task_id: str) -> TaskState:

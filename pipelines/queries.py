@@ -165,9 +165,10 @@ def input_request(input_id: int) -> InputRequest:
     return found
 
 
-def open_inputs(found: Run) -> list[InputRequest]:
-    """What its tasks ask people and wait for."""
-    return list(found.input_requests.filter(closed_at=None).select_related("run"))
+def open_inputs(found: Run, user: User) -> list[tuple[InputRequest, bool]]:
+    """What its tasks ask people and wait for, each with whether they ask this person."""
+    rows = found.input_requests.filter(closed_at=None).select_related("run")
+    return [(row, row.asks(user.get_username())) for row in rows]
 
 
 def timed_runs(dag_id: str) -> list[Run]:
@@ -264,6 +265,11 @@ def graph_of_run(found: Run) -> list[dict[str, Any]]:
         if tasks := ran.values_list("tasks", flat=True).first():
             return list(tasks)
     return graph_of(found.dag_id)
+
+
+def teardowns(nodes: Iterable[dict[str, Any]]) -> set[str]:
+    """Which of these tasks clean up after others: Airflow lets them run when somebody ends the run."""
+    return {node["id"] for node in nodes if node.get("role") == "teardown"}
 
 
 def task_instance(found: Run, task_id: str, map_index: int = -1) -> TaskInstance:

@@ -1,4 +1,4 @@
-"""The click's half of runs that are there: cancelling, clearing, marking, notes, answers to questions."""
+"""The click's half of runs that are there: cancelling, clearing, marking; withdrawing; notes, answers."""
 
 from dataclasses import replace
 from typing import Any
@@ -22,24 +22,56 @@ from pipelines.states import MARKS, TASK_ENDED, TASK_FAILED, RunState
 def cancel_run(run_id: int, *, by: User, batch: str = "") -> Run:
     """End a run. One that was never sent to Airflow is cancelled at once; of others Airflow is asked.
 
+    What else was asked of Airflow and is not confirmed is dropped.
+
     Raises NotFound for an unknown run, Conflict for one that has ended.
     """
     run = _locked(run_id, by)
-    if run.has_ended or run.wish not in {Wish.START, Wish.CANCEL, Wish.NOTHING}:
+    if run.has_ended:
         raise Conflict(already(run))
-    if run.wish == Wish.CANCEL:
+    if not run.can_cancel:
         return run
-    before = {"state": run.state}
+    before = _before(run)
     if run.state == RunState.REQUESTED:
         _cancel_request(run)
     else:
-        # A start that is still to be confirmed keeps its lease: nobody may post it after this.
+        # What is still to be confirmed keeps its lease: nobody may ask for it after this.
         run.next_attempt_at = run.next_attempt_at or timezone.now()
+        if run.wish != Wish.START:
+            run.delivery_attempts = 0
+        if not run.awaits_teardowns:
+            run.wish_details = {}
         run.wish = Wish.CANCEL
-    run.wished_by, run.delivery_error, run.traceparent = by, "", traces.traceparent()
+    run.wished_by = by
+    run.delivery_error, run.traceparent = "", traces.traceparent()
     run.save()
     audit.record("run.cancel", run, by=by, before=before, after={"state": run.state, **_named(batch)})
     _send(run)
+    return run
+
+
+def _before(run: Run) -> dict:
+    """As it stood, with what Airflow has not confirmed of what was done to it."""
+    waits = run.wish not in {Wish.NOTHING, Wish.START}
+    return {"state": run.state, **({"wish": run.wish} if waits else {})}
+
+
+@transaction.atomic
+def withdraw_wish(run_id: int, *, by: User) -> Run:
+    """Take back what was asked of Airflow and is not confirmed; what it has done of it by now stays.
+
+    Raises NotFound for an unknown run, Conflict where nothing of the kind waits.
+    """
+    run = _locked(run_id, by)
+    if not run.can_withdraw:
+        raise Conflict(_("Nothing that Airflow has yet to confirm can be withdrawn of this run."))
+    before = _before(run)
+    run.wish, run.wish_details = Wish.NOTHING, {}
+    run.next_attempt_at, run.delivery_error = None, ""
+    run.save()
+    after = {"state": run.state}
+    audit.record("run.withdraw", run, by=by, before=before, after=after, upstream_id=run.dag_run_id)
+    mirror.publish_runs([run])
     return run
 
 

@@ -13,8 +13,8 @@ from core.access.models import User
 from core.lib.errors import ConsoleError, InvalidRequest
 from core.lib.ids import uuid7
 from pipelines import queries, run_changes
-from pipelines.models import Run, Wish
-from pipelines.states import TASK_ENDED, TASK_FAILED
+from pipelines.models import Pipeline, Run
+from pipelines.states import TASK_ENDED, TASK_FAILED, TASK_OVER
 
 CLEAR_FAILED, CLEAR, CANCEL, MARK_SUCCESS, MARK_FAILED = ALL = (
     "clear-failed",
@@ -124,33 +124,47 @@ def _known(what: str) -> str:
 
 
 class _Counts(NamedTuple):
-    """Of a run's tasks: those that failed, those that have not ended, all."""
+    """Of a run's tasks: those that failed, those that have not ended, those that its end would stop, all."""
 
     n_failed: int
     n_open: int
+    n_stopped: int
     n: int
 
 
 def _counted(run_ids: Iterable[int]) -> list[tuple[Run, _Counts]]:
     """At most MOST, newest first."""
-    failed = Count("task_instances", filter=Q(task_instances__state__in=TASK_FAILED))
-    still = Count("task_instances", filter=~Q(task_instances__state__in=TASK_ENDED))
     found = queries.runs().filter(pk__in=list(run_ids)).select_related("requested_by")
-    found = found.annotate(n_failed=failed, n_open=still, n_tasks=Count("task_instances"))
-    return [(run, _Counts(run.n_failed, run.n_open, run.n_tasks)) for run in found[:MOST]]
+    is_over = Q(task_instances__state__in=TASK_OVER)
+    is_left = _is_teardown(set(found.order_by().values_list("dag_id", flat=True)))
+    found = found.annotate(
+        n_failed=Count("task_instances", filter=Q(task_instances__state__in=TASK_FAILED)),
+        n_open=Count("task_instances", filter=~Q(task_instances__state__in=TASK_ENDED)),
+        n_stopped=Count("task_instances", filter=~is_over & ~is_left),
+        n_tasks=Count("task_instances"),
+    )
+    return [(run, _Counts(run.n_failed, run.n_open, run.n_stopped, run.n_tasks)) for run in found[:MOST]]
+
+
+def _is_teardown(dag_ids: set[str]) -> Q:
+    """Whether a task is a teardown, as the newest versions of these pipelines have it."""
+    found = Q(pk__in=[])
+    for dag_id, nodes in Pipeline.objects.filter(pk__in=dag_ids).values_list("dag_id", "tasks"):
+        if names := queries.teardowns(nodes):
+            found |= Q(dag_id=dag_id, task_instances__task_id__in=names)
+    return found
 
 
 def _told(what: str, run: Run, counts: _Counts) -> Item:
     if what == CANCEL:
-        is_possible = not run.has_ended and run.wish in {Wish.START, Wish.NOTHING}
         words = ngettext(
             "%(n)d task under way or to come is stopped",
             "%(n)d tasks under way or to come are stopped",
-            counts.n_open,
+            counts.n_stopped,
         )
         return (
-            Item(run, words % {"n": counts.n_open})
-            if is_possible
+            Item(run, words % {"n": counts.n_stopped})
+            if run.can_cancel
             else Item(run, refused=run_changes.already(run))
         )
     if not run.can_change or run.state == what.removeprefix("mark-"):
@@ -159,9 +173,9 @@ def _told(what: str, run: Run, counts: _Counts) -> Item:
         words = ngettext(
             "the run gets the state; %(n)d task that has not ended is stopped",
             "the run gets the state; %(n)d tasks that have not ended are stopped",
-            counts.n_open,
+            counts.n_stopped,
         )
-        return Item(run, words % {"n": counts.n_open})
+        return Item(run, words % {"n": counts.n_stopped})
     if what == CLEAR_FAILED and not counts.n_failed:
         return Item(run, refused=_("None of its tasks failed."))
     n = counts.n_failed if what == CLEAR_FAILED else counts.n

@@ -37,8 +37,10 @@ TYPES: Final = {
 }
 BY_DATE: Final = ("scheduled", "backfill")  # each for a date of its own: none of them stands for another
 
-# Of tasks. After the first a try writes no more; Airflow has no others in release 3.3.
-TASK_ENDED: Final = ("success", "failed", "skipped", "upstream_failed", "removed", "up_for_retry")
+# Of tasks. After the first the task is over, and after the second a try writes no more; Airflow has no others
+# in release 3.3.
+TASK_OVER: Final = ("success", "failed", "skipped", "upstream_failed", "removed")
+TASK_ENDED: Final = (*TASK_OVER, "up_for_retry")
 TASK_FAILED: Final = ("failed", "upstream_failed")  # by itself, or by one before it: what "only failed" means
 NEVER_RAN: Final = frozenset({"skipped", "upstream_failed", "removed"})  # some get a start all the same
 TASK_UNDER_WAY: Final = (  # what a clear stops or takes back

@@ -80,8 +80,17 @@ def _about(run: Run) -> dict[str, str]:
 
 def _try_again(run: Run, message: str) -> None:
     with transaction.atomic():
-        run.mark_retry(message)
+        if Run.objects.select_for_update().filter(pk=run.pk, wish=run.wish).exists():
+            run.mark_retry(message)
+        else:
+            _send_new_wish(run)
         mirror.publish_runs([run])
+
+
+def _send_new_wish(run: Run) -> None:
+    """Somebody changed their mind while it was delivered: what is wanted now, if anything, is due at once."""
+    Run.objects.filter(pk=run.pk).exclude(wish=Wish.NOTHING).update(next_attempt_at=timezone.now())
+    deliver_run.delay_on_commit(str(run.pk))
 
 
 def start_run(run: Run) -> None:
@@ -138,17 +147,50 @@ def cancel_run(run: Run) -> None:
     outcome: dict[str, Any] = {"state": RunState.CANCELLED, "cancelled_at": timezone.now()}
     try:
         found = airflow.run(run.dag_id, run.dag_run_id)
-        if found.state in ENDED:
-            outcome = {"state": _final(run, found), "ended_at": found.ended_at}
+        if found.state in ENDED and not run.awaits_teardowns:
+            outcome = {"state": _final(run, found)}
         else:
-            airflow.fail_run(run.dag_id, run.dag_run_id)
-        outcome["tasks_due_until"] = timezone.now()
+            found = _end(airflow, run, found, RunState.FAILED)
+            if found.state not in ENDED:
+                _await_teardowns(run, found)
+                return
+        outcome |= {"ended_at": found.ended_at, "tasks_due_until": timezone.now()}
     except NotFound:
         log.info("run.never_arrived", run=run.pk)
         outcome["gone_at"] = timezone.now()
     except (Conflict, InvalidRequest) as error:
         outcome = {"delivery_error": error.message}
     _settle(run, "run.cancelled" if "cancelled_at" in outcome else "run.not_cancelled", **outcome)
+
+
+def _end(airflow: "AirflowGateway", run: Run, there: "DagRun", state: str) -> "DagRun":
+    """The run, ended in this state; or as it goes on until its teardown tasks are over.
+
+    Airflow then ends it by its tasks, those that were skipped counting as successes: it gets the state anew.
+    Raises Conflict where somebody cleared it meanwhile, and where Airflow leaves it in another state.
+    """
+    if run.awaits_teardowns:
+        if run.is_queued_anew(there.queued_at):
+            message = _("Somebody ran its tasks again in Airflow meanwhile; the run was left alone then.")
+            raise Conflict(message, service=SERVICE)
+        if there.state not in ENDED or there.state == state:
+            return there
+    found = airflow.set_run_state(run.dag_id, run.dag_run_id, state)
+    if found.state in ENDED and found.state != state:
+        message = _("Airflow left the run as it was, “%(state)s”.") % {"state": found.state}
+        raise Conflict(message, service=SERVICE)
+    return found
+
+
+def _await_teardowns(run: Run, found: "DagRun") -> None:
+    """Keep the wish, which Airflow has taken: the mirror makes it due when the run has ended there."""
+    queued_at = found.queued_at.isoformat() if found.queued_at else None
+    taken = {"wish_details": {**run.wish_details, "is_taken": True, "queued_at": queued_at}}
+    now = timezone.now()
+    with transaction.atomic():
+        same = Run.objects.filter(pk=run.pk, wish=run.wish)
+        same.update(**taken, state=found.state, cancelled_at=None, tasks_due_until=now)
+    _try_again(run, "")
 
 
 def _final(run: Run, found: "DagRun") -> str:
@@ -235,9 +277,12 @@ def mark_run(run: Run) -> None:
     airflow = airflow_for(_wisher(run))
     state = RunState.SUCCESS if run.wish == Wish.SUCCEED else RunState.FAILED
     try:
-        found = airflow.set_run_state(run.dag_id, run.dag_run_id, state)
+        found = _end(airflow, run, airflow.run(run.dag_id, run.dag_run_id), state)
     except (NotFound, Conflict, InvalidRequest) as error:
         _settle(run, "run.not_marked", delivery_error=error.message, **_gone(airflow, run, error))
+        return
+    if found.state not in ENDED:
+        _await_teardowns(run, found)
         return
     outcome = {"cancelled_at": None, "ended_at": found.ended_at, "tasks_due_until": timezone.now()}
     _settle(run, "run.marked", state=state, **outcome)
@@ -294,8 +339,7 @@ def _settle(run: Run, action: str, **values: Any) -> None:
     done = {"wish": Wish.NOTHING, "next_attempt_at": None, "delivery_error": "", **values}
     settled = Run.objects.filter(pk=run.pk, wish=run.wish).update(**done)
     if not settled:
-        Run.objects.filter(pk=run.pk).exclude(wish=Wish.NOTHING).update(next_attempt_at=timezone.now())
-        deliver_run.delay_on_commit(str(run.pk))
+        _send_new_wish(run)
     by = run.wished_by if run.wish != Wish.START else run.requested_by
     after = {"state": values.get("state", run.state), "words": values.get("delivery_error", "")}
     audit.record(action, run, by=by, before={"state": run.state}, after=after, upstream_id=run.dag_run_id)

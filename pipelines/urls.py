@@ -51,6 +51,7 @@ urlpatterns = [
     path("runs/<int:run_id>/clear/preview", changes.run_clear_preview, name="run-clear-preview"),
     path("runs/<int:run_id>/mark", changes.run_mark, name="run-mark"),
     path("runs/<int:run_id>/mark/preview", changes.run_mark_preview, name="run-mark-preview"),
+    path("runs/<int:run_id>/withdraw", changes.run_withdraw, name="run-withdraw"),
     path("runs/<int:run_id>/note", changes.run_note, name="run-note"),
     path("runs/<int:run_id>/tasks/<str:task_id>/box", tasks.task_box, name="task-box"),
     path("runs/<int:run_id>/tasks/<str:task_id>/log", logs.task_log, name="task-log"),

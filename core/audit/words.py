@@ -98,6 +98,7 @@ ACTIONS: Final[dict[str, Promise]] = {
     "run.task_marked": _("Airflow marked a task"),
     "run.task_not_marked": _("Airflow could not mark a task"),
     "run.trigger": _("Asked for a run"),
+    "run.withdraw": _("Withdrew what was asked of a run"),
     "session.lock": _("Sign-in held up after wrong passwords"),
     "session.refuse": _("Sign-in refused"),
     "session.sign_in": _("Signed in"),

@@ -78,7 +78,17 @@ def run_mark_preview(request: SignedInRequest, run_id: int) -> HttpResponse:
     state = form.cleaned_data["state"]
     preview = previews.for_page(partial(previews.of_marking, run, scope, state, by=request.user))
     context = {"run": run, "preview": preview, "state": state, "scope": scope}
+    if scope.is_whole_run and not run.has_ended:
+        context["has_teardowns"] = bool(queries.teardowns(queries.graph_of_run(run)))
     return render(request, "pipelines/_mark_preview.html", context)
+
+
+@require_POST
+def run_withdraw(request: SignedInRequest, run_id: int) -> HttpResponse:
+    """Take back what Airflow has not confirmed."""
+    run_changes.withdraw_wish(run_id, by=request.user)
+    messages.success(request, _("Withdrawn. What Airflow has done of it by now stays."))
+    return redirect("pipelines:run-detail", run_id)
 
 
 @require_POST

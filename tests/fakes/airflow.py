@@ -32,6 +32,8 @@ ENDED = {"success", "failed"}
 MARKS = {"success", "failed", "skipped"}
 AWAITS = {"awaiting_input", "deferred"}
 FAILED = {"failed", "upstream_failed"}
+DONE = {"success", "failed", "skipped", "upstream_failed", "removed"}
+AT_WORK = {"running", "deferred", "up_for_reschedule", "awaiting_input"}
 
 
 MOST_ENTRIES = 30  # as the gateway asks for
@@ -54,6 +56,7 @@ class FakeAirflow(Backfills):
         self.groups: dict[str, list[str]] = {}  # of tasks that are not called after those that they are in
         self.older: dict[tuple[str, int | None], list[TaskNode]] = {}  # the tasks of versions before
         self.hides_structure = False  # what its own pages draw
+        self.teardowns: set[str] = set()  # names of tasks that no end of a run stops
         self.calls: list[str] = []
         self.faults: list[ImportFault] = []
         self.questions: list[InputRequest] = []
@@ -321,9 +324,16 @@ class FakeAirflow(Backfills):
 
     def set_run_state(self, dag_id: str, dag_run_id: str, state: str) -> DagRun:
         self._call("set_run_state", writes=True)
-        self._put(replace(self.run(dag_id, dag_run_id), state=state, ended_at=self.now))
+        run, has_teardowns = self.run(dag_id, dag_run_id), False
         for task in self.task_states([(dag_id, dag_run_id)]):
-            self._set(replace(task, state=task.state or "skipped"))
+            if task.state in DONE:
+                continue
+            if task.task_id in self.teardowns:
+                has_teardowns = True
+            else:
+                self._set(replace(task, state=state if task.state in AT_WORK else "skipped"))
+        if not has_teardowns:  # else the scheduler ends the run after them, as its tasks ended
+            self._put(replace(run, state=state, ended_at=self.now))
         return self._runs[dag_id, dag_run_id]
 
     def set_note(self, dag_id: str, dag_run_id: str, note: str) -> None:

@@ -65,6 +65,7 @@ IN_REST = {
     "pipelines:run-mark": ["POST /runs/{run_id}/mark"],
     "pipelines:run-note": ["PATCH /runs/{run_id}"],
     "pipelines:run-trigger": ["POST /pipelines/{dag_id}/runs", "POST /pipelines/{dag_id}/presets"],
+    "pipelines:run-withdraw": ["POST /runs/{run_id}/withdraw"],
     "pipelines:runs-selected": ["POST /runs/selected"],
     "predict:erase": ["DELETE /predictions/{id}"],
     "predict:feedback": ["POST /predictions/{id}/feedback"],

@@ -451,6 +451,27 @@ def test_the_run_says_that_it_waits_for_a_person(page, question, real_redis):
     assert f"/runs/questions/{question.pk}" in text
 
 
+def test_the_run_says_that_an_answer_is_on_its_way(page, question, scientist, airflow, real_redis):
+    answer(question, scientist)
+    airflow.is_away = True
+    tasks.deliver_answer(str(question.pk))
+    text = page.get(f"/runs/{Run.objects.get().pk}").content.decode()
+    assert "awaits" not in text
+    assert "The answer for ask is on its way to Airflow" in text
+    assert "Airflow is not answering." in text
+
+
+def test_the_run_asks_nobody_who_may_not_answer(client, page, viewer, question, real_redis):
+    InputRequest.objects.update(assigned=["bo"])
+    run_page = f"/runs/{Run.objects.get().pk}"
+    text = page.get(run_page).content.decode()
+    assert "ask awaits an answer" in text
+    assert "Only these may answer: bo." in text
+    InputRequest.objects.update(assigned=[])
+    client.force_login(viewer)
+    assert "ask awaits an answer" in client.get(run_page).content.decode()
+
+
 def test_what_is_over_is_kept(page, question, scientist):
     answer(question, scientist)
     tasks.deliver_answer(str(question.pk))

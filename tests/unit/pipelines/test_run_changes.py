@@ -11,8 +11,8 @@ from django.core.exceptions import PermissionDenied
 from django.utils import timezone
 
 from core.audit.models import AuditEntry
-from core.lib.errors import Conflict, InvalidRequest, NotFound
-from pipelines import run_changes, sync, tasks
+from core.lib.errors import Conflict, InvalidRequest, NotFound, Unavailable
+from pipelines import run_changes, selected, sync, tasks
 from pipelines.models import Run, RunNote, RunState, TaskInstance, Wish
 from pipelines.scope import Scope
 from tests.pipeline_rows import make_pipeline, make_run, make_task
@@ -385,6 +385,92 @@ def test_while_airflow_is_away_a_mark_waits(run, airflow, scientist):
     assert (run.wish, run.delivery_error) == ("succeed", "Airflow is not answering.")
 
 
+# --- what Airflow has not confirmed
+
+WAITING = {
+    "clear": lambda run, by: run_changes.clear_run(run.pk, by=by),
+    "succeed": lambda run, by: run_changes.mark_run(run.pk, "success", by=by),
+    "mark": lambda run, by: run_changes.mark_task(run.pk, Scope("search"), "success", by=by),
+}
+
+
+@pytest.mark.parametrize("wish", WAITING)
+def test_what_airflow_keeps_refusing_can_be_withdrawn(run, airflow, scientist, wish):
+    assert WAITING[wish](run, scientist).wish == wish
+    airflow.knows_no_token = True
+    tasks.deliver_run(str(run.pk))
+    withdrawn = run_changes.withdraw_wish(run.pk, by=scientist)
+    assert (withdrawn.wish, withdrawn.next_attempt_at, withdrawn.delivery_error) == ("", None, "")
+    assert withdrawn.can_change
+    entry = AuditEntry.objects.get(action="run.withdraw")
+    assert (entry.actor_name, entry.before) == ("ana", {"state": "failed", "wish": wish})
+    airflow.knows_no_token = False
+    airflow.calls.clear()
+    tasks.deliver_run(str(run.pk))
+    assert airflow.calls == []
+
+
+def test_what_does_not_wait_cannot_be_withdrawn(run, scientist, viewer):
+    with pytest.raises(Conflict):
+        run_changes.withdraw_wish(run.pk, by=scientist)
+    wanted = make_run(state="requested", wish=Wish.START, next_attempt_at=timezone.now())
+    with pytest.raises(Conflict):
+        run_changes.withdraw_wish(wanted.pk, by=scientist)
+    with pytest.raises(PermissionDenied):
+        run_changes.withdraw_wish(run.pk, by=viewer)
+
+
+def test_what_is_withdrawn_while_a_worker_is_at_it_leaves_no_trouble(run, airflow, scientist, monkeypatch):
+    run_changes.mark_run(run.pk, "success", by=scientist)
+
+    def withdraw(*_args):
+        run_changes.withdraw_wish(run.pk, by=scientist)
+        raise Unavailable("Airflow is not answering.", service="airflow")
+
+    monkeypatch.setattr(airflow, "set_run_state", withdraw)
+    tasks.deliver_run(str(run.pk))
+    run.refresh_from_db()
+    assert (run.wish, run.delivery_error, run.next_attempt_at) == ("", "", None)
+
+
+@pytest.mark.parametrize("wish", WAITING)
+def test_a_run_that_goes_on_is_cancelled_instead_of_what_waits(run, airflow, scientist, wish):
+    airflow.move_on(DAG, "manual__1", "running", search="running")
+    sync.sync_runs()
+    WAITING[wish](run, scientist)
+    airflow.is_away = True
+    tasks.deliver_run(str(run.pk))
+    told = selected.preview("cancel", [run.pk], by=scientist).items[0]
+    assert not told.refused
+    asked = run_changes.cancel_run(run.pk, by=scientist)
+    assert (asked.wish, asked.wish_details, asked.delivery_attempts) == ("cancel", {}, 0)
+    assert AuditEntry.objects.get(action="run.cancel").before == {"state": "running", "wish": wish}
+    airflow.is_away = False
+    Run.objects.update(next_attempt_at=timezone.now())
+    tasks.deliver_run(str(run.pk))
+    run.refresh_from_db()
+    assert (run.state, run.wish) == ("cancelled", "")
+    assert airflow.run(DAG, "manual__1").state == "failed"
+
+
+def test_the_page_and_rest_withdraw(page, run, scientist, viewer, client, real_redis):
+    button = f'action="/runs/{run.pk}/withdraw"'
+    assert button not in page.get(f"/runs/{run.pk}").content.decode()
+    for send in (
+        lambda: page.post(f"/runs/{run.pk}/withdraw").status_code == 302,
+        lambda: post(page, f"{run.pk}/withdraw", {}).json()["wish"] == "",
+    ):
+        run_changes.clear_run(run.pk, by=scientist)
+        for address in ("", "/clear"):
+            assert button in page.get(f"/runs/{run.pk}{address}").content.decode()
+        assert send()
+        assert Run.objects.get().wish == ""
+    assert post(page, f"{run.pk}/withdraw", {}).status_code == 409
+    run_changes.clear_run(run.pk, by=scientist)
+    client.force_login(viewer)
+    assert button not in client.get(f"/runs/{run.pk}").content.decode()
+
+
 @pytest.mark.parametrize("state", [RunState.REQUESTED, RunState.REFUSED, RunState.LOST])
 def test_a_run_that_airflow_does_not_have_is_not_changed(db, scientist, state):
     wish = Wish.START if state == RunState.REQUESTED else Wish.NOTHING
@@ -508,6 +594,16 @@ def test_what_cannot_be_cleared_so_is_told_in_the_form_and_what_was_typed_stays(
     assert "typed</textarea>" in text
     assert "csrfmiddlewaretoken=secret" not in text
     assert Run.objects.get().wish == ""
+
+
+@pytest.mark.parametrize(
+    ("state", "wish", "is_offered"),
+    [("running", "", True), ("queued", "", True), ("success", "", True), ("running", "clear", False)],
+)
+def test_the_page_of_a_run_offers_to_mark_it(page, run, real_redis, state, wish, is_offered):
+    Run.objects.update(state=state, wish=wish, next_attempt_at=timezone.now())
+    shown = page.get(f"/runs/{run.pk}").content.decode()
+    assert (f'href="/runs/{run.pk}/mark?state=' in shown) == is_offered
 
 
 def test_what_cannot_be_marked_so_is_told_in_the_form(page, run):
