@@ -39,7 +39,7 @@ class TriggerForm(SchemaForm):
         values = {PREFIX + name: value for name, value in given.items() if name in params}
         rest = {name: value for name, value in given.items() if name not in params}
         fixed = {name: param for name, param in params.items() if rules.is_fixed(param)}
-        self.fixed = {PREFIX + name: param.get("value") for name, param in fixed.items()}
+        self.fixed = {PREFIX + name: rules.sound_schema(param)["const"] for name, param in fixed.items()}
         described = [
             _described(name, param, given.get(name)) for name, param in params.items() if name not in fixed
         ]
