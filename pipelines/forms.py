@@ -135,7 +135,7 @@ def _described(name: str, param: Mapping[str, Any], earlier: Any) -> Described:
         PREFIX + name,
         kind,
         label=schema.get("title") or name,
-        help=_help(param.get("description"), schema, kind),
+        help=_help("" if _markdown(schema) else param.get("description"), schema, kind),
         help_md=_markdown(schema),
         types=sorted(rules.types_of(schema)) or ["number", "string"],
         group=str(schema.get("section") or ""),

@@ -168,6 +168,22 @@ def test_the_address_fills_the_form(page, sent):
         "note": "of the parameter",
         "grid": {"a": 1},
         "extra": 2,
+def test_a_description_in_markdown_stands_above_the_rules(page):
+    schema = {"type": "integer", "minimum": 0, "maximum": 128, "description_md": "A **bold** word"}
+    param = {"name": "n", "value": 1, "schema": schema, "description": "A plain word"}
+    make_pipeline(DAG, param_list=[param])
+    text = page.get(URL).content.decode()
+    assert text.index("<strong>bold</strong>") < text.index("From 0 to 128.")
+    assert "A plain word" not in text
+
+
+@pytest.mark.parametrize("default", [None, "abc"])
+def test_a_constant_is_sent_whether_or_not_it_is_the_default(page, sent, default):
+    with_params(kind=(default, {"const": "abc"}))
+    assert typed(page).status_code == 302
+    assert Run.objects.get().conf == {"kind": "abc"}
+
+
     }
     assert (run.note, run.dag_run_id) == ("of the run", "mine")
     assert run.logical_date == datetime(2026, 2, 28, 6, 30, tzinfo=UTC)
