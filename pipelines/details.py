@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 FRESH_FOR = timedelta(seconds=5)
 SOURCES_AT_ONCE = 3  # of a pipeline's versions
-DRAWN = ("groups", "role")  # of a task, what the graph of Airflow's own pages alone tells
+DRAWN = ("groups", "role", "edge_labels")  # of a task, what the graph of Airflow's own pages alone tells
 
 
 def sync(airflow: "AirflowGateway", pipeline: Pipeline) -> bool:
@@ -54,7 +54,7 @@ def sync(airflow: "AirflowGateway", pipeline: Pipeline) -> bool:
 def _tasks(
     airflow: "AirflowGateway", pipeline: Pipeline, version: int | None, *, anew: bool
 ) -> list[TaskNode]:
-    """Its tasks with what the graph of Airflow's own pages tells of them: groups, roles, which are mapped.
+    """Its tasks with what the graph of Airflow's own pages tells of them: `DRAWN`, and which are mapped.
 
     anew: that is asked also where version and tasks are as before. A version that nothing ran is rewritten
     in place, and no other answer tells that a task is in another group since.
@@ -66,6 +66,7 @@ def _tasks(
     if is_told and not anew:
         return _as_told(tasks, told)
     role: str | None = ""
+    edge_labels: dict[str, str] | None = {}
     try:
         drawn = {node.id: node for node in airflow.drawn_tasks(pipeline.dag_id)}
         return [_as_drawn(task, drawn.get(task.id)) for task in tasks]
@@ -74,7 +75,7 @@ def _tasks(
         if is_told:
             return _as_told(tasks, told)
         if isinstance(error, Unavailable):  # it is asked again at the next turn
-            role = None
+            role, edge_labels = None, None
     groups = {task_id: task.get("groups") for task_id, task in told.items()}
     roles = {task_id: task.get("role") for task_id, task in told.items()}
     try:
@@ -85,14 +86,18 @@ def _tasks(
         log.info("pipeline.groups_unread", dag_id=pipeline.pk, error=error.message)
         return [replace(task, groups=groups.get(task.id), role=roles.get(task.id)) for task in tasks]
     inside = {task.id: [name for name in labels.may_be_groups(task.id) if name in found] for task in tasks}
-    return [replace(task, groups=inside[task.id], role=roles.get(task.id) or role) for task in tasks]
+    return [
+        replace(task, groups=inside[task.id], role=roles.get(task.id) or role, edge_labels=edge_labels)
+        for task in tasks
+    ]
 
 
 def _as_drawn(task: TaskNode, drawn: TaskNode | None) -> TaskNode:
     """The list of tasks calls those of a mapped group not mapped, the graph does."""
     if drawn is None:
         return task
-    return replace(task, groups=drawn.groups, role=drawn.role, is_mapped=task.is_mapped or drawn.is_mapped)
+    told = {name: getattr(drawn, name) for name in DRAWN}
+    return replace(task, **told, is_mapped=task.is_mapped or drawn.is_mapped)
 
 
 def _as_told(tasks: Sequence[TaskNode], told: Mapping[str, Any]) -> list[TaskNode]:

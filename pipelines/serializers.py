@@ -48,7 +48,9 @@ class PipelineDetailSerializer(PipelineSerializer):
         allow_null=True, help_text='which changes of assets start it: {"all" or "any": […]}, or one asset'
     )
     tasks = serializers.ListField(
-        child=serializers.DictField(), help_text="id, label, operator, downstream, groups, role"
+        child=serializers.DictField(),
+        help_text="id, label, operator, downstream, is_mapped, groups, role, "
+        "edge_labels (what is written on the way to those of downstream)",
     )
     timezone = serializers.CharField(
         source="schedule_zone",

@@ -20,7 +20,7 @@ from django.utils.translation import ngettext
 from core.lib.templatetags import numbers, ui
 from core.lib.templatetags.states import look_of
 from pipelines.gantt import Gantt, Row, Try
-from pipelines.graph import BOX_H, Box, Frame
+from pipelines.graph import BOX_H, Box, EdgeLabel, Frame
 from pipelines.models import Run, TaskInstance
 from pipelines.pictures import ColouredBox, ColouredGraph
 from pipelines.run_tasks import TaskRow
@@ -138,9 +138,10 @@ def _task_row(task: TaskInstance, badge: str, *, is_shown: bool, can_pick: bool,
 
 @register.simple_tag(takes_context=True)
 def graph_marks(context: Context, graph: ColouredGraph, run: Run | None = None) -> SafeString:
-    """Frames of groups, curves, boxes; a box leads to its task in the run, a folded group's unfolds it.
+    """Frames of groups, curves and what is written on them, boxes.
 
-    The name of a group leads to what running it again in the run would do, for those who may.
+    A box leads to its task in the run, that of a folded group unfolds it. The name of a group leads
+    to what running it again in the run would do, for those who may.
     """
     run_url = reverse("pipelines:run-detail", args=[run.pk]) if run else ""
     words = {state: str(look_of(state).word) for state in {item.state for item in graph.boxes} if state}
@@ -149,6 +150,7 @@ def graph_marks(context: Context, graph: ColouredGraph, run: Run | None = None) 
     parts = [_frame(frame, clear_url) for frame in graph.drawing.frames]
     parts += [f'<path class="graph-edge" d="{path}"/>' for path in graph.drawing.paths]
     parts += [f'<path class="graph-edge is-side" d="{path}"/>' for path in graph.drawing.side_paths]
+    parts += [_edge_label(one) for one in graph.drawing.edge_labels]
     for item in graph.boxes:
         box, drawn = item.box, _box(item, words)
         if box.n_tasks:
@@ -173,6 +175,14 @@ def _frame(frame: Frame, clear_url: str) -> str:
     return (
         f'<g class="graph-frame">{_rect(frame.x, frame.y, frame.width, frame.height, 10)}'
         f"{name}<title>{escape(frame.id)}</title></g>"
+    )
+
+
+def _edge_label(one: EdgeLabel) -> str:
+    title = f"<title>{escape(one.full_label)}</title>" if one.label != one.full_label else ""
+    return (
+        f'<text class="graph-label" x="{one.x:g}" y="{one.y:g}" text-anchor="middle"'
+        f' dominant-baseline="central">{escape(one.label)}{title}</text>'
     )
 
 
