@@ -69,6 +69,7 @@ class PipelineDetailSerializer(PipelineSerializer):
             "next_runs",
             "ends_at",
             "file",
+            "bundle",
             "version",
             "is_partitioned",
             "allowed_run_types",
