@@ -113,9 +113,8 @@ def folded(tasks: Tasks, groups: Collection[str]) -> list[dict[str, Any]]:
     for task in tasks:
         name = inside[task["id"]]
         after = [inside[one] for one in task.get("downstream", []) if one in inside]
-        bare = {"downstream": [], "edge_labels": {}}
         drawn = task if name == task["id"] else _group(name, task)
-        one = known.setdefault(name, {**drawn, **bare})
+        one = known.setdefault(name, {**drawn, "downstream": [], "edge_labels": {}})
         one["downstream"] = list(
             dict.fromkeys([*one["downstream"], *(each for each in after if each != name)])
         )
