@@ -55,7 +55,8 @@ class DagDetails:
 @dataclass(frozen=True)
 class TaskNode:
     """A task of the DAG's graph. groups: those it is in, the outermost first. role: `setup`, `teardown` or
-    "". Both are None where nobody asked.
+    "". edge_labels: what its author wrote on the way to tasks of `downstream`. All three are None where
+    nobody asked.
     """
 
     id: str
@@ -65,6 +66,7 @@ class TaskNode:
     is_mapped: bool
     groups: list[str] | None = None
     role: str | None = None
+    edge_labels: dict[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -151,14 +153,15 @@ def task_nodes(answer: dict[str, Any]) -> list[TaskNode]:
 
 
 def drawn_tasks(answer: dict[str, Any]) -> list[TaskNode]:
-    """The tasks with their groups and roles, by the graph of Airflow's own pages.
+    """The tasks with their groups, roles and labels of edges, by the graph of Airflow's own pages.
 
     There a group has children and a task has none; what joins groups is neither, and stands for the edges
     between their tasks.
     """
-    after: dict[str, list[str]] = {}
+    after: dict[str, list[tuple[str, str]]] = {}
     for edge in answer["edges"]:
-        after.setdefault(str(edge["source_id"]), []).append(str(edge["target_id"]))
+        step = str(edge["target_id"]), str(edge.get("label") or "")
+        after.setdefault(str(edge["source_id"]), []).append(step)
     found: list[tuple[dict[str, Any], list[str]]] = []
     rest: list[tuple[dict[str, Any], list[str]]] = [(node, []) for node in reversed(answer["nodes"])]
     while rest:
@@ -171,33 +174,36 @@ def drawn_tasks(answer: dict[str, Any]) -> list[TaskNode]:
     return [_drawn_task(node, path, _followers(str(node["id"]), after, ids)) for node, path in found]
 
 
-def _drawn_task(node: dict[str, Any], path: list[str], downstream: list[str]) -> TaskNode:
+def _drawn_task(node: dict[str, Any], path: list[str], after: Mapping[str, str]) -> TaskNode:
     task_id, label = str(node["id"]), str(node.get("label") or "")
     is_own_name = label and not task_id.endswith(f".{label}")  # else it is the id without its group
     return TaskNode(
         id=task_id,
         label=label if is_own_name else task_id,
         operator=node.get("operator") or "",
-        downstream=downstream,
+        downstream=sorted(after),
         is_mapped=bool(node.get("is_mapped")),
         groups=path,
         role=node.get("setup_teardown_type") or "",
+        edge_labels={task_id: label for task_id, label in sorted(after.items()) if label},
     )
 
 
-def _followers(task_id: str, after: Mapping[str, list[str]], ids: Collection[str]) -> list[str]:
-    """The tasks that come next, through whatever joins groups."""
-    found: set[str] = set()
+def _followers(
+    task_id: str, after: Mapping[str, list[tuple[str, str]]], ids: Collection[str]
+) -> dict[str, str]:
+    """The tasks that come next, through whatever joins groups, each with the label of the way there."""
+    found: dict[str, str] = {}
     rest = list(after.get(task_id, []))
-    passed: set[str] = set()
+    passed: set[tuple[str, str]] = set()
     while rest:
-        one = rest.pop()
+        one, label = rest.pop()
         if one in ids:
-            found.add(one)
-        elif one not in passed:
-            passed.add(one)
-            rest += after.get(one, [])
-    return sorted(found)
+            found[one] = label or found.get(one, "")
+        elif (one, label) not in passed:
+            passed.add((one, label))
+            rest += [(then, own or label) for then, own in after.get(one, [])]
+    return found
 
 
 def import_fault(item: dict[str, Any]) -> ImportFault:

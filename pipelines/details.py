@@ -4,12 +4,12 @@ The watcher reads them, of new and changed pipelines at once. Who opens the form
 as well, as Airflow tells of no change to a version that nothing ran yet; once in `FRESH_FOR`, whoever asks.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from operator import attrgetter
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 from django.db.models import QuerySet
@@ -32,13 +32,14 @@ T = TypeVar("T")
 
 FRESH_FOR = timedelta(seconds=5)
 SOURCES_AT_ONCE = 3  # of a pipeline's versions
+DRAWN = ("groups", "role", "edge_labels")  # of a task, what the graph of Airflow's own pages alone tells
 
 
 def sync(airflow: "AirflowGateway", pipeline: Pipeline) -> bool:
     """Read one pipeline; whether anything of it changed. Raises ConsoleError."""
     try:
         details = airflow.dag_details(pipeline.dag_id)
-        tasks = _tasks(airflow, pipeline, details.version)
+        tasks = _tasks(airflow, pipeline, details.version, anew=True)
     except NotFound as error:
         words = _(
             "Airflow lists this pipeline but does not find its parameters and tasks: it was deleted a moment "
@@ -50,35 +51,66 @@ def sync(airflow: "AirflowGateway", pipeline: Pipeline) -> bool:
     return is_changed
 
 
-def _tasks(airflow: "AirflowGateway", pipeline: Pipeline, version: int | None) -> list[TaskNode]:
-    """Its tasks with groups and roles, of which Airflow is asked for new versions and other tasks only."""
+def _tasks(
+    airflow: "AirflowGateway", pipeline: Pipeline, version: int | None, *, anew: bool
+) -> list[TaskNode]:
+    """Its tasks with what the graph of Airflow's own pages tells of them: `DRAWN`, and which are mapped.
+
+    anew: that is asked also where version and tasks are as before. A version that nothing ran is rewritten
+    in place, and no other answer tells that a task is in another group since.
+    """
     tasks = airflow.dag_tasks(pipeline.dag_id)
-    told = {task["id"]: task.get("groups") for task in pipeline.tasks}
-    roles = {task["id"]: task.get("role") for task in pipeline.tasks}
+    told = {task["id"]: task for task in pipeline.tasks}
     is_as_before = version == pipeline.version and told.keys() == {task.id for task in tasks}
-    if is_as_before and None not in [*told.values(), *roles.values()]:
-        return [replace(task, groups=told[task.id], role=roles[task.id]) for task in tasks]
+    is_told = is_as_before and all(task.get(name) is not None for task in pipeline.tasks for name in DRAWN)
+    if is_told and not anew:
+        return _as_told(tasks, told)
     role: str | None = ""
+    edge_labels: dict[str, str] | None = {}
     try:
         drawn = {node.id: node for node in airflow.drawn_tasks(pipeline.dag_id)}
         return [_as_drawn(task, drawn.get(task.id)) for task in tasks]
     except ConsoleError as error:
         log.info("pipeline.structure_unread", dag_id=pipeline.pk, error=error.message)
+        if is_told:
+            return _as_told(tasks, told)
         if isinstance(error, Unavailable):  # it is asked again at the next turn
-            role = None
+            role, edge_labels = None, None
+    groups = {task_id: task.get("groups") for task_id, task in told.items()}
+    roles = {task_id: task.get("role") for task_id, task in told.items()}
     try:
-        groups = airflow.dag_groups(
+        found = airflow.dag_groups(
             pipeline.dag_id, {name for task in tasks for name in labels.may_be_groups(task.id)}
         )
     except Unavailable as error:  # what was told before holds; of other tasks names tell until the next turn
         log.info("pipeline.groups_unread", dag_id=pipeline.pk, error=error.message)
-        return [replace(task, groups=told.get(task.id), role=roles.get(task.id)) for task in tasks]
-    inside = {task.id: [name for name in labels.may_be_groups(task.id) if name in groups] for task in tasks}
-    return [replace(task, groups=inside[task.id], role=roles.get(task.id) or role) for task in tasks]
+        return [replace(task, groups=groups.get(task.id), role=roles.get(task.id)) for task in tasks]
+    inside = {task.id: [name for name in labels.may_be_groups(task.id) if name in found] for task in tasks}
+    return [
+        replace(task, groups=inside[task.id], role=roles.get(task.id) or role, edge_labels=edge_labels)
+        for task in tasks
+    ]
 
 
 def _as_drawn(task: TaskNode, drawn: TaskNode | None) -> TaskNode:
-    return task if drawn is None else replace(task, groups=drawn.groups, role=drawn.role)
+    """The list of tasks calls those of a mapped group not mapped, the graph does."""
+    if drawn is None:
+        return task
+    told = {name: getattr(drawn, name) for name in DRAWN}
+    return replace(task, **told, is_mapped=task.is_mapped or drawn.is_mapped)
+
+
+def _as_told(tasks: Sequence[TaskNode], told: Mapping[str, Any]) -> list[TaskNode]:
+    """With what was drawn before."""
+    before = {task.id: told[task.id] for task in tasks}
+    return [
+        replace(
+            task,
+            **{name: before[task.id][name] for name in DRAWN},
+            is_mapped=task.is_mapped or before[task.id]["is_mapped"],
+        )
+        for task in tasks
+    ]
 
 
 def _sync_sources(
@@ -153,7 +185,7 @@ def freshen(pipeline: Pipeline) -> bool:
     try:
         airflow = gateway.connect().hurried()
         told = airflow.dag_details(pipeline.dag_id)
-        tasks = _tasks(airflow, pipeline, told.version)
+        tasks = _tasks(airflow, pipeline, told.version, anew=False)
         save = partial(mirror.save_details, details=told, tasks=tasks)
         is_changed = any(loops.DETAILS.each([pipeline], save, key=attrgetter("pk"), about=attrgetter("pk")))
         if is_changed:

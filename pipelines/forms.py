@@ -39,7 +39,7 @@ class TriggerForm(SchemaForm):
         values = {PREFIX + name: value for name, value in given.items() if name in params}
         rest = {name: value for name, value in given.items() if name not in params}
         fixed = {name: param for name, param in params.items() if rules.is_fixed(param)}
-        self.fixed = {PREFIX + name: param.get("value") for name, param in fixed.items()}
+        self.fixed = {PREFIX + name: rules.sound_schema(param)["const"] for name, param in fixed.items()}
         described = [
             _described(name, param, given.get(name)) for name, param in params.items() if name not in fixed
         ]
@@ -128,16 +128,16 @@ def _described(name: str, param: Mapping[str, Any], earlier: Any) -> Described:
     """earlier: what another run was given, if this one starts from its settings."""
     schema, default = rules.sound_schema(param), param.get("value")
     is_plain = not {"type", "enum", "const"} & schema.keys() and schema == (param.get("schema") or {})
-    kind = _guessed(default, schema) if is_plain else _kind(schema)
+    kind = _guessed(default, schema, earlier) if is_plain else _kind(schema)
     is_optional = kind != "choice" and rules.allows_null(schema)  # a choice has null among its options
     may_be_empty = is_optional or default == "" or (kind in {"lines", "choices"} and default is not None)
     return Described(
         PREFIX + name,
         kind,
         label=schema.get("title") or name,
-        help=_help(param.get("description"), schema, kind),
+        help=_help("" if _markdown(schema) else param.get("description"), schema, kind),
         help_md=_markdown(schema),
-        types=sorted(rules.types_of(schema)) or ["number", "string"],
+        types=sorted(rules.types_of(schema)) or UNTYPED,
         group=str(schema.get("section") or ""),
         required=not may_be_empty,
         nullable=is_optional and not (is_plain and kind == "boolean"),
@@ -165,8 +165,8 @@ def _help(description: Any, schema: Schema, kind: str) -> str:
         words.append(_("Less than %(high)s.") % {"high": schema["exclusiveMaximum"]})
     if kind == "lines":
         words.append(_("One a line."))
-    if kind == "union" and "type" in schema:
-        types = sorted(rules.types_of(schema) - {"null"})
+    if kind == "union":
+        types = sorted(rules.types_of(schema) - {"null"}) or UNTYPED
         words.append(_("Read as %(types)s, whichever fits.") % {"types": " / ".join(types)})
     if schema.get("examples") and kind not in {"choice", "choices"} and not _can_suggest(kind, schema):
         examples = ", ".join(map(rules.in_words, schema["examples"]))
@@ -176,16 +176,30 @@ def _help(description: Any, schema: Schema, kind: str) -> str:
     return " ".join(words)
 
 
-def _guessed(default: Any, schema: Schema) -> str:
-    """Of a plain value without a type, as Airflow guesses: what is typed may be of any."""
+UNTYPED = ["number", "string"]  # what a union takes whose parameter names no types
+
+
+def _guessed(default: Any, schema: Schema, earlier: Any) -> str:
+    """Of a plain value without a type, as Airflow guesses.
+
+    The pipeline takes any, so a number may have been a text before: its box takes both then.
+    """
     if isinstance(default, bool):
         return "boolean"
-    if isinstance(default, int | float):
-        return "union"
+    if _is_number(default):
+        others = [one for one in [earlier, *(schema.get("examples") or [])] if not _is_number(one)]
+        others = [one for one in others if one is not None]
+        if not others:
+            return "number"
+        return "union" if all(isinstance(one, str) for one in others) else "json"
     if isinstance(default, list):
         kind = _list_kind(schema)
         return kind if kind != "lines" or all(map(is_line, default)) else "json"
     return FORMATS.get(schema.get("format", ""), "text") if isinstance(default, str) else "json"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 KINDS = {"boolean": "boolean", "integer": "integer", "number": "number", "string": "text", "array": "lines"}

@@ -15,6 +15,11 @@ from pipelines.graph_groups import Item as _Item
 BOX_H, GAP_X, GAP_Y, PAD = 36, 44, 16, 8
 NARROWEST, WIDEST = 84, 264
 LONGEST_LABEL = 32
+LONGEST_EDGE_LABEL = 24
+EDGE_LABEL_W, EDGE_LABEL_PAD = (
+    0.95,
+    28,
+)  # its letters against those of a box; what of the curve shows beside it
 ROOM_FOR_N = " × 0000"  # behind the name of a mapped task
 MARKS = {"setup": "↗ ", "teardown": "↘ "}  # before the name of such a task, as on Airflow's pages
 WAY_H = 10  # of a line between two boxes
@@ -63,6 +68,16 @@ class Frame:
 
 
 @dataclass(frozen=True)
+class EdgeLabel:
+    """What the author wrote on the way between two tasks, and its middle."""
+
+    label: str
+    full_label: str
+    x: float
+    y: float
+
+
+@dataclass(frozen=True)
 class Drawing:
     """Boxes, paths of the curves between them, frames (the outer ones first), and the size of it all.
 
@@ -75,6 +90,7 @@ class Drawing:
     height: float
     frames: list[Frame]
     side_paths: list[str] = field(default_factory=list)
+    edge_labels: list[EdgeLabel] = field(default_factory=list)
     box_height: int = BOX_H
 
 
@@ -93,15 +109,28 @@ def folded(tasks: Tasks, groups: Collection[str]) -> list[dict[str, Any]]:
         for task in tasks
     }
     known: dict[str, dict[str, Any]] = {}
+    texts: dict[tuple[str, str], list[str]] = defaultdict(list)
     for task in tasks:
         name = inside[task["id"]]
         after = [inside[one] for one in task.get("downstream", []) if one in inside]
-        one = known.setdefault(name, {**task, "downstream": []} if name == task["id"] else _group(name, task))
+        drawn = task if name == task["id"] else _group(name, task)
+        one = known.setdefault(name, {**drawn, "downstream": [], "edge_labels": {}})
         one["downstream"] = list(
             dict.fromkeys([*one["downstream"], *(each for each in after if each != name)])
         )
         one["n_tasks"] = one.get("n_tasks", 0) + 1
+        for (_own, then), text in _edge_texts([task]).items():
+            texts[name, inside.get(then, then)].append(text)
+    for (name, then), found in texts.items():
+        known[name]["edge_labels"][then] = " / ".join(dict.fromkeys(found))
     return list(known.values())
+
+
+def _edge_texts(tasks: Tasks) -> dict[tuple[str, str], str]:
+    """What is written on which edges."""
+    return {
+        (task["id"], then): text for task in tasks for then, text in (task.get("edge_labels") or {}).items()
+    }
 
 
 def _group(name: str, task: Mapping[str, Any]) -> dict[str, Any]:
@@ -126,7 +155,12 @@ def draw(tasks: Tasks) -> Drawing:
     roles = {task["id"]: task.get("role") or "" for task in tasks}
     room = {task["id"]: names[task["id"]] + (ROOM_FOR_N if task.get("is_mapped") else "") for task in tasks}
     widths = [_width_of([item for item in items if isinstance(item, str)], room) for items in by_layer]
-    lefts = [margin + sum(widths[:place]) + place * GAP_X for place in range(len(widths))]
+    texts = {edge: text for edge, text in _edge_texts(tasks).items() if edge in ways}
+    short = dict(zip(texts, labels.shortened(list(texts.values()), LONGEST_EDGE_LABEL), strict=True))
+    gaps = [GAP_X] * len(widths)
+    for (a, _b), text in short.items():
+        gaps[layers[a]] = max(gaps[layers[a]], round(labels.width(text) * EDGE_LABEL_W) + EDGE_LABEL_PAD)
+    lefts = [margin + sum(widths[:place]) + sum(gaps[:place]) for place in range(len(widths))]
     by_id = {task["id"]: task for task in tasks}
     boxes: dict[_Item, Box] = {
         item: _box(by_id[item], names[item], lefts[layer], middles[item] - BOX_H / 2, widths[layer])
@@ -148,7 +182,24 @@ def draw(tasks: Tasks) -> Drawing:
         max(bottoms, default=-PAD) + PAD,
         frames,
         [path for edge, path in paths.items() if edge in beside],
+        [
+            _edge_label(short[edge], text, ways[edge], boxes, middles, gaps[layers[edge[0]]])
+            for edge, text in texts.items()
+        ],
     )
+
+
+def _edge_label(
+    label: str,
+    whole: str,
+    way: Sequence[_Item],
+    boxes: Mapping[_Item, Box],
+    middles: Mapping[_Item, float],
+    gap: float,
+) -> EdgeLabel:
+    """In the middle of the curve to the next layer."""
+    start = boxes[way[0]]
+    return EdgeLabel(label, whole, start.x + start.width + gap / 2, (middles[way[0]] + middles[way[1]]) / 2)
 
 
 def _grouped(

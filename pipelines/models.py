@@ -81,7 +81,7 @@ class Pipeline(Deliverable):
     max_active_runs = models.PositiveIntegerField(null=True)
     # [{"name", "value", "schema", "description"}]: a list, because PostgreSQL does not keep an object's order
     param_list = models.JSONField(default=list)
-    # [{"id", "label", "operator", "downstream": [ids], "is_mapped", "groups", "role"}]
+    # [{"id", "label", "operator", "downstream": [ids], "is_mapped", "groups", "role", "edge_labels"}]
     tasks = models.JSONField(default=list)
     details_at = models.DateTimeField(null=True)
     # Whether its schedule has past dates that can be run; and when its backfills were last looked at.

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -22,6 +22,14 @@ class ColouredBox:
     state: str
     is_shown: bool
     n_instances: int
+
+
+class Group(NamedTuple):
+    """A group of tasks, as the chips above a graph have it."""
+
+    name: str
+    n_tasks: int
+    is_folded: bool
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,17 @@ def coloured(
     inside = _inside(tasks_of_graph, cells or {}) if fold else {}
     boxes = [_coloured(box, cells or {}, inside, shown) for box in drawing.boxes]
     return ColouredGraph(drawing, boxes)
+
+
+def groups(tasks_of_graph: list[dict[str, Any]], fold: Collection[str]) -> list[Group]:
+    """The groups of a graph by name, without those within a folded one."""
+    known = labels.groups_in(tasks_of_graph)
+    counts = labels.counted((task["id"] for task in tasks_of_graph), known)
+    return [
+        Group(name, n, name in fold)
+        for name, n in sorted(counts.items())
+        if not any(outer in fold for outer in labels.groups_of(name, known))
+    ]
 
 
 @lru_cache(maxsize=100)  # to lay out hundreds of tasks takes longer than all else on their page

@@ -74,7 +74,9 @@ class PipelineDetailSerializer(PipelineSerializer):
         many=True, help_text="the longest waiting first; the first 100"
     )
     tasks = serializers.ListField(
-        child=serializers.DictField(), help_text="id, label, operator, downstream, groups, role"
+        child=serializers.DictField(),
+        help_text="id, label, operator, downstream, is_mapped, groups, role, "
+        "edge_labels (what is written on the way to those of downstream)",
     )
     timezone = serializers.CharField(
         source="schedule_zone",
@@ -93,6 +95,7 @@ class PipelineDetailSerializer(PipelineSerializer):
             "next_runs",
             "ends_at",
             "file",
+            "bundle",
             "version",
             "is_partitioned",
             "allowed_run_types",

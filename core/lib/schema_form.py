@@ -48,7 +48,7 @@ class Described:
 
     name: what the browser sends the value by; any text. required: the box has to be filled.
     nullable: an empty box is None, where it could be an empty text or list; `nothing` is its word in a list.
-    help_md: Markdown, shown instead of `help`. types: JSON's names of what a union takes.
+    help_md: Markdown, shown above `help`. types: JSON's names of what a union takes.
     minimum, maximum: inclusive. seen: the usual range, which values may leave.
     suggested: for a box in which one may write anything else.
     """

@@ -20,9 +20,9 @@ from django.utils.translation import ngettext
 from core.lib.templatetags import numbers, ui
 from core.lib.templatetags.states import look_of
 from pipelines.gantt import Gantt, Row, Try
-from pipelines.graph import BOX_H, Box, Frame
+from pipelines.graph import BOX_H, Box, EdgeLabel, Frame
 from pipelines.models import Run, TaskInstance
-from pipelines.pictures import ColouredBox, ColouredGraph
+from pipelines.pictures import ColouredBox, ColouredGraph, Group
 from pipelines.run_tasks import TaskRow
 from pipelines.unfolding import LONGEST_TEXT, NO_STATE, Unfolded
 
@@ -45,13 +45,15 @@ def task_rows(
     instances = unfolded.page["rows"] if unfolded else []
     states = {row.state for row in rows} | {task.state for task in instances}
     badges = {state: ui.state(state) for state in states}
-    kept = _kept(context)
+    kept, folds = _kept(context), _folds(context)
     parts = []
     for row in rows:
         is_unfolded = unfolded is not None and unfolded.task_id == row.task_id
         if row.only:
             is_shown = row.only == shown
-            parts.append(_task_row(row.only, badges[row.state], is_shown=is_shown, can_pick=can_pick))
+            parts.append(
+                _task_row(row.only, badges[row.state], is_shown=is_shown, can_pick=can_pick, folds=folds)
+            )
             continue
         is_shown = shown is not None and shown.task_id == row.task_id and not is_unfolded
         parts.append(_mapped_row(row, kept, is_shown=is_shown, is_unfolded=is_unfolded, can_pick=can_pick))
@@ -64,6 +66,7 @@ def task_rows(
                     is_shown=task == shown,
                     can_pick=can_pick,
                     query=f"&{unfolded.query}",
+                    folds=folds,
                 )
                 for task in instances
             ]
@@ -75,7 +78,22 @@ def _kept(context: Context) -> str:
     """What of the address stays when a task is unfolded: which log is beside it."""
     given = context["request"].GET
     kept = {name: given[name] for name in ("task", "map_index", "show") if name in given}
-    return f"{urlencode(kept)}&" if kept else ""
+    kept |= {"fold": given.getlist("fold")} if "fold" in given else {}
+    return f"{urlencode(kept, doseq=True)}&" if kept else ""
+
+
+def _folds(context: Context) -> str:
+    """Which groups of the graph are folded, for the end of another address."""
+    names = context["request"].GET.getlist("fold")
+    return f"&{urlencode({'fold': names}, doseq=True)}" if names else ""
+
+
+@register.simple_tag(takes_context=True)
+def all_folded(context: Context, groups: Sequence[Group]) -> str:
+    """The address's query with all of these groups folded; with none where all are."""
+    query = context["request"].GET.copy()
+    query.setlist("fold", [] if all(one.is_folded for one in groups) else [one.name for one in groups])
+    return query.urlencode()
 
 
 def _find(unfolded: Unfolded) -> str:
@@ -121,8 +139,10 @@ def _tick(value: str, name: object) -> str:
     )
 
 
-def _task_row(task: TaskInstance, badge: str, *, is_shown: bool, can_pick: bool, query: str = "") -> str:
-    url, name = f"?{escape(task.url_query + query)}#log", escape(task)
+def _task_row(
+    task: TaskInstance, badge: str, *, is_shown: bool, can_pick: bool, query: str = "", folds: str = ""
+) -> str:
+    url, name = f"?{escape(task.url_query + query + folds)}#log", escape(task)
     current = ' class="is-instance"' if query else ""
     current += ' aria-current="true"' if is_shown else ""
     tick = _tick(f"{task.map_index} {task.task_id}", task) if can_pick else ""
@@ -138,24 +158,27 @@ def _task_row(task: TaskInstance, badge: str, *, is_shown: bool, can_pick: bool,
 
 @register.simple_tag(takes_context=True)
 def graph_marks(context: Context, graph: ColouredGraph, run: Run | None = None) -> SafeString:
-    """Frames of groups, curves, boxes; a box leads to its task in the run, a folded group's unfolds it.
+    """Frames of groups, curves and what is written on them, boxes.
 
-    The name of a group leads to what running it again in the run would do, for those who may.
+    A box leads to its task in the run, that of a folded group unfolds it. The name of a group leads
+    to what running it again in the run would do, for those who may.
     """
     run_url = reverse("pipelines:run-detail", args=[run.pk]) if run else ""
     words = {state: str(look_of(state).word) for state in {item.state for item in graph.boxes} if state}
     may_clear = run and run.can_change and (context.get("may") or {}).get("pipelines_run")
     clear_url = reverse("pipelines:run-clear", args=[run.pk]) if run and may_clear else ""
+    folds = _folds(context)
     parts = [_frame(frame, clear_url) for frame in graph.drawing.frames]
     parts += [f'<path class="graph-edge" d="{path}"/>' for path in graph.drawing.paths]
     parts += [f'<path class="graph-edge is-side" d="{path}"/>' for path in graph.drawing.side_paths]
+    parts += [_edge_label(one) for one in graph.drawing.edge_labels]
     for item in graph.boxes:
         box, drawn = item.box, _box(item, words)
         if box.n_tasks:
             label = _("Unfold %(name)s") % {"name": box.full_label}
-            drawn = _link(f"?{ui.toggled(context, 'fold', box.id)}", label, drawn)
+            drawn = _link(f"?{ui.toggled(context, 'fold', box.id)}#graph-title", label, drawn)
         elif run_url and item.state:
-            url = f"{run_url}?task={quote(box.id, safe='')}#log"
+            url = f"{run_url}?task={quote(box.id, safe='')}{folds}#log"
             drawn = _link(url, f"{box.full_label}: {item.state}", drawn)
         parts.append(drawn)
     return mark_safe("".join(parts))  # noqa: S308
@@ -173,6 +196,14 @@ def _frame(frame: Frame, clear_url: str) -> str:
     return (
         f'<g class="graph-frame">{_rect(frame.x, frame.y, frame.width, frame.height, 10)}'
         f"{name}<title>{escape(frame.id)}</title></g>"
+    )
+
+
+def _edge_label(one: EdgeLabel) -> str:
+    title = f"<title>{escape(one.full_label)}</title>" if one.label != one.full_label else ""
+    return (
+        f'<text class="graph-label" x="{one.x:g}" y="{one.y:g}" text-anchor="middle"'
+        f' dominant-baseline="central">{escape(one.label)}{title}</text>'
     )
 
 
@@ -201,8 +232,8 @@ def _rect(x: float, y: float, width: float, height: float, radius: int, css: str
     return f'<rect {named}x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="{radius}"/>'
 
 
-@register.simple_tag
-def gantt_rows(gantt: Gantt) -> SafeString:
+@register.simple_tag(takes_context=True)
+def gantt_rows(context: Context, gantt: Gantt) -> SafeString:
     """Rows of a table: each task with its tries on the axis that all rows share."""
     badges = {state: ui.state(state) for state in {row.task.state for row in gantt.rows} if state}
     breaks = "".join(
@@ -214,13 +245,14 @@ def gantt_rows(gantt: Gantt) -> SafeString:
         '<svg class="gantt-bars" viewBox="0 0 1000 16" preserveAspectRatio="none" aria-hidden="true">'
         f"{breaks}"
     )
+    folds = _folds(context)
     title, not_started = _("try %(n)s: %(state)s, %(took)s"), escape(_("not started"))
     parts = []
     for row in gantt.rows:
         drawn = "".join(_bar(one, _words(row, one, title)) for one in row.tries)
         bars = f"{start}{drawn}</svg>"
         instead = f'<span class="muted small">{badges.get(row.task.state, not_started)}</span>'
-        parts.append(_gantt_row(row, bars if row.tries else instead))
+        parts.append(_gantt_row(row, bars if row.tries else instead, folds))
     return mark_safe("".join(parts))  # noqa: S308
 
 
@@ -233,10 +265,10 @@ def _words(row: Row, one: Try, title: str) -> str:
     return ", ".join([*counts, took])
 
 
-def _gantt_row(row: Row, drawn: str) -> str:
-    name = escape(row.task)
+def _gantt_row(row: Row, drawn: str, folds: str) -> str:
+    name, query = escape(row.task), escape(row.task.url_query + folds)
     return (
-        f'<tr><th scope="row"><a href="?{escape(row.task.url_query)}#log" title="{name}">{name}</a></th>'
+        f'<tr><th scope="row"><a href="?{query}#log" title="{name}">{name}</a></th>'
         f'<td>{drawn}</td><td class="num">{ui.duration(row.task.seconds)}</td></tr>\n'
     )
 

@@ -41,3 +41,8 @@ def listed_runs(
 
 def _is_narrow(form: RunFilters, ids: list[int] | None) -> bool:
     return bool(ids) or any(form.data.get(name) for name in form.fields if name != "order")
+
+
+def folded(request: SignedInRequest) -> list[str]:
+    """The groups of tasks that the address has as one box (`?fold=`)."""
+    return request.GET.getlist("fold")

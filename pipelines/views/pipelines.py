@@ -1,7 +1,5 @@
 """Pages of pipelines: the list, and one with its grid, graph, runs and facts."""
 
-from typing import Any
-
 from django.contrib import messages
 from django.http import HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
@@ -29,7 +27,7 @@ from pipelines import (
 )
 from pipelines.models import MOST_SWITCHES, Pipeline
 from pipelines.views import airflow
-from pipelines.views.common import age, listed_runs
+from pipelines.views.common import age, folded, listed_runs
 
 MOST_BOXES = 60
 LISTED = 25  # a page of the list: each row has the strip of its last runs
@@ -65,17 +63,20 @@ def pipeline_detail(request: SignedInRequest, dag_id: str) -> HttpResponse:
     pipeline = queries.pipeline(dag_id)
     runs = queries.grid_runs(dag_id)
     cells = queries.cells(runs)
-    wanted, fold = request.GET.get("run", ""), _folded(request)
+    wanted, fold = request.GET.get("run", ""), folded(request)
     chosen = next((run for run in runs if str(run.pk) == wanted), runs[-1] if runs else None)
     chosen = queries.run(chosen.pk) if chosen else None  # with its settings, which the others do not bring
     shown = cells.get(chosen.pk, {}) if chosen else {}
+    n_boxes = len(graph.folded(pipeline.tasks, fold))
+    is_large = n_boxes > MOST_BOXES  # below the grid; it is drawn on the pages that are its own
     context = {
         "pipeline": pipeline,
         "grid": grid.draw(pipeline.tasks, runs, cells, fold=fold),
         "run": chosen,
         "median_s": queries.median_duration_s(dag_id),
-        "graph": pictures.coloured(_if_small(pipeline, fold), cells=shown, fold=fold),
-        "groups": _groups(pipeline, fold),
+        "graph": pictures.coloured([] if is_large else pipeline.tasks, cells=shown, fold=fold),
+        "n_too_many": n_boxes if is_large else 0,
+        "groups": pictures.groups(pipeline.tasks, fold),
         "run_groups": sorted(labels.counted(shown, labels.groups_in(pipeline.tasks, shown)).items()),
         **age(),
     }
@@ -86,31 +87,10 @@ def pipeline_detail(request: SignedInRequest, dag_id: str) -> HttpResponse:
 @require_GET
 def pipeline_graph(request: SignedInRequest, dag_id: str) -> HttpResponse:
     """The graph as it is now."""
-    pipeline, fold = queries.pipeline(dag_id), _folded(request)
+    pipeline, fold = queries.pipeline(dag_id), folded(request)
     drawn = pictures.coloured(pipeline.tasks, fold=fold)
-    context = {"pipeline": pipeline, "graph": drawn, "groups": _groups(pipeline, fold), **age()}
+    context = {"pipeline": pipeline, "graph": drawn, "groups": pictures.groups(pipeline.tasks, fold), **age()}
     return render(request, "pipelines/pipeline_graph.html", context)
-
-
-def _if_small(pipeline: Pipeline, fold: list[str]) -> list[dict[str, Any]]:
-    """The tasks, where the graph below the grid is small; a large one has the page of its own alone."""
-    n_boxes = len(graph.folded(pipeline.tasks, fold))
-    return pipeline.tasks if n_boxes <= MOST_BOXES else []
-
-
-def _folded(request: SignedInRequest) -> list[str]:
-    return request.GET.getlist("fold")
-
-
-def _groups(pipeline: Pipeline, fold: list[str]) -> list[tuple[str, int, bool]]:
-    """(name, tasks, whether it is folded) of each group, without those within a folded one."""
-    known = labels.groups_in(pipeline.tasks)
-    counts = labels.counted((task["id"] for task in pipeline.tasks), known)
-    return [
-        (name, n, name in fold)
-        for name, n in sorted(counts.items())
-        if not any(outer in fold for outer in labels.groups_of(name, known))
-    ]
 
 
 @require_GET

@@ -36,7 +36,7 @@ from pipelines.backfill_models import BackfillState
 from pipelines.forms import TriggerForm
 from pipelines.models import Pipeline, Run, RunState
 from pipelines.views import airflow
-from pipelines.views.common import age, listed_runs
+from pipelines.views.common import age, folded, listed_runs
 from pipelines.views.logs import shown_log, shown_task
 from pipelines.views.tasks import shown_part, start_of
 
@@ -228,14 +228,14 @@ def run_detail(request: SignedInRequest, run_id: int) -> HttpResponse:
     """A run: what failed, its tasks with the log of one beside them, the times, the graph, the facts.
 
     `?task=&map_index=` choose the task, `?show=` what of it, `?try=&level=` the log; `?unfold=&of=&page=` the
-    instances of a mapped task.
+    instances of a mapped task, `?fold=` the groups of tasks that are one box of the graph.
     """
     run = queries.run(run_id)
     nodes = queries.graph_of_run(run)
     tasks = run_tasks.rows(run, nodes)
     shown = shown_task(request, run, tasks)
     ids = {task.task_id for task in tasks}
-    median_s = queries.median_duration_s(run.dag_id)
+    median_s, fold = queries.median_duration_s(run.dag_id), folded(request)
     context = {
         "run": run,
         "tasks": tasks,
@@ -247,7 +247,10 @@ def run_detail(request: SignedInRequest, run_id: int) -> HttpResponse:
         "start": start_of(request),
         "failure": failures.of_run(run, tasks, nodes),
         "gantt": gantt.draw(tasks, now=timezone.now()),
-        "graph": pictures.coloured(nodes, cells={task.task_id: task.cell for task in tasks}, shown=shown),
+        "graph": pictures.coloured(
+            nodes, cells={task.task_id: task.cell for task in tasks}, shown=shown, fold=fold
+        ),
+        "foldable": pictures.groups(nodes, fold),
         "median_s": median_s,
         "against_median": queries.against_median(run, median_s),
         "input_requests": queries.open_inputs(run, request.user),

@@ -190,7 +190,15 @@ class FakeAirflow(Backfills):
         nodes = newest if version in {None, details.version} else self.older.get((dag_id, version))
         if nodes is None:
             raise NotFound(f"Dag with id {dag_id} and version number {version} was not found")
-        return [replace(node, groups=self._groups_of(node.id), role=node.role or "") for node in nodes]
+        return [
+            replace(
+                node,
+                groups=self._groups_of(node.id),
+                role=node.role or "",
+                edge_labels=node.edge_labels or {},
+            )
+            for node in nodes
+        ]
 
     def _groups_of(self, name: str) -> list[str]:
         return self.groups.get(name, [one for one in may_be_groups(name) if one not in self.no_groups])

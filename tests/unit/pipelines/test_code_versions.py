@@ -109,15 +109,15 @@ def test_the_graph_of_a_version_goes_through_what_joins_groups():
             {"source_id": "zoo.upstream_join_id", "target_id": "zoo.sort"},
             {"source_id": "zoo.trim", "target_id": "zoo.downstream_join_id"},
             {"source_id": "zoo.sort", "target_id": "zoo.downstream_join_id"},
-            {"source_id": "zoo.downstream_join_id", "target_id": "drop"},
+            {"source_id": "zoo.downstream_join_id", "target_id": "drop", "label": "All sorted"},
             {"source_id": "make", "target_id": "drop", "is_setup_teardown": True},
         ],
     }
     assert dag_answers.drawn_tasks(answer) == [
-        TaskNode("make", "make", "@task", ["drop", "zoo.sort", "zoo.trim"], False, [], "setup"),
-        TaskNode("zoo.trim", "zoo.trim", "", ["drop"], True, ["zoo"], ""),
-        TaskNode("zoo.sort", "In order", "", ["drop"], False, ["zoo"], ""),
-        TaskNode("drop", "drop", "", [], False, [], "teardown"),
+        TaskNode("make", "make", "@task", ["drop", "zoo.sort", "zoo.trim"], False, [], "setup", {}),
+        TaskNode("zoo.trim", "zoo.trim", "", ["drop"], True, ["zoo"], "", {"drop": "All sorted"}),
+        TaskNode("zoo.sort", "In order", "", ["drop"], False, ["zoo"], "", {"drop": "All sorted"}),
+        TaskNode("drop", "drop", "", [], False, [], "teardown", {}),
     ]
 
 
@@ -198,3 +198,15 @@ def test_setups_and_teardowns_are_told_and_marked(page, airflow):
     text = shown.content.decode()
     assert 'class="graph-edge is-side"' in text
     assert "drop · teardown · @task" in text
+
+
+def test_what_an_author_wrote_on_edges_is_drawn(page, airflow):
+    airflow.add_dag(DAG, tasks=("check", "save"))
+    check, save = airflow.dag_tasks(DAG)
+    check = replace(check, edge_labels={"save": "No <errors>"})
+    airflow._dags[DAG] = (*airflow._dags[DAG][:2], [check, save])
+    make_pipeline()
+    sync.sync_pipelines()
+    text = page.get(f"/pipelines/{DAG}/graph").content.decode()
+    assert 'class="graph-label"' in text
+    assert "No &lt;errors&gt;</text>" in text

@@ -15,7 +15,7 @@ FEW = ["one", "two", "three"]
 OBJECTS = {"type": "array", "items": {"type": "object", "required": ["name"]}}
 # default, schema, kind of field, what is typed, what becomes of it
 DOCUMENTED = {
-    "plain number": (3, {}, "union", "7", 7),
+    "plain number": (3, {}, "number", "7", 7),
     "plain text": ("Hello", {}, "text", "Hi", "Hi"),
     "plain text of lines": ("a", {"format": "multiline"}, "multiline", "a\r\nb", "a\nb"),
     "plain date": ("2026-01-01", {"format": "date"}, "date", "2026-03-01", "2026-03-01"),

@@ -1,5 +1,6 @@
 """A changed pipeline is read at once: by its version, and when somebody is about to run it."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -156,3 +157,35 @@ def test_new_parameters_show_though_the_code_cannot_be_had(dags, page, monkeypat
     dags.change_dag(DAG, one_of("small", "huge"))
     monkeypatch.setattr(dags, "dag_source", late)
     assert "huge" in page.get(FORM).content.decode()
+
+
+def in_turn(dags):
+    """The watcher has come to it again, with nothing known to have changed."""
+    details.sync(dags, Pipeline.objects.get(pk=DAG))
+
+
+def test_a_task_that_moved_to_another_group_is_seen_without_a_new_version(dags):
+    dags.groups = {"load": ["sources"]}
+    in_turn(dags)
+    assert Pipeline.objects.get(pk=DAG).tasks[0]["groups"] == ["sources"]
+
+
+def test_what_was_told_of_a_graph_holds_while_airflow_hides_it(dags):
+    dags.groups = {"load": ["sources"]}
+    in_turn(dags)
+    dags.groups, dags.hides_structure = {}, True
+    in_turn(dags)
+    assert Pipeline.objects.get(pk=DAG).tasks[0]["groups"] == ["sources"]
+    assert "dag_groups" not in dags.calls
+
+
+def test_a_task_of_a_mapped_group_is_mapped_though_the_list_of_tasks_denies_it(dags, page, monkeypatch):
+    [load] = dags.dag_tasks(DAG)
+    drawn = replace(load, groups=["each"], role="", is_mapped=True)
+    monkeypatch.setattr(dags, "drawn_tasks", lambda _dag_id, _version=None: [drawn])
+    in_turn(dags)
+    assert Pipeline.objects.get(pk=DAG).tasks[0]["is_mapped"]
+    Pipeline.objects.filter(pk=DAG).update(details_at=timezone.now() - timedelta(seconds=6))
+    page.get(FORM)  # reads it anew, without the graph
+    assert dags.calls.count("dag_details") >= 2
+    assert Pipeline.objects.get(pk=DAG).tasks[0]["is_mapped"]

@@ -155,6 +155,32 @@ def test_the_three_greetings_are_told_apart_in_the_grid_and_the_graph():
     assert [row.label for row in grid.draw(tasks, [], {}).rows] == GREETINGS
 
 
+def labelled():
+    """check leads to save and, past `mend`, to done; both ways say why."""
+    tasks = tasks_of(check=["save", "mend", "done"], mend=["done"], save=["done"], done=[])
+    tasks[0]["edge_labels"] = {"save": "No errors", "done": "Nothing to do, whatever the weather"}
+    return tasks
+
+
+def test_what_is_written_on_edges_has_room_between_the_boxes():
+    drawn = graph.draw(labelled())
+    boxes = {box.id: box for box in drawn.boxes}
+    assert {one.full_label for one in drawn.edge_labels} == set(labelled()[0]["edge_labels"].values())
+    assert len({one.y for one in drawn.edge_labels}) == 2
+    for one in drawn.edge_labels:
+        half = labels.width(one.label) * graph.EDGE_LABEL_W / 2
+        assert boxes["check"].x + boxes["check"].width < one.x - half
+        assert one.x + half < boxes["save"].x
+    assert boxes["done"].x - boxes["mend"].x - boxes["mend"].width == GAP_X
+
+
+def test_labels_of_edges_into_a_folded_group_stand_on_its_one_edge():
+    tasks = tasks_of(start=["g.a", "g.b", "g.c"], **{"g.a": [], "g.b": ["g.c"], "g.c": []})
+    tasks[0]["edge_labels"] = {"g.a": "x", "g.b": "y", "g.c": "x"}
+    tasks[2]["edge_labels"] = {"g.c": "within"}
+    assert [one.label for one in graph.draw(graph.folded(tasks, ["g"])).edge_labels] == ["x / y"]
+
+
 # --- the grid
 
 

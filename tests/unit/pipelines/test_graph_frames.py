@@ -7,7 +7,7 @@ import pytest
 
 from pipelines import graph
 from pipelines.graph import BOX_H
-from tests.pipeline_rows import make_pipeline
+from tests.pipeline_rows import make_pipeline, make_run, make_task
 
 PREFIXES = ["", "", "load.", "load.check.", "load.check.deep.", "report.", "mail.people."]
 
@@ -80,3 +80,48 @@ def test_the_page_draws_frames(page, airflow):
     text = page.get("/pipelines/titanic_training/graph").content.decode()
     assert text.count('class="graph-frame"') == 1
     assert "graph-frame" not in page.get("/pipelines/titanic_training/graph?fold=load").content.decode()
+
+
+def many_tasks(n):
+    """n tasks in the groups `one` and `two`, and one before them."""
+    names = ["start", *(f"{'one' if place % 2 else 'two'}.t{place}" for place in range(n))]
+    return [
+        {"id": name, "label": name, "operator": "@task", "downstream": [], "is_mapped": False}
+        for name in names
+    ]
+
+
+def test_groups_fold_in_the_graph_of_a_run(page, airflow):
+    make_pipeline(tasks=many_tasks(6))
+    run = make_run(state="failed")
+    for name, state in (("start", "success"), ("one.t1", "failed"), ("two.t2", "success")):
+        make_task(run, name, state=state)
+    whole = page.get(f"/runs/{run.pk}").content.decode()
+    assert 'href="?fold=one#graph-title"' in whole
+    assert 'href="?fold=one&amp;fold=two#graph-title"' in whole
+    shown = page.get(f"/runs/{run.pk}?fold=one&fold=two")
+    assert {item.box.id: item.state for item in shown.context["graph"].boxes} == {
+        "start": "success",
+        "one": "failed",
+        "two": "success",
+    }
+    text = shown.content.decode()
+    assert 'href="?fold=two#graph-title"' in text  # to unfold `one`
+    assert 'href="?#graph-title"' in text
+    # What leads to a task leaves them folded: its row, its box and its bar.
+    assert text.count("task=start&amp;map_index=-1&amp;fold=one&amp;fold=two#log") >= 2
+    assert "?task=start&amp;fold=one&amp;fold=two#log" in text
+
+
+def test_a_large_graph_is_drawn_on_its_pipelines_page_once_it_is_folded(page, airflow):
+    make_pipeline(tasks=many_tasks(80))
+    run = make_run()
+    large = page.get("/pipelines/titanic_training")
+    assert large.context["graph"].boxes == []
+    text = large.content.decode()
+    assert "Its 81 boxes are too many for this page." in text
+    assert f'href="/runs/{run.pk}#graph-title"' in text
+    assert 'href="?fold=one&amp;fold=two#graph-title"' in text
+    folded = page.get("/pipelines/titanic_training?fold=one&fold=two")
+    assert len(folded.context["graph"].boxes) == 3
+    assert "too many" not in folded.content.decode()

@@ -336,3 +336,9 @@ def test_assets_are_mirrored_and_shown_at_both_ends(page, airflow):
 def test_no_asset_says_what_would_be_here(page):
     assert 'class="empty"' in page.get("/assets").content.decode()
     assert not Run.objects.exists()
+
+
+def test_the_details_name_the_bundle_of_the_file(page, airflow):
+    make_pipeline(bundle="team-etl")
+    assert ">team-etl</dd>" in page.get("/pipelines/titanic_training/details").content.decode()
+    assert page.get("/api/v1/pipelines/titanic_training").json()["bundle"] == "team-etl"

@@ -87,17 +87,54 @@ def test_plain_values_get_the_box_of_their_type(page, sent):
     form = page.get(URL).context["form"]
     kinds = {name.removeprefix("conf-"): one.kind for name, one in form.described.items() if "conf-" in name}
     assert kinds == {
-        "n": "union",
-        "half": "union",
+        "n": "number",
+        "half": "number",
         "city": "text",
         "quick": "boolean",
         "names": "lines",
         "grid": "json",
     }
-    boxes = {"conf-n": "7", "conf-half": "half", "conf-names": "b\r\nc", "conf-quick": "on", "conf-city": "5"}
+    boxes = {"conf-n": "7", "conf-half": "0,25", "conf-names": "b\r\nc", "conf-quick": "on", "conf-city": "5"}
     assert typed(page, **boxes).status_code == 302
-    conf = {"n": 7, "half": "half", "city": "5", "quick": True, "names": ["b", "c"], "grid": {"a": 1}}
+    conf = {"n": 7, "half": 0.25, "city": "5", "quick": True, "names": ["b", "c"], "grid": {"a": 1}}
     assert Run.objects.get().conf == conf
+
+
+@pytest.mark.parametrize(
+    ("schema", "text", "conf"),
+    [({}, "1 000", 1000), ({}, "7,5", 7.5), ({}, "", None), ({"minimum": 2}, "2", 2)],
+)
+def test_a_number_without_a_type_is_read_as_people_write_it(page, sent, schema, text, conf):
+    with_params(n=(3, schema))
+    assert typed(page, **{"conf-n": text}).status_code == 302
+    assert Run.objects.get().conf == {"n": conf}
+
+
+def test_a_number_without_a_type_refuses_what_is_none(page, sent):
+    with_params(n=(3, {}))
+    answer = typed(page, **{"conf-n": "3o"})
+    assert answer.context["form"].errors["conf-n"] == ["Write a number, such as 7.25."]
+    assert not Run.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("earlier", "kind"), [("all", "union"), ([1], "json"), (True, "json"), (4, "number")]
+)
+def test_a_number_without_a_type_keeps_what_an_earlier_run_had(page, sent, earlier, kind):
+    with_params(n=(3, {}))
+    run = make_run(DAG, conf={"n": earlier})
+    url = f"{URL}?{urlencode({'from': run.pk})}"
+    form = page.get(url).context["form"]
+    assert form.described["conf-n"].kind == kind
+    assert ("whichever fits" in form["conf-n"].help_text) is (kind == "union")
+    assert typed(page, url).status_code == 302
+    assert Run.objects.exclude(pk=run.pk).get().conf == {"n": earlier}
+
+
+def test_suggested_texts_make_a_number_without_a_type_take_both(page, sent):
+    with_params(n=(3, {"examples": [5, "all"]}))
+    assert typed(page, **{"conf-n": "all"}).status_code == 302
+    assert Run.objects.get().conf == {"n": "all"}
 
 
 def test_a_boolean_is_a_switch(page):
@@ -129,6 +166,22 @@ def test_a_description_in_markdown_is_drawn_without_its_html(page):
     with_params(n=(1, {"type": "integer", "description_md": "A **bold** <script>x</script> word"}))
     text = page.get(URL).content.decode()
     assert "A <strong>bold</strong> &lt;script&gt;" in text
+
+
+def test_a_description_in_markdown_stands_above_the_rules(page):
+    schema = {"type": "integer", "minimum": 0, "maximum": 128, "description_md": "A **bold** word"}
+    param = {"name": "n", "value": 1, "schema": schema, "description": "A plain word"}
+    make_pipeline(DAG, param_list=[param])
+    text = page.get(URL).content.decode()
+    assert text.index("<strong>bold</strong>") < text.index("From 0 to 128.")
+    assert "A plain word" not in text
+
+
+@pytest.mark.parametrize("default", [None, "abc"])
+def test_a_constant_is_sent_whether_or_not_it_is_the_default(page, sent, default):
+    with_params(kind=(default, {"const": "abc"}))
+    assert typed(page).status_code == 302
+    assert Run.objects.get().conf == {"kind": "abc"}
 
 
 def test_json_that_is_none_says_where(page):
