@@ -2,7 +2,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("pipelines", "0027_answered_there")]
+    dependencies = [("pipelines", "0028_asset_events_of_runs")]
 
     operations = [
         migrations.AddIndex(
