@@ -259,12 +259,16 @@ def graph_of(dag_id: str) -> list[dict[str, Any]]:
 
 
 def graph_of_run(found: Run) -> list[dict[str, Any]]:
-    """The tasks of the version that the run ran last; of the newest one where that is not known."""
-    if found.versions:
+    """The tasks of the version that the run ran last; of the newest one where that is not known.
+
+    The newest is read anew in turn, and the others are as they were read once.
+    """
+    newest = Pipeline.objects.filter(pk=found.dag_id).values("version", "tasks").first()
+    if found.versions and (newest is None or newest["version"] != found.versions[-1]):
         ran = PipelineSource.objects.filter(dag_id=found.dag_id, version=found.versions[-1])
         if tasks := ran.values_list("tasks", flat=True).first():
             return list(tasks)
-    return graph_of(found.dag_id)
+    return list(newest["tasks"] or []) if newest else []
 
 
 def teardowns(nodes: Iterable[dict[str, Any]]) -> set[str]:

@@ -142,6 +142,18 @@ def test_a_run_shows_the_graph_that_it_ran_and_what_depended_on_the_task_there(p
     assert [item.box.id for item in page.get(f"/runs/{new.pk}").context["graph"].boxes] == ["a", "renamed"]
 
 
+def test_a_run_of_the_newest_version_shows_what_was_read_of_it_last(page, airflow):
+    airflow.add_dag(DAG, tasks=("a", "b"))
+    make_pipeline()
+    sync.sync_pipelines()
+    newest = Pipeline.objects.get(pk=DAG).version
+    PipelineSource.objects.update_or_create(
+        dag_id=DAG, version=newest, defaults={"tasks": [{"id": "as_it_was_read_first", "downstream": []}]}
+    )
+    run = make_run(versions=[newest])
+    assert [item.box.id for item in page.get(f"/runs/{run.pk}").context["graph"].boxes] == ["a", "b"]
+
+
 def test_where_airflow_tells_no_graph_of_a_version_the_newest_is_shown(page, airflow):
     airflow.add_dag(DAG, tasks=("a",))
     airflow.hides_structure = True
