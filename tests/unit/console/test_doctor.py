@@ -128,9 +128,9 @@ def test_the_real_clocks_of_this_machine_agree(real_redis):
 @pytest.mark.django_db(databases=["default", "usecases"])
 def test_migrations_that_are_not_applied_or_not_known_are_found():
     assert doctor._migrations() == "all applied"
-    row = MigrationRecorder.Migration.objects.get(app="streaming", name="0010_lines")
+    row = MigrationRecorder.Migration.objects.filter(app="streaming").latest("name")
     row.delete()
-    assert "streaming.0010_lines" in wrong(doctor._migrations).words
+    assert f"streaming.{row.name}" in wrong(doctor._migrations).words
     MigrationRecorder.Migration.objects.create(app="streaming", name="0099_from_the_future")
     found = wrong(doctor._migrations)
     assert "newer than the code: streaming.0099_from_the_future" in found.words

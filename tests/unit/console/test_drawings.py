@@ -83,7 +83,7 @@ def _gantt():
         for number in range(3)
     ]
     drawn = gantt.draw(tasks, now=AT + timedelta(seconds=60))
-    return render_to_string("pipelines/_gantt.html", {"gantt": drawn})
+    return render_to_string("pipelines/_gantt.html", {"gantt": drawn, "request": REQUEST})
 
 
 def _durations():
@@ -104,7 +104,9 @@ def _durations():
 def _graph():
     drawn = graph.draw(TASKS)
     boxes = [ColouredBox(box, "success", is_shown=False, n_instances=1) for box in drawn.boxes]
-    return render_to_string("pipelines/_graph_svg.html", {"graph": ColouredGraph(drawn, boxes)})
+    return render_to_string(
+        "pipelines/_graph_svg.html", {"request": REQUEST, "graph": ColouredGraph(drawn, boxes)}
+    )
 
 
 def _recent():
