@@ -206,8 +206,9 @@ class TestGateway:
     def test_the_groups_of_tasks_are_told(self):
         plain = {task.id: task for task in gateway.connect().dag_tasks(DAG)}
         told = {task.id: task for task in gateway.connect().drawn_tasks(DAG)}
-        assert {name: replace(task, groups=None, role=None) for name, task in told.items()} == plain
-        assert (told["load"].groups, told["load"].role) == ([], "")
+        unasked = {"groups": None, "role": None, "edge_labels": None}
+        assert {name: replace(task, **unasked) for name, task in told.items()} == plain
+        assert (told["load"].groups, told["load"].role, told["load"].edge_labels) == ([], "", {})
 
     def test_the_tasks_of_a_version_are_told(self):
         version = gateway.connect().dag_details(DAG).version
