@@ -89,7 +89,9 @@ class MlflowGateway:
 
     def run(self, run_id: str) -> RunInfo:
         """One run. Raises NotFound."""
-        return RunInfo.from_answer(_part(self._get("/runs/get", {"run_id": run_id}), "run"))
+        found = _part(self._get("/runs/get", {"run_id": run_id}), "run")
+        with _of_mlflow():
+            return RunInfo.from_answer(found)
 
     def metric_history(self, run_id: str, key: str) -> History:
         """All finite values of a metric; of more than 2,000 a sample over the whole length."""
@@ -114,9 +116,9 @@ class MlflowGateway:
 
     def model(self, name: str) -> ModelInfo:
         """One registered model. Raises NotFound."""
-        return ModelInfo.from_answer(
-            _part(self._get("/registered-models/get", {"name": name}), "registered_model")
-        )
+        found = _part(self._get("/registered-models/get", {"name": name}), "registered_model")
+        with _of_mlflow():
+            return ModelInfo.from_answer(found)
 
     def versions(self, most: int | None = None) -> Iterator[VersionInfo | Unread]:
         """Versions of all models, newest first."""
@@ -130,7 +132,9 @@ class MlflowGateway:
     def version(self, model: str, version: int) -> VersionInfo:
         """One version. Raises NotFound."""
         asked = {"name": model, "version": str(version)}
-        return VersionInfo.from_answer(_part(self._get("/model-versions/get", asked), "model_version"))
+        found = _part(self._get("/model-versions/get", asked), "model_version")
+        with _of_mlflow():
+            return VersionInfo.from_answer(found)
 
     def set_champion(self, model: str, version: int) -> None:
         """Point the alias `champion` to this version; the same again does no harm."""
@@ -178,7 +182,7 @@ class MlflowGateway:
         n_bytes = 0
         url = f"{FILES}/{quote(_proxied(root, path))}"
         with _translated(), self._client.stream("GET", url, timeout=TRANSFER_TIMEOUT_S) as answer:
-            if answer.is_error:
+            if not answer.is_success:  # a redirect, to a proxy's sign-in, is no file either
                 answer.read()
             if answer.is_server_error or (answer.status_code == 404 and not _is_lacking(answer)):
                 self._check_is_there(root, path)

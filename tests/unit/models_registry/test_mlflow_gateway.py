@@ -129,6 +129,23 @@ def test_an_object_of_others_is_no_answer_of_mlflow(call, body):
         call(gateway(lambda _request: httpx.Response(200, json=body)))
 
 
+@pytest.mark.parametrize("name", ["run", "model", "version"])
+def test_one_thing_without_its_parts_is_no_answer_of_mlflow(name):
+    body = {"run": {}, "model_version": {}, "registered_model": {"name": "a", "aliases": 3}}
+    with pytest.raises(Unavailable, match="CONSOLE_MLFLOW_URL"):
+        CALLS[name](gateway(lambda _request: httpx.Response(200, json=body)))
+
+
+def test_a_file_that_leads_to_a_sign_in_is_an_outage():
+    class Page(httpx.SyncByteStream):  # which nobody has read yet, as from a real connection
+        def __iter__(self):
+            yield b"<html>Sign in</html>"
+
+    elsewhere = httpx.Response(302, headers={"location": "http://proxy/login"}, stream=Page())
+    with pytest.raises(Unavailable, match="302"):
+        gateway(lambda _request: elsewhere).read_file(ROOT, "spec.json", limit_bytes=10)
+
+
 @pytest.mark.parametrize(("name", "key"), LISTS.items(), ids=LISTS)
 def test_an_empty_list_is_left_out_and_never_null(name, key):
     assert CALLS[name](gateway(lambda _request: httpx.Response(200, json={}))) in ([], module.History([]))
