@@ -152,6 +152,8 @@ def read(body: bytes, spec: Spec, *, content_type: str, json_bytes: str) -> Requ
     outputs = [one["name"] for one in outputs_of(spec)]
     is_whole = whole_tensors.is_whole(given.get("inputs"), spec)
     refuse(_faults_of_request(given, outputs, is_whole=is_whole))
+    if is_whole:
+        refuse_too_many(given["inputs"][0]["shape"][0])  # before a million values are made of the bytes
     tensors = binary_tensors.unpacked(given["inputs"], behind)
     if is_whole:
         tensors = whole_tensors.by_field(tensors[0], spec)

@@ -238,6 +238,13 @@ def test_one_tensor_for_all_fields_may_be_binary(numbers):
     assert numbers.decode_rows(request.rows).inputs == AS_ROWS
 
 
+def test_one_tensor_of_too_many_rows_is_refused_before_it_is_read(numbers, monkeypatch):
+    monkeypatch.setattr(open_inference.binary_tensors, "unpacked", None)
+    with pytest.raises(CheckError) as why:
+        rows(numbers, whole(shape=[333_333, 5]))
+    assert why.value.status == 413
+
+
 def test_a_model_of_one_field_takes_its_tensor_by_any_name():
     spec = champions.SPEC | {"fields": [champions.SPEC["fields"][3]], "derived": [], "example": {}}
     one = RowDecoder(read_spec(json.dumps(spec)))
