@@ -39,7 +39,7 @@ MOST_CHARACTERS = 2 * 1024 * 1024
 MOST_UNFOLDED = 4
 MOST_FAULTS = 50
 # Characters of a column's name times those of a field's: looking for misspelt ones takes a second at most.
-MOST_COMPARED = 100_000_000
+MOST_COMPARED = 10_000_000
 PARQUET_MARK = b"PAR1"
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+(?:[eE][+-]?[0-9]+)?")
