@@ -128,17 +128,22 @@ def _types(value: Any) -> dict[str, Any]:
 
 def _read_parquet(spark: "SparkSession", source: Path) -> Table:
     files = running.files_of(source)
-    [first, *others] = running.look(files)
-    columns = [column for column in first.columns if running.has_spark_type(column)]
-    wanted = {column.name: A_NUMBER if column.kind in A_NUMBER else (column.kind,) for column in columns}
-    tables = [running.read_parquet(spark, files[0], columns)]
-    for file, table in zip(files[1:], others, strict=True):
-        found = running.picked(table.columns, wanted)
-        tables.append(running.read_parquet(spark, file, found))
+    looked = running.look(files)
+    names = [column.name for column in looked[0].columns]
+    columns = {}  # each as the first file has it that holds a value of it
+    for column in (column for table in looked for column in table.columns):
+        if column.name not in columns or columns[column.name].kind == "missing":
+            columns[column.name] = column
+    read = [columns[name] for name in names if running.has_spark_type(columns[name])]
+    wanted = {column.name: A_NUMBER if column.kind in A_NUMBER else (column.kind,) for column in read}
+    tables = [
+        running.read_parquet(spark, file, running.picked(table.columns, wanted))
+        for file, table in zip(files, looked, strict=True)
+    ]
     whole = tables[0]
     for one in tables[1:]:
         whole = whole.union(one)
-    return Table(whole, whole.count(), [column.name for column in first.columns if column not in columns])
+    return Table(whole, whole.count(), [name for name in names if name not in wanted])
 
 
 def chosen(table: "DataFrame", params: Params) -> tuple[list[str], list[str]]:

@@ -173,6 +173,18 @@ def test_columns_of_parquet_that_are_left_out_are_named(spark, tmp_path):
     assert result["columns_left_out"] == "at, tags"
 
 
+@pytest.mark.parametrize("order", ["ab", "ba"])
+def test_a_column_that_is_empty_in_one_file_of_a_folder_is_learnt_from_the_others(spark, tmp_path, order):
+    folder = tmp_path / "sales"
+    folder.mkdir()
+    colours = pa.array(["red", "blue"] * (N_ROWS // 2))
+    for name, colour in zip(order, (pa.nulls(N_ROWS), colours), strict=True):
+        write(folder / f"{name}.parquet", sales(color=colour))
+    result = classify(spark, Params(folder, "size", columns="region,color"), tmp_path / "out")
+    assert "columns_left_out" not in result
+    assert result["rows_in"] == 2 * N_ROWS
+
+
 @pytest.mark.parametrize(
     ("table", "params", "words"),
     [
