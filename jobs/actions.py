@@ -75,9 +75,10 @@ def submit_once(app: str, key: str, *, by: User, **wanted: Any) -> tuple[Job, bo
     """
 
     def is_same(job: Job) -> bool:
-        params = applications.check(applications.find(app), wanted["params"]) if job.app == app else None
         target, retries = wanted.get("target", gateway.DEFAULT), wanted.get("retries", 0)
-        return (job.params, job.target, job.retries) == (params, target, retries)
+        if (job.app, job.target, job.retries) != (app, target, retries):
+            return False
+        return applications.are_same(applications.find(app), wanted["params"], job.params)
 
     submit = partial(submit_job, app, by=by, key=key, **wanted)
     return made_once(Job.objects.filter(requested_by=by), key, submit, is_same=is_same)

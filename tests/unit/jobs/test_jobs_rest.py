@@ -67,6 +67,19 @@ def test_a_key_holds_though_its_first_answer_was_not_kept(engineer, real_redis):
     assert Job.objects.count() == 3
 
 
+def test_a_key_holds_though_the_input_has_been_moved_since(engineer, real_redis, settings):
+    first = keyed(engineer, "k-1")
+    console_redis.client().flushall()
+    source = settings.CONSOLE_DATA_DIR / "trips.parquet"
+    source.rename(source.with_name("moved.parquet"))
+    again = keyed(engineer, "k-1")
+    assert (again.status_code, again["Idempotent-Replay"]) == (202, "true")
+    assert again.json()["id"] == first.json()["id"]
+    console_redis.client().flushall()
+    other = {**BODY, "params": {"source": "other_trips.parquet"}}
+    assert keyed(engineer, "k-1", other).status_code == 422
+
+
 def test_a_key_is_free_after_a_day(engineer, real_redis):
     first = keyed(engineer, "k-1").json()["id"]
     console_redis.client().flushall()
