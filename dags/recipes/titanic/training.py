@@ -9,7 +9,7 @@ import pandas as pd
 
 from dags.recipes.common import feature_store, ledger, sources
 from dags.recipes.common.checks import DataInvalid
-from dags.recipes.common.feature_store import FeatureStore, NotThere, Version
+from dags.recipes.common.feature_store import Damaged, Features, FeatureStore, NotThere, Version
 from dags.recipes.common.ledger import Origin
 from dags.recipes.common.run_folder import DagRun
 from dags.recipes.common.training import Found, Taken, Training
@@ -91,15 +91,22 @@ def from_store(store: FeatureStore, name: str) -> Taken:
             f"Version {version.version} of {ENTITY} in the feature store has not what this model learns from:"
             f" {', '.join(different)}."
         )
-    ids = store.ids(ENTITY, version.version)
-    found = [row for row in store.get_many(ENTITY, ids, version=version.version) if row is not None]
+    read = store.rows(ENTITY, store.ids(ENTITY, version.version), version=version.version)
+    found = [row for row in read if isinstance(row, Features)]
+    n_damaged = sum(isinstance(row, Damaged) for row in read)
+    if n_damaged > len(found):
+        raise DataInvalid(
+            f"{n_damaged} of {len(read)} rows in version {version.version} of {ENTITY} cannot be read: have"
+            " titanic_etl write them anew."
+        )
     rows = sorted(({KEY: int(row.id), **row.values} for row in found), key=lambda row: row[KEY])
     digest = sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()
-    told = version.facts.get("data_source", "")  # one or several, with commas
+    told = str(version.facts.get("data_source", ""))  # one or several, with commas
     facts = {"data_via": "features", "features_version": version.version, "features_from": told}
     source = ledger.true_source(told.split(", "), via="features")
     origin = Origin(source, f"{ENTITY} version {version.version}", digest)
-    return Taken(pd.DataFrame(rows, columns=[KEY, *wanted]), origin, facts=facts)
+    rejected = f"{n_damaged} rows of the feature store cannot be read" if n_damaged else ""
+    return Taken(pd.DataFrame(rows, columns=[KEY, *wanted]), origin, rejected=rejected, facts=facts)
 
 
 def _version(store: FeatureStore, name: str) -> Version:

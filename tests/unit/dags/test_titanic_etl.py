@@ -311,6 +311,23 @@ def test_a_named_version_is_taken_and_one_that_is_not_there_is_said(tmp_path):
         TRAINING.load(training(source="features", features_version="9"))
 
 
+def test_features_that_cannot_be_read_are_left_out_and_counted_unless_they_are_most(tmp_path, capsys):
+    fill(tmp_path, version="2026")
+    store = the_store()
+    ids = store.ids(ENTITY, "2026")
+
+    def spoil(of):
+        for id_ in of:
+            store._client.set(feature_store._row_key(ENTITY, "2026", id_), "junk")
+
+    spoil(ids[:2])
+    assert TRAINING.load(training())["rows"] == len(ids) - 2
+    assert "2 rows of the feature store cannot be read" in capsys.readouterr().out
+    spoil(ids[: len(ids) // 2 + 1])
+    with pytest.raises(DataInvalid, match="cannot be read: have titanic_etl write them anew"):
+        TRAINING.load(training("console__2"))
+
+
 def test_features_of_nobody_or_of_another_kind_are_said(tmp_path):
     with pytest.raises(NotThere, match='no version of "titanic"'):
         TRAINING.load(training(source="features"))
