@@ -179,7 +179,7 @@ class FeatureStore:
         key, mine = f"feature:schemas:{entity}", dict(schema)
         if self._client.hsetnx(key, version, json.dumps(mine)):
             return
-        theirs = _object(self._client.hget(key, version))
+        theirs = _object(self._in_bytes("HGET", key, version))
         if theirs is None:
             raise Invalid(
                 f"The schema of version {version} of {entity} cannot be read. Write the rows under a version"
@@ -201,7 +201,7 @@ class FeatureStore:
         ]
         expires_at = datetime.now(UTC) + expires_in
         expires_ms, ids = _ms(expires_at), f"feature:ids:{entity}:{version}"
-        last = self._client.zrevrange(ids, 0, 0, withscores=True)
+        last = self._in_bytes("ZREVRANGE", ids, 0, 0, "WITHSCORES", withscores=True)
         with self._client.pipeline(transaction=True) as pipe:
             for row in newer:
                 told = {
@@ -245,7 +245,7 @@ class FeatureStore:
 
         Raises NotThere; also when the row has expired. Unreadable, which is one, when it is damaged.
         """
-        version = version or self.newest(entity, as_of=as_of).version
+        version, id_ = version or self.newest(entity, as_of=as_of).version, _id(id_)
         (found,) = self.rows(entity, [id_], version=version)
         if isinstance(found, Damaged):
             raise Unreadable(f"{_shown(id_)} in version {version} of {entity} cannot be read: write it anew.")
@@ -264,44 +264,46 @@ class FeatureStore:
         Raises NotThere, Invalid.
         """
         version = version or self.newest(entity, as_of=as_of).version
-        found = self.rows(entity, ids, version=version)
+        found = self.rows(entity, [_id(id_) for id_ in ids], version=version)
         return [row if isinstance(row, Features) else None for row in found]
 
     def rows(self, entity: str, ids: Sequence[str], *, version: str) -> list[Features | Damaged | None]:
-        """As `get_many`, with those that cannot be read told apart. Raises Invalid."""
+        """As `get_many`, with those that cannot be read told apart; so are those of ids that nobody could
+        look up, which only another can have put among the ids.
+
+        Raises Invalid for a name that cannot be.
+        """
         _require_name("entity", entity), _require_name("version", version)
         with _translated():
             return [row for part in _parts(ids) for row in self._rows(entity, version, part)]
 
     def _rows(self, entity: str, version: str, ids: Sequence[str]) -> list[Features | Damaged | None]:
-        keys = [_row_key(entity, version, _id(id_)) for id_ in ids]
-        try:
-            texts = self._client.mget(keys)
-        except UnicodeDecodeError:  # which row is no text at all, the client does not tell
-            texts = [self._text(key) for key in keys]
-        return [
-            None if text is None else _features(entity, version, id_, text)
-            for id_, text in zip(ids, texts, strict=True)
-        ]
+        sound = [id_ for id_ in ids if _is_id(id_)]
+        texts = self._in_bytes("MGET", *(_row_key(entity, version, id_) for id_ in sound)) if sound else []
+        found = {
+            id_: None if text is None else _features(entity, version, id_, text)
+            for id_, text in zip(sound, texts, strict=True)
+        }
+        return [found.get(id_, Damaged(id_)) for id_ in ids]
 
-    def _text(self, key: str) -> Any:
-        try:
-            return self._client.mget([key])[0]
-        except UnicodeDecodeError:
-            return ""
+    def _in_bytes(self, *command: Any, **options: Any) -> Any:
+        """The answer as it is: of one that is no text in one place, the client would give nothing at all."""
+        return self._client.execute_command(*command, NEVER_DECODE=True, **options)
 
     def ids(self, entity: str, version: str, *, first: int = 0, n: int | None = None) -> list[str]:
         """Ids of the rows that have not expired, from place `first`; those that expire first come first."""
         _require_name("entity", entity), _require_name("version", version)
         with _translated():
-            found = self._client.zrangebyscore(
+            found = self._in_bytes(
+                "ZRANGEBYSCORE",
                 f"feature:ids:{entity}:{version}",
                 _ms(datetime.now(UTC)),
                 "+inf",
-                start=first,
-                num=-1 if n is None else n,
+                "LIMIT",
+                first,
+                -1 if n is None else n,
             )
-        return [str(id_) for id_ in found]
+        return [id_.decode(errors="backslashreplace") for id_ in found]
 
     def entities(self) -> list[str]:
         """Names of all entities."""
@@ -341,8 +343,8 @@ class FeatureStore:
             )
             with self._client.pipeline(transaction=False) as pipe:
                 for name, _since in named:
-                    pipe.hget(f"feature:schemas:{entity}", name)
-                    pipe.hget(f"feature:facts:{entity}", name)
+                    pipe.execute_command("HGET", f"feature:schemas:{entity}", name, NEVER_DECODE=True)
+                    pipe.execute_command("HGET", f"feature:facts:{entity}", name, NEVER_DECODE=True)
                     pipe.zcount(f"feature:ids:{entity}:{name}", now, "+inf")
                 told = pipe.execute()
         for n_th, (name, since) in enumerate(named):
@@ -389,6 +391,13 @@ def _id(id_: str) -> str:
     return id_
 
 
+def _is_id(id_: str) -> bool:
+    try:
+        return bool(_id(id_))
+    except Invalid:
+        return False
+
+
 def _is_sound(row: Row, schema: Schema) -> bool:
     """True. Raises Invalid, which names the row and the value."""
     where = f"Row {_shown(_id(row.id))}"
@@ -419,9 +428,9 @@ def _features(entity: str, version: str, id_: str, text: Any) -> Features | Dama
 def _object(text: Any) -> dict[str, Any] | None:
     """An object of JSON that can be handed on as such; None for all else, whoever wrote it."""
     try:
-        found = json.loads(text)
+        found = json.loads(text if isinstance(text, str) else text.decode())
         json.dumps(found, ensure_ascii=False, allow_nan=False).encode()
-    except (ValueError, TypeError, RecursionError):
+    except (AttributeError, ValueError, TypeError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
 

@@ -9,7 +9,15 @@ import pytest
 import redis
 
 from dags.recipes.common import feature_store
-from dags.recipes.common.feature_store import FeatureStore, Invalid, NotThere, Row, StoreAway, Unreadable
+from dags.recipes.common.feature_store import (
+    Damaged,
+    FeatureStore,
+    Invalid,
+    NotThere,
+    Row,
+    StoreAway,
+    Unreadable,
+)
 
 SCHEMA = {"age": "number", "port": "text", "n": "integer", "is_alone": "boolean"}
 VALUES = {"age": 22.5, "port": "Q", "n": 1, "is_alone": True}
@@ -172,6 +180,32 @@ def test_a_row_or_a_schema_that_cannot_be_read_fails_no_write_of_others(store, c
     with pytest.raises(Invalid, match="schema of version 1 of titanic cannot be read"):
         put(store)
     assert put(store, version="2").n_rows == 1
+
+
+@pytest.mark.parametrize("odd", ["a\tb", "x" * 301])
+def test_an_id_of_others_that_nobody_could_look_up_hides_no_row(store, client, odd):
+    put(store, "1")
+    client.zadd("feature:ids:titanic:1", {odd: 1e15})
+    assert store.ids("titanic", "1") == ["1", odd]
+    first, second = store.rows("titanic", ["1", odd], version="1")
+    assert (first.id, second) == ("1", Damaged(odd))
+    with pytest.raises(Invalid, match="An id "):
+        store.get("titanic", odd, version="1")
+
+
+def test_what_is_no_text_hides_nothing_else(store, client):
+    put(store, "1", version="1")
+    put(store, "1", version="2")
+    for part in ("schemas", "facts"):
+        client.hset(f"feature:{part}:titanic", "1", b'{"source": "\xff"}')
+    newest, oldest = store.versions("titanic")
+    assert (newest.version, newest.n_rows) == ("2", 1)
+    assert (oldest.version, oldest.schema, oldest.facts, oldest.n_rows) == ("1", {}, {}, 1)
+    with pytest.raises(Invalid, match="schema of version 1 of titanic cannot be read"):
+        put(store, version="1")
+    client.zadd("feature:ids:titanic:2", {b"a\xff": 1e15})  # the last, which writing looks at
+    assert store.ids("titanic", "2") == ["1", r"a\xff"]
+    assert put(store, "2", version="2").n_rows == 1
 
 
 def test_an_older_event_does_not_undo_a_newer_one(store):

@@ -167,6 +167,14 @@ def test_a_row_that_another_wrote_is_said_to_be_unreadable_and_hides_no_other(cl
     assert rest(client, "7").status_code == 200
 
 
+def test_an_id_that_another_wrote_hides_no_row(client, store, real_redis):
+    put(store, "7", "8")
+    redis.Redis.from_url(real_redis.url).zadd("feature:ids:titanic:1", {"a\tb": 1e15})
+    page = client.get(PAGE).content.decode()
+    assert page.count("This row cannot be read") == 1
+    assert page.count("female") == 2
+
+
 @pytest.mark.parametrize("schema", [None, "not json", "7"])
 @pytest.mark.parametrize("since", ["inf", 1e18])
 def test_a_version_that_another_spoilt_hides_no_other(client, store, real_redis, schema, since):
