@@ -255,7 +255,8 @@ FROM predictions_staging AS s, jsonb_to_record(s.doc) AS r(
     token_id bigint, source text, "row" int, inputs jsonb, value jsonb, label text, probabilities jsonb,
     warnings jsonb, is_demo boolean)
 WHERE NOT EXISTS (SELECT 1 FROM {ErasedPrediction._meta.db_table} e WHERE e.id = r.id)
-    AND NOT (r.is_demo AND NOT EXISTS (SELECT 1 FROM {User._meta.db_table} u WHERE u.id = r.user_id))
+    AND NOT (r.is_demo AND NOT EXISTS (
+        SELECT 1 FROM {User._meta.db_table} u WHERE u.id = r.user_id AND u.is_active))
 ON CONFLICT (id) DO NOTHING
 RETURNING id
 """  # noqa: S608 - table names are the models' own

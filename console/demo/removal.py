@@ -64,8 +64,8 @@ def _alone() -> Iterator[None]:
 def _remove_rows(say: Say) -> dict[str, int]:
     """Runs first: one that is at work refuses, and nothing is lost then.
 
-    What comes late makes nothing anew: predictions of users that are gone are not recorded, drift is watched
-    only where predictions are, and an alert comes from a window.
+    What comes late makes nothing anew: predictions of users that are gone or deactivated are not recorded,
+    drift is watched only where predictions are, and an alert comes from a window.
     """
     counts = {"runs": pipelines.remove_demo()}
     counts["versions archived"] = models_registry.remove_demo()

@@ -213,6 +213,13 @@ def test_removed_predictions_of_the_demonstration_do_not_come_back():
     assert actions.remove_demo() == 0
 
 
+def test_what_was_on_its_way_of_a_user_who_had_to_stay_is_not_recorded():
+    kept = make_user("demo-engineer", "engineer", is_demo=True, is_active=False)
+    gone = make_user("ana", "predictor", is_active=False)  # of people, all is recorded
+    handle([message(user_id=kept.pk, is_demo=True), message(user_id=gone.pk)])
+    assert [row.user_id for row in Prediction.objects.all()] == [gone.pk]
+
+
 def test_what_was_on_its_way_when_the_demonstration_was_removed_is_not_recorded():
     handled = handle([message(user_id=12345, is_demo=True), message(user_id=12345)])
     assert handled == (1, [])
