@@ -1,5 +1,6 @@
 """The click's half: submit and cancel jobs."""
 
+import hashlib
 import json
 import shutil
 from functools import partial
@@ -34,11 +35,12 @@ def submit_job(
     target: str = gateway.DEFAULT,
     retries: int = 0,
     key: str = "",
+    call_sha256: str = "",
 ) -> Job:
     """Queue an application with these parameters; it starts as soon as its target has a place.
 
-    retries: how often it is tried again after a failure that is not the parameters' fault. key: of the call,
-    or empty; `submit_once` looks for what an earlier one made.
+    retries: how often it is tried again after a failure that is not the parameters' fault. key, call_sha256:
+    of the call, or empty; `submit_once` looks for what an earlier one made.
 
     Raises InvalidRequest for an unknown application and for parameters that it does not take, Denied when it
     needs more rights than the user has.
@@ -60,6 +62,7 @@ def submit_job(
         retries=retries,
         retries_left=retries,
         idempotency_key=key,
+        call_sha256=call_sha256,
     )
     wanted = {"app": app, "params": values, "target": target, "retries": retries}
     record("job.submit", job, by=by, after=wanted)
@@ -71,16 +74,18 @@ def submit_job(
 def submit_once(app: str, key: str, *, by: User, **wanted: Any) -> tuple[Job, bool]:
     """`submit_job`, or the job that the same call with this `Idempotency-Key` made; and whether it is new.
 
+    Calls are compared as they were given: whether the input is still there, or would still be taken, says
+    nothing about a job that was made.
+
     wanted: as `submit_job`. Raises what that raises, and InvalidRequest for a key of another call.
     """
+    call = json.dumps({"app": app, **wanted}, sort_keys=True)
+    call_sha256 = hashlib.sha256(call.encode()).hexdigest()
 
     def is_same(job: Job) -> bool:
-        target, retries = wanted.get("target", gateway.DEFAULT), wanted.get("retries", 0)
-        if (job.app, job.target, job.retries) != (app, target, retries):
-            return False
-        return applications.are_same(applications.find(app), wanted["params"], job.params)
+        return job.call_sha256 == call_sha256
 
-    submit = partial(submit_job, app, by=by, key=key, **wanted)
+    submit = partial(submit_job, app, by=by, key=key, call_sha256=call_sha256, **wanted)
     return made_once(Job.objects.filter(requested_by=by), key, submit, is_same=is_same)
 
 

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass
 from functools import cache
-from pathlib import Path, PurePath
+from pathlib import Path
 from types import ModuleType, NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -124,27 +124,6 @@ def check(application: Application, params: Mapping[str, Any]) -> dict[str, Any]
         words = " ".join(f"{name}: {message}" for name, message in faults.items())
         raise InvalidRequest(words, errors=errors)
     return values
-
-
-def are_same(application: Application, params: Mapping[str, Any], checked: Mapping[str, Any]) -> bool:
-    """Whether `check` made `checked` of these when they came first.
-
-    What a path names may have been moved or written anew since: then it is the same where it has the end that
-    was given.
-    """
-    known = {one.name: one for one in application.parameters}
-    others = [one for one in known.values() if not _is_same(one, params.get(one.name), checked.get(one.name))]
-    return params.keys() <= known.keys() and not others
-
-
-def _is_same(parameter: Parameter, given: Any, checked: Any) -> bool:
-    try:
-        return bool(_checked(parameter, given) == checked)
-    except ConsoleError:
-        if parameter.kind != "path" or not isinstance(given, str) or not isinstance(checked, str):
-            return False
-        parts = PurePath(given).parts
-        return bool(parts) and PurePath(checked).parts[-len(parts) :] == parts
 
 
 def suggestions(parameter: Parameter) -> list[str]:

@@ -57,6 +57,8 @@ class Job(Deliverable):
     is_demo = models.BooleanField(default=False)
     # Of the call that asked for it, for a day; empty where it had none.
     idempotency_key = models.CharField(max_length=200, blank=True, default="", db_default="")
+    # Of what that call asked for: its repetition is known though the input has been moved since.
+    call_sha256 = models.CharField(max_length=64, blank=True, default="", db_default="")
     requested_at = models.DateTimeField(default=timezone.now)
     started_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)

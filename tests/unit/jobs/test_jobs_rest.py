@@ -76,8 +76,16 @@ def test_a_key_holds_though_the_input_has_been_moved_since(engineer, real_redis,
     assert (again.status_code, again["Idempotent-Replay"]) == (202, "true")
     assert again.json()["id"] == first.json()["id"]
     console_redis.client().flushall()
-    other = {**BODY, "params": {"source": "other_trips.parquet"}}
-    assert keyed(engineer, "k-1", other).status_code == 422
+    other = keyed(engineer, "k-1", {**BODY, "params": {"source": "other_trips.parquet"}})
+    assert "used for another call" in other.json()["detail"]
+    assert Job.objects.count() == 1
+
+
+def test_a_repeated_call_has_its_parameters_not_checked_again(engineer, real_redis, monkeypatch):
+    first = keyed(engineer, "k-1")
+    console_redis.client().flushall()
+    monkeypatch.setattr("jobs.applications._checked", None)
+    assert keyed(engineer, "k-1").json()["id"] == first.json()["id"]
 
 
 def test_a_key_is_free_after_a_day(engineer, real_redis):
