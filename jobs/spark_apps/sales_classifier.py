@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.spark_apps import running, tracking
 from jobs.spark_apps.running import A_NUMBER, SourceRefused
+from scoring import parquet
 
 if TYPE_CHECKING:
     from pyspark.ml import PipelineModel
@@ -130,7 +131,7 @@ def _read_parquet(spark: "SparkSession", source: Path) -> Table:
     files = running.files_of(source)
     looked = running.look(files)
     names = [column.name for column in looked[0].columns]
-    columns = {}  # each as the first file has it that holds a value of it
+    columns: dict[str, parquet.Column] = {}  # each as the first file has it that holds a value of it
     for column in (column for table in looked for column in table.columns):
         if column.name not in columns or columns[column.name].kind == "missing":
             columns[column.name] = column
