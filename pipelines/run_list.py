@@ -7,6 +7,7 @@ from typing import Final
 from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
 from django.db.models.lookups import GreaterThan
+from django.utils import timezone
 
 from core.access.models import User
 from core.lib import edge
@@ -14,6 +15,7 @@ from core.lib.pages import Order
 from pipelines.models import TOOK, Pipeline, Run, RunState
 from pipelines.states import BY_DATE
 from pipelines.states import TYPES as TYPES
+from pipelines.verdicts import SKEW
 
 ORDERS: Final = {"created": "created_at", "duration": "took", "logical": "logical_date"}
 NEWEST_FIRST: Final = "-created"
@@ -29,7 +31,9 @@ def made_good(failed_at: datetime | None = None) -> Q:
     Of a date Airflow has one run only: nothing but that run itself makes it good. failed_at: when, of a run
     that has no such end any more.
     """
-    successes = Run.objects.filter(dag_id=OuterRef("dag_id"), state=RunState.SUCCESS, ended_at__isnull=False)
+    # One whose end is yet to come, by a clock that is wrong, makes nothing good.
+    until = timezone.now() + SKEW
+    successes = Run.objects.filter(dag_id=OuterRef("dag_id"), state=RunState.SUCCESS, ended_at__lte=until)
     # Left out, as the index has them not, and PostgreSQL cannot know that of the row outside.
     of_partition = successes.filter(_of_partition, partition_key=OuterRef("partition_key"))
     since = Coalesce("ended_at", "created_at") if failed_at is None else Value(failed_at)

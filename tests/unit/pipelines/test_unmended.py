@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
 from pipelines import queries, run_list
 from tests.pipeline_rows import STARTED, make_backfill, make_run
@@ -79,3 +80,10 @@ def test_a_success_that_ended_before_the_failure_makes_nothing_good():
     assert unmended() == [hung.pk]
     succeeded(created_at=STARTED - DAY, ended_at=STARTED + timedelta(hours=4))
     assert unmended() == []
+
+
+def test_a_success_whose_end_is_yet_to_come_makes_nothing_good():
+    """Airflow's clock was wrong once: that hides no failure for a year."""
+    run = failed()
+    succeeded(created_at=STARTED - DAY, ended_at=timezone.now() + 400 * DAY)
+    assert unmended() == [run.pk]
