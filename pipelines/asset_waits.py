@@ -6,7 +6,7 @@ from operator import attrgetter
 from typing import Any
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from core.lib import live
@@ -63,8 +63,9 @@ def _queued(one: QueuedAsset, asset: Asset | None) -> dict[str, Any]:
 
 
 def has_partitions() -> bool:
-    """Whether any pipeline may have some that wait."""
-    return Pipeline.objects.filter(gone_at=None, is_partitioned=True, asset_expression__isnull=False).exists()
+    """Whether any pipeline may have some that wait, or is said to."""
+    may = Q(gone_at=None, is_partitioned=True, asset_expression__isnull=False)
+    return Pipeline.objects.filter(may | ~Q(waiting_partitions=[])).exists()
 
 
 def save_partitions(found: Sequence[WaitingPartition | Unread]) -> None:

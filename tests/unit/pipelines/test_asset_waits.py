@@ -170,6 +170,19 @@ def test_of_many_partitions_the_first_are_kept(page, airflow, partitioned, monke
     assert "and others" in page.get("/pipelines/parts/details").text
 
 
+def test_what_is_said_of_partitions_goes_with_the_last_pipeline_of_the_kind(airflow, partitioned):
+    airflow.partitions = [YEAR]
+    sync.sync_partitions()
+    assert Pipeline.objects.get().waiting_partitions
+    Pipeline.objects.update(is_partitioned=False)
+    airflow.partitions = []
+    sync.sync_partitions()
+    assert Pipeline.objects.get().waiting_partitions == []
+    airflow.calls.clear()
+    sync.sync_partitions()
+    assert airflow.calls == []
+
+
 def test_where_no_pipeline_is_by_partitions_nobody_asks(airflow, pipeline):
     sync.sync_partitions()
     assert airflow.calls == []
