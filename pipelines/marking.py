@@ -1,7 +1,7 @@
 """Tasks that Airflow marks one by one: how far that came, what it refuses, and when to stop."""
 
 import time
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import TYPE_CHECKING
 
 import structlog
@@ -24,18 +24,27 @@ log = structlog.get_logger(__name__)
 
 
 def mark_rest(
-    airflow: "AirflowGateway", run: Run, scope: Scope, state: str, outcomes: MutableMapping[str, str]
+    airflow: "AirflowGateway",
+    run: Run,
+    scope: Scope,
+    state: str,
+    outcomes: MutableMapping[str, str],
+    *,
+    is_wanted: Callable[[], bool],
 ) -> None:
     """Mark what is not in `outcomes` yet: task -> why Airflow refuses it, "" for one that has the state now.
 
-    A task that is refused keeps no other from its state. Raises Unavailable, also when WORKER_S are over, and
-    Unauthorized; `outcomes` has what is done by then.
+    A task that is refused keeps no other from its state; no more are marked once `is_wanted` says no.
+
+    Raises Unavailable, also when WORKER_S are over, and Unauthorized; `outcomes` has what is done by then.
     """
     give_up_at = time.monotonic() + WORKER_S
     for one in scope.each:
         if one.task in outcomes:
             continue
         _refuse_late(give_up_at)
+        if not is_wanted():
+            return
         try:
             airflow.mark_tasks(run.dag_id, run.dag_run_id, one, state, dry_run=False)
         except Conflict:

@@ -224,13 +224,22 @@ def _due_until(found: DagRun) -> datetime:
     return now if found.ended_at is None else max(now, min(found.ended_at, now) + OVERLAP)
 
 
+def _make_due(row: Run) -> None:
+    """Once: a worker may be at it by the next look."""
+    if not row.wish_details.get("has_ended"):
+        waiting = Run.objects.filter(pk=row.pk, wish=row.wish, wish_details=row.wish_details)
+        noted = {**row.wish_details, "has_ended": True}
+        waiting.filter(next_attempt_at__gt=timezone.now()).update(
+            next_attempt_at=timezone.now(), wish_details=noted
+        )
+
+
 def _update(row: Run, found: DagRun) -> bool:
     if row.state == RunState.REFUSED:  # somebody else's run under our id
         return False
     if row.awaits_teardowns and found.state in ENDED and not row.is_queued_anew(found.queued_at):
         # Its worker tells how it ended: Airflow may have gone by its tasks, and not by the wish.
-        waiting = Run.objects.filter(pk=row.pk, wish=row.wish, next_attempt_at__gt=timezone.now())
-        waiting.update(next_attempt_at=timezone.now())
+        _make_due(row)
         return False
     values = {**_mirrored(found), "note": found.note, "state": seen_state(row, found)}
     for name in ("logical_date", "run_after", "partition_date"):

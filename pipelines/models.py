@@ -46,6 +46,8 @@ class Wish(models.TextChoices):
 
 
 ENDS = (Wish.CANCEL, Wish.SUCCEED, Wish.FAIL)
+# In `wish_details`: one that was withdrawn may be followed by another of its kind.
+WISH_ID = "wish_id"
 
 
 def _user(**options: Any) -> models.ForeignKey:

@@ -1,6 +1,7 @@
 """The click's half of runs that are there: cancelling, clearing, marking; withdrawing; notes, answers."""
 
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
@@ -12,8 +13,9 @@ from core.access.models import User
 from core.audit import actions as audit
 from core.lib import json_bodies, traces
 from core.lib.errors import Conflict, InvalidRequest, NotFound
+from core.lib.ids import uuid7
 from pipelines import actions, mirror, params, queries, tasks
-from pipelines.models import LONGEST_NOTE, InputRequest, Run, RunNote, Wish
+from pipelines.models import LONGEST_NOTE, WISH_ID, InputRequest, Run, RunNote, Wish
 from pipelines.scope import Scope, place_of
 from pipelines.states import MARKS, TASK_ENDED, TASK_FAILED, RunState
 
@@ -36,11 +38,11 @@ def cancel_run(run_id: int, *, by: User, batch: str = "") -> Run:
         _cancel_request(run)
     else:
         # What is still to be confirmed keeps its lease: nobody may ask for it after this.
-        run.next_attempt_at = run.next_attempt_at or timezone.now()
+        run.next_attempt_at = _free_at(run)
         if run.wish != Wish.START:
             run.delivery_attempts = 0
         if not run.awaits_teardowns:
-            run.wish_details = {}
+            run.wish_details = {WISH_ID: uuid7().hex}
         run.wish = Wish.CANCEL
     run.wished_by = by
     run.delivery_error, run.traceparent = "", traces.traceparent()
@@ -66,8 +68,8 @@ def withdraw_wish(run_id: int, *, by: User) -> Run:
     if not run.can_withdraw:
         raise Conflict(_("Nothing that Airflow has yet to confirm can be withdrawn of this run."))
     before = _before(run)
-    run.wish, run.wish_details = Wish.NOTHING, {}
-    run.next_attempt_at, run.delivery_error = None, ""
+    # A worker may be at it: the lease stays, so that what is asked next is not asked beside it.
+    run.wish, run.wish_details, run.delivery_error = Wish.NOTHING, {}, ""
     run.save()
     after = {"state": run.state}
     audit.record("run.withdraw", run, by=by, before=before, after=after, upstream_id=run.dag_run_id)
@@ -221,13 +223,19 @@ def _not_a_mark(states: tuple[str, ...]) -> InvalidRequest:
 
 def _wish(run: Run, wish: Wish, details: dict, *, by: User, action: str, after: dict) -> Run:
     before = {"state": run.state}
-    run.wish, run.wish_details, run.wished_by = wish, details, by
+    run.wish, run.wish_details, run.wished_by = wish, {**details, WISH_ID: uuid7().hex}, by
     run.traceparent = traces.traceparent()
-    run.next_attempt_at, run.delivery_attempts, run.delivery_error = timezone.now(), 0, ""
+    run.next_attempt_at, run.delivery_attempts, run.delivery_error = _free_at(run), 0, ""
     run.save()
     audit.record(action, run, by=by, before=before, after=after, upstream_id=run.dag_run_id)
     _send(run)
     return run
+
+
+def _free_at(run: Run) -> datetime:
+    """Now, or when no worker can be at a wish any more that was withdrawn."""
+    now = timezone.now()
+    return min(max(run.next_attempt_at or now, now), now + timedelta(seconds=Run.lease_s))
 
 
 def _for_audit(scope: Scope) -> dict:

@@ -8,6 +8,7 @@ import structlog
 from celery import shared_task
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -18,6 +19,7 @@ from core.lib.models import SyncState
 from pipelines import asset_events, log_copy, marking, mirror, removal
 from pipelines.airflow_auth import SERVICE, USER, WATCHER
 from pipelines.models import (
+    WISH_ID,
     InputRequest,
     Pipeline,
     Run,
@@ -80,15 +82,23 @@ def _about(run: Run) -> dict[str, str]:
 
 def _try_again(run: Run, message: str) -> None:
     with transaction.atomic():
-        if Run.objects.select_for_update().filter(pk=run.pk, wish=run.wish).exists():
+        if _still_wished(run).select_for_update().exists():
             run.mark_retry(message)
         else:
             _send_new_wish(run)
         mirror.publish_runs([run])
 
 
+def _still_wished(run: Run) -> QuerySet[Run]:
+    """Its row, unless somebody changed their mind since it was claimed."""
+    wished = Run.objects.filter(pk=run.pk, wish=run.wish)
+    own = run.wish_details.get(WISH_ID)  # a wish of an earlier release has none
+    return wished.filter(**{f"wish_details__{WISH_ID}": own}) if own else wished
+
+
 def _send_new_wish(run: Run) -> None:
     """Somebody changed their mind while it was delivered: what is wanted now, if anything, is due at once."""
+    Run.objects.filter(pk=run.pk, wish=Wish.NOTHING).update(next_attempt_at=None)
     Run.objects.filter(pk=run.pk).exclude(wish=Wish.NOTHING).update(next_attempt_at=timezone.now())
     deliver_run.delay_on_commit(str(run.pk))
 
@@ -185,11 +195,11 @@ def _end(airflow: "AirflowGateway", run: Run, there: "DagRun", state: str) -> "D
 def _await_teardowns(run: Run, found: "DagRun") -> None:
     """Keep the wish, which Airflow has taken: the mirror makes it due when the run has ended there."""
     queued_at = found.queued_at.isoformat() if found.queued_at else None
-    taken = {"wish_details": {**run.wish_details, "is_taken": True, "queued_at": queued_at}}
+    details = {**run.wish_details, "is_taken": True, "queued_at": queued_at, "has_ended": False}
+    taken = {"wish_details": details}
     now = timezone.now()
     with transaction.atomic():
-        same = Run.objects.filter(pk=run.pk, wish=run.wish)
-        same.update(**taken, state=found.state, cancelled_at=None, tasks_due_until=now)
+        _still_wished(run).update(**taken, state=found.state, cancelled_at=None, tasks_due_until=now)
     _try_again(run, "")
 
 
@@ -296,12 +306,13 @@ def mark_task(run: Run) -> None:
     airflow, scope = airflow_for(_wisher(run)), run.wished_scope
     outcomes: dict[str, str] = dict(run.wish_details.get("outcomes", {}))
     try:
-        marking.mark_rest(airflow, run, scope, run.wish_details["state"], outcomes)
+        is_wanted = _still_wished(run).exists
+        marking.mark_rest(airflow, run, scope, run.wish_details["state"], outcomes, is_wanted=is_wanted)
         found = _run_there(airflow, run)
     except (Unavailable, Unauthorized) as error:
         kept = {**run.wish_details, "outcomes": outcomes}
         done = {"wish_details": kept, "tasks_due_until": timezone.now()}
-        Run.objects.filter(pk=run.pk, wish=Wish.MARK).update(**done)
+        _still_wished(run).update(**done)
         if not outcomes:
             raise
         words = _("Done so far: %(n)d of %(of)d tasks. %(error)s")
@@ -337,7 +348,7 @@ def _wisher(run: Run) -> str:
 def _settle(run: Run, action: str, **values: Any) -> None:
     """Write the outcome, unless somebody changed their mind meanwhile: then the new wish is due at once."""
     done = {"wish": Wish.NOTHING, "next_attempt_at": None, "delivery_error": "", **values}
-    settled = Run.objects.filter(pk=run.pk, wish=run.wish).update(**done)
+    settled = _still_wished(run).update(**done)
     if not settled:
         _send_new_wish(run)
     by = run.wished_by if run.wish != Wish.START else run.requested_by

@@ -189,8 +189,8 @@ def test_nothing_is_marked_twice_where_airflow_is_silent_at_the_end(run, airflow
 
     with monkeypatch.context() as away:
 
-        def then_silent(*given):
-            mark_rest(*given)
+        def then_silent(*given, **more):
+            mark_rest(*given, **more)
             away.setattr(type(airflow), "run", silent)
 
         away.setattr(marking, "mark_rest", then_silent)

@@ -400,7 +400,7 @@ def test_what_airflow_keeps_refusing_can_be_withdrawn(run, airflow, scientist, w
     airflow.knows_no_token = True
     tasks.deliver_run(str(run.pk))
     withdrawn = run_changes.withdraw_wish(run.pk, by=scientist)
-    assert (withdrawn.wish, withdrawn.next_attempt_at, withdrawn.delivery_error) == ("", None, "")
+    assert (withdrawn.wish, withdrawn.delivery_error) == ("", "")
     assert withdrawn.can_change
     entry = AuditEntry.objects.get(action="run.withdraw")
     assert (entry.actor_name, entry.before) == ("ana", {"state": "failed", "wish": wish})
@@ -433,6 +433,53 @@ def test_what_is_withdrawn_while_a_worker_is_at_it_leaves_no_trouble(run, airflo
     assert (run.wish, run.delivery_error, run.next_attempt_at) == ("", "", None)
 
 
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_is_asked_after_a_withdrawal_is_delivered_and_nothing_else(
+    run, airflow, scientist, monkeypatch, fails
+):
+    """Also where it is of the same kind, and asked while the worker is at the one before."""
+    run_changes.mark_task(run.pk, Scope("search"), "success", by=scientist)
+    mark_tasks = airflow.mark_tasks
+
+    def and_meanwhile(*given, **more):
+        run_changes.withdraw_wish(run.pk, by=scientist)
+        asked = run_changes.mark_task(run.pk, Scope("report"), "skipped", by=scientist)
+        assert asked.next_attempt_at > timezone.now()  # no second worker acts beside the first
+        if fails:
+            raise Unavailable("Airflow is not answering.", service="airflow")
+        return mark_tasks(*given, **more)
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(airflow, "mark_tasks", and_meanwhile)
+        tasks.deliver_run(str(run.pk))
+    run.refresh_from_db()
+    assert (run.wish, run.wished_scope.task, run.next_attempt_at <= timezone.now()) == (
+        "mark",
+        "report",
+        True,
+    )
+    tasks.deliver_run(str(run.pk))
+    run.refresh_from_db()
+    assert (run.wish, run.next_attempt_at) == ("", None)
+    states = {task.task_id: task.state for task in airflow.task_states([(DAG, "manual__1")])}
+    assert (states["search"], states["report"]) == ("failed" if fails else "success", "skipped")
+
+
+def test_no_more_tasks_are_marked_once_that_is_withdrawn(run, airflow, scientist, monkeypatch):
+    scope = Scope(tasks=(("search", -1), ("report", -1)))
+    run_changes.mark_task(run.pk, scope, "success", by=scientist)
+    mark_tasks, marked = airflow.mark_tasks, []
+
+    def and_withdraw(dag_id, run_id, one, *given, **more):
+        marked.append(one.task)
+        run_changes.withdraw_wish(run.pk, by=scientist)
+        return mark_tasks(dag_id, run_id, one, *given, **more)
+
+    monkeypatch.setattr(airflow, "mark_tasks", and_withdraw)
+    tasks.deliver_run(str(run.pk))
+    assert len(marked) == 1
+
+
 @pytest.mark.parametrize("wish", WAITING)
 def test_a_run_that_goes_on_is_cancelled_instead_of_what_waits(run, airflow, scientist, wish):
     airflow.move_on(DAG, "manual__1", "running", search="running")
@@ -443,7 +490,7 @@ def test_a_run_that_goes_on_is_cancelled_instead_of_what_waits(run, airflow, sci
     told = selected.preview("cancel", [run.pk], by=scientist).items[0]
     assert not told.refused
     asked = run_changes.cancel_run(run.pk, by=scientist)
-    assert (asked.wish, asked.wish_details, asked.delivery_attempts) == ("cancel", {}, 0)
+    assert (asked.wish, set(asked.wish_details), asked.delivery_attempts) == ("cancel", {"wish_id"}, 0)
     assert AuditEntry.objects.get(action="run.cancel").before == {"state": "running", "wish": wish}
     airflow.is_away = False
     Run.objects.update(next_attempt_at=timezone.now())
