@@ -1,12 +1,15 @@
-"""A drifted window with its alert, and a Spark job that ended: what the pages about them show."""
+"""A drifted window with its alert, a Spark job that ended, and one of most else that has a page."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
+from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka.admin import AdminClient
 
-from tests.api import ok, wait_for
+from tests.api import Caller, ok, wait_for
 from tests.first_path import PASSENGER, FirstPath
 from tests.running_stack import RunningStack
 from tests.unit.jobs.spark_apps.made_trips import table, write
@@ -21,13 +24,15 @@ class SecondPath(FirstPath):
     window: dict[str, Any]
     alert: dict[str, Any]
     job: dict[str, Any]
+    others: dict[str, Any]
 
-    @property
-    def addresses(self) -> list[str]:
-        """Of the pages and fragments that show these rows alone."""
-        window, job = f"/monitoring/drift/titanic/{self.window['id']}", f"/jobs/{self.job['id']}"
-        alert = f"/monitoring/alerts/{self.alert['id']}"
-        return [window, f"{window}/evidence", alert, job, f"{job}/log", f"{job}/log/text"]
+    def address(self, page: str) -> str:
+        """Of one of `pages`, with the ids of this stack."""
+        rows = {"run": self.run, "window": self.window, "alert": self.alert, "job": self.job}
+        ids = {name: row["id"] for name, row in rows.items()} | self.others
+        version, mlflow_run = self.version["version"], self.version["run_id"]
+        dag_run = quote(self.run["dag_run_id"])
+        return page.format(**ids, version=version, mlflow_run=mlflow_run, dag_run=dag_run)
 
 
 def walk(stack: RunningStack, path: FirstPath) -> SecondPath:
@@ -38,7 +43,43 @@ def walk(stack: RunningStack, path: FirstPath) -> SecondPath:
     window = wait_for("a drifted window", lambda: _drifted(path), timeout_s=90)
     alert = wait_for("its alert", lambda: _alert(path), timeout_s=30)
     job = wait_for("the job", lambda: _ended(path, job_id), timeout_s=180)
-    return SecondPath(**vars(path), window=window, alert=alert, job=job)
+    return SecondPath(**vars(path), window=window, alert=alert, job=job, others=_others(stack, path))
+
+
+def _others(stack: RunningStack, path: FirstPath) -> dict[str, Any]:
+    """Ids of what no path came by: made for it, or the first that is there."""
+    admin = Caller(stack, "path-admin", "admin")
+    rule = ok(path.engineer.post("/alert-rules", {"kind": "failed", "pattern": "titanic_*"}), 201)
+    channel = {"kind": "webhook", "name": "second path", "url": "https://host.example/", "is_active": False}
+    group = "second-path"
+    at = ConsumerGroupTopicPartitions(group, [TopicPartition("taxi_trips", 0, 0)])
+    kafka = AdminClient(stack.kafka_config)  # answers as long as it is held
+    kafka.alter_consumer_group_offsets([at])[group].result(timeout=30)
+    rows = ",".join(PASSENGER) + "\n" + ",".join(map(str, PASSENGER.values()))
+    answer = httpx.post(
+        f"{stack.url}/api/v1/models/titanic/batches",
+        files={"file": ("people.csv", rows)},
+        headers={"Authorization": f"Bearer {path.predictor.token}"},
+        timeout=30,
+    )
+    file = f"/models/titanic/batches/{ok(answer, 202)['id']}"
+    wait_for("the file", lambda: ok(path.predictor.get(file))["ended_at"], timeout_s=60)
+
+    def first(path: str) -> dict[str, Any]:
+        found: dict[str, Any] = ok(admin.get(path))["results"][0]
+        return found
+
+    return {
+        "asset": first("/assets")["id"],
+        "rule": rule["id"],
+        "channel": ok(admin.post("/channels", channel), 201)["id"],
+        "group": group,
+        "file": file.rpartition("/")[2],
+        "experiment": ok(admin.get(f"/mlflow-runs/{path.version['run_id']}"))["experiment_id"],
+        "prediction": first("/predictions?all=true")["id"],
+        "user": first("/users")["id"],
+        "entry": first("/audit")["id"],
+    }
 
 
 def _jobs(path: FirstPath, state: str) -> list[dict[str, Any]]:
