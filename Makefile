@@ -76,11 +76,11 @@ format:  ## put code and templates into shape
 	@$(TOOLS) -m ruff check --fix
 	@$(TOOLS) -m stack.check --format-templates
 
-test:  ## unit (one process a core), then integration and browser on one stack, without journeys; names the slowest
-	@$(TOOLS) -m pytest tests/unit -n auto --durations=15
+test:  ## unit (one process a core), then integration and browser on one stack; in 15 minutes on 2 cores; names the slowest
+	@$(TOOLS) -m pytest tests/unit -n auto -m "not thorough" --durations=15
 	@$(TOOLS) -m pytest tests/integration tests/browser -m "not journey" --durations=15
 
-test-all:  ## every test: `make test`, and the journeys of minutes on the same stack
+test-all:  ## every test: those of `make test`, the thorough ones, and the journeys of minutes on the same stack
 	@$(TOOLS) -m pytest tests/unit -n auto --durations=15
 	@$(TOOLS) -m pytest tests/integration tests/browser --durations=40
 

@@ -23,16 +23,21 @@ examples.register_profile("fuzz", print_blob=True)
 examples.load_profile("same")
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark by folder and by what a test takes, before anything is chosen by its marks."""
+    if _folder(item) != "unit":
+        item.add_marker(_folder(item))
+    elif (marker := item.get_closest_marker("django_db")) and item.path.parent.name == "console":
+        # tests of every page meet those of the use cases, too
+        both = {"databases": ["default", "usecases"], **marker.kwargs}
+        item.add_marker(pytest.mark.django_db(**both), append=False)
+    if "spark" in getattr(item, "fixturenames", ()):
+        item.add_marker("thorough")
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark by folder; the quick ones first, the browser last: its driver keeps an event loop running."""
-    for item in items:
-        if _folder(item) != "unit":
-            item.add_marker(_folder(item))
-        elif (marker := item.get_closest_marker("django_db")) and item.path.parent.name == "console":
-            # tests of every page meet those of the use cases, too
-            both = {"databases": ["default", "usecases"], **marker.kwargs}
-            item.add_marker(pytest.mark.django_db(**both), append=False)
+    """The quick ones first, the browser last: its driver keeps an event loop running."""
     items.sort(key=lambda item: FOLDERS.index(_folder(item)))
 
 

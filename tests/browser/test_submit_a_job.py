@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.browser.looking import look
@@ -13,6 +14,7 @@ from tests.unit.jobs.spark_apps.made_trips import table, write
 RUNS_MS = 180_000  # a cold JVM beside everything else on a small machine
 
 
+@pytest.mark.journey
 def test_clean_trips_is_submitted_and_its_result_is_read(people: People, stack: RunningStack):
     trips = table({}, {"trip_distance": 0.0}, {"trip_distance": 0.0}, {"tip_amount": 14.0})
     source = write(Path(stack.env["CONSOLE_OUTPUT_DIR"]) / "journey" / "month.parquet", trips)

@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.visitors import PHONE, People, shoot
@@ -10,6 +11,7 @@ from tests.first_path import FirstPath
 A_TRAINING_S = 240_000
 
 
+@pytest.mark.journey
 def test_model_is_trained_promoted_by_two_people_and_answers(people: People, path: FirstPath):
     trainer = people.visitor("journey-scientist", "scientist")
     trainer.complaints.expected_statuses.add(422)

@@ -62,6 +62,7 @@ def schema():
     return found
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("word", WORDS)
 def test_calls_made_from_the_schema(world, schema, word):
     for path, item in PATHS.items():

@@ -27,7 +27,7 @@ from tests import populated
 from tests.people import PASSWORD
 from tests.unit.console.test_role_matrix import IN_TABLE, methods_of
 
-pytestmark = pytest.mark.django_db(databases=["default", "usecases"])
+pytestmark = [pytest.mark.django_db(databases=["default", "usecases"]), pytest.mark.thorough]
 
 # In an order of which every other one still holds a number, a time and a text.
 TEXTS = [
