@@ -1,5 +1,6 @@
 """A demonstration on a running stack, in which parts are killed one after another at seeded moments."""
 
+import contextlib
 import json
 import random
 import threading
@@ -74,7 +75,8 @@ def _walk(stack: RunningStack) -> tuple[str, str]:
 
 def _kill(walks: Walks, dice: random.Random, over: threading.Event) -> None:
     victims = list(zip(STEPS, dice.sample(VICTIMS, len(VICTIMS)), strict=True))
-    victims.insert([step for step, _name in victims].index("drift"), ("spark", DRIVER))
+    # First of its step: a part that is killed before may take as long to be back as the job takes.
+    victims.insert([step for step, _name in victims].index("spark"), ("spark", DRIVER))
     for step, name in victims:
         while not over.is_set() and not _has_begun(walks, step):
             time.sleep(LOOKS_EVERY_S)
@@ -82,7 +84,8 @@ def _kill(walks: Walks, dice: random.Random, over: threading.Event) -> None:
         if over.is_set():
             return
         if name == DRIVER:
-            _kill_driver(walks.stack, over)
+            if not _kill_driver(walks.stack, over):
+                return
         else:
             groups.kill(walks.stack.config, PARTS[name])
             walks.stack.wait_until_healthy([name])
@@ -98,19 +101,22 @@ def _log(stack: RunningStack) -> str:
     return log.read_text() if log.exists() else ""
 
 
-def _kill_driver(stack: RunningStack, over: threading.Event) -> None:
-    """The JVM alone: its launcher lives and notes how it ended."""
+def _kill_driver(stack: RunningStack, over: threading.Event) -> bool:
+    """The JVM alone, if there was one: its launcher lives and notes how it ended."""
     while not over.is_set():
-        found = [process for process in spark_jobs.processes(stack.config) if _is_java(process)]
+        found = [process for process in spark_jobs.processes(stack.config) if _is_driver(process)]
         for process in found:
-            process.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
         if found:
-            return
+            return True
         time.sleep(LOOKS_EVERY_S)
+    return False
 
 
-def _is_java(process: psutil.Process) -> bool:
+def _is_driver(process: psutil.Process) -> bool:
+    """Not the JVM before it, which only puts the command line together."""
     try:
-        return process.name() == "java"
+        return process.name() == "java" and "org.apache.spark.launcher.Main" not in process.cmdline()
     except psutil.NoSuchProcess:
         return False

@@ -52,10 +52,18 @@ def walk(stack: RunningStack) -> FirstPath:
 def is_served(stack: RunningStack, by: Caller, version: dict[str, Any]) -> bool:
     """Whether web and serving both answer with it; neither is told to."""
     headers = {"Authorization": f"Bearer {by.token}"}
-    answers = [
-        httpx.post(f"{url}/api/v1/models/titanic/predict", json={"rows": [PASSENGER]}, headers=headers)
-        for url in (stack.url, stack.serving_url)
-    ]
+    try:
+        answers = [
+            httpx.post(
+                f"{url}/api/v1/models/titanic/predict",
+                json={"rows": [PASSENGER]},
+                headers=headers,
+                timeout=30,
+            )
+            for url in (stack.url, stack.serving_url)
+        ]
+    except httpx.TransportError:
+        return False
     return all(
         answer.status_code == 200 and answer.json()["version"] == version["version"] for answer in answers
     )

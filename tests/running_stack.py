@@ -93,7 +93,7 @@ class RunningStack:
     def down(self) -> str:
         return self._checked(self.command("down"))
 
-    def manage(self, *arguments: str, timeout_s: float = 300) -> str:
+    def manage(self, *arguments: str, timeout_s: float = 800) -> str:
         """What `manage.py` with these arguments prints, run with the stack's settings."""
         return self._checked(self.command("manage", *arguments, timeout_s=timeout_s))
 

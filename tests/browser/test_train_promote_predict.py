@@ -5,6 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.api import wait_for
 from tests.browser.visitors import PHONE, People, shoot
 from tests.first_path import FirstPath
 
@@ -66,8 +67,11 @@ def approve(page: Page, version: str) -> None:
 
 
 def predict(page: Page, version: str) -> None:
-    page.goto("/predict/titanic")
-    expect(page.get_by_text(f"v{version}").first).to_be_visible()
+    def shows_it() -> bool:
+        page.goto("/predict/titanic")
+        return page.get_by_text(f"Champion v{version} of titanic").is_visible()
+
+    wait_for("the champion in the memory of web", shows_it, timeout_s=60)
     page.get_by_role("button", name="Fill with an example").or_(
         page.get_by_role("link", name="Fill with an example")
     ).click()

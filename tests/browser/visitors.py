@@ -31,8 +31,10 @@ class Complaints:
         page.on("response", self._answered)
 
     def _said(self, message: ConsoleMessage) -> None:
-        is_expected = "Failed to load resource" in message.text and any(
-            f"status of {status}" in message.text for status in self.expected_statuses
+        is_expected = any(
+            ("Failed to load resource" in message.text and f"status of {status}" in message.text)
+            or f"Unexpected response code: {status}" in message.text  # of a socket
+            for status in self.expected_statuses
         )
         if message.type == "error" and not is_expected:
             self.found.append(f"console: {message.text}")

@@ -62,8 +62,12 @@ def test_events_above_a_limit_are_rows_messages_and_one_alert_and_none_is_lost(s
     stack.kill("aggregator")
     produce(stack, stream, [encoded(now, fare_amount=70), encoded(now)])
     wait_for("the second one", lambda: len(anomalies(engineer, stream)) == 2, timeout_s=60)
-    assert n_counted(engineer, stream) == 5
-    assert ok(engineer.get(f"/streams/{stream}"))["rule_state"]["n_judged"] == 5
+
+    def n_judged() -> int:
+        return ok(engineer.get(f"/streams/{stream}"))["rule_state"]["n_judged"]
+
+    wait_for("the count", lambda: n_counted(engineer, stream) >= 5 and n_judged() >= 5, timeout_s=30)
+    assert (n_counted(engineer, stream), n_judged()) == (5, 5)
     alerts = [one for one in ok(engineer.get("/alerts"))["results"] if one["subject"] == stream]
     assert [one["rule"] for one in alerts] == ["stream_anomaly"]
     assert n_in_topic(stack, f"{stream}.anomalies", 2) == 2

@@ -13,7 +13,7 @@ from tests.api import Caller, ok, wait_for
 from tests.first_path import PASSENGER, FirstPath
 from tests.running_stack import RunningStack
 
-pytestmark = pytest.mark.journey
+pytestmark = [pytest.mark.journey, pytest.mark.timeout(900)]
 
 N = 500
 
@@ -30,6 +30,7 @@ def reference(path: FirstPath, on_the_stack: RunningStack) -> pd.DataFrame:
 def test_rows_of_the_reference_are_quiet_and_shifted_rows_raise_one_alert(
     path: FirstPath, stack: RunningStack, reference: pd.DataFrame
 ):
+    wait_for("the champion", lambda: is_served(stack, path), timeout_s=60)
     for is_watched in (False, True):  # so that a window begins here: other tests leave a part of one
         ok(path.scientist.patch("/models/titanic/drift/rules", {"is_watched": is_watched}))
     before = {one["id"] for one in windows(path)}
@@ -47,6 +48,13 @@ def test_rows_of_the_reference_are_quiet_and_shifted_rows_raise_one_alert(
     # Other tests ask for the same row again and again: what they raised may be open still, or settled.
     assert [one["state"] for one in alerts(path)].count("open") == 1
     assert sum(one["n_findings"] for one in alerts(path)) == n_findings + 1
+
+
+def is_served(stack: RunningStack, path: FirstPath) -> bool:
+    """Whether serving has the champion of the path, once those of other tests are gone."""
+    headers = {"Authorization": f"Bearer {path.predictor.token}"}
+    answer = httpx.get(f"{stack.serving_url}/v2/models/titanic", headers=headers, timeout=30)
+    return answer.is_success and answer.json()["versions"] == [path.version["version"]]
 
 
 def predict(stack: RunningStack, by: Caller, table: pd.DataFrame) -> list[str]:

@@ -27,6 +27,7 @@ from predictions.serving import snapshot
 from predictions.serving.service import Service
 from stack.config import REPO
 from tests import champions
+from tests.api import wait_for
 from tests.champions import KEY, ROW, FakeSource
 from tests.people import make_user
 
@@ -153,6 +154,7 @@ def test_what_is_no_record_lands_beside_the_topic(running, topic):
     predict(running, 1)
     with recording_of(topic):
         wait_for_rows(1)
+        wait_for("what is set aside", SetAside.objects.exists, timeout_s=30)
     consumer = Consumer(kafka.consumer_config(f"{topic}-reader"))
     consumer.subscribe([f"{topic}.dead"])
     letter = consumer.consume(1, 20)[0]
@@ -224,12 +226,14 @@ def test_a_broker_that_is_away_gives_the_ids_and_marks_them_later(running, topic
         predict(away, 2)
     assert away.refresher._unanswered.send() == 0  # still away: they are kept
     settings.CONSOLE_KAFKA_BOOTSTRAP = real
-    assert away.refresher._unanswered.send() == 2
+    wait_for("both marks sent", lambda: away.refresher._unanswered.send() == 2, timeout_s=30)
     # The same ids arrive after all, as from a broker that took them and could not say so.
     late = [record(id_) for id_ in refused.value.ids]
     asyncio.run(running.writer.write(late, refused.value.ids))
     with recording_of(topic):
         wait_for_rows(4)
+        marked = Prediction.objects.filter(is_answered=False)
+        wait_for("both marks", lambda: marked.count() == 2, timeout_s=30)
     unanswered = {str(pk) for pk in Prediction.objects.filter(is_answered=False).values_list("pk", flat=True)}
     assert unanswered == set(refused.value.ids)
     assert not unanswered & set(answered)
@@ -252,11 +256,16 @@ def test_a_serving_process_starts_from_disk_alone(running, topic, tmp_path):
     port = django_settings.CONSOLE_PORT_BASE + 61
     with serving(topic, tmp_path / "var", port) as url:
         headers = {"Authorization": f"Bearer {KEY}"}
-        answer = httpx.post(f"{url}/api/v1/models/titanic/predict", json={"rows": [ROW]}, headers=headers)
-        ready = httpx.get(f"{url}/readyz")
+        address = f"{url}/api/v1/models/titanic/predict"
+        answer = httpx.post(address, json={"rows": [ROW]}, headers=headers, timeout=30)
+
+        def has_looked():
+            found = httpx.get(f"{url}/readyz", timeout=30)
+            return found if found.json()["source"] == "failing" else None
+
+        ready = wait_for("a first look", has_looked, timeout_s=30)
     assert answer.status_code == 200, answer.text
     assert ready.json()["models"] == {"titanic": "1"}
-    assert ready.json()["source"] == "failing"
 
 
 @contextmanager
@@ -285,5 +294,6 @@ def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
             if httpx.get(f"{url}/livez").status_code == 200:
                 return
         except httpx.TransportError:
-            time.sleep(0.1)
+            pass
+        time.sleep(0.1)
     raise AssertionError("the serving process does not answer")

@@ -9,7 +9,14 @@ from typing import Any
 
 import httpx
 import pytest
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import (
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicCollection,
+)
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from streaming import defaults
@@ -50,12 +57,18 @@ def encoded(at: float, **values: Any) -> bytes:
 
 def produce(stack: RunningStack, topic: str, values: list[bytes | None], *, pause_s: float = 0.0) -> None:
     producer = Producer({**stack.kafka_config, "acks": "all"})
+    failed = []
+
+    def taken(error: KafkaError | None, _message: Message) -> None:
+        if error is not None:
+            failed.append(str(error))
+
     for number, value in enumerate(values):
-        producer.produce(topic, value, None if number % 2 else str(number).encode())
+        producer.produce(topic, value, None if number % 2 else str(number).encode(), on_delivery=taken)
         producer.poll(0)
         if pause_s and number % 100 == 0:
             time.sleep(pause_s)
-    assert producer.flush(30) == 0
+    assert (producer.flush(30), failed) == (0, [])
 
 
 def every(caller: Caller, path: str) -> list[dict[str, Any]]:
@@ -148,16 +161,26 @@ def test_a_topic_deleted_and_made_anew_is_counted_from_its_start(stack, engineer
     """It starts at offset 0 again: its messages are neither skipped nor taken for old ones."""
     produce(stack, stream, [encoded(time.time()) for _ in range(300)] + [b"old"])
     wait_for("the old topic", lambda: n_counted(engineer, stream) == 300, timeout_s=30)
+    letters = f"/streams/{stream}/dead-letters"
+    wait_for("its letter", lambda: len(every(engineer, letters)) == 1, timeout_s=30)
     admin = AdminClient(stack.kafka_config)
+
+    def topic_id() -> str:
+        try:
+            return str(admin.describe_topics(TopicCollection([stream]))[stream].result(30).topic_id)
+        except KafkaException:
+            return ""
+
+    old = topic_id()
     admin.delete_topics([stream])[stream].result(30)
-    wait_for("a new topic", lambda: engineer.get(f"/topics/{stream}").status_code == 200, timeout_s=60)
+    wait_for("a new topic", lambda: topic_id() not in {"", old}, timeout_s=60)
     produce(
         stack, stream, [encoded(time.time()) for _ in range(300)] + [b"new"] + [encoded(time.time())] * 200
     )
     wait_for("the new topic", lambda: n_counted(engineer, stream) >= 800, timeout_s=60)
     time.sleep(3)  # what would be counted twice would come now
     assert n_counted(engineer, stream) == 800
-    assert len(every(engineer, f"/streams/{stream}/dead-letters")) == 2  # both at offset 300
+    assert len(every(engineer, letters)) == 2  # both at offset 300
 
 
 def test_a_dead_letter_sent_again_is_counted_once_it_fits(stack, engineer, stream):
@@ -206,9 +229,12 @@ def test_kafkas_own_topics_are_neither_listed_nor_read(stack: RunningStack, engi
     assert "__consumer_offsets" in admin.list_topics(timeout=10).topics, "groups have committed here"
     for future in admin.create_topics([NewTopic(long_name, 1), NewTopic(own, 1)]).values():
         future.result(timeout=15)
-    names = {topic["name"] for topic in ok(engineer.get("/topics"))["results"]}
-    assert {long_name, own} <= names
-    assert "__consumer_offsets" not in names
+
+    def names() -> set[str]:
+        return {topic["name"] for topic in ok(engineer.get("/topics"))["results"]}
+
+    wait_for("both topics", lambda: {long_name, own} <= names(), timeout_s=15)
+    assert "__consumer_offsets" not in names()
     for path in ("", "/messages"):
         assert engineer.get(f"/topics/__consumer_offsets{path}").status_code == 404
         assert engineer.get(f"/topics/{own}{path}").status_code == 200

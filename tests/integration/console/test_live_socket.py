@@ -28,7 +28,7 @@ def web(part, eventually):
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     options = ["--log-level", "warning", "--ws", "console.sockets:Protocol"]
-    options += ["--ws-ping-interval", "2", "--ws-ping-timeout", "2"]
+    options += ["--ws-ping-interval", "2", "--ws-ping-timeout", "10"]
     part("-m", "uvicorn", "console.asgi:application", "--port", str(port), *options)
 
     def answers():
@@ -127,8 +127,9 @@ async def test_a_browser_that_never_reads_is_let_go_and_the_others_hear_on(web, 
         n_heard = 0
         for _ in range(400):
             live.frame(topic, state)
-            heard = json.loads(await asyncio.wait_for(reader.recv(), 10))
-            n_heard += heard["kind"] == "frame"
+            while json.loads(await asyncio.wait_for(reader.recv(), 30))["kind"] != "frame":
+                pass  # it says at times that something may have changed
+            n_heard += 1
             await asyncio.sleep(0.01)
         grown = server.memory_info().rss - before
 
@@ -150,5 +151,5 @@ async def test_socket_of_a_session_that_ends_closes_within_seconds(web, cookie):
         assert json.loads(await page.recv())["kind"] == "subscribed"
         assert await sync_to_async(sign_out)(client) == 302
         with pytest.raises(ConnectionClosed) as closed:
-            await asyncio.wait_for(page.recv(), 3)
+            await asyncio.wait_for(page.recv(), 10)
         assert closed.value.rcvd.code == 4401

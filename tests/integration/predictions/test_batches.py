@@ -13,7 +13,7 @@ from tests.api import ok, wait_for
 from tests.first_path import PASSENGER, FirstPath
 from tests.running_stack import RunningStack
 
-pytestmark = pytest.mark.journey
+pytestmark = [pytest.mark.journey, pytest.mark.timeout(900)]
 
 N_ROWS = 30_000
 ODD_EVERY = 100

@@ -41,7 +41,7 @@ def test_folder_that_cannot_be_made_is_named(other: RunningStack, tmp_path):
 
 def test_part_that_stays_ill_is_named_with_the_end_of_its_log(other: RunningStack):
     """203.0.113.1 is an address that no machine has."""
-    other.environ |= {"COURSE_API_BIND": "203.0.113.1", "CONSOLE_START_TIMEOUT_S": "12"}
+    other.environ |= {"COURSE_API_BIND": "203.0.113.1", "CONSOLE_START_TIMEOUT_S": "25"}
     done = other.command("up", "--only", "postgres,redis,course-api")
     assert done.returncode == 1
     assert "redis                  healthy" in done.stdout

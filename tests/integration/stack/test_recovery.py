@@ -21,7 +21,7 @@ from tests.integration import real_jobs
 from tests.integration.stack.notes import read_everywhere, write_everywhere
 from tests.running_stack import RunningStack
 
-pytestmark = pytest.mark.journey
+pytestmark = [pytest.mark.journey, pytest.mark.timeout(900)]
 
 ROUNDS = range(int(os.environ.get("CONSOLE_KILL_ROUNDS", "1")))
 SEED = 20260101

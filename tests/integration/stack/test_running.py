@@ -14,13 +14,14 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from stack import catalogue, databases, groups, supervisor
+from tests.api import wait_for
 from tests.running_stack import RunningStack
 
 
 def test_every_part_is_healthy(stack: RunningStack):
+    stack.wait_until_healthy()
     found = stack.status()
     assert list(found) == list(catalogue.PARTS)
-    assert {name: part.reason for name, part in found.items() if part.health != "healthy"} == {}
     assert all(part.pid and part.memory_bytes > 1_000_000 and part.uptime_s > 0 for part in found.values())
 
 
@@ -30,8 +31,9 @@ def test_first_up_tells_address_password_time_and_memory(stack: RunningStack):
 
 
 def test_second_up_does_nothing_and_says_so(stack: RunningStack):
+    stack.wait_until_healthy()
     before = {name: part.pid for name, part in stack.status().items()}
-    assert "Nothing to do" in stack.up()
+    wait_for("nothing to do", lambda: "Nothing to do" in stack.up(), timeout_s=60)
     assert {name: part.pid for name, part in stack.status().items()} == before
 
 
@@ -124,4 +126,8 @@ def mode(stack: RunningStack, name: str | Path) -> int:
 
 
 def listening(process: psutil.Process) -> list[Any]:
-    return [found for found in process.net_connections("tcp") if found.status == psutil.CONN_LISTEN]
+    try:
+        connections = process.net_connections("tcp")
+    except psutil.NoSuchProcess:  # a task of Airflow that has ended meanwhile
+        return []
+    return [found for found in connections if found.status == psutil.CONN_LISTEN]

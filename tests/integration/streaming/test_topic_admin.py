@@ -115,6 +115,12 @@ def test_partitions_are_added(engineer, topic):
 
 def test_odd_messages_are_sent_and_read_back_and_one_at_fault_stops_no_other(engineer, topic):
     ok(engineer.patch(f"/topics/{topic}", {"config": {"max.message.bytes": "2000"}}))
+
+    def limit() -> str:
+        found = ok(engineer.get(f"/topics/{topic}/config"))["results"]
+        return {one["name"]: one["value"] for one in found}["max.message.bytes"]
+
+    wait_for("the limit", lambda: limit() == "2000", timeout_s=10)
     data = base64.b64encode(b"\x00\xff").decode()
     noise = base64.b64encode(os.urandom(4000)).decode()
     headers = [{"name": "é", "value": data, "encoding": "base64"}, {"name": "", "value": None}]
@@ -232,8 +238,8 @@ def test_what_is_the_consoles_stays(engineer):
     assert delete(engineer, "/consumer-groups/atalaya-recorder").status_code == 409
     body = {"topic": "predictions", "to": "earliest"}
     assert engineer.post("/consumer-groups/atalaya-recorder/offsets", body).status_code == 409
-    recorder = ok(engineer.get("/consumer-groups/atalaya-recorder"))
-    assert recorder["state"] == "stable"
+    recorder = "/consumer-groups/atalaya-recorder"
+    wait_for("the recorder", lambda: ok(engineer.get(recorder))["state"] == "stable", timeout_s=60)
 
 
 def test_a_deleted_topic_is_gone(engineer, topic):

@@ -4,11 +4,13 @@ import pytest
 
 from tests.running_stack import RunningStack
 
-pytestmark = pytest.mark.journey
+pytestmark = [pytest.mark.journey, pytest.mark.timeout(900)]
 
 
 def test_journey_from_batches_to_answers(stack: RunningStack):
-    table = stack.manage("run_usecase", "forest_cover", "--small")  # fails unless its exit status is 0
+    table = stack.manage(
+        "run_usecase", "forest_cover", "--small", timeout_s=800
+    )  # fails unless its exit status is 0
     figures = dict(line.split("  ", 1) for line in table.splitlines() if "  " in line)
     assert "success" in figures["forest_cover_load"]
     assert "success" in figures["forest_cover_training"]

@@ -4,7 +4,7 @@ import pytest
 
 from tests.running_stack import RunningStack
 
-pytestmark = pytest.mark.journey
+pytestmark = [pytest.mark.journey, pytest.mark.timeout(900)]
 
 
 def test_batches_are_judged_and_a_house_gets_its_price(stack: RunningStack):

@@ -4,7 +4,7 @@ import pytest
 
 from tests.running_stack import RunningStack
 
-pytestmark = pytest.mark.journey
+pytestmark = [pytest.mark.journey, pytest.mark.timeout(900)]
 
 
 def test_journey_from_a_month_to_tips(stack: RunningStack):

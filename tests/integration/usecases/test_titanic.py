@@ -4,11 +4,13 @@ import pytest
 
 from tests.running_stack import RunningStack
 
-pytestmark = pytest.mark.journey
+pytestmark = [pytest.mark.journey, pytest.mark.timeout(900)]
 
 
 def test_journey_from_the_list_to_an_outlier(stack: RunningStack):
-    table = stack.manage("run_usecase", "titanic", "--small")  # fails unless its exit status is 0
+    table = stack.manage(
+        "run_usecase", "titanic", "--small", timeout_s=800
+    )  # fails unless its exit status is 0
     figures = dict(line.split("  ", 1) for line in table.splitlines() if "  " in line)
     assert "success" in figures["titanic_etl"]
     assert "success" in figures["titanic_training"]
