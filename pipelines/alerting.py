@@ -281,16 +281,16 @@ def _judge_failures(pair: Pair, failed: Sequence[Finding], mirror: Mirror, now: 
     news = [one for one in failed if told_until is None or one.at.replace(microsecond=0) > told_until]
     if alert is not None and (mirror.is_current or watched.is_paused):
         reason = _made_good(pair, alert, now)
-        if not reason and told_until and news and mirror.is_current:
-            is_anew = verdicts.has_succeeded(watched, since=told_until, until=news[0].at, now=now)
-            reason = (
-                _("A run succeeded, then another failed: that has an alert of its own.") if is_anew else ""
-            )
         if reason:
             alerts.settle(rule.alert_name, watched.dag_id, reason=reason)
-    if mirror.is_current:
-        for one in news:
-            _raise(rule, watched, one)
+    if not mirror.is_current:
+        return
+    for one in news:
+        if told_until and verdicts.has_succeeded(watched, since=told_until, until=one.at, now=now):
+            reason = _("A run succeeded, then another failed: that has an alert of its own.")
+            alerts.settle(rule.alert_name, watched.dag_id, reason=reason)
+        _raise(rule, watched, one)
+        told_until = one.at
 
 
 def _told_until(alert: Alert) -> datetime:

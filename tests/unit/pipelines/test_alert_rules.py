@@ -59,6 +59,12 @@ def in_plain_spaces(alert: Alert) -> str:
     return alert.title.replace("\N{NO-BREAK SPACE}", " ")
 
 
+def pass_by(seconds: float) -> None:
+    """So long ago is the last finding then."""
+    at = ago(seconds=seconds)
+    Alert.objects.update(last_found_at=at, first_found_at=at)
+
+
 def states() -> list[tuple[str, str]]:
     return list(Alert.objects.order_by("pk").values_list("subject", "state"))
 
@@ -389,6 +395,27 @@ def test_a_failure_after_a_success_opens_another_alert_though_a_date_is_not_made
     of_date("failed", 0.5)
     alerting.look()
     assert states() == [("etl", "resolved"), ("etl", "open")]
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+def test_a_success_between_failures_within_one_look_parts_their_alerts(is_open):
+    """An alert of before takes what failed before the success, and no more."""
+    make_pipeline("etl")
+    rule()
+    if is_open:
+        of_date("failed", 3)
+    alerting.look()
+    pass_by(170)
+    for minutes, state in ((2, "failed"), (1.5, "success"), (1, "failed"), (0.5, "failed")):
+        of_date(state, minutes)
+    for _round in range(2):
+        alerting.look()
+    assert [(alert.state, alert.n_findings) for alert in Alert.objects.order_by("pk")] == [
+        ("resolved", 1 + is_open),
+        ("open", 2),
+    ]
+    words = Alert.objects.earliest("pk").steps.last().reason
+    assert words == "A run succeeded, then another failed: that has an alert of its own."
 
 
 def test_what_somebody_resolved_of_a_date_stays_resolved_whatever_succeeds(root):
