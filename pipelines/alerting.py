@@ -278,24 +278,28 @@ def _judge_failures(pair: Pair, failed: Sequence[Finding], mirror: Mirror, now: 
     rule, watched, alert = pair.rule, pair.watched, pair.alert
     latest = alert or (_latest(rule, watched) if failed else None)
     told_until = _told_until(latest) if latest else None
-    news = [one for one in failed if told_until is None or one.at.replace(microsecond=0) > told_until]
+    ends = [(one, verdicts.told_end(one.run, now)) for one in failed]
+    news = [(one, end) for one, end in ends if told_until is None or end.replace(microsecond=0) > told_until]
     if alert is not None and (mirror.is_current or watched.is_paused):
         reason = _made_good(pair, alert, now)
         if reason:
             alerts.settle(rule.alert_name, watched.dag_id, reason=reason)
     if not mirror.is_current:
         return
-    for one in news:
-        if told_until and verdicts.has_succeeded(watched, since=told_until, until=one.at, now=now):
+    for one, end in news:
+        if told_until and verdicts.has_succeeded(watched, since=told_until, until=end, now=now):
             reason = _("A run succeeded, then another failed: that has an alert of its own.")
             alerts.settle(rule.alert_name, watched.dag_id, reason=reason)
         _raise(rule, watched, one)
-        told_until = one.at
+        told_until = end
 
 
 def _told_until(alert: Alert) -> datetime:
-    """Up to which end, in whole seconds, failures were told by this alert."""
-    return min(_said_at(alert, "ended") or alert.last_found_at, alert.last_found_at)
+    """Up to which end, by Airflow's clock and in whole seconds, failures were told by this alert."""
+    ended_at = _said_at(alert, "ended")
+    if ended_at is None or ended_at > alert.last_found_at + verdicts.SKEW:  # one that cannot be
+        return alert.last_found_at
+    return ended_at
 
 
 def _made_good(pair: Pair, alert: Alert, now: datetime) -> str:

@@ -430,6 +430,54 @@ def test_what_somebody_resolved_of_a_date_stays_resolved_whatever_succeeds(root)
     assert states() == [("etl", "resolved")]
 
 
+# --- Airflow's clock, and ours
+
+
+def test_by_a_clock_that_is_ahead_a_failure_is_found_once(root):
+    make_pipeline("etl")
+    rule()
+    ended("failed", -1)
+    for _round in range(3):
+        alerting.look()
+        pass_by(15)
+    assert Alert.objects.get().n_findings == 1
+    alerts.resolve(Alert.objects.get().pk, by=root, reason="Known.")
+    alerting.look()
+    assert states() == [("etl", "resolved")]
+
+
+def test_by_a_clock_that_is_ahead_runs_are_taken_in_the_order_of_their_ends():
+    make_pipeline("etl")
+    rule()
+    of_date("failed", -1)
+    alerting.look()
+    pass_by(15)
+    of_date("success", -1.3)
+    of_date("failed", -1.2)
+    alerting.look()
+    assert [(alert.state, alert.n_findings) for alert in Alert.objects.all()] == [("open", 2)]
+    pass_by(15)
+    of_date("failed", -1.4)
+    alerting.look()
+    assert [(alert.state, alert.n_findings) for alert in Alert.objects.order_by("pk")] == [
+        ("resolved", 2),
+        ("open", 1),
+    ]
+
+
+def test_a_failure_whose_end_cannot_be_hides_none_that_comes_after_it():
+    make_pipeline("etl")
+    rule()
+    far = timezone.now() + timedelta(days=9000)
+    make_run("etl", "failed", created_at=ago(minutes=5), ended_at=far)
+    for _round in range(2):
+        alerting.look()
+    pass_by(60)
+    ended("failed", 0.5)
+    alerting.look()
+    assert Alert.objects.get().n_findings == 2
+
+
 # --- which pipelines, and what goes wrong
 
 
