@@ -32,6 +32,7 @@ from pipelines.verdicts import Finding, Past, Watched
 
 N_ENDED: Final = 10  # of each pipeline and state: several may end between two looks, or overlap
 LOOKED: Final = "alert rules"  # the bookmark of the last look at a mirror that was current
+LONGEST_HELD: Final = timedelta(days=1)  # that bookmark, by what was set aside
 POLLS: Final = ("pipelines.sync.sync_pipelines", "pipelines.sync.sync_runs")
 CURRENT_WITHIN: Final = timedelta(minutes=1)
 FAILED_WITHIN: Final = timedelta(minutes=2)  # polls that fail are tried again after half a minute at most
@@ -97,7 +98,9 @@ def look() -> None:
     seen = {(rule.alert_name, dag_id) for rule, dag_id in fitting}
     judged: list[Judged] = [*pairs, *_orphans(unresolved.keys() - seen, rules, known)]
     mirror, now = Mirror.read(), timezone.now()
-    looked_at = _looked_at(now)
+    last_look = _last_look(now)
+    # What ended since then may not have been judged: Airflow's clock may be behind, and the mirror is.
+    looked_at = last_look - verdicts.SKEW if last_look else now
 
     def act(one: Judged) -> None:
         if isinstance(one, Pair):
@@ -106,19 +109,20 @@ def look() -> None:
             alerts.settle(one.alert_name, one.dag_id, reason=one.reason)
 
     key, about = attrgetter("key"), attrgetter("dag_id")
-    loops.ALERT_RULES.each(judged, act, key=key, about=about, is_all=True)
+    fit = loops.ALERT_RULES.each(judged, act, key=key, about=about, is_all=True)
     if mirror.is_current:
-        _note_look(now)
+        # What was set aside may have failures to tell yet; the others tell none twice.
+        held_at = last_look if len(fit) < len(judged) else None
+        _note_look(max(held_at, now - LONGEST_HELD) if held_at else now)
 
 
-def _looked_at(now: datetime) -> datetime:
-    """What ended since then may not have been judged: Airflow's clock may be behind, and the mirror is."""
+def _last_look(now: datetime) -> datetime | None:
     bookmark = Bookmark.objects.filter(name=LOOKED).first()
-    return min(bookmark.read_until, now) - verdicts.SKEW if bookmark else now
+    return min(bookmark.read_until, now) if bookmark else None
 
 
-def _note_look(now: datetime) -> None:
-    row = Bookmark(name=LOOKED, read_until=now)
+def _note_look(at: datetime) -> None:
+    row = Bookmark(name=LOOKED, read_until=at)
     Bookmark.objects.bulk_create(
         [row], update_conflicts=True, unique_fields=["name"], update_fields=["read_until"]
     )

@@ -518,6 +518,36 @@ def test_one_pair_that_breaks_stops_no_other(monkeypatch):
     assert not SetAside.objects.exists()
 
 
+@pytest.mark.parametrize(("hours", "is_told"), [(6, True), (30, False)])
+def test_what_was_made_good_while_a_pair_was_broken_is_told_when_it_fits(monkeypatch, hours, is_told):
+    """For a day: after that what succeeded since is what counts."""
+    for name in ("a", "odd"):
+        make_pipeline(name)
+    rule(pattern="*", judged_from=ago(days=9))
+    alerting.look()
+    Bookmark.objects.update(read_until=ago(hours=hours))
+    for name in ("a", "odd"):
+        ended("failed", 60 * hours - 30, name)
+        ended("success", 60 * hours - 40, name)
+    failures = verdicts.failures
+
+    def broken(watched, **more):
+        if watched.dag_id == "odd":
+            raise ZeroDivisionError("no")
+        return failures(watched, **more)
+
+    monkeypatch.setattr(verdicts, "failures", broken)
+    for _round in range(3):
+        alerting.look()
+    assert states() == [("a", "resolved")]
+    monkeypatch.setattr(verdicts, "failures", failures)
+    SetAside.objects.update(next_try_at=ago(minutes=1))
+    for _round in range(2):
+        alerting.look()
+    assert states() == [("a", "resolved"), *([("odd", "resolved")] if is_told else [])]
+    assert Bookmark.objects.get().read_until > ago(minutes=1)
+
+
 def test_odd_rows_are_judged_as_far_as_they_go():
     make_pipeline("etl", awake_at=None, next_run_at=None)
     for kind, limit_s in (("failed", 0), ("slow", 60), ("no-success", 60), ("not-started", 60)):
