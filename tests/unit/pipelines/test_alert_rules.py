@@ -15,7 +15,7 @@ from core.alerts.models import Alert
 from core.audit.models import AuditEntry
 from core.lib.errors import InvalidRequest
 from core.lib.models import SetAside, SyncState
-from pipelines import alert_rules, alerting, mirror, verdicts
+from pipelines import alert_rules, alerting, mirror, verdicts, watched_pipelines
 from pipelines.dag_answers import Dag
 from pipelines.models import AlertRule, Bookmark, Pipeline, Run
 from tests.people import make_admin
@@ -33,7 +33,7 @@ def ago(**by: float):
 
 @pytest.fixture(autouse=True)
 def _mirror_is_current(db):
-    for name in alerting.POLLS:
+    for name in watched_pipelines.POLLS:
         SyncState.succeeded(name, "airflow")
 
 
@@ -121,9 +121,9 @@ def test_cancelled_runs_hide_no_failure():
     make_pipeline("etl")
     rule()
     ended("failed", 60)
-    for minutes in range(alerting.N_ENDED + 1):
+    for minutes in range(watched_pipelines.N_ENDED + 1):
         ended("cancelled", minutes)
-    for _number in range(alerting.N_ENDED + 1):
+    for _number in range(watched_pipelines.N_ENDED + 1):
         make_run("etl", "refused", started_at=None)
     alerting.look()
     assert states() == [("etl", "open")]
@@ -290,13 +290,13 @@ def test_what_was_made_good_while_airflow_was_away_is_told_of():
     make_pipeline("etl")
     rule()
     alerting.look()
-    SyncState.failed(alerting.POLLS[1], "airflow", "away")
+    SyncState.failed(watched_pipelines.POLLS[1], "airflow", "away")
     Bookmark.objects.update(read_until=ago(hours=1))
     ended("failed", 40)
     ended("success", 30)
     alerting.look()
     assert states() == []
-    SyncState.succeeded(alerting.POLLS[1], "airflow")
+    SyncState.succeeded(watched_pipelines.POLLS[1], "airflow")
     alerting.look()
     assert states() == [("etl", "open")]
 
@@ -569,9 +569,9 @@ def test_what_a_mirror_says_that_lags_behind_is_no_news(how):
         rule(kind, limit_s=limit_s)
     make_run("etl", "running", started_at=ago(hours=5))
     ended("failed", 5)
-    state = SyncState.objects.filter(name=alerting.POLLS[0])
+    state = SyncState.objects.filter(name=watched_pipelines.POLLS[0])
     if how.startswith("failing"):
-        SyncState.failed(alerting.POLLS[0], "airflow", "away")
+        SyncState.failed(watched_pipelines.POLLS[0], "airflow", "away")
         if how == "failing long ago":
             state.update(last_error_at=ago(minutes=3))
     elif how == "silent":
@@ -582,7 +582,7 @@ def test_what_a_mirror_says_that_lags_behind_is_no_news(how):
     # Where nobody asked the console itself was away.
     found = ["pipeline-no-success"] if how == "failing" else []
     assert [alert.rule.partition(":")[0] for alert in Alert.objects.all()] == found
-    SyncState.succeeded(alerting.POLLS[0], "airflow")
+    SyncState.succeeded(watched_pipelines.POLLS[0], "airflow")
     alerting.look()
     assert Alert.objects.count() == 4
 
@@ -592,7 +592,7 @@ def test_a_mirror_that_lags_behind_settles_nothing():
     rule()
     failed = ended("failed", 5)
     alerting.look()
-    SyncState.failed(alerting.POLLS[1], "airflow", "away")
+    SyncState.failed(watched_pipelines.POLLS[1], "airflow", "away")
     Run.objects.filter(pk=failed.pk).update(state="success")
     alerting.look()
     assert states() == [("etl", "open")]
