@@ -18,7 +18,7 @@ from core.audit.actions import record
 from core.lib import live
 from core.lib.edge import refused
 from core.lib.errors import Conflict, NotFound
-from pipelines import alerting, verdicts
+from pipelines import alerting, verdicts, watched_pipelines
 from pipelines.alert_rule_models import AlertRule
 from pipelines.models import Pipeline, Run
 from pipelines.verdicts import Finding
@@ -170,7 +170,7 @@ def preview(one: AlertRule, *, now: datetime | None = None) -> Preview:
     dag_ids = [dag_id for dag_id in known if one.fits(dag_id)]
     lately = Q(created_at__gte=now - BACK - one.limit) | Q(ended_at__gte=now - BACK)
     runs = Run.objects.filter(lately, dag_id__in=dag_ids).order_by("-created_at")
-    by_pipeline = alerting.pasts(Run.objects.filter(pk__in=runs.values("pk")[:MOST_RUNS]))
+    by_pipeline = watched_pipelines.pasts(Run.objects.filter(pk__in=runs.values("pk")[:MOST_RUNS]))
     _with_earlier(by_pipeline, dag_ids)
     raised = [
         Raised(dag_id, found.at, found)
@@ -183,6 +183,6 @@ def preview(one: AlertRule, *, now: datetime | None = None) -> Preview:
 
 def _with_earlier(by_pipeline: dict[str, list[verdicts.Past]], dag_ids: list[str]) -> None:
     """With the last runs that ended before, so that what went on then counts as going on."""
-    for watched in alerting.read(dag_ids):
+    for watched in watched_pipelines.read(dag_ids):
         known = {run.pk for run in by_pipeline[watched.dag_id]}
         by_pipeline[watched.dag_id] += [run for run in watched.ended if run.pk not in known]

@@ -4,17 +4,13 @@ A finding raises the alert of its rule and pipeline once: what the alert was fou
 not, is not found again, so a restart or somebody's *Resolve* brings none back.
 """
 
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from operator import attrgetter
-from typing import Any, Final
+from typing import Final
 
 from celery import shared_task
-from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import OuterRef, QuerySet, Subquery
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -22,23 +18,15 @@ from core.alerts import actions as alerts
 from core.alerts.facts import PIPELINE_RULES
 from core.alerts.models import Alert
 from core.alerts.states import UNRESOLVED
-from core.lib.models import SyncState
-from core.lib.templatetags import numbers
-from pipelines import loops, run_list, verdicts
+from pipelines import alert_words, loops, run_list, verdicts, watched_pipelines
 from pipelines.alert_rule_models import AlertRule
 from pipelines.models import Bookmark, Pipeline, Run
-from pipelines.states import ENDED, TIMED, RunState
-from pipelines.verdicts import Finding, Past, Watched
+from pipelines.states import RunState
+from pipelines.verdicts import Finding, Watched
+from pipelines.watched_pipelines import Mirror
 
-N_ENDED: Final = 10  # of each pipeline and state: several may end between two looks, or overlap
 LOOKED: Final = "alert rules"  # the bookmark of the last look at a mirror that was current
-POLLS: Final = ("pipelines.sync.sync_pipelines", "pipelines.sync.sync_runs")
-CURRENT_WITHIN: Final = timedelta(minutes=1)
-FAILED_WITHIN: Final = timedelta(minutes=2)  # polls that fail are tried again after half a minute at most
-COLUMNS: Final = (
-    *("pk", "dag_run_id", "state", "run_type"),
-    *("created_at", "started_at", "ended_at", "run_after", "queued_at"),
-)
+LONGEST_HELD: Final = timedelta(days=1)  # that bookmark, by what was set aside
 
 
 class Judged:
@@ -88,7 +76,7 @@ def look() -> None:
         for rule in rules
         if rule.fits(dag_id) and (gone_at is None or _outlasts(rule, dag_id, unresolved))
     ]
-    watched = {one.dag_id: one for one in read(list({dag_id for _rule, dag_id in fitting}))}
+    watched = {one.dag_id: one for one in watched_pipelines.read(list({dag_id for _rule, dag_id in fitting}))}
     pairs = [
         Pair(rule, watched[dag_id], unresolved.get((rule.alert_name, dag_id)))
         for rule, dag_id in fitting
@@ -97,7 +85,9 @@ def look() -> None:
     seen = {(rule.alert_name, dag_id) for rule, dag_id in fitting}
     judged: list[Judged] = [*pairs, *_orphans(unresolved.keys() - seen, rules, known)]
     mirror, now = Mirror.read(), timezone.now()
-    looked_at = _looked_at(now)
+    last_look = _last_look(now)
+    # What ended since then may not have been judged: Airflow's clock may be behind, and the mirror is.
+    looked_at = last_look - verdicts.SKEW if last_look else now
 
     def act(one: Judged) -> None:
         if isinstance(one, Pair):
@@ -106,19 +96,20 @@ def look() -> None:
             alerts.settle(one.alert_name, one.dag_id, reason=one.reason)
 
     key, about = attrgetter("key"), attrgetter("dag_id")
-    loops.ALERT_RULES.each(judged, act, key=key, about=about, is_all=True)
+    fit = loops.ALERT_RULES.each(judged, act, key=key, about=about, is_all=True)
     if mirror.is_current:
-        _note_look(now)
+        # What was set aside may have failures to tell yet; the others tell none twice.
+        held_at = last_look if len(fit) < len(judged) else None
+        _note_look(max(held_at, now - LONGEST_HELD) if held_at else now)
 
 
-def _looked_at(now: datetime) -> datetime:
-    """What ended since then may not have been judged: Airflow's clock may be behind, and the mirror is."""
+def _last_look(now: datetime) -> datetime | None:
     bookmark = Bookmark.objects.filter(name=LOOKED).first()
-    return min(bookmark.read_until, now) - verdicts.SKEW if bookmark else now
+    return min(bookmark.read_until, now) if bookmark else None
 
 
-def _note_look(now: datetime) -> None:
-    row = Bookmark(name=LOOKED, read_until=now)
+def _note_look(at: datetime) -> None:
+    row = Bookmark(name=LOOKED, read_until=at)
     Bookmark.objects.bulk_create(
         [row], update_conflicts=True, unique_fields=["name"], update_fields=["read_until"]
     )
@@ -147,98 +138,14 @@ def _orphans(
         if rule is None or not rule.fits(dag_id):
             found.append(Orphan(name, dag_id, _("No rule watches it any more.")))
         elif gone_at is None or gone_at <= lately:
-            found.append(Orphan(name, dag_id, _gone(dag_id)))
+            found.append(Orphan(name, dag_id, alert_words.gone(dag_id)))
     return found
-
-
-def _gone(dag_id: str) -> str:
-    message = _("Airflow no longer has the pipeline “%(dag_id)s”: its file was removed or renamed.")
-    return message % {"dag_id": dag_id}
-
-
-@dataclass(frozen=True)
-class Mirror:
-    """is_current: it knows what Airflow does now. is_cut_off: it does not, as Airflow was asked in vain.
-
-    Neither while nobody asks: the console itself was away then, and that says nothing about pipelines.
-    """
-
-    is_current: bool
-    is_cut_off: bool
-
-    @classmethod
-    def read(cls) -> "Mirror":
-        """As of now."""
-        states, now = SyncState.objects.in_bulk(POLLS), timezone.now()
-        succeeded = [
-            state
-            for state in states.values()
-            if state.is_current and state.last_success_at and state.last_success_at > now - CURRENT_WITHIN
-        ]
-        failed = [
-            state
-            for state in states.values()
-            if state.last_error and state.last_error_at and state.last_error_at > now - FAILED_WITHIN
-        ]
-        return cls(len(succeeded) == len(POLLS), bool(failed))
 
 
 def _unresolved() -> dict[tuple[str, str], Alert]:
     """Alerts of rules and pipelines, whatever became of the rules."""
     found = Alert.objects.filter(rule__startswith=PIPELINE_RULES, state__in=UNRESOLVED)
     return {(alert.rule, alert.subject): alert for alert in found}
-
-
-def read(dag_ids: Sequence[str]) -> list[Watched]:
-    """These pipelines as they stand in the mirror: four queries, however many there are."""
-    runs = Run.objects.filter(dag_id=OuterRef("pk"))
-    until = timezone.now() + verdicts.SKEW  # one from the time to come must not hide real ones
-    by_end = runs.filter(ended_at__lte=until).order_by("-ended_at")
-    # Nobody can make those good any more that Airflow does not have.
-    failed = by_end.filter(state=RunState.FAILED, gone_at=None)
-    succeeded, cancelled = (by_end.filter(state=state) for state in (RunState.SUCCESS, RunState.CANCELLED))
-    # Of some no end is known, or none that can be.
-    made = runs.filter(state__in=TIMED).exclude(state=RunState.FAILED, gone_at__isnull=False)
-    rows = list(
-        Pipeline.objects.filter(pk__in=dag_ids)
-        .only("dag_id", "is_paused", "wanted_is_paused", "awake_at", "next_run_at", "gone_at")
-        .annotate(
-            # Any number of one state may have ended after those of another.
-            failed=ArraySubquery(failed.values("pk")[:N_ENDED]),
-            succeeded=ArraySubquery(succeeded.values("pk")[:N_ENDED]),
-            cancelled=ArraySubquery(cancelled.values("pk")[:N_ENDED]),
-            made=ArraySubquery(made.order_by("-created_at", "-pk").values("pk")[:N_ENDED]),
-            last_success_at=Subquery(succeeded.values("ended_at")[:1]),
-        )
-    )
-    newest = {pk for row in rows for pk in (*row.failed, *row.succeeded, *row.cancelled, *row.made)}
-    ended = pasts(Run.objects.filter(pk__in=newest))
-    failures = [run.pk for runs in ended.values() for run in runs if run.state == RunState.FAILED]
-    good = Run.objects.filter(run_list.made_good(), pk__in=failures).order_by()
-    made_good = frozenset(good.values_list("pk", flat=True))
-    under_way = pasts(Run.objects.filter(dag_id__in=dag_ids).exclude(state__in=ENDED))
-    return [
-        Watched(
-            row.dag_id,
-            is_paused=row.shows_paused or row.is_paused,
-            awake_at=row.awake_at,
-            next_run_at=row.next_run_at,
-            last_success_at=row.last_success_at,
-            ended=ended[row.dag_id],
-            under_way=under_way[row.dag_id],
-            gone_at=row.gone_at,
-            made_good=made_good,
-        )
-        for row in rows
-    ]
-
-
-def pasts(runs: QuerySet[Run]) -> dict[str, list[Past]]:
-    """The runs of each pipeline, as far as rules look at them."""
-    found: dict[str, list[Past]] = defaultdict(list)
-    for dag_id, *values in runs.order_by().values_list("dag_id", *COLUMNS):
-        found[dag_id].append(Past(*values))
-    return found
 
 
 def _judge(pair: Pair, mirror: Mirror, *, looked_at: datetime, now: datetime) -> None:
@@ -253,13 +160,15 @@ def _judge(pair: Pair, mirror: Mirror, *, looked_at: datetime, now: datetime) ->
         # What a mirror says that lags behind is no news.
         is_known = mirror.is_current or watched.is_paused
         if alert is not None and is_known:
-            alerts.settle(rule.alert_name, watched.dag_id, reason=_settled(pair, alert, now))
+            alerts.settle(
+                rule.alert_name, watched.dag_id, reason=alert_words.settled(rule, watched, alert, now)
+            )
         return
     alert = alert or _latest(rule, watched)
     is_news = alert is None or alert.last_found_at < _told_from(found, watched, now)
     is_told = mirror.is_current or (mirror.is_cut_off and rule.kind == verdicts.NO_SUCCESS)
     if is_news and is_told:
-        _raise(rule, watched, found)
+        alert_words.tell(rule, watched, found)
 
 
 def _told_from(found: Finding, watched: Watched, now: datetime) -> datetime:
@@ -278,24 +187,28 @@ def _judge_failures(pair: Pair, failed: Sequence[Finding], mirror: Mirror, now: 
     rule, watched, alert = pair.rule, pair.watched, pair.alert
     latest = alert or (_latest(rule, watched) if failed else None)
     told_until = _told_until(latest) if latest else None
-    news = [one for one in failed if told_until is None or one.at.replace(microsecond=0) > told_until]
+    ends = [(one, verdicts.told_end(one.run, now)) for one in failed]
+    news = [(one, end) for one, end in ends if told_until is None or end.replace(microsecond=0) > told_until]
     if alert is not None and (mirror.is_current or watched.is_paused):
         reason = _made_good(pair, alert, now)
-        if not reason and told_until and news and mirror.is_current:
-            is_anew = verdicts.has_succeeded(watched, since=told_until, until=news[0].at, now=now)
-            reason = (
-                _("A run succeeded, then another failed: that has an alert of its own.") if is_anew else ""
-            )
         if reason:
             alerts.settle(rule.alert_name, watched.dag_id, reason=reason)
-    if mirror.is_current:
-        for one in news:
-            _raise(rule, watched, one)
+    if not mirror.is_current:
+        return
+    for one, end in news:
+        if told_until and verdicts.has_succeeded(watched, since=told_until, until=end, now=now):
+            reason = _("A run succeeded, then another failed: that has an alert of its own.")
+            alerts.settle(rule.alert_name, watched.dag_id, reason=reason)
+        alert_words.tell(rule, watched, one)
+        told_until = end
 
 
 def _told_until(alert: Alert) -> datetime:
-    """Up to which end, in whole seconds, failures were told by this alert."""
-    return min(_said_at(alert, "ended") or alert.last_found_at, alert.last_found_at)
+    """Up to which end, by Airflow's clock and in whole seconds, failures were told by this alert."""
+    ended_at = alert_words.said_at(alert, "ended")
+    if ended_at is None or ended_at > alert.last_found_at + verdicts.SKEW:  # one that cannot be
+        return alert.last_found_at
+    return ended_at
 
 
 def _made_good(pair: Pair, alert: Alert, now: datetime) -> str:
@@ -307,7 +220,7 @@ def _made_good(pair: Pair, alert: Alert, now: datetime) -> str:
     first, last = alert.first_found_at - verdicts.SKEW, failed_at + timedelta(seconds=1)
     if verdicts.has_unmended(watched, since=min(first, failed_at), until=last, now=now):
         return ""
-    named = Run.objects.filter(dag_id=watched.dag_id, dag_run_id=str(_said(alert, "run") or ""))
+    named = Run.objects.filter(dag_id=watched.dag_id, dag_run_id=str(alert_words.said(alert, "run") or ""))
     run = named.only("state", "gone_at").first()
     if run is None:  # removed here: nobody can say what it was for
         succeeded_at = watched.last_success_at
@@ -321,87 +234,10 @@ def _made_good(pair: Pair, alert: Alert, now: datetime) -> str:
     return _("A later run succeeded.") if is_over else ""
 
 
-def _said(alert: Alert, name: str) -> Any:
-    return next((fact.get("value") for fact in alert.facts if fact["name"] == name), None)
-
-
-def _said_at(alert: Alert, name: str) -> datetime | None:
-    said = _said(alert, name)
-    return datetime.fromisoformat(str(said)) if said else None
-
-
 def _latest(rule: AlertRule, watched: Watched) -> Alert | None:
     """One that is resolved: asked for only where something is found."""
     found = Alert.objects.filter(rule=rule.alert_name, subject=watched.dag_id)
     return found.order_by("-pk").first()
-
-
-def _settled(pair: Pair, alert: Alert, now: datetime) -> str:
-    rule, watched = pair.rule, pair.watched
-    if watched.is_paused and rule.kind in verdicts.OF_THE_SWITCHED_ON:
-        return _("The pipeline is paused.")
-    last, expected_at = watched.last_success_at, _said_at(alert, "expected") or alert.first_found_at
-    if rule.kind == verdicts.NO_SUCCESS and (last is None or last + rule.limit <= now):
-        return _("The pipeline was away or off for long: its time is counted anew.")
-    has_begun = verdicts.has_begun(watched, expected_at=expected_at, now=now)
-    if rule.kind == verdicts.NOT_STARTED and not has_begun:
-        return _("The run is no longer expected.")
-    return {
-        verdicts.SLOW: _("A later run took less."),
-        verdicts.NO_SUCCESS: _("A run succeeded."),
-        verdicts.NOT_STARTED: _("The run began."),
-    }[rule.kind]
-
-
-def _raise(rule: AlertRule, watched: Watched, found: Finding) -> None:
-    run = found.run
-    detail = _("Found by the rule for %(pattern)s.") % {"pattern": rule.pattern}
-    if watched.is_gone(timezone.now()):
-        detail = f"{_gone(watched.dag_id)} {detail}"
-    url = reverse("pipelines:pipeline-detail", args=[watched.dag_id])
-    evidence_url = ""
-    if run is not None:
-        url = reverse("pipelines:run-detail", args=[run.pk])
-        if rule.kind == verdicts.FAILED:
-            evidence_url = reverse("pipelines:run-failure", args=[run.pk])
-    alerts.raise_alert(
-        rule.alert_name,
-        subject=watched.dag_id,
-        title=in_words(rule, watched.dag_id),
-        detail=detail,
-        facts=_facts(rule, watched, found),
-        url=url,
-        evidence_url=evidence_url,
-        severity=rule.severity,
-        cooldown=timedelta(0),  # each finding is told once as it is
-    )
-
-
-def in_words(rule: AlertRule, dag_id: str) -> str:
-    """What is wrong with the pipeline, in one line."""
-    values = {"name": dag_id, "limit": numbers.span(rule.limit)}
-    return {
-        verdicts.FAILED: _("%(name)s failed"),
-        verdicts.SLOW: _("%(name)s takes longer than %(limit)s"),
-        verdicts.NO_SUCCESS: _("%(name)s: no success for %(limit)s"),
-        verdicts.NOT_STARTED: _("%(name)s did not start within %(limit)s"),
-    }[rule.kind] % values
-
-
-def _facts(rule: AlertRule, watched: Watched, found: Finding) -> dict[str, Any]:
-    facts: dict[str, Any] = {}
-    if found.run is not None:
-        facts["run"] = found.run.dag_run_id
-        facts["ended"] = found.run.ended_at
-    if found.seconds is not None:
-        facts["time"] = {"value": round(found.seconds), "unit": "s", "threshold": rule.limit_s}
-    if rule.kind == verdicts.NO_SUCCESS:
-        facts["last success"] = watched.last_success_at
-    if watched.is_gone(timezone.now()):
-        facts["gone since"] = watched.gone_at
-    if rule.kind == verdicts.NOT_STARTED and found.at - rule.limit != watched.gone_at:
-        facts["expected"] = found.at - rule.limit
-    return facts
 
 
 def settle_all(rule: AlertRule, *, reason: str) -> None:

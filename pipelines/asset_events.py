@@ -83,10 +83,11 @@ def save_taken(run: Run, found: Sequence[Found | Unread]) -> None:
     """The events that a run took, however long ago they came.
 
     Of a run with later ones than the list of all has come to, nothing is written yet: the list is asked for
-    from the latest event on, and what lies between would never come.
+    from the latest event on, and what lies between would never come. It has come to those that it set aside.
     """
     latest = _latest()
-    if any(latest is None or one.at > latest for one in readable(found)):
+    later = {one.key for one in readable(found) if latest is None or one.at > latest}
+    if later.difference(loops.ASSET_EVENTS.rows().filter(key__in=later).values_list("key", flat=True)):
         return
     save(found)
     with transaction.atomic():

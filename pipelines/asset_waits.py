@@ -19,6 +19,7 @@ from pipelines.models import Pipeline
 AT_ONCE = 20  # pipelines whose queue may be another now
 IN_TURN = 1  # of the others: of a queue that somebody emptied, no event tells
 MOST_PARTITIONS = 100  # kept of a pipeline
+NAMES = ("name", "uri", "aliases")  # of an asset: by which conditions name it
 
 
 def to_ask() -> list[Pipeline]:
@@ -34,8 +35,10 @@ def _that_wait() -> QuerySet[Pipeline]:
 
 
 def may_differ(asset_airflow_ids: Collection[int]) -> None:
-    """These assets changed, or a run took that they did: the queues of pipelines that name them are due."""
-    assets = list(Asset.objects.filter(airflow_id__in=asset_airflow_ids).values("name", "uri", "aliases"))
+    """These assets changed, or are named anew, or a run took that they changed: the queues of pipelines that
+    name them are due.
+    """
+    assets = list(Asset.objects.filter(airflow_id__in=asset_airflow_ids).values(*NAMES))
     due = [
         pipeline.pk
         for pipeline in _that_wait()

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from core.lib import live
 from core.lib.aside import Unread
-from pipelines import loops
+from pipelines import asset_waits, loops
 from pipelines.answers import UnreadPage, is_whole
 from pipelines.asset_answers import Asset as FoundAsset
 from pipelines.dag_answers import Dag, DagDetails, TaskNode
@@ -124,12 +124,17 @@ def save_assets(found: Sequence[FoundAsset | Unread]) -> None:
 def _save_assets(found: Sequence[FoundAsset]) -> list[FoundAsset]:
     """Those that are new or changed."""
     known = Asset.objects.in_bulk([asset.airflow_id for asset in found], field_name="airflow_id")
-    touched = []
+    touched, named = [], set()
     for asset in found:
-        row = known.get(asset.airflow_id)
-        if row is None or changed_fields(row, asdict(asset)):
-            Asset.objects.update_or_create(airflow_id=asset.airflow_id, defaults=asdict(asset))
+        row, values = known.get(asset.airflow_id), asdict(asset)
+        changes = values if row is None else changed_fields(row, values)
+        if changes:
+            Asset.objects.update_or_create(airflow_id=asset.airflow_id, defaults=values)
             touched.append(asset)
+        if not changes.keys().isdisjoint(asset_waits.NAMES):
+            named.add(asset.airflow_id)
+    if named:  # its event may have come before anybody knew who waits for it
+        asset_waits.may_differ(named)
     return touched
 
 

@@ -90,24 +90,35 @@ def _is_over(found: Finding) -> bool:
     return found.run is not None and found.run.state in TIMED
 
 
+def _possible(at: datetime | None, now: datetime) -> datetime | None:
+    """By Airflow's clock, which may be ahead; None for a time that cannot be."""
+    return None if at is None or at > now + SKEW else at
+
+
 def _known(at: datetime | None, now: datetime) -> datetime | None:
     """Up to now; None for a time that cannot be."""
-    return None if at is None or at > now + SKEW else min(at, now)
+    possible = _possible(at, now)
+    return min(possible, now) if possible else None
 
 
-def _end(run: Past | None, now: datetime) -> datetime:
-    at = run and (_known(run.ended_at, now) or _known(run.created_at, now))
+def told_end(run: Past | None, now: datetime) -> datetime:
+    """When it ended by Airflow's clock, which may be ahead: it stays the same, as `Finding.at` does not."""
+    at = run and (_possible(run.ended_at, now) or _possible(run.created_at, now))
     return at or datetime.min.replace(tzinfo=now.tzinfo)
 
 
+def _end(run: Past | None, now: datetime) -> datetime:
+    return min(told_end(run, now), now)
+
+
 def _has_end(run: Past, now: datetime) -> bool:
-    return bool(_known(run.ended_at, now) or _known(run.created_at, now))
+    return bool(_possible(run.ended_at, now) or _possible(run.created_at, now))
 
 
 def _in_order(runs: Iterable[Past], states: Sequence[str], now: datetime) -> list[Past]:
     """Those in one of the states, by their end."""
     found = [run for run in runs if run.state in states and _has_end(run, now)]
-    return sorted(found, key=lambda run: (_end(run, now), run.pk))
+    return sorted(found, key=lambda run: (told_end(run, now), run.pk))
 
 
 def _latest(runs: Iterable[Past], states: Sequence[str], now: datetime) -> Past | None:
@@ -200,14 +211,14 @@ def failures(watched: Watched, *, since: datetime, now: datetime) -> list[Findin
 
 
 def has_unmended(watched: Watched, *, since: datetime, until: datetime, now: datetime) -> bool:
-    """Whether nothing made good yet what failed in that time."""
-    failed = [one for one in failures(watched, since=since, now=now) if one.at <= until]
+    """Whether nothing made good yet what failed in that time, which ends by Airflow's clock."""
+    failed = [one for one in failures(watched, since=since, now=now) if told_end(one.run, now) <= until]
     return any(one.run is not None and one.run.pk not in watched.made_good for one in failed)
 
 
 def has_succeeded(watched: Watched, *, since: datetime, until: datetime, now: datetime) -> bool:
-    """Whether any run succeeded in that time."""
-    return any(since < _end(run, now) < until for run in _in_order(watched.ended, ("success",), now))
+    """Whether any run succeeded in that time, by Airflow's clock."""
+    return any(since < told_end(run, now) < until for run in _in_order(watched.ended, ("success",), now))
 
 
 # --- what it would have found

@@ -15,7 +15,7 @@ from core.alerts.models import Alert
 from core.audit.models import AuditEntry
 from core.lib.errors import InvalidRequest
 from core.lib.models import SetAside, SyncState
-from pipelines import alert_rules, alerting, mirror, verdicts
+from pipelines import alert_rules, alerting, mirror, verdicts, watched_pipelines
 from pipelines.dag_answers import Dag
 from pipelines.models import AlertRule, Bookmark, Pipeline, Run
 from tests.people import make_admin
@@ -33,7 +33,7 @@ def ago(**by: float):
 
 @pytest.fixture(autouse=True)
 def _mirror_is_current(db):
-    for name in alerting.POLLS:
+    for name in watched_pipelines.POLLS:
         SyncState.succeeded(name, "airflow")
 
 
@@ -57,6 +57,12 @@ def ended(state: str, minutes: float, dag_id: str = "etl", *, took: float = 1) -
 def in_plain_spaces(alert: Alert) -> str:
     """Its title; a number and its unit are kept together."""
     return alert.title.replace("\N{NO-BREAK SPACE}", " ")
+
+
+def pass_by(seconds: float) -> None:
+    """So long ago is the last finding then."""
+    at = ago(seconds=seconds)
+    Alert.objects.update(last_found_at=at, first_found_at=at)
 
 
 def states() -> list[tuple[str, str]]:
@@ -115,9 +121,9 @@ def test_cancelled_runs_hide_no_failure():
     make_pipeline("etl")
     rule()
     ended("failed", 60)
-    for minutes in range(alerting.N_ENDED + 1):
+    for minutes in range(watched_pipelines.N_ENDED + 1):
         ended("cancelled", minutes)
-    for _number in range(alerting.N_ENDED + 1):
+    for _number in range(watched_pipelines.N_ENDED + 1):
         make_run("etl", "refused", started_at=None)
     alerting.look()
     assert states() == [("etl", "open")]
@@ -284,13 +290,13 @@ def test_what_was_made_good_while_airflow_was_away_is_told_of():
     make_pipeline("etl")
     rule()
     alerting.look()
-    SyncState.failed(alerting.POLLS[1], "airflow", "away")
+    SyncState.failed(watched_pipelines.POLLS[1], "airflow", "away")
     Bookmark.objects.update(read_until=ago(hours=1))
     ended("failed", 40)
     ended("success", 30)
     alerting.look()
     assert states() == []
-    SyncState.succeeded(alerting.POLLS[1], "airflow")
+    SyncState.succeeded(watched_pipelines.POLLS[1], "airflow")
     alerting.look()
     assert states() == [("etl", "open")]
 
@@ -391,6 +397,27 @@ def test_a_failure_after_a_success_opens_another_alert_though_a_date_is_not_made
     assert states() == [("etl", "resolved"), ("etl", "open")]
 
 
+@pytest.mark.parametrize("is_open", [True, False])
+def test_a_success_between_failures_within_one_look_parts_their_alerts(is_open):
+    """An alert of before takes what failed before the success, and no more."""
+    make_pipeline("etl")
+    rule()
+    if is_open:
+        of_date("failed", 3)
+    alerting.look()
+    pass_by(170)
+    for minutes, state in ((2, "failed"), (1.5, "success"), (1, "failed"), (0.5, "failed")):
+        of_date(state, minutes)
+    for _round in range(2):
+        alerting.look()
+    assert [(alert.state, alert.n_findings) for alert in Alert.objects.order_by("pk")] == [
+        ("resolved", 1 + is_open),
+        ("open", 2),
+    ]
+    words = Alert.objects.earliest("pk").steps.last().reason
+    assert words == "A run succeeded, then another failed: that has an alert of its own."
+
+
 def test_what_somebody_resolved_of_a_date_stays_resolved_whatever_succeeds(root):
     make_pipeline("etl")
     rule()
@@ -401,6 +428,54 @@ def test_what_somebody_resolved_of_a_date_stays_resolved_whatever_succeeds(root)
     for _round in range(2):
         alerting.look()
     assert states() == [("etl", "resolved")]
+
+
+# --- Airflow's clock, and ours
+
+
+def test_by_a_clock_that_is_ahead_a_failure_is_found_once(root):
+    make_pipeline("etl")
+    rule()
+    ended("failed", -1)
+    for _round in range(3):
+        alerting.look()
+        pass_by(15)
+    assert Alert.objects.get().n_findings == 1
+    alerts.resolve(Alert.objects.get().pk, by=root, reason="Known.")
+    alerting.look()
+    assert states() == [("etl", "resolved")]
+
+
+def test_by_a_clock_that_is_ahead_runs_are_taken_in_the_order_of_their_ends():
+    make_pipeline("etl")
+    rule()
+    of_date("failed", -1)
+    alerting.look()
+    pass_by(15)
+    of_date("success", -1.3)
+    of_date("failed", -1.2)
+    alerting.look()
+    assert [(alert.state, alert.n_findings) for alert in Alert.objects.all()] == [("open", 2)]
+    pass_by(15)
+    of_date("failed", -1.4)
+    alerting.look()
+    assert [(alert.state, alert.n_findings) for alert in Alert.objects.order_by("pk")] == [
+        ("resolved", 2),
+        ("open", 1),
+    ]
+
+
+def test_a_failure_whose_end_cannot_be_hides_none_that_comes_after_it():
+    make_pipeline("etl")
+    rule()
+    far = timezone.now() + timedelta(days=9000)
+    make_run("etl", "failed", created_at=ago(minutes=5), ended_at=far)
+    for _round in range(2):
+        alerting.look()
+    pass_by(60)
+    ended("failed", 0.5)
+    alerting.look()
+    assert Alert.objects.get().n_findings == 2
 
 
 # --- which pipelines, and what goes wrong
@@ -443,6 +518,36 @@ def test_one_pair_that_breaks_stops_no_other(monkeypatch):
     assert not SetAside.objects.exists()
 
 
+@pytest.mark.parametrize(("hours", "is_told"), [(6, True), (30, False)])
+def test_what_was_made_good_while_a_pair_was_broken_is_told_when_it_fits(monkeypatch, hours, is_told):
+    """For a day: after that what succeeded since is what counts."""
+    for name in ("a", "odd"):
+        make_pipeline(name)
+    rule(pattern="*", judged_from=ago(days=9))
+    alerting.look()
+    Bookmark.objects.update(read_until=ago(hours=hours))
+    for name in ("a", "odd"):
+        ended("failed", 60 * hours - 30, name)
+        ended("success", 60 * hours - 40, name)
+    failures = verdicts.failures
+
+    def broken(watched, **more):
+        if watched.dag_id == "odd":
+            raise ZeroDivisionError("no")
+        return failures(watched, **more)
+
+    monkeypatch.setattr(verdicts, "failures", broken)
+    for _round in range(3):
+        alerting.look()
+    assert states() == [("a", "resolved")]
+    monkeypatch.setattr(verdicts, "failures", failures)
+    SetAside.objects.update(next_try_at=ago(minutes=1))
+    for _round in range(2):
+        alerting.look()
+    assert states() == [("a", "resolved"), *([("odd", "resolved")] if is_told else [])]
+    assert Bookmark.objects.get().read_until > ago(minutes=1)
+
+
 def test_odd_rows_are_judged_as_far_as_they_go():
     make_pipeline("etl", awake_at=None, next_run_at=None)
     for kind, limit_s in (("failed", 0), ("slow", 60), ("no-success", 60), ("not-started", 60)):
@@ -464,9 +569,9 @@ def test_what_a_mirror_says_that_lags_behind_is_no_news(how):
         rule(kind, limit_s=limit_s)
     make_run("etl", "running", started_at=ago(hours=5))
     ended("failed", 5)
-    state = SyncState.objects.filter(name=alerting.POLLS[0])
+    state = SyncState.objects.filter(name=watched_pipelines.POLLS[0])
     if how.startswith("failing"):
-        SyncState.failed(alerting.POLLS[0], "airflow", "away")
+        SyncState.failed(watched_pipelines.POLLS[0], "airflow", "away")
         if how == "failing long ago":
             state.update(last_error_at=ago(minutes=3))
     elif how == "silent":
@@ -477,7 +582,7 @@ def test_what_a_mirror_says_that_lags_behind_is_no_news(how):
     # Where nobody asked the console itself was away.
     found = ["pipeline-no-success"] if how == "failing" else []
     assert [alert.rule.partition(":")[0] for alert in Alert.objects.all()] == found
-    SyncState.succeeded(alerting.POLLS[0], "airflow")
+    SyncState.succeeded(watched_pipelines.POLLS[0], "airflow")
     alerting.look()
     assert Alert.objects.count() == 4
 
@@ -487,7 +592,7 @@ def test_a_mirror_that_lags_behind_settles_nothing():
     rule()
     failed = ended("failed", 5)
     alerting.look()
-    SyncState.failed(alerting.POLLS[1], "airflow", "away")
+    SyncState.failed(watched_pipelines.POLLS[1], "airflow", "away")
     Run.objects.filter(pk=failed.pk).update(state="success")
     alerting.look()
     assert states() == [("etl", "open")]

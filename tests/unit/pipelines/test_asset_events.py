@@ -7,7 +7,7 @@ import pytest
 from core.lib.models import SetAside
 from pipelines import answers, asset_answers, asset_events, sync
 from pipelines.airflow_pages import Failed
-from pipelines.models import Asset, AssetEvent
+from pipelines.models import Asset, AssetEvent, Run
 from tests.pipeline_rows import make_run
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -144,6 +144,21 @@ def test_a_run_at_whose_events_airflow_fails_keeps_no_other_waiting(asset, airfl
     run.refresh_from_db()
     assert (broken.events_read_at, run.events_read_at is None) == (None, False)
     assert SetAside.objects.get().about == broken.key
+
+
+def test_runs_that_took_an_event_which_cannot_be_stored_keep_no_other_waiting(asset, airflow, monkeypatch):
+    monkeypatch.setattr(asset_events, "RUNS_AT_ONCE", 2)
+    runs = [{"dag_id": "taker", "run_id": f"t{number}", "triggering": True} for number in range(4)]
+    for one in runs:
+        make_run("taker", dag_run_id=one["run_id"], run_type="asset_triggered")
+    storable = event(1, created_dagruns=runs[:2])
+    odd = event(2, timestamp=at(600), extra={"word": "\x00"}, created_dagruns=runs[2:])
+    airflow.calls.clear()
+    for _round in range(3):
+        found(airflow, storable, odd)
+    assert not Run.objects.filter(events_read_at=None).exists()
+    assert airflow.calls.count("events_taken") == 4
+    assert SetAside.objects.get().key == "event 2"
 
 
 NO_TASK = {"source_dag_id": None, "source_run_id": None, "source_task_id": None}

@@ -85,6 +85,24 @@ def test_airflow_is_asked_after_an_event_of_its_assets_and_in_turn(airflow, asse
     assert Pipeline.objects.get(pk=DAG).n_changed_assets == 1
 
 
+@pytest.mark.parametrize("expression", [named("new"), {"alias": {"name": "all"}}])
+def test_airflow_is_asked_again_when_an_asset_comes_to_be_known_after_its_event(airflow, assets, expression):
+    for number in range(4):
+        make_pipeline(f"other{number}", asset_expression=named("other"))
+    make_pipeline(DAG, asset_expression=expression)
+    sync.sync_asset_events()
+    airflow.queues[DAG] = [QueuedAsset(7, AT)]
+    event(airflow, 1, asset_id=7)
+    sync.sync_asset_events()
+    assert Pipeline.objects.get(pk=DAG).n_changed_assets == 0
+    new = FoundAsset(7, "new", "s3://new", "", [], [], AT, ["all"])
+    mirror.save_assets([new])
+    sync.sync_asset_events()
+    assert Pipeline.objects.get(pk=DAG).n_changed_assets == 1
+    mirror.save_assets([replace(new, changed_at=AT + timedelta(hours=1))])
+    assert not Pipeline.objects.filter(queue_read_at=None).exists()  # of that its event tells
+
+
 def test_partitioned_pipelines_and_those_that_are_gone_are_not_asked_for(airflow, assets):
     make_pipeline("gone", asset_expression=BOTH, gone_at=AT)
     make_pipeline("parts", asset_expression=BOTH, is_partitioned=True, queued_assets=[{"at": "odd"}])

@@ -8,7 +8,7 @@ from django.utils import timezone
 from core.alerts.models import Alert
 from core.lib.errors import Conflict, InvalidRequest, NotFound, Unavailable
 from core.lib.models import SetAside, SyncState
-from pipelines import actions, alerting, listing, loops, queries, run_changes, sync, tasks
+from pipelines import actions, alerting, listing, loops, queries, run_changes, sync, tasks, watched_pipelines
 from pipelines.models import AlertRule, Run
 from pipelines.scope import Scope
 from tests.pipeline_rows import STARTED, make_pipeline, make_run, make_task
@@ -214,7 +214,7 @@ def test_it_fails_nothing_any_more(airflow, deleted, scientist):
         kind="failed", pattern=DAG, severity="warning", judged_from=STARTED, is_active=True
     )
     now = timezone.now()
-    for name in alerting.POLLS:
+    for name in watched_pipelines.POLLS:
         SyncState.objects.update_or_create(name=name, defaults={"last_success_at": now, "last_error": ""})
     Run.objects.update(ended_at=now)
     alerting.look()
