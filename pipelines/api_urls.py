@@ -2,7 +2,9 @@
 
 from django.urls import path
 
-from pipelines import alert_rule_api, api, backfill_api, list_api
+from pipelines import alert_rule_api, api, backfill_api, list_api, run_api, task_api
+
+TASK = "runs/<int:run_id>/tasks/<str:task_id>"
 
 urlpatterns = [
     path("pipelines", list_api.PipelineListView.as_view(), name="pipeline-list"),
@@ -46,23 +48,21 @@ urlpatterns = [
     path("alert-rules/preview", alert_rule_api.AlertRulePreviewView.as_view(), name="alert-rule-preview"),
     path("alert-rules/<int:rule_id>", alert_rule_api.AlertRuleDetailView.as_view(), name="alert-rule-detail"),
     path("runs", list_api.RunListView.as_view(), name="run-list"),
-    path("runs/selected", api.RunsSelectedView.as_view(), name="runs-selected"),
-    path("runs/questions", api.InputListView.as_view(), name="input-list"),
-    path("runs/questions/<int:input_id>", api.InputDetailView.as_view(), name="input-detail"),
-    path("runs/questions/<int:input_id>/answer", api.InputAnswerView.as_view(), name="input-answer"),
-    path("runs/<int:run_id>", api.RunDetailView.as_view(), name="run-detail"),
-    path("runs/<int:run_id>/failure", api.RunFailureView.as_view(), name="run-failure"),
-    path("runs/<int:run_id>/asset-events", api.RunAssetEventsView.as_view(), name="run-asset-events"),
-    path("runs/<int:run_id>/cancel", api.RunCancelView.as_view(), name="run-cancel"),
-    path("runs/<int:run_id>/clear", api.RunClearView.as_view(), name="run-clear"),
-    path("runs/<int:run_id>/mark", api.RunMarkView.as_view(), name="run-mark"),
-    path("runs/<int:run_id>/withdraw", api.RunWithdrawView.as_view(), name="run-withdraw"),
-    path("runs/<int:run_id>/tasks", api.RunTaskListView.as_view(), name="run-task-list"),
-    path("runs/<int:run_id>/tasks/<str:task_id>/log", api.TaskLogView.as_view(), name="task-log"),
-    path("runs/<int:run_id>/tasks/<str:task_id>/tries", api.TaskTriesView.as_view(), name="task-tries"),
-    path("runs/<int:run_id>/tasks/<str:task_id>/details", api.TaskDetailsView.as_view(), name="task-details"),
-    path("runs/<int:run_id>/tasks/<str:task_id>/xcoms", api.TaskXComsView.as_view(), name="task-xcoms"),
-    path(
-        "runs/<int:run_id>/tasks/<str:task_id>/rendered", api.TaskRenderedView.as_view(), name="task-rendered"
-    ),
+    path("runs/selected", run_api.RunsSelectedView.as_view(), name="runs-selected"),
+    path("runs/questions", task_api.InputListView.as_view(), name="input-list"),
+    path("runs/questions/<int:input_id>", task_api.InputDetailView.as_view(), name="input-detail"),
+    path("runs/questions/<int:input_id>/answer", task_api.InputAnswerView.as_view(), name="input-answer"),
+    path("runs/<int:run_id>", run_api.RunDetailView.as_view(), name="run-detail"),
+    path("runs/<int:run_id>/failure", run_api.RunFailureView.as_view(), name="run-failure"),
+    path("runs/<int:run_id>/asset-events", run_api.RunAssetEventsView.as_view(), name="run-asset-events"),
+    path("runs/<int:run_id>/cancel", run_api.RunCancelView.as_view(), name="run-cancel"),
+    path("runs/<int:run_id>/clear", run_api.RunClearView.as_view(), name="run-clear"),
+    path("runs/<int:run_id>/mark", run_api.RunMarkView.as_view(), name="run-mark"),
+    path("runs/<int:run_id>/withdraw", run_api.RunWithdrawView.as_view(), name="run-withdraw"),
+    path("runs/<int:run_id>/tasks", task_api.RunTaskListView.as_view(), name="run-task-list"),
+    path(f"{TASK}/log", task_api.TaskLogView.as_view(), name="task-log"),
+    path(f"{TASK}/tries", task_api.TaskTriesView.as_view(), name="task-tries"),
+    path(f"{TASK}/details", task_api.TaskDetailsView.as_view(), name="task-details"),
+    path(f"{TASK}/xcoms", task_api.TaskXComsView.as_view(), name="task-xcoms"),
+    path(f"{TASK}/rendered", task_api.TaskRenderedView.as_view(), name="task-rendered"),
 ]
