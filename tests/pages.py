@@ -63,7 +63,6 @@ PAGES = (
     "/topics/-/new",
     "/topics/predictions",
     "/topics/taxi_trips/config",
-    "/topics/taxi_trips/partitions",
     "/topics/taxi_trips/produce",
     "/topics/taxi_trips/purge",
     "/topics/taxi_trips/delete",
