@@ -133,6 +133,7 @@ def test_every_answered_row_is_recorded_once(running, topic):
     assert {str(pk) for pk in Prediction.objects.values_list("pk", flat=True)} == set(ids)
 
 
+@pytest.mark.journey
 def test_a_recorder_killed_between_insert_and_commit_records_nothing_twice(running, topic):
     ids = predict(running, 300)
     doomed = recorder(topic, prelude=DEADLY)
@@ -215,6 +216,7 @@ def test_calls_of_several_event_loops_are_all_answered(running):
     assert running.engine.in_flight == 0
 
 
+@pytest.mark.journey
 def test_a_broker_that_is_away_gives_the_ids_and_marks_them_later(running, topic, settings, tmp_path):
     answered = predict(running, 2)
     real = settings.CONSOLE_KAFKA_BOOTSTRAP

@@ -134,6 +134,7 @@ def test_each_bad_message_is_a_dead_letter_with_reason_place_and_bytes(stack, en
     )
 
 
+@pytest.mark.journey
 def test_windows_and_dead_letters_equal_what_was_produced_when_the_aggregator_is_killed(
     stack, engineer, stream
 ):
@@ -200,6 +201,7 @@ def test_a_dead_letter_sent_again_is_counted_once_it_fits(stack, engineer, strea
     assert engineer.post(f"{path}/{letter['id']}/redrive").status_code == 409
 
 
+@pytest.mark.journey
 def test_a_replay_sends_each_line_once_when_its_worker_is_killed(stack, engineer, stream):
     body = {"source": "nyc_taxi_ride_events.txt", "rate": 400, "topic": stream}
     replay = ok(engineer.post("/replays", body), 202)
