@@ -32,12 +32,13 @@ GROUP_PREFIX = "atalaya-number-"  # of groups that hold a number, and read nothi
 
 
 class Outgoing(NamedTuple):
-    """A message to send."""
+    """A message to send. partition: None where its key decides, as Java's clients choose it."""
 
     value: bytes | None
     key: bytes | None = None
     headers: list[tuple[str, bytes | None]] = []
     timestamp_ms: int = 0
+    partition: int | None = None
 
 
 class Sender:
@@ -55,6 +56,7 @@ class Sender:
             "transactional.id": f"atalaya-{name}",
             "message.max.bytes": MOST_BYTES,
             "linger.ms": 0,
+            "partitioner": "murmur2_random",
         }
         self._producer = Producer(kafka.producer_config(**config, **kafka.quiet(log)))
         self._group = Consumer(kafka.consumer_config(GROUP_PREFIX + name, **kafka.quiet(log)))
@@ -74,6 +76,10 @@ class Sender:
         """The number of the first message that is not in Kafka."""
         offset: int = self._group.committed([self._mark], TIMEOUT_S)[0].offset
         return 0 if offset == OFFSET_INVALID else offset
+
+    def has_partition(self, number: int) -> bool:
+        """Whether the topic has a partition of this number now."""
+        return number in self._group.list_topics(self._topic, timeout=TIMEOUT_S).topics[self._topic].partitions
 
     def send(self, messages: Sequence[Outgoing], *, next_number: int) -> list[tuple[int, int]]:
         """Send all, and let `next_number` follow them. Returns partition and offset of each."""
@@ -114,6 +120,7 @@ class Sender:
                     self._topic,
                     message.value,
                     message.key,
+                    **({} if message.partition is None else {"partition": message.partition}),
                     headers=message.headers,
                     on_delivery=on_delivery,
                     timestamp=message.timestamp_ms,

@@ -26,12 +26,22 @@ def send(letter: DeadLetter) -> None:
         is_in_kafka = sender.next_number() > 0
         letter.refresh_from_db(fields=["redriven_at"])  # after the number: see Sender
         if not is_in_kafka and letter.redriven_at is None:
-            sender.send([_outgoing(letter)], next_number=1)
+            message = _outgoing(letter)._replace(partition=_partition(letter, sender))
+            sender.send([message], next_number=1)
     with transaction.atomic():
         letter.redriven_at = letter.redriven_at or timezone.now()
         letter.save(update_fields=["redriven_at"])
         letter.mark_delivered()
     forget(name)  # the number may go only once the row says the same
+
+
+def _partition(letter: DeadLetter, sender: Sender) -> int | None:
+    """Where it lay, whatever chose that: there the key's other messages are, and a null value deletes them.
+
+    None for a topic made anew, of which nobody knows how its senders choose.
+    """
+    is_same = letter.topic_id == letter.stream.topic_id
+    return letter.partition if is_same and sender.has_partition(letter.partition) else None
 
 
 def _outgoing(letter: DeadLetter) -> Outgoing:

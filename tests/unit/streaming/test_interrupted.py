@@ -79,6 +79,24 @@ def test_sending_a_dead_letter_again(broker):
         assert letter.next_attempt_at is None, died_at
 
 
+@pytest.mark.parametrize(("n_partitions", "topic_id", "found"), [(4, "t", 3), (2, "t", 0), (4, "new", 0)])
+def test_a_dead_letter_goes_to_the_partition_where_it_lay(broker, n_partitions, topic_id, found):
+    letter = make_letter(broker)
+    broker.add(letter.topic, n_partitions=n_partitions)
+    DeadLetter.objects.update(partition=3, topic_id="t")
+    Stream.objects.update(topic_id=topic_id)
+    tasks.redrive(letter.pk)
+    assert [len(log.records) > 0 for log in broker.topics[letter.topic]].index(True) == found
+
+
+def test_a_key_lies_where_javas_clients_look_for_it(broker, monkeypatch):
+    configs, made = [], exactly_once.Producer
+    monkeypatch.setattr(exactly_once, "Producer", lambda config: configs.append(config) or made(config))
+    broker.add("t")
+    Sender("s", "t").close()
+    assert configs[0]["partitioner"] == "murmur2_random"
+
+
 @pytest.fixture
 def rides(tmp_path, settings, monkeypatch):
     settings.CONSOLE_DATA_DIR = tmp_path
