@@ -22,6 +22,8 @@ from confluent_kafka import (
 )
 
 from core.lib import kafka
+from core.lib.errors import ConsoleError, Unauthorized
+from streaming import kafka_errors
 
 log = structlog.get_logger(__name__)
 
@@ -144,6 +146,23 @@ NEVER_TAKEN = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECOR
 def is_never_taken(error: KafkaException) -> bool:
     """Whether sending the same message again is in vain."""
     return bool(error.args) and isinstance(error.args[0], KafkaError) and error.args[0].code() in NEVER_TAKEN
+
+
+DENIED = frozenset({*kafka_errors.DENIED, KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED})
+
+
+def is_denied(error: KafkaException | ConsoleError) -> bool:
+    """Whether the console may not send there: no try helps before somebody gives it the right."""
+    if isinstance(error, ConsoleError):
+        return isinstance(error, Unauthorized)
+    return bool(error.args) and isinstance(error.args[0], KafkaError) and error.args[0].code() in DENIED
+
+
+def in_words(error: KafkaException | ConsoleError) -> str:
+    """What Kafka, or the console for it, says."""
+    if isinstance(error, ConsoleError):
+        return error.message
+    return error.args[0].str() if error.args and isinstance(error.args[0], KafkaError) else str(error)
 
 
 def _in_time(call: Callable[[], object]) -> None:

@@ -127,6 +127,11 @@ def dead_letters(row: Stream) -> QuerySet[DeadLetter]:
     return row.dead_letters.defer("payload", "key", "headers").order_by("-pk")
 
 
+def letters_waiting(row: Stream) -> int:
+    """Dead letters that the dead topic has not taken yet, nor refused: their bytes are in the rows alone."""
+    return row.dead_letters.filter(is_sent=False, send_error="").count()
+
+
 def anomalies(
     row: Stream, *, since: datetime | None = None, until: datetime | None = None
 ) -> QuerySet[Anomaly]:

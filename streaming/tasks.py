@@ -4,6 +4,7 @@ import structlog
 from celery import shared_task
 from confluent_kafka import KafkaException
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from core.lib import live, outbox, paths, retention
@@ -116,7 +117,9 @@ def clear_old() -> None:
     if before is None:
         return
     retention.clear(Window.objects.filter(updated_at__lt=before))
-    retention.clear(DeadLetter.objects.filter(at__lt=before))
+    # The row of a letter that waits for its topic has the only copy of the message.
+    is_waiting = Q(is_sent=False, send_error="", stream__has_dead_topic=True)
+    retention.clear(DeadLetter.objects.filter(at__lt=before).exclude(is_waiting))
     retention.clear(Anomaly.objects.filter(at__lt=before))
     retention.clear(Replay.objects.filter(ended_at__lt=before))
     loops.DEAD_LETTERS.rows().filter(last_at__lt=before).delete()

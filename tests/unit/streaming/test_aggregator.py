@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from datetime import timedelta
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
@@ -196,6 +197,51 @@ def test_counting_goes_on_while_dead_letters_cannot_be_sent(broker, stream, monk
     assert bytes(stream.dead_letters.get().payload) == b"bad"
     run(broker, stream)
     assert [one.value for one in broker.read(stream.dead_topic)] == [b"bad"]
+
+
+NO_RIGHT = [
+    ("init_transactions", KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED),
+    ("commit", KafkaError.TOPIC_AUTHORIZATION_FAILED),
+]
+
+
+@pytest.mark.parametrize(("step", "code"), NO_RIGHT)
+def test_letters_that_may_not_be_sent_say_so_until_they_are(broker, stream, step, code):
+    broker.fail(step, fault(code, "not you"))
+    broker.put(stream.topic, b"bad")
+    run(broker, stream)
+    row = SetAside.objects.get(loop=loops.DEAD_LETTERS.name)
+    assert (row.key, row.about) == (stream.name, stream.name)
+    assert row.reason == "1 wait here, because they cannot be sent to Kafka: not you"
+    run(broker, stream)
+    assert stream.dead_letters.get().is_sent
+    assert not SetAside.objects.exists()
+
+
+def test_a_dead_topic_that_may_not_be_made_is_told(broker, stream):
+    broker.may_create = False
+    broker.put(stream.topic, b"bad")
+    run(broker, stream)
+    assert "does not let it create one" in SetAside.objects.get(loop=loops.DEAD_LETTERS.name).reason
+
+
+@pytest.mark.parametrize(("minutes", "n_told"), [(59, 0), (61, 1)])
+def test_letters_that_wait_for_long_say_so(broker, stream, minutes, n_told):
+    ledger._save_dead(stream, [ledger.dead(0, 0, "odd", key=None, value=b"x")])
+    stream.dead_letters.update(at=timezone.now() - timedelta(minutes=minutes))
+    broker.fail("init_transactions", fault(KafkaError._TIMED_OUT))
+    run(broker, stream)
+    assert SetAside.objects.count() == n_told
+
+
+@pytest.mark.parametrize(
+    ("values", "n_left"), [({}, 1), ({"is_sent": True}, 0), ({"send_error": "too large"}, 0)]
+)
+def test_old_letters_go_once_their_topic_has_them(stream, values, n_left):
+    ledger._save_dead(stream, [ledger.dead(0, 0, "odd", key=None, value=b"x")])
+    stream.dead_letters.update(at=timezone.now() - timedelta(days=31), **values)
+    tasks.clear_old()
+    assert stream.dead_letters.count() == n_left
 
 
 @pytest.fixture
