@@ -181,6 +181,11 @@ class DeadLetter(Deliverable):
         is_over = self.next_attempt_at is None and self.redriven_at is None
         return self.delivery_error if is_over else ""
 
+    @property
+    def redrive_waits_for(self) -> str:
+        """Why the last try to send it again failed, while others follow; empty before one failed."""
+        return self.delivery_error if self.next_attempt_at is not None else ""
+
 
 class Unjudged(models.TextChoices):
     """Why the anomaly rule did not judge an accepted event."""

@@ -177,7 +177,13 @@ class WindowSerializer(serializers.ModelSerializer):
 class DeadLetterSerializer(serializers.ModelSerializer):
     """Without what the message holds: that needs `messages.read`, and is in the dead topic."""
 
-    redrive_error = serializers.CharField(read_only=True)
+    redrive_error = serializers.CharField(
+        read_only=True, help_text="Why it is not sent again; asking once more starts anew."
+    )
+    redrive_waits_for = serializers.CharField(
+        read_only=True, help_text="Why the last try to send it again failed, while others follow."
+    )
+    redrive_attempts = serializers.IntegerField(source="delivery_attempts", read_only=True)
     n_headers_left_out = serializers.IntegerField(
         read_only=True, help_text="Headers that are not kept: sent again, the message lacks them."
     )
@@ -201,6 +207,8 @@ class DeadLetterSerializer(serializers.ModelSerializer):
             "redrive_asked_at",
             "redriven_at",
             "redrive_error",
+            "redrive_waits_for",
+            "redrive_attempts",
         ]
         read_only_fields = fields
 

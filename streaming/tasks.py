@@ -10,13 +10,13 @@ from django.utils import timezone
 from core.lib import live, outbox, paths, retention
 from core.lib.errors import Conflict, ConsoleError, InvalidRequest, NotFound
 from streaming import loops, redriving
-from streaming.exactly_once import is_never_taken
+from streaming.exactly_once import in_words, is_denied, is_never_taken
 from streaming.models import Anomaly, DeadLetter, Replay, ReplayState, Window
 from streaming.replay_files import FileRefused
 
 log = structlog.get_logger(__name__)
 
-MOST_ATTEMPTS = 100
+MOST_ATTEMPTS = 100  # of a replay, and of a dead letter that is sent again: more than an hour of them
 
 
 @shared_task
@@ -102,12 +102,16 @@ def redrive(dead_letter_id: int) -> None:
     except (NotFound, InvalidRequest, Conflict) as error:
         letter.mark_refused(error.message)
     except (KafkaException, ConsoleError) as error:
-        if isinstance(error, KafkaException) and is_never_taken(error):
-            letter.mark_refused(str(error))
+        log.warning("redrive.waits", letter=letter.pk, error=str(error))
+        if _is_in_vain(error) or letter.delivery_attempts >= MOST_ATTEMPTS:
+            letter.mark_refused(in_words(error))
         else:
-            log.warning("redrive.waits", letter=letter.pk, error=str(error))
-            letter.mark_retry(str(error))
+            letter.mark_retry(in_words(error))
     live.publish("streams", [letter.stream.name])
+
+
+def _is_in_vain(error: KafkaException | ConsoleError) -> bool:
+    return is_denied(error) or (isinstance(error, KafkaException) and is_never_taken(error))
 
 
 @shared_task

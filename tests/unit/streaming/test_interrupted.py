@@ -221,6 +221,26 @@ def test_a_letter_waits_while_kafka_is_away(broker):
     assert len(broker.read(letter.topic)) == 1
 
 
+def test_a_letter_that_waits_says_for_what_and_not_for_ever(broker):
+    letter = make_letter(broker)
+    broker.fail("init_transactions", *[fault(KafkaError._TIMED_OUT, "too slow")] * 2)
+    tasks.redrive(letter.pk)
+    letter.refresh_from_db()
+    assert (letter.redrive_waits_for, letter.redrive_error) == ("too slow", "")
+    DeadLetter.objects.update(next_attempt_at=timezone.now(), delivery_attempts=tasks.MOST_ATTEMPTS - 1)
+    tasks.redrive(letter.pk)
+    letter.refresh_from_db()
+    assert (letter.redrive_waits_for, letter.redrive_error) == ("", "too slow")
+
+
+def test_a_letter_that_may_not_be_sent_is_refused_at_once(broker):
+    letter = make_letter(broker)
+    broker.fail("commit", fault(KafkaError.TOPIC_AUTHORIZATION_FAILED, "not you"))
+    tasks.redrive(letter.pk)
+    letter.refresh_from_db()
+    assert letter.redrive_error == "not you"
+
+
 def test_a_letter_that_its_topic_takes_no_more_is_refused(broker):
     letter = make_letter(broker)
     broker.max_bytes[letter.topic] = 10

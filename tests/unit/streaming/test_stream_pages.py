@@ -298,6 +298,18 @@ def test_a_letter_that_could_not_be_sent_again_says_why(engineer, stream):
     assert shown["redrive_error"] == "Kafka no longer holds the message."
 
 
+def test_a_letter_on_its_way_tells_the_last_error(engineer, stream):
+    letter = stream.dead_letters.get()
+    letter.redrive_asked_at, letter.delivery_attempts = letter.at, 3
+    letter.save()
+    letter.mark_retry("Kafka is away.")
+    page = " ".join(engineer.get(f"/streams/{stream.name}/dead-letters").content.decode().split())
+    assert "on its way" in page
+    assert "Kafka is away. 3 tries so far." in page
+    [shown] = engineer.get(f"/api/v1/streams/{stream.name}/dead-letters").json()["results"]
+    assert (shown["redrive_waits_for"], shown["redrive_attempts"]) == ("Kafka is away.", 3)
+
+
 def test_a_letter_that_was_refused_may_be_asked_for_again(engineer, stream):
     letter = stream.dead_letters.get()
     letter.redrive_asked_at, letter.delivery_attempts = letter.at, 4
