@@ -25,7 +25,7 @@ from django.utils.translation import gettext as _
 from core.lib import aside, kafka, lag, live, metrics, topics
 from core.lib.errors import ConsoleError, Unavailable
 from core.lib.lag import Behind
-from streaming import dead_topics, frames, ledger, loops
+from streaming import dead_topics, event_topics, frames, ledger, loops
 from streaming.counting import Counting
 from streaming.dead_topics import DeadSender
 from streaming.ledger import Overtaken
@@ -228,7 +228,7 @@ class Session:
             self._dead_sender.close()
 
     def _ensure_topics(self) -> None:
-        if made := topics.ensure([topics.Topic(self._stream.topic)]):
+        if made := event_topics.ensure(self._stream):
             log.info("stream.topics_made", stream=self._stream.name, topics=made)
         if not self._stream.has_dead_topic:
             return

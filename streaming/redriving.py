@@ -8,9 +8,8 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from core.lib import topics
 from core.lib.errors import Conflict, NotFound
-from streaming import gateway, ledger
+from streaming import event_topics, gateway, ledger
 from streaming.exactly_once import Outgoing, Sender, forget
 from streaming.models import DeadLetter
 
@@ -21,7 +20,7 @@ def send(letter: DeadLetter) -> None:
     Raises ConsoleError and KafkaException; can be called again after either.
     """
     name = f"redrive-{letter.pk}"
-    topics.ensure([topics.Topic(letter.topic)])
+    event_topics.ensure(letter.stream)
     with Sender(name, letter.topic) as sender:
         is_in_kafka = sender.next_number() > 0
         letter.refresh_from_db(fields=["redriven_at"])  # after the number: see Sender
