@@ -81,7 +81,9 @@ class Sender:
 
     def has_partition(self, number: int) -> bool:
         """Whether the topic has a partition of this number now."""
-        return number in self._group.list_topics(self._topic, timeout=TIMEOUT_S).topics[self._topic].partitions
+        return (
+            number in self._group.list_topics(self._topic, timeout=TIMEOUT_S).topics[self._topic].partitions
+        )
 
     def send(self, messages: Sequence[Outgoing], *, next_number: int) -> list[tuple[int, int]]:
         """Send all, and let `next_number` follow them. Returns partition and offset of each."""

@@ -99,6 +99,9 @@ class StreamOffset(models.Model):
     partition = models.PositiveIntegerField()
     next_offset = models.BigIntegerField()
     newest_event_at = models.DateTimeField(null=True)
+    # Offsets that the partition no longer had when they were to be counted, and when that was met last.
+    n_gone = models.PositiveBigIntegerField(default=0, db_default=0)
+    gone_at = models.DateTimeField(null=True)
 
     class Meta:
         constraints: ClassVar = [
@@ -196,6 +199,7 @@ class Unjudged(models.TextChoices):
     UNFIT = "unfit", _("it does not fit the model")
     BEHIND = "behind", _("too many waited for the model")
     FAILED = "failed", _("it could not be judged")
+    GONE = "gone", _("its message was gone from the topic")
 
 
 class RuleState(models.Model):

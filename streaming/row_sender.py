@@ -99,7 +99,7 @@ class RowSender(ABC, Generic[Row]):
 
     def _tell(self, error: KafkaException | ConsoleError) -> None:
         first = self._waiting().first()
-        if first is None or not exactly_once.is_denied(error) and timezone.now() - first.at < LONG:
+        if first is None or (not exactly_once.is_denied(error) and timezone.now() - first.at < LONG):
             return
         words = {"n": self._waiting().count(), "error": exactly_once.in_words(error)}
         message = _("%(n)s wait here, because they cannot be sent to Kafka: %(error)s") % words

@@ -9,6 +9,7 @@ from rest_framework import serializers
 
 from core.lib.rest import StrictSerializer
 from core.lib.topics import TOPIC_NAME
+from streaming import queries
 from streaming.kafka_types import Read
 from streaming.models import (
     STREAM_NAME,
@@ -129,9 +130,18 @@ class RuleStateSerializer(serializers.ModelSerializer):
         read_only_fields = fields
 
 
+class GapSerializer(serializers.Serializer):
+    """Messages of a partition that were gone before they were counted."""
+
+    partition = serializers.IntegerField()
+    n_messages = serializers.IntegerField(source="n_gone", help_text="At most so many.")
+    at = serializers.DateTimeField(source="gone_at", help_text="When that was met last.")
+
+
 class StreamSerializer(serializers.ModelSerializer):
     dead_topic = serializers.CharField(read_only=True)
     rule_state = serializers.SerializerMethodField(help_text="Null where there is no anomaly rule.")
+    gaps = serializers.SerializerMethodField(help_text="By partition; empty where nothing was missed.")
 
     class Meta:
         model = Stream
@@ -142,12 +152,17 @@ class StreamSerializer(serializers.ModelSerializer):
             "description",
             "definition",
             "rule_state",
+            "gaps",
             "revision",
             "is_builtin",
             "created_at",
             "updated_at",
         ]
         read_only_fields = fields
+
+    @extend_schema_field(GapSerializer(many=True))
+    def get_gaps(self, row: Stream) -> Any:
+        return GapSerializer(queries.gaps(row), many=True).data
 
     @extend_schema_field(RuleStateSerializer(allow_null=True))
     def get_rule_state(self, row: Stream) -> dict[str, Any] | None:

@@ -63,7 +63,8 @@ def stream_create(request: SignedInRequest) -> HttpResponse:
 def stream_detail(request: SignedInRequest, name: str) -> HttpResponse:
     """The live page: rate, lag, counts and measures by group."""
     stream = queries.stream(name)
-    return render(request, "streaming/stream_detail.html", {**_head(stream), "state": queries.chart(stream)})
+    values = {**_head(stream), "state": queries.chart(stream), "gaps": queries.gaps(stream)}
+    return render(request, "streaming/stream_detail.html", values)
 
 
 def _head(stream: Stream) -> dict[str, Any]:

@@ -644,7 +644,8 @@ def _metadata(broker: Broker, names: list[str]) -> Any:
     topics = {}
     for name in names:
         logs = broker.topics.get(name)
-        partitions = {number: SimpleNamespace(leader=1) for number in range(len(logs or []))}
+        leaders = {number: 1 if log.is_led else -1 for number, log in enumerate(logs or [])}
+        partitions = {number: SimpleNamespace(leader=leader) for number, leader in leaders.items()}
         error = None if logs is not None else KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)
         topics[name] = SimpleNamespace(topic=name, partitions=partitions, error=error)
     return SimpleNamespace(topics=topics)

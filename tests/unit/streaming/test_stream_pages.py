@@ -277,7 +277,9 @@ def test_a_letter_that_lacks_headers_says_so_before_it_is_sent_again(engineer, s
 
 def test_the_page_says_which_letters_their_topic_does_not_have_yet(viewer, stream):
     page = f"/streams/{stream.name}/dead-letters"
-    assert "1 is not there yet: until it is, the console keeps its bytes." in viewer.get(page).content.decode()
+    assert (
+        "1 is not there yet: until it is, the console keeps its bytes." in viewer.get(page).content.decode()
+    )
     stream.dead_letters.update(is_sent=True)
     assert "not there yet" not in viewer.get(page).content.decode()
 
