@@ -32,6 +32,7 @@ from stack.errors import StackError
 
 CHUNK_BYTES = 1 << 20
 FORGET_PLACES = "UPDATE streaming_deadletter SET dead_partition = NULL, dead_offset = NULL"
+KAFKA_MARKS = "streaming_kafkamark"
 TABLES = """
 SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p')
@@ -63,6 +64,7 @@ def restore(config: Config, found: Backup, passphrase: str) -> None:
                 filled.append(name)
             if not kafka_state.restore(backup.kafka_settings(config), found.manifest["kafka"]):
                 forget_places(backup.urls(config)["console"])
+            forget_kafka_mark(backup.urls(config)["console"])
             restore_features(found, console_parts.settings(config)["CONSOLE_REDIS_URL"])
         for name, folder in backup.folders(config).items():
             restore_files(found, name, folder)
@@ -156,6 +158,21 @@ def forget_places(url: str) -> None:
         connection.cursor() as cursor,
     ):
         cursor.execute(FORGET_PLACES)
+
+
+def forget_kafka_mark(url: str) -> None:
+    """So that the console makes another: an outside Kafka has numbers of rows made after the backup.
+
+    A backup of a release without marks has no such table.
+    """
+    with (
+        closing(psycopg2.connect(url, connect_timeout=5)) as connection,
+        connection,
+        connection.cursor() as cursor,
+    ):
+        cursor.execute("SELECT to_regclass(%s) IS NOT NULL", [f"public.{KAFKA_MARKS}"])
+        if cursor.fetchone() == (True,):
+            cursor.execute(f"DELETE FROM {KAFKA_MARKS}")
 
 
 def _pour(source: IO[bytes], sink: IO[bytes]) -> None:

@@ -24,6 +24,7 @@ from confluent_kafka import (
 from core.lib import kafka
 from core.lib.errors import ConsoleError, Unauthorized
 from streaming import kafka_errors
+from streaming.models import KafkaMark
 
 log = structlog.get_logger(__name__)
 
@@ -44,7 +45,7 @@ class Outgoing(NamedTuple):
 
 
 class Sender:
-    """Sends to one topic under one name. Every method raises KafkaException; the sender is then spent.
+    """Sends to one topic under one name, of this installation alone. Every method raises KafkaException; the sender is then spent.
 
     Making one ends what another of this name had begun, for good. So whoever notes in rows what is sent, and
     only then lets `forget` go, sends nothing twice by this order: make a sender, ask it for the next number,
@@ -53,6 +54,7 @@ class Sender:
 
     def __init__(self, name: str, topic: str) -> None:
         self._topic = topic
+        name = KafkaMark.of(name)
         self._mark = TopicPartition(topic, 0)
         config: dict[str, Any] = {
             "transactional.id": f"atalaya-{name}",
@@ -193,7 +195,7 @@ def _in_time(call: Callable[[], object]) -> None:
 def forget(name: str) -> None:
     """Remove the group that held the number; harmless when there is none."""
     admin = kafka.admin(**kafka.quiet(log))  # kept until the end: calls under way die with it
-    group = GROUP_PREFIX + name
+    group = GROUP_PREFIX + KafkaMark.of(name)
     try:
         admin.delete_consumer_groups([group], request_timeout=TIMEOUT_S)[group].result(TIMEOUT_S)
     except KafkaException as error:

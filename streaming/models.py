@@ -1,5 +1,6 @@
 """Rows: streams and what they counted, how far they have read, what did not fit, replays of files."""
 
+import secrets
 from functools import cached_property
 from typing import ClassVar
 
@@ -20,6 +21,26 @@ STREAM_NAME = r"[a-z][a-z0-9_-]{0,62}"
 def dead_topic_name(topic: str, mark: str = ".") -> str:
     """Where messages that do not fit go."""
     return side_topic_name(topic, "dead", mark)
+
+
+class KafkaMark(models.Model):
+    """One row: what the console's transactional ids, and its groups that hold numbers, bear in Kafka.
+
+    They hold ids of rows, which another database has too: with a mark of its own nobody takes the numbers
+    of an earlier database for its own. Empty where they were in use before there were marks; a restore
+    takes the row away, and the first who needs one makes another.
+    """
+
+    mark = models.CharField(max_length=32, blank=True)
+
+    def __str__(self) -> str:
+        return self.mark
+
+    @classmethod
+    def of(cls, name: str) -> str:
+        """The name with the mark in front."""
+        row, _is_new = cls.objects.get_or_create(pk=1, defaults={"mark": secrets.token_hex(6)})
+        return f"{row.mark}-{name}" if row.mark else name
 
 
 class Stream(models.Model):

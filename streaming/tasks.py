@@ -67,7 +67,6 @@ def _counted(replay: Replay) -> bool:
 def _settle(replay: Replay, *, is_left: bool) -> None:
     if not is_left:
         _end(replay, ReplayState.DONE)
-        _forget(replay)
     elif replay.is_stop_asked:
         _end(replay, ReplayState.STOPPED)
     else:
@@ -76,18 +75,16 @@ def _settle(replay: Replay, *, is_left: bool) -> None:
             send_replay.delay(str(replay.pk))
 
 
-def _forget(replay: Replay) -> None:
+def _end(replay: Replay, state: ReplayState, error: str = "") -> None:
     from streaming.replaying import forget_number
 
-    forget_number(replay)
-
-
-def _end(replay: Replay, state: ReplayState, error: str = "") -> None:
     with transaction.atomic():
         replay.state, replay.error, replay.ended_at = state, error, timezone.now()
         replay.save(update_fields=["state", "error", "ended_at"])
         replay.mark_delivered()
     live.publish("replays", [replay.pk])
+    if replay.started_at is not None:  # else it has no number
+        forget_number(replay)
 
 
 @shared_task
