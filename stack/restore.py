@@ -32,7 +32,8 @@ from stack.errors import StackError
 
 CHUNK_BYTES = 1 << 20
 FORGET_PLACES = "UPDATE streaming_deadletter SET dead_partition = NULL, dead_offset = NULL"
-KAFKA_MARKS = "streaming_kafkamark"
+HAS_KAFKA_MARK = "SELECT to_regclass('public.streaming_kafkamark') IS NOT NULL"
+FORGET_KAFKA_MARK = "DELETE FROM streaming_kafkamark"
 TABLES = """
 SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p')
@@ -170,9 +171,9 @@ def forget_kafka_mark(url: str) -> None:
         connection,
         connection.cursor() as cursor,
     ):
-        cursor.execute("SELECT to_regclass(%s) IS NOT NULL", [f"public.{KAFKA_MARKS}"])
+        cursor.execute(HAS_KAFKA_MARK)
         if cursor.fetchone() == (True,):
-            cursor.execute(f"DELETE FROM {KAFKA_MARKS}")
+            cursor.execute(FORGET_KAFKA_MARK)
 
 
 def _pour(source: IO[bytes], sink: IO[bytes]) -> None:

@@ -363,7 +363,7 @@ class Session:
                 self._note(error, message)
         counting = self._counting
         self._note_stall()
-        n_before, n_dead = counting.n_counted, len(counting.dead)
+        n_before, n_dead = counting.n_counted, counting.n_refused
         counting.handle(sound, is_one_partition=self._is_one_partition)
         for partition, offset in ends:
             position = counting.positions.get(partition)
@@ -371,7 +371,7 @@ class Session:
                 counting.reached_end(partition, offset)
         self._pulse.counted(counting.n_counted - n_before)
         metrics.STREAM_EVENTS.inc(counting.n_counted - n_before)
-        metrics.STREAM_DEAD.inc(len(counting.dead) - n_dead)
+        metrics.STREAM_DEAD.inc(counting.n_refused - n_dead)
         if self._pulse.is_due():
             began_at = time.monotonic()
             live.frame(f"streams:{self._stream.name}", self._frame())

@@ -45,7 +45,7 @@ class Outgoing(NamedTuple):
 
 
 class Sender:
-    """Sends to one topic under one name, of this installation alone. Every method raises KafkaException; the sender is then spent.
+    """Sends to one topic under one name. Every method raises KafkaException; the sender is then spent.
 
     Making one ends what another of this name had begun, for good. So whoever notes in rows what is sent, and
     only then lets `forget` go, sends nothing twice by this order: make a sender, ask it for the next number,

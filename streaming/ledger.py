@@ -18,7 +18,7 @@ from core.alerts import actions as alerts
 from core.lib import aside
 from core.lib.aside import Loop
 from scoring.words import grouped
-from streaming import loops
+from streaming import dead_room, loops
 from streaming.models import DeadLetter, Stream, StreamOffset, Window
 from streaming.windows import MAX_GROUPS, OTHERS, Key, Windows, measures, storable
 
@@ -183,18 +183,21 @@ def write(
     before: Mapping[int, Position],
     after: Mapping[int, Position],
     dead: Sequence[Dead],
+    beyond: Mapping[str, int] | None = None,
 ) -> None:
     """Save everything since the last call, or nothing. before: the positions of the last call.
+
+    beyond: of `dead_room.Room`, dead letters that are counted only.
 
     Raises Overtaken, with nothing saved, when those are not what the rows say. A row that the database does
     not take is set aside, and the others are saved.
     """
     try:
-        _write(stream, windows, before, after, dead, _together)
+        _write(stream, windows, before, after, dead, beyond or {}, _together)
     except Exception as error:
         if isinstance(error, Overtaken) or aside.is_ours(error):
             raise
-        _write(stream, windows, before, after, dead, _one_by_one)
+        _write(stream, windows, before, after, dead, beyond or {}, _one_by_one)
     windows.changed.clear()
 
 
@@ -208,6 +211,7 @@ def _write(
     before: Mapping[int, Position],
     after: Mapping[int, Position],
     dead: Sequence[Dead],
+    beyond: Mapping[str, int],
     how: How,
 ) -> None:
     with transaction.atomic():
@@ -215,6 +219,7 @@ def _write(
         _complete(stream, windows)
         how(stream, loops.WINDOWS, windows.changed, lambda keys: _save_windows(stream, windows, keys))
         how(stream, loops.DEAD_LETTERS, dead, lambda letters: _save_dead(stream, letters))
+        dead_room.save(stream, beyond)
         _save_positions(stream, before, after)
 
 

@@ -211,6 +211,21 @@ class DeadLetter(Deliverable):
         return self.delivery_error if self.next_attempt_at is not None else ""
 
 
+class DeadTally(models.Model):
+    """Dead letters of one reason that are counted only: so many are rows already. reason: without numbers."""
+
+    stream = models.ForeignKey(Stream, on_delete=models.CASCADE, related_name="dead_tallies")
+    reason = models.CharField(max_length=400)
+    n = models.PositiveBigIntegerField()
+    last_at = models.DateTimeField()
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["stream", "reason"], name="dead_tally_once")]
+
+    def __str__(self) -> str:
+        return f"{self.stream} {self.n}: {self.reason}"
+
+
 class Unjudged(models.TextChoices):
     """Why the anomaly rule did not judge an accepted event."""
 

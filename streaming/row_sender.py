@@ -102,7 +102,7 @@ class RowSender(ABC, Generic[Row]):
         if first is None or (not exactly_once.is_denied(error) and timezone.now() - first.at < LONG):
             return
         words = {"n": self._waiting().count(), "error": exactly_once.in_words(error)}
-        message = _("%(n)s wait here, because they cannot be sent to Kafka: %(error)s") % words
+        message = _("Not in Kafka yet, and kept here: %(n)s. %(error)s") % words
         self._loop.set_aside(self._key, message, about=self._about)
         self._is_well = False
 

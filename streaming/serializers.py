@@ -15,6 +15,7 @@ from streaming.models import (
     STREAM_NAME,
     Anomaly,
     DeadLetter,
+    DeadTally,
     Replay,
     RuleState,
     Stream,
@@ -138,9 +139,19 @@ class GapSerializer(serializers.Serializer):
     at = serializers.DateTimeField(source="gone_at", help_text="When that was met last.")
 
 
+class DeadTallySerializer(serializers.ModelSerializer):
+    """Dead letters of one reason that are counted and not kept: so many of them are kept already."""
+
+    class Meta:
+        model = DeadTally
+        fields: ClassVar = ["reason", "n", "last_at"]
+        read_only_fields = fields
+
+
 class StreamSerializer(serializers.ModelSerializer):
     dead_topic = serializers.CharField(read_only=True)
     rule_state = serializers.SerializerMethodField(help_text="Null where there is no anomaly rule.")
+    dead_tallies = DeadTallySerializer(many=True, read_only=True)
     gaps = serializers.SerializerMethodField(help_text="By partition; empty where nothing was missed.")
 
     class Meta:
@@ -153,6 +164,7 @@ class StreamSerializer(serializers.ModelSerializer):
             "definition",
             "rule_state",
             "gaps",
+            "dead_tallies",
             "revision",
             "is_builtin",
             "created_at",

@@ -11,7 +11,7 @@ from core.lib import live, outbox, paths, retention
 from core.lib.errors import Conflict, ConsoleError, InvalidRequest, NotFound
 from streaming import loops, redriving
 from streaming.exactly_once import in_words, is_denied, is_never_taken
-from streaming.models import Anomaly, DeadLetter, Replay, ReplayState, Window
+from streaming.models import Anomaly, DeadLetter, DeadTally, Replay, ReplayState, Window
 from streaming.replay_files import FileRefused
 
 log = structlog.get_logger(__name__)
@@ -121,6 +121,7 @@ def clear_old() -> None:
     # The row of a letter that waits for its topic has the only copy of the message.
     is_waiting = Q(is_sent=False, send_error="", stream__has_dead_topic=True)
     retention.clear(DeadLetter.objects.filter(at__lt=before).exclude(is_waiting))
+    retention.clear(DeadTally.objects.filter(last_at__lt=before))
     retention.clear(Anomaly.objects.filter(at__lt=before))
     retention.clear(Replay.objects.filter(ended_at__lt=before))
     loops.DEAD_LETTERS.rows().filter(last_at__lt=before).delete()

@@ -112,6 +112,7 @@ def dead_letter_list(request: SignedInRequest, name: str) -> HttpResponse:
     """Messages that are in no window, and why; what they hold only for those who may read messages."""
     stream = queries.stream(name)
     values = {**_head(stream), **_page(request, queries.dead_letters(stream))}
+    values["tallies"] = stream.dead_tallies.order_by("-n")
     values["n_waiting"] = queries.letters_waiting(stream)
     values["may_read"] = reading.may_read(request.user, stream.topic)
     template = "streaming/_dead_letter_table.html" if is_htmx(request) else "streaming/dead_letter_list.html"

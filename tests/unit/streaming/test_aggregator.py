@@ -215,7 +215,7 @@ def test_letters_that_may_not_be_sent_say_so_until_they_are(broker, stream, step
     run(broker, stream)
     row = SetAside.objects.get(loop=loops.DEAD_LETTERS.name)
     assert (row.key, row.about) == (stream.name, stream.name)
-    assert row.reason == "1 wait here, because they cannot be sent to Kafka: not you"
+    assert row.reason == "Not in Kafka yet, and kept here: 1. not you"
     run(broker, stream)
     assert stream.dead_letters.get().is_sent
     assert not SetAside.objects.exists()

@@ -63,7 +63,7 @@ def test_an_installation_in_use_keeps_its_names(migrate, is_used):
 @pytest.mark.parametrize("has_table", [True, False])
 def test_a_restore_takes_the_mark_away(monkeypatch, has_table):
     if not has_table:
-        monkeypatch.setattr(restore, "KAFKA_MARKS", "streaming_of_an_older_release")
+        monkeypatch.setattr(restore, "HAS_KAFKA_MARK", "SELECT false")
     before = KafkaMark.of("s")
     about = connection.settings_dict
     parts = {"host": "HOST", "port": "PORT", "dbname": "NAME", "user": "USER", "password": "PASSWORD"}
