@@ -153,6 +153,7 @@ def _fill(here: Place, found: Backup, filled: list[str]) -> None:
         filled.append(f"the database {name}")
     if not kafka_state.restore(here.kafka, found.manifest["kafka"]):
         restore.forget_places(here.urls["console"])
+    restore.forget_kafka_mark(here.urls["console"])
     restore.restore_features(found, here.redis_url)
     if found.manifest["has_artifacts"] and here.store is not None:
         print(f"filling {here.store} ...", flush=True)

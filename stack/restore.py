@@ -32,6 +32,8 @@ from stack.errors import StackError
 
 CHUNK_BYTES = 1 << 20
 FORGET_PLACES = "UPDATE streaming_deadletter SET dead_partition = NULL, dead_offset = NULL"
+HAS_KAFKA_MARK = "SELECT to_regclass('public.streaming_kafkamark') IS NOT NULL"
+FORGET_KAFKA_MARK = "DELETE FROM streaming_kafkamark"
 TABLES = """
 SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p')
@@ -63,6 +65,7 @@ def restore(config: Config, found: Backup, passphrase: str) -> None:
                 filled.append(name)
             if not kafka_state.restore(backup.kafka_settings(config), found.manifest["kafka"]):
                 forget_places(backup.urls(config)["console"])
+            forget_kafka_mark(backup.urls(config)["console"])
             restore_features(found, console_parts.settings(config)["CONSOLE_REDIS_URL"])
         for name, folder in backup.folders(config).items():
             restore_files(found, name, folder)
@@ -156,6 +159,21 @@ def forget_places(url: str) -> None:
         connection.cursor() as cursor,
     ):
         cursor.execute(FORGET_PLACES)
+
+
+def forget_kafka_mark(url: str) -> None:
+    """So that the console makes another: an outside Kafka has numbers of rows made after the backup.
+
+    A backup of a release without marks has no such table.
+    """
+    with (
+        closing(psycopg2.connect(url, connect_timeout=5)) as connection,
+        connection,
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(HAS_KAFKA_MARK)
+        if cursor.fetchone() == (True,):
+            cursor.execute(FORGET_KAFKA_MARK)
 
 
 def _pour(source: IO[bytes], sink: IO[bytes]) -> None:

@@ -6,7 +6,7 @@ thrown away and the loop starts again from the rows: what was not written is rea
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,13 +19,14 @@ from confluent_kafka import (
     Message,
     TopicPartition,
 )
+from confluent_kafka.admin import AdminClient, OffsetSpec, PartitionMetadata
 from django.db import Error, close_old_connections, connection
 from django.utils.translation import gettext as _
 
 from core.lib import aside, kafka, lag, live, metrics, topics
 from core.lib.errors import ConsoleError, Unavailable
 from core.lib.lag import Behind
-from streaming import dead_topics, frames, ledger, loops
+from streaming import dead_topics, event_topics, frames, ledger, loops, places
 from streaming.counting import Counting
 from streaming.dead_topics import DeadSender
 from streaming.ledger import Overtaken
@@ -167,6 +168,15 @@ class Fault:
     is_over: bool = False
 
 
+def offsets(admin: AdminClient, topic: str, asked: Collection[int], spec: OffsetSpec) -> dict[int, int]:
+    """By partition; those of which nobody tells are not in it. Raises KafkaException when none is told."""
+    wanted = [TopicPartition(topic, partition) for partition in asked]
+    found, failures = places.told(admin, wanted, spec, ADMIN_TIMEOUT_S)
+    if failures and not found:
+        raise next(iter(failures.values()))
+    return {partition: offset for (_topic, partition), offset in found.items()}
+
+
 class Session:
     """From the rows as they are now until something changes or fails."""
 
@@ -188,6 +198,7 @@ class Session:
         self._dead_sender = DeadSender(stream, stopped)
         self._is_one_partition = False
         self._partitions: set[int] = set()
+        self._leaderless: set[int] = set()
         self._told_at = 0.0
         self._fetched_at = time.time()
         self._consumer = Consumer(
@@ -228,7 +239,7 @@ class Session:
             self._dead_sender.close()
 
     def _ensure_topics(self) -> None:
-        if made := topics.ensure([topics.Topic(self._stream.topic)]):
+        if made := event_topics.ensure(self._stream):
             log.info("stream.topics_made", stream=self._stream.name, topics=made)
         if not self._stream.has_dead_topic:
             return
@@ -244,33 +255,56 @@ class Session:
             raise KafkaException(about.error)
         self._partitions = set(about.partitions)
         self._is_one_partition = len(self._partitions) == 1
+        self._note_leaders(about.partitions)
+        known = self._partitions & self._counting.positions.keys() - self._leaderless
+        lows = offsets(self._admin, self._stream.topic, known, OffsetSpec.earliest())
+        highs = offsets(self._admin, self._stream.topic, known, OffsetSpec.latest())
         self._consumer.assign(
             [
-                TopicPartition(self._stream.topic, partition, self._start(partition))
+                TopicPartition(
+                    self._stream.topic,
+                    partition,
+                    self._start(partition, lows.get(partition), highs.get(partition)),
+                )
                 for partition in self._partitions
             ]
         )
 
-    def _start(self, partition: int) -> int:
-        """Where it was left, or the nearest offset that the partition still has."""
+    def _start(self, partition: int, low: int | None, high: int | None) -> int:
+        """Where it was left, or the nearest offset that the partition still has, if anybody tells.
+
+        If nobody does, and it has no such offset any more, reading it ends this session later.
+        """
         position = self._counting.positions.get(partition)
         if position is None:
             return OFFSET_BEGINNING
-        place = TopicPartition(self._stream.topic, partition)
-        low, high = self._consumer.get_watermark_offsets(place, timeout=ADMIN_TIMEOUT_S)
-        start = min(max(position.next_offset, low), high)
-        if start != position.next_offset:
-            names = {"stream": self._stream.name, "partition": partition}
-            log.warning("stream.messages_gone", **names, wanted=position.next_offset, found=start)
-            position.next_offset = start
-        return start
+        if low is None or high is None or low <= position.next_offset <= high:
+            return position.next_offset
+        names = {"stream": self._stream.name, "partition": partition, "wanted": position.next_offset}
+        log.warning("stream.messages_gone", **names, low=low, high=high)
+        if position.next_offset < low:
+            position.pass_over(low)
+        else:
+            position.next_offset = high  # its end was cut off: what lay there was counted
+        return position.next_offset
+
+    def _note_leaders(self, partitions: Mapping[int, PartitionMetadata]) -> None:
+        """A partition without a leader is told once it has none at two looks: between two leaders is none."""
+        leaderless = {number for number, about in partitions.items() if about.leader < 0}
+        text = _("Partition %(partition)s of %(topic)s has no leader: what lies there is not counted.")
+        for number in leaderless & self._leaderless:
+            fault = Fault(text % {"partition": number, "topic": self._stream.topic})
+            self._faults.setdefault(number, fault)
+        for number in self._leaderless - leaderless:
+            self._read_on(number)
+        self._leaderless = leaderless
 
     def _tell(self) -> None:
         """Each fault once at least, and again while something waits in its partition."""
         words = [
             fault.words
             for partition, fault in self._faults.items()
-            if not fault.is_told or self._has_unread(partition)
+            if not fault.is_told or partition in self._leaderless or self._has_unread(partition)
         ]
         if words:
             self._on_fault(self._lag(), "; ".join(words))
@@ -306,6 +340,7 @@ class Session:
         if partitions != self._partitions:
             self.write()
             raise Overtaken("the topic has other partitions")
+        self._note_leaders(about.topics[self._stream.topic].partitions)
 
     @property
     def n_counted(self) -> int:
@@ -328,7 +363,7 @@ class Session:
                 self._note(error, message)
         counting = self._counting
         self._note_stall()
-        n_before, n_dead = counting.n_counted, len(counting.dead)
+        n_before, n_dead = counting.n_counted, counting.n_refused
         counting.handle(sound, is_one_partition=self._is_one_partition)
         for partition, offset in ends:
             position = counting.positions.get(partition)
@@ -336,7 +371,7 @@ class Session:
                 counting.reached_end(partition, offset)
         self._pulse.counted(counting.n_counted - n_before)
         metrics.STREAM_EVENTS.inc(counting.n_counted - n_before)
-        metrics.STREAM_DEAD.inc(len(counting.dead) - n_dead)
+        metrics.STREAM_DEAD.inc(counting.n_refused - n_dead)
         if self._pulse.is_due():
             began_at = time.monotonic()
             live.frame(f"streams:{self._stream.name}", self._frame())

@@ -165,7 +165,15 @@ class AnomalySender(RowSender[Anomaly]):
     """Sends the hits of one stream."""
 
     def __init__(self, state: RuleState, stopped: threading.Event) -> None:
-        super().__init__(f"anomalies-{state.stream.pk}", state.stream.anomalies, stopped)
+        stream = state.stream
+        super().__init__(
+            f"anomalies-{stream.pk}",
+            stream.anomalies,
+            stopped,
+            loop=loops.RULES,
+            key=f"{stream.name} ({ENDING})",
+            about=stream.name,
+        )
         self._state = state
 
     def topic(self) -> str:

@@ -42,7 +42,11 @@ class StreamListView(generics.ListAPIView):
 
     def get_queryset(self) -> QuerySet[Stream]:
         """By name."""
-        return Stream.objects.select_related("rule_state").order_by("name")
+        return (
+            Stream.objects.select_related("rule_state")
+            .prefetch_related("offsets", "dead_tallies")
+            .order_by("name")
+        )
 
     @extend_schema(request=shapes.NewStreamSerializer, responses={201: shapes.StreamSerializer})
     def post(self, request: Request) -> Response:

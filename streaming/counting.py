@@ -10,7 +10,7 @@ import msgspec
 import structlog
 
 from core.lib import kafka
-from streaming import ledger
+from streaming import dead_room, ledger
 from streaming.decoding import MAX_EVENT_BYTES, BadEvent, EventDecoder, Ignored
 from streaming.ledger import Dead, Headers, Position
 from streaming.models import Stream
@@ -69,9 +69,10 @@ class Counting:
         self._decoder = EventDecoder(stream.parsed)
         self.windows = Windows(stream.parsed, self._decoder)
         ledger.load(stream, self.windows)
+        self._room = dead_room.Room(stream)
         self.dead: list[Dead] = []
         self.dead_bytes = 0
-        self.n_counted = 0
+        self.n_counted = self.n_refused = 0  # events; messages that are dead letters
         # Partitions that were read to their end, without a stall since. Of the others some may be hours
         # ahead, only because they were read first: lateness is then judged within the partition.
         self.caught_up: set[int] = set()
@@ -118,7 +119,9 @@ class Counting:
             before=self._saved,
             after=self.positions,
             dead=sorted(self.dead, key=_place),
+            beyond=self._room.beyond,
         )
+        self._room.beyond.clear()
         self._saved = self._copy()
         self.dead, self.dead_bytes = [], 0
         self.windows.forget_old()
@@ -138,7 +141,7 @@ class Counting:
                 return
             if not isinstance(error, BadEvent):
                 log.exception("stream.event_failed", stream=self.stream.name, offset=messages[0].offset())
-            self._put_aside([(messages[0], _words(error))])
+            self._put_aside([], [(messages[0], _words(error))])
             self._position(partition).next_offset = messages[0].offset() + 1
 
     def _count(self, partition: int, messages: Sequence[Message], now: float) -> None:
@@ -147,7 +150,7 @@ class Counting:
         position = self._position(partition)
         newest = None if partition in self.caught_up else position.newest
         added = self.windows.add(events, now=now, newest=newest)
-        self._put_aside(refused + [(of_events[place], reason) for place, reason in added.refused])
+        self._put_aside(refused, [(of_events[place], reason) for place, reason in added.refused])
         self.n_counted += len(events) - len(added.refused)
         position.newest = max(position.newest, added.newest)
         position.next_offset = messages[-1].offset() + 1
@@ -185,13 +188,22 @@ class Counting:
                 found.append(part)
         return found
 
-    def _put_aside(self, refused: Sequence[Reason]) -> None:
-        """One letter for each message; of several lines it holds those that were refused, with one reason."""
+    def _put_aside(self, odd: Sequence[Reason], events: Sequence[Reason]) -> None:
+        """One letter for each message; of several lines it holds those that were refused, with one reason.
+
+        events: those that can be read. An anomaly rule reads them too, and knows by their letters that they
+        are not counted: these are kept, however many they are.
+        """
         by_place: dict[tuple[int, int], list[Reason]] = {}
-        for message, reason in refused:
+        has_rule = self.stream.parsed.anomaly_rule is not None
+        needed = {(one.partition(), one.offset()) for one, _ in events} if has_rule else set()
+        for message, reason in [*odd, *events]:
             by_place.setdefault((message.partition(), message.offset()), []).append((message, reason))
         for place, own in by_place.items():
             message, reason = own[0]
+            self.n_refused += 1
+            if place not in needed and not self._room.takes(reason):
+                continue
             lines = tuple(part.number for part, _ in own if isinstance(part, Line))
             value = b"\n".join(part.value() or b"" for part, _ in own) if lines else message.value()
             headers = _headers(message)

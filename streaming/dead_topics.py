@@ -45,7 +45,15 @@ class DeadSender(RowSender[DeadLetter]):
     """Sends the dead letters of one stream."""
 
     def __init__(self, stream: Stream, stopped: threading.Event) -> None:
-        super().__init__(f"dead-{stream.pk}", stream.dead_letters, stopped, is_on=stream.has_dead_topic)
+        super().__init__(
+            f"dead-{stream.pk}",
+            stream.dead_letters,
+            stopped,
+            loop=loops.DEAD_LETTERS,
+            key=stream.name,
+            about=stream.name,
+            is_on=stream.has_dead_topic,
+        )
         self._stream = stream
 
     def topic(self) -> str:

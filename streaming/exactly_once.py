@@ -22,6 +22,9 @@ from confluent_kafka import (
 )
 
 from core.lib import kafka
+from core.lib.errors import ConsoleError, Unauthorized
+from streaming import kafka_errors
+from streaming.models import KafkaMark
 
 log = structlog.get_logger(__name__)
 
@@ -32,12 +35,13 @@ GROUP_PREFIX = "atalaya-number-"  # of groups that hold a number, and read nothi
 
 
 class Outgoing(NamedTuple):
-    """A message to send."""
+    """A message to send. partition: None where its key decides, as Java's clients choose it."""
 
     value: bytes | None
     key: bytes | None = None
     headers: list[tuple[str, bytes | None]] = []
     timestamp_ms: int = 0
+    partition: int | None = None
 
 
 class Sender:
@@ -50,11 +54,13 @@ class Sender:
 
     def __init__(self, name: str, topic: str) -> None:
         self._topic = topic
+        name = KafkaMark.of(name)
         self._mark = TopicPartition(topic, 0)
         config: dict[str, Any] = {
             "transactional.id": f"atalaya-{name}",
             "message.max.bytes": MOST_BYTES,
             "linger.ms": 0,
+            "partitioner": "murmur2_random",
         }
         self._producer = Producer(kafka.producer_config(**config, **kafka.quiet(log)))
         self._group = Consumer(kafka.consumer_config(GROUP_PREFIX + name, **kafka.quiet(log)))
@@ -74,6 +80,12 @@ class Sender:
         """The number of the first message that is not in Kafka."""
         offset: int = self._group.committed([self._mark], TIMEOUT_S)[0].offset
         return 0 if offset == OFFSET_INVALID else offset
+
+    def has_partition(self, number: int) -> bool:
+        """Whether the topic has a partition of this number now."""
+        return (
+            number in self._group.list_topics(self._topic, timeout=TIMEOUT_S).topics[self._topic].partitions
+        )
 
     def send(self, messages: Sequence[Outgoing], *, next_number: int) -> list[tuple[int, int]]:
         """Send all, and let `next_number` follow them. Returns partition and offset of each."""
@@ -114,6 +126,7 @@ class Sender:
                     self._topic,
                     message.value,
                     message.key,
+                    **({} if message.partition is None else {"partition": message.partition}),
                     headers=message.headers,
                     on_delivery=on_delivery,
                     timestamp=message.timestamp_ms,
@@ -137,6 +150,23 @@ NEVER_TAKEN = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECOR
 def is_never_taken(error: KafkaException) -> bool:
     """Whether sending the same message again is in vain."""
     return bool(error.args) and isinstance(error.args[0], KafkaError) and error.args[0].code() in NEVER_TAKEN
+
+
+DENIED = frozenset({*kafka_errors.DENIED, KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED})
+
+
+def is_denied(error: KafkaException | ConsoleError) -> bool:
+    """Whether the console may not send there: no try helps before somebody gives it the right."""
+    if isinstance(error, ConsoleError):
+        return isinstance(error, Unauthorized)
+    return bool(error.args) and isinstance(error.args[0], KafkaError) and error.args[0].code() in DENIED
+
+
+def in_words(error: KafkaException | ConsoleError) -> str:
+    """What Kafka, or the console for it, says."""
+    if isinstance(error, ConsoleError):
+        return error.message
+    return error.args[0].str() if error.args and isinstance(error.args[0], KafkaError) else str(error)
 
 
 def _in_time(call: Callable[[], object]) -> None:
@@ -165,7 +195,7 @@ def _in_time(call: Callable[[], object]) -> None:
 def forget(name: str) -> None:
     """Remove the group that held the number; harmless when there is none."""
     admin = kafka.admin(**kafka.quiet(log))  # kept until the end: calls under way die with it
-    group = GROUP_PREFIX + name
+    group = GROUP_PREFIX + KafkaMark.of(name)
     try:
         admin.delete_consumer_groups([group], request_timeout=TIMEOUT_S)[group].result(TIMEOUT_S)
     except KafkaException as error:

@@ -4,22 +4,27 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 
 import msgspec
 from django.db import transaction
 from django.db.models import Count, Max, QuerySet
+from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
+from core.alerts import actions as alerts
 from core.lib import aside
 from core.lib.aside import Loop
-from streaming import loops
+from scoring.words import grouped
+from streaming import dead_room, loops
 from streaming.models import DeadLetter, Stream, StreamOffset, Window
 from streaming.windows import MAX_GROUPS, OTHERS, Key, Windows, measures, storable
 
 PREVIEW_CHARACTERS = 2000
 MAX_REASON = 400
+GONE_ALERT: Final = "stream_gone"
 STARTS_AT_ONCE = 50  # windows whose rows are fetched together
 # Of a message that is in no window so much is kept. Value, key and headers together fit a topic of any broker
 # that was left at its default of 1,048,588 bytes.
@@ -36,10 +41,21 @@ class Overtaken(Exception):
 
 @dataclass
 class Position:
-    """Where a partition is read next, and the newest event time accepted from it (Unix s)."""
+    """Where a partition is read next, and the newest event time accepted from it (Unix s).
+
+    n_gone: offsets, at most a message each, that were gone when they were to be counted; gone_at: when that
+    was met last.
+    """
 
     next_offset: int
     newest: float = -math.inf
+    n_gone: int = 0
+    gone_at: datetime | None = None
+
+    def pass_over(self, low: int) -> None:
+        """Nothing before this offset is there."""
+        self.n_gone += low - self.next_offset
+        self.gone_at, self.next_offset = timezone.now(), low
 
 
 class Headers(msgspec.Struct, frozen=True):
@@ -114,7 +130,10 @@ def positions(stream: Stream) -> dict[int, Position]:
     """By partition; those never read are not in it."""
     return {
         row.partition: Position(
-            row.next_offset, row.newest_event_at.timestamp() if row.newest_event_at else -math.inf
+            row.next_offset,
+            row.newest_event_at.timestamp() if row.newest_event_at else -math.inf,
+            row.n_gone,
+            row.gone_at,
         )
         for row in stream.offsets.all()
     }
@@ -164,18 +183,21 @@ def write(
     before: Mapping[int, Position],
     after: Mapping[int, Position],
     dead: Sequence[Dead],
+    beyond: Mapping[str, int] | None = None,
 ) -> None:
     """Save everything since the last call, or nothing. before: the positions of the last call.
+
+    beyond: of `dead_room.Room`, dead letters that are counted only.
 
     Raises Overtaken, with nothing saved, when those are not what the rows say. A row that the database does
     not take is set aside, and the others are saved.
     """
     try:
-        _write(stream, windows, before, after, dead, _together)
+        _write(stream, windows, before, after, dead, beyond or {}, _together)
     except Exception as error:
         if isinstance(error, Overtaken) or aside.is_ours(error):
             raise
-        _write(stream, windows, before, after, dead, _one_by_one)
+        _write(stream, windows, before, after, dead, beyond or {}, _one_by_one)
     windows.changed.clear()
 
 
@@ -189,6 +211,7 @@ def _write(
     before: Mapping[int, Position],
     after: Mapping[int, Position],
     dead: Sequence[Dead],
+    beyond: Mapping[str, int],
     how: How,
 ) -> None:
     with transaction.atomic():
@@ -196,6 +219,7 @@ def _write(
         _complete(stream, windows)
         how(stream, loops.WINDOWS, windows.changed, lambda keys: _save_windows(stream, windows, keys))
         how(stream, loops.DEAD_LETTERS, dead, lambda letters: _save_dead(stream, letters))
+        dead_room.save(stream, beyond)
         _save_positions(stream, before, after)
 
 
@@ -335,6 +359,8 @@ def _save_positions(stream: Stream, before: Mapping[int, Position], after: Mappi
             partition=partition,
             next_offset=position.next_offset,
             newest_event_at=None if math.isinf(position.newest) else _time(position.newest),
+            n_gone=position.n_gone,
+            gone_at=position.gone_at,
         )
         for partition, position in after.items()
         if before.get(partition) != position
@@ -343,7 +369,33 @@ def _save_positions(stream: Stream, before: Mapping[int, Position], after: Mappi
         rows,
         update_conflicts=True,
         unique_fields=["stream", "partition"],
-        update_fields=["next_offset", "newest_event_at"],
+        update_fields=["next_offset", "newest_event_at", "n_gone", "gone_at"],
+    )
+    if gone := {
+        partition: position.n_gone - before[partition].n_gone
+        for partition, position in after.items()
+        if partition in before and position.n_gone > before[partition].n_gone
+    }:
+        _tell_gone(stream, gone)
+
+
+def _tell_gone(stream: Stream, gone: Mapping[int, int]) -> None:
+    """gone: offsets by partition."""
+    n = sum(gone.values())
+    facts = {_("Partition %(number)d") % {"number": number}: n_gone for number, n_gone in gone.items()}
+    words = {"stream": stream.name, "topic": stream.topic, "n": grouped(n)}
+    alerts.raise_alert(
+        GONE_ALERT,
+        subject=stream.name,
+        title=_("%(stream)s: up to %(n)s messages were gone before they were counted") % words,
+        detail=_(
+            "The topic %(topic)s no longer held up to %(n)s messages when the stream came to them: they grew "
+            "too old, or somebody deleted them. They are in no window, and none is a dead letter."
+        )
+        % words,
+        facts=facts,
+        url=reverse("streams:stream-detail", args=[stream.name]),
+        cooldown=timedelta(0),  # messages that go later are others
     )
 
 

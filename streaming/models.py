@@ -1,5 +1,6 @@
 """Rows: streams and what they counted, how far they have read, what did not fit, replays of files."""
 
+import secrets
 from functools import cached_property
 from typing import ClassVar
 
@@ -20,6 +21,26 @@ STREAM_NAME = r"[a-z][a-z0-9_-]{0,62}"
 def dead_topic_name(topic: str, mark: str = ".") -> str:
     """Where messages that do not fit go."""
     return side_topic_name(topic, "dead", mark)
+
+
+class KafkaMark(models.Model):
+    """One row: what the console's transactional ids, and its groups that hold numbers, bear in Kafka.
+
+    They hold ids of rows, which another database has too: with a mark of its own nobody takes the numbers
+    of an earlier database for its own. Empty where they were in use before there were marks; a restore
+    takes the row away, and the first who needs one makes another.
+    """
+
+    mark = models.CharField(max_length=32, blank=True)
+
+    def __str__(self) -> str:
+        return self.mark
+
+    @classmethod
+    def of(cls, name: str) -> str:
+        """The name with the mark in front."""
+        row, _is_new = cls.objects.get_or_create(pk=1, defaults={"mark": secrets.token_hex(6)})
+        return f"{row.mark}-{name}" if row.mark else name
 
 
 class Stream(models.Model):
@@ -99,6 +120,9 @@ class StreamOffset(models.Model):
     partition = models.PositiveIntegerField()
     next_offset = models.BigIntegerField()
     newest_event_at = models.DateTimeField(null=True)
+    # Offsets that the partition no longer had when they were to be counted, and when that was met last.
+    n_gone = models.PositiveBigIntegerField(default=0, db_default=0)
+    gone_at = models.DateTimeField(null=True)
 
     class Meta:
         constraints: ClassVar = [
@@ -181,6 +205,26 @@ class DeadLetter(Deliverable):
         is_over = self.next_attempt_at is None and self.redriven_at is None
         return self.delivery_error if is_over else ""
 
+    @property
+    def redrive_waits_for(self) -> str:
+        """Why the last try to send it again failed, while others follow; empty before one failed."""
+        return self.delivery_error if self.next_attempt_at is not None else ""
+
+
+class DeadTally(models.Model):
+    """Dead letters of one reason that are counted only: so many are rows already. reason: without numbers."""
+
+    stream = models.ForeignKey(Stream, on_delete=models.CASCADE, related_name="dead_tallies")
+    reason = models.CharField(max_length=400)
+    n = models.PositiveBigIntegerField()
+    last_at = models.DateTimeField()
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["stream", "reason"], name="dead_tally_once")]
+
+    def __str__(self) -> str:
+        return f"{self.stream} {self.n}: {self.reason}"
+
 
 class Unjudged(models.TextChoices):
     """Why the anomaly rule did not judge an accepted event."""
@@ -191,6 +235,7 @@ class Unjudged(models.TextChoices):
     UNFIT = "unfit", _("it does not fit the model")
     BEHIND = "behind", _("too many waited for the model")
     FAILED = "failed", _("it could not be judged")
+    GONE = "gone", _("its message was gone from the topic")
 
 
 class RuleState(models.Model):

@@ -18,7 +18,7 @@ from core.lib.errors import NotFound, Unavailable
 from core.lib.hits import Hit
 from streaming import frames, gateway, groups
 from streaming.anomalies import topic_name
-from streaming.models import Anomaly, DeadLetter, Replay, RuleState, Stream, Window
+from streaming.models import Anomaly, DeadLetter, Replay, RuleState, Stream, StreamOffset, Window
 from streaming.windows import SHOWN_WINDOWS
 
 RECENT = timedelta(minutes=1)
@@ -125,6 +125,16 @@ def windows(
 def dead_letters(row: Stream) -> QuerySet[DeadLetter]:
     """Newest first, without the bytes."""
     return row.dead_letters.defer("payload", "key", "headers").order_by("-pk")
+
+
+def letters_waiting(row: Stream) -> int:
+    """Dead letters that the dead topic has not taken yet, nor refused: their bytes are in the rows alone."""
+    return row.dead_letters.filter(is_sent=False, send_error="").count()
+
+
+def gaps(row: Stream) -> list[StreamOffset]:
+    """Partitions of which messages were gone before they were counted, by number."""
+    return sorted((at for at in row.offsets.all() if at.n_gone), key=lambda at: at.partition)
 
 
 def anomalies(

@@ -8,9 +8,8 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from core.lib import topics
 from core.lib.errors import Conflict, NotFound
-from streaming import gateway, ledger
+from streaming import event_topics, gateway, ledger
 from streaming.exactly_once import Outgoing, Sender, forget
 from streaming.models import DeadLetter
 
@@ -21,17 +20,27 @@ def send(letter: DeadLetter) -> None:
     Raises ConsoleError and KafkaException; can be called again after either.
     """
     name = f"redrive-{letter.pk}"
-    topics.ensure([topics.Topic(letter.topic)])
+    event_topics.ensure(letter.stream)
     with Sender(name, letter.topic) as sender:
         is_in_kafka = sender.next_number() > 0
         letter.refresh_from_db(fields=["redriven_at"])  # after the number: see Sender
         if not is_in_kafka and letter.redriven_at is None:
-            sender.send([_outgoing(letter)], next_number=1)
+            message = _outgoing(letter)._replace(partition=_partition(letter, sender))
+            sender.send([message], next_number=1)
     with transaction.atomic():
         letter.redriven_at = letter.redriven_at or timezone.now()
         letter.save(update_fields=["redriven_at"])
         letter.mark_delivered()
     forget(name)  # the number may go only once the row says the same
+
+
+def _partition(letter: DeadLetter, sender: Sender) -> int | None:
+    """Where it lay, whatever chose that: there the key's other messages are, and a null value deletes them.
+
+    None for a topic made anew, of which nobody knows how its senders choose.
+    """
+    is_same = letter.topic_id == letter.stream.topic_id
+    return letter.partition if is_same and sender.has_partition(letter.partition) else None
 
 
 def _outgoing(letter: DeadLetter) -> Outgoing:

@@ -4,11 +4,15 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any, Generic, TypeVar
 
 import structlog
 from confluent_kafka import KafkaException
+from django.utils import timezone
+from django.utils.translation import gettext as _
 
+from core.lib.aside import Loop
 from core.lib.errors import ConsoleError
 from streaming import exactly_once
 from streaming.exactly_once import Outgoing, Sender
@@ -19,6 +23,7 @@ log = structlog.get_logger(__name__)
 BATCH = 50
 SENDS_FOR_S = 2.0  # of a backlog at once: whoever calls has other things to do
 LONGEST_WAIT_S = 60.0
+LONG = timedelta(hours=1)  # what waits longer is told, whatever it waits for
 
 Row = TypeVar("Row", DeadLetter, Anomaly)
 
@@ -26,12 +31,25 @@ Row = TypeVar("Row", DeadLetter, Anomaly)
 class RowSender(ABC, Generic[Row]):
     """Sends the rows that have `is_sent` false and no `send_error`.
 
-    What cannot be sent now waits in its rows: whoever made them goes on meanwhile. Once `stopped` is set it
+    What cannot be sent now waits in its rows: whoever made them goes on meanwhile. Where the console lacks a
+    right, or the first of them waits for long, the loop says so under this key. Once `stopped` is set it
     sends no more.
     """
 
-    def __init__(self, name: str, rows: Any, stopped: threading.Event, *, is_on: bool = True) -> None:
+    def __init__(
+        self,
+        name: str,
+        rows: Any,
+        stopped: threading.Event,
+        *,
+        loop: Loop,
+        key: str,
+        about: str,
+        is_on: bool = True,
+    ) -> None:
         self._name, self._rows, self._stopped, self._is_on = name, rows, stopped, is_on
+        self._loop, self._key, self._about = loop, key, about
+        self._is_well = False  # nobody knows what an earlier process noted
         self._sender: Sender | None = None
         self._n_alone = 0  # so many still go one by one: among them is one that is never taken
         self._n_failures = 0
@@ -68,13 +86,29 @@ class RowSender(ABC, Generic[Row]):
             wait_s = min(2.0**self._n_failures, LONGEST_WAIT_S)
             self._again_at = time.monotonic() + wait_s
             log.warning("stream.rows_wait", sender=self._name, error=str(error), wait_s=wait_s)
+            self._tell(error)
             return 0
         self._n_failures = 0
+        if not self._is_well and not self._stopped.is_set():
+            self._loop.fits(self._key)
+            self._is_well = True
         return n_sent
+
+    def _waiting(self) -> Any:
+        return self._rows.filter(is_sent=False, send_error="").order_by("pk")
+
+    def _tell(self, error: KafkaException | ConsoleError) -> None:
+        first = self._waiting().first()
+        if first is None or (not exactly_once.is_denied(error) and timezone.now() - first.at < LONG):
+            return
+        words = {"n": self._waiting().count(), "error": exactly_once.in_words(error)}
+        message = _("Not in Kafka yet, and kept here: %(n)s. %(error)s") % words
+        self._loop.set_aside(self._key, message, about=self._about)
+        self._is_well = False
 
     def _send(self) -> int:
         n_sent = 0
-        waiting = self._rows.filter(is_sent=False, send_error="").order_by("pk")
+        waiting = self._waiting()
         until = time.monotonic() + SENDS_FOR_S
         while (rows := list(waiting[: 1 if self._n_alone else BATCH])) and not self._stopped.is_set():
             if self._sender is None:

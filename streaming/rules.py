@@ -19,11 +19,12 @@ import msgspec
 import numpy as np
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import OffsetSpec
 from django.utils import timezone
 
 from core.lib import aside, kafka, live, metrics
 from streaming import anomalies, champion, counting, encodings, judging, loops
-from streaming.aggregator import ADMIN_TIMEOUT_S, LOOK_EVERY_S, Runner
+from streaming.aggregator import ADMIN_TIMEOUT_S, LOOK_EVERY_S, Runner, offsets
 from streaming.anomalies import AnomalySender
 from streaming.champion import Waits
 from streaming.counting import Line, Message
@@ -92,7 +93,7 @@ class RuleSession:
         self._batch = champion.MOST_ROWS if rule.kind == "model" else BATCH
         self._pending: list[Message] = []
         self._ends: dict[int, int] = {}
-        self._lows: dict[int, int] = {}
+        self._lows: dict[int, int] = {}  # first offsets, by partition
         self._retry_s = FIRST_RETRY_S
         self._retry_at = 0.0
         self._champion = champion.connect(rule.model) if rule.kind == "model" else None
@@ -132,11 +133,25 @@ class RuleSession:
         if about.error is not None:
             raise KafkaException(about.error)
         self._partitions = set(about.partitions)
-        for number in self._partitions:
-            place = TopicPartition(self._stream.topic, number)
-            self._lows[number] = self._consumer.get_watermark_offsets(place, ADMIN_TIMEOUT_S)[0]
-        places = [(number, self._position(number)) for number in self._partitions]
-        self._consumer.assign([TopicPartition(self._stream.topic, *place) for place in places])
+        led = [number for number, partition in about.partitions.items() if partition.leader >= 0]
+        admin = kafka.admin(**kafka.quiet(log))  # kept until the end: calls under way die with it
+        self._lows = offsets(admin, self._stream.topic, led, OffsetSpec.earliest())
+        self._pass_over_gone()
+        starts = [(number, self._position(number)) for number in self._partitions]
+        self._consumer.assign([TopicPartition(self._stream.topic, *start) for start in starts])
+
+    def _pass_over_gone(self) -> None:
+        """Count what the topic no longer holds of what was counted and not judged; at most a message each."""
+        counted, at = self._counted(), self._state.positions
+        gone = {number: min(self._lows.get(int(number), 0), counted.get(int(number), 0)) for number in at}
+        gone = {number: end for number, end in gone.items() if end > at[number]}
+        if gone:
+            n = sum(end - at[number] for number, end in gone.items())
+            new = copy.copy(self._state)
+            new.unjudged = anomalies.counted(new.unjudged, Counter({Unjudged.GONE: n}))
+            new.positions = {**at, **gone}
+            anomalies.write(self._state, new, [])
+            self._take(new)
 
     def _position(self, partition: int) -> int:
         """The next offset to judge; what the topic no longer holds was not judged, and is not waited for."""

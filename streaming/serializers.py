@@ -9,11 +9,13 @@ from rest_framework import serializers
 
 from core.lib.rest import StrictSerializer
 from core.lib.topics import TOPIC_NAME
+from streaming import queries
 from streaming.kafka_types import Read
 from streaming.models import (
     STREAM_NAME,
     Anomaly,
     DeadLetter,
+    DeadTally,
     Replay,
     RuleState,
     Stream,
@@ -129,9 +131,28 @@ class RuleStateSerializer(serializers.ModelSerializer):
         read_only_fields = fields
 
 
+class GapSerializer(serializers.Serializer):
+    """Messages of a partition that were gone before they were counted."""
+
+    partition = serializers.IntegerField()
+    n_messages = serializers.IntegerField(source="n_gone", help_text="At most so many.")
+    at = serializers.DateTimeField(source="gone_at", help_text="When that was met last.")
+
+
+class DeadTallySerializer(serializers.ModelSerializer):
+    """Dead letters of one reason that are counted and not kept: so many of them are kept already."""
+
+    class Meta:
+        model = DeadTally
+        fields: ClassVar = ["reason", "n", "last_at"]
+        read_only_fields = fields
+
+
 class StreamSerializer(serializers.ModelSerializer):
     dead_topic = serializers.CharField(read_only=True)
     rule_state = serializers.SerializerMethodField(help_text="Null where there is no anomaly rule.")
+    dead_tallies = DeadTallySerializer(many=True, read_only=True)
+    gaps = serializers.SerializerMethodField(help_text="By partition; empty where nothing was missed.")
 
     class Meta:
         model = Stream
@@ -142,12 +163,18 @@ class StreamSerializer(serializers.ModelSerializer):
             "description",
             "definition",
             "rule_state",
+            "gaps",
+            "dead_tallies",
             "revision",
             "is_builtin",
             "created_at",
             "updated_at",
         ]
         read_only_fields = fields
+
+    @extend_schema_field(GapSerializer(many=True))
+    def get_gaps(self, row: Stream) -> Any:
+        return GapSerializer(queries.gaps(row), many=True).data
 
     @extend_schema_field(RuleStateSerializer(allow_null=True))
     def get_rule_state(self, row: Stream) -> dict[str, Any] | None:
@@ -177,7 +204,13 @@ class WindowSerializer(serializers.ModelSerializer):
 class DeadLetterSerializer(serializers.ModelSerializer):
     """Without what the message holds: that needs `messages.read`, and is in the dead topic."""
 
-    redrive_error = serializers.CharField(read_only=True)
+    redrive_error = serializers.CharField(
+        read_only=True, help_text="Why it is not sent again; asking once more starts anew."
+    )
+    redrive_waits_for = serializers.CharField(
+        read_only=True, help_text="Why the last try to send it again failed, while others follow."
+    )
+    redrive_attempts = serializers.IntegerField(source="delivery_attempts", read_only=True)
     n_headers_left_out = serializers.IntegerField(
         read_only=True, help_text="Headers that are not kept: sent again, the message lacks them."
     )
@@ -201,6 +234,8 @@ class DeadLetterSerializer(serializers.ModelSerializer):
             "redrive_asked_at",
             "redriven_at",
             "redrive_error",
+            "redrive_waits_for",
+            "redrive_attempts",
         ]
         read_only_fields = fields
 

@@ -4,18 +4,19 @@ import structlog
 from celery import shared_task
 from confluent_kafka import KafkaException
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from core.lib import live, outbox, paths, retention
 from core.lib.errors import Conflict, ConsoleError, InvalidRequest, NotFound
 from streaming import loops, redriving
-from streaming.exactly_once import is_never_taken
-from streaming.models import Anomaly, DeadLetter, Replay, ReplayState, Window
+from streaming.exactly_once import in_words, is_denied, is_never_taken
+from streaming.models import Anomaly, DeadLetter, DeadTally, Replay, ReplayState, Window
 from streaming.replay_files import FileRefused
 
 log = structlog.get_logger(__name__)
 
-MOST_ATTEMPTS = 100
+MOST_ATTEMPTS = 100  # of a replay, and of a dead letter that is sent again: more than an hour of them
 
 
 @shared_task
@@ -66,7 +67,6 @@ def _counted(replay: Replay) -> bool:
 def _settle(replay: Replay, *, is_left: bool) -> None:
     if not is_left:
         _end(replay, ReplayState.DONE)
-        _forget(replay)
     elif replay.is_stop_asked:
         _end(replay, ReplayState.STOPPED)
     else:
@@ -75,18 +75,16 @@ def _settle(replay: Replay, *, is_left: bool) -> None:
             send_replay.delay(str(replay.pk))
 
 
-def _forget(replay: Replay) -> None:
+def _end(replay: Replay, state: ReplayState, error: str = "") -> None:
     from streaming.replaying import forget_number
 
-    forget_number(replay)
-
-
-def _end(replay: Replay, state: ReplayState, error: str = "") -> None:
     with transaction.atomic():
         replay.state, replay.error, replay.ended_at = state, error, timezone.now()
         replay.save(update_fields=["state", "error", "ended_at"])
         replay.mark_delivered()
     live.publish("replays", [replay.pk])
+    if replay.started_at is not None:  # else it has no number
+        forget_number(replay)
 
 
 @shared_task
@@ -101,12 +99,16 @@ def redrive(dead_letter_id: int) -> None:
     except (NotFound, InvalidRequest, Conflict) as error:
         letter.mark_refused(error.message)
     except (KafkaException, ConsoleError) as error:
-        if isinstance(error, KafkaException) and is_never_taken(error):
-            letter.mark_refused(str(error))
+        log.warning("redrive.waits", letter=letter.pk, error=str(error))
+        if _is_in_vain(error) or letter.delivery_attempts >= MOST_ATTEMPTS:
+            letter.mark_refused(in_words(error))
         else:
-            log.warning("redrive.waits", letter=letter.pk, error=str(error))
-            letter.mark_retry(str(error))
+            letter.mark_retry(in_words(error))
     live.publish("streams", [letter.stream.name])
+
+
+def _is_in_vain(error: KafkaException | ConsoleError) -> bool:
+    return is_denied(error) or (isinstance(error, KafkaException) and is_never_taken(error))
 
 
 @shared_task
@@ -116,7 +118,10 @@ def clear_old() -> None:
     if before is None:
         return
     retention.clear(Window.objects.filter(updated_at__lt=before))
-    retention.clear(DeadLetter.objects.filter(at__lt=before))
+    # The row of a letter that waits for its topic has the only copy of the message.
+    is_waiting = Q(is_sent=False, send_error="", stream__has_dead_topic=True)
+    retention.clear(DeadLetter.objects.filter(at__lt=before).exclude(is_waiting))
+    retention.clear(DeadTally.objects.filter(last_at__lt=before))
     retention.clear(Anomaly.objects.filter(at__lt=before))
     retention.clear(Replay.objects.filter(ended_at__lt=before))
     loops.DEAD_LETTERS.rows().filter(last_at__lt=before).delete()

@@ -63,7 +63,8 @@ def stream_create(request: SignedInRequest) -> HttpResponse:
 def stream_detail(request: SignedInRequest, name: str) -> HttpResponse:
     """The live page: rate, lag, counts and measures by group."""
     stream = queries.stream(name)
-    return render(request, "streaming/stream_detail.html", {**_head(stream), "state": queries.chart(stream)})
+    values = {**_head(stream), "state": queries.chart(stream), "gaps": queries.gaps(stream)}
+    return render(request, "streaming/stream_detail.html", values)
 
 
 def _head(stream: Stream) -> dict[str, Any]:
@@ -111,6 +112,8 @@ def dead_letter_list(request: SignedInRequest, name: str) -> HttpResponse:
     """Messages that are in no window, and why; what they hold only for those who may read messages."""
     stream = queries.stream(name)
     values = {**_head(stream), **_page(request, queries.dead_letters(stream))}
+    values["tallies"] = stream.dead_tallies.order_by("-n")
+    values["n_waiting"] = queries.letters_waiting(stream)
     values["may_read"] = reading.may_read(request.user, stream.topic)
     template = "streaming/_dead_letter_table.html" if is_htmx(request) else "streaming/dead_letter_list.html"
     return render(request, template, values)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewTopic, TopicMetadata
 from django.conf import settings
 from django.utils.translation import gettext as _
 
@@ -140,6 +140,20 @@ def names() -> set[str]:
         raise Unavailable(_("Kafka is not answering. Try again soon."), service="kafka") from error
 
 
+def is_there(name: str) -> bool:
+    """Whether Kafka has the topic, and lets the console see it. Raises Unavailable."""
+    about = _about(kafka.admin(**kafka.quiet(log)), name)
+    return about is not None and about.error is None
+
+
+def _about(admin: AdminClient, name: str) -> TopicMetadata | None:
+    """Of all topics that are there: to ask for this one alone may create it."""
+    try:
+        return admin.list_topics(timeout=TIMEOUT_S).topics.get(name)
+    except KafkaException as error:
+        raise Unavailable(_("Kafka is not answering. Try again soon."), service="kafka") from error
+
+
 def collision(topic: str, others: Iterable[str]) -> str:
     """One of the others beside which Kafka creates none of this name; empty if there is none.
 
@@ -220,10 +234,7 @@ def _require(admin: AdminClient, name: str) -> None:
 
     Raises Unauthorized when the topic is not there, Unavailable when Kafka does not say.
     """
-    try:
-        about = admin.list_topics(timeout=TIMEOUT_S).topics.get(name)
-    except KafkaException as error:
-        raise Unavailable(_("Kafka is not answering. Try again soon."), service="kafka") from error
+    about = _about(admin, name)
     if about is None or about.error is not None:
         message = _(
             "Kafka has no topic %(name)s that the console may see, and does not let it create one. Create "

@@ -285,7 +285,7 @@ class FakeProducer:
         self._broker, self._config = broker, config
         self._name = config["transactional.id"]
         self._epoch = -1
-        self._waiting: list[tuple[str, Record, Any]] = []
+        self._waiting: list[tuple[str, int, Record, Any]] = []
         self._numbers: dict[tuple[str, str, int], int] = {}
         self._spoilt: KafkaError | None = None
 
@@ -305,6 +305,7 @@ class FakeProducer:
         topic: str,
         value: bytes | None,
         key: bytes | None,
+        partition: int = 0,
         *,
         headers: list[tuple[str, bytes | None]],
         on_delivery: Any,
@@ -314,21 +315,23 @@ class FakeProducer:
         record = Record(value, key, list(headers), "open", self._name)
         if _size(record) > self._config.get("message.max.bytes", 1_000_000):
             raise fault(KafkaError.MSG_SIZE_TOO_LARGE)
-        self._waiting.append((topic, record, on_delivery))
+        self._waiting.append((topic, partition, record, on_delivery))
 
     def poll(self, _timeout_s: float) -> int:
         return self.flush(_timeout_s)
 
     def flush(self, _timeout_s: float) -> int:
-        for topic, record, on_delivery in self._waiting:
-            self._deliver(topic, record, on_delivery)
+        for one in self._waiting:
+            self._deliver(*one)
         self._waiting = []
         return 0
 
-    def _deliver(self, topic: str, record: Record, on_delivery: Any) -> None:
+    def _deliver(self, topic: str, partition: int, record: Record, on_delivery: Any) -> None:
         error: KafkaError | None = None
         if topic not in self._broker.topics:
             error = KafkaError(KafkaError._UNKNOWN_TOPIC)
+        elif partition >= len(self._broker.topics[topic]):
+            error = KafkaError(KafkaError._UNKNOWN_PARTITION)
         elif _size(record) > self._broker.max_bytes[topic]:
             error = KafkaError(KafkaError.MSG_SIZE_TOO_LARGE)
         elif self._spoilt is not None or self._broker.epochs[self._name] != self._epoch:
@@ -337,9 +340,9 @@ class FakeProducer:
             self._spoilt = self._spoilt or error
             on_delivery(error, FakeMessage(topic, -1, -1001, record, error))
             return
-        log = self._broker.topics[topic][0]
+        log = self._broker.topics[topic][partition]
         log.records.append(record)
-        on_delivery(None, FakeMessage(topic, 0, log.high - 1, record))
+        on_delivery(None, FakeMessage(topic, partition, log.high - 1, record))
 
     def send_offsets_to_transaction(
         self, places: list[TopicPartition], group: str, _timeout_s: float
@@ -641,7 +644,8 @@ def _metadata(broker: Broker, names: list[str]) -> Any:
     topics = {}
     for name in names:
         logs = broker.topics.get(name)
-        partitions = {number: SimpleNamespace(leader=1) for number in range(len(logs or []))}
+        leaders = {number: 1 if log.is_led else -1 for number, log in enumerate(logs or [])}
+        partitions = {number: SimpleNamespace(leader=leader) for number, leader in leaders.items()}
         error = None if logs is not None else KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)
         topics[name] = SimpleNamespace(topic=name, partitions=partitions, error=error)
     return SimpleNamespace(topics=topics)

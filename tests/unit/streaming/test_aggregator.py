@@ -3,12 +3,15 @@
 import json
 import threading
 import time
+from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 from django.db import DataError
 from django.utils import timezone
 
+from core.alerts.models import Alert
 from core.lib import lag
 from core.lib.errors import InvalidRequest
 from core.lib.lag import Behind
@@ -21,6 +24,7 @@ from streaming.kafka_types import Read
 from streaming.ledger import Overtaken
 from streaming.models import Stream, dead_topic_name
 from tests.fakes.kafka import FakeConsumer, Record, fault
+from tests.people import make_user, signed_in
 from tests.unit.streaming.events import encoded, make_stream, trip
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("small_steps")]
@@ -196,6 +200,51 @@ def test_counting_goes_on_while_dead_letters_cannot_be_sent(broker, stream, monk
     assert bytes(stream.dead_letters.get().payload) == b"bad"
     run(broker, stream)
     assert [one.value for one in broker.read(stream.dead_topic)] == [b"bad"]
+
+
+NO_RIGHT = [
+    ("init_transactions", KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED),
+    ("commit", KafkaError.TOPIC_AUTHORIZATION_FAILED),
+]
+
+
+@pytest.mark.parametrize(("step", "code"), NO_RIGHT)
+def test_letters_that_may_not_be_sent_say_so_until_they_are(broker, stream, step, code):
+    broker.fail(step, fault(code, "not you"))
+    broker.put(stream.topic, b"bad")
+    run(broker, stream)
+    row = SetAside.objects.get(loop=loops.DEAD_LETTERS.name)
+    assert (row.key, row.about) == (stream.name, stream.name)
+    assert row.reason == "Not in Kafka yet, and kept here: 1. not you"
+    run(broker, stream)
+    assert stream.dead_letters.get().is_sent
+    assert not SetAside.objects.exists()
+
+
+def test_a_dead_topic_that_may_not_be_made_is_told(broker, stream):
+    broker.may_create = False
+    broker.put(stream.topic, b"bad")
+    run(broker, stream)
+    assert "does not let it create one" in SetAside.objects.get(loop=loops.DEAD_LETTERS.name).reason
+
+
+@pytest.mark.parametrize(("minutes", "n_told"), [(59, 0), (61, 1)])
+def test_letters_that_wait_for_long_say_so(broker, stream, minutes, n_told):
+    ledger._save_dead(stream, [ledger.dead(0, 0, "odd", key=None, value=b"x")])
+    stream.dead_letters.update(at=timezone.now() - timedelta(minutes=minutes))
+    broker.fail("init_transactions", fault(KafkaError._TIMED_OUT))
+    run(broker, stream)
+    assert SetAside.objects.count() == n_told
+
+
+@pytest.mark.parametrize(
+    ("values", "n_left"), [({}, 1), ({"is_sent": True}, 0), ({"send_error": "too large"}, 0)]
+)
+def test_old_letters_go_once_their_topic_has_them(stream, values, n_left):
+    ledger._save_dead(stream, [ledger.dead(0, 0, "odd", key=None, value=b"x")])
+    stream.dead_letters.update(at=timezone.now() - timedelta(days=31), **values)
+    tasks.clear_old()
+    assert stream.dead_letters.count() == n_left
 
 
 @pytest.fixture
@@ -461,6 +510,86 @@ def test_it_tells_how_far_behind_it_is(broker, stream, monkeypatch):
     broker.put(stream.topic, *good(5))
     Session(Stream.objects.get(pk=stream.pk), stopped, on_look=lags.append).run()
     assert lags[:3] == [3, 1, 0]
+
+
+@pytest.fixture
+def gone(broker, stream):
+    """Two were counted, and three of the four behind them grew too old."""
+    broker.put(stream.topic, *good(2))
+    run(broker, stream)
+    log = broker.topics[stream.topic][0]
+    broker.put(stream.topic, *good(4))
+    log.records[:5], log.low = [], 5
+
+
+@pytest.mark.usefixtures("gone")
+def test_messages_that_were_gone_before_they_were_counted_are_told(broker, stream):
+    run(broker, stream)
+    assert counted(stream) == 2 + 1
+    run(broker, stream)
+    at = stream.offsets.get()
+    assert (at.next_offset, at.n_gone) == (6, 3)
+    alert = Alert.objects.get(rule=ledger.GONE_ALERT)
+    assert (alert.subject, alert.n_findings) == (stream.name, 1)
+    assert [(fact["name"], fact["value"]) for fact in alert.facts] == [("Partition 0", 3)]
+    viewer = signed_in(make_user("vic", "viewer"))
+    page = " ".join(viewer.get(f"/streams/{stream.name}").content.decode().split())
+    assert "Partition 0: up to 3, the last" in page
+    [gap] = viewer.get(f"/api/v1/streams/{stream.name}").json()["gaps"]
+    assert (gap["partition"], gap["n_messages"]) == (0, 3)
+
+
+def test_a_topic_whose_end_was_cut_off_lacks_nothing_that_is_to_be_counted(broker, stream):
+    broker.put(stream.topic, *good(4))
+    run(broker, stream)
+    broker.topics[stream.topic][0].records[2:] = []
+    run(broker, stream)
+    at = stream.offsets.get()
+    assert (at.next_offset, at.n_gone) == (2, 0)
+
+
+@pytest.fixture
+def leaderless(broker, stream):
+    """Of two partitions that were counted, number 1 has no leader."""
+    broker.add(stream.topic, n_partitions=2)
+    for number in (0, 1):
+        broker.put(stream.topic, *good(2), partition=number)
+    run(broker, stream)
+    broker.put(stream.topic, *good(3))
+    broker.topics[stream.topic][1].is_led = False
+
+
+@pytest.mark.usefixtures("always_looks", "leaderless")
+def test_a_partition_without_a_leader_holds_up_no_other_and_is_told(broker, stream):
+    def lead():
+        broker.topics[stream.topic][1].is_led = True
+
+    told = told_of_faults(broker, stream, quiet, quiet, lead)
+    assert counted(stream) == 4 + 3
+    assert "fault" in told
+    assert told[-1] == "well"
+
+
+@pytest.mark.usefixtures("leaderless")
+def test_while_no_partition_tells_its_offsets_kafka_is_away(broker, stream, monkeypatch):
+    for log in broker.topics[stream.topic]:
+        log.is_led = False
+    monkeypatch.setattr("tests.fakes.kafka._metadata", on_paper(broker))
+    with pytest.raises(KafkaException) as raised:
+        run(broker, stream)
+    assert raised.value.args[0].code() == KafkaError._TIMED_OUT
+
+
+def on_paper(broker):
+    """Metadata that have not heard of any broker's death."""
+
+    def about(_broker, names):
+        partitions = {number: SimpleNamespace(leader=1) for number in range(2)}
+        return SimpleNamespace(
+            topics={name: SimpleNamespace(topic=name, partitions=partitions, error=None) for name in names}
+        )
+
+    return about
 
 
 # --- the thread

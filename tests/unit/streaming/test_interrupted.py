@@ -79,6 +79,24 @@ def test_sending_a_dead_letter_again(broker):
         assert letter.next_attempt_at is None, died_at
 
 
+@pytest.mark.parametrize(("n_partitions", "topic_id", "found"), [(4, "t", 3), (2, "t", 0), (4, "new", 0)])
+def test_a_dead_letter_goes_to_the_partition_where_it_lay(broker, n_partitions, topic_id, found):
+    letter = make_letter(broker)
+    broker.add(letter.topic, n_partitions=n_partitions)
+    DeadLetter.objects.update(partition=3, topic_id="t")
+    Stream.objects.update(topic_id=topic_id)
+    tasks.redrive(letter.pk)
+    assert [len(log.records) > 0 for log in broker.topics[letter.topic]].index(True) == found
+
+
+def test_a_key_lies_where_javas_clients_look_for_it(broker, monkeypatch):
+    configs, made = [], exactly_once.Producer
+    monkeypatch.setattr(exactly_once, "Producer", lambda config: configs.append(config) or made(config))
+    broker.add("t")
+    Sender("s", "t").close()
+    assert configs[0]["partitioner"] == "murmur2_random"
+
+
 @pytest.fixture
 def rides(tmp_path, settings, monkeypatch):
     settings.CONSOLE_DATA_DIR = tmp_path
@@ -201,6 +219,26 @@ def test_a_letter_waits_while_kafka_is_away(broker):
     expire_leases()
     tasks.redrive(letter.pk)
     assert len(broker.read(letter.topic)) == 1
+
+
+def test_a_letter_that_waits_says_for_what_and_not_for_ever(broker):
+    letter = make_letter(broker)
+    broker.fail("init_transactions", *[fault(KafkaError._TIMED_OUT, "too slow")] * 2)
+    tasks.redrive(letter.pk)
+    letter.refresh_from_db()
+    assert (letter.redrive_waits_for, letter.redrive_error) == ("too slow", "")
+    DeadLetter.objects.update(next_attempt_at=timezone.now(), delivery_attempts=tasks.MOST_ATTEMPTS - 1)
+    tasks.redrive(letter.pk)
+    letter.refresh_from_db()
+    assert (letter.redrive_waits_for, letter.redrive_error) == ("", "too slow")
+
+
+def test_a_letter_that_may_not_be_sent_is_refused_at_once(broker):
+    letter = make_letter(broker)
+    broker.fail("commit", fault(KafkaError.TOPIC_AUTHORIZATION_FAILED, "not you"))
+    tasks.redrive(letter.pk)
+    letter.refresh_from_db()
+    assert letter.redrive_error == "not you"
 
 
 def test_a_letter_that_its_topic_takes_no_more_is_refused(broker):

@@ -1,11 +1,17 @@
 """A topic that is deleted and made anew: its offsets start at 0 again."""
 
+import threading
 import time
 
 import pytest
+from confluent_kafka import KafkaException
+from django.utils import timezone
 
+from core.lib import topics
 from core.lib.errors import NotFound
-from streaming import gateway, ledger, redriving
+from core.lib.models import SetAside
+from streaming import aggregator, gateway, ledger, loops, redriving, tasks
+from streaming.aggregator import Session
 from streaming.counting import Counting
 from streaming.gateway import Read
 from streaming.models import Stream
@@ -51,6 +57,43 @@ def test_another_topic_of_the_same_name_is_counted_from_its_start(stream):
     counted(again, b"bad", b"bad", trip(time.time()))
     assert sum(again.windows.values_list("count", flat=True)) == 3
     assert again.dead_letters.count() == 3  # two of them at offset 1, of two topics
+
+
+@pytest.fixture
+def deleted(broker, stream) -> Stream:
+    """Somebody deletes the topic while its stream reads it."""
+    broker.add(stream.topic)
+    broker.ids[stream.topic] = "first"
+    broker.on_idle = lambda: broker.topics.pop(stream.topic, None)
+    with pytest.raises(KafkaException):
+        Session(stream, threading.Event()).run()
+    return stream
+
+
+def test_a_deleted_topic_is_left_to_whoever_makes_it_anew(broker, deleted, monkeypatch):
+    monkeypatch.setattr(aggregator.connection, "close", lambda: None)
+    runner = aggregator.Runner(deleted.pk, deleted.name)
+    monkeypatch.setattr(runner._stopped, "wait", lambda _seconds: None)
+    assert runner._is_there()
+    assert deleted.topic not in broker.topics
+    assert "was deleted. Make it anew" in SetAside.objects.get(loop=loops.STREAMS.name).reason
+
+
+def test_a_dead_letter_of_a_deleted_topic_is_refused(broker, deleted):
+    letter = deleted.dead_letters.get()
+    letter.redrive_asked_at = letter.next_attempt_at = timezone.now()
+    letter.save()
+    tasks.redrive(letter.pk)
+    letter.refresh_from_db()
+    assert "was deleted" in letter.redrive_error
+    assert deleted.topic not in broker.topics
+
+
+def test_a_deleted_topic_of_the_consoles_own_is_made_again(broker, deleted, monkeypatch):
+    monkeypatch.setattr(topics, "_registered", [topics.Topic(deleted.topic)])
+    with pytest.raises(ledger.Overtaken):
+        Session(deleted, threading.Event()).run()
+    assert deleted.topic in broker.topics
 
 
 def test_the_page_says_so(stream):

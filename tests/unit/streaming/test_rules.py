@@ -363,6 +363,18 @@ def test_what_the_topic_no_longer_holds_is_no_backlog(broker, model, monkeypatch
     assert state_of(stream).unjudged == {}
 
 
+def test_what_was_gone_before_it_was_judged_is_counted(broker):
+    stream = followed(broker, THRESHOLD, *fares(10))
+    broker.put(stream.topic, *fares(10, 60, 60, 60))
+    count(broker, stream)
+    log = broker.topics[stream.topic][0]
+    log.records[:4], log.low = [], 4
+    judge(stream)
+    state = state_of(stream)
+    assert state.unjudged == {"gone": 3}
+    assert offsets(stream) == [(0, 4)]
+
+
 def test_a_threshold_gives_nothing_up(broker, monkeypatch):
     monkeypatch.setattr(rules, "MOST_BEHIND", 5)
     stream = followed(broker, THRESHOLD, *fares(*[60] * 12))

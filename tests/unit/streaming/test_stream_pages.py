@@ -275,6 +275,15 @@ def test_a_letter_that_lacks_headers_says_so_before_it_is_sent_again(engineer, s
     assert "2 headers are not kept: sent again, the message lacks them." in page
 
 
+def test_the_page_says_which_letters_their_topic_does_not_have_yet(viewer, stream):
+    page = f"/streams/{stream.name}/dead-letters"
+    assert (
+        "1 is not there yet: until it is, the console keeps its bytes." in viewer.get(page).content.decode()
+    )
+    stream.dead_letters.update(is_sent=True)
+    assert "not there yet" not in viewer.get(page).content.decode()
+
+
 def test_a_list_of_dead_letters_loads_no_bytes(stream):
     [letter] = queries.dead_letters(stream)
     assert letter.get_deferred_fields() == {"payload", "key", "headers"}
@@ -289,6 +298,18 @@ def test_a_letter_that_could_not_be_sent_again_says_why(engineer, stream):
     assert "not sent again" in page
     [shown] = engineer.get(f"/api/v1/streams/{stream.name}/dead-letters").json()["results"]
     assert shown["redrive_error"] == "Kafka no longer holds the message."
+
+
+def test_a_letter_on_its_way_tells_the_last_error(engineer, stream):
+    letter = stream.dead_letters.get()
+    letter.redrive_asked_at, letter.delivery_attempts = letter.at, 3
+    letter.save()
+    letter.mark_retry("Kafka is away.")
+    page = " ".join(engineer.get(f"/streams/{stream.name}/dead-letters").content.decode().split())
+    assert "on its way" in page
+    assert "Kafka is away. 3 tries so far." in page
+    [shown] = engineer.get(f"/api/v1/streams/{stream.name}/dead-letters").json()["results"]
+    assert (shown["redrive_waits_for"], shown["redrive_attempts"]) == ("Kafka is away.", 3)
 
 
 def test_a_letter_that_was_refused_may_be_asked_for_again(engineer, stream):
