@@ -174,6 +174,16 @@ def test_a_topic_deleted_and_made_anew_is_counted_from_its_start(stack, engineer
 
     old = topic_id()
     admin.delete_topics([stream])[stream].result(30)
+
+    looker = Caller(stack, f"looker-{uuid.uuid4().hex[:6]}", "admin")
+
+    def is_told() -> bool:
+        found = ok(looker.get("/set-aside"))["results"]
+        return any("was deleted" in row["reason"] for row in found if row["about"] == stream)
+
+    wait_for("words of its deletion", is_told, timeout_s=60)
+    assert topic_id() == "", "the console made it anew: that is for whoever deleted it"
+    admin.create_topics([NewTopic(stream, 2)])[stream].result(30)
     wait_for("a new topic", lambda: topic_id() not in {"", old}, timeout_s=60)
     produce(
         stack, stream, [encoded(time.time()) for _ in range(300)] + [b"new"] + [encoded(time.time())] * 200
