@@ -5,6 +5,8 @@
   // Okabe–Ito, told apart by people who see colours otherwise; the last is for "others".
   const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#8a8f98"];
   const DASHES = [[], [6, 3], [2, 2], [8, 3, 2, 3], [1, 3], [4, 4]];
+  // Between two ticks: closer together than uPlot's own, which leave a narrow chart of four minutes without any.
+  const SECONDS = [1, 2, 5, 10, 20, 30, ...[1, 2, 5, 10, 20, 30, 60, 120, 240, 480, 1440, 2880, 10_080, 43_200, 525_600].map((minutes) => 60 * minutes)];
   const charts = new Map(); // name: {plot, key}
   const number = numbers.written({ maximumSignificantDigits: 4 });
   const short = new Intl.NumberFormat(document.documentElement.lang, { notation: "compact", maximumSignificantDigits: 4 }); // ticks have little room
@@ -49,7 +51,8 @@
       cursor: isSynced ? { sync: { key: cursor.key } } : {},
       hooks: isSynced ? { draw: [drawMarks] } : {},
       scales: { y: { range: (_, low, high) => [Math.min(0, low ?? 0), high > 0 ? high * 1.08 : 1] } },
-      axes: [{ ...axis, space: 90, values: (_, ticks) => ticks.map((tick) => clock.format(tick * 1000)) }, { ...axis, size: 64, values: (_, ticks) => ticks.map((tick) => short.format(tick) + (unit ? ` ${unit}` : "")) }],
+      // Where no tick lies between both ends, uPlot has one behind the last.
+      axes: [{ ...axis, space: 80, incrs: SECONDS, values: (plot, ticks) => ticks.map((tick) => (tick > plot.scales.x.max ? "" : clock.format(tick * 1000))) }, { ...axis, size: 64, values: (_, ticks) => ticks.map((tick) => short.format(tick) + (unit ? ` ${unit}` : "")) }],
       series: [
         { label: root.dataset.time, value: (_, at) => (at ? clock.format(at * 1000) : "–") },
         ...labels.map((label, index) => ({
