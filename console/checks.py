@@ -95,6 +95,13 @@ def _proxies() -> Iterator[CheckMessage]:
             hint="Set CONSOLE_PROXY_COUNT to how many stand one behind the other, mostly 1.",
             id="console.E023",
         )
+    # Only a proxy can end TLS and say so: else every page is sent to https once more, without an end.
+    if settings.SECURE_SSL_REDIRECT and not settings.CONSOLE_PROXY_COUNT:
+        yield Error(
+            "CONSOLE_PUBLIC_URL has https, and CONSOLE_PROXY_COUNT says that no proxy ends it.",
+            hint="Set CONSOLE_PROXY_COUNT to how many stand one behind the other, mostly 1.",
+            id="console.E035",
+        )
 
 
 def _airflow() -> Iterator[CheckMessage]:
