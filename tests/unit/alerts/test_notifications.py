@@ -129,6 +129,16 @@ def test_a_muted_alert_tells_nothing_until_its_mute_is_over(ana):
     assert events() == ["opened", "reopened"]
 
 
+def test_a_muted_alert_whose_cause_goes_and_comes_tells_nothing(ana):
+    channel()
+    alert = opened()
+    actions.mute(alert.pk, until=in_hours(1), by=ana)
+    for _ in range(2):
+        actions.settle("drift", "titanic")
+        find(cooldown=timedelta(0))
+    assert events() == ["opened", "resolved"]
+
+
 @pytest.mark.parametrize("way", ["settled", "resolved"])
 def test_the_end_of_a_muted_alert_is_told_to_whom_its_beginning_was(ana, way):
     told = channel()
