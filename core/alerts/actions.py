@@ -38,9 +38,9 @@ def raise_alert(
     """Tell of a finding, in the caller's transaction; the alert when this opened one, else None.
 
     While one for (rule, subject) is unresolved the finding is counted on it, with the latest facts (see
-    `facts`); a mute that has run out ends and it is open again. Within `cooldown` after it was resolved the
-    finding is counted on that one and opens nothing. What the console itself settled while it was muted opens
-    muted until that time is over. url, evidence_url: paths of this console.
+    `facts`); a mute that has run out ends and it is open again. Within `cooldown` after a person resolved it
+    the finding is counted on that one and opens nothing. What the console itself settled while it was muted
+    opens muted until that time is over. url, evidence_url: paths of this console.
     """
     found = findings.Finding(title, detail, facts, url, evidence_url, severity, is_demo)
     return findings.take(rule, subject, found, cooldown=cooldown)

@@ -69,11 +69,13 @@ def _held_latest(rule: str, subject: str) -> Alert | None:
 
 
 def _may_open_anew(latest: Alert, resolved_before: datetime) -> bool:
-    return not latest.is_unresolved and latest.state_since <= resolved_before
+    """A cause that the console saw go, and that comes back, is another one, however soon."""
+    is_by_itself = not latest.handled_by
+    return not latest.is_unresolved and (is_by_itself or latest.state_since <= resolved_before)
 
 
 def _mute_of(latest: Alert | None, now: datetime) -> AlertStep | None:
-    """The mute that goes on: somebody's, which the console did not end by finding the cause gone for a while."""
+    """Somebody's mute that goes on: that the console saw the cause go for a while did not end it."""
     if latest is None or latest.handled_by:
         return None
     before = latest.steps.exclude(state=State.RESOLVED).last()
@@ -81,9 +83,7 @@ def _mute_of(latest: Alert | None, now: datetime) -> AlertStep | None:
     return before if is_on else None
 
 
-def _open(
-    rule: str, subject: str, fields: dict[str, Any], now: datetime, *, mute: AlertStep | None
-) -> Alert:
+def _open(rule: str, subject: str, fields: dict[str, Any], now: datetime, *, mute: AlertStep | None) -> Alert:
     times = {"state_since": now, "first_found_at": now, "last_found_at": now}
     alert = Alert.objects.create(rule=rule, subject=subject, **fields, **times)
     alert.steps.create(state=State.OPEN, at=now)

@@ -70,6 +70,12 @@ def test_nothing_opens_within_the_cooldown_and_the_finding_is_counted(ana):
     assert (alert.state, alert.n_findings, alert.facts) == (State.RESOLVED, 2, STORED_FACTS)
 
 
+def test_a_cause_that_comes_back_is_told_though_it_was_away_for_a_moment():
+    first = opened()
+    actions.settle("drift", "titanic")
+    assert opened().pk != first.pk
+
+
 def test_a_new_alert_opens_after_the_cooldown(ana):
     alert = opened()
     actions.resolve(alert.pk, by=ana, reason="A holiday.")
