@@ -192,6 +192,14 @@ def test_the_proxy_sends_serving_all_that_it_answers():
     assert "path /v2 /v2/*\n" in CADDYFILE
 
 
+def test_web_is_told_one_address_for_a_caller_whatever_stands_before_the_proxy():
+    """So CONSOLE_PROXY_COUNT is 1, and what strangers claim stands before a proxy's word is not among it."""
+    assert SERVICES["proxy"]["environment"]["ATALAYA_TRUSTED_PROXIES"] == "${ATALAYA_TRUSTED_PROXIES:-}"
+    assert "trusted_proxies static {$ATALAYA_TRUSTED_PROXIES}\n\t\ttrusted_proxies_strict\n" in CADDYFILE
+    n_ways = CADDYFILE.count("reverse_proxy {")
+    assert n_ways == CADDYFILE.count("header_up X-Forwarded-For {client_ip}") == 2
+
+
 def test_the_proxy_keeps_figures_from_the_world_and_not_from_prometheus():
     before, inner = CADDYFILE.split("http://proxy:8080 {")
     public = before.split("{$ATALAYA_HOSTS:localhost} {")[1]
