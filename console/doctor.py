@@ -327,7 +327,8 @@ def _settings() -> str:
     faults = [*_unsafe(), *(f"{fault.msg} {fault.hint or ''}".strip() for fault in checks.run_checks())]
     if faults:
         raise Wrong(
-            " · ".join(faults), _(".env.example says how each is written; `make up` applies a change.")
+            " · ".join(faults),
+            _(".env.example says how each is written; `make down` and `make up` apply a change."),
         )
     return _("nothing unsafe")
 
