@@ -29,7 +29,8 @@ AGO_WORDS = {
 }
 
 
-def _localised(text: str) -> str:
+def localised(text: str) -> str:
+    """A number as Python writes it, with the minus of print and the reader's sign for decimals."""
     return text.replace("-", MINUS, 1).replace(".", _separator(get_language()))
 
 
@@ -48,7 +49,7 @@ def short_count(value: int) -> str:
     """Below a million exact, above it "1.2 M"."""
     for limit, letter in ((10**9, "G"), (10**6, "M")):
         if abs(value) >= limit:
-            return _localised(f"{value / limit:.1f}") + GAP + letter
+            return localised(f"{value / limit:.1f}") + GAP + letter
     return whole(value)
 
 
@@ -56,14 +57,14 @@ def binary_size(value: float) -> str:
     """Bytes as B, KiB, MiB, GiB or TiB."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if abs(value) < 1024:
-            return _localised(f"{value:.0f}" if unit == "B" else f"{value:.1f}") + GAP + unit
+            return localised(f"{value:.0f}" if unit == "B" else f"{value:.1f}") + GAP + unit
         value /= 1024
-    return _localised(f"{value:.1f}") + GAP + "TiB"
+    return localised(f"{value:.1f}") + GAP + "TiB"
 
 
 def percent(share: float, decimals: int = 1) -> str:
     """0.1234 as "12.3 %"."""
-    return _localised(f"{share * 100:.{decimals}f}") + GAP + "%"
+    return localised(f"{share * 100:.{decimals}f}") + GAP + "%"
 
 
 def significant(value: float, digits: int = 4) -> str:
@@ -75,9 +76,9 @@ def significant(value: float, digits: int = 4) -> str:
     mantissa, _e, power = f"{value:.{digits - 1}e}".partition("e")
     exponent = int(power)
     if value and not -4 <= exponent < 7:
-        return f"{_localised(mantissa)}{GAP}×{GAP}10{str(exponent).translate(SUPERSCRIPTS)}"
+        return f"{localised(mantissa)}{GAP}×{GAP}10{str(exponent).translate(SUPERSCRIPTS)}"
     rounded = round(value, digits - 1 - exponent) if value else 0.0
-    return _localised(f"{rounded:,.{max(0, digits - 1 - exponent)}f}".replace(",", THIN))
+    return localised(f"{rounded:,.{max(0, digits - 1 - exponent)}f}".replace(",", THIN))
 
 
 def span(value: timedelta | float) -> str:
@@ -88,7 +89,7 @@ def span(value: timedelta | float) -> str:
     if seconds < 0.9995:
         return f"{seconds * 1000:.0f}{GAP}ms"
     if seconds < 9.95:
-        return _localised(f"{seconds:.1f}") + GAP + "s"
+        return localised(f"{seconds:.1f}") + GAP + "s"
     total = round(seconds)
     if total < 60:
         return f"{total}{GAP}s"

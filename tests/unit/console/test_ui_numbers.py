@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils import translation
 
-from core.lib.templatetags import numbers
+from core.lib import topic_days
+from core.lib.templatetags import numbers, ui
 from core.lib.templatetags.numbers import GAP, MINUS, THIN
 
 NOW = datetime(2026, 11, 21, 12, 4, 31, tzinfo=UTC)
@@ -103,6 +104,8 @@ def test_absolute_names_the_zone():
 def test_decimals_follow_the_language():
     with translation.override("es"):
         assert plain(numbers.percent(0.1234)) == "12,3 %"
+        assert [ui.plain(value) for value in (0.25, -1e-7, 3)] == ["0,25", f"{MINUS}1e-07", 3]
+        assert topic_days.in_days(5_400_000) == "1,5 horas"
 
 
 def test_shortened_only_when_it_is_long():
