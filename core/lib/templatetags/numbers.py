@@ -47,24 +47,27 @@ def whole(value: int) -> str:
 
 def short_count(value: int) -> str:
     """Below a million exact, above it "1.2 M"."""
-    for limit, letter in ((10**9, "G"), (10**6, "M")):
-        if abs(value) >= limit:
-            return localised(f"{value / limit:.1f}") + GAP + letter
-    return whole(value)
+    if abs(value) < 10**6:
+        return whole(value)
+    millions = f"{value / 10**6:.1f}"
+    if abs(float(millions)) < 1000:
+        return f"{localised(millions)}{GAP}M"
+    return localised(f"{value / 10**9:.1f}") + GAP + "G"
 
 
 def binary_size(value: float) -> str:
     """Bytes as B, KiB, MiB, GiB or TiB."""
     for unit in ("B", "KiB", "MiB", "GiB"):
-        if abs(value) < 1024:
-            return localised(f"{value:.0f}" if unit == "B" else f"{value:.1f}") + GAP + unit
+        rounded = f"{value:z.0f}" if unit == "B" else f"{value:.1f}"
+        if abs(float(rounded)) < 1024:
+            return localised(rounded) + GAP + unit
         value /= 1024
     return localised(f"{value:.1f}") + GAP + "TiB"
 
 
 def percent(share: float, decimals: int = 1) -> str:
     """0.1234 as "12.3 %"."""
-    return localised(f"{share * 100:.{decimals}f}") + GAP + "%"
+    return localised(f"{share * 100:z.{decimals}f}") + GAP + "%"
 
 
 def significant(value: float, digits: int = 4) -> str:
@@ -84,10 +87,10 @@ def significant(value: float, digits: int = 4) -> str:
 def span(value: timedelta | float) -> str:
     """A duration: "340 ms", "4.2 s", "41 s", "2 m 14 s", "3 h 05 m", "2 d 4 h"."""
     seconds = value.total_seconds() if isinstance(value, timedelta) else float(value)
-    if seconds < 0:
+    if seconds < -0.0005:
         return MINUS + span(-seconds)
     if seconds < 0.9995:
-        return f"{seconds * 1000:.0f}{GAP}ms"
+        return f"{seconds * 1000:z.0f}{GAP}ms"
     if seconds < 9.95:
         return localised(f"{seconds:.1f}") + GAP + "s"
     total = round(seconds)
