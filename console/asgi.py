@@ -35,7 +35,10 @@ MOST_BYTES = 2 * 1024 * 1024
 # Of all requests that nobody has answered yet: whoever sends them need not sign in.
 MOST_HELD_BYTES = 128 * MOST_BYTES
 LIVE = "/ws/live"
-PROBES = {"/livez", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready"}
+PROBES = {"/livez", "/v2/health/live", "/v2/health/ready"}
+# These ask rows and services for whoever calls: in places of their own, so few that pages lack no connection.
+REPORTS = {"/readyz", "/metrics"}
+MOST_OF_A_REPORT = 4
 
 
 class Console:
@@ -47,6 +50,7 @@ class Console:
         self.django = django
         self.live = live
         self._places = asyncio.Semaphore(MOST_AT_ONCE)
+        self._report_places = {path: asyncio.Semaphore(MOST_OF_A_REPORT) for path in REPORTS}
         self._waiting = Waiting(self._in_place)
         self._room = bodies.Room(MOST_HELD_BYTES)
         self._uploads = Uploads()
@@ -102,7 +106,7 @@ class Console:
         await self._in_place(scope, receive, send)
 
     async def _in_place(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with self._places:
+        async with self._report_places.get(scope["path"], self._places):
             await self.django(scope, receive, send)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:

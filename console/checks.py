@@ -11,6 +11,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.http.request import validate_host
 
+from core.alerts import mail
 from core.lib import addresses, retention, topics
 
 # HS512 wants a key as long as its output (RFC 7518, section 3.2).
@@ -94,6 +95,13 @@ def _proxies() -> Iterator[CheckMessage]:
             "CONSOLE_PROXY_NETWORKS names proxies, and CONSOLE_PROXY_COUNT says that there is none.",
             hint="Set CONSOLE_PROXY_COUNT to how many stand one behind the other, mostly 1.",
             id="console.E023",
+        )
+    # Only a proxy can end TLS and say so: else every page is sent to https once more, without an end.
+    if settings.SECURE_SSL_REDIRECT and not settings.CONSOLE_PROXY_COUNT:
+        yield Error(
+            "CONSOLE_PUBLIC_URL has https, and CONSOLE_PROXY_COUNT says that no proxy ends it.",
+            hint="Set CONSOLE_PROXY_COUNT to how many stand one behind the other, mostly 1.",
+            id="console.E035",
         )
 
 
@@ -316,6 +324,12 @@ def _notifications() -> Iterator[CheckMessage]:
             hint="Write it as smtp://host:25, smtp+tls://name:password@host:587 or smtps://…:465, or leave "
             "it unset to send no e-mail.",
             id="console.E034",
+        )
+    if settings.CONSOLE_EMAIL_URL and not mail.is_address(settings.CONSOLE_EMAIL_FROM):
+        yield Error(
+            f"CONSOLE_EMAIL_FROM is {settings.CONSOLE_EMAIL_FROM!r}, from which no mail can be.",
+            hint='Write it as Atalaya <atalaya@example.org>, a name with a comma in quotes: "Data, Ops" <…>.',
+            id="console.E036",
         )
 
 

@@ -160,7 +160,8 @@ def _clocks() -> str:
     silent = [name for name, s in apart.items() if s is None]
     if silent:
         raise Wrong(_("No answer: %(names)s") % {"names": ", ".join(silent)}, _("See whether it is up."))
-    return _("within %(n)s s") % {"n": f"{max(abs(s) for s in apart.values() if s is not None):.1f}"}
+    furthest_s = max(abs(s) for s in apart.values() if s is not None)
+    return _("within %(n)s s") % {"n": numbers.localised(f"{furthest_s:.1f}")}
 
 
 def _apart(tell: Callable[[], float]) -> float | None:
@@ -327,7 +328,8 @@ def _settings() -> str:
     faults = [*_unsafe(), *(f"{fault.msg} {fault.hint or ''}".strip() for fault in checks.run_checks())]
     if faults:
         raise Wrong(
-            " · ".join(faults), _(".env.example says how each is written; `make up` applies a change.")
+            " · ".join(faults),
+            _(".env.example says how each is written; `make down` and `make up` apply a change."),
         )
     return _("nothing unsafe")
 

@@ -287,7 +287,7 @@ CSRF_COOKIE_SAMESITE = "Lax"
 CSRF_TRUSTED_ORIGINS = [f"{_public.scheme}://{_public.netloc}"]
 CSRF_FAILURE_VIEW = "console.views.csrf_failure"
 SECURE_SSL_REDIRECT = IS_HTTPS
-SECURE_REDIRECT_EXEMPT = [r"^livez$", r"^readyz$", r"^metrics$"]
+SECURE_REDIRECT_EXEMPT = [r"^livez$", r"^readyz$", r"^metrics$", r"^v2/health/(live|ready)$"]
 # Browsers keep to it at every port of the host; what lies below the host is perhaps not ours to speak for.
 CONSOLE_HSTS_SECONDS = env.number("CONSOLE_HSTS_SECONDS", 365 * 24 * 3600)
 SECURE_HSTS_SECONDS = CONSOLE_HSTS_SECONDS if IS_HTTPS else 0

@@ -159,8 +159,11 @@ def job_ends(task_id: str, dag_id: str, **options: Any) -> Callable[..., Any]:
         if answer.status_code == httpx.codes.TOO_MANY_REQUESTS or answer.status_code >= 500:
             log.warning("The console answers %s to the question how the job is", answer.status_code)
             return PokeReturnValue(is_done=False)
-        if answer.is_error:
-            raise AirflowFailException(f"The console does not show job {job_id}: {answer.text[:300]}")
+        if not answer.is_success:
+            why = answer.headers.get("Location") or answer.text[:300]
+            raise AirflowFailException(
+                f"The console does not show job {job_id} ({answer.status_code}): {why}"
+            )
         job = answer.json()
         if job["state"] in ("failed", "cancelled", "lost"):
             raise AirflowFailException(f"Job {job_id} of {job['app']} is {job['state']}: {job['error']}")

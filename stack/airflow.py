@@ -57,7 +57,7 @@ def environment(config: Config) -> dict[str, str]:
     settings = {f"AIRFLOW__{section}__{key}": value for (section, key), value in _settings(config).items()}
     console = {
         "ATALAYA_PYTHON": str(config.console_python),
-        "ATALAYA_URL": f"http://127.0.0.1:{config.port('web')}",
+        "ATALAYA_URL": _console_url(config),
         "ATALAYA_USECASES_URL": databases.url(config, "usecases"),
         "ATALAYA_COURSE_API": f"http://127.0.0.1:{config.port('course-api')}",
         "ATALAYA_OUTPUT_DIR": str(config.var_dir / "output"),  # what Spark jobs write and read
@@ -70,6 +70,12 @@ def environment(config: Config) -> dict[str, str]:
     if config.settings.get("CONSOLE_DATA_DIR"):
         console["CONSOLE_DATA_DIR"] = config.settings["CONSOLE_DATA_DIR"]
     return base.environment(AIRFLOW_HOME=str(_folder(config)), **settings, **console)
+
+
+def _console_url(config: Config) -> str:
+    """Where tasks call the console: where people use https it would send them there, and has no TLS."""
+    here = f"http://127.0.0.1:{config.port('web')}"
+    return config.public_url if config.public_url.startswith("https://") else here
 
 
 def _settings(config: Config) -> dict[tuple[str, str], str]:

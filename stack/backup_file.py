@@ -14,7 +14,7 @@ import sys
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Self
@@ -51,10 +51,14 @@ class Writer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Whatever was not finished leaves nothing behind."""
-        self._archive.close()
-        self._stream.close()
+        """Whatever was not finished leaves nothing behind, a disk that is full as little as anything."""
         self._part.unlink(missing_ok=True)
+        for one in (
+            self._archive,
+            self._stream,
+        ):  # each writes what it still holds, for which there is no room
+            with suppress(OSError, ValueError):
+                one.close()
 
     def add(self, name: str, source: IO[bytes], *, is_compressed: bool = False) -> None:
         """One member with all that `source` gives."""

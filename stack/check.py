@@ -32,6 +32,7 @@ VULNERABILITIES = "vulnerabilities"
 PRODUCTION = {
     "CONSOLE_PUBLIC_URL": "https://console.example.org",
     "CONSOLE_ALLOWED_HOSTS": "console.example.org",
+    "CONSOLE_PROXY_COUNT": "1",
     "CONSOLE_SECRET_KEY": "Vx3-Zq8_pL5nR2tW9yB4mK7cJ1hG6fD0sA-eUoIiTrPlQwNbGhYt",
 }
 

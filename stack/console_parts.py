@@ -127,10 +127,9 @@ def _http_part(name: str, application: str) -> Part:
         options = ["--no-access-log", "--no-server-header", "--timeout-graceful-shutdown", "8"]
         # The live socket takes 4 KiB and says so; beyond this nobody is told, the socket just ends.
         options += ["--ws-max-size", "16384", "--ws", "console.sockets:Protocol"]
-        # uvicorn believes X-Forwarded-For of callers on this machine: each could choose the address that the
-        # lock after wrong passwords and the audit trail see.
-        is_behind_proxy = config.settings.get("CONSOLE_PROXY_COUNT", "0") != "0"
-        options.append("--proxy-headers" if is_behind_proxy else "--no-proxy-headers")
+        # uvicorn believes X-Forwarded-For of callers on this machine, and puts what it says in the address's
+        # place. CONSOLE_PROXY_COUNT and CONSOLE_PROXY_NETWORKS decide whose word counts, and need both.
+        options.append("--no-proxy-headers")
         argv = [str(config.console_python), "-m", "uvicorn", application, *address, *options]
         return Program(argv, environment(config, name), REPO)
 

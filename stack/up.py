@@ -61,6 +61,8 @@ def up(config: Config, parts: Sequence[Part]) -> None:
     if was_running:
         _require_same_stack(config)
         was_running = not _ended_earlier_release(config)
+    if was_running:
+        _require_same_settings(config)
     missing = _missing(config, parts) if was_running else list(parts)
     if not missing:
         report.already_up(config, parts)
@@ -227,6 +229,20 @@ def _require_same_stack(config: Config) -> None:
         raise StackError(
             f"{config.var_dir} belongs to a stack that runs on ports from {running.port_base}. "
             "A second one beside it needs a folder of its own: set CONSOLE_VAR_DIR too."
+        )
+
+
+def _require_same_settings(config: Config) -> None:
+    """Parts keep the settings that they were started with; those to be started would be given new ones."""
+    running = load(config.var_dir)
+    if running is None:
+        return
+    before, now = ({"CONSOLE_BIND": one.bind, **one.settings} for one in (running, config))
+    changed = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+    if changed:
+        raise StackError(
+            f"The stack in {config.var_dir} runs with other settings ({', '.join(changed)}): `make down`"
+            " first, then `make up` applies them."
         )
 
 

@@ -69,7 +69,7 @@ def write(state: RuleState, new: RuleState, hits: Sequence[Anomaly]) -> list[Ano
     if saved:
         new.n_episode_hits = len(saved) + (held.n_episode_hits if held.is_episode else 0)
         new.last_hit_at, new.is_episode = timezone.now(), True
-        _raise(new, saved)
+        _raise(new, saved, is_new=not held.is_episode)
         _trim(new.stream)
     new.save()
     return saved
@@ -118,7 +118,7 @@ def _minutes() -> int:
     return int(QUIET.total_seconds() // 60)
 
 
-def _raise(state: RuleState, hits: Sequence[Anomaly]) -> None:
+def _raise(state: RuleState, hits: Sequence[Anomaly], *, is_new: bool) -> None:
     stream, worst = state.stream, max(hits, key=lambda hit: hit.observed - hit.limit)
     rule = stream.parsed.anomaly_rule
     if rule is None:
@@ -140,7 +140,8 @@ def _raise(state: RuleState, hits: Sequence[Anomaly]) -> None:
         detail=_("%(field)s is %(value)s, the limit is %(limit)s. The stream's page lists all.") % words,
         facts=facts,
         url=reverse("streams:anomaly-list", args=[stream.name]),
-        cooldown=timedelta(0),  # an episode is long enough: the next one is a new alert
+        # the next episode is a new alert; who resolved that of this one is not told of it again at once
+        cooldown=timedelta(0) if is_new else alerts.COOLDOWN,
     )
 
 

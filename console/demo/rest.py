@@ -13,9 +13,11 @@ from urllib.parse import urlsplit
 import httpx
 
 from console.demo.errors import NoAnswer, Refused
+from core.lib.idempotency import CLAIMED_BY_DJANGO_S
 
 TIMEOUT_S: Final = 20.0
-PATIENCE_S: Final = 150.0  # a key that a dead process holds is free after a minute
+PATIENCE_S: Final = 150.0
+AT_WORK_S: Final = CLAIMED_BY_DJANGO_S + 30.0  # a key that a dead process holds is free then
 PAUSE_S: Final = 1.0
 LONGEST_PAUSE_S: Final = 10.0
 PAGE: Final = 200
@@ -92,8 +94,9 @@ class Caller:
     def _patiently(
         self, send: Callable[[], httpx.Response], what: str, found: Callable[[], Any] = nothing
     ) -> Any:
-        deadline = time.monotonic() + PATIENCE_S
+        began_at = time.monotonic()
         while True:
+            patience_s = PATIENCE_S
             try:
                 answer = send()
             except httpx.TransportError as error:
@@ -102,8 +105,10 @@ class Caller:
                 if not _is_for_later(answer):
                     return _content(answer, what)
                 why, pause_s = f"status {answer.status_code}: {answer.text[:300]}", _pause_s(answer)
-            if time.monotonic() + pause_s > deadline:
-                raise NoAnswer(f"{what} got no answer within {PATIENCE_S:.0f} s; the last was {why}")
+                if _is_at_work(answer):
+                    patience_s = AT_WORK_S
+            if time.monotonic() + pause_s > began_at + patience_s:
+                raise NoAnswer(f"{what} got no answer within {patience_s:.0f} s; the last was {why}")
             self._meanwhile()
             time.sleep(pause_s)
             if (there := found()) is not None:
@@ -111,8 +116,11 @@ class Caller:
 
 
 def _is_for_later(answer: httpx.Response) -> bool:
-    is_at_work = answer.status_code == HTTPStatus.CONFLICT and "Retry-After" in answer.headers
-    return is_at_work or answer.status_code in AGAIN
+    return _is_at_work(answer) or answer.status_code in AGAIN
+
+
+def _is_at_work(answer: httpx.Response) -> bool:
+    return answer.status_code == HTTPStatus.CONFLICT and "Retry-After" in answer.headers
 
 
 def _pause_s(answer: httpx.Response) -> float:

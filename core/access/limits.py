@@ -1,5 +1,8 @@
 """How often somebody may guess a password: waits that grow for a name, a bound on names for an address.
 
+The waits of a name are those of the address that guessed, so that nobody keeps its owner out from elsewhere;
+only where many addresses guess at one name does it wait for all, longer with each of them.
+
 Guesses are counted before the password is looked at, so that many at once get no further than one after the
 other. A browser in which somebody has signed in before has a count of its own, for their name alone: whoever
 guesses elsewhere, or beside them behind the same address, does not keep them out.
@@ -96,20 +99,23 @@ def _one_by_one(*keys: str) -> None:
 
 def _free_at(key: str, place: str) -> datetime | None:
     """When the next guess at this name is let through from this place; None for at once."""
+    here = _recent().filter(name_key=key, place=place).first()
+    of_place = here.last_at + wait_after(here.n_failures) if here else None
     if place == places.ACCOUNT or place.startswith(places.BROWSER):
-        return _after(_recent().filter(name_key=key, place=place))
-    of_name = _after(_recent().filter(places.IS_ADDRESS, name_key=key))
-    of_address = _address_free_at(key, place)
-    return max((at for at in (of_name, of_address) if at), default=None)
+        return of_place
+    return max(
+        (at for at in (of_place, _name_free_at(key), _address_free_at(key, place)) if at), default=None
+    )
 
 
 def _recent() -> QuerySet[FailedSignIn]:
     return FailedSignIn.objects.filter(last_at__gt=timezone.now() - REMEMBERED)
 
 
-def _after(rows: QuerySet[FailedSignIn]) -> datetime | None:
-    counted = rows.aggregate(n=Sum("n_failures"), at=Max("last_at"))
-    return counted["at"] + wait_after(counted["n"]) if counted["n"] else None
+def _name_free_at(key: str) -> datetime | None:
+    """When addresses may guess at the name again; each that did counts once, however often it did."""
+    told = _recent().filter(places.IS_ADDRESS, name_key=key).aggregate(n=Count("pk"), at=Max("last_at"))
+    return told["at"] + wait_after(told["n"]) if told["n"] else None
 
 
 def wait_after(n_failures: int) -> timedelta:
@@ -156,7 +162,13 @@ def names() -> list[dict]:
     found = _recent().values("name_key", username=F("user__username"))
     found = found.annotate(n=Sum("n_failures"), n_places=Count("pk"), at=Max("last_at"))
     rows = list(found.filter(n__gte=FREE_GUESSES).order_by("-at")[:MOST_SHOWN])
-    return [{**row, "free_at": row["at"] + wait_after(row["n"])} for row in rows]
+    free_at = {row["name_key"]: row["at"] for row in rows}
+    of_addresses = _recent().filter(places.IS_ADDRESS, name_key__in=free_at).values("name_key")
+    for told in of_addresses.annotate(n=Count("pk"), at=Max("last_at")):
+        free_at[told["name_key"]] = told["at"] + wait_after(told["n"])
+    for one in _recent().filter(name_key__in=free_at, n_failures__gte=FREE_GUESSES):
+        free_at[one.name_key] = max(free_at[one.name_key], one.last_at + wait_after(one.n_failures))
+    return [{**row, "free_at": free_at[row["name_key"]]} for row in rows]
 
 
 def addresses() -> list[dict]:

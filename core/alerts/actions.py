@@ -38,8 +38,9 @@ def raise_alert(
     """Tell of a finding, in the caller's transaction; the alert when this opened one, else None.
 
     While one for (rule, subject) is unresolved the finding is counted on it, with the latest facts (see
-    `facts`); a mute that has run out ends and it is open again. Within `cooldown` after it was resolved the
-    finding is counted on that one and opens nothing. url, evidence_url: paths of this console.
+    `facts`); a mute that has run out ends and it is open again. Within `cooldown` after a person resolved it
+    the finding is counted on that one and opens nothing. What the console itself settled while it was muted
+    opens muted until that time is over. url, evidence_url: paths of this console.
     """
     found = findings.Finding(title, detail, facts, url, evidence_url, severity, is_demo)
     return findings.take(rule, subject, found, cooldown=cooldown)
@@ -72,7 +73,10 @@ def acknowledge_many(alert_ids: Iterable[int], *, by: User, reason: str = "") ->
 
 @transaction.atomic
 def mute(alert_id: int, *, until: datetime, by: User, reason: str = "") -> Alert:
-    """Keep it quiet until then; a finding made later opens it again. Raises InvalidRequest too."""
+    """Keep it quiet until then, though its cause may go and come; a finding made later opens it again.
+
+    Raises InvalidRequest too.
+    """
     policy.check(by, SCOPE, alert_id)
     now = timezone.now()
     if not now < until <= now + LONGEST_MUTE:

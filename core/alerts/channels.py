@@ -159,9 +159,15 @@ def _recipients(given: list[str]) -> list[str]:
         words = _("Name from 1 to %(n)d addresses of people.") % {"n": MOST_RECIPIENTS}
         raise refused("recipients", words)
     for address in found:
-        try:
-            validate_email(address)
-        except ValidationError as error:
+        if not _is_recipient(address):
             words = _("“%(address)s” is no e-mail address.") % {"address": address[:100]}
-            raise refused("recipients", words) from error
+            raise refused("recipients", words)
     return found
+
+
+def _is_recipient(address: str) -> bool:
+    try:
+        validate_email(address)
+    except ValidationError:
+        return False
+    return mail.is_address(address)

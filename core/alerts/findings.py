@@ -7,9 +7,10 @@ from typing import Any, Final
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.http import MAX_URL_LENGTH, url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
 
 from core.alerts import deliveries, facts
-from core.alerts.models import Alert
+from core.alerts.models import Alert, AlertStep
 from core.alerts.states import Event, Severity, State
 from core.lib import live
 
@@ -46,14 +47,14 @@ class Finding:
 
 @transaction.atomic
 def take(rule: str, subject: str, finding: Finding, *, cooldown: timedelta) -> Alert | None:
-    """Open an alert or count the finding; the alert only when it is open now and was not before."""
+    """Open an alert or count the finding; the alert only when it is new, or open now and was not before."""
     now = timezone.now()
     fields = finding.as_fields()
     latest = _held_latest(rule, subject)
     if latest is None or _may_open_anew(latest, now - cooldown):
         try:
             with transaction.atomic():
-                return _open(rule, subject, fields, now)
+                return _open(rule, subject, fields, now, mute=_mute_of(latest, now))
         except IntegrityError:  # found by somebody else at the same moment, and committed since
             latest = _held_latest(rule, subject)
             if latest is None:
@@ -68,14 +69,30 @@ def _held_latest(rule: str, subject: str) -> Alert | None:
 
 
 def _may_open_anew(latest: Alert, resolved_before: datetime) -> bool:
-    return not latest.is_unresolved and latest.state_since <= resolved_before
+    """A cause that the console saw go, and that comes back, is another one, however soon."""
+    is_by_itself = not latest.handled_by
+    return not latest.is_unresolved and (is_by_itself or latest.state_since <= resolved_before)
 
 
-def _open(rule: str, subject: str, fields: dict[str, Any], now: datetime) -> Alert:
+def _mute_of(latest: Alert | None, now: datetime) -> AlertStep | None:
+    """Somebody's mute that goes on: that the console saw the cause go for a while did not end it."""
+    if latest is None or latest.handled_by:
+        return None
+    before = latest.steps.exclude(state=State.RESOLVED).last()
+    is_on = before is not None and before.until is not None and before.until > now
+    return before if is_on else None
+
+
+def _open(rule: str, subject: str, fields: dict[str, Any], now: datetime, *, mute: AlertStep | None) -> Alert:
     times = {"state_since": now, "first_found_at": now, "last_found_at": now}
     alert = Alert.objects.create(rule=rule, subject=subject, **fields, **times)
     alert.steps.create(state=State.OPEN, at=now)
-    deliveries.tell(alert, Event.OPENED)
+    if mute is None:
+        deliveries.tell(alert, Event.OPENED)
+    else:
+        why = _("The mute of alert %(id)s goes on.") % {"id": mute.alert_id}
+        alert.move_to(State.MUTED, by=mute.by, reason=why, until=mute.until)
+        alert.save()
     live.publish("alerts", [alert.pk])
     return alert
 

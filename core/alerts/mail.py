@@ -116,12 +116,20 @@ def is_configured() -> bool:
     return bool(settings.CONSOLE_EMAIL_URL)
 
 
+def is_address(text: str) -> bool:
+    """Whether a mail can have it as sender or recipient, alone or with a name before it."""
+    try:
+        return "@" in sanitize_address(text, settings.DEFAULT_CHARSET)
+    except ValueError:
+        return False
+
+
 def send(payload: dict[str, Any], recipients: list[str]) -> None:
     """Send what a webhook would get, in words; mails about one alert make one thread.
 
     The words are in the language that all recipients chose. What the alert itself says is as it was stored.
     Raises Conflict where no server is set, PartlyRefused when it takes the mail for some of them only,
-    Unavailable when it does not take it.
+    Unavailable when it does not take it, or an address cannot be.
     """
     if not is_configured():
         raise Conflict(_("E-mail is not configured: an administrator can set CONSOLE_EMAIL_URL."))
@@ -134,6 +142,11 @@ def send(payload: dict[str, Any], recipients: list[str]) -> None:
         raise _refused(error, recipients) from error
     except smtplib.SMTPRecipientsRefused as error:
         words = _("The mail server did not take it: %(error)s") % {"error": _told(error)}
+        raise Unavailable(words, service=SERVICE) from error
+    except ValueError as error:
+        words = _("One of the addresses cannot be written into a mail: %(error)s") % {
+            "error": str(error)[:300]
+        }
         raise Unavailable(words, service=SERVICE) from error
     except (OSError, smtplib.SMTPException) as error:
         words = _("The mail server did not take it: %(error)s") % {"error": str(error)[:300]}

@@ -5,8 +5,8 @@ import io
 from collections.abc import Iterable
 from typing import Any, Final
 
-# A spreadsheet runs a cell that starts with one of these as a formula.
-FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
+# A spreadsheet runs a cell that starts with one of these as a formula; the last four are signs in full width.
+FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 def lines(rows: Iterable[Iterable[Any]]) -> bytes:

@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 from core.lib import kafka, topics
 from core.lib.errors import InvalidRequest, Unavailable
 from core.lib.models import TopicDays
+from core.lib.templatetags import numbers
 from core.lib.topics import DAY_MS, FOR_EVER_MS, RETENTION, SIDE, Topic, side_topic_name
 
 log = structlog.get_logger(__name__)
@@ -115,7 +116,7 @@ def in_days(retention_ms: int) -> str:
     if retention_ms < 0:
         return _("for ever")
     if retention_ms % DAY_MS:
-        return _("%(n)s hours") % {"n": f"{retention_ms / DAY_MS * 24:.1f}"}
+        return _("%(n)s hours") % {"n": numbers.localised(f"{retention_ms / DAY_MS * 24:.1f}")}
     return _("%(n)s days") % {"n": retention_ms // DAY_MS}
 
 

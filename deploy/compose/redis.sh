@@ -4,8 +4,8 @@
 set -eu
 : "${REDIS_PASSWORD:?}" "${FEATURES_PASSWORD:?}"
 case "$REDIS_PASSWORD$FEATURES_PASSWORD" in
-    *[!A-Za-z0-9._~-]*)
-        echo "ATALAYA_SECRET_REDIS or ATALAYA_SECRET_FEATURES holds other signs than letters, digits and . _ ~ -: choose another." >&2
+    *[!A-Za-z0-9._~+=-]*)
+        echo "ATALAYA_SECRET_REDIS or ATALAYA_SECRET_FEATURES holds other signs than letters, digits and . _ ~ + = -: choose another." >&2
         exit 1
         ;;
 esac

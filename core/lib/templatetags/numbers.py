@@ -29,7 +29,8 @@ AGO_WORDS = {
 }
 
 
-def _localised(text: str) -> str:
+def localised(text: str) -> str:
+    """A number as Python writes it, with the minus of print and the reader's sign for decimals."""
     return text.replace("-", MINUS, 1).replace(".", _separator(get_language()))
 
 
@@ -46,24 +47,27 @@ def whole(value: int) -> str:
 
 def short_count(value: int) -> str:
     """Below a million exact, above it "1.2 M"."""
-    for limit, letter in ((10**9, "G"), (10**6, "M")):
-        if abs(value) >= limit:
-            return _localised(f"{value / limit:.1f}") + GAP + letter
-    return whole(value)
+    if abs(value) < 10**6:
+        return whole(value)
+    millions = f"{value / 10**6:.1f}"
+    if abs(float(millions)) < 1000:
+        return f"{localised(millions)}{GAP}M"
+    return localised(f"{value / 10**9:.1f}") + GAP + "G"
 
 
 def binary_size(value: float) -> str:
     """Bytes as B, KiB, MiB, GiB or TiB."""
     for unit in ("B", "KiB", "MiB", "GiB"):
-        if abs(value) < 1024:
-            return _localised(f"{value:.0f}" if unit == "B" else f"{value:.1f}") + GAP + unit
+        rounded = f"{value:z.0f}" if unit == "B" else f"{value:.1f}"
+        if abs(float(rounded)) < 1024:
+            return localised(rounded) + GAP + unit
         value /= 1024
-    return _localised(f"{value:.1f}") + GAP + "TiB"
+    return localised(f"{value:.1f}") + GAP + "TiB"
 
 
 def percent(share: float, decimals: int = 1) -> str:
     """0.1234 as "12.3 %"."""
-    return _localised(f"{share * 100:.{decimals}f}") + GAP + "%"
+    return localised(f"{share * 100:z.{decimals}f}") + GAP + "%"
 
 
 def significant(value: float, digits: int = 4) -> str:
@@ -75,20 +79,20 @@ def significant(value: float, digits: int = 4) -> str:
     mantissa, _e, power = f"{value:.{digits - 1}e}".partition("e")
     exponent = int(power)
     if value and not -4 <= exponent < 7:
-        return f"{_localised(mantissa)}{GAP}×{GAP}10{str(exponent).translate(SUPERSCRIPTS)}"
+        return f"{localised(mantissa)}{GAP}×{GAP}10{str(exponent).translate(SUPERSCRIPTS)}"
     rounded = round(value, digits - 1 - exponent) if value else 0.0
-    return _localised(f"{rounded:,.{max(0, digits - 1 - exponent)}f}".replace(",", THIN))
+    return localised(f"{rounded:,.{max(0, digits - 1 - exponent)}f}".replace(",", THIN))
 
 
 def span(value: timedelta | float) -> str:
     """A duration: "340 ms", "4.2 s", "41 s", "2 m 14 s", "3 h 05 m", "2 d 4 h"."""
     seconds = value.total_seconds() if isinstance(value, timedelta) else float(value)
-    if seconds < 0:
+    if seconds < -0.0005:
         return MINUS + span(-seconds)
     if seconds < 0.9995:
-        return f"{seconds * 1000:.0f}{GAP}ms"
+        return f"{seconds * 1000:z.0f}{GAP}ms"
     if seconds < 9.95:
-        return _localised(f"{seconds:.1f}") + GAP + "s"
+        return localised(f"{seconds:.1f}") + GAP + "s"
     total = round(seconds)
     if total < 60:
         return f"{total}{GAP}s"

@@ -348,4 +348,7 @@ def plain(value: float | str | bool | list | dict | None) -> object:
         return "–"
     if isinstance(value, bool):
         return _("yes") if value else _("no")
-    return f"{value:.6g}" if isinstance(value, float) else value
+    if not isinstance(value, float):
+        return value
+    mantissa, e, power = f"{value:.6g}".partition("e")
+    return f"{numbers.localised(mantissa)}{e}{power}"

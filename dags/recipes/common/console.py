@@ -200,12 +200,17 @@ def _answer(
     headers: dict[str, str] | None = None,
     body: dict[str, Any] | None = None,
 ) -> httpx.Response:
-    """One call; a console that is restarting is waited for."""
+    """One call; a console that is restarting is waited for. Raises ConsoleRefused."""
     began_at = time.monotonic()
     give_up_at = began_at + MIRROR_S
     while True:
         try:
             answer = client.request(method, path, headers=headers, json=body)
+            if answer.has_redirect_location:  # a POST that is sent elsewhere was not done
+                raise ConsoleRefused(
+                    f"{answer.url} sends its callers to {answer.headers['Location']}: set ATALAYA_URL to the"
+                    " address of the console at which it answers itself."
+                )
             until = began_at + AT_WORK_S if _is_at_work(answer) else give_up_at
             if not _is_for_later(answer) or time.monotonic() > until:
                 return answer

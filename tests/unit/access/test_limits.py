@@ -90,6 +90,38 @@ def test_changing_the_address_does_not_help():
     assert sign_in(browser(ELSEWHERE), password="wrong").status_code == 429
 
 
+def test_each_address_lengthens_the_wait_of_all():
+    make_user("ana")
+    waits = []
+    for n in range(10):
+        guess(browser(f"203.0.113.{n}"), 1)
+        waits.append(limits.Attempt(limits.name_key("ana"), ELSEWHERE).wait_s())
+        later(900)
+    assert waits[:4] == [0] * 4
+    assert waits[4:] == pytest.approx([30, 60, 120, 240, 480, 900], abs=2)
+
+
+def test_one_address_keeps_nobody_out_elsewhere():
+    """However often it guesses: a new colleague has no browser that is known."""
+    make_user("ana")
+    for _n in range(12):
+        guess(browser(ELSEWHERE), 1)
+        later(900)
+    guess(browser(ELSEWHERE), 1)
+    assert sign_in(browser(ELSEWHERE)).status_code == 429
+    assert sign_in(browser(OFFICE)).status_code == 302
+
+
+def test_the_page_says_until_when_the_longest_waits():
+    make_user("ana")
+    guess(browser(ELSEWHERE), 5)
+    later(20)
+    guess(browser(OFFICE), 1)
+    (row,) = limits.names()
+    assert (row["username"], row["n"], row["n_places"]) == ("ana", 6, 2)
+    assert 8 <= (row["free_at"] - timezone.now()).total_seconds() <= 10, "of the five, not of the sixth"
+
+
 @pytest.mark.parametrize("name", ["nobody here", "ana"])
 def test_a_name_that_nobody_has_waits_just_the_same(name):
     make_user("ana")

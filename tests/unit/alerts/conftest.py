@@ -16,6 +16,8 @@ STORED_FACTS = [
     {"name": "missing", "value": 0.08, "unit": "share"},
 ]
 
+UNWRITABLE = f"bo@{chr(0xF1) * 60}.com"  # longer in ASCII than a name of a host may be
+
 
 def find(subject: str = "titanic", rule: str = "drift", **values) -> Alert | None:
     """One finding, as an app would tell of it."""

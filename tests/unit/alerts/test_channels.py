@@ -10,7 +10,7 @@ from core.audit.models import AuditEntry
 from core.lib import redis
 from core.lib.errors import Conflict, InvalidRequest
 from tests.people import make_admin, make_user, signed_in
-from tests.unit.alerts.conftest import opened
+from tests.unit.alerts.conftest import UNWRITABLE, opened
 
 pytestmark = pytest.mark.django_db
 LIST, REST = "/monitoring/notifications", "/api/v1/channels"
@@ -112,6 +112,7 @@ def test_a_new_secret_is_shown_once(admin, hook):
         ("email", {"recipients": ""}, "This is required"),
         ("email", {"recipients": "ana"}, "“ana” is no e-mail address"),
         ("email", {"recipients": "ana@example.org\nBcc: x"}, "no e-mail address"),
+        ("email", {"recipients": f"ana@example.org\n{UNWRITABLE}"}, "no e-mail address"),
     ],
 )
 def test_a_form_that_cannot_be_comes_back_with_what_was_typed(admin, kind, values, words):

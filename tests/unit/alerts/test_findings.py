@@ -70,6 +70,12 @@ def test_nothing_opens_within_the_cooldown_and_the_finding_is_counted(ana):
     assert (alert.state, alert.n_findings, alert.facts) == (State.RESOLVED, 2, STORED_FACTS)
 
 
+def test_a_cause_that_comes_back_is_told_though_it_was_away_for_a_moment():
+    first = opened()
+    actions.settle("drift", "titanic")
+    assert opened().pk != first.pk
+
+
 def test_a_new_alert_opens_after_the_cooldown(ana):
     alert = opened()
     actions.resolve(alert.pk, by=ana, reason="A holiday.")
@@ -170,3 +176,44 @@ def test_findings_at_once_make_one_alert(is_after_another):
     unresolved = Alert.objects.get(state=State.OPEN)
     assert [alert for alert in made if alert is not None] == [unresolved]
     assert (len(made), unresolved.n_findings) == (n, n)
+
+
+def flapped(**values) -> Alert:
+    """The cause goes, and comes back at once."""
+    actions.settle("drift", "titanic")
+    return opened(cooldown=timedelta(0), **values)
+
+
+def test_a_mute_goes_on_while_the_cause_goes_and_comes(ana):
+    first, until = opened(), in_hours(1)
+    actions.mute(first.pk, until=until, by=ana, reason="A holiday.")
+    for _ in range(2):
+        again = flapped()
+        assert (again.state, again.muted_until, again.handled_by) == (State.MUTED, until, "ana")
+        assert [step.state for step in again.steps.all()] == [State.OPEN, State.MUTED]
+    long_ago(again, hours=2)
+    assert find() == again
+    again.refresh_from_db()
+    assert again.state == State.OPEN
+
+
+def test_a_mute_that_is_over_goes_on_no_more(ana):
+    alert = opened()
+    actions.mute(alert.pk, until=in_hours(1), by=ana)
+    long_ago(alert, hours=2)
+    alert.steps.update(until=alert.muted_until)
+    assert flapped().state == State.OPEN
+
+
+def test_a_mute_ends_with_the_alert_that_a_person_resolved(ana):
+    alert = opened()
+    actions.mute(alert.pk, until=in_hours(1), by=ana)
+    actions.resolve(alert.pk, by=ana, reason="Mended.")
+    assert opened(cooldown=timedelta(0)).state == State.OPEN
+
+
+def test_what_was_acknowledged_since_its_mute_opens_anew(ana):
+    alert = opened()
+    actions.mute(alert.pk, until=in_hours(1), by=ana)
+    actions.acknowledge(alert.pk, by=ana)
+    assert flapped().state == State.OPEN

@@ -24,7 +24,7 @@ from core.alerts.states import DeliveryState
 from core.lib import outbox
 from core.lib.errors import Conflict, Unavailable
 from tests.people import make_admin, make_user
-from tests.unit.alerts.conftest import find, in_hours, long_ago, opened
+from tests.unit.alerts.conftest import UNWRITABLE, find, in_hours, long_ago, opened
 from tests.unit.alerts.receiver import Receiver
 
 pytestmark = pytest.mark.django_db
@@ -127,6 +127,16 @@ def test_a_muted_alert_tells_nothing_until_its_mute_is_over(ana):
     long_ago(alert, hours=2)
     find()
     assert events() == ["opened", "reopened"]
+
+
+def test_a_muted_alert_whose_cause_goes_and_comes_tells_nothing(ana):
+    channel()
+    alert = opened()
+    actions.mute(alert.pk, until=in_hours(1), by=ana)
+    for _ in range(2):
+        actions.settle("drift", "titanic")
+        find(cooldown=timedelta(0))
+    assert events() == ["opened", "resolved"]
 
 
 @pytest.mark.parametrize("way", ["settled", "resolved"])
@@ -711,6 +721,15 @@ def test_a_mail_server_that_is_away_is_asked_again(people, monkeypatch, error):
     row = Delivery.objects.get()
     assert (row.state, row.status) == ("pending", None)
     assert "The mail server did not take it" in row.delivery_error
+
+
+def test_an_address_that_no_mail_can_hold_is_said_and_the_rest_goes_on(people):
+    Channel.objects.update(recipients=["ana@example.org", UNWRITABLE])
+    opened()
+    deliver_all()
+    row = Delivery.objects.get()
+    assert row.state == "pending"
+    assert "cannot be written" in row.delivery_error
 
 
 def slow_mail_server(sent: list[str]) -> int:

@@ -1,6 +1,7 @@
 """Bodies of requests are taken in whole, bounded, before a page's place is taken."""
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 import orjson
@@ -153,3 +154,34 @@ async def test_what_all_send_at_once_is_bounded_and_given_back(monkeypatch):
     assert await answered(Sender(part(b""))) == 204, "what sends nothing has room always"
     assert await slow == 408
     assert await answered(Sender(part(b"y" * 100))) == 204
+
+
+class Held:
+    """Stands in for Django, which answers nobody until it may."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.may_answer = asyncio.Event()
+
+    async def __call__(self, scope: Any, _receive: Any, send: Any) -> None:
+        self.asked.append(scope["path"])
+        await self.may_answer.wait()
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+
+
+async def test_reports_take_few_places_and_none_of_pages():
+    """Anybody may ask for them, and each takes a thread with a connection to PostgreSQL."""
+    django = Held()
+    console = Console(predict=NoPredictions(), inference=NoPredictions(), django=django, live=None)
+    paths = [*["/metrics"] * 300, *["/readyz"] * 300, "/livez", "/sign-in"]
+    senders = [Sender(part(b"")) for _path in paths]
+    async with asyncio.TaskGroup() as calls:
+        for path, sender in zip(paths, senders, strict=True):
+            sender.scope["path"] = path
+            calls.create_task(console(sender.scope, sender.receive, sender.send))
+        for _turn in range(20):
+            await asyncio.sleep(0)
+        most = asgi.MOST_OF_A_REPORT
+        assert Counter(django.asked) == {"/metrics": most, "/readyz": most, "/livez": 1, "/sign-in": 1}
+        django.may_answer.set()
+    assert Counter(django.asked) == Counter(paths)

@@ -44,6 +44,7 @@ def test_settings_of_the_tests_are_sound():
         ("CONSOLE_DATA_DIR", env.REPO / "no-such-folder", "console.W001"),
         ("SECRET_KEY", "short", "console.E010"),
         ("CONSOLE_PROXY_NETWORKS", ["10.0.0.2"], "console.E023"),
+        ("SECURE_SSL_REDIRECT", True, "console.E035"),
         ("CONSOLE_RECORD_SECRETS", "short", "console.E016"),
         ("CONSOLE_RECORD_SECRETS", f"{'x' * 32},", "console.E016"),
     ],

@@ -17,6 +17,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import override
 
 from console import doctor, health
 from console.doctor import Wrong
@@ -120,6 +121,12 @@ def test_a_clock_that_does_not_tell_is_named(monkeypatch):
 
 
 @pytest.mark.django_db
+def test_clocks_are_told_as_the_reader_writes_numbers(monkeypatch):
+    monkeypatch.setattr(doctor, "_apart", lambda _tell: 0.26)
+    with override("es"):
+        assert "0,3" in doctor._clocks()
+
+
 def test_the_real_clocks_of_this_machine_agree(real_redis):
     assert abs(doctor._postgres_time() - time.time()) < 2
     assert abs(doctor._redis_time() - time.time()) < 2

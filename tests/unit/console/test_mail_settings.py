@@ -34,6 +34,17 @@ def test_an_address_that_is_none_is_named_without_its_password(settings, url):
     assert "geheim" not in f"{fault.msg} {fault.hint}"
 
 
+@pytest.mark.parametrize("sender", ["Equipo, Datos <a@b.example>", "Atalaya <atalaya@::1>", "Atalaya"])
+def test_a_sender_that_no_mail_can_have_is_named(settings, sender):
+    settings.CONSOLE_EMAIL_FROM = sender
+    assert list(checks._notifications()) == [], "nobody sends"
+    settings.CONSOLE_EMAIL_URL = "smtp://mail.example"
+    (fault,) = checks._notifications()
+    assert (fault.id, sender in fault.msg) == ("console.E036", True)
+    settings.CONSOLE_EMAIL_FROM = '"Equipo, Datos" <a@b.example>'
+    assert list(checks._notifications()) == []
+
+
 def test_a_network_that_is_none_is_named(settings):
     settings.CONSOLE_WEBHOOK_NETWORKS = ["10.0.0.0/8", "10.0.0.1/8"]
     (fault,) = checks._notifications()

@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils import translation
 
-from core.lib.templatetags import numbers
+from core.lib import topic_days
+from core.lib.templatetags import numbers, ui
 from core.lib.templatetags.numbers import GAP, MINUS, THIN
 
 NOW = datetime(2026, 11, 21, 12, 4, 31, tzinfo=UTC)
@@ -100,9 +101,33 @@ def test_absolute_names_the_zone():
     assert numbers.absolute(NOW) == "21 Nov 2026, 12:04:31 UTC"
 
 
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        (numbers.short_count(999_949_999), "999.9 M"),
+        (numbers.short_count(999_950_000), "1.0 G"),
+        (numbers.short_count(-999_999_999), "-1.0 G"),
+        (numbers.binary_size(1024**2 - 1), "1.0 MiB"),
+        (numbers.binary_size(1023.7), "1.0 KiB"),
+        (numbers.binary_size(1023), "1023 B"),
+    ],
+)
+def test_a_number_that_rounds_to_the_next_unit_has_that_one(written, text):
+    assert plain(written) == text
+
+
+def test_a_nought_has_no_sign():
+    assert plain(numbers.percent(-0.0004)) == "0.0 %"
+    assert plain(numbers.percent(-0.0006)) == "-0.1 %"
+    assert plain(numbers.span(-0.0004)) == "0 ms"
+    assert plain(numbers.binary_size(-0.2)) == "0 B"
+
+
 def test_decimals_follow_the_language():
     with translation.override("es"):
         assert plain(numbers.percent(0.1234)) == "12,3 %"
+        assert [ui.plain(value) for value in (0.25, -1e-7, 3)] == ["0,25", f"{MINUS}1e-07", 3]
+        assert topic_days.in_days(5_400_000) == "1,5 horas"
 
 
 def test_shortened_only_when_it_is_long():

@@ -126,6 +126,17 @@ def test_console_that_stays_away_is_said(clock):
     assert clock[0] < 70
 
 
+def test_console_that_sends_its_callers_elsewhere_did_nothing(clock):
+    """As one does that is told an address with https, when it is asked past what ends TLS."""
+    there = "https://console/api/v1/models/titanic"
+    transport = httpx.MockTransport(lambda _request: httpx.Response(301, headers={"Location": there}))
+    with httpx.Client(base_url="http://console", transport=transport) as made:
+        with pytest.raises(ConsoleRefused, match=f"sends its callers to {there}: set ATALAYA_URL"):
+            console.gate(made, "titanic", "3", key="k")
+        with pytest.raises(ConsoleRefused, match="sends its callers"):
+            console.champion(made, "titanic")
+
+
 def test_token_is_read_from_its_file(monkeypatch, tmp_path):
     path = tmp_path / "tokens.json"
     path.write_text(json.dumps({"titanic_training": "secret"}))

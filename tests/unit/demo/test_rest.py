@@ -6,6 +6,7 @@ import pytest
 from console.demo import rest
 from console.demo.errors import NoAnswer, Refused
 from console.demo.rest import Caller
+from core.lib.idempotency import CLAIMED_BY_DJANGO_S
 
 
 class Script:
@@ -72,6 +73,33 @@ def test_patience_ends_with_what_came_last(monkeypatch):
     monkeypatch.setattr(rest, "PATIENCE_S", 0.0)
     with pytest.raises(NoAnswer, match=r"GET /runs got no answer within 0 s; the last was status 503"):
         caller(Script(refused(503))).get("/runs")
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Nobody waits in earnest."""
+    now = [0.0]
+    monkeypatch.setattr(rest.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(rest.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+    return now
+
+
+def test_a_key_that_a_dead_process_holds_is_waited_for_until_it_is_free(clock):
+    def console(request):
+        assert request.headers["Idempotency-Key"] == "k1"
+        is_held = clock[0] < CLAIMED_BY_DJANGO_S
+        return refused(409, **{"Retry-After": "5"}) if is_held else GOOD
+
+    assert caller(console).post("/jobs", {}, key="k1") == {"id": 7}
+
+
+@pytest.mark.parametrize(
+    ("answer", "within_s"), [(refused(503), 150), (refused(409, **{"Retry-After": "9"}), 360)]
+)
+def test_patience_has_an_end(clock, answer, within_s):
+    with pytest.raises(NoAnswer, match=f"within {within_s} s"):
+        caller(Script(answer)).post("/jobs", {}, key="k1")
+    assert within_s - 20 < clock[0] <= within_s
 
 
 def test_a_missing_thing_is_none_and_other_refusals_are_raised():

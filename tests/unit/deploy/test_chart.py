@@ -497,6 +497,7 @@ def test_values_that_lack_something_are_refused_with_what_to_do(options, words):
     ("option", "words"),
     [
         ("proxyCount=0", "proxyCount is 0, but the ingress is a proxy"),
+        ("proxyCount=0,ingress.enabled=false", "proxyCount is 0, but publicUrl has https"),
         ("airflow.auth=service", "airflow.username is empty"),
         ("spark.kubernetes.image=", "spark.kubernetes.image is empty"),
     ],

@@ -11,7 +11,10 @@ ROOT = Path(__file__).parents[3]
 APPS = ("console", "core", "pipelines", "models_registry", "streaming", "jobs", "predictions", "usecases")
 
 
-@pytest.mark.parametrize("cell", ["=1+1", "+cmd", "-2+3", "@SUM(A1)", "\t=1", "\r=1"])
+WIDE = [f"{chr(ord(sign) + 0xFEE0)}1+1" for sign in "=+-@"]  # of keyboards for Chinese and Japanese
+
+
+@pytest.mark.parametrize("cell", ["=1+1", "+cmd", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "\n=1+1", *WIDE])
 def test_what_a_spreadsheet_would_run_is_text(cell):
     assert csv_out.guarded(cell) == f"'{cell}"
 

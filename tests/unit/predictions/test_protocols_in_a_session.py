@@ -61,6 +61,12 @@ def test_health_is_for_everybody(client, running):
     assert client.get("/v2/health/ready").status_code == 503
 
 
+def test_health_is_told_without_tls_where_people_need_it(client, running, settings):
+    settings.SECURE_SSL_REDIRECT = True
+    assert [client.get(f"/v2/health/{one}").status_code for one in ("live", "ready")] == [200, 200]
+    assert client.get("/sign-in").status_code == 301
+
+
 def test_a_session_needs_the_token_of_its_page(ana, running, broker):
     strict = signed_in(ana, enforce_csrf_checks=True)
     assert strict.post(INVOCATIONS, {"inputs": [ROW]}, **JSON).status_code == 403

@@ -1,7 +1,9 @@
 """The file of a backup: read back whole, or refused with the reason."""
 
+import errno
 import io
 import json
+import os
 import stat
 import zipfile
 
@@ -174,6 +176,25 @@ def test_what_is_interrupted_leaves_no_file(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         interrupted(tmp_path / "f.zip")
+    assert list(tmp_path.iterdir()) == []
+
+
+class FullDisk(io.FileIO):
+    """Has room for so many bytes."""
+
+    room = 100_000
+
+    def write(self, data):
+        if self.tell() >= self.room:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(data[: self.room - self.tell()])
+
+
+@pytest.mark.parametrize("is_compressed", [True, False])
+def test_a_full_disk_is_left_with_the_room_it_had(tmp_path, monkeypatch, is_compressed):
+    monkeypatch.setattr(os, "fdopen", lambda fd, _mode: io.BufferedWriter(FullDisk(fd, "wb")))
+    with pytest.raises(OSError, match="No space left"), Writer(tmp_path / "a.zip") as writer:
+        writer.add("output/a", io.BytesIO(os.urandom(300_000)), is_compressed=is_compressed)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -22,6 +22,7 @@ from tests.containers import cluster, project
 TEXT = (REPO / "docker-compose.yml").read_text()
 COMPOSE = yaml.safe_load(TEXT)
 SERVICES = COMPOSE["services"]
+CADDYFILE = (REPO / "deploy/compose/Caddyfile").read_text()
 EXAMPLE = (REPO / "deploy" / "compose.env.example").read_text()
 VARIABLE = re.compile(r"\$\{(?P<name>[A-Z0-9_]+)(?P<mark>:?[-?])?(?P<rest>[^}]*)\}")
 ONE_SHOT = {"setup", "airflow-setup", "demo"}
@@ -178,18 +179,32 @@ def test_only_the_proxy_stands_between_people_and_web():
     assert {name for name in SERVICES if "front" in SERVICES[name]["networks"]} == {"proxy", "web"}
     environment = SERVICES["web"]["environment"]
     assert environment["CONSOLE_PROXY_NETWORKS"] == SERVICES["proxy"]["networks"]["front"]["ipv4_address"]
-    upstreams = set(re.findall(r"dynamic a (\S+) 8000", (REPO / "deploy/compose/Caddyfile").read_text()))
+    upstreams = set(re.findall(r"dynamic a (\S+) 8000", CADDYFILE))
     assert upstreams == {"web-front", "serving"}
     assert SERVICES["web"]["networks"]["front"]["aliases"] == ["web-front"]
 
 
 def test_the_proxy_sends_serving_all_that_it_answers():
-    caddyfile = (REPO / "deploy/compose/Caddyfile").read_text()
-    (pattern,) = re.findall(r"path_regexp (\S+)", caddyfile)
+    (pattern,) = re.findall(r"path_regexp (\S+)", CADDYFILE)
     assert {
         verb for verb in application.VERBS if re.search(pattern, f"/api/v1/models/a/{verb}")
     } == application.VERBS
-    assert "path /v2 /v2/*\n" in caddyfile
+    assert "path /v2 /v2/*\n" in CADDYFILE
+
+
+def test_web_is_told_one_address_for_a_caller_whatever_stands_before_the_proxy():
+    """So CONSOLE_PROXY_COUNT is 1, and what strangers claim stands before a proxy's word is not among it."""
+    assert SERVICES["proxy"]["environment"]["ATALAYA_TRUSTED_PROXIES"] == "${ATALAYA_TRUSTED_PROXIES:-}"
+    assert "trusted_proxies static {$ATALAYA_TRUSTED_PROXIES}\n\t\ttrusted_proxies_strict\n" in CADDYFILE
+    n_ways = CADDYFILE.count("reverse_proxy {")
+    assert n_ways == CADDYFILE.count("header_up X-Forwarded-For {client_ip}") == 2
+
+
+def test_the_proxy_keeps_figures_from_the_world_and_not_from_prometheus():
+    before, inner = CADDYFILE.split("http://proxy:8080 {")
+    public = before.split("{$ATALAYA_HOSTS:localhost} {")[1]
+    assert "handle /metrics {\n\t\trespond 404\n" in public
+    assert "/metrics" not in inner
 
 
 def test_no_service_is_given_the_fixed_address_of_another():

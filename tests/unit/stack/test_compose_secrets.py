@@ -1,6 +1,7 @@
 """`make secrets`: fills .env for docker-compose.yml, once."""
 
 import base64
+import re
 import stat
 import subprocess
 import sys
@@ -108,6 +109,13 @@ def test_a_password_that_breaks_what_it_goes_into_is_refused_by_name(tmp_path, c
     assert f"ATALAYA_SECRET_{name} holds" in said
     assert odd not in said
     assert (tmp_path / ".env").read_text() == text
+
+
+def test_redis_takes_the_signs_that_are_fine_here():
+    """Such as those at the end of base64: it starts before anybody could say what is wrong."""
+    assert compose_secrets.fault({"ATALAYA_SECRET_REDIS": "aB3+x=="}) == ""
+    refused = re.search(r"\*\[!(.+)\]\*\)", (REPO / "deploy/compose/redis.sh").read_text())
+    assert f"[{refused[1]}]*" == compose_secrets.PLAIN.pattern
 
 
 def test_a_password_of_kafka_may_hold_what_json_takes():

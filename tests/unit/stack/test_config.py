@@ -4,7 +4,7 @@ import stat
 
 import pytest
 
-from stack import config, course_api
+from stack import airflow, config, course_api
 from stack.config import REPO
 from stack.errors import StackError
 from usecases.course_api.__main__ import OFFSET
@@ -81,3 +81,16 @@ def test_course_api_is_told_its_own_settings_and_no_secret(tmp_path):
     assert (told["COURSE_API_WAIT_S"], told["CONSOLE_DATA_DIR"]) == ("7", "/data")
     assert "CONSOLE_SECRET_KEY" not in told
     assert found.port(course_api.PART.port) == int(told["CONSOLE_PORT_BASE"]) + OFFSET
+
+
+@pytest.mark.parametrize(
+    ("public", "called"),
+    [
+        ({}, "http://127.0.0.1:8000"),
+        ({"CONSOLE_PUBLIC_URL": "http://console.example.org"}, "http://127.0.0.1:8000"),
+        ({"CONSOLE_PUBLIC_URL": "https://console.example.org"}, "https://console.example.org"),
+    ],
+)
+def test_pipelines_call_the_console_where_it_sends_them_nowhere_else(tmp_path, public, called):
+    found = made(tmp_path, CONSOLE_VAR_DIR=str(tmp_path), **public)
+    assert airflow.environment(found)["ATALAYA_URL"] == called

@@ -204,3 +204,13 @@ def test_file_of_kafka_is_private_and_lets_nobody_in_without_a_password(site, mo
     assert "listener.security.protocol.map=CLIENTS:SASL_PLAINTEXT,CONTROLLER:SASL_PLAINTEXT" in lines
     assert sum(made.secrets["kafka"] in line for line in lines) == 2
     assert not any(made.secrets["kafka"] in word for word in kafka.PART.program(made).argv)
+
+
+# --- callers
+
+
+@pytest.mark.parametrize("said", [{}, {"CONSOLE_PROXY_COUNT": "2", "CONSOLE_PROXY_NETWORKS": "127.0.0.1"}])
+def test_the_console_itself_decides_whose_forwarded_headers_count(site, said):
+    for part in console_parts.PARTS:
+        if part.name in ("web", "serving"):
+            assert part.program(site(**said)).argv[-1] == "--no-proxy-headers"

@@ -1,5 +1,6 @@
 """What `make up` refuses before it starts anything."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -39,3 +40,19 @@ def test_a_folder_that_cannot_be_made_is_named_with_the_setting(tmp_path):
     site = Config(var_dir=tmp_path / "file" / "var", venv_dir=tmp_path / "venv", port_base=8000)
     with pytest.raises(StackError, match="CONSOLE_VAR_DIR names another place"):
         up.up(site, [])
+
+
+def test_a_setting_that_changed_while_the_stack_runs_is_named_and_not_its_value(site):
+    before = {"CONSOLE_SESSIONS_KEEP_DAYS": "7", "CONSOLE_EMAIL_URL": "smtp://mail.example"}
+    replace(site, settings=before).save()
+    up._require_same_settings(replace(site, settings=dict(before)))
+    now = {**before, "CONSOLE_EMAIL_URL": "smtp://ana:geheim@mail.example", "CONSOLE_DATA_DIR": "/data"}
+    with pytest.raises(StackError) as found:
+        up._require_same_settings(replace(site, settings=now, bind="0.0.0.0"))
+    assert "(CONSOLE_BIND, CONSOLE_DATA_DIR, CONSOLE_EMAIL_URL): `make down` first" in str(found.value)
+    with pytest.raises(StackError, match=r"\(CONSOLE_EMAIL_URL, CONSOLE_SESSIONS_KEEP_DAYS\)"):
+        up._require_same_settings(site)
+
+
+def test_a_stack_that_was_never_started_has_no_other_settings(site):
+    up._require_same_settings(site)

@@ -10,6 +10,7 @@ import pytest
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
+from core.alerts import actions as alerts
 from core.alerts.models import Alert
 from core.alerts.states import State
 from core.lib.models import SetAside
@@ -433,6 +434,23 @@ def test_one_alert_for_each_episode(broker):
     judge(stream)
     assert list(Alert.objects.order_by("pk").values_list("state", flat=True)) == [State.RESOLVED, State.OPEN]
     assert {"name": "Anomalies in this episode", "value": 1} in Alert.objects.order_by("-pk")[0].facts
+
+
+def test_an_alert_that_a_person_resolved_stays_so_while_its_episode_goes_on(broker):
+    stream = followed(broker, THRESHOLD, *fares(60))
+    alert = Alert.objects.get()
+    alerts.resolve(alert.pk, by=make_user("eng", "engineer"), reason="Seen.")
+    broker.put(stream.topic, *fares(70))
+    count(broker, stream)
+    judge(stream)
+    alert.refresh_from_db()
+    assert (Alert.objects.count(), alert.state, alert.n_findings) == (1, State.RESOLVED, 2)
+    RuleState.objects.update(last_hit_at=timezone.now() - anomalies.QUIET - timedelta(seconds=1))
+    judge(stream)
+    broker.put(stream.topic, *fares(80))
+    count(broker, stream)
+    judge(stream)
+    assert Alert.objects.filter(state=State.OPEN).count() == 1, "another episode"
 
 
 def test_another_rule_settles_the_alert_and_begins_anew(broker):

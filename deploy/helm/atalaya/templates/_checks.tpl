@@ -31,4 +31,7 @@
 {{- if and $v.ingress.enabled (lt (int $v.proxyCount) 1) -}}
 {{- fail "proxyCount is 0, but the ingress is a proxy: set it to 1, else everybody has the ingress's address." -}}
 {{- end -}}
+{{- if and (hasPrefix "https://" $v.publicUrl) (lt (int $v.proxyCount) 1) -}}
+{{- fail "proxyCount is 0, but publicUrl has https: set it to how many proxies stand before the console, the one that ends TLS among them." -}}
+{{- end -}}
 {{- end -}}
