@@ -10,6 +10,7 @@ import msgspec
 import structlog
 
 from core.lib import kafka
+from core.lib.aside_round import is_ours
 from streaming import dead_room, ledger
 from streaming.decoding import MAX_EVENT_BYTES, BadEvent, EventDecoder, Ignored
 from streaming.ledger import Dead, Headers, Position
@@ -92,6 +93,8 @@ class Counting:
     def handle(self, messages: Sequence[Message], *, is_one_partition: bool = False) -> None:
         """Count messages without errors, in the order of each partition."""
         now = time.time()
+        if not self.dead:
+            self._room.look_again()
         if is_one_partition:
             if messages:
                 self._handle_partition(messages[0].partition(), messages, now)
@@ -134,6 +137,8 @@ class Counting:
         try:
             self._count(partition, messages, now)
         except Exception as error:
+            if is_ours(error):
+                raise
             if len(messages) > 1:
                 middle = len(messages) // 2
                 self._handle_partition(partition, messages[:middle], now)

@@ -10,8 +10,10 @@ import msgspec
 import structlog
 from django.db.models import F
 from django.db.models.functions import Greatest
+from django.utils.translation import gettext as _
 
 from core.lib import live, metrics, topics
+from core.lib.errors import NotFound
 from streaming import pacing, replay_files
 from streaming.exactly_once import Outgoing, Sender, forget
 from streaming.models import Replay, ReplayState, Times
@@ -54,15 +56,19 @@ class Slice:
     def run(self) -> bool:
         """Raises KafkaException and FileRefused; the lines that were sent stay sent."""
         replay = self._replay
-        topics.ensure([topics.Topic(replay.topic)])
+        if replay.n_sent == 0:
+            topics.ensure([topics.Topic(replay.topic)])
+        elif not topics.is_there(replay.topic):  # whoever deleted it may be about to make it anew
+            raise NotFound(_("The topic %(topic)s was deleted.") % {"topic": replay.topic}, service="kafka")
         with Sender(sender_name(replay), replay.topic) as sender:
             number = sender.next_number()
             replay.refresh_from_db(fields=["n_sent"])  # after the number: see Sender
             replay.n_sent = max(number, replay.n_sent)  # Kafka forgets a group that rests for a week
             self._begin()
-            is_left = self._send(sender)
-        self._note()
-        return is_left
+            try:
+                return self._send(sender)
+            finally:
+                self._note()
 
     def _begin(self) -> None:
         replay = self._replay

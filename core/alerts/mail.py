@@ -143,13 +143,13 @@ def send(payload: dict[str, Any], recipients: list[str]) -> None:
     except smtplib.SMTPRecipientsRefused as error:
         words = _("The mail server did not take it: %(error)s") % {"error": _told(error)}
         raise Unavailable(words, service=SERVICE) from error
+    except (OSError, smtplib.SMTPException) as error:  # a certificate's is a ValueError, too
+        words = _("The mail server did not take it: %(error)s") % {"error": str(error)[:300]}
+        raise Unavailable(words, service=SERVICE) from error
     except ValueError as error:
         words = _("One of the addresses cannot be written into a mail: %(error)s") % {
             "error": str(error)[:300]
         }
-        raise Unavailable(words, service=SERVICE) from error
-    except (OSError, smtplib.SMTPException) as error:
-        words = _("The mail server did not take it: %(error)s") % {"error": str(error)[:300]}
         raise Unavailable(words, service=SERVICE) from error
 
 

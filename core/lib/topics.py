@@ -141,9 +141,19 @@ def names() -> set[str]:
 
 
 def is_there(name: str) -> bool:
-    """Whether Kafka has the topic, and lets the console see it. Raises Unavailable."""
-    about = _about(kafka.admin(**kafka.quiet(log)), name)
-    return about is not None and about.error is None
+    """Whether Kafka has the topic. Raises Unavailable, and Unauthorized where the console may not see it."""
+    admin = kafka.admin(**kafka.quiet(log))
+    about = _about(admin, name)
+    if about is not None and about.error is None:
+        return True
+    try:  # among all topics Kafka leaves out those that are not for the console to see
+        id_of(name, admin)
+    except Unavailable as error:
+        cause = error.__cause__
+        if isinstance(cause, KafkaException) and cause.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            return False
+        raise
+    return True
 
 
 def _about(admin: AdminClient, name: str) -> TopicMetadata | None:

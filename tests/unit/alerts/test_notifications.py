@@ -4,6 +4,7 @@ import json
 import re
 import smtplib
 import socket
+import ssl
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -710,7 +711,14 @@ def test_a_storm_and_a_test_are_mails_too(people, root):
     assert "Model 2 drifts" in gathered
 
 
-@pytest.mark.parametrize("error", [OSError("no route"), smtplib.SMTPServerDisconnected("gone")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError("no route"),
+        smtplib.SMTPServerDisconnected("gone"),
+        ssl.SSLCertVerificationError(1, "certificate verify failed"),
+    ],
+)
 def test_a_mail_server_that_is_away_is_asked_again(people, monkeypatch, error):
     def send(_message):
         raise error

@@ -4,6 +4,7 @@ import time
 from datetime import timedelta
 
 import pytest
+from django.db import OperationalError
 from django.utils import timezone
 
 from core.alerts.models import Alert
@@ -63,6 +64,42 @@ def test_there_is_room_again_once_old_letters_are_gone(monkeypatch):
     assert stream.dead_letters.count() == 1
 
 
+def test_a_look_that_fails_counts_nothing_twice(monkeypatch):
+    stream = make_stream()
+    one = counted(stream, *[None] * 5)
+    monkeypatch.setattr(dead_room, "LOOKS_EVERY_S", 0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(dead_room.Room, "_look", fails)
+        with pytest.raises(OperationalError):
+            one.handle(messages(trip(time.time()), None, first=5))
+    one.handle(messages(trip(time.time()), None, first=5))
+    one.save()
+    assert sum(stream.windows.values_list("count", flat=True)) == one.n_counted == 1
+    assert stream.dead_letters.count() == 3
+
+
+def fails(_room):
+    raise OperationalError("canceling statement due to statement timeout")
+
+
+def test_it_is_told_again_after_an_hour_and_at_once_of_another_reason():
+    stream = make_stream()
+    counted(stream, *[None] * 5)
+    alert = Alert.objects.get(rule=dead_room.ALERT)
+    counted(stream, *[None] * 5, first=5)
+    assert alert.n_findings == n_findings() == 1
+    counted(stream, *[b"x"] * 5, first=10)
+    assert n_findings() == 2
+    then = timezone.now() - timedelta(minutes=61)
+    Alert.objects.update(first_found_at=then, last_found_at=then)
+    counted(stream, None, first=15)
+    assert n_findings() == 3
+
+
+def n_findings() -> int:
+    return Alert.objects.get(rule=dead_room.ALERT).n_findings
+
+
 def test_old_tallies_go():
     stream = make_stream()
     counted(stream, *[None] * 5)
@@ -78,3 +115,4 @@ def test_numbers_are_no_part_of_a_reason():
         "too large: … bytes, at most … are read"
     )
     assert dead_room.kind("f1: Expected `float`") == "f1: Expected `float`"
+    assert dead_room.kind("Invalid enum value 'o'hara 7' - at `$.f1`") == "Invalid enum value … - at `$.f1`"

@@ -139,6 +139,34 @@ def test_a_replay_whose_number_kafka_forgot_goes_on_where_its_row_is(broker):
     assert lines_sent(broker, replay) == [3, 4]
 
 
+@pytest.mark.usefixtures("rides")
+def test_a_replay_makes_no_topic_anew_that_somebody_deleted(broker):
+    replay = make_replay()
+    Replay.objects.update(n_sent=3, n_total=5, shift_s=0.0, state=ReplayState.RUNNING)
+    tasks.send_replay(str(replay.pk))
+    replay.refresh_from_db()
+    assert (replay.state, replay.topic in broker.topics) == (ReplayState.FAILED, False)
+    assert "was deleted" in replay.error
+
+
+@pytest.mark.usefixtures("rides")
+def test_a_replay_that_fails_amid_its_file_says_how_much_was_sent(broker, monkeypatch):
+    send, n_sent = Sender.send, []
+
+    def send_once(sender, batch, *, next_number):
+        if n_sent:
+            raise replay_files.FileRefused("the file ends in the middle of a row")
+        n_sent.append(next_number)
+        send(sender, batch, next_number=next_number)
+
+    monkeypatch.setattr(Sender, "send", send_once)
+    replay = make_replay()
+    tasks.send_replay(str(replay.pk))
+    replay.refresh_from_db()
+    assert [replay.n_sent] == n_sent == [len(lines_sent(broker, replay))]
+    assert replay.state == ReplayState.FAILED
+
+
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("rides", "broker")
 def test_a_file_that_takes_longer_to_read_than_a_lease_stays_with_its_worker(monkeypatch):

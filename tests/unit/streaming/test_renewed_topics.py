@@ -4,17 +4,18 @@ import threading
 import time
 
 import pytest
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from django.utils import timezone
 
 from core.lib import topics
-from core.lib.errors import NotFound
+from core.lib.errors import NotFound, Unauthorized
 from core.lib.models import SetAside
-from streaming import aggregator, gateway, ledger, loops, redriving, tasks
+from streaming import aggregator, event_topics, gateway, ledger, loops, redriving, tasks
 from streaming.aggregator import Session
 from streaming.counting import Counting
 from streaming.gateway import Read
 from streaming.models import Stream
+from tests.fakes.kafka import fault
 from tests.people import make_user, signed_in
 from tests.unit.streaming.events import make_stream, messages, trip
 
@@ -77,6 +78,17 @@ def test_a_deleted_topic_is_left_to_whoever_makes_it_anew(broker, deleted, monke
     assert runner._is_there()
     assert deleted.topic not in broker.topics
     assert "was deleted. Make it anew" in SetAside.objects.get(loop=loops.STREAMS.name).reason
+
+
+def test_a_topic_that_the_console_may_not_see_is_not_called_deleted(broker, monkeypatch):
+    """Kafka names it neither among all topics nor, when it is asked for by name, without an error."""
+    stream = make_stream(topic_id="first")
+    broker.add(stream.topic)
+    monkeypatch.setattr(topics, "_about", lambda _admin, _name: None)
+    assert event_topics.ensure(stream) == []
+    broker.fail("describe_topics", fault(KafkaError.TOPIC_AUTHORIZATION_FAILED))
+    with pytest.raises(Unauthorized):
+        event_topics.ensure(stream)
 
 
 def test_a_dead_letter_of_a_deleted_topic_is_refused(broker, deleted):
