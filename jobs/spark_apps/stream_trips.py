@@ -40,6 +40,8 @@ WINDOW, SLIDE = "10 minutes", "5 minutes"
 MAX_EVENT_BYTES = 256 * 1024
 MAX_AHEAD = "5 minutes"
 MOST_LINES = 1_000  # of a message; as core.lib.kafka has it
+BLANKS = " \t\r\n"
+JSON = {"allowNonNumericNumbers": "false", "allowSingleQuotes": "false"}
 # As the console's own streams read event times: date and time of ISO 8601, and Unix times of four units.
 ISO = (
     r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?"
@@ -124,15 +126,35 @@ class Params:
 
 
 def events(messages: "DataFrame") -> "DataFrame":
-    """A row for each line of a message that holds one JSON object a line; others are as they were."""
+    """A row for each line of a message that holds one JSON object a line; others are as they were.
+
+    Latin-1 has a character for each byte: so lines keep theirs, whatever they are.
+    """
     from pyspark.sql import functions as F
 
-    lines = F.split(F.col("value").cast("string"), "\n")
+    bytes_ = F.decode("value", "ISO-8859-1")
+    lines = F.transform(
+        F.split(F.rtrim(bytes_, F.lit(BLANKS)), "\n"), lambda line: F.trim(line, F.lit(BLANKS))
+    )
     is_several = F.size(lines).between(2, MOST_LINES) & F.forall(
         lines, lambda line: line.startswith("{") & line.endswith("}")
     )
-    each = F.transform(lines, lambda line: F.encode(line, "UTF-8"))
+    each = F.transform(lines, lambda line: F.encode(line, "ISO-8859-1"))
     return messages.withColumn("value", F.explode(F.when(is_several, each).otherwise(F.array("value"))))
+
+
+def root(text: "Expression") -> "Expression":
+    """The JSON of a text that holds one value, and nothing more but blanks; null for any other text.
+
+    Spark reads the first value of a text and passes over what follows. So it is read as one of two in a list,
+    and the second, which no text can hold, has to come next.
+    """
+    from pyspark.sql import functions as F
+
+    end = F.sha2(text, 256)
+    both = F.concat(F.lit("["), text, F.lit(',"'), end, F.lit('"]'))
+    found = F.from_json(both, "array<string>", JSON)
+    return F.when((F.size(found) == 2) & (F.get(found, F.lit(1)) == end), F.get(found, F.lit(0)))
 
 
 def moment(text: "Expression") -> "Expression":
@@ -170,7 +192,7 @@ def judged(messages: "DataFrame") -> "DataFrame":
     from pyspark.sql import functions as F
 
     text = F.col("value").cast("string")
-    trip = F.from_json(text, SCHEMA, {"allowNonNumericNumbers": "false"})
+    trip = F.from_json(text, SCHEMA, JSON)
     messages = events(messages).withColumn("trip", trip).select("*", "trip.*").drop("trip")
     messages = messages.withColumn("vendor_id", without_fraction(F.col("vendor_id")))
     messages = messages.withColumn("pickup_at", moment(F.col("pickup_datetime")))
@@ -180,7 +202,7 @@ def judged(messages: "DataFrame") -> "DataFrame":
     reasons: list[Expression] = [
         F.when(F.col("value").isNull(), "it has no value"),
         F.when(F.octet_length("value") > MAX_EVENT_BYTES, f"it has more than {MAX_EVENT_BYTES} bytes"),
-        F.when(F.json_object_keys(text).isNull(), "it is no JSON object"),
+        F.when(~F.coalesce(root(text).startswith("{"), F.lit(False)), "it is not one JSON object"),
         *(F.when(F.col(name).isNull(), f"{name} is missing or no text") for name in TEXTS),
         F.when(F.col("pickup_at").isNull(), "pickup_datetime is missing or no date and time"),
         F.when(F.col("pickup_at") > ahead, f"pickup_datetime is more than {MAX_AHEAD} ahead of its message"),

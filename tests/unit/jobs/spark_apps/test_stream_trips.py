@@ -22,6 +22,7 @@ TRIP = {
     "fare_amount": 10,
     "tip_amount": 1.5,
 }
+TRIP_JSON = json.dumps(TRIP).encode()
 PLACE = "key binary, value binary, topic string, partition int, offset long, timestamp timestamp"
 SOON = (datetime.now(UTC) + timedelta(minutes=30)).strftime("%Y-%m-%d %H:%M:%S")
 
@@ -46,10 +47,10 @@ CASES = [
     (TRIP | {"extra": {"deep": [1]}, "passenger_count": None, "pickup_longitude": -73.9}, None),
     (without("passenger_count"), None),
     (None, "it has no value"),
-    (b"", "it is no JSON object"),
-    (b"\xff\xfe", "it is no JSON object"),
-    (b"[1, 2]", "it is no JSON object"),
-    (b'{"vendor_id": "1"', "it is no JSON object"),
+    (b"", "it is not one JSON object"),
+    (b"\xff\xfe", "it is not one JSON object"),
+    (b"[1, 2]", "it is not one JSON object"),
+    (b'{"vendor_id": "1"', "it is not one JSON object"),
     (b"x" * (256 * 1024 + 1), "it has more than 262144 bytes"),
     (without("vendor_id"), "vendor_id is missing or no text"),
     (TRIP | {"pickup_datetime": "1.1.2024"}, "pickup_datetime is missing or no date and time"),
@@ -57,7 +58,7 @@ CASES = [
     (TRIP | {"fare_amount": "ten"}, "fare_amount is missing or no number"),
     (TRIP | {"tip_amount": None}, "tip_amount is missing or no number"),
     (json.dumps(TRIP).replace("2.0", "1e999").encode(), "trip_distance is missing or no number"),
-    (json.dumps(TRIP).replace("2.0", "NaN").encode(), "it is no JSON object"),
+    (json.dumps(TRIP).replace("2.0", "NaN").encode(), "it is not one JSON object"),
 ]
 
 
@@ -161,6 +162,41 @@ def test_each_line_of_a_message_is_an_event_or_has_its_own_fault(messages):
     assert [json.loads(bytes(row["value"])) for row in rows[:2]] == [TRIP, bad]
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        TRIP_JSON + b"\n" + TRIP_JSON + b"\n",
+        TRIP_JSON + b"\r\n" + TRIP_JSON,
+        TRIP_JSON + b"\r\n" + TRIP_JSON + b"\r\n\r\n",
+        TRIP_JSON + b" \n\t" + TRIP_JSON,
+    ],
+)
+def test_lines_may_end_as_they_like(messages, value):
+    rows = judged(messages([value])).collect()
+    assert [(bytes(row["value"]), row["reason"]) for row in rows] == [(TRIP_JSON, None)] * 2
+
+
+@pytest.mark.parametrize(
+    "after",
+    [TRIP_JSON, b" garbage", b",", b"," + TRIP_JSON, b"]", b'] , "', b"\n[1]", b"\nnull", b"// why", b"\x00"],
+)
+def test_what_holds_more_than_one_object_is_no_trip(messages, after):
+    """Spark itself reads the first one, and nobody would miss the rest."""
+    [row] = judged(messages([TRIP_JSON + after])).collect()
+    assert row["reason"] == "it is not one JSON object"
+
+
+def test_an_object_may_have_blanks_around_it(messages):
+    rows = judged(messages([b" \r\n" + TRIP_JSON + b"\r\n", b"\t" + TRIP_JSON])).collect()
+    assert [row["reason"] for row in rows] == [None, None]
+
+
+def test_bytes_that_are_no_text_stay_what_they_were(messages):
+    odd = TRIP_JSON.replace(b"card", b"caf\xe9\x85")
+    rows = judged(messages([TRIP_JSON + b"\n" + odd])).collect()
+    assert [bytes(row["value"]) for row in rows] == [TRIP_JSON, odd]
+
+
 def test_an_id_that_a_data_frame_made_a_float_is_the_same_vendor(messages):
     told = {
         2: "2",
@@ -184,7 +220,12 @@ def test_a_dead_letter_has_its_reason_its_place_and_bounded_bytes(spark, message
         {one["key"].removeprefix("atalaya."): bytes(one["value"]).decode() for one in row["headers"]}
         for row in letters
     ]
-    place = {"stream": "stream_trips/x", "topic": "t", "partition": "0", "reason": "it is no JSON object"}
+    place = {
+        "stream": "stream_trips/x",
+        "topic": "t",
+        "partition": "0",
+        "reason": "it is not one JSON object",
+    }
     assert headers == [place | {"offset": "0"}, place | {"offset": "1", "cut_from_bytes": "16"}]
     assert [bytes(row["value"]) for row in letters] == [b"no", b"longer t"]
 
