@@ -35,11 +35,12 @@ class GroupGateway:
             listed = self._admin.list_consumer_groups(request_timeout=gateway.TIMEOUT_S).result()
             if listed.errors and not listed.valid:
                 raise KafkaException(listed.errors[0])
-            names = sorted(one.group_id for one in listed.valid if not one.group_id.startswith(GROUP_PREFIX))
-            asked = self._asked(names)
+            names = _names(listed)
+            asked = self._asked([name for name in names if name])
             told = {name: _of_group(*futures) for name, futures in asked.items()}
             ends, failures = self._ends({place for of in told.values() for place in of.committed})
-        found = [_group(name, of, ends, failures) for name, of in told.items()]
+        nameless = [_nameless()] if "" in names else []
+        found = nameless + [_group(name, of, ends, failures) for name, of in told.items()]
         return Groups(
             [
                 group
@@ -54,7 +55,7 @@ class GroupGateway:
         with translated():
             timeout_s = min(gateway.TIMEOUT_S, gateway.PAGE_WAITS_S)
             listed = self._admin.list_consumer_groups(request_timeout=timeout_s).result()
-        return sorted(one.group_id for one in listed.valid if not one.group_id.startswith(GROUP_PREFIX))
+        return [name for name in _names(listed) if name]
 
     def group(self, name: str) -> Group:
         """One group with its members. Raises NotFound, Unavailable."""
@@ -99,6 +100,16 @@ class GroupGateway:
     def _ends(self, asked: set[Place]) -> tuple[dict[Place, int], dict[Place, KafkaException]]:
         wanted = [TopicPartition(*place) for place in asked]
         return places.told(self._admin, wanted, OffsetSpec.latest(), gateway.TIMEOUT_S)
+
+
+def _names(listed: Any) -> list[str]:
+    """Of others' groups, each once: while a coordinator moves, two brokers list it."""
+    return sorted({one.group_id for one in listed.valid if not one.group_id.startswith(GROUP_PREFIX)})
+
+
+def _nameless() -> Group:
+    """Old consumers may commit without naming a group; the client takes no such name."""
+    return Group("", "unknown", None, problem=_("Kafka's client does not ask for a group without a name."))
 
 
 class _Told(NamedTuple):

@@ -81,6 +81,7 @@ class Broker:
         self.numbers: dict[tuple[str, str, int], int] = {}
         self.members: dict[str, list[Any]] = {}  # of groups, by name
         self.unlisted: list[KafkaError] = []  # why some broker does not list its groups
+        self.listed_twice: set[str] = set()  # groups that two brokers list, as while one takes them over
         self.epochs: dict[str, int] = defaultdict(int)
         self.n_steps = 0
         self.steps: list[str] = []
@@ -552,12 +553,15 @@ class FakeAdmin:
     def list_consumer_groups(self, **_times: Any) -> Future:
         self._broker.step("list_groups")
         names = {place[0] for place in self._broker.numbers} | self._broker.members.keys()
-        valid = [SimpleNamespace(group_id=name) for name in sorted(names)]
+        valid = [SimpleNamespace(group_id=name) for name in [*sorted(names), *self._broker.listed_twice]]
         errors = [KafkaException(error) for error in self._broker.unlisted]
         return _future(lambda: SimpleNamespace(valid=valid, errors=errors))
 
     def describe_consumer_groups(self, names: list[str], **_times: Any) -> dict[str, Future]:
         self._broker.step("describe_groups")
+        if len(set(names)) < len(names):
+            words = "Duplicate groups not allowed"
+            return {name: _future(lambda: _raise(fault(KafkaError._INVALID_ARG, words))) for name in names}
         return {name: _future(lambda name=name: self._about(name)) for name in names}
 
     def _about(self, name: str) -> Any:
@@ -570,6 +574,8 @@ class FakeAdmin:
     def list_consumer_group_offsets(self, asked: list[Any], **_times: Any) -> dict[str, Future]:
         self._broker.step("list_group_offsets")
         [one] = asked
+        if not one.group_id:
+            raise ValueError("'group_id' cannot be empty")
         places = [
             TopicPartition(topic, partition, offset)
             for (group, topic, partition), offset in self._broker.numbers.items()
@@ -626,6 +632,10 @@ def _entry(name: str, value: str) -> ConfigEntry:
     if name == "retention.ms":  # of which a broker has the default in hours, and tells none
         others = {}
     return ConfigEntry(name, value, ConfigSource.DYNAMIC_TOPIC_CONFIG, synonyms={name: own, **others})
+
+
+def _raise(error: Exception) -> Any:
+    raise error
 
 
 def _future(call: Callable[[], Any]) -> Future:

@@ -5,7 +5,13 @@ import uuid
 from typing import Any
 
 import pytest
-from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
 
 from core.lib import kafka, topic_days, topics
 from core.lib.errors import InvalidRequest
@@ -136,6 +142,19 @@ def test_metadata_of_a_topic_that_is_not_there_says_so(broker):
     about = consumer.list_topics(name, timeout=10).topics[name]
     assert about.error is not None
     consumer.close()
+
+
+def test_the_client_asks_for_no_group_without_a_name(broker):
+    with pytest.raises(ValueError, match="group_id"):
+        kafka.admin().list_consumer_group_offsets([ConsumerGroupTopicPartitions("")], request_timeout=10)
+
+
+def test_the_client_describes_no_group_twice(broker):
+    described = kafka.admin().describe_consumer_groups(["one", "two", "one"], request_timeout=10)
+    for future in described.values():
+        with pytest.raises(KafkaException) as raised:
+            future.result(30)
+        assert raised.value.args[0].code() == KafkaError._INVALID_ARG
 
 
 def test_ids_tell_topics_of_one_name_apart(topic):

@@ -8,6 +8,7 @@ from confluent_kafka import KafkaError
 
 from core.audit.models import AuditEntry
 from core.lib.templatetags.states import look_of
+from streaming import queries
 from streaming.kafka_types import Partition
 from streaming.resetting import Goal, Move, plan
 from tests.fakes.kafka import Record, fault
@@ -64,6 +65,27 @@ def test_a_group_tells_its_members_and_its_lag(broker, viewer):
 def test_a_group_that_is_not_there_is_not_found(broker, viewer):
     assert viewer.get(url("nobody")).status_code == 404
     assert viewer.get("/consumer-groups").status_code == 404
+
+
+def test_a_group_without_a_name_hides_no_other(broker, viewer, monkeypatch):
+    """Old consumers commit without one; Kafka lists it, and the client asks nothing of it."""
+    monkeypatch.setattr(queries, "_remembered", queries.Names(float("-inf"), [], []))
+    broker.numbers["", "orders", 0] = 1
+    nameless, other = viewer.get("/api/v1/consumer-groups").json()["results"]
+    assert (nameless["name"], nameless["n_members"], nameless["lag_messages"]) == ("", None, None)
+    assert "without a name" in nameless["problem"]
+    assert (other["name"], other["lag_messages"], other["problem"]) == ("g", 1, "")
+    page = viewer.get("/topics/-/groups").content.decode()
+    assert "(no name)" in page
+    assert "without a name" in page
+    assert [hit.label for hit in queries.search_groups("", None)] == ["g"]
+
+
+def test_a_group_that_two_brokers_list_is_one(broker, viewer):
+    """As while its coordinator moves."""
+    broker.listed_twice = {"g"}
+    [group] = viewer.get("/api/v1/consumer-groups").json()["results"]
+    assert (group["name"], group["lag_messages"], group["problem"]) == ("g", 1, "")
 
 
 @pytest.mark.parametrize("name", ODD)
