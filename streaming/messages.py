@@ -51,7 +51,7 @@ def starts(topic: Topic, start: Start, at_time: Mapping[int, int]) -> dict[int, 
 
 
 def read(topic: str, starts: Mapping[int, int], ends: Mapping[int, int], *, most: int) -> list[Read]:
-    """Until `most` are read, every partition is at its end, or the time is over.
+    """The first `most` by time from the starts on, unless the time is over before.
 
     starts, ends: by partition the first offset, and the one before which to stop. Raises KafkaException, and
     Unavailable when the time was over before there was any.
@@ -60,12 +60,12 @@ def read(topic: str, starts: Mapping[int, int], ends: Mapping[int, int], *, most
     if not starts:
         return found
     with _Reader(topic) as reader:
-        for message in reader.messages(starts, ends):
+        for message in reader.messages(starts, ends, most=most):
             found.append(_as_read(message))
-            if len(found) == most:
-                return found
+            if len(found) >= most + AT_ONCE:
+                found = _oldest(found, most)
         reader.require(found)
-    return found
+    return _oldest(found, most)
 
 
 def latest(topic: Topic, *, most: int) -> list[Read]:
@@ -124,6 +124,10 @@ def in_order(read: Read) -> tuple[int, int, int]:
     return read.at_ms or 0, read.partition, read.offset
 
 
+def _oldest(found: list[Read], most: int) -> list[Read]:
+    return sorted(found, key=in_order)[:most]
+
+
 def _newest(found: list[Read], most: int) -> list[Read]:
     return sorted(found, key=in_order)[-most:]
 
@@ -143,23 +147,37 @@ class _Reader:
     def __exit__(self, *_: object) -> None:
         self._consumer.close()
 
-    def messages(self, starts: Mapping[int, int], ends: Mapping[int, int]) -> Iterator[Message]:
-        """Those of [start, end) of each partition, as far as there is time. Raises KafkaException."""
+    def messages(
+        self, starts: Mapping[int, int], ends: Mapping[int, int], *, most: int | None = None
+    ) -> Iterator[Message]:
+        """Those of [start, end) of each partition, as far as there is time, and at most so many of it.
+
+        What is done is read no further: else the client would hand over all that one partition has before the
+        others have their turn. Raises KafkaException.
+        """
         places = [TopicPartition(self._topic, number, offset) for number, offset in starts.items()]
         self._consumer.assign(places)
         is_open = set(starts)
+        n_read: Counter[int] = Counter()
         while is_open:
             if time.monotonic() >= self._deadline:
                 self.is_late = True
                 return
+            done: set[int] = set()
             for message in self._consumer.consume(AT_ONCE, 0.2):
                 number, error = message.partition(), message.error()
                 if error is not None and error.code() != KafkaError._PARTITION_EOF:
                     raise KafkaException(error)
+                if number not in is_open - done:
+                    continue
                 if error is None and message.offset() < ends[number]:
+                    n_read[number] += 1
                     yield message
-                if error is not None or message.offset() + 1 >= ends[number]:
-                    is_open.discard(number)
+                if error is not None or message.offset() + 1 >= ends[number] or n_read[number] == most:
+                    done.add(number)
+            is_open -= done
+            if done and is_open:
+                self._consumer.incremental_unassign([TopicPartition(self._topic, one) for one in done])
 
     def require(self, found: list[Read]) -> None:
         """Nothing found in time does not mean that there is nothing. Raises Unavailable then."""

@@ -109,9 +109,13 @@ class Broker:
         self.ids[topic], self.max_bytes[topic] = uuid.uuid4().hex, max_bytes
         self.configs[topic] = dict(DEFAULT_CONFIG)
 
-    def put(self, topic: str, *values: bytes | None, partition: int = 0, headers: Any = ()) -> None:
+    def put(
+        self, topic: str, *values: bytes | None, partition: int = 0, headers: Any = (), at_ms: int = -1
+    ) -> None:
         """Messages of somebody else."""
-        self.topics[topic][partition].records += [Record(value, b"k", list(headers)) for value in values]
+        self.topics[topic][partition].records += [
+            Record(value, b"k", list(headers), at_ms=at_ms) for value in values
+        ]
 
     def join(self, group: str, *places: tuple[str, int], client_id: str = "reader") -> None:
         """Somebody reads these partitions in the group."""
@@ -206,6 +210,11 @@ class FakeConsumer:
             offset = {OFFSET_BEGINNING: low, OFFSET_END: high}.get(place.offset, place.offset)
             self._places[place.topic, place.partition] = offset
         self._at_end.clear()
+
+    def incremental_unassign(self, places: Iterable[TopicPartition]) -> None:
+        self._broker.step("unassign")
+        for place in places:
+            del self._places[place.topic, place.partition]
 
     def consume(self, n: int, _timeout_s: float) -> list[FakeMessage]:
         self._broker.step("consume")

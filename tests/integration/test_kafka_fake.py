@@ -15,9 +15,10 @@ from confluent_kafka import (
 
 from core.lib import kafka, topic_days, topics
 from core.lib.errors import InvalidRequest
-from streaming import aggregator, exactly_once, ledger
+from streaming import aggregator, exactly_once, ledger, producing
 from streaming.exactly_once import Outgoing, Sender
 from streaming.ledger import KEPT_BYTES, KEPT_HEADER_BYTES, KEPT_HEADERS, KEPT_KEY_BYTES
+from streaming.producing import Wish
 from tests.api import wait_for
 from tests.fakes.kafka import Broker
 
@@ -155,6 +156,25 @@ def test_the_client_describes_no_group_twice(broker):
         with pytest.raises(KafkaException) as raised:
             future.result(30)
         assert raised.value.args[0].code() == KafkaError._INVALID_ARG
+
+
+def test_what_is_unassigned_is_read_no_further_and_the_rest_is(broker):
+    """Even though its messages were fetched."""
+    name = f"two_{uuid.uuid4().hex}"
+    topics.ensure([topics.Topic(name, n_partitions=2)])
+    producing.send(name, [Wish(Outgoing(b"%d" % partition), partition) for partition in (0, 1)])
+    consumer = aggregator.Consumer(kafka.consumer_config("test", **SETTINGS))
+    consumer.assign([TopicPartition(name, partition, OFFSET_BEGINNING) for partition in (0, 1)])
+    consumer.incremental_unassign([TopicPartition(name, 0)])
+    found = []
+
+    def is_over() -> bool:
+        found.extend(consumer.consume(100, 0.5))
+        return any(message.error() is not None for message in found)
+
+    wait_for("the end of the other partition", is_over, timeout_s=30)
+    consumer.close()
+    assert [(one.partition(), one.value()) for one in found if one.error() is None] == [(1, b"1")]
 
 
 def test_ids_tell_topics_of_one_name_apart(topic):

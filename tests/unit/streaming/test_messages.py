@@ -97,10 +97,24 @@ def test_the_latest_of_several_partitions_are_by_time(broker, monkeypatch):
     assert newest(broker, "t", 25) == [b"old"] * 5 + [b"new"] * 20
 
 
+def test_the_first_of_several_partitions_are_by_time(broker):
+    """Though the client hands over all that lies in one before it comes to the next."""
+    broker.add("t", n_partitions=4)
+    for n in range(400):
+        broker.put("t", b"%d" % n, partition=n % 4, at_ms=1_700_000_000_000 + n)
+    found = messages.read("t", dict.fromkeys(range(4), 0), dict.fromkeys(range(4), 100), most=20)
+    assert [read.value for read in found] == [b"%d" % n for n in range(20)]
+    found = messages.read("t", {0: 10, 1: 0, 2: 99, 3: 10}, dict.fromkeys(range(4), 100), most=20)
+    after = [n for n in range(400) if n // 4 >= {0: 10, 1: 0, 2: 99, 3: 10}[n % 4]]
+    assert [read.value for read in found] == [b"%d" % n for n in after[:20]]
+
+
 def test_many_large_messages_do_not_lie_in_memory(broker):
     broker.add("t", n_partitions=4)
     for partition in range(4):
         put(broker, "t", [b"x" * 300_000] * 60, n_markers=0, partition=partition)
+    first = messages.read("t", dict.fromkeys(range(4), 0), dict.fromkeys(range(4), 60), most=60)
+    assert len(first) == 60
     found = messages.latest(topic_of(broker, "t"), most=60)
     assert len(found) == 60
     assert sum(len(read.value) for read in found) == 60 * 64 * 1024
