@@ -35,6 +35,11 @@ class Topic:
         }
 
     @property
+    def untold(self) -> list[int]:
+        """Partitions of which Kafka does not tell."""
+        return [one.number for one in self.partitions if one.number not in self.ranges]
+
+    @property
     def n_messages(self) -> int:
         """Upper bound of the messages that it holds now, as far as Kafka tells."""
         return sum(high - low for low, high in self.ranges.values())
@@ -153,6 +158,14 @@ class Read:
     headers: list[tuple[str, bytes]]
     key_bytes: int = 0
     value_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Messages:
+    """Messages, oldest first. problem: why some are missing, a sentence; empty when none is known to be."""
+
+    read: list[Read]
+    problem: str = ""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from core.lib import kafka
 from core.lib.errors import NotFound, Unavailable
 from streaming.kafka_types import Read, Start, Topic
+from streaming.resetting import nobody_tells
 
 log = structlog.get_logger(__name__)
 
@@ -35,12 +36,15 @@ def starts(topic: Topic, start: Start, at_time: Mapping[int, int]) -> dict[int, 
     """The offset at which each partition is read; partitions with nothing to read are left out.
 
     at_time: for a start at a time, by partition the first offset of that time or later, -1 for none.
-    Raises NotFound for a partition that is not there.
+    Raises NotFound for a partition that is not there, and Unavailable where Kafka tells of none that is asked
+    for.
     """
     ranges = topic.ranges
+    if start.kind == "offset" and start.partition not in {one.number for one in topic.partitions}:
+        raise NotFound(_("The topic has no partition %(n)d.") % {"n": start.partition})
+    if start.partition not in ranges if start.kind == "offset" else not ranges:
+        raise Unavailable(nobody_tells(), service="kafka")
     if start.kind == "offset":
-        if start.partition not in {one.number for one in topic.partitions}:
-            raise NotFound(_("The topic has no partition %(n)d.") % {"n": start.partition})
         wanted = {start.partition: start.offset}
     elif start.kind == "time":
         wanted = {number: offset for number, offset in at_time.items() if offset >= 0}
@@ -74,6 +78,8 @@ def latest(topic: Topic, *, most: int) -> list[Read]:
     Offsets may be empty: markers of transactions, what was taken back, what compaction left out. So it steps
     back in a partition as long as that may hold a message that belongs to the newest.
     """
+    if not topic.ranges:
+        raise Unavailable(nobody_tells(), service="kafka")
     ranges = {number: (low, high) for number, (low, high) in topic.ranges.items() if low < high}
     lows = {number: low for number, (low, _high) in ranges.items()}
     ends = {number: high for number, (_low, high) in ranges.items()}

@@ -81,7 +81,8 @@ def topic_messages(request: SignedInRequest, name: str) -> HttpResponse:
     except InvalidRequest as error:
         values["fault"] = error.message
     else:
-        values["rows"] = [_row(read, is_alone=limit == 1) for read in reversed(found)]
+        values["problem"] = found.problem
+        values["rows"] = [_row(read, is_alone=limit == 1) for read in reversed(found.read)]
     return render(request, "streaming/_message_table.html", values)
 
 

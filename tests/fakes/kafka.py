@@ -17,6 +17,7 @@ from confluent_kafka import (
     OFFSET_BEGINNING,
     OFFSET_END,
     OFFSET_INVALID,
+    IsolationLevel,
     KafkaError,
     KafkaException,
     TopicPartition,
@@ -472,14 +473,19 @@ class FakeAdmin:
         about = {"topic_id": self._broker.ids[name], "is_internal": name.startswith("__")}
         return SimpleNamespace(name=name, partitions=parts, **about)
 
-    def list_offsets(self, places: dict[TopicPartition, Any], **_times: Any) -> dict[Any, Future]:
+    def list_offsets(
+        self, places: dict[TopicPartition, Any], *, isolation_level: Any = None, **_times: Any
+    ) -> dict[Any, Future]:
         self._broker.step("list_offsets")
+        end = "stable" if isolation_level is IsolationLevel.READ_COMMITTED else "high"
         return {
-            place: _future(lambda place=place, spec=spec: SimpleNamespace(offset=self._offset(place, spec)))
+            place: _future(
+                lambda place=place, spec=spec: SimpleNamespace(offset=self._offset(place, spec, end))
+            )
             for place, spec in places.items()
         }
 
-    def _offset(self, place: TopicPartition, spec: Any) -> int:
+    def _offset(self, place: TopicPartition, spec: Any, end: str) -> int:
         logs = self._broker.topics.get(place.topic, [])
         if place.partition >= len(logs):
             raise fault(KafkaError.UNKNOWN_TOPIC_OR_PART)
@@ -487,7 +493,7 @@ class FakeAdmin:
         if not log.is_led:  # librdkafka looks for a leader until the time is over
             raise fault(KafkaError._TIMED_OUT)
         if spec._value in ENDS:
-            return getattr(log, ENDS[spec._value])
+            return getattr(log, {"low": "low", "high": end}[ENDS[spec._value]])
         at_ms = spec.timestamp
         later = (log.low + n for n, one in enumerate(log.records) if one.at_ms >= at_ms)
         return next(later, -1)

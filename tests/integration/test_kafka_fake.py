@@ -12,10 +12,11 @@ from confluent_kafka import (
     KafkaException,
     TopicPartition,
 )
+from confluent_kafka.admin import OffsetSpec
 
 from core.lib import kafka, topic_days, topics
 from core.lib.errors import InvalidRequest
-from streaming import aggregator, exactly_once, ledger, producing
+from streaming import aggregator, exactly_once, ledger, places, producing
 from streaming.exactly_once import Outgoing, Sender
 from streaming.ledger import KEPT_BYTES, KEPT_HEADER_BYTES, KEPT_HEADERS, KEPT_KEY_BYTES
 from streaming.producing import Wish
@@ -175,6 +176,26 @@ def test_what_is_unassigned_is_read_no_further_and_the_rest_is(broker):
     wait_for("the end of the other partition", is_over, timeout_s=30)
     consumer.close()
     assert [(one.partition(), one.value()) for one in found if one.error() is None] == [(1, b"1")]
+
+
+def test_an_open_transaction_ends_what_may_be_read(topic):
+    """Two ends are told: where the next message goes, and before which all transactions have ended."""
+    asked = [TopicPartition(topic, 0)]
+    admin = kafka.admin()
+    with Sender("eight-" + topic, topic) as sender:
+        sender.send([Outgoing(b"whole")], next_number=1)
+        sender._producer.begin_transaction()
+        sender._produce(Outgoing(b"half"), lambda *_: None)
+        sender._producer.flush(10)
+        assert places.offsets(admin, asked, OffsetSpec.latest(), 10) == {(topic, 0): 3}
+        assert places.offsets(admin, asked, OffsetSpec.latest(), 10, is_committed=True) == {(topic, 0): 2}
+        assert [one.value() for one in read(topic)[0]] == [b"whole"]
+        sender._producer.commit_transaction(10)
+    wait_for(
+        "the end of the transaction",
+        lambda: places.offsets(admin, asked, OffsetSpec.latest(), 10, is_committed=True) == {(topic, 0): 4},
+        timeout_s=30,
+    )
 
 
 def test_ids_tell_topics_of_one_name_apart(topic):

@@ -3,9 +3,10 @@
 import pytest
 
 from core.lib.errors import NotFound, Unavailable
-from streaming import messages, serializers
+from streaming import gateway, messages, serializers
 from streaming.kafka_types import Partition, Start, Topic
 from tests.fakes.kafka import FakeMessage, Record
+from tests.people import make_user, signed_in
 
 TOPIC = Topic(
     "rides", [Partition(0, 10, 100, 1, 1, 1), Partition(1, 0, 3, 1, 1, 1), Partition(2, 7, 7, 1, 1, 1)]
@@ -142,6 +143,87 @@ def test_a_message_that_is_not_there_is_never_another_one(broker):
     assert messages.one("t", 0, 2) is None
     broker.topics["t"][0].low = 7
     assert messages.one("t", 0, 3) is None
+
+
+# --- what cannot be read
+
+
+def hold(broker, name, n, *, partition=0):
+    """Somebody's transaction that does not end, with so many messages of others behind its first."""
+    log = broker.topics[name][partition]
+    log.records.append(Record(b"half", state="open", sender="hanging"))
+    broker.put(name, *[b"behind"] * (n - 1), partition=partition)
+
+
+def kafka_messages(start, limit=5):
+    found = gateway.connect().messages("t", start=start, limit=limit)
+    return [read.value for read in found.read], found.problem
+
+
+@pytest.mark.parametrize("start", [Start("latest"), Start("earliest"), Start("offset", offset=0)])
+def test_what_lies_before_an_open_transaction_is_shown_and_the_rest_told(broker, monkeypatch, start):
+    """More lies behind it than is asked for: the newest are not to be waited for."""
+    monkeypatch.setattr(messages, "READ_FOR_S", 0.5)
+    broker.add("t")
+    broker.put("t", b"1", b"2", b"3")
+    hold(broker, "t", 30)
+    words = "An open transaction holds back 30 offsets, until it ends, from here on: 0:3."
+    assert kafka_messages(start) == ([b"1", b"2", b"3"], words)
+
+
+@pytest.mark.parametrize("start", [Start("time", at_ms=5), Start("offset", offset=20)])
+def test_a_place_behind_an_open_transaction_is_told_at_once(broker, monkeypatch, start):
+    monkeypatch.setattr(messages, "READ_FOR_S", 0.0)
+    broker.add("t")
+    broker.put("t", b"1", at_ms=1)
+    hold(broker, "t", 1)
+    broker.put("t", *[b"behind"] * 29, at_ms=5)
+    found, problem = kafka_messages(start)
+    assert (found, "holds back 30 offsets" in problem) == ([], True)
+
+
+def test_a_partition_that_another_one_is_held_in_is_read_without_a_word(broker):
+    broker.add("t", n_partitions=2)
+    broker.put("t", b"1")
+    hold(broker, "t", 1, partition=1)
+    assert kafka_messages(Start("offset", partition=0)) == ([b"1"], "")
+    words = "An open transaction holds back 1 offset, until it ends, from here on: 1:0."
+    assert kafka_messages(Start("earliest")) == ([b"1"], words)
+
+
+def test_a_partition_that_nobody_leads_is_not_an_empty_one(broker):
+    broker.add("t", n_partitions=12)
+    broker.put("t", b"1")
+    for log in broker.topics["t"][1:]:
+        log.is_led = False
+    for start in (Start("latest"), Start("earliest"), Start("time", at_ms=0)):
+        _found, problem = kafka_messages(start)
+        assert problem == (
+            "Nobody leads these partitions now, so they are left out: 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, …."
+        )
+    assert kafka_messages(Start("offset", partition=0)) == ([b"1"], "")
+    with pytest.raises(Unavailable, match="nobody leads the partition"):
+        kafka_messages(Start("offset", partition=3))
+    broker.topics["t"][0].is_led = False
+    for start in (Start("latest"), Start("earliest"), Start("time", at_ms=0)):
+        with pytest.raises(Unavailable, match="nobody leads the partition"):
+            kafka_messages(start)
+
+
+@pytest.mark.django_db
+def test_page_and_rest_say_why_messages_are_missing(broker):
+    broker.add("t")
+    hold(broker, "t", 2)
+    browser = signed_in(make_user("eng", "engineer"))
+    answer = browser.get("/api/v1/topics/t/messages").json()
+    assert answer["results"] == []
+    assert "holds back 2 offsets" in answer["problem"]
+    page = browser.get("/topics/t/messages").content.decode()
+    assert "holds back 2 offsets" in page
+    assert "No message" not in page
+    broker.put("t", b"1")
+    broker.topics["t"][0].records[0].state = "committed"
+    assert browser.get("/api/v1/topics/t/messages").json()["problem"] == ""
 
 
 def test_a_reading_stops_where_it_should(broker):

@@ -12,7 +12,7 @@ from core.lib.errors import NotFound, Unauthorized, Unavailable
 from streaming import gateway, groups, reading
 from streaming.gateway import KafkaGateway
 from streaming.groups import GroupGateway
-from streaming.kafka_types import Partition, Read, Start
+from streaming.kafka_types import Messages, Partition, Read, Start
 from tests.markup import flat
 from tests.people import bearer, make_token, make_user, signed_in
 
@@ -45,7 +45,7 @@ class Admin:
         part = SimpleNamespace(id=0, leader=leader, replicas=[BROKER], isr=[BROKER])
         return SimpleNamespace(name=name, is_internal=INTERNAL[name], partitions=[part])
 
-    def list_offsets(self, places, request_timeout):
+    def list_offsets(self, places, request_timeout, isolation_level=None):
         return {place: done(self._offset(place)) for place in places}
 
     def _offset(self, place):
@@ -85,7 +85,7 @@ def test_a_partition_with_one_end_told_has_neither():
     """Its leader went between the two questions: as an empty one, offsets would be moved to its end."""
 
     class Leaving(Admin):
-        def list_offsets(self, places, request_timeout):
+        def list_offsets(self, places, request_timeout, isolation_level=None):
             lost = KafkaException(KafkaError(KafkaError.NOT_LEADER_FOR_PARTITION))
             is_end = next(iter(places.values()))._value == OffsetSpec.latest()._value
             return {place: done(lost if is_end else self._offset(place)) for place in places}
@@ -254,7 +254,7 @@ class TestMessagesOfAPage:
         browser = signed_in(make_user("eng", "engineer", time_zone="Europe/Madrid"))
 
         def draw(*read, query=""):
-            kafka = SimpleNamespace(messages=lambda *_place, **_limit: list(read))
+            kafka = SimpleNamespace(messages=lambda *_place, **_limit: Messages(list(read)))
             monkeypatch.setattr(gateway, "connect", lambda: kafka)
             return flat(browser.get(f"/topics/orders/messages{query}").content.decode())
 
