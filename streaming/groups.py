@@ -12,7 +12,7 @@ from core.lib import kafka
 from core.lib.errors import NotFound
 from streaming import gateway, places
 from streaming.exactly_once import GROUP_PREFIX
-from streaming.kafka_errors import MISSING, as_ours, translated
+from streaming.kafka_errors import AWAY, DENIED, MISSING, as_ours, translated
 from streaming.kafka_types import Group, GroupLag, Groups, Member
 from streaming.places import Place
 
@@ -37,7 +37,8 @@ class GroupGateway:
                 raise KafkaException(listed.errors[0])
             names = _names(listed)
             asked = self._asked([name for name in names if name])
-            told = {name: _of_group(*futures) for name, futures in asked.items()}
+            answers = {name: _of_group(*futures) for name, futures in asked.items()}
+            told = {name: of for name, of in answers.items() if not of.is_gone}
             ends, failures = self._ends({place for of in told.values() for place in of.committed})
         nameless = [_nameless()] if "" in names else []
         found = nameless + [_group(name, of, ends, failures) for name, of in told.items()]
@@ -63,7 +64,7 @@ class GroupGateway:
             described, listed = self._asked([name])[name]
             told = _Told(described.result(), _committed(listed.result()))
             ends, failures = self._ends(set(told.committed))
-        if told.about.state.name == "DEAD" and not told.committed:  # as Kafka calls one that is not there
+        if told.is_gone:
             raise NotFound(_("Kafka has no such consumer group."), service="kafka")
         return _group(name, told, ends, failures)
 
@@ -119,6 +120,13 @@ class _Told(NamedTuple):
     committed: dict[Place, int]
     error: KafkaError | None = None
 
+    @property
+    def is_gone(self) -> bool:
+        """Kafka calls a group that is not there dead, or says so: it was deleted since it was listed."""
+        if self.error is not None:
+            return bool(self.error.code() == KafkaError.GROUP_ID_NOT_FOUND)
+        return self.about.state.name == "DEAD" and not self.committed
+
 
 def _of_group(described: Any, offsets: Any) -> _Told:
     """Each group has a broker of its own, its coordinator: one that is away is no other group's trouble."""
@@ -144,8 +152,7 @@ def _group(
     failures: Mapping[Place, KafkaException],
 ) -> Group:
     if told.error is not None:
-        away = _("Its coordinator is not available: %(error)s") % {"error": told.error.str()}
-        return Group(name, "unknown", None, problem=away)
+        return Group(name, "unknown", None, problem=_untold_in_words(told.error))
     members = [_member(one) for one in told.about.members]
     readers = {place: one.client_id for one in members for place in one.assigned}
     offsets, problem = [], ""
@@ -158,6 +165,15 @@ def _group(
             problem = _("Nobody tells the end of %(topic)s, partition %(partition)s: %(error)s") % words
         offsets.append(GroupLag(*place, offset, lag, ends.get(place), readers.get(place, "")))
     return Group(name, told.about.state.name.lower(), len(members), offsets, problem, members)
+
+
+def _untold_in_words(error: KafkaError) -> str:
+    words = {"error": error.str()}
+    if error.code() in AWAY:
+        return _("Its coordinator is not available: %(error)s") % words
+    if error.code() in DENIED:
+        return _("Kafka refused the console: %(error)s") % words
+    return _("Kafka answered with an error: %(error)s") % words
 
 
 def _member(about: Any) -> Member:

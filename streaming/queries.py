@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 
 from core.access.models import User
 from core.lib import topics
-from core.lib.errors import NotFound, Unavailable
+from core.lib.errors import NotFound, Unauthorized, Unavailable
 from core.lib.hits import Hit
 from streaming import frames, gateway, groups
 from streaming.anomalies import topic_name
@@ -208,7 +208,7 @@ def _kafka_names() -> Names:
         try:
             found = gateway.connect().names() - topics.KAFKAS_OWN
             of_groups = groups.connect().names()
-        except Unavailable:  # the page of topics says so
+        except (Unauthorized, Unavailable):  # the page of topics says so
             pass
         _remembered = Names(time.monotonic(), sorted(found), of_groups)
     return _remembered

@@ -82,6 +82,7 @@ class Broker:
         self.numbers: dict[tuple[str, str, int], int] = {}
         self.members: dict[str, list[Any]] = {}  # of groups, by name
         self.unlisted: list[KafkaError] = []  # why some broker does not list its groups
+        self.untold: dict[str, KafkaError] = {}  # why nothing is told of a group that is listed
         self.listed_twice: set[str] = set()  # groups that two brokers list, as while one takes them over
         self.epochs: dict[str, int] = defaultdict(int)
         self.n_steps = 0
@@ -568,6 +569,7 @@ class FakeAdmin:
     def list_consumer_groups(self, **_times: Any) -> Future:
         self._broker.step("list_groups")
         names = {place[0] for place in self._broker.numbers} | self._broker.members.keys()
+        names |= self._broker.untold.keys()
         valid = [SimpleNamespace(group_id=name) for name in [*sorted(names), *self._broker.listed_twice]]
         errors = [KafkaException(error) for error in self._broker.unlisted]
         return _future(lambda: SimpleNamespace(valid=valid, errors=errors))
@@ -581,6 +583,8 @@ class FakeAdmin:
 
     def _about(self, name: str) -> Any:
         """A group that is not there is told as a dead one."""
+        if name in self._broker.untold:
+            raise KafkaException(self._broker.untold[name])
         members = self._broker.members.get(name, [])
         is_there = any(place[0] == name for place in self._broker.numbers)
         state = "STABLE" if members else "EMPTY" if is_there else "DEAD"

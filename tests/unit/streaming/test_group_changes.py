@@ -81,6 +81,34 @@ def test_a_group_without_a_name_hides_no_other(broker, viewer, monkeypatch):
     assert [hit.label for hit in queries.search_groups("", None)] == ["g"]
 
 
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (KafkaError.COORDINATOR_NOT_AVAILABLE, "Its coordinator is not available: it is away"),
+        (KafkaError._TIMED_OUT, "Its coordinator is not available: it is away"),
+        (KafkaError.GROUP_AUTHORIZATION_FAILED, "Kafka refused the console: it is away"),
+        (KafkaError.UNSUPPORTED_VERSION, "Kafka answered with an error: it is away"),
+    ],
+)
+def test_why_nothing_is_known_of_a_group_is_told_as_it_is(broker, viewer, code, words):
+    broker.untold["h"] = KafkaError(code, "it is away")
+    g, h = viewer.get("/api/v1/consumer-groups").json()["results"]
+    assert (g["problem"], h["problem"], h["state"]) == ("", words, "unknown")
+
+
+def test_a_group_that_is_deleted_meanwhile_is_left_out(broker, viewer):
+    broker.untold["h"] = KafkaError(KafkaError.GROUP_ID_NOT_FOUND)
+    broker.members["dead"] = []
+    assert [group["name"] for group in viewer.get("/api/v1/consumer-groups").json()["results"]] == ["g"]
+    assert viewer.get(url("h")).status_code == 404
+
+
+def test_the_search_goes_on_where_kafka_lets_nobody_in(broker, monkeypatch):
+    monkeypatch.setattr(queries, "_remembered", queries.Names(float("-inf"), [], []))
+    broker.fail("list_topics", fault(KafkaError.CLUSTER_AUTHORIZATION_FAILED))
+    assert queries.search_groups("g", None) == []
+
+
 def test_a_group_that_two_brokers_list_is_one(broker, viewer):
     """As while its coordinator moves."""
     broker.listed_twice = {"g"}
