@@ -90,11 +90,15 @@ class KafkaGateway:
             for about in abouts
         ]
 
-    def _offsets(self, asked: list[TopicPartition], spec: Any) -> dict[places.Place, int]:
-        return places.offsets(self._admin, asked, spec, TIMEOUT_S)
+    def _offsets(self, asked: list[TopicPartition], spec: Any, **how: bool) -> dict[places.Place, int]:
+        """As far as brokers tell: one that is late, or dead and not yet known to be, hides no other's."""
+        return places.offsets(self._admin, asked, spec, TIMEOUT_S, is_partial=True, **how)
 
     def ends(self, topic_names: Iterable[str]) -> dict[places.Place, int]:
-        """The end of each partition of these topics; topics that are not there are left out."""
+        """The end of each partition of these topics; topics that are not there are left out.
+
+        Raises Unavailable where a leader does not tell: a sum over the others would be none.
+        """
         with translated():
             found = self._admin.list_topics(timeout=min(TIMEOUT_S, PAGE_WAITS_S)).topics
             abouts = [found[name] for name in set(topic_names) if name in found]
@@ -104,7 +108,7 @@ class KafkaGateway:
                 for number, part in about.partitions.items()
                 if part.leader != NO_LEADER
             ]
-            return self._offsets(asked, OffsetSpec.latest())
+            return places.offsets(self._admin, asked, OffsetSpec.latest(), TIMEOUT_S)
 
     def message(self, topic: str, partition: int, offset: int) -> Read | None:
         """The one message at this place; None when it is no longer there.
@@ -139,7 +143,7 @@ class KafkaGateway:
         """
         asked = [TopicPartition(topic.name, number) for number in topic.ranges]
         with translated():
-            ends = places.offsets(self._admin, asked, OffsetSpec.latest(), TIMEOUT_S, is_committed=True)
+            ends = self._offsets(asked, OffsetSpec.latest(), is_committed=True)
         return replace(
             topic, partitions=[_ending(one, ends.get((topic.name, one.number))) for one in topic.partitions]
         )
@@ -191,7 +195,7 @@ def _missing_in_words(topic: Topic, readable: Topic, numbers: list[int]) -> str:
     if untold := [number for number in readable.untold if number in numbers]:
         words = {"partitions": _few(map(str, untold))}
         sentences.append(
-            _("Nobody leads these partitions now, so they are left out: %(partitions)s.") % words
+            _("Kafka does not tell of these partitions now, so they are left out: %(partitions)s.") % words
         )
     return " ".join(sentences)
 

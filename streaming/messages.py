@@ -12,7 +12,6 @@ from django.utils.translation import gettext as _
 from core.lib import kafka
 from core.lib.errors import NotFound, Unavailable
 from streaming.kafka_types import Read, Start, Topic
-from streaming.resetting import nobody_tells
 
 log = structlog.get_logger(__name__)
 
@@ -43,7 +42,7 @@ def starts(topic: Topic, start: Start, at_time: Mapping[int, int]) -> dict[int, 
     if start.kind == "offset" and start.partition not in {one.number for one in topic.partitions}:
         raise NotFound(_("The topic has no partition %(n)d.") % {"n": start.partition})
     if start.partition not in ranges if start.kind == "offset" else not ranges:
-        raise Unavailable(nobody_tells(), service="kafka")
+        raise _untold()
     if start.kind == "offset":
         wanted = {start.partition: start.offset}
     elif start.kind == "time":
@@ -79,7 +78,7 @@ def latest(topic: Topic, *, most: int) -> list[Read]:
     back in a partition as long as that may hold a message that belongs to the newest.
     """
     if not topic.ranges:
-        raise Unavailable(nobody_tells(), service="kafka")
+        raise _untold()
     ranges = {number: (low, high) for number, (low, high) in topic.ranges.items() if low < high}
     lows = {number: low for number, (low, _high) in ranges.items()}
     ends = {number: high for number, (_low, high) in ranges.items()}
@@ -123,6 +122,10 @@ def one(topic: str, partition: int, offset: int) -> Read | None:
             return _as_read(message, is_whole=True) if message.offset() == offset else None
         reader.require([])
     return None
+
+
+def _untold() -> Unavailable:
+    return Unavailable(_("Kafka does not tell of the partition now. Try again soon."), service="kafka")
 
 
 def in_order(read: Read) -> tuple[int, int, int]:

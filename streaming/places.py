@@ -5,7 +5,7 @@ from typing import Any
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from streaming.kafka_errors import MISSING
+from streaming.kafka_errors import AWAY, MISSING
 
 Place = tuple[str, int]  # topic and partition
 
@@ -40,10 +40,15 @@ def offsets(
     timeout_s: float,
     *,
     is_committed: bool = False,
+    is_partial: bool = False,
 ) -> dict[Place, int]:
-    """Without partitions that nobody leads or that are gone. Raises KafkaException for what else fails."""
+    """Without partitions that nobody leads or that are gone. Raises KafkaException for what else fails.
+
+    is_partial: without those whose leader does not answer, too, as long as any other does.
+    """
     found, failures = told(admin, places, spec, timeout_s, is_committed=is_committed)
+    passed_over = {*MISSING, *LEADERLESS, *(AWAY if is_partial and found else ())}
     for failure in failures.values():
-        if failure.args[0].code() not in (*MISSING, *LEADERLESS):
+        if failure.args[0].code() not in passed_over:
             raise failure
     return found

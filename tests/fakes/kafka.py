@@ -55,11 +55,12 @@ class Record:
 
 @dataclass
 class Log:
-    """A partition: `records` from offset `low` on. is_led: whether a broker answers for it."""
+    """A partition: `records` from offset `low` on. is_led: by a broker that answers, unless is_late."""
 
     low: int = 0
     records: list[Record] = field(default_factory=list)
     is_led: bool = True
+    is_late: bool = False
 
     @property
     def high(self) -> int:
@@ -491,7 +492,7 @@ class FakeAdmin:
         if place.partition >= len(logs):
             raise fault(KafkaError.UNKNOWN_TOPIC_OR_PART)
         log = logs[place.partition]
-        if not log.is_led:  # librdkafka looks for a leader until the time is over
+        if log.is_late or not log.is_led:  # librdkafka looks for a leader until the time is over
             raise fault(KafkaError._TIMED_OUT)
         if spec._value in ENDS:
             return getattr(log, {"low": "low", "high": end}[ENDS[spec._value]])
