@@ -11,7 +11,9 @@ from pyspark.sql import functions as F
 from jobs.spark_apps import kafka, stream_trips
 from jobs.spark_apps.running import SourceAway, SourceRefused
 from jobs.spark_apps.stream_trips import Params, Place, Progress, follow, judged, known, windows
-from streaming.decoding import Times
+from streaming.decoding import YEAR_2000_S, BadEvent, EventDecoder, Times
+from streaming.defaults import TAXI_TRIPS
+from streaming.definition import parse
 
 TRIP = {
     "vendor_id": "1",
@@ -48,7 +50,7 @@ CASES = [
     (without("passenger_count"), None),
     (None, "it has no value"),
     (b"", "it is not one JSON object"),
-    (b"\xff\xfe", "it is not one JSON object"),
+    (b"\xff\xfe", "it is not in UTF-8"),
     (b"[1, 2]", "it is not one JSON object"),
     (b'{"vendor_id": "1"', "it is not one JSON object"),
     (b"x" * (256 * 1024 + 1), "it has more than 262144 bytes"),
@@ -58,7 +60,7 @@ CASES = [
     (TRIP | {"fare_amount": "ten"}, "fare_amount is missing or no number"),
     (TRIP | {"tip_amount": None}, "tip_amount is missing or no number"),
     (json.dumps(TRIP).replace("2.0", "1e999").encode(), "trip_distance is missing or no number"),
-    (json.dumps(TRIP).replace("2.0", "NaN").encode(), "it is not one JSON object"),
+    (json.dumps(TRIP).replace("2.0", "NaN").encode(), "trip_distance is missing or no number"),
 ]
 
 
@@ -197,6 +199,55 @@ def test_bytes_that_are_no_text_stay_what_they_were(messages):
     assert [bytes(row["value"]) for row in rows] == [TRIP_JSON, odd]
 
 
+RAW = json.dumps(TRIP)
+BOTH = {
+    "text of another alphabet": RAW.replace("card", "Café").encode(),
+    "Latin-1": RAW.replace("card", "Café").encode("latin-1"),
+    "byte order mark": b"\xef\xbb\xbf" + TRIP_JSON,
+    "registry's frame": b"\x00\x00\x00\x00\x07" + TRIP_JSON,
+    "another schema's frame": b"\x00\xff\xef\x80\x07" + TRIP_JSON,
+    "Avro": b"\x00\x00\x00\x00\x07\x02\x31",
+    "two objects": TRIP_JSON * 2,
+    "single quotes": RAW.replace('"', "'").encode(),
+    "line end in a text": RAW.replace("card", "ca\trd").encode(),
+    "NaN where null may be": RAW.replace('"passenger_count": 1', '"passenger_count": NaN').encode(),
+    "NaN where a number must be": RAW.replace("1.5", "NaN").encode(),
+    "NaN in quotes": RAW.replace("1.5", '"NaN"').encode(),
+    "infinite": RAW.replace("1.5", "Infinity").encode(),
+    "1e999": RAW.replace("1.5", "1e999").encode(),
+    **{
+        f"{name} {json.dumps(value)}": json.dumps(TRIP | {name: value}).encode()
+        for name, values in {
+            "vendor_id": [1, 2.0, 2.5, True, None, "", "x" * 1000, "x" * 1001, {"a": 1}, [1], "true", "2.0"],
+            "payment_type": [3, False, {}],
+            "fare_amount": ["10", True, 1e300, -3.4e38, -3, None, [], 0.1, 12345678901234567890],
+            "passenger_count": [None, "2", True, 1e300, {}, 2.5],
+            "pickup_longitude": ["-73", None, -73.9],
+            "pickup_datetime": ["1999-12-31 23:59:59", "2000-01-01 00:00:00", True, None, {}],
+        }.items()
+        for value in values
+    },
+    **{f"without {name}": json.dumps(without(name)).encode() for name in TRIP},
+}
+
+
+def test_what_is_a_trip_is_one_for_the_consoles_own_stream_too(messages):
+    rows = judged(messages(BOTH.values())).orderBy("offset").collect()
+    vendors = [row["vendor_id"] if row["reason"] is None else None for row in rows]
+    decoder = EventDecoder(parse(TAXI_TRIPS))
+
+    def by_the_console(value):
+        try:
+            event = decoder.checked(value)
+        except BadEvent:
+            return None
+        at = decoder.times[getattr(event, decoder.attribute("pickup_datetime"))]
+        return str(getattr(event, decoder.attribute("vendor_id"))) if at >= YEAR_2000_S else None
+
+    found = dict(zip(BOTH, vendors, strict=True))
+    assert found == {name: by_the_console(value) for name, value in BOTH.items()}
+
+
 def test_an_id_that_a_data_frame_made_a_float_is_the_same_vendor(messages):
     told = {
         2: "2",
@@ -206,7 +257,9 @@ def test_an_id_that_a_data_frame_made_a_float_is_the_same_vendor(messages):
         "2": "2",
         "2.05": "2.05",
         "a.0": "a.0",
-        2e300: "2.0E300",
+        "2.0": "2.0",
+        10**22: "10000000000000000000000",
+        2e300: None,
     }
     rows = judged(messages([TRIP | {"vendor_id": one} for one in told])).collect()
     assert [row["vendor_id"] for row in rows] == list(told.values())
