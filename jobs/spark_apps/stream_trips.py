@@ -47,6 +47,9 @@ ISO = (
     r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?"
     r"(Z|[+-][0-9]{2}(:?[0-9]{2})?)?$"
 )
+# An offset and the name of a zone behind it, as Java and Go write both.
+ZONE_NAME = r"(?:(Z|[+-][0-9]{2}:?[0-9]{2})\[[A-Z0-9_/+-]{1,40}\]| ?([+-][0-9]{2}:?[0-9]{2}) (?:UTC|GMT))$"
+LEAP_SECOND = r"^(.{13}:[0-9]{2}):60(.*)$"
 UNIX = r"^[0-9]{1,19}(\.[0-9]+(E[0-9]+)?)?$"  # Spark writes a number of JSON as Java does: 1.70411082E9
 # As scoring.language has them.
 MAX_INTEGER = 2**53  # beyond it whole numbers are not exact
@@ -171,9 +174,14 @@ def moment(text: "Expression") -> "Expression":
     """The time that a text says, without a zone in UTC; null for none."""
     from pyspark.sql import functions as F
 
-    upper = F.upper(text)
+    text = F.trim(text, F.lit(BLANKS))
+    upper = F.regexp_replace(F.upper(text), ZONE_NAME, "$1$2")
+    upper = F.when(upper.rlike(" (UTC|GMT)$"), F.regexp_replace(upper, " (UTC|GMT)$", "Z")).otherwise(upper)
+    is_leap = upper.rlike(LEAP_SECOND)
+    upper = F.regexp_replace(upper, LEAP_SECOND, "$1:59$2")
     with_seconds = F.regexp_replace(F.translate(upper, ",", "."), r"^(.{16})(Z|[+-].*)?$", "$1:00$2")
     iso = F.when(upper.rlike(ISO), F.try_to_timestamp(with_seconds))
+    iso = iso + F.when(is_leap, F.expr("INTERVAL 1 SECOND")).otherwise(F.expr("INTERVAL 0 SECOND"))
     number = F.when(text.rlike(UNIX), text.try_cast("double"))
     seconds = F.coalesce(
         *(

@@ -130,6 +130,13 @@ def test_a_trip_is_counted_in_both_windows_that_hold_it(messages):
         1_704_110_820_000.0,
         "1704110820.000",
         "1704110820000",
+        " 2024-01-01 12:07:00\t",
+        "2024-01-01 12:07:00 UTC",
+        "2024-01-01 12:07:00.0 +0000 UTC",
+        "2024-01-01T12:07Z[UTC]",
+        "2024-01-01T13:07+01:00[Europe/Paris]",
+        "2024-01-01 12:06:60",
+        "2024-01-01T12:06:60.0Z",
     ],
 )
 def test_times_are_read_as_the_consoles_own_streams_read_them(messages, told):
@@ -140,9 +147,25 @@ def test_times_are_read_as_the_consoles_own_streams_read_them(messages, told):
 
 @pytest.mark.parametrize(
     "told",
-    ["", "2024", "2024-01-01", "12:07:00", "2024-13-01 00:00:00", "2024-01-01 12:07:00 CET", 12, "1e9", True],
+    [
+        "",
+        "2024",
+        "2024-01-01",
+        "12:07:00",
+        "2024-13-01 00:00:00",
+        "2024-01-01 12:07:00 CET",
+        "2024-01-01 UTC",
+        "2024-01-01T12:07[Europe/Paris]",
+        "2024-01-01 12:07:61",
+        12,
+        "1e9",
+        True,
+    ],
 )
 def test_what_is_no_time_is_refused(messages, told):
+    if isinstance(told, str) and not told.isdigit():  # a Unix time of 1970 is a time, and too old
+        with pytest.raises(BadEvent):
+            Times()[told]
     [row] = judged(messages([TRIP | {"pickup_datetime": told}])).collect()
     assert row["reason"] == "pickup_datetime is missing or no date and time"
 
@@ -210,6 +233,8 @@ BOTH = {
     "two objects": TRIP_JSON * 2,
     "single quotes": RAW.replace('"', "'").encode(),
     "line end in a text": RAW.replace("card", "ca\trd").encode(),
+    "blanks in a registry's frame": b"\x00\x00\x00\x00\x07 \r\n" + TRIP_JSON,
+    "an infinity that is passed over": TRIP_JSON[:-1] + b', "more": -Infinity}',
     "NaN where null may be": RAW.replace('"passenger_count": 1', '"passenger_count": NaN').encode(),
     "NaN where a number must be": RAW.replace("1.5", "NaN").encode(),
     "NaN in quotes": RAW.replace("1.5", '"NaN"').encode(),
