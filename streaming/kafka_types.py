@@ -148,16 +148,20 @@ class Groups:
 
 @dataclass(frozen=True)
 class Read:
-    """A message as it lies in the topic. Of large ones the beginning: the sizes are of the whole."""
+    """A message as it lies in the topic. Of large ones the beginning: the sizes are of the whole.
+
+    has_odd_names: it has headers whose names are no UTF-8, so that the client gives none of them.
+    """
 
     partition: int
     offset: int
     at_ms: int | None
     key: bytes | None
     value: bytes | None
-    headers: list[tuple[str, bytes]]
+    headers: list[tuple[str, bytes | None]]
     key_bytes: int = 0
     value_bytes: int = 0
+    has_odd_names: bool = False
 
 
 @dataclass(frozen=True)

@@ -198,7 +198,8 @@ class _Reader:
 def _as_read(message: Message, *, is_whole: bool = False) -> Read:
     """Without the flag only as much of it as is shown."""
     kind, at_ms = message.timestamp()
-    key, value, found = message.key(), message.value(), headers(message)
+    key, value = message.key(), message.value()
+    found, has_odd_names = headers(message)
     return Read(
         partition=message.partition(),
         offset=message.offset(),
@@ -208,22 +209,23 @@ def _as_read(message: Message, *, is_whole: bool = False) -> Read:
         headers=found if is_whole else _kept(found),
         key_bytes=len(key or b""),
         value_bytes=len(value or b""),
+        has_odd_names=has_odd_names,
     )
 
 
-def _kept(found: list[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
+def _kept(found: list[tuple[str, bytes | None]]) -> list[tuple[str, bytes | None]]:
     """The first ones that there is room for, and a word when there are more."""
     room = KEPT_HEADER_BYTES
     for n_kept, (name, value) in enumerate(found):
-        room -= len(name) + len(value)
+        room -= len(name) + len(value or b"")
         if room < 0:
             return [*found[:n_kept], (_("(%(n)d headers more)") % {"n": len(found) - n_kept}, b"")]
     return found
 
 
-def headers(message: Message) -> list[tuple[str, bytes]]:
-    """Kafka takes any bytes as a name, the client only UTF-8."""
+def headers(message: Message) -> tuple[list[tuple[str, bytes | None]], bool]:
+    """All, or none where names are no UTF-8: Kafka takes any bytes, the client does not. Whether it is so."""
     try:
-        return [(name, value or b"") for name, value in message.headers() or []]
+        return list(message.headers() or []), False
     except UnicodeDecodeError:
-        return [(_("(names that are no UTF-8)"), b"")]
+        return [], True

@@ -97,6 +97,7 @@ def _row(read: Read, *, is_alone: bool) -> dict[str, Any]:
         "at": _moment(read.at_ms),
         "key": shown(read.key, read.key_bytes, longest=LONGEST_KEY),
         "headers": headers,
+        "has_odd_names": read.has_odd_names,
         "value": value,
         "has_more": not is_alone and value is not None and value["is_cut"],
     }

@@ -269,6 +269,14 @@ class TestMessagesOfAPage:
     def test_one_without_a_time_that_can_be_has_a_dash(self, box, at_ms):
         assert "0:5</span>· –</div>" in box(Read(0, 5, at_ms, None, b"1", []))
 
+    def test_a_header_without_a_value_is_not_one_with_an_empty_value(self, box):
+        page = box(Read(0, 5, None, None, b"1", [("none", None), ("empty", b"")]))
+        assert '· none<span class="muted">null</span>' in page
+        assert '· empty<span class="wrap-anywhere"></span>' in page
+
+    def test_names_of_headers_that_are_no_text_are_told(self, box):
+        assert "(names that are no UTF-8)" in box(Read(0, 5, None, None, b"1", [], has_odd_names=True))
+
     def test_what_is_cut_says_so_and_there_is_a_way_to_the_rest(self, box):
         long = Read(0, 5, None, b"k" * 90, b"x" * 5000 + b"!", [("trace", b"t" * 130)])
         page = box(long)
