@@ -94,8 +94,8 @@ class KafkaGateway:
         """As far as brokers tell: one that is late, or dead and not yet known to be, hides no other's."""
         return places.offsets(self._admin, asked, spec, TIMEOUT_S, is_partial=True, **how)
 
-    def ends(self, topic_names: Iterable[str]) -> dict[places.Place, int]:
-        """The end of each partition of these topics; topics that are not there are left out.
+    def ranges(self, topic_names: Iterable[str]) -> dict[places.Place, tuple[int, int]]:
+        """The first and the next offset of each partition of these topics, without topics that are not there.
 
         Raises Unavailable where a leader does not tell: a sum over the others would be none.
         """
@@ -108,7 +108,11 @@ class KafkaGateway:
                 for number, part in about.partitions.items()
                 if part.leader != NO_LEADER
             ]
-            return places.offsets(self._admin, asked, OffsetSpec.latest(), TIMEOUT_S)
+            lows, ends = (
+                places.offsets(self._admin, asked, spec, TIMEOUT_S)
+                for spec in (OffsetSpec.earliest(), OffsetSpec.latest())
+            )
+        return {place: (low, ends[place]) for place, low in lows.items() if place in ends}
 
     def message(self, topic: str, partition: int, offset: int) -> Read | None:
         """The one message at this place; None when it is no longer there.

@@ -39,9 +39,9 @@ class GroupGateway:
             asked = self._asked([name for name in names if name])
             answers = {name: _of_group(*futures) for name, futures in asked.items()}
             told = {name: of for name, of in answers.items() if not of.is_gone}
-            ends, failures = self._ends({place for of in told.values() for place in of.committed})
+            bounds = self._bounds({place for of in told.values() for place in of.committed})
         nameless = [_nameless()] if "" in names else []
-        found = nameless + [_group(name, of, ends, failures) for name, of in told.items()]
+        found = nameless + [_group(name, of, bounds) for name, of in told.items()]
         return Groups(
             [
                 group
@@ -63,10 +63,10 @@ class GroupGateway:
         with translated():
             described, listed = self._asked([name])[name]
             told = _Told(described.result(), _committed(listed.result()))
-            ends, failures = self._ends(set(told.committed))
+            bounds = self._bounds(set(told.committed))
         if told.is_gone:
             raise NotFound(_("Kafka has no such consumer group."), service="kafka")
-        return _group(name, told, ends, failures)
+        return _group(name, told, bounds)
 
     def commit(self, name: str, offsets: Mapping[Place, int]) -> None:
         """Have the group go on from these offsets. Raises Conflict while it has members."""
@@ -98,9 +98,10 @@ class GroupGateway:
             for name in names
         }
 
-    def _ends(self, asked: set[Place]) -> tuple[dict[Place, int], dict[Place, KafkaException]]:
+    def _bounds(self, asked: set[Place]) -> "_Bounds":
         wanted = [TopicPartition(*place) for place in asked]
-        return places.told(self._admin, wanted, OffsetSpec.latest(), gateway.TIMEOUT_S)
+        lows, _failures = places.told(self._admin, wanted, OffsetSpec.earliest(), gateway.TIMEOUT_S)
+        return _Bounds(lows, *places.told(self._admin, wanted, OffsetSpec.latest(), gateway.TIMEOUT_S))
 
 
 def _names(listed: Any) -> list[str]:
@@ -128,6 +129,14 @@ class _Told(NamedTuple):
         return self.about.state.name == "DEAD" and not self.committed
 
 
+class _Bounds(NamedTuple):
+    """Where partitions begin and end, as far as Kafka tells, and why it does not tell an end."""
+
+    lows: dict[Place, int]
+    ends: dict[Place, int]
+    failures: dict[Place, KafkaException]
+
+
 def _of_group(described: Any, offsets: Any) -> _Told:
     """Each group has a broker of its own, its coordinator: one that is away is no other group's trouble."""
     try:
@@ -145,26 +154,53 @@ def _committed(listed: Any) -> dict[Place, int]:
     }
 
 
-def _group(
-    name: str,
-    told: _Told,
-    ends: Mapping[Place, int],
-    failures: Mapping[Place, KafkaException],
-) -> Group:
+def _group(name: str, told: _Told, bounds: _Bounds) -> Group:
     if told.error is not None:
         return Group(name, "unknown", None, problem=_untold_in_words(told.error))
     members = [_member(one) for one in told.about.members]
     readers = {place: one.client_id for one in members for place in one.assigned}
     offsets, problem = [], ""
     for place, offset in sorted(told.committed.items()):
-        failure = failures.get(place)
-        lag: int | None = max(0, ends.get(place, offset) - offset)  # nothing waits in a topic that is gone
-        if failure is not None and failure.args[0].code() not in MISSING:
+        end = bounds.ends.get(place)
+        waits_from = max(offset, bounds.lows.get(place, offset))
+        lag: int | None = max(0, (end or 0) - waits_from)  # nothing waits in a topic that is gone
+        if _is_untold(bounds.failures.get(place)):
             lag = None
-            words = {"topic": place[0], "partition": place[1], "error": failure.args[0].str()}
-            problem = _("Nobody tells the end of %(topic)s, partition %(partition)s: %(error)s") % words
-        offsets.append(GroupLag(*place, offset, lag, ends.get(place), readers.get(place, "")))
+        problem = _of_place_in_words(place, offset, bounds) or problem
+        offsets.append(GroupLag(*place, offset, lag, end, readers.get(place, "")))
     return Group(name, told.about.state.name.lower(), len(members), offsets, problem, members)
+
+
+def _is_untold(failure: KafkaException | None) -> bool:
+    return failure is not None and failure.args[0].code() not in MISSING
+
+
+def _of_place_in_words(place: Place, offset: int, bounds: _Bounds) -> str:
+    """What is odd about where a group stands in a partition; "" for nothing."""
+    words = {"topic": place[0], "partition": place[1], "offset": offset}
+    low, end, failure = bounds.lows.get(place), bounds.ends.get(place), bounds.failures.get(place)
+    if failure is not None and _is_untold(failure):
+        words |= {"error": failure.args[0].str()}
+        return _("Nobody tells the end of %(topic)s, partition %(partition)s: %(error)s") % words
+    if end is not None and offset > end:
+        words |= {"end": end}
+        return (
+            _(
+                "It stands at %(offset)d in %(topic)s, partition %(partition)d, which ends at %(end)d, as one"
+                " made anew does. Its consumers go on at the start or at the end, as they are set."
+            )
+            % words
+        )
+    if low is not None and end is not None and offset < low < end:
+        words |= {"low": low, "n": low - offset}
+        return (
+            _(
+                "It stands at %(offset)d in %(topic)s, partition %(partition)d, which begins at %(low)d: what"
+                " lay between is gone."
+            )
+            % words
+        )
+    return ""
 
 
 def _untold_in_words(error: KafkaError) -> str:

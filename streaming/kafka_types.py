@@ -82,7 +82,7 @@ class Purged:
 
 @dataclass(frozen=True)
 class GroupLag:
-    """How far a group is behind on one partition; None while nobody tells where it ends.
+    """How far a group is behind on one partition, of what that holds; None while nobody tells where it ends.
 
     member: the client that reads it now; empty while none does.
     """
@@ -110,7 +110,8 @@ class Member:
 class Group:
     """A consumer group, its members and its lag.
 
-    problem: why some of it is not known, a sentence; empty when all is. n_members: None while not known.
+    problem: why some of it is not known, or what is odd about where it stands, a sentence; else empty.
+    n_members: None while not known.
     """
 
     name: str

@@ -58,7 +58,8 @@ class GroupSerializer(serializers.Serializer):
     n_members = serializers.IntegerField(allow_null=True)
     lag_messages = serializers.IntegerField(allow_null=True)
     problem = serializers.CharField(
-        help_text="Why n_members or lag_messages is null, as when the coordinator is away; else empty."
+        help_text="Why n_members or lag_messages is null, as when the coordinator is away, or that the group"
+        " stands where its topic holds nothing; else empty."
     )
     offsets = GroupLagSerializer(many=True)
 

@@ -64,8 +64,8 @@ class FakeKafka:
             raise NotFound(f"There is no topic {name}.")
         return self.topic_
 
-    def ends(self, names: Any) -> dict[tuple[str, int], int]:
-        return {(NAME, 0): 1} if NAME in names else {}
+    def ranges(self, names: Any) -> dict[tuple[str, int], tuple[int, int]]:
+        return {(NAME, 0): (0, 1)} if NAME in names else {}
 
     def names(self) -> set[str]:
         return {NAME}

@@ -13,6 +13,7 @@ from streaming.kafka_types import Partition
 from streaming.resetting import Goal, Move, plan
 from tests.fakes.kafka import Record, fault
 from tests.people import make_user, signed_in
+from tests.unit.streaming.events import make_stream
 
 pytestmark = pytest.mark.django_db
 
@@ -79,6 +80,29 @@ def test_a_group_without_a_name_hides_no_other(broker, viewer, monkeypatch):
     assert "(no name)" in page
     assert "without a name" in page
     assert [hit.label for hit in queries.search_groups("", None)] == ["g"]
+
+
+def test_what_is_gone_does_not_wait(broker, viewer):
+    broker.put("orders", *[b"1"] * 10)
+    broker.topics["orders"][0].records[:9], broker.topics["orders"][0].low = [], 9
+    [group] = viewer.get("/api/v1/consumer-groups").json()["results"]
+    assert (group["lag_messages"], group["offsets"][0]["committed"]) == (4, 2)
+    words = "It stands at 2 in orders, partition 0, which begins at 9: what lay between is gone."
+    assert group["problem"] == words
+    assert words in viewer.get("/consumer-groups?group=g&whole").content.decode()
+
+
+def test_a_group_behind_the_end_of_its_topic_says_so(broker, viewer):
+    broker.numbers["g", "orders", 0] = 5_000
+    [group] = viewer.get("/api/v1/consumer-groups").json()["results"]
+    assert group["lag_messages"] == 0
+    assert group["problem"].startswith("It stands at 5000 in orders, partition 0, which ends at 3")
+
+
+def test_a_stream_does_not_wait_for_what_is_gone(broker):
+    make_stream("orders")
+    broker.topics["orders"][1].records[:1], broker.topics["orders"][1].low = [Record(b"5")] * 3, 5_000
+    assert queries.lags(["orders"]) == {"orders": 6}
 
 
 @pytest.mark.parametrize(

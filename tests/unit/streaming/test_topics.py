@@ -157,6 +157,11 @@ class Grouped(Admin):
     listing: tuple[KafkaError, ...] = ()
     unlisted: tuple[KafkaError, ...] = ()  # of brokers beside those that list these
 
+    def list_offsets(self, places, request_timeout, isolation_level=None):
+        if any(spec._value == OffsetSpec.earliest()._value for spec in places.values()):
+            return {place: done(SimpleNamespace(offset=0)) for place in places}
+        return super().list_offsets(places, request_timeout)
+
     def list_consumer_groups(self, request_timeout):
         groups = [] if self.listing else [SimpleNamespace(group_id=name) for name in ("b", "a", "c")]
         return done(SimpleNamespace(valid=groups, errors=[*self.listing, *self.unlisted]))
