@@ -72,7 +72,7 @@ def read(topic: str, starts: Mapping[int, int], ends: Mapping[int, int], *, most
 
 
 def latest(topic: Topic, *, most: int) -> list[Read]:
-    """The newest messages, oldest first; raises as `read`.
+    """The newest messages, oldest first, and the last of each partition among them; raises as `read`.
 
     Offsets may be empty: markers of transactions, what was taken back, what compaction left out. So it steps
     back in a partition as long as that may hold a message that belongs to the newest.
@@ -138,7 +138,21 @@ def _oldest(found: list[Read], most: int) -> list[Read]:
 
 
 def _newest(found: list[Read], most: int) -> list[Read]:
-    return sorted(found, key=in_order)[-most:]
+    """The last by time, and among them the last of each partition, where those are at most half of all.
+
+    Senders write times as they like, or none: those of the far future would leave the rest no room for ever.
+    """
+    now_ms = int(time.time() * 1000)
+
+    def moment(read: Read) -> tuple[int, int, int]:
+        return min(read.at_ms or 0, now_ms), read.partition, read.offset
+
+    last = {one.partition: one for one in sorted(found, key=lambda one: one.offset)}
+    kept = list(last.values()) if len(last) <= most // 2 else []
+    places = {(one.partition, one.offset) for one in kept}
+    others = [one for one in sorted(found, key=moment) if (one.partition, one.offset) not in places]
+    n_others = most - len(kept)
+    return sorted([*kept, *others[len(others) - min(n_others, len(others)) :]], key=moment)
 
 
 class _Reader:

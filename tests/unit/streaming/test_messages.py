@@ -72,10 +72,10 @@ def newest(broker, name, most):
     return [read.value for read in messages.latest(topic_of(broker, name), most=most)]
 
 
-def put(broker, name, values, *, n_markers, partition=0):
+def put(broker, name, values, *, n_markers, partition=0, at_ms=-1):
     """Each followed by as many offsets that nobody reads."""
     for value in values:
-        broker.put(name, value, partition=partition)
+        broker.put(name, value, partition=partition, at_ms=at_ms)
         empty = [Record(state="marker") for _ in range(n_markers)]
         broker.topics[name][partition].records += empty
 
@@ -89,15 +89,26 @@ def test_the_latest_are_found_behind_markers_and_what_was_taken_back(broker, n_m
     assert newest(broker, "t", 40) == values
 
 
-def test_the_latest_of_several_partitions_are_by_time(broker, monkeypatch):
+def test_the_latest_of_several_partitions_are_by_time(broker):
+    """And hide no partition altogether."""
     broker.add("t", n_partitions=3)
-    put(broker, "t", [b"old"] * 20, n_markers=0, partition=1)
-    put(broker, "t", [b"new"] * 20, n_markers=3, partition=0)
-    monkeypatch.setattr(
-        "tests.fakes.kafka.FakeMessage.timestamp", lambda one: (1, 2 if one.value() == b"new" else 1)
-    )
-    assert newest(broker, "t", 15) == [b"new"] * 15
+    put(broker, "t", [b"old"] * 20, n_markers=0, partition=1, at_ms=1)
+    put(broker, "t", [b"new"] * 20, n_markers=3, partition=0, at_ms=2)
+    assert newest(broker, "t", 15) == [b"old"] + [b"new"] * 14
     assert newest(broker, "t", 25) == [b"old"] * 5 + [b"new"] * 20
+    assert newest(broker, "t", 3) == [b"new"] * 3
+
+
+@pytest.mark.parametrize("odd", [1_700_000_000_000_000, -1, 0])
+def test_times_that_cannot_be_hide_no_partition(broker, odd):
+    broker.add("t", n_partitions=4)
+    for n in range(50):
+        for partition in range(4):
+            at_ms = odd if partition == 2 else 1_700_000_000_000 + n
+            broker.put("t", b"%d:%d" % (partition, n), partition=partition, at_ms=at_ms)
+    found = newest(broker, "t", 20)
+    assert len(found) == 20
+    assert {b"0:49", b"1:49", b"2:49", b"3:49"} <= set(found)
 
 
 def test_the_first_of_several_partitions_are_by_time(broker):
