@@ -4,7 +4,13 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import structlog
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import (
+    ConsumerGroupTopicPartitions,
+    ConsumerGroupType,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, OffsetSpec
 from django.utils.translation import gettext as _
 
@@ -168,7 +174,14 @@ def _group(name: str, told: _Told, bounds: _Bounds) -> Group:
             lag = None
         problem = _of_place_in_words(place, offset, bounds) or problem
         offsets.append(GroupLag(*place, offset, lag, end, readers.get(place, "")))
-    return Group(name, told.about.state.name.lower(), len(members), offsets, problem, members)
+    return Group(name, _state(told.about), len(members), offsets, problem, members)
+
+
+def _state(about: Any) -> str:
+    """Of the newer protocol's states the client has no word for two, in which partitions are shared out."""
+    if about.state.name == "UNKNOWN" and about.type is ConsumerGroupType.CONSUMER:
+        return "completing_rebalancing"
+    return str(about.state.name.lower())
 
 
 def _is_untold(failure: KafkaException | None) -> bool:

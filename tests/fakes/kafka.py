@@ -17,6 +17,7 @@ from confluent_kafka import (
     OFFSET_BEGINNING,
     OFFSET_END,
     OFFSET_INVALID,
+    ConsumerGroupType,
     IsolationLevel,
     KafkaError,
     KafkaException,
@@ -84,6 +85,7 @@ class Broker:
         self.members: dict[str, list[Any]] = {}  # of groups, by name
         self.unlisted: list[KafkaError] = []  # why some broker does not list its groups
         self.untold: dict[str, KafkaError] = {}  # why nothing is told of a group that is listed
+        self.sharing_out: set[str] = set()  # groups of KIP-848 in a state that the client has no word for
         self.listed_twice: set[str] = set()  # groups that two brokers list, as while one takes them over
         self.epochs: dict[str, int] = defaultdict(int)
         self.n_steps = 0
@@ -589,7 +591,10 @@ class FakeAdmin:
         members = self._broker.members.get(name, [])
         is_there = any(place[0] == name for place in self._broker.numbers)
         state = "STABLE" if members else "EMPTY" if is_there else "DEAD"
-        return SimpleNamespace(members=members, state=SimpleNamespace(name=state))
+        kind = ConsumerGroupType.CLASSIC
+        if name in self._broker.sharing_out:
+            state, kind = "UNKNOWN", ConsumerGroupType.CONSUMER
+        return SimpleNamespace(members=members, state=SimpleNamespace(name=state), type=kind)
 
     def list_consumer_group_offsets(self, asked: list[Any], **_times: Any) -> dict[str, Future]:
         self._broker.step("list_group_offsets")

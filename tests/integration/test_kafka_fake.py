@@ -8,6 +8,7 @@ import pytest
 from confluent_kafka import (
     OFFSET_BEGINNING,
     ConsumerGroupTopicPartitions,
+    ConsumerGroupType,
     KafkaError,
     KafkaException,
     TopicPartition,
@@ -144,6 +145,17 @@ def test_metadata_of_a_topic_that_is_not_there_says_so(broker):
     about = consumer.list_topics(name, timeout=10).topics[name]
     assert about.error is not None
     consumer.close()
+
+
+def test_a_group_says_of_which_protocol_it_is(topic):
+    """By which a state that the client has no word for is told from a coordinator that is away."""
+    group = "nine-" + topic
+    admin = kafka.admin()
+    place = TopicPartition(topic, 0, 0)
+    asked = [ConsumerGroupTopicPartitions(group, [place])]
+    admin.alter_consumer_group_offsets(asked, request_timeout=10)[group].result(30)
+    about = admin.describe_consumer_groups([group], request_timeout=10)[group].result(30)
+    assert (about.state.name, about.type) == ("EMPTY", ConsumerGroupType.CLASSIC)
 
 
 def test_the_client_asks_for_no_group_without_a_name(broker):

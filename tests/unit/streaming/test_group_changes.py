@@ -133,6 +133,18 @@ def test_the_search_goes_on_where_kafka_lets_nobody_in(broker, monkeypatch):
     assert queries.search_groups("g", None) == []
 
 
+def test_a_group_of_the_newer_protocol_is_not_unknown_while_it_shares_out(broker, viewer):
+    broker.join("g", ("orders", 0))
+    broker.sharing_out = {"g"}
+    [group] = viewer.get("/api/v1/consumer-groups").json()["results"]
+    assert (group["state"], group["n_members"], group["problem"]) == ("completing_rebalancing", 1, "")
+
+
+def test_groups_that_are_not_listed_are_named(viewer):
+    """Also where somebody is about to delete what they read."""
+    assert "are not listed here" in viewer.get("/topics/-/groups?topic=orders").content.decode()
+
+
 def test_a_group_that_two_brokers_list_is_one(broker, viewer):
     """As while its coordinator moves."""
     broker.listed_twice = {"g"}

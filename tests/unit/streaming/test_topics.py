@@ -4,7 +4,7 @@ from concurrent.futures import Future
 from types import SimpleNamespace
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import ConsumerGroupType, KafkaError, KafkaException
 from confluent_kafka.admin import OffsetSpec
 from django.urls import reverse
 
@@ -167,7 +167,8 @@ class Grouped(Admin):
         return done(SimpleNamespace(valid=groups, errors=[*self.listing, *self.unlisted]))
 
     def describe_consumer_groups(self, names, request_timeout):
-        about = SimpleNamespace(state=SimpleNamespace(name="STABLE"), members=[MEMBER, MEMBER])
+        kind = ConsumerGroupType.CLASSIC
+        about = SimpleNamespace(state=SimpleNamespace(name="STABLE"), members=[MEMBER, MEMBER], type=kind)
         return {name: done(self._lost(name) or about) for name in names}
 
     def list_consumer_group_offsets(self, wanted, request_timeout):
