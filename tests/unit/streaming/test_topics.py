@@ -280,6 +280,12 @@ class TestMessagesOfAPage:
         assert '· none<span class="muted">null</span>' in page
         assert '· empty<span class="wrap-anywhere"></span>' in page
 
+    def test_bytes_that_are_no_text_are_called_base64(self, box):
+        page = box(Read(0, 5, None, b"\xff\xff", b"1", [("h", b"\xff"), ("text", b"//8=")]))
+        assert "//8=</span>(base64)" in page
+        assert "/w==</span>(base64)" in page
+        assert page.count("base64") == 2
+
     def test_names_of_headers_that_are_no_text_are_told(self, box):
         assert "(names that are no UTF-8)" in box(Read(0, 5, None, None, b"1", [], has_odd_names=True))
 
