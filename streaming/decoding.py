@@ -1,7 +1,7 @@
 """From the bytes of a message to a typed event, or to the reason why it is none. Django-free."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import msgspec
@@ -19,6 +19,13 @@ MOST_TIMES = 100_000
 YEAR_2000_S, YEAR_2100_S = 946_684_800, 4_102_444_800
 MAX_UNIX_MS = 10**15  # the year 33658: more is no time in any unit
 
+# Behind the time: an offset and the name of a zone, or UTC, with or without an offset.
+_ZONE_NAME = re.compile(
+    r"(Z|[+-][0-9]{2}:?[0-9]{2})\[[A-Z0-9_/+-]{1,40}\]\Z"
+    r"|(?: ?([+-][0-9]{2}:?[0-9]{2}))? (?:UTC|GMT)\Z",
+    re.IGNORECASE,
+)
+_LEAP_SECOND = re.compile(r"(.{13}:[0-9]{2}):60(.*)")
 _UNIX_FRACTION = re.compile(r"[0-9]{1,19}\.[0-9]{1,19}")
 
 _when = msgspec.json.Decoder(datetime)
@@ -64,6 +71,7 @@ def _of_text(text: str) -> float:
 
     Then the rarer ways: a Unix time with a fraction, and what else of ISO 8601 holds date and time.
     """
+    text = text.strip(" \t\r\n")
     if text.isascii() and text.isdigit() and len(text) < 20:
         return _of_number(int(text))
     try:
@@ -76,12 +84,19 @@ def _of_text(text: str) -> float:
 
 
 def _of_iso(text: str) -> datetime:
-    """PostgreSQL's own `+00`, no seconds, a comma before the fraction. A day alone is no time."""
+    """PostgreSQL's own `+00`, no seconds, a comma before the fraction. A day alone is no time.
+
+    Java names the zone behind the offset, which alone says the time; Go and Ruby write UTC. A leap second is
+    the first of the next minute, as POSIX counts.
+    """
     try:
         if not any(mark in text for mark in "Tt "):
             raise ValueError
-        return datetime.fromisoformat(text)
-    except ValueError as error:
+        plain = _ZONE_NAME.sub(lambda found: found[1] or found[2] or "Z", text)
+        leap = _LEAP_SECOND.fullmatch(plain)
+        when = datetime.fromisoformat(f"{leap[1]}:59{leap[2]}" if leap else plain)
+        return when + timedelta(seconds=leap is not None)
+    except (ValueError, OverflowError) as error:
         raise BadEvent("the event time is not like 2024-01-31 12:30:00 or 2024-01-31T12:30:00Z") from error
 
 
@@ -130,7 +145,7 @@ class EventDecoder:
         except msgspec.ValidationError as error:
             plain = _untyped(text, error)
         except msgspec.DecodeError:
-            if b"NaN" not in text:
+            if b"NaN" not in text and b"Infinity" not in text:
                 raise
             plain = encodings.without_nan(text)
         if not isinstance(plain, dict):

@@ -3,6 +3,7 @@
 import json
 from typing import Any, Final
 
+BLANKS: Final = b" \t\r\n"  # of JSON
 REGISTRY_BYTES: Final = 5  # a zero, and the number of the schema
 COMPRESSED: Final = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"\x04\x22\x4d\x18": "lz4"}
 
@@ -12,7 +13,7 @@ def as_utf8(value: bytes) -> bytes:
 
     Raises ValueError with a reason for people when it is none.
     """
-    if value[:1] == b"\x00" and value[REGISTRY_BYTES : REGISTRY_BYTES + 1] in (b"{", b"["):
+    if value[:1] == b"\x00" and value[REGISTRY_BYTES:].lstrip(BLANKS)[:1] in (b"{", b"["):
         return value[REGISTRY_BYTES:]
     for mark, name in COMPRESSED.items():
         if value.startswith(mark):
@@ -31,7 +32,7 @@ def as_utf8(value: bytes) -> bytes:
 
 
 def without_nan(text: bytes) -> Any:
-    """JSON with NaN in it, as Python writes a missing number: read as null. Infinity is no number here.
+    """JSON with NaN and infinities in it, as Python writes them. A missing number, NaN, is read as null.
 
     Raises ValueError and RecursionError for what is no JSON even so.
     """
@@ -40,6 +41,5 @@ def without_nan(text: bytes) -> Any:
     return plain
 
 
-def _constant(name: str) -> None:
-    if name != "NaN":
-        raise ValueError(f"{name} is no JSON")
+def _constant(name: str) -> float | None:
+    return None if name == "NaN" else float(name)

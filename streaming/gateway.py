@@ -4,18 +4,21 @@ What is said of groups is in `groups`, what changes topics in `topic_admin`.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import structlog
 from confluent_kafka import KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec, TopicDescription
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from core.lib import kafka
 from core.lib.errors import NotFound
 from streaming import messages, places
 from streaming.kafka_errors import MISSING, translated
-from streaming.kafka_types import Partition, Read, Start, Topic
+from streaming.kafka_types import Messages, Partition, Read, Start, Topic
 
 log = structlog.get_logger(__name__)
 
@@ -23,6 +26,7 @@ TIMEOUT_S = 5
 PAGE_WAITS_S = 1.0  # where the rest of a page waits for the answer
 MAX_LIMIT = 200
 NO_LEADER = -1  # as Kafka writes it
+MOST_NAMED = 10  # partitions, in a sentence
 
 
 class KafkaGateway:
@@ -86,11 +90,15 @@ class KafkaGateway:
             for about in abouts
         ]
 
-    def _offsets(self, asked: list[TopicPartition], spec: Any) -> dict[places.Place, int]:
-        return places.offsets(self._admin, asked, spec, TIMEOUT_S)
+    def _offsets(self, asked: list[TopicPartition], spec: Any, **how: bool) -> dict[places.Place, int]:
+        """As far as brokers tell: one that is late, or dead and not yet known to be, hides no other's."""
+        return places.offsets(self._admin, asked, spec, TIMEOUT_S, is_partial=True, **how)
 
-    def ends(self, topic_names: Iterable[str]) -> dict[places.Place, int]:
-        """The end of each partition of these topics; topics that are not there are left out."""
+    def ranges(self, topic_names: Iterable[str]) -> dict[places.Place, tuple[int, int]]:
+        """The first and the next offset of each partition of these topics, without topics that are not there.
+
+        Raises Unavailable where a leader does not tell: a sum over the others would be none.
+        """
         with translated():
             found = self._admin.list_topics(timeout=min(TIMEOUT_S, PAGE_WAITS_S)).topics
             abouts = [found[name] for name in set(topic_names) if name in found]
@@ -100,7 +108,11 @@ class KafkaGateway:
                 for number, part in about.partitions.items()
                 if part.leader != NO_LEADER
             ]
-            return self._offsets(asked, OffsetSpec.latest())
+            lows, ends = (
+                places.offsets(self._admin, asked, spec, TIMEOUT_S)
+                for spec in (OffsetSpec.earliest(), OffsetSpec.latest())
+            )
+        return {place: (low, ends[place]) for place, low in lows.items() if place in ends}
 
     def message(self, topic: str, partition: int, offset: int) -> Read | None:
         """The one message at this place; None when it is no longer there.
@@ -110,19 +122,35 @@ class KafkaGateway:
         with translated():
             return messages.one(topic, partition, offset)
 
-    def messages(self, name: str, *, start: Start, limit: int) -> list[Read]:
-        """Up to `limit` messages from `start` on, oldest first; for "latest" the last ones there are.
+    def messages(self, name: str, *, start: Start, limit: int) -> Messages:
+        """Up to `limit` committed messages from `start` on; for "latest" the last ones there are.
 
         Those that come within seconds; raises Unavailable when none did.
         """
         topic = self.topic(name)
+        readable = self._readable(topic)
         with translated():
             if start.kind == "latest":
-                return messages.latest(topic, most=limit)
-            at_time = self.at_time(topic, start.at_ms) if start.kind == "time" else {}
-            starts = messages.starts(topic, start, at_time)
-            ends = {number: high for number, (_low, high) in topic.ranges.items()}
-            return sorted(messages.read(name, starts, ends, most=limit), key=messages.in_order)
+                found = messages.latest(readable, most=limit)
+            else:
+                at_time = self.at_time(topic, start.at_ms) if start.kind == "time" else {}
+                starts = messages.starts(readable, start, at_time)
+                ends = {number: high for number, (_low, high) in readable.ranges.items()}
+                found = messages.read(name, starts, ends, most=limit)
+        numbers = [start.partition] if start.kind == "offset" else [one.number for one in topic.partitions]
+        return Messages(found, _missing_in_words(topic, readable, numbers))
+
+    def _readable(self, topic: Topic) -> Topic:
+        """The topic as far as its messages are committed: behind an open transaction none is read.
+
+        A reader that waits for what lies there gets no message, and hears of no end.
+        """
+        asked = [TopicPartition(topic.name, number) for number in topic.ranges]
+        with translated():
+            ends = self._offsets(asked, OffsetSpec.latest(), is_committed=True)
+        return replace(
+            topic, partitions=[_ending(one, ends.get((topic.name, one.number))) for one in topic.partitions]
+        )
 
     def at_time(self, topic: Topic, at_ms: int) -> dict[int, int]:
         """By partition the first message of that time or later; -1 where there is none.
@@ -144,6 +172,42 @@ def _both(
     if place in low and place in high:
         return low[place], high[place]
     return None, None
+
+
+def _ending(partition: Partition, end: int | None) -> Partition:
+    if end is None or partition.high is None:
+        return replace(partition, low=None, high=None)
+    return replace(partition, high=min(end, partition.high))
+
+
+def _missing_in_words(topic: Topic, readable: Topic, numbers: list[int]) -> str:
+    """Why messages of these partitions are not read; "" where nothing is in the way."""
+    ends = {number: high for number, (_low, high) in readable.ranges.items() if number in numbers}
+    sentences = []
+    held = {number: end for number, end in ends.items() if end < topic.ranges[number][1]}
+    if held:
+        n_held = sum(topic.ranges[number][1] - end for number, end in held.items())
+        words = {"n": n_held, "places": _few(f"{number}:{end}" for number, end in held.items())}
+        sentences.append(
+            ngettext(
+                "An open transaction holds back %(n)d offset, until it ends, from here on: %(places)s.",
+                "An open transaction holds back %(n)d offsets, until it ends, from here on: %(places)s.",
+                n_held,
+            )
+            % words
+        )
+    if untold := [number for number in readable.untold if number in numbers]:
+        words = {"partitions": _few(map(str, untold))}
+        sentences.append(
+            _("Kafka does not tell of these partitions now, so they are left out: %(partitions)s.") % words
+        )
+    return " ".join(sentences)
+
+
+def _few(texts: Iterable[str]) -> str:
+    """The first of them: a topic may have thousands of partitions."""
+    some = list(islice(texts, MOST_NAMED + 1))
+    return ", ".join(some if len(some) <= MOST_NAMED else [*some[:MOST_NAMED], "…"])
 
 
 def connect() -> KafkaGateway:

@@ -38,8 +38,33 @@ REFUSED: Final = {
     KafkaError.POLICY_VIOLATION: "",
     KafkaError.INVALID_REQUEST: "",
     KafkaError.OFFSET_OUT_OF_RANGE: "",
+    KafkaError.INVALID_GROUP_ID: "",
     KafkaError._INVALID_ARG: "",
 }
+# Nobody answered, or not in time: what was asked may be asked again.
+AWAY: Final = (
+    KafkaError._TRANSPORT,
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError._TIMED_OUT,
+    KafkaError._TIMED_OUT_QUEUE,
+    KafkaError._RESOLVE,
+    KafkaError._WAIT_COORD,
+    KafkaError._WAIT_CACHE,
+    KafkaError._DESTROY,
+    KafkaError.REQUEST_TIMED_OUT,
+    KafkaError.NETWORK_EXCEPTION,
+    KafkaError.BROKER_NOT_AVAILABLE,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.REPLICA_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.NOT_CONTROLLER,
+    KafkaError.OFFSET_NOT_AVAILABLE,
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+)
 
 
 @contextmanager
@@ -70,7 +95,9 @@ def as_ours(
         message = _("Kafka refused: %(error)s") % words
         errors = [{"field": REFUSED[code], "message": message}]
         return InvalidRequest(message, service="kafka", errors=errors)
-    return Unavailable(_("Kafka is not answering. Try again soon."), service="kafka")
+    if code in AWAY:
+        return Unavailable(_("Kafka is not answering. Try again soon."), service="kafka")
+    return Unavailable(_("Kafka answered with an error: %(error)s") % words, service="kafka")
 
 
 def busy_in_words() -> str:

@@ -35,6 +35,11 @@ class Topic:
         }
 
     @property
+    def untold(self) -> list[int]:
+        """Partitions of which Kafka does not tell."""
+        return [one.number for one in self.partitions if one.number not in self.ranges]
+
+    @property
     def n_messages(self) -> int:
         """Upper bound of the messages that it holds now, as far as Kafka tells."""
         return sum(high - low for low, high in self.ranges.values())
@@ -77,7 +82,7 @@ class Purged:
 
 @dataclass(frozen=True)
 class GroupLag:
-    """How far a group is behind on one partition; None while nobody tells where it ends.
+    """How far a group is behind on one partition, of what that holds; None while nobody tells where it ends.
 
     member: the client that reads it now; empty while none does.
     """
@@ -105,7 +110,8 @@ class Member:
 class Group:
     """A consumer group, its members and its lag.
 
-    problem: why some of it is not known, a sentence; empty when all is. n_members: None while not known.
+    problem: why some of it is not known, or what is odd about where it stands, a sentence; else empty.
+    n_members: None while not known.
     """
 
     name: str
@@ -143,16 +149,28 @@ class Groups:
 
 @dataclass(frozen=True)
 class Read:
-    """A message as it lies in the topic. Of large ones the beginning: the sizes are of the whole."""
+    """A message as it lies in the topic. Of large ones the beginning: the sizes are of the whole.
+
+    has_odd_names: it has headers whose names are no UTF-8, so that the client gives none of them.
+    """
 
     partition: int
     offset: int
     at_ms: int | None
     key: bytes | None
     value: bytes | None
-    headers: list[tuple[str, bytes]]
+    headers: list[tuple[str, bytes | None]]
     key_bytes: int = 0
     value_bytes: int = 0
+    has_odd_names: bool = False
+
+
+@dataclass(frozen=True)
+class Messages:
+    """Messages, oldest first. problem: why some are missing, a sentence; empty when none is known to be."""
+
+    read: list[Read]
+    problem: str = ""
 
 
 @dataclass(frozen=True)

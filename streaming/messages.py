@@ -35,12 +35,15 @@ def starts(topic: Topic, start: Start, at_time: Mapping[int, int]) -> dict[int, 
     """The offset at which each partition is read; partitions with nothing to read are left out.
 
     at_time: for a start at a time, by partition the first offset of that time or later, -1 for none.
-    Raises NotFound for a partition that is not there.
+    Raises NotFound for a partition that is not there, and Unavailable where Kafka tells of none that is asked
+    for.
     """
     ranges = topic.ranges
+    if start.kind == "offset" and start.partition not in {one.number for one in topic.partitions}:
+        raise NotFound(_("The topic has no partition %(n)d.") % {"n": start.partition})
+    if start.partition not in ranges if start.kind == "offset" else not ranges:
+        raise _untold()
     if start.kind == "offset":
-        if start.partition not in {one.number for one in topic.partitions}:
-            raise NotFound(_("The topic has no partition %(n)d.") % {"n": start.partition})
         wanted = {start.partition: start.offset}
     elif start.kind == "time":
         wanted = {number: offset for number, offset in at_time.items() if offset >= 0}
@@ -51,7 +54,7 @@ def starts(topic: Topic, start: Start, at_time: Mapping[int, int]) -> dict[int, 
 
 
 def read(topic: str, starts: Mapping[int, int], ends: Mapping[int, int], *, most: int) -> list[Read]:
-    """Until `most` are read, every partition is at its end, or the time is over.
+    """The first `most` by time from the starts on, unless the time is over before.
 
     starts, ends: by partition the first offset, and the one before which to stop. Raises KafkaException, and
     Unavailable when the time was over before there was any.
@@ -60,20 +63,22 @@ def read(topic: str, starts: Mapping[int, int], ends: Mapping[int, int], *, most
     if not starts:
         return found
     with _Reader(topic) as reader:
-        for message in reader.messages(starts, ends):
+        for message in reader.messages(starts, ends, most=most):
             found.append(_as_read(message))
-            if len(found) == most:
-                return found
+            if len(found) >= most + AT_ONCE:
+                found = _oldest(found, most)
         reader.require(found)
-    return found
+    return _oldest(found, most)
 
 
 def latest(topic: Topic, *, most: int) -> list[Read]:
-    """The newest messages, oldest first; raises as `read`.
+    """The newest messages, oldest first, and the last of each partition among them; raises as `read`.
 
     Offsets may be empty: markers of transactions, what was taken back, what compaction left out. So it steps
     back in a partition as long as that may hold a message that belongs to the newest.
     """
+    if not topic.ranges:
+        raise _untold()
     ranges = {number: (low, high) for number, (low, high) in topic.ranges.items() if low < high}
     lows = {number: low for number, (low, _high) in ranges.items()}
     ends = {number: high for number, (_low, high) in ranges.items()}
@@ -119,13 +124,35 @@ def one(topic: str, partition: int, offset: int) -> Read | None:
     return None
 
 
+def _untold() -> Unavailable:
+    return Unavailable(_("Kafka does not tell of the partition now. Try again soon."), service="kafka")
+
+
 def in_order(read: Read) -> tuple[int, int, int]:
     """By time, where there is one."""
     return read.at_ms or 0, read.partition, read.offset
 
 
+def _oldest(found: list[Read], most: int) -> list[Read]:
+    return sorted(found, key=in_order)[:most]
+
+
 def _newest(found: list[Read], most: int) -> list[Read]:
-    return sorted(found, key=in_order)[-most:]
+    """The last by time, and among them the last of each partition, where those are at most half of all.
+
+    Senders write times as they like, or none: those of the far future would leave the rest no room for ever.
+    """
+    now_ms = int(time.time() * 1000)
+
+    def moment(read: Read) -> tuple[int, int, int]:
+        return min(read.at_ms or 0, now_ms), read.partition, read.offset
+
+    last = {one.partition: one for one in sorted(found, key=lambda one: one.offset)}
+    kept = list(last.values()) if len(last) <= most // 2 else []
+    places = {(one.partition, one.offset) for one in kept}
+    others = [one for one in sorted(found, key=moment) if (one.partition, one.offset) not in places]
+    n_others = most - len(kept)
+    return sorted([*kept, *others[len(others) - min(n_others, len(others)) :]], key=moment)
 
 
 class _Reader:
@@ -143,23 +170,37 @@ class _Reader:
     def __exit__(self, *_: object) -> None:
         self._consumer.close()
 
-    def messages(self, starts: Mapping[int, int], ends: Mapping[int, int]) -> Iterator[Message]:
-        """Those of [start, end) of each partition, as far as there is time. Raises KafkaException."""
+    def messages(
+        self, starts: Mapping[int, int], ends: Mapping[int, int], *, most: int | None = None
+    ) -> Iterator[Message]:
+        """Those of [start, end) of each partition, as far as there is time, and at most so many of it.
+
+        What is done is read no further: else the client would hand over all that one partition has before the
+        others have their turn. Raises KafkaException.
+        """
         places = [TopicPartition(self._topic, number, offset) for number, offset in starts.items()]
         self._consumer.assign(places)
         is_open = set(starts)
+        n_read: Counter[int] = Counter()
         while is_open:
             if time.monotonic() >= self._deadline:
                 self.is_late = True
                 return
+            done: set[int] = set()
             for message in self._consumer.consume(AT_ONCE, 0.2):
                 number, error = message.partition(), message.error()
                 if error is not None and error.code() != KafkaError._PARTITION_EOF:
                     raise KafkaException(error)
+                if number not in is_open - done:
+                    continue
                 if error is None and message.offset() < ends[number]:
+                    n_read[number] += 1
                     yield message
-                if error is not None or message.offset() + 1 >= ends[number]:
-                    is_open.discard(number)
+                if error is not None or message.offset() + 1 >= ends[number] or n_read[number] == most:
+                    done.add(number)
+            is_open -= done
+            if done and is_open:
+                self._consumer.incremental_unassign([TopicPartition(self._topic, one) for one in done])
 
     def require(self, found: list[Read]) -> None:
         """Nothing found in time does not mean that there is nothing. Raises Unavailable then."""
@@ -171,7 +212,8 @@ class _Reader:
 def _as_read(message: Message, *, is_whole: bool = False) -> Read:
     """Without the flag only as much of it as is shown."""
     kind, at_ms = message.timestamp()
-    key, value, found = message.key(), message.value(), headers(message)
+    key, value = message.key(), message.value()
+    found, has_odd_names = headers(message)
     return Read(
         partition=message.partition(),
         offset=message.offset(),
@@ -181,22 +223,23 @@ def _as_read(message: Message, *, is_whole: bool = False) -> Read:
         headers=found if is_whole else _kept(found),
         key_bytes=len(key or b""),
         value_bytes=len(value or b""),
+        has_odd_names=has_odd_names,
     )
 
 
-def _kept(found: list[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
+def _kept(found: list[tuple[str, bytes | None]]) -> list[tuple[str, bytes | None]]:
     """The first ones that there is room for, and a word when there are more."""
     room = KEPT_HEADER_BYTES
     for n_kept, (name, value) in enumerate(found):
-        room -= len(name) + len(value)
+        room -= len(name) + len(value or b"")
         if room < 0:
             return [*found[:n_kept], (_("(%(n)d headers more)") % {"n": len(found) - n_kept}, b"")]
     return found
 
 
-def headers(message: Message) -> list[tuple[str, bytes]]:
-    """Kafka takes any bytes as a name, the client only UTF-8."""
+def headers(message: Message) -> tuple[list[tuple[str, bytes | None]], bool]:
+    """All, or none where names are no UTF-8: Kafka takes any bytes, the client does not. Whether it is so."""
     try:
-        return [(name, value or b"") for name, value in message.headers() or []]
+        return list(message.headers() or []), False
     except UnicodeDecodeError:
-        return [(_("(names that are no UTF-8)"), b"")]
+        return [], True

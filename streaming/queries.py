@@ -1,7 +1,7 @@
 """Reads: streams with rate and lag, windows, dead letters, replays."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -14,9 +14,9 @@ from django.utils.translation import gettext as _
 
 from core.access.models import User
 from core.lib import topics
-from core.lib.errors import NotFound, Unavailable
+from core.lib.errors import NotFound, Unauthorized, Unavailable
 from core.lib.hits import Hit
-from streaming import frames, gateway, groups
+from streaming import frames, gateway, groups, places
 from streaming.anomalies import topic_name
 from streaming.models import Anomaly, DeadLetter, Replay, RuleState, Stream, StreamOffset, Window
 from streaming.windows import SHOWN_WINDOWS
@@ -80,15 +80,16 @@ def streams() -> list[Standing]:
 def lags(names: Iterable[str]) -> dict[str, int]:
     """Messages not counted yet, by stream. Asks Kafka: raises Unavailable."""
     rows = list(Stream.objects.filter(name__in=list(names)).prefetch_related("offsets"))
-    ends = gateway.connect().ends({row.topic for row in rows})
-    return {row.name: _lag(row, ends) for row in rows}
+    ranges = gateway.connect().ranges({row.topic for row in rows})
+    return {row.name: _lag(row, ranges) for row in rows}
 
 
-def _lag(row: Stream, ends: dict[tuple[str, int], int]) -> int:
+def _lag(row: Stream, ranges: Mapping[places.Place, tuple[int, int]]) -> int:
+    """Of what is there: nobody waits for what its topic no longer holds."""
     counted = {offset.partition: offset.next_offset for offset in row.offsets.all()}
     return sum(
-        max(0, end - counted.get(partition, 0))
-        for (topic, partition), end in ends.items()
+        max(0, end - max(low, counted.get(partition, 0)))
+        for (topic, partition), (low, end) in ranges.items()
         if topic == row.topic
     )
 
@@ -218,7 +219,7 @@ def _kafka_names() -> Names:
         try:
             found = gateway.connect().names() - topics.KAFKAS_OWN
             of_groups = groups.connect().names()
-        except Unavailable:  # the page of topics says so
+        except (Unauthorized, Unavailable):  # the page of topics says so
             pass
         _remembered = Names(time.monotonic(), sorted(found), of_groups)
     return _remembered

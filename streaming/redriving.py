@@ -78,7 +78,7 @@ def _message(letter: DeadLetter) -> gateway.Read | None:
     return found if found is not None and _is_of(letter, dict(found.headers)) else None
 
 
-def _is_of(letter: DeadLetter, headers: dict[str, bytes]) -> bool:
+def _is_of(letter: DeadLetter, headers: dict[str, bytes | None]) -> bool:
     """Whether a message of the dead topic is this letter. Earlier releases wrote the bare names."""
     prefix = ledger.OUR_HEADERS if f"{ledger.OUR_HEADERS}offset" in headers else ""
     place = {"partition": letter.partition, "offset": letter.offset}

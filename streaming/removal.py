@@ -75,7 +75,7 @@ def _wait_until_counted(stream: Stream) -> None:
 
 def _replay_of(message: Message) -> bytes | None:
     """Whose event this is, by its header."""
-    return dict(messages.headers(message)).get("replay")
+    return dict(messages.headers(message)[0]).get("replay")
 
 
 def _is_demo_prediction(message: Message) -> bool:

@@ -60,7 +60,8 @@ class GroupSerializer(serializers.Serializer):
     n_members = serializers.IntegerField(allow_null=True)
     lag_messages = serializers.IntegerField(allow_null=True)
     problem = serializers.CharField(
-        help_text="Why n_members or lag_messages is null, as when the coordinator is away; else empty."
+        help_text="Why n_members or lag_messages is null, as when the coordinator is away, or that the group"
+        " stands where its topic holds nothing; else empty."
     )
     offsets = GroupLagSerializer(many=True)
 
@@ -76,7 +77,7 @@ class TextOrBytes(serializers.Serializer):
 
 class HeaderSerializer(serializers.Serializer):
     name = serializers.CharField()
-    value = TextOrBytes()
+    value = TextOrBytes(allow_null=True)
 
 
 class MessageSerializer(serializers.Serializer):
@@ -86,6 +87,9 @@ class MessageSerializer(serializers.Serializer):
     key = TextOrBytes(allow_null=True)
     value = TextOrBytes(allow_null=True)
     headers = HeaderSerializer(many=True)
+    has_odd_names = serializers.BooleanField(
+        help_text="Whether it has headers whose names are no UTF-8: then none is shown."
+    )
 
 
 def shown(data: bytes | None, size_bytes: int = 0, *, longest: int = LONGEST_VALUE) -> dict[str, Any] | None:
@@ -119,6 +123,7 @@ def message(read: Read) -> dict[str, Any]:
         "key": shown(read.key, read.key_bytes),
         "value": shown(read.value, read.value_bytes),
         "headers": [{"name": name, "value": shown(value)} for name, value in read.headers],
+        "has_odd_names": read.has_odd_names,
     }
 
 

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
+from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
@@ -99,7 +100,16 @@ class MessageListView(APIView):
             ),
             OpenApiParameter("limit", int, description="1 to 200, by default 50"),
         ],
-        responses=changes.results("Messages", shapes.MessageSerializer(many=True)),
+        responses=inline_serializer(
+            "Messages",
+            {
+                "results": shapes.MessageSerializer(many=True),
+                "next": serializers.URLField(allow_null=True),
+                "problem": serializers.CharField(
+                    help_text="Why messages may be missing, as behind an open transaction; else empty."
+                ),
+            },
+        ),
     )
     def get(self, request: Request, name: str) -> Response:
         """Read without a consumer group, oldest first, for four seconds at most."""
@@ -108,8 +118,8 @@ class MessageListView(APIView):
         start = reading.start(given.get("from", "latest"))
         limit = reading.limit(given.get("limit", "50"))
         found = gateway.connect().messages(reading.topic_name(name), start=start, limit=limit)
-        results = shapes.MessageSerializer([shapes.message(read) for read in found], many=True).data
-        return Response({"results": results, "next": None})
+        results = shapes.MessageSerializer([shapes.message(read) for read in found.read], many=True).data
+        return Response({"results": results, "next": None, "problem": found.problem})
 
     @extend_schema(
         operation_id="topics_messages_create",

@@ -132,6 +132,8 @@ def _again(request: SignedInRequest, name: str) -> dict[str, Any]:
     found = gateway.connect().message(name, start.partition, start.offset)
     if found is None:
         raise NotFound(_("Kafka no longer holds the message: it grew too old, or the topic was deleted."))
+    if found.has_odd_names:
+        messages.warning(request, _("Names of its headers are no UTF-8, so the message has none here."))
     return as_typed(found)
 
 

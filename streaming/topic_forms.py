@@ -264,12 +264,12 @@ class OffsetsForm(forms.Form):
 
 def as_typed(read: Read) -> dict[str, Any]:
     """A message that was read, as the form shows it: to be sent again."""
-    key, key_encoding = _shown(read.key)
+    key, key_encoding = _shown(read.key, is_line=True)
     value, value_encoding = _shown(read.value)
     headers = []
     for name, data in read.headers:
         text, encoding = _shown(data)
-        headers.append({"name": name, "value": text, "encoding": encoding})
+        headers.append({"name": name, "value": None if data is None else text, "encoding": encoding})
     return {
         "key": key,
         "key_encoding": key_encoding,
@@ -282,12 +282,12 @@ def as_typed(read: Read) -> dict[str, Any]:
     }
 
 
-def _shown(data: bytes | None) -> tuple[str, str]:
-    """Text where a browser gives every byte of it back, else base64."""
+def _shown(data: bytes | None, *, is_line: bool = False) -> tuple[str, str]:
+    """Text where a browser gives every byte of it back, else base64. is_line: in a box of one line."""
     try:
         text = (data or b"").decode()
     except UnicodeDecodeError:
         text = "\r"
-    if "\r" in text or "\x00" in text:
+    if any(lost in text for lost in ("\r\x00\n" if is_line else "\r\x00")):
         return base64.b64encode(data or b"").decode(), ENCODINGS[-1]
     return text, ENCODINGS[0]

@@ -81,7 +81,8 @@ def topic_messages(request: SignedInRequest, name: str) -> HttpResponse:
     except InvalidRequest as error:
         values["fault"] = error.message
     else:
-        values["rows"] = [_row(read, is_alone=limit == 1) for read in reversed(found)]
+        values["problem"] = found.problem
+        values["rows"] = [_row(read, is_alone=limit == 1) for read in reversed(found.read)]
     return render(request, "streaming/_message_table.html", values)
 
 
@@ -96,6 +97,7 @@ def _row(read: Read, *, is_alone: bool) -> dict[str, Any]:
         "at": _moment(read.at_ms),
         "key": shown(read.key, read.key_bytes, longest=LONGEST_KEY),
         "headers": headers,
+        "has_odd_names": read.has_odd_names,
         "value": value,
         "has_more": not is_alone and value is not None and value["is_cut"],
     }

@@ -32,7 +32,7 @@ from predictions.serving import service as serving
 from predictions.serving.service import Service
 from streaming import gateway as kafka_gateway
 from streaming import topic_actions
-from streaming.kafka_types import Partition, Read, Topic
+from streaming.kafka_types import Messages, Partition, Read, Topic
 from streaming.models import Anomaly, DeadLetter, Replay, RuleState, Window
 from tests import champions
 from tests.fakes.airflow import FakeAirflow
@@ -64,8 +64,8 @@ class FakeKafka:
             raise NotFound(f"There is no topic {name}.")
         return self.topic_
 
-    def ends(self, names: Any) -> dict[tuple[str, int], int]:
-        return {(NAME, 0): 1} if NAME in names else {}
+    def ranges(self, names: Any) -> dict[tuple[str, int], tuple[int, int]]:
+        return {(NAME, 0): (0, 1)} if NAME in names else {}
 
     def names(self) -> set[str]:
         return {NAME}
@@ -76,9 +76,9 @@ class FakeKafka:
     def message(self, topic: str, partition: int, offset: int) -> Read | None:
         return None
 
-    def messages(self, name: str, *, start: Any, limit: int) -> list[Read]:
+    def messages(self, name: str, *, start: Any, limit: int) -> Messages:
         self.topic(name)
-        return [Read(0, 0, 0, None, b"\xff", [])]
+        return Messages([Read(0, 0, 0, None, b"\xff", [])])
 
 
 class FakeFeatures:

@@ -13,6 +13,7 @@ from django.conf import settings
 QUIET_S: Final = 60.0
 # The serving processes send at most a hundred; what holds more is nobody's, and one thing to set aside.
 MOST_LINES: Final = 1_000
+BLANKS: Final = b" \t\r\n"  # of JSON
 
 
 def common_config() -> dict[str, Any]:
@@ -54,12 +55,16 @@ def admin(**settings_: Any) -> AdminClient:
 def lines(value: bytes) -> list[bytes]:
     """The JSON objects that a message holds, one a line; any other message is given back as it is.
 
+    Lines are without the blanks around them, and a carriage return is one; the last line may have an end.
     No JSON document looks like several: after an object that ended, a line cannot begin another one.
     """
-    found = value.split(b"\n") if b"\n" in value else [value]
-    if len(found) > MOST_LINES or not all(line[:1] == b"{" and line[-1:] == b"}" for line in found):
+    if b"\n" not in value:
         return [value]
-    return found
+    found = [line.strip(BLANKS) for line in value.rstrip(BLANKS).split(b"\n")]
+    is_several = 1 < len(found) <= MOST_LINES and all(
+        line[:1] == b"{" and line[-1:] == b"}" for line in found
+    )
+    return found if is_several else [value]
 
 
 def quiet(log: Any) -> dict[str, Any]:

@@ -40,13 +40,22 @@ WINDOW, SLIDE = "10 minutes", "5 minutes"
 MAX_EVENT_BYTES = 256 * 1024
 MAX_AHEAD = "5 minutes"
 MOST_LINES = 1_000  # of a message; as core.lib.kafka has it
+BLANKS = " \t\r\n"
+JSON = {"allowNonNumericNumbers": "true", "allowSingleQuotes": "false"}  # NaN is read as null
 # As the console's own streams read event times: date and time of ISO 8601, and Unix times of four units.
 ISO = (
     r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?"
     r"(Z|[+-][0-9]{2}(:?[0-9]{2})?)?$"
 )
+# An offset and the name of a zone behind it, as Java and Go write both.
+ZONE_NAME = r"(?:(Z|[+-][0-9]{2}:?[0-9]{2})\[[A-Z0-9_/+-]{1,40}\]| ?([+-][0-9]{2}:?[0-9]{2}) (?:UTC|GMT))$"
+LEAP_SECOND = r"^(.{13}:[0-9]{2}):60(.*)$"
 UNIX = r"^[0-9]{1,19}(\.[0-9]+(E[0-9]+)?)?$"  # Spark writes a number of JSON as Java does: 1.70411082E9
+# As scoring.language has them.
 MAX_INTEGER = 2**53  # beyond it whole numbers are not exact
+MAX_NUMBER = 3.4028234e38
+MAX_TEXT = 1_000  # characters
+REGISTRY_BYTES = 5  # a zero and the number of a schema, as streaming.encodings has it
 YEAR_2000_S, YEAR_2100_S = 946_684_800, 4_102_444_800
 # A checkpoint keeps the number of its partitions: 200, Spark's default, are that many tasks for each batch.
 CONF = {
@@ -54,13 +63,19 @@ CONF = {
     "spark.sql.adaptive.enabled": "false",
     "spark.sql.streaming.numRecentProgressUpdates": "30",  # more than there are between two looks
 }
-SCHEMA = (
-    "vendor_id string, pickup_datetime string, passenger_count double, trip_distance double,"
-    " pickup_longitude double, pickup_latitude double, dropoff_longitude double, dropoff_latitude double,"
-    " payment_type string, fare_amount double, tip_amount double"
-)
 TEXTS = ("vendor_id", "payment_type")
 NUMBERS = ("trip_distance", "fare_amount", "tip_amount")
+MAYBE_NUMBERS = (
+    "passenger_count",
+    "pickup_longitude",
+    "pickup_latitude",
+    "dropoff_longitude",
+    "dropoff_latitude",
+)
+# As a variant a value keeps what it was: as a string of Spark the text "true" would be the same as true.
+SCHEMA = ", ".join(
+    ["pickup_datetime string", *(f"{name} variant" for name in (*TEXTS, *NUMBERS, *MAYBE_NUMBERS))]
+)
 REFUSED = "refused"  # what Spark observes of each batch
 LOOKS_EVERY_S = 1.0
 STOPS_WITHIN_S = 15.0
@@ -124,24 +139,49 @@ class Params:
 
 
 def events(messages: "DataFrame") -> "DataFrame":
-    """A row for each line of a message that holds one JSON object a line; others are as they were."""
+    """A row for each line of a message that holds one JSON object a line; others are as they were.
+
+    Latin-1 has a character for each byte: so lines keep theirs, whatever they are.
+    """
     from pyspark.sql import functions as F
 
-    lines = F.split(F.col("value").cast("string"), "\n")
+    bytes_ = F.decode("value", "ISO-8859-1")
+    lines = F.transform(
+        F.split(F.rtrim(bytes_, F.lit(BLANKS)), "\n"), lambda line: F.trim(line, F.lit(BLANKS))
+    )
     is_several = F.size(lines).between(2, MOST_LINES) & F.forall(
         lines, lambda line: line.startswith("{") & line.endswith("}")
     )
-    each = F.transform(lines, lambda line: F.encode(line, "UTF-8"))
+    each = F.transform(lines, lambda line: F.encode(line, "ISO-8859-1"))
     return messages.withColumn("value", F.explode(F.when(is_several, each).otherwise(F.array("value"))))
+
+
+def root(text: "Expression") -> "Expression":
+    """The JSON of a text that holds one value, and nothing more but blanks; null for any other text.
+
+    Spark reads the first value of a text and passes over what follows. So it is read as one of two in a list,
+    and the second, which no text can hold, has to come next.
+    """
+    from pyspark.sql import functions as F
+
+    end = F.sha2(text, 256)
+    both = F.concat(F.lit("["), text, F.lit(',"'), end, F.lit('"]'))
+    found = F.from_json(both, "array<string>", JSON)
+    return F.when((F.size(found) == 2) & (F.get(found, F.lit(1)) == end), F.get(found, F.lit(0)))
 
 
 def moment(text: "Expression") -> "Expression":
     """The time that a text says, without a zone in UTC; null for none."""
     from pyspark.sql import functions as F
 
-    upper = F.upper(text)
+    text = F.trim(text, F.lit(BLANKS))
+    upper = F.regexp_replace(F.upper(text), ZONE_NAME, "$1$2")
+    upper = F.when(upper.rlike(" (UTC|GMT)$"), F.regexp_replace(upper, " (UTC|GMT)$", "Z")).otherwise(upper)
+    is_leap = upper.rlike(LEAP_SECOND)
+    upper = F.regexp_replace(upper, LEAP_SECOND, "$1:59$2")
     with_seconds = F.regexp_replace(F.translate(upper, ",", "."), r"^(.{16})(Z|[+-].*)?$", "$1:00$2")
     iso = F.when(upper.rlike(ISO), F.try_to_timestamp(with_seconds))
+    iso = iso + F.when(is_leap, F.expr("INTERVAL 1 SECOND")).otherwise(F.expr("INTERVAL 0 SECOND"))
     number = F.when(text.rlike(UNIX), text.try_cast("double"))
     seconds = F.coalesce(
         *(
@@ -152,43 +192,90 @@ def moment(text: "Expression") -> "Expression":
     return F.coalesce(iso, F.timestamp_micros((seconds * 1_000_000).cast("bigint")))
 
 
-def without_fraction(text: "Expression") -> "Expression":
-    """2.0 is the id 2: data frames make floats of a column where a value is missing. Others stay."""
+def content(value: "Expression") -> "Expression":
+    """The bytes without a byte order mark, or without the frame of a schema registry before JSON."""
     from pyspark.sql import functions as F
 
-    number = F.when(text.rlike(r"^-?[0-9]+\.[0-9]+(E[0-9]+)?$"), text.try_cast("double"))
-    whole = F.when(F.abs(number) <= MAX_INTEGER, number.try_cast("bigint"))
-    return F.when(whole == number, whole.cast("string")).otherwise(text)
+    marked = F.substring(value, 1, 3) == F.lit(b"\xef\xbb\xbf")
+    behind = F.substring(value, REGISTRY_BYTES + 1, MAX_EVENT_BYTES)
+    starts = F.ltrim(behind.cast("string"), F.lit(BLANKS)).startswith("{")
+    framed = (F.substring(value, 1, 1) == F.lit(b"\x00")) & starts
+    return F.when(marked, F.substring(value, 4, MAX_EVENT_BYTES)).when(framed, behind).otherwise(value)
+
+
+def text_of(value: "Expression") -> "Expression":
+    """A text, or a whole number as one; null for anything else.
+
+    2.0 is the id 2: data frames make floats of a column where a value is missing.
+    """
+    from pyspark.sql import functions as F
+
+    kind, text = F.schema_of_variant(value), F.try_variant_get(value, "$", "string")
+    number = F.try_variant_get(value, "$", "double")
+    whole = F.when(F.abs(number) <= MAX_INTEGER, number.cast("bigint"))
+    return (
+        F.when((kind == "STRING") & F.length(text).between(1, MAX_TEXT), text)
+        .when((kind == "BIGINT") | kind.rlike(r"^DECIMAL\([0-9]+,0\)$"), text)
+        .when((kind == "DOUBLE") & (whole == number), whole.cast("string"))
+    )
+
+
+def number_of(value: "Expression") -> "Expression":
+    """A number within bounds; null for anything else, a number in quotes too."""
+    from pyspark.sql import functions as F
+
+    is_number = F.schema_of_variant(value).rlike("^(BIGINT|DECIMAL|DOUBLE)")
+    number = F.when(is_number, F.try_variant_get(value, "$", "double"))
+    return F.when(F.abs(number) <= MAX_NUMBER, number)  # NaN is larger than any
+
+
+def is_given(value: "Expression") -> "Expression":
+    """Whether there is a value, which null and NaN are not."""
+    from pyspark.sql import functions as F
+
+    kind = F.schema_of_variant(value)
+    is_nan = (kind == "DOUBLE") & F.isnan(F.try_variant_get(value, "$", "double"))
+    return F.coalesce((kind != "VOID") & ~is_nan, F.lit(False))
 
 
 def judged(messages: "DataFrame") -> "DataFrame":
     """A row for each event, with the fields of a trip, `pickup_at`, and `reason`: its first fault, or null.
 
-    The same whenever a message is judged: each query has batches of its own, and a message that one of them
-    took and another refused would be counted and dead, or neither.
+    What is a trip is what the console's own stream of trips takes for one, and the same whenever a message is
+    judged: each query has batches of its own, and a message that one of them took and another refused would
+    be counted and dead, or neither.
     """
     from pyspark.sql import functions as F
 
-    text = F.col("value").cast("string")
-    trip = F.from_json(text, SCHEMA, {"allowNonNumericNumbers": "false"})
-    messages = events(messages).withColumn("trip", trip).select("*", "trip.*").drop("trip")
-    messages = messages.withColumn("vendor_id", without_fraction(F.col("vendor_id")))
-    messages = messages.withColumn("pickup_at", moment(F.col("pickup_datetime")))
+    found = events(messages)
+    text = content(F.col("value")).cast("string")
+    found = found.withColumn("trip", F.from_json(text, SCHEMA, JSON)).select("*", "trip.*").drop("trip")
+    odd = [
+        F.when(is_given(F.col(name)) & number_of(F.col(name)).isNull(), f"{name} is no number")
+        for name in MAYBE_NUMBERS
+    ]
+    found = found.withColumn("odd", F.coalesce(*odd))
+    read = {name: text_of(F.col(name)) for name in TEXTS}
+    read |= {name: number_of(F.col(name)) for name in (*NUMBERS, *MAYBE_NUMBERS)}
+    found = found.withColumns(read).withColumn("pickup_at", moment(F.col("pickup_datetime")))
     # By the time that its sender or the broker gave it: in the past, unless that clock is ahead, too.
     sent_at = F.least("timestamp", F.current_timestamp())
     ahead = sent_at + F.expr(f"INTERVAL {MAX_AHEAD}")
     reasons: list[Expression] = [
         F.when(F.col("value").isNull(), "it has no value"),
         F.when(F.octet_length("value") > MAX_EVENT_BYTES, f"it has more than {MAX_EVENT_BYTES} bytes"),
-        F.when(F.json_object_keys(text).isNull(), "it is no JSON object"),
+        F.when(~F.is_valid_utf8(text), "it is not in UTF-8"),
+        F.when(~F.coalesce(root(text).startswith("{"), F.lit(False)), "it is not one JSON object"),
         *(F.when(F.col(name).isNull(), f"{name} is missing or no text") for name in TEXTS),
         F.when(F.col("pickup_at").isNull(), "pickup_datetime is missing or no date and time"),
+        F.when(
+            F.col("pickup_at") < F.timestamp_seconds(F.lit(YEAR_2000_S)), "pickup_datetime is before 2000"
+        ),
         F.when(F.col("pickup_at") > ahead, f"pickup_datetime is more than {MAX_AHEAD} ahead of its message"),
+        *(F.when(F.col(name).isNull(), f"{name} is missing or no number") for name in NUMBERS),
+        F.col("odd"),
     ]
-    for name in NUMBERS:
-        is_sound = F.coalesce(F.abs(F.col(name)) < F.lit(float("inf")), F.lit(False))
-        reasons.append(F.when(~is_sound, f"{name} is missing or no number"))
-    return messages.withColumn("reason", F.coalesce(*reasons))
+    return found.withColumn("reason", F.coalesce(*reasons)).drop("odd")
 
 
 def windows(messages: "DataFrame", lateness_min: int) -> "DataFrame":

@@ -17,6 +17,8 @@ from confluent_kafka import (
     OFFSET_BEGINNING,
     OFFSET_END,
     OFFSET_INVALID,
+    ConsumerGroupType,
+    IsolationLevel,
     KafkaError,
     KafkaException,
     TopicPartition,
@@ -54,11 +56,12 @@ class Record:
 
 @dataclass
 class Log:
-    """A partition: `records` from offset `low` on. is_led: whether a broker answers for it."""
+    """A partition: `records` from offset `low` on. is_led: by a broker that answers, unless is_late."""
 
     low: int = 0
     records: list[Record] = field(default_factory=list)
     is_led: bool = True
+    is_late: bool = False
 
     @property
     def high(self) -> int:
@@ -81,6 +84,9 @@ class Broker:
         self.numbers: dict[tuple[str, str, int], int] = {}
         self.members: dict[str, list[Any]] = {}  # of groups, by name
         self.unlisted: list[KafkaError] = []  # why some broker does not list its groups
+        self.untold: dict[str, KafkaError] = {}  # why nothing is told of a group that is listed
+        self.sharing_out: set[str] = set()  # groups of KIP-848 in a state that the client has no word for
+        self.listed_twice: set[str] = set()  # groups that two brokers list, as while one takes them over
         self.epochs: dict[str, int] = defaultdict(int)
         self.n_steps = 0
         self.steps: list[str] = []
@@ -108,9 +114,13 @@ class Broker:
         self.ids[topic], self.max_bytes[topic] = uuid.uuid4().hex, max_bytes
         self.configs[topic] = dict(DEFAULT_CONFIG)
 
-    def put(self, topic: str, *values: bytes | None, partition: int = 0, headers: Any = ()) -> None:
+    def put(
+        self, topic: str, *values: bytes | None, partition: int = 0, headers: Any = (), at_ms: int = -1
+    ) -> None:
         """Messages of somebody else."""
-        self.topics[topic][partition].records += [Record(value, b"k", list(headers)) for value in values]
+        self.topics[topic][partition].records += [
+            Record(value, b"k", list(headers), at_ms=at_ms) for value in values
+        ]
 
     def join(self, group: str, *places: tuple[str, int], client_id: str = "reader") -> None:
         """Somebody reads these partitions in the group."""
@@ -205,6 +215,11 @@ class FakeConsumer:
             offset = {OFFSET_BEGINNING: low, OFFSET_END: high}.get(place.offset, place.offset)
             self._places[place.topic, place.partition] = offset
         self._at_end.clear()
+
+    def incremental_unassign(self, places: Iterable[TopicPartition]) -> None:
+        self._broker.step("unassign")
+        for place in places:
+            del self._places[place.topic, place.partition]
 
     def consume(self, n: int, _timeout_s: float) -> list[FakeMessage]:
         self._broker.step("consume")
@@ -465,22 +480,27 @@ class FakeAdmin:
         about = {"topic_id": self._broker.ids[name], "is_internal": name.startswith("__")}
         return SimpleNamespace(name=name, partitions=parts, **about)
 
-    def list_offsets(self, places: dict[TopicPartition, Any], **_times: Any) -> dict[Any, Future]:
+    def list_offsets(
+        self, places: dict[TopicPartition, Any], *, isolation_level: Any = None, **_times: Any
+    ) -> dict[Any, Future]:
         self._broker.step("list_offsets")
+        end = "stable" if isolation_level is IsolationLevel.READ_COMMITTED else "high"
         return {
-            place: _future(lambda place=place, spec=spec: SimpleNamespace(offset=self._offset(place, spec)))
+            place: _future(
+                lambda place=place, spec=spec: SimpleNamespace(offset=self._offset(place, spec, end))
+            )
             for place, spec in places.items()
         }
 
-    def _offset(self, place: TopicPartition, spec: Any) -> int:
+    def _offset(self, place: TopicPartition, spec: Any, end: str) -> int:
         logs = self._broker.topics.get(place.topic, [])
         if place.partition >= len(logs):
             raise fault(KafkaError.UNKNOWN_TOPIC_OR_PART)
         log = logs[place.partition]
-        if not log.is_led:  # librdkafka looks for a leader until the time is over
+        if log.is_late or not log.is_led:  # librdkafka looks for a leader until the time is over
             raise fault(KafkaError._TIMED_OUT)
         if spec._value in ENDS:
-            return getattr(log, ENDS[spec._value])
+            return getattr(log, {"low": "low", "high": end}[ENDS[spec._value]])
         at_ms = spec.timestamp
         later = (log.low + n for n, one in enumerate(log.records) if one.at_ms >= at_ms)
         return next(later, -1)
@@ -555,24 +575,35 @@ class FakeAdmin:
     def list_consumer_groups(self, **_times: Any) -> Future:
         self._broker.step("list_groups")
         names = {place[0] for place in self._broker.numbers} | self._broker.members.keys()
-        valid = [SimpleNamespace(group_id=name) for name in sorted(names)]
+        names |= self._broker.untold.keys()
+        valid = [SimpleNamespace(group_id=name) for name in [*sorted(names), *self._broker.listed_twice]]
         errors = [KafkaException(error) for error in self._broker.unlisted]
         return _future(lambda: SimpleNamespace(valid=valid, errors=errors))
 
     def describe_consumer_groups(self, names: list[str], **_times: Any) -> dict[str, Future]:
         self._broker.step("describe_groups")
+        if len(set(names)) < len(names):
+            words = "Duplicate groups not allowed"
+            return {name: _future(lambda: _raise(fault(KafkaError._INVALID_ARG, words))) for name in names}
         return {name: _future(lambda name=name: self._about(name)) for name in names}
 
     def _about(self, name: str) -> Any:
         """A group that is not there is told as a dead one."""
+        if name in self._broker.untold:
+            raise KafkaException(self._broker.untold[name])
         members = self._broker.members.get(name, [])
         is_there = any(place[0] == name for place in self._broker.numbers)
         state = "STABLE" if members else "EMPTY" if is_there else "DEAD"
-        return SimpleNamespace(members=members, state=SimpleNamespace(name=state))
+        kind = ConsumerGroupType.CLASSIC
+        if name in self._broker.sharing_out:
+            state, kind = "UNKNOWN", ConsumerGroupType.CONSUMER
+        return SimpleNamespace(members=members, state=SimpleNamespace(name=state), type=kind)
 
     def list_consumer_group_offsets(self, asked: list[Any], **_times: Any) -> dict[str, Future]:
         self._broker.step("list_group_offsets")
         [one] = asked
+        if not one.group_id:
+            raise ValueError("'group_id' cannot be empty")
         places = [
             TopicPartition(topic, partition, offset)
             for (group, topic, partition), offset in self._broker.numbers.items()
@@ -629,6 +660,10 @@ def _entry(name: str, value: str) -> ConfigEntry:
     if name == "retention.ms":  # of which a broker has the default in hours, and tells none
         others = {}
     return ConfigEntry(name, value, ConfigSource.DYNAMIC_TOPIC_CONFIG, synonyms={name: own, **others})
+
+
+def _raise(error: Exception) -> Any:
+    raise error
 
 
 def _future(call: Callable[[], Any]) -> Future:

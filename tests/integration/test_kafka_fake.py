@@ -5,13 +5,22 @@ import uuid
 from typing import Any
 
 import pytest
-from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    ConsumerGroupTopicPartitions,
+    ConsumerGroupType,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
+from confluent_kafka.admin import OffsetSpec
 
 from core.lib import kafka, topic_days, topics
 from core.lib.errors import InvalidRequest
-from streaming import aggregator, exactly_once, ledger
+from streaming import aggregator, exactly_once, ledger, places, producing
 from streaming.exactly_once import Outgoing, Sender
 from streaming.ledger import KEPT_BYTES, KEPT_HEADER_BYTES, KEPT_HEADERS, KEPT_KEY_BYTES
+from streaming.producing import Wish
 from tests.api import wait_for
 from tests.fakes.kafka import Broker
 
@@ -136,6 +145,69 @@ def test_metadata_of_a_topic_that_is_not_there_says_so(broker):
     about = consumer.list_topics(name, timeout=10).topics[name]
     assert about.error is not None
     consumer.close()
+
+
+def test_a_group_says_of_which_protocol_it_is(topic):
+    """By which a state that the client has no word for is told from a coordinator that is away."""
+    group = "nine-" + topic
+    admin = kafka.admin()
+    place = TopicPartition(topic, 0, 0)
+    asked = [ConsumerGroupTopicPartitions(group, [place])]
+    admin.alter_consumer_group_offsets(asked, request_timeout=10)[group].result(30)
+    about = admin.describe_consumer_groups([group], request_timeout=10)[group].result(30)
+    assert (about.state.name, about.type) == ("EMPTY", ConsumerGroupType.CLASSIC)
+
+
+def test_the_client_asks_for_no_group_without_a_name(broker):
+    with pytest.raises(ValueError, match="group_id"):
+        kafka.admin().list_consumer_group_offsets([ConsumerGroupTopicPartitions("")], request_timeout=10)
+
+
+def test_the_client_describes_no_group_twice(broker):
+    described = kafka.admin().describe_consumer_groups(["one", "two", "one"], request_timeout=10)
+    for future in described.values():
+        with pytest.raises(KafkaException) as raised:
+            future.result(30)
+        assert raised.value.args[0].code() == KafkaError._INVALID_ARG
+
+
+def test_what_is_unassigned_is_read_no_further_and_the_rest_is(broker):
+    """Even though its messages were fetched."""
+    name = f"two_{uuid.uuid4().hex}"
+    topics.ensure([topics.Topic(name, n_partitions=2)])
+    producing.send(name, [Wish(Outgoing(b"%d" % partition), partition) for partition in (0, 1)])
+    consumer = aggregator.Consumer(kafka.consumer_config("test", **SETTINGS))
+    consumer.assign([TopicPartition(name, partition, OFFSET_BEGINNING) for partition in (0, 1)])
+    consumer.incremental_unassign([TopicPartition(name, 0)])
+    found = []
+
+    def is_over() -> bool:
+        found.extend(consumer.consume(100, 0.5))
+        return any(message.error() is not None for message in found)
+
+    wait_for("the end of the other partition", is_over, timeout_s=30)
+    consumer.close()
+    assert [(one.partition(), one.value()) for one in found if one.error() is None] == [(1, b"1")]
+
+
+def test_an_open_transaction_ends_what_may_be_read(topic):
+    """Two ends are told: where the next message goes, and before which all transactions have ended."""
+    asked = [TopicPartition(topic, 0)]
+    admin = kafka.admin()
+    with Sender("eight-" + topic, topic) as sender:
+        sender.send([Outgoing(b"whole")], next_number=1)
+        sender._producer.begin_transaction()
+        sender._produce(Outgoing(b"half"), lambda *_: None)
+        sender._producer.flush(10)
+        assert places.offsets(admin, asked, OffsetSpec.latest(), 10) == {(topic, 0): 3}
+        assert places.offsets(admin, asked, OffsetSpec.latest(), 10, is_committed=True) == {(topic, 0): 2}
+        assert [one.value() for one in read(topic)[0]] == [b"whole"]
+        sender._producer.commit_transaction(10)
+    wait_for(
+        "the end of the transaction",
+        lambda: places.offsets(admin, asked, OffsetSpec.latest(), 10, is_committed=True) == {(topic, 0): 4},
+        timeout_s=30,
+    )
 
 
 def test_ids_tell_topics_of_one_name_apart(topic):

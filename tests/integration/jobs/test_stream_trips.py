@@ -163,7 +163,10 @@ def test_windows_are_exactly_once_in_parquet_and_at_least_once_in_kafka(stack, e
     dead = messages(stack, f"{topic}.dead")
     assert {message.value() for message in dead} == {f"no trip {number}".encode() for number in range(N_BAD)}
     headers = dict(dead[0].headers())
-    assert (headers["atalaya.reason"], headers["atalaya.topic"]) == (b"it is no JSON object", topic.encode())
+    assert (headers["atalaya.reason"], headers["atalaya.topic"]) == (
+        b"it is not one JSON object",
+        topic.encode(),
+    )
 
 
 def table(folder: Path) -> list[dict[str, Any]]:

@@ -8,10 +8,12 @@ from confluent_kafka import KafkaError
 
 from core.audit.models import AuditEntry
 from core.lib.templatetags.states import look_of
+from streaming import queries
 from streaming.kafka_types import Partition
 from streaming.resetting import Goal, Move, plan
 from tests.fakes.kafka import Record, fault
 from tests.people import make_user, signed_in
+from tests.unit.streaming.events import make_stream
 
 pytestmark = pytest.mark.django_db
 
@@ -64,6 +66,90 @@ def test_a_group_tells_its_members_and_its_lag(broker, viewer):
 def test_a_group_that_is_not_there_is_not_found(broker, viewer):
     assert viewer.get(url("nobody")).status_code == 404
     assert viewer.get("/consumer-groups").status_code == 404
+
+
+def test_a_group_without_a_name_hides_no_other(broker, viewer, monkeypatch):
+    """Old consumers commit without one; Kafka lists it, and the client asks nothing of it."""
+    monkeypatch.setattr(queries, "_remembered", queries.Names(float("-inf"), [], []))
+    broker.numbers["", "orders", 0] = 1
+    nameless, other = viewer.get("/api/v1/consumer-groups").json()["results"]
+    assert (nameless["name"], nameless["n_members"], nameless["lag_messages"]) == ("", None, None)
+    assert "without a name" in nameless["problem"]
+    assert (other["name"], other["lag_messages"], other["problem"]) == ("g", 1, "")
+    page = viewer.get("/topics/-/groups").content.decode()
+    assert "(no name)" in page
+    assert "without a name" in page
+    assert [hit.label for hit in queries.search_groups("", None)] == ["g"]
+
+
+def test_what_is_gone_does_not_wait(broker, viewer):
+    broker.put("orders", *[b"1"] * 10)
+    broker.topics["orders"][0].records[:9], broker.topics["orders"][0].low = [], 9
+    [group] = viewer.get("/api/v1/consumer-groups").json()["results"]
+    assert (group["lag_messages"], group["offsets"][0]["committed"]) == (4, 2)
+    words = "It stands at 2 in orders, partition 0, which begins at 9: what lay between is gone."
+    assert group["problem"] == words
+    assert words in viewer.get("/consumer-groups?group=g&whole").content.decode()
+
+
+def test_a_group_behind_the_end_of_its_topic_says_so(broker, viewer):
+    broker.numbers["g", "orders", 0] = 5_000
+    [group] = viewer.get("/api/v1/consumer-groups").json()["results"]
+    assert group["lag_messages"] == 0
+    assert group["problem"].startswith("It stands at 5000 in orders, partition 0, which ends at 3")
+
+
+def test_a_stream_does_not_wait_for_what_is_gone(broker):
+    make_stream("orders")
+    broker.topics["orders"][1].records[:1], broker.topics["orders"][1].low = [Record(b"5")] * 3, 5_000
+    assert queries.lags(["orders"]) == {"orders": 6}
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (KafkaError.COORDINATOR_NOT_AVAILABLE, "Its coordinator is not available: it is away"),
+        (KafkaError._TIMED_OUT, "Its coordinator is not available: it is away"),
+        (KafkaError.GROUP_AUTHORIZATION_FAILED, "Kafka refused the console: it is away"),
+        (KafkaError.UNSUPPORTED_VERSION, "Kafka answered with an error: it is away"),
+    ],
+)
+def test_why_nothing_is_known_of_a_group_is_told_as_it_is(broker, viewer, code, words):
+    broker.untold["h"] = KafkaError(code, "it is away")
+    g, h = viewer.get("/api/v1/consumer-groups").json()["results"]
+    assert (g["problem"], h["problem"], h["state"]) == ("", words, "unknown")
+
+
+def test_a_group_that_is_deleted_meanwhile_is_left_out(broker, viewer):
+    broker.untold["h"] = KafkaError(KafkaError.GROUP_ID_NOT_FOUND)
+    broker.members["dead"] = []
+    assert [group["name"] for group in viewer.get("/api/v1/consumer-groups").json()["results"]] == ["g"]
+    assert viewer.get(url("h")).status_code == 404
+
+
+def test_the_search_goes_on_where_kafka_lets_nobody_in(broker, monkeypatch):
+    monkeypatch.setattr(queries, "_remembered", queries.Names(float("-inf"), [], []))
+    broker.fail("list_topics", fault(KafkaError.CLUSTER_AUTHORIZATION_FAILED))
+    assert queries.search_groups("g", None) == []
+
+
+def test_a_group_of_the_newer_protocol_is_not_unknown_while_it_shares_out(broker, viewer):
+    broker.join("g", ("orders", 0))
+    broker.sharing_out = {"g"}
+    [group] = viewer.get("/api/v1/consumer-groups").json()["results"]
+    assert (group["state"], group["n_members"], group["problem"]) == ("completing_rebalancing", 1, "")
+
+
+def test_groups_that_are_not_listed_are_named(viewer):
+    """Also where somebody is about to delete what they read."""
+    assert "are not listed here" in viewer.get("/topics/-/groups?topic=orders").content.decode()
+
+
+def test_a_group_that_two_brokers_list_is_one(broker, viewer):
+    """As while its coordinator moves."""
+    broker.listed_twice = {"g"}
+    [group] = viewer.get("/api/v1/consumer-groups").json()["results"]
+    assert (group["name"], group["lag_messages"], group["problem"]) == ("g", 1, "")
 
 
 @pytest.mark.parametrize("name", ODD)

@@ -336,6 +336,21 @@ def test_kafka_away_is_said_in_words(broker, engineer, orders):
     assert engineer.get("/topics/orders/delete").status_code == 503
 
 
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (KafkaError.NOT_CONTROLLER, "Kafka is not answering. Try again soon."),
+        (KafkaError.THROTTLING_QUOTA_EXCEEDED, "Kafka answered with an error: slow down"),
+        (KafkaError.UNSUPPORTED_VERSION, "Kafka answered with an error: slow down"),
+        (KafkaError.KAFKA_STORAGE_ERROR, "Kafka answered with an error: slow down"),
+    ],
+)
+def test_what_kafka_answers_is_told_and_only_silence_is_called_so(broker, viewer, orders, code, words):
+    broker.fail("list_topics", fault(code, "slow down"))
+    answer = viewer.get("/api/v1/topics")
+    assert (answer.status_code, answer.json()["detail"]) == (503, words)
+
+
 @pytest.mark.parametrize(("method", "path"), CHANGES)
 def test_a_viewer_changes_nothing(broker, viewer, orders, method, path):
     assert viewer.generic(method, path, b"{}", content_type=JSON).status_code == 403

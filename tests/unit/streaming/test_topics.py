@@ -4,7 +4,7 @@ from concurrent.futures import Future
 from types import SimpleNamespace
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import ConsumerGroupType, KafkaError, KafkaException
 from confluent_kafka.admin import OffsetSpec
 from django.urls import reverse
 
@@ -12,7 +12,7 @@ from core.lib.errors import NotFound, Unauthorized, Unavailable
 from streaming import gateway, groups, reading
 from streaming.gateway import KafkaGateway
 from streaming.groups import GroupGateway
-from streaming.kafka_types import Partition, Read, Start
+from streaming.kafka_types import Messages, Partition, Read, Start
 from tests.markup import flat
 from tests.people import bearer, make_token, make_user, signed_in
 
@@ -45,7 +45,7 @@ class Admin:
         part = SimpleNamespace(id=0, leader=leader, replicas=[BROKER], isr=[BROKER])
         return SimpleNamespace(name=name, is_internal=INTERNAL[name], partitions=[part])
 
-    def list_offsets(self, places, request_timeout):
+    def list_offsets(self, places, request_timeout, isolation_level=None):
         return {place: done(self._offset(place)) for place in places}
 
     def _offset(self, place):
@@ -85,7 +85,7 @@ def test_a_partition_with_one_end_told_has_neither():
     """Its leader went between the two questions: as an empty one, offsets would be moved to its end."""
 
     class Leaving(Admin):
-        def list_offsets(self, places, request_timeout):
+        def list_offsets(self, places, request_timeout, isolation_level=None):
             lost = KafkaException(KafkaError(KafkaError.NOT_LEADER_FOR_PARTITION))
             is_end = next(iter(places.values()))._value == OffsetSpec.latest()._value
             return {place: done(lost if is_end else self._offset(place)) for place in places}
@@ -157,12 +157,18 @@ class Grouped(Admin):
     listing: tuple[KafkaError, ...] = ()
     unlisted: tuple[KafkaError, ...] = ()  # of brokers beside those that list these
 
+    def list_offsets(self, places, request_timeout, isolation_level=None):
+        if any(spec._value == OffsetSpec.earliest()._value for spec in places.values()):
+            return {place: done(SimpleNamespace(offset=0)) for place in places}
+        return super().list_offsets(places, request_timeout)
+
     def list_consumer_groups(self, request_timeout):
         groups = [] if self.listing else [SimpleNamespace(group_id=name) for name in ("b", "a", "c")]
         return done(SimpleNamespace(valid=groups, errors=[*self.listing, *self.unlisted]))
 
     def describe_consumer_groups(self, names, request_timeout):
-        about = SimpleNamespace(state=SimpleNamespace(name="STABLE"), members=[MEMBER, MEMBER])
+        kind = ConsumerGroupType.CLASSIC
+        about = SimpleNamespace(state=SimpleNamespace(name="STABLE"), members=[MEMBER, MEMBER], type=kind)
         return {name: done(self._lost(name) or about) for name in names}
 
     def list_consumer_group_offsets(self, wanted, request_timeout):
@@ -254,7 +260,7 @@ class TestMessagesOfAPage:
         browser = signed_in(make_user("eng", "engineer", time_zone="Europe/Madrid"))
 
         def draw(*read, query=""):
-            kafka = SimpleNamespace(messages=lambda *_place, **_limit: list(read))
+            kafka = SimpleNamespace(messages=lambda *_place, **_limit: Messages(list(read)))
             monkeypatch.setattr(gateway, "connect", lambda: kafka)
             return flat(browser.get(f"/topics/orders/messages{query}").content.decode())
 
@@ -268,6 +274,20 @@ class TestMessagesOfAPage:
     @pytest.mark.parametrize("at_ms", [None, 10**17, -(10**17)])
     def test_one_without_a_time_that_can_be_has_a_dash(self, box, at_ms):
         assert "0:5</span>· –</div>" in box(Read(0, 5, at_ms, None, b"1", []))
+
+    def test_a_header_without_a_value_is_not_one_with_an_empty_value(self, box):
+        page = box(Read(0, 5, None, None, b"1", [("none", None), ("empty", b"")]))
+        assert '· none<span class="muted">null</span>' in page
+        assert '· empty<span class="wrap-anywhere"></span>' in page
+
+    def test_bytes_that_are_no_text_are_called_base64(self, box):
+        page = box(Read(0, 5, None, b"\xff\xff", b"1", [("h", b"\xff"), ("text", b"//8=")]))
+        assert "//8=</span>(base64)" in page
+        assert "/w==</span>(base64)" in page
+        assert page.count("base64") == 2
+
+    def test_names_of_headers_that_are_no_text_are_told(self, box):
+        assert "(names that are no UTF-8)" in box(Read(0, 5, None, None, b"1", [], has_odd_names=True))
 
     def test_what_is_cut_says_so_and_there_is_a_way_to_the_rest(self, box):
         long = Read(0, 5, None, b"k" * 90, b"x" * 5000 + b"!", [("trace", b"t" * 130)])

@@ -11,7 +11,9 @@ from pyspark.sql import functions as F
 from jobs.spark_apps import kafka, stream_trips
 from jobs.spark_apps.running import SourceAway, SourceRefused
 from jobs.spark_apps.stream_trips import Params, Place, Progress, follow, judged, known, windows
-from streaming.decoding import Times
+from streaming.decoding import YEAR_2000_S, BadEvent, EventDecoder, Times
+from streaming.defaults import TAXI_TRIPS
+from streaming.definition import parse
 
 TRIP = {
     "vendor_id": "1",
@@ -22,6 +24,7 @@ TRIP = {
     "fare_amount": 10,
     "tip_amount": 1.5,
 }
+TRIP_JSON = json.dumps(TRIP).encode()
 PLACE = "key binary, value binary, topic string, partition int, offset long, timestamp timestamp"
 SOON = (datetime.now(UTC) + timedelta(minutes=30)).strftime("%Y-%m-%d %H:%M:%S")
 
@@ -46,10 +49,10 @@ CASES = [
     (TRIP | {"extra": {"deep": [1]}, "passenger_count": None, "pickup_longitude": -73.9}, None),
     (without("passenger_count"), None),
     (None, "it has no value"),
-    (b"", "it is no JSON object"),
-    (b"\xff\xfe", "it is no JSON object"),
-    (b"[1, 2]", "it is no JSON object"),
-    (b'{"vendor_id": "1"', "it is no JSON object"),
+    (b"", "it is not one JSON object"),
+    (b"\xff\xfe", "it is not in UTF-8"),
+    (b"[1, 2]", "it is not one JSON object"),
+    (b'{"vendor_id": "1"', "it is not one JSON object"),
     (b"x" * (256 * 1024 + 1), "it has more than 262144 bytes"),
     (without("vendor_id"), "vendor_id is missing or no text"),
     (TRIP | {"pickup_datetime": "1.1.2024"}, "pickup_datetime is missing or no date and time"),
@@ -57,7 +60,7 @@ CASES = [
     (TRIP | {"fare_amount": "ten"}, "fare_amount is missing or no number"),
     (TRIP | {"tip_amount": None}, "tip_amount is missing or no number"),
     (json.dumps(TRIP).replace("2.0", "1e999").encode(), "trip_distance is missing or no number"),
-    (json.dumps(TRIP).replace("2.0", "NaN").encode(), "it is no JSON object"),
+    (json.dumps(TRIP).replace("2.0", "NaN").encode(), "trip_distance is missing or no number"),
 ]
 
 
@@ -127,6 +130,13 @@ def test_a_trip_is_counted_in_both_windows_that_hold_it(messages):
         1_704_110_820_000.0,
         "1704110820.000",
         "1704110820000",
+        " 2024-01-01 12:07:00\t",
+        "2024-01-01 12:07:00 UTC",
+        "2024-01-01 12:07:00.0 +0000 UTC",
+        "2024-01-01T12:07Z[UTC]",
+        "2024-01-01T13:07+01:00[Europe/Paris]",
+        "2024-01-01 12:06:60",
+        "2024-01-01T12:06:60.0Z",
     ],
 )
 def test_times_are_read_as_the_consoles_own_streams_read_them(messages, told):
@@ -137,9 +147,25 @@ def test_times_are_read_as_the_consoles_own_streams_read_them(messages, told):
 
 @pytest.mark.parametrize(
     "told",
-    ["", "2024", "2024-01-01", "12:07:00", "2024-13-01 00:00:00", "2024-01-01 12:07:00 CET", 12, "1e9", True],
+    [
+        "",
+        "2024",
+        "2024-01-01",
+        "12:07:00",
+        "2024-13-01 00:00:00",
+        "2024-01-01 12:07:00 CET",
+        "2024-01-01 UTC",
+        "2024-01-01T12:07[Europe/Paris]",
+        "2024-01-01 12:07:61",
+        12,
+        "1e9",
+        True,
+    ],
 )
 def test_what_is_no_time_is_refused(messages, told):
+    if isinstance(told, str) and not told.isdigit():  # a Unix time of 1970 is a time, and too old
+        with pytest.raises(BadEvent):
+            Times()[told]
     [row] = judged(messages([TRIP | {"pickup_datetime": told}])).collect()
     assert row["reason"] == "pickup_datetime is missing or no date and time"
 
@@ -161,6 +187,92 @@ def test_each_line_of_a_message_is_an_event_or_has_its_own_fault(messages):
     assert [json.loads(bytes(row["value"])) for row in rows[:2]] == [TRIP, bad]
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        TRIP_JSON + b"\n" + TRIP_JSON + b"\n",
+        TRIP_JSON + b"\r\n" + TRIP_JSON,
+        TRIP_JSON + b"\r\n" + TRIP_JSON + b"\r\n\r\n",
+        TRIP_JSON + b" \n\t" + TRIP_JSON,
+    ],
+)
+def test_lines_may_end_as_they_like(messages, value):
+    rows = judged(messages([value])).collect()
+    assert [(bytes(row["value"]), row["reason"]) for row in rows] == [(TRIP_JSON, None)] * 2
+
+
+@pytest.mark.parametrize(
+    "after",
+    [TRIP_JSON, b" garbage", b",", b"," + TRIP_JSON, b"]", b'] , "', b"\n[1]", b"\nnull", b"// why", b"\x00"],
+)
+def test_what_holds_more_than_one_object_is_no_trip(messages, after):
+    """Spark itself reads the first one, and nobody would miss the rest."""
+    [row] = judged(messages([TRIP_JSON + after])).collect()
+    assert row["reason"] == "it is not one JSON object"
+
+
+def test_an_object_may_have_blanks_around_it(messages):
+    rows = judged(messages([b" \r\n" + TRIP_JSON + b"\r\n", b"\t" + TRIP_JSON])).collect()
+    assert [row["reason"] for row in rows] == [None, None]
+
+
+def test_bytes_that_are_no_text_stay_what_they_were(messages):
+    odd = TRIP_JSON.replace(b"card", b"caf\xe9\x85")
+    rows = judged(messages([TRIP_JSON + b"\n" + odd])).collect()
+    assert [bytes(row["value"]) for row in rows] == [TRIP_JSON, odd]
+
+
+RAW = json.dumps(TRIP)
+BOTH = {
+    "text of another alphabet": RAW.replace("card", "Café").encode(),
+    "Latin-1": RAW.replace("card", "Café").encode("latin-1"),
+    "byte order mark": b"\xef\xbb\xbf" + TRIP_JSON,
+    "registry's frame": b"\x00\x00\x00\x00\x07" + TRIP_JSON,
+    "another schema's frame": b"\x00\xff\xef\x80\x07" + TRIP_JSON,
+    "Avro": b"\x00\x00\x00\x00\x07\x02\x31",
+    "two objects": TRIP_JSON * 2,
+    "single quotes": RAW.replace('"', "'").encode(),
+    "line end in a text": RAW.replace("card", "ca\trd").encode(),
+    "blanks in a registry's frame": b"\x00\x00\x00\x00\x07 \r\n" + TRIP_JSON,
+    "an infinity that is passed over": TRIP_JSON[:-1] + b', "more": -Infinity}',
+    "NaN where null may be": RAW.replace('"passenger_count": 1', '"passenger_count": NaN').encode(),
+    "NaN where a number must be": RAW.replace("1.5", "NaN").encode(),
+    "NaN in quotes": RAW.replace("1.5", '"NaN"').encode(),
+    "infinite": RAW.replace("1.5", "Infinity").encode(),
+    "1e999": RAW.replace("1.5", "1e999").encode(),
+    **{
+        f"{name} {json.dumps(value)}": json.dumps(TRIP | {name: value}).encode()
+        for name, values in {
+            "vendor_id": [1, 2.0, 2.5, True, None, "", "x" * 1000, "x" * 1001, {"a": 1}, [1], "true", "2.0"],
+            "payment_type": [3, False, {}],
+            "fare_amount": ["10", True, 1e300, -3.4e38, -3, None, [], 0.1, 12345678901234567890],
+            "passenger_count": [None, "2", True, 1e300, {}, 2.5],
+            "pickup_longitude": ["-73", None, -73.9],
+            "pickup_datetime": ["1999-12-31 23:59:59", "2000-01-01 00:00:00", True, None, {}],
+        }.items()
+        for value in values
+    },
+    **{f"without {name}": json.dumps(without(name)).encode() for name in TRIP},
+}
+
+
+def test_what_is_a_trip_is_one_for_the_consoles_own_stream_too(messages):
+    rows = judged(messages(BOTH.values())).orderBy("offset").collect()
+    vendors = [row["vendor_id"] if row["reason"] is None else None for row in rows]
+    decoder = EventDecoder(parse(TAXI_TRIPS))
+
+    def by_the_console(value):
+        try:
+            event = decoder.checked(value)
+        except BadEvent:
+            return None
+        at = decoder.times[getattr(event, decoder.attribute("pickup_datetime"))]
+        return str(getattr(event, decoder.attribute("vendor_id"))) if at >= YEAR_2000_S else None
+
+    found = dict(zip(BOTH, vendors, strict=True))
+    assert found == {name: by_the_console(value) for name, value in BOTH.items()}
+
+
 def test_an_id_that_a_data_frame_made_a_float_is_the_same_vendor(messages):
     told = {
         2: "2",
@@ -170,7 +282,9 @@ def test_an_id_that_a_data_frame_made_a_float_is_the_same_vendor(messages):
         "2": "2",
         "2.05": "2.05",
         "a.0": "a.0",
-        2e300: "2.0E300",
+        "2.0": "2.0",
+        10**22: "10000000000000000000000",
+        2e300: None,
     }
     rows = judged(messages([TRIP | {"vendor_id": one} for one in told])).collect()
     assert [row["vendor_id"] for row in rows] == list(told.values())
@@ -184,7 +298,12 @@ def test_a_dead_letter_has_its_reason_its_place_and_bounded_bytes(spark, message
         {one["key"].removeprefix("atalaya."): bytes(one["value"]).decode() for one in row["headers"]}
         for row in letters
     ]
-    place = {"stream": "stream_trips/x", "topic": "t", "partition": "0", "reason": "it is no JSON object"}
+    place = {
+        "stream": "stream_trips/x",
+        "topic": "t",
+        "partition": "0",
+        "reason": "it is not one JSON object",
+    }
     assert headers == [place | {"offset": "0"}, place | {"offset": "1", "cut_from_bytes": "16"}]
     assert [bytes(row["value"]) for row in letters] == [b"no", b"longer t"]
 
