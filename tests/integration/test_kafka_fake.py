@@ -24,6 +24,8 @@ from streaming.producing import Wish
 from tests.api import wait_for
 from tests.fakes.kafka import Broker
 
+pytestmark = pytest.mark.django_db  # names of senders have the mark of the installation
+
 HEADERS = [("h", b"1"), ("h", None), ("é", b"\xff")]
 SETTINGS = {"enable.partition.eof": True, "auto.offset.reset": "error"}
 
