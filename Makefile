@@ -76,7 +76,7 @@ format:  ## put code and templates into shape
 	@$(TOOLS) -m ruff check --fix
 	@$(TOOLS) -m stack.check --format-templates
 
-test:  ## unit (one process a core), then integration and browser on one stack; in 15 minutes on 2 cores; names the slowest
+test:  ## unit (one process a core), then integration and browser on one stack; names the slowest
 	@$(TOOLS) -m pytest tests/unit -n auto -m "not thorough" --durations=15
 	@$(TOOLS) -m pytest tests/integration tests/browser -m "not journey" --durations=15
 
