@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient, NewTopic, TopicMetadata
+from confluent_kafka.admin import AdminClient, NewTopic, TopicDescription
 from django.conf import settings
 from django.utils.translation import gettext as _
 
@@ -141,27 +141,15 @@ def names() -> set[str]:
 
 
 def is_there(name: str) -> bool:
-    """Whether Kafka has the topic. Raises Unavailable, and Unauthorized where the console may not see it."""
-    admin = kafka.admin(**kafka.quiet(log))
-    about = _about(admin, name)
-    if about is not None and about.error is None:
-        return True
-    try:  # among all topics Kafka leaves out those that are not for the console to see
-        id_of(name, admin)
-    except Unavailable as error:
-        cause = error.__cause__
-        if isinstance(cause, KafkaException) and cause.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-            return False
-        raise
-    return True
-
-
-def _about(admin: AdminClient, name: str) -> TopicMetadata | None:
-    """Of all topics that are there: to ask for this one alone may create it."""
+    """Whether Kafka has the topic. Raises Unavailable, and Unauthorized where the console may not ask."""
+    admin = kafka.admin(**kafka.quiet(log))  # kept until the end: calls under way die with it
     try:
-        return admin.list_topics(timeout=TIMEOUT_S).topics.get(name)
+        _described(name, admin)
     except KafkaException as error:
-        raise Unavailable(_("Kafka is not answering. Try again soon."), service="kafka") from error
+        if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            return False
+        raise _untold(name, error) from error
+    return True
 
 
 def collision(topic: str, others: Iterable[str]) -> str:
@@ -196,16 +184,20 @@ def id_of(name: str, admin: AdminClient | None = None) -> str:
     """
     admin = admin or kafka.admin(**kafka.quiet(log))  # kept until the end: calls under way die with it
     try:
-        described = admin.describe_topics(TopicCollection([name]), request_timeout=TIMEOUT_S)
-        return str(described[name].result().topic_id)
+        return str(_described(name, admin).topic_id)
     except KafkaException as error:
-        message = _("Kafka does not tell about the topic %(name)s: %(error)s.") % {
-            "name": name,
-            "error": error,
-        }
-        if error.args[0].code() in REFUSED:
-            raise Unauthorized(message, service="kafka") from error
-        raise Unavailable(message, service="kafka") from error
+        raise _untold(name, error) from error
+
+
+def _described(name: str, admin: AdminClient) -> TopicDescription:
+    """Of this topic alone; unlike a question for its metadata, this one creates none."""
+    return admin.describe_topics(TopicCollection([name]), request_timeout=TIMEOUT_S)[name].result()
+
+
+def _untold(name: str, error: KafkaException) -> Unauthorized | Unavailable:
+    message = _("Kafka does not tell about the topic %(name)s: %(error)s.") % {"name": name, "error": error}
+    ours = Unauthorized if error.args[0].code() in REFUSED else Unavailable
+    return ours(message, service="kafka")
 
 
 def _asked(admin: AdminClient, new: list[NewTopic]) -> "dict[str, Future[None]]":
@@ -244,7 +236,10 @@ def _require(admin: AdminClient, name: str) -> None:
 
     Raises Unauthorized when the topic is not there, Unavailable when Kafka does not say.
     """
-    about = _about(admin, name)
+    try:
+        about = admin.list_topics(timeout=TIMEOUT_S).topics.get(name)
+    except KafkaException as error:
+        raise Unavailable(_("Kafka is not answering. Try again soon."), service="kafka") from error
     if about is None or about.error is not None:
         message = _(
             "Kafka has no topic %(name)s that the console may see, and does not let it create one. Create "
